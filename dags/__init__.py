@@ -1,0 +1,1 @@
+"""Airflow only: a page per DAG."""

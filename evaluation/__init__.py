@@ -1,0 +1,1 @@
+"""Did it get better: metrics, yardsticks, gate, report, and the simulated marketplace."""

@@ -1,0 +1,1 @@
+"""The simulated marketplace: the only place where the truth is known."""

@@ -1,0 +1,1 @@
+"""The domain language: events, sequences, samples (NumPy + Arrow; no torch, no Beam)."""

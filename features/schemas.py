@@ -1,0 +1,201 @@
+"""The data contracts: one Arrow schema per table of the store, and the closed sets in them.
+
+Codes are int8 and start at 1, because 0 is padding wherever a code meets an embedding.
+Tables keyed by user carry `user_hash` (see `features.buckets`) and are sorted by
+(user_hash, user_id, ts, ...): files are hash ranges, so that the rows in file order are the same
+whatever the number of buckets.
+"""
+
+from enum import IntEnum
+
+import pyarrow as pa
+
+
+class BehaviorType(IntEnum):
+    """What a user did with an item, weakest first (Section 4.1)."""
+
+    CLICK = 1
+    BOOKMARK = 2
+    CART = 3
+    PURCHASE = 4
+
+
+class Scenario(IntEnum):
+    """Where it happened (Section 4.1)."""
+
+    SEARCH = 1
+    RECOMMEND = 2
+    AD = 3
+    UNKNOWN = 4
+
+
+class CandidateOrigin(IntEnum):
+    """Why an item is a candidate of its moment; reports give one AUC per kind of negative."""
+
+    SHOWN = 1
+    """On a page that the user really saw."""
+    CLICKED = 2
+    """Derived moments: the positive."""
+    SAME_DAY = 3
+    """Derived: clicked by another user that day, any category (or the setting's protocol)."""
+    SAME_CATEGORY = 4
+    """Derived: the same, within the positive's category."""
+
+
+MS = pa.timestamp("ms", tz="UTC")
+PADDING, UNKNOWN_ROW = 0, 1
+"""Rows 0 and 1 of every vocabulary: padding and unknown. Catalog rows start the same way."""
+
+USER_KEY = [("user_hash", pa.uint64()), ("user_id", pa.string())]
+
+BEHAVIORS = pa.schema(
+    [
+        *USER_KEY,
+        ("ts", MS),
+        ("item_id", pa.string()),
+        ("type", pa.int8()),
+        ("scenario", pa.int8()),
+        ("request_id", pa.string()),
+        ("price", pa.float32()),
+        ("shop_id", pa.string()),  # the four inline attributes: null where the log has none
+        ("brand_id", pa.string()),
+        ("category_id", pa.string()),
+        ("key", pa.uint64()),  # hash of the declared identity; finds the same row in a later day
+    ]
+)
+"""`events/dt=D/behaviors`: canonical, deduplicated; D = arrival day."""
+
+IMPRESSIONS = pa.schema(
+    [
+        *USER_KEY,
+        ("ts", MS),
+        ("request_id", pa.string()),
+        ("scenario", pa.int8()),
+        ("query", pa.string()),  # null: no query was typed
+        ("item_ids", pa.list_(pa.string())),  # in the order shown
+        ("variant", pa.string()),
+    ]
+)
+"""`events/dt=D/impressions`: one row is a page that was shown."""
+
+FOLLOWS = pa.schema(
+    [*USER_KEY, ("ts", MS), ("icon_id", pa.string()), ("followed", pa.bool_())]
+)
+"""`events/dt=D/follows`: an icon that was shown, and whether the user followed it."""
+
+ITEMS = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("shop_id", pa.string()),
+        ("brand_id", pa.string()),
+        ("category_id", pa.string()),
+        ("tags", pa.list_(pa.string())),
+        ("price", pa.float32()),
+        ("title", pa.string()),
+    ]
+)
+"""`events/dt=D/items`: a catalog snapshot, canonical, one row an item, sorted by item_id.
+
+Beside it `users` (user_hash, user_id, then string columns, in user order), `icons` (icon_id, then
+string columns) and `shops` (shop_id, then string columns): columns are the data set's own."""
+
+REJECTS = pa.schema(
+    [
+        ("table", pa.string()),
+        ("source", pa.string()),
+        ("line", pa.int64()),
+        ("text", pa.string()),
+        ("reason", pa.string()),  # a code of features.events.Reason
+        ("sentence", pa.string()),
+    ]
+)
+"""`rejects/dt=D`: every refused row."""
+
+VOCABULARY = pa.schema(
+    [
+        ("id", pa.string()),
+        ("row", pa.int32()),  # -1: seen, not yet often enough to be admitted
+        ("count", pa.int64()),  # behaviours so far
+    ]
+)
+"""`vocabulary/dt=D/<feature>`, feature in FEATURES or `profile_<column>`; append-only."""
+
+FEATURES = ("item", "brand", "shop", "category", "tag", "token", "icon")
+TAGS_PER_ITEM = 8
+"""Tag rows kept per item: up to 5 attributes, then bucketed statistics of the days before."""
+
+CATALOG = pa.schema(
+    [
+        ("item_id", pa.string()),
+        ("row", pa.int32()),  # catalog row: 2, 3, ... in order of first appearance; never changes
+        ("item", pa.int32()),  # vocabulary rows from here; 1 where unknown
+        ("brand", pa.int32()),
+        ("shop", pa.int32()),
+        ("category", pa.int32()),
+        ("tags", pa.list_(pa.int32(), TAGS_PER_ITEM)),  # padded with 0
+        ("price", pa.float32()),  # null where unknown
+        ("price_level", pa.int8()),  # 1..7 within its category; 0 where unknown
+        ("title", pa.string()),
+    ]
+)
+"""`catalog/dt=D`: all items known when D has ended, sorted by row, rows dense from 2."""
+
+PRICE_LEVELS = 7
+
+SEQUENCES = pa.schema(
+    [
+        *USER_KEY,
+        ("ts", pa.int64()),  # ms since the epoch, UTC
+        ("item_id", pa.string()),
+        ("type", pa.int8()),
+        ("scenario", pa.int8()),
+        ("key", pa.uint64()),
+    ]
+)
+"""`sequences/dt=D/history`: one row a behaviour, oldest first within a user. Per user the last 100
+before the horizon (midnight - W) and all after it, so that a moment near midnight can be cut."""
+
+SEQUENCE_LENGTH = 100
+
+SEQ_COLUMNS = ("seq_item", "seq_type", "seq_scenario", "seq_gap", "seq_daypart", "seq_weekend")
+
+SAMPLES = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        *USER_KEY,
+        ("ts", MS),
+        ("scenario", pa.int8()),
+        ("query", pa.list_(pa.int32())),  # token rows; empty where there is no query
+        ("profile", pa.list_(pa.int32())),  # one vocabulary row per profile column; may be empty
+        ("seq_item", pa.list_(pa.int32())),  # catalog rows, oldest first, at most 100
+        ("seq_type", pa.list_(pa.int8())),
+        ("seq_scenario", pa.list_(pa.int8())),
+        ("seq_gap", pa.list_(pa.int8())),  # features.property.gap_bucket, 1..NUM_GAPS
+        ("seq_daypart", pa.list_(pa.int8())),  # 1..NUM_DAYPARTS, in the data set's time zone
+        ("seq_weekend", pa.list_(pa.int8())),  # 1 workday, 2 weekend
+        ("cand_item", pa.list_(pa.int32())),  # null: CTR and L2R are not asked at this moment
+        ("cand_clicked", pa.list_(pa.int8())),  # 0/1
+        ("cand_label", pa.list_(pa.int8())),  # -1/+1, equation (9)
+        ("cand_weight", pa.list_(pa.float32())),  # n_i of equation (9)
+        ("cand_features", pa.list_(pa.list_(pa.float32()))),  # r_i, named in features.ranking
+        ("cand_purchased", pa.list_(pa.int8())),  # 0/1: for the purchase AUC
+        ("cand_origin", pa.list_(pa.int8())),  # CandidateOrigin
+        ("price_level", pa.int8()),  # 1..7; null: PPP is not asked
+        ("icon", pa.list_(pa.int32())),  # null: FIFP is not asked
+        ("icon_followed", pa.list_(pa.int8())),
+        ("shop", pa.list_(pa.int32())),  # null: SPP is not asked
+        ("shop_preferred", pa.list_(pa.int8())),
+    ]
+)
+"""`samples/dt=D`: one row is one moment of one user; the label window of each closed in D."""
+
+
+def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    """`table` with exactly the columns of `schema`, absent ones null, types cast (safe)."""
+    columns = [
+        table.column(field.name).cast(field.type)
+        if field.name in table.column_names
+        else pa.nulls(table.num_rows, field.type)
+        for field in schema
+    ]
+    return pa.table(columns, schema=schema)

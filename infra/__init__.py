@@ -1,0 +1,1 @@
+"""Machinery with no domain in it: store, config, MLflow, presets, deployment files."""

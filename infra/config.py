@@ -1,0 +1,120 @@
+"""Settings as frozen types: presets that state only differences, dotted overrides, hints for typos.
+
+Each component owns its `Config` subclass next to the code that reads it; `pipeline.settings`
+composes them. Nothing here knows a single setting by name.
+"""
+
+import difflib
+import hashlib
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any, TypeVar, get_args
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infra.errors import ConfigError
+
+
+class Config(BaseModel):
+    """Base of every settings section: immutable, and unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+    def digest(self) -> str:
+        """Twelve hex digits that change when any setting does (kept in lineage)."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+C = TypeVar("C", bound=Config)
+
+
+def load_toml(path: Path) -> dict[str, Any]:
+    """A TOML file as a dictionary.
+
+    Raises:
+        ConfigError: the file is missing or is not TOML; the message names file and line.
+    """
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist. Check the path.") from None
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}. Mend that line.") from None
+
+
+def preset(name: str) -> dict[str, Any]:
+    """The differences that preset `name` states (a name in `infra/presets`, or a path to a TOML)."""
+    if name.endswith(".toml"):
+        return load_toml(Path(name))
+    folder = Path(str(resources.files("infra"))) / "presets"
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if name not in known:
+        raise ConfigError(
+            f"preset {name!r} does not exist. Choose one of {', '.join(known)}, or give a .toml file."
+        )
+    return load_toml(folder / f"{name}.toml")
+
+
+def build(kind: type[C], *layers: Mapping[str, Any]) -> C:
+    """`kind` with later layers over earlier ones, over the defaults.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known one) or a value out of range.
+    """
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = merge(merged, layer)
+    try:
+        return kind.model_validate(merged)
+    except ValidationError as error:
+        raise ConfigError(_explain(kind, error)) from None
+
+
+def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """Deep merge; `over` wins, tables merge key by key."""
+    out = dict(base)
+    for key, value in over.items():
+        mine = out.get(key)
+        both = isinstance(mine, Mapping) and isinstance(value, Mapping)
+        out[key] = merge(mine, value) if both else value  # type: ignore[arg-type]  # both is the check
+    return out
+
+
+def overrides(pairs: Sequence[str]) -> dict[str, Any]:
+    """`["gate.max_auc_drop=0.01"]` as nested tables; values are read as TOML, else as text."""
+    out: dict[str, Any] = {}
+    for pair in pairs:
+        key, separator, text = pair.partition("=")
+        if not separator or not key:
+            raise ConfigError(f"--set {pair} is not of the form a.b=value. Write it like seed=7.")
+        try:
+            value = tomllib.loads(f"x = {text}")["x"]
+        except tomllib.TOMLDecodeError:
+            value = text
+        for part in reversed(key.split(".")):
+            value = {part: value}
+        out = merge(out, value)
+    return out
+
+
+def known_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Every dotted setting name below `kind`."""
+    for name, field in kind.model_fields.items():
+        yield prefix + name
+        inner = field.annotation
+        candidates = [inner, *get_args(inner)]
+        for candidate in candidates:
+            if isinstance(candidate, type) and issubclass(candidate, BaseModel):
+                yield from known_keys(candidate, f"{prefix}{name}.")
+
+
+def _explain(kind: type[BaseModel], error: ValidationError) -> str:
+    first = error.errors()[0]
+    key = ".".join(str(part) for part in first["loc"])
+    if first["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(key, list(known_keys(kind)), n=1, cutoff=0.5)
+        hint = f"Did you mean {near[0]}?" if near else "See docs/settings.md for the names."
+        return f"{key} is not a setting. {hint}"
+    return f"{key} = {first.get('input')!r} is refused: {first['msg']}. Give another value."

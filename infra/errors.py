@@ -1,0 +1,50 @@
+"""Every error that `dupn` raises on purpose; each message names the thing, what is wrong, what to do.
+
+DupnError
+├── ConfigError           a setting, preset or data set description is wrong
+├── StoreError            the store could not be read or written (disk full, no permission)
+│   ├── PartitionMissing  a step needs a partition that is not published
+│   └── PartitionCorrupt  a published file does not match its manifest, or cannot be read
+├── InputError            raw data that cannot be used at all (one bad row is a reject instead)
+├── QualityFailed         a critical expectation failed; nothing downstream may run
+├── TrainingError         no samples, diverged loss, a checkpoint that does not fit
+└── RegistryError         MLflow or the ledger refused a move, or the canary did not answer
+
+Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches broadly.
+"""
+
+
+class DupnError(Exception):
+    """Root of the tree: one sentence a person can act on."""
+
+
+class ConfigError(DupnError):
+    """A setting, preset or data set description is wrong."""
+
+
+class StoreError(DupnError):
+    """The store could not be read or written."""
+
+
+class PartitionMissing(StoreError):
+    """A step needs a partition that is not published."""
+
+
+class PartitionCorrupt(StoreError):
+    """A published file does not match its manifest, or cannot be read."""
+
+
+class InputError(DupnError):
+    """Raw data that cannot be used at all."""
+
+
+class QualityFailed(DupnError):
+    """A critical expectation failed."""
+
+
+class TrainingError(DupnError):
+    """Training cannot start or go on."""
+
+
+class RegistryError(DupnError):
+    """MLflow or the ledger refused a move."""

@@ -1,0 +1,1 @@
+"""The story: steps, settings, CLI; Beam jobs in `pipeline.jobs`."""

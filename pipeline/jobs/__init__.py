@@ -1,0 +1,1 @@
+"""Beam jobs: pure functions of `features`, one named composite each, and `run()`."""

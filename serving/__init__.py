@@ -1,0 +1,1 @@
+"""The model as others call it: bundle, pyfunc, HTTP service."""

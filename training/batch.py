@@ -1,0 +1,86 @@
+"""One step's worth of moments as tensors: what the network sees.
+
+An item is embedded once a batch however often it stands in it: `items` holds the distinct catalog
+rows, sequences and candidates point into it.
+
+Shape suffixes: B moments, T longest sequence of the batch (<= 100), U distinct items, G tags an
+item, C candidates of all moments together, F ranking features, Q query tokens, P profile fields,
+K price questions, I icons shown, S shops asked.
+"""
+
+from dataclasses import dataclass, fields
+
+from torch import Tensor
+
+
+@dataclass
+class Items:
+    """Vocabulary rows of the distinct items; position 0 is padding, all zeros."""
+
+    item_U: Tensor
+    brand_U: Tensor
+    shop_U: Tensor
+    category_U: Tensor
+    tags_UG: Tensor  # 0 where an item has fewer
+
+
+@dataclass
+class Batch:
+    """Int64 unless noted. `*_moment` says which of the B moments a question belongs to."""
+
+    items: Items
+    seq_BT: Tensor  # positions in `items`, oldest first, 0 right of `length_B`
+    type_BT: Tensor
+    scenario_BT: Tensor
+    gap_BT: Tensor
+    daypart_BT: Tensor
+    weekend_BT: Tensor
+    length_B: Tensor  # 0..T: a user may have no history
+    query_BQ: Tensor  # token rows, 0 padded; Q may be 0
+    profile_BP: Tensor  # one vocabulary row per profile column; P may be 0
+    cand_C: Tensor  # positions in `items`
+    cand_moment_C: Tensor
+    cand_clicked_C: Tensor  # float 0/1
+    cand_label_C: Tensor  # float -1/+1
+    cand_weight_C: Tensor  # float
+    cand_features_CF: Tensor  # float
+    cand_purchased_C: Tensor  # float 0/1
+    cand_origin_C: Tensor
+    price_moment_K: Tensor
+    price_level_K: Tensor  # 0..6: the paper's level minus one
+    icon_moment_I: Tensor
+    icon_I: Tensor
+    icon_followed_I: Tensor  # float 0/1
+    shop_moment_S: Tensor
+    shop_S: Tensor
+    shop_preferred_S: Tensor  # float 0/1
+
+    @property
+    def size(self) -> int:
+        """B."""
+        return len(self.length_B)
+
+    def to(self, device: str) -> "Batch":
+        """The same batch on a device."""
+        moved = {
+            f.name: getattr(self, f.name).to(device, non_blocking=True)
+            for f in fields(self)
+            if f.name != "items"
+        }
+        items = Items(**{f.name: getattr(self.items, f.name).to(device) for f in fields(Items)})
+        return Batch(items=items, **moved)
+
+
+@dataclass
+class VocabularySizes:
+    """Rows of each embedding table, rows 0 and 1 included. `icon_fields` and `profile` in order."""
+
+    item: int
+    brand: int
+    shop: int
+    category: int
+    tag: int
+    token: int
+    icon: int
+    profile: tuple[int, ...]
+    ranking_features: int

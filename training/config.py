@@ -1,0 +1,96 @@
+"""Settings of the network and of its training (Sections 4 and 5); torch-free, so that DAG files
+and the CLI may read them.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import Field
+
+from infra.config import Config
+
+
+class Task(StrEnum):
+    """The tasks of Section 4.3. SPP is the transfer task: not trained jointly by default."""
+
+    CTR = "ctr"
+    L2R = "l2r"
+    PPP = "ppp"
+    FIFP = "fifp"
+    SPP = "spp"
+
+
+class ModelConfig(Config):
+    """Dimensions of the network; the defaults are the paper's."""
+
+    variant: Literal["all", "nobp", "bplstm", "bpatt"] = "all"
+    """Where behaviour properties are used (Section 6.1): LSTM gates and attention, nowhere, one."""
+
+    item_dim: int = 32
+    brand_dim: int = 24
+    shop_dim: int = 24
+    category_dim: int = 16
+    tag_dim: int = 28
+    type_dim: int = 16
+    scenario_dim: int = 8
+    gap_dim: int = 16
+    daypart_dim: int = 4
+    weekend_dim: int = 4
+    hidden_dim: int = 128
+    """H of equations (2)-(6); `rep_s` has this many dimensions."""
+    attention_dim: int = 64
+    query_dim: int = 64
+    user_dim: int = 128
+    """u; with `hidden_dim` it makes the 256 of the representation."""
+    profile_dim: int = 16
+    """Embedding of one profile field, before the layer that makes u."""
+    ctr_hidden: tuple[int, ...] = (128, 64)
+    interaction: Literal["concat", "product"] = "product"
+    """`concat` is the paper's; `product` adds the inner product of a projection of rep and e_i."""
+    icon_dim: int = 32
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Share dropped after hidden layers (the paper's 0.8 is TensorFlow 1's keep probability)."""
+
+    @property
+    def e_dim(self) -> int:
+        """Dimension of e_i: 124 in the paper."""
+        return self.item_dim + self.brand_dim + self.shop_dim + self.category_dim + self.tag_dim
+
+    @property
+    def p_dim(self) -> int:
+        """Dimension of p_i: 48 in the paper."""
+        return (
+            self.type_dim + self.scenario_dim + self.gap_dim + self.daypart_dim + self.weekend_dim
+        )
+
+    @property
+    def rep_dim(self) -> int:
+        """Dimension of rep: 256 in the paper."""
+        return self.hidden_dim + self.user_dim
+
+
+class TrainConfig(Config):
+    """How the network learns (Section 5, "Experimental Configuration")."""
+
+    tasks: tuple[Task, ...] = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
+    weights: dict[Task, float] = {}
+    """Weight of a task's mean loss; 1 where not named."""
+    batch_size: int = Field(1024, ge=1)
+    """Moments a step."""
+    learning_rate: float = Field(1e-3, gt=0)
+    embedding_learning_rate: float | None = None
+    """AdaGrad rate of the sparse tables; `learning_rate` when absent."""
+    l2: float = Field(1e-6, ge=0)
+    """On dense weights."""
+    embedding_l2: float = Field(1e-6, ge=0)
+    """On the embedding rows that a batch touches."""
+    epochs: int = Field(1, ge=1)
+    precision: Literal["fp32", "bf16"] = "fp32"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    """Torch threads; as many as cores when absent."""
+    shuffle_buffer: int = Field(65_536, ge=1)
+    """Moments held for shuffling: memory grows with it, never with the day."""
+    checkpoint_every_s: float = 60.0
+    clip_norm: float | None = 5.0
+    """Largest gradient norm of the dense weights; absent: none."""

@@ -45,14 +45,15 @@ def load_toml(path: Path) -> dict[str, Any]:
 
 
 def preset(name: str) -> dict[str, Any]:
-    """The differences that preset `name` states (a name in `infra/presets`, or a path to a TOML)."""
+    """The differences that preset `name` (of `infra/presets`, or a path to a TOML) states."""
     if name.endswith(".toml"):
         return load_toml(Path(name))
     folder = Path(str(resources.files("infra"))) / "presets"
     known = sorted(path.stem for path in folder.glob("*.toml"))
     if name not in known:
         raise ConfigError(
-            f"preset {name!r} does not exist. Choose one of {', '.join(known)}, or give a .toml file."
+            f"preset {name!r} does not exist. "
+            f"Choose one of {', '.join(known)}, or give a .toml file."
         )
     return load_toml(folder / f"{name}.toml")
 

@@ -1,4 +1,4 @@
-"""Every error that `dupn` raises on purpose; each message names the thing, what is wrong, what to do.
+"""Every error that `dupn` raises on purpose: what it is about, what is wrong, what to do.
 
 DupnError
 ├── ConfigError           a setting, preset or data set description is wrong

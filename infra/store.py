@@ -303,7 +303,9 @@ class Attempt:
         sink = io.BytesIO()
         pq.write_table(table, sink, **options)
         entry = self.write_bytes(f"{name}.parquet", sink.getbuffer(), rows=table.num_rows)
-        return FileEntry(**{**asdict(entry), "low": low, "high": high, "counts": dict(counts or {})})
+        return FileEntry(
+            **{**asdict(entry), "low": low, "high": high, "counts": dict(counts or {})}
+        )
 
     def write_bytes(self, name: str, data: bytes | memoryview, *, rows: int = 0) -> FileEntry:
         """Write one file of any format and return its entry."""

@@ -6,6 +6,7 @@ gathers file entries (a few hundred bytes each), not rows.
 
 import logging
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import apache_beam as beam
@@ -29,14 +30,14 @@ class BeamConfig(Config):
     """Ranges of the user hash. Memory of a step grows with the largest bucket times `workers`."""
 
     passes: int = Field(1, ge=1)
-    """A day's shuffle is held in memory by local runners: more passes, less memory, more reading."""
+    """Local runners hold a day's shuffle in memory: more passes, less memory, more reading."""
 
     options: tuple[str, ...] = ()
     """Passed to the runner as they stand, for example `--flink_master=host:8081`."""
 
 
 def options(config: BeamConfig) -> PipelineOptions:
-    """Pipeline options for the configured runner (FnApiRunner pinned: Prism would be downloaded)."""
+    """Options for the configured runner (FnApiRunner pinned: Prism would be downloaded)."""
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
     if config.runner == "inprocess":
         flags = ["--runner=FnApiRunner", *config.options]
@@ -60,7 +61,7 @@ def pipeline(config: BeamConfig) -> beam.Pipeline:
 def passes(config: BeamConfig) -> list[range]:
     """Bucket indices worked through at a time; their union is all buckets."""
     edges = [config.buckets * i // config.passes for i in range(config.passes + 1)]
-    return [range(a, b) for a, b in zip(edges, edges[1:], strict=False) if b > a]
+    return [range(a, b) for a, b in pairwise(edges) if b > a]
 
 
 class Publish(beam.PTransform):
@@ -82,4 +83,3 @@ class Publish(beam.PTransform):
 def _record(entries: Sequence[FileEntry], attempt: Attempt) -> int:
     attempt.record(sorted(entries, key=lambda entry: entry.name))
     return len(entries)
-

@@ -1,0 +1,90 @@
+"""All settings of a run, composed from the configs of the parts; presets state only differences.
+
+`load("demo", home, ["train.epochs=2"])` is what every front door calls. Order, later wins:
+defaults, preset, `DUPN_SET` (comma separated), `--set`. The home comes from the argument, else
+`DUPN_HOME`, else `./artifacts`.
+"""
+
+import os
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+
+from pydantic import Field
+
+from evaluation.gate import GateConfig
+from evaluation.marketplace.config import MarketplaceConfig
+from evaluation.settings import EvaluateConfig
+from features.events import EventsConfig
+from features.quality import QualityConfig
+from features.samples import SamplesConfig
+from features.sequence import SequencesConfig
+from features.statistics import StatisticsConfig
+from features.vocabulary import VocabularyConfig
+from infra.config import Config, build, overrides, preset
+from infra.store import Store
+from infra.tracking import TrackingConfig
+from pipeline.beam import BeamConfig
+from training.config import ModelConfig, TrainConfig
+
+
+class CanaryConfig(Config):
+    """The load-and-query check of a logged model."""
+
+    requests: int = Field(32, ge=1)
+    """Recorded moments that are asked again."""
+    tolerance: float = Field(1e-4, gt=0)
+    """Largest difference of a score from what evaluation computed."""
+    timeout_s: float = Field(180.0, gt=0)
+    """For a fresh process to load the model and answer."""
+
+
+class Settings(Config):
+    """What a run is made of."""
+
+    home: str = "artifacts"
+    """`DUPN_HOME`: a local path or an object-store URI."""
+    seed: int = 7
+    """Every random choice of a run descends from it."""
+    dataset: str = "marketplace"
+    """A name in infra/datasets, or the path of a TOML that describes your log."""
+    first_day: date = date(2026, 3, 2)
+    """First simulated day."""
+    line: str = "dupn"
+    """Name of the recipe that is updated nightly."""
+    beam: BeamConfig = BeamConfig()
+    marketplace: MarketplaceConfig = MarketplaceConfig()
+    events: EventsConfig = EventsConfig()
+    vocabulary: VocabularyConfig = VocabularyConfig()
+    statistics: StatisticsConfig = StatisticsConfig()
+    sequences: SequencesConfig = SequencesConfig()
+    samples: SamplesConfig = SamplesConfig()
+    quality: QualityConfig = QualityConfig()
+    model: ModelConfig = ModelConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    gate: GateConfig = GateConfig()
+    canary: CanaryConfig = CanaryConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def store(self) -> Store:
+        """The store under `home`."""
+        return Store(self.home)
+
+
+def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ()) -> Settings:
+    """Settings of a preset with overrides.
+
+    Args:
+        name: a preset of infra/presets, or the path of a TOML.
+        home: where to write; else `DUPN_HOME`, else `./artifacts`.
+        pairs: `a.b=value`, the last wins.
+    """
+    place = home or os.environ.get("DUPN_HOME") or "artifacts"
+    if "://" not in place:
+        place = str(Path(place).absolute())
+    from_environment = [pair for pair in os.environ.get("DUPN_SET", "").split(",") if pair]
+    return build(
+        Settings, preset(name), overrides(from_environment), overrides(pairs), {"home": place}
+    )

@@ -1,0 +1,47 @@
+"""Attention over the behaviours, given query, user and property (Section 4.2, equation 7).
+
+A two-layer net scores each h_t. Its first layer acts on the concatenation (h_t, q, u, p_t), so it
+is the sum of four products: those of q and u are computed once a moment instead of T times.
+
+Shape suffixes: B moments, T behaviours, H hidden, P property, Q query, U user, A attention width.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+
+class Pooled(NamedTuple):
+    """rep_s, and the weight of each behaviour in it (zero on padding)."""
+
+    rep_BH: Tensor
+    attention_BT: Tensor
+
+
+class Attention(nn.Module):
+    """Weighted sum of hidden states; a history without behaviours gives rep_s = 0."""
+
+    def __init__(
+        self, hidden_dim: int, context_dim: int, property_dim: int, width: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.of_hidden = nn.Linear(hidden_dim, width, bias=False)
+        self.of_context = nn.Linear(context_dim, width)  # of [q; u]
+        self.of_property = nn.Linear(property_dim, width, bias=False) if property_dim else None
+        self.dropout = nn.Dropout(dropout)
+        self.score = nn.Linear(width, 1, bias=False)  # a bias would cancel in the softmax
+
+    def forward(
+        self, h_BTH: Tensor, context_BC: Tensor, p_BTP: Tensor, lengths_B: Tensor
+    ) -> Pooled:
+        """`context_BC` is [q; u]; positions at or right of the length get no weight."""
+        hidden_BTA = self.of_hidden(h_BTH) + self.of_context(context_BC)[:, None]
+        if self.of_property is not None:
+            hidden_BTA = hidden_BTA + self.of_property(p_BTP)
+        score_BT = self.score(self.dropout(torch.relu(hidden_BTA))).squeeze(-1).float()
+        real_BT = torch.arange(h_BTH.shape[1], device=h_BTH.device) < lengths_B[:, None]
+        # -1e30, not -inf: the softmax of an empty history must stay finite, also in its gradient
+        a_BT = torch.softmax(score_BT.masked_fill(~real_BT, -1e30), dim=1) * real_BT
+        rep_BH = torch.einsum("bt,bth->bh", a_BT, h_BTH.float())  # (7)
+        return Pooled(rep_BH, a_BT)

@@ -1,0 +1,163 @@
+"""The Deep User Perception Network: one representation, several tasks (Section 4, Figure 2).
+
+A moment (a request, a follow page) is encoded once: behaviours -> property gated LSTM -> attention
+given query and user -> rep = [rep_s, u]. All its questions are then answered from rep by shallow
+heads, which is what makes the network split for serving (Section 7): `item_part` and `user_part`
+are computed once an item and once a moment, the heads' `of_pair` per candidate.
+
+Shape suffixes: see `training.batch`; E item, P property, H hidden, R representation.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from features.schemas import PRICE_LEVELS
+from training.batch import Batch, Items, VocabularySizes
+from training.config import ModelConfig, Task
+from training.model import losses
+from training.model.attention import Attention
+from training.model.embedding import (
+    ItemEmbedding,
+    PropertyEmbedding,
+    QueryEmbedding,
+    UserEmbedding,
+    rows_of,
+    sparse_table,
+)
+from training.model.heads import PairHead, PriceHead, RankingHead
+from training.model.lstm import PropertyGatedLSTM
+
+HEAD_HIDDEN = 64
+"""Width of the one hidden layer of L2R, PPP, FIFP and SPP; the paper leaves it open."""
+
+
+class Encoded(NamedTuple):
+    """The universal user representation, and where the attention went."""
+
+    rep_BR: Tensor
+    attention_BT: Tensor
+
+
+@dataclass
+class Outputs:
+    """Logits and scores of every question of a batch."""
+
+    ctr_C: Tensor
+    l2r_C: Tensor
+    ppp_K7: Tensor
+    fifp_I: Tensor
+    spp_S: Tensor
+    rep_BR: Tensor
+    attention_BT: Tensor
+
+
+class Dupn(nn.Module):
+    """Encoder and heads; fp32, or bf16 under autocast, on any device."""
+
+    def __init__(self, config: ModelConfig, sizes: VocabularySizes) -> None:
+        super().__init__()
+        self.config = config
+        self.sizes = sizes
+        in_lstm = config.p_dim if config.variant in ("all", "bplstm") else 0
+        in_attention = config.p_dim if config.variant in ("all", "bpatt") else 0
+        context_dim = config.query_dim + config.user_dim
+        rep_dim, dropout = config.rep_dim, config.dropout
+        product = config.interaction == "product"
+        self.item = ItemEmbedding(config, sizes)
+        self.property = None if config.variant == "nobp" else PropertyEmbedding(config)
+        self.query = QueryEmbedding(sizes.token, config.query_dim)
+        self.user = UserEmbedding(sizes.profile, config.profile_dim, config.user_dim, dropout)
+        self.lstm = PropertyGatedLSTM(config.e_dim, in_lstm, config.hidden_dim)
+        self.attention = Attention(
+            config.hidden_dim, context_dim, in_attention, config.attention_dim, dropout
+        )
+        self.icon = sparse_table(sizes.icon, config.icon_dim)
+        self.ctr = PairHead(rep_dim, config.e_dim, config.ctr_hidden, dropout, product)
+        self.l2r = RankingHead(rep_dim, sizes.ranking_features, HEAD_HIDDEN, dropout)
+        self.ppp = PriceHead(rep_dim, PRICE_LEVELS, HEAD_HIDDEN, dropout)
+        self.fifp = PairHead(rep_dim, config.icon_dim, (HEAD_HIDDEN,), dropout, product)
+        self.spp = PairHead(rep_dim, config.shop_dim, (HEAD_HIDDEN,), dropout, product)
+
+    def item_part(self, items: Items) -> Tensor:
+        """`e_UE`: everything the network knows of an item; the same for every user."""
+        e_UE: Tensor = self.item(items)
+        return e_UE
+
+    def user_part(self, batch: Batch, e_UE: Tensor) -> Encoded:
+        """`rep` of each moment, given the vectors of `batch.items`."""
+        e_BTE = rows_of(e_UE, batch.seq_BT)
+        p_BTP = e_BTE[..., :0] if self.property is None else self.property(batch)
+        u_BU = self.user(batch.profile_BP)
+        context_BC = torch.cat([self.query(batch.query_BQ), u_BU], dim=-1)
+        h_BTH = self.lstm(e_BTE, p_BTP, batch.length_B)
+        rep_s_BH, a_BT = self.attention(h_BTH, context_BC, p_BTP, batch.length_B)
+        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT)
+
+    def encode(self, batch: Batch) -> Tensor:
+        """`rep_BR`, 256-dimensional in the paper."""
+        return self.user_part(batch, self.item_part(batch.items)).rep_BR
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Every moment encoded once; every question answered from it."""
+        e_UE = self.item_part(batch.items)
+        rep_BR, a_BT = self.user_part(batch, e_UE)
+        shop_SE = self.item.shop(batch.shop_S)
+        return Outputs(
+            ctr_C=self.ctr(rep_BR, rows_of(e_UE, batch.cand_C), batch.cand_moment_C),
+            l2r_C=self.l2r(rep_BR, batch.cand_features_CF, batch.cand_moment_C),
+            ppp_K7=self.ppp(rows_of(rep_BR, batch.price_moment_K)),
+            fifp_I=self.fifp(rep_BR, self.icon(batch.icon_I), batch.icon_moment_I),
+            spp_S=self.spp(rep_BR, shop_SE, batch.shop_moment_S),
+            rep_BR=rep_BR,
+            attention_BT=a_BT,
+        )
+
+    def losses(self, outputs: Outputs, batch: Batch, tasks: Iterable[Task]) -> dict[Task, Tensor]:
+        """The mean loss of each of `tasks` over its questions; zero where none is asked."""
+        return {task: LOSSES[task](outputs, batch) for task in tasks}
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """The tables with sparse gradients: L2 and learning rate of their own."""
+        return [weight for weight, sparse in self._parameters_by_kind() if sparse]
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """Everything else."""
+        return [weight for weight, sparse in self._parameters_by_kind() if not sparse]
+
+    def _parameters_by_kind(self) -> Iterator[tuple[nn.Parameter, bool]]:
+        for module in self.modules():
+            for weight in module.parameters(recurse=False):
+                yield weight, bool(getattr(module, "sparse", False))
+
+
+def _ctr(out: Outputs, batch: Batch) -> Tensor:
+    return losses.click_loss(out.ctr_C, batch.cand_clicked_C)
+
+
+def _l2r(out: Outputs, batch: Batch) -> Tensor:
+    return losses.ranking_loss(out.l2r_C, batch.cand_label_C, batch.cand_weight_C)
+
+
+def _ppp(out: Outputs, batch: Batch) -> Tensor:
+    return losses.price_loss(out.ppp_K7, batch.price_level_K)
+
+
+def _fifp(out: Outputs, batch: Batch) -> Tensor:
+    return losses.click_loss(out.fifp_I, batch.icon_followed_I)
+
+
+def _spp(out: Outputs, batch: Batch) -> Tensor:
+    return losses.click_loss(out.spp_S, batch.shop_preferred_S)
+
+
+LOSSES: dict[Task, Callable[[Outputs, Batch], Tensor]] = {
+    Task.CTR: _ctr,
+    Task.L2R: _l2r,
+    Task.PPP: _ppp,
+    Task.FIFP: _fifp,
+    Task.SPP: _spp,
+}

@@ -1,0 +1,135 @@
+"""Embeddings of items, properties, queries and users (Section 4.1, equation 1).
+
+An item is the concatenation of its ID, brand, shop, category and tags (multi-hot, mean pooled):
+for long-tail and new items, whose ID row is `unknown`, the general features speak. Tables that grow
+with the catalog have sparse gradients, so a step costs what its batch touches; the property tables
+have a dozen rows and are dense. Row 0 is padding: zero, and never trained.
+
+Shape suffixes: see `training.batch`; E = e_dim, P = p_dim.
+"""
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from features.property import NUM_DAYPARTS, NUM_GAPS
+from features.schemas import BehaviorType, Scenario
+from training.batch import Batch, Items, VocabularySizes
+from training.config import ModelConfig
+
+TABLE_STD = 0.05
+PROPERTY_STD = 0.3
+"""Properties are few and seen in every step: they start at a size that moves the gates."""
+
+
+def sparse_table(rows: int, dim: int) -> nn.Embedding:
+    """A table whose gradient holds only the rows that a batch touches."""
+    table = nn.Embedding(rows, dim, padding_idx=0, sparse=True)
+    _start(table, TABLE_STD)
+    return table
+
+
+class ItemEmbedding(nn.Module):
+    """e_i: 32 + 24 + 24 + 16 + 28 = 124 in the paper. Shared by encoder and CTR head."""
+
+    def __init__(self, config: ModelConfig, sizes: VocabularySizes) -> None:
+        super().__init__()
+        self.item = sparse_table(sizes.item, config.item_dim)
+        self.brand = sparse_table(sizes.brand, config.brand_dim)
+        self.shop = sparse_table(sizes.shop, config.shop_dim)
+        self.category = sparse_table(sizes.category, config.category_dim)
+        self.tag = nn.EmbeddingBag(
+            sizes.tag, config.tag_dim, mode="mean", padding_idx=0, sparse=True
+        )
+        _start(self.tag, TABLE_STD)
+
+    def forward(self, items: Items) -> Tensor:
+        """`e_UE`, one row a distinct item."""
+        parts = [
+            self.item(items.item_U),
+            self.brand(items.brand_U),
+            self.shop(items.shop_U),
+            self.category(items.category_U),
+            self.tag(items.tags_UG),
+        ]
+        return torch.cat(parts, dim=-1)  # (1)
+
+
+class PropertyEmbedding(nn.Module):
+    """p_t: type 16, scenario 8, gap 16, daypart 4, weekend 4 = 48 in the paper."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        rows_dims = (
+            (len(BehaviorType) + 1, config.type_dim),
+            (len(Scenario) + 1, config.scenario_dim),
+            (NUM_GAPS + 1, config.gap_dim),
+            (NUM_DAYPARTS + 1, config.daypart_dim),
+            (2 + 1, config.weekend_dim),
+        )
+        self.tables = nn.ModuleList(nn.Embedding(r, dim, padding_idx=0) for r, dim in rows_dims)
+        for table in self.tables:
+            _start(table, PROPERTY_STD)
+
+    def forward(self, batch: Batch) -> Tensor:
+        """`p_BTP`."""
+        columns = (
+            batch.type_BT,
+            batch.scenario_BT,
+            batch.gap_BT,
+            batch.daypart_BT,
+            batch.weekend_BT,
+        )
+        tables = zip(self.tables, columns, strict=True)
+        return torch.cat([table(column) for table, column in tables], dim=-1)
+
+
+class QueryEmbedding(nn.Module):
+    """q: the mean of the query's token embeddings; a learned constant where nothing was typed."""
+
+    def __init__(self, rows: int, dim: int) -> None:
+        super().__init__()
+        self.token = sparse_table(rows, dim)
+        self.absent = nn.Parameter(torch.zeros(dim))
+
+    def forward(self, query_BQ: Tensor) -> Tensor:
+        """`q_BQ` of token rows, 0 padded."""
+        count_B1 = (query_BQ > 0).sum(dim=1, keepdim=True)
+        mean_BD = self.token(query_BQ).sum(dim=1) / count_B1.clamp(min=1)
+        return torch.where(count_B1 > 0, mean_BD, self.absent)
+
+
+class UserEmbedding(nn.Module):
+    """u: one layer over the profile fields (never the user's id); a constant without a profile."""
+
+    def __init__(self, rows: Sequence[int], field_dim: int, dim: int, dropout: float) -> None:
+        super().__init__()
+        self.fields = nn.ModuleList(sparse_table(count, field_dim) for count in rows)
+        self.layer = nn.Linear(field_dim * len(rows), dim) if rows else None
+        self.absent = nn.Parameter(torch.zeros(dim))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, profile_BP: Tensor) -> Tensor:
+        """`u_BU` of one vocabulary row per field; all zeros, or no column, is no profile."""
+        B, P = profile_BP.shape
+        if self.layer is None or P == 0:
+            return self.absent.expand(B, -1)
+        fields = [table(profile_BP[:, k]) for k, table in enumerate(self.fields)]
+        u_BU = torch.tanh(self.layer(torch.cat(fields, dim=-1))).float()
+        known_B1 = (profile_BP > 0).any(dim=1, keepdim=True)
+        return torch.where(known_B1, self.dropout(u_BU), self.absent)
+
+
+def rows_of(vectors_UE: Tensor, index: Tensor) -> Tensor:
+    """`vectors[index]`, its gradient summed by the embedding kernel (threaded, unlike index's)."""
+    return F.embedding(index, vectors_UE)
+
+
+def _start(table: nn.Module, std: float) -> None:
+    weight = table.weight
+    assert isinstance(weight, nn.Parameter)  # noqa: S101  # our own invariant, for the type checker
+    nn.init.normal_(weight, std=std)
+    with torch.no_grad():
+        weight[0].zero_()

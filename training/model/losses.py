@@ -1,0 +1,29 @@
+"""The tasks' losses (Section 4.3, equations 8-10), each the mean over the questions asked.
+
+A batch may ask no question of a task: its loss is then zero, still part of the graph, so that a
+step over any mixture of moments works the same way.
+
+Shape suffixes: C candidates, K price questions, N questions of any kind.
+"""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def click_loss(logit_N: Tensor, happened_N: Tensor) -> Tensor:
+    """Equation (8), the likelihood of a yes or no: CTR, and alike FIFP and SPP."""
+    return _mean(F.binary_cross_entropy_with_logits(logit_N, happened_N, reduction="none"))
+
+
+def ranking_loss(score_C: Tensor, label_C: Tensor, weight_C: Tensor) -> Tensor:
+    """Equation (9): labels are -1 or +1, weights n_i by the kind of action."""
+    return _mean(weight_C * F.softplus(-label_C * score_C))
+
+
+def price_loss(z_K7: Tensor, level_K: Tensor) -> Tensor:
+    """Equation (10); levels 0..6."""
+    return _mean(F.cross_entropy(z_K7, level_K, reduction="none"))
+
+
+def _mean(loss_N: Tensor) -> Tensor:
+    return loss_N.sum() / max(len(loss_N), 1)

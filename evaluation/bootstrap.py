@@ -1,0 +1,147 @@
+"""Intervals that know that a user's candidates are not independent: users are drawn, not rows.
+
+A replicate is a count per user (how often the user was drawn); every figure is a function of such
+counts, and all figures, models and yardsticks of a report share the same draws, so differences are
+paired. An AUC needs only sums of weights between the distinct scores of the positives: one sparse
+product of (segments x users) by (users x replicates) gives all replicates at once.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+
+from evaluation.metrics import NAN, AnyArray, Floats
+
+CHUNK = 64
+"""Replicates worked on at a time: bounds memory at (distinct positive scores x CHUNK)."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure and where it would lie, were other users drawn; NaN bounds: not known."""
+
+    value: float
+    low: float = NAN
+    high: float = NAN
+    error: float = NAN
+    """Standard error over replicates."""
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside."""
+        return bool(self.low > 0 or self.high < 0)
+
+
+@dataclass(frozen=True)
+class Resamples:
+    """How often each user was drawn in each replicate (users x replicates)."""
+
+    counts: NDArray[np.float32]
+    level: float = 0.95
+
+    @classmethod
+    def draw(cls, users: int, replicates: int, seed: int, level: float = 0.95) -> "Resamples":
+        """`replicates` draws of `users` users with replacement."""
+        rng = np.random.default_rng(np.random.SeedSequence(seed))
+        counts = np.zeros((users, replicates), np.float32)
+        for column in range(replicates):
+            drawn = rng.integers(0, users, users) if users else np.empty(0, np.int64)
+            counts[:, column] = np.bincount(drawn, minlength=users)
+        return cls(counts, level)
+
+    @property
+    def users(self) -> int:
+        """Users that can be drawn."""
+        return self.counts.shape[0]
+
+    @property
+    def replicates(self) -> int:
+        """Draws."""
+        return self.counts.shape[1]
+
+    def interval(self, value: float, replicates: Floats) -> Interval:
+        """Percentile interval around `value`; replicates without a figure are left out."""
+        known = replicates[np.isfinite(replicates)]
+        if not np.isfinite(value) or len(known) < max(2, self.replicates // 2):
+            return Interval(value)
+        tail = (1 - self.level) / 2
+        low, high = np.quantile(known, [tail, 1 - tail])
+        return Interval(value, float(low), float(high), float(known.std(ddof=1)))
+
+    def auc(
+        self,
+        score: AnyArray,
+        positive: AnyArray,
+        user: AnyArray,
+        weight: AnyArray | None = None,
+    ) -> Floats:
+        """Weighted AUC, ties half, of every replicate; NaN where a draw has one class only."""
+        sums = _segments(score, positive, user, weight, self.users)
+        if sums is None:
+            return np.full(self.replicates, np.nan)
+        return np.concatenate([_auc_of(sums, counts) for counts in self._chunks()])
+
+    def ratio(self, part: AnyArray, whole: AnyArray, user: AnyArray) -> Floats:
+        """sum(part) / sum(whole) of every replicate (means, precision, log loss, GAUC)."""
+        up = self._total(part, user)
+        down = self._total(whole, user)
+        return np.divide(up, down, out=np.full(len(up), np.nan), where=down > 0)
+
+    def totals(self, value: AnyArray, group: AnyArray, user: AnyArray, groups: int) -> Floats:
+        """Per replicate, the sum of `value` in each group (groups x replicates)."""
+        cells = sparse.csr_matrix(
+            (np.asarray(value, np.float64), (group, user)), shape=(groups, self.users)
+        )
+        return np.asarray(cells @ self.counts)
+
+    def _total(self, value: AnyArray, user: AnyArray) -> Floats:
+        per_user = np.bincount(user, np.asarray(value, np.float64), minlength=self.users)
+        return np.asarray(per_user @ self.counts, np.float64)
+
+    def _chunks(self) -> Iterator[NDArray[np.float32]]:
+        for start in range(0, self.replicates, CHUNK):
+            yield np.ascontiguousarray(self.counts[:, start : start + CHUNK])
+
+
+@dataclass(frozen=True)
+class _Segments:
+    """Weights by (distinct positive score, user): positives, negatives tied, negatives below."""
+
+    positive: sparse.csr_matrix
+    tied: sparse.csr_matrix
+    below: sparse.csr_matrix  # one row more: negatives above every positive
+
+
+def _segments(
+    score: AnyArray, positive: AnyArray, user: AnyArray, weight: AnyArray | None, users: int
+) -> _Segments | None:
+    up = np.asarray(positive) > 0
+    if not up.any() or up.all():
+        return None
+    w = np.ones(len(up)) if weight is None else np.asarray(weight, np.float64)
+    steps, rank = np.unique(np.asarray(score)[up], return_inverse=True)
+    down, down_user, down_weight = np.asarray(score)[~up], np.asarray(user)[~up], w[~up]
+    place = np.searchsorted(steps, down)  # first step that is not below the negative
+    tied = (place < len(steps)) & (steps[np.minimum(place, len(steps) - 1)] == down)
+    shape = (len(steps) + 1, users)
+    return _Segments(
+        positive=sparse.csr_matrix((w[up], (rank, np.asarray(user)[up])), shape=shape),
+        tied=sparse.csr_matrix((down_weight[tied], (place[tied], down_user[tied])), shape=shape),
+        below=sparse.csr_matrix(
+            (down_weight[~tied], (place[~tied], down_user[~tied])), shape=shape
+        ),
+    )
+
+
+def _auc_of(sums: _Segments, counts: NDArray[np.float32]) -> Floats:
+    up = np.asarray(sums.positive @ counts)
+    tied = np.asarray(sums.tied @ counts)
+    down = np.asarray(sums.below @ counts)
+    down += tied
+    below = np.cumsum(down, axis=0)
+    pairs = up.sum(0) * below[-1]
+    ordered = (up * (below - tied / 2)).sum(0)
+    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)

@@ -1,0 +1,273 @@
+"""Whether a candidate may replace the champion: a pure decision on figures, with every reason.
+
+On moments that neither model trained on. CTR must be shown non-inferior: the lower bound of the
+paired difference stays above minus a margin, and the margin is the smallest at which an equally
+good model would pass with the planned power, never above `max_ctr_margin`. If even that margin
+gives less power, the day holds too little to decide and the outcome says so. Other tasks and
+guarded slices are not asked to prove anything; they fail only when they are significantly worse,
+Holm-corrected over all of them. Absolute floors, calibration and quality hold always; a first
+model faces only those.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict, Field
+from scipy import stats
+
+from infra.config import Config
+
+
+class GateConfig(Config):
+    """What a candidate must show."""
+
+    floors: dict[str, float] = Field({"ctr_auc": 0.55, "l2r_auc": 0.52, "fifp_auc": 0.52})
+    """Lowest value of a figure, champion or not; a task that was not asked is not judged."""
+    max_calibration_error: float = Field(0.05, gt=0)
+    """Largest ECE of the click probabilities."""
+    min_positives: int = Field(100, ge=1)
+    """Clicks in the evaluation day below which nothing can be decided."""
+    min_users: int = Field(50, ge=2)
+    """Users in the evaluation day below which nothing can be decided."""
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    """One-sided error of every test."""
+    power: float = Field(0.8, gt=0.5, lt=1)
+    """Planned chance that a candidate exactly as good as the champion passes on CTR."""
+    min_ctr_margin: float = Field(0.001, ge=0)
+    """CTR AUC that may always be lost: smaller differences mean nothing."""
+    max_ctr_margin: float = Field(0.01, gt=0)
+    """CTR AUC that may never be lost, however noisy the day."""
+
+
+class Outcome(StrEnum):
+    """What the gate decided."""
+
+    PROMOTE = "promote"
+    KEEP_CHAMPION = "keep the champion"
+    REFUSE = "refuse"
+    """There is no champion yet and the first model does not meet the floors."""
+    NOT_ENOUGH_EVIDENCE = "not enough evidence"
+
+
+class Difference(BaseModel):
+    """Candidate minus champion on one figure, paired on the same moments and draws."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    """A figure (`l2r_auc`), or figure and slice (`ctr_auc[scenario=search]`)."""
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    error: float | None = None
+    """Standard error; null where there was too little to compare."""
+
+
+class Comparison(BaseModel):
+    """Candidate against champion."""
+
+    model_config = ConfigDict(frozen=True)
+
+    ctr: Difference
+    others: tuple[Difference, ...] = ()
+    """Other tasks and guarded slices; higher must mean better."""
+
+
+class Check(BaseModel):
+    """One thing that was looked at."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    passed: bool | None
+    """Null: could not be judged, which fails nothing."""
+    sentence: str
+
+
+class Verdict(BaseModel):
+    """The decision and everything it rests on."""
+
+    model_config = ConfigDict(frozen=True)
+
+    outcome: Outcome
+    checks: tuple[Check, ...]
+
+    @property
+    def promoted(self) -> bool:
+        """Whether the candidate becomes the champion."""
+        return self.outcome is Outcome.PROMOTE
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """A sentence for every failed check."""
+        return tuple(check.sentence for check in self.checks if check.passed is False)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is known of one model on the evaluation day."""
+
+    figures: Mapping[str, float | None]
+    """`ctr_auc`, `ctr_ece`, ...; null where there was not enough to say."""
+    positives: int
+    """Clicks."""
+    users: int
+
+
+def decide(
+    candidate: Evidence,
+    champion: Evidence | None,
+    comparison: Comparison | None,
+    quality: Sequence[str],
+    config: GateConfig,
+) -> Verdict:
+    """Promote unless a check fails.
+
+    Args:
+        candidate: figures of the new model.
+        champion: figures of the model in production on the same moments; None: there is none.
+        comparison: paired differences; needed when there is a champion.
+        quality: a sentence for every critical expectation that failed; empty is good.
+        config: the thresholds.
+    """
+    checks = [*_quality(quality), *_floors(candidate, config), _calibration(candidate, config)]
+    evidence = [_enough(candidate, config)]
+    if champion is not None and comparison is not None:
+        power, margin = _planned_margin(comparison.ctr, config)
+        evidence.append(power)
+        if margin is not None:
+            checks.append(_non_inferior(comparison.ctr, margin, config))
+        checks.extend(_not_worse(comparison.others, config))
+    elif champion is not None:
+        evidence.append(
+            Check(
+                name="comparison",
+                passed=False,
+                sentence="candidate and champion were not compared on the same moments.",
+            )
+        )
+    return Verdict(
+        outcome=_outcome(checks, evidence, first=champion is None), checks=(*evidence, *checks)
+    )
+
+
+def _outcome(checks: Sequence[Check], evidence: Sequence[Check], *, first: bool) -> Outcome:
+    """A real failure outweighs missing evidence: more data would not mend it."""
+    if any(check.passed is False for check in checks):
+        return Outcome.REFUSE if first else Outcome.KEEP_CHAMPION
+    if any(check.passed is False for check in evidence):
+        return Outcome.NOT_ENOUGH_EVIDENCE
+    return Outcome.PROMOTE
+
+
+def _enough(candidate: Evidence, config: GateConfig) -> Check:
+    passed = candidate.positives >= config.min_positives and candidate.users >= config.min_users
+    return Check(
+        name="evidence",
+        passed=passed,
+        sentence=(
+            f"the day holds {candidate.positives:,} clicks of {candidate.users:,} users "
+            f"(needed: {config.min_positives:,} and {config.min_users:,})."
+        ),
+    )
+
+
+def _quality(failed: Sequence[str]) -> list[Check]:
+    if not failed:
+        return [Check(name="quality", passed=True, sentence="every critical expectation holds.")]
+    return [Check(name="quality", passed=False, sentence=sentence) for sentence in failed]
+
+
+def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
+    checks = []
+    for name, floor in config.floors.items():
+        if name not in candidate.figures:
+            continue
+        value = candidate.figures[name]
+        if value is None:
+            sentence = f"{name} could not be measured, so its floor {floor:g} was not judged."
+            checks.append(Check(name=f"floor {name}", passed=None, sentence=sentence))
+        else:
+            verb = "meets" if value >= floor else "is under"
+            sentence = f"{name} {value:.4f} {verb} the floor {floor:g}."
+            checks.append(Check(name=f"floor {name}", passed=value >= floor, sentence=sentence))
+    return checks
+
+
+def _calibration(candidate: Evidence, config: GateConfig) -> Check:
+    value, limit = candidate.figures.get("ctr_ece"), config.max_calibration_error
+    if value is None:
+        return Check(
+            name="calibration", passed=None, sentence="calibration of clicks was not measured."
+        )
+    verb = "is within" if value <= limit else "is above"
+    return Check(
+        name="calibration",
+        passed=value <= limit,
+        sentence=f"click probabilities are off by {value:.4f} on average, which {verb} {limit:g}.",
+    )
+
+
+def _planned_margin(ctr: Difference, config: GateConfig) -> tuple[Check, float | None]:
+    """The margin at which an equal model passes with the planned power, or why there is none."""
+    if ctr.error is None or ctr.value is None:
+        sentence = "the CTR AUC of the two models could not be compared: too few clicks or users."
+        return Check(name="power", passed=False, sentence=sentence), None
+    needed = float(stats.norm.ppf(1 - config.alpha) + stats.norm.ppf(config.power)) * ctr.error
+    margin = min(max(needed, config.min_ctr_margin), config.max_ctr_margin)
+    passed = needed <= config.max_ctr_margin
+    sentence = (
+        f"to pass an equal model with power {config.power:g}, the day needs a CTR margin of "
+        f"{needed:.4f} (allowed: {config.max_ctr_margin:g})."
+    )
+    return Check(name="power", passed=passed, sentence=sentence), margin if passed else None
+
+
+def _non_inferior(ctr: Difference, margin: float, config: GateConfig) -> Check:
+    value, error = ctr.value or 0.0, ctr.error or 0.0
+    bound = value - float(stats.norm.ppf(1 - config.alpha)) * error
+    passed = bound >= -margin
+    claim = "is" if passed else "was not shown to be"
+    return Check(
+        name="ctr non-inferiority",
+        passed=passed,
+        sentence=(
+            f"CTR {claim} non-inferior: the candidate's AUC differs by {value:+.4f} (lower bound "
+            f"{bound:+.4f} at {1 - config.alpha:.0%}), the margin is {margin:.4f}."
+        ),
+    )
+
+
+def _not_worse(others: Sequence[Difference], config: GateConfig) -> list[Check]:
+    """Holm over all that can be judged: the k-th smallest p must be below alpha / (m - k + 1)."""
+    p = {other.name: _p_worse(other) for other in others}
+    known = sorted((value, name) for name, value in p.items() if value is not None)
+    worse, adjusted, running = set(), {}, 0.0
+    for place, (value, name) in enumerate(known):
+        running = max(running, min(1.0, value * (len(known) - place)))
+        adjusted[name] = running
+        if running < config.alpha:
+            worse.add(name)
+    checks = []
+    for other in others:
+        if other.name not in adjusted:
+            sentence = f"{other.name} could not be compared: too few positives or users."
+            checks.append(Check(name=other.name, passed=None, sentence=sentence))
+            continue
+        verb = "is significantly worse" if other.name in worse else "is not significantly worse"
+        sentence = f"{other.name} {verb}: {other.value:+.4f} (Holm p {adjusted[other.name]:.3g})."
+        checks.append(Check(name=other.name, passed=other.name not in worse, sentence=sentence))
+    return checks
+
+
+def _p_worse(difference: Difference) -> float | None:
+    """One-sided p of "not worse", normal in the paired error."""
+    if difference.value is None or difference.error is None:
+        return None
+    if not math.isfinite(difference.value) or not math.isfinite(difference.error):
+        return None
+    if difference.error == 0:
+        return 1.0 if difference.value >= 0 else 0.0
+    return float(stats.norm.cdf(difference.value / difference.error))

@@ -1,0 +1,31 @@
+"""Settings of the offline evaluation; torch-free, so that DAG files and the CLI may read them."""
+
+from pydantic import Field
+
+from infra.config import Config
+
+
+class EvaluateConfig(Config):
+    """How figures and their intervals are made."""
+
+    replicates: int = Field(500, ge=20)
+    """Bootstrap draws of users."""
+    level: float = Field(0.95, gt=0.5, lt=1)
+    """Coverage of every interval."""
+    seed: int = 11
+    """Of the draws and of the shuffles."""
+    calibration_bins: int = Field(20, ge=2)
+    min_positives: int = Field(30, ge=1)
+    """Fewer positives (or negatives) than this: the figure is "not enough evidence"."""
+    min_users: int = Field(20, ge=2)
+    """Fewer users than this: no interval, the figure is "not enough evidence"."""
+    batch_size: int = Field(512, ge=1)
+    """Moments answered at a time."""
+    activity_edges: tuple[int, ...] = (1, 10, 50, 100)
+    """Behaviours in the history where a new slice of user activity begins."""
+    shuffles: bool = True
+    """Also measure what shuffled properties, and shuffled queries, cost (two more passes)."""
+    fit_moments: int = Field(20_000, ge=100)
+    """Training moments, newest days first, that the fitted yardsticks learn from."""
+    smoothing: float = Field(20.0, gt=0)
+    """Impressions of the mean that a smoothed rate starts from."""

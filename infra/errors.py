@@ -48,3 +48,7 @@ class TrainingError(DupnError):
 
 class RegistryError(DupnError):
     """MLflow or the ledger refused a move."""
+
+
+class OrchestrationError(DupnError):
+    """Airflow or the MLflow UI did not start, or a DAG run failed."""

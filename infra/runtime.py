@@ -1,0 +1,198 @@
+"""A real Airflow and the MLflow UI on one machine, for the demo, the tests and a first look.
+
+`airflow standalone` on SQLite with LocalExecutor, and `mlflow server` on the tracking database;
+both are kept under `DUPN_HOME`, with free ports near the usual ones. Every Airflow setting that a
+small machine needs stands in `airflow_environment`; a production Airflow has its own.
+"""
+
+import json
+import logging
+import os
+import secrets
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import Field
+
+from infra.airflow_api import Airflow, Pool
+from infra.config import Config
+from infra.services import Service, free_port, running, start, stop, wait_until_healthy
+
+logger = logging.getLogger(__name__)
+
+POOLS = Path(__file__).parent / "deploy" / "airflow" / "pools.json"
+PASSWORDS = "simple_auth_manager_passwords.json.generated"
+
+
+class RuntimeConfig(Config):
+    """The local Airflow and MLflow UI."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on. Both UIs are for one person: do not put them on a network."""
+    airflow_port: int = Field(8080, ge=1024, le=65000)
+    """First port to try for Airflow."""
+    mlflow_port: int = Field(5000, ge=1024, le=65000)
+    """First port to try for MLflow."""
+    parallelism: int = Field(0, ge=0)
+    """Tasks at once; 0 for the number of cores."""
+    start_timeout_s: float = Field(240.0, gt=0)
+    """For either program to answer after its start."""
+
+    @property
+    def slots(self) -> int:
+        """Tasks at once."""
+        return self.parallelism or os.cpu_count() or 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Addresses:
+    """Where the two UIs are, and the login of the first."""
+
+    airflow: str
+    user: str
+    password: str
+    mlflow: str
+
+
+def up(home: Path, dags: Path, config: RuntimeConfig) -> Addresses:
+    """Start what does not run yet and wait until both answer.
+
+    Args:
+        home: a local folder; Airflow and MLflow get a folder each below it.
+        dags: Airflow's DAG folder.
+        config: ports, parallelism, patience.
+    """
+    services = [_airflow(home, dags, config), _mlflow(home, config)]
+    for service in services:
+        start(service)
+    for service in services:
+        seconds = wait_until_healthy(service, config.start_timeout_s)
+        logger.info("%s answers at %s after %.0f s", service.name, service.address, seconds)
+    addresses = where(home)
+    airflow = connect(home)
+    airflow.wait_for_components(config.start_timeout_s)
+    for pool in pools(config.slots):
+        airflow.set_pool(pool)
+    return addresses
+
+
+def down(home: Path) -> list[str]:
+    """Stop both; the names of those that ran."""
+    return [name for name in ("airflow", "mlflow") if stop(home / name, name)]
+
+
+def where(home: Path) -> Addresses:
+    """Addresses and login of what `up` started (empty text for what does not run)."""
+    passwords = home / "airflow" / PASSWORDS
+    login = json.loads(passwords.read_text()) if passwords.exists() else {"": ""}
+    user, password = next(iter(login.items()))
+    airflow, mlflow = (running(home / name, name) for name in ("airflow", "mlflow"))
+    return Addresses(
+        airflow=airflow.address if airflow else "",
+        user=user,
+        password=password,
+        mlflow=mlflow.address if mlflow else "",
+    )
+
+
+def connect(home: Path) -> Airflow:
+    """A client of the running Airflow, logged in as the UI does."""
+    found = where(home)
+    return Airflow(found.airflow, found.user, found.password)
+
+
+def pools(cores: int) -> list[Pool]:
+    """The pools that the DAGs ask for: one heavy computation at a time, data work on every core."""
+    sized = {"data": cores}
+    return [
+        Pool(name=name, slots=sized.get(name, entry["slots"]), description=entry["description"])
+        for name, entry in json.loads(POOLS.read_text()).items()
+    ]
+
+
+def airflow_environment(home: Path, dags: Path, port: int, config: RuntimeConfig) -> dict[str, str]:
+    """The environment of a standalone Airflow on a small machine."""
+    folder = home / "airflow"
+    address = f"http://{config.host}:{port}"
+    # Two Airflows on one machine must not share the ports of their log servers either.
+    log_port = free_port(port + 1000, config.host)
+    tools = str(Path(sys.executable).parent)
+    return {
+        **_inherited(),
+        "PATH": os.pathsep.join([tools, os.environ.get("PATH", "")]),
+        "DUPN_HOME": str(home),
+        "GX_ANALYTICS_ENABLED": "false",
+        "AIRFLOW_HOME": str(folder),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__PARALLELISM": str(config.slots),
+        "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",
+        "AIRFLOW__API__HOST": config.host,
+        "AIRFLOW__API__PORT": str(port),
+        "AIRFLOW__API__BASE_URL": address,
+        "AIRFLOW__API__WORKERS": "1",
+        "AIRFLOW__API_AUTH__JWT_SECRET": _secret(folder / "jwt_secret"),
+        "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(log_port + 1, config.host)),
+        # With the defaults a chain of tasks waits a second between two, and up to five for a slot.
+        "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
+        "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
+        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
+    }
+
+
+def _airflow(home: Path, dags: Path, config: RuntimeConfig) -> Service:
+    port = _port(home / "airflow", "airflow", config.airflow_port, config.host)
+    address = f"http://{config.host}:{port}"
+    return Service(
+        name="airflow",
+        folder=home / "airflow",
+        command=["airflow", "standalone"],
+        environment=airflow_environment(home, dags, port, config),
+        address=address,
+        health=f"{address}/api/v2/monitor/health",
+    )
+
+
+def _mlflow(home: Path, config: RuntimeConfig) -> Service:
+    folder = home / "mlflow"
+    port = _port(folder, "mlflow", config.mlflow_port, config.host)
+    address = f"http://{config.host}:{port}"
+    return Service(
+        name="mlflow",
+        folder=folder,
+        command=[
+            *(sys.executable, "-m", "mlflow", "server"),
+            *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
+            *("--default-artifact-root", str(folder / "artifacts")),
+            *("--host", config.host, "--port", str(port), "--workers", "1"),
+        ],
+        environment={**_inherited(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        address=address,
+        health=f"{address}/health",
+    )
+
+
+def _port(folder: Path, name: str, first: int, host: str) -> int:
+    """The port it runs on already, else a free one."""
+    record = running(folder, name)
+    return int(record.address.rsplit(":", 1)[1]) if record else free_port(first, host)
+
+
+def _inherited() -> dict[str, str]:
+    """Our environment without another Airflow's or MLflow's settings in it."""
+    foreign = ("AIRFLOW", "_AIRFLOW", "MLFLOW_")
+    return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+
+
+def _secret(path: Path) -> str:
+    """Drawn once, kept readable for the owner alone (shorter than 64 bytes draws a warning)."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_urlsafe(64))
+    return path.read_text()

@@ -1,0 +1,147 @@
+"""Long-running local programs (Airflow, the MLflow UI) as pid files: start, look, stop.
+
+A record is written beside the program's log when it starts. It holds the pid *and* the moment the
+process was created, so that a pid that the kernel gave to somebody else is never taken for ours,
+and never killed. Starting what runs and stopping what does not are both fine.
+"""
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+import requests
+
+from infra.errors import OrchestrationError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """A program to run in the background."""
+
+    name: str
+    """One word; `<folder>/<name>.json` is its record and `<folder>/<name>.log` what it said."""
+    folder: Path
+    """Where record and log lie."""
+    command: Sequence[str]
+    environment: Mapping[str, str]
+    address: str
+    """Where a browser finds it."""
+    health: str
+    """A URL that answers 200 once the program is ready."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """A program that was started."""
+
+    pid: int
+    created: float
+    """Seconds since the epoch, as the kernel tells it."""
+    address: str
+
+
+def running(folder: Path, name: str) -> Record | None:
+    """The record of a program that is alive, else None."""
+    try:
+        record = Record(**json.loads((folder / f"{name}.json").read_text()))
+        process = psutil.Process(record.pid)
+        alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        same = abs(process.create_time() - record.created) < 1.0
+    except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
+        return None
+    return record if alive and same else None
+
+
+def start(service: Service) -> Record:
+    """Start it in the background unless it runs; `wait_until_healthy` says when it is ready."""
+    record = running(service.folder, service.name)
+    if record:
+        return record
+    service.folder.mkdir(parents=True, exist_ok=True)
+    with (service.folder / f"{service.name}.log").open("ab") as log:
+        process = subprocess.Popen(
+            list(service.command),
+            env=dict(service.environment),
+            cwd=service.folder,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,  # Ctrl-C on the terminal is not for it
+        )
+    created = psutil.Process(process.pid).create_time()
+    record = Record(pid=process.pid, created=created, address=service.address)
+    (service.folder / f"{service.name}.json").write_text(json.dumps(asdict(record)))
+    return record
+
+
+def wait_until_healthy(service: Service, timeout_s: float) -> float:
+    """Block until the health URL answers; the seconds it took.
+
+    Raises:
+        OrchestrationError: it ended, or did not answer in time; the message ends with its log.
+    """
+    begin = time.monotonic()
+    while time.monotonic() - begin < timeout_s:
+        if _answers(service.health):
+            return time.monotonic() - begin
+        if running(service.folder, service.name) is None:
+            raise OrchestrationError(f"{service.name} ended while it started. {_log_tail(service)}")
+        time.sleep(0.25)
+    raise OrchestrationError(
+        f"{service.name} did not answer at {service.health} within {timeout_s:.0f} s. "
+        f"{_log_tail(service)}"
+    )
+
+
+def stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
+    """End it and everything it started; False if it did not run."""
+    record = running(folder, name)
+    (folder / f"{name}.json").unlink(missing_ok=True)
+    if record is None:
+        return False
+    parent = psutil.Process(record.pid)
+    family = [*parent.children(recursive=True), parent]
+    _signal(family, "terminate")
+    _, stubborn = psutil.wait_procs(family, timeout=grace_s)
+    _signal(stubborn, "kill")
+    psutil.wait_procs(stubborn, timeout=5)
+    return True
+
+
+def free_port(first: int, host: str = "127.0.0.1") -> int:
+    """`first` if nobody listens there, else the next free port above it."""
+    for port in range(first, first + 200):
+        with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind((host, port))
+            except OSError:
+                continue
+            return port
+    raise OrchestrationError(f"no free port from {first} to {first + 199}. Set another first port.")
+
+
+def _answers(url: str) -> bool:
+    try:
+        return bool(requests.get(url, timeout=5).ok)
+    except requests.RequestException:
+        return False
+
+
+def _signal(processes: Sequence[psutil.Process], method: str) -> None:
+    for process in processes:
+        try:
+            getattr(process, method)()
+        except psutil.NoSuchProcess:
+            continue
+
+
+def _log_tail(service: Service, lines: int = 15) -> str:
+    path = service.folder / f"{service.name}.log"
+    text = path.read_text(errors="replace").splitlines()[-lines:]
+    return f"The end of {path}:\n" + "\n".join(text)

@@ -1,0 +1,217 @@
+"""Where runs are recorded: MLflow behind a protocol, and a tracker that keeps quiet.
+
+Without a server, runs lie in SQLite under the home, by absolute address: MLflow's own default
+depends on the working directory, and its file store is gone. MLflow takes seconds to import, so
+that happens at the first run, never when this module is imported.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Protocol
+from urllib.parse import urlparse
+
+from pydantic import Field
+
+from infra.config import Config
+from infra.errors import ConfigError
+from infra.store import Store
+
+PARAM_LENGTH = 6000
+"""MLflow's limit on the value of a param."""
+
+
+class TrackingConfig(Config):
+    """Where MLflow is."""
+
+    uri: str | None = None
+    """Address of a tracking server or database; absent: SQLite under `<home>/mlflow`."""
+
+    artifacts: str | None = None
+    """Where a new experiment puts files; absent: `<home>/mlflow/artifacts`, or the server's own."""
+
+    experiment: str = Field("dupn", min_length=1)
+
+
+class Tracker(Protocol):
+    """One run at a time: params once, metrics by step, files."""
+
+    def start(self, name: str, run_id: str | None = None) -> str:
+        """Begin a run, or go on with `run_id` if it is still known; its id comes back."""
+        ...
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Settings and lineage of the run, nested names joined by dots."""
+        ...
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Figures at a step."""
+        ...
+
+    def text(self, content: str, name: str) -> None:
+        """A small file of the run."""
+        ...
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """A local file or a folder's content."""
+        ...
+
+    def end(self, *, failed: bool = False) -> None:
+        """Close the run."""
+        ...
+
+
+class SilentTracker:
+    """Records nothing, for runs without MLflow."""
+
+    def start(self, name: str, run_id: str | None = None) -> str:
+        """An empty id: there is nothing to go on with."""
+        del name
+        return run_id or ""
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Nothing."""
+
+    def text(self, content: str, name: str) -> None:
+        """Nothing."""
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """Nothing."""
+
+    def end(self, *, failed: bool = False) -> None:
+        """Nothing."""
+
+
+class MlflowTracker:
+    """Runs in an MLflow experiment, through a client of its own (no global state is touched)."""
+
+    def __init__(self, config: TrackingConfig, store: Store) -> None:
+        self.config = config
+        self.store = store
+        self.uri = tracking_uri(config, store)
+        self.run_id = ""
+        self._client: Any = None
+
+    @property
+    def client(self) -> Any:
+        """The `MlflowClient`; made (and MLflow imported) when first asked for."""
+        if self._client is None:
+            self._client = connect(self.uri)
+        return self._client
+
+    def start(self, name: str, run_id: str | None = None) -> str:
+        """Begin a run, or reopen `run_id`."""
+        if run_id and self._reopen(run_id):
+            return run_id
+        experiment = experiment_id(self.config, self.store, self.client)
+        self.run_id = self.client.create_run(experiment, run_name=name).info.run_id
+        return self.run_id
+
+    def _reopen(self, run_id: str) -> bool:
+        from mlflow.exceptions import MlflowException
+
+        with suppress(MlflowException):
+            self.client.update_run(run_id, status="RUNNING")
+            self.run_id = run_id
+            return True
+        return False
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Log params; those of a resumed run that are already there stay as they are."""
+        from mlflow.entities import Param
+
+        known = self.client.get_run(self.run_id).data.params
+        flat = {key: str(value)[:PARAM_LENGTH] for key, value in flatten(values).items()}
+        new = [Param(key, value) for key, value in flat.items() if key not in known]
+        for start in range(0, len(new), 100):  # MLflow's limit of params a call
+            self.client.log_batch(self.run_id, params=new[start : start + 100])
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Log all figures of a step in one call."""
+        from mlflow.entities import Metric
+
+        now = int(time.time() * 1000)
+        batch = [Metric(name, float(value), now, step) for name, value in values.items()]
+        self.client.log_batch(self.run_id, metrics=batch)
+
+    def text(self, content: str, name: str) -> None:
+        """Log a small file."""
+        self.client.log_text(self.run_id, content, name)
+
+    def file(self, path: Path, folder: str | None = None) -> None:
+        """Log a local file, or all files of a folder."""
+        log = self.client.log_artifacts if path.is_dir() else self.client.log_artifact
+        log(self.run_id, str(path), folder)
+
+    def end(self, *, failed: bool = False) -> None:
+        """Mark the run finished or failed."""
+        self.client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
+
+
+def tracking_uri(config: TrackingConfig, store: Store) -> str:
+    """The absolute address of the tracking store.
+
+    Raises:
+        ConfigError: the home is an object store, or the address is a folder, so SQLite cannot be.
+    """
+    if config.uri is None:
+        if not store.is_local:
+            raise ConfigError(
+                f"tracking.uri is not set, and SQLite cannot lie under {store.root}. "
+                "Set it to your MLflow server, for example --set tracking.uri=http://host:5000."
+            )
+        folder = Path(store.address("mlflow"))
+        folder.mkdir(parents=True, exist_ok=True)
+        return f"sqlite:///{folder}/mlflow.db"
+    if urlparse(config.uri).scheme in ("", "file"):
+        raise ConfigError(
+            f"tracking.uri = {config.uri!r} is a folder, and MLflow's file store is gone. "
+            "Give a server (http://...) or a database (sqlite:////absolute/path.db)."
+        )
+    return config.uri
+
+
+def connect(uri: str) -> Any:
+    """An `MlflowClient` of tracking store and registry, with MLflow's chatter switched off."""
+    from mlflow.tracking import MlflowClient
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+
+
+def experiment_id(config: TrackingConfig, store: Store, client: Any) -> str:
+    """The id of the configured experiment, which is made if it is absent."""
+    known = client.get_experiment_by_name(config.experiment)
+    if known is not None:
+        return str(known.experiment_id)
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return str(client.create_experiment(config.experiment, _artifacts(config, store)))
+    except MlflowException:  # another process was faster
+        return str(client.get_experiment_by_name(config.experiment).experiment_id)
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, names joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+def _artifacts(config: TrackingConfig, store: Store) -> str | None:
+    """Where files go; a server that is asked over HTTP decides for itself."""
+    if config.artifacts is not None or (config.uri or "").startswith("http"):
+        return config.artifacts
+    folder = store.address("mlflow", "artifacts")
+    return Path(folder).as_uri() if store.is_local else folder

@@ -39,8 +39,10 @@ class Registry:
     """
 
     def __init__(self, uri: str, store: Store) -> None:
+        import mlflow
         from mlflow.tracking import MlflowClient
 
+        mlflow.set_tracking_uri(uri)  # `models:/m-...` sources are resolved through the global one
         self.client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
         self.ledger = Ledger(store)
 

@@ -237,7 +237,7 @@ class Partition:
         """
         for entry in self.manifest().files:
             with self.open(entry) as source:
-                found = hashlib.file_digest(source, "sha256").hexdigest()
+                found = _sha256(source)
             if found != entry.sha256:
                 raise PartitionCorrupt(
                     f"{self.key}/{entry.name} is not the file that was published "
@@ -417,6 +417,13 @@ def _put_new(fs: Any, path: str, data: bytes) -> bool:
     finally:
         scratch.unlink()
     return True
+
+
+def _sha256(source: IO[bytes]) -> str:
+    digest = hashlib.sha256()
+    while block := source.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
 
 
 def _is_local(fs: Any) -> bool:

@@ -1,0 +1,348 @@
+"""The `dupn` command: every step by hand, without Airflow.
+
+Exit codes: 0 done; 1 `DupnError` (one sentence; `--debug` shows the trace); 2 usage; 3 the gate
+kept the champion. `--json` anywhere prints a machine-readable result on stdout and nothing else
+there. Everything that is said while working goes to stderr.
+"""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from infra.errors import ConfigError, DupnError
+from infra.progress import configure_logging
+from pipeline import show
+
+KEPT = 3
+
+app = typer.Typer(
+    name="dupn",
+    help=(__doc__ or "").splitlines()[0],
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@dataclass
+class _Front:
+    """What stands before the command on the line, and how results are printed."""
+
+    preset: str = "demo"
+    home: str | None = None
+    pairs: list[str] = field(default_factory=list)
+    as_json: bool = False
+    debug: bool = False
+
+    def settings(self) -> Any:
+        from pipeline.settings import load
+
+        return load(self.preset, self.home, self.pairs)
+
+    def say(self, title: str, result: Mapping[str, Any] | list[Any]) -> None:
+        if self.as_json:
+            sys.stdout.write(json.dumps(result, default=str) + "\n")
+        else:
+            show.result(title, result)
+
+
+front = _Front()
+
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="One day, YYYY-MM-DD.")]
+From = Annotated[
+    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day of a range.")
+]
+To = Annotated[
+    datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day of a range.")
+]
+TheDay = Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="YYYY-MM-DD.")]
+
+
+@app.callback()
+def _options(
+    preset: Annotated[
+        str, typer.Option(envvar="DUPN_PRESET", help="smoke, demo, paper, ... or a .toml file.")
+    ] = "demo",
+    home: Annotated[str | None, typer.Option(help="Where everything is written.")] = None,
+    pairs: Annotated[
+        list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a setting.")
+    ] = None,
+) -> None:
+    """Options that stand before the command."""
+    front.preset, front.home, front.pairs = preset, home, pairs or []
+
+
+def _days(day: datetime | None, first: datetime | None, last: datetime | None) -> list[date]:
+    from pipeline.steps import ONE_DAY
+
+    if day and not (first or last):
+        return [day.date()]
+    if first and last and not day and first <= last:
+        start = first.date()
+        return [start + ONE_DAY * i for i in range((last.date() - start).days + 1)]
+    raise ConfigError("which day? Give `--day D`, or `--from D --to D` with the older day first.")
+
+
+def _over_days(step: str, days: list[date]) -> None:
+    from pipeline import steps
+
+    settings = front.settings()
+    results = {}
+    for one in days:
+        results[one.isoformat()] = dict(getattr(steps, step)(settings, one))
+    front.say(step, results)
+
+
+@app.command()
+def simulate(
+    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 11,
+    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+) -> None:
+    """Let the marketplace live some days: raw logs, and the truth about them."""
+    from pipeline import steps
+
+    settings = front.settings()
+    start = first.date() if first else settings.first_day
+    front.say("simulate", steps.simulate(settings, start, days))
+
+
+@app.command("import")
+def import_log(
+    dataset: Annotated[str, typer.Argument(help="A name in infra/datasets, or a .toml file.")],
+    files: Annotated[list[str], typer.Argument(help="Files, or table=file.")],
+) -> None:
+    """Take your own log in: raw partitions by day, rows as received."""
+    from pipeline import steps
+
+    front.say("import", steps.import_log(front.settings(), dataset, [Path(f) for f in files]))
+
+
+@app.command()
+def events(day: Day = None, first: From = None, last: To = None) -> None:
+    """Parse, canonicalise and deduplicate a day of raw rows; refused rows go to rejects."""
+    _over_days("events", _days(day, first, last))
+
+
+@app.command()
+def vocabulary(day: Day = None, first: From = None, last: To = None) -> None:
+    """Grow the vocabulary and the catalog by a day."""
+    _over_days("vocabulary", _days(day, first, last))
+
+
+@app.command()
+def statistics(day: Day = None, first: From = None, last: To = None) -> None:
+    """Counts, conversions, price quantiles and LR-CTR weights up to a day."""
+    _over_days("statistics", _days(day, first, last))
+
+
+@app.command()
+def sequences(day: Day = None, first: From = None, last: To = None) -> None:
+    """Carry every user's last 100 behaviours on by a day."""
+    _over_days("sequences", _days(day, first, last))
+
+
+@app.command()
+def samples(day: Day = None, first: From = None, last: To = None) -> None:
+    """Publish the moments whose attribution window closes on a day."""
+    _over_days("samples", _days(day, first, last))
+
+
+@app.command()
+def quality(
+    of: Annotated[str, typer.Option(help="events or samples.")],
+    day: Day = None,
+    first: From = None,
+    last: To = None,
+) -> None:
+    """Judge a day of events or samples with Great Expectations."""
+    from pipeline import steps
+
+    if of not in ("events", "samples"):
+        raise ConfigError(f"--of {of} is not a table group. Say events or samples.")
+    settings = front.settings()
+    results = {
+        one.isoformat(): dict(steps.quality(settings, one, of)) for one in _days(day, first, last)
+    }
+    front.say(f"quality of {of}", results)
+
+
+@app.command()
+def train(
+    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last training day.")],
+    days: Annotated[int, typer.Option(min=1)] = 10,
+) -> None:
+    """Train the network for the first time on some days."""
+    from pipeline import steps
+
+    front.say("train", steps.train(front.settings(), until.date(), days))
+
+
+def _release_step(step: str, day: datetime) -> Mapping[str, Any]:
+    from pipeline import steps
+
+    result: Mapping[str, Any] = getattr(steps, step)(front.settings(), day.date())
+    front.say(step, result)
+    return result
+
+
+@app.command()
+def evaluate(day: TheDay) -> None:
+    """Judge the candidate on a day that it did not train on; writes the report."""
+    _release_step("evaluate", day)
+
+
+@app.command()
+def bundle(day: TheDay) -> None:
+    """Pack candidate and tables into a self-contained model and log it to MLflow."""
+    _release_step("bundle", day)
+
+
+@app.command()
+def gate(day: TheDay) -> None:
+    """Decide: promote the candidate or keep the champion (exit code 3)."""
+    if not _release_step("gate", day)["promoted"]:
+        raise typer.Exit(KEPT)
+
+
+@app.command()
+def canary(day: TheDay) -> None:
+    """Load the logged model in a fresh process and ask it recorded moments."""
+    _release_step("canary", day)
+
+
+@app.command()
+def register(day: TheDay) -> None:
+    """Enter the logged model in the registry."""
+    _release_step("register", day)
+
+
+@app.command()
+def promote(
+    day: Day = None,
+    version: Annotated[str, typer.Option(help="A registered version.")] = "",
+    why: Annotated[str, typer.Option(help="A sentence for the ledger.")] = "",
+) -> None:
+    """Make a version the champion: the one registered for a day, or any by number."""
+    from pipeline import steps
+
+    if not day and not version:
+        raise ConfigError("promote what? Give `--day D` or `--version N`.")
+    settings = front.settings()
+    chosen = day.date() if day else settings.first_day
+    front.say("promote", steps.promote(settings, chosen, version, why))
+
+
+@app.command()
+def rollback(
+    why: Annotated[str, typer.Option(help="A sentence for the ledger.")],
+) -> None:
+    """Make the previous champion champion again."""
+    from pipeline import steps
+
+    front.say("rollback", steps.rollback(front.settings(), why))
+
+
+@app.command()
+def check(day: TheDay) -> None:
+    """Ask `models:/dupn@champion` one question."""
+    _release_step("check", day)
+
+
+@app.command()
+def status() -> None:
+    """What is published, who is champion, where the reports are."""
+    from pipeline.release import status as look
+
+    front.say("status", look(front.settings()))
+
+
+@app.command()
+def log() -> None:
+    """Who was champion when, and why."""
+    from pipeline.release import log as read
+
+    front.say("log", read(front.settings()))
+
+
+@app.command()
+def bench(
+    name: Annotated[str, typer.Argument(help="simulate, samples or train.")],
+    quick: Annotated[bool, typer.Option(help="Small sizes: shows that it runs.")] = False,
+) -> None:
+    """Measure; prints figures and keeps them under reports/bench."""
+    from pipeline.benching import run
+
+    front.say(f"bench {name}", run(front.settings(), name, quick=quick))
+
+
+@app.command()
+def run(
+    what: Annotated[str, typer.Argument(help="initial or demo.")],
+    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    days: Annotated[int, typer.Option(min=1, help="Training days.")] = 10,
+) -> None:
+    """The whole chain: `initial` here without Airflow, `demo` through a real Airflow."""
+    from pipeline import chain
+
+    settings = front.settings()
+    if what == "initial":
+        start = first.date() if first else settings.first_day
+        result = chain.initial(settings, start, days)
+        front.say("run initial", result)
+        if not result["promoted"]:
+            raise typer.Exit(KEPT)
+    elif what == "demo":
+        front.say("run demo", chain.demo(settings, front.preset, front.pairs))
+    else:
+        raise ConfigError(f"run {what} is not a chain. Say initial or demo.")
+
+
+@app.command()
+def up() -> None:
+    """Start Airflow and the MLflow UI; prints addresses and login."""
+    from infra import runtime
+
+    front.say("up", runtime.up(front.settings().home))
+
+
+@app.command()
+def down() -> None:
+    """Stop Airflow and the MLflow UI."""
+    from infra import runtime
+
+    front.say("down", runtime.down(front.settings().home))
+
+
+def main() -> None:
+    """Entry point of the `dupn` command."""
+    arguments = sys.argv[1:]
+    front.as_json = "--json" in arguments
+    front.debug = "--debug" in arguments
+    configure_logging(quiet=front.as_json)
+    try:
+        code = app(
+            args=[a for a in arguments if a not in ("--json", "--debug")], standalone_mode=False
+        )
+    except DupnError as error:
+        if front.debug:
+            raise
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        sys.exit(1)
+    except typer.Exit as leave:
+        sys.exit(leave.exit_code)
+    except Exception as error:
+        if not hasattr(error, "exit_code") or not hasattr(error, "show"):
+            raise
+        error.show()  # a usage error of the option parser
+        sys.exit(2)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+if __name__ == "__main__":
+    main()

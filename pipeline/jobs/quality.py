@@ -1,0 +1,75 @@
+"""Measures every row of a day for the quality gate: one tally a file, merged to one a day."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import apache_beam as beam
+from apache_beam import pvalue
+
+from features import quality
+from infra.store import FileEntry, Partition
+from pipeline.beam import BeamConfig, pipeline
+
+Element = tuple[str, Partition, FileEntry]
+
+
+class Measure(beam.DoFn):
+    """(table name, partition, file) -> its tally; memory grows with one row group."""
+
+    def process(self, element: Element) -> Iterator[quality.Tally]:
+        """Measure row group by row group."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        name, partition, entry = element
+        with partition.open(entry) as source:
+            for batch in pq.ParquetFile(source).iter_batches(batch_size=65_536):
+                yield quality.measure(name, pa.Table.from_batches([batch]))
+
+
+class Tallied(beam.PTransform):
+    """Files -> one tally of all their rows."""
+
+    def expand(self, files: pvalue.PCollection) -> pvalue.PCollection:
+        """Measure in parallel, merge to one small dictionary."""
+        return (
+            files
+            | "Measure each file" >> beam.ParDo(Measure())
+            | "Merge the tallies" >> beam.CombineGlobally(quality.merge)
+        )
+
+
+def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig) -> quality.Tally:
+    """The tally of published tables (absent ones are left out), also published under `out`."""
+    elements: Sequence[Element] = [
+        (name, partition, entry)
+        for name, partition in tables.items()
+        if partition.exists()
+        for entry in partition.manifest().files
+        if entry.name.endswith(".parquet")
+    ]
+    with (
+        out.publish(inputs=[p.key for p in tables.values()]) as attempt,
+        pipeline(beam_config) as p,
+    ):
+        _ = (
+            p
+            | "Files of the day" >> beam.Create(elements, reshuffle=False)
+            | "Measure" >> Tallied()
+            | "Write the tally" >> beam.Map(_write, attempt)
+        )
+    return read(out)
+
+
+def read(partition: Partition) -> quality.Tally:
+    """A published tally."""
+    entry = partition.manifest().files[0]
+    with partition.open(entry) as source:
+        tally: quality.Tally = json.load(source)
+    return tally
+
+
+def _write(tally: quality.Tally, attempt: Any) -> None:
+    text = json.dumps(dict(sorted(tally.items())), indent=1)
+    attempt.record([attempt.write_bytes("tally.json", text.encode())])

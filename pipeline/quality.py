@@ -1,0 +1,236 @@
+"""Great Expectations as the judge: a failed critical expectation stops the run.
+
+The figures are computed over all rows by Beam (`pipeline.jobs.quality`), because Great
+Expectations reads neither Arrow nor nested columns and a day need not fit in memory; the
+expectations judge the one-row table of those figures. Data Docs stand under
+`reports/quality/gx`, the figures and the verdict of each day under `reports/quality/<of>/`.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from features import quality
+from features.dataset import load as load_dataset
+from features.quality import QualityConfig
+from infra.errors import ConfigError, QualityFailed
+from infra.store import Store
+from pipeline.jobs import quality as job
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples",)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expected:
+    """One line of a suite: a figure, its bounds, and whether to stop when it is outside."""
+
+    figure: str
+    low: float | None = None
+    high: float | None = None
+    critical: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Failure:
+    """An expectation that did not hold."""
+
+    figure: str
+    value: float | None
+    low: float | None
+    high: float | None
+    critical: bool
+    sentence: str
+
+
+def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
+    """Measure, judge, write the report.
+
+    Raises:
+        QualityFailed: a critical expectation failed; the sentence names day, table, column and
+            figure, and the report is written all the same.
+    """
+    if of not in GROUPS:
+        raise ConfigError(f"quality of {of} is not known. Say events or samples.")
+    store = settings.store
+    tables = {name: _partition(store, of, day, name) for name in GROUPS[of]}
+    first = next(iter(tables.values())).require()
+    tally = job.run(tables, store.partition("quality", day, of), settings.beam)
+    zone = load_dataset(settings.dataset).time_zone
+    before = _before(store, day, of, settings.quality.history_days)
+    figures = quality.metrics(tally, first.manifest().counts, day, zone, before)
+    expected = suite(of, figures, settings.quality)
+    failures = judge(store, f"{of}_{day.isoformat()}", of, figures, expected)
+    critical = [failure for failure in failures if failure.critical]
+    report = {
+        "day": day.isoformat(),
+        "of": of,
+        "passed": not critical,
+        "figures": figures,
+        "failures": [asdict(failure) for failure in failures],
+        "judged_on": "metrics over all rows, computed by Beam",
+    }
+    store.put(f"reports/quality/{of}/{day.isoformat()}.json", json.dumps(report, indent=1))
+    for failure in failures:
+        logger.warning("%s", failure.sentence)
+    if critical:
+        raise QualityFailed(
+            " ".join(f.sentence for f in critical)
+            + f" See {store.address('reports/quality/gx')}; mend the raw day and run it again, or "
+            "change the limit under [quality]."
+        )
+    return {"checks": len(expected), "warnings": len(failures), "passed": True}
+
+
+def passed(store: Store, day: date, of: str) -> bool:
+    """Whether the day was judged and found good."""
+    raw = store.get(f"reports/quality/{of}/{day.isoformat()}.json")
+    return bool(raw and json.loads(raw)["passed"])
+
+
+def suite(of: str, figures: Mapping[str, float], config: QualityConfig) -> list[Expected]:
+    """The expectations that apply to the figures that a day has."""
+    rows = "behaviors.rows" if of == "events" else "samples.rows"
+    found = [Expected(figure=rows, low=config.min_rows)]
+    for name in figures:
+        found += _of_figure(name, config)
+    if of == "samples":
+        found.append(Expected(figure="samples.seq_item.longest", high=quality.LONGEST))
+    return [one for one in found if one.figure in figures or one.figure == rows]
+
+
+def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
+    optional = name.startswith("items.") and not name.startswith("items.item_id")
+    table = {
+        "reject_share": (config.warn_reject_share, config.max_reject_share),
+        "duplicate_share": (config.warn_duplicate_share, config.max_duplicate_share),
+        "drift": (config.warn_drift, config.max_drift),
+        "stale_h": (config.warn_stale_h, config.max_stale_h),
+    }
+    metric = name.rsplit(".", 1)[-1]
+    if metric == "volume_ratio":
+        warn, stop = config.warn_volume_ratio, config.max_volume_ratio
+        return [
+            Expected(figure=name, low=1 / warn, high=warn, critical=False),
+            Expected(figure=name, low=1 / stop, high=stop),
+        ]
+    if metric in table:
+        warn, stop = table[metric]
+        return [
+            Expected(figure=name, high=warn, critical=False),
+            Expected(figure=name, high=stop),
+        ]
+    if name == "samples.seq_item.empty.bad_share":
+        return [Expected(figure=name, high=config.warn_empty_history_share, critical=False)]
+    if metric == "null_share" and optional:
+        return [Expected(figure=name, high=config.warn_null_share, critical=False)]
+    if metric in ("null_share", "bad_share"):
+        return [Expected(figure=name, high=0.0)]
+    return []
+
+
+def judge(
+    store: Store, name: str, of: str, figures: Mapping[str, float], expected: Sequence[Expected]
+) -> list[Failure]:
+    """Run the suite in Great Expectations and update the Data Docs; the failures come back."""
+    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
+    for chatty in ("great_expectations", "great_expectations.expectations.registry"):
+        logging.getLogger(chatty).setLevel(logging.ERROR)
+    import great_expectations as gx
+    import pandas as pd
+    from great_expectations.checkpoint import UpdateDataDocsAction
+    from great_expectations.data_context.types.base import ProgressBarsConfig
+
+    local = store.is_local
+    if local:
+        root = Path(store.address("reports/quality"))
+        root.mkdir(parents=True, exist_ok=True)
+        context = gx.get_context(mode="file", project_root_dir=str(root))
+    else:
+        context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = ProgressBarsConfig(globally=False)
+    asset_name = f"metrics_{of}"
+    source = context.data_sources.add_or_update_pandas(name="dupn")
+    asset = source.add_dataframe_asset(name=asset_name)
+    batch = asset.add_batch_definition_whole_dataframe("day")
+    expectations = [_expectation(one) for one in expected]
+    made = context.suites.add_or_update(gx.ExpectationSuite(name=of, expectations=expectations))
+    definition = context.validation_definitions.add_or_update(
+        gx.ValidationDefinition(name=name, data=batch, suite=made)
+    )
+    actions = [UpdateDataDocsAction(name="docs")] if local else []
+    checkpoint = context.checkpoints.add_or_update(
+        gx.Checkpoint(name=name, validation_definitions=[definition], actions=actions)
+    )
+    wide = {one.figure: [figures.get(one.figure, 0.0)] for one in expected}
+    frame = pd.DataFrame(wide, dtype="float64")
+    outcome = checkpoint.run(batch_parameters={"dataframe": frame})
+    failed = []
+    for result in outcome.run_results.values():
+        for one, expectation in zip(expected, _in_order(result, expected), strict=True):
+            if not expectation.success:
+                failed.append(_failure(name, one, figures.get(one.figure)))
+    return failed
+
+
+def _in_order(result: Any, expected: Sequence[Expected]) -> list[Any]:
+    by_key = {
+        (r.expectation_config.kwargs["column"], r.expectation_config.meta["number"]): r
+        for r in result.results
+    }
+    return [by_key[one.figure, _number(one)] for one in expected]
+
+
+def _expectation(one: Expected) -> Any:
+    import great_expectations.expectations as gxe
+
+    return gxe.ExpectColumnValuesToBeBetween(
+        column=one.figure,
+        min_value=one.low,
+        max_value=one.high,
+        severity="critical" if one.critical else "warning",
+        meta={"number": _number(one)},
+    )
+
+
+def _number(one: Expected) -> str:
+    return f"{one.low}..{one.high}"
+
+
+def _failure(name: str, one: Expected, value: float | None) -> Failure:
+    table, _, rest = one.figure.partition(".")
+    column, _, metric = rest.rpartition(".")
+    what = f"{table}.{column}" if column else table
+    seen = "missing" if value is None else f"{value:.6g}"
+    if one.high is not None and (value is None or value > one.high):
+        limit = f"over the limit {one.high:.6g}"
+    else:
+        limit = f"under the limit {one.low:.6g}" if one.low is not None else "not as expected"
+    of, _, day = name.partition("_")
+    word = "failed" if one.critical else "warning"
+    metric = metric.replace("_", " ")
+    sentence = f"Quality of {of} {day} {word}: {what} has {metric} {seen}, {limit}."
+    return Failure(
+        figure=one.figure,
+        value=value,
+        low=one.low,
+        high=one.high,
+        critical=one.critical,
+        sentence=sentence,
+    )
+
+
+def _partition(store: Store, of: str, day: date, name: str) -> Any:
+    return store.partition(of, day) if of == "samples" else store.partition(of, day, name)
+
+
+def _before(store: Store, day: date, of: str, limit: int) -> list[quality.Tally]:
+    days = [d for d in store.days("quality", of) if d < day and passed(store, d, of)][-limit:]
+    return [job.read(store.partition("quality", d, of)) for d in days]

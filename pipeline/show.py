@@ -1,0 +1,61 @@
+"""Results as a person reads them: tables on stdout."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+FIGURE = {"name", "value", "low", "high", "unit", "protocol"}
+
+
+def result(
+    title: str, value: Mapping[str, Any] | list[Any], console: Console | None = None
+) -> None:
+    """Print what a command returned: figures, one row a day, or name and value."""
+    out = console or Console()
+    if isinstance(value, list):
+        out.print(_records(title, value))
+        return
+    figures = value.get("figures")
+    plain = {name: content for name, content in value.items() if name != "figures"}
+    if plain and all(isinstance(content, Mapping) for content in plain.values()):
+        out.print(_records(title, [{"": name, **content} for name, content in plain.items()]))
+    elif plain:
+        out.print(_pairs(title, plain))
+    if figures:
+        out.print(_records("figures", figures))
+
+
+def _pairs(title: str, value: Mapping[str, Any]) -> Table:
+    table = Table(title=title, show_header=False, title_justify="left")
+    table.add_column(style="bold")
+    table.add_column(overflow="fold")
+    for name, content in value.items():
+        table.add_row(name, text(content))
+    return table
+
+
+def _records(title: str, records: list[Any]) -> Table:
+    table = Table(title=title, title_justify="left")
+    names = list(dict.fromkeys(name for record in records for name in record))
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for record in records:
+        table.add_row(*[text(record.get(name)) for name in names])
+    return table
+
+
+def text(value: object) -> str:
+    """A value as it stands in a table."""
+    if value is None or isinstance(value, bool):
+        return {None: "-", True: "yes", False: "no"}[value]
+    if isinstance(value, int):
+        return f"{value:,}"
+    if isinstance(value, float):
+        return f"{value:.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    if isinstance(value, list | tuple):
+        return "\n".join(text(item) for item in value)
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {text(content)}" for name, content in value.items())
+    return str(value)

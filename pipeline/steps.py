@@ -1,0 +1,169 @@
+"""The story: one short function per box of the flow, in the order in which they run.
+
+raw -> events -> quality -> vocabulary -> statistics -> sequences -> samples -> quality
+    -> train -> evaluate -> bundle -> gate -> canary -> register -> promote -> check
+
+A step reads published partitions, publishes its own, can be run again, and returns a small
+JSON-able summary. It does no work itself. Heavy imports stand inside, so that a DAG task or a
+command pays only for what it uses.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from infra.errors import PartitionMissing
+from pipeline.settings import Settings
+
+ONE_DAY = timedelta(days=1)
+Summary = Mapping[str, Any]
+
+
+def simulate(settings: Settings, first: date, days: int) -> Summary:
+    """A seeded marketplace -> raw logs and the truth, day by day."""
+    from evaluation.marketplace.logs import simulate as live
+
+    return live(settings.store, first, days, settings.marketplace, settings.seed)
+
+
+def import_log(settings: Settings, dataset: str, files: Sequence[Path]) -> Summary:
+    """Your files -> raw partitions by arrival day, as received."""
+    from features.dataset import load
+    from pipeline.importing import import_files
+
+    return import_files(settings.store, load(dataset), files)
+
+
+def events(settings: Settings, day: date) -> Summary:
+    """Raw rows -> canonical, deduplicated events; refused rows -> rejects."""
+    from features.dataset import load
+    from pipeline.jobs.events import run
+
+    dataset = load(settings.dataset)
+    return run(settings.store, day, dataset, config=settings.events, beam=settings.beam)
+
+
+def quality(settings: Settings, day: date, of: str) -> Summary:
+    """Great Expectations over a day of events or samples; a critical failure stops the run."""
+    from pipeline.quality import run
+
+    return run(settings, day, of)
+
+
+def vocabulary(settings: Settings, day: date) -> Summary:
+    """Yesterday's vocabulary and catalog + today's events -> grown, append-only."""
+    from pipeline.jobs.vocabulary import run
+
+    return run(settings.store, day, config=settings.vocabulary, beam=settings.beam)
+
+
+def statistics(settings: Settings, day: date) -> Summary:
+    """Counts, conversions, price quantiles and LR-CTR weights from days up to this one."""
+    from pipeline.jobs.statistics import run
+
+    return run(settings.store, day, config=settings.statistics, beam=settings.beam)
+
+
+def sequences(settings: Settings, day: date) -> Summary:
+    """Yesterday's sequences + today's events -> the last 100 behaviours of every user."""
+    from features.dataset import load
+    from pipeline.jobs.sequences import run
+
+    zone = load(settings.dataset).time_zone
+    return run(settings.store, day, config=settings.sequences, time_zone=zone, beam=settings.beam)
+
+
+def samples(settings: Settings, day: date) -> Summary:
+    """Moments whose attribution window closes today, with histories cut strictly before them."""
+    from features.dataset import load
+    from pipeline.jobs.samples import run
+
+    zone = load(settings.dataset).time_zone
+    return run(
+        settings.store,
+        day,
+        config=settings.samples,
+        time_zone=zone,
+        beam=settings.beam,
+        seed=settings.seed,
+    )
+
+
+def train(settings: Settings, until: date, days: int) -> Summary:
+    """The network, trained for the first time on `days` days up to and with `until`."""
+    from pipeline.learning import train as learn
+
+    return learn(settings, [until - ONE_DAY * back for back in reversed(range(days))])
+
+
+def evaluate(settings: Settings, day: date) -> Summary:
+    """Candidate (and champion) on a day that neither trained on -> report and predictions."""
+    from pipeline.learning import evaluate as judge
+
+    return judge(settings, day)
+
+
+def bundle(settings: Settings, day: date) -> Summary:
+    """Candidate + the tables it answers with -> a self-contained model, logged to MLflow."""
+    from pipeline.release import bundle as pack
+
+    return pack(settings, day)
+
+
+def gate(settings: Settings, day: date) -> Summary:
+    """Report -> verdict with every failed check."""
+    from pipeline.release import gate as judge
+
+    return judge(settings, day)
+
+
+def canary(settings: Settings, day: date) -> Summary:
+    """The logged model, loaded in a fresh process, answers recorded moments as evaluation did."""
+    from pipeline.release import canary as sing
+
+    return sing(settings, day)
+
+
+def register(settings: Settings, day: date) -> Summary:
+    """The logged model -> a version of the registered model."""
+    from pipeline.release import register as enter
+
+    return enter(settings, day)
+
+
+def promote(settings: Settings, day: date, version: str = "", why: str = "") -> Summary:
+    """Move `champion` to the version (default: the one registered for the day), in the ledger."""
+    from pipeline.release import promote as move
+
+    return move(settings, day, version, why)
+
+
+def rollback(settings: Settings, why: str) -> Summary:
+    """Make the previous champion champion again, in the ledger."""
+    from pipeline.release import rollback as undo
+
+    return undo(settings, why)
+
+
+def check(settings: Settings, day: date) -> Summary:
+    """`models:/dupn@champion` loads and answers."""
+    from pipeline.release import check as ask
+
+    return ask(settings, day)
+
+
+def data_days(settings: Settings, first: date, last: date) -> list[date]:
+    """The days of a range, oldest first; each must have raw data.
+
+    Raises:
+        PartitionMissing: naming the first day without `raw/dt=D/behaviors`.
+    """
+    days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
+    for day in days:
+        if not settings.store.names(f"raw/dt={day.isoformat()}/behaviors"):
+            raise PartitionMissing(
+                f"raw/dt={day.isoformat()}/behaviors is not published under {settings.home}. "
+                "Run `dupn import` or `dupn simulate`, or put the day's files there."
+            )
+    return days

@@ -1,0 +1,66 @@
+"""Settings refuse what they do not know, and say what was meant."""
+
+import pytest
+
+from infra.config import Config, build, load_toml, merge, overrides, preset
+from infra.errors import ConfigError
+
+
+class Gate(Config):
+    max_auc_drop: float = 0.01
+
+
+class Root(Config):
+    seed: int = 1
+    gate: Gate = Gate()
+
+
+def test_later_layers_win_and_tables_merge():
+    assert merge({"a": {"x": 1, "y": 2}}, {"a": {"y": 3}}) == {"a": {"x": 1, "y": 3}}
+    settings = build(Root, {"gate": {"max_auc_drop": 0.5}}, overrides(["seed=3"]))
+    assert (settings.seed, settings.gate.max_auc_drop) == (3, 0.5)
+
+
+def test_a_typo_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match=r"Did you mean gate\.max_auc_drop"):
+        build(Root, overrides(["gate.max_auc_dorp=1"]))
+
+
+def test_a_wrong_value_is_named():
+    with pytest.raises(ConfigError, match=r"seed = 'many'"):
+        build(Root, overrides(["seed=many"]))
+
+
+def test_an_override_needs_a_value():
+    with pytest.raises(ConfigError, match=r"--set seed"):
+        overrides(["seed"])
+
+
+def test_values_are_toml_else_text():
+    assert overrides(["a.b=[1, 2]", "c=true", "d=word"]) == {
+        "a": {"b": [1, 2]},
+        "c": True,
+        "d": "word",
+    }
+
+
+def test_settings_are_frozen():
+    with pytest.raises(ValueError, match="frozen"):
+        Root().seed = 2
+
+
+def test_an_unknown_preset_lists_the_known_ones():
+    with pytest.raises(ConfigError, match="demo, paper, smoke"):
+        preset("huge")
+
+
+def test_broken_toml_names_file_and_line(tmp_path):
+    file = tmp_path / "mine.toml"
+    file.write_text("a = 1\nb = \n")
+    with pytest.raises(ConfigError, match=r"mine\.toml.*line 2"):
+        load_toml(file)
+
+
+def test_the_digest_changes_with_any_setting():
+    assert Root().digest() == Root().digest()
+    assert Root().digest() != Root(seed=2).digest()

@@ -1,0 +1,124 @@
+"""The catalog as arrays: what every step after `vocabulary` knows of an item, by catalog row.
+
+Rows are dense and append-only, so arrays of day D also serve everything written on days before.
+Row 0 is padding and row 1 the item that nobody knows; real items start at row 2.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.buckets import hash_ids
+from features.schemas import TAGS_PER_ITEM, UNKNOWN_ROW
+from infra.store import Store
+
+FIRST_ROW = 2
+
+INDEX = "items"
+"""`catalog/dt=D/items`: the carried state behind the catalog, in hash order (features.items)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CatalogArrays:
+    """One entry per catalog row in every array."""
+
+    item: NDArray[np.int32]
+    brand: NDArray[np.int32]
+    shop: NDArray[np.int32]
+    category: NDArray[np.int32]
+    tags: NDArray[np.int32]
+    """Rows of the tag vocabulary, [N, TAGS_PER_ITEM], 0 padded."""
+    price: NDArray[np.float32]
+    """NaN where unknown."""
+    price_level: NDArray[np.int8]
+    """1..7 within the category, 0 where unknown."""
+    hashes: NDArray[np.uint64]
+    """Hashes of the item ids, ascending; `rows` beside them."""
+    rows: NDArray[np.int32]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows 0 and 1 included."""
+        return len(self.item)
+
+    def rows_of(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
+        """The catalog row of each id; 1 for null and for items that nobody has seen.
+
+        Dictionary arrays are looked up once per distinct id. Ids are told apart by their 64-bit
+        hash: with ten million items the chance that any two share one is three in a million.
+        """
+        whole = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
+        coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+        found = lookup(hash_ids(coded.dictionary), self.hashes, self.rows)
+        codes = coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+        return np.append(found, np.int32(UNKNOWN_ROW))[codes]
+
+
+def lookup(
+    wanted: NDArray[np.uint64], hashes: NDArray[np.uint64], rows: NDArray[np.int32]
+) -> NDArray[np.int32]:
+    """`rows` at the places where `hashes` (ascending) equals `wanted`; 1 where it does not."""
+    if not len(hashes):
+        return np.full(len(wanted), UNKNOWN_ROW, np.int32)
+    place = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
+    return np.where(hashes[place] == wanted, rows[place], np.int32(UNKNOWN_ROW))
+
+
+def empty() -> CatalogArrays:
+    """Padding and unknown only: the catalog before the first day."""
+    return _with_first_rows({}, np.empty((0, TAGS_PER_ITEM), np.int32), _NO_INDEX)
+
+
+def load(store: Store, day: date) -> CatalogArrays:
+    """The catalog of `day`.
+
+    Raises:
+        PartitionMissing: `vocabulary` has not run for that day.
+    """
+    columns = ["item", "brand", "shop", "category", "tags", "price", "price_level"]
+    table = store.partition("catalog", day).require().table(columns)
+    index = store.partition("catalog", day, INDEX).table(["item_hash", "row"])
+    if not table.num_rows:
+        return empty()
+    tags = table.column("tags").combine_chunks().flatten().to_numpy()
+    plain = {
+        name: table.column(name).to_numpy() for name in columns if name not in ("tags", "price")
+    }
+    plain["price"] = table.column("price").fill_null(float("nan")).to_numpy()
+    keys = (index.column("item_hash").to_numpy(), index.column("row").to_numpy())
+    return _with_first_rows(plain, tags.reshape(-1, TAGS_PER_ITEM), keys)
+
+
+def load_titles(store: Store, day: date) -> pa.Array:
+    """Titles by catalog row; null where unknown (and in rows 0 and 1)."""
+    table = store.partition("catalog", day).require().table(["title"])
+    head = pa.nulls(FIRST_ROW, pa.string())
+    if not table.num_rows:
+        return head
+    return pa.concat_arrays([head, *table.column("title").chunks])
+
+
+_NO_INDEX = (np.empty(0, np.uint64), np.empty(0, np.int32))
+
+
+def _with_first_rows(
+    plain: dict[str, NDArray[np.generic]],
+    tags: NDArray[np.int32],
+    index: tuple[NDArray[np.uint64], NDArray[np.int32]],
+) -> CatalogArrays:
+    rows = {
+        name: np.concatenate([[0, UNKNOWN_ROW], plain.get(name, [])]).astype(np.int32)
+        for name in ("item", "brand", "shop", "category")
+    }
+    none = np.zeros((FIRST_ROW, TAGS_PER_ITEM), np.int32)
+    return CatalogArrays(
+        **rows,
+        tags=np.concatenate([none, tags]).astype(np.int32),
+        price=np.concatenate([[np.nan] * FIRST_ROW, plain.get("price", [])]).astype(np.float32),
+        price_level=np.concatenate([[0, 0], plain.get("price_level", [])]).astype(np.int8),
+        hashes=index[0],
+        rows=index[1],
+    )

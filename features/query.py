@@ -1,0 +1,58 @@
+"""Words of queries and titles.
+
+Unicode words, lower-cased; runs of Chinese, Japanese and Korean characters have no spaces, so they
+become overlapping pairs (a lone character stands for itself). Work is done once per distinct text.
+"""
+
+import re
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.vocabulary import Vocabulary
+
+MAX_WORDS = 16
+"""Words kept per text; queries in the paper's log are far shorter."""
+
+# Han, kana, Hangul: the scripts written without spaces (or, for Hangul, best matched in pairs)
+_UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
+_RUN = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}]+")
+_IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+
+
+def words(text: str) -> list[str]:
+    """The words of one text in order, at most MAX_WORDS."""
+    found: list[str] = []
+    for run in _RUN.findall(text.lower()):
+        if _IS_UNSPACED.match(run) and len(run) > 1:
+            found.extend(run[i : i + 2] for i in range(len(run) - 1))
+        else:
+            found.append(run)
+    return found[:MAX_WORDS]
+
+
+def words_of(texts: pa.Array | pa.ChunkedArray) -> pa.ListArray:
+    """The words of each text; an empty list for null."""
+    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+    split = [words(text) for text in coded.dictionary.to_pylist()]
+    distinct = pa.array([*split, []], pa.list_(pa.string()))
+    return distinct.take(coded.indices.fill_null(len(split)).cast(pa.int64()))
+
+
+def tokens_of(queries: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary) -> pa.ListArray:
+    """Rows of the token vocabulary per query; an empty list for null, 1 for an unknown word."""
+    whole = queries.combine_chunks() if isinstance(queries, pa.ChunkedArray) else queries
+    coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+    split = words_of(
+        pa.concat_arrays([coded.dictionary.cast(pa.string()), pa.nulls(1, pa.string())])
+    )
+    rows = pa.array(vocabulary.rows_of(split.flatten()), pa.int32())
+    distinct = pa.ListArray.from_arrays(split.offsets, rows)
+    index = coded.indices.fill_null(len(coded.dictionary)).cast(pa.int64())
+    return distinct.take(index)
+
+
+def word_counts(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """All words of all texts, one after the other (for counting)."""
+    return pc.list_flatten(words_of(texts))

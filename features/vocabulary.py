@@ -1,0 +1,192 @@
+"""Vocabularies: raw id -> row of an embedding table, append-only from day to day.
+
+Row 0 is padding and row 1 unknown; an id is admitted when it has been counted often enough and
+then keeps its row for ever, so that old samples and old checkpoints stay valid. New rows are given
+in the order of (hash, id): however the ids were spread over workers, they get the same rows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from features.buckets import hash_ids
+from features.catalog import FIRST_ROW, lookup
+from features.schemas import UNKNOWN_ROW, VOCABULARY
+from infra.config import Config
+from infra.errors import PartitionMissing
+from infra.store import Store
+
+PENDING = -1
+"""Row of an id that was seen, but not yet often enough."""
+
+TAG_STATISTICS = ("popularity", "ctr", "cvr")
+STATISTIC_TAGS = tuple(f"stat:{name}:{k}" for name in TAG_STATISTICS for k in range(11))
+"""Tags that stand for a decile (1..10) of the days before, or for no evidence (0).
+
+They take the first rows of the tag vocabulary, so that a statistic is a constant row."""
+
+STATE = pa.schema([("hash", pa.uint64()), *VOCABULARY])
+COUNTED = pa.schema([("hash", pa.uint64()), ("id", pa.string()), ("count", pa.int64())])
+
+
+class VocabularyConfig(Config):
+    """Which ids earn a row."""
+
+    min_count: dict[str, int] = Field(default_factory=lambda: {"item": 2, "token": 2})
+    """Sightings (behaviours, displays, snapshots) up to a day that admit an id; 1 for features not
+    named. Two for items and words: an embedding met once is never read again, and in the real logs
+    more than half of all items are met once; they keep their shop, brand, category and tags."""
+
+    rows_per_range: int = Field(500_000, ge=1)
+    """Ids that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
+
+    def needed(self, feature: str) -> int:
+        """Sightings that `feature` asks for."""
+        return self.min_count.get(feature, 1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """The admitted ids of one feature."""
+
+    feature: str
+    hashes: NDArray[np.uint64]
+    """Ascending; `rows` beside them."""
+    rows: NDArray[np.int32]
+
+    @property
+    def num_rows(self) -> int:
+        """Rows of the embedding table, padding and unknown included."""
+        return FIRST_ROW + len(self.rows)
+
+    def rows_of(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
+        """The row of each id; 1 for null and for ids that were not admitted."""
+        whole = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
+        coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+        found = lookup(hash_ids(coded.dictionary), self.hashes, self.rows)
+        codes = coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
+        return np.append(found, np.int32(UNKNOWN_ROW))[codes]
+
+
+def of_table(feature: str, table: pa.Table) -> Vocabulary:
+    """A vocabulary from published rows, in any order."""
+    if not table.num_rows:
+        none = np.empty(0, np.int32)
+        return Vocabulary(feature=feature, hashes=none.astype(np.uint64), rows=none)
+    rows = table.column("row").to_numpy()
+    admitted = rows >= FIRST_ROW
+    hashes = hash_ids(table.column("id").combine_chunks().filter(pa.array(admitted)))
+    order = np.argsort(hashes, kind="stable")
+    return Vocabulary(feature=feature, hashes=hashes[order], rows=rows[admitted][order])
+
+
+def load(store: Store, day: date, feature: str) -> Vocabulary:
+    """One feature's vocabulary of `day`; empty for a column that no snapshot had so far.
+
+    Raises:
+        PartitionMissing: `vocabulary` has not run for that day.
+    """
+    partition = store.partition("vocabulary", day, feature)
+    if not partition.exists():
+        store.partition("catalog", day).require()
+        return of_table(feature, VOCABULARY.empty_table())
+    return of_table(feature, partition.table(["id", "row"]))
+
+
+def published(store: Store, day: date, prefix: str = "") -> list[str]:
+    """Features of `day` whose name starts with `prefix` (`profile_`, `icon_`), sorted.
+
+    Raises:
+        PartitionMissing: `vocabulary` has not run for that day.
+    """
+    names = store.names(f"vocabulary/dt={day.isoformat()}")
+    found = [
+        name
+        for name in names
+        if name.startswith(prefix) and store.partition("vocabulary", day, name).exists()
+    ]
+    if not found and not store.partition("catalog", day).exists():
+        raise PartitionMissing(
+            f"vocabulary/dt={day} is not published. Run `dupn vocabulary --day {day}` first."
+        )
+    return found
+
+
+def size(store: Store, day: date, feature: str) -> int:
+    """Rows of the embedding table of `feature`, from the manifest alone."""
+    partition = store.partition("vocabulary", day, feature)
+    if not partition.exists():
+        return FIRST_ROW
+    return FIRST_ROW + partition.manifest().counts.get("admitted", 0)
+
+
+def counted(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """How often each id stands in `ids` (nulls left out): a partial count, schema COUNTED."""
+    whole = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
+    coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
+    codes = coded.indices.drop_null().to_numpy(zero_copy_only=False)
+    times = np.bincount(codes, minlength=len(coded.dictionary))
+    met = np.flatnonzero(times)
+    distinct = coded.dictionary.take(pa.array(met)).cast(pa.string())
+    return pa.table(
+        {"hash": hash_ids(distinct), "id": distinct, "count": times[met]}, schema=COUNTED
+    )
+
+
+def initial(feature: str) -> pa.Table:
+    """The state before the first day: nothing, but for the tags that stand for statistics."""
+    if feature != "tag":
+        return STATE.empty_table()
+    ids = pa.array(STATISTIC_TAGS)
+    rows = np.arange(FIRST_ROW, FIRST_ROW + len(ids), dtype=np.int32)
+    table = pa.table(
+        {"hash": hash_ids(ids), "id": ids, "row": rows, "count": np.zeros(len(ids), np.int64)},
+        schema=STATE,
+    )
+    return table.sort_by([("hash", "ascending"), ("id", "ascending")])
+
+
+def merge(state: pa.Table, partials: Sequence[pa.Table]) -> pa.Table:
+    """Yesterday's STATE and today's partial counts of one hash range, in (hash, id) order."""
+    if not any(part.num_rows for part in partials):
+        return state
+    today = pa.concat_tables(partials)
+    rows = pa.array(np.full(today.num_rows, PENDING, np.int32))
+    both = pl.from_arrow(pa.concat_tables([state, today.add_column(2, "row", rows)]))
+    assert isinstance(both, pl.DataFrame)  # noqa: S101  (a table comes back as a frame)
+    whole = (
+        both.group_by("id")
+        .agg(pl.col("hash").first(), pl.col("row").max(), pl.col("count").sum())
+        .sort("hash", "id")
+    )
+    return whole.to_arrow().select(STATE.names).cast(STATE)
+
+
+def entrants(state: pa.Table, needed: int) -> NDArray[np.bool_]:
+    """Which rows of a merged STATE are admitted today."""
+    count = state.column("count").to_numpy()
+    rows = state.column("row").to_numpy()
+    return np.asarray((rows == PENDING) & (count >= needed))
+
+
+def admit(state: pa.Table, needed: int, next_row: int) -> pa.Table:
+    """STATE with today's entrants in rows `next_row`, `next_row + 1`, ..."""
+    new = entrants(state, needed)
+    rows = np.where(new, next_row + np.cumsum(new) - 1, state.column("row").to_numpy())
+    place = state.column_names.index("row")
+    return state.set_column(place, "row", pa.array(rows.astype(np.int32)))
+
+
+def next_rows(entrants_of: Mapping[int, int], first_free: int) -> dict[int, int]:
+    """Per hash range the first row that its entrants get: ranges in order, densely."""
+    rows, free = {}, first_free
+    for index in sorted(entrants_of):
+        rows[index] = free
+        free += entrants_of[index]
+    return rows

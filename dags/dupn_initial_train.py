@@ -1,0 +1,62 @@
+"""From a raw log to a registered champion, for the first time.
+
+Trigger it with the form: a data set (the simulated marketplace, or your log by the name of its
+description), the first day, how many days to train on (the day after them is the one to evaluate
+on), a preset. `events` and `quality` have a task a day, side by side; the stages after them build
+each day on the one before. A run may be repeated: every stage replaces what it made before. If
+the gate keeps the champion, the run is green and nothing is registered.
+"""
+
+from airflow.sdk import Param, chain, dag
+
+from dags import stages
+from dags.params import common
+
+PARAMS = {
+    **common(),
+    "first_day": Param(
+        "2026-03-02", type="string", format="date", title="First day", description="To train on."
+    ),
+    "days": Param(
+        10, type="integer", minimum=1, title="Days to train on", description="One more is read."
+    ),
+    "files": Param(
+        [],
+        type="array",
+        items={"type": "string"},
+        title="Files to import first",
+        description="Raw files of your log, one a line. Empty: raw/ is used as it stands.",
+    ),
+}
+
+
+@dag(
+    schedule=None,
+    params=PARAMS,
+    max_active_runs=1,
+    default_args=stages.DEFAULTS,
+    tags=["dupn"],
+    doc_md=__doc__,
+)
+def dupn_initial_train() -> None:
+    """Every stage of the flow, in its order."""
+    days = stages.days()
+    checked = stages.quality.expand(day=days)
+    samples = stages.samples(days)
+    chain([stages.import_log(), stages.simulate()], days, stages.events.expand(day=days), checked)
+    chain(checked, [stages.vocabulary_statistics(days), stages.sequences(days)], samples)
+    chain(
+        samples,
+        stages.quality_samples(days),
+        stages.train(days),
+        stages.evaluate(days),
+        stages.bundle(days),
+        stages.gate(days),
+        stages.canary(days),
+        stages.register(days),
+        stages.promote(days),
+        stages.check(days),
+    )
+
+
+dupn_initial_train()

@@ -1,0 +1,54 @@
+"""Which day a run is about: the one function that every DAG asks.
+
+Never `ds`: with a plain cron schedule it names the day on which the run starts, not the day of
+the data, and a run that a person triggers without a date has none at all.
+"""
+
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from infra.errors import ConfigError
+
+
+def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
+    """The day of the data that a run works on.
+
+    In this order: the partition key of the run, the Param `day`, the start of the data interval
+    (in the time zone of the data, because days are).
+
+    Args:
+        context: Airflow's task context.
+        time_zone: of the data set.
+
+    Raises:
+        ConfigError: none of the three says a day.
+    """
+    partition = getattr(context.get("dag_run"), "partition_key", None)
+    asked = partition or (context.get("params") or {}).get("day")
+    if asked:
+        return _parse(str(asked))
+    start: datetime | None = context.get("data_interval_start")
+    end: datetime | None = context.get("data_interval_end")
+    if start is None:
+        raise ConfigError("this run has no day. Trigger it with the Param day = YYYY-MM-DD.")
+    if start == end:
+        raise ConfigError(
+            f"the data interval of this run is empty ({start.isoformat()}), so it names no day. "
+            "Schedule with CronTriggerTimetable(..., interval=timedelta(days=1))."
+        )
+    return start.astimezone(ZoneInfo(time_zone)).date()
+
+
+def span(first: date | str, days: int) -> list[date]:
+    """`days` days in order, from the first."""
+    start = _parse(first) if isinstance(first, str) else first
+    return [start + timedelta(days=i) for i in range(days)]
+
+
+def _parse(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ConfigError(f"{text!r} is not a day. Write it as YYYY-MM-DD.") from None

@@ -53,12 +53,19 @@ def bucket_index(hashes: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
 
 
 def split(table: pa.Table, hashes: NDArray[np.uint64], count: int) -> Iterator[tuple[int, pa.Table]]:
-    """The non-empty parts of `table` by bucket, rows in their order."""
+    """The non-empty parts of `table` by bucket, rows in their order.
+
+    Each part is a copy: a slice would carry the whole table's buffers wherever it is pickled.
+    """
+    if count == 1:
+        if table.num_rows:
+            yield 0, table
+        return
     index = bucket_index(hashes, count)
     order = np.argsort(index, kind="stable")
     bounds = np.searchsorted(index[order], np.arange(count + 1))
-    ordered = table.take(pa.array(order))
+    whole = table.combine_chunks()
     for bucket in range(count):
         start, stop = int(bounds[bucket]), int(bounds[bucket + 1])
         if stop > start:
-            yield bucket, ordered.slice(start, stop - start)
+            yield bucket, whole.take(pa.array(order[start:stop]))

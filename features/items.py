@@ -1,0 +1,175 @@
+"""What is known of every item ever seen: the carried state behind the catalog, in raw ids.
+
+An attribute comes from the latest catalog snapshot; where no snapshot has it, from what behaviours
+said inline (the latest such day, and within a day the latest behaviour). Raw ids are kept because
+a brand may earn its vocabulary row long after its items were first seen.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.buckets import hash_ids
+from features.schemas import conform
+from features.vocabulary import PENDING, counted
+
+ATTRIBUTES = ("shop_id", "brand_id", "category_id")
+
+STATE = pa.schema(
+    [
+        ("item_hash", pa.uint64()),
+        ("item_id", pa.string()),
+        ("row", pa.int32()),  # catalog row, for ever; -1: not given yet
+        ("item", pa.int32()),  # row in the item vocabulary; -1: pending
+        ("count", pa.int64()),  # behaviours and displays so far
+        ("listed", pa.bool_()),  # a snapshot has named it
+        *[(name, pa.string()) for name in ATTRIBUTES],
+        ("tags", pa.list_(pa.string())),
+        ("price", pa.float32()),
+        ("title", pa.string()),
+    ]
+)
+"""`catalog/dt=D/items`, by (item_hash, item_id)."""
+
+SEEN = pa.schema(
+    [
+        ("item_hash", pa.uint64()),
+        ("item_id", pa.string()),
+        ("count", pa.int64()),
+        ("at", pa.int64()),  # second of the latest behaviour with these attributes
+        *[(name, pa.string()) for name in ATTRIBUTES],
+        ("price_at", pa.int64()),  # second << 32 | bits of the price: the maximum is the latest
+    ]
+)
+"""A partial count of one batch: one row per item and combination of inline attributes."""
+
+
+def seen(behaviors: pa.Table) -> pa.Table:
+    """Items of behaviours, with what they say inline: schema SEEN."""
+    said = [name for name in ATTRIBUTES if _said(behaviors.column(name))]
+    if not said and not _said(behaviors.column("price")):
+        return displayed(behaviors.column("item_id"))
+    second = behaviors.column("ts").cast(pa.int64()).to_numpy() // 1000
+    columns = {name: behaviors.column(name) for name in ("item_id", *said)}
+    columns["at"] = pa.array(second)
+    columns["price_at"] = _price_at(second, behaviors.column("price"))
+    found = (
+        _frame(pa.table(columns))
+        .group_by("item_id", *said)
+        .agg(pl.len().alias("count"), pl.col("at").max(), pl.col("price_at").max())
+    )
+    return _conform(found.to_arrow(), SEEN)
+
+
+def displayed(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
+    """Items that were only shown, or whose log has no attributes: schema SEEN."""
+    times = counted(ids).rename_columns(["item_hash", "item_id", "count"])
+    return _conform(times, SEEN)
+
+
+def listed(snapshot: pa.Table) -> pa.Table:
+    """Rows of a catalog snapshot as partial STATE: no row, no count."""
+    size = snapshot.num_rows
+    marks = {
+        "row": np.full(size, PENDING, np.int32),
+        "item": np.full(size, PENDING, np.int32),
+        "count": np.zeros(size, np.int64),
+        "listed": np.ones(size, bool),
+    }
+    columns = dict(zip(snapshot.column_names, snapshot.columns, strict=True))
+    return _conform(pa.table({**columns, **marks}), STATE)
+
+
+def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Table]) -> pa.Table:
+    """Yesterday's STATE, today's SEEN and `listed` rows of one hash range -> STATE in order.
+
+    A snapshot's values win; what it leaves out is filled from before. Inline values fill what no
+    snapshot has said, and replace older inline values of items that no snapshot has named.
+    """
+    known = _frame(state)
+    snapshot = _frame(pa.concat_tables([STATE.empty_table(), *fresh]))
+    inline = _latest(_frame(pa.concat_tables([SEEN.empty_table(), *seen_today])))
+    if snapshot.is_empty() and inline.is_empty():
+        return state
+    key = ["item_hash", "item_id"]
+    whole = (
+        pl.concat([known.select(key), snapshot.select(key), inline.select(key)])
+        .unique("item_id")
+        .join(known.drop("item_hash"), on="item_id", how="left")
+        .join(snapshot.drop("item_hash"), on="item_id", how="left", suffix="_listed")
+        .join(inline.drop("item_hash"), on="item_id", how="left", suffix="_inline")
+        .sort(key)
+    )
+    was_listed = pl.col("listed").fill_null(value=False)
+    return _arrow(
+        whole.with_columns(
+            *[_settled(name, was_listed) for name in (*ATTRIBUTES, "price")],
+            *[pl.coalesce(f"{name}_listed", name).alias(name) for name in ("tags", "title")],
+            *[pl.col(name).fill_null(PENDING) for name in ("row", "item")],
+            pl.col("count").fill_null(0) + pl.col("count_inline").fill_null(0),
+            was_listed | pl.col("listed_listed").fill_null(value=False),
+        )
+    )
+
+
+def _settled(name: str, was_listed: pl.Expr) -> pl.Expr:
+    inline, known = pl.col(f"{name}_inline"), pl.col(name)
+    before = (
+        pl.when(was_listed).then(pl.coalesce(known, inline)).otherwise(pl.coalesce(inline, known))
+    )
+    return pl.coalesce(f"{name}_listed", before).alias(name)
+
+
+def _latest(rows: pl.DataFrame) -> pl.DataFrame:
+    """One row an item: sightings summed, and of each attribute the latest that was said."""
+    combined = rows.group_by("item_hash", "item_id", *ATTRIBUTES).agg(
+        pl.col("count").sum(), pl.col("at").max(), pl.col("price_at").max()
+    )
+    doubtful = combined["item_id"].is_duplicated()  # few: most items say the same all day
+    several = combined.filter(doubtful).sort("at", *ATTRIBUTES, nulls_last=False)
+    settled = several.group_by("item_hash", "item_id").agg(
+        *[pl.col(name).drop_nulls().last() for name in ATTRIBUTES],
+        pl.col("count").sum(),
+        pl.col("at").max(),
+        pl.col("price_at").max(),
+    )
+    whole = pl.concat([combined.filter(~doubtful), settled])
+    bits = whole["price_at"].fill_null(0).to_numpy() & 0xFFFFFFFF
+    price = pl.Series("price", bits.astype(np.uint32).view(np.float32))
+    return whole.select(
+        "item_hash",
+        "item_id",
+        "count",
+        *ATTRIBUTES,
+        pl.when(pl.col("price_at").is_not_null()).then(price).alias("price"),
+    )
+
+
+def _said(column: pa.ChunkedArray) -> bool:
+    return bool(column.null_count < len(column))
+
+
+def _price_at(second: NDArray[np.int64], price: pa.ChunkedArray) -> pa.Array:
+    bits = price.fill_null(0).to_numpy().astype(np.float32).view(np.uint32)
+    absent = price.is_null().to_numpy()
+    return pa.array((second << 32) | bits.astype(np.int64), mask=absent)
+
+
+def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    if "item_hash" not in table.column_names:
+        hashes = pa.array(hash_ids(table.column("item_id")))
+        table = table.append_column("item_hash", hashes)
+    return conform(table, schema)
+
+
+def _frame(table: pa.Table) -> pl.DataFrame:
+    frame = pl.from_arrow(table)
+    assert isinstance(frame, pl.DataFrame)  # noqa: S101  (a table comes back as a frame)
+    return frame
+
+
+def _arrow(frame: pl.DataFrame) -> pa.Table:
+    return frame.select(STATE.names).to_arrow().cast(STATE)

@@ -39,7 +39,9 @@ class Attention(nn.Module):
         hidden_BTA = self.of_hidden(h_BTH) + self.of_context(context_BC)[:, None]
         if self.of_property is not None:
             hidden_BTA = hidden_BTA + self.of_property(p_BTP)
-        score_BT = self.score(self.dropout(torch.relu(hidden_BTA))).squeeze(-1).float()
+        # one dropout mask a moment: a mask a behaviour would cost 50 ms a step in random numbers
+        keep_B1A = self.dropout(torch.ones_like(hidden_BTA[:, :1]))
+        score_BT = self.score(torch.relu(hidden_BTA) * keep_B1A).squeeze(-1).float()
         real_BT = torch.arange(h_BTH.shape[1], device=h_BTH.device) < lengths_B[:, None]
         # -1e30, not -inf: the softmax of an empty history must stay finite, also in its gradient
         a_BT = torch.softmax(score_BT.masked_fill(~real_BT, -1e30), dim=1) * real_BT

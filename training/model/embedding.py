@@ -40,10 +40,7 @@ class ItemEmbedding(nn.Module):
         self.brand = sparse_table(sizes.brand, config.brand_dim)
         self.shop = sparse_table(sizes.shop, config.shop_dim)
         self.category = sparse_table(sizes.category, config.category_dim)
-        self.tag = nn.EmbeddingBag(
-            sizes.tag, config.tag_dim, mode="mean", padding_idx=0, sparse=True
-        )
-        _start(self.tag, TABLE_STD)
+        self.tag = sparse_table(sizes.tag, config.tag_dim)
 
     def forward(self, items: Items) -> Tensor:
         """`e_UE`, one row a distinct item."""
@@ -52,9 +49,19 @@ class ItemEmbedding(nn.Module):
             self.brand(items.brand_U),
             self.shop(items.shop_U),
             self.category(items.category_U),
-            self.tag(items.tags_UG),
+            self._tags(items.tags_UG),
         ]
         return torch.cat(parts, dim=-1)  # (1)
+
+    def _tags(self, tags_UG: Tensor) -> Tensor:
+        """Mean of an item's tags, zero where it has none.
+
+        By way of the distinct tags, so that the sparse gradient has a row for each of those and
+        not one for each tag of each item (86 ms a step against 29, for 68,000 items).
+        """
+        distinct, place_UG = torch.unique(tags_UG, return_inverse=True)
+        sum_UD = rows_of(self.tag(distinct), place_UG).sum(dim=1)
+        return sum_UD / (tags_UG > 0).sum(dim=1, keepdim=True).clamp(min=1)
 
 
 class PropertyEmbedding(nn.Module):
@@ -69,9 +76,10 @@ class PropertyEmbedding(nn.Module):
             (NUM_DAYPARTS + 1, config.daypart_dim),
             (2 + 1, config.weekend_dim),
         )
-        self.tables = nn.ModuleList(nn.Embedding(r, dim, padding_idx=0) for r, dim in rows_dims)
-        for table in self.tables:
+        tables = [nn.Embedding(rows, dim, padding_idx=0) for rows, dim in rows_dims]
+        for table in tables:
             _start(table, PROPERTY_STD)
+        self.tables = nn.ModuleList(tables)
 
     def forward(self, batch: Batch) -> Tensor:
         """`p_BTP`."""
@@ -127,9 +135,7 @@ def rows_of(vectors_UE: Tensor, index: Tensor) -> Tensor:
     return F.embedding(index, vectors_UE)
 
 
-def _start(table: nn.Module, std: float) -> None:
-    weight = table.weight
-    assert isinstance(weight, nn.Parameter)  # noqa: S101  # our own invariant, for the type checker
-    nn.init.normal_(weight, std=std)
+def _start(table: nn.Embedding, std: float) -> None:
+    nn.init.normal_(table.weight, std=std)
     with torch.no_grad():
-        weight[0].zero_()
+        table.weight[0].zero_()

@@ -1,0 +1,1 @@
+"""What the network is measured against: the plain recurrence, and other people's models."""

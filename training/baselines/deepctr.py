@@ -1,0 +1,73 @@
+"""DIN and DIEN of DeepCTR-Torch (extra `bench`) on our batches, one row a candidate.
+
+Their items have our features and dimensions (item 32, brand 24, shop 24, category 16, tag 28), but
+one tag instead of a pooled set and no behaviour properties, which is less work than ours. Embedding
+tables keep their dense gradients, so a bench must use small vocabularies to be fair to them.
+"""
+
+import importlib.util
+import sys
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from infra.errors import ConfigError
+from training.batch import Batch, VocabularySizes
+from training.config import ModelConfig
+
+NAMES = ("item", "brand", "shop", "category", "tag")
+
+
+def build(
+    kind: Literal["din", "dien"], config: ModelConfig, sizes: VocabularySizes, length: int
+) -> nn.Module:
+    """The model with our feature dimensions and the defaults of its package otherwise."""
+    package = _package()
+    from deepctr_torch.inputs import SparseFeat, VarLenSparseFeat
+
+    columns: list[Any] = []
+    for name in NAMES:
+        rows, dim = getattr(sizes, name), getattr(config, f"{name}_dim")
+        columns.append(SparseFeat(name, rows, embedding_dim=dim))
+        history = SparseFeat(f"hist_{name}", rows, embedding_dim=dim, embedding_name=name)
+        columns.append(VarLenSparseFeat(history, maxlen=length, length_name="length"))
+    model = getattr(package, kind.upper())
+    options = {"att_weight_normalization": True} if kind == "din" else {}
+    built: nn.Module = model(columns, list(NAMES), device="cpu", **options)
+    return built
+
+
+def rows(model: nn.Module, batch: Batch) -> Tensor:
+    """The batch's candidates as the model's input matrix, one row each."""
+    items = batch.items
+    of = {
+        "item": items.item_U,
+        "brand": items.brand_U,
+        "shop": items.shop_U,
+        "category": items.category_U,
+        "tag": items.tags_UG[:, 0],
+    }
+    seq_CT = batch.seq_BT[batch.cand_moment_C]
+    named = {name: of[name][batch.cand_C][:, None] for name in NAMES}
+    named |= {f"hist_{name}": of[name][seq_CT] for name in NAMES}
+    named["length"] = batch.length_B[batch.cand_moment_C][:, None]
+    index: dict[str, Any] = model.feature_index  # type: ignore[assignment]  # a plain attribute
+    return torch.from_numpy(np.concatenate([named[name].numpy() for name in index], axis=1)).float()
+
+
+def _package() -> ModuleType:
+    """`deepctr_torch.models` without the package's own start, which asks the internet for news."""
+    found = importlib.util.find_spec("deepctr_torch")
+    if found is None:
+        raise ConfigError(
+            "deepctr-torch is not installed, so there is nothing to measure against. "
+            "Install the extra: pip install -e '.[bench]'."
+        )
+    if "deepctr_torch" not in sys.modules:
+        package = ModuleType("deepctr_torch")
+        package.__path__ = list(found.submodule_search_locations or [])
+        sys.modules["deepctr_torch"] = package
+    return importlib.import_module("deepctr_torch.models")

@@ -1,0 +1,46 @@
+"""How large the simulated marketplace is, and how clean its log (the dials a user may turn).
+
+The laws by which people choose are not here: they are constants of `choice`, `needs` and
+`session`, frozen before any model was trained on them (see docs/marketplace.md).
+"""
+
+from pydantic import Field
+
+from infra.config import Config
+
+
+class MarketplaceConfig(Config):
+    """Size of the world and quality of its log; the defaults are the demo."""
+
+    users: int = Field(default=2_500, ge=10)
+    """People with an account (about one in eight of them joins after the first day)."""
+
+    items: int = Field(default=6_000, ge=300)
+    """Items on sale on the first day; each day about 1 % die and as many are born."""
+
+    categories: int = Field(default=120, ge=8)
+    """Leaf categories; departments hold about eight each."""
+
+    shops: int = Field(default=400, ge=8)
+    """Shops; each sells within one department."""
+
+    icons: int = Field(default=150, ge=8)
+    """Icons (people of taste whom one may follow; Section 5.1 of the paper)."""
+
+    pages_per_day: float = Field(default=5.0, gt=0, le=30)
+    """Mean pages a user opens a day, over all users and days."""
+
+    logged_search: float = Field(default=0.45, ge=0, le=1)
+    """Share of search pages whose impression is logged; behaviours are logged always."""
+
+    logged_other: float = Field(default=0.25, ge=0, le=1)
+    """The same for recommendation and ad pages: shops sample their bulky feeds harder."""
+
+    dirty_share: float = Field(default=0.002, ge=0, le=0.2)
+    """Share of behaviour rows to which one broken or repeated row is added."""
+
+    late_share: float = Field(default=0.004, ge=0, le=0.5)
+    """Share of behaviour rows that arrive a day late (phones that were offline)."""
+
+    parts: int = Field(default=4, ge=1)
+    """Files a table of a day is split into, as collectors on several machines would."""

@@ -1,0 +1,140 @@
+"""Which items a page shows and in which order: the shop's recall and its ranking policy.
+
+A `Ranker` is what the closed-loop A/B test puts in place of the logging policy; it sees what a
+real ranker sees (who asks, when, the query, the candidates) and nothing of the latent state.
+"""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.marketplace.query import Queries
+from evaluation.marketplace.seeds import Purpose, stream
+from evaluation.marketplace.world import Floats, Ints, Items, World
+
+SEARCH, RECOMMEND, AD = 1, 2, 3
+PROPOSALS = 28
+"""Items recalled for a page before ranking."""
+WIDEST = 20
+"""Most items a page shows."""
+SIZES = {SEARCH: (14, 20), RECOMMEND: (10, 16), AD: (10, 12)}
+"""Fewest and most items by scenario: as many as fit one to three screens of a phone."""
+QUANTILES = 1024
+"""Resolution of a category's popularity when recalling: finer than the shop's own counters."""
+EXPOSURE_NOISE = 0.9
+"""Scale of the Gumbel noise in the ranking: the logging policy explores, so that logs can teach."""
+FUZZY = 0.3
+"""Share of a search page recalled from the department instead of the category: real recall is."""
+RELATED = 0.45
+"""Share of a recommendation or ad page "because you viewed": the last clicked category."""
+
+
+@dataclass(frozen=True)
+class Requests:
+    """Pages to be filled; row i of every array is one page."""
+
+    user: NDArray[np.int64]
+    ts: NDArray[np.int64]
+    scenario: NDArray[np.int8]
+    queries: Queries
+    candidates: Ints  # (pages, PROPOSALS); -1: none
+
+
+class Ranker(Protocol):
+    """What the marketplace needs from a ranking policy."""
+
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Floats:
+        """A score per candidate; pages show the highest first. `rng` is for exploration."""
+        ...
+
+    def expected(self, requests: Requests) -> Floats:
+        """The same scores without exploration (the truth marginalises position over it)."""
+        ...
+
+
+@dataclass(frozen=True)
+class PopularityWithNoise:
+    """The logging policy: log popularity of the days before, plus noise."""
+
+    popularity: Floats
+
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Floats:
+        """Popularity plus Gumbel noise."""
+        uniform = rng.random(requests.candidates.shape, np.float32)
+        noise = -np.log(-np.log(uniform + 1e-9) + 1e-9)
+        return self.popularity[requests.candidates] + np.float32(EXPOSURE_NOISE) * noise
+
+    def expected(self, requests: Requests) -> Floats:
+        """Popularity alone."""
+        return self.popularity[requests.candidates]
+
+
+@dataclass(frozen=True)
+class Recall:
+    """Tables to draw candidates from, by popularity, in one gather."""
+
+    by_category: Ints  # (categories, QUANTILES) items
+    by_department: Ints
+    everywhere: Ints  # (1, 16 * QUANTILES)
+
+    def draw(
+        self, rng: np.random.Generator, scenario: NDArray[np.int8], category: Ints,
+        department: Ints, exact: NDArray[np.bool_],
+    ) -> Ints:  # fmt: skip
+        """Candidates per page, sorted, repeats replaced by -1.
+
+        Args:
+            rng: the block's stream.
+            scenario: of each page.
+            category: asked for in the query; on other pages the last clicked one, or -1.
+            department: asked for (or last clicked), or -1.
+            exact: whether a query names its category; else it names the department only.
+        """
+        shape = (len(scenario), PROPOSALS)
+        position = rng.integers(0, QUANTILES * 16, shape, dtype=np.int32)
+        kind = rng.random(shape, np.float32)
+        search = (scenario == SEARCH)[:, None]
+        near = np.where(search, np.where(exact[:, None], 1 - FUZZY, 0), RELATED)
+        near = np.where((category >= 0)[:, None], near, 0)
+        fine = position >> 4
+        own = self.by_category[category[:, None], fine]
+        around = np.where(search, self.by_department[department[:, None], fine],
+                          self.everywhere[0, position])  # fmt: skip
+        drawn = np.where(kind < near, own, around)
+        drawn.sort(axis=1)
+        drawn[:, 1:][drawn[:, 1:] == drawn[:, :-1]] = -1
+        return drawn
+
+
+def recall(world: World, items: Items, popularity: Floats, day: int) -> Recall:
+    """The tables of one day: only what is on sale."""
+    rng = stream(world.seed, Purpose.RECALL, day)
+    alive = np.flatnonzero(items.death > day).astype(np.int32)
+    weight = np.exp(popularity[alive].astype(np.float64))
+    category = items.category[alive]
+    department = world.category_department[category]
+    return Recall(
+        _quantiles(rng, alive, weight, category, len(world.category_share), QUANTILES),
+        _quantiles(rng, alive, weight, department, world.departments, QUANTILES),
+        _quantiles(rng, alive, weight, np.zeros_like(category), 1, QUANTILES * 16),
+    )
+
+
+def _quantiles(
+    rng: np.random.Generator, items: Ints, weight: NDArray[np.float64], group: Ints,
+    groups: int, width: int,
+) -> Ints:  # fmt: skip
+    """Per group, `width` items in proportion to weight (systematic sampling); -1 if it is empty."""
+    order = np.argsort(group, kind="stable")
+    edges = np.searchsorted(group[order], np.arange(groups + 1))
+    out = np.full((groups, width), -1, np.int32)
+    for index in range(groups):  # over groups, never over rows
+        mine = order[edges[index] : edges[index + 1]]
+        if len(mine):
+            cumulative = np.cumsum(weight[mine])
+            points = (np.arange(width) + rng.random()) / width * cumulative[-1]
+            found = np.searchsorted(cumulative, points, side="right").clip(max=len(mine) - 1)
+            out[index] = items[mine[found]]
+    return out

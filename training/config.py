@@ -1,5 +1,6 @@
-"""Settings of the network and of its training (Sections 4 and 5); torch-free, so that DAG files
-and the CLI may read them.
+"""Settings of the network and of its training (Sections 4 and 5).
+
+Torch-free, so that DAG files and the CLI may read them.
 """
 
 from enum import StrEnum
@@ -73,7 +74,7 @@ class TrainConfig(Config):
     """How the network learns (Section 5, "Experimental Configuration")."""
 
     tasks: tuple[Task, ...] = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
-    weights: dict[Task, float] = {}
+    weights: dict[Task, float] = Field(default_factory=dict)
     """Weight of a task's mean loss; 1 where not named."""
     batch_size: int = Field(1024, ge=1)
     """Moments a step."""

@@ -105,20 +105,7 @@ class Samples:
     @cached_property
     def sizes(self) -> VocabularySizes:
         """Sizes of the embedding tables that fit these samples."""
-        if self._sizes is not None:
-            return self._sizes
-        return vocabulary_sizes(self.store, self.days[-1], self._ranking_features())
-
-    def _ranking_features(self) -> int:
-        """Features of the first candidate that is found; 0 if nobody was asked about any."""
-        for partition, manifest in zip(self.partitions, self.manifests, strict=True):
-            for entry in manifest.files:
-                lists = partition.table(["cand_features"], [entry])["cand_features"]
-                for chunk in lists.chunks:
-                    inner = chunk.flatten()
-                    if len(inner):
-                        return len(inner[0])
-        return 0
+        return self._sizes or vocabulary_sizes(self.store, self.days[-1])
 
     def pieces(self, at_most: int) -> list[Piece]:
         """All rows in published order, cut at row groups and at `at_most` rows."""

@@ -1,0 +1,215 @@
+"""Checkpoints: all that a run needs to go on, or a model to be used, published whole or not at all.
+
+A run writes `checkpoints/<run>/progress` now and then and `checkpoints/<run>/final` once. Both hold
+weights, optimizer, random states, the reader's position and the recipe (settings, table sizes, seed
+and exact inputs), so that a killed run goes on to the weights of an undisturbed one, and a
+checkpoint that does not fit says what differs instead of training something else.
+"""
+
+import hashlib
+import io
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from infra.errors import PartitionCorrupt, TrainingError
+from infra.store import Attempt, FileEntry, Partition, Store
+from infra.tracking import flatten
+from training.batch import VocabularySizes
+from training.config import ModelConfig, TrainConfig
+from training.data import Position, Samples
+from training.model.dupn import Dupn
+
+FREE = frozenset({"train.checkpoint_every_s", "train.threads", "train.device"})
+"""Settings that a resumed run may change: they do not decide what is learnt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What decides the weights. Equal recipes, equal weights (on one kind of machine)."""
+
+    model: ModelConfig
+    train: TrainConfig
+    sizes: VocabularySizes
+    seed: int
+    inputs: Mapping[str, str]
+    """Day -> digest of its samples' files."""
+
+    @classmethod
+    def of(cls, samples: Samples, model: ModelConfig, train: TrainConfig, seed: int) -> "Recipe":
+        """The recipe of training on these samples."""
+        return cls(model=model, train=train, sizes=samples.sizes, seed=seed, inputs=inputs(samples))
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return {
+            "model": self.model.model_dump(mode="json"),
+            "train": self.train.model_dump(mode="json"),
+            "sizes": asdict(self.sizes) | {"profile": list(self.sizes.profile)},
+            "seed": self.seed,
+            "inputs": dict(self.inputs),
+        }
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
+        """The inverse of `plain`."""
+        sizes = plain["sizes"] | {"profile": tuple(plain["sizes"]["profile"])}
+        return cls(
+            model=ModelConfig.model_validate(plain["model"]),
+            train=TrainConfig.model_validate(plain["train"]),
+            sizes=VocabularySizes(**sizes),
+            seed=plain["seed"],
+            inputs=plain["inputs"],
+        )
+
+    def differences(self, other: "Recipe") -> list[str]:
+        """Each setting that `other` has differently, as a phrase."""
+        mine, theirs = flatten(self.plain()), flatten(other.plain())
+        return [
+            f"{name} was {mine.get(name, 'absent')} and is {theirs.get(name, 'absent')}"
+            for name in sorted((mine.keys() | theirs.keys()) - FREE)
+            if mine.get(name) != theirs.get(name)
+        ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """One moment of a run. `tallies` are figures that a resumed run goes on counting."""
+
+    recipe: Recipe
+    position: Position
+    run_id: str
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    rng: Mapping[str, Tensor]
+    tallies: Mapping[str, Any]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """For the lineage: figures that a person or a later step reads without loading tensors."""
+
+
+def progress(store: Store, run: str) -> Partition:
+    """Where an unfinished run keeps its newest checkpoint."""
+    return store.partition("checkpoints", None, run, "progress")
+
+
+def final(store: Store, run: str) -> Partition:
+    """Where a finished run keeps its model."""
+    return store.partition("checkpoints", None, run, "final")
+
+
+def inputs(samples: Samples) -> dict[str, str]:
+    """What identifies the data of a run: a digest of each day's files, in order."""
+    return {
+        day.isoformat(): hashlib.sha256(
+            "".join(entry.sha256 for entry in manifest.files).encode()
+        ).hexdigest()[:16]
+        for day, manifest in zip(samples.days, samples.manifests, strict=True)
+    }
+
+
+def save(partition: Partition, checkpoint: Checkpoint) -> None:
+    """Replace what is under `partition` in one atomic move."""
+    rest = {
+        "optimizer": checkpoint.optimizer,
+        "rng": dict(checkpoint.rng),
+        "tallies": checkpoint.tallies,
+    }
+    with partition.publish(
+        **checkpoint.facts,
+        recipe=checkpoint.recipe.plain(),
+        position=asdict(checkpoint.position),
+        run_id=checkpoint.run_id,
+    ) as out:
+        out.record([_dump(out, "model", dict(checkpoint.weights)), _dump(out, "state", rest)])
+    partition.sweep(older_than_s=max(120.0, 2 * checkpoint.recipe.train.checkpoint_every_s))
+
+
+def load(partition: Partition) -> Checkpoint | None:
+    """What is published there; None if nothing is, or if it was cleared.
+
+    Raises:
+        PartitionCorrupt: a file is not what was written.
+    """
+    if not partition.exists():
+        return None
+    manifest = partition.manifest()
+    if not manifest.files:
+        return None
+    rest = _read(partition, "state")
+    return Checkpoint(
+        recipe=Recipe.of_plain(manifest.lineage["recipe"]),
+        position=Position(**manifest.lineage["position"]),
+        run_id=manifest.lineage["run_id"],
+        weights=_read(partition, "model"),
+        optimizer=rest["optimizer"],
+        rng=rest["rng"],
+        tallies=rest["tallies"],
+        facts=manifest.lineage,
+    )
+
+
+def clear(partition: Partition) -> None:
+    """Give back the space of a checkpoint that is no longer needed."""
+    if partition.exists():
+        with partition.publish():
+            pass
+        partition.sweep(older_than_s=0)
+
+
+def require_fit(found: Recipe, wanted: Recipe, partition: Partition) -> None:
+    """Raise `TrainingError` naming the differences if a run cannot go on from a checkpoint."""
+    differences = found.differences(wanted)
+    if differences:
+        shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
+        raise TrainingError(
+            f"{partition.key} does not fit this run: {shown}. "
+            "Start afresh (without resuming), give the run another name, or restore the settings."
+        )
+
+
+def load_model(partition: Partition, device: str = "cpu") -> Dupn:
+    """The network of a published checkpoint, ready to answer (no dropout).
+
+    Raises:
+        PartitionMissing: the run has not finished.
+    """
+    recipe = Recipe.of_plain(partition.manifest().lineage["recipe"])
+    model = Dupn(recipe.model, recipe.sizes)
+    model.load_state_dict(_read(partition, "model"))
+    return model.to(device).eval()
+
+
+def rng_state(device: str) -> dict[str, Tensor]:
+    """States of the generators that dropout draws from."""
+    states = {"cpu": torch.get_rng_state()}
+    return states | ({"cuda": torch.cuda.get_rng_state()} if device == "cuda" else {})
+
+
+def restore_rng(states: Mapping[str, Tensor], device: str) -> None:
+    """Put the generators back."""
+    torch.set_rng_state(states["cpu"])
+    if device == "cuda" and "cuda" in states:
+        torch.cuda.set_rng_state(states["cuda"])
+
+
+def _dump(out: Attempt, name: str, content: Any) -> FileEntry:
+    sink = io.BytesIO()
+    torch.save(content, sink)
+    return out.write_bytes(f"{name}.pt", sink.getbuffer())
+
+
+def _read(partition: Partition, name: str) -> Any:
+    entry = next((e for e in partition.manifest().files if e.name.startswith(f"{name}-")), None)
+    if entry is None:
+        raise PartitionCorrupt(f"{partition.key} has no {name} in it. Run `dupn train` again.")
+    with partition.open(entry) as source:
+        raw = source.read()
+    if hashlib.sha256(raw).hexdigest() != entry.sha256:
+        raise PartitionCorrupt(
+            f"{partition.key}/{entry.name} is not the file that was published. "
+            "Run `dupn train` again without resuming."
+        )
+    return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)

@@ -1,0 +1,76 @@
+"""Training: samples of some days -> a network, in bounded memory, resumable to the same weights.
+
+A run of a name is idempotent: cut off, it goes on; finished, it is there; with other settings or
+other data under the same name, it is trained anew.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from datetime import date
+
+from infra.progress import Progress, track
+from infra.store import Store
+from infra.tracking import SilentTracker, Tracker
+from training.checkpoint import Recipe
+from training.config import ModelConfig, TrainConfig
+from training.data import Samples
+from training.run import Fitted, Run
+
+__all__ = ["Fitted", "fit"]
+
+logger = logging.getLogger(__name__)
+
+ProgressBar = Callable[..., AbstractContextManager[Progress]]
+
+
+def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watches
+    store: Store,
+    days: Sequence[date],
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    *,
+    seed: int,
+    run_name: str,
+    tracker: Tracker | None = None,
+    resume: bool = True,
+    progress: ProgressBar = track,
+) -> Fitted:
+    """Train a network on the samples of `days`.
+
+    A run of this name that was cut off goes on; one that finished with the same recipe is returned
+    as it is.
+
+    Args:
+        store: where samples, catalogs and vocabularies are, and checkpoints go.
+        days: training days, in order.
+        model_config: the network.
+        train_config: how it learns.
+        seed: of weights, dropout and order.
+        run_name: folder below `checkpoints/`.
+        tracker: records settings, lineage and figures.
+        resume: False starts afresh whatever is there.
+        progress: shows how far it is.
+
+    Raises:
+        PartitionMissing: a day has no samples published.
+        TrainingError: nothing to learn from, a loss that is not a number, or a checkpoint of
+            another recipe in the way.
+    """
+    samples = Samples(store, days)
+    recipe = Recipe.of(samples, model_config, train_config, seed)
+    run = Run(samples, recipe, run_name, tracker or SilentTracker())
+    finished = run.finished() if resume else None
+    if finished is not None:
+        logger.info("%s is trained already; nothing to do", run_name)
+        return finished
+    run.begin(resume)
+    try:
+        with progress("train", run.expected, unit="moments", done=run.tally.moments) as bar:
+            run.go(bar)
+        fitted = run.finish()
+    except BaseException:
+        run.tracker.end(failed=True)
+        raise
+    run.tracker.end()
+    return fitted

@@ -1,0 +1,107 @@
+"""One step of learning: losses of all tasks, one gradient, one move (Section 4.3, multi-task)."""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from infra.errors import TrainingError
+from training.batch import Batch, VocabularySizes
+from training.config import ModelConfig, Task, TrainConfig
+from training.model.dupn import Dupn, Outputs
+from training.optim import Optimizer
+
+
+class Step(NamedTuple):
+    """What the network said before it learnt from the batch."""
+
+    outputs: Outputs
+    losses: Mapping[Task, float]
+
+
+class Learner:
+    """Network and optimizer, fresh from a seed.
+
+    Args:
+        model_config: dimensions.
+        train_config: tasks, rates, precision.
+        sizes: rows of the embedding tables.
+        seed: of the first weights and of dropout.
+    """
+
+    def __init__(
+        self,
+        model_config: ModelConfig,
+        train_config: TrainConfig,
+        sizes: VocabularySizes,
+        seed: int,
+    ) -> None:
+        if train_config.threads is not None:
+            torch.set_num_threads(train_config.threads)
+        torch.manual_seed(seed)
+        self.config = train_config
+        self.device = pick_device(train_config)
+        self.model = Dupn(model_config, sizes).to(self.device)
+        self.optimizer = Optimizer.of(self.model, train_config)
+
+    def learn(self, batch: Batch, step: int) -> Step:
+        """Move the weights by one batch.
+
+        Raises:
+            TrainingError: a loss is not a number; the weights are left as they were.
+        """
+        self.model.train()
+        moved = batch.to(self.device)
+        with self.autocast():
+            outputs = self.model(moved)
+            losses = self.model.losses(outputs, moved, self.config.tasks)
+        values = self._finite(losses, step)
+        total = torch.stack(
+            [self.config.weights.get(task, 1.0) * loss for task, loss in losses.items()]
+        ).sum()
+        self.optimizer.zero_grad()
+        total.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        self.optimizer.step()
+        return Step(outputs, values)
+
+    @torch.inference_mode()
+    def judge(self, batch: Batch) -> Step:
+        """Answers and losses without learning or dropout."""
+        self.model.eval()
+        moved = batch.to(self.device)
+        with self.autocast():
+            outputs = self.model(moved)
+            losses = self.model.losses(outputs, moved, self.config.tasks)
+        return Step(outputs, {task: float(loss) for task, loss in losses.items()})
+
+    def autocast(self) -> AbstractContextManager[None]:
+        """Matrix products in bf16 where the setting says so; losses stay in fp32."""
+        wanted = self.config.precision == "bf16"
+        return torch.autocast(self.device, torch.bfloat16, enabled=wanted)
+
+    def _finite(self, losses: Mapping[Task, Tensor], step: int) -> dict[Task, float]:
+        found = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
+        values = dict(zip(losses, found, strict=True))
+        broken = [task for task, value in values.items() if not abs(value) < float("inf")]
+        if broken:
+            raise TrainingError(
+                f"the {broken[0]} loss is {values[broken[0]]} at step {step}. "
+                "Lower train.learning_rate, or look for broken features in the samples."
+            )
+        return values
+
+
+def pick_device(config: TrainConfig) -> str:
+    """`cuda` or `cpu`.
+
+    Raises:
+        TrainingError: CUDA is asked for and absent.
+    """
+    present = torch.cuda.is_available()
+    if config.device == "cuda" and not present:
+        raise TrainingError(
+            "train.device is cuda, but torch sees no GPU. Set train.device=cpu, or mend the driver."
+        )
+    return "cuda" if present and config.device != "cpu" else "cpu"

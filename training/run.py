@@ -1,0 +1,260 @@
+"""One run of training: its loop, what it counts, logs and keeps.
+
+Every batch is predicted before it is learnt, so the first epoch's progressive AUC needs no data of
+its own. A checkpoint holds everything that decides the rest of the run; how often one is written
+does not change what comes out.
+"""
+
+import logging
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import psutil
+
+from infra.errors import TrainingError
+from infra.progress import Progress
+from infra.store import Partition
+from infra.tracking import Tracker
+from training import checkpoint as checkpoints
+from training.checkpoint import Checkpoint, Recipe
+from training.data import Loaded, Position, Reader, Samples
+from training.learner import Learner, Step
+from training.progressive import Meters
+
+logger = logging.getLogger(__name__)
+
+LOG_EVERY_S = 10.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fitted:
+    """A finished run."""
+
+    run_name: str
+    run_id: str
+    """Of the tracker; empty where nothing is recorded."""
+    checkpoint: Partition
+    metrics: Mapping[str, float]
+    moments: int
+    """Trained on, each epoch counted."""
+    candidates: int
+    steps: int
+    seconds: float
+    """Of training, all sittings together."""
+    resumed: bool
+    """Whether any of it was done by an earlier process."""
+
+    @property
+    def moments_per_s(self) -> float:
+        """Throughput."""
+        return self.moments / max(self.seconds, 1e-9)
+
+    @property
+    def candidates_per_s(self) -> float:
+        """Throughput."""
+        return self.candidates / max(self.seconds, 1e-9)
+
+
+@dataclass
+class Tally:
+    """What a run has done so far."""
+
+    steps: int = 0
+    moments: int = 0
+    candidates: int = 0
+    seconds: float = 0.0
+    figures: dict[str, float] = field(default_factory=dict)
+    """Final figures of finished epochs."""
+
+
+class Run:
+    """The state of one `fit`."""
+
+    def __init__(self, samples: Samples, recipe: Recipe, name: str, tracker: Tracker) -> None:
+        self.name = name
+        self.recipe = recipe
+        self.config = recipe.train
+        self.tracker = tracker
+        self.samples = samples
+        self.reader = Reader(
+            samples,
+            batch_size=self.config.batch_size,
+            buffer=self.config.shuffle_buffer,
+            seed=recipe.seed,
+        )
+        self.progress = checkpoints.progress(samples.store, name)
+        self.final = checkpoints.final(samples.store, name)
+        self.tally = Tally()
+        self.position = Position()
+        self.meters = Meters(self.config.tasks)
+        self.resumed = False
+        self.run_id = ""
+
+    @property
+    def expected(self) -> int:
+        """Moments of the whole run."""
+        return self.samples.moments * self.config.epochs
+
+    def finished(self) -> Fitted | None:
+        """The result of an earlier run with this name and recipe."""
+        if not self.final.exists():
+            return None
+        lineage = self.final.manifest().lineage
+        differences = Recipe.of_plain(lineage["recipe"]).differences(self.recipe)
+        if differences:
+            logger.info("%s was trained otherwise (%s): again", self.name, differences[0])
+            return None
+        return self._fitted(Tally(**lineage["tally"]), lineage["run_id"], resumed=True)
+
+    def begin(self, resume: bool) -> None:
+        """Fresh weights, or those of the newest checkpoint."""
+        found = checkpoints.load(self.progress) if resume else None
+        if found is not None:
+            checkpoints.require_fit(found.recipe, self.recipe, self.progress)
+        self.learner = Learner(self.recipe.model, self.config, self.recipe.sizes, self.recipe.seed)
+        if found is not None:
+            self._restore(found)
+        self.run_id = self.tracker.start(self.name, found.run_id if found else None)
+        self.tracker.params(self._params())
+        logger.info(
+            "train %s: %s moments of %d days, %s",
+            self.name,
+            f"{self.samples.moments:,}",
+            len(self.samples.days),
+            f"going on at step {self.tally.steps}" if found else "from the start",
+        )
+
+    def go(self, bar: Progress) -> None:
+        """All epochs that are left."""
+        self._clock = self._saved = self._logged = time.monotonic()
+        for epoch in range(self.position.epoch, self.config.epochs):
+            for loaded in self.reader.epoch(self.position):
+                self._step(loaded, bar)
+            self._end_epoch(epoch)
+
+    def finish(self) -> Fitted:
+        """Publish the model; the last checkpoint is no longer needed."""
+        checkpoints.save(self.final, self._checkpoint())
+        checkpoints.clear(self.progress)
+        fitted = self._fitted(self.tally, self.run_id, resumed=self.resumed)
+        rates = {"moments_per_s": fitted.moments_per_s, "candidates_per_s": fitted.candidates_per_s}
+        self.tracker.metrics({**fitted.metrics, **rates}, self.tally.steps)
+        return fitted
+
+    def _step(self, loaded: Loaded, bar: Progress) -> None:
+        step = self.learner.learn(loaded.batch, self.tally.steps)
+        self.meters.add(step.outputs, loaded.batch, step.losses)
+        self.position = loaded.after
+        self.tally.steps += 1
+        self.tally.moments += loaded.batch.size
+        self.tally.candidates += len(loaded.batch.cand_C)
+        self._tick()
+        bar.advance(loaded.batch.size, **self._shown(step))
+        if self._clock - self._logged >= LOG_EVERY_S:
+            self._logged = self._clock
+            self._log()
+        if self._clock - self._saved >= self.config.checkpoint_every_s:
+            checkpoints.save(self.progress, self._checkpoint())
+            self._saved = time.monotonic()
+
+    def _end_epoch(self, epoch: int) -> None:
+        asked = [task for task, meter in self.meters.of.items() if meter.questions]
+        if not asked:
+            tasks = ", ".join(self.config.tasks)
+            raise TrainingError(
+                f"none of the tasks {tasks} is asked in any of {self.samples.moments:,} moments. "
+                "Check train.tasks against the counts of `dupn samples`."
+            )
+        if epoch == 0:
+            for task in set(self.config.tasks) - set(asked):
+                logger.warning("%s is asked nowhere in these days: it is not trained", task)
+        self._log()
+        self.tally.figures.update(self._figures())
+        self.meters = Meters(self.config.tasks)
+        self.position = Position(epoch + 1, 0)
+
+    def _figures(self) -> dict[str, float]:
+        """Figures of the running epoch; from the second on the moments have been seen before."""
+        return self.meters.figures("progressive" if self.position.epoch == 0 else "repeated")
+
+    def _log(self) -> None:
+        seconds = max(self.tally.seconds, 1e-9)
+        figures = self._figures() | {
+            "moments_per_s": self.tally.moments / seconds,
+            "candidates_per_s": self.tally.candidates / seconds,
+            "epoch": float(self.position.epoch),
+        }
+        self.tracker.metrics(figures | _system(), self.tally.steps)
+
+    def _shown(self, step: Step) -> dict[str, float]:
+        weights = self.config.weights
+        loss = sum(weights.get(task, 1.0) * value for task, value in step.losses.items())
+        return {
+            "candidates_per_s": self.tally.candidates / max(self.tally.seconds, 1e-9),
+            "loss": loss,
+        }
+
+    def _tick(self) -> None:
+        now = time.monotonic()
+        self.tally.seconds += now - self._clock
+        self._clock = now
+
+    def _params(self) -> dict[str, object]:
+        plain = self.recipe.plain()
+        lineage = {
+            "first_day": self.samples.days[0].isoformat(),
+            "last_day": self.samples.days[-1].isoformat(),
+            "days": len(self.samples.days),
+            "moments": self.samples.moments,
+            "samples": plain.pop("inputs"),
+        }
+        return {**plain, "lineage": lineage, "device": self.learner.device}
+
+    def _checkpoint(self) -> Checkpoint:
+        tally = asdict(self.tally)
+        return Checkpoint(
+            recipe=self.recipe,
+            position=self.position,
+            run_id=self.run_id,
+            weights=self.learner.model.state_dict(),
+            optimizer=self.learner.optimizer.state_dict(),
+            rng=checkpoints.rng_state(self.learner.device),
+            tallies={"tally": tally, "meters": self.meters.state_dict()},
+            facts={
+                "tally": tally,
+                "days": [day.isoformat() for day in self.samples.days],
+                "moments": self.samples.moments,
+            },
+        )
+
+    def _restore(self, found: Checkpoint) -> None:
+        self.learner.model.load_state_dict(found.weights)
+        self.learner.optimizer.load_state_dict(found.optimizer)
+        checkpoints.restore_rng(found.rng, self.learner.device)
+        self.tally = Tally(**found.tallies["tally"])
+        self.meters.load_state_dict(found.tallies["meters"])
+        self.position = found.position
+        self.resumed = True
+
+    def _fitted(self, tally: Tally, run_id: str, *, resumed: bool) -> Fitted:
+        return Fitted(
+            run_name=self.name,
+            run_id=run_id,
+            checkpoint=self.final,
+            metrics=dict(tally.figures),
+            moments=tally.moments,
+            candidates=tally.candidates,
+            steps=tally.steps,
+            seconds=tally.seconds,
+            resumed=resumed,
+        )
+
+
+def _system() -> dict[str, float]:
+    """What MLflow shows under system metrics."""
+    return {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),
+        "system/process_memory_megabytes": psutil.Process().memory_info().rss / 1e6,
+        "system/system_memory_usage_percentage": psutil.virtual_memory().percent,
+    }

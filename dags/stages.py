@@ -11,6 +11,7 @@ core: one slot). `infra/deploy/airflow/pools.json` creates them in an Airflow of
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
@@ -35,7 +36,7 @@ def import_log() -> None:
     files = get_current_context()["params"]["files"]
     if not files:
         raise AirflowSkipException("no files were given: raw/ is used as it stands")
-    _run("import_log", dataset=_settings().dataset, files=files)
+    _run("import_log", dataset=_settings().dataset, files=[Path(file) for file in files])
 
 
 @_stage(task, pool="data")

@@ -10,18 +10,21 @@ import logging
 import os
 import secrets
 import sys
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 from pydantic import Field
 
 from infra.airflow_api import Airflow, Pool
 from infra.config import Config
+from infra.errors import ConfigError, OrchestrationError
 from infra.services import Service, free_port, running, start, stop, wait_until_healthy
 
 logger = logging.getLogger(__name__)
 
 POOLS = Path(__file__).parent / "deploy" / "airflow" / "pools.json"
+DAGS = Path(__file__).parents[1] / "dags"
+NAMES = ("airflow", "mlflow")
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
 
@@ -45,61 +48,78 @@ class RuntimeConfig(Config):
         return self.parallelism or os.cpu_count() or 1
 
 
-@dataclass(frozen=True, kw_only=True)
-class Addresses:
-    """Where the two UIs are, and the login of the first."""
-
-    airflow: str
-    user: str
-    password: str
-    mlflow: str
-
-
-def up(home: Path, dags: Path, config: RuntimeConfig) -> Addresses:
-    """Start what does not run yet and wait until both answer.
+def up(
+    home: str | Path, config: RuntimeConfig | None = None, *, dags: Path = DAGS
+) -> Mapping[str, str]:
+    """Start what does not run yet and wait until both answer; addresses and login.
 
     Args:
         home: a local folder; Airflow and MLflow get a folder each below it.
-        dags: Airflow's DAG folder.
         config: ports, parallelism, patience.
+        dags: Airflow's DAG folder.
     """
-    services = [_airflow(home, dags, config), _mlflow(home, config)]
+    place, config = local(home), config or RuntimeConfig()
+    services = [_airflow(place, dags, config), _mlflow(place, config)]
     for service in services:
         start(service)
     for service in services:
-        seconds = wait_until_healthy(service, config.start_timeout_s)
-        logger.info("%s answers at %s after %.0f s", service.name, service.address, seconds)
-    addresses = where(home)
-    airflow = connect(home)
+        wait_until_healthy(service, config.start_timeout_s)
+        logger.info("%s answers at %s", service.name, service.address)
+    airflow = connect(place)
     airflow.wait_for_components(config.start_timeout_s)
     for pool in pools(config.slots):
         airflow.set_pool(pool)
-    return addresses
+    return where(place)
 
 
-def down(home: Path) -> list[str]:
-    """Stop both; the names of those that ran."""
-    return [name for name in ("airflow", "mlflow") if stop(home / name, name)]
+def down(home: str | Path) -> Mapping[str, str]:
+    """Stop both; what became of each."""
+    place = local(home)
+    stopped = {name: stop(place / name, name) for name in NAMES}
+    return {name: "stopped" if ran else "did not run" for name, ran in stopped.items()}
 
 
-def where(home: Path) -> Addresses:
-    """Addresses and login of what `up` started (empty text for what does not run)."""
-    passwords = home / "airflow" / PASSWORDS
-    login = json.loads(passwords.read_text()) if passwords.exists() else {"": ""}
-    user, password = next(iter(login.items()))
-    airflow, mlflow = (running(home / name, name) for name in ("airflow", "mlflow"))
-    return Addresses(
-        airflow=airflow.address if airflow else "",
-        user=user,
-        password=password,
-        mlflow=mlflow.address if mlflow else "",
-    )
+def local(home: str | Path) -> Path:
+    """The home as a folder of this machine.
+
+    Raises:
+        ConfigError: it is an object store, where SQLite cannot lie.
+    """
+    if "://" in str(home):
+        raise ConfigError(
+            f"the local Airflow cannot live under {home}. Give a folder with --home, or use an "
+            "Airflow of your own with DUPN_HOME set to that address."
+        )
+    return Path(home).absolute()
 
 
-def connect(home: Path) -> Airflow:
-    """A client of the running Airflow, logged in as the UI does."""
-    found = where(home)
-    return Airflow(found.airflow, found.user, found.password)
+def where(home: Path) -> Mapping[str, str]:
+    """Addresses and login of what runs under the home; nothing for what does not."""
+    records = {name: running(home / name, name) for name in NAMES}
+    found = {name: record.address for name, record in records.items() if record}
+    if "airflow" in found:
+        user, password = login(home)
+        found |= {"airflow user": user, "airflow password": password}
+    return found
+
+
+def login(home: Path) -> tuple[str, str]:
+    """User and password of the local Airflow, as it drew them."""
+    known: dict[str, str] = json.loads((home / "airflow" / PASSWORDS).read_text())
+    return next(iter(known.items()))
+
+
+def connect(home: str | Path) -> Airflow:
+    """A client of the running Airflow, logged in as its UI does.
+
+    Raises:
+        OrchestrationError: none runs under this home.
+    """
+    place = local(home)
+    record = running(place / "airflow", "airflow")
+    if record is None:
+        raise OrchestrationError(f"no Airflow runs under {place}. Start one with `dupn up`.")
+    return Airflow(record.address, *login(place))
 
 
 def pools(cores: int) -> list[Pool]:

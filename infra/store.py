@@ -326,6 +326,15 @@ class Attempt:
         path = f"{self.partition.path}/{name}"
         _put(_filesystem(self.partition.root), path, json.dumps(content).encode())
 
+    def recorded(self) -> list[FileEntry]:
+        """What has been recorded so far, so that counts can be checked before the commit."""
+        fs = _filesystem(self.partition.root)
+        found: dict[str, FileEntry] = {}
+        for note in fs.glob(f"{self.partition.path}/_entries-{self.id}-*.json"):
+            content = json.loads(fs.cat_file(note))
+            found.update({entry["name"]: FileEntry(**entry) for entry in content["files"]})
+        return sorted(found.values(), key=lambda entry: entry.name)
+
     def commit(self, lineage: Mapping[str, Any]) -> Manifest:
         """Make every recorded file the partition, in one atomic write."""
         fs = _filesystem(self.partition.root)

@@ -1,0 +1,116 @@
+"""Source times to UTC milliseconds, and UTC milliseconds to days of a time zone.
+
+Numbers are counted from 1970 UTC in the declared unit; texts are read by their format in their
+zone. What cannot be read is null, never an exception: `features.events` refuses such rows.
+"""
+
+from datetime import UTC, date, datetime, time, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.dataset import TimeFormat
+
+DAY_MS = 86_400_000
+_WHOLE = r"^[+-]?\d{1,18}$"
+
+
+def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArray:
+    """Int64 milliseconds since 1970 UTC; null where the value cannot be read as `form` says."""
+    kind = column.type
+    if pa.types.is_timestamp(kind):
+        return _from_timestamps(column, form.zone or zone)
+    if form.format is not None:
+        return _from_texts(column, form, form.zone or zone)
+    if pa.types.is_integer(kind):
+        whole = column.cast(pa.int64())
+    elif pa.types.is_floating(kind):
+        whole = pc.floor(pc.if_else(pc.is_finite(column), column, None)).cast(
+            pa.int64(), safe=False
+        )
+    else:
+        whole = _whole_numbers(column)
+    if form.unit == "us":
+        return pc.divide(whole, pa.scalar(1_000, pa.int64()))
+    if form.unit == "s":
+        limit = pa.scalar(np.iinfo(np.int64).max // 1_000, pa.int64())
+        fits = pc.less_equal(pc.abs(whole), limit)
+        return pc.multiply(pc.if_else(fits, whole, None), pa.scalar(1_000, pa.int64()))
+    return whole
+
+
+def midnight_ms(day: date, zone: ZoneInfo) -> int:
+    """The UTC millisecond in which `day` begins in `zone`."""
+    return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp() * 1_000)
+
+
+def days_of(ms: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int32]:
+    """Days since 1970-01-01 in `zone` of each UTC millisecond.
+
+    Midnights of the days that occur are looked up once each, so clock changes are right.
+    """
+    if not len(ms):
+        return np.empty(0, np.int32)
+    first = max(int(ms.min()) // DAY_MS - 1, -700_000)
+    last = min(int(ms.max()) // DAY_MS + 1, 2_900_000)
+    if last - first > 40_000:  # nonsense far away: those rows are refused for their time anyway
+        return np.asarray(ms // DAY_MS).clip(-700_000, 2_900_000).astype(np.int32)
+    numbers = np.arange(first, last + 2)
+    edges = np.array([midnight_ms(day_of_number(int(n)), zone) for n in numbers])
+    return numbers[np.searchsorted(edges, ms, side="right") - 1].astype(np.int32)
+
+
+def day_of_number(number: int) -> date:
+    """The date that many days after 1970-01-01."""
+    return date(1970, 1, 1) + timedelta(days=number)
+
+
+def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    texts = column.cast(pa.string())
+    try:
+        return texts.cast(pa.int64())
+    except pa.ArrowInvalid:
+        stripped = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"\.0*$", "")
+        good = pc.match_substring_regex(stripped, _WHOLE)
+        return pc.if_else(good, stripped, None).cast(pa.int64())
+
+
+def _from_timestamps(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
+    if column.type.tz is None:
+        series = pl.Series(column.cast(pa.timestamp("ms"), safe=False))
+        return _localise(series, zone)
+    return column.cast(pa.timestamp("ms", tz="UTC"), safe=False).cast(pa.int64())
+
+
+def _from_texts(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArray:
+    texts = pl.Series(column.cast(pa.string()))
+    pattern = str(form.format)
+    if form.pad:
+        texts = texts.str.zfill(form.pad)
+    if form.year is not None:
+        years = pl.Series([str(form.year)]) if form.year_starts == "0101" else _years(texts, form)
+        texts, pattern = years + "~" + texts, "%Y~" + pattern
+    parsed = texts.str.to_datetime(pattern, strict=False, time_unit="ms")
+    if isinstance(parsed.dtype, pl.Datetime) and parsed.dtype.time_zone:
+        return pa.chunked_array([parsed.to_physical().to_arrow()])
+    return _localise(parsed, zone)
+
+
+def _years(texts: pl.Series, form: TimeFormat) -> pl.Series:
+    parsed = ("2000~" + texts).str.to_datetime(f"%Y~{form.format}", strict=False)
+    after = parsed.dt.strftime("%m%d") < form.year_starts
+    assert form.year is not None
+    return pl.select(
+        pl.when(after).then(pl.lit(str(form.year + 1))).otherwise(pl.lit(str(form.year)))
+    ).to_series()
+
+
+def _localise(naive: pl.Series, zone: str) -> pa.ChunkedArray:
+    local = naive.dt.cast_time_unit("ms").dt.replace_time_zone(
+        zone, ambiguous="earliest", non_existent="null"
+    )
+    return pa.chunked_array([local.to_physical().to_arrow()])

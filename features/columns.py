@@ -1,0 +1,191 @@
+"""One source column at a time to its canonical form; what cannot be read is null and marked.
+
+A dictionary column is read through its few distinct values, so that a day of repeated ids costs
+little more than its codes.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+Mask = NDArray[np.bool_]
+
+_FLAGS = {"true": 1, "false": 0, "1": 1, "0": 0, "yes": 1, "no": 0, "t": 1, "f": 0}
+
+
+@dataclass(frozen=True)
+class Column:
+    """Values (null where absent or unreadable), and where something unreadable stood."""
+
+    values: pa.Array
+    bad: Mask
+
+
+@dataclass(frozen=True)
+class Coded:
+    """A closed set per row: the code, 0 for null, -1 for a text that is not in the set."""
+
+    codes: NDArray[np.int8]
+    texts: pa.DictionaryArray
+
+
+def texts(array: pa.Array, nulls: Sequence[str], *, as_id: bool = False) -> Column:
+    """Strings (dictionary-coded where the source is); tokens of `nulls` become null.
+
+    Args:
+        array: any source type; numbers are written out.
+        nulls: texts that mean "nothing here".
+        as_id: refuse what cannot be an id: fractions, booleans, lists, structures.
+    """
+    none = np.zeros(len(array), np.bool_)
+    if pa.types.is_dictionary(array.type):
+        inner = texts(array.dictionary, nulls, as_id=as_id)
+        codes = array.indices
+        if inner.values.null_count or inner.bad.any():
+            plain = inner.values.take(codes)
+            bad = inner.bad[codes.fill_null(0).to_numpy(zero_copy_only=False)]
+            return Column(plain, bad & ~_null_mask(array))
+        return Column(pa.DictionaryArray.from_arrays(codes, inner.values), none)
+    kind = array.type
+    if pa.types.is_floating(kind):
+        return _from_floats(array, as_id=as_id)
+    if as_id and not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+        return Column(pa.nulls(len(array), pa.string()), ~_null_mask(array))
+    if pa.types.is_nested(kind):
+        return Column(pa.nulls(len(array), pa.string()), ~_null_mask(array))
+    return Column(_blanked(array.cast(pa.string()), nulls), none)
+
+
+def json_ids(column: Column) -> Column:
+    """The same ids without those that were an object, a list or a truth value in JSON."""
+    plain = _plain(column.values)
+    odd = pc.fill_null(pc.match_substring_regex(plain, r"^[\[{]|^(true|false)$"), False)
+    if not pc.any(odd).as_py():
+        return column
+    return Column(pc.if_else(odd, None, plain), column.bad | _mask(odd))
+
+
+def without_fraction(values: pa.Array) -> pa.Array:
+    """`2661.0` -> `2661`, in texts."""
+    return _through(values, lambda plain: pc.replace_substring_regex(plain, r"^(\d+)\.0*$", r"\1"))
+
+
+def coded(values: pa.Array, meaning: Mapping[str, int]) -> Coded:
+    """Codes of a closed set."""
+    found = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+    table = [0 if text is None else meaning.get(text, -1) for text in found.dictionary.to_pylist()]
+    lookup = np.array([*table, 0], np.int8)  # the last one is for null
+    at = found.indices.cast(pa.int64()).fill_null(len(table)).to_numpy(zero_copy_only=False)
+    return Coded(lookup[at], found)
+
+
+def numbers(array: pa.Array, nulls: Sequence[str]) -> Column:
+    """Float32; negative and infinite ones, and texts that are no number, are bad. NaN is null."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
+        wide = array.cast(pa.float64())
+        unread = np.zeros(len(array), np.bool_)
+    else:
+        wide, unread = _numbers_of_texts(texts(array, nulls).values)
+    wide = pc.if_else(pc.is_nan(wide), None, wide)
+    unfit = pc.fill_null(pc.or_(pc.less(wide, 0), pc.greater(wide, 3e38)), False)
+    if pc.any(unfit).as_py():
+        wide = pc.if_else(unfit, None, wide)
+    return Column(wide.cast(pa.float32(), safe=False), unread | _mask(unfit))
+
+
+def plain_times(array: pa.Array, nulls: Sequence[str]) -> pa.Array:
+    """The array as `clock.to_ms` wants it: no dictionary, null tokens blanked."""
+    plain = _plain(array)
+    return _blanked(plain.cast(pa.string()), nulls) if _is_text(plain.type) else plain
+
+
+def flags(array: pa.Array, nulls: Sequence[str]) -> Column:
+    """Booleans, also written as 1/0, true/false, yes/no."""
+    if pa.types.is_boolean(array.type):
+        return Column(array, np.zeros(len(array), np.bool_))
+    plain = _plain(texts(array, nulls).values)
+    codes = coded(pc.utf8_lower(plain), {text: code + 1 for text, code in _FLAGS.items()}).codes
+    values = pa.array(codes == 2, mask=codes < 1)
+    return Column(values, codes < 0)
+
+
+def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
+    """Lists of strings; a text is cut at `separator`, and may be a JSON list of plain values."""
+    kind = array.type
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        values = array.cast(pa.list_(pa.string()))
+        return Column(values, np.zeros(len(array), np.bool_))
+    plain = _plain(texts(array, nulls).values)
+    bare = pc.replace_substring_regex(plain, r'^\[\s*|\s*\]$|"', "")
+    blank = pc.equal(bare, "")
+    cut = pc.split_pattern(bare, separator)
+    empty = pa.scalar([], pa.list_(pa.string()))
+    return Column(pc.if_else(blank, empty, cut), np.zeros(len(array), np.bool_))
+
+
+def has_null_value(values: pa.Array) -> Mask:
+    """Where a list holds a null or an empty text."""
+    inner = values.flatten()
+    odd = _mask(pc.fill_null(pc.equal(inner, ""), True))
+    out = np.zeros(len(values), np.bool_)
+    out[pc.list_parent_indices(values).to_numpy()[odd]] = True
+    return out
+
+
+def _from_floats(array: pa.Array, *, as_id: bool) -> Column:
+    finite = pc.fill_null(pc.is_finite(array), False)
+    safe = pc.if_else(finite, array, 0.0).cast(pa.float64())
+    whole = pc.and_(pc.equal(safe, pc.floor(safe)), pc.less(pc.abs(safe), 2.0**53))
+    fits = pc.and_(finite, whole)
+    written = pc.if_else(fits, safe, 0.0).cast(pa.int64()).cast(pa.string())
+    nothing = _mask(pc.or_kleene(pc.is_null(array), pc.is_nan(array)).fill_null(True))
+    if as_id:
+        return Column(pc.if_else(fits, written, None), ~_mask(fits) & ~nothing)
+    other = pc.if_else(finite, array.cast(pa.string()), None)
+    return Column(pc.if_else(fits, written, other), np.zeros(len(array), np.bool_))
+
+
+def _numbers_of_texts(values: pa.Array) -> tuple[pa.Array, Mask]:
+    plain = _plain(values)
+    try:
+        return plain.cast(pa.float64()), np.zeros(len(plain), np.bool_)
+    except pa.ArrowInvalid:
+        trimmed = pc.utf8_trim_whitespace(plain)
+        good = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
+        bad = _mask(pc.fill_null(pc.invert(good), False))
+        return pc.if_else(good, trimmed, None).cast(pa.float64()), bad
+
+
+def _blanked(plain: pa.Array, nulls: Sequence[str]) -> pa.Array:
+    if not nulls or not len(plain):
+        return plain
+    token = pc.is_in(plain, value_set=pa.array(nulls, pa.string()))
+    return pc.if_else(token, None, plain) if pc.any(token).as_py() else plain
+
+
+def _through(values: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:
+    if pa.types.is_dictionary(values.type):
+        return pa.DictionaryArray.from_arrays(values.indices, change(values.dictionary))
+    return change(values)
+
+
+def _plain(values: pa.Array) -> pa.Array:
+    return values.dictionary_decode() if pa.types.is_dictionary(values.type) else values
+
+
+def _mask(values: pa.Array) -> Mask:
+    return np.asarray(values.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _null_mask(values: pa.Array) -> Mask:
+    return _mask(values.is_null())
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

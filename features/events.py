@@ -1,0 +1,326 @@
+"""A block of raw rows to canonical rows: every one of them kept, ignored or refused with a reason.
+
+Pure and vectorised: one Arrow table in, one `Parsed` out. Nothing here drops a row silently;
+`read == accepted + ignored + rejected` holds for every block. `tidy` then puts the rows of one
+bucket into their one order and removes those that the declared identity calls the same.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, timedelta
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+from pydantic import Field
+
+from features import clock, columns, identity, rejects
+from features.buckets import hash_ids
+from features.dataset import LOGS, REQUIRED, Dataset, Table
+from features.rejects import Codes, Reason
+from features.schemas import (
+    BEHAVIORS,
+    FOLLOWS,
+    IMPRESSIONS,
+    ITEMS,
+    MS,
+    USER_KEY,
+    BehaviorType,
+    Scenario,
+    conform,
+)
+from infra.config import Config
+
+PLACE = ("_source", "_line", "_text")
+"""Columns of a raw row beside the source's own: file, 1-based line, the line if unsplit."""
+
+_LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
+_CODES = {
+    "type": {member.name.lower(): int(member) for member in BehaviorType},
+    "scenario": {member.name.lower(): int(member) for member in Scenario},
+}
+
+
+class EventsConfig(Config):
+    """Which rows of a day are believed."""
+
+    max_future_s: int = Field(0, ge=0)
+    """How far after the end of the arrival day an event time may lie (clock skew)."""
+
+    lookback_days: int = Field(30, ge=0)
+    """How many days late a row may arrive; older ones are refused as stray."""
+
+    batch_rows: int = Field(262_144, ge=1)
+    """Rows parsed at a time; memory, not results, depends on it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which event times are believed on an arrival day, as UTC milliseconds in [low, high)."""
+
+    start: int
+    end: int
+    low: int
+    high: int
+    first: int
+    last: int
+
+    @classmethod
+    def of(cls, day: date, dataset: Dataset, config: EventsConfig) -> "Window":
+        """The window of `day`; `start`/`end` are its midnights, `first`/`last` the log's bounds."""
+        start = clock.midnight_ms(day, dataset.zone)
+        end = clock.midnight_ms(day + timedelta(days=1), dataset.zone)
+        after = dataset.last_day + timedelta(days=1) if dataset.last_day else None
+        return cls(
+            start=start,
+            end=end,
+            low=start - config.lookback_days * clock.DAY_MS,
+            high=end + config.max_future_s * 1_000,
+            first=clock.midnight_ms(dataset.first_day, dataset.zone)
+            if dataset.first_day
+            else -(2**62),
+            last=clock.midnight_ms(after, dataset.zone) if after else 2**62,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parsed:
+    """What became of a block: `accepted` canonical rows, `rejected` REJECTS rows, and the rest."""
+
+    accepted: pa.Table
+    rejected: pa.Table
+    read: int
+    ignored: Mapping[str, int] = field(default_factory=dict)
+
+
+def schema_of(table_name: str, extra: Sequence[str] = ()) -> pa.Schema:
+    """The canonical schema; `extra` are the further columns of users, icons and shops."""
+    if table_name in _LOG_SCHEMAS:
+        return _LOG_SCHEMAS[table_name]
+    if table_name == "items":
+        return ITEMS
+    key = [pa.field(*pair) for pair in USER_KEY] if table_name == "users" else []
+    ids = [] if key else [pa.field(REQUIRED[table_name][0], pa.string())]
+    return pa.schema([*key, *ids, *[pa.field(name, pa.string()) for name in extra]])
+
+
+def with_identity(table_name: str, table: Table, schema: pa.Schema) -> pa.Schema:
+    """`schema` and the columns by which `tidy` finds rows that came twice."""
+    if table_name not in LOGS:
+        return schema
+    names = ["key"] if "key" not in schema.names else []
+    names += ["_place"] if table.identity == "place" else []
+    return pa.schema([*schema, *[pa.field(name, pa.uint64()) for name in names]])
+
+
+def extra_columns(table_name: str, table: Table, raw_columns: Sequence[str]) -> tuple[str, ...]:
+    """Further canonical columns of users, icons and shops: those mapped, else all that there are."""
+    if table_name in LOGS or table_name == "items":
+        return ()
+    ids = REQUIRED[table_name]
+    named = [*table.map, *table.constants]
+    mapped = [name for name in named if name not in ids]
+    if mapped:
+        return tuple(mapped)
+    taken = {table.map.get(name, name) for name in ids}
+    return tuple(sorted(name for name in raw_columns if name not in taken and name not in PLACE))
+
+
+def parse(
+    block: pa.Table,
+    table_name: str,
+    dataset: Dataset,
+    window: Window,
+    extra: Sequence[str] = (),
+) -> Parsed:
+    """Canonical rows of a raw block.
+
+    Args:
+        block: source columns plus `_source`, `_line`, `_text`.
+        table_name: which table of the data set it belongs to.
+        dataset: the description.
+        window: the believed times of the arrival day.
+        extra: further columns of users, icons and shops, from `extra_columns`.
+    """
+    schema = schema_of(table_name, extra)
+    return _Block(block, table_name, dataset, window).parsed(schema)
+
+
+class _Block:
+    """One block on its way: columns read so far, and the reason of every refused row."""
+
+    def __init__(self, block: pa.Table, name: str, dataset: Dataset, window: Window) -> None:
+        self.raw = block.unify_dictionaries().combine_chunks()
+        self.name, self.dataset, self.window = name, dataset, window
+        self.table = dataset.table(name)
+        self.rows = block.num_rows
+        self.codes: Codes = np.zeros(self.rows, np.int8)
+        self.ignored = np.zeros(self.rows, np.bool_)
+        self.ignored_counts: dict[str, int] = {}
+
+    def parsed(self, schema: pa.Schema) -> Parsed:
+        self._mark_unsplit()
+        self._mark_ignored()
+        values = {column.name: self._read(column) for column in schema if not _made(column.name)}
+        if "user_id" in values and "user_hash" in schema.names:
+            values["user_hash"] = pa.array(_hash_users(values["user_id"]))
+        if self.name in LOGS:
+            values.update(self._identity(values))
+        self.codes[self.ignored] = 0
+        keep = (self.codes == 0) & ~self.ignored
+        working = with_identity(self.name, self.table, schema)
+        chosen = conform(pa.table(values), working)
+        return Parsed(
+            accepted=chosen if keep.all() else chosen.filter(pa.array(keep)),
+            rejected=rejects.refused(self.name, self.raw, self.codes),
+            read=self.rows,
+            ignored=self.ignored_counts,
+        )
+
+    def _source(self, canonical: str) -> pa.Array:
+        if canonical in self.table.constants:
+            return _repeat(self.table.constants[canonical], self.rows)
+        name = self.table.map.get(canonical, canonical)
+        if name not in self.raw.column_names:
+            return pa.nulls(self.rows, pa.string())
+        column = self.raw[name]
+        return column.chunk(0) if column.num_chunks else pa.array([], column.type)
+
+    def _read(self, column: pa.Field) -> pa.Array:
+        name, nulls = column.name, self.table.nulls
+        if column.type == MS:
+            return self._time(name)
+        if name in ("type", "scenario"):
+            return self._code(name)
+        source = self._source(name)
+        if pa.types.is_list(column.type):
+            return self._list(name, source)
+        if pa.types.is_floating(column.type):
+            read = columns.numbers(source, nulls)
+        elif pa.types.is_boolean(column.type):
+            read = columns.flags(source, nulls)
+        else:
+            return self._text(name, source)
+        rejects.mark(self.codes, read.bad, Reason.BAD_VALUE)
+        if name in REQUIRED[self.name]:
+            rejects.mark(self.codes, _nulls(read.values), Reason.BAD_VALUE)
+        return read.values
+
+    def _text(self, name: str, source: pa.Array) -> pa.Array:
+        is_id = name.endswith("_id")
+        read = columns.texts(source, self.table.nulls, as_id=is_id)
+        if is_id and self.table.format == "jsonl":
+            read = columns.json_ids(read)
+        rejects.mark(self.codes, read.bad, Reason.BAD_TYPE_OF_ID if is_id else Reason.BAD_VALUE)
+        if name in REQUIRED[self.name]:
+            rejects.mark(self.codes, _nulls(read.values), Reason.MISSING_ID)
+        return (
+            columns.without_fraction(read.values) if name in self.table.float_ids else read.values
+        )
+
+    def _list(self, name: str, source: pa.Array) -> pa.Array:
+        read = columns.lists(source, self.table.separators.get(name, " "), self.table.nulls)
+        rejects.mark(self.codes, read.bad, Reason.BAD_VALUE)
+        if name in REQUIRED[self.name]:
+            empty = _nulls(read.values) | columns.has_null_value(read.values)
+            rejects.mark(self.codes, empty, Reason.MISSING_ID)
+        return read.values
+
+    def _code(self, name: str) -> pa.Array:
+        words = self.table.type_codes() if name == "type" else self.table.scenario_codes()
+        meaning = {code: _CODES[name][word] for code, word in words.items()}
+        if name in self.table.constants:
+            meaning = _CODES[name]
+        found = columns.coded(columns.texts(self._source(name), self.table.nulls).values, meaning)
+        if name == "scenario":
+            rejects.mark(self.codes, found.codes < 0, Reason.UNKNOWN_SCENARIO)
+            return pa.array(np.where(found.codes == 0, np.int8(Scenario.UNKNOWN), found.codes))
+        rejects.mark(self.codes, found.codes < 1, Reason.UNKNOWN_TYPE)
+        return pa.array(found.codes)
+
+    def _time(self, name: str) -> pa.Array:
+        source = pa.chunked_array([columns.plain_times(self._source(name), self.table.nulls)])
+        read = clock.to_ms(source, self.table.time, self.dataset.time_zone).combine_chunks()
+        absent = _nulls(read)
+        ts = read.fill_null(self.window.start).to_numpy(zero_copy_only=False)
+        rejects.mark(self.codes, absent, Reason.BAD_TIME)
+        early, late = ts < self.window.low, ts >= self.window.high
+        if self.table.time.format is None and (early | late).any():
+            rejects.mark(
+                self.codes,
+                (early | late) & _fits_other_unit(ts, self.window),
+                Reason.WRONG_UNIT_TIME,
+            )
+        outside = (ts < self.window.first) | (ts >= self.window.last)
+        rejects.mark(self.codes, outside & ~absent, Reason.STRAY_DAY)
+        rejects.mark(self.codes, late, Reason.FUTURE_TIME)
+        rejects.mark(self.codes, early, Reason.STRAY_DAY)
+        return pa.array(ts, pa.int64()).cast(MS)
+
+    def _identity(self, values: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
+        users = values["user_hash"].to_numpy()
+        if self.table.identity == "event_id":
+            told = columns.texts(self._source("event_id"), self.table.nulls, as_id=True).values
+            rejects.mark(self.codes, _nulls(told), Reason.MISSING_ID)
+            return {"key": pa.array(identity.mix(users, identity.hash_column(told)))}
+        own = sorted(name for name in self.raw.column_names if name not in PLACE)
+        content = identity.mix(users, identity.hash_rows(self.raw.select(own)))
+        if self.table.identity == "row":
+            return {"key": pa.array(content)}
+        source = identity.hash_column(self.raw["_source"])
+        place = identity.mix(source, identity.hash_column(self.raw["_line"].cast(pa.int64())))
+        return {"key": pa.array(identity.mix(content, source)), "_place": pa.array(place)}
+
+    def _mark_ignored(self) -> None:
+        if not self.table.ignore_types or self.name != "behaviors":
+            return
+        read = columns.texts(self._source("type"), self.table.nulls).values
+        for code in self.table.ignore_types:
+            rows = _equal(read, code)
+            self.ignored |= rows
+            self.ignored_counts[code] = int(rows.sum())
+
+    def _mark_unsplit(self) -> None:
+        unsplit = ~_nulls(self.raw["_text"])
+        if not unsplit.any():
+            return
+        broken = _contains(self.raw["_text"], "\ufffd")
+        rejects.mark(self.codes, unsplit & broken, Reason.BAD_ENCODING)
+        shape = Reason.BAD_JSON if self.table.format == "jsonl" else Reason.BAD_COLUMNS
+        rejects.mark(self.codes, unsplit, shape)
+
+
+def _made(name: str) -> bool:
+    return name in ("user_hash", "key")
+
+
+def _repeat(value: str, rows: int) -> pa.Array:
+    codes = pa.array(np.zeros(rows, np.int32))
+    return pa.DictionaryArray.from_arrays(codes, pa.array([value]))
+
+
+def _hash_users(ids: pa.Array) -> NDArray[np.uint64]:
+    return hash_ids(ids.cast(pa.string()).fill_null("") if ids.null_count else ids)
+
+
+def _nulls(values: pa.Array | pa.ChunkedArray) -> columns.Mask:
+    return np.asarray(values.is_null().to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _equal(values: pa.Array, text: str) -> columns.Mask:
+    same = pc.fill_null(pc.equal(values.cast(pa.string()), text), False)
+    return np.asarray(same.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _contains(values: pa.ChunkedArray, text: str) -> columns.Mask:
+    found = pc.fill_null(pc.match_substring(values.cast(pa.string()), text), False)
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _fits_other_unit(ts: NDArray[np.int64], window: Window) -> columns.Mask:
+    wide = ts.astype(np.float64)
+    fits = np.zeros(len(ts), np.bool_)
+    for factor in (1e3, 1e6, 1e9, 1e-3, 1e-6):
+        fits |= (wide * factor >= window.low) & (wide * factor < window.high)
+    return fits

@@ -1,0 +1,256 @@
+"""Text files to raw blocks: every column a string as received, every line accounted for.
+
+A block of whole lines is parsed at once; if that fails, or gives another number of rows than there
+are lines, the block is read line by line, and lines that cannot be split keep their text in
+`_text` for `features.events` to refuse. Memory is one block, whatever the file.
+"""
+
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import IO, cast
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.csv
+
+from features.dataset import Table
+
+LINE_BYTES = 64
+"""Bytes of a line assumed where a block is asked for in rows."""
+MAX_LINE_BYTES = 64 << 20
+"""A longer run without a line feed is not a text file."""
+
+
+@dataclass(frozen=True)
+class Lines:
+    """Whole lines of a file, and the number of the first."""
+
+    data: bytes
+    first: int
+
+
+def decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
+    """The stream read through what its name's suffix says (.gz, .zst, .bz2, .xz)."""
+    if name.endswith(".gz"):
+        return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+    if name.endswith(".bz2"):
+        return cast(IO[bytes], bz2.BZ2File(stream))
+    if name.endswith(".xz"):
+        return cast(IO[bytes], lzma.LZMAFile(stream))
+    if name.endswith(".zst"):
+        return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"))
+    return stream
+
+
+def text_blocks(
+    stream: IO[bytes], source: str, table: Table, batch_rows: int
+) -> Iterator[pa.Table]:
+    """Raw rows of a CSV or JSONL file with `_source`, `_line` and `_text`.
+
+    Args:
+        stream: the bytes of the file, still compressed where its name says so.
+        source: its name; the suffix decides on compression, and on JSONL or CSV.
+        table: delimiter, header, columns, encoding.
+        batch_rows: about how many rows a block holds.
+    """
+    lines = whole_lines(decompressed(stream, source), batch_rows * LINE_BYTES)
+    if is_jsonl(source, table):
+        for block in lines:
+            yield _placed(_json_block(block, table), source)
+        return
+    names: Sequence[str] = table.columns
+    for block in lines:
+        if table.header and block.first == 1:
+            head, block = _without_head(block)
+            names = split_line(head, table) or names
+        if block.data:
+            yield _placed(_csv_block(block, table, names), source)
+
+
+def is_jsonl(name: str, table: Table) -> bool:
+    """Whether a file holds JSON lines: its suffix says so, else its table."""
+    stem = name.removesuffix(".gz").removesuffix(".zst").removesuffix(".bz2").removesuffix(".xz")
+    if stem.endswith((".jsonl", ".ndjson")):
+        return True
+    return table.format == "jsonl" and not stem.endswith((".csv", ".tsv"))
+
+
+def whole_lines(stream: IO[bytes], size: int) -> Iterator[Lines]:
+    """The stream in pieces of about `size` bytes, cut after a line feed."""
+    rest, number = b"", 1
+    while piece := stream.read(size):
+        data = rest + piece
+        cut = data.rfind(b"\n") + 1
+        if not cut and len(data) > MAX_LINE_BYTES:
+            raise OSError("no line ends within 64 MiB; this is not a text file")
+        rest = data[cut:]
+        if cut:
+            yield Lines(data[:cut], number)
+            number += data.count(b"\n", 0, cut)
+    if rest:
+        yield Lines(rest, number)
+
+
+def split_line(line: bytes, table: Table) -> list[str]:
+    """The column texts of one CSV line.
+
+    Raises:
+        UnicodeDecodeError: it is not text in the table's encoding.
+        csv.Error: its quotes do not close.
+    """
+    text = line.decode(table.encoding).rstrip("\r\n").removeprefix("\ufeff")
+    quoting = csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE
+    reader = csv.reader(
+        [text],
+        delimiter=table.delimiter,
+        quotechar=table.quote or None,
+        quoting=quoting,
+        strict=True,
+    )
+    return next(reader, [])
+
+
+def _csv_block(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
+    try:
+        data = _utf8(block.data, table.encoding)
+        rows = pa.csv.read_csv(
+            pa.BufferReader(data),
+            read_options=pa.csv.ReadOptions(
+                column_names=list(names), block_size=len(data) + 1, use_threads=False
+            ),
+            parse_options=pa.csv.ParseOptions(
+                delimiter=table.delimiter,
+                quote_char=table.quote or False,
+                ignore_empty_lines=False,
+            ),
+            convert_options=pa.csv.ConvertOptions(
+                column_types={name: pa.string() for name in names},
+                strings_can_be_null=False,
+            ),
+        )
+    except (pa.ArrowInvalid, UnicodeDecodeError):
+        return _csv_line_by_line(block, table, names)
+    if rows.num_rows != _count_lines(block.data):
+        return _csv_line_by_line(block, table, names)
+    return _numbered(rows, np.arange(block.first, block.first + rows.num_rows), None)
+
+
+def _csv_line_by_line(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
+    rows: list[Sequence[str | None]] = []
+    numbers: list[int] = []
+    texts: list[str | None] = []
+    nothing: Sequence[str | None] = [None] * len(names)
+    for number, line in enumerate(block.data.split(b"\n"), start=block.first):
+        if not line.strip():
+            continue
+        values = _try_split(line, table)
+        good = values is not None and len(values) == len(names)
+        rows.append(cast(Sequence[str | None], values) if good else nothing)
+        texts.append(None if good else _readable(line, table.encoding))
+        numbers.append(number)
+    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in names]
+    arrays = [pa.array(column, pa.string()) for column in columns]
+    return _numbered(pa.table(arrays, names=list(names)), np.array(numbers, np.int64), texts)
+
+
+def _json_block(block: Lines, table: Table) -> pa.Table:
+    """Objects as columns of strings; inner lists and objects are written out as JSON."""
+    names = _json_names(block.data)
+    try:
+        data = _utf8(block.data, table.encoding)
+        if data.count(b"}\n") + (not data.endswith(b"\n")) != _count_lines(block.data):
+            return _json_line_by_line(block, table)
+        frame = pl.read_ndjson(data, schema=dict.fromkeys(names, pl.String))
+    except (pl.exceptions.PolarsError, UnicodeDecodeError):
+        return _json_line_by_line(block, table)
+    if frame.height != _count_lines(block.data):
+        return _json_line_by_line(block, table)
+    rows = frame.to_arrow()
+    rows = rows.cast(pa.schema([(name, pa.string()) for name in rows.column_names]))
+    return _numbered(rows, np.arange(block.first, block.first + rows.num_rows), None)
+
+
+def _json_line_by_line(block: Lines, table: Table) -> pa.Table:
+    rows: list[dict[str, str | None]] = []
+    numbers: list[int] = []
+    texts: list[str | None] = []
+    for number, line in enumerate(block.data.split(b"\n"), start=block.first):
+        if not line.strip():
+            continue
+        values = _try_object(line, table.encoding)
+        rows.append(values or {})
+        texts.append(None if values is not None else _readable(line, table.encoding))
+        numbers.append(number)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    arrays = [pa.array([row.get(name) for row in rows], pa.string()) for name in names]
+    table_rows = pa.table(arrays, names=names) if names else pa.table({"": pa.nulls(len(rows))})
+    return _numbered(table_rows, np.array(numbers, np.int64), texts)
+
+
+def _json_names(data: bytes) -> list[str]:
+    """Keys in a block: every object's keys count, not only the first's."""
+    seen: dict[str, None] = {}
+    for line in data[: 1 << 16].split(b"\n")[:100]:
+        seen.update(dict.fromkeys(_try_object(line, "utf-8") or ()))
+    return list(seen)
+
+
+def _try_split(line: bytes, table: Table) -> list[str] | None:
+    try:
+        return split_line(line, table)
+    except (UnicodeDecodeError, csv.Error):
+        return None
+
+
+def _try_object(line: bytes, encoding: str) -> dict[str, str | None] | None:
+    try:
+        found = json.loads(line.decode(encoding))
+    except ValueError:
+        return None
+    if not isinstance(found, dict):
+        return None
+    return {str(name): _as_text(value) for name, value in found.items()}
+
+
+def _as_text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _without_head(block: Lines) -> tuple[bytes, Lines]:
+    head, _, rest = block.data.partition(b"\n")
+    return head, Lines(rest, 2)
+
+
+def _utf8(data: bytes, encoding: str) -> bytes:
+    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
+        return data.removeprefix(b"\xef\xbb\xbf")
+    return data.decode(encoding).encode()
+
+
+def _readable(line: bytes, encoding: str) -> str:
+    return line.decode(encoding, errors="replace").rstrip("\r\n")
+
+
+def _count_lines(data: bytes) -> int:
+    return data.count(b"\n") + (not data.endswith(b"\n"))
+
+
+def _numbered(rows: pa.Table, numbers: object, texts: list[str | None] | None) -> pa.Table:
+    rows = rows.append_column("_line", pa.array(numbers, pa.int64()))
+    unsplit = (
+        pa.nulls(rows.num_rows, pa.string()) if texts is None else pa.array(texts, pa.string())
+    )
+    return rows.append_column("_text", unsplit)
+
+
+def _placed(rows: pa.Table, source: str) -> pa.Table:
+    return rows.append_column("_source", pa.repeat(pa.scalar(source), rows.num_rows))

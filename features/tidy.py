@@ -1,0 +1,122 @@
+"""The one order of a bucket's rows, and the removal of those that came twice.
+
+Rows are ordered by (user_hash, user_id, ts, all other columns), so that neither the order in which
+rows arrived nor the number of buckets shows in the result. Numbers are sorted first; only rows
+that tie are compared column by column.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features import identity
+from features.buckets import hash_ids
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tidied:
+    """Rows in order, each once, and how many were taken out."""
+
+    rows: pa.Table
+    duplicates: int
+
+
+def tidy_log(table: pa.Table, schema: pa.Schema) -> Tidied:
+    """Events of one bucket in order, without those whose `key` (and place) stood there before.
+
+    Where a row's place is its identity, equal rows are numbered and the number enters `key`; so
+    the keys, like the rows, do not depend on the order of the file.
+    """
+    ordered = ordered_rows(table)
+    keys = ordered["key"].to_numpy()
+    if "_place" in ordered.column_names:
+        keys = identity.mix(keys, ordered["_place"].to_numpy())
+    again = pd.Series(keys).duplicated().to_numpy()
+    kept = ordered.filter(pa.array(~again)) if again.any() else ordered
+    if "_place" in kept.column_names:
+        content = kept["key"].to_numpy()
+        numbered = identity.mix(content, identity.occurrences(content))
+        at = kept.schema.get_field_index("key")
+        kept = ordered_rows(kept.set_column(at, "key", pa.array(numbered)).drop_columns("_place"))
+    return Tidied(rows=kept.select(schema.names), duplicates=int(again.sum()))
+
+
+def tidy_snapshot(table: pa.Table, id_column: str) -> Tidied:
+    """A snapshot with one row per id, in the order of the ids' hashes.
+
+    Of rows with the same id the one with the most values stays; then the first in sort order.
+    """
+    frame = pl.DataFrame(table)
+    filled = pl.sum_horizontal(pl.all().is_not_null())
+    hashes = pl.Series("_hash", hash_ids(table[id_column]))
+    texts = [
+        pl.col(name).cast(pl.String)
+        if frame[name].dtype != pl.List
+        else pl.col(name).list.join("\x1f", ignore_nulls=True)
+        for name in frame.columns
+    ]
+    keys = frame.select(
+        hashes,
+        pl.col(id_column),
+        filled.alias("_filled"),
+        pl.concat_str(texts, separator="\x1f", ignore_nulls=True).alias("_text"),
+    )
+    order = (
+        keys.select(
+            pl.arg_sort_by(
+                ["_hash", id_column, "_filled", "_text"], descending=[False, False, True, False]
+            )
+        )
+        .to_series()
+        .to_numpy()
+    )
+    ordered = table.take(pa.array(order))
+    again = pd.Series(ordered[id_column].to_pandas()).duplicated().to_numpy()
+    kept = ordered.filter(pa.array(~again)) if again.any() else ordered
+    return Tidied(rows=kept, duplicates=int(again.sum()))
+
+
+def ordered_rows(table: pa.Table) -> pa.Table:
+    """`table` by (user_hash, user_id, ts, every other column)."""
+    users = table["user_hash"].to_numpy()
+    ts = table["ts"].cast(pa.int64()).to_numpy()
+    order = np.lexsort((ts, users))
+    order = _break_ties(table, users, ts, order)
+    return table.take(pa.array(order)).combine_chunks()
+
+
+def _break_ties(
+    table: pa.Table,
+    users: NDArray[np.uint64],
+    ts: NDArray[np.int64],
+    order: NDArray[np.int64],
+) -> NDArray[np.int64]:
+    if len(order) < 2:
+        return order
+    user, time = users[order], ts[order]
+    same = (user[1:] == user[:-1]) & (time[1:] == time[:-1])
+    tied = np.r_[same, False] | np.r_[False, same]
+    if not tied.any():
+        return order
+    places = np.flatnonzero(tied)
+    group = np.cumsum(np.r_[True, ~same])[places]
+    rows = table.take(pa.array(order[places]))
+    columns: dict[str, object] = {"_group": group}
+    for name in [
+        "user_id",
+        *[n for n in table.column_names if n not in ("user_hash", "user_id", "ts")],
+    ]:
+        column = rows[name]
+        if pa.types.is_nested(column.type):
+            columns[name] = identity.hash_column(column)
+        else:
+            columns[name] = pl.Series(column)
+    frame = pl.DataFrame(columns)
+    within = frame.select(pl.arg_sort_by(frame.columns, nulls_last=True)).to_series().to_numpy()
+    out = order.copy()
+    out[places] = order[places][within]
+    return out

@@ -1,0 +1,148 @@
+"""Raw files as blocks of rows: what lies under `raw/dt=D/<table>`, read a batch at a time.
+
+A manifest partition (written by `import` or `simulate`) is read as listed; a folder without a
+manifest holds plain files that somebody put there. A `RawPart` is a small value that says what one
+worker reads: a row group of a Parquet file, or a whole text file.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features import parse
+from features.dataset import Table
+from features.events import PLACE
+from infra.errors import InputError, PartitionCorrupt
+from infra.store import MANIFEST, FileEntry, Partition, Store
+
+SUFFIXES = (".parquet", ".jsonl", ".csv", ".gz", ".zst", ".bz2", ".xz")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RawPart:
+    """What one worker reads at a time."""
+
+    table: str
+    partition: Partition
+    file: str
+    source: str
+    ordinal: int
+    row_group: int | None = None
+    first_line: int = 1
+    damage: str = ""
+
+
+def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
+    """The parts of one raw table, in order of file and row group; none if there is no such table.
+
+    A plain Parquet file without a readable footer comes back as one part with its `damage`.
+
+    Raises:
+        PartitionCorrupt: a file that a manifest lists cannot be read.
+    """
+    partition = store.partition("raw", day, table_name)
+    listed = partition.exists()
+    names = (
+        [entry.name for entry in partition.manifest().files]
+        if listed
+        else [name for name in store.names(partition.key) if _is_data(name)]
+    )
+    found: list[RawPart] = []
+    for name in sorted(names):
+        source = _source_name(name) if listed else name
+        found += _parts_of_file(table_name, partition, name, source, len(found))
+        if listed and found[-1].damage:
+            raise PartitionCorrupt(
+                f"{partition.key}/{name} cannot be read ({found[-1].damage}). "
+                "Import or simulate that day again."
+            )
+    return found
+
+
+def column_names(part: RawPart, table: Table) -> list[str]:
+    """The source columns of a part's file, read from its head."""
+    for block in blocks(part, table, batch_rows=1):
+        return [name for name in block.column_names if name not in PLACE]
+    return []
+
+
+def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
+    """Raw rows with `_source`, `_line` and `_text`, at most about `batch_rows` at a time."""
+    entry = FileEntry(name=part.file, rows=0, bytes=0, sha256="")
+    with part.partition.open(entry) as stream:
+        if part.row_group is None:
+            yield from parse.text_blocks(stream, part.source, table, batch_rows)
+            return
+        file = pq.ParquetFile(stream)
+        texts = [f.name for f in file.schema_arrow if f.type in (pa.string(), pa.large_string())]
+        file = pq.ParquetFile(stream, read_dictionary=[n for n in texts if n not in PLACE])
+        line = part.first_line
+        for batch in file.iter_batches(batch_rows, row_groups=[part.row_group]):
+            yield with_place(pa.Table.from_batches([batch]), part.source, line)
+            line += batch.num_rows
+
+
+def with_place(rows: pa.Table, source: str, first_line: int) -> pa.Table:
+    """`rows` with the three columns of PLACE where they are absent."""
+    count = rows.num_rows
+    if "_source" not in rows.column_names:
+        rows = rows.append_column("_source", pa.repeat(pa.scalar(source), count))
+    if "_line" not in rows.column_names:
+        rows = rows.append_column("_line", pa.array(np.arange(first_line, first_line + count)))
+    if "_text" not in rows.column_names:
+        rows = rows.append_column("_text", pa.nulls(count, pa.string()))
+    return rows
+
+
+def _parts_of_file(
+    table_name: str, partition: Partition, name: str, source: str, ordinal: int
+) -> list[RawPart]:
+    def part(index: int, group: int | None = None, line: int = 1, damage: str = "") -> RawPart:
+        return RawPart(
+            table=table_name,
+            partition=partition,
+            file=name,
+            source=source,
+            ordinal=ordinal + index,
+            row_group=group,
+            first_line=line,
+            damage=damage,
+        )
+
+    if not name.endswith(".parquet"):
+        return [part(0)]
+    try:
+        with partition.open(FileEntry(name=name, rows=0, bytes=0, sha256="")) as stream:
+            footer = pq.read_metadata(stream)
+    except (pa.ArrowInvalid, OSError) as error:
+        return [part(0, damage=str(error))]
+    rows = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
+    starts = np.r_[0, np.cumsum(rows)]
+    return [part(index, index, int(starts[index]) + 1) for index in range(len(rows))]
+
+
+def _source_name(name: str) -> str:
+    """A published file's name without the mark of its attempt, so that a rerun says the same."""
+    stem, _, suffix = name.rpartition(".")
+    return f"{stem.rpartition('-')[0]}.{suffix}"
+
+
+def _is_data(name: str) -> bool:
+    return name != MANIFEST and not name.startswith((".", "_")) and name.endswith(SUFFIXES)
+
+
+def require_some(found: list[RawPart], key: str) -> None:
+    """Refuse a table all of whose files are unreadable.
+
+    Raises:
+        InputError: naming the folder and the first file's fault.
+    """
+    if found and all(part.damage for part in found):
+        raise InputError(
+            f"{key}: none of its {len(found)} files can be read; {found[0].file}: "
+            f"{found[0].damage}. Send the files again."
+        )

@@ -78,9 +78,7 @@ IMPRESSIONS = pa.schema(
 )
 """`events/dt=D/impressions`: one row is a page that was shown."""
 
-FOLLOWS = pa.schema(
-    [*USER_KEY, ("ts", MS), ("icon_id", pa.string()), ("followed", pa.bool_())]
-)
+FOLLOWS = pa.schema([*USER_KEY, ("ts", MS), ("icon_id", pa.string()), ("followed", pa.bool_())])
 """`events/dt=D/follows`: an icon that was shown, and whether the user followed it."""
 
 ITEMS = pa.schema(
@@ -150,10 +148,63 @@ SEQUENCES = pa.schema(
         ("type", pa.int8()),
         ("scenario", pa.int8()),
         ("key", pa.uint64()),
+        ("request_id", pa.string()),  # only after the horizon: labels of open moments need it
     ]
 )
 """`sequences/dt=D/history`: one row a behaviour, oldest first within a user. Per user the last 100
 before the horizon (midnight - W) and all after it, so that a moment near midnight can be cut."""
+
+
+class MomentKind(IntEnum):
+    """What made a moment."""
+
+    PAGE = 1
+    """An impression."""
+    FOLLOW = 2
+    """Icons shown to a user at one time."""
+    CLICK = 3
+    """Derived, for logs without impressions: a click."""
+    TOUCH = 4
+    """Derived: a first bookmark or cart of an item, kept only if a purchase follows (PPP)."""
+
+
+MOMENTS = pa.schema(
+    [
+        ("sample_id", pa.string()),
+        *USER_KEY,
+        ("ts", pa.int64()),  # ms since the epoch, UTC
+        ("kind", pa.int8()),
+        ("scenario", pa.int8()),
+        ("query", pa.string()),
+        ("request_id", pa.string()),  # null: not a page
+        ("key", pa.uint64()),  # of the behaviour that a derived moment is; else 0
+        ("item_ids", pa.list_(pa.string())),  # null: CTR and L2R are not asked
+        ("icon_ids", pa.list_(pa.string())),  # null: FIFP is not asked
+        ("icon_followed", pa.list_(pa.int8())),
+        ("first", pa.bool_()),  # the user's first moment of its day: SPP is asked here
+    ]
+)
+"""A moment before anything is looked up: raw ids."""
+
+OPEN = pa.schema(
+    [
+        *MOMENTS,
+        ("seq_item_id", pa.list_(pa.string())),  # oldest first, at most 100
+        ("seq_ts", pa.list_(pa.int64())),
+        ("seq_type", pa.list_(pa.int8())),
+        ("seq_scenario", pa.list_(pa.int8())),
+    ]
+)
+"""`sequences/dt=D/open`: moments of day D whose window closes after midnight, histories cut."""
+
+POOL = pa.schema(
+    [
+        ("draw", pa.uint64()),  # seeded hash of the click: the smallest are kept, in this order
+        ("user_hash", pa.uint64()),
+        ("item_id", pa.string()),
+    ]
+)
+"""`sequences/dt=D/pool`: a bounded sample of the day's clicks, for negatives."""
 
 SEQUENCE_LENGTH = 100
 

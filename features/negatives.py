@@ -1,0 +1,166 @@
+"""Negatives of derived moments, and of shops: seeded draws that do not give themselves away.
+
+The headline protocol `same-day` draws from what *other* users clicked that day, so that positives
+and negatives have the same popularity and the same share of brand-new items; drawing from "items
+known by then" would make novelty a giveaway. The day's clicks are bounded by a hash: the clicks
+with the smallest draws are kept, a combine that merges in any order, whatever the buckets. A draw
+depends on the seed, the moment and its number alone.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.catalog import FIRST_ROW, CatalogArrays
+from features.schemas import POOL, BehaviorType
+from features.statistics import Statistics
+from features.timeline import Codes, Ints
+
+Hashes = NDArray[np.uint64]
+Bools = NDArray[np.bool_]
+TRIES = 8
+"""Draws before a candidate is given up: a draw must be another user's click on another item."""
+
+
+def mix(values: Hashes) -> Hashes:
+    """SplitMix64's finaliser: near numbers become unrelated ones."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def pool_of(behaviors: pa.Table, size: int) -> pa.Table:
+    """The `size` clicks with the smallest draws, as POOL."""
+    clicks = np.flatnonzero(behaviors.column("type").to_numpy() == BehaviorType.CLICK)
+    draw = mix(behaviors.column("key").to_numpy()[clicks])
+    if len(draw) > size:
+        kept = np.argpartition(draw, size - 1)[:size]
+        clicks, draw = clicks[kept], draw[kept]
+    chosen = behaviors.select(["user_hash", "item_id"]).take(pa.array(clicks))
+    table = pa.table(
+        [pa.array(draw), chosen.column("user_hash"), chosen.column("item_id").cast(pa.string())],
+        schema=POOL,
+    )
+    return _in_order(table)
+
+
+def merge_pools(pools: Sequence[pa.Table], size: int) -> pa.Table:
+    """The smallest `size` draws of several pools: associative and commutative."""
+    return _in_order(pa.concat_tables([POOL.empty_table(), *pools])).slice(0, size)
+
+
+def _in_order(table: pa.Table) -> pa.Table:
+    by = [("draw", "ascending"), ("user_hash", "ascending"), ("item_id", "ascending")]
+    return table.sort_by(by).combine_chunks()
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The day's sampled clicks, looked up in the catalog."""
+
+    item: Codes
+    user_hash: Hashes
+    by_category: Ints
+    """Positions sorted by category."""
+    category_start: Ints
+    """Positions of category c are by_category[category_start[c] : category_start[c + 1]]."""
+
+    @classmethod
+    def of(cls, table: pa.Table, catalog: CatalogArrays) -> "Pool":
+        """A published POOL with catalog rows."""
+        item = catalog.rows_of(table.column("item_id"))
+        known = item >= FIRST_ROW
+        item = item[known]
+        category = catalog.category[item]
+        order = np.argsort(category, kind="stable")
+        edges = np.arange(int(catalog.category.max(initial=0)) + 2)
+        start = np.searchsorted(category[order], edges)
+        return cls(item, table.column("user_hash").to_numpy()[known], order, start)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Negatives, one entry each."""
+
+    moment: Ints
+    item: Codes
+
+
+@dataclass(frozen=True)
+class Wish:
+    """Whom to draw for: one entry a moment."""
+
+    seed: Hashes
+    user_hash: Hashes
+    item: Codes
+    """The positive, never drawn as its own negative."""
+
+
+def other_clicks(pool: Pool, wish: Wish, count: int) -> Drawn:
+    """`count` clicks of other users for each moment, any category."""
+    width = np.full(len(wish.item), len(pool.item), np.uint64)
+
+    def pick(who: Ints, draw: Ints) -> tuple[Codes, Bools]:
+        return pool.item[draw], pool.user_hash[draw] != wish.user_hash[who]
+
+    return _draw(pick, width, wish, count)
+
+
+def same_category(pool: Pool, wish: Wish, category: Codes, count: int) -> Drawn:
+    """The same, within the category of each positive; fewer where it has too few clicks."""
+    known = (category >= FIRST_ROW) & (category < len(pool.category_start) - 1)
+    safe = np.where(known, category, 0)
+    low = pool.category_start[safe]
+    width = np.where(known, pool.category_start[safe + 1] - low, 0).astype(np.uint64)
+
+    def pick(who: Ints, draw: Ints) -> tuple[Codes, Bools]:
+        at = pool.by_category[low[who] + draw]
+        return pool.item[at], pool.user_hash[at] != wish.user_hash[who]
+
+    return _draw(pick, width, wish, count)
+
+
+def uniform(catalog: CatalogArrays, wish: Wish, count: int) -> Drawn:
+    """`count` items of the catalog for each moment, each as likely as any."""
+    width = np.full(len(wish.item), catalog.num_rows - FIRST_ROW, np.uint64)
+
+    def pick(who: Ints, draw: Ints) -> tuple[Codes, Bools]:
+        return (draw + FIRST_ROW).astype(np.int32), np.ones(len(who), bool)
+
+    return _draw(pick, width, wish, count)
+
+
+def popular(statistics: Statistics, wish: Wish, count: int) -> Drawn:
+    """`count` items for each moment, as likely as their clicks of the days before (plus one)."""
+    upto = np.cumsum(np.rint(statistics.item.clicks[FIRST_ROW:]).astype(np.int64) + 1)
+    width = np.full(len(wish.item), upto[-1] if len(upto) else 0, np.uint64)
+
+    def pick(who: Ints, draw: Ints) -> tuple[Codes, Bools]:
+        rows = np.searchsorted(upto, draw, side="right") + FIRST_ROW
+        return rows.astype(np.int32), np.ones(len(who), bool)
+
+    return _draw(pick, width, wish, count)
+
+
+def _draw(
+    pick: Callable[[Ints, Ints], tuple[Codes, Bools]], width: Hashes, wish: Wish, count: int
+) -> Drawn:
+    """`count` accepted picks per moment from numbers below `width`; fewer if TRIES do not do."""
+    moment = np.repeat(np.arange(len(wish.item)), count)
+    number = np.tile(np.arange(count, dtype=np.uint64), len(wish.item))
+    seed = mix(wish.seed[moment] + number)
+    item = np.zeros(len(moment), np.int32)
+    left = np.flatnonzero(width[moment])
+    for attempt in range(TRIES):
+        who = moment[left]
+        draw = (mix(seed[left] + np.uint64(attempt)) % width[who]).astype(np.int64)
+        picked, allowed = pick(who, draw)
+        good = allowed & (picked != wish.item[who])
+        item[left[good]] = picked[good]
+        left = left[~good]
+    found = item > 0
+    return Drawn(moment[found], item[found])

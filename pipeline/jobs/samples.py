@@ -1,0 +1,303 @@
+"""`samples(D)`: the moments whose attribution window closes in D, with histories and labels.
+
+An element is a bucket of users. Its worker reads its slices of yesterday's sequences and the
+day's events, builds two groups, moments of the day before (open at midnight, or late) and
+moments of the day itself, and writes one file. What does not depend on the user (catalog,
+statistics, vocabularies, pool) is loaded once a worker.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import date
+from functools import lru_cache
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features import catalog as catalogs
+from features import moments as moment
+from features import ranking, statistics, vocabulary
+from features import samples as sample
+from features.buckets import Bucket, buckets
+from features.carry import ONE_DAY, yesterday
+from features.moments import Calendar, Moments
+from features.negatives import Pool
+from features.property import LocalClock, day_number
+from features.samples import Group, SamplesConfig, World
+from features.schemas import MOMENTS, OPEN, SAMPLES
+from features.timeline import Spans, Timeline, codes_of
+from infra.store import Attempt, FileEntry, Store
+from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.jobs.sequences import Inputs, Known, know
+from pipeline.jobs.slices import Slices
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Task:
+    """All that a worker needs to know; small and picklable."""
+
+    store: Store
+    day: date
+    config: SamplesConfig
+    zone: str
+    seed: int
+    window_ms: int
+    click_share: float
+    inputs: Inputs
+    waiting: Slices
+    """Yesterday's open moments."""
+    users: dict[date, Slices]
+    """Profile snapshot as of the day before and of the day."""
+
+
+@lru_cache(maxsize=2)
+def world(root: str, day: date, zone: str) -> World:
+    """What moments of `day` may look up; loaded once a process."""
+    store = Store(root)
+    catalog = catalogs.load(store, day)
+    before = yesterday(store, "statistics", day, "item")
+    known = statistics.load(store, day - ONE_DAY if before else None, catalog)
+    pool = store.partition("sequences", day, "pool").require().table()
+    return World(
+        catalog=catalog,
+        item_table=ranking.item_features(catalog, known),
+        statistics=known,
+        titles=catalogs.load_titles(store, day),
+        pool=Pool.of(pool, catalog),
+        token=vocabulary.load(store, day, "token"),
+        icon=vocabulary.load(store, day, "icon"),
+        clock=LocalClock(zone),
+    )
+
+
+class Build(beam.DoFn):
+    """Bucket -> entry of its samples."""
+
+    def __init__(self, task: Task, attempt: Attempt) -> None:
+        super().__init__()
+        self.task = task
+        self.attempt = attempt
+
+    def process(self, bucket: Bucket) -> Iterator[FileEntry]:
+        """Read, group, build, write."""
+        made = build(self.task, bucket)
+        if made.table.num_rows or any(made.counts.values()):
+            yield self.attempt.write_table(
+                bucket.name, made.table, low=bucket.low, high=bucket.high, counts=made.counts
+            )
+
+
+@dataclass(frozen=True)
+class Made:
+    """A bucket's samples and what was left out."""
+
+    table: pa.Table
+    counts: Mapping[str, int]
+
+
+def build(task: Task, bucket: Bucket) -> Made:
+    """The samples of one bucket, sorted by user, time and sample id."""
+    clock = LocalClock(task.zone)
+    calendar = Calendar.of(task.day, clock, task.window_ms)
+    waiting = task.waiting.bucket(bucket)
+    profiles = {day: slices.bucket(bucket) for day, slices in task.users.items()}
+    known = know(task.inputs, bucket, calendar, task.click_share, waiting, *profiles.values())
+    day = day_number(task.day)
+    own_day = clock.parts(known.timeline.ts).day
+    own = known.arrived.own
+    closed = own.take(np.flatnonzero(~moment.open_rows(own, calendar)))
+    late = known.arrived.late
+    carried = known.timeline.take(~known.timeline.today)
+    before = known.timeline.take(~known.timeline.today & (own_day == day - 1))
+    of_today = known.timeline.take(own_day == day)
+    kept = Moments(waiting.select(MOMENTS.names), known.others[0])
+    parts = [
+        (task.day - ONE_DAY, _opened(kept, waiting, known.timeline, before)),
+        (task.day - ONE_DAY, _cut(late, carried, known.timeline, before)),
+        (task.day, _cut(closed, known.timeline, known.timeline, of_today)),
+    ]
+    numbers = dict(zip(profiles, known.others[1:], strict=True))
+    tables, users = [], []
+    for own_date, group in parts:
+        if not len(group.moments.user):
+            continue
+        there = world(task.store.root, own_date, task.zone)
+        rows = _profile(task, own_date, profiles[own_date], numbers[own_date], known)
+        full = replace(group, profile=rows[group.moments.user])
+        tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))
+        users.append(group.moments.user)
+    return _finish(tables, users, known)
+
+
+def _opened(kept: Moments, waiting: pa.Table, actions: Timeline, own_day: Timeline) -> Group:
+    """Moments with histories that were cut when their own day ended."""
+    lists = waiting.column("seq_item_id").combine_chunks()
+    length = lists.value_lengths().to_numpy().astype(np.int64)
+    stop = np.cumsum(length)
+    owner = np.repeat(np.arange(len(length), dtype=np.int32), length)
+    items = codes_of(lists.flatten())
+    flat = {
+        name: waiting.column(f"seq_{name}").combine_chunks().flatten().to_numpy()
+        for name in ("ts", "type", "scenario")
+    }
+    none = np.zeros(len(owner), np.uint64)
+    past = Timeline(
+        user=owner,
+        item=items.codes,
+        items=items.values,
+        **flat,
+        key=none,
+        request=np.full(len(owner), -1, np.int32),
+        today=none.astype(bool),
+        offsets=np.append(0, stop),
+        requests=pa.array([], pa.string()),
+    )
+    return Group(
+        moments=kept,
+        past=past,
+        spans=Spans(stop - length, stop),
+        actions=actions,
+        own_day=own_day,
+        past_owner=owner,
+        moment_owner=np.arange(len(length), dtype=np.int32),
+        profile=np.empty((len(length), 0), np.int32),
+    )
+
+
+def _cut(moments: Moments, past: Timeline, actions: Timeline, own_day: Timeline) -> Group:
+    """Moments with histories cut from a timeline."""
+    return Group(
+        moments=moments,
+        past=past,
+        spans=past.before(moments.user, moments.ts),
+        actions=actions,
+        own_day=own_day,
+        past_owner=past.user,
+        moment_owner=moments.user,
+        profile=np.empty((len(moments.user), 0), np.int32),
+    )
+
+
+def _profile(
+    task: Task, day: date, snapshot: pa.Table, number: NDArray[np.int32], known: Known
+) -> NDArray[np.int32]:
+    """[users, profile columns]: vocabulary rows, 1 where nothing is known."""
+    names = vocabulary.published(task.store, day, "profile_")
+    rows = np.ones((len(known.users), len(names)), np.int32)
+    for index, name in enumerate(names):
+        column = name.removeprefix("profile_")
+        if column in snapshot.column_names:
+            words = vocabulary.load(task.store, day, name)
+            rows[number, index] = words.rows_of(snapshot.column(column))
+    return rows
+
+
+def _finish(tables: list[pa.Table], users: list[NDArray[np.int32]], known: Known) -> Made:
+    counts = {
+        "too_late": known.arrived.too_late,
+        "too_early": known.arrived.too_early,
+        "repeated_behaviors": known.duplicates,
+    }
+    if not tables:
+        return Made(SAMPLES.empty_table(), counts)
+    whole = Moments(pa.concat_tables(tables), np.concatenate(users))
+    asked = np.zeros(len(whole.user), bool)
+    questions = {"cand_item": "ctr", "price_level": "ppp", "icon": "fifp", "shop": "spp"}
+    for column, name in questions.items():
+        here = whole.table.column(column).is_valid().to_numpy()
+        counts[name] = int(here.sum())
+        asked |= here
+    order = moment.order(whole)
+    table = whole.table.take(pa.array(order[asked[order]]))
+    counts["candidates"] = len(table.column("cand_item").combine_chunks().flatten())
+    return Made(table, {**counts, "moments": table.num_rows})
+
+
+class Samples(beam.PTransform):
+    """Buckets -> recorded files of samples."""
+
+    def __init__(self, task: Task, attempt: Attempt) -> None:
+        super().__init__()
+        self.task = task
+        self.attempt = attempt
+
+    def expand(self, all_buckets: beam.PCollection) -> beam.PCollection:
+        """Work through the buckets and gather the entries."""
+        return (
+            all_buckets
+            | "Spread buckets over workers" >> beam.Reshuffle()
+            | "Build the bucket's samples" >> beam.ParDo(Build(self.task, self.attempt))
+            | "Publish samples" >> Publish(self.attempt)
+        )
+
+
+def run(
+    store: Store,
+    day: date,
+    config: SamplesConfig,
+    time_zone: str,
+    beam: BeamConfig,
+    seed: int,
+) -> Mapping[str, int]:
+    """Publish `samples/dt=day`.
+
+    Raises:
+        PartitionMissing: a partition that the day reads is not published; the message names it.
+    """
+    carried = store.partition("sequences", day, "pool").manifest().lineage
+    before = yesterday(store, "sequences", day, "history")
+    inputs = Inputs.of(store, day, before, "derived" if carried["derived"] else "pages")
+    waiting = store.partition("sequences", day - ONE_DAY, "open") if before else None
+    task = Task(
+        store=store,
+        day=day,
+        config=config,
+        zone=time_zone,
+        seed=seed,
+        window_ms=carried["window_ms"],
+        click_share=carried["click_share"],
+        inputs=inputs,
+        waiting=Slices.of(waiting, OPEN, ["user_id"]),
+        users={some: _snapshot(store, some) for some in (day - ONE_DAY, day)},
+    )
+    store.partition("catalog", day).require()
+    target = store.partition("samples", day)
+    lineage = {
+        "day": day.isoformat(),
+        "settings": config.digest(),
+        "seed": seed,
+        "derived": carried["derived"],
+        "negatives": config.negatives if carried["derived"] else "shown",
+        "window_ms": carried["window_ms"],
+        "ranking_features": list(ranking.NAMES),
+    }
+    with target.publish(**lineage) as attempt, pipeline(beam) as p:
+        p | "Name the buckets" >> _create(beam.buckets) | Samples(task, attempt)
+    world.cache_clear()
+    counts = dict(target.manifest().counts)
+    logger.info(
+        "samples %s: %d moments, %d candidates, %d left out as too late",
+        day,
+        counts.get("moments", 0),
+        counts.get("candidates", 0),
+        counts.get("too_late", 0),
+    )
+    return counts
+
+
+def _snapshot(store: Store, day: date) -> Slices:
+    partition = store.latest("events", day, "users")
+    if partition is None:
+        return Slices.of(None, pa.schema([("user_hash", pa.uint64()), ("user_id", pa.string())]))
+    with partition.open(partition.manifest().files[0]) as source:
+        schema = pa.parquet.read_schema(source)
+    return Slices.of(partition, schema)
+
+
+def _create(count: int) -> beam.PTransform:
+    return beam.Create(buckets(count))

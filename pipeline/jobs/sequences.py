@@ -1,0 +1,275 @@
+"""`sequences(D)` = `sequences(D-1)` + `events(D)`: what is known of each user when the day ends.
+
+Three tables: `history` (last 100 behaviours a user), `open` (moments whose window closes after
+midnight, histories cut) and `pool` (a bounded sample of the day's clicks, for negatives). An
+element is a bucket; its worker reads its slices of the inputs and writes one file a table.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from features import moments as moment
+from features import negatives, sequence, timeline
+from features.buckets import Bucket, buckets
+from features.carry import yesterday
+from features.moments import Arrived, Calendar, Moments
+from features.property import LocalClock, day_number
+from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SEQUENCES
+from features.sequence import CODED, SequencesConfig
+from features.timeline import Timeline, Users
+from infra.errors import ConfigError
+from infra.store import Attempt, FileEntry, Partition, Store
+from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.jobs.slices import Slices, pick
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a day reads, resolved once."""
+
+    history: Slices
+    behaviors: Slices
+    impressions: Slices
+    follows: Slices
+    derived: bool
+    """The log has no impressions: clicks are moments."""
+
+    @classmethod
+    def of(cls, store: Store, day: date, history: Partition | None, mode: str) -> "Inputs":
+        """Yesterday's history and the day's events."""
+        pages = store.partition("events", day, "impressions")
+        follows = store.partition("events", day, "follows")
+        derived = mode == "derived" or (mode == "auto" and not pages.exists())
+        read_pages = None if derived else pages.require()
+        return cls(
+            history=Slices.of(history, SEQUENCES, CODED),
+            behaviors=Slices.of(
+                store.partition("events", day, "behaviors").require(),
+                pick(BEHAVIORS, SEQUENCES.names),
+                CODED,
+            ),
+            impressions=Slices.of(read_pages, IMPRESSIONS, ["user_id"]),
+            follows=Slices.of(follows if follows.exists() else None, FOLLOWS, ["user_id"]),
+            derived=derived,
+        )
+
+
+@dataclass(frozen=True)
+class Known:
+    """All that is known of a bucket's users when the day has ended."""
+
+    users: Users
+    timeline: Timeline
+    arrived: Arrived
+    behaviors: pa.Table
+    duplicates: int
+    others: tuple[np.ndarray, ...]
+    """User numbers of the rows of further tables."""
+
+
+def know(
+    inputs: Inputs,
+    bucket: Bucket,
+    calendar: Calendar,
+    click_share: float,
+    *further: pa.Table,
+) -> Known:
+    """The bucket's timeline and the moments that arrived on the day.
+
+    Args:
+        inputs: what the day reads.
+        bucket: which users.
+        calendar: of the day.
+        click_share: see SequencesConfig.
+        further: tables in user order whose users are to be numbered as well.
+    """
+    tables = [
+        part.bucket(bucket)
+        for part in (inputs.history, inputs.behaviors, inputs.impressions, inputs.follows)
+    ]
+    users, numbers = timeline.rank_users([*tables, *further])
+    merged = sequence.merge(tables[0], tables[1], numbers[0], numbers[1], users)
+    clicks = moment.none()
+    if inputs.derived:
+        clicks = moment.derived(merged.timeline, users, click_share)
+    pages, icons = moment.pages(tables[2], numbers[2]), moment.follows(tables[3], numbers[3])
+    arrived = moment.sort_out(moment.of_day(pages, icons, clicks), calendar)
+    return Known(users, merged.timeline, arrived, tables[1], merged.duplicates, tuple(numbers[4:]))
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where a day is written."""
+
+    history: Attempt
+    open: Attempt
+    pool: Attempt
+
+
+class Extend(beam.DoFn):
+    """Bucket -> entry of its history; entry of its open moments on "open", clicks on "pool"."""
+
+    def __init__(
+        self, inputs: Inputs, outputs: Outputs, day: date, config: SequencesConfig, zone: str
+    ) -> None:
+        super().__init__()
+        self.inputs = inputs
+        self.outputs = outputs
+        self.day = day
+        self.config = config
+        self.clock = LocalClock(zone)
+
+    def process(self, bucket: Bucket) -> Iterator[Any]:
+        """Read, merge, cut, write."""
+        calendar = Calendar.of(self.day, self.clock, self.config.window_ms)
+        known = know(self.inputs, bucket, calendar, self.config.click_share)
+        history = sequence.carry(known.timeline, known.users, calendar.horizon_ms)
+        if history.num_rows:
+            counts = {
+                "users": len(np.unique(history.column("user_hash").to_numpy())),
+                "behaviors": known.behaviors.num_rows,
+                "duplicates": known.duplicates,
+            }
+            yield _write(self.outputs.history, bucket, history, counts)
+        waiting = _open(known.arrived.own, known.timeline, calendar)
+        if waiting.num_rows:
+            entry = _write(self.outputs.open, bucket, waiting, {"open": waiting.num_rows})
+            yield beam.pvalue.TaggedOutput("open", entry)
+        clicks = negatives.pool_of(self._of_the_day(known.behaviors), self.config.pool_size)
+        yield beam.pvalue.TaggedOutput("pool", clicks)
+
+    def _of_the_day(self, behaviors: pa.Table) -> pa.Table:
+        ts = behaviors.column("ts").cast(pa.int64()).to_numpy()
+        return behaviors.filter(pa.array(self.clock.parts(ts).day == day_number(self.day)))
+
+
+class SmallestDraws(beam.CombineFn):
+    """Pools -> one pool of at most `size` clicks; never a whole day in one element."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.size = size
+
+    def create_accumulator(self) -> list[pa.Table]:
+        """Nothing drawn yet."""
+        return []
+
+    def add_input(self, accumulator: list[pa.Table], element: pa.Table) -> list[pa.Table]:
+        """One bucket's clicks, merged in."""
+        return [negatives.merge_pools([*accumulator, element], self.size)]
+
+    def merge_accumulators(self, accumulators: list[list[pa.Table]]) -> list[pa.Table]:
+        """Several workers' pools, merged."""
+        tables = [table for accumulator in accumulators for table in accumulator]
+        return [negatives.merge_pools(tables, self.size)]
+
+    def extract_output(self, accumulator: list[pa.Table]) -> pa.Table:
+        """The pool."""
+        return negatives.merge_pools(accumulator, self.size)
+
+
+class Sequences(beam.PTransform):
+    """Buckets -> recorded files of the three tables."""
+
+    def __init__(self, extend: Extend) -> None:
+        super().__init__()
+        self.extend = extend
+
+    def expand(self, all_buckets: Any) -> Any:
+        """Work through the buckets, gather entries and the pool."""
+        outputs, size = self.extend.outputs, self.extend.config.pool_size
+        parts = (
+            all_buckets
+            | "Spread buckets over workers" >> beam.Reshuffle()
+            | "Extend each user's sequence"
+            >> beam.ParDo(self.extend).with_outputs("open", "pool", main="history")
+        )
+        entry = (
+            parts.pool
+            | "Keep the smallest draws" >> beam.CombineGlobally(SmallestDraws(size))
+            | "Write the pool" >> beam.Map(_write_pool, outputs.pool)
+        )
+        parts.history | "Publish history" >> Publish(outputs.history)
+        parts.open | "Publish open moments" >> Publish(outputs.open)
+        return entry | "Publish the pool" >> Publish(outputs.pool)
+
+
+def run(
+    store: Store, day: date, config: SequencesConfig, time_zone: str, beam: BeamConfig
+) -> Mapping[str, int]:
+    """Publish `sequences/dt=day/{history,open,pool}`.
+
+    Raises:
+        PartitionMissing: the day's events, or the sequences of the day before, are not there.
+        ConfigError: the window is not the one that yesterday's open moments carry.
+    """
+    before = yesterday(store, "sequences", day, "history")
+    if before:
+        check_window(before, config.window_ms)
+    inputs = Inputs.of(store, day, before, config.moments)
+    names = ("history", "open", "pool")
+    target = {name: store.partition("sequences", day, name) for name in names}
+    lineage = {
+        "day": day.isoformat(),
+        "settings": config.digest(),
+        "window_ms": config.window_ms,
+        "derived": inputs.derived,
+        "click_share": config.click_share,
+    }
+    with (
+        target["history"].publish(**lineage) as history,
+        target["open"].publish(**lineage) as waiting,
+        target["pool"].publish(**lineage) as pool,
+        pipeline(beam) as p,
+    ):
+        extend = Extend(inputs, Outputs(history, waiting, pool), day, config, time_zone)
+        p | "Name the buckets" >> _create(beam.buckets) | Sequences(extend)
+    manifests = {name: target[name].manifest() for name in names}
+    counts = {key: value for m in manifests.values() for key, value in m.counts.items()}
+    counts |= {name: manifests[name].rows for name in names}
+    logger.info(
+        "sequences %s: %d behaviours carried, %d moments open, %d repeated rows dropped",
+        day,
+        counts["history"],
+        counts["open"],
+        counts.get("duplicates", 0),
+    )
+    return counts
+
+
+def check_window(partition: Partition, window_ms: int) -> None:
+    """Refuse to go on from a day that was built with another attribution window."""
+    then = partition.manifest().lineage.get("window_ms")
+    if then != window_ms:
+        raise ConfigError(
+            f"sequences.window_minutes is {window_ms / 60_000:g}, but {partition.key} was built "
+            f"with {then / 60_000:g}. Set it back, or rebuild sequences from the first day."
+        )
+
+
+def _open(own: Moments, known: Timeline, calendar: Calendar) -> pa.Table:
+    rows = np.flatnonzero(moment.open_rows(own, calendar))
+    return moment.with_histories(own.take(rows), known)
+
+
+def _write(
+    attempt: Attempt, bucket: Bucket, table: pa.Table, counts: Mapping[str, int]
+) -> FileEntry:
+    return attempt.write_table(bucket.name, table, low=bucket.low, high=bucket.high, counts=counts)
+
+
+def _write_pool(pool: pa.Table, attempt: Attempt) -> FileEntry:
+    return attempt.write_table("pool", pool)
+
+
+def _create(count: int) -> Any:
+    return beam.Create(buckets(count))

@@ -45,18 +45,8 @@ def dupn_initial_train() -> None:
     samples = stages.samples(days)
     chain([stages.import_log(), stages.simulate()], days, stages.events.expand(day=days), checked)
     chain(checked, [stages.vocabulary_statistics(days), stages.sequences(days)], samples)
-    chain(
-        samples,
-        stages.quality_samples(days),
-        stages.train(days),
-        stages.evaluate(days),
-        stages.bundle(days),
-        stages.gate(days),
-        stages.canary(days),
-        stages.register(days),
-        stages.promote(days),
-        stages.check(days),
-    )
+    trained = [stages.quality_samples(days), stages.train(days)]
+    chain(samples, *trained, *stages.release(days))
 
 
 dupn_initial_train()

@@ -161,6 +161,12 @@ def check(days: list[str]) -> None:
     _run("check", day=date.fromisoformat(days[-1]))
 
 
+def release(days: list[str]) -> list[Any]:
+    """The tasks between a trained candidate and a champion that answers, to be chained."""
+    order = (evaluate, bundle, gate, canary, register, promote, check)
+    return [stage(days) for stage in order]
+
+
 def _run(step: str, **arguments: Any) -> Mapping[str, Any]:
     from pipeline import steps
 

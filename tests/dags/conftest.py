@@ -1,0 +1,52 @@
+"""An Airflow of the test's own: its home is a scratch folder, its processes are not ours."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+HERE = Path(__file__).parent
+
+
+@pytest.fixture(scope="session")
+def airflow_environment(tmp_path_factory):
+    home = tmp_path_factory.mktemp("airflow")
+    inherited = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "DUPN_"))}
+    return inherited | {
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "DUPN_HOME": str(home / "artifacts"),
+        "GX_ANALYTICS_ENABLED": "false",
+    }
+
+
+@pytest.fixture(scope="session")
+def in_airflow(airflow_environment):
+    """Run one of the scripts beside this file; the JSON of its last line comes back."""
+
+    def run(script, *arguments):
+        done = subprocess.run(
+            [sys.executable, str(HERE / script), *map(str, arguments)],
+            env=airflow_environment,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-6000:]
+        return json.loads(done.stdout.strip().splitlines()[-1])
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def seen(in_airflow):
+    """What Airflow sees of our DAG folder."""
+    return in_airflow("describe.py", ROOT / "dags")

@@ -1,0 +1,48 @@
+import json
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted((ROOT / "dags").glob("dupn_*.py"))
+
+
+def test_every_file_imports(seen):
+    assert seen["errors"] == {}
+
+
+def test_a_dag_is_called_like_its_file(seen):
+    assert {dag["file"]: name for name, dag in seen["dags"].items()} == {
+        page.name: page.stem for page in PAGES
+    }
+
+
+def test_reading_the_folder_is_quick_and_imports_nothing_heavy(seen):
+    assert seen["heavy"] == []
+    assert seen["seconds"] < 2.0  # 0.05 s on an idle core
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_a_dag_file_is_a_page(page):
+    assert len(page.read_text().splitlines()) <= 60
+
+
+def test_every_dag_is_documented_tagged_and_runs_once_at_a_time(seen):
+    for name, dag in seen["dags"].items():
+        assert dag["doc"], name
+        assert "dupn" in dag["tags"], name
+        assert dag["max_active_runs"] == 1, name
+
+
+def test_every_task_is_documented_and_tried_again(seen):
+    for dag in seen["dags"].values():
+        for name, task in dag["tasks"].items():
+            assert len(task["doc"] or "") > 20, name
+            assert task["retries"] >= 1, name
+
+
+def test_every_task_runs_in_a_pool_that_we_create(seen):
+    pools = json.loads((ROOT / "infra" / "deploy" / "airflow" / "pools.json").read_text())
+    used = {task["pool"] for dag in seen["dags"].values() for task in dag["tasks"].values()}
+    assert used == set(pools)
+    assert pools["compute"]["slots"] == 1

@@ -1,0 +1,61 @@
+from datetime import UTC, date, datetime
+from types import SimpleNamespace
+
+import pytest
+
+from infra.errors import ConfigError
+from pipeline.days import day_of_run, span
+
+START, END = datetime(2026, 3, 9, 2, tzinfo=UTC), datetime(2026, 3, 10, 2, tzinfo=UTC)
+INTERVAL = {"data_interval_start": START, "data_interval_end": END}
+
+
+def run(partition_key=None):
+    return SimpleNamespace(partition_key=partition_key)
+
+
+def test_a_partition_key_wins():
+    context = {"dag_run": run("2026-01-01"), "params": {"day": "2026-02-02"}, **INTERVAL}
+    assert day_of_run(context) == date(2026, 1, 1)
+
+
+def test_then_the_param():
+    context = {"dag_run": run(), "params": {"day": "2026-02-02"}, **INTERVAL}
+    assert day_of_run(context) == date(2026, 2, 2)
+
+
+def test_then_the_start_of_the_interval_not_its_end():
+    assert day_of_run({"dag_run": run(), "params": {"day": None}, **INTERVAL}) == date(2026, 3, 9)
+
+
+def test_a_run_without_any_says_what_to_do():
+    # A manual or REST run with a null logical date: the keys are absent or None.
+    for context in ({}, {"dag_run": run(), "params": {}, "data_interval_start": None}):
+        with pytest.raises(ConfigError, match="Trigger it with the Param day"):
+            day_of_run(context)
+
+
+def test_the_interval_of_a_plain_cron_schedule_names_no_day():
+    # Its start equals its end: the day on which the run starts, not the day of the data.
+    context = {"data_interval_start": END, "data_interval_end": END}
+    with pytest.raises(ConfigError, match="CronTriggerTimetable"):
+        day_of_run(context)
+
+
+def test_the_day_is_one_of_the_data_set():
+    at = {
+        "data_interval_start": datetime(2026, 3, 9, 18, tzinfo=UTC),
+        "data_interval_end": datetime(2026, 3, 10, 18, tzinfo=UTC),
+    }
+    assert day_of_run(at) == date(2026, 3, 9)
+    assert day_of_run(at, "Asia/Shanghai") == date(2026, 3, 10)
+
+
+@pytest.mark.parametrize("text", ["20260309x", "yesterday", "2026-13-01"])
+def test_what_is_no_day_is_refused(text):
+    with pytest.raises(ConfigError, match=r"Write it as YYYY-MM-DD"):
+        day_of_run({"params": {"day": text}})
+
+
+def test_a_span_crosses_months():
+    assert span("2026-02-27", 3) == [date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 1)]

@@ -9,7 +9,7 @@ A moment belongs to the local day of its own time and is published on the day in
 """
 
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
 import numpy as np
 import pyarrow as pa
@@ -202,11 +202,6 @@ def with_histories(moments: Moments, timeline: Timeline) -> pa.Table:
     return table
 
 
-def previous(day: date) -> date:
-    """The day before."""
-    return day - timedelta(days=1)
-
-
 def _with_first(moments: Moments) -> pa.Table:
     """Rows come in (user, time) order: the first of each user is the user's first of the day."""
     first = np.append(True, moments.user[1:] != moments.user[:-1])[: len(moments.user)]
@@ -260,4 +255,4 @@ def _hex(keys: NDArray[np.uint64]) -> pa.Array:
 def _uniform(keys: NDArray[np.uint64]) -> NDArray[np.float64]:
     """Numbers in [0, 1) that depend on nothing but the key."""
     mixed = keys * np.uint64(0x9E3779B97F4A7C15)
-    return (mixed >> np.uint64(11)) * 2.0**-53
+    return (mixed >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -8,6 +8,7 @@ candidate, whatever the length of the history.
 """
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from features.statistics import Statistics
 from features.timeline import Codes, Ints, Spans
 
 Floats = NDArray[np.float32]
+N = TypeVar("N", bound=np.generic)
 
 ITEM_NAMES = (
     "bias",
@@ -212,17 +214,18 @@ def _price_match(candidates: Candidates, pasts: Pasts, catalog: CatalogArrays) -
 
 def _recency(gap_ms: Ints) -> Floats:
     minutes = (np.maximum(gap_ms, 0) / 60_000).astype(np.float32)
-    return np.maximum(1 - np.log1p(minutes) / np.float32(np.log1p(_MONTHS_MIN)), 0)
+    share = np.log1p(minutes) / np.float32(np.log1p(_MONTHS_MIN))
+    return np.maximum(1 - share, 0).astype(np.float32)
 
 
 def _volume(count: Floats) -> Floats:
-    return np.log1p(count) / np.float32(5)
+    return (np.log1p(count) / 5).astype(np.float32)
 
 
 def _rate(rate: Floats) -> Floats:
     """Log of the rate, 0 at one per cent; the half permille gives 0 a place."""
-    return np.log((rate + np.float32(5e-4)) / np.float32(1.05e-2)) / np.float32(4)
+    return (np.log((rate + 5e-4) / 1.05e-2) / 4).astype(np.float32)
 
 
-def _at(values: NDArray[np.generic], rows: Ints) -> NDArray[np.generic]:
+def _at(values: NDArray[N], rows: Ints) -> NDArray[N]:
     return values[rows] if len(values) else np.zeros(len(rows), values.dtype)

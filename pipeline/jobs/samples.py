@@ -18,17 +18,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import catalog as catalogs
+from features import groups, ranking, statistics, vocabulary
 from features import moments as moment
-from features import ranking, statistics, vocabulary
 from features import samples as sample
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY, yesterday
 from features.moments import Calendar, Moments
 from features.negatives import Pool
 from features.property import LocalClock, day_number
-from features.samples import Group, SamplesConfig, World
+from features.samples import SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES
-from features.timeline import Spans, Timeline, codes_of
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
 from pipeline.jobs.sequences import Inputs, Known, know
@@ -117,9 +116,9 @@ def build(task: Task, bucket: Bucket) -> Made:
     of_today = known.timeline.take(own_day == day)
     kept = Moments(waiting.select(MOMENTS.names), known.others[0])
     parts = [
-        (task.day - ONE_DAY, _opened(kept, waiting, known.timeline, before)),
-        (task.day - ONE_DAY, _cut(late, carried, known.timeline, before)),
-        (task.day, _cut(closed, known.timeline, known.timeline, of_today)),
+        (task.day - ONE_DAY, groups.opened(kept, waiting, known.timeline, before)),
+        (task.day - ONE_DAY, groups.cut(late, carried, known.timeline, before)),
+        (task.day, groups.cut(closed, known.timeline, known.timeline, of_today)),
     ]
     numbers = dict(zip(profiles, known.others[1:], strict=True))
     tables, users = [], []
@@ -132,55 +131,6 @@ def build(task: Task, bucket: Bucket) -> Made:
         tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))
         users.append(group.moments.user)
     return _finish(tables, users, known)
-
-
-def _opened(kept: Moments, waiting: pa.Table, actions: Timeline, own_day: Timeline) -> Group:
-    """Moments with histories that were cut when their own day ended."""
-    lists = waiting.column("seq_item_id").combine_chunks()
-    length = lists.value_lengths().to_numpy().astype(np.int64)
-    stop = np.cumsum(length)
-    owner = np.repeat(np.arange(len(length), dtype=np.int32), length)
-    items = codes_of(lists.flatten())
-    flat = {
-        name: waiting.column(f"seq_{name}").combine_chunks().flatten().to_numpy()
-        for name in ("ts", "type", "scenario")
-    }
-    none = np.zeros(len(owner), np.uint64)
-    past = Timeline(
-        user=owner,
-        item=items.codes,
-        items=items.values,
-        **flat,
-        key=none,
-        request=np.full(len(owner), -1, np.int32),
-        today=none.astype(bool),
-        offsets=np.append(0, stop),
-        requests=pa.array([], pa.string()),
-    )
-    return Group(
-        moments=kept,
-        past=past,
-        spans=Spans(stop - length, stop),
-        actions=actions,
-        own_day=own_day,
-        past_owner=owner,
-        moment_owner=np.arange(len(length), dtype=np.int32),
-        profile=np.empty((len(length), 0), np.int32),
-    )
-
-
-def _cut(moments: Moments, past: Timeline, actions: Timeline, own_day: Timeline) -> Group:
-    """Moments with histories cut from a timeline."""
-    return Group(
-        moments=moments,
-        past=past,
-        spans=past.before(moments.user, moments.ts),
-        actions=actions,
-        own_day=own_day,
-        past_owner=past.user,
-        moment_owner=moments.user,
-        profile=np.empty((len(moments.user), 0), np.int32),
-    )
 
 
 def _profile(

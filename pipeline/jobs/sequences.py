@@ -248,7 +248,7 @@ def run(
 
 def check_window(partition: Partition, window_ms: int) -> None:
     """Refuse to go on from a day that was built with another attribution window."""
-    then = partition.manifest().lineage.get("window_ms")
+    then = partition.manifest().lineage["window_ms"]
     if then != window_ms:
         raise ConfigError(
             f"sequences.window_minutes is {window_ms / 60_000:g}, but {partition.key} was built "

@@ -1,0 +1,57 @@
+"""One bucket's moments of one day, with their histories, from the two places where they come from."""
+
+import numpy as np
+import pyarrow as pa
+
+from features.moments import Moments
+from features.timeline import Spans, Timeline, codes_of
+from features.world import Group
+
+
+def opened(kept: Moments, waiting: pa.Table, actions: Timeline, own_day: Timeline) -> Group:
+    """Moments with histories that were cut when their own day ended."""
+    lists = waiting.column("seq_item_id").combine_chunks()
+    length = lists.value_lengths().to_numpy().astype(np.int64)
+    stop = np.cumsum(length)
+    owner = np.repeat(np.arange(len(length), dtype=np.int32), length)
+    items = codes_of(lists.flatten())
+    flat = {
+        name: waiting.column(f"seq_{name}").combine_chunks().flatten().to_numpy()
+        for name in ("ts", "type", "scenario")
+    }
+    none = np.zeros(len(owner), np.uint64)
+    past = Timeline(
+        user=owner,
+        item=items.codes,
+        items=items.values,
+        **flat,
+        key=none,
+        request=np.full(len(owner), -1, np.int32),
+        today=none.astype(bool),
+        offsets=np.append(0, stop),
+        requests=pa.array([], pa.string()),
+    )
+    return Group(
+        moments=kept,
+        past=past,
+        spans=Spans(stop - length, stop),
+        actions=actions,
+        own_day=own_day,
+        past_owner=owner,
+        moment_owner=np.arange(len(length), dtype=np.int32),
+        profile=np.empty((len(length), 0), np.int32),
+    )
+
+
+def cut(moments: Moments, past: Timeline, actions: Timeline, own_day: Timeline) -> Group:
+    """Moments with histories cut from a timeline."""
+    return Group(
+        moments=moments,
+        past=past,
+        spans=past.before(moments.user, moments.ts),
+        actions=actions,
+        own_day=own_day,
+        past_owner=past.user,
+        moment_owner=moments.user,
+        profile=np.empty((len(moments.user), 0), np.int32),
+    )

@@ -1,0 +1,82 @@
+"""What samples are made from: the settings, what all users share, and one bucket's moments."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+from pydantic import Field
+
+from features.catalog import CatalogArrays
+from features.moments import Moments
+from features.negatives import Pool
+from features.property import LocalClock
+from features.statistics import Statistics
+from features.timeline import Codes, Spans, Timeline
+from features.vocabulary import Vocabulary
+from infra.config import Config
+
+
+class SamplesConfig(Config):
+    """Which questions are asked, and of what weight the answers are."""
+
+    negatives: Literal["same-day", "uniform", "popularity", "mimn"] = "same-day"
+    """Protocol of derived moments. `mimn`: only the last click of a user and day is a moment,
+    against one uniform draw."""
+
+    any_category: int = Field(5, ge=0)
+    """Negatives of a derived moment from any category."""
+    same_category: int = Field(4, ge=0)
+    """Negatives of a derived moment from the positive's category (`same-day` only)."""
+    shop_negatives: int = Field(4, ge=1)
+    """SPP: shops drawn by popularity for each preferred one."""
+
+    weight_none: float = Field(1.0, ge=0)
+    """n_i of equation (9) where nothing happened; below, by the strongest action."""
+    weight_click: float = Field(1.0, ge=0)
+    weight_bookmark: float = Field(2.0, ge=0)
+    weight_cart: float = Field(3.0, ge=0)
+    weight_purchase: float = Field(5.0, ge=0)
+
+    @property
+    def weights(self) -> NDArray[np.float32]:
+        """n_i by BehaviorType, 0 for none."""
+        by_type = (self.weight_click, self.weight_bookmark, self.weight_cart, self.weight_purchase)
+        return np.array([self.weight_none, *by_type], np.float32)
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """What a moment of one day may look up; shared by all buckets."""
+
+    catalog: CatalogArrays
+    item_table: NDArray[np.float32]
+    """`ranking.item_features` with the statistics of the day before."""
+    statistics: Statistics
+    titles: pa.Array
+    """By catalog row."""
+    pool: Pool
+    token: Vocabulary
+    icon: Vocabulary
+    clock: LocalClock
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Moments of one own day, of one bucket."""
+
+    moments: Moments
+    past: Timeline
+    """What had arrived by the end of the moments' own day."""
+    spans: Spans
+    """Histories in `past`."""
+    actions: Timeline
+    """What has arrived by now: labels come from here."""
+    own_day: Timeline
+    """Behaviours of the own day that had arrived by its end (SPP)."""
+    past_owner: Codes
+    """Ascending number of whose row it is in `past`."""
+    moment_owner: Codes
+    profile: NDArray[np.int32]
+    """[moments, profile columns]."""

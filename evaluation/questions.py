@@ -29,6 +29,7 @@ class Moments:
 
     sample_id: NDArray[np.object_]
     user: NDArray[np.int64]  # 0-based; a user's moments are neighbours
+    user_hash: NDArray[np.uint64]
     ts: NDArray[np.int64]
     scenario: NDArray[np.int8]
     query_tokens: NDArray[np.int64]
@@ -124,6 +125,7 @@ def from_samples(table: pa.Table | None, moment: int = 0, user: int = 0) -> Ques
         moments=Moments(
             sample_id=table["sample_id"].to_numpy(),
             user=user + _number_users(table),
+            user_hash=table["user_hash"].to_numpy(),
             ts=table["ts"].cast(pa.int64()).to_numpy(),
             scenario=table["scenario"].to_numpy(),
             query_tokens=_lengths(table["query"]),
@@ -179,6 +181,15 @@ class _Asked:
 
     def values(self, name: str, kind: type) -> AnyArray:
         return pc.list_flatten(self.table[name]).to_numpy().astype(kind, copy=False)
+
+
+def matrix(column: pa.ChunkedArray) -> NDArray[np.float32]:
+    """`cand_features` as one row a candidate; (0 x 0) where there is none."""
+    inner = pc.list_flatten(column)
+    lengths = pc.list_value_length(inner).to_numpy()
+    width = int(lengths[0]) if len(lengths) else 0
+    flat = pc.fill_null(pc.list_flatten(inner), float("nan")).to_numpy()
+    return np.asarray(flat, np.float32).reshape(len(lengths), width)
 
 
 def _prices(table: pa.Table, first: int) -> Prices:

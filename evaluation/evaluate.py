@@ -1,0 +1,109 @@
+"""The evaluation step: reads a day, asks the model, and hands everything to `offline.evaluate`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation import ceiling, offline, yardsticks
+from evaluation.comparison import compare
+from evaluation.gate import Comparison
+from evaluation.offline import Material
+from evaluation.predict import Shuffle, predict
+from evaluation.predictions import Predictions
+from evaluation.questions import read
+from evaluation.results import Line, OfflineReport
+from evaluation.settings import EvaluateConfig
+from evaluation.slices import Context
+from evaluation.tasks import Others
+from features import catalog
+from features.catalog import CatalogArrays
+from infra.store import Store
+from training.model.dupn import Dupn
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """What a day's evaluation found."""
+
+    report: OfflineReport
+    predictions: Predictions
+    comparison: Comparison | None
+    """With the champion; None where there is none."""
+
+
+@dataclass(frozen=True)
+class Background:
+    """Where the model comes from; printed in the report."""
+
+    key: str
+    """Names the report: `reports/offline/<key>/`."""
+    training_days: Sequence[date]
+    lineage: Mapping[str, str]
+    training: Mapping[str, Line]
+    """Curves of the training run, by title."""
+
+
+def run(
+    model: Dupn,
+    store: Store,
+    day: date,
+    background: Background,
+    config: EvaluateConfig,
+    champion: Dupn | None = None,
+) -> Evaluated:
+    """The model (and the champion) on every question of `samples/dt=day`.
+
+    Args:
+        model: the candidate.
+        store: where samples, catalog and truth are.
+        day: a day that neither model trained on.
+        background: where the candidate comes from.
+        config: of the evaluation.
+        champion: the model in production, asked the same questions.
+    """
+    questions = read(store, day)
+    items = catalog.load(store, day)
+    predictions = predict(model, store, day, config, questions=questions)
+    context = context_of(store, items, background.training_days)
+    material = Material(
+        key=background.key,
+        day=day.isoformat(),
+        context=context,
+        others=Others(
+            yardsticks=yardsticks.compute(store, day, background.training_days, items, config),
+            ceiling=ceiling.scores(store, day, questions, items),
+        ),
+        shuffled={
+            str(what): predict(model, store, day, config, shuffle=what, questions=questions)
+            for what in (Shuffle.PROPERTIES, Shuffle.QUERY)
+            if config.shuffles
+        },
+        lineage=background.lineage,
+        training=background.training,
+    )
+    report = offline.evaluate(predictions, material, config)
+    if champion is None:
+        return Evaluated(report, predictions, None)
+    theirs = predict(champion, store, day, config, questions=questions)
+    return Evaluated(report, predictions, compare(predictions, theirs, context, config))
+
+
+def context_of(store: Store, items: CatalogArrays, training_days: Sequence[date]) -> Context:
+    """What the slices need: price levels, which items and which users are new."""
+    last = max(training_days) if training_days else None
+    known = _users(store, training_days)
+    rows = catalog.load(store, last).num_rows if last else items.num_rows
+    return Context(items.price_level, rows, known)
+
+
+def _users(store: Store, days: Sequence[date]) -> NDArray[np.uint64] | None:
+    found = [
+        table["user_hash"].to_numpy()
+        for day in days
+        for table in [store.partition("samples", day).table(["user_hash"])]
+        if table.num_rows
+    ]
+    return np.unique(np.concatenate(found)) if found else None

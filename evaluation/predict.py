@@ -1,0 +1,182 @@
+"""Asks a network every question of a day, optionally with part of its input shuffled.
+
+A shuffle keeps every marginal and breaks one association: the properties change places among the
+behaviours of a batch, or the queries among its moments that have one. What the figures lose is
+what the network really draws from that input.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields, replace
+from datetime import date
+from enum import StrEnum
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import torch
+from torch import Tensor
+
+from evaluation.metrics import AnyArray, Ints
+from evaluation.predictions import PLACES, Answers, Predictions
+from evaluation.questions import Questions, read
+from evaluation.settings import EvaluateConfig
+from features.schemas import PRICE_LEVELS
+from infra.errors import TrainingError
+from infra.store import Store
+from training.batch import Batch
+from training.data import Position, Reader, Samples
+from training.model.dupn import Dupn, Outputs
+from training.moments import MomentInfo
+
+PROPERTIES = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
+BUFFER = 16_384
+"""Moments in memory at once."""
+
+
+class Shuffle(StrEnum):
+    """What is shuffled within a batch before the network sees it."""
+
+    NOTHING = "nothing"
+    PROPERTIES = "properties"
+    QUERY = "query"
+
+
+def predict(
+    model: Dupn,
+    store: Store,
+    day: date,
+    config: EvaluateConfig,
+    *,
+    shuffle: Shuffle = Shuffle.NOTHING,
+    questions: Questions | None = None,
+) -> Predictions:
+    """The model's answers to every question of `samples/dt=day`.
+
+    Args:
+        model: on the device where it shall work; its mode is left as it was.
+        store: where the samples are.
+        day: a day that the model did not train on.
+        config: batch size and seed.
+        shuffle: what to break first.
+        questions: of that day, if they were read before.
+    """
+    asked = read(store, day) if questions is None else questions
+    samples = Samples(store, [day], model.sizes)
+    scores = _Scores(asked)
+    if samples.moments:
+        reader = Reader(samples, batch_size=config.batch_size, buffer=BUFFER, shuffle=False)
+        rng = np.random.default_rng([config.seed, list(Shuffle).index(shuffle)])
+        device = next(model.parameters()).device
+        with _answering(model):
+            for loaded in reader.epoch(Position()):
+                batch = shuffled(loaded.batch, shuffle, rng).to(str(device))
+                scores.put(loaded.info, loaded.batch, model(batch))
+    lineage = {"day": day.isoformat(), "shuffled": str(shuffle)}
+    return Predictions(asked, scores.answers(), lineage)
+
+
+def shuffled(batch: Batch, what: Shuffle, rng: np.random.Generator) -> Batch:
+    """The batch with one kind of input dealt anew; properties of a behaviour stay together."""
+    if what is Shuffle.PROPERTIES:
+        real = torch.arange(batch.seq_BT.shape[1])[None, :] < batch.length_B[:, None]
+        order = torch.from_numpy(rng.permutation(int(real.sum())))
+        dealt: dict[str, Any] = {name: _dealt(batch, name, real, order) for name in PROPERTIES}
+        return replace(batch, **dealt)
+    if what is Shuffle.QUERY and batch.query_BQ.shape[1]:
+        asked = torch.nonzero((batch.query_BQ > 0).any(dim=1)).squeeze(1)
+        queries = batch.query_BQ.clone()
+        queries[asked] = batch.query_BQ[asked[torch.from_numpy(rng.permutation(len(asked)))]]
+        return replace(batch, query_BQ=queries)
+    return batch
+
+
+def _dealt(batch: Batch, name: str, real: Tensor, order: Tensor) -> Tensor:
+    values: Tensor = getattr(batch, name).clone()
+    values[real] = values[real][order]
+    return values
+
+
+@contextmanager
+def _answering(model: Dupn) -> Iterator[None]:
+    """No dropout and no gradients inside."""
+    mode = model.training
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield
+    finally:
+        model.train(mode)
+
+
+class _Scores:
+    """Answers as they come in, put where their questions stand."""
+
+    def __init__(self, questions: Questions) -> None:
+        self._questions = questions
+        self._ids = pa.array(questions.moments.sample_id, pa.string())
+        moments = len(self._ids)
+        self._starts = {
+            place: np.searchsorted(getattr(questions, place).moment, np.arange(moments + 1))
+            for place in set(PLACES.values())
+        }
+        self._found: dict[str, AnyArray] = {
+            name: np.full(
+                (len(getattr(questions, place).moment), *_width(name)), np.nan, np.float32
+            )
+            for name, place in PLACES.items()
+        }
+
+    def put(self, info: MomentInfo, batch: Batch, out: Outputs) -> None:
+        """The answers of one batch."""
+        moment = pc.index_in(info.sample_id, value_set=self._ids).to_numpy(zero_copy_only=False)
+        if np.isnan(moment).any() if moment.dtype.kind == "f" else (moment < 0).any():
+            raise TrainingError(
+                "samples were published again while they were evaluated. Run `dupn evaluate` again."
+            )
+        moment = moment.astype(np.int64)
+        candidates = self._rows("candidates", moment, batch.cand_moment_C)
+        clicked = batch.cand_clicked_C.numpy().astype(np.int8)
+        if not np.array_equal(self._questions.candidates.clicked[candidates], clicked):
+            raise TrainingError(
+                "the reader's candidates are not those of the samples: evaluation would score "
+                "answers against the wrong questions. Run `dupn samples` for that day again."
+            )
+        self._found["ctr"][candidates] = _numpy(out.ctr_C.sigmoid())
+        self._found["l2r"][candidates] = _numpy(out.l2r_C)
+        prices = self._rows("prices", moment, batch.price_moment_K)
+        self._found["ppp"][prices] = _numpy(out.ppp_K7.softmax(dim=-1))
+        icons = self._rows("icons", moment, batch.icon_moment_I)
+        self._found["fifp"][icons] = _numpy(out.fifp_I.sigmoid())
+        shops = self._rows("shops", moment, batch.shop_moment_S)
+        self._found["spp"][shops] = _numpy(out.spp_S.sigmoid())
+
+    def answers(self) -> Answers:
+        """All of them.
+
+        Raises:
+            TrainingError: a question was left open, or an answer is not a number.
+        """
+        for name, values in self._found.items():
+            if not np.isfinite(values).all():
+                raise TrainingError(
+                    f"the model left {name} questions without a finite answer: its weights may "
+                    "have diverged. Train again with a smaller learning rate."
+                )
+        return Answers(**{f.name: self._found[f.name] for f in fields(Answers)})
+
+    def _rows(self, place: str, moment: Ints, owner: Tensor) -> Ints:
+        """Where the batch's questions of a kind stand, in the batch's order."""
+        mine = owner.numpy()
+        first = np.searchsorted(mine, np.arange(len(moment)))
+        within = np.arange(len(mine)) - first[mine]
+        return np.asarray(self._starts[place][moment[mine]] + within, np.int64)
+
+
+def _width(name: str) -> tuple[int, ...]:
+    return (PRICE_LEVELS,) if name == "ppp" else ()
+
+
+def _numpy(values: Tensor) -> AnyArray:
+    return np.asarray(values.float().cpu().numpy())

@@ -1,0 +1,93 @@
+"""Whether click probabilities mean what they say, and order within a user: figures of CTR alone."""
+
+import numpy as np
+
+from evaluation import measures, metrics
+from evaluation.bootstrap import Interval
+from evaluation.measures import Bench
+from evaluation.metrics import NAN, AnyArray, Floats
+from evaluation.results import Estimate, Figure
+
+
+def click_figures(bench: Bench, probability: AnyArray, protocol: str) -> list[Figure]:
+    """GAUC by user and by moment, log loss, normalised entropy, ECE, said over seen clicks."""
+    candidates = bench.questions.candidates
+    rows = np.flatnonzero(measures.headline(candidates))
+    p, y = np.asarray(probability)[rows], candidates.clicked[rows]
+    moment = candidates.moment[rows]
+    user = bench.questions.user_of(moment)
+    found = {
+        "ctr_gauc": _gauc(bench, p, y, user, np.arange(bench.questions.users)),
+        "ctr_gauc_moment": _gauc(bench, p, y, moment, bench.questions.moments.user),
+        "ctr_log_loss": _log_loss(bench, p, y, user),
+        "ctr_ne": _normalised_entropy(bench, p, y, user),
+        "ctr_ece": _calibration_error(bench, p, y, user),
+        "ctr_calibration": _said_over_seen(bench, p, y, user),
+    }
+    return [
+        Figure(
+            name=name,
+            **Estimate.of(interval).model_dump(),
+            unit=UNITS[name],
+            protocol=f"{protocol}; {WORDS[name]}",
+        )
+        for name, interval in found.items()
+    ]
+
+
+UNITS = {
+    "ctr_gauc": "AUC",
+    "ctr_gauc_moment": "AUC",
+    "ctr_log_loss": "nats",
+    "ctr_ne": "ratio",
+    "ctr_ece": "probability",
+    "ctr_calibration": "ratio",
+}
+WORDS = {
+    "ctr_gauc": "AUC within each user, weighted by impressions",
+    "ctr_gauc_moment": "AUC within each moment, weighted by impressions",
+    "ctr_log_loss": "mean negative log likelihood of a click",
+    "ctr_ne": "log loss over that of the day's mean rate",
+    "ctr_ece": "mean gap between said and seen click rate, bins of equal size",
+    "ctr_calibration": "clicks said over clicks seen",
+}
+"""What each figure is, in words."""
+
+
+def _gauc(bench: Bench, p: AnyArray, y: AnyArray, group: AnyArray, user_of: AnyArray) -> Interval:
+    """Groups are users or moments; draws are of users either way."""
+    grouped = metrics.grouped_auc(p, y, group)
+    user = user_of[grouped.group]
+    replicates = bench.resamples.ratio(grouped.auc * grouped.rows, grouped.rows, user)
+    return bench.resamples.interval(grouped.mean, replicates)
+
+
+def _log_loss(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:
+    return bench.resamples.interval(metrics.log_loss(p, y), _log_losses(bench, p, y, user))
+
+
+def _normalised_entropy(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:
+    rates = bench.resamples.ratio(y, np.ones(len(y)), user)
+    replicates = _log_losses(bench, p, y, user) / metrics.entropy(rates)
+    return bench.resamples.interval(metrics.normalised_entropy(p, y), replicates)
+
+
+def _log_losses(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Floats:
+    return bench.resamples.ratio(metrics.log_losses(p, y), np.ones(len(y)), user)
+
+
+def _calibration_error(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:
+    """The bins are those of the day as a whole; draws only move what is in them."""
+    if not len(p):
+        return Interval(NAN)
+    bins = bench.config.calibration_bins
+    bin_of = metrics.calibration_bins(p, bins)
+    gap = np.abs(bench.resamples.totals(np.asarray(p, np.float64) - y, bin_of, user, bins)).sum(0)
+    rows = bench.resamples.totals(np.ones(len(p)), bin_of, user, bins).sum(0)
+    replicates = np.divide(gap, rows, out=np.full(len(gap), np.nan), where=rows > 0)
+    return bench.resamples.interval(metrics.calibration(p, y, bins).error, replicates)
+
+
+def _said_over_seen(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:
+    value = metrics.calibration(p, y, bench.config.calibration_bins).ratio
+    return bench.resamples.interval(value, bench.resamples.ratio(p, y, user))

@@ -1,0 +1,170 @@
+"""What an offline report holds: plain frozen records that go to JSON and come back.
+
+`figures` is the flat list that every report and bench of dupn carries, with stable names; the
+other parts say the same in tables and curves, ready to be drawn. A number that has no meaning is
+null and its `reason` says why.
+"""
+
+import math
+from collections.abc import Mapping
+
+from pydantic import BaseModel, ConfigDict
+
+from evaluation.bootstrap import Interval
+from evaluation.gate import Evidence
+
+
+class Record(BaseModel):
+    """Base: immutable."""
+
+    model_config = ConfigDict(frozen=True)
+
+
+class Figure(Record):
+    """One number with its interval, unit and protocol; bounds are null where there is none."""
+
+    name: str
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    unit: str
+    protocol: str
+
+
+class Estimate(Record):
+    """A value with its interval."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+
+    @classmethod
+    def of(cls, interval: Interval) -> "Estimate":
+        """NaN becomes null."""
+        return cls(
+            value=finite(interval.value), low=finite(interval.low), high=finite(interval.high)
+        )
+
+    @property
+    def beats_zero(self) -> bool:
+        """Whether the whole interval is above zero."""
+        return self.low is not None and self.low > 0
+
+
+class Rival(Record):
+    """A yardstick, or the ceiling, on the same questions as the model."""
+
+    name: str
+    title: str
+    estimate: Estimate
+    difference: Estimate
+    """Model minus rival, paired."""
+
+
+class TaskResult(Record):
+    """One measure of one task."""
+
+    name: str
+    """The figure's name: `ctr_auc`."""
+    task: str
+    title: str
+    unit: str
+    protocol: str
+    questions: int
+    positives: int
+    users: int
+    model: Estimate
+    chance: float
+    """What knowing nothing scores."""
+    rivals: tuple[Rival, ...] = ()
+    ceiling: Rival | None = None
+    share: Estimate | None = None
+    """Share of what is possible above chance that the model reached."""
+    reason: str | None = None
+    """Why there is no figure or no interval."""
+
+
+class SliceResult(Record):
+    """One measure on a part of the questions."""
+
+    dimension: str
+    part: str
+    name: str
+    questions: int
+    positives: int
+    users: int
+    model: Estimate
+    reason: str | None = None
+
+
+class ClassResult(Record):
+    """Table 2: one price level."""
+
+    level: int
+    questions: int
+    precision: Estimate
+    recall: Estimate
+
+
+class Line(Record):
+    """Points of a curve."""
+
+    title: str
+    x: tuple[float, ...]
+    y: tuple[float, ...]
+
+
+class Curves(Record):
+    """What is drawn."""
+
+    roc: dict[str, Line] = {}
+    """By task name."""
+    calibration: Line | None = None
+    calibration_rows: tuple[int, ...] = ()
+    confusion: tuple[tuple[int, ...], ...] = ()
+    """PPP: rows are the true level, columns the said one."""
+    training: dict[str, Line] = {}
+    """By task name: loss or progressive AUC over steps."""
+
+
+class OfflineReport(Record):
+    """Everything that was found about a model on one day."""
+
+    key: str
+    day: str
+    title: str
+    protocol: dict[str, str]
+    """Facts of how it was measured, in words, in the order to be shown."""
+    lineage: dict[str, str]
+    """Where the model and the data come from."""
+    counts: dict[str, int]
+    figures: tuple[Figure, ...]
+    tasks: tuple[TaskResult, ...]
+    classes: tuple[ClassResult, ...] = ()
+    slices: tuple[SliceResult, ...] = ()
+    curves: Curves = Curves()
+    notes: tuple[str, ...] = ()
+    """What a reader must know: what was not measured and why."""
+
+    def value(self, name: str) -> float | None:
+        """A figure by name; null when it is not there."""
+        return next((figure.value for figure in self.figures if figure.name == name), None)
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Names and values for MLflow: figures that have a value."""
+        return {f.name: f.value for f in self.figures if f.value is not None}
+
+    @property
+    def evidence(self) -> Evidence:
+        """What the gate looks at."""
+        return Evidence(
+            figures={figure.name: figure.value for figure in self.figures},
+            positives=self.counts.get("clicks", 0),
+            users=self.counts.get("users", 0),
+        )
+
+
+def finite(value: float) -> float | None:
+    """Null for NaN and infinities, which JSON does not know."""
+    return float(value) if math.isfinite(value) else None

@@ -1,0 +1,181 @@
+"""One result a measure: the model beside its yardsticks and the ceiling, all paired."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from evaluation import measures, metrics
+from evaluation.bootstrap import Interval
+from evaluation.measures import MEASURES, Bench, Measure, Measured
+from evaluation.metrics import AnyArray
+from evaluation.predictions import Answers
+from evaluation.questions import Questions
+from evaluation.results import ClassResult, Estimate, Rival, TaskResult
+from evaluation.slices import Part
+from evaluation.yardsticks import Yardstick
+from features.schemas import PRICE_LEVELS
+
+
+@dataclass(frozen=True)
+class Others:
+    """Who else answered the questions."""
+
+    yardsticks: Sequence[Yardstick] = ()
+    ceiling: Mapping[str, AnyArray] = field(default_factory=dict)
+    """By measure, the truth's own scores; NaN where the truth of a question is not known."""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A measure on its part of the questions."""
+
+    measure: Measure
+    keep: AnyArray | None
+
+
+def scores_of(answers: Answers, measure: Measure) -> AnyArray:
+    """The model's answers as the measure takes them; for PPP the likeliest level."""
+    if measure.task == "ppp":
+        return answers.ppp.argmax(axis=1) if len(answers.ppp) else np.empty(0, np.int64)
+    return np.asarray(getattr(answers, measure.task))
+
+
+def asked(questions: Questions) -> list[Asked]:
+    """Every measure with its protocol; derived moments get the harder one beside the headline."""
+    candidates = questions.candidates
+    derived = measures.is_derived(candidates)
+    found = []
+    for measure in MEASURES:
+        if measure.place != "candidates":
+            found.append(Asked(measure, None))
+            continue
+        words = "derived moments, same-day any" if derived else "impressions as shown"
+        named = replace(measure, protocol=_joined(words, measure.protocol))
+        found.append(Asked(named, measures.headline(candidates) if derived else None))
+        if derived and measure.name == "ctr_auc":
+            harder = replace(
+                measure,
+                name="ctr_auc_same_category",
+                title="Click (CTR), same category",
+                protocol="derived moments, same-day same-category",
+            )
+            found.append(Asked(harder, measures.same_category(candidates)))
+    return found
+
+
+def results(bench: Bench, answers: Answers, others: Others) -> list[TaskResult]:
+    """All measures in order."""
+    return [_result(bench, ask, answers, others) for ask in asked(bench.questions)]
+
+
+def part_of(ask: Asked, part: Part) -> Asked:
+    """The same measure on one slice."""
+    keep = part.keep if ask.keep is None else part.keep & ask.keep
+    return Asked(ask.measure, keep)
+
+
+def _result(bench: Bench, ask: Asked, answers: Answers, others: Others) -> TaskResult:
+    measure = ask.measure
+    scores = scores_of(answers, measure)
+    model = bench.measure(measure, scores, ask.keep)
+    base = measure.name.removesuffix("_same_category")
+    chance = _chance(bench, measure)
+    ceiling, share = _ceiling(bench, ask, scores, others.ceiling.get(base), chance)
+    return TaskResult(
+        name=measure.name,
+        task=measure.task,
+        title=measure.title,
+        unit=measure.unit,
+        protocol=_joined("next day", measure.protocol),
+        questions=model.questions,
+        positives=model.positives,
+        users=model.users,
+        model=Estimate.of(model.interval),
+        chance=chance,
+        rivals=tuple(
+            _rival(bench, model, bench.measure(measure, other.scores, ask.keep), other)
+            for other in others.yardsticks
+            if base in other.measures and model.questions
+        ),
+        ceiling=ceiling,
+        share=share,
+        reason=model.reason,
+    )
+
+
+def _rival(bench: Bench, model: Measured, other: Measured, who: Yardstick) -> Rival:
+    return Rival(
+        name=who.name,
+        title=who.title,
+        estimate=Estimate.of(other.interval),
+        difference=Estimate.of(model.minus(other, bench.resamples)),
+    )
+
+
+def _chance(bench: Bench, measure: Measure) -> float:
+    """0.5 for an AUC; for PPP the share of the day's commonest level."""
+    if measure.unit == "AUC":
+        return 0.5
+    level = bench.questions.prices.level
+    return float(np.bincount(level).max() / len(level)) if len(level) else 1 / PRICE_LEVELS
+
+
+def _ceiling(
+    bench: Bench, ask: Asked, scores: AnyArray, truth: AnyArray | None, chance: float
+) -> tuple[Rival | None, Estimate | None]:
+    """The truth as a rival, and the share of what it reaches; on questions whose truth is known."""
+    if truth is None:
+        return None, None
+    known = np.isfinite(truth)
+    keep = known if ask.keep is None else known & ask.keep
+    model = bench.measure(ask.measure, scores, keep)
+    best = bench.measure(ask.measure, truth, keep)
+    if not model.questions:
+        return None, None
+    who = Yardstick("ceiling", "the truth (ceiling)", (), truth)
+    return _rival(bench, model, best, who), Estimate.of(_share(bench, model, best, chance))
+
+
+def _share(bench: Bench, model: Measured, best: Measured, chance: float) -> Interval:
+    room = best.value - chance
+    if not room > 0:
+        return Interval(metrics.NAN)
+    value = (model.value - chance) / room
+    if model.reason is not None:
+        return Interval(value)
+    rooms = best.replicates - chance
+    replicates = np.divide(
+        model.replicates - chance, rooms, out=np.full(len(rooms), np.nan), where=rooms > 0
+    )
+    return bench.resamples.interval(value, replicates)
+
+
+def price_classes(bench: Bench, answers: Answers) -> list[ClassResult]:
+    """Precision and recall of each price level."""
+    prices = bench.questions.prices
+    if not len(prices.level):
+        return []
+    said = answers.ppp.argmax(axis=1)
+    table = metrics.classes(prices.level, said, PRICE_LEVELS)
+    user = bench.questions.user_of(prices.moment)
+    draws = bench.resamples
+    out = []
+    for level in range(PRICE_LEVELS):
+        true, chosen = prices.level == level, said == level
+        hit = true & chosen
+        precision = draws.interval(table.precision[level], draws.ratio(hit, chosen, user))
+        recall = draws.interval(table.recall[level], draws.ratio(hit, true, user))
+        out.append(
+            ClassResult(
+                level=level + 1,
+                questions=int(true.sum()),
+                precision=Estimate.of(precision),
+                recall=Estimate.of(recall),
+            )
+        )
+    return out
+
+
+def _joined(*words: str) -> str:
+    return "; ".join(word for word in words if word)

@@ -41,6 +41,8 @@ class RuntimeConfig(Config):
     """Tasks at once; 0 for the number of cores."""
     start_timeout_s: float = Field(240.0, gt=0)
     """For either program to answer after its start."""
+    run_timeout_s: float = Field(3600.0, gt=0)
+    """How long `dupn run demo` waits for its DAG run."""
 
     @property
     def slots(self) -> int:

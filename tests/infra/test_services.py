@@ -1,0 +1,82 @@
+import json
+import os
+import socket
+import sys
+import time
+from dataclasses import replace
+
+import psutil
+import pytest
+
+from infra import services
+from infra.errors import OrchestrationError
+from infra.services import Service, free_port, running, start, stop, wait_until_healthy
+
+
+@pytest.fixture
+def service(tmp_path):
+    port = free_port(21000)
+    address = f"http://127.0.0.1:{port}"
+    made = Service(
+        name="web",
+        folder=tmp_path / "web",
+        command=[sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
+        environment=dict(os.environ),
+        address=address,
+        health=f"{address}/",
+    )
+    yield made
+    stop(made.folder, made.name)
+
+
+def test_a_service_starts_once_answers_and_stops_once(service):
+    first = start(service)
+    wait_until_healthy(service, 20)
+    assert start(service) == first
+    assert stop(service.folder, service.name)
+    assert not stop(service.folder, service.name)
+    assert running(service.folder, service.name) is None
+
+
+def test_stopping_ends_what_the_program_started(service):
+    child = "import os; os.system('sleep 99; true')"
+    record = start(replace(service, command=[sys.executable, "-c", child]))
+    while not (children := psutil.Process(record.pid).children(recursive=True)):
+        time.sleep(0.05)
+    stop(service.folder, service.name)
+    assert not any(process.is_running() for process in children)
+
+
+def test_a_pid_that_was_given_to_somebody_else_is_not_ours(service):
+    record = start(service)
+    path = service.folder / "web.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps(content | {"created": content["created"] - 100}))
+    assert running(service.folder, "web") is None
+    assert not stop(service.folder, "web")  # and it is not killed
+    assert psutil.Process(record.pid).is_running()
+    path.write_text(json.dumps(content))
+
+
+def test_a_program_that_ends_at_once_says_what_it_said(service):
+    broken = replace(
+        service, command=[sys.executable, "-c", "print('no such table'); raise SystemExit(3)"]
+    )
+    start(broken)
+    with pytest.raises(OrchestrationError, match=r"(?s)ended while it started.*no such table"):
+        wait_until_healthy(broken, 20)
+
+
+def test_a_program_that_never_answers_is_given_up(service):
+    mute = replace(service, command=[sys.executable, "-c", "import time; time.sleep(60)"])
+    start(mute)
+    with pytest.raises(OrchestrationError, match="did not answer"):
+        wait_until_healthy(mute, 0.5)
+
+
+def test_a_port_that_is_taken_is_passed_over():
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", free_port(22000)))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert services.free_port(port) > port

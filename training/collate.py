@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from features.catalog import CatalogArrays
+from features.schemas import UNKNOWN_ROW
 from infra.errors import TrainingError
 from training.batch import Batch, Items, VocabularySizes
 from training.moments import Gathered, IntArray, Moments
@@ -35,7 +36,9 @@ def collate(
     query, profile = moments.query.gather(rows), moments.profile.gather(rows)
     day = moments.day[rows]
     catalog_rows = np.concatenate([seq.flat("item"), cand.flat("item")])
-    items, places = _distinct_items(catalog_rows, day[np.r_[seq.owner, cand.owner]], catalogs)
+    items, places = _distinct_items(
+        catalog_rows, day[np.r_[seq.owner, cand.owner]], catalogs, sizes
+    )
     width = int(seq.lengths.max(initial=0))
     price_moment = np.flatnonzero(moments.price_level[rows])
 
@@ -52,9 +55,9 @@ def collate(
         weekend_BT=padded("weekend"),
         length_B=torch.from_numpy(seq.lengths),
         query_BQ=torch.from_numpy(
-            query.padded(query.flat("row"), int(query.lengths.max(initial=0)))
+            query.padded(known(query.flat("row"), sizes.token), int(query.lengths.max(initial=0)))
         ),
-        profile_BP=torch.from_numpy(_profile(profile, len(sizes.profile))),
+        profile_BP=torch.from_numpy(_profile(profile, sizes.profile)),
         cand_C=torch.from_numpy(places[len(seq.owner) :]),
         cand_moment_C=torch.from_numpy(cand.owner),
         cand_clicked_C=_float(cand.flat("clicked")),
@@ -66,16 +69,19 @@ def collate(
         price_moment_K=torch.from_numpy(price_moment),
         price_level_K=_long(moments.price_level[rows][price_moment]) - 1,
         icon_moment_I=torch.from_numpy(icons.owner),
-        icon_I=_long(icons.flat("row")),
+        icon_I=_long(known(icons.flat("row"), sizes.icon)),
         icon_followed_I=_float(icons.flat("followed")),
         shop_moment_S=torch.from_numpy(shops.owner),
-        shop_S=_long(shops.flat("row")),
+        shop_S=_long(known(shops.flat("row"), sizes.shop)),
         shop_preferred_S=_float(shops.flat("preferred")),
     )
 
 
 def _distinct_items(
-    catalog_rows: NDArray[np.int32], day: IntArray, catalogs: Sequence[CatalogArrays]
+    catalog_rows: NDArray[np.int32],
+    day: IntArray,
+    catalogs: Sequence[CatalogArrays],
+    sizes: VocabularySizes,
 ) -> tuple[Items, IntArray]:
     """Vocabulary rows of the distinct (day, catalog row) pairs, and each input's place in them."""
     keys = (day << 32) | catalog_rows
@@ -88,22 +94,28 @@ def _distinct_items(
         catalog, mine = catalogs[index], np.flatnonzero(distinct_day == index)
         row = distinct_row[mine]
         for place, name in enumerate(("item", "brand", "shop", "category")):
-            table[place, mine + 1] = getattr(catalog, name)[row]
-        table[4:, mine + 1] = catalog.tags[row].T
+            table[place, mine + 1] = known(getattr(catalog, name)[row], getattr(sizes, name))
+        table[4:, mine + 1] = known(catalog.tags[row].T, sizes.tag)
     item, brand, shop, category = (torch.from_numpy(table[i]) for i in range(4))
     tags = torch.from_numpy(np.ascontiguousarray(table[4:].T))
     items = Items(item_U=item, brand_U=brand, shop_U=shop, category_U=category, tags_UG=tags)
     return items, coded.indices.to_numpy().astype(np.int64) + 1
 
 
-def _profile(profile: Gathered, fields: int) -> IntArray:
+def known(rows: NDArray[Any], size: int) -> NDArray[Any]:
+    """Vocabulary rows that the network has; later ones (a newer day's) are unknown to it."""
+    return np.where(rows < size, rows, UNKNOWN_ROW)
+
+
+def _profile(profile: Gathered, sizes: Sequence[int]) -> IntArray:
     """One column per field of the vocabulary; rows without a profile are padding."""
-    if profile.lengths.max(initial=0) > fields:
+    if profile.lengths.max(initial=0) > len(sizes):
         raise TrainingError(
-            f"a sample has {profile.lengths.max()} profile fields, the vocabulary has {fields}. "
-            "Run `dupn samples` again after `dupn vocabulary`."
+            f"a sample has {profile.lengths.max()} profile fields, the network knows {len(sizes)}. "
+            "Run `dupn samples` again after `dupn vocabulary`, or train a new model."
         )
-    return profile.padded(profile.flat("row"), fields)
+    padded = profile.padded(profile.flat("row"), len(sizes))
+    return np.where(padded < np.array(sizes, np.int64), padded, UNKNOWN_ROW)
 
 
 def _features(candidates: Gathered, count: int) -> NDArray[np.float32]:

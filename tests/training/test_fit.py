@@ -1,12 +1,25 @@
 """Learning as a whole: determinism, resuming, refusing, recording."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from infra.errors import PartitionMissing, TrainingError
+from training import checkpoint
 from training.checkpoint import load_model
-from training.config import Task
+from training.config import Task, TrainConfig
 from training.fit import fit
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 def weights(fitted):
@@ -17,12 +30,189 @@ def same(one, other) -> bool:
     return all(torch.equal(one[name], other[name]) for name in one | other)
 
 
-def test_the_same_seed_gives_the_same_weights(make_store, tmp_path, days, tiny, quick):
-    store = make_store(tmp_path)
-    one = fit(store, days, tiny, quick, seed=1, run_name="one")
-    two = fit(store, days, tiny, quick, seed=1, run_name="two")
-    other = fit(store, days, tiny, quick, seed=2, run_name="other")
+class Cut(Exception):
+    pass
+
+
+def stopping_after(steps):
+    """A progress bar that breaks off the run."""
+
+    class Bar:
+        left = steps
+
+        def advance(self, done=1, **figures):
+            self.left -= 1
+            if not self.left:
+                raise Cut
+
+    @contextmanager
+    def bar(*args, **options):
+        yield Bar()
+
+    return bar
+
+
+def replace_samples(store, day, **columns):
+    """The day's samples with some columns replaced (None: all null)."""
+    partition = store.partition("samples", day)
+    table = partition.table()
+    for name, value in columns.items():
+        place = table.column_names.index(name)
+        field = table.schema.field(place)
+        array = pa.nulls(len(table), field.type) if value is None else value
+        table = table.set_column(place, field, array)
+    with partition.publish() as out:
+        out.record([out.write_table("part", table)])
+
+
+@pytest.fixture
+def own(make_store, tmp_path):
+    return make_store(tmp_path)
+
+
+@pytest.fixture
+def eager(quick):
+    """Two epochs, a checkpoint after every step."""
+    return quick.model_copy(update={"epochs": 2, "checkpoint_every_s": 0.0})
+
+
+def test_the_same_seed_gives_the_same_weights(own, days, tiny, quick):
+    one = fit(own, days, tiny, quick, seed=1, run_name="one")
+    two = fit(own, days, tiny, quick, seed=1, run_name="two")
+    other = fit(own, days, tiny, quick, seed=2, run_name="other")
     assert same(weights(one), weights(two))
     assert not same(weights(one), weights(other))
     assert one.metrics == two.metrics
     assert one.moments == 600
+
+
+@pytest.mark.parametrize("cuts", [(1,), (4, 7), (11, 1)])
+def test_a_run_that_is_cut_off_goes_on_to_the_same_weights(own, days, tiny, eager, cuts):
+    whole = fit(own, days, tiny, eager, seed=1, run_name="whole")
+    for steps in cuts:
+        with pytest.raises(Cut):
+            fit(own, days, tiny, eager, seed=1, run_name="cut", progress=stopping_after(steps + 1))
+    resumed = fit(own, days, tiny, eager, seed=1, run_name="cut")
+    assert resumed.resumed
+    assert same(weights(resumed), weights(whole))
+    assert resumed.metrics == whole.metrics
+    assert (resumed.steps, resumed.moments) == (whole.steps, 1200)
+
+
+def test_how_often_a_checkpoint_is_written_changes_nothing(own, days, tiny, eager):
+    rare = eager.model_copy(update={"checkpoint_every_s": 1e9})
+    one = fit(own, days, tiny, eager, seed=1, run_name="often")
+    two = fit(own, days, tiny, rare, seed=1, run_name="rarely")
+    assert same(weights(one), weights(two))
+
+
+def test_kill_9_and_go_on_equals_an_undisturbed_run(own, days, tiny, eager, tmp_path):
+    whole = fit(own, days, tiny, eager, seed=1, run_name="whole")
+    told = [tmp_path, "killed", tiny.model_dump_json(), eager.model_dump_json(), *days]
+    script = Path(__file__).with_name("train_slowly.py")
+    child = subprocess.Popen(
+        [sys.executable, script, *map(str, told)], env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
+    partition = checkpoint.progress(own, "killed")
+    while not (partition.exists() and partition.manifest().lineage["tally"]["steps"] >= 3):
+        assert child.poll() is None
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not checkpoint.final(own, "killed").exists()
+    resumed = fit(own, days, tiny, eager, seed=1, run_name="killed")
+    assert resumed.resumed
+    assert same(weights(resumed), weights(whole))
+
+
+def test_a_finished_run_is_not_trained_again(own, days, tiny, quick):
+    one = fit(own, days, tiny, quick, seed=1, run_name="run")
+    written = one.checkpoint.manifest().written_at
+    again = fit(own, days, tiny, quick, seed=1, run_name="run")
+    assert again.metrics == one.metrics
+    assert again.checkpoint.manifest().written_at == written
+    fresh = fit(own, days, tiny, quick, seed=1, run_name="run", resume=False)
+    assert same(weights(fresh), weights(one))
+    assert not fresh.resumed
+
+
+def test_a_finished_run_with_other_settings_is_trained_anew(own, days, tiny, quick):
+    one = fit(own, days, tiny, quick, seed=1, run_name="run")
+    before = weights(one)
+    two = fit(own, days, tiny, quick, seed=2, run_name="run")
+    assert not same(before, weights(two))
+
+
+def test_a_checkpoint_that_does_not_fit_says_what_differs(own, days, tiny, eager):
+    with pytest.raises(Cut):
+        fit(own, days, tiny, eager, seed=1, run_name="cut", progress=stopping_after(3))
+    other = eager.model_copy(update={"learning_rate": 0.5})
+    with pytest.raises(TrainingError, match=r"train.learning_rate was 0.1 and is 0.5"):
+        fit(own, days, tiny, other, seed=1, run_name="cut")
+    with pytest.raises(TrainingError, match=r"inputs.2026-03-03 was \w+ and is absent"):
+        fit(own, days[:1], tiny, eager, seed=1, run_name="cut")
+    assert fit(own, days, tiny, other, seed=1, run_name="cut", resume=False).steps
+
+
+def test_what_there_is_to_learn_is_learnt(own, days, tiny, quick):
+    config = quick.model_copy(update={"epochs": 6})
+    fitted = fit(own, days, tiny, config, seed=1, run_name="run")
+    first = {name: value for name, value in fitted.metrics.items() if "progressive" in name}
+    last = {name: value for name, value in fitted.metrics.items() if "repeated" in name}
+    for task in ("ctr", "l2r", "ppp"):
+        assert last[f"repeated_{task}_loss"] < first[f"progressive_{task}_loss"] * 0.95
+    assert last["repeated_ctr_auc"] > 0.75
+    assert last["repeated_l2r_auc"] > 0.9
+    assert fitted.moments_per_s > 0
+    assert fitted.candidates_per_s > fitted.moments_per_s
+
+
+def test_a_loss_that_is_not_a_number_names_step_and_task(own, days, tiny, quick):
+    table = own.partition("samples", days[0]).table()
+    lists = table["cand_features"].combine_chunks()
+    inner = lists.flatten()
+    poisoned = pa.ListArray.from_arrays(
+        inner.offsets, pa.array(np.full(len(inner.flatten()), np.nan, np.float32))
+    )
+    features = pa.ListArray.from_arrays(lists.offsets, poisoned, mask=lists.is_null())
+    replace_samples(own, days[0], cand_features=features)
+    with pytest.raises(TrainingError, match="the l2r loss is nan at step 0"):
+        fit(own, days[:1], tiny, quick, seed=1, run_name="run")
+    assert not checkpoint.final(own, "run").exists()
+
+
+def test_tasks_that_nobody_is_asked_are_refused_or_named(own, days, tiny, quick, caplog):
+    for day in days:
+        replace_samples(own, day, icon=None, icon_followed=None)
+    only = quick.model_copy(update={"tasks": (Task.FIFP,)})
+    with pytest.raises(TrainingError, match="none of the tasks fifp is asked"):
+        fit(own, days, tiny, only, seed=1, run_name="only")
+    fitted = fit(own, days, tiny, quick, seed=1, run_name="most")
+    assert "fifp is asked nowhere" in caplog.text
+    assert not any("fifp" in name for name in fitted.metrics)
+
+
+def test_missing_and_empty_days_are_refused(make_store, tmp_path, days, tiny, quick):
+    store = make_store(tmp_path, moments=0)
+    with pytest.raises(TrainingError, match="no sample to read"):
+        fit(store, days, tiny, quick, seed=1, run_name="run")
+    with pytest.raises(PartitionMissing, match="samples/dt=2026-03-01"):
+        fit(store, [days[0].replace(day=1), *days], tiny, quick, seed=1, run_name="run")
+
+
+def test_bf16_and_every_task_train(own, days, tiny):
+    config = TrainConfig(
+        tasks=tuple(Task), precision="bf16", batch_size=128, learning_rate=0.1, threads=1
+    )
+    fitted = fit(own, days, tiny, config, seed=1, run_name="run")
+    assert {name.split("_")[1] for name in fitted.metrics} == {task.value for task in Task}
+
+
+def test_the_published_model_answers_like_the_one_that_was_trained(own, days, tiny, quick):
+    fitted = fit(own, days, tiny, quick, seed=1, run_name="run")
+    model = load_model(fitted.checkpoint)
+    assert not model.training
+    assert model.config == tiny
+    assert model.sizes.profile == (22, 22)
+    with pytest.raises(PartitionMissing, match="dupn train"):
+        load_model(checkpoint.final(own, "absent"))

@@ -1,0 +1,150 @@
+"""The batch equals what plain Python makes of the same rows, one by one."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import torch
+
+from features import catalog
+from features.schemas import SEQ_COLUMNS
+from infra.errors import TrainingError
+from training.collate import collate
+from training.data import Samples
+from training.moments import MomentInfo, Moments
+
+
+@pytest.fixture(scope="module")
+def table(store):
+    days = store.days("samples")
+    return pa.concat_tables([store.partition("samples", day).table() for day in days])
+
+
+@pytest.fixture(scope="module")
+def day_of(table):
+    return np.repeat([0, 1], table.num_rows // 2)
+
+
+@pytest.fixture(scope="module")
+def chosen(table):
+    rows = np.random.default_rng(0).permutation(table.num_rows)[:80]
+    assert any(not len(table["seq_item"][int(row)]) for row in rows)
+    return rows
+
+
+@pytest.fixture(scope="module")
+def batch(store, table, day_of, chosen):
+    samples = Samples(store, store.days("samples"))
+    moments = Moments.from_arrow(table, day_of)
+    return collate(moments, chosen, samples.catalogs, samples.sizes)
+
+
+@pytest.fixture(scope="module")
+def rows(table, chosen):
+    return [table.slice(int(row), 1).to_pylist()[0] for row in chosen]
+
+
+def flat(rows, name):
+    return [value for row in rows for value in row[name] or []]
+
+
+def owners(rows, name):
+    return [place for place, row in enumerate(rows) for _ in row[name] or []]
+
+
+def test_sequences_are_padded_on_the_right(batch, rows):
+    assert batch.length_B.tolist() == [len(row["seq_item"]) for row in rows]
+    width = max(len(row["seq_item"]) for row in rows)
+    for name in SEQ_COLUMNS[1:]:
+        expected = [row[name] + [0] * (width - len(row[name])) for row in rows]
+        assert getattr(batch, f"{name[4:]}_BT").tolist() == expected
+
+
+def test_items_are_those_of_the_catalog_of_the_samples_own_day(store, batch, rows, day_of, chosen):
+    catalogs = [catalog.load(store, day) for day in store.days("samples")]
+
+    def described(place):
+        items = batch.items
+        plain = [t[place].item() for t in (items.item_U, items.brand_U, items.shop_U)]
+        return [*plain, items.category_U[place].item(), items.tags_UG[place].tolist()]
+
+    def expected(row, day):
+        own = catalogs[day]
+        plain = [own.item[row], own.brand[row], own.shop[row], own.category[row]]
+        return [*map(int, plain), own.tags[row].tolist()]
+
+    for place, row in enumerate(rows):
+        day = day_of[chosen[place]]
+        found = [described(u) for u in batch.seq_BT[place, : len(row["seq_item"])]]
+        assert found == [expected(item, day) for item in row["seq_item"]]
+    moments = owners(rows, "cand_item")
+    assert [described(u) for u in batch.cand_C] == [
+        expected(item, day_of[chosen[moment]])
+        for item, moment in zip(flat(rows, "cand_item"), moments, strict=True)
+    ]
+
+
+def test_items_are_distinct_and_the_first_is_padding(batch):
+    items = batch.items
+    columns = [items.item_U, items.tags_UG[:, 0]]
+    assert len(torch.stack(columns).unique(dim=1).T) == len(items.item_U)
+    assert not items.item_U[0]
+    assert not items.tags_UG[0].any()
+    assert (batch.seq_BT > 0).sum() == batch.length_B.sum()
+
+
+def test_questions_know_their_moment(batch, rows):
+    for block, name in (("cand", "cand_item"), ("icon", "icon"), ("shop", "shop")):
+        assert getattr(batch, f"{block}_moment_{block[0].upper()}").tolist() == owners(rows, name)
+    asked = [k for k, row in enumerate(rows) if row["price_level"] is not None]
+    assert batch.price_moment_K.tolist() == asked
+    assert batch.price_level_K.tolist() == [rows[k]["price_level"] - 1 for k in asked]
+
+
+def test_answers_stand_beside_their_questions(batch, rows):
+    for name in ("clicked", "label", "purchased", "origin"):
+        assert getattr(batch, f"cand_{name}_C").tolist() == flat(rows, f"cand_{name}")
+    assert batch.cand_weight_C.tolist() == pytest.approx(flat(rows, "cand_weight"))
+    assert batch.cand_features_CF.tolist() == flat(rows, "cand_features")
+    assert batch.icon_I.tolist() == flat(rows, "icon")
+    assert batch.icon_followed_I.tolist() == flat(rows, "icon_followed")
+    assert batch.shop_S.tolist() == flat(rows, "shop")
+    assert batch.shop_preferred_S.tolist() == flat(rows, "shop_preferred")
+    assert batch.query_BQ.tolist() == [row["query"] for row in rows]
+    assert batch.profile_BP.tolist() == [row["profile"] for row in rows]
+
+
+def test_the_info_names_the_same_moments_and_candidates(table, day_of, chosen, rows):
+    info = MomentInfo.of(Moments.from_arrow(table, day_of), chosen)
+    assert info.sample_id.to_pylist() == [row["sample_id"] for row in rows]
+    assert info.user_id.to_pylist() == [row["user_id"] for row in rows]
+    parts = np.split(info.cand_row, info.cand_offsets[1:-1])
+    assert [part.tolist() for part in parts] == [row["cand_item"] or [] for row in rows]
+
+
+def test_moments_without_any_question_make_a_batch(store, table, day_of):
+    samples = Samples(store, store.days("samples"))
+    plain = table
+    for name in ("cand_item", "cand_features", "icon", "shop", "price_level", "seq_item"):
+        group = [column for column in table.column_names if column.startswith(name[:4])]
+        for column in group:
+            place = plain.column_names.index(column)
+            field = plain.schema.field(place)
+            plain = plain.set_column(place, field, pa.nulls(len(plain), field.type))
+    batch = collate(
+        Moments.from_arrow(plain, day_of), np.arange(5), samples.catalogs, samples.sizes
+    )
+    assert batch.seq_BT.shape == (5, 0)
+    assert batch.cand_features_CF.shape == (0, samples.sizes.ranking_features)
+    assert len(batch.items.item_U) == 1
+
+
+def test_another_set_of_ranking_features_is_refused(store, table, day_of):
+    sizes = Samples(store, store.days("samples")).sizes
+    sizes.ranking_features -= 1
+    with pytest.raises(TrainingError, match="ranking features, the model expects"):
+        collate(
+            Moments.from_arrow(table, day_of),
+            np.arange(5),
+            [catalog.load(store, day) for day in store.days("samples")],
+            sizes,
+        )

@@ -1,0 +1,151 @@
+"""The reader: everything once, in bounded memory, from any position, the same every time."""
+
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+import torch
+
+from infra.errors import PartitionCorrupt, PartitionMissing, TrainingError
+from training.data import Position, Reader, Samples, grouped
+
+
+@pytest.fixture
+def reader(store, days):
+    def make(**options):
+        options = {"batch_size": 32, "buffer": 200, "seed": 5, **options}
+        return Reader(Samples(store, days), **options)
+
+    return make
+
+
+def ids(loaded):
+    return loaded.info.sample_id.to_pylist()
+
+
+def published(store, days):
+    return [
+        i for day in days for i in store.partition("samples", day).table()["sample_id"].to_pylist()
+    ]
+
+
+def test_an_epoch_shows_every_moment_once(reader, store, days):
+    seen = [i for loaded in reader().epoch(Position()) for i in ids(loaded)]
+    assert len(seen) == 600
+    assert sorted(seen) == sorted(published(store, days))
+    assert seen != published(store, days)
+
+
+def test_unshuffled_reading_keeps_the_published_order(reader, store, days):
+    batches = list(reader(shuffle=False).epoch(Position()))
+    assert [i for loaded in batches for i in ids(loaded)] == published(store, days)
+    assert batches[0].batch.size == 32
+
+
+def test_memory_is_bounded_by_the_buffer(reader, monkeypatch):
+    held = []
+    load = Samples.load
+
+    def counting(self, window):
+        moments = load(self, window)
+        held.append(len(moments))
+        return moments
+
+    monkeypatch.setattr(Samples, "load", counting)
+    subject = reader(buffer=100)
+    assert len(list(subject.epoch(Position()))) == subject.steps()
+    assert sum(held) == 600
+    assert max(held) <= 100
+    assert subject.most_held == max(held)
+
+
+def test_a_row_group_larger_than_the_buffer_is_cut(reader):
+    subject = reader(buffer=40, batch_size=16)
+    assert max(window.rows for window in subject.windows(0)) <= 40
+    seen = [i for loaded in subject.epoch(Position()) for i in ids(loaded)]
+    assert len(set(seen)) == len(seen) == 600
+
+
+def test_the_order_depends_on_seed_and_epoch_only(reader):
+    def order(seed, epoch):
+        return [ids(loaded) for loaded in reader(seed=seed).epoch(Position(epoch))]
+
+    assert order(5, 0) == order(5, 0)
+    assert order(5, 0) != order(6, 0)
+    assert order(5, 0) != order(5, 1)
+
+
+@pytest.mark.parametrize("step", [0, 1, 7, 18, 19])
+def test_a_saved_position_gives_the_rest_of_the_epoch(reader, step):
+    whole = list(reader().epoch(Position()))
+    at = whole[step - 1].after if step else Position()
+    assert at == Position(0, step)
+    rest = list(reader().epoch(at))
+    assert [ids(loaded) for loaded in rest] == [ids(loaded) for loaded in whole[step:]]
+    for found, expected in zip(rest, whole[step:], strict=True):
+        assert torch.equal(found.batch.seq_BT, expected.batch.seq_BT)
+        assert found.after == expected.after
+
+
+def test_skipping_ahead_reads_nothing_of_what_is_skipped(reader, monkeypatch):
+    loads = []
+    load = Samples.load
+    monkeypatch.setattr(
+        Samples, "load", lambda self, window: loads.append(window.index) or load(self, window)
+    )
+    subject = reader()
+    last = subject.windows(0)[-1]
+    list(subject.epoch(Position(0, last.first_step)))
+    assert loads == [last.index]
+
+
+def test_grouping_loses_no_row_and_keeps_like_lengths_together():
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(0, 101, 1000)
+    parts = grouped(lengths, 16, rng)
+    assert sorted(np.concatenate(parts)) == list(range(1000))
+    assert {len(part) for part in parts} <= {62, 63}
+    ranges = sorted((lengths[part].min(), lengths[part].max()) for part in parts)
+    assert all(low[1] <= high[0] for low, high in pairwise(ranges))
+    assert [lengths[part].max() for part in parts] != sorted(lengths[part].max() for part in parts)
+
+
+def test_leaving_early_stops_the_thread(reader):
+    import threading
+
+    before = threading.active_count()
+    batches = reader().epoch(Position())
+    assert len(list(islice(batches, 2))) == 2
+    batches.close()
+    assert threading.active_count() == before
+
+
+def test_an_error_of_the_reading_thread_reaches_the_caller(make_store, tmp_path, days):
+    store = make_store(tmp_path)
+    reader = Reader(Samples(store, days), batch_size=32, buffer=200)
+    entry = store.partition("samples", days[0]).manifest().files[0]
+    path = tmp_path / "samples" / f"dt={days[0]}" / entry.name
+    raw = bytearray(path.read_bytes())
+    raw[100:4000] = bytes(3900)
+    path.write_bytes(raw)
+    with pytest.raises(PartitionCorrupt, match=f"{entry.name} cannot be read"):
+        list(reader.epoch(Position()))
+
+
+def test_a_cut_file_is_named(make_store, tmp_path, days):
+    store = make_store(tmp_path)
+    entry = store.partition("samples", days[0]).manifest().files[0]
+    path = tmp_path / "samples" / f"dt={days[0]}" / entry.name
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(PartitionCorrupt, match=f"{entry.name} cannot be read"):
+        Reader(Samples(store, days), batch_size=32, buffer=200)
+
+
+def test_no_samples_and_missing_days_are_refused(make_store, tmp_path, days):
+    store = make_store(tmp_path, moments=0)
+    with pytest.raises(TrainingError, match="no sample to read"):
+        Reader(Samples(store, days), batch_size=32, buffer=200)
+    with pytest.raises(TrainingError, match="no day"):
+        Reader(Samples(store, []), batch_size=32, buffer=200)
+    with pytest.raises(PartitionMissing, match="samples"):
+        Samples(store, [days[0].replace(year=2020)])

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from infra.errors import PartitionMissing, TrainingError
+from infra.tracking import MlflowTracker, TrackingConfig
 from training import checkpoint
 from training.checkpoint import load_model
 from training.config import Task, TrainConfig
@@ -216,3 +217,34 @@ def test_the_published_model_answers_like_the_one_that_was_trained(own, days, ti
     assert model.sizes.profile == (22, 22)
     with pytest.raises(PartitionMissing, match="dupn train"):
         load_model(checkpoint.final(own, "absent"))
+
+
+def test_a_run_is_recorded_in_mlflow(own, days, tiny, eager):
+    tracker = MlflowTracker(TrackingConfig(), own)
+    with pytest.raises(Cut):
+        fit(
+            own,
+            days,
+            tiny,
+            eager,
+            seed=1,
+            run_name="run",
+            tracker=tracker,
+            progress=stopping_after(3),
+        )
+    fitted = fit(own, days, tiny, eager, seed=1, run_name="run", tracker=tracker)
+    runs = tracker.client.search_runs([tracker.client.get_experiment_by_name("dupn").experiment_id])
+    (run,) = runs  # the cut run went on
+    assert run.info.run_id == fitted.run_id
+    assert run.info.status == "FINISHED"
+    params = run.data.params
+    assert params["train.learning_rate"] == "0.1"
+    assert params["model.hidden_dim"] == "8"
+    assert (params["lineage.days"], params["lineage.moments"]) == ("2", "600")
+    assert len(params["lineage.samples.2026-03-03"]) == 16
+    for name in ("progressive_ctr_auc", "progressive_ppp_precision", "repeated_l2r_loss"):
+        assert run.data.metrics[name] == pytest.approx(fitted.metrics[name])
+    assert run.data.metrics["moments_per_s"] > 0
+    assert run.data.metrics["system/process_memory_megabytes"] > 10
+    steps = [p.step for p in tracker.client.get_metric_history(run.info.run_id, "moments_per_s")]
+    assert steps[-1] == fitted.steps

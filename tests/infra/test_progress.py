@@ -1,0 +1,59 @@
+"""A bar on terminals, sentences elsewhere, with the same numbers."""
+
+import logging
+
+import pytest
+from rich.console import Console
+
+from infra import progress
+from infra.progress import track
+
+
+@pytest.fixture(autouse=True)
+def info(caplog):
+    caplog.set_level(logging.INFO)
+
+
+def test_elsewhere_the_end_is_a_sentence_with_numbers(caplog):
+    with track("train", 1000, unit="moments") as bar:
+        for _ in range(4):
+            bar.advance(250, loss=0.61234)
+    (line,) = caplog.messages
+    assert line.startswith("train: 1,000 moments in ")
+    assert "moments/s" in line
+    assert "loss 0.6123" in line
+
+
+def test_long_work_speaks_on_the_way_and_says_what_is_left(caplog, monkeypatch):
+    monkeypatch.setattr(progress, "SENTENCE_EVERY_S", 0.0)
+    with track("train", 1000, unit="moments", done=500) as bar:
+        bar.advance(250)
+    assert caplog.messages[0].startswith("train: 750 of 1,000 moments (75%)")
+    assert caplog.messages[0].endswith("s left")
+
+
+def test_work_of_unknown_length_counts_up(caplog, monkeypatch):
+    monkeypatch.setattr(progress, "SENTENCE_EVERY_S", 0.0)
+    with track("events") as bar:
+        bar.advance(12_000)
+    assert caplog.messages[0].startswith("events: 12,000 rows so far")
+
+
+def test_a_failure_is_no_end(caplog):
+    with pytest.raises(ValueError, match="broken"), track("train", 10):
+        raise ValueError("broken")
+    assert not caplog.messages
+
+
+def test_on_a_terminal_it_is_a_bar(caplog, monkeypatch, capsys):
+    monkeypatch.setattr(
+        progress, "Console", lambda **options: Console(force_terminal=True, width=120, **options)
+    )
+    with track("train", 1000, unit="moments") as bar:
+        bar.advance(1000, loss=0.5)
+    shown = capsys.readouterr()
+    assert "train" in shown.err
+    assert "1000/1000" in shown.err
+    assert "loss 0.5000" in shown.err
+    assert not shown.out
+    assert not caplog.messages

@@ -1,0 +1,115 @@
+"""Runs land where they should, whatever the working directory; nothing is imported too early."""
+
+import subprocess
+import sys
+
+import pytest
+
+from infra.errors import ConfigError
+from infra.store import Store
+from infra.tracking import (
+    MlflowTracker,
+    SilentTracker,
+    TrackingConfig,
+    connect,
+    experiment_id,
+    flatten,
+    tracking_uri,
+)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return Store(tmp_path_factory.mktemp("home"))
+
+
+@pytest.fixture
+def tracker(store):
+    return MlflowTracker(TrackingConfig(), store)
+
+
+def test_the_default_is_sqlite_under_the_home_by_absolute_address(store, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    assert tracking_uri(TrackingConfig(), store) == f"sqlite:///{store.root}/mlflow/mlflow.db"
+    relative = Store("home")
+    assert tracking_uri(TrackingConfig(), relative) == f"sqlite:///{tmp_path}/home/mlflow/mlflow.db"
+
+
+def test_a_home_without_sqlite_needs_a_server():
+    away = Store("memory://bucket/home")
+    with pytest.raises(ConfigError, match=r"tracking.uri is not set"):
+        tracking_uri(TrackingConfig(), away)
+    assert tracking_uri(TrackingConfig(uri="http://mlflow:5000"), away) == "http://mlflow:5000"
+
+
+@pytest.mark.parametrize("uri", ["./mlruns", "file:///tmp/mlruns"])
+def test_the_file_store_is_refused(store, uri):
+    with pytest.raises(ConfigError, match="file store is gone"):
+        tracking_uri(TrackingConfig(uri=uri), store)
+
+
+def test_a_run_has_params_metrics_and_files(tracker, store, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = tracker.start("first")
+    tracker.params({"train": {"rate": 0.1, "tasks": ["ctr"]}, "long": "x" * 9000})
+    tracker.params({f"many{k}": k for k in range(150)})
+    tracker.metrics({"loss": 0.5, "ctr_auc": 0.7}, step=1)
+    tracker.metrics({"loss": 0.4}, step=2)
+    tracker.text('{"days": 2}', "lineage.json")
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots" / "loss.txt").write_text("plot")
+    tracker.file(tmp_path / "plots", "plots")
+    tracker.end()
+    client = connect(tracking_uri(TrackingConfig(), store))
+    found = client.get_run(run)
+    assert found.info.status == "FINISHED"
+    assert found.data.params["train.rate"] == "0.1"
+    assert found.data.params["many149"] == "149"
+    assert found.data.metrics == {"loss": 0.4, "ctr_auc": 0.7}
+    assert [point.step for point in client.get_metric_history(run, "loss")] == [1, 2]
+    assert {f.path for f in client.list_artifacts(run)} == {"lineage.json", "plots"}
+    assert found.info.artifact_uri.startswith(f"file://{store.root}/mlflow/artifacts")
+    assert [path.name for path in tmp_path.iterdir()] == ["plots"]
+
+
+def test_a_run_that_was_cut_off_is_reopened(tracker, store):
+    run = tracker.start("cut")
+    tracker.params({"seed": 1})
+    again = MlflowTracker(TrackingConfig(), store)
+    assert again.start("cut", run) == run
+    again.params({"seed": 2, "days": 3})  # a param cannot change: what was logged first stays
+    again.end(failed=True)
+    found = connect(tracking_uri(TrackingConfig(), store)).get_run(run)
+    assert found.info.status == "FAILED"
+    assert found.data.params == {"seed": "1", "days": "3"}
+
+
+def test_a_run_that_is_gone_is_begun_anew(tracker):
+    assert tracker.start("other", "0" * 32) != "0" * 32
+    tracker.end()
+
+
+def test_the_experiment_is_made_once(store):
+    client = connect(tracking_uri(TrackingConfig(), store))
+    ids = {experiment_id(TrackingConfig(), store, client) for _ in range(2)}
+    assert len(ids) == 1
+    assert client.get_experiment_by_name("dupn").experiment_id in ids
+
+
+def test_the_silent_tracker_takes_everything(tmp_path):
+    tracker = SilentTracker()
+    assert tracker.start("run") == ""
+    tracker.params({"a": 1})
+    tracker.metrics({"b": 2.0}, 3)
+    tracker.text("c", "d")
+    tracker.file(tmp_path)
+    tracker.end(failed=True)
+
+
+def test_nested_names_are_joined_by_dots():
+    assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": 3}) == {"a.b.c": 1, "a.d": 2, "e": 3}
+
+
+def test_mlflow_is_not_imported_before_the_first_run():
+    code = "import sys, infra.tracking, training.fit; assert 'mlflow' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code], check=True)

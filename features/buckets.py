@@ -52,7 +52,9 @@ def bucket_index(hashes: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
     return np.searchsorted(edges, hashes, side="right") - 1
 
 
-def split(table: pa.Table, hashes: NDArray[np.uint64], count: int) -> Iterator[tuple[int, pa.Table]]:
+def split(
+    table: pa.Table, hashes: NDArray[np.uint64], count: int
+) -> Iterator[tuple[int, pa.Table]]:
     """The non-empty parts of `table` by bucket, rows in their order.
 
     Each part is a copy: a slice would carry the whole table's buffers wherever it is pickled.

@@ -36,10 +36,10 @@ class Counts:
 
     def take(self, rows: NDArray[np.integer]) -> "Counts":
         """The counts at `rows`; zeros for rows beyond the end."""
-        known = rows < len(self.clicks)
-        safe = np.where(known, rows, 0)
+        length = len(self.clicks)
+        at = np.minimum(rows, length)
         return Counts(
-            **{name: np.where(known, getattr(self, name)[safe], np.float32(0)) for name in COUNTED}
+            **{name: np.append(getattr(self, name), np.float32(0))[at] for name in COUNTED}
         )
 
     def summed(self, groups: NDArray[np.integer], length: int) -> "Counts":

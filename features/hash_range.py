@@ -24,6 +24,7 @@ def read(
     schema: pa.Schema,
     hashed: str,
     columns: Sequence[str] | None = None,
+    coded: Sequence[str] = (),
 ) -> pa.Table:
     """The rows of a bucket in row order; an empty table where nothing is published.
 
@@ -33,6 +34,7 @@ def read(
         schema: what the partition holds.
         hashed: a uint64 column with the hash, or the text column that it is the hash of.
         columns: all by default.
+        coded: text columns that come back as dictionaries (cheap to count).
     """
     names = list(columns or schema.names)
     nothing = pa.schema([schema.field(name) for name in names]).empty_table()
@@ -42,7 +44,7 @@ def read(
     for entry in entries(partition, bucket):
         inside = (entry.low or 0) >= bucket.low and (entry.high or HASH_SPACE) <= bucket.high
         wanted = names if inside or hashed in names else [*names, hashed]
-        part = partition.table(wanted, [entry])
+        part = partition.table(wanted, [entry], read_dictionary=list(coded))
         parts.append(part if inside else _clip(part, bucket, hashed).select(names))
     return pa.concat_tables(parts) if parts else nothing
 

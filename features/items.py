@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.buckets import hash_ids
-from features.schemas import conform
+from features.schemas import VOCABULARY, conform
 from features.vocabulary import PENDING, counted
 
 ATTRIBUTES = ("shop_id", "brand_id", "category_id")
@@ -173,3 +173,40 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.select(STATE.names).to_arrow().cast(STATE)
+
+
+def settle(state: pa.Table, needed: int, next_item: int, next_row: int) -> pa.Table:
+    """STATE with rows for today's entrants: of the item vocabulary, and of the catalog.
+
+    Args:
+        state: merged, in order.
+        needed: sightings that the item vocabulary asks for.
+        next_item: first free row of the item vocabulary in this hash range.
+        next_row: first free catalog row in this hash range.
+    """
+    admitted, new = admitted_today(state, needed), unplaced(state)
+    item = np.where(admitted, next_item - 1 + np.cumsum(admitted), _ints(state, "item"))
+    row = np.where(new, next_row - 1 + np.cumsum(new), _ints(state, "row"))
+    place = {name: STATE.get_field_index(name) for name in ("item", "row")}
+    placed = state.set_column(place["item"], "item", pa.array(item.astype(np.int32)))
+    return placed.set_column(place["row"], "row", pa.array(row.astype(np.int32)))
+
+
+def admitted_today(state: pa.Table, needed: int) -> NDArray[np.bool_]:
+    """Which items enter the item vocabulary."""
+    return np.asarray((_ints(state, "item") == PENDING) & (_ints(state, "count") >= needed))
+
+
+def unplaced(state: pa.Table) -> NDArray[np.bool_]:
+    """Which items have no catalog row yet."""
+    return np.asarray(_ints(state, "row") == PENDING)
+
+
+def _ints(state: pa.Table, name: str) -> NDArray[np.int64]:
+    return np.asarray(state.column(name).to_numpy()).astype(np.int64)
+
+
+def as_vocabulary(state: pa.Table) -> pa.Table:
+    """The part of STATE that is the item vocabulary."""
+    names = ("item_id", "item", "count")
+    return pa.table([state.column(name) for name in names], schema=VOCABULARY)

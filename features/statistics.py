@@ -10,17 +10,19 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from pydantic import Field
 
 from features import counts, lr_ctr, price
 from features.catalog import CatalogArrays, lookup
 from features.counts import COUNT_FIELDS, Counts, Overall
+from features.deciles import EDGES
 from features.lr_ctr import ItemSide
 from features.price import NO_EDGES, PriceEdges
 from features.schemas import UNKNOWN_ROW
+from infra.config import Config
 from infra.store import Store
 
 EPOCH = date(1970, 1, 1)
-DECILES = 10
 
 ITEM = pa.schema(
     [
@@ -43,10 +45,36 @@ OVERALL = pa.schema(
         ("cvr", pa.float64()),
         ("prior_impressions", pa.float64()),
         ("prior_clicks", pa.float64()),
-        *[(f"{name}_edges", pa.list_(pa.float64())) for name in ("popularity", "ctr", "cvr")],
+        *EDGES,
     ]
 )
 """`statistics/dt=D/overall`: one row; the market's rates and the inner edges of tag deciles."""
+
+
+class StatisticsConfig(Config):
+    """How days are weighed and what the regression learns from."""
+
+    half_life_days: float = Field(14.0, gt=0)
+    """After so many days an event counts half."""
+    prior_impressions: float = Field(20.0, gt=0)
+    """Displays that the market's click-through rate weighs in an item's smoothed rate."""
+    prior_clicks: float = Field(20.0, gt=0)
+    """Clicks that the market's conversion weighs in an item's smoothed conversion."""
+    min_prices: int = Field(20, ge=1)
+    """Priced items that a category needs for price levels of its own."""
+    lr_samples: int = Field(200_000, ge=1)
+    """Displays (clicks, where there are no pages) that LR-CTR learns from, about; drawn by hash."""
+    lr_negatives: int = Field(4, ge=1)
+    """Items drawn uniformly from those known the day before, per click of a log without pages."""
+    lr_l2: float = Field(10.0, gt=0)
+    """Pull of LR-CTR's weights towards yesterday's, in displays."""
+    rows_per_range: int = Field(500_000, ge=1)
+    """Items that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
+
+    @property
+    def decay(self) -> float:
+        """What a day leaves of a count."""
+        return float(0.5 ** (1.0 / self.half_life_days))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -43,6 +43,10 @@ class VocabularyConfig(Config):
     named. Two for items and words: an embedding met once is never read again, and in the real logs
     more than half of all items are met once; they keep their shop, brand, category and tags."""
 
+    min_prices: int = Field(20, ge=1)
+    """Priced items that a category needs for price levels of its own on the first day, when the
+    edges come from the snapshot; later days take the edges of the statistics."""
+
     rows_per_range: int = Field(500_000, ge=1)
     """Ids that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
 
@@ -190,3 +194,13 @@ def next_rows(entrants_of: Mapping[int, int], first_free: int) -> dict[int, int]
         rows[index] = free
         free += entrants_of[index]
     return rows
+
+
+def with_hash(rows: pa.Table) -> pa.Table:
+    """Published rows as STATE."""
+    return pa.table([pa.array(hash_ids(rows.column("id"))), *rows.columns], schema=STATE)
+
+
+def num_admitted(rows: pa.Table) -> int:
+    """How many ids of a table have a row."""
+    return int((rows.column("row").to_numpy() >= FIRST_ROW).sum())

@@ -1,0 +1,104 @@
+"""The items behind the catalog -> `catalog/dt=D`, by row (second pass of `dupn vocabulary`).
+
+Items lie in hash order; the catalog is read by row. So each hash range is turned into catalog rows
+and handed over in chunks of rows, which are then written in order.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import date
+from typing import Any
+
+import apache_beam as beam
+import numpy as np
+import pyarrow as pa
+
+from features import carry, hash_range, items, listing
+from features.buckets import Bucket, buckets
+from features.catalog import INDEX
+from features.listing import Legend
+from features.vocabulary import VocabularyConfig
+from infra.store import Attempt, FileEntry, Partition, Store
+from pipeline.beam import BeamConfig, Publish, pipeline
+
+CHUNK = 1 << 18
+"""Catalog rows a file; not a setting, because equal data should lie in equal files."""
+
+
+class ListItems(beam.DoFn):
+    """A hash range of items -> catalog rows, by chunk."""
+
+    def __init__(self, index: Partition, day: date, before: date | None, min_prices: int) -> None:
+        self.index = index
+        self.day = day
+        self.before = before
+        self.min_prices = min_prices
+        self.legend: Legend | None = None
+
+    def process(self, bucket: Bucket) -> Iterator[tuple[int, pa.Table]]:
+        """Read one range; vocabularies are loaded once a worker."""
+        store = Store(self.index.root)
+        if self.legend is None:
+            self.legend = listing.legend(store, self.day, self.before, self.min_prices)
+        state = hash_range.read(self.index, bucket, items.STATE, "item_hash")
+        if not state.num_rows:
+            return
+        hashes = state.column("item_hash").to_numpy()
+        counts = listing.known_counts(store, self.before, bucket, hashes)
+        rows = listing.catalog_rows(state, counts, self.legend)
+        chunk = rows.column("row").to_numpy() // CHUNK
+        for index in np.unique(chunk):
+            yield int(index), rows.filter(pa.array(chunk == index))
+
+
+def write_chunk(element: tuple[int, Iterable[pa.Table]], attempt: Attempt) -> FileEntry:
+    """Rows of one chunk, in order, as a file."""
+    index, parts = element
+    rows = pa.concat_tables(parts).combine_chunks()
+    order = np.argsort(rows.column("row").to_numpy())
+    return attempt.write_table(f"rows-{index * CHUNK:010d}", rows.take(pa.array(order)))
+
+
+class ListCatalog(beam.PTransform):
+    """Hash ranges -> the catalog."""
+
+    def __init__(self, list_items: ListItems, attempt: Attempt) -> None:
+        super().__init__()
+        self.list_items = list_items
+        self.attempt = attempt
+
+    def expand(self, ranges: Any) -> Any:
+        """List, bring into row order, write."""
+        return (
+            ranges
+            | "Look items up" >> beam.ParDo(self.list_items)
+            | "Gather chunks of rows" >> beam.GroupByKey()
+            | "Write in row order" >> beam.Map(write_chunk, self.attempt)
+            | "Publish the catalog" >> Publish(self.attempt)
+        )
+
+
+def run(
+    store: Store, day: date, *, config: VocabularyConfig, beam_config: BeamConfig
+) -> Mapping[str, int]:
+    """Publish `catalog/dt=D` from `catalog/dt=D/items` and the vocabulary of the day.
+
+    Raises:
+        PartitionMissing: statistics of the day before are not published.
+    """
+    index = store.partition("catalog", day, INDEX).require()
+    before = None
+    if carry.yesterday(store, "catalog", day):
+        before = day - carry.ONE_DAY
+        store.partition("statistics", before, "item").require()
+    rows = index.manifest().rows
+    count = max(1, min(beam_config.buckets, -(-rows // config.rows_per_range)))
+    with store.partition("catalog", day).publish(settings=config.digest()) as attempt:
+        list_items = ListItems(index, day, before, config.min_prices)
+        with pipeline(beam_config) as flow:
+            _ = (
+                flow
+                | "Name the ranges" >> beam.Create(buckets(count))
+                | "Spread the ranges" >> beam.Reshuffle()
+                | "List the catalog" >> ListCatalog(list_items, attempt)
+            )
+    return {"items": rows}

@@ -1,0 +1,127 @@
+"""What the vocabulary job of a day reads, and how it is divided: manifests only, no rows."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+
+import pyarrow.parquet as pq
+
+from features import carry, sightings, vocabulary
+from features.buckets import Bucket, buckets
+from features.catalog import FIRST_ROW, INDEX
+from features.schemas import FEATURES
+from features.vocabulary import VocabularyConfig
+from infra.store import FileEntry, Partition, Store
+from pipeline.beam import BeamConfig
+
+Key = tuple[str, int]
+"""A feature and the number of a hash range."""
+
+ITEM_INDEX = "catalog"
+"""The feature under which the items behind the catalog are kept and counted."""
+
+Source = tuple[str, Partition, FileEntry]
+"""A file of a snapshot: its table, its partition, its entry."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run reads and how it is divided; small and picklable."""
+
+    day: date
+    root: str
+    config: VocabularyConfig
+    user_buckets: int
+    snapshots: tuple[Source, ...]
+    """Files of the snapshots that this day brings in."""
+    before: Mapping[str, Partition | None]
+    """Yesterday's partition of each feature; `catalog` for the items behind the catalog."""
+    ranges: Mapping[str, int]
+    """Hash ranges per feature."""
+    first_free: Mapping[str, int]
+    """First row that is not taken, per feature."""
+
+    def events(self, table: str) -> Partition:
+        """`events/dt=D/table`."""
+        return Store(self.root).partition("events", self.day, table)
+
+    def range_of(self, key: Key) -> Bucket:
+        """The hashes of one range."""
+        feature, index = key
+        return buckets(self.ranges[feature])[index]
+
+
+def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) -> Plan:
+    """Look at manifests, and divide the work.
+
+    Raises:
+        PartitionMissing: events of the day, or vocabulary of the day before, are not published.
+    """
+    behaviors = store.partition("events", day, "behaviors").require().manifest().rows
+    index = carry.yesterday(store, "catalog", day, INDEX)
+    snapshots = _snapshots(store, day, first=index is None)
+    before = _before(store, day, snapshots, index)
+    listed = sum(entry.rows for table, _, entry in snapshots if table == "items")
+    carried = {name: part.manifest().rows if part else 0 for name, part in before.items()}
+    return Plan(
+        day=day,
+        root=store.root,
+        config=config,
+        user_buckets=beam.buckets,
+        snapshots=tuple(snapshots),
+        before=before,
+        ranges={
+            name: _ranges(name, rows + behaviors + listed, config, beam.buckets)
+            for name, rows in carried.items()
+            if name != ITEM_INDEX
+        },
+        first_free={name: _first_free(name, part) for name, part in before.items()},
+    )
+
+
+def _before(
+    store: Store, day: date, snapshots: list[Source], index: Partition | None
+) -> dict[str, Partition | None]:
+    """Yesterday's partition per feature of today: the known ones and new columns of snapshots."""
+    known = set(vocabulary.published(store, day - carry.ONE_DAY)) if index else set()
+    new = {
+        feature
+        for table, partition, entry in snapshots
+        for feature in sightings.column_features(table, _columns(partition, entry))
+    }
+    before: dict[str, Partition | None] = {
+        name: store.partition("vocabulary", day - carry.ONE_DAY, name) if name in known else None
+        for name in sorted({*FEATURES, *new, *known})
+    }
+    return {**before, ITEM_INDEX: index}
+
+
+def _columns(partition: Partition, entry: FileEntry) -> list[str]:
+    with partition.open(entry) as source:
+        return list(pq.read_schema(source).names)
+
+
+def _first_free(feature: str, before: Partition | None) -> int:
+    if before is None:
+        return FIRST_ROW + vocabulary.initial(feature).num_rows
+    return FIRST_ROW + before.manifest().counts.get("admitted", 0)
+
+
+def _ranges(feature: str, at_most: int, config: VocabularyConfig, limit: int) -> int:
+    """Enough ranges for `at_most` ids; an attribute has at least ten items on average."""
+    ids = at_most if feature == "item" else at_most // 10
+    return max(1, min(limit, -(-ids // config.rows_per_range)))
+
+
+def _snapshots(store: Store, day: date, *, first: bool) -> list[Source]:
+    """Files of the snapshots of the day; on the first day, of the latest day so far."""
+    found: list[Source] = []
+    for table in ("icons", "items", "shops", "users"):
+        partition = store.partition("events", day, table)
+        if not partition.exists():
+            earlier = store.latest("events", day, table) if first else None
+            if earlier is None:
+                continue
+            partition = earlier
+        found.extend((table, partition, entry) for entry in partition.manifest().files)
+    return found

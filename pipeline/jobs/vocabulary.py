@@ -1,0 +1,229 @@
+"""Events of a day -> vocabularies and catalog, grown from yesterday's (`vocabulary`, `catalog`).
+
+Every batch of users and every file of a snapshot is counted where it is read; the partial counts
+meet yesterday's rows in ranges of the id's hash. New ids of a range are counted first, so that each
+range knows its first free row, and then get their rows in hash order: buckets and workers do not
+matter. The catalog is written by a second pass (pipeline.jobs.catalog), which needs the rows.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from datetime import date
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+
+from features import hash_range, items, sightings, vocabulary
+from features.buckets import Bucket, bucket_index, buckets, split
+from features.catalog import FIRST_ROW, INDEX
+from features.schemas import VOCABULARY
+from features.vocabulary import VocabularyConfig
+from infra.store import Attempt, FileEntry, Partition, Store
+from pipeline.beam import BeamConfig, pipeline
+from pipeline.jobs import catalog
+from pipeline.jobs.growth import ITEM_INDEX, Key, Plan, Source, plan
+
+logger = logging.getLogger(__name__)
+
+
+class CountEvents(beam.DoFn):
+    """A bucket of users -> partial counts of every id they met, by hash range."""
+
+    def __init__(self, work: Plan) -> None:
+        self.work = work
+
+    def process(self, bucket: Bucket) -> Iterator[tuple[Key, pa.Table]]:
+        """Read what the counts need, and nothing else."""
+        for table in ("behaviors", "impressions", "follows"):
+            partition = self.work.events(table)
+            rows = sightings.read(table, partition, bucket)
+            for feature, counts in sightings.of_events(table, rows):
+                yield from _by_range(self.work, feature, counts)
+
+
+class CountSnapshot(beam.DoFn):
+    """A file of a snapshot -> partial counts of the ids in it, by hash range."""
+
+    def __init__(self, work: Plan) -> None:
+        self.work = work
+
+    def process(self, source: Source) -> Iterator[tuple[Key, pa.Table]]:
+        """Read one file."""
+        table, partition, entry = source
+        for feature, counts in sightings.of_snapshot(table, partition.table(entries=[entry])):
+            yield from _by_range(self.work, feature, counts)
+
+
+def _by_range(work: Plan, feature: str, counts: pa.Table) -> Iterator[tuple[Key, pa.Table]]:
+    hashes = counts.column(0).to_numpy()
+    for index, part in split(counts, hashes, work.ranges[feature]):
+        yield (feature, index), part
+
+
+class Merge(beam.DoFn):
+    """Partial counts of a range + yesterday's rows of it -> today's state, rows not yet given."""
+
+    def __init__(self, work: Plan) -> None:
+        self.work = work
+
+    def process(
+        self, element: tuple[Key, Iterable[pa.Table | None]]
+    ) -> Iterator[tuple[Key, pa.Table]]:
+        """The tables come in any order; the result does not depend on it."""
+        key, found = element
+        feature, _ = key
+        parts = [part for part in found if part is not None]
+        bucket = self.work.range_of(key)
+        if feature == "item":
+            before = self.work.before[ITEM_INDEX]
+            state = hash_range.read(before, bucket, items.STATE, "item_hash")
+            fresh = [part for part in parts if "listed" in part.column_names]
+            seen = [part for part in parts if "listed" not in part.column_names]
+            yield key, items.merge(state, seen, fresh)
+        else:
+            yield key, vocabulary.merge(self._state(feature, bucket), parts)
+
+    def _state(self, feature: str, bucket: Bucket) -> pa.Table:
+        before = self.work.before[feature]
+        if before is None:
+            count = self.work.ranges[feature]
+            start = vocabulary.initial(feature)
+            inside = bucket_index(start.column("hash").to_numpy(), count) == bucket.index
+            return start.filter(pa.array(inside))
+        return vocabulary.with_hash(hash_range.read(before, bucket, VOCABULARY, "id"))
+
+
+def count_entrants(merged: tuple[Key, pa.Table], work: Plan) -> Iterator[tuple[Key, int]]:
+    """How many rows a range will need."""
+    (feature, index), state = merged
+    needed = work.config.needed(feature)
+    if feature == "item":
+        yield (feature, index), int(items.admitted_today(state, needed).sum())
+        yield (ITEM_INDEX, index), int(items.unplaced(state).sum())
+    else:
+        yield (feature, index), int(vocabulary.entrants(state, needed).sum())
+
+
+class Write(beam.DoFn):
+    """Today's state of a range, with rows -> its files."""
+
+    def __init__(self, work: Plan, attempts: Mapping[str, Attempt]) -> None:
+        self.work = work
+        self.attempts = attempts
+
+    def process(
+        self, merged: tuple[Key, pa.Table], entrants: Mapping[Key, int]
+    ) -> Iterator[tuple[str, FileEntry]]:
+        """One file per range that holds anything."""
+        (feature, index), state = merged
+        if not state.num_rows:
+            return
+        free = self._first_free(feature, index, entrants)
+        needed = self.work.config.needed(feature)
+        bucket = self.work.range_of((feature, index))
+        if feature == "item":
+            row = self._first_free(ITEM_INDEX, index, entrants)
+            state = items.settle(state, needed, free, row)
+            counts = {"ids": state.num_rows, "admitted": state.num_rows}
+            yield ITEM_INDEX, self._put(ITEM_INDEX, bucket, state, counts)
+            state = items.as_vocabulary(state)
+        else:
+            state = vocabulary.admit(state, needed, free)
+        rows = state.select(VOCABULARY.names)
+        counts = {"ids": rows.num_rows, "admitted": vocabulary.num_admitted(rows)}
+        yield feature, self._put(feature, bucket, rows, counts)
+
+    def _first_free(self, feature: str, index: int, entrants: Mapping[Key, int]) -> int:
+        before = sum(entrants.get((feature, i), 0) for i in range(index))
+        return self.work.first_free[feature] + before
+
+    def _put(
+        self, feature: str, bucket: Bucket, rows: pa.Table, counts: Mapping[str, int]
+    ) -> FileEntry:
+        return self.attempts[feature].write_table(
+            bucket.name, rows, low=bucket.low, high=bucket.high, counts=counts
+        )
+
+
+class GrowVocabularies(beam.PTransform):
+    """Buckets and snapshot files of a day -> vocabularies and the items behind the catalog."""
+
+    def __init__(self, work: Plan, attempts: Mapping[str, Attempt]) -> None:
+        super().__init__()
+        self.work = work
+        self.attempts = attempts
+
+    def expand(self, start: Any) -> Any:
+        """Count, merge by hash range, give rows, write."""
+        work = self.work
+        every = [(name, i) for name, count in work.ranges.items() for i in range(count)]
+        events = (
+            start
+            | "Name the buckets" >> beam.Create(buckets(work.user_buckets))
+            | "Spread the buckets" >> beam.Reshuffle()
+            | "Count ids in events" >> beam.ParDo(CountEvents(work))
+        )
+        snapshots = (
+            start
+            | "Name the snapshot files" >> beam.Create(work.snapshots)
+            | "Spread the files" >> beam.Reshuffle()
+            | "Count ids in snapshots" >> beam.ParDo(CountSnapshot(work))
+        )
+        carried = start | "Keep every range" >> beam.Create([(key, None) for key in every])
+        merged = (
+            (events, snapshots, carried)
+            | "Put counts together" >> beam.Flatten()
+            | "Gather by hash range" >> beam.GroupByKey()
+            | "Merge with yesterday" >> beam.ParDo(Merge(work))
+        )
+        entrants = merged | "Count new ids" >> beam.FlatMap(count_entrants, work)
+        return (
+            merged
+            | "Give rows and write"
+            >> beam.ParDo(Write(work, self.attempts), beam.pvalue.AsDict(entrants))
+            | "Gather file entries" >> beam.combiners.ToList()
+            | "Record them" >> beam.Map(_record, self.attempts)
+        )
+
+
+def _record(entries: Sequence[tuple[str, FileEntry]], attempts: Mapping[str, Attempt]) -> int:
+    for feature, attempt in attempts.items():
+        attempt.record([entry for name, entry in entries if name == feature])
+    return len(entries)
+
+
+def run(
+    store: Store, day: date, *, config: VocabularyConfig, beam: BeamConfig
+) -> Mapping[str, int]:
+    """Publish `vocabulary/dt=D/*` and `catalog/dt=D`; the number of ids admitted per feature.
+
+    Raises:
+        PartitionMissing: events of the day, or vocabulary of the day before, are not published.
+    """
+    work = plan(store, day, config, beam)
+    with ExitStack() as stack:
+        attempts = {
+            name: stack.enter_context(
+                _partition(store, day, name).publish(settings=config.digest())
+            )
+            for name in work.before
+        }
+        with pipeline(beam) as flow:
+            _ = flow | "Grow vocabularies" >> GrowVocabularies(work, attempts)
+    counts = {name: vocabulary.size(store, day, name) - FIRST_ROW for name in work.ranges}
+    counts["catalog"] = catalog.run(store, day, config=config, beam_config=beam)["items"]
+    logger.info(
+        "vocabulary %s: %s items in the catalog, %s of them with an embedding row",
+        day,
+        f"{counts['catalog']:,}",
+        f"{counts['item']:,}",
+    )
+    return counts
+
+
+def _partition(store: Store, day: date, name: str) -> Partition:
+    if name == ITEM_INDEX:
+        return store.partition("catalog", day, INDEX)
+    return store.partition("vocabulary", day, name)

@@ -1,0 +1,76 @@
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from infra import runtime
+from infra.errors import ConfigError, OrchestrationError
+from infra.runtime import RuntimeConfig, airflow_environment
+
+
+@pytest.fixture
+def home(tmp_path):
+    return tmp_path / "home"
+
+
+def environment(home, **settings):
+    return airflow_environment(home, Path("/dags"), 18080, RuntimeConfig(**settings))
+
+
+def test_every_address_names_the_same_port(home):
+    found = environment(home)
+    assert found["AIRFLOW__API__PORT"] == "18080"
+    assert found["AIRFLOW__API__BASE_URL"] == "http://127.0.0.1:18080"
+    execution = found["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"]
+    assert execution == "http://127.0.0.1:18080/execution/"
+
+
+def test_log_servers_of_two_airflows_do_not_meet(home):
+    found = environment(home)
+    ports = {found[f"AIRFLOW__LOGGING__{x}_LOG_SERVER_PORT"] for x in ("WORKER", "TRIGGER")}
+    assert len(ports) == 2
+    assert not ports & {"8793", "8794", "18080"}
+
+
+def test_the_secret_is_long_private_and_drawn_once(home):
+    secret = environment(home)["AIRFLOW__API_AUTH__JWT_SECRET"]
+    assert len(secret.encode()) >= 64
+    assert environment(home)["AIRFLOW__API_AUTH__JWT_SECRET"] == secret
+    mode = (home / "airflow" / "jwt_secret").stat().st_mode
+    assert stat.S_IMODE(mode) == 0o600
+
+
+def test_as_many_tasks_at_once_as_the_machine_has_cores_or_as_asked(home, monkeypatch):
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    assert environment(home)["AIRFLOW__CORE__PARALLELISM"] == "6"
+    assert environment(home, parallelism=3)["AIRFLOW__CORE__PARALLELISM"] == "3"
+
+
+def test_the_settings_of_another_airflow_stay_out(home, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "theirs")
+    found = environment(home)
+    assert found["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert "AIRFLOW__CORE__FERNET_KEY" not in found
+
+
+def test_computation_has_one_slot_and_data_a_slot_a_core():
+    assert {pool.name: pool.slots for pool in runtime.pools(6)} == {"compute": 1, "data": 6}
+
+
+def test_pools_can_be_imported_into_an_airflow_of_your_own():
+    for pool in json.loads(runtime.POOLS.read_text()).values():
+        assert set(pool) == {"slots", "description", "include_deferred"}
+
+
+def test_an_object_store_is_no_place_for_sqlite():
+    with pytest.raises(ConfigError, match="Give a folder with --home"):
+        runtime.up("s3://bucket/dupn")
+
+
+def test_stopping_what_does_not_run_is_fine_and_asking_it_is_not(home):
+    assert runtime.down(home) == {"airflow": "did not run", "mlflow": "did not run"}
+    assert runtime.where(home) == {}
+    with pytest.raises(OrchestrationError, match="dupn up"):
+        runtime.connect(home)

@@ -1,0 +1,226 @@
+"""The report's pictures: each is a function of the report and comes back as PNG bytes.
+
+Drawn on figures of their own, without pyplot, so that nothing global (a window, a current figure)
+is touched inside an Airflow task.
+"""
+
+import io
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from evaluation.results import Estimate, OfflineReport, Rival, SliceResult, TaskResult
+
+MODEL, OTHER, TRUTH, SECOND, INK, GRID = (
+    "#1f5fbf", "#a9b4c2", "#2e9e6b", "#e08a2c", "#26323f", "#e3e8ee",
+)  # fmt: skip
+DPI = 110
+
+
+def drawings(report: OfflineReport) -> Iterator[tuple[str, bytes]]:
+    """Name and PNG of every picture for which there is something to draw."""
+    for name, draw, enough in PICTURES:
+        if enough(report):
+            yield name, draw(report)
+
+
+def bars(report: OfflineReport) -> bytes:
+    """Model, yardsticks and ceiling of every measured task, from chance upwards."""
+    shown = _measured(report)
+    heights = [len(_entries(task)) + 1.2 for task in shown]
+    figure, axes = _figure(9.0, 0.34 * sum(heights) + 0.4, len(shown), heights)
+    for ax, task in zip(axes, shown, strict=True):
+        entries = _entries(task)
+        for row, (label, estimate, colour) in enumerate(entries):
+            value = estimate.value if estimate.value is not None else task.chance
+            ax.barh(row, value - task.chance, left=task.chance, color=colour, height=0.62)
+            _whisker(ax, estimate, row)
+            end = max(v for v in (value, estimate.high, task.chance) if v is not None)
+            ax.annotate(
+                f"{value:.3f}", (end, row), (5, 0), textcoords="offset points", va="center",
+                fontsize=8, color=INK,
+            )  # fmt: skip
+            ax.set_yticks(range(len(entries)), [label for label, *_ in entries], fontsize=8.5)
+        ax.invert_yaxis()
+        ax.axvline(task.chance, color=INK, linewidth=0.8)
+        ax.set_title(f"{task.title} ({task.unit})", loc="left", fontsize=10, fontweight="bold")
+        ax.margins(x=0.14)
+        _tidy(ax, "x")
+    return _png(figure)
+
+
+def roc(report: OfflineReport) -> bytes:
+    """ROC curve of every measure that is an AUC."""
+    figure, (ax,) = _figure(5.6, 5.0, 1)
+    ax.plot([0, 1], [0, 1], color=OTHER, linewidth=1, linestyle="--", label="chance")
+    colours = (MODEL, SECOND, TRUTH, "#7d4fb3", "#c2415b")
+    for index, (name, line) in enumerate(report.curves.roc.items()):
+        value = report.value(name)
+        label = line.title if value is None else f"{line.title}: {value:.3f}"
+        ax.plot(line.x, line.y, color=colours[index % len(colours)], linewidth=1.8, label=label)
+    ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
+    ax.legend(frameon=False, fontsize=8.5, loc="lower right")
+    _tidy(ax, "both")
+    return _png(figure)
+
+
+def calibration(report: OfflineReport) -> bytes:
+    """Said against seen click rate."""
+    line = report.curves.calibration
+    figure, (ax,) = _figure(5.6, 5.0, 1)
+    if line is not None:
+        top = max(*line.x, *line.y, 1e-3) * 1.08
+        ax.plot(
+            [0, top], [0, top], color=OTHER, linewidth=1, linestyle="--", label="as it should be"
+        )
+        ax.plot(line.x, line.y, color=MODEL, marker="o", markersize=5, linewidth=1.4, label="model")
+        ax.set(xlim=(0, top), ylim=(0, top))
+    ax.set(xlabel="click probability, as said", ylabel="click rate, as seen")
+    ax.legend(frameon=False, fontsize=8.5, loc="upper left")
+    _tidy(ax, "both")
+    return _png(figure)
+
+
+def price_levels(report: OfflineReport) -> bytes:
+    """PPP: precision and recall of every level, and who was taken for whom."""
+    figure = Figure(figsize=(10.4, 4.2), dpi=DPI, layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
+    levels = np.arange(1, len(report.classes) + 1)
+    for shift, colour, name in ((-0.2, MODEL, "precision"), (0.2, SECOND, "recall")):
+        for level, row in zip(levels, report.classes, strict=True):
+            estimate = row.precision if name == "precision" else row.recall
+            label = name if level == 1 else None
+            left.bar(level + shift, estimate.value or 0, width=0.38, color=colour, label=label)
+            if estimate.low is not None and estimate.high is not None:
+                left.plot(
+                    [level + shift] * 2, [estimate.low, estimate.high], color=INK, linewidth=1
+                )
+    left.set(xlabel="price level", ylabel="share", xticks=levels)
+    left.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    _tidy(left, "y")
+    table = np.asarray(report.curves.confusion, float)
+    share = table / np.maximum(table.sum(1, keepdims=True), 1)
+    right.imshow(share, cmap="Blues", vmin=0)
+    for (row, column), value in np.ndenumerate(share):
+        dark = value > share.max() / 2
+        right.text(
+            column, row, f"{value:.0%}", ha="center", va="center", fontsize=7,
+            color="white" if dark else INK,
+        )  # fmt: skip
+    ticks = range(len(share))
+    right.set_xticks(ticks, [str(tick + 1) for tick in ticks])
+    right.set_yticks(ticks, [str(tick + 1) for tick in ticks])
+    right.set(xlabel="level as said", ylabel="true level")
+    right.tick_params(length=0, labelsize=8.5)
+    return _png(figure)
+
+
+def slices(report: OfflineReport) -> bytes:
+    """CTR and L2R of every slice, with intervals."""
+    parts = _parts(report)
+    figure, (ax,) = _figure(9.0, 0.3 * len(parts) + 1.0, 1)
+    names = (("ctr_auc", MODEL, -0.14, "CTR"), ("l2r_auc", SECOND, 0.14, "L2R"))
+    for row, part in enumerate(parts):
+        for name, colour, shift, _ in names:
+            found = next((s for s in report.slices if _key(s) == part and s.name == name), None)
+            if found is None or found.model.value is None or found.reason:
+                continue
+            _whisker(ax, found.model, row + shift, colour)
+            ax.plot(found.model.value, row + shift, "o", color=colour, markersize=4.5)
+    for name, colour, _, label in names:
+        value = report.value(name)
+        if value is not None:
+            ax.axvline(value, color=colour, linewidth=0.8, linestyle=":")
+        ax.plot([], [], "o", color=colour, markersize=4.5, label=f"{label} (dotted: whole day)")
+    ax.set_yticks(range(len(parts)), [f"{a}: {b}" for a, b in parts], fontsize=8.5)
+    ax.invert_yaxis()
+    ax.set_xlabel("AUC")
+    ax.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    _tidy(ax, "x")
+    return _png(figure)
+
+
+def training(report: OfflineReport) -> bytes:
+    """How training went."""
+    lines = report.curves.training
+    figure = Figure(figsize=(3.4 * min(len(lines), 3), 2.6 * -(-len(lines) // 3)), dpi=DPI,
+                    layout="constrained")  # fmt: skip
+    grid = figure.subplots(-(-len(lines) // 3), min(len(lines), 3), squeeze=False)
+    for ax in grid.flat:
+        ax.set_visible(False)
+    for ax, line in zip(grid.flat, lines.values(), strict=False):
+        ax.set_visible(True)
+        ax.plot(line.x, line.y, color=MODEL, linewidth=1.4)
+        ax.set_title(line.title, loc="left", fontsize=9.5, fontweight="bold")
+        ax.set_xlabel("step", fontsize=8.5)
+        _tidy(ax, "both")
+    return _png(figure)
+
+
+PICTURES: tuple[
+    tuple[str, Callable[[OfflineReport], bytes], Callable[[OfflineReport], bool]], ...
+] = (
+    ("tasks", bars, lambda report: bool(_measured(report))),
+    ("roc", roc, lambda report: bool(report.curves.roc)),
+    ("calibration", calibration, lambda report: report.curves.calibration is not None),
+    ("price_levels", price_levels, lambda report: bool(report.curves.confusion)),
+    ("slices", slices, lambda report: bool(_parts(report))),
+    ("training", training, lambda report: bool(report.curves.training)),
+)
+
+
+def _measured(report: OfflineReport) -> list[TaskResult]:
+    return [task for task in report.tasks if task.model.value is not None]
+
+
+def _parts(report: OfflineReport) -> list[tuple[str, str]]:
+    """Slices with at least one interval, in order."""
+    return list(dict.fromkeys(_key(part) for part in report.slices if not part.reason))
+
+
+def _key(part: SliceResult) -> tuple[str, str]:
+    return part.dimension, part.part
+
+
+def _entries(task: TaskResult) -> list[tuple[str, Estimate, str]]:
+    """Label, estimate and colour of every bar."""
+    others: Sequence[Rival] = task.rivals
+    return [
+        ("the model", task.model, MODEL),
+        *((rival.title, rival.estimate, OTHER) for rival in others),
+        *([(task.ceiling.title, task.ceiling.estimate, TRUTH)] if task.ceiling else []),
+    ]
+
+
+def _whisker(ax: Axes, estimate: Estimate, row: float, colour: str = INK) -> None:
+    if estimate.low is not None and estimate.high is not None:
+        ax.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=1.3)
+
+
+def _figure(
+    width: float, height: float, rows: int, ratios: Sequence[float] | None = None
+) -> tuple[Figure, list[Axes]]:
+    figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+    grid: Any = figure.subplots(rows, 1, squeeze=False, height_ratios=ratios)
+    return figure, list(grid[:, 0])
+
+
+def _tidy(ax: Axes, grid: Any) -> None:
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        ax.spines[side].set_color(OTHER)
+    ax.grid(axis=grid, color=GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+    ax.tick_params(length=0, labelsize=8.5, colors=INK)
+
+
+def _png(figure: Figure) -> bytes:
+    sink = io.BytesIO()
+    canvas = FigureCanvasAgg(figure)
+    canvas.print_figure(sink, format="png", metadata={"Software": "dupn"})
+    return sink.getvalue()

@@ -1,0 +1,100 @@
+"""The offline report on paper: JSON first, then pictures and one self-contained HTML page of it."""
+
+import base64
+from collections.abc import Mapping
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from rich.table import Table
+
+from evaluation import plots
+from evaluation.results import Estimate, OfflineReport, TaskResult
+from infra.store import Store
+
+TILES = ("ctr_auc", "l2r_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc")
+
+
+def write(store: Store, report: OfflineReport) -> Mapping[str, str]:
+    """Put `reports/offline/<key>/` in the store; file name -> full address."""
+    pictures = dict(plots.drawings(report))
+    files: dict[str, bytes | str] = {
+        "report.json": report.model_dump_json(indent=1),
+        **{f"{name}.png": picture for name, picture in pictures.items()},
+        "report.html": html(report, pictures),
+    }
+    folder = f"reports/offline/{report.key}"
+    return {name: store.put(f"{folder}/{name}", content) for name, content in files.items()}
+
+
+def read(store: Store, key: str) -> OfflineReport | None:
+    """The report under a key, or None."""
+    found = store.get(f"reports/offline/{key}/report.json")
+    return OfflineReport.model_validate_json(found) if found else None
+
+
+def html(report: OfflineReport, pictures: Mapping[str, bytes]) -> str:
+    """One page that needs no other file."""
+    environment = Environment(
+        loader=PackageLoader("evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("offline.html.j2").render(
+        report=report,
+        tiles=[task for task in report.tasks if task.name in TILES and task.questions],
+        has_ceiling=any(task.ceiling for task in report.tasks),
+        standing=standing,
+        pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
+    )
+
+
+def standing(task: TaskResult) -> str:
+    """In a few words, how the model stands among its yardsticks."""
+    if task.reason is not None:
+        return task.reason.partition(":")[0]
+    if not task.rivals:
+        return "no yardstick"
+    lost = [rival.title for rival in task.rivals if not rival.difference.beats_zero]
+    if not lost:
+        many = len(task.rivals) > 1
+        return f"beats all {len(task.rivals)} yardsticks" if many else "beats its yardstick"
+    return f"does not beat {', '.join(lost)}"
+
+
+def closing_table(report: OfflineReport) -> Table:
+    """What `make demo` ends with: a row a task, a person understands it."""
+    table = Table(title=f"{report.title}, {report.day} ({report.key})", title_justify="left")
+    table.add_column("task")
+    table.add_column("model")
+    table.add_column("best yardstick")
+    table.add_column("model minus it")
+    table.add_column("ceiling", justify="right")
+    table.add_column("reached", justify="right")
+    table.add_column("verdict")
+    for task in report.tasks:
+        if not task.questions:
+            continue
+        rivals = [rival for rival in task.rivals if rival.estimate.value is not None]
+        best = max(rivals, key=lambda rival: rival.estimate.value or 0.0, default=None)
+        ceiling = task.ceiling.estimate if task.ceiling else None
+        share = task.share.value if task.share else None
+        table.add_row(
+            f"{task.title}, {task.unit}",
+            _text(task.model),
+            f"{best.estimate.value:.3f} {best.title}" if best else "-",
+            _text(best.difference, sign="+") if best else "-",
+            f"{ceiling.value:.3f}" if ceiling and ceiling.value is not None else "-",
+            f"{share:.0%}" if share is not None else "-",
+            standing(task),
+        )
+    return table
+
+
+def _text(estimate: Estimate, sign: str = "") -> str:
+    if estimate.value is None:
+        return "-"
+    value = f"{estimate.value:{sign}.3f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} ({estimate.low:{sign}.3f} to {estimate.high:{sign}.3f})"

@@ -69,6 +69,11 @@ def day_of_number(number: int) -> date:
     return date(1970, 1, 1) + timedelta(days=number)
 
 
+def number_of_day(day: date) -> int:
+    """Days from 1970-01-01 to `day`."""
+    return (day - date(1970, 1, 1)).days
+
+
 def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     texts = column.cast(pa.string())
     try:

@@ -1,0 +1,190 @@
+"""A data set's description held against the head of its files, before anything is written.
+
+A description that is wrong for one row in a thousand gives rejects; one that is wrong for the log
+(a column that is not there, an unmapped type code, the wrong time unit) is refused here, with the
+line of the TOML and the column that it names.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features import clock, columns
+from features.dataset import LOGS, REQUIRED, Dataset
+from features.events import PLACE
+
+SAMPLE_ROWS = 50_000
+_COMMON = 0.001
+"""Share of the sample (and at least two rows) from which an unknown code is no accident."""
+_GLARING = 0.1
+"""Share from which even a single row is none."""
+_PLAUSIBLE = (631_152_000_000, 4_102_444_800_000)  # 1990 and 2100
+
+
+def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
+    """Refuse a description that does not fit the first rows of a file.
+
+    Args:
+        dataset: the description.
+        name: the table that the file belongs to.
+        file: what errors call the file.
+        sample: its first rows, a raw block.
+
+    Raises:
+        ConfigError: naming the TOML file, the line and the column.
+    """
+    table = dataset.table(name)
+    _check_lines(dataset, name, file, sample)
+    present = [column for column in sample.column_names if column not in PLACE]
+    if table.columns and table.header and table.format == "csv" and list(table.columns) != present:
+        dataset.refuse(
+            f"{file} has the columns {_list(present)}. Write them so, or leave `columns` out.",
+            *(name, "columns"),
+        )
+    _check_names(dataset, name, file, present)
+    rows = sample.filter(pc.is_null(sample["_text"]))
+    if not rows.num_rows:
+        return
+    _check_ids(dataset, name, file, rows)
+    if name == "behaviors":
+        _check_codes(dataset, file, rows)
+    if name in LOGS:
+        _check_time(dataset, name, file, rows)
+
+
+def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
+    table = dataset.table(name)
+    unsplit = sample["_text"].drop_null()
+    if len(unsplit) <= _GLARING * sample.num_rows:
+        return
+    first = unsplit[0].as_py()
+    line = sample.filter(pc.is_valid(sample["_text"]))["_line"][0].as_py()
+    if "\ufffd" in first:
+        dataset.refuse(
+            f"line {line} of {file} is not {table.encoding} text: {first[:80]!r}. "
+            "Write the encoding that the file has.",
+            *(name, "encoding"),
+        )
+    if table.format == "jsonl":
+        dataset.refuse(f"line {line} of {file} is no JSON object: {first[:80]!r}.", name, "format")
+    width = len(sample.column_names) - len(PLACE)
+    found = len(first.split(table.delimiter))
+    dataset.refuse(
+        f"line {line} of {file} has {found} columns between {table.delimiter!r}, not {width}: "
+        f"{first[:80]!r}. Mend columns, header or delimiter.",
+        *(name, "columns" if table.columns else "delimiter"),
+    )
+
+
+def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str]) -> None:
+    table = dataset.table(name)
+    for canonical, source in table.map.items():
+        if source not in present:
+            dataset.refuse(
+                f"{file} has no column {source!r} for {canonical}; it has {_list(present)}. "
+                "Write one of these.",
+                *(name, "map", canonical),
+            )
+    needed = [*REQUIRED[name], *(["event_id"] if table.identity == "event_id" else [])]
+    for canonical in needed:
+        known = canonical in table.constants or canonical in table.map or canonical in present
+        if not known:
+            dataset.refuse(
+                f"{file} has no column {canonical!r}; it has {_list(present)}. "
+                f"Say which one it is under [{name}.map].",
+                *(name, "map"),
+            )
+
+
+def _check_ids(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
+    table = dataset.table(name)
+    for canonical in REQUIRED[name]:
+        source = table.map.get(canonical, canonical)
+        if not canonical.endswith("_id") or canonical in table.constants:
+            continue
+        read = columns.texts(_array(rows, source), table.nulls, as_id=True)
+        if read.values.null_count == rows.num_rows:
+            dataset.refuse(
+                f"column {source!r} of {file} has no {canonical} in its first {rows.num_rows} rows. "
+                "Name another column.",
+                *(name, "map", canonical),
+            )
+
+
+def _check_codes(dataset: Dataset, file: str, rows: pa.Table) -> None:
+    table = dataset.table("behaviors")
+    if "type" in table.constants:
+        return
+    source = table.map.get("type", "type")
+    found = columns.texts(_array(rows, source), table.nulls).values.value_counts()
+    known = {*table.type_codes(), *table.ignore_types}
+    for pair in found.to_pylist():
+        code, count = pair["values"], pair["counts"]
+        share = count / rows.num_rows
+        if code is None or code in known or share <= _GLARING and (count < 2 or share < _COMMON):
+            continue
+        dataset.refuse(
+            f"column {source!r} of {file} has the code {code!r} in {count} of its first "
+            f"{rows.num_rows} rows, which is neither under types nor in ignore_types. "
+            "Say what it means, or ignore it.",
+            *("behaviors", "types"),
+        )
+
+
+def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
+    table = dataset.table(name)
+    source = table.map.get("ts", "ts")
+    given = columns.plain_times(_array(rows, source), table.nulls)
+    ms = (
+        clock.to_ms(pa.chunked_array([given]), table.time, dataset.time_zone).drop_null().to_numpy()
+    )
+    key = "format" if table.time.format is not None else "unit"
+    example = next((value.as_py() for value in given if value.is_valid), None)
+    if 2 * len(ms) < rows.num_rows:
+        dataset.refuse(
+            f"column {source!r} of {file} cannot be read as "
+            f"{table.time.format or table.time.unit}: {example!r}. Mend the {key}.",
+            *(name, "time", key),
+        )
+    believed = ms[plausible(ms)]
+    if 2 * len(believed) < len(ms):
+        dataset.refuse(
+            f"column {source!r} of {file}, {example!r}, is no time between 1990 and 2100 in "
+            f"{table.time.format or table.time.unit}. Mend the {key}.",
+            *(name, "time", key),
+        )
+    days = clock.days_of(believed, dataset.zone)
+    if len(days) and not inside(dataset, days).any():
+        first = clock.day_of_number(int(days[0]))
+        dataset.refuse(
+            f"column {source!r} of {file} begins on {first}, and none of its first {len(days)} rows "
+            f"lies in the valid days {dataset.first_day} to {dataset.last_day}. Mend the days.",
+            "first_day" if dataset.first_day else "last_day",
+        )
+
+
+def plausible(ms: NDArray[np.int64]) -> columns.Mask:
+    """Whether a time lies between 1990 and 2100; others cannot be told from a wrong unit."""
+    return (ms >= _PLAUSIBLE[0]) & (ms < _PLAUSIBLE[1])
+
+
+def inside(dataset: Dataset, days: NDArray[np.int32]) -> columns.Mask:
+    """Whether a day is one of the data set's valid days."""
+    found = np.ones(len(days), np.bool_)
+    if dataset.first_day:
+        found &= days >= clock.number_of_day(dataset.first_day)
+    if dataset.last_day:
+        found &= days <= clock.number_of_day(dataset.last_day)
+    return found
+
+
+def _array(rows: pa.Table, name: str) -> pa.Array:
+    column = rows[name].combine_chunks()
+    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+
+
+def _list(names: Sequence[str]) -> str:
+    return ", ".join(repr(name) for name in names)

@@ -1,0 +1,350 @@
+"""Files of somebody's log to `raw/`: split by day, otherwise as received.
+
+Nothing is judged here. Rows keep their source columns as they are, with the file, the line and,
+where a line could not be split, its text; `events` refuses what is wrong. Rows whose day cannot be
+told (no time, a stray day) go with the first imported day, and so do snapshots. The description
+is checked against the head of every file before anything is written, and travels in the lineage.
+"""
+
+import logging
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features import checking, clock, columns, parse
+from features.dataset import LOGS, Dataset
+from infra.errors import ConfigError, InputError
+from infra.store import Attempt, FileEntry, Store
+from pipeline.rawfiles import with_place
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[int, int], None]
+"""Called with bytes read so far and in all."""
+
+BLOCK_ROWS = 262_144
+HELD_ROWS = 4_000_000
+"""Rows kept in memory before the largest days are written out."""
+NO_DAY = np.int32(np.iinfo(np.int32).max)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, the table that it belongs to, and the name that rows keep of it."""
+
+    path: Path
+    table: str
+    name: str
+
+
+def import_files(
+    store: Store,
+    dataset: Dataset,
+    files: Sequence[Path | str],
+    *,
+    day: date | None = None,
+    replace: bool = False,
+    progress: Progress | None = None,
+) -> Mapping[str, int]:
+    """Publish `raw/dt=D/<table>` for every day in the files; returns rows and days per table.
+
+    Args:
+        store: where to.
+        dataset: what the files look like.
+        files: paths that match a table's glob, or `table=path`.
+        day: the day of snapshots where no log comes with them.
+        replace: overwrite days that were imported from other files (the same files always may).
+        progress: told how far it is.
+
+    Raises:
+        ConfigError: the description does not fit the files; nothing has been written.
+        InputError: a file is missing or unreadable, or a day holds rows of other files.
+    """
+    sources = match(dataset, files)
+    for source in sources:
+        _check_head(dataset, source)
+    total = sum(source.path.stat().st_size for source in sources)
+    meter = _Meter(total, progress)
+    with ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        writer = _Writer(store, dataset, sources, stack, replace=replace)
+        undated: dict[str, Path] = {}
+        for name in [name for name in LOGS if any(s.table == name for s in sources)]:
+            undated[name] = scratch / name
+            _import_log(
+                writer, dataset, [s for s in sources if s.table == name], undated[name], meter
+            )
+        first = _first_day(store, dataset, writer, day)
+        for name, path in undated.items():
+            for block in _read_back(path):
+                writer.add(name, first, block)
+        for source in sources:
+            if source.table not in LOGS:
+                for block in read_blocks(dataset, source, meter.at(source)):
+                    writer.add(source.table, first, block)
+            writer.flush()
+        writer.record()
+        counts = writer.counts()
+    logger.info("import %s: %s", dataset.name, ", ".join(f"{k} {v:,}" for k, v in counts.items()))
+    return counts
+
+
+def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
+    """Every file with its table.
+
+    Raises:
+        ConfigError: no table's glob fits, or the named table does not exist.
+        InputError: there is no such file.
+    """
+    found: list[Source] = []
+    for given in files:
+        named, separator, rest = str(given).partition("=")
+        explicit = bool(separator) and named in dataset.tables()
+        path = Path(rest if explicit else str(given))
+        if not path.is_file():
+            raise InputError(f"{path} is not a file. Check the path.")
+        table = named if explicit else dataset.table_of(path)
+        if table is None:
+            globs = ", ".join(f"{n}: {t.files}" for n, t in dataset.tables().items() if t.files)
+            raise ConfigError(
+                f"{path.name} fits no table of {dataset.name} ({globs or 'no globs'}). "
+                f"Say which one: behaviors={path}"
+            )
+        taken = {source.name for source in found}
+        name = path.name if path.name not in taken else f"{path.parent.name}/{path.name}"
+        found.append(Source(path, table, name))
+    if not found:
+        raise InputError(f"no files were given for data set {dataset.name}. Name at least one.")
+    return found
+
+
+def read_blocks(
+    dataset: Dataset,
+    source: Source,
+    told: Callable[[int], None] | None = None,
+    rows: int = BLOCK_ROWS,
+) -> Iterator[pa.Table]:
+    """Raw blocks of a file, whatever its format.
+
+    Raises:
+        InputError: the file cannot be read at all, or breaks off (a cut archive).
+    """
+    table = dataset.table(source.table)
+    try:
+        with source.path.open("rb") as stream:
+            if table.format == "parquet":
+                blocks = _parquet_blocks(pq.ParquetFile(stream), source.name, rows)
+            else:
+                blocks = parse.text_blocks(stream, source.name, table, rows)
+            for block in blocks:
+                yield block
+                if told:
+                    told(stream.tell())
+    except (pa.ArrowInvalid, EOFError, OSError) as error:
+        raise InputError(f"{source.path} cannot be read: {error}. Get the file again.") from None
+
+
+def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.int32]:
+    """Day numbers of raw rows in the data set's zone; NO_DAY where it cannot be told or is stray."""
+    table = dataset.table(name)
+    source = table.map.get("ts", "ts")
+    if source not in block.column_names:
+        return np.full(block.num_rows, NO_DAY)
+    given = pa.chunked_array(
+        [columns.plain_times(chunk, table.nulls) for chunk in block[source].chunks]
+        or [pa.array([], pa.string())]
+    )
+    ms = clock.to_ms(given, table.time, dataset.time_zone)
+    values = ms.fill_null(0).to_numpy()
+    known = np.asarray(ms.is_valid().to_numpy()) & checking.plausible(values)
+    days = np.full(block.num_rows, NO_DAY)
+    days[known] = clock.days_of(values[known], dataset.zone)
+    days[known & ~checking.inside(dataset, days)] = NO_DAY
+    return days
+
+
+@dataclass
+class _Day:
+    attempt: Attempt
+    held: list[pa.Table] = field(default_factory=list)
+    rows: int = 0
+    written: list[FileEntry] = field(default_factory=list)
+
+
+class _Writer:
+    """Days being written, at most about HELD_ROWS rows of them in memory."""
+
+    def __init__(
+        self,
+        store: Store,
+        dataset: Dataset,
+        sources: Sequence[Source],
+        stack: ExitStack,
+        *,
+        replace: bool,
+    ) -> None:
+        self.store, self.dataset, self.stack, self.replace = store, dataset, stack, replace
+        self.files = {
+            name: sorted(source.name for source in sources if source.table == name)
+            for name in {source.table for source in sources}
+        }
+        self.open: dict[tuple[str, date], _Day] = {}
+        self.held = 0
+
+    def add(self, name: str, day: date, rows: pa.Table) -> None:
+        """Take rows of one day."""
+        at = self.open.get((name, day)) or self._begin(name, day)
+        at.held.append(rows)
+        at.rows += rows.num_rows
+        self.held += rows.num_rows
+        if self.held > HELD_ROWS:
+            for entry in sorted(self.open.values(), key=lambda d: -d.rows):
+                if self.held <= HELD_ROWS // 2:
+                    break
+                self._write(entry)
+
+    def flush(self) -> None:
+        """Write everything that is held."""
+        for day in self.open.values():
+            self._write(day)
+
+    def record(self) -> None:
+        """Note the files; leaving the stack then publishes the days."""
+        for day in self.open.values():
+            day.attempt.record(day.written)
+
+    def days(self) -> list[date]:
+        """Days of logs so far, in order."""
+        return sorted({day for name, day in self.open if name in LOGS})
+
+    def counts(self) -> dict[str, int]:
+        """`<table>_rows` and `<table>_days`."""
+        found: Counter[str] = Counter()
+        for (name, _), day in self.open.items():
+            found[f"{name}_rows"] += sum(entry.rows for entry in day.written)
+            found[f"{name}_days"] += 1
+        return dict(sorted(found.items()))
+
+    def _begin(self, name: str, day: date) -> _Day:
+        partition = self.store.partition("raw", day, name)
+        if partition.exists() and not self.replace:
+            before = partition.manifest().lineage
+            if (
+                before.get("files") != self.files[name]
+                or before.get("dataset") != self.dataset.name
+            ):
+                raise InputError(
+                    f"{partition.key} already holds rows of {before.get('files') or before.get('dataset')}. "
+                    "Import all files of a day together, or ask to replace it."
+                )
+        lineage = {
+            "dataset": self.dataset.name,
+            "files": self.files[name],
+            "description": self.dataset.text,
+        }
+        attempt = self.stack.enter_context(partition.publish(**lineage))
+        self.open[name, day] = _Day(attempt)
+        return self.open[name, day]
+
+    def _write(self, day: _Day) -> None:
+        if not day.held:
+            return
+        rows = pa.concat_tables(day.held, promote_options="default")
+        entry = day.attempt.write_table(
+            f"part-{len(day.written):05d}", rows, row_group_size=BLOCK_ROWS
+        )
+        day.written.append(entry)
+        self.held -= day.rows
+        day.held, day.rows = [], 0
+
+
+class _Meter:
+    """Bytes read over all files."""
+
+    def __init__(self, total: int, progress: Progress | None) -> None:
+        self.total, self.progress, self.done = total, progress, 0
+
+    def at(self, source: Source) -> Callable[[int], None]:
+        """A callback for the position within one file."""
+        before, self.done = self.done, self.done + source.path.stat().st_size
+        return lambda position: self._tell(before + position)
+
+    def _tell(self, position: int) -> None:
+        if self.progress:
+            self.progress(position, self.total)
+
+
+def _import_log(
+    writer: _Writer, dataset: Dataset, sources: Sequence[Source], undated: Path, meter: _Meter
+) -> None:
+    with _Spill(undated) as spill:
+        for source in sources:
+            for block in read_blocks(dataset, source, meter.at(source)):
+                days = days_of_block(dataset, source.table, block)
+                order = np.argsort(days, kind="stable")
+                ordered = block.take(pa.array(order))
+                numbers, starts = np.unique(days[order], return_index=True)
+                stops = np.r_[starts[1:], len(order)]
+                for number, start, stop in zip(numbers, starts, stops, strict=True):
+                    part = ordered.slice(int(start), int(stop - start))
+                    if number == NO_DAY:
+                        spill.add(part)
+                    else:
+                        writer.add(source.table, clock.day_of_number(int(number)), part)
+
+
+class _Spill:
+    """Rows put aside on disk, in files of one schema each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+
+    def __enter__(self) -> "_Spill":
+        self.folder.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def add(self, rows: pa.Table) -> None:
+        """Put rows aside."""
+        pq.write_table(rows, self.folder / f"{self.count:06d}.parquet")
+        self.count += 1
+
+
+def _read_back(folder: Path) -> Iterator[pa.Table]:
+    for path in sorted(folder.iterdir()):
+        yield pq.read_table(path)
+
+
+def _first_day(store: Store, dataset: Dataset, writer: _Writer, day: date | None) -> date:
+    days = writer.days() or store.days("raw", "behaviors")
+    first = day or (days[0] if days else None) or dataset.first_day
+    if first is None:
+        raise InputError(
+            f"the files of {dataset.name} have no row with a day. Import a log first, or give the day."
+        )
+    return first
+
+
+def _parquet_blocks(file: pq.ParquetFile, source: str, rows: int) -> Iterator[pa.Table]:
+    line = 1
+    for batch in file.iter_batches(rows):
+        yield with_place(pa.Table.from_batches([batch]), source, line)
+        line += batch.num_rows
+
+
+def _check_head(dataset: Dataset, source: Source) -> None:
+    for block in read_blocks(dataset, source, rows=checking.SAMPLE_ROWS):
+        checking.check(dataset, source.table, source.name, block)
+        return
+    raise InputError(f"{source.path} holds no row. Leave it out.")

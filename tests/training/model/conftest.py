@@ -20,6 +20,10 @@ SMALL = ModelConfig(
 @pytest.fixture(autouse=True)
 def _same_numbers_each_time():
     torch.manual_seed(11)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # tensors this small only wait for a second thread
+    yield
+    torch.set_num_threads(threads)
 
 
 @pytest.fixture

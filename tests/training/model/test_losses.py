@@ -19,7 +19,9 @@ def test_click_loss_is_equation_8():
 def test_ranking_loss_is_equation_9_over_the_questions():
     by_hand = (1.0 * log(1 + exp(-0.5)) + 5.0 * log(1 + exp(2.0)) + 0.0) / 3
     loss = ranking_loss(
-        torch.tensor([0.5, -2.0, 9.0]), torch.tensor([1.0, 1.0, -1.0]), torch.tensor([1.0, 5.0, 0.0])
+        torch.tensor([0.5, -2.0, 9.0]),
+        torch.tensor([1.0, 1.0, -1.0]),
+        torch.tensor([1.0, 5.0, 0.0]),
     )
     assert loss.item() == pytest.approx(by_hand, abs=1e-6)
 
@@ -27,7 +29,9 @@ def test_ranking_loss_is_equation_9_over_the_questions():
 def test_price_loss_is_equation_10():
     z = [0.0, 1.0, 0.0, -1.0, 0.0, 2.0, 0.0]
     by_hand = log(sum(exp(x) for x in z)) - z[5]
-    assert price_loss(torch.tensor([z]), torch.tensor([5])).item() == pytest.approx(by_hand, abs=1e-6)
+    assert price_loss(torch.tensor([z]), torch.tensor([5])).item() == pytest.approx(
+        by_hand, abs=1e-6
+    )
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,9 @@ def test_the_property_to_candidate_block_stays_zero_whatever_the_optimizer_does(
         optimizer.zero_grad()
         net(e, p, lengths).square().sum().backward()
         optimizer.step()
-    block = net._fused_weights()[0][2 * H : 3 * H, E:]  # the candidate's rows, the property's columns
+    block = net._fused_weights()[0][
+        2 * H : 3 * H, E:
+    ]  # the candidate's rows, the property's columns
     assert block.shape == (H, P)
     assert not block.any()
     assert (net.from_property - before).abs().min() > 0

@@ -1,4 +1,4 @@
-"""One bucket's moments of one day, with their histories, from the two places where they come from."""
+"""One bucket's moments of one day with their histories, from the two places they come from."""
 
 import numpy as np
 import pyarrow as pa

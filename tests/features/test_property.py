@@ -1,0 +1,59 @@
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from features.property import (
+    GAP_EDGES_MIN,
+    MINUTE_MS,
+    NUM_DAYPARTS,
+    NUM_GAPS,
+    LocalClock,
+    day_number,
+    gap_bucket,
+)
+from infra.errors import ConfigError
+
+
+def test_a_gap_is_counted_up_to_the_millisecond():
+    five = 5 * MINUTE_MS
+    assert gap_bucket(np.array([0, 59_999, MINUTE_MS, five - 1, five])).tolist() == [1, 1, 2, 2, 3]
+
+
+def test_gap_buckets_are_the_number_of_edges_passed():
+    edges = np.array(GAP_EDGES_MIN) * MINUTE_MS
+    gaps = np.concatenate([edges - 1, edges, edges + 1, [10**13]])
+    expected = [1 + sum(gap >= edge for edge in edges) for gap in gaps.tolist()]
+    assert gap_bucket(gaps).tolist() == expected
+    assert max(expected) == NUM_GAPS <= 16
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "Asia/Shanghai", "America/St_Johns"])
+@pytest.mark.parametrize("days", [3, 20_000])
+def test_clock_parts_are_those_on_the_wall(zone, days):
+    start = datetime(2026, 3, 28, tzinfo=UTC) if days == 3 else datetime(1971, 1, 1, tzinfo=UTC)
+    rng = np.random.default_rng(0)
+    ts = int(start.timestamp() * 1000) + rng.integers(0, days * 86_400_000, 300)
+    parts = LocalClock(zone).parts(ts)
+    for index, moment in enumerate(ts.tolist()):
+        local = (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=moment)).astimezone(
+            ZoneInfo(zone)
+        )
+        assert parts.day[index] == day_number(local.date())
+        assert parts.daypart[index] == local.hour * NUM_DAYPARTS // 24 + 1
+        assert parts.weekend[index] == (2 if local.weekday() >= 5 else 1)
+
+
+def test_a_day_is_as_long_as_its_clock_change_makes_it():
+    clock = LocalClock("Europe/Berlin")
+    hours = [
+        (clock.end_ms(day) - clock.midnight_ms(day)) / 3_600_000
+        for day in (date(2026, 3, 28), date(2026, 3, 29), date(2026, 10, 25))
+    ]
+    assert hours == [24, 23, 25]
+
+
+def test_an_unknown_zone_is_named():
+    with pytest.raises(ConfigError, match="Mars/Olympus"):
+        LocalClock("Mars/Olympus").midnight_ms(date(2026, 1, 1))

@@ -23,7 +23,7 @@ from training.config import ModelConfig, TrainConfig
 from training.data import Position, Samples
 from training.model.dupn import Dupn
 
-FREE = frozenset({"train.checkpoint_every_s", "train.threads", "train.device"})
+FREE = frozenset(f"train.{name}" for name in ("checkpoint_every_s", "threads", "device", "resume"))
 """Settings that a resumed run may change: they do not decide what is learnt."""
 
 
@@ -166,7 +166,7 @@ def require_fit(found: Recipe, wanted: Recipe, partition: Partition) -> None:
         shown = "; ".join(differences[:3]) + ("; ..." if len(differences) > 3 else "")
         raise TrainingError(
             f"{partition.key} does not fit this run: {shown}. "
-            "Start afresh (without resuming), give the run another name, or restore the settings."
+            "Start afresh with --set train.resume=false, or restore what it was."
         )
 
 
@@ -210,6 +210,6 @@ def _read(partition: Partition, name: str) -> Any:
     if hashlib.sha256(raw).hexdigest() != entry.sha256:
         raise PartitionCorrupt(
             f"{partition.key}/{entry.name} is not the file that was published. "
-            "Run `dupn train` again without resuming."
+            "Run `dupn train --set train.resume=false`."
         )
     return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)

@@ -92,6 +92,8 @@ class TrainConfig(Config):
     """Torch threads; as many as cores when absent."""
     shuffle_buffer: int = Field(65_536, ge=1)
     """Moments held for shuffling: memory grows with it, never with the day."""
-    checkpoint_every_s: float = 60.0
+    checkpoint_every_s: float = Field(60.0, ge=0)
+    resume: bool = True
+    """Go on where a run of the same name was cut off; false starts it afresh."""
     clip_norm: float | None = 5.0
     """Largest gradient norm of the dense weights; absent: none."""

@@ -1,10 +1,10 @@
 """Streams the samples of some days as batches, in bounded memory and from any position.
 
-**Order.** An epoch's plan is drawn from (seed, epoch) alone: all row groups of all days, permuted,
-are dealt into windows of at most `shuffle_buffer` moments. One window is in memory at a time; its
-moments are permuted, grouped by history length (a batch is as wide as its longest history) and the
-batches permuted again. So the shuffle is uniform over row groups and within a window; neighbours in
-a file (the moments of one user) share a window, and their histories' length draws them together.
+**Order.** An epoch's plan is drawn from (seed, epoch) alone: all row groups of all days (cut to an
+eighth of `shuffle_buffer`), permuted, are dealt into windows of at most `shuffle_buffer` moments.
+One window is in memory at a time; its moments are permuted, grouped by history length (a batch is
+as wide as its longest history), and the batches are permuted again. So the shuffle is uniform over
+pieces and within a window, but for length; neighbours in a file (a user's moments) share a window.
 
 **Position.** Windows do not depend on each other, so a run that resumes at (epoch, step) reads the
 window of that step and nothing before it.
@@ -30,6 +30,9 @@ from training.collate import collate
 from training.moments import IntArray, MomentInfo, Moments
 from training.prefetch import prefetched
 from training.sizes import vocabulary_sizes
+
+PIECES = 8
+"""Parts of a window, at least: they come from all over, so that days and users mix."""
 
 PREFETCHED = 4
 """Batches that wait for the network: enough to read the next window behind its back."""
@@ -160,7 +163,7 @@ class Reader:
         self.buffer = max(buffer, batch_size)
         self.seed = seed
         self.shuffle = shuffle
-        self._pieces = samples.pieces(self.buffer)
+        self._pieces = samples.pieces(-(-self.buffer // PIECES) if shuffle else self.buffer)
         self.most_held = 0
         """Largest number of moments that were in memory at once (batches in the queue aside)."""
 

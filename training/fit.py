@@ -33,7 +33,7 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
     seed: int,
     run_name: str,
     tracker: Tracker | None = None,
-    resume: bool = True,
+    resume: bool | None = None,
     progress: ProgressBar = track,
 ) -> Fitted:
     """Train a network on the samples of `days`.
@@ -49,7 +49,7 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
         seed: of weights, dropout and order.
         run_name: folder below `checkpoints/`.
         tracker: records settings, lineage and figures.
-        resume: False starts afresh whatever is there.
+        resume: False starts afresh whatever is there; by default the setting decides.
         progress: shows how far it is.
 
     Raises:
@@ -60,11 +60,12 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
     samples = Samples(store, days)
     recipe = Recipe.of(samples, model_config, train_config, seed)
     run = Run(samples, recipe, run_name, tracker or SilentTracker())
-    finished = run.finished() if resume else None
+    go_on = train_config.resume if resume is None else resume
+    finished = run.finished() if go_on else None
     if finished is not None:
         logger.info("%s is trained already; nothing to do", run_name)
         return finished
-    run.begin(resume)
+    run.begin(go_on)
     try:
         with progress("train", run.expected, unit="moments", done=run.tally.moments) as bar:
             run.go(bar)

@@ -1,0 +1,62 @@
+"""A real `airflow standalone`, triggered over REST as its UI does, from nothing to a champion."""
+
+import shutil
+import tempfile
+from pathlib import Path
+
+import pytest
+import requests
+
+from infra import runtime
+from infra.errors import OrchestrationError
+from infra.follow import follow
+from infra.runtime import RuntimeConfig
+
+DAG = "dupn_initial_train"
+SMALL = {"preset": "smoke", "days": 2, "first_day": "2026-03-02"}
+
+
+@pytest.fixture(scope="module")
+def home():
+    """Not pytest's folder: it is large, and only worth keeping when a test failed."""
+    folder = Path(tempfile.mkdtemp(prefix="dupn-e2e-"))
+    try:
+        runtime.up(folder, RuntimeConfig(airflow_port=28080, mlflow_port=25000))
+        yield folder
+    finally:
+        runtime.down(folder)
+    shutil.rmtree(folder)
+
+
+def test_a_run_that_cannot_work_fails_with_our_sentence(home):
+    airflow = runtime.connect(home)
+    run_id = airflow.trigger(DAG, {**SMALL, "dataset": "taobao_userbehavior"})
+    with pytest.raises(OrchestrationError) as caught:
+        follow(airflow, DAG, run_id, timeout_s=120)
+    assert f"{DAG} failed in days" in str(caught.value)
+    assert "raw/dt=2026-03-02/behaviors is not published" in str(caught.value)
+    # A missing day is not mended by trying again.
+    days = next(t for t in airflow.run(DAG, run_id).tasks if t.task_id == "days")
+    assert days.tries == 1
+
+
+def test_from_nothing_to_a_champion(home):
+    airflow = runtime.connect(home)
+    run_id = airflow.trigger(DAG, SMALL)
+    done = follow(airflow, DAG, run_id, timeout_s=400)
+    states = {(task.task_id, task.label): task.state for task in done.tasks}
+    assert states.pop(("import", "")) == "skipped"
+    assert set(states.values()) == {"success"}
+    for stage in ("events", "quality"):
+        days = sorted(label for name, label in states if name == stage)
+        assert days == ["2026-03-02", "2026-03-03", "2026-03-04"]
+    assert champion(home) == "1"
+
+
+def champion(home):
+    answer = requests.get(
+        f"{runtime.where(home)['mlflow']}/api/2.0/mlflow/registered-models/alias",
+        params={"name": "dupn", "alias": "champion"},
+        timeout=30,
+    )
+    return answer.json()["model_version"]["version"]

@@ -16,11 +16,11 @@ from evaluation.marketplace.policies import AD, RECOMMEND, SEARCH
 from evaluation.marketplace.session import DAY_MS
 from evaluation.marketplace.world import Floats, Items, World
 
-BASE = {SEARCH: -2.55, RECOMMEND: -3.0, AD: -3.3}
+BASE = {SEARCH: -2.7, RECOMMEND: -3.2, AD: -3.5}
 """Log odds of a click on a seen item that means nothing to the person; ads are skipped most."""
-TASTE = 1.5
+TASTE = 1.4
 """A lastingly liked category, at strength one."""
-CURRENT = 2.4
+CURRENT = 1.8
 """The category one is shopping for right now, at heat one: the strongest reason there is."""
 PENDING = 1.3
 """Another need that is alive, at heat one: it catches the eye in a feed."""
@@ -49,13 +49,13 @@ WEEKEND = 0.4
 LOOK_FALL = 0.06
 """Examination is 1 / (1 + 0.06 x position): half the eyes are gone at the seventeenth item."""
 
-BOOKMARK_BASE, BOOKMARK_FIT = -3.9, 0.5
+BOOKMARK_BASE, BOOKMARK_FIT = -4.0, 0.5
 CART_BASE, CART_FIT = -3.6, 0.65
-BUY_BASE, BUY_FIT = -5.1, 0.75
+BUY_BASE, BUY_FIT = -5.8, 0.75
 """Log odds after a click and weight of the fit: dearer decisions depend more on fit."""
 SEARCHING = 0.5
 """Carts and purchases in search against feeds: who searches means it."""
-LIVE_BASE, LIVE_FIT = -2.0, 0.4
+LIVE_BASE, LIVE_FIT = -2.3, 0.4
 """Buying within five minutes of carting: a live cart is a decision nearly made."""
 COMMITTED = 1.4
 """Having carted in the category within five minutes raises buying there: the wallet is out."""
@@ -100,7 +100,6 @@ class Reasons:
     everybody: People
     low: int
     interest: Floats  # (users, categories): tastes less satiety
-    weekend: bool
 
 
 def interest(world: World, minds: Minds, midnight: int, weekend: bool) -> Floats:
@@ -210,4 +209,4 @@ def _live_category(reasons: Reasons, minds: Minds, scene: Scene) -> NDArray[np.i
 
 
 def _logistic(x: Floats) -> Floats:
-    return 1 / (1 + np.exp(-x))
+    return (1 / (1 + np.exp(-x))).astype(np.float32, copy=False)

@@ -30,10 +30,10 @@ class MarketplaceConfig(Config):
     pages_per_day: float = Field(default=5.0, gt=0, le=30)
     """Mean pages a user opens a day, over all users and days."""
 
-    logged_search: float = Field(default=0.45, ge=0, le=1)
+    logged_search: float = Field(default=0.7, ge=0, le=1)
     """Share of search pages whose impression is logged; behaviours are logged always."""
 
-    logged_other: float = Field(default=0.25, ge=0, le=1)
+    logged_other: float = Field(default=0.15, ge=0, le=1)
     """The same for recommendation and ad pages: shops sample their bulky feeds harder."""
 
     dirty_share: float = Field(default=0.002, ge=0, le=0.2)

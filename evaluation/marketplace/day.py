@@ -13,9 +13,16 @@ from numpy.typing import NDArray
 from evaluation.marketplace import choice, needs, query
 from evaluation.marketplace.choice import Odds, Reasons, Scene
 from evaluation.marketplace.follows import FollowPages
-from evaluation.marketplace.people import Minds
+from evaluation.marketplace.people import NEEDS, Minds
 from evaluation.marketplace.policies import (
-    AD, RECOMMEND, SEARCH, SIZES, WIDEST, Ranker, Recall, Requests,
+    AD,
+    RECOMMEND,
+    SEARCH,
+    SIZES,
+    WIDEST,
+    Ranker,
+    Recall,
+    Requests,
 )  # fmt: skip
 from evaluation.marketplace.session import DAY_MS, Schedule, gaps_ms
 
@@ -23,15 +30,15 @@ CLICK, BOOKMARK, CART, BUY = 1, 2, 3, 4
 UNPROMPTED = 4
 """Scenario code of what was done from the cart page: no request, scenario unknown."""
 
-SEARCHES, ADS = 0.5, 0.12
+SEARCHES, ADS = 0.42, 0.12
 """Share of pages by scenario; the rest are recommendations."""
-PAGE_GAP_S = 25.0
+PAGE_GAP_S = 45.0
 """Median seconds between the last action on a page and the next page."""
 SPARK = 0.15
 """Chance that a click in a feed on something unlooked-for starts a need: window shopping works."""
-WARMTH = 0.25
+WARMTH = 0.1
 """Heat that a click adds to the need it serves: looking whets the appetite."""
-REMEMBERED = 0.10
+REMEMBERED = 0.07
 """Chance that a session starts with buying what lies in the cart, when it is fresh."""
 FORGOTTEN_DAYS = 1.5
 """Time in which that chance falls to 1/e."""
@@ -210,7 +217,7 @@ class Block:
         minds, user = self.minds, scene.user[page]
         category = self.reasons.items.category[item]
         minds.last_category[user, 0] = category
-        for slot in range(needs.NEEDS):
+        for slot in range(NEEDS):
             serves = minds.need[user, slot] == category
             who = user[serves]
             minds.need_heat[who, slot] = np.minimum(
@@ -259,7 +266,7 @@ class Block:
 def fill(
     rng: np.random.Generator, ranker: Ranker, requests: Requests
 ) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int8]]:
-    """Items in the order shown, which columns are shown, and each one's rank without exploration."""
+    """Items in the order shown, which columns are shown, and ranks without exploration."""
     size = np.zeros(len(requests.user), np.int64)
     for scenario, (fewest, most) in SIZES.items():
         rows = np.flatnonzero(requests.scenario == scenario)

@@ -161,7 +161,7 @@ def dirt(rng: np.random.Generator, behaviors: pl.DataFrame, share: float) -> pl.
     kind = rng.integers(0, 6, count)
     rows = behaviors[rng.integers(0, max(len(behaviors), 1), count)]
     rows = rows.with_columns(pl.Series("kind", kind))
-    ahead = rng.integers(2, 400) * DAY_MS
+    ahead = int(rng.integers(2, 400)) * DAY_MS
     return rows.with_columns(
         user_id=pl.when(pl.col("kind") != 0).then("user_id"),
         item_id=pl.when(pl.col("kind") != 1).then("item_id"),

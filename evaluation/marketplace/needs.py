@@ -16,10 +16,12 @@ from evaluation.marketplace.world import ATTRIBUTES, BRANDS_PER_DEPARTMENT, Floa
 
 COOLING_DAYS = 1.5
 """Time in which an idle need falls to 1/e: people come back the next day, hardly the next week."""
-STAY = 7.0
+STAY = 4.0
 """How much likelier a session goes on with the need at hand than switches: one thing at a time."""
-WANDER = 0.30
-"""Weight of starting something new against needs of heat one: a visit in four or five."""
+WANDER = 0.8
+"""Weight of starting something new against needs of heat one, in the middle of a session."""
+OPENING = 3.5
+"""The same when a session opens: people come back for another reason more often than not."""
 FROM_TASTE = 0.8
 """Share of new needs within lasting tastes; the rest is what life brings."""
 BUDGET_NOISE = 0.45
@@ -30,7 +32,7 @@ ATTRIBUTE_WISH = 0.6
 """Share of needs with an attribute in mind."""
 SECOND_STYLE = 0.25
 """Share of needs in the person's second style."""
-HOTTEST = 1.6
+HOTTEST = 1.3
 """Interest saturates: the tenth look makes nobody keener than the fifth."""
 
 
@@ -113,7 +115,7 @@ def choose(
     held = np.arange(NEEDS) == at_hand[:, None]
     weight = np.where(held, weight * STAY, weight)
     cumulative = np.cumsum(weight, axis=1)
-    drawn = rng.random(len(user)) * (cumulative[:, -1] + WANDER)
+    drawn = rng.random(len(user)) * (cumulative[:, -1] + np.where(at_hand < 0, OPENING, WANDER))
     picked = (drawn[:, None] > cumulative).sum(axis=1)
     fresh = picked == NEEDS
     slot = np.where(fresh, np.argmin(heat, axis=1), picked)

@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from evaluation.marketplace.seeds import Purpose, stream
 from evaluation.marketplace.world import SEGMENTS, STYLES, Floats, Ints, World
 
-TASTES = 8
-"""Categories a person likes lastingly; Taobao users touch 5.5 a day, the same ones again and again."""
-NEEDS = 3
-"""Things a person shops for at the same time; more than that and they go on a list."""
+TASTES = 12
+"""Categories a person likes lastingly; Taobao users touch 5.5 a day, mostly known ones."""
+NEEDS = 4
+"""Things a person shops for at the same time; who wants more forgets the first."""
 BOUGHT = 6
 """Purchases that are remembered: the rest are too old to satiate anybody."""
 CARTS = 3
@@ -111,7 +111,7 @@ def people(world: World) -> People:
         salt=rng.integers(0, 2**20, count).astype(np.int32),
         activity=np.minimum(activity, 8.0).astype(np.float32),
         loyalty=rng.uniform(0.2, 1.2, count).astype(np.float32),
-        night=rng.normal(0, 1.5, count).astype(np.float32),
+        night=rng.normal(0, 0.8, count).astype(np.float32),
         joined=np.where(late, rng.integers(1, 31, count), 0).astype(np.int32),
     )
 

@@ -25,9 +25,9 @@ QUANTILES = 1024
 """Resolution of a category's popularity when recalling: finer than the shop's own counters."""
 EXPOSURE_NOISE = 0.9
 """Scale of the Gumbel noise in the ranking: the logging policy explores, so that logs can teach."""
-FUZZY = 0.3
+FUZZY = 0.55
 """Share of a search page recalled from the department instead of the category: real recall is."""
-RELATED = 0.45
+RELATED = 0.25
 """Share of a recommendation or ad page "because you viewed": the last clicked category."""
 
 

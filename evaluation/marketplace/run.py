@@ -9,6 +9,7 @@ import io
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -83,10 +84,9 @@ def _day(
         rng = stream(place.seed, Purpose.DAY, day, low // BLOCK)
         users = slice(low, min(low + BLOCK, place.config.users))
         mine = minds.part(users.start, users.stop)
-        weekend = today.weekday() >= 5
-        liked = choice.interest(place, mine, midnight, weekend)
+        liked = choice.interest(place, mine, midnight, weekend=today.weekday() >= 5)
         block = Block(
-            reasons=choice.Reasons(place, items, everybody, low, liked, weekend),
+            reasons=choice.Reasons(place, items, everybody, low, liked),
             minds=mine,
             births=needs.Births(place, everybody, low),
             recall=recall,
@@ -135,10 +135,10 @@ def _write(
     _publish(store, "truth", today, "pages", truth.take(order), place)
     _publish(store, "truth", today, "follows", _arrow(follows.drop("followed")), place)
     counts = {name: table.num_rows for name, table in raw.items()}
-    counts["items_shown"] = int(len(impressions["item_ids"].combine_chunks().flatten()))
+    counts["items_shown"] = len(impressions["item_ids"].combine_chunks().flatten())
     counts["pages"] = sum(part.pages for part in parts)
     counts["dirty"] = len(broken)
-    counts["late"] = int(tomorrow.sum())
+    counts["late"] = int(late.sum())
     return counts, happened.filter(tomorrow)
 
 
@@ -158,7 +158,7 @@ def _publish(
     with store.partition(stage, today, name).publish(**_lineage(place)) as out:
         entries = [
             out.write_table(f"part-{index:03d}", table.slice(low, high - low))
-            for index, (low, high) in enumerate(zip(edges, edges[1:], strict=False))
+            for index, (low, high) in enumerate(pairwise(edges))
             if high > low or index == 0
         ]
         out.record(entries)

@@ -5,6 +5,7 @@ advance by one page in one vectorised step while each person's pages follow one 
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,16 +19,16 @@ AWAKE = (3.0, 1.4, 0.8, 0.5, 0.5, 0.8, 1.6, 2.6, 3.3, 4.0, 4.4, 4.6,
          4.2, 5.0, 5.0, 5.4, 5.3, 4.7, 5.0, 6.5, 7.8, 8.6, 7.6, 5.8)  # fmt: skip
 """Sessions by hour (percent): asleep at four, a plateau at work, and the couch at nine p.m."""
 
-NEW_SESSION = 0.36
+NEW_SESSION = 0.42
 """Chance that the next page of a day opens a new session: 2.8 pages a session, few long ones."""
 
-RESTLESS = 0.9
+RESTLESS = 1.7
 """Shape of the gamma that multiplies a user's pages from day to day: shopping comes in fits."""
 
 MOST_PAGES = 60
 """Pages a day beyond which nobody goes (bots would; they are not shoppers)."""
 
-ACTION_GAP_S, ACTION_GAP_SPREAD = 42.0, 1.15
+ACTION_GAP_S, ACTION_GAP_SPREAD = 55.0, 1.3
 """Median and log standard deviation of seconds between two things one does: reading a page."""
 
 
@@ -44,7 +45,7 @@ class Schedule:
         """One slice a round."""
         last = int(self.round[-1]) + 1 if len(self.round) else 0
         edges = np.searchsorted(self.round, np.arange(last + 1))
-        return [slice(int(low), int(high)) for low, high in zip(edges, edges[1:], strict=False)]
+        return [slice(int(low), int(high)) for low, high in pairwise(edges)]
 
 
 def schedule(

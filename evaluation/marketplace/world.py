@@ -25,7 +25,7 @@ CATEGORIES_PER_DEPARTMENT = 8
 TURNOVER = 0.01
 """Share of the range born, and dying, each day: a listing lives about three months."""
 BORN_ATTENTION = 0.5
-"""Standard deviation of an item's own appeal beyond quality (its photo): popularity is heavy-tailed."""
+"""Standard deviation of an item's own appeal beyond quality (its photo): popularity has a tail."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +134,7 @@ def build(config: MarketplaceConfig, seed: int) -> World:
     share = (1.0 / np.arange(1, count + 1) ** 0.7)[rng.permutation(count)]
     brands = departments * BRANDS_PER_DEPARTMENT
     shop_department = np.arange(config.shops) % departments
-    drawn = np.exp(1.2 * rng.standard_normal((SEGMENTS, departments)))
+    drawn = np.exp(0.9 * rng.standard_normal((SEGMENTS, departments)))
     interest = drawn[:, department] * share
     return World(
         config=config,

@@ -68,6 +68,8 @@ class StatisticsConfig(Config):
     """Items drawn uniformly from those known the day before, per click of a log without pages."""
     lr_l2: float = Field(10.0, gt=0)
     """Pull of LR-CTR's weights towards yesterday's, in displays."""
+    seed: int = 7
+    """Of the drawn negatives."""
     rows_per_range: int = Field(500_000, ge=1)
     """Items that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
 
@@ -169,6 +171,11 @@ def item_side(statistics: Statistics, catalog: CatalogArrays) -> ItemSide:
         price_level=catalog.price_level,
         overall=statistics.overall,
     )
+
+
+def item_counts(store: Store, day: date, catalog: CatalogArrays) -> Counts:
+    """The items' own counts alone, by catalog row."""
+    return _items(store, day, catalog)[0]
 
 
 def _items(store: Store, day: date, catalog: CatalogArrays) -> tuple[Counts, NDArray[np.int32]]:

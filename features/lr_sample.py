@@ -1,0 +1,146 @@
+"""What LR-CTR learns from: a bounded draw of a day's displays, clicked or not.
+
+Pages are drawn whole, by a hash of user and time; a display is positive when a click names its page
+and item. A log without pages has no displays: there positives are clicks (drawn by the hash of
+their key), and negatives are drawn uniformly from the items known the day before. Both are of items
+known the day before, because being new is not a reason to be clicked that a score could learn from
+such draws. The draw depends on rows only, never on buckets or workers.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.buckets import hash_ids
+from features.catalog import CatalogArrays, lookup
+from features.schemas import UNKNOWN_ROW, BehaviorType
+
+SAMPLE = pa.schema([("item_hash", pa.uint64()), ("key", pa.uint64()), ("clicked", pa.int8())])
+"""`statistics/dt=D/lr_sample`, in the order of the users."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How often each of `rows` (catalog rows, ascending) was shown, and clicked."""
+
+    rows: NDArray[np.int32]
+    shown: NDArray[np.float64]
+    clicked: NDArray[np.float64]
+
+
+def from_pages(pages: pa.Table, behaviors: pa.Table, rate: float) -> pa.Table:
+    """Displays of the pages that are drawn at `rate`: schema SAMPLE.
+
+    Args:
+        pages: user_hash, ts, request_id, item_ids of whole users.
+        behaviors: item_id, type, request_id of the same users.
+        rate: share of the pages, 0..1.
+    """
+    when = pages.column("ts").cast(pa.int64()).to_numpy().astype(np.uint64)
+    key = mix(pages.column("user_hash").to_numpy() ^ mix(when))
+    drawn = pages.filter(pa.array(_within(key, rate)))
+    lists = drawn.column("item_ids").combine_chunks()
+    lengths = lists.value_lengths().fill_null(0).to_numpy()
+    owner = np.repeat(np.arange(drawn.num_rows), lengths)
+    ids = lists.flatten()
+    shown = pl.DataFrame(
+        {
+            "request_id": pl.Series(drawn.column("request_id").take(pa.array(owner))).cast(
+                pl.String
+            ),
+            "item_id": pl.Series(ids).cast(pl.String),
+        }
+    )
+    is_click = pa.array(behaviors.column("type").to_numpy() == BehaviorType.CLICK)
+    clicks = pl.from_arrow(behaviors.select(["request_id", "item_id"]).filter(is_click))
+    assert isinstance(clicks, pl.DataFrame)
+    hits = clicks.drop_nulls().cast(pl.String).unique().with_columns(clicked=pl.lit(1, pl.Int8))
+    label = shown.join(hits, on=["request_id", "item_id"], how="left", maintain_order="left")
+    return pa.table(
+        {
+            "item_hash": hash_ids(ids),
+            "key": key[_within(key, rate)][owner],
+            "clicked": label["clicked"].fill_null(0).to_arrow(),
+        },
+        schema=SAMPLE,
+    )
+
+
+def from_clicks(behaviors: pa.Table, rate: float) -> pa.Table:
+    """Clicks that are drawn at `rate`: SAMPLE with positives only.
+
+    Args:
+        behaviors: item_id, type, key.
+        rate: share of the clicks, 0..1.
+    """
+    key = mix(behaviors.column("key").to_numpy())
+    is_click = behaviors.column("type").to_numpy() == BehaviorType.CLICK
+    drawn = is_click & _within(key, rate)
+    hashes = hash_ids(behaviors.column("item_id").filter(pa.array(drawn)))
+    return pa.table(
+        {"item_hash": hashes, "key": key[drawn], "clicked": np.ones(len(hashes), np.int8)},
+        schema=SAMPLE,
+    )
+
+
+def with_negatives(
+    sample: pa.Table, known: NDArray[np.uint64], per_click: int, seed: int
+) -> pa.Table:
+    """`per_click` drawn items beside every click; clicks of items that are not known fall away.
+
+    Args:
+        sample: positives of a log without pages.
+        known: hashes of the items of the day before, ascending.
+        per_click: negatives a positive.
+        seed: other seeds, other draws.
+    """
+    hashes = sample.column("item_hash").to_numpy()
+    kept = np.isin(hashes, known)
+    if not kept.any():
+        return SAMPLE.empty_table()
+    hashes, key = hashes[kept], sample.column("key").to_numpy()[kept]
+    salt = np.arange(1, per_click + 1, dtype=np.uint64) + np.uint64(seed * 1000)
+    draw = mix(key[:, None] ^ mix(salt)[None, :]).ravel() % np.uint64(len(known))
+    negatives = known[draw.astype(np.int64)]
+    return pa.table(
+        {
+            "item_hash": np.concatenate([hashes, negatives]),
+            "key": np.concatenate([key, np.repeat(key, per_click)]),
+            "clicked": np.repeat([1, 0], [len(hashes), len(negatives)]).astype(np.int8),
+        },
+        schema=SAMPLE,
+    )
+
+
+def labels(sample: pa.Table, catalog: CatalogArrays) -> Labels:
+    """The sample by catalog row; items outside the catalog are left out."""
+    if not sample.num_rows:
+        none = np.empty(0)
+        return Labels(none.astype(np.int32), none, none)
+    rows = lookup(sample.column("item_hash").to_numpy(), catalog.hashes, catalog.rows)
+    known = rows > UNKNOWN_ROW
+    clicked = sample.column("clicked").to_numpy()[known].astype(np.float64)
+    shown = np.bincount(rows[known], minlength=catalog.num_rows)
+    met = np.flatnonzero(shown)
+    positive = np.bincount(rows[known], clicked, catalog.num_rows)
+    return Labels(
+        met.astype(np.int32), shown[met].astype(np.float64), positive[met].astype(np.float64)
+    )
+
+
+def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """SplitMix64's finaliser: neighbouring inputs, unrelated outputs."""
+    with np.errstate(over="ignore"):
+        z = x + np.uint64(0x9E3779B97F4A7C15)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return np.asarray(z ^ (z >> np.uint64(31)))
+
+
+def _within(key: NDArray[np.uint64], rate: float) -> NDArray[np.bool_]:
+    if rate >= 1:
+        return np.ones(len(key), bool)
+    return np.asarray(key < np.uint64(rate * 2.0**64))

@@ -1,0 +1,74 @@
+"""Second half of `dupn statistics`: groups, prices, the market and LR-CTR, from items' counts."""
+
+from collections.abc import Mapping
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+
+from features import carry, catalog, lr_ctr, lr_sample, price, statistics, summary
+from features.catalog import CatalogArrays
+from features.lr_ctr import Weights
+from features.lr_sample import Labels
+from features.statistics import GROUPS, StatisticsConfig
+from infra.store import Store
+
+
+def close(
+    store: Store, day: date, config: StatisticsConfig, *, has_pages: bool
+) -> Mapping[str, int]:
+    """Publish everything of the day's statistics that follows from its items.
+
+    Args:
+        store: where the day's items and sample are published.
+        day: the day.
+        config: its settings.
+        has_pages: False draws negatives for LR-CTR.
+    """
+    arrays = catalog.load(store, day)
+    item = statistics.item_counts(store, day, arrays)
+    tables = {name: summary.group(item, getattr(arrays, name)) for name in GROUPS}
+    tables["price"] = price.quantile_edges(arrays.price, arrays.category, config.min_prices)
+    tables["overall"] = summary.overall_table(summary.overall(item, config))
+    labels, weights = _learn(store, day, arrays, config, has_pages=has_pages)
+    tables["lr_ctr"] = lr_ctr.table(weights)
+    learned = {"displays": int(labels.shown.sum()), "clicked": int(labels.clicked.sum())}
+    for name, table in tables.items():
+        facts = learned if name == "lr_ctr" else {}
+        _publish(store, day, name, table, {"settings": config.digest(), **facts})
+    rows = store.partition("statistics", day, "item").manifest().rows
+    return {"items": rows, **{name: tables[name].num_rows for name in GROUPS}, **learned}
+
+
+def _learn(
+    store: Store, day: date, arrays: CatalogArrays, config: StatisticsConfig, *, has_pages: bool
+) -> tuple[Labels, Weights]:
+    """Labels of the day on features of the day before; yesterday's weights where nothing is new."""
+    before = carry.yesterday(store, "statistics", day, "lr_ctr")
+    sample = store.partition("statistics", day, "lr_sample").table()
+    if not has_pages:
+        sample = _with_negatives(store, day, sample, config)
+    labels = lr_sample.labels(sample, arrays)
+    prior = lr_ctr.of_table(before.table()) if before else np.zeros(len(lr_ctr.FEATURES))
+    if not len(labels.rows):
+        return labels, prior
+    past = statistics.load(store, day - carry.ONE_DAY if before else None, arrays)
+    x = lr_ctr.design(statistics.item_side(past, arrays))[labels.rows]
+    return labels, lr_ctr.fit(x, labels.clicked, labels.shown, prior, config.lr_l2)
+
+
+def _with_negatives(
+    store: Store, day: date, sample: pa.Table, config: StatisticsConfig
+) -> pa.Table:
+    before = carry.yesterday(store, "statistics", day, "item")
+    if before is None or not sample.num_rows:
+        return lr_sample.SAMPLE.empty_table()
+    hashes = before.table(["item_hash"]).column("item_hash").to_numpy()
+    return lr_sample.with_negatives(sample, hashes, config.lr_negatives, config.seed)
+
+
+def _publish(
+    store: Store, day: date, name: str, table: pa.Table, lineage: Mapping[str, object]
+) -> None:
+    with store.partition("statistics", day, name).publish(**lineage) as attempt:
+        attempt.record([attempt.write_table("part", table)])

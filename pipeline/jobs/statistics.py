@@ -1,0 +1,196 @@
+"""Events of a day -> `statistics/dt=D/*`: yesterday's counts, faded, and today's.
+
+Users are counted bucket by bucket; the partial counts meet yesterday's items in ranges of the
+item's hash. Then the day is closed with arrays over the catalog: sums by shop, brand and category,
+price quantiles, and the night's LR-CTR weights (labels of today, features of yesterday).
+"""
+
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features import carry, hash_range, lr_sample, tally
+from features import statistics as known
+from features.buckets import Bucket, buckets, split
+from features.schemas import BEHAVIORS, IMPRESSIONS
+from features.statistics import StatisticsConfig
+from infra.store import Attempt, FileEntry, Partition, Store
+from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.jobs import closing
+
+logger = logging.getLogger(__name__)
+
+SAMPLES = "samples"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a run reads and how it is divided; small and picklable."""
+
+    day: date
+    config: StatisticsConfig
+    behaviors: Partition
+    pages: Partition | None
+    """None: the log has no impressions."""
+    before: Partition | None
+    """Yesterday's items."""
+    ranges: int
+    rate: float
+    """Share of the pages (clicks, without pages) that LR-CTR learns from."""
+
+
+def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamConfig) -> Plan:
+    """Look at manifests and footers, and divide the work.
+
+    Raises:
+        PartitionMissing: events of the day, or statistics of the day before, are not published.
+    """
+    behaviors = store.partition("events", day, "behaviors").require()
+    pages = store.partition("events", day, "impressions")
+    before = carry.yesterday(store, "statistics", day, "item")
+    at_most = behaviors.manifest().rows + (before.manifest().rows if before else 0)
+    has_pages = pages.exists() and pages.manifest().rows > 0
+    wanted = config.lr_samples if has_pages else config.lr_samples / (1 + config.lr_negatives)
+    offered = _num_displays(pages) if has_pages else behaviors.manifest().rows
+    return Plan(
+        day=day,
+        config=config,
+        behaviors=behaviors,
+        pages=pages if has_pages else None,
+        before=before,
+        ranges=max(1, min(beam_config.buckets, -(-at_most // config.rows_per_range))),
+        rate=min(1.0, wanted / max(offered, 1)),
+    )
+
+
+def _num_displays(pages: Partition) -> int:
+    """Items on all pages, from the footers of the files."""
+    total = 0
+    for entry in pages.manifest().files:
+        with pages.open(entry) as source:
+            footer = pq.read_metadata(source)
+        place = next(
+            i
+            for i in range(footer.num_columns)
+            if footer.schema.column(i).path.startswith("item_ids")
+        )
+        groups = (footer.row_group(i) for i in range(footer.num_row_groups))
+        total += sum(group.column(place).num_values for group in groups)
+    return total
+
+
+class CountBucket(beam.DoFn):
+    """A bucket of users -> counts per item by hash range, and its part of LR-CTR's sample."""
+
+    def __init__(self, work: Plan, sample: Attempt) -> None:
+        self.work = work
+        self.sample = sample
+
+    def process(self, bucket: Bucket) -> Iterator[Any]:
+        """Read the bucket once."""
+        work = self.work
+        columns = ["user_hash", "item_id", "type", "request_id" if work.pages else "key"]
+        behaviors = hash_range.read(
+            work.behaviors, bucket, BEHAVIORS, "user_hash", columns, ["item_id"]
+        )
+        if behaviors.num_rows:
+            yield from self._by_range(tally.behaviors(behaviors))
+        if work.pages is None:
+            drawn = lr_sample.from_clicks(behaviors, work.rate)
+        else:
+            columns = ["user_hash", "ts", "request_id", "item_ids"]
+            coded = ["item_ids.list.element"]
+            pages = hash_range.read(work.pages, bucket, IMPRESSIONS, "user_hash", columns, coded)
+            if pages.num_rows:
+                yield from self._by_range(tally.displays(pages.column("item_ids")))
+            drawn = lr_sample.from_pages(pages, behaviors, work.rate)
+        if drawn.num_rows:
+            clicked = int(drawn.column("clicked").to_numpy().sum())
+            entry = self.sample.write_table(bucket.name, drawn, counts={"clicked": clicked})
+            yield beam.pvalue.TaggedOutput(SAMPLES, entry)
+
+    def _by_range(self, counts: pa.Table) -> Iterator[tuple[int, pa.Table]]:
+        yield from split(counts, counts.column("item_hash").to_numpy(), self.work.ranges)
+
+
+def merge_range(
+    element: tuple[int, Iterable[pa.Table | None]], work: Plan, attempt: Attempt
+) -> Iterator[FileEntry]:
+    """Today's counts of a hash range + yesterday's rows -> a file of items."""
+    index, parts = element
+    bucket = buckets(work.ranges)[index]
+    state = hash_range.read(work.before, bucket, known.ITEM, "item_hash")
+    today = [part for part in parts if part is not None]
+    rows = tally.merge(state, today, work.day, work.config.decay)
+    if rows.num_rows:
+        yield attempt.write_table(bucket.name, rows, low=bucket.low, high=bucket.high)
+
+
+class CountItems(beam.PTransform):
+    """Buckets of users -> statistics of items, and LR-CTR's sample."""
+
+    def __init__(self, work: Plan, items: Attempt, sample: Attempt) -> None:
+        super().__init__()
+        self.work = work
+        self.items = items
+        self.sample = sample
+
+    def expand(self, users: Any) -> Any:
+        """Count, merge by hash range, write."""
+        counted = users | "Count events of items" >> beam.ParDo(
+            CountBucket(self.work, self.sample)
+        ).with_outputs(SAMPLES, main="counts")
+        every = [(index, None) for index in range(self.work.ranges)]
+        carried = users.pipeline | "Keep every range" >> beam.Create(every)
+        _ = counted[SAMPLES] | "Publish the sample" >> Publish(self.sample)
+        return (
+            (counted["counts"], carried)
+            | "Put counts together" >> beam.Flatten()
+            | "Gather by hash range" >> beam.GroupByKey()
+            | "Merge with yesterday" >> beam.FlatMap(merge_range, self.work, self.items)
+            | "Publish the items" >> Publish(self.items)
+        )
+
+
+def run(
+    store: Store, day: date, *, config: StatisticsConfig, beam: BeamConfig
+) -> Mapping[str, int]:
+    """Publish `statistics/dt=D/*`; the number of items, groups and displays learned from.
+
+    Raises:
+        PartitionMissing: events or vocabulary of the day, or statistics of the day before, are not
+            published.
+    """
+    store.partition("catalog", day).require()
+    work = plan(store, day, config, beam)
+    lineage = {"settings": config.digest()}
+    with ExitStack() as stack:
+        items, sample = (
+            stack.enter_context(store.partition("statistics", day, name).publish(**lineage))
+            for name in ("item", "lr_sample")
+        )
+        with pipeline(beam) as flow:
+            _ = _count(flow, beam.buckets, CountItems(work, items, sample))
+    counts = closing.close(store, day, config, has_pages=work.pages is not None)
+    logger.info(
+        "statistics %s: %s items with events; LR-CTR learned from %s displays, %s clicked",
+        day,
+        *(f"{counts[name]:,}" for name in ("items", "displays", "clicked")),
+    )
+    return counts
+
+
+def _count(flow: Any, count: int, count_items: CountItems) -> Any:
+    return (
+        flow
+        | "Name the buckets" >> beam.Create(buckets(count))
+        | "Spread the buckets" >> beam.Reshuffle()
+        | "Count items" >> count_items
+    )

@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import clock, columns
-from features.dataset import LOGS, REQUIRED, Dataset
-from features.events import PLACE
+from features.dataset import Dataset
+from features.raw_table import LOGS, PLACE, REQUIRED
 
 SAMPLE_ROWS = 50_000
 _COMMON = 0.001
@@ -124,7 +124,8 @@ def _check_codes(dataset: Dataset, file: str, rows: pa.Table) -> None:
     for pair in found.to_pylist():
         code, count = pair["values"], pair["counts"]
         share = count / rows.num_rows
-        if code is None or code in known or share <= _GLARING and (count < 2 or share < _COMMON):
+        rare = share <= _GLARING and (count < 2 or share < _COMMON)
+        if code is None or code in known or rare:
             continue
         dataset.refuse(
             f"column {source!r} of {file} has the code {code!r} in {count} of its first "

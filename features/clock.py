@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.dataset import TimeFormat
+from features.raw_table import TimeFormat
 
 DAY_MS = 86_400_000
 _WHOLE = r"^[+-]?\d{1,18}$"

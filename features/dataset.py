@@ -11,158 +11,15 @@ from datetime import date
 from fnmatch import fnmatch
 from importlib import resources
 from pathlib import Path
-from typing import Literal, NoReturn
+from typing import NoReturn
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator
 
-from features.schemas import BehaviorType, Scenario
+from features.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table
 from infra.config import Config, load_toml
 from infra.errors import ConfigError
 from infra.toml_lines import line_of
-
-REQUIRED: Mapping[str, tuple[str, ...]] = {
-    "behaviors": ("user_id", "item_id", "type", "ts"),
-    "impressions": ("request_id", "user_id", "ts", "item_ids"),
-    "follows": ("user_id", "icon_id", "ts", "followed"),
-    "items": ("item_id",),
-    "users": ("user_id",),
-    "icons": ("icon_id",),
-    "shops": ("shop_id",),
-}
-"""Canonical columns that a table cannot do without."""
-
-OPTIONAL: Mapping[str, tuple[str, ...]] = {
-    "behaviors": (
-        *("event_id", "scenario", "request_id", "price"),
-        *("shop_id", "brand_id", "category_id"),
-    ),
-    "impressions": ("event_id", "scenario", "query", "variant"),
-    "follows": ("event_id",),
-    "items": ("shop_id", "brand_id", "category_id", "tags", "price", "title"),
-}
-"""Further canonical columns; users, icons and shops have any others that the data set names."""
-
-TABLES = tuple(REQUIRED)
-LOGS = ("behaviors", "impressions", "follows")
-"""Tables of events, split by day; the others are snapshots."""
-
-
-class TimeFormat(Config):
-    """How `ts` is written."""
-
-    unit: Literal["s", "ms", "us"] = "ms"
-    """Of a number since 1970-01-01 UTC; not used where there is a `format`."""
-
-    format: str | None = None
-    """Of a text, as strptime has it (`%Y-%m-%d %H:%M:%S UTC`)."""
-
-    zone: str | None = None
-    """Time zone of the text; the data set's own by default. Numbers are UTC."""
-
-    year: int | None = Field(None, ge=1970, le=2200)
-    """The year of dates that have none (`%m%d`)."""
-
-    year_starts: str = Field("0101", pattern=r"^\d{4}$")
-    """MMDD: dates before it lie in the year after `year` (a log that runs over New Year)."""
-
-    pad: int = Field(0, ge=0)
-    """Zeros are put before the text up to this length (829 -> 0829)."""
-
-
-class Table(Config):
-    """One table of a data set."""
-
-    files: str = ""
-    """Glob on file names, `UserBehavior*.csv`; `table=path` on the command line needs none."""
-
-    format: Literal["csv", "jsonl", "parquet"] = "parquet"
-    """Compression goes by the suffix: .gz, .zst, .bz2, .xz."""
-
-    delimiter: str = Field(",", min_length=1, max_length=1)
-    """CSV: between columns."""
-
-    quote: str = Field('"', max_length=1)
-    """CSV: around text; empty if a quote is a letter like any other."""
-
-    header: bool = True
-    """CSV: whether the first line names the columns."""
-
-    columns: tuple[str, ...] = ()
-    """CSV: the columns in order; needed without a header, else a check against it."""
-
-    encoding: str = "utf-8"
-    """Of text files; any that Python knows and in which a line feed is one byte."""
-
-    nulls: tuple[str, ...] = ("",)
-    """Texts that mean: nothing here."""
-
-    map: Mapping[str, str] = Field(default_factory=dict)
-    """Canonical column = source column; those not named are looked up under their own name."""
-
-    constants: Mapping[str, str] = Field(default_factory=dict)
-    """Canonical column = one value for every row."""
-
-    types: Mapping[str, str] = Field(default_factory=dict)
-    """Code in the source = click, bookmark, cart or purchase."""
-
-    ignore_types: tuple[str, ...] = ()
-    """Codes that are not used: such rows are counted, neither kept nor refused."""
-
-    scenarios: Mapping[str, str] = Field(default_factory=dict)
-    """Value in the source = search, recommend, ad or unknown."""
-
-    time: TimeFormat = TimeFormat()
-    """How `ts` is written."""
-
-    float_ids: tuple[str, ...] = ()
-    """Canonical id columns written as floats (`2661.0` is 2661)."""
-
-    separators: Mapping[str, str] = Field(default_factory=dict)
-    """What stands between the values of a list column in a text (`tags = ";"`)."""
-
-    identity: Literal["event_id", "row", "place"] = "row"
-    """The same row twice: the same `event_id`, the exact same row, or never (its place counts)."""
-
-    @model_validator(mode="after")
-    def _complete(self) -> "Table":
-        if self.format == "csv" and not self.header and not self.columns:
-            raise ValueError("columns: a file without a header needs the list of its columns")
-        if len(set(self.columns)) != len(self.columns):
-            raise ValueError("columns: a column is named twice")
-        return self
-
-    @field_validator("types")
-    @classmethod
-    def _types(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        known = {member.name.lower() for member in BehaviorType}
-        _require_known(value, known)
-        return value
-
-    @field_validator("scenarios")
-    @classmethod
-    def _scenarios(cls, value: Mapping[str, str]) -> Mapping[str, str]:
-        _require_known(value, {member.name.lower() for member in Scenario})
-        return value
-
-    @field_validator("encoding")
-    @classmethod
-    def _encoding(cls, value: str) -> str:
-        try:
-            same = "\n".encode(value) == b"\n"
-        except LookupError:
-            raise ValueError(f"{value} is not an encoding that Python knows") from None
-        if not same:
-            raise ValueError(f"{value} has no one-byte line feed; convert the file to utf-8")
-        return value
-
-    def type_codes(self) -> Mapping[str, str]:
-        """Source code -> behaviour type; the canonical names map to themselves by default."""
-        return self.types or {member.name.lower(): member.name.lower() for member in BehaviorType}
-
-    def scenario_codes(self) -> Mapping[str, str]:
-        """Source value -> scenario; the canonical names map to themselves by default."""
-        return self.scenarios or {member.name.lower(): member.name.lower() for member in Scenario}
 
 
 class Dataset(Config):
@@ -268,15 +125,8 @@ def canonical(table_name: str) -> tuple[str, ...]:
 
 
 def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
-    fixed = name in LOGS or name == "items"
-    for section in ("map", "constants", "separators"):
-        for column in getattr(table, section):
-            if fixed and column not in canonical(name):
-                known = ", ".join(canonical(name))
-                yield f"{name} has no column {column}. Choose of {known}.", (section, column)
-    for column in table.float_ids:
-        if fixed and column not in canonical(name):
-            yield f"{name} has no column {column}. Take it out.", ("float_ids",)
+    if name in LOGS or name == "items":
+        yield from _unknown_columns(name, table)
     for column, source in table.map.items():
         if table.columns and source not in table.columns:
             yield (
@@ -290,6 +140,18 @@ def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "a snapshot is identified by its id. Take the line out.", ("identity",)
 
 
+def _unknown_columns(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    known = canonical(name)
+    for section in ("map", "constants", "separators"):
+        for column in getattr(table, section):
+            if column not in known:
+                sentence = f"{name} has no column {column}. Choose of {', '.join(known)}."
+                yield sentence, (section, column)
+    for column in table.float_ids:
+        if column not in known:
+            yield f"{name} has no column {column}. Take it out.", ("float_ids",)
+
+
 def _find(name: str) -> Path:
     if name.endswith(".toml"):
         return Path(name)
@@ -301,9 +163,3 @@ def _find(name: str) -> Path:
             "or give the path of a .toml file."
         )
     return folder / f"{name}.toml"
-
-
-def _require_known(codes: Mapping[str, str], known: set[str]) -> None:
-    for code, meaning in codes.items():
-        if meaning not in known:
-            raise ValueError(f"{code} = {meaning!r}: choose of {', '.join(sorted(known))}")

@@ -17,25 +17,13 @@ from pydantic import Field
 
 from features import clock, columns, identity, rejects
 from features.buckets import hash_ids
-from features.dataset import LOGS, REQUIRED, Dataset, Table
+from features.canonical import schema_of, with_identity
+from features.dataset import Dataset
+from features.raw_table import LOGS, PLACE, REQUIRED
 from features.rejects import Codes, Reason
-from features.schemas import (
-    BEHAVIORS,
-    FOLLOWS,
-    IMPRESSIONS,
-    ITEMS,
-    MS,
-    USER_KEY,
-    BehaviorType,
-    Scenario,
-    conform,
-)
+from features.schemas import MS, BehaviorType, Scenario, conform
 from infra.config import Config
 
-PLACE = ("_source", "_line", "_text")
-"""Columns of a raw row beside the source's own: file, 1-based line, the line if unsplit."""
-
-_LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
 _CODES = {
     "type": {member.name.lower(): int(member) for member in BehaviorType},
     "scenario": {member.name.lower(): int(member) for member in Scenario},
@@ -92,39 +80,6 @@ class Parsed:
     rejected: pa.Table
     read: int
     ignored: Mapping[str, int] = field(default_factory=dict)
-
-
-def schema_of(table_name: str, extra: Sequence[str] = ()) -> pa.Schema:
-    """The canonical schema; `extra` are the further columns of users, icons and shops."""
-    if table_name in _LOG_SCHEMAS:
-        return _LOG_SCHEMAS[table_name]
-    if table_name == "items":
-        return ITEMS
-    key = [pa.field(*pair) for pair in USER_KEY] if table_name == "users" else []
-    ids = [] if key else [pa.field(REQUIRED[table_name][0], pa.string())]
-    return pa.schema([*key, *ids, *[pa.field(name, pa.string()) for name in extra]])
-
-
-def with_identity(table_name: str, table: Table, schema: pa.Schema) -> pa.Schema:
-    """`schema` and the columns by which `tidy` finds rows that came twice."""
-    if table_name not in LOGS:
-        return schema
-    names = ["key"] if "key" not in schema.names else []
-    names += ["_place"] if table.identity == "place" else []
-    return pa.schema([*schema, *[pa.field(name, pa.uint64()) for name in names]])
-
-
-def extra_columns(table_name: str, table: Table, raw_columns: Sequence[str]) -> tuple[str, ...]:
-    """Further canonical columns of users, icons and shops: those mapped, else all that there are."""
-    if table_name in LOGS or table_name == "items":
-        return ()
-    ids = REQUIRED[table_name]
-    named = [*table.map, *table.constants]
-    mapped = [name for name in named if name not in ids]
-    if mapped:
-        return tuple(mapped)
-    taken = {table.map.get(name, name) for name in ids}
-    return tuple(sorted(name for name in raw_columns if name not in taken and name not in PLACE))
 
 
 def parse(

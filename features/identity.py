@@ -42,6 +42,8 @@ def hash_rows(table: pa.Table) -> Hashes:
 def hash_column(column: pa.ChunkedArray | pa.Array) -> Hashes:
     """One hash per value: numbers and times by value, texts by bytes, lists by their values."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+        array = array.cast(pa.string())
     kind = array.type
     if pa.types.is_dictionary(kind):
         codes = array.indices.fill_null(0).to_numpy(zero_copy_only=False)

@@ -8,7 +8,6 @@ are lines, the block is read line by line, and lines that cannot be split keep t
 import bz2
 import csv
 import gzip
-import io
 import json
 import lzma
 from collections.abc import Iterator, Sequence
@@ -20,7 +19,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.csv
 
-from features.dataset import Table
+from features.raw_table import Table
 
 LINE_BYTES = 64
 """Bytes of a line assumed where a block is asked for in rows."""
@@ -67,11 +66,12 @@ def text_blocks(
         return
     names: Sequence[str] = table.columns
     for block in lines:
+        rows = block
         if table.header and block.first == 1:
-            head, block = _without_head(block)
+            head, rows = _without_head(block)
             names = split_line(head, table) or names
-        if block.data:
-            yield _placed(_csv_block(block, table, names), source)
+        if rows.data:
+            yield _placed(_csv_block(rows, table, names), source)
 
 
 def is_jsonl(name: str, table: Table) -> bool:

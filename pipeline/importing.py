@@ -21,7 +21,8 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from features import checking, clock, columns, parse
-from features.dataset import LOGS, Dataset
+from features.dataset import Dataset
+from features.raw_table import LOGS
 from infra.errors import ConfigError, InputError
 from infra.store import Attempt, FileEntry, Store
 from pipeline.rawfiles import with_place

@@ -14,8 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import parse
-from features.dataset import Table
-from features.events import PLACE
+from features.raw_table import PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import MANIFEST, FileEntry, Partition, Store
 

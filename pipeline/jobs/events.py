@@ -1,37 +1,37 @@
 """Raw rows of an arrival day to canonical events, in buckets of users.
 
 Blocks of raw files are parsed whole, split by the bucket of their user, and each bucket is put in
-its one order with repeated rows taken out. Every raw row is kept, duplicate, ignored or rejected;
-the counts stand in the manifests and are checked against each other before anything is published:
-`<table>_read = _kept + _duplicate + _ignored + _rejected`, with `_ignored_<code>` and
-`_rejected_<reason>` beside their sums, and `_late` for kept rows of earlier days.
+its one order with repeated rows taken out. Every raw row is kept, duplicate, ignored or rejected
+(`pipeline.accounting`), which is checked before anything is published. A pass reads all of raw and
+keeps its own buckets only, so a day larger than memory takes more passes.
 """
 
 import json
-import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
-from typing import Any
+from typing import Any, NamedTuple
 
 import apache_beam as beam
-import numpy as np
 import pyarrow as pa
+from apache_beam.transforms.window import GlobalWindow
+from apache_beam.utils.windowed_value import WindowedValue
 
-from features import buckets, dataset as datasets, events, tidy
-from features.dataset import LOGS, REQUIRED, TABLES, Dataset
+from features import buckets, canonical, events, tidy
+from features import dataset as datasets
+from features.dataset import Dataset
 from features.events import EventsConfig, Window
+from features.raw_table import LOGS, REQUIRED, TABLES
 from features.rejects import lost_file
 from infra.errors import InputError, PartitionMissing
-from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline import rawfiles
+from infra.store import Attempt, FileEntry, Store
+from pipeline import accounting, rawfiles
 from pipeline.beam import BeamConfig, Publish, passes, pipeline
 from pipeline.rawfiles import RawPart
-
-logger = logging.getLogger(__name__)
+from pipeline.threads import Threads
 
 REJECTS = "rejects"
 
@@ -47,39 +47,41 @@ class Plan:
     outs: Mapping[str, Attempt]
     buckets: int
     chosen: range
+    threads: int = 1
 
     @property
     def is_first(self) -> bool:
         """Whether this pass is the one that counts and refuses."""
         return self.chosen.start == 0
 
-    def schema(self, name: str) -> pa.Schema:
-        """Canonical schema of a table."""
-        return events.schema_of(name, self.extra[name])
+
+class Split(NamedTuple):
+    """A block's accepted rows by bucket key, its refused rows, its counts."""
+
+    rows: Mapping[str, bytes]
+    refused: pa.Table
+    counts: Counter[str]
 
 
-def split_block(
-    block: pa.Table, name: str, plan: Plan
-) -> tuple[dict[str, bytes], pa.Table, Counter[str]]:
-    """A raw block's accepted rows by bucket key, its refused rows, and its counts."""
+def split_block(block: pa.Table, name: str, plan: Plan) -> Split:
+    """Parse a raw block and keep what falls into this pass's buckets."""
     parsed = events.parse(block, name, plan.dataset, plan.window, plan.extra[name])
     counts = Counter({f"{name}_read": parsed.read})
-    for code, rows in parsed.ignored.items():
-        counts[f"{name}_ignored"] += rows
-        counts[f"{name}_ignored_{code}"] += rows
-    _count_rejected(counts, name, parsed.rejected)
-    hashes = _bucket_hashes(parsed.accepted, name)
-    found = {
-        f"{name}/{index:06d}": _to_bytes(rows)
-        for index, rows in buckets.split(parsed.accepted, hashes, plan.buckets)
+    counts.update(accounting.ignored(name, parsed.ignored))
+    counts.update(accounting.rejected(name, parsed.rejected))
+    rows = {
+        f"{name}/{index:06d}": _to_bytes(part)
+        for index, part in buckets.split(
+            parsed.accepted, _bucket_hashes(parsed.accepted, name), plan.buckets
+        )
         if index in plan.chosen
     }
-    return found, parsed.rejected, counts
+    return Split(rows, parsed.rejected, counts)
 
 
 def finish_bucket(name: str, tables: Sequence[pa.Table], plan: Plan) -> tidy.Tidied:
     """All rows of one bucket in order, each once."""
-    schema = plan.schema(name)
+    schema = canonical.schema_of(name, plan.extra[name])
     if not tables:
         return tidy.Tidied(rows=schema.empty_table(), duplicates=0)
     whole = pa.concat_tables(tables)
@@ -96,31 +98,34 @@ class ReadAndSplit(beam.DoFn):
         self.plan = plan
 
     def process(self, part: RawPart) -> Iterator[Any]:
-        """Read the part block by block."""
+        """Read the part block by block; what cannot be read is one refused row."""
         plan, name = self.plan, part.table
-        refused: list[pa.Table] = []
-        counts: Counter[str] = Counter()
+        counts, refused = accounting.nothing_read(name), []
+        threads = Threads(lambda block: split_block(block, name, plan), plan.threads)
         try:
-            if part.damage:
-                raise OSError(part.damage)
-            for block in rawfiles.blocks(part, plan.dataset.table(name), plan.config.batch_rows):
-                found, rejected, counted = split_block(block, name, plan)
-                counts.update(counted)
-                if rejected.num_rows:
-                    refused.append(rejected)
-                for key, rows in found.items():
-                    yield key, ("", rows)
+            for done in threads.map(self._blocks(part)):
+                counts.update(done.counts)
+                if done.refused.num_rows:
+                    refused.append(done.refused)
+                yield from ((key, ("", rows)) for key, rows in done.rows.items())
         except (pa.ArrowInvalid, OSError, EOFError) as error:
             lost = lost_file(name, part.source, counts[f"{name}_read"] + 1, str(error))
             refused.append(lost)
-            counts[f"{name}_read"] += 1
-            _count_rejected(counts, name, lost)
+            counts.update(accounting.rejected(name, lost) + Counter({f"{name}_read": 1}))
+        finally:
+            threads.close()
         if plan.is_first:
             yield f"{name}/{0:06d}", (json.dumps(counts), b"")
             if refused:
                 stem = f"{name}-{part.ordinal:06d}"
                 entry = plan.outs[REJECTS].write_table(stem, pa.concat_tables(refused))
                 yield beam.pvalue.TaggedOutput(REJECTS, entry)
+
+    def _blocks(self, part: RawPart) -> Iterator[pa.Table]:
+        if part.damage:
+            raise OSError(part.damage)
+        table = self.plan.dataset.table(part.table)
+        yield from rawfiles.blocks(part, table, self.plan.config.batch_rows)
 
 
 class FinishBucket(beam.DoFn):
@@ -130,33 +135,45 @@ class FinishBucket(beam.DoFn):
         super().__init__()
         self.plan = plan
 
+    def setup(self) -> None:
+        """Take the threads."""
+        self.threads = Threads(self._finish, self.plan.threads)
+
+    def teardown(self) -> None:
+        """Give the threads back."""
+        self.threads.close()
+
     def process(
         self, item: tuple[str, Iterable[tuple[str, bytes]]]
     ) -> Iterator[tuple[str, FileEntry]]:
         """Put the bucket in order and write it."""
-        key, values = item
-        name, _, index = key.partition("/")
+        for done in self.threads.put((item[0], list(item[1]))):
+            yield from done
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """Entries of the buckets still under way."""
+        for done in self.threads.rest():
+            for pair in done:
+                yield WindowedValue(pair, GlobalWindow().max_timestamp(), [GlobalWindow()])
+
+    def _finish(self, item: tuple[str, list[tuple[str, bytes]]]) -> list[tuple[str, FileEntry]]:
+        name, _, index = item[0].partition("/")
         counts: Counter[str] = Counter()
         tables = []
-        for text, rows in values:
+        for text, rows in item[1]:
             if text:
                 counts.update(json.loads(text))
             else:
                 tables.append(_from_bytes(rows))
         done = finish_bucket(name, tables, self.plan)
-        if not done.rows.num_rows and not counts and not done.duplicates:
-            return
-        counts[f"{name}_kept"] = done.rows.num_rows
-        counts[f"{name}_duplicate"] = done.duplicates
+        counts.update({f"{name}_kept": done.rows.num_rows, f"{name}_duplicate": done.duplicates})
         if name in LOGS:
-            counts[f"{name}_late"] = _late(done.rows, self.plan.window)
+            counts[f"{name}_late"] += _late(done.rows, self.plan.window)
         bucket = buckets.buckets(self.plan.buckets)[int(index)]
-        yield (
-            name,
-            self.plan.outs[name].write_table(
-                bucket.name, done.rows, low=bucket.low, high=bucket.high, counts=counts
-            ),
+        entry = self.plan.outs[name].write_table(
+            bucket.name, done.rows, low=bucket.low, high=bucket.high, counts=counts
         )
+        return [(name, entry)]
 
 
 class Canonical(beam.PTransform):
@@ -195,8 +212,8 @@ class Canonical(beam.PTransform):
 def run(
     store: Store,
     day: date,
-    *,
     dataset: Dataset | None = None,
+    *,
     config: EventsConfig | None = None,
     beam: BeamConfig | None = None,
 ) -> Mapping[str, int]:
@@ -220,33 +237,31 @@ def run(
     found = {name: parts for name, parts in found.items() if parts}
     _require_behaviors(store, day, found)
     dataset = _described(store, day, dataset)
-    extra = {name: _extra(name, parts, dataset) for name, parts in found.items()}
     lineage = {"day": day.isoformat(), "dataset": dataset.name, "settings": config.digest()}
     with ExitStack() as stack:
-        rejects_out = stack.enter_context(store.partition("rejects", day).publish(**lineage))
+        rejects = stack.enter_context(store.partition("rejects", day).publish(**lineage))
         outs = {
             name: stack.enter_context(store.partition("events", day, name).publish(**lineage))
-            for name in reversed(list(found))
+            for name in reversed(list(found))  # left in reverse: behaviors are published last
         }
         plan = Plan(
             dataset=dataset,
             config=config,
             window=Window.of(day, dataset, config),
-            extra=extra,
-            outs={**outs, REJECTS: rejects_out},
+            extra={name: _extra(name, parts, dataset) for name, parts in found.items()},
+            outs={**outs, REJECTS: rejects},
             buckets=beam.buckets,
             chosen=range(beam.buckets),
+            threads=beam.workers if beam.runner == "inprocess" else 1,
         )
         _run_passes(plan, [part for parts in found.values() for part in parts], beam)
-        counts = _counted(outs.values())
-        _check(counts, list(found), day)
-    _log(day, counts, list(found), time.monotonic() - start)
+        counts = accounting.total(outs.values())
+        accounting.check(counts, list(found), day)
+    accounting.log(counts, list(found), day, time.monotonic() - start)
     return counts
 
 
 def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> None:
-    from dataclasses import replace
-
     for chosen in passes(config):
         with pipeline(config) as p:
             (
@@ -254,27 +269,6 @@ def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> Non
                 | "Parts of raw files" >> beam.Create(list(parts))
                 | "Canonical events" >> Canonical(replace(plan, chosen=chosen))
             )
-
-
-def _counted(outs: Iterable[Attempt]) -> dict[str, int]:
-    counts: Counter[str] = Counter()
-    for out in outs:
-        for entry in out.recorded():
-            counts.update(entry.counts)
-    return dict(sorted(counts.items()))
-
-
-def _check(counts: Mapping[str, int], names: Sequence[str], day: date) -> None:
-    for name in names:
-        parts = [
-            counts.get(f"{name}_{what}", 0) for what in ("kept", "duplicate", "ignored", "rejected")
-        ]
-        read = counts.get(f"{name}_read", 0)
-        assert read == sum(parts), f"{name} of {day}: read {read}, accounted for {parts}"
-    if not counts.get("behaviors_read"):
-        raise InputError(
-            f"raw/dt={day}/behaviors holds no row. Put the day's log there, or leave the day out."
-        )
 
 
 def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:
@@ -309,13 +303,7 @@ def _extra(name: str, parts: Sequence[RawPart], dataset: Dataset) -> tuple[str, 
     files = {part.file: part for part in reversed(sound)}.values()
     table = dataset.table(name)
     raw = sorted({column for part in files for column in rawfiles.column_names(part, table)})
-    return events.extra_columns(name, table, raw)
-
-
-def _count_rejected(counts: Counter[str], name: str, rejected: pa.Table) -> None:
-    counts[f"{name}_rejected"] += rejected.num_rows
-    for pair in rejected["reason"].value_counts().to_pylist():
-        counts[f"{name}_rejected_{pair['values']}"] += pair["counts"]
+    return canonical.extra_columns(name, table, raw)
 
 
 def _bucket_hashes(rows: pa.Table, name: str) -> Any:
@@ -341,15 +329,3 @@ def _from_bytes(data: bytes) -> pa.Table:
 
 def _is_of(pair: tuple[str, FileEntry], name: str) -> bool:
     return pair[0] == name
-
-
-def _log(day: date, counts: Mapping[str, int], names: Sequence[str], seconds: float) -> None:
-    for name in names:
-        read, rejected = counts.get(f"{name}_read", 0), counts.get(f"{name}_rejected", 0)
-        logger.info(
-            "events %s: %s: %s kept, %s duplicate, %s ignored, %s rejected (%.2f %%)",
-            *(day, name, f"{counts.get(f'{name}_kept', 0):,}"),
-            *(f"{counts.get(f'{name}_duplicate', 0):,}", f"{counts.get(f'{name}_ignored', 0):,}"),
-            *(f"{rejected:,}", 100 * rejected / max(read, 1)),
-        )
-    logger.info("events %s: done in %.1f s", day, seconds)

@@ -1,0 +1,43 @@
+"""The columns of a canonical table, and what rows carry beside them until they are tidy."""
+
+from collections.abc import Sequence
+
+import pyarrow as pa
+
+from features.raw_table import LOGS, PLACE, REQUIRED, Table
+from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, ITEMS, USER_KEY
+
+_LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
+
+
+def schema_of(table_name: str, extra: Sequence[str] = ()) -> pa.Schema:
+    """The canonical schema; `extra` are the further columns of users, icons and shops."""
+    if table_name in _LOG_SCHEMAS:
+        return _LOG_SCHEMAS[table_name]
+    if table_name == "items":
+        return ITEMS
+    key = [pa.field(*pair) for pair in USER_KEY] if table_name == "users" else []
+    ids = [] if key else [pa.field(REQUIRED[table_name][0], pa.string())]
+    return pa.schema([*key, *ids, *[pa.field(name, pa.string()) for name in extra]])
+
+
+def with_identity(table_name: str, table: Table, schema: pa.Schema) -> pa.Schema:
+    """`schema` and the columns by which `tidy` finds rows that came twice."""
+    if table_name not in LOGS:
+        return schema
+    names = ["key"] if "key" not in schema.names else []
+    names += ["_place"] if table.identity == "place" else []
+    return pa.schema([*schema, *[pa.field(name, pa.uint64()) for name in names]])
+
+
+def extra_columns(table_name: str, table: Table, raw_columns: Sequence[str]) -> tuple[str, ...]:
+    """Further columns of users, icons and shops: those mapped, else all that there are."""
+    if table_name in LOGS or table_name == "items":
+        return ()
+    ids = REQUIRED[table_name]
+    named = [*table.map, *table.constants]
+    mapped = [name for name in named if name not in ids]
+    if mapped:
+        return tuple(mapped)
+    taken = {table.map.get(name, name) for name in ids}
+    return tuple(sorted(name for name in raw_columns if name not in taken and name not in PLACE))

@@ -1,0 +1,84 @@
+"""Where every raw row went: the counts of the events job, kept in manifests and held to add up.
+
+Per table: `<table>_read = _kept + _duplicate + _ignored + _rejected`. Beside the sums stand
+`_ignored_<code>` and `_rejected_<reason>`; `_late` is the part of `_kept` whose event day lies
+before the day of arrival.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+
+import pyarrow as pa
+
+from features.raw_table import LOGS
+from infra.errors import InputError
+from infra.store import Attempt
+
+logger = logging.getLogger(__name__)
+
+OUTCOMES = ("kept", "duplicate", "ignored", "rejected")
+
+
+def nothing_read(name: str) -> Counter[str]:
+    """Zeros under every name that a table always has."""
+    found = Counter({f"{name}_{what}": 0 for what in ("read", *OUTCOMES)})
+    if name in LOGS:
+        found[f"{name}_late"] = 0
+    return found
+
+
+def rejected(name: str, refused: pa.Table) -> Counter[str]:
+    """Counts of refused rows, by reason and in all."""
+    found = Counter({f"{name}_rejected": refused.num_rows})
+    for pair in refused["reason"].value_counts().to_pylist():
+        found[f"{name}_rejected_{pair['values']}"] = pair["counts"]
+    return found
+
+
+def ignored(name: str, by_code: Mapping[str, int]) -> Counter[str]:
+    """Counts of rows with codes that are not used, by code and in all."""
+    found = Counter({f"{name}_ignored_{code}": rows for code, rows in by_code.items()})
+    found[f"{name}_ignored"] = sum(by_code.values())
+    return found
+
+
+def total(outs: Iterable[Attempt]) -> dict[str, int]:
+    """The sums over all files recorded so far."""
+    counts: Counter[str] = Counter()
+    for out in outs:
+        for entry in out.recorded():
+            counts.update(entry.counts)
+    return dict(sorted(counts.items()))
+
+
+def check(counts: Mapping[str, int], names: Sequence[str], day: date) -> None:
+    """Every row is accounted for, and there is at least one.
+
+    Raises:
+        InputError: the day's log is empty.
+    """
+    for name in names:
+        parts = {what: counts.get(f"{name}_{what}", 0) for what in OUTCOMES}
+        read = counts.get(f"{name}_read", 0)
+        assert read == sum(parts.values()), f"{name} of {day}: read {read}, accounted for {parts}"
+    if not counts.get("behaviors_read"):
+        raise InputError(
+            f"raw/dt={day}/behaviors holds no row. Put the day's log there, or leave the day out."
+        )
+
+
+def log(counts: Mapping[str, int], names: Sequence[str], day: date, seconds: float) -> None:
+    """One sentence a table."""
+    for name in names:
+        read, bad = counts[f"{name}_read"], counts[f"{name}_rejected"]
+        logger.info(
+            "events %s: %s: %s kept, %s duplicate, %s ignored, %s rejected (%.2f %%)",
+            day,
+            name,
+            *(f"{counts[f'{name}_{what}']:,}" for what in OUTCOMES),
+            100 * bad / max(read, 1),
+        )
+    rate = sum(counts[f"{name}_read"] for name in names) / max(seconds, 1e-9)
+    logger.info("events %s: all tables in %.1f s, %s rows/s", day, seconds, f"{rate:,.0f}")

@@ -15,8 +15,8 @@ from typing import Annotated, Any
 
 import typer
 
+from infra import logs
 from infra.errors import ConfigError, DupnError
-from infra.progress import configure_logging
 from pipeline import show
 
 KEPT = 3
@@ -298,9 +298,22 @@ def run(
         if not result["promoted"]:
             raise typer.Exit(KEPT)
     elif what == "demo":
-        front.say("run demo", chain.demo(settings, front.preset, front.pairs))
+        _demo(settings)
     else:
         raise ConfigError(f"run {what} is not a chain. Say initial or demo.")
+
+
+def _demo(settings: Any) -> None:
+    from evaluation import report
+    from pipeline import demo
+    from pipeline.steps import ONE_DAY
+
+    result = demo.run(settings, front.preset, front.pairs)
+    last = settings.first_day + ONE_DAY * (demo.DAYS - 1)
+    made = report.read(settings.store, f"{settings.line}-{last}")
+    if made is not None and not front.as_json:
+        demo.show(made)
+    front.say("run demo", result)
 
 
 @app.command()
@@ -308,7 +321,8 @@ def up() -> None:
     """Start Airflow and the MLflow UI; prints addresses and login."""
     from infra import runtime
 
-    front.say("up", runtime.up(front.settings().home))
+    settings = front.settings()
+    front.say("up", runtime.up(settings.home, settings.runtime))
 
 
 @app.command()
@@ -324,7 +338,7 @@ def main() -> None:
     arguments = sys.argv[1:]
     front.as_json = "--json" in arguments
     front.debug = "--debug" in arguments
-    configure_logging(quiet=front.as_json)
+    logs.configure(quiet=front.as_json)
     try:
         code = app(
             args=[a for a in arguments if a not in ("--json", "--debug")], standalone_mode=False

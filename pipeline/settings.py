@@ -23,6 +23,7 @@ from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.config import Config, build, overrides, preset
 from infra.runtime import RuntimeConfig
+from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
 from pipeline.beam import BeamConfig
@@ -66,6 +67,7 @@ class Settings(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
     canary: CanaryConfig = CanaryConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
     runtime: RuntimeConfig = RuntimeConfig()
 

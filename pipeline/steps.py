@@ -22,7 +22,7 @@ Summary = Mapping[str, Any]
 
 def simulate(settings: Settings, first: date, days: int) -> Summary:
     """A seeded marketplace -> raw logs and the truth, day by day."""
-    from evaluation.marketplace.logs import simulate as live
+    from evaluation.marketplace.run import simulate as live
 
     return live(settings.store, first, days, settings.marketplace, settings.seed)
 
@@ -41,7 +41,7 @@ def events(settings: Settings, day: date) -> Summary:
     from pipeline.jobs.events import run
 
     dataset = load(settings.dataset)
-    return run(settings.store, day, dataset, config=settings.events, beam=settings.beam)
+    return run(settings.store, day, dataset=dataset, config=settings.events, beam=settings.beam)
 
 
 def quality(settings: Settings, day: date, of: str) -> Summary:

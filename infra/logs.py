@@ -1,0 +1,24 @@
+"""Logging as the front doors set it up: our sentences on stderr, other packages' warnings only."""
+
+import logging
+import sys
+
+OURS = ("infra", "features", "pipeline", "training", "evaluation", "serving", "dags")
+
+
+def _wanted(record: logging.LogRecord) -> bool:
+    """Not what Beam says through the root logger when Google's clients are absent."""
+    return not str(record.msg).startswith("apitools not found")
+
+
+def configure(*, quiet: bool = False) -> None:
+    """Say our sentences from INFO on (`quiet`: warnings only); everybody else's from WARNING on."""
+    root = logging.getLogger()
+    if not root.handlers:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handler.addFilter(_wanted)
+        root.addHandler(handler)
+    root.setLevel(logging.WARNING)
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.WARNING if quiet else logging.INFO)

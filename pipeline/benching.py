@@ -1,0 +1,56 @@
+"""`dupn bench NAME`: measurements as figures, kept under `reports/bench/`."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from infra.errors import ConfigError
+from pipeline.settings import Settings
+
+Figures = list[dict[str, Any]]
+
+
+def run(settings: Settings, name: str, *, quick: bool) -> Mapping[str, Any]:
+    """Measure one thing.
+
+    Args:
+        settings: where the report goes.
+        name: one of `BENCHES`.
+        quick: sizes that only show that it runs.
+    """
+    if name not in BENCHES:
+        raise ConfigError(f"bench {name} does not exist. Choose one of {', '.join(BENCHES)}.")
+    report = {
+        "bench": name,
+        "quick": quick,
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "figures": BENCHES[name](quick),
+    }
+    settings.store.put(f"reports/bench/{name}.json", json.dumps(report, indent=1))
+    return report
+
+
+def _simulate(quick: bool) -> Figures:
+    from evaluation.marketplace.bench import rows_per_second
+
+    return list(rows_per_second(quick=quick))
+
+
+def _samples(quick: bool) -> Figures:
+    from pipeline.bench.samples import run as measure
+
+    return list(measure(quick=quick))
+
+
+def _train(quick: bool) -> Figures:
+    from training.bench import run as measure
+
+    return list(measure(quick))
+
+
+BENCHES: Mapping[str, Callable[[bool], Figures]] = {
+    "simulate": _simulate,
+    "samples": _samples,
+    "train": _train,
+}

@@ -1,0 +1,147 @@
+"""Recorded questions: moments of an evaluated day as a caller would ask them, with their scores.
+
+The question is put together from raw ids (yesterday's sequences, the day's events and snapshots),
+not from the samples, so the canary holds the whole path from raw ids to scores against evaluation.
+"""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evaluation.predictions import Predictions
+from features.property import LocalClock
+from features.schemas import BehaviorType, Scenario
+from infra.store import Partition, Store
+
+ONE_DAY = timedelta(days=1)
+HISTORY = ["user_id", "ts", "item_id", "type", "scenario", "key"]
+
+
+def record(
+    store: Store, day: date, zone: str, answered: Predictions, count: int
+) -> list[dict[str, Any]]:
+    """Up to `count` moments of the day with candidates, evenly spread over the users.
+
+    Reads the histories of the chosen users only.
+    """
+    candidates = answered.questions.candidates
+    clock = LocalClock(zone)
+    ts = answered.questions.moments.ts
+    own_day = (ts >= clock.midnight_ms(day)) & (ts < clock.end_ms(day))
+    asked = np.unique(candidates.moment)
+    asked = asked[own_day[asked]]
+    if not len(asked):
+        return []
+    chosen = asked[np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int))]
+    rows = _sample_rows(store, day, chosen)
+    users = pc.unique(rows["user_id"])
+    past = _past(store, day, users)
+    profiles = _profiles(store, day, users)
+    pages = _pages(store, day, users)
+    names = _item_ids(store, day, np.unique(candidates.item[np.isin(candidates.moment, chosen)]))
+    out = []
+    for moment, row in zip(chosen, rows.to_pylist(), strict=True):  # a few dozen
+        here = candidates.moment == moment
+        question = {
+            "user_id": row["user_id"],
+            "ts": _iso(int(ts[moment])),
+            "scenario": Scenario(row["scenario"]).name.lower(),
+            "query": pages.get(row["sample_id"]),
+            "profile": profiles.get(row["user_id"], {}),
+            "history": _before(past, row["user_id"], int(ts[moment])),
+            "candidates": [names[int(item)] for item in candidates.item[here]],
+        }
+        out.append(
+            {
+                "sample_id": row["sample_id"],
+                "question": question,
+                "ctr": answered.answers.ctr[here].astype(float).tolist(),
+                "l2r": answered.answers.l2r[here].astype(float).tolist(),
+            }
+        )
+    return out
+
+
+def _sample_rows(store: Store, day: date, chosen: Sequence[int]) -> pa.Table:
+    table = store.partition("samples", day).table(["sample_id", "user_id", "scenario"])
+    return table.take(pa.array(chosen))
+
+
+def _past(store: Store, day: date, users: pa.Array) -> pa.Table:
+    """Everything known of the users by the end of the day, each behaviour once."""
+    parts = []
+    for partition in (
+        store.partition("sequences", day - ONE_DAY, "history"),
+        store.partition("events", day, "behaviors"),
+    ):
+        if partition.exists():
+            table = _of_users(partition, HISTORY, users)
+            ts = table["ts"].cast(pa.int64())
+            parts.append(table.set_column(HISTORY.index("ts"), "ts", ts))
+    whole = pa.concat_tables(parts, promote_options="permissive")
+    first = pc.index_in(whole["key"], pc.unique(whole["key"])).to_numpy()
+    _, keep = np.unique(first, return_index=True)
+    return whole.take(pa.array(np.sort(keep)))
+
+
+def _before(past: pa.Table, user: str, ts: int) -> list[dict[str, str]]:
+    mine = past.filter(pc.and_(pc.equal(past["user_id"], user), pc.less(past["ts"], ts)))
+    by = [("ts", "ascending"), ("key", "ascending")]
+    newest = mine.sort_by(by).slice(max(0, mine.num_rows - 100)).to_pylist()
+    return [
+        {
+            "item_id": one["item_id"],
+            "type": BehaviorType(one["type"]).name.lower(),
+            "scenario": Scenario(one["scenario"]).name.lower(),
+            "ts": _iso(one["ts"]),
+        }
+        for one in newest
+    ]
+
+
+def _profiles(store: Store, day: date, users: pa.Array) -> Mapping[str, dict[str, str]]:
+    snapshot = store.latest("events", day, "users")
+    if snapshot is None:
+        return {}
+    rows = _of_users(snapshot, None, users).to_pylist()
+    return {
+        row["user_id"]: {
+            name: value
+            for name, value in row.items()
+            if name not in ("user_id", "user_hash") and value is not None
+        }
+        for row in rows
+    }
+
+
+def _pages(store: Store, day: date, users: pa.Array) -> Mapping[str, str]:
+    """Query by sample id."""
+    pages = store.partition("events", day, "impressions")
+    if not pages.exists():
+        return {}
+    table = _of_users(pages, ["user_id", "request_id", "query"], users)
+    return {
+        f"page-{row['request_id']}": row["query"]
+        for row in table.to_pylist()
+        if row["query"] is not None
+    }
+
+
+def _item_ids(store: Store, day: date, rows: Any) -> dict[int, str]:
+    table = store.partition("catalog", day).table(["row", "item_id"])
+    mine = table.filter(pc.is_in(table["row"], pa.array(rows, pa.int32())))
+    known = dict(zip(mine["row"].to_pylist(), mine["item_id"].to_pylist(), strict=True))
+    return {int(row): known.get(int(row), "") for row in rows}
+
+
+def _of_users(partition: Partition, columns: list[str] | None, users: pa.Array) -> pa.Table:
+    keep = pc.field("user_id").isin(users)
+    return partition.table(columns, filters=keep)
+
+
+def _iso(ts: int) -> str:
+    return datetime.fromtimestamp(ts / 1000, UTC).isoformat(timespec="milliseconds")

@@ -1,0 +1,150 @@
+"""A bundle: one folder that answers by itself, without store, registry or training code.
+
+It holds the weights and a small store of its own with the tables that the questions of one day are
+answered with: catalog and vocabulary of that day, statistics of the day before. So whoever loads it
+gets, to the last digit, what evaluation computed.
+
+```
+bundle.json          run key, day, time zone, recipe
+model.pt             weights
+store/               catalog/dt=D, vocabulary/dt=D/*, statistics/dt=D-1/*
+recorded.json        moments of the evaluation with the scores that it computed (for the canary)
+```
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import torch
+
+from features import catalog as catalogs
+from features import ranking, statistics, vocabulary
+from features.negatives import Pool
+from features.property import LocalClock
+from features.samples import World
+from features.schemas import POOL
+from features.vocabulary import Vocabulary
+from infra.errors import PartitionCorrupt
+from infra.store import Partition, Store
+from training.batch import VocabularySizes
+from training.config import ModelConfig
+from training.model.dupn import Dupn
+
+FORMAT = 1
+STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """What was loaded."""
+
+    key: str
+    """Run key of the model."""
+    day: date
+    """Whose catalog and vocabulary it answers with."""
+    model: Dupn
+    world: World
+    profile: tuple[Vocabulary, ...]
+    """One vocabulary a profile column, in the network's order."""
+
+
+def write(  # a front door: everything that a bundle is made of
+    folder: Path, model: Dupn, store: Store, day: date, *, key: str, zone: str
+) -> None:
+    """Write the bundle of a model that answers with the tables of `day`.
+
+    Args:
+        folder: a local folder, empty or absent.
+        model: the network.
+        store: where catalog, vocabulary and statistics are.
+        day: the day whose tables to take; statistics are those of the day before.
+        key: the run key.
+        zone: the data set's time zone.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.save(model.state_dict(), folder / "model.pt")
+    inner = Store(folder / "store")
+    before = day - timedelta(days=1)
+    wanted = [store.partition("catalog", day), store.partition("catalog", day, "items")]
+    wanted += [store.partition("vocabulary", day, n) for n in vocabulary.published(store, day)]
+    wanted += [store.partition("statistics", before, name) for name in STATISTICS]
+    for partition in wanted:
+        if partition.exists():
+            _copy(partition, inner)
+    content = {
+        "format": FORMAT,
+        "key": key,
+        "day": day.isoformat(),
+        "zone": zone,
+        "model": model.config.model_dump(mode="json"),
+        "sizes": asdict(model.sizes),
+    }
+    (folder / "bundle.json").write_text(json.dumps(content, indent=1))
+
+
+def load(folder: Path) -> Bundle:
+    """A bundle, ready to answer on the CPU.
+
+    Raises:
+        PartitionCorrupt: the folder is not a bundle that this version can read.
+    """
+    content = _description(folder)
+    sizes = content["sizes"] | {"profile": tuple(content["sizes"]["profile"])}
+    model = Dupn(ModelConfig.model_validate(content["model"]), VocabularySizes(**sizes))
+    model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
+    day = date.fromisoformat(content["day"])
+    store = Store(folder / "store")
+    names = vocabulary.published(store, day, "profile_")
+    return Bundle(
+        key=content["key"],
+        day=day,
+        model=model.eval(),
+        world=_world(store, day, content["zone"]),
+        profile=tuple(vocabulary.load(store, day, name) for name in names),
+    )
+
+
+def _world(store: Store, day: date, zone: str) -> World:
+    catalog = catalogs.load(store, day)
+    before = day - timedelta(days=1)
+    known = store.partition("statistics", before, "item").exists()
+    figures = statistics.load(store, before if known else None, catalog)
+    return World(
+        catalog=catalog,
+        item_table=ranking.item_features(catalog, figures),
+        statistics=figures,
+        titles=catalogs.load_titles(store, day),
+        pool=Pool.of(pa.Table.from_batches([], POOL), catalog),
+        token=vocabulary.load(store, day, "token"),
+        icon=vocabulary.load(store, day, "icon"),
+        clock=LocalClock(zone),
+    )
+
+
+def _description(folder: Path) -> Mapping[str, Any]:
+    file = folder / "bundle.json"
+    if not file.exists():
+        raise PartitionCorrupt(f"{folder} is not a bundle: bundle.json is absent.")
+    content: Mapping[str, Any] = json.loads(file.read_text())
+    if content.get("format") != FORMAT:
+        raise PartitionCorrupt(
+            f"{file} has format {content.get('format')}, this version reads {FORMAT}. "
+            "Run `dupn bundle` again."
+        )
+    return content
+
+
+def _copy(partition: Partition, target: Store) -> None:
+    manifest = partition.manifest()
+    copy = Partition(root=target.root, key=partition.key)
+    with copy.publish(copied_from=partition.key, **manifest.lineage) as out:
+        for entry in manifest.files:
+            with partition.open(entry) as source:
+                written = out.write_bytes(entry.name, source.read(), rows=entry.rows)
+            kept = {"low": entry.low, "high": entry.high, "counts": dict(entry.counts)}
+            out.record([type(entry)(**{**asdict(written), **kept})])

@@ -1,0 +1,75 @@
+"""Load-and-query check of a logged model, in a process of its own.
+
+`python -m serving.canary MODEL_URI RECORDED TRACKING_URI` loads the model as any user would, asks
+the recorded questions and compares with the scores that evaluation computed. It prints one JSON
+line.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCORES = ("ctr", "l2r")
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What the canary found."""
+
+    questions: int
+    worst: float
+    """Largest difference of a score from the recorded one."""
+    where: str
+    """The score and question with that difference."""
+    load_s: float
+    answer_s: float
+
+
+def compare(
+    recorded: Sequence[Mapping[str, Any]], answers: Sequence[Mapping[str, Any]]
+) -> tuple[float, str]:
+    """The largest difference, and where it is; infinite where a shape differs."""
+    worst, where = 0.0, ""
+    for number, (want, got) in enumerate(zip(recorded, answers, strict=True)):
+        for name in SCORES:
+            mine, theirs = np.asarray(want[name], float), np.asarray(got[name], float)
+            gap = (
+                float(np.abs(mine - theirs).max(initial=0)) if len(mine) == len(theirs) else np.inf
+            )
+            if not gap <= worst:
+                worst, where = gap, f"{name} of question {number} ({want['sample_id']})"
+    return worst, where
+
+
+def ask(uri: str, recorded: Sequence[Mapping[str, Any]]) -> Heard:
+    """Load the model and put the recorded questions to it."""
+    import mlflow
+    import pandas as pd
+
+    start = time.monotonic()
+    model = mlflow.pyfunc.load_model(uri)
+    loaded = time.monotonic()
+    answers = model.predict(pd.DataFrame([dict(one["question"]) for one in recorded]))
+    answered = time.monotonic()
+    worst, where = compare(recorded, answers.to_dict(orient="records"))
+    return Heard(len(recorded), worst, where, loaded - start, answered - loaded)
+
+
+def main() -> None:
+    """Entry point of the fresh process."""
+    uri, recorded, tracking = sys.argv[1:4]
+    import mlflow
+
+    mlflow.set_tracking_uri(tracking)
+    heard = ask(uri, json.loads(Path(recorded).read_text()))
+    sys.stdout.write("\n" + json.dumps(asdict(heard)) + "\n")
+
+
+if __name__ == "__main__":
+    main()

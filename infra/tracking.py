@@ -19,6 +19,8 @@ from infra.config import Config
 from infra.errors import ConfigError
 from infra.store import Store
 
+logger = logging.getLogger(__name__)
+
 PARAM_LENGTH = 6000
 """MLflow's limit on the value of a param."""
 
@@ -132,12 +134,16 @@ class MlflowTracker:
             self.client.log_batch(self.run_id, params=new[start : start + 100])
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log all figures of a step in one call."""
+        """Log all figures of a step in one call; a server that is away does not end the work."""
         from mlflow.entities import Metric
+        from mlflow.exceptions import MlflowException
 
         now = int(time.time() * 1000)
         batch = [Metric(name, float(value), now, step) for name, value in values.items()]
-        self.client.log_batch(self.run_id, metrics=batch)
+        try:
+            self.client.log_batch(self.run_id, metrics=batch)
+        except MlflowException as error:
+            logger.warning("the figures of step %d are not in MLflow: %s", step, error)
 
     def text(self, content: str, name: str) -> None:
         """Log a small file."""

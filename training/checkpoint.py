@@ -39,9 +39,17 @@ class Recipe:
     """Day -> digest of its samples' files."""
 
     @classmethod
-    def of(cls, samples: Samples, model: ModelConfig, train: TrainConfig, seed: int) -> "Recipe":
+    def of(
+        cls,
+        samples: Samples,
+        validation: Samples | None,
+        model: ModelConfig,
+        train: TrainConfig,
+        seed: int,
+    ) -> "Recipe":
         """The recipe of training on these samples."""
-        return cls(model=model, train=train, sizes=samples.sizes, seed=seed, inputs=inputs(samples))
+        found = inputs(samples) | (inputs(validation) if validation is not None else {})
+        return cls(model=model, train=train, sizes=samples.sizes, seed=seed, inputs=found)
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -93,6 +101,11 @@ class Checkpoint:
 def progress(store: Store, run: str) -> Partition:
     """Where an unfinished run keeps its newest checkpoint."""
     return store.partition("checkpoints", None, run, "progress")
+
+
+def best(store: Store, run: str) -> Partition:
+    """Where a run with validation puts its best epoch aside."""
+    return store.partition("checkpoints", None, run, "best")
 
 
 def final(store: Store, run: str) -> Partition:

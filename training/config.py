@@ -86,6 +86,11 @@ class TrainConfig(Config):
     embedding_l2: float = Field(1e-6, ge=0)
     """On the embedding rows that a batch touches."""
     epochs: int = Field(1, ge=1)
+    """Passes over the training days, at most."""
+    validation_days: int = Field(0, ge=0)
+    """Last days that are not learnt from: after each epoch they judge, and the best one is kept."""
+    patience: int | None = Field(None, ge=1)
+    """Epochs without a better validation loss before training stops; absent: it never does."""
     precision: Literal["fp32", "bf16"] = "fp32"
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None

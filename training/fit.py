@@ -9,13 +9,15 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from datetime import date
 
+from infra.errors import TrainingError
 from infra.progress import Progress, track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
 from training.checkpoint import Recipe
 from training.config import ModelConfig, TrainConfig
 from training.data import Samples
-from training.run import Fitted, Run
+from training.run import Run
+from training.tally import Fitted
 
 __all__ = ["Fitted", "fit"]
 
@@ -43,7 +45,7 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
 
     Args:
         store: where samples, catalogs and vocabularies are, and checkpoints go.
-        days: training days, in order.
+        days: training days, in order; the last `validation_days` of them judge instead.
         model_config: the network.
         train_config: how it learns.
         seed: of weights, dropout and order.
@@ -57,13 +59,21 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
         TrainingError: nothing to learn from, a loss that is not a number, or a checkpoint of
             another recipe in the way.
     """
-    samples = Samples(store, days)
-    recipe = Recipe.of(samples, model_config, train_config, seed)
-    run = Run(samples, recipe, run_name, tracker or SilentTracker())
+    learnt = len(days) - train_config.validation_days
+    if learnt < 1:
+        raise TrainingError(
+            f"{len(days)} days less train.validation_days = {train_config.validation_days} leave "
+            "none to learn from. Train on more days, or set train.validation_days lower."
+        )
+    samples = Samples(store, days[:learnt])
+    validation = Samples(store, days[learnt:], samples.sizes) if learnt < len(days) else None
+    recipe = Recipe.of(samples, validation, model_config, train_config, seed)
+    run = Run(samples, recipe, run_name, tracker or SilentTracker(), validation)
     go_on = train_config.resume if resume is None else resume
     finished = run.finished() if go_on else None
     if finished is not None:
         logger.info("%s is trained already; nothing to do", run_name)
+        run.clear()
         return finished
     run.begin(go_on)
     try:

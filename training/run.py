@@ -7,76 +7,51 @@ does not change what comes out.
 
 import logging
 import time
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 
 import psutil
 
 from infra.errors import TrainingError
 from infra.progress import Progress
-from infra.store import Partition
 from infra.tracking import Tracker
 from training import checkpoint as checkpoints
 from training.checkpoint import Checkpoint, Recipe
 from training.data import Loaded, Position, Reader, Samples
 from training.learner import Learner, Step
 from training.progressive import Meters
+from training.tally import Fitted, Tally
+from training.validation import VALIDATION, judge, judging
 
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """A finished run."""
-
-    run_name: str
-    run_id: str
-    """Of the tracker; empty where nothing is recorded."""
-    checkpoint: Partition
-    metrics: Mapping[str, float]
-    moments: int
-    """Trained on, each epoch counted."""
-    candidates: int
-    steps: int
-    seconds: float
-    """Of training, all sittings together."""
-    resumed: bool
-    """Whether any of it was done by an earlier process."""
-
-    @property
-    def moments_per_s(self) -> float:
-        """Throughput."""
-        return self.moments / max(self.seconds, 1e-9)
-
-    @property
-    def candidates_per_s(self) -> float:
-        """Throughput."""
-        return self.candidates / max(self.seconds, 1e-9)
-
-
-@dataclass
-class Tally:
-    """What a run has done so far."""
-
-    steps: int = 0
-    moments: int = 0
-    candidates: int = 0
-    seconds: float = 0.0
-    figures: dict[str, float] = field(default_factory=dict)
-    """Final figures of finished epochs."""
-
-
 class Run:
-    """The state of one `fit`."""
+    """The state of one `fit`.
 
-    def __init__(self, samples: Samples, recipe: Recipe, name: str, tracker: Tracker) -> None:
+    Args:
+        samples: to learn from.
+        recipe: how.
+        name: of the run.
+        tracker: records it.
+        validation: samples to be judged by after each epoch, none of them learnt from.
+    """
+
+    def __init__(
+        self,
+        samples: Samples,
+        recipe: Recipe,
+        name: str,
+        tracker: Tracker,
+        validation: Samples | None = None,
+    ) -> None:
         self.name = name
         self.recipe = recipe
         self.config = recipe.train
         self.tracker = tracker
         self.samples = samples
+        self.judges = judging(validation, self.config) if validation is not None else None
         self.reader = Reader(
             samples,
             batch_size=self.config.batch_size,
@@ -84,6 +59,7 @@ class Run:
             seed=recipe.seed,
         )
         self.progress = checkpoints.progress(samples.store, name)
+        self.best = checkpoints.best(samples.store, name)
         self.final = checkpoints.final(samples.store, name)
         self.tally = Tally()
         self.position = Position()
@@ -129,18 +105,46 @@ class Run:
         """All epochs that are left."""
         self._clock = self._saved = self._logged = time.monotonic()
         for epoch in range(self.position.epoch, self.config.epochs):
+            if self._patience_is_spent(epoch):
+                logger.info("no better since epoch %s: stopped", self.tally.best_epoch)
+                return
             for loaded in self.reader.epoch(self.position):
                 self._step(loaded, bar)
             self._end_epoch(epoch)
+            if self.judges is not None:
+                self._judge(epoch, self.judges)
 
     def finish(self) -> Fitted:
-        """Publish the model; the last checkpoint is no longer needed."""
+        """Publish the model; the checkpoints on the way are no longer needed."""
+        best = checkpoints.load(self.best) if self.judges is not None else None
+        if best is not None:
+            self.learner.model.load_state_dict(best.weights)
+            self.learner.optimizer.load_state_dict(best.optimizer)
         checkpoints.save(self.final, self._checkpoint())
-        checkpoints.clear(self.progress)
+        self.clear()
         fitted = self._fitted(self.tally, self.run_id, resumed=self.resumed)
         rates = {"moments_per_s": fitted.moments_per_s, "candidates_per_s": fitted.candidates_per_s}
         self.tracker.metrics({**fitted.metrics, **rates}, self.tally.steps)
         return fitted
+
+    def clear(self) -> None:
+        """Give back the space of what a finished run no longer needs."""
+        checkpoints.clear(self.progress)
+        checkpoints.clear(self.best)
+
+    def _judge(self, epoch: int, judges: Reader) -> None:
+        """Figures on unseen days; the best epoch's weights are put aside."""
+        figures = judge(self.learner, judges)
+        self.tracker.metrics(figures, self.tally.steps)
+        loss = figures[f"{VALIDATION}_loss"]
+        if self.tally.best_loss is None or loss < self.tally.best_loss:
+            self.tally.best_loss, self.tally.best_epoch = loss, epoch
+            self.tally.figures.update(figures)
+            checkpoints.save(self.best, self._checkpoint())
+
+    def _patience_is_spent(self, epoch: int) -> bool:
+        best, patience = self.tally.best_epoch, self.config.patience
+        return best is not None and patience is not None and epoch - best > patience
 
     def _step(self, loaded: Loaded, bar: Progress) -> None:
         step = self.learner.learn(loaded.batch, self.tally.steps)

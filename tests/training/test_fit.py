@@ -18,7 +18,10 @@ from infra.tracking import MlflowTracker, TrackingConfig
 from training import checkpoint
 from training.checkpoint import load_model
 from training.config import Task, TrainConfig
+from training.data import Samples
 from training.fit import fit
+from training.learner import Learner
+from training.validation import judge, judging
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -248,3 +251,40 @@ def test_a_run_is_recorded_in_mlflow(own, days, tiny, eager):
     assert run.data.metrics["system/process_memory_megabytes"] > 10
     steps = [p.step for p in tracker.client.get_metric_history(run.info.run_id, "moments_per_s")]
     assert steps[-1] == fitted.steps
+
+
+def test_the_epoch_that_judged_best_is_kept(own, days, tiny, quick):
+    config = quick.model_copy(
+        update={"epochs": 8, "validation_days": 1, "patience": 1, "learning_rate": 0.4}
+    )
+    fitted = fit(own, days, tiny, config, seed=1, run_name="run")
+    tally = fitted.checkpoint.manifest().lineage["tally"]
+    best = tally["best_epoch"]
+    assert fitted.checkpoint.manifest().lineage["days"] == ["2026-03-02"]
+    assert best + 2 < 8
+    assert fitted.moments == 300 * (best + 2)
+    judges = judging(Samples(own, days[1:], load_model(fitted.checkpoint).sizes), config)
+    learner = Learner(tiny, config, judges.samples.sizes, 1)
+    learner.model.load_state_dict(weights(fitted))
+    assert judge(learner, judges)["validation_loss"] == pytest.approx(tally["best_loss"])
+    assert fitted.metrics["validation_loss"] == tally["best_loss"]
+
+
+def test_a_run_with_validation_goes_on_too(own, days, tiny, eager):
+    config = eager.model_copy(update={"validation_days": 1, "epochs": 3})
+    whole = fit(own, days, tiny, config, seed=1, run_name="whole")
+    with pytest.raises(Cut):
+        fit(own, days, tiny, config, seed=1, run_name="cut", progress=stopping_after(8))
+    resumed = fit(own, days, tiny, config, seed=1, run_name="cut")
+    assert resumed.metrics == whole.metrics
+    assert same(weights(resumed), weights(whole))
+
+
+def test_validation_must_leave_days_and_have_moments(own, days, tiny, quick):
+    held = quick.model_copy(update={"validation_days": 2})
+    with pytest.raises(TrainingError, match="leave none to learn from"):
+        fit(own, days, tiny, held, seed=1, run_name="run")
+    with own.partition("samples", days[1]).publish():
+        pass
+    with pytest.raises(TrainingError, match="no sample to read"):
+        fit(own, days, tiny, held.model_copy(update={"validation_days": 1}), seed=1, run_name="run")

@@ -1,0 +1,30 @@
+"""How well a network in training answers days that it does not learn from."""
+
+from training.config import TrainConfig
+from training.data import Position, Reader, Samples
+from training.learner import Learner
+from training.progressive import Meters
+
+VALIDATION = "validation"
+
+
+def judging(samples: Samples, config: TrainConfig) -> Reader:
+    """A reader of the days that judge.
+
+    Raises:
+        TrainingError: nothing is in them.
+    """
+    return Reader(
+        samples, batch_size=config.batch_size, buffer=config.shuffle_buffer, shuffle=False
+    )
+
+
+def judge(learner: Learner, reader: Reader) -> dict[str, float]:
+    """`validation_ctr_auc` and the like, and `validation_loss`: the tasks' losses, weighted."""
+    config = learner.config
+    meters = Meters(config.tasks)
+    for loaded in reader.epoch(Position()):
+        step = learner.judge(loaded.batch)
+        meters.add(step.outputs, loaded.batch, step.losses)
+    loss = sum(config.weights.get(task, 1.0) * meter.loss for task, meter in meters.of.items())
+    return meters.figures(VALIDATION) | {f"{VALIDATION}_loss": loss}

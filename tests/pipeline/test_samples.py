@@ -1,18 +1,14 @@
 """Published samples against a recomputation in plain Python from the events."""
 
-import math
 from collections import defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
 
-from features import ranking
-from features.property import GAP_EDGES_MIN, LocalClock
+from features.property import GAP_EDGES_MIN
 from features.samples import SamplesConfig
-from infra.errors import ConfigError, PartitionMissing
 from infra.store import Store
-from pipeline.beam import BeamConfig
 from tests import samples_log
 from tests.samples_log import DAYS, MINUTE, ZONE
 

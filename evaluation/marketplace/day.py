@@ -101,7 +101,7 @@ class Block:
         age = (now - minds.cart_ms[user, 0]) / DAY_MS
         chance = REMEMBERED * np.exp(-np.maximum(age, 0) / FORGOTTEN_DAYS)
         item = minds.cart_item[user, 0]
-        on_sale = self.reasons.items.death[item] > self.births_day
+        on_sale = self.reasons.items.death[item] > self.follows.day
         buys = (item >= 0) & on_sale & (rng.random(len(user)) < chance)
         buyer = user[buys]
         if len(buyer):
@@ -112,11 +112,6 @@ class Block:
         rows = self.follows.shown(rng, minds, user, now)
         if rows:
             log.follows.append(rows)
-
-    @property
-    def births_day(self) -> int:
-        """The day's number."""
-        return self.follows.day
 
     def _page(
         self, rng: np.random.Generator, log: DayLog, user: NDArray[np.int64],

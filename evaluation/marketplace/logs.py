@@ -51,6 +51,7 @@ class BlockTables:
     truth_pages: pa.Table
     clicks: NDArray[np.int64]  # items clicked, for the shop's counters
     pages: int
+    items_shown: int  # on logged pages
 
 
 def tables(
@@ -59,8 +60,6 @@ def tables(
     """One block's log as tables; which pages are logged is drawn here."""
     pages, actions = DayLog.columns(log.pages), DayLog.columns(log.actions)
     count = log.num_pages
-    if not count:
-        return _nothing()
     scenario = pages["scenario"]
     config = world.config
     share = np.where(scenario == SEARCH, config.logged_search, config.logged_other)
@@ -87,6 +86,7 @@ def tables(
         truth_pages=_truth(pages, keep, request),
         clicks=actions["item"][actions["type"] == 1],
         pages=count,
+        items_shown=int(pages["size"][keep].sum()),
     )
 
 
@@ -225,11 +225,6 @@ def no_behaviors() -> pl.DataFrame:
     return pl.DataFrame(schema=dict(zip(RAW_BEHAVIORS, kinds, strict=True)))
 
 
-def _nothing() -> BlockTables:
-    empty = pa.table({})
-    return BlockTables(no_behaviors(), empty, _follows({}), empty, np.empty(0, np.int64), 0)
-
-
 def _flat(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64], name: str) -> NDArray[Any]:
     """The shown entries of the kept pages, page by page."""
     shown = np.arange(WIDEST) < pages["size"][keep][:, None]
@@ -249,6 +244,20 @@ def _gather(series: pl.Series, index: NDArray[np.int64]) -> pl.Series:
     """`series[index]`, null where the index is negative."""
     extended = series.extend_constant(None, 1)
     return extended.gather(np.where(index < 0, len(series), index).astype(np.uint32))
+
+
+def arrow_table(frame: pl.DataFrame) -> pa.Table:
+    """With plain strings and lists, as the data contracts have them."""
+    table = frame.to_arrow(compat_level=pl.CompatLevel.oldest())
+    return table.cast(pa.schema([pa.field(f.name, _small(f.type)) for f in table.schema]))
+
+
+def _small(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_large_string(kind):
+        return pa.string()
+    if pa.types.is_large_list(kind):
+        return pa.list_(_small(kind.value_type))
+    return kind
 
 
 def _arrow(series: pl.Series) -> pa.Array:

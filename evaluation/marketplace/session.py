@@ -42,8 +42,8 @@ class Schedule:
     start_ms: NDArray[np.int64]  # of the session, relative to midnight
 
     def rounds(self) -> list[slice]:
-        """One slice a round."""
-        last = int(self.round[-1]) + 1 if len(self.round) else 0
+        """One slice a round; at least one, so that an idle day has its (empty) columns too."""
+        last = int(self.round[-1]) + 1 if len(self.round) else 1
         edges = np.searchsorted(self.round, np.arange(last + 1))
         return [slice(int(low), int(high)) for low, high in pairwise(edges)]
 
@@ -77,5 +77,5 @@ def gaps_ms(
     rng: np.random.Generator, count: int, median_s: float = ACTION_GAP_S
 ) -> NDArray[np.int64]:
     """Time between one action and the next."""
-    drawn = rng.standard_normal(count, np.float32)
+    drawn = rng.standard_normal(count)  # float64: the same milliseconds on every processor
     return (1000 * median_s * np.exp(ACTION_GAP_SPREAD * drawn)).astype(np.int64) + 1000

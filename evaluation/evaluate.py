@@ -74,7 +74,7 @@ def run(
         context=context,
         others=Others(
             yardsticks=yardsticks.compute(store, day, background.training_days, items, config),
-            ceiling=ceiling.scores(store, day, questions, items),
+            truth=ceiling.scores(store, day, questions, items),
         ),
         shuffled={
             str(what): predict(model, store, day, config, shuffle=what, questions=questions)

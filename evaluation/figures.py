@@ -24,6 +24,8 @@ def of_task(result: TaskResult) -> Iterator[Figure]:
     if result.ceiling is not None and result.share is not None:
         yield figure(f"{result.name}_ceiling", result.ceiling.estimate)
         yield figure(f"{result.name}_share", result.share, "share")
+    if result.visible is not None:
+        yield figure(f"{result.name}_visible_ceiling", result.visible.estimate)
     for rival in result.rivals:
         yield figure(f"{result.name}_{rival.name}", rival.estimate)
         yield figure(f"{result.name}_over_{rival.name}", rival.difference)

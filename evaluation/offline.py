@@ -167,10 +167,12 @@ def _protocol(questions: Questions, material: Material, config: EvaluateConfig) 
             "users: no interval, named as such"
         ),
     }
-    if material.others.ceiling:
+    if material.others.truth.best:
         words["Ceiling"] = (
             "the simulator's own probabilities on the same questions; part of it rests on latent "
-            "state that no history shows, so 100 % cannot be reached"
+            "state that no history shows (needs born with the page and not put into words; beside "
+            "it the ceiling without them), so 100 % cannot be reached. PPP: share above the "
+            "commonest level"
         )
     return words
 

@@ -192,7 +192,7 @@ def _entries(task: TaskResult) -> list[tuple[str, Estimate, str]]:
     return [
         ("the model", task.model, MODEL),
         *((rival.title, rival.estimate, OTHER) for rival in others),
-        *([(task.ceiling.title, task.ceiling.estimate, TRUTH)] if task.ceiling else []),
+        *((truth.title, truth.estimate, TRUTH) for truth in (task.visible, task.ceiling) if truth),
     ]
 
 

@@ -7,6 +7,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
 from evaluation import plots
+from evaluation.probabilities import WORDS
 from evaluation.results import Estimate, OfflineReport, TaskResult
 from infra.store import Store
 
@@ -44,6 +45,8 @@ def html(report: OfflineReport, pictures: Mapping[str, bytes]) -> str:
         report=report,
         tiles=[task for task in report.tasks if task.name in TILES and task.questions],
         has_ceiling=any(task.ceiling for task in report.tasks),
+        clicks=[figure for figure in report.figures if figure.name in WORDS],
+        costs=[figure for figure in report.figures if figure.name.startswith("shuffled_")],
         standing=standing,
         pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
     )

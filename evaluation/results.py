@@ -78,6 +78,8 @@ class TaskResult(Record):
     """What knowing nothing scores."""
     rivals: tuple[Rival, ...] = ()
     ceiling: Rival | None = None
+    visible: Rival | None = None
+    """The ceiling without what no history can show."""
     share: Estimate | None = None
     """Share of what is possible above chance that the model reached."""
     reason: str | None = None

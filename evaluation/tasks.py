@@ -1,12 +1,13 @@
 """One result a measure: the model beside its yardsticks and the ceiling, all paired."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from evaluation import measures, metrics
 from evaluation.bootstrap import Interval
+from evaluation.ceiling import Truth
 from evaluation.measures import MEASURES, Bench, Measure, Measured
 from evaluation.metrics import AnyArray
 from evaluation.predictions import Answers
@@ -16,14 +17,16 @@ from evaluation.slices import Part
 from evaluation.yardsticks import Yardstick
 from features.schemas import PRICE_LEVELS
 
+CEILING = ("ceiling", "the truth (ceiling)")
+VISIBLE = ("visible_ceiling", "the truth less what no history shows")
+
 
 @dataclass(frozen=True)
 class Others:
     """Who else answered the questions."""
 
     yardsticks: Sequence[Yardstick] = ()
-    ceiling: Mapping[str, AnyArray] = field(default_factory=dict)
-    """By measure, the truth's own scores; NaN where the truth of a question is not known."""
+    truth: Truth = field(default_factory=Truth)
 
 
 @dataclass(frozen=True)
@@ -81,7 +84,8 @@ def _result(bench: Bench, ask: Asked, answers: Answers, others: Others) -> TaskR
     model = bench.measure(measure, scores, ask.keep)
     base = measure.name.removesuffix("_same_category")
     chance = _chance(bench, measure)
-    ceiling, share = _ceiling(bench, ask, scores, others.ceiling.get(base), chance)
+    ceiling = _against(bench, ask, scores, CEILING, others.truth.best.get(base))
+    visible = _against(bench, ask, scores, VISIBLE, others.truth.visible.get(base))
     return TaskResult(
         name=measure.name,
         task=measure.task,
@@ -98,8 +102,9 @@ def _result(bench: Bench, ask: Asked, answers: Answers, others: Others) -> TaskR
             for other in others.yardsticks
             if base in other.measures and model.questions
         ),
-        ceiling=ceiling,
-        share=share,
+        ceiling=ceiling.rival if ceiling else None,
+        visible=visible.rival if visible else None,
+        share=Estimate.of(_share(bench, ceiling, chance)) if ceiling else None,
         reason=model.reason,
     )
 
@@ -121,23 +126,33 @@ def _chance(bench: Bench, measure: Measure) -> float:
     return float(np.bincount(level).max() / len(level)) if len(level) else 1 / PRICE_LEVELS
 
 
-def _ceiling(
-    bench: Bench, ask: Asked, scores: AnyArray, truth: AnyArray | None, chance: float
-) -> tuple[Rival | None, Estimate | None]:
-    """The truth as a rival, and the share of what it reaches; on questions whose truth is known."""
+@dataclass(frozen=True)
+class _Against:
+    """Model and truth on the questions whose truth is known."""
+
+    rival: Rival
+    model: Measured
+    best: Measured
+
+
+def _against(
+    bench: Bench, ask: Asked, scores: AnyArray, title: tuple[str, str], truth: AnyArray | None
+) -> _Against | None:
     if truth is None:
-        return None, None
+        return None
     known = np.isfinite(truth)
     keep = known if ask.keep is None else known & ask.keep
+    if not keep.any():
+        return None
     model = bench.measure(ask.measure, scores, keep)
     best = bench.measure(ask.measure, truth, keep)
-    if not model.questions:
-        return None, None
-    who = Yardstick("ceiling", "the truth (ceiling)", (), truth)
-    return _rival(bench, model, best, who), Estimate.of(_share(bench, model, best, chance))
+    who = Yardstick(*title, (), truth)
+    return _Against(_rival(bench, model, best, who), model, best)
 
 
-def _share(bench: Bench, model: Measured, best: Measured, chance: float) -> Interval:
+def _share(bench: Bench, against: _Against, chance: float) -> Interval:
+    """What the model has above chance, over what the truth has."""
+    model, best = against.model, against.best
     room = best.value - chance
     if not room > 0:
         return Interval(metrics.NAN)

@@ -1,0 +1,103 @@
+import pytest
+
+from evaluation.gate import Comparison, Difference, Evidence, GateConfig, Outcome, Verdict, decide
+
+CONFIG = GateConfig(floors={"ctr_auc": 0.6, "l2r_auc": 0.55})
+GOOD = Evidence(
+    figures={"ctr_auc": 0.7, "l2r_auc": 0.65, "ctr_ece": 0.01}, positives=5000, users=900
+)
+
+
+def evidence(positives=5000, users=900, **figures):
+    return Evidence({**GOOD.figures, **figures}, positives, users)
+
+
+def against(ctr=0.0, error=0.001, **others):
+    """A comparison; others are value/error pairs by name."""
+    return Comparison(
+        ctr=Difference(name="ctr_auc", value=ctr, error=error),
+        others=tuple(Difference(name=n, value=v, error=e) for n, (v, e) in others.items()),
+    )
+
+
+@pytest.mark.parametrize(
+    ("candidate", "quality", "outcome", "failed"),
+    [
+        (GOOD, [], Outcome.PROMOTE, []),
+        (evidence(ctr_auc=0.59), [], Outcome.REFUSE, ["ctr_auc 0.5900 is under the floor 0.6."]),
+        (evidence(ctr_ece=0.2), [], Outcome.REFUSE, ["click probabilities are off by 0.2000"]),
+        (evidence(l2r_auc=None), [], Outcome.PROMOTE, []),
+        (GOOD, ["events 2026-03-11: 9 % rejects."], Outcome.REFUSE, ["events 2026-03-11: 9 %"]),
+        (evidence(positives=20), [], Outcome.NOT_ENOUGH_EVIDENCE, []),
+        (evidence(users=3), [], Outcome.NOT_ENOUGH_EVIDENCE, []),
+        (evidence(positives=20, ctr_auc=0.4), [], Outcome.REFUSE, ["under the floor"]),
+    ],
+)
+def test_a_first_model_faces_floors_calibration_and_quality(candidate, quality, outcome, failed):
+    verdict = decide(candidate, None, None, quality, CONFIG)
+    assert verdict.outcome is outcome
+    real = [sentence for sentence in verdict.failed if not sentence.startswith("the day holds")]
+    assert len(real) == len(failed)
+    assert all(part in sentence for part, sentence in zip(failed, real, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcome"),
+    [
+        (against(ctr=0.01), Outcome.PROMOTE),
+        (against(ctr=0.0), Outcome.PROMOTE),
+        (against(ctr=-0.02), Outcome.KEEP_CHAMPION),
+        (against(ctr=0.0, error=0.02), Outcome.NOT_ENOUGH_EVIDENCE),
+        (against(ctr=None, error=None), Outcome.NOT_ENOUGH_EVIDENCE),
+        (against(l2r_auc=(-0.001, 0.002)), Outcome.PROMOTE),
+        (against(l2r_auc=(-0.05, 0.002)), Outcome.KEEP_CHAMPION),
+        (against(fifp_auc=(None, None)), Outcome.PROMOTE),
+        (against(ctr=0.0, error=0.02, fifp_auc=(-0.3, 0.01)), Outcome.KEEP_CHAMPION),
+    ],
+)
+def test_against_a_champion(comparison, outcome):
+    assert decide(GOOD, GOOD, comparison, [], CONFIG).outcome is outcome
+
+
+def test_every_failed_check_is_a_sentence():
+    verdict = decide(
+        evidence(ctr_auc=0.5, ctr_ece=0.3),
+        GOOD,
+        against(ctr=-0.05, l2r_auc=(-0.05, 0.001), ppp_precision=(-0.1, 0.001)),
+        ["samples 2026-03-11: drift."],
+        CONFIG,
+    )
+    assert len(verdict.failed) == 6
+    assert all(sentence.endswith(".") for sentence in verdict.failed)
+
+
+def test_an_equal_model_passes_with_the_planned_power():
+    """Margin (z_alpha + z_power) x error: passes when the estimate is above -z_power x error."""
+    error = 0.002
+    assert decide(GOOD, GOOD, against(ctr=-0.83 * error, error=error), [], CONFIG).promoted
+    assert not decide(GOOD, GOOD, against(ctr=-0.86 * error, error=error), [], CONFIG).promoted
+
+
+def test_the_margin_never_exceeds_its_cap():
+    config = GateConfig(floors={}, max_ctr_margin=0.003)
+    assert decide(GOOD, GOOD, against(ctr=-0.0008, error=0.001), [], config).promoted
+    late = decide(GOOD, GOOD, against(ctr=0.0, error=0.0013), [], config)
+    assert late.outcome is Outcome.NOT_ENOUGH_EVIDENCE
+
+
+def test_holm_forgives_one_small_p_among_many():
+    """z = -2 alone is significant at 5 % one-sided; as the smallest of twenty it is not."""
+    alone = against(a=(-2.0, 1.0))
+    among = against(a=(-2.0, 1.0), **{f"b{i}": (0.0, 1.0) for i in range(19)})
+    assert decide(GOOD, GOOD, alone, [], CONFIG).outcome is Outcome.KEEP_CHAMPION
+    assert decide(GOOD, GOOD, among, [], CONFIG).promoted
+
+
+def test_a_champion_without_a_comparison_is_kept():
+    verdict = decide(GOOD, GOOD, None, [], CONFIG)
+    assert not verdict.promoted
+
+
+def test_a_verdict_survives_json():
+    verdict = decide(GOOD, GOOD, against(l2r_auc=(-0.05, 0.002)), [], CONFIG)
+    assert Verdict.model_validate_json(verdict.model_dump_json()) == verdict

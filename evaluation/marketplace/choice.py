@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from evaluation.marketplace.needs import Chosen, cooled
 from evaluation.marketplace.people import NEEDS, Minds, People, attitude
 from evaluation.marketplace.policies import AD, RECOMMEND, SEARCH
+from evaluation.marketplace.query import Queries
 from evaluation.marketplace.session import DAY_MS
 from evaluation.marketplace.world import Floats, Items, World
 
@@ -145,18 +146,28 @@ def odds(reasons: Reasons, minds: Minds, scene: Scene) -> Odds:
     )
 
 
-def odds_without_fresh(reasons: Reasons, minds: Minds, scene: Scene) -> Floats:
-    """Click odds as they would be, had the page's need not been there (for `p_click_seen`)."""
-    gone = replace(
-        scene.need,
-        category=np.full_like(scene.need.category, -2),
-        heat=np.zeros_like(scene.need.heat),
-        slot=np.full_like(scene.need.slot, -1),
+def click_unsaid(reasons: Reasons, minds: Minds, scene: Scene, said: Queries) -> Floats:
+    """Click odds of pages with a fresh need, to somebody who knows only what was typed of it.
+
+    Wishes that were not typed are replaced by the person's usual ones, or by none. A need whose
+    category was not typed is as good as absent.
+    """
+    need, person = scene.need, scene.user + reasons.low
+    everybody = reasons.everybody
+    usual = attitude(everybody.wealth[person], everybody.salt[person], need.category)
+    named = said.category >= 0
+    known = replace(
+        need,
+        category=np.where(named, need.category, -2),
+        heat=np.where(named, need.heat, np.float32(0)),
+        level=np.where(said.price != 0, need.level, usual),
+        brand=said.brand,
+        style=np.where(said.style >= 0, need.style, everybody.style[person]),
+        attribute=said.attribute,
     )
-    hidden = replace(scene, need=gone)
     minds = replace(minds, need_heat=minds.need_heat.copy())
-    minds.need_heat[scene.user, scene.need.slot] = 0
-    return odds(reasons, minds, hidden).click
+    minds.need_heat[scene.user, need.slot] = 0  # nor is it known as one need among others
+    return odds(reasons, minds, replace(scene, need=known)).click
 
 
 def look(width: int) -> Floats:

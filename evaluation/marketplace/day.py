@@ -135,10 +135,10 @@ class Block:
         item, shown, rank = fill(rng, self.ranker, requests)
         scene = Scene(user, now, scenario, need, item, shown)
         odds = choice.odds(reasons, minds, scene)
-        blind = need.fresh & ~searching
-        seen = odds.click.copy()
-        if blind.any():
-            seen[blind] = choice.odds_without_fresh(reasons, minds, _rows(scene, blind))
+        seen, fresh = odds.click.copy(), need.fresh
+        if fresh.any():
+            said = queries.rows(fresh)
+            seen[fresh] = choice.click_unsaid(reasons, minds, _rows(scene, fresh), said)
         first = log.num_pages
         log.num_pages += len(user)
         log.pages.append(

@@ -9,9 +9,11 @@ and broken or repeated rows are mixed in; no true row is lost to that.
     item_ids         in the order shown; the lists below are parallel to it
     p_click          chance of a click, position marginalised over the ranking's exploration
     p_purchase       chance of a purchase with this request_id (at once or from the live cart)
-    p_click_seen     `p_click` for a reader of minds who knows everything but a need that was born
-                     with this very page and not put into words: that part of the ceiling no
-                     history can show. (What a history *can* show may still need a longer one.)
+    p_click_seen     `p_click` for a reader of minds to whom a need that was born with this very
+                     page is known only as far as it was typed (price, brand, style, attribute
+                     and, in feeds, the need itself may be unsaid): the difference is the part of
+                     the ceiling that rests on latent state no history can show. What a history
+                     *can* show may still take a longer one than there is.
     fresh            whether the need behind the page was born with it
 The price level bought is distributed as the sum of `p_purchase` over the page's items of each
 level (levels as the catalog of the pipeline has them); its largest share is the PPP ceiling.

@@ -38,6 +38,10 @@ class Queries:
         """Whether there is a query."""
         return self.department >= 0
 
+    def rows(self, keep: NDArray[np.bool_] | NDArray[np.int64]) -> "Queries":
+        """Those of some pages."""
+        return Queries(**{name: value[keep] for name, value in vars(self).items()})
+
 
 def ask(
     rng: np.random.Generator, need: Chosen, department: Ints, searching: NDArray[np.bool_]

@@ -1,0 +1,12 @@
+from evaluation.marketplace import MarketplaceConfig
+from evaluation.marketplace.bench import rows_per_second
+
+
+def test_the_figures_have_the_agreed_keys_and_add_up():
+    config = MarketplaceConfig(users=60, items=300, categories=8, shops=8, icons=8)
+    figures = {figure["name"]: figure for figure in rows_per_second(config, days=2)}
+    keys = {"name", "value", "low", "high", "unit", "protocol"}
+    assert all(set(figure) == keys for figure in figures.values())
+    rate = figures["simulate_rows_per_cpu_s"]
+    assert rate["low"] <= rate["value"] <= rate["high"]
+    assert figures["simulate_rows"]["value"] > 1000

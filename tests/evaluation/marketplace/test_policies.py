@@ -1,0 +1,103 @@
+"""Recall and ranking, and that a better ranker earns more clicks (the closed loop is closed)."""
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import pytest
+
+from evaluation.marketplace import MarketplaceConfig, policies
+from evaluation.marketplace.play import Marketplace, Played, play
+from evaluation.marketplace.policies import PROPOSALS, PopularityWithNoise, Ranker, Requests
+from evaluation.marketplace.world import Floats
+from tests.evaluation.marketplace.conftest import FIRST
+
+CONFIG = MarketplaceConfig(users=400, items=800, categories=32, shops=40, icons=40)
+
+
+@pytest.fixture(scope="module")
+def market() -> Marketplace:
+    return Marketplace.build(CONFIG, seed=1)
+
+
+@dataclass(frozen=True)
+class Words:
+    """A ranker that reads the query: category, brand and attribute, then popularity."""
+
+    market: Marketplace
+    popularity: Floats
+
+    def expected(self, requests: Requests) -> Floats:
+        items, queries = self.market.world.items(0), requests.queries
+        item = requests.candidates
+        score = 2.0 * (items.category[item] == queries.category[:, None])
+        score += 2.0 * (items.brand[item] == queries.brand[:, None])
+        suits = (items.attributes[item] == queries.attribute[:, None, None]).any(axis=2)
+        return (score + 2.0 * suits + self.popularity[item]).astype(np.float32)
+
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Floats:
+        return self.expected(requests)
+
+
+def clicks_per_page(played: Played) -> float:
+    return sum(len(part.clicks) for part in played.parts) / sum(p.pages for p in played.parts)
+
+
+def test_a_ranker_that_reads_the_query_earns_more_clicks(market: Marketplace):
+    plain = clicks_per_page(play(market, market.eve(), FIRST))
+    reading = clicks_per_page(play(market, market.eve(), FIRST, lambda p: Words(market, p)))
+    assert reading > 1.1 * plain
+
+
+def test_both_arms_meet_the_same_people(market: Marketplace):
+    once, again = (play(market, market.eve(), FIRST) for _ in range(2))
+    assert once.parts[0].behaviors.equals(again.parts[0].behaviors)
+
+
+def test_a_ranker_sees_nothing_latent():
+    assert {f.name for f in fields(Requests)} == {
+        "user", "ts", "scenario", "queries", "candidates",
+    }  # fmt: skip
+
+
+def test_recall_gives_items_on_sale_without_repeats(market: Marketplace):
+    items = market.world.items(3)
+    recall = policies.recall(market.world, items, items.fame, day=3)
+    pages = 500
+    rng = np.random.default_rng(0)
+    category = rng.integers(0, CONFIG.categories, pages).astype(np.int32)
+    drawn = recall.draw(
+        rng,
+        np.full(pages, policies.SEARCH, np.int8),
+        category,
+        market.world.category_department[category],
+        np.ones(pages, bool),
+    )
+    assert drawn.shape == (pages, PROPOSALS)
+    there = drawn >= 0
+    assert (items.death[drawn[there]] > 3).all()
+    for row in drawn[:50]:
+        found = row[row >= 0]
+        assert len(np.unique(found)) == len(found)
+    department = market.world.category_department[items.category[drawn]]
+    wanted = market.world.category_department[category][:, None]
+    assert (department == wanted)[there].all()
+    own = (items.category[drawn] == category[:, None])[there].mean()
+    assert own > 1 - policies.FUZZY - 0.15
+
+
+def test_recall_follows_popularity(market: Marketplace):
+    items = market.world.items(0)
+    recall = policies.recall(market.world, items, items.fame, day=0)
+    share = np.bincount(recall.everywhere[0], minlength=len(items)) / recall.everywhere.size
+    expected = np.exp(items.fame) / np.exp(items.fame).sum()
+    assert np.abs(share - expected).max() < 2 / recall.everywhere.size + 1e-6
+
+
+def test_the_logging_policy_explores(market: Marketplace):
+    ranker: Ranker = PopularityWithNoise(np.zeros(100, np.float32))
+    one = np.ones(1, np.int64)
+    requests = Requests(one, one, np.ones(1, np.int8), None, np.arange(28, dtype=np.int32)[None])
+    rng = np.random.default_rng(0)
+    first = {int(ranker.rank(requests, rng).argmax()) for _ in range(200)}
+    assert len(first) > 20
+    assert (ranker.expected(requests) == 0).all()

@@ -1,5 +1,7 @@
 """The batch equals what plain Python makes of the same rows, one by one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -148,3 +150,23 @@ def test_another_set_of_ranking_features_is_refused(store, table, day_of):
             [catalog.load(store, day) for day in store.days("samples")],
             sizes,
         )
+
+
+def test_rows_that_a_network_does_not_have_yet_are_unknown_to_it(store, table, day_of):
+    samples = Samples(store, store.days("samples"))
+    small = replace(samples.sizes, item=50, tag=5, token=9, icon=4, profile=(3, 22))
+    moments = Moments.from_arrow(table, day_of)
+    rows = np.arange(60)
+    whole = collate(moments, rows, samples.catalogs, samples.sizes)
+    older = collate(moments, rows, samples.catalogs, small)
+
+    def unknown_from(values, size):
+        return torch.where(values < size, values, 1)
+
+    assert torch.equal(older.items.item_U, unknown_from(whole.items.item_U, 50))
+    assert torch.equal(older.items.brand_U, whole.items.brand_U)
+    assert torch.equal(older.items.tags_UG, unknown_from(whole.items.tags_UG, 5))
+    assert torch.equal(older.query_BQ, unknown_from(whole.query_BQ, 9))
+    assert torch.equal(older.icon_I, unknown_from(whole.icon_I, 4))
+    assert torch.equal(older.profile_BP[:, 0], unknown_from(whole.profile_BP[:, 0], 3))
+    assert torch.equal(older.profile_BP[:, 1], whole.profile_BP[:, 1])

@@ -11,9 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from evaluation.results import Estimate, OfflineReport, Rival, TaskResult
+from evaluation.report import closing_table
+from evaluation.results import OfflineReport
 from infra import runtime
 from infra.follow import follow
 from pipeline.settings import Settings
@@ -60,31 +60,5 @@ def run(
 
 
 def show(report: OfflineReport, console: Console | None = None) -> None:
-    """The closing table: per task the model, its yardsticks, the ceiling, and intervals."""
-    out = console or Console()
-    table = Table(title=f"{report.title} of {report.key} on {report.day}", title_justify="left")
-    for name in ("task", "who", "figure", "95 % interval", "model minus it"):
-        table.add_column(name, overflow="fold")
-    for task in report.tasks:
-        _rows(table, task)
-        table.add_section()
-    out.print(table)
-
-
-def _rows(table: Table, task: TaskResult) -> None:
-    table.add_row(task.title, "dupn", _value(task.model), _interval(task.model), "")
-    rivals: list[Rival] = [*task.rivals, *([task.ceiling] if task.ceiling else [])]
-    for rival in rivals:
-        difference = f"{_value(rival.difference)} {_interval(rival.difference)}"
-        mine = [_value(rival.estimate), _interval(rival.estimate)]
-        table.add_row("", rival.title, *mine, difference)
-
-
-def _value(estimate: Estimate) -> str:
-    return "-" if estimate.value is None else f"{estimate.value:.4f}"
-
-
-def _interval(estimate: Estimate) -> str:
-    if estimate.low is None or estimate.high is None:
-        return ""
-    return f"[{estimate.low:.4f}, {estimate.high:.4f}]"
+    """The closing table: a row a task with model, best yardstick, ceiling and intervals."""
+    (console or Console()).print(closing_table(report))

@@ -33,7 +33,7 @@ def in_airflow(airflow_environment):
 
     def run(script, *arguments):
         done = subprocess.run(
-            [sys.executable, str(HERE / script), *map(str, arguments)],
+            [sys.executable, str(HERE / script), *map(_text, arguments)],
             env=airflow_environment,
             cwd=ROOT,
             capture_output=True,
@@ -50,3 +50,7 @@ def in_airflow(airflow_environment):
 def seen(in_airflow):
     """What Airflow sees of our DAG folder."""
     return in_airflow("describe.py", ROOT / "dags")
+
+
+def _text(argument):
+    return json.dumps(argument) if isinstance(argument, dict) else str(argument)

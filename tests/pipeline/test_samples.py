@@ -1,14 +1,21 @@
 """Published samples against a recomputation in plain Python from the events."""
 
+import math
 from collections import defaultdict
-from datetime import UTC, date, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 
+from features import ranking
 from features.property import GAP_EDGES_MIN
 from features.samples import SamplesConfig
+from features.sequence import SequencesConfig
+from infra.errors import ConfigError, PartitionMissing
 from infra.store import Store
+from pipeline.beam import BeamConfig
 from tests import samples_log
 from tests.samples_log import DAYS, MINUTE, ZONE
 
@@ -153,3 +160,196 @@ def test_labels_are_the_actions_of_the_request_within_the_window(pages):
         assert (level in levels) if any(levels) else level is None
         asked += level is not None
     assert asked > 10
+
+
+def session_of(rows):
+    """A session number per row of one user: 30 minutes' pause begins a new one."""
+    number, out = 0, []
+    for before, row in zip([None, *rows], rows, strict=False):
+        number += before is not None and row["ts"] - before["ts"] > 30 * MINUTE
+        out.append(number)
+    return out
+
+
+def expected_price(rows, sample, catalog):
+    """Level of what the first touch of an item in its session leads to within W."""
+    known = [r for r in rows[sample["user_id"]] if r["arrived"] <= sample["closed"]]
+    sessions = session_of(known)
+    key = int(sample["sample_id"].split("-")[1], 16)
+    at = next(i for i, r in enumerate(known) if r["key"] == key)
+    same = [
+        i
+        for i, r in enumerate(known)
+        if sessions[i] == sessions[at] and r["item_id"] == known[at]["item_id"]
+    ]
+    if same[0] != at or known[at]["type"] == PURCHASE:
+        return None
+    gaps = [known[i]["ts"] - sample["ts"] for i in same if known[i]["type"] == PURCHASE]
+    level = catalog[known[at]["item_id"]]["price_level"]
+    return level if level and any(0 < gap <= W for gap in gaps) else None
+
+
+def test_derived_moments_ask_every_click_and_the_way_to_every_purchase(clicks):
+    rows = behaviors_of(clicks)
+    catalogs = {day: catalog_of(clicks, day) for day in DAYS}
+    by_key = {r["key"]: r for some in rows.values() for r in some}
+    found = {s["sample_id"]: s for s in all_samples(clicks)}
+    for row in by_key.values():
+        closing = local_day(row["ts"] + W)
+        published = row["type"] == CLICK and row["arrived"] <= closing and closing in DAYS
+        assert (f"click-{row['key']:016x}" in found) == published
+    asked = 0
+    for sample in found.values():
+        catalog = catalogs[sample["own"]]
+        row = by_key[int(sample["sample_id"].split("-")[1], 16)]
+        assert sample["price_level"] == expected_price(rows, sample, catalog)
+        asked += sample["price_level"] is not None
+        if row["type"] == CLICK:
+            actions = actions_of(rows, row["user_id"], sample["ts"], sample["closed"])
+            kinds = [a["type"] for a in actions if a["item_id"] == row["item_id"]]
+            assert sample["cand_item"][0] == catalog[row["item_id"]]["row"]
+            assert sample["cand_clicked"] == [1] + [0] * (len(sample["cand_item"]) - 1)
+            assert sample["cand_weight"][0] == SamplesConfig().weights[max(kinds)]
+            assert sample["cand_purchased"][0] == int(PURCHASE in kinds)
+    assert asked > 5
+
+
+def test_negatives_are_what_other_users_clicked_that_day(clicks):
+    catalogs = {day: catalog_of(clicks, day) for day in DAYS}
+    clicked = defaultdict(set)
+    for day in DAYS:
+        for row in rows_of(clicks, day, "behaviors"):
+            if row["type"] == CLICK and local_day(row["ts"]) == day:
+                clicked[day].add((row["user_id"], catalogs[day][row["item_id"]]["row"]))
+    for sample in (s for s in all_samples(clicks) if s["cand_item"] is not None):
+        category = {row["row"]: row["category"] for row in catalogs[sample["own"]].values()}
+        positive = sample["cand_item"][0]
+        for item, origin in list(zip(sample["cand_item"], sample["cand_origin"], strict=True))[1:]:
+            assert item != positive
+            others = {u for u, i in clicked[sample["own"]] if i == item} - {sample["user_id"]}
+            assert others
+            assert origin == 3 or category[item] == category[positive]
+
+
+@pytest.mark.parametrize("log", ["pages", "clicks"])
+def test_shops_are_asked_once_a_user_and_day(log, request):
+    store = request.getfixturevalue(log)
+    rows = behaviors_of(store)
+    catalogs = {day: catalog_of(store, day) for day in DAYS}
+    asked = set()
+    for sample in (s for s in all_samples(store) if s["shop"] is not None):
+        user, own = sample["user_id"], sample["own"]
+        assert (user, own) not in asked
+        asked.add((user, own))
+        since = [
+            (catalogs[own][r["item_id"]]["shop"], r["type"])
+            for r in rows[user]
+            if r["ts"] >= sample["ts"] and local_day(r["ts"]) == own and r["arrived"] <= own
+        ]
+        shops = {shop for shop, _ in since if shop > 1}
+        liked = {
+            shop
+            for shop in shops
+            if {(shop, PURCHASE), (shop, BOOKMARK)} & set(since) or since.count((shop, CLICK)) >= 2
+        }
+        answers = list(zip(sample["shop"], sample["shop_preferred"], strict=True))
+        assert {shop for shop, yes in answers if yes} == liked
+        assert not {shop for shop, yes in answers if not yes} & shops
+    assert len(asked) > 20
+
+
+@pytest.mark.parametrize("log", ["pages", "clicks"])
+def test_ranking_features_count_what_stands_in_the_history(log, request):
+    store = request.getfixturevalue(log)
+    column = {name: index for index, name in enumerate(ranking.NAMES)}
+    for sample in samples_of(store, DAYS[2])[:60]:
+        catalog = {row["row"]: row for row in catalog_of(store, sample["own"]).values()}
+        levels = [catalog[i]["price_level"] for i in sample["seq_item"]]
+        levels = [level for level in levels if level]
+        for item, features in zip(
+            sample["cand_item"] or [], sample["cand_features"] or [], strict=True
+        ):
+            for name in ("item", "shop", "brand", "category"):
+                key = "row" if name == "item" else name
+                wanted = catalog[item][key]
+                met = sum(catalog[i][key] == wanted for i in sample["seq_item"])
+                found = features[column[f"{name}_count"]]
+                assert found == pytest.approx(math.log1p(met if wanted > 1 else 0) / 5, abs=1e-6)
+                assert (features[column[f"{name}_recency"]] > 0) <= (met > 0)
+            own = catalog[item]["price_level"]
+            match = 1 - abs(own - sum(levels) / len(levels)) / 3 if own and levels else 0
+            assert features[column["price_match"]] == pytest.approx(match, abs=1e-5)
+
+
+def digests(store: Store, days):
+    names = [("history",), ("open",), ("pool",)]
+    kept = [store.partition("sequences", day, *name).digest() for day in days for name in names]
+    return kept + [store.partition("samples", day).digest() for day in days]
+
+
+@pytest.mark.parametrize(
+    "beam",
+    [
+        BeamConfig(buckets=1),
+        BeamConfig(buckets=7, passes=3),
+        BeamConfig(buckets=64),
+        BeamConfig(buckets=5, runner="multiprocess", workers=2),
+    ],
+    ids=["1", "7", "64", "2 workers"],
+)
+@pytest.mark.parametrize("log", ["pages", "clicks"])
+def test_neither_buckets_nor_workers_change_a_byte(log, beam, request):
+    store = request.getfixturevalue(log)
+    before = digests(store, DAYS[2:])
+    for day in DAYS[2:]:
+        samples_log.again(store, day, beam)
+    assert digests(store, DAYS[2:]) == before
+
+
+def plant(log, user, ts):
+    """Rows at and after a moment on its day, and rows of the past that arrive a day later."""
+    rows = [
+        {"user_id": user, "item_id": f"i{i}", "ts": when, "day": DAYS[1]}
+        for i, when in enumerate((ts, ts + 1, ts + 5 * MINUTE))
+    ]
+    past = log.behaviors.filter(pl.col("day") == DAYS[1]).sample(40, seed=1)
+    for row in past.to_dicts():
+        for shift in (-1, 0, 1):
+            rows.append({**row, "ts": row["ts"] + shift, "item_id": "i7", "day": DAYS[2]})
+    canaries = pl.DataFrame(rows, schema_overrides={"day": pl.Date}).with_columns(
+        type=pl.lit("cart"), scenario=pl.lit("ad"), price=pl.lit(1e6)
+    )
+    columns = log.behaviors.columns
+    both = [log.behaviors, canaries.select(columns).cast(dict(log.behaviors.schema))]
+    return replace(log, behaviors=pl.concat(both))
+
+
+def test_canaries_change_no_byte_that_is_published(pages, tmp_path):
+    log = samples_log.make()
+    rows = samples_of(pages, DAYS[1])
+    chosen = next(r for r in rows if r["own"] == DAYS[1] and len(r["seq_item"]) > 20)
+    samples_log.write(plant(log, chosen["user_id"], chosen["ts"]), tmp_path)
+    store = samples_log.run(tmp_path, DAYS[:3])
+    assert (
+        store.partition("samples", DAYS[0]).digest() == pages.partition("samples", DAYS[0]).digest()
+    )
+    before, after = (
+        [{**row, "shop": None, "shop_preferred": None} for row in some]  # asks about the whole day
+        for some in (rows, samples_of(store, DAYS[1]))
+    )
+    changed = [row for row, now in zip(before, after, strict=True) if row != now]
+    assert changed  # the canaries sing: later moments of that user do see them
+    for row in changed:
+        assert row["user_id"] == chosen["user_id"]
+        assert row["ts"] > chosen["ts"]
+
+
+def test_a_gap_between_days_names_the_missing_day(pages):
+    with pytest.raises(PartitionMissing, match=str(DAYS[-1] + timedelta(days=1))):
+        samples_log.again(pages, DAYS[-1] + timedelta(days=2), BeamConfig())
+
+
+def test_another_window_than_yesterdays_is_refused(pages):
+    config = SequencesConfig(window_minutes=30)
+    with pytest.raises(ConfigError, match="window_minutes"):
+        samples_log.again(pages, DAYS[2], BeamConfig(), config)

@@ -129,7 +129,7 @@ class Bench:
     ) -> Measured:
         positives, users = int(positive.sum()), len(np.unique(user))
         value = metrics.auc(score, positive, weight)
-        reason = self._lacks(positives, len(positive) - positives, users)
+        reason = self.lacks(positives, len(positive) - positives, users)
         if reason is not None:
             return self._measured(value, None, len(positive), positives, users, reason)
         replicates = self.resamples.auc(score, positive, user, weight)
@@ -138,7 +138,7 @@ class Bench:
     def _share(self, hit: Bools, user: AnyArray) -> Measured:
         value = float(hit.mean()) if len(hit) else NAN
         users = len(np.unique(user))
-        reason = self._lacks(len(hit), len(hit), users)
+        reason = self.lacks(len(hit), None, users)
         replicates = None if reason else self.resamples.ratio(hit, np.ones(len(hit)), user)
         return self._measured(value, replicates, len(hit), len(hit), users, reason)
 
@@ -155,17 +155,28 @@ class Bench:
         interval = Interval(value) if reason else self.resamples.interval(value, known)
         return Measured(value, known, interval, questions, positives, users, reason)
 
-    def _lacks(self, positives: int, negatives: int, users: int) -> str | None:
-        """The sentence of "not enough evidence", or None."""
+    def lacks(self, positives: int, negatives: int | None, users: int) -> str | None:
+        """The sentence of "not enough evidence", or None.
+
+        Args:
+            positives: how many; for a share, questions.
+            negatives: how many; None for a share, which has none.
+            users: how many asked.
+        """
         need = self.config
         if not positives and not negatives:
             return "not asked: no such questions on this day."
-        fewest = min(positives, negatives)
+        fewest = positives if negatives is None else min(positives, negatives)
         if fewest >= need.min_positives and users >= need.min_users:
             return None
+        found = (
+            f"{positives:,} questions"
+            if negatives is None
+            else f"{positives:,} positives and {negatives:,} negatives"
+        )
         return (
-            f"not enough evidence: {positives:,} positives and {negatives:,} negatives of "
-            f"{users:,} users (needed: {need.min_positives:,} of each and {need.min_users:,})."
+            f"not enough evidence: {found} of {users:,} users "
+            f"(needed: {need.min_positives:,} and {need.min_users:,})."
         )
 
 

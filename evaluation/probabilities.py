@@ -24,10 +24,12 @@ def click_figures(bench: Bench, probability: AnyArray, protocol: str) -> list[Fi
         "ctr_ece": _calibration_error(bench, p, y, user),
         "ctr_calibration": _said_over_seen(bench, p, y, user),
     }
+    clicks = int(y.sum())
+    few = bench.lacks(clicks, len(y) - clicks, len(np.unique(user)))
     return [
         Figure(
             name=name,
-            **Estimate.of(interval).model_dump(),
+            **Estimate.of(Interval(interval.value) if few else interval).model_dump(),
             unit=UNITS[name],
             protocol=f"{protocol}; {WORDS[name]}",
         )

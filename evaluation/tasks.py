@@ -179,16 +179,13 @@ def price_classes(bench: Bench, answers: Answers) -> list[ClassResult]:
     for level in range(PRICE_LEVELS):
         true, chosen = prices.level == level, said == level
         hit = true & chosen
-        precision = draws.interval(table.precision[level], draws.ratio(hit, chosen, user))
-        recall = draws.interval(table.recall[level], draws.ratio(hit, true, user))
-        out.append(
-            ClassResult(
-                level=level + 1,
-                questions=int(true.sum()),
-                precision=Estimate.of(precision),
-                recall=Estimate.of(recall),
-            )
-        )
+        intervals = {}
+        for name, of in (("precision", chosen), ("recall", true)):
+            value = float(getattr(table, name)[level])
+            few = bench.lacks(int(of.sum()), None, len(np.unique(user[of])))
+            known = Interval(value) if few else draws.interval(value, draws.ratio(hit, of, user))
+            intervals[name] = Estimate.of(known)
+        out.append(ClassResult(level=level + 1, questions=int(true.sum()), **intervals))
     return out
 
 

@@ -23,7 +23,9 @@ def questions(users=60, moments_each=5, candidates_each=10, seed=0, derived=Fals
         clicked = (np.arange(count) % candidates_each == 0).astype(np.int8)
         taste = taste + clicked
         bought = np.zeros(count, np.int8)
-        other = np.where(np.arange(count) % 2, CandidateOrigin.SAME_DAY, CandidateOrigin.SAME_CATEGORY)
+        other = np.where(
+            np.arange(count) % 2, CandidateOrigin.SAME_DAY, CandidateOrigin.SAME_CATEGORY
+        )
         origin = np.where(clicked, CandidateOrigin.CLICKED, other).astype(np.int8)
     icons, asked = moments, np.arange(0, moments, 2)
     level = rng.integers(0, 7, len(asked)).astype(np.int8)

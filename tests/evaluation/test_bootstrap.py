@@ -38,7 +38,7 @@ def test_every_draw_has_as_many_users_as_there_are():
 
 
 def test_ratios_count_users_as_drawn():
-    user, score, clicked = log()
+    user, _, clicked = log()
     draws = Resamples.draw(300, 20, seed=3)
     found = draws.ratio(clicked, np.ones(len(user)), user)
     expected = [np.average(clicked, weights=draws.counts[user, c]) for c in range(20)]

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.counts import Counts, Overall
 
@@ -110,7 +111,18 @@ def fit(
         prior: yesterday's weights (zeros on the first day).
         l2: strength of the pull towards `prior`; over 0, in displays.
     """
-    weights = prior.astype(np.float64).copy()
+    with threadpool_limits(1, "blas"):  # beside other work, BLAS threads cost seconds in spinning
+        return np.round(_newton(x, clicked, shown, prior.astype(np.float64), l2), 9)
+
+
+def _newton(
+    x: NDArray[np.float64],
+    clicked: NDArray[np.float64],
+    shown: NDArray[np.float64],
+    prior: Weights,
+    l2: float,
+) -> Weights:
+    weights = prior.copy()
     for _ in range(50):
         probability = _sigmoid(x @ weights)
         gradient = x.T @ (shown * probability - clicked) + l2 * (weights - prior)
@@ -121,7 +133,7 @@ def fit(
         weights -= step
         if np.abs(step).max() < 1e-9:
             break
-    return np.round(weights, 6)  # the last bits depend on how many threads summed
+    return weights
 
 
 def table(weights: Weights) -> pa.Table:

@@ -1,0 +1,90 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+
+from features import lr_ctr, lr_sample
+from features.counts import Counts, Overall
+
+
+@pytest.fixture
+def data():
+    rng = np.random.default_rng(3)
+    x = np.column_stack([np.ones(800), rng.normal(size=(800, 4))])
+    shown = rng.integers(1, 9, 800).astype(float)
+    truth = np.array([-1.5, 0.8, -0.4, 0.0, 1.2])
+    clicked = rng.binomial(shown.astype(int), 1 / (1 + np.exp(-x @ truth))).astype(float)
+    return x, clicked, shown
+
+
+def test_weights_are_those_of_scikit_learn(data):
+    x, clicked, shown = data
+    ours = lr_ctr.fit(x, clicked, shown, np.zeros(5), l2=2.0)
+    both = np.vstack([x, x])
+    label = np.repeat([1, 0], len(x))
+    theirs = LogisticRegression(C=1 / 2.0, fit_intercept=False, tol=1e-10, max_iter=1000)
+    theirs.fit(both, label, sample_weight=np.concatenate([clicked, shown - clicked]))
+    assert ours == pytest.approx(theirs.coef_[0], abs=1e-4)
+
+
+def test_a_strong_prior_keeps_yesterdays_weights_and_no_data_changes_nothing(data):
+    x, clicked, shown = data
+    prior = np.array([0.3, -0.2, 0.1, 0.0, 0.5])
+    assert lr_ctr.fit(x, clicked, shown, prior, l2=1e9) == pytest.approx(prior, abs=1e-4)
+    assert lr_ctr.fit(x[:0], clicked[:0], shown[:0], prior, l2=1.0) == pytest.approx(prior)
+
+
+def test_a_display_counted_twice_is_two_displays(data):
+    x, clicked, shown = data
+    once = lr_ctr.fit(
+        np.vstack([x, x]), np.r_[clicked, clicked], np.r_[shown, shown], np.zeros(5), 1.0
+    )
+    assert once == pytest.approx(lr_ctr.fit(x, 2 * clicked, 2 * shown, np.zeros(5), 1.0), abs=1e-7)
+
+
+def test_separable_clicks_still_have_finite_weights():
+    x = np.array([[1.0, -1.0], [1.0, 1.0]])
+    weights = lr_ctr.fit(x, np.array([0.0, 50.0]), np.array([50.0, 50.0]), np.zeros(2), 0.01)
+    assert np.isfinite(weights).all()
+    assert lr_ctr.score(x, weights) == pytest.approx([0, 1], abs=0.01)
+
+
+def test_weights_survive_the_store():
+    weights = np.arange(len(lr_ctr.FEATURES)) / 7
+    assert (lr_ctr.of_table(lr_ctr.table(weights)) == weights).all()
+    shuffled = lr_ctr.table(weights).take(pa.array(np.arange(len(weights))[::-1]))
+    assert (lr_ctr.of_table(shuffled) == weights).all()
+
+
+def test_an_item_that_nobody_knows_has_a_finite_row():
+    none = Counts.zeros(2)
+    side = lr_ctr.ItemSide(
+        item=none,
+        shop=none,
+        brand=none,
+        category=none,
+        age_days=np.array([-1, 0], np.int32),
+        price_level=np.array([0, 7], np.int8),
+        overall=Overall(),
+    )
+    x = lr_ctr.design(side)
+    assert x.shape == (2, len(lr_ctr.FEATURES))
+    assert np.isfinite(x).all()
+    assert x[:, lr_ctr.FEATURES.index("unseen")].tolist() == [1, 0]
+    assert x[:, lr_ctr.FEATURES.index("freshness")].tolist() == [0, 1]
+
+
+def test_negatives_depend_on_the_click_alone():
+    rng = np.random.default_rng(5)
+    known = np.sort(rng.integers(0, 2**63, 50).astype(np.uint64))
+    keys = rng.integers(0, 2**63, 20).astype(np.uint64)
+    sample = pa.table(
+        {"item_hash": known[:20], "key": keys, "clicked": np.ones(20, np.int8)},
+        schema=lr_sample.SAMPLE,
+    )
+    whole = lr_sample.with_negatives(sample, known, 3, seed=1)
+    alone = lr_sample.with_negatives(sample.slice(7, 1), known, 3, seed=1)
+    drawn = whole.slice(20).slice(7 * 3, 3)
+    assert alone.slice(1).equals(drawn)
+    assert not lr_sample.with_negatives(sample, known, 3, seed=2).equals(whole)
+    assert set(whole.column("item_hash").to_pylist()) <= set(known.tolist())

@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features import price
+
+PRICES = st.lists(st.floats(0.125, 65536, width=32), min_size=1, max_size=120)
+
+
+@given(PRICES)
+def test_levels_are_the_shares_at_or_below_each_price(prices):
+    values = np.array(prices, np.float32)
+    category = np.full(len(values), 2, np.int32)
+    edges = price.of_table(price.quantile_edges(values, category, min_prices=1))
+    levels = edges.levels(values, category)
+    ordered = sorted(prices)
+    for value, level in zip(values, levels, strict=True):
+        cuts = [ordered[max(0, -(-len(ordered) * k // 7) - 1)] for k in range(1, 7)]
+        assert level == 1 + sum(value > np.float32(cut) for cut in cuts)
+
+
+def test_seven_equal_shares():
+    values = np.arange(1, 71, dtype=np.float32)
+    category = np.full(70, 5, np.int32)
+    levels = price.of_table(price.quantile_edges(values, category, 20)).levels(values, category)
+    assert np.bincount(levels).tolist() == [0] + [10] * 7
+
+
+def test_a_small_category_borrows_the_edges_of_the_market():
+    values = np.r_[np.arange(1, 71), 1.0, 100.0].astype(np.float32)
+    category = np.r_[np.full(70, 3), 4, 4].astype(np.int32)
+    table = price.quantile_edges(values, category, 20)
+    assert table.column("category").to_pylist() == [1, 3]
+    assert table.column("prices").to_pylist() == [72, 70]
+    edges = price.of_table(table)
+    assert edges.levels(np.array([100.0]), np.array([4])).tolist() == [7]
+    assert (edges.rows(np.array([4, 99, 1])) == edges.rows(np.array([1]))).all()
+
+
+def test_levels_are_within_the_category():
+    cheap, dear = np.arange(1, 31), np.arange(1001, 1031)
+    values = np.r_[cheap, dear].astype(np.float32)
+    category = np.repeat([2, 3], 30).astype(np.int32)
+    levels = price.of_table(price.quantile_edges(values, category, 20)).levels(values, category)
+    assert (levels[:30] == levels[30:]).all()
+
+
+def test_unknown_prices_have_level_0():
+    assert price.NO_EDGES.levels(np.array([1.0, np.nan]), np.array([2, 2])).tolist() == [0, 0]
+    values = np.array([1.0, 2.0, np.nan], np.float32)
+    table = price.quantile_edges(values, np.array([2, 2, 2]), 1)
+    assert price.of_table(table).levels(values, np.array([2, 2, 2]))[2] == 0
+    nothing = price.quantile_edges(values[2:], np.array([2]), 1)
+    assert nothing.num_rows == 0
+    assert price.of_table(nothing) is price.NO_EDGES
+
+
+@pytest.mark.parametrize("row", [0, 1])
+def test_the_unknown_category_has_no_edges_of_its_own(row):
+    table = price.quantile_edges(np.arange(1, 50.0), np.full(49, row), 20)
+    assert table.column("category").to_pylist() == [price.WHOLE_MARKET]

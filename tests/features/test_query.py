@@ -1,0 +1,42 @@
+import pyarrow as pa
+import pytest
+
+from features import query, vocabulary
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Red  SHOES, size-42!", ["red", "shoes", "size", "42"]),
+        ("\u624b\u673a\u58f3", ["\u624b\u673a", "\u673a\u58f3"]),
+        ("\u9774", ["\u9774"]),
+        ("iphone15\u624b\u673a case", ["iphone15", "\u624b\u673a", "case"]),
+        ("\u00c9t\u00e9 na\u00efve", ["\u00e9t\u00e9", "na\u00efve"]),
+        ("snake_case", ["snake", "case"]),
+        ("... !!", []),
+        ("", []),
+    ],
+)
+def test_words(text, expected):
+    assert list(query.words(text)) == expected
+
+
+def test_a_long_query_keeps_its_first_words():
+    assert len(query.words(" ".join(f"w{i}" for i in range(50)))) == query.MAX_WORDS
+
+
+def test_tokens_are_rows_of_the_vocabulary():
+    state = vocabulary.merge(
+        vocabulary.initial("token"), [vocabulary.counted(pa.array(["red", "shoes"]))]
+    )
+    known = vocabulary.of_table("token", vocabulary.admit(state, 1, 2).select(["id", "row"]))
+    texts = pa.array(["red shoes", None, "blue shoes", "", "red shoes"])
+    row = dict(
+        zip(["red", "shoes"], known.rows_of(pa.array(["red", "shoes"])).tolist(), strict=True)
+    )
+    expected = [[row["red"], row["shoes"]], [], [1, row["shoes"]], [], [row["red"], row["shoes"]]]
+    for form in (texts, texts.dictionary_encode(), pa.chunked_array([texts[:2], texts[2:]])):
+        tokens = query.tokens_of(form, known)
+        assert tokens.to_pylist() == expected
+        assert tokens.type == pa.list_(pa.int32())
+    assert query.tokens_of(texts[:0], known).to_pylist() == []

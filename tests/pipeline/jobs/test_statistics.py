@@ -1,0 +1,190 @@
+from collections import Counter, defaultdict
+
+import numpy as np
+import pytest
+
+from features import catalog, deciles, price, statistics
+from features.statistics import StatisticsConfig
+from features.vocabulary import VocabularyConfig
+from infra.errors import PartitionMissing
+from infra.store import Store
+from pipeline.beam import BeamConfig
+from pipeline.jobs import statistics as statistics_job
+from pipeline.jobs import vocabulary as vocabulary_job
+from tests.pipeline.jobs.market_days import Market, days, write
+
+BEAM = BeamConfig(buckets=3)
+CONFIG = StatisticsConfig(rows_per_range=40)
+KINDS = {1: "clicks", 2: "bookmarks", 3: "carts", 4: "purchases"}
+
+
+@pytest.fixture(scope="module")
+def market() -> Market:
+    return Market()
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, market) -> Store:
+    store = Store(tmp_path_factory.mktemp("built"))
+    for day in days(3):
+        write(store, day, market.day(day))
+        vocabulary_job.run(store, day, config=VocabularyConfig(rows_per_range=40), beam=BEAM)
+        statistics_job.run(store, day, config=CONFIG, beam=BEAM)
+    return store
+
+
+def recount(market: Market, count: int):
+    totals, first = defaultdict(lambda: defaultdict(float)), {}
+    for day in days(count):
+        today = recount_day(market.day(day))
+        for item in {*totals, *today}:
+            first.setdefault(item, day)
+            for name in (*KINDS.values(), "page_clicks", "sales", "impressions"):
+                totals[item][name] = totals[item][name] * CONFIG.decay + today[item][name]
+    return totals, first
+
+
+def recount_day(tables):
+    today, buyers = defaultdict(Counter), set()
+    for row in tables["behaviors"].to_pylist():
+        today[row["item_id"]][KINDS[row["type"]]] += 1
+        if row["type"] == 1 and row["request_id"]:
+            today[row["item_id"]]["page_clicks"] += 1
+        if row["type"] == 4:
+            buyers.add((row["user_id"], row["item_id"]))
+    for _, item in buyers:
+        today[item]["sales"] += 1
+    for page in tables["impressions"].column("item_ids").to_pylist():
+        for item in page:
+            today[item]["impressions"] += 1
+    return today
+
+
+def test_counts_are_those_of_a_plain_recount(built, market):
+    totals, first = recount(market, 3)
+    table = built.partition("statistics", days(3)[2], "item").table()
+    assert set(table.column("item_id").to_pylist()) == set(totals)
+    for row in table.to_pylist():
+        item = row["item_id"]
+        assert row["first_day"] == first[item]
+        for name, value in totals[item].items():
+            assert row[name] == pytest.approx(value, rel=1e-5), (item, name)
+
+
+def test_groups_are_sums_of_their_items_and_arrays_stand_by_catalog_row(built, market):
+    day = days(3)[2]
+    arrays = catalog.load(built, day)
+    loaded = statistics.load(built, day, arrays)
+    totals, first = recount(market, 3)
+    rows = arrays.rows_of(built.partition("catalog", day).table().column("item_id"))
+    ids = built.partition("catalog", day).table().column("item_id").to_pylist()
+    clicks = dict(zip(ids, loaded.item.clicks[rows], strict=True))
+    assert clicks == pytest.approx({i: totals[i]["clicks"] for i in ids}, rel=1e-5)
+    for name in ("shop", "brand", "category"):
+        of = getattr(arrays, name)
+        for row in range(2, of.max() + 1):
+            expected = loaded.item.carts[of == row].sum()
+            assert getattr(loaded, name).carts[of == row] == pytest.approx(expected, rel=1e-5)
+        assert (getattr(loaded, name).carts[of == 1] == 0).all()
+    age = dict(zip(ids, loaded.age_days[rows], strict=True))
+    assert age == {i: (day - first[i]).days if i in first else -1 for i in ids}
+
+
+def test_rates_are_smoothed_towards_the_market(built):
+    day = days(3)[2]
+    arrays = catalog.load(built, day)
+    loaded = statistics.load(built, day, arrays)
+    item = loaded.item
+    market = item.page_clicks.sum() / item.impressions.sum()
+    assert loaded.ctr == pytest.approx(
+        np.minimum(1, (item.page_clicks + 20 * market) / (item.impressions + 20)), rel=1e-4
+    )
+    assert loaded.ctr[1] == pytest.approx(market, rel=1e-5)
+    bought = item.purchases.sum() / item.clicks.sum()
+    expected = np.minimum(1, (item.purchases + 20 * bought) / (item.clicks + 20))
+    assert loaded.cvr == pytest.approx(expected, rel=1e-4)
+
+
+def test_yesterdays_statistics_fit_todays_catalog(built):
+    first, second, _ = days(3)
+    old = statistics.load(built, first, catalog.load(built, first))
+    new = statistics.load(built, first, catalog.load(built, second))
+    size = len(old.first_day)
+    assert len(new.first_day) > size
+    assert (new.item.clicks[:size] == old.item.clicks).all()
+    assert (new.item.clicks[size:] == 0).all()
+    assert (new.age_days[size:] == -1).all()
+
+
+def test_before_the_first_day_all_is_zero(built):
+    arrays = catalog.load(built, days(1)[0])
+    none = statistics.load(built, None, arrays)
+    assert not none.lr_ctr.any()
+    assert not none.item.clicks.any()
+    assert none.ctr.tolist() == [0] * arrays.num_rows
+
+
+def test_a_display_is_positive_when_its_page_and_item_were_clicked(built, market):
+    day = days(3)[2]
+    tables = market.day(day)
+    clicks = {
+        (row["request_id"], row["item_id"])
+        for row in tables["behaviors"].to_pylist()
+        if row["type"] == 1 and row["request_id"]
+    }
+    shown = [
+        ((page["request_id"], item) in clicks)
+        for page in tables["impressions"].to_pylist()
+        for item in page["item_ids"]
+    ]
+    sample = built.partition("statistics", day, "lr_sample").table()
+    assert sample.column("clicked").to_pylist() == [int(hit) for hit in shown]
+
+
+def test_the_sample_is_bounded_and_keeps_whole_pages(tmp_path, market):
+    store, day = Store(tmp_path), days(1)[0]
+    write(store, day, market.day(day))
+    vocabulary_job.run(store, day, config=VocabularyConfig(), beam=BEAM)
+    counts = statistics_job.run(store, day, config=StatisticsConfig(lr_samples=200), beam=BEAM)
+    assert 100 < counts["displays"] < 300
+    assert counts["displays"] % market.page_size == 0
+
+
+def test_without_pages_negatives_are_items_of_the_day_before(tmp_path):
+    market = Market(has_pages=False, snapshot_every=0)
+    store = Store(tmp_path)
+    for day in days(2):
+        write(store, day, market.day(day))
+        vocabulary_job.run(store, day, config=VocabularyConfig(), beam=BEAM)
+        counts = statistics_job.run(store, day, config=CONFIG, beam=BEAM)
+    first, second = days(2)
+    known = set(market.day(first)["behaviors"].column("item_id").to_pylist())
+    rows = market.day(second)["behaviors"].to_pylist()
+    clicks = sum(1 for row in rows if row["type"] == 1 and row["item_id"] in known)
+    assert counts["clicked"] == clicks
+    assert counts["displays"] == clicks * (1 + CONFIG.lr_negatives)
+    arrays = catalog.load(store, second)
+    loaded = statistics.load(store, second, arrays)
+    seen = loaded.item.clicks[2:] > 0
+    assert np.corrcoef(loaded.lr_ctr[2:][seen], loaded.item.clicks[2:][seen])[0, 1] > 0.5
+
+
+def test_tags_are_deciles_of_the_day_before(built):
+    first, second, _ = days(3)
+    arrays = catalog.load(built, second)
+    before = statistics.load(built, first, arrays)
+    assert (arrays.tags[2:, 5:] == deciles.tag_rows(before.item, before.overall)[2:]).all()
+
+
+def test_price_levels_follow_the_edges_of_the_day_before(built):
+    first, second, _ = days(3)
+    arrays = catalog.load(built, second)
+    edges = price.of_table(built.partition("statistics", first, "price").table())
+    assert (arrays.price_level == edges.levels(arrays.price, arrays.category)).all()
+
+
+def test_statistics_need_the_vocabulary_of_the_day(tmp_path, market):
+    store, day = Store(tmp_path), days(1)[0]
+    write(store, day, market.day(day))
+    with pytest.raises(PartitionMissing, match="catalog"):
+        statistics_job.run(store, day, config=CONFIG, beam=BEAM)

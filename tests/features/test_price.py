@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import price
@@ -8,6 +8,7 @@ from features import price
 PRICES = st.lists(st.floats(0.125, 65536, width=32), min_size=1, max_size=120)
 
 
+@settings(deadline=None)
 @given(PRICES)
 def test_levels_are_the_shares_at_or_below_each_price(prices):
     values = np.array(prices, np.float32)

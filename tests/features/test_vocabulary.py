@@ -2,7 +2,7 @@ from collections import Counter
 
 import numpy as np
 import pyarrow as pa
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features import vocabulary
@@ -35,6 +35,7 @@ def _split(state, ranges):
     return [state.filter(pa.array(index == i)) for i in range(ranges)]
 
 
+@settings(deadline=None)
 @given(DAYS, st.integers(1, 3))
 def test_rows_are_append_only_dense_and_independent_of_ranges_and_batches(days, needed):
     history = grown(days, needed, ranges=1, parts=1)

@@ -29,13 +29,19 @@ LARGE = MarketplaceConfig(
 """Large enough that start-up does not count; every page is logged, as the rows are what counts."""
 
 
+QUICK = LARGE.model_copy(update={"users": 6_000, "items": 20_000})
+"""A tenth of it, to see that the measurement runs."""
+
+
 def rows_per_second(
-    config: MarketplaceConfig = LARGE,
+    config: MarketplaceConfig | None = None,
     days: int = 3,
     seed: int = 7,
     progress: Callable[[int, int], None] | None = None,
+    quick: bool = False,
 ) -> list[Figure]:
     """Simulate into a scratch folder and time it; low and high are the slowest and fastest day."""
+    config = config or (QUICK if quick else LARGE)
     first, rates, totals = date(2026, 11, 2), [], {"rows": 0.0, "cpu": 0.0, "wall": 0.0}
     with tempfile.TemporaryDirectory(prefix="dupn-bench-") as home:
         for offset in range(days):

@@ -12,6 +12,7 @@ from evaluation.marketplace.needs import Births, Chosen
 from evaluation.marketplace.people import Minds
 from evaluation.marketplace.play import Marketplace
 from evaluation.marketplace.policies import RECOMMEND, SEARCH
+from evaluation.marketplace.query import Queries
 from evaluation.marketplace.session import DAY_MS
 from evaluation.marketplace.world import Items
 
@@ -49,13 +50,8 @@ def need(**changes: int | float) -> Chosen:
     return replace(plain, **arrays)
 
 
-def odds(
-    market: Marketplace, minds: Minds, item: int, wanted: Chosen, scenario: int = SEARCH
-) -> dict[str, float]:
-    items = market.world.items(0)
-    liked = choice.interest(market.world, minds, NOW - 3_600_000, weekend=False)
-    reasons = Reasons(market.world, items, market.everybody, 0, liked)
-    scene = Scene(
+def scene_of(item: int, wanted: Chosen, scenario: int) -> Scene:
+    return Scene(
         user=np.array([USER]),
         now=np.array([NOW]),
         scenario=np.array([scenario], np.int8),
@@ -63,7 +59,17 @@ def odds(
         item=np.array([[item]], np.int32),
         shown=np.array([[True]]),
     )
-    found = choice.odds(reasons, minds, scene)
+
+
+def reasons_of(market: Marketplace, minds: Minds) -> Reasons:
+    liked = choice.interest(market.world, minds, NOW - 3_600_000, weekend=False)
+    return Reasons(market.world, market.world.items(0), market.everybody, 0, liked)
+
+
+def odds(
+    market: Marketplace, minds: Minds, item: int, wanted: Chosen, scenario: int = SEARCH
+) -> dict[str, float]:
+    found = choice.odds(reasons_of(market, minds), minds, scene_of(item, wanted, scenario))
     names = ("click", "bookmark", "cart", "buy", "live", "purchase")
     return {name: float(getattr(found, name)[0, 0]) for name in names}
 
@@ -139,6 +145,26 @@ def test_purchase_is_buying_at_once_or_from_the_live_cart(market: Marketplace, m
     found = odds(market, minds, item_of(market.world.items(0), CATEGORY), need())
     by_hand = found["buy"] + (1 - found["buy"]) * found["cart"] * found["live"]
     assert found["purchase"] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_of_a_fresh_need_only_what_was_typed_counts_as_visible(market: Marketplace, minds: Minds):
+    items = market.world.items(0)
+    item = item_of(items, CATEGORY)
+    wanted = need(brand=items.brand[item], level=items.level[item])
+    reasons, none = reasons_of(market, minds), np.array([-1], np.int32)
+
+    def visible(typed: Chosen, **parts: np.ndarray) -> float:
+        silent = dict.fromkeys(("category", "department", "brand", "style", "attribute"), none)
+        said = Queries(**{**silent, "price": np.zeros(1, np.int8), **parts})
+        scene = scene_of(item, typed, SEARCH)
+        return float(choice.click_unsaid(reasons, minds, scene, said)[0, 0])
+
+    category = {"category": wanted.category, "department": np.zeros(1, np.int32)}
+    unwished = replace(wanted, brand=none)
+    assert visible(wanted) == visible(replace(wanted, category=np.array([CATEGORY + 1])))
+    assert visible(wanted, **category) > visible(wanted)
+    assert visible(wanted, **category) == visible(unwished, **category)
+    assert visible(wanted, **category, brand=wanted.brand) > visible(wanted, **category)
 
 
 def test_looks_fall_with_position():

@@ -79,6 +79,13 @@ def simulated(store: Store) -> dict[str, float]:
     return marginals(clean.rename(names), DAYS)
 
 
+def documented() -> dict[str, float]:
+    """The marketplace's column of the table in docs/marketplace.md."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "marketplace.md"
+    cells = [line.split("|")[1:-1] for line in page.read_text(encoding="utf-8").splitlines()]
+    return {c[0].strip(): float(c[2]) for c in cells if len(c) == 4 and c[0].strip() in TOLERANCES}
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Store:
     store = Store(tmp_path_factory.mktemp("demo"))
@@ -91,6 +98,7 @@ def test_the_demo_world_resembles_the_real_log(taobao: Path, demo: Store):
     print(f"\n{'':36}{'Taobao':>9}{'market':>9}{'may differ by':>15}")
     for name, value in theirs.items():
         print(f"{name:36}{value:9.3f}{ours[name]:9.3f}{TOLERANCES[name]:15.3f}")
+    assert documented() == {n: pytest.approx(v, rel=0.02, abs=0.002) for n, v in ours.items()}
     off = [n for n, value in theirs.items() if abs(ours[n] - value) > TOLERANCES[n]]
     assert not off
     assert set(TOLERANCES) == set(theirs)

@@ -57,6 +57,13 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
 
 def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     table = dataset.table(name)
+    garbled = [column for column in sample.column_names if "\ufffd" in column]
+    if garbled:
+        dataset.refuse(
+            f"the header of {file} is not {table.encoding} text: column {garbled[0]!r}. "
+            "Write the encoding that the file has.",
+            *(name, "encoding"),
+        )
     unsplit = sample["_text"].drop_null()
     if len(unsplit) <= _GLARING * sample.num_rows:
         return
@@ -108,8 +115,8 @@ def _check_ids(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
         read = columns.texts(_array(rows, source), table.nulls, as_id=True)
         if read.values.null_count == rows.num_rows:
             dataset.refuse(
-                f"column {source!r} of {file} has no {canonical} in its first {rows.num_rows} rows. "
-                "Name another column.",
+                f"column {source!r} of {file} has no {canonical} in its first "
+                f"{rows.num_rows} rows. Name another column.",
                 *(name, "map", canonical),
             )
 
@@ -161,8 +168,9 @@ def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
     if len(days) and not inside(dataset, days).any():
         first = clock.day_of_number(int(days[0]))
         dataset.refuse(
-            f"column {source!r} of {file} begins on {first}, and none of its first {len(days)} rows "
-            f"lies in the valid days {dataset.first_day} to {dataset.last_day}. Mend the days.",
+            f"column {source!r} of {file} begins on {first}, and none of its first "
+            f"{len(days)} rows lies in the valid days {dataset.first_day} to {dataset.last_day}. "
+            "Mend the days.",
             "first_day" if dataset.first_day else "last_day",
         )
 

@@ -60,13 +60,14 @@ def texts(array: pa.Array, nulls: Sequence[str], *, as_id: bool = False) -> Colu
     return Column(_blanked(array.cast(pa.string()), nulls), none)
 
 
-def json_ids(column: Column) -> Column:
-    """The same ids without those that were an object, a list or a truth value in JSON."""
+def json_ids(column: Column, where: Mask) -> Column:
+    """The same ids without those of `where` that were an object, a list or a truth value."""
     plain = _plain(column.values)
     odd = pc.fill_null(pc.match_substring_regex(plain, r"^[\[{]|^(true|false)$"), False)
-    if not pc.any(odd).as_py():
+    refused = _mask(odd) & where
+    if not refused.any():
         return column
-    return Column(pc.if_else(odd, None, plain), column.bad | _mask(odd))
+    return Column(pc.if_else(pa.array(refused), None, plain), column.bad | refused)
 
 
 def without_fraction(values: pa.Array) -> pa.Array:
@@ -129,11 +130,11 @@ def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
     return Column(pc.if_else(blank, empty, cut), np.zeros(len(array), np.bool_))
 
 
-def has_null_value(values: pa.Array) -> Mask:
-    """Where a list holds a null or an empty text."""
+def lacks_value(values: pa.Array) -> Mask:
+    """Where a list is empty, or holds a null or an empty text."""
     inner = values.flatten()
     odd = _mask(pc.fill_null(pc.equal(inner, ""), True))
-    out = np.zeros(len(values), np.bool_)
+    out = _mask(pc.fill_null(pc.equal(pc.list_value_length(values), 0), True))
     out[pc.list_parent_indices(values).to_numpy()[odd]] = True
     return out
 

@@ -19,7 +19,8 @@ from features import clock, columns, identity, rejects
 from features.buckets import hash_ids
 from features.canonical import schema_of, with_identity
 from features.dataset import Dataset
-from features.raw_table import LOGS, PLACE, REQUIRED
+from features.parse import is_jsonl
+from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.rejects import Codes, Reason
 from features.schemas import MS, BehaviorType, Scenario, conform
 from infra.config import Config
@@ -113,6 +114,7 @@ class _Block:
         self.codes: Codes = np.zeros(self.rows, np.int8)
         self.ignored = np.zeros(self.rows, np.bool_)
         self.ignored_counts: dict[str, int] = {}
+        self.from_json = _from_json(self.raw["_source"], self.table)
 
     def parsed(self, schema: pa.Schema) -> Parsed:
         self._mark_unsplit()
@@ -165,8 +167,8 @@ class _Block:
     def _text(self, name: str, source: pa.Array) -> pa.Array:
         is_id = name.endswith("_id")
         read = columns.texts(source, self.table.nulls, as_id=is_id)
-        if is_id and self.table.format == "jsonl":
-            read = columns.json_ids(read)
+        if is_id and self.from_json.any():
+            read = columns.json_ids(read, self.from_json)
         rejects.mark(self.codes, read.bad, Reason.BAD_TYPE_OF_ID if is_id else Reason.BAD_VALUE)
         if name in REQUIRED[self.name]:
             rejects.mark(self.codes, _nulls(read.values), Reason.MISSING_ID)
@@ -178,8 +180,7 @@ class _Block:
         read = columns.lists(source, self.table.separators.get(name, " "), self.table.nulls)
         rejects.mark(self.codes, read.bad, Reason.BAD_VALUE)
         if name in REQUIRED[self.name]:
-            empty = _nulls(read.values) | columns.has_null_value(read.values)
-            rejects.mark(self.codes, empty, Reason.MISSING_ID)
+            rejects.mark(self.codes, columns.lacks_value(read.values), Reason.MISSING_ID)
         return read.values
 
     def _code(self, name: str) -> pa.Array:
@@ -242,8 +243,14 @@ class _Block:
             return
         broken = _contains(self.raw["_text"], "\ufffd")
         rejects.mark(self.codes, unsplit & broken, Reason.BAD_ENCODING)
-        shape = Reason.BAD_JSON if self.table.format == "jsonl" else Reason.BAD_COLUMNS
-        rejects.mark(self.codes, unsplit, shape)
+        rejects.mark(self.codes, unsplit & self.from_json, Reason.BAD_JSON)
+        rejects.mark(self.codes, unsplit, Reason.BAD_COLUMNS)
+
+
+def _from_json(sources: pa.ChunkedArray, table: Table) -> columns.Mask:
+    coded = sources.combine_chunks().dictionary_encode()
+    told = [is_jsonl(source, table) for source in coded.dictionary.to_pylist()]
+    return np.array([*told, False], np.bool_)[coded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _made(name: str) -> bool:

@@ -69,7 +69,7 @@ def text_blocks(
         rows = block
         if table.header and block.first == 1:
             head, rows = _without_head(block)
-            names = split_line(head, table) or names
+            names = _names_of(head, table) or names
         if rows.data:
             yield _placed(_csv_block(rows, table, names), source)
 
@@ -85,7 +85,7 @@ def is_jsonl(name: str, table: Table) -> bool:
 def whole_lines(stream: IO[bytes], size: int) -> Iterator[Lines]:
     """The stream in pieces of about `size` bytes, cut after a line feed."""
     rest, number = b"", 1
-    while piece := stream.read(size):
+    while piece := stream.read(max(size, len(rest))):  # a long line must not cost its square
         data = rest + piece
         cut = data.rfind(b"\n") + 1
         if not cut and len(data) > MAX_LINE_BYTES:
@@ -106,15 +106,20 @@ def split_line(line: bytes, table: Table) -> list[str]:
         csv.Error: its quotes do not close.
     """
     text = line.decode(table.encoding).rstrip("\r\n").removeprefix("\ufeff")
-    quoting = csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE
     reader = csv.reader(
         [text],
         delimiter=table.delimiter,
         quotechar=table.quote or None,
-        quoting=quoting,
+        quoting=csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE,
         strict=True,
     )
     return next(reader, [])
+
+
+def _names_of(head: bytes, table: Table) -> list[str]:
+    """Names of a header; bytes that are no text show as U+FFFD, for `checking` to refuse."""
+    plain = _readable(head, table.encoding)
+    return split_line(plain.encode(), table.model_copy(update={"encoding": "utf-8"}))
 
 
 def _csv_block(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
@@ -155,22 +160,21 @@ def _csv_line_by_line(block: Lines, table: Table, names: Sequence[str]) -> pa.Ta
         rows.append(cast(Sequence[str | None], values) if good else nothing)
         texts.append(None if good else _readable(line, table.encoding))
         numbers.append(number)
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in names]
-    arrays = [pa.array(column, pa.string()) for column in columns]
+    arrays = [pa.array([row[at] for row in rows], pa.string()) for at in range(len(names))]
     return _numbered(pa.table(arrays, names=list(names)), np.array(numbers, np.int64), texts)
 
 
 def _json_block(block: Lines, table: Table) -> pa.Table:
     """Objects as columns of strings; inner lists and objects are written out as JSON."""
-    names = _json_names(block.data)
     try:
         data = _utf8(block.data, table.encoding)
         if data.count(b"}\n") + (not data.endswith(b"\n")) != _count_lines(block.data):
             return _json_line_by_line(block, table)
+        names = pl.read_ndjson(data, infer_schema_length=None).columns
         frame = pl.read_ndjson(data, schema=dict.fromkeys(names, pl.String))
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
         return _json_line_by_line(block, table)
-    if frame.height != _count_lines(block.data):
+    if not names or frame.height != _count_lines(block.data):
         return _json_line_by_line(block, table)
     rows = frame.to_arrow()
     rows = rows.cast(pa.schema([(name, pa.string()) for name in rows.column_names]))
@@ -192,14 +196,6 @@ def _json_line_by_line(block: Lines, table: Table) -> pa.Table:
     arrays = [pa.array([row.get(name) for row in rows], pa.string()) for name in names]
     table_rows = pa.table(arrays, names=names) if names else pa.table({"": pa.nulls(len(rows))})
     return _numbered(table_rows, np.array(numbers, np.int64), texts)
-
-
-def _json_names(data: bytes) -> list[str]:
-    """Keys in a block: every object's keys count, not only the first's."""
-    seen: dict[str, None] = {}
-    for line in data[: 1 << 16].split(b"\n")[:100]:
-        seen.update(dict.fromkeys(_try_object(line, "utf-8") or ()))
-    return list(seen)
 
 
 def _try_split(line: bytes, table: Table) -> list[str] | None:

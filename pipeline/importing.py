@@ -8,10 +8,8 @@ is checked against the head of every file before anything is written, and travel
 
 import logging
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -24,7 +22,8 @@ from features import checking, clock, columns, parse
 from features.dataset import Dataset
 from features.raw_table import LOGS
 from infra.errors import ConfigError, InputError
-from infra.store import Attempt, FileEntry, Store
+from infra.store import Store
+from pipeline.raw_writer import BLOCK_ROWS, RawWriter, Source, Spill, read_back
 from pipeline.rawfiles import with_place
 
 logger = logging.getLogger(__name__)
@@ -32,19 +31,7 @@ logger = logging.getLogger(__name__)
 Progress = Callable[[int, int], None]
 """Called with bytes read so far and in all."""
 
-BLOCK_ROWS = 262_144
-HELD_ROWS = 4_000_000
-"""Rows kept in memory before the largest days are written out."""
 NO_DAY = np.int32(np.iinfo(np.int32).max)
-
-
-@dataclass(frozen=True)
-class Source:
-    """A file, the table that it belongs to, and the name that rows keep of it."""
-
-    path: Path
-    table: str
-    name: str
 
 
 def import_files(
@@ -77,7 +64,7 @@ def import_files(
     meter = _Meter(total, progress)
     with ExitStack() as stack:
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        writer = _Writer(store, dataset, sources, stack, replace=replace)
+        writer = RawWriter(store, dataset, sources, stack, replace=replace)
         undated: dict[str, Path] = {}
         for name in [name for name in LOGS if any(s.table == name for s in sources)]:
             undated[name] = scratch / name
@@ -86,7 +73,7 @@ def import_files(
             )
         first = _first_day(store, dataset, writer, day)
         for name, path in undated.items():
-            for block in _read_back(path):
+            for block in read_back(path):
                 writer.add(name, first, block)
         for source in sources:
             if source.table not in LOGS:
@@ -155,7 +142,7 @@ def read_blocks(
 
 
 def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.int32]:
-    """Day numbers of raw rows in the data set's zone; NO_DAY where it cannot be told or is stray."""
+    """Day numbers of raw rows in the data set's zone; NO_DAY where untold or stray."""
     table = dataset.table(name)
     source = table.map.get("ts", "ts")
     if source not in block.column_names:
@@ -171,101 +158,6 @@ def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.in
     days[known] = clock.days_of(values[known], dataset.zone)
     days[known & ~checking.inside(dataset, days)] = NO_DAY
     return days
-
-
-@dataclass
-class _Day:
-    attempt: Attempt
-    held: list[pa.Table] = field(default_factory=list)
-    rows: int = 0
-    written: list[FileEntry] = field(default_factory=list)
-
-
-class _Writer:
-    """Days being written, at most about HELD_ROWS rows of them in memory."""
-
-    def __init__(
-        self,
-        store: Store,
-        dataset: Dataset,
-        sources: Sequence[Source],
-        stack: ExitStack,
-        *,
-        replace: bool,
-    ) -> None:
-        self.store, self.dataset, self.stack, self.replace = store, dataset, stack, replace
-        self.files = {
-            name: sorted(source.name for source in sources if source.table == name)
-            for name in {source.table for source in sources}
-        }
-        self.open: dict[tuple[str, date], _Day] = {}
-        self.held = 0
-
-    def add(self, name: str, day: date, rows: pa.Table) -> None:
-        """Take rows of one day."""
-        at = self.open.get((name, day)) or self._begin(name, day)
-        at.held.append(rows)
-        at.rows += rows.num_rows
-        self.held += rows.num_rows
-        if self.held > HELD_ROWS:
-            for entry in sorted(self.open.values(), key=lambda d: -d.rows):
-                if self.held <= HELD_ROWS // 2:
-                    break
-                self._write(entry)
-
-    def flush(self) -> None:
-        """Write everything that is held."""
-        for day in self.open.values():
-            self._write(day)
-
-    def record(self) -> None:
-        """Note the files; leaving the stack then publishes the days."""
-        for day in self.open.values():
-            day.attempt.record(day.written)
-
-    def days(self) -> list[date]:
-        """Days of logs so far, in order."""
-        return sorted({day for name, day in self.open if name in LOGS})
-
-    def counts(self) -> dict[str, int]:
-        """`<table>_rows` and `<table>_days`."""
-        found: Counter[str] = Counter()
-        for (name, _), day in self.open.items():
-            found[f"{name}_rows"] += sum(entry.rows for entry in day.written)
-            found[f"{name}_days"] += 1
-        return dict(sorted(found.items()))
-
-    def _begin(self, name: str, day: date) -> _Day:
-        partition = self.store.partition("raw", day, name)
-        if partition.exists() and not self.replace:
-            before = partition.manifest().lineage
-            if (
-                before.get("files") != self.files[name]
-                or before.get("dataset") != self.dataset.name
-            ):
-                raise InputError(
-                    f"{partition.key} already holds rows of {before.get('files') or before.get('dataset')}. "
-                    "Import all files of a day together, or ask to replace it."
-                )
-        lineage = {
-            "dataset": self.dataset.name,
-            "files": self.files[name],
-            "description": self.dataset.text,
-        }
-        attempt = self.stack.enter_context(partition.publish(**lineage))
-        self.open[name, day] = _Day(attempt)
-        return self.open[name, day]
-
-    def _write(self, day: _Day) -> None:
-        if not day.held:
-            return
-        rows = pa.concat_tables(day.held, promote_options="default")
-        entry = day.attempt.write_table(
-            f"part-{len(day.written):05d}", rows, row_group_size=BLOCK_ROWS
-        )
-        day.written.append(entry)
-        self.held -= day.rows
-        day.held, day.rows = [], 0
 
 
 class _Meter:
@@ -285,9 +177,9 @@ class _Meter:
 
 
 def _import_log(
-    writer: _Writer, dataset: Dataset, sources: Sequence[Source], undated: Path, meter: _Meter
+    writer: RawWriter, dataset: Dataset, sources: Sequence[Source], undated: Path, meter: _Meter
 ) -> None:
-    with _Spill(undated) as spill:
+    with Spill(undated) as spill:
         for source in sources:
             for block in read_blocks(dataset, source, meter.at(source)):
                 days = days_of_block(dataset, source.table, block)
@@ -303,36 +195,13 @@ def _import_log(
                         writer.add(source.table, clock.day_of_number(int(number)), part)
 
 
-class _Spill:
-    """Rows put aside on disk, in files of one schema each."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.count = folder, 0
-
-    def __enter__(self) -> "_Spill":
-        self.folder.mkdir()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def add(self, rows: pa.Table) -> None:
-        """Put rows aside."""
-        pq.write_table(rows, self.folder / f"{self.count:06d}.parquet")
-        self.count += 1
-
-
-def _read_back(folder: Path) -> Iterator[pa.Table]:
-    for path in sorted(folder.iterdir()):
-        yield pq.read_table(path)
-
-
-def _first_day(store: Store, dataset: Dataset, writer: _Writer, day: date | None) -> date:
+def _first_day(store: Store, dataset: Dataset, writer: RawWriter, day: date | None) -> date:
     days = writer.days() or store.days("raw", "behaviors")
     first = day or (days[0] if days else None) or dataset.first_day
     if first is None:
         raise InputError(
-            f"the files of {dataset.name} have no row with a day. Import a log first, or give the day."
+            f"the files of {dataset.name} have no row with a day. "
+            "Import a log first, or give the day."
         )
     return first
 

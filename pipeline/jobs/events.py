@@ -21,14 +21,12 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from features import buckets, canonical, events, tidy
-from features import dataset as datasets
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
-from features.raw_table import LOGS, REQUIRED, TABLES
+from features.raw_table import LOGS, REQUIRED
 from features.rejects import lost_file
-from infra.errors import InputError, PartitionMissing
 from infra.store import Attempt, FileEntry, Store
-from pipeline import accounting, rawfiles
+from pipeline import accounting, rawday, rawfiles
 from pipeline.beam import BeamConfig, Publish, passes, pipeline
 from pipeline.rawfiles import RawPart
 from pipeline.threads import Threads
@@ -101,7 +99,9 @@ class ReadAndSplit(beam.DoFn):
         """Read the part block by block; what cannot be read is one refused row."""
         plan, name = self.plan, part.table
         counts, refused = accounting.nothing_read(name), []
-        threads = Threads(lambda block: split_block(block, name, plan), plan.threads)
+        threads: Threads[pa.Table, Split] = Threads(
+            lambda block: split_block(block, name, plan), plan.threads
+        )
         try:
             for done in threads.map(self._blocks(part)):
                 counts.update(done.counts)
@@ -233,10 +233,8 @@ def run(
     """
     start = time.monotonic()
     config, beam = config or EventsConfig(), beam or BeamConfig()
-    found = {name: rawfiles.parts(store, day, name) for name in TABLES}
-    found = {name: parts for name, parts in found.items() if parts}
-    _require_behaviors(store, day, found)
-    dataset = _described(store, day, dataset)
+    found = rawday.parts_of_day(store, day)
+    dataset = rawday.described(store, day, dataset)
     lineage = {"day": day.isoformat(), "dataset": dataset.name, "settings": config.digest()}
     with ExitStack() as stack:
         rejects = stack.enter_context(store.partition("rejects", day).publish(**lineage))
@@ -248,7 +246,9 @@ def run(
             dataset=dataset,
             config=config,
             window=Window.of(day, dataset, config),
-            extra={name: _extra(name, parts, dataset) for name, parts in found.items()},
+            extra={
+                name: rawday.extra_columns(name, parts, dataset) for name, parts in found.items()
+            },
             outs={**outs, REJECTS: rejects},
             buckets=beam.buckets,
             chosen=range(beam.buckets),
@@ -269,41 +269,6 @@ def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> Non
                 | "Parts of raw files" >> beam.Create(list(parts))
                 | "Canonical events" >> Canonical(replace(plan, chosen=chosen))
             )
-
-
-def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:
-    key = store.partition("raw", day, "behaviors").key
-    if "behaviors" not in found:
-        raise PartitionMissing(
-            f"{key} has no files under {store.root}. Run `dupn import` or `dupn simulate` for "
-            "that day, or put .parquet, .jsonl or .csv files there."
-        )
-    rawfiles.require_some(found["behaviors"], key)
-
-
-def _described(store: Store, day: date, given: Dataset | None) -> Dataset:
-    partition = store.partition("raw", day, "behaviors")
-    lineage = partition.manifest().lineage if partition.exists() else {}
-    name = lineage.get("dataset")
-    if given is None:
-        text = lineage.get("description")
-        if text:
-            return datasets.parse_description(text, f"the description kept in {partition.key}")
-        return datasets.load(str(name) if name else "marketplace")
-    if name and name != given.name:
-        raise InputError(
-            f"{partition.key} was written as data set {name}, not {given.name}. Set dataset={name}, "
-            "or import the day again."
-        )
-    return given
-
-
-def _extra(name: str, parts: Sequence[RawPart], dataset: Dataset) -> tuple[str, ...]:
-    sound = [part for part in parts if not part.damage]
-    files = {part.file: part for part in reversed(sound)}.values()
-    table = dataset.table(name)
-    raw = sorted({column for part in files for column in rawfiles.column_names(part, table)})
-    return canonical.extra_columns(name, table, raw)
 
 
 def _bucket_hashes(rows: pa.Table, name: str) -> Any:

@@ -1,0 +1,154 @@
+"""Many days of raw written at once, in bounded memory.
+
+A log may be sorted by user, so every block of it may hold rows of every day. Rows wait per day;
+when too many wait, the largest days are written out. Nothing is visible before all of it is.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from features.dataset import Dataset
+from features.raw_table import LOGS
+from infra.errors import InputError
+from infra.store import Attempt, FileEntry, Store
+
+BLOCK_ROWS = 262_144
+HELD_ROWS = 4_000_000
+"""Rows kept in memory before the largest days are written out."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file, the table that it belongs to, and the name that rows keep of it."""
+
+    path: Path
+    table: str
+    name: str
+
+
+@dataclass
+class _Day:
+    attempt: Attempt
+    held: list[pa.Table] = field(default_factory=list)
+    rows: int = 0
+    written: list[FileEntry] = field(default_factory=list)
+
+
+class RawWriter:
+    """Days being written, at most about HELD_ROWS rows of them in memory."""
+
+    def __init__(
+        self,
+        store: Store,
+        dataset: Dataset,
+        sources: Sequence[Source],
+        stack: ExitStack,
+        *,
+        replace: bool,
+    ) -> None:
+        self.store, self.dataset, self.stack, self.replace = store, dataset, stack, replace
+        self.files = {
+            name: sorted(source.name for source in sources if source.table == name)
+            for name in {source.table for source in sources}
+        }
+        self.open: dict[tuple[str, date], _Day] = {}
+        self.held = 0
+
+    def add(self, name: str, day: date, rows: pa.Table) -> None:
+        """Take rows of one day."""
+        at = self.open.get((name, day)) or self._begin(name, day)
+        at.held.append(rows)
+        at.rows += rows.num_rows
+        self.held += rows.num_rows
+        if self.held > HELD_ROWS:
+            for entry in sorted(self.open.values(), key=lambda d: -d.rows):
+                if self.held <= HELD_ROWS // 2:
+                    break
+                self._write(entry)
+
+    def flush(self) -> None:
+        """Write everything that is held."""
+        for day in self.open.values():
+            self._write(day)
+
+    def record(self) -> None:
+        """Note the files; leaving the stack then publishes the days."""
+        for day in self.open.values():
+            day.attempt.record(day.written)
+
+    def days(self) -> list[date]:
+        """Days of logs so far, in order."""
+        return sorted({day for name, day in self.open if name in LOGS})
+
+    def counts(self) -> dict[str, int]:
+        """`<table>_rows` and `<table>_days`."""
+        found: Counter[str] = Counter()
+        for (name, _), day in self.open.items():
+            found[f"{name}_rows"] += sum(entry.rows for entry in day.written)
+            found[f"{name}_days"] += 1
+        return dict(sorted(found.items()))
+
+    def _begin(self, name: str, day: date) -> _Day:
+        partition = self.store.partition("raw", day, name)
+        if partition.exists() and not self.replace:
+            before = partition.manifest().lineage
+            held = before.get("files") or before.get("dataset")
+            if (
+                before.get("files") != self.files[name]
+                or before.get("dataset") != self.dataset.name
+            ):
+                raise InputError(
+                    f"{partition.key} already holds rows of {held}. "
+                    "Import all files of a day together, or ask to replace it."
+                )
+        lineage = {
+            "dataset": self.dataset.name,
+            "files": self.files[name],
+            "description": self.dataset.text,
+        }
+        attempt = self.stack.enter_context(partition.publish(**lineage))
+        self.open[name, day] = _Day(attempt)
+        return self.open[name, day]
+
+    def _write(self, day: _Day) -> None:
+        if not day.held:
+            return
+        rows = pa.concat_tables(day.held, promote_options="default")
+        entry = day.attempt.write_table(
+            f"part-{len(day.written):05d}", rows, row_group_size=BLOCK_ROWS
+        )
+        day.written.append(entry)
+        self.held -= day.rows
+        day.held, day.rows = [], 0
+
+
+class Spill:
+    """Rows put aside on disk, in files of one schema each."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.count = folder, 0
+
+    def __enter__(self) -> "Spill":
+        self.folder.mkdir()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def add(self, rows: pa.Table) -> None:
+        """Put rows aside."""
+        pq.write_table(rows, self.folder / f"{self.count:06d}.parquet")
+        self.count += 1
+
+
+def read_back(folder: Path) -> Iterator[pa.Table]:
+    """What a `Spill` put aside, in its order."""
+    for path in sorted(folder.iterdir()):
+        yield pq.read_table(path)

@@ -1,0 +1,67 @@
+"""A day of raw as a whole: which tables it has, what describes them, which columns they bring."""
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from features import canonical
+from features import dataset as datasets
+from features.dataset import Dataset
+from features.raw_table import TABLES
+from infra.errors import InputError, PartitionMissing
+from infra.store import Store
+from pipeline import rawfiles
+from pipeline.rawfiles import RawPart
+
+
+def parts_of_day(store: Store, day: date) -> dict[str, list[RawPart]]:
+    """Parts by table, for the tables that the day has.
+
+    Raises:
+        PartitionMissing: there is no raw behaviour of that day.
+        InputError: no file of the behaviours can be read.
+    """
+    every = {name: rawfiles.parts(store, day, name) for name in TABLES}
+    found = {name: parts for name, parts in every.items() if parts}
+    _require_behaviors(store, day, found)
+    return found
+
+
+def described(store: Store, day: date, given: Dataset | None) -> Dataset:
+    """The description to read a day by: the one given, else the one that its import left.
+
+    Raises:
+        InputError: the day was written as another data set.
+    """
+    partition = store.partition("raw", day, "behaviors")
+    lineage = partition.manifest().lineage if partition.exists() else {}
+    name = lineage.get("dataset")
+    if given is None:
+        text = lineage.get("description")
+        if text:
+            return datasets.parse_description(text, f"the description kept in {partition.key}")
+        return datasets.load(str(name) if name else "marketplace")
+    if name and name != given.name:
+        raise InputError(
+            f"{partition.key} was written as data set {name}, not {given.name}. "
+            f"Set dataset={name}, or import the day again."
+        )
+    return given
+
+
+def extra_columns(name: str, parts: Sequence[RawPart], dataset: Dataset) -> tuple[str, ...]:
+    """Further canonical columns of a table, over all its files."""
+    sound = [part for part in parts if not part.damage]
+    files = {part.file: part for part in reversed(sound)}.values()
+    table = dataset.table(name)
+    raw = sorted({column for part in files for column in rawfiles.column_names(part, table)})
+    return canonical.extra_columns(name, table, raw)
+
+
+def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:
+    key = store.partition("raw", day, "behaviors").key
+    if "behaviors" not in found:
+        raise PartitionMissing(
+            f"{key} has no files under {store.root}. Run `dupn import` or `dupn simulate` for "
+            "that day, or put .parquet, .jsonl or .csv files there."
+        )
+    rawfiles.require_some(found["behaviors"], key)

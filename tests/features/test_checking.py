@@ -1,0 +1,87 @@
+import io
+
+import pytest
+
+from features.checking import check
+from features.dataset import parse_description
+from features.parse import text_blocks
+from infra.errors import ConfigError
+
+GOOD = """\
+name = "mine"
+first_day = 2017-11-25
+[behaviors]
+format = "csv"
+[behaviors.map]
+user_id = "uid"
+item_id = "iid"
+type = "code"
+ts = "at"
+[behaviors.types]
+pv = "click"
+buy = "purchase"
+[behaviors.time]
+unit = "s"
+"""
+ROWS = [f"u{i},i{i},{'buy' if i % 9 == 0 else 'pv'},{1_512_000_000 + i}" for i in range(90)]
+LOG = "\n".join(["uid,iid,code,at", *ROWS]) + "\n"
+
+
+def hold(description, log=LOG):
+    dataset = parse_description(description, "mine.toml")
+    blocks = text_blocks(io.BytesIO(log.encode()), "log.txt", dataset.table("behaviors"), 1_000)
+    check(dataset, "behaviors", "log.txt", next(blocks))
+
+
+def test_a_fitting_description_passes():
+    hold(GOOD)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "column"),
+    [
+        ('ts = "at"', 'ts = "when"', 9, "'when'"),
+        ('user_id = "uid"', "", 5, "'user_id'"),
+        ('buy = "purchase"', "", 10, "'code'"),
+        ('unit = "s"', 'unit = "ms"', 14, "'at'"),
+        ('unit = "s"', 'format = "%Y-%m-%d"', 14, "'at'"),
+        ("first_day = 2017-11-25", "first_day = 2018-01-01", 2, "'at'"),
+        ('format = "csv"', 'format = "csv"\ndelimiter = "|"', 7, "'uid'"),
+        (
+            'format = "csv"',
+            'format = "csv"\ncolumns = ["uid", "iid", "code", "at", "x"]',
+            5,
+            "'uid'",
+        ),
+        ('format = "csv"', 'format = "jsonl"', 4, "JSON"),
+    ],
+)
+def test_a_wrong_one_is_refused_with_its_line_and_the_column(before, after, line, column):
+    assert before in GOOD
+    with pytest.raises(ConfigError) as error:
+        hold(GOOD.replace(before, after))
+    assert str(error.value).startswith(f"mine.toml line {line}: "), error.value
+    assert column in str(error.value)
+    assert "log.txt" in str(error.value)
+
+
+def test_the_wrong_number_of_columns_is_refused():
+    bare = 'header = false\ncolumns = ["uid", "iid", "code", "at", "more"]'
+    with pytest.raises(ConfigError, match=r"line 6: .*has 4 columns between ',', not 5"):
+        hold(GOOD.replace('format = "csv"', f'format = "csv"\n{bare}'), "\n".join(ROWS))
+
+
+def test_an_empty_id_column_is_refused():
+    empty = LOG.replace("uid,", "uid,").replace("\nu", "\n,u").replace(",u", ",")
+    with pytest.raises(ConfigError):
+        hold(GOOD, empty)
+
+
+def test_a_single_dirty_row_is_left_to_events():
+    hold(GOOD, LOG + "u,i,lok,1512000000\n" + "u,i,pv,soon\n" + "u,i\n")
+
+
+def test_the_wrong_encoding_is_refused():
+    description = GOOD.replace('format = "csv"', 'format = "csv"\nencoding = "ascii"')
+    with pytest.raises(ConfigError, match=r"line 5: behaviors\.encoding"):
+        hold(description, LOG.replace(",i", ",\u4e2d"))

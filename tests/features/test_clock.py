@@ -1,0 +1,72 @@
+from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.clock import day_of_number, days_of, midnight_ms, number_of_day, to_ms
+from features.raw_table import TimeFormat
+
+
+@pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York"])
+@settings(max_examples=25, deadline=None)
+@given(seconds=st.lists(st.integers(1_388_000_000, 1_420_000_000), min_size=1, max_size=50))
+def test_days_are_those_of_the_zone_also_when_clocks_change(zone, seconds):
+    ms = np.array(seconds, np.int64) * 1_000
+    local = [datetime.fromtimestamp(s, UTC).astimezone(ZoneInfo(zone)).date() for s in seconds]
+    assert [day_of_number(int(n)) for n in days_of(ms, ZoneInfo(zone))] == local
+
+
+def test_a_day_begins_at_its_midnight():
+    zone = ZoneInfo("Europe/Berlin")
+    for offset in range(400):
+        day = date(2024, 1, 1) + timedelta(days=offset)
+        start = midnight_ms(day, zone)
+        found = days_of(np.array([start - 1, start]), zone)
+        assert list(found) == [number_of_day(day) - 1, number_of_day(day)]
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1_000), ("ms", 1)])
+def test_numbers_are_read_in_their_unit_and_nonsense_is_null(unit, factor):
+    column = pa.chunked_array([["1511544070", " 7 ", "1511544070.0", "x", "", None, "9" * 30]])
+    read = to_ms(column, TimeFormat(unit=unit), "UTC").to_pylist()
+    at = 1511544070 * factor
+    assert read == [at, 7 * factor, at, None, None, None, None]
+
+
+def test_microseconds_and_typed_columns_are_read_too():
+    assert to_ms(pa.chunked_array([[1_500_000]]), TimeFormat(unit="us"), "UTC").to_pylist() == [
+        1500
+    ]
+    assert to_ms(pa.chunked_array([[1.5, None]]), TimeFormat(unit="s"), "UTC").to_pylist() == [
+        1000,
+        None,
+    ]
+    naive = pa.chunked_array([pa.array([date(2024, 1, 1)]).cast(pa.timestamp("us"))])
+    assert to_ms(naive, TimeFormat(), "Asia/Shanghai").to_pylist() == [
+        midnight_ms(date(2024, 1, 1), ZoneInfo("Asia/Shanghai"))
+    ]
+
+
+def test_a_text_is_read_in_its_zone():
+    column = pa.chunked_array([["2019-10-01 00:00:00 UTC", "2019-10-01", None]])
+    form = TimeFormat(format="%Y-%m-%d %H:%M:%S UTC", zone="UTC")
+    assert to_ms(column, form, "Asia/Shanghai").to_pylist() == [1_569_888_000_000, None, None]
+
+
+def test_a_date_without_a_year_gets_it_by_rule():
+    column = pa.chunked_array([["829", "0101", "230", "1231"]])
+    plain = to_ms(column, TimeFormat(format="%m%d", pad=4, year=2014), "UTC").to_pylist()
+    assert [None if v is None else day_of_number(v // 86_400_000) for v in plain] == [
+        date(2014, 8, 29),
+        date(2014, 1, 1),
+        None,
+        date(2014, 12, 31),
+    ]
+    form = TimeFormat(format="%m%d", pad=4, year=2014, year_starts="0511")
+    over = to_ms(column, form, "UTC").to_pylist()
+    assert day_of_number(over[1] // 86_400_000) == date(2015, 1, 1)
+    assert day_of_number(over[3] // 86_400_000) == date(2014, 12, 31)

@@ -1,0 +1,79 @@
+import pytest
+
+from features.dataset import load, parse_description
+from infra.errors import ConfigError
+from infra.toml_lines import line_of
+
+GOOD = """\
+name = "mine"
+time_zone = "Asia/Shanghai"
+
+[behaviors]
+files = "log*.csv"
+format = "csv"
+header = false
+columns = ["uid", "iid", "code", "at"]
+
+[behaviors.map]
+user_id = "uid"
+item_id = "iid"
+type = "code"
+ts = "at"
+
+[behaviors.types]
+1 = "click"
+"2" = "purchase"
+"""
+
+
+@pytest.mark.parametrize("name", ["marketplace", "taobao_userbehavior", "tmall_ijcai15", "rees46"])
+def test_the_shipped_data_sets_describe_behaviors(name):
+    assert load(name).name == name
+    assert "behaviors" in load(name).tables()
+
+
+def test_an_unknown_name_lists_the_known_ones(tmp_path):
+    with pytest.raises(ConfigError, match=r"taobao_userbehavior.*\.toml"):
+        load("taobao")
+    with pytest.raises(ConfigError, match="does not exist"):
+        load(str(tmp_path / "absent.toml"))
+
+
+def test_a_path_is_as_good_as_a_name(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD)
+    dataset = load(path)
+    assert dataset.source == str(path)
+    assert dataset.table("behaviors").type_codes() == {"1": "click", "2": "purchase"}
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "line", "about"),
+    [
+        ('1 = "click"', '1 = "look"', 16, "look"),
+        ('type = "code"', 'typ = "code"', 13, "no column typ"),
+        ('ts = "at"', 'ts = "when"', 14, "when"),
+        ('files = "log*.csv"', 'fils = "log*.csv"', 5, "not a known key"),
+        ('time_zone = "Asia/Shanghai"', 'time_zone = "Shanghai"', 2, "time zone"),
+        ("header = false", 'header = false\nencoding = "utf-16"', 8, "utf-16"),
+        ("header = false", 'header = false\nignore_types = ["2"]', 8, "both mapped and ignored"),
+        ('columns = ["uid", "iid", "code", "at"]', "", 4, "list of its columns"),
+    ],
+)
+def test_a_mistake_is_shown_with_file_and_line(before, after, line, about):
+    assert before in GOOD
+    with pytest.raises(ConfigError, match=about) as error:
+        parse_description(GOOD.replace(before, after), "mine.toml")
+    shown = str(error.value)
+    expected = 15 if about == "look" else line  # the whole table of codes is what is refused
+    assert shown.startswith((f"mine.toml line {line}:", f"mine.toml line {expected}:")), shown
+
+
+def test_lines_are_found_through_sections_quotes_and_dots():
+    text = 'a = 1\n[b."c d"]  # note\n"e f" = 2\ng.h = 3\nlist = [\n  1,\n]\n'
+    assert line_of(text, "a") == 1
+    assert line_of(text, "b", "c d", "e f") == 3
+    assert line_of(text, "b", "c d", "g", "h") == 4
+    assert line_of(text, "b", "c d", "list", "0") == 5
+    assert line_of(text, "b", "c d", "absent") == 2
+    assert line_of(text, "nowhere") == 1

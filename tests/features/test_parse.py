@@ -1,0 +1,119 @@
+import bz2
+import csv
+import gzip
+import io
+import json
+import lzma
+
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.parse import text_blocks
+from features.raw_table import Table
+
+CSV = Table(format="csv", header=False, columns=("a", "b", "c"))
+JSONL = Table(format="jsonl")
+
+
+def read(data, table, rows=1_000, name="log.csv"):
+    blocks = list(text_blocks(io.BytesIO(data), name, table, rows))
+    return pa.concat_tables(blocks, promote_options="default") if blocks else pa.table({})
+
+
+field = st.text(st.sampled_from('ab"1 \u4e2d'), max_size=4)
+
+
+@settings(deadline=None)
+@given(st.lists(st.lists(field, min_size=1, max_size=4), max_size=30))
+def test_every_line_is_a_row_or_is_kept_as_text(lines):
+    sink = io.StringIO()
+    csv.writer(sink, lineterminator="\n").writerows(lines)
+    texts = sink.getvalue().split("\n")[:-1]
+    rows = read(sink.getvalue().encode(), CSV).to_pylist()
+    expected = [(n, row) for n, row in enumerate(lines, 1) if texts[n - 1].strip()]
+    assert [row["_line"] for row in rows] == [n for n, _ in expected]
+    for row, (number, values) in zip(rows, expected, strict=True):
+        if len(values) == 3:
+            assert [row["a"], row["b"], row["c"], row["_text"]] == [*values, None]
+        else:
+            assert [row["a"], row["_text"]] == [None, texts[number - 1]]
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 1_000])
+def test_the_size_of_a_block_does_not_show(rows):
+    data = "".join(f"{i},x{i},{'z' * (i % 60)}\n" for i in range(500)).encode() + b"500,cut"
+    found = read(data, CSV, rows)
+    assert found.equals(read(data, CSV, 10_000))
+    assert found["_line"].to_pylist() == list(range(1, 502))
+    assert found["_text"].drop_null().to_pylist() == ["500,cut"]
+
+
+def test_a_header_names_the_columns_and_counts_as_a_line():
+    found = read(b"\xef\xbb\xbfid,name\n1,a\n2,b\n", Table(format="csv"))
+    assert found.column_names == ["id", "name", "_line", "_text", "_source"]
+    assert found["_line"].to_pylist() == [2, 3]
+
+
+def test_tokens_are_left_as_they_are():
+    found = read(b"NULL,,007\n", CSV).to_pylist()[0]
+    assert (found["a"], found["b"], found["c"]) == ("NULL", "", "007")
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack"),
+    [
+        ("", bytes),
+        (".gz", gzip.compress),
+        (".bz2", bz2.compress),
+        (".xz", lzma.compress),
+        (".zst", lambda data: pa.compress(data, "zstd", asbytes=True)),
+    ],
+)
+def test_compression_goes_by_the_suffix(suffix, pack):
+    data = b"1,2,3\n4,5,6\n"
+    found = read(pack(data), CSV, name=f"log.csv{suffix}")
+    assert found.drop_columns("_source").equals(read(data, CSV).drop_columns("_source"))
+
+
+def test_another_encoding_is_read_and_a_broken_line_is_kept():
+    table = Table(format="csv", header=False, columns=("a", "b"), encoding="gb18030")
+    good = "\u4e2d\u6587,x\n".encode("gb18030")
+    assert read(good, table)["a"].to_pylist() == ["\u4e2d\u6587"]
+    broken = read(good + b"\xff\xff,y\n" + good, table)
+    assert broken["a"].to_pylist() == ["\u4e2d\u6587", None, "\u4e2d\u6587"]
+    assert "\ufffd" in broken["_text"][1].as_py()
+
+
+def test_a_half_written_json_line_is_kept_as_text():
+    rows = [{"user": i, "tags": ["a", 1], "on": True, "none": None} for i in range(5)]
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    whole = read(data, JSONL, name="log.jsonl")
+    assert whole["user"].to_pylist() == ["0", "1", "2", "3", "4"]
+    assert json.loads(whole["tags"][0].as_py()) == ["a", 1]
+    assert whole["none"].null_count == 5
+    cut = read(data[:-9], JSONL, name="log.jsonl")
+    assert cut["user"].to_pylist() == ["0", "1", "2", "3", None]
+    assert cut["_text"][4].as_py() == data[:-9].decode().split("\n")[-1]
+
+
+def test_json_reads_the_same_fast_and_line_by_line():
+    rows = [{"a": str(i), "b": i, "c": {"x": [1]}, "late": 1.5} for i in range(200)]
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    fast = read(data, JSONL, name="x.jsonl")
+    slow = read(data + b"[1]\n", JSONL, name="x.jsonl").slice(0, 200)
+    for name in ("a", "b", "late", "_line"):
+        assert fast[name].to_pylist() == slow[name].to_pylist()
+    assert [json.loads(v) for v in fast["c"].to_pylist()] == [{"x": [1]}] * 200
+
+
+def test_a_key_that_comes_late_is_found():
+    data = b'{"a": 1}\n' * 300 + b'{"a": 2, "b": "x"}\n'
+    assert read(data, JSONL, name="x.jsonl").to_pylist()[-1]["b"] == "x"
+
+
+def test_a_file_without_lines_is_refused():
+    stream = io.BytesIO(b"x" * (80 << 20))
+    with pytest.raises(OSError, match="not a text file"):
+        list(text_blocks(stream, "log.csv", CSV, 1_000))

@@ -1,0 +1,60 @@
+from datetime import timedelta
+
+import pytest
+import torch
+
+from evaluation import evaluate
+from evaluation.evaluate import Background
+from evaluation.gate import GateConfig, decide
+from evaluation.settings import EvaluateConfig
+from tests.training.conftest import FIRST, write_store
+from training.config import ModelConfig
+from training.data import Samples
+from training.model.dupn import Dupn
+
+DAY = FIRST + timedelta(days=1)
+CONFIG = EvaluateConfig(replicates=50)
+TINY = ModelConfig(**{name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")})
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    return write_store(tmp_path_factory.mktemp("evaluate"), days=2, moments=200)
+
+
+def untrained(store, seed) -> Dupn:
+    torch.manual_seed(seed)
+    return Dupn(TINY, Samples(store, [FIRST]).sizes)
+
+
+def background() -> Background:
+    return Background("dupn-2026-03-02", [FIRST], {"line": "dupn"}, {})
+
+
+def test_a_day_of_samples_and_a_model_make_a_report(store):
+    found = evaluate.run(untrained(store, 0), store, DAY, background(), CONFIG)
+    assert found.comparison is None
+    report = found.report
+    assert report.counts["moments"] == 200
+    names = {figure.name for figure in report.figures}
+    assert {"ctr_auc", "l2r_auc_logistic_regression", "ppp_precision_max_entropy"} <= names
+    assert {"shuffled_properties_cost", "shuffled_query_cost", "fifp_auc", "ctr_ece"} <= names
+    assert {part.part for part in report.slices if part.dimension == "user"} == {"new"}
+
+
+def test_a_champion_answers_the_same_questions(store):
+    model = untrained(store, 0)
+    found = evaluate.run(model, store, DAY, background(), CONFIG, champion=model)
+    assert found.comparison is not None
+    assert found.comparison.ctr.value == 0
+    gate = GateConfig(floors={}, max_calibration_error=1)
+    evidence = found.report.evidence
+    assert decide(evidence, evidence, found.comparison, [], gate).promoted
+
+
+def test_the_same_model_and_day_give_the_same_bytes(store):
+    one, two = (
+        evaluate.run(untrained(store, 1), store, DAY, background(), CONFIG).report.model_dump_json()
+        for _ in range(2)
+    )
+    assert one == two

@@ -1,3 +1,5 @@
+import pytest
+
 from evaluation.marketplace import MarketplaceConfig
 from evaluation.marketplace.bench import rows_per_second
 
@@ -10,3 +12,9 @@ def test_the_figures_have_the_agreed_keys_and_add_up():
     rate = figures["simulate_rows_per_cpu_s"]
     assert rate["low"] <= rate["value"] <= rate["high"]
     assert figures["simulate_rows"]["value"] > 1000
+
+
+@pytest.mark.drill
+def test_a_large_marketplace_writes_300_000_rows_a_second_on_one_core():
+    figures = {figure["name"]: figure["value"] for figure in rows_per_second(days=1)}
+    assert figures["simulate_rows_per_cpu_s"] > 300_000

@@ -11,7 +11,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
-from dataclasses import asdict
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -141,11 +140,23 @@ def register(settings: Settings, day: date) -> Mapping[str, Any]:
 def promote(settings: Settings, day: date, version: str, why: str) -> Mapping[str, Any]:
     """Move `champion`; without a version, to the one registered for the evaluated day."""
     if not version:
+        _require_passed(settings, day)
         registered = register(settings, day)
         version = registered["version"]
         why = why or f"{registered['run_key']} passed the gate on {day}"
     entry = _registry(settings).promote(version, why or "promoted by hand")
     return {"champion": entry.aliases["champion"], "why": entry.why, "ledger": entry.number}
+
+
+def _require_passed(settings: Settings, day: date) -> None:
+    mine = learning.candidate(settings, day)
+    verdict = json.loads(_kept(settings, f"reports/gate/{mine.key}.json", day))
+    if not verdict["promoted"]:
+        raise RegistryError(
+            f"the gate did not let {mine.key} pass ({verdict['outcome']}): "
+            + " ".join(verdict["failed"])
+            + " To promote it all the same, name it: `dupn promote --version N --why ...`."
+        )
 
 
 def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
@@ -183,8 +194,19 @@ def status(settings: Settings) -> Mapping[str, Any]:
 
 
 def log(settings: Settings) -> list[Mapping[str, Any]]:
-    """Every move of an alias, oldest first."""
-    return [asdict(entry) for entry in _registry(settings).look()]
+    """Every move of an alias, oldest first, with the data that the champion was trained on."""
+    return [
+        {
+            "number": entry.number,
+            "at": entry.at,
+            "action": entry.action,
+            "aliases": dict(entry.aliases),
+            "trained_on": entry.facts.get("trained_on", ""),
+            "why": entry.why,
+            "who": entry.who,
+        }
+        for entry in _registry(settings).look()
+    ]
 
 
 _LEAF = {"raw": ("behaviors",), "events": ("behaviors",), "samples": ()}
@@ -232,7 +254,8 @@ def _bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
 def _kept(settings: Settings, key: str, day: date) -> bytes:
     content = settings.store.get(key)
     if content is None:
-        raise PartitionMissing(f"{key} is not there. Run `dupn evaluate --day {day}` first.")
+        step = "gate" if key.startswith("reports/gate") else "evaluate"
+        raise PartitionMissing(f"{key} is not there. Run `dupn {step} --day {day}` first.")
     return content
 
 

@@ -23,7 +23,6 @@ from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.config import Config, build, overrides, preset
 from infra.runtime import RuntimeConfig
-from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
 from pipeline.beam import BeamConfig
@@ -69,7 +68,6 @@ class Settings(Config):
     canary: CanaryConfig = CanaryConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
-    runtime: RuntimeConfig = RuntimeConfig()
 
     @property
     def store(self) -> Store:

@@ -6,7 +6,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-FIGURE = {"name", "value", "low", "high", "unit", "protocol"}
+FIGURE = ("name", "value", "low", "high", "unit")
+"""Columns of a figure on a terminal; the report has the protocol as well."""
 
 
 def result(
@@ -20,11 +21,13 @@ def result(
     figures = value.get("figures")
     plain = {name: content for name, content in value.items() if name != "figures"}
     if plain and all(isinstance(content, Mapping) for content in plain.values()):
-        out.print(_records(title, [{"": name, **content} for name, content in plain.items()]))
+        for name, content in plain.items():
+            out.print(_pairs(f"{title} {name}", content))
     elif plain:
         out.print(_pairs(title, plain))
     if figures:
-        out.print(_records("figures", figures))
+        narrow = [{name: one.get(name) for name in FIGURE} for one in figures]
+        out.print(_records("figures", narrow))
 
 
 def _pairs(title: str, value: Mapping[str, Any]) -> Table:

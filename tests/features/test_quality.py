@@ -1,0 +1,69 @@
+"""Tallies merge in any order, and the figures made of them are those counted by hand."""
+
+from datetime import date
+
+import pyarrow as pa
+import pytest
+
+from features.quality import measure, merge, metrics, stability_index
+from features.schemas import BEHAVIORS, ITEMS, conform
+
+DAY = date(2026, 3, 2)
+MIDNIGHT_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
+
+
+def behaviors(types: list[int], users: list[str | None], prices: list[float | None]) -> pa.Table:
+    count = len(types)
+    return conform(
+        pa.table(
+            {
+                "user_id": pa.array(users, pa.string()),
+                "item_id": ["i"] * count,
+                "ts": pa.array([MIDNIGHT_MS + 3_600_000 * i for i in range(count)]),
+                "type": types,
+                "scenario": [1] * count,
+                "price": pa.array(prices, pa.float32()),
+            }
+        ),
+        BEHAVIORS,
+    )
+
+
+TABLE = behaviors([1, 1, 1, 4, 9], ["a", "b", None, "a", "a"], [1.0, 0.0, 4.0, None, 5.0])
+
+
+def test_shares_are_those_counted_by_hand():
+    counts = {"behaviors_read": 10, "behaviors_rejected": 1, "behaviors_duplicate": 4}
+    figures = metrics(measure("behaviors", TABLE), counts, DAY, "UTC", [])
+    assert figures["behaviors.rows"] == 5
+    assert figures["behaviors.user_id.null_share"] == pytest.approx(0.2)
+    assert figures["behaviors.type.bad_share"] == pytest.approx(0.2)
+    assert figures["behaviors.price.bad_share"] == pytest.approx(0.2)
+    assert figures["behaviors.reject_share"] == pytest.approx(0.1)
+    assert figures["behaviors.duplicate_share"] == pytest.approx(0.4)
+    assert figures["behaviors.ts.stale_h"] == pytest.approx(20.0)
+
+
+def test_parts_in_any_order_give_the_tally_of_the_whole():
+    parts = [measure("behaviors", TABLE.slice(i, 1)) for i in (3, 0, 4, 1, 2)]
+    assert merge(parts) == measure("behaviors", TABLE)
+
+
+def test_volume_is_held_against_the_median_of_the_days_before():
+    day = measure("behaviors", TABLE)
+    before = [{**day, "sum:behaviors.rows": rows} for rows in (1, 10, 40)]
+    assert metrics(day, {}, DAY, "UTC", before)["behaviors.volume_ratio"] == pytest.approx(0.5)
+    assert "behaviors.volume_ratio" not in metrics(day, {}, DAY, "UTC", before[:2])
+
+
+def test_the_same_mix_has_not_drifted_and_another_has():
+    assert stability_index({"a": 50, "b": 50}, [{"a": 500, "b": 500}]) == pytest.approx(0, abs=1e-4)
+    assert stability_index({"a": 90, "b": 10}, [{"a": 500, "b": 500}]) > 0.5
+    assert stability_index({"a": 100, "new": 100}, [{"a": 100}]) > 0.5
+
+
+def test_optional_attributes_of_items_are_counted():
+    items = conform(pa.table({"item_id": ["a", "b"], "price": [1.0, None]}), ITEMS)
+    figures = metrics(measure("items", items), {}, DAY, "UTC", [])
+    assert figures["items.price.null_share"] == pytest.approx(0.5)
+    assert figures["items.brand_id.null_share"] == pytest.approx(1.0)

@@ -1,0 +1,91 @@
+"""A failed critical expectation stops the run with a sentence; a warning does not."""
+
+import json
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+
+from features.quality import QualityConfig
+from features.schemas import BEHAVIORS, conform
+from infra.errors import QualityFailed
+from infra.store import Store
+from pipeline import quality
+from pipeline.settings import load
+
+DAY = date(2026, 3, 2)
+MIDNIGHT_MS = 1_772_409_600_000
+
+
+def publish(
+    store: Store, day: date, count: int = 200, bad_types: int = 0, rejected: int = 0
+) -> None:
+    start = MIDNIGHT_MS + (day - DAY).days * 86_400_000
+    table = pa.table(
+        {
+            "user_hash": pa.array(range(count), pa.uint64()),
+            "user_id": [f"u{i}" for i in range(count)],
+            "item_id": ["i"] * count,
+            "ts": [start + 400_000 * i for i in range(count)],
+            "type": [9] * bad_types + [1] * (count - bad_types),
+            "scenario": [1] * count,
+        }
+    )
+    counts = {"behaviors_read": count + rejected, "behaviors_rejected": rejected}
+    with store.partition("events", day, "behaviors").publish() as out:
+        entry = out.write_table("part-0", conform(table, BEHAVIORS), counts=counts)
+        out.record([entry])
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return load("smoke", str(tmp_path))
+
+
+def test_a_good_day_passes_and_leaves_report_and_data_docs(settings, tmp_path):
+    publish(settings.store, DAY)
+    assert quality.run(settings, DAY, "events")["passed"]
+    assert quality.passed(settings.store, DAY, "events")
+    docs = tmp_path / "reports/quality/gx/uncommitted/data_docs/local_site/index.html"
+    assert docs.exists()
+
+
+def test_a_critical_failure_names_day_table_column_and_figure(settings):
+    publish(settings.store, DAY, bad_types=50)
+    with pytest.raises(QualityFailed, match=r"2026-03-02.*behaviors\.type has bad share 0\.25"):
+        quality.run(settings, DAY, "events")
+    assert not quality.passed(settings.store, DAY, "events")
+    report = json.loads(settings.store.get("reports/quality/events/2026-03-02.json"))
+    assert not report["passed"]
+
+
+def test_a_warning_is_reported_and_does_not_stop(settings):
+    publish(settings.store, DAY, count=200, rejected=5)
+    result = quality.run(settings, DAY, "events")
+    assert (result["passed"], result["warnings"]) == (True, 1)
+
+
+def test_a_day_without_rows_is_refused(settings):
+    publish(settings.store, DAY, count=0)
+    with pytest.raises(QualityFailed, match="behaviors has rows 0, under the limit 1"):
+        quality.run(settings, DAY, "events")
+
+
+def test_a_day_far_smaller_than_the_days_before_is_refused(settings):
+    for back in (3, 2, 1):
+        day = DAY - timedelta(days=back)
+        publish(settings.store, day)
+        quality.run(settings, day, "events")
+    publish(settings.store, DAY, count=15)
+    with pytest.raises(QualityFailed, match="volume ratio 0.075, under the limit 0.1"):
+        quality.run(settings, DAY, "events")
+
+
+def test_every_share_has_a_limit():
+    figures = {
+        "behaviors.reject_share": 0.0,
+        "behaviors.type.bad_share": 0.0,
+        "behaviors.rows": 1.0,
+    }
+    judged = {one.figure for one in quality.suite("events", figures, QualityConfig())}
+    assert judged == set(figures)

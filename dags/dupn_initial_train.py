@@ -44,7 +44,8 @@ def dupn_initial_train() -> None:
     checked = stages.quality.expand(day=days)
     samples = stages.samples(days)
     chain([stages.import_log(), stages.simulate()], days, stages.events.expand(day=days), checked)
-    chain(checked, [stages.vocabulary_statistics(days), stages.sequences(days)], samples)
+    chain(checked, stages.vocabulary(days), stages.statistics(days), samples)
+    chain(checked, stages.sequences(days), samples)  # raw ids: they need no vocabulary
     trained = [stages.quality_samples(days), stages.train(days)]
     chain(samples, *trained, *stages.release(days))
 

@@ -80,15 +80,22 @@ def quality(day: str) -> None:
 
 
 @_stage(task, pool="data")
-def vocabulary_statistics(days: list[str]) -> None:
-    """Per day, `vocabulary/` and `catalog/` grow, then `statistics/` do.
+def vocabulary(days: list[str]) -> None:
+    """Ids -> rows of `vocabulary/` and `catalog/`, append-only, day after day.
 
-    One task: the catalog of a day takes its statistic tags and price edges from the statistics of
-    the day before, and those count by the catalog's rows.
+    Between two days it brings `statistics/` on too: the catalog of a day takes its statistic tags
+    and price edges from the statistics of the day before, and those count by catalog rows.
     """
-    for day in days:
+    for position, day in enumerate(days):
+        if position:
+            _run("statistics", day=date.fromisoformat(days[position - 1]))
         _run("vocabulary", day=date.fromisoformat(day))
-        _run("statistics", day=date.fromisoformat(day))
+
+
+@_stage(task, pool="data")
+def statistics(days: list[str]) -> None:
+    """Counts, conversions, price quantiles and LR-CTR weights up to the last day."""
+    _run("statistics", day=date.fromisoformat(days[-1]))
 
 
 @_stage(task, pool="data")
@@ -137,7 +144,7 @@ def gate(days: list[str]) -> bool:
     return bool(_run("gate", day=date.fromisoformat(days[-1]))["promoted"])
 
 
-@_stage(task, pool="compute")
+@_stage(task, pool="compute", retries=1)
 def canary(days: list[str]) -> None:
     """The logged model, loaded in a fresh process, answers recorded moments as evaluation did."""
     _run("canary", day=date.fromisoformat(days[-1]))
@@ -155,7 +162,7 @@ def promote(days: list[str]) -> None:
     _run("promote", day=date.fromisoformat(days[-1]))
 
 
-@_stage(task, pool="compute")
+@_stage(task, pool="compute", retries=1)
 def check(days: list[str]) -> None:
     """`models:/dupn@champion` loads and answers."""
     _run("check", day=date.fromisoformat(days[-1]))

@@ -7,7 +7,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 
-DATA = ["days", "events", "quality", "vocabulary_statistics", "samples", "quality_samples"]
+DATA = ["days", "events", "quality", "vocabulary", "statistics", "samples", "quality_samples"]
 RELEASE = ["evaluate", "bundle", "gate", "canary", "register", "promote", "check"]
 FLOW = [*DATA, "train", *RELEASE]
 
@@ -31,7 +31,7 @@ def test_the_stages_follow_one_another_as_in_the_flow(tasks):
 def test_sequences_grow_beside_the_vocabulary_and_before_the_samples(tasks):
     assert "sequences" in above(tasks, "samples")
     assert "quality" in above(tasks, "sequences")
-    assert "vocabulary_statistics" not in above(tasks, "sequences")
+    assert "vocabulary" not in above(tasks, "sequences")
 
 
 def test_there_is_no_other_task(tasks):

@@ -18,7 +18,7 @@ from evaluation.questions import matrix, tables
 from features.schemas import PRICE_LEVELS
 from infra.store import Store
 
-MAX_ITERATIONS = 300
+MAX_ITERATIONS = 50
 
 
 def ranking(store: Store, days: Sequence[date], moments: int) -> Pipeline | None:
@@ -101,7 +101,9 @@ def said(fit: Pipeline, x: AnyArray) -> AnyArray:
 def _fit(x: AnyArray, y: AnyArray, weight: AnyArray | None) -> Pipeline | None:
     if len(np.unique(y)) < 2:
         return None
-    fit = make_pipeline(StandardScaler(), LogisticRegression(max_iter=MAX_ITERATIONS))
+    fit = make_pipeline(
+        StandardScaler(), LogisticRegression(solver="newton-cholesky", max_iter=MAX_ITERATIONS)
+    )
     with warnings.catch_warnings():
         # A yardstick that stopped a little short of its optimum is still a yardstick.
         warnings.simplefilter("ignore", ConvergenceWarning)

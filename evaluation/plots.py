@@ -31,23 +31,27 @@ def drawings(report: OfflineReport) -> Iterator[tuple[str, bytes]]:
 def bars(report: OfflineReport) -> bytes:
     """Model, yardsticks and ceiling of every measured task, from chance upwards."""
     shown = _measured(report)
-    heights = [len(_entries(task)) + 1.2 for task in shown]
-    figure, axes = _figure(9.0, 0.34 * sum(heights) + 0.4, len(shown), heights)
+    heights = [len(_entries(task)) for task in shown]
+    figure, axes = _figure(9.0, 0.3 * sum(heights) + 0.62 * len(shown), len(shown), heights)
     for ax, task in zip(axes, shown, strict=True):
-        entries = _entries(task)
-        for row, (label, estimate, colour) in enumerate(entries):
-            value = estimate.value if estimate.value is not None else task.chance
-            ax.barh(row, value - task.chance, left=task.chance, color=colour, height=0.62)
+        entries, start = _entries(task), _start(task)
+        for row, (_, estimate, colour) in enumerate(entries):
+            value = estimate.value if estimate.value is not None else start
+            # What rests on too little is drawn pale: it is shown, not claimed.
+            shade = 0.35 if task.reason else 1.0
+            ax.barh(row, value - start, left=start, color=colour, height=0.62, alpha=shade)
             _whisker(ax, estimate, row)
-            end = max(v for v in (value, estimate.high, task.chance) if v is not None)
+            end = max(v for v in (value, estimate.high, start) if v is not None)
             ax.annotate(
                 f"{value:.3f}", (end, row), (5, 0), textcoords="offset points", va="center",
                 fontsize=8, color=INK,
             )  # fmt: skip
             ax.set_yticks(range(len(entries)), [label for label, *_ in entries], fontsize=8.5)
-        ax.invert_yaxis()
+        ax.set_ylim(len(entries) - 0.5, -0.5)
         ax.axvline(task.chance, color=INK, linewidth=0.8)
-        ax.set_title(f"{task.title} ({task.unit})", loc="left", fontsize=10, fontweight="bold")
+        doubt = ": not enough evidence" if task.reason else ""
+        title = f"{task.title}, {task.unit}{doubt}"
+        ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
         ax.margins(x=0.14)
         _tidy(ax, "x")
     return _png(figure)
@@ -100,6 +104,7 @@ def price_levels(report: OfflineReport) -> bytes:
                     [level + shift] * 2, [estimate.low, estimate.high], color=INK, linewidth=1
                 )
     left.set(xlabel="price level", ylabel="share", xticks=levels)
+    left.set_ylim(0, max(left.get_ylim()[1], 0.1))
     left.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     _tidy(left, "y")
     table = np.asarray(report.curves.confusion, float)
@@ -194,6 +199,11 @@ def _entries(task: TaskResult) -> list[tuple[str, Estimate, str]]:
         *((rival.title, rival.estimate, OTHER) for rival in others),
         *((truth.title, truth.estimate, TRUTH) for truth in (task.visible, task.ceiling) if truth),
     ]
+
+
+def _start(task: TaskResult) -> float:
+    """Where bars begin: chance for an AUC, nothing for a share (chance is a line there)."""
+    return task.chance if task.unit == "AUC" else 0.0
 
 
 def _whisker(ax: Axes, estimate: Estimate, row: float, colour: str = INK) -> None:

@@ -37,8 +37,10 @@ def candidates(
     kind = moments.table.column("kind").to_numpy()
     shown_ids = moments.table.column("item_ids").combine_chunks()
     moment = np.repeat(np.arange(len(kind)), shown_ids.value_lengths().fill_null(0).to_numpy())
-    ids = codes_of(actions.items, shown_ids.flatten())
-    action_item, code = ids.codes[: len(actions.items)], ids.codes[len(actions.items) :]
+    own = codes_of(shown_ids.flatten())
+    rows = world.rows_of(own.values)
+    ids = codes_of(actions.items, own.values)
+    action_item, code = ids.codes[: len(actions.items)], ids.codes[len(actions.items) :][own.codes]
     pairs = labels.match(
         *_label_keys(group, moment, code, action_item[actions.item], len(ids.values))
     )
@@ -48,7 +50,7 @@ def candidates(
     keep = kind[moment] != MomentKind.TOUCH
     shown = Asked(
         moment=moment[keep],
-        item=world.catalog.rows_of(ids.values)[code][keep],
+        item=rows[own.codes][keep],
         origin=origin[keep],
         outcome=_only(outcome, np.flatnonzero(keep)),
     )

@@ -7,6 +7,7 @@ zone, daylight saving included. Codes start at 1; 0 is padding.
 
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
@@ -25,6 +26,7 @@ NUM_GAPS = len(GAP_EDGES_MIN) + 1
 NUM_DAYPARTS = 8
 WORKDAY, WEEKEND = 1, 2
 
+_WEEK_MIN = 7 * 24 * 60
 _HOURS_PER_PART = 24 // NUM_DAYPARTS
 _GAP_TABLE = (
     np.searchsorted(GAP_EDGES_MIN, np.arange(GAP_EDGES_MIN[-1] + 1), side="right") + 1
@@ -66,8 +68,9 @@ class LocalClock:
         if high - low > 2 * len(ts) + 1_000:
             return self._convert(minutes)
         # Time zones change on whole minutes: convert each minute once, then look up.
-        table = self._convert(np.arange(low, high + 1, dtype=np.int64))
-        at = minutes - low
+        first, last = low // _WEEK_MIN, high // _WEEK_MIN + 1
+        table = _minutes(self, first, last)
+        at = minutes - first * _WEEK_MIN
         return ClockParts(table.day.take(at), table.daypart.take(at), table.weekend.take(at))
 
     def _convert(self, minutes: NDArray[np.int64]) -> ClockParts:
@@ -100,6 +103,12 @@ class LocalClock:
     def end_ms(self, day: date) -> int:
         """UTC milliseconds at which the local day is over."""
         return self.midnight_ms(day + timedelta(days=1))
+
+
+@lru_cache(maxsize=4)
+def _minutes(clock: LocalClock, first_week: int, last_week: int) -> ClockParts:
+    """Every minute of some weeks since 1970; buckets of a day ask for the same ones."""
+    return clock._convert(np.arange(first_week * _WEEK_MIN, last_week * _WEEK_MIN))
 
 
 def day_number(day: date) -> int:

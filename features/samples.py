@@ -23,7 +23,7 @@ __all__ = ["Group", "SamplesConfig", "World", "build"]
 
 def build(group: Group, world: World, config: SamplesConfig, window_ms: int, seed: int) -> pa.Table:
     """The samples of a group, in the order of its moments."""
-    item = world.catalog.rows_of(group.past.items)[group.past.item]
+    item = world.rows_of(group.past.items)[group.past.item]
     asked = candidates.candidates(group, world, config, window_ms, seed)
     moments = group.moments
     table = moments.table
@@ -73,15 +73,16 @@ def _prices(group: Group, asked: Asked, world: World, window_ms: int) -> pa.Arra
     level = np.zeros(len(moments.user), np.int8)
     bought = np.flatnonzero((asked.outcome.purchased > 0) & (asked.origin == CandidateOrigin.SHOWN))
     level[asked.moment[bought][::-1]] = world.catalog.price_level[asked.item[bought]][::-1]
-    touched = np.flatnonzero(labels.led_to_purchase(actions, window_ms))
+    derived = moments.table.column("kind").to_numpy() >= MomentKind.CLICK
+    none = np.empty(0, np.int64)
+    touched = np.flatnonzero(labels.led_to_purchase(actions, window_ms)) if derived.any() else none
     if len(touched):
         keys, first = np.unique(actions.key[touched], return_index=True)
         own = moments.table.column("key").to_numpy()
         place = np.minimum(np.searchsorted(keys, own), len(keys) - 1)
-        derived = moments.table.column("kind").to_numpy() >= MomentKind.CLICK
         hit = np.flatnonzero(derived & (keys[place] == own))
         codes = actions.item[touched[first[place[hit]]]]
-        level[hit] = world.catalog.price_level[world.catalog.rows_of(actions.items)[codes]]
+        level[hit] = world.catalog.price_level[world.rows_of(actions.items)[codes]]
     return pa.array(level, mask=level == 0)
 
 

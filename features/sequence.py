@@ -146,8 +146,9 @@ def _repeated(key: np.ndarray, today: np.ndarray, user: Codes) -> np.ndarray:
     known = np.sort(key[~today])
     if not len(known):
         return np.zeros(len(key), bool)
-    place = np.minimum(np.searchsorted(known, key), len(known) - 1)
-    suspects = np.flatnonzero(today & (known[place] == key))
+    new = np.flatnonzero(today)
+    place = np.minimum(np.searchsorted(known, key[new]), len(known) - 1)
+    suspects = new[known[place] == key[new]]
     repeated = np.zeros(len(key), bool)
     if len(suspects):
         old = ~today & np.isin(key, key[suspects])

@@ -18,7 +18,7 @@ def columns(group: Group, world: World, config: SamplesConfig, seed: int) -> dic
     asked_at[moments.user[first]] = moments.ts[first]
     moment_of[moments.user[first]] = first
     since = own_day.take(own_day.ts >= asked_at[own_day.user])
-    shop = world.catalog.shop[world.catalog.rows_of(since.items)[since.item]]
+    shop = world.catalog.shop[world.rows_of(since.items)[since.item]]
     owner, liked = labels.preferred_shops(shop, since.type, since.user)
     hashes = moments.table.column("user_hash").to_numpy()[moment_of[owner]]
     seeds = negatives.mix(hashes + liked.astype(np.uint64) + np.uint64(seed))

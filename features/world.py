@@ -1,6 +1,6 @@
 """What samples are made from: the settings, what all users share, and one bucket's moments."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -60,6 +60,17 @@ class World:
     token: Vocabulary
     icon: Vocabulary
     clock: LocalClock
+    _asked: dict[int, tuple[pa.Array, Codes]] = field(default_factory=dict)
+
+    def rows_of(self, ids: pa.Array) -> Codes:
+        """Catalog rows; looked up once for the same array (a bucket asks for its items often)."""
+        known = self._asked.get(id(ids))
+        if known is None or known[0] is not ids:
+            if len(self._asked) > 4:
+                self._asked.clear()
+            known = (ids, self.catalog.rows_of(ids))
+            self._asked[id(ids)] = known
+        return known[1]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -264,7 +264,15 @@ def _open(own: Moments, known: Timeline, calendar: Calendar) -> pa.Table:
 def _write(
     attempt: Attempt, bucket: Bucket, table: pa.Table, counts: Mapping[str, int]
 ) -> FileEntry:
-    return attempt.write_table(bucket.name, table, low=bucket.low, high=bucket.high, counts=counts)
+    return attempt.write_table(
+        bucket.name,
+        table,
+        low=bucket.low,
+        high=bucket.high,
+        counts=counts,
+        use_dictionary=["user_id", "item_id", "type", "scenario"],
+        write_statistics=False,
+    )
 
 
 def _write_pool(pool: pa.Table, attempt: Attempt) -> FileEntry:

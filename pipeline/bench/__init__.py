@@ -1,0 +1,1 @@
+"""Measurements of the data plane: `dupn bench samples`."""

@@ -1,0 +1,125 @@
+"""Raw Parquet to published samples on two cores, beside a hand-written Polars script.
+
+0.1 moments a behaviour, every history at the cap of 100, 10 candidates a moment. Both sides read
+the same raw day and the same state of the day before and write the same columns; the figures say
+behaviours and moments a second, seconds a stage, and the largest memory in bytes a behaviour.
+"""
+
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from datetime import date
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from features.dataset import load
+from features.events import EventsConfig
+from features.samples import SamplesConfig
+from features.sequence import SequencesConfig
+from features.statistics import StatisticsConfig
+from features.vocabulary import VocabularyConfig
+from infra.store import Store
+from pipeline.beam import BeamConfig
+from pipeline.bench import day as synthetic
+from pipeline.bench import polars_script
+from pipeline.bench.day import BEFORE, DAY, Size
+from pipeline.jobs import events, samples, sequences, statistics, vocabulary
+
+STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
+TWO_THREADS = BeamConfig(
+    buckets=16, options=("--direct_running_mode=multi_threading", "--direct_num_workers=2")
+)
+PROTOCOL = "2 cores, 0.1 moments a behaviour, histories of 100, 10 candidates, 50 behaviours a user"
+
+
+def run(*, quick: bool = False) -> list[dict[str, Any]]:
+    """Figures of one run; `quick` only shows that it runs."""
+    size = Size(20_000, 2_000) if quick else Size(2_000_000)
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        store = Store(home)
+        synthetic.write(home, size)
+        for stage in STAGES[:4]:
+            _stage(store, stage, BEFORE)
+        synthetic.write_history(store, size)
+        memory = _Memory()
+        seconds = {}
+        with memory:
+            for stage in STAGES:
+                seconds[stage] = _timed(partial(_stage, store, stage, DAY))
+        moments = store.partition("samples", DAY).manifest().rows
+        theirs = _timed(partial(polars_script.run, home, DAY, BEFORE, home / "polars.parquet"))
+    ours = sum(seconds.values())
+    figures = [
+        ("samples_behaviors_per_s", size.behaviors / ours, "behaviours/s"),
+        ("samples_moments_per_s", moments / ours, "moments/s"),
+        ("samples_job_moments_per_s", moments / seconds["samples"], "moments/s"),
+        ("samples_polars_behaviors_per_s", size.behaviors / theirs, "behaviours/s"),
+        ("samples_speed_to_polars", theirs / ours, "x"),
+        ("samples_peak_bytes_per_behavior", memory.grown / size.behaviors, "bytes"),
+        *[(f"samples_{stage}_s", value, "s") for stage, value in seconds.items()],
+    ]
+    return [
+        {
+            "name": name,
+            "value": value,
+            "low": None,
+            "high": None,
+            "unit": unit,
+            "protocol": PROTOCOL,
+        }
+        for name, value, unit in figures
+    ]
+
+
+def _stage(store: Store, stage: str, day: date) -> None:
+    beam = TWO_THREADS
+    if stage == "events":
+        dataset = load("marketplace")
+        events.run(store, day, dataset=dataset, config=EventsConfig(), beam=beam)
+    elif stage == "vocabulary":
+        vocabulary.run(store, day, config=VocabularyConfig(), beam=beam)
+    elif stage == "statistics":
+        statistics.run(store, day, config=StatisticsConfig(), beam=beam)
+    elif stage == "sequences":
+        sequences.run(store, day, config=SequencesConfig(), time_zone="UTC", beam=beam)
+    else:
+        samples.run(store, day, config=SamplesConfig(), time_zone="UTC", beam=beam, seed=7)
+
+
+def _timed(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+class _Memory:
+    """The largest resident memory of this process while the block runs, above where it began."""
+
+    def __init__(self) -> None:
+        self._done = threading.Event()
+        self._start = self._peak = 0
+
+    @property
+    def grown(self) -> int:
+        """Bytes."""
+        return self._peak - self._start
+
+    def __enter__(self) -> "_Memory":
+        self._start = psutil.Process().memory_info().rss
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        process = psutil.Process()
+        while not self._done.wait(0.05):
+            self._peak = max(self._peak, process.memory_info().rss)

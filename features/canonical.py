@@ -7,6 +7,12 @@ import pyarrow as pa
 from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, ITEMS, USER_KEY
 
+REPEATED = (
+    *("user_id", "item_id", "type", "scenario", "shop_id", "brand_id", "category_id"),
+    *("icon_id", "variant"),
+)
+"""Columns of logs with few distinct values: worth a dictionary, in memory and in files."""
+
 _LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
 
 
@@ -19,6 +25,15 @@ def schema_of(table_name: str, extra: Sequence[str] = ()) -> pa.Schema:
     key = [pa.field(*pair) for pair in USER_KEY] if table_name == "users" else []
     ids = [] if key else [pa.field(REQUIRED[table_name][0], pa.string())]
     return pa.schema([*key, *ids, *[pa.field(name, pa.string()) for name in extra]])
+
+
+def dictionary_columns(table_name: str, schema: pa.Schema) -> list[str]:
+    """Parquet paths of the columns to write with a dictionary; trying it on others is slow."""
+    if table_name not in LOGS:
+        ids = REQUIRED[table_name]
+        return [name for name in schema.names if name not in ids and name != "user_hash"]
+    chosen = [name for name in schema.names if name in REPEATED or name == "user_hash"]
+    return [*chosen, *(["item_ids.list.element"] if "item_ids" in schema.names else [])]
 
 
 def with_identity(table_name: str, table: Table, schema: pa.Schema) -> pa.Schema:

@@ -19,7 +19,7 @@ from features import clock, columns, identity, rejects
 from features.buckets import hash_ids
 from features.canonical import schema_of, with_identity
 from features.dataset import Dataset
-from features.parse import is_jsonl
+from features.parse import is_jsonl, same_text
 from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.rejects import Codes, Reason
 from features.schemas import MS, BehaviorType, Scenario, conform
@@ -137,7 +137,7 @@ class _Block:
 
     def _source(self, canonical: str) -> pa.Array:
         if canonical in self.table.constants:
-            return _repeat(self.table.constants[canonical], self.rows)
+            return same_text(self.table.constants[canonical], self.rows)
         name = self.table.map.get(canonical, canonical)
         if name not in self.raw.column_names:
             return pa.nulls(self.rows, pa.string())
@@ -248,18 +248,14 @@ class _Block:
 
 
 def _from_json(sources: pa.ChunkedArray, table: Table) -> columns.Mask:
-    coded = sources.combine_chunks().dictionary_encode()
+    coded = sources.combine_chunks()
+    coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
     told = [is_jsonl(source, table) for source in coded.dictionary.to_pylist()]
     return np.array([*told, False], np.bool_)[coded.indices.to_numpy(zero_copy_only=False)]
 
 
 def _made(name: str) -> bool:
     return name in ("user_hash", "key")
-
-
-def _repeat(value: str, rows: int) -> pa.Array:
-    codes = pa.array(np.zeros(rows, np.int32))
-    return pa.DictionaryArray.from_arrays(codes, pa.array([value]))
 
 
 def _hash_users(ids: pa.Array) -> NDArray[np.uint64]:

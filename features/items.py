@@ -167,7 +167,7 @@ def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
 
 def _frame(table: pa.Table) -> pl.DataFrame:
     frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)  # noqa: S101  (a table comes back as a frame)
+    assert isinstance(frame, pl.DataFrame)
     return frame
 
 

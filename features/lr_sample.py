@@ -36,7 +36,7 @@ def from_pages(pages: pa.Table, behaviors: pa.Table, rate: float) -> pa.Table:
 
     Args:
         pages: user_hash, ts, request_id, item_ids of whole users.
-        behaviors: item_id, type, request_id of the same users.
+        behaviors: user_hash, item_id, type, request_id of the same users.
         rate: share of the pages, 0..1.
     """
     when = pages.column("ts").cast(pa.int64()).to_numpy().astype(np.uint64)
@@ -45,17 +45,20 @@ def from_pages(pages: pa.Table, behaviors: pa.Table, rate: float) -> pa.Table:
     lists = drawn.column("item_ids").combine_chunks()
     lengths = lists.value_lengths().fill_null(0).to_numpy()
     owner = np.repeat(np.arange(drawn.num_rows), lengths)
-    ids = lists.flatten()
+    ids = lists.flatten().cast(pa.string())  # plain: the dictionary is that of all pages
+    of_drawn = np.isin(
+        behaviors.column("user_hash").to_numpy(), drawn.column("user_hash").to_numpy()
+    )
+    is_click = of_drawn & (behaviors.column("type").to_numpy() == BehaviorType.CLICK)
     shown = pl.DataFrame(
         {
             "request_id": pl.Series(drawn.column("request_id").take(pa.array(owner))).cast(
                 pl.String
             ),
-            "item_id": pl.Series(ids).cast(pl.String),
+            "item_id": pl.Series(ids),
         }
     )
-    is_click = pa.array(behaviors.column("type").to_numpy() == BehaviorType.CLICK)
-    clicks = pl.from_arrow(behaviors.select(["request_id", "item_id"]).filter(is_click))
+    clicks = pl.from_arrow(behaviors.select(["request_id", "item_id"]).filter(pa.array(is_click)))
     assert isinstance(clicks, pl.DataFrame)
     hits = clicks.drop_nulls().cast(pl.String).unique().with_columns(clicked=pl.lit(1, pl.Int8))
     label = shown.join(hits, on=["request_id", "item_id"], how="left", maintain_order="left")

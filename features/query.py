@@ -5,6 +5,7 @@ become overlapping pairs (a lone character stands for itself). Work is done once
 """
 
 import re
+from functools import lru_cache
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -20,7 +21,8 @@ _RUN = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}]+")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
-def words(text: str) -> list[str]:
+@lru_cache(maxsize=1 << 17)
+def words(text: str) -> tuple[str, ...]:
     """The words of one text in order, at most MAX_WORDS."""
     found: list[str] = []
     for run in _RUN.findall(text.lower()):
@@ -28,7 +30,7 @@ def words(text: str) -> list[str]:
             found.extend(run[i : i + 2] for i in range(len(run) - 1))
         else:
             found.append(run)
-    return found[:MAX_WORDS]
+    return tuple(found[:MAX_WORDS])
 
 
 def words_of(texts: pa.Array | pa.ChunkedArray) -> pa.ListArray:

@@ -47,6 +47,9 @@ class VocabularyConfig(Config):
     """Priced items that a category needs for price levels of its own on the first day, when the
     edges come from the snapshot; later days take the edges of the statistics."""
 
+    rows_per_batch: int = Field(1_000_000, ge=1)
+    """Behaviours that one worker counts at a time (about 40 bytes each); at least a bucket."""
+
     rows_per_range: int = Field(500_000, ge=1)
     """Ids that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
 
@@ -163,7 +166,7 @@ def merge(state: pa.Table, partials: Sequence[pa.Table]) -> pa.Table:
     today = pa.concat_tables(partials)
     rows = pa.array(np.full(today.num_rows, PENDING, np.int32))
     both = pl.from_arrow(pa.concat_tables([state, today.add_column(2, "row", rows)]))
-    assert isinstance(both, pl.DataFrame)  # noqa: S101  (a table comes back as a frame)
+    assert isinstance(both, pl.DataFrame)
     whole = (
         both.group_by("id")
         .agg(pl.col("hash").first(), pl.col("row").max(), pl.col("count").sum())

@@ -6,7 +6,7 @@ from datetime import date
 
 import pyarrow.parquet as pq
 
-from features import carry, sightings, vocabulary
+from features import carry, hash_range, sightings, vocabulary
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.schemas import FEATURES
@@ -31,7 +31,8 @@ class Plan:
     day: date
     root: str
     config: VocabularyConfig
-    user_buckets: int
+    batches: tuple[Bucket, ...]
+    """Ranges of the user hash that are counted at a time."""
     snapshots: tuple[Source, ...]
     """Files of the snapshots that this day brings in."""
     before: Mapping[str, Partition | None]
@@ -67,7 +68,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
         day=day,
         root=store.root,
         config=config,
-        user_buckets=beam.buckets,
+        batches=tuple(hash_range.batches(behaviors, config.rows_per_batch, beam.buckets)),
         snapshots=tuple(snapshots),
         before=before,
         ranges={

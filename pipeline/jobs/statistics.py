@@ -41,6 +41,8 @@ class Plan:
     """None: the log has no impressions."""
     before: Partition | None
     """Yesterday's items."""
+    batches: tuple[Bucket, ...]
+    """Ranges of the user hash that are counted at a time."""
     ranges: int
     rate: float
     """Share of the pages (clicks, without pages) that LR-CTR learns from."""
@@ -55,16 +57,18 @@ def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamCon
     behaviors = store.partition("events", day, "behaviors").require()
     pages = store.partition("events", day, "impressions")
     before = carry.yesterday(store, "statistics", day, "item")
-    at_most = behaviors.manifest().rows + (before.manifest().rows if before else 0)
+    rows = behaviors.manifest().rows
+    at_most = rows + (before.manifest().rows if before else 0)
     has_pages = pages.exists() and pages.manifest().rows > 0
     wanted = config.lr_samples if has_pages else config.lr_samples / (1 + config.lr_negatives)
-    offered = _num_displays(pages) if has_pages else behaviors.manifest().rows
+    offered = _num_displays(pages) if has_pages else rows
     return Plan(
         day=day,
         config=config,
         behaviors=behaviors,
         pages=pages if has_pages else None,
         before=before,
+        batches=tuple(hash_range.batches(rows, config.rows_per_batch, beam_config.buckets)),
         ranges=max(1, min(beam_config.buckets, -(-at_most // config.rows_per_range))),
         rate=min(1.0, wanted / max(offered, 1)),
     )
@@ -177,7 +181,7 @@ def run(
             for name in ("item", "lr_sample")
         )
         with pipeline(beam) as flow:
-            _ = _count(flow, beam.buckets, CountItems(work, items, sample))
+            _ = _count(flow, CountItems(work, items, sample))
     counts = closing.close(store, day, config, has_pages=work.pages is not None)
     logger.info(
         "statistics %s: %s items with events; LR-CTR learned from %s displays, %s clicked",
@@ -187,10 +191,10 @@ def run(
     return counts
 
 
-def _count(flow: Any, count: int, count_items: CountItems) -> Any:
+def _count(flow: Any, count_items: CountItems) -> Any:
     return (
         flow
-        | "Name the buckets" >> beam.Create(buckets(count))
+        | "Name the buckets" >> beam.Create(count_items.work.batches)
         | "Spread the buckets" >> beam.Reshuffle()
         | "Count items" >> count_items
     )

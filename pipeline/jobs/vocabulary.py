@@ -16,7 +16,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from features import hash_range, items, sightings, vocabulary
-from features.buckets import Bucket, bucket_index, buckets, split
+from features.buckets import Bucket, bucket_index, split
 from features.catalog import FIRST_ROW, INDEX
 from features.schemas import VOCABULARY
 from features.vocabulary import VocabularyConfig
@@ -161,7 +161,7 @@ class GrowVocabularies(beam.PTransform):
         every = [(name, i) for name, count in work.ranges.items() for i in range(count)]
         events = (
             start
-            | "Name the buckets" >> beam.Create(buckets(work.user_buckets))
+            | "Name the buckets" >> beam.Create(work.batches)
             | "Spread the buckets" >> beam.Reshuffle()
             | "Count ids in events" >> beam.ParDo(CountEvents(work))
         )

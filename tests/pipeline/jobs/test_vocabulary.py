@@ -20,10 +20,11 @@ TABLES = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr", "lr
 
 
 def build(store: Store, market: Market, count: int, beam: BeamConfig = BEAM, per_range: int = 40):
+    size = {"rows_per_range": per_range, "rows_per_batch": per_range}
     for day in days(count):
         write(store, day, market.day(day), min(beam.buckets, 5))
-        vocabulary_job.run(store, day, config=VocabularyConfig(rows_per_range=per_range), beam=beam)
-        statistics_job.run(store, day, config=StatisticsConfig(rows_per_range=per_range), beam=beam)
+        vocabulary_job.run(store, day, config=VocabularyConfig(**size), beam=beam)
+        statistics_job.run(store, day, config=StatisticsConfig(**size), beam=beam)
 
 
 def digests(store: Store, day: date) -> dict[str, str]:
@@ -52,7 +53,7 @@ def built(tmp_path_factory, market) -> Store:
 @pytest.mark.parametrize("buckets", [1, 64])
 def test_buckets_do_not_matter(tmp_path, market, built, buckets):
     store = Store(tmp_path)
-    build(store, market, 2, BeamConfig(buckets=buckets), per_range=1 if buckets == 64 else 40)
+    build(store, market, 2, BeamConfig(buckets=buckets), per_range=10 if buckets == 64 else 40)
     assert digests(store, days(2)[1]) == digests(built, days(2)[1])
 
 

@@ -186,8 +186,16 @@ def headline(candidates: Candidates) -> Bools:
 
 
 def same_category(candidates: Candidates) -> Bools:
-    """Derived moments, the harder protocol: negatives within the positive's category."""
-    return np.isin(candidates.origin, [CandidateOrigin.CLICKED, CandidateOrigin.SAME_CATEGORY])
+    """Derived moments, the harder protocol: negatives within the positive's category.
+
+    Only moments that have such a negative: the others' positives would stand against negatives of
+    other moments alone, which are of larger categories.
+    """
+    negative = candidates.origin == CandidateOrigin.SAME_CATEGORY
+    has = np.zeros(int(candidates.moment.max(initial=-1)) + 1, bool)
+    has[candidates.moment[negative]] = True
+    clicked = candidates.origin == CandidateOrigin.CLICKED
+    return np.asarray(negative | (clicked & has[candidates.moment]))
 
 
 def is_derived(candidates: Candidates) -> bool:

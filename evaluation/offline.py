@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluation import figures, measures, metrics, slices, tasks
+from evaluation import figures, measures, metrics, slices, tasks, yardsticks
 from evaluation.measures import BY_NAME, Bench
 from evaluation.predictions import Predictions
 from evaluation.probabilities import click_figures
@@ -74,7 +74,7 @@ def evaluate(predictions: Predictions, material: Material, config: EvaluateConfi
         classes=tuple(classes),
         slices=tuple(_sliced(bench, predictions, material.context)),
         curves=_curves(predictions, material, config),
-        notes=(*_reasons(results), *notes),
+        notes=(*_reasons(results), *notes, *_absent(material.others)),
     )
 
 
@@ -179,6 +179,11 @@ def _protocol(questions: Questions, material: Material, config: EvaluateConfig) 
 
 def _reasons(results: list[TaskResult]) -> list[str]:
     return [f"{result.title}: {result.reason}" for result in results if result.reason]
+
+
+def _absent(others: Others) -> list[str]:
+    titles = yardsticks.absent(others.yardsticks) if others.yardsticks else []
+    return [f"Yardsticks that this log does not allow: {', '.join(titles)}."] if titles else []
 
 
 def beaten(result: TaskResult) -> tuple[Rival, ...]:

@@ -99,6 +99,9 @@ def compute(
 ) -> list[Yardstick]:
     """Every yardstick that the day and the training days allow, in the order of KINDS.
 
+    One that says the same of every question knows nothing here (a log without pages has no
+    click-through rate) and is left out; the report says so.
+
     Args:
         store: where the samples are.
         day: the evaluation day.
@@ -112,11 +115,23 @@ def compute(
         answers = Answering(table, catalog, learnt)
         for name, scores in answers.all():
             parts[name].append(scores)
+    whole = {name: np.concatenate(parts[name]) for name in KINDS if name in parts}
     return [
-        Yardstick(name, kind.title, kind.measures, np.concatenate(parts[name]))
-        for name, kind in KINDS.items()
-        if name in parts
+        Yardstick(name, KINDS[name].title, KINDS[name].measures, scores)
+        for name, scores in whole.items()
+        if knows_something(name, scores)
     ]
+
+
+def knows_something(name: str, scores: AnyArray) -> bool:
+    """Whether it tells questions apart; one level for all is what `most_frequent_level` is."""
+    return name == "most_frequent_level" or (len(scores) > 0 and bool(np.ptp(scores) > 0))
+
+
+def absent(found: Sequence[Yardstick]) -> list[str]:
+    """Titles of the yardsticks that this log does not allow."""
+    names = {one.name for one in found}
+    return [kind.title for name, kind in KINDS.items() if name not in names]
 
 
 @dataclass

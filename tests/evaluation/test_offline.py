@@ -7,7 +7,7 @@ from evaluation import metrics, offline, report
 from evaluation.ceiling import Truth
 from evaluation.comparison import compare
 from evaluation.gate import GateConfig, Outcome, decide
-from evaluation.measures import headline
+from evaluation.measures import headline, same_category
 from evaluation.offline import Material
 from evaluation.results import Line, OfflineReport
 from evaluation.settings import EvaluateConfig
@@ -145,6 +145,13 @@ def test_derived_moments_are_named_and_judged_by_both_kinds_of_negatives():
     assert "same-day any" in figures["ctr_auc"].protocol
     assert "same-day same-category" in figures["ctr_auc_same_category"].protocol
     assert "derived" in found.protocol["Moments"]
+
+
+def test_positives_without_a_negative_of_their_category_are_not_judged_by_it():
+    asked, _ = synthetic.questions(users=3, moments_each=2, derived=True)
+    asked.candidates.origin[asked.candidates.origin == 4] = 3
+    asked.candidates.origin[5] = 4  # the only one, in the first moment
+    assert np.flatnonzero(same_category(asked.candidates)).tolist() == [0, 5]
 
 
 @pytest.mark.parametrize("users", [0, 1, 3])

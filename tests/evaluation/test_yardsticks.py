@@ -106,3 +106,12 @@ def test_without_training_days_only_what_needs_no_fit_is_left(store, items):
     assert "logistic_regression" not in names
     assert "max_entropy" not in names
     assert "category_recency" in names
+
+
+def test_a_yardstick_that_says_the_same_of_everything_is_left_out_by_name(found):
+    assert not yardsticks.knows_something("historical_ctr", np.full(9, 0.3))
+    assert not yardsticks.knows_something("historical_ctr", np.empty(0))
+    assert yardsticks.knows_something("historical_ctr", np.array([0.3, 0.4]))
+    assert yardsticks.knows_something("most_frequent_level", np.zeros(9))
+    some = [one for name, one in found.items() if name != "historical_ctr"]
+    assert yardsticks.absent(some) == ["smoothed historical CTR"]

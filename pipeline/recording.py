@@ -90,8 +90,8 @@ def _past(store: Store, day: date, users: pa.Array) -> pa.Table:
 
 def _before(past: pa.Table, user: str, ts: int) -> list[dict[str, str]]:
     mine = past.filter(pc.and_(pc.equal(past["user_id"], user), pc.less(past["ts"], ts)))
-    by = [("ts", "ascending"), ("key", "ascending")]
-    newest = mine.sort_by(by).slice(max(0, mine.num_rows - 100)).to_pylist()
+    in_time = mine.take(pc.sort_indices(mine["ts"]))  # stable: of equal times, as they arrived
+    newest = in_time.slice(max(0, mine.num_rows - 100)).to_pylist()
     return [
         {
             "item_id": one["item_id"],

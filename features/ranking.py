@@ -17,6 +17,7 @@ from features.catalog import FIRST_ROW, CatalogArrays
 from features.counts import Counts
 from features.statistics import Statistics
 from features.timeline import Codes, Ints, Spans
+from infra.errors import ConfigError
 
 Floats = NDArray[np.float32]
 N = TypeVar("N", bound=np.generic)
@@ -178,12 +179,17 @@ def _meetings(attribute: Codes, candidates: Candidates, pasts: Pasts) -> _Meetin
     """Sorted (owner, attribute, row) integers: rows of a span with one attribute are a range."""
     count = np.zeros(len(candidates.item), np.int64)
     last = np.full(len(candidates.item), -1, np.int64)
-    if not len(pasts.item):
+    past = attribute[pasts.item]
+    known = np.flatnonzero(past >= FIRST_ROW)
+    if not len(known):
         return _Meetings(count, last)
     width = np.int64(int(attribute.max()) + 1)
     bits = np.int64(len(pasts.item).bit_length())
-    past = attribute[pasts.item]
-    known = np.flatnonzero(past >= FIRST_ROW)
+    if (int(pasts.owner[-1] + 1) * int(width)).bit_length() + int(bits) > 62:
+        raise ConfigError(
+            f"a bucket of {int(pasts.owner[-1]) + 1:,} users is too wide for a catalog of "
+            f"{len(attribute):,} items. Set beam.buckets higher."
+        )
     packed = ((pasts.owner[known] * width + past[known]) << bits) | known
     packed.sort()
     wanted = attribute[candidates.item]

@@ -1,0 +1,93 @@
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features import labels
+from features.timeline import Timeline
+
+W = 3_600_000
+CLICK, BOOKMARK, CART, PURCHASE = 1, 2, 3, 4
+MINUTE = 60_000
+
+
+def timeline(rows):
+    """(user, ts, item, type), sorted."""
+    user, ts, item, kind = (np.array(column) for column in zip(*rows, strict=True))
+    count = len(rows)
+    return Timeline(
+        user=user.astype(np.int32),
+        ts=ts.astype(np.int64),
+        item=item.astype(np.int32),
+        type=kind.astype(np.int8),
+        scenario=np.ones(count, np.int8),
+        key=np.arange(count, dtype=np.uint64),
+        request=np.full(count, -1, np.int32),
+        today=np.ones(count, bool),
+        offsets=np.searchsorted(user, np.arange(int(user.max()) + 2)),
+        items=pa.array([f"i{i}" for i in range(9)]),
+        requests=pa.array([], pa.string()),
+    )
+
+
+@given(st.lists(st.integers(-1, 5), max_size=20), st.lists(st.integers(-1, 5), max_size=20))
+def test_pairs_are_all_equal_keys(candidates, actions):
+    pairs = labels.match(np.array(candidates, np.int64), np.array(actions, np.int64))
+    expected = {
+        (i, j) for i, a in enumerate(candidates) for j, b in enumerate(actions) if a == b and a >= 0
+    }
+    found = list(zip(pairs.candidate.tolist(), pairs.action.tolist(), strict=True))
+    assert set(found) == expected
+    assert len(found) == len(expected)
+
+
+def test_the_window_is_closed_at_both_ends():
+    ts = 10 * W
+    rows = [
+        (0, ts - 1, 0, CLICK),
+        (0, ts, 1, CLICK),
+        (0, ts + W, 2, CART),
+        (0, ts + W + 1, 3, CART),
+    ]
+    line = timeline(rows)
+    pairs = labels.match(np.arange(4), line.item.astype(np.int64))
+    found = labels.outcome(pairs, line, 4, np.full(4, ts), W)
+    assert found.strongest.tolist() == [0, CLICK, CART, 0]
+    assert found.clicked.tolist() == [0, 1, 0, 0]
+
+
+def test_the_strongest_action_counts_whatever_the_order():
+    line = timeline([(0, 1, 0, CLICK), (0, 2, 0, PURCHASE), (0, 3, 0, CART)])
+    pairs = labels.match(np.zeros(1, np.int64), line.item.astype(np.int64))
+    found = labels.outcome(pairs, line, 1, np.zeros(1, np.int64), W)
+    assert (found.strongest[0], found.clicked[0], found.purchased[0]) == (PURCHASE, 1, 1)
+
+
+def test_price_is_asked_at_the_first_touch_in_a_session_never_at_the_purchase():
+    rows = [
+        (0, 0, 0, CLICK),  # asked: bought 40 minutes on, in one session
+        (0, 20 * MINUTE, 1, CART),
+        (0, 40 * MINUTE, 0, PURCHASE),
+        (0, 60 * MINUTE, 0, CLICK),  # the item was touched before
+        (0, 80 * MINUTE, 0, PURCHASE),
+        (1, 0, 0, CLICK),  # another user's
+        (1, 31 * MINUTE, 0, PURCHASE),  # after a pause: a session of its own
+        (2, 0, 2, PURCHASE),
+        (2, 0, 2, PURCHASE),
+    ]
+    assert np.flatnonzero(labels.led_to_purchase(timeline(rows), W)).tolist() == [0]
+
+
+def test_a_purchase_after_the_window_asks_nothing():
+    steps = [(0, minute * MINUTE, 1, CLICK) for minute in range(20, 61, 20)]
+    for delay, asked in ((0, [0]), (1, [])):
+        rows = [(0, 0, 0, BOOKMARK), *steps, (0, W + delay, 0, PURCHASE)]
+        assert np.flatnonzero(labels.led_to_purchase(timeline(rows), W)).tolist() == asked
+
+
+def test_a_shop_is_preferred_after_two_clicks_a_bookmark_or_a_purchase():
+    shop = np.array([2, 2, 3, 4, 5, 6, 1, 2], np.int32)
+    kind = np.array([CLICK, CLICK, CLICK, BOOKMARK, PURCHASE, CART, PURCHASE, CLICK], np.int8)
+    user = np.array([0, 0, 0, 0, 0, 0, 0, 1], np.int32)
+    users, shops = labels.preferred_shops(shop, kind, user)
+    assert list(zip(users.tolist(), shops.tolist(), strict=True)) == [(0, 2), (0, 4), (0, 5)]

@@ -1,0 +1,66 @@
+import numpy as np
+import pyarrow as pa
+
+from features import moments
+from features.moments import Calendar
+from features.schemas import IMPRESSIONS
+
+HOUR = 3_600_000
+DAY = Calendar(start_ms=24 * HOUR, end_ms=48 * HOUR, window_ms=HOUR)
+
+
+def pages(times):
+    count = len(times)
+    table = pa.table(
+        {
+            "user_hash": pa.array([0] * count, pa.uint64()),
+            "user_id": ["u"] * count,
+            "ts": pa.array(times, pa.timestamp("ms", tz="UTC")),
+            "request_id": [f"r{i}" for i in range(count)],
+            "scenario": pa.array([1] * count, pa.int8()),
+            "query": pa.nulls(count, pa.string()),
+            "item_ids": [["a", "b"]] * count,
+            "variant": pa.nulls(count, pa.string()),
+        },
+        schema=IMPRESSIONS,
+    )
+    return moments.pages(table, np.zeros(count, np.int32))
+
+
+def names(some):
+    return some.table.column("request_id").to_pylist()
+
+
+def test_a_window_that_ends_at_midnight_is_still_open():
+    arrived = moments.sort_out(pages([47 * HOUR - 1, 47 * HOUR]), DAY)
+    waiting = arrived.own.take(np.flatnonzero(moments.open_rows(arrived.own, DAY)))
+    assert names(waiting) == ["r1"]
+
+
+def test_late_moments_count_until_the_day_in_which_they_close():
+    times = [23 * HOUR - 1, 23 * HOUR, 24 * HOUR - 1, 24 * HOUR, 48 * HOUR - 1, 48 * HOUR]
+    arrived = moments.sort_out(pages(times), DAY)
+    assert names(arrived.late) == ["r1", "r2"]
+    assert names(arrived.own) == ["r3", "r4"]
+    assert (arrived.too_late, arrived.too_early) == (1, 1)
+
+
+def test_only_the_first_moment_of_a_day_is_first():
+    arrived = moments.sort_out(pages([24 * HOUR, 25 * HOUR]), DAY)
+    assert arrived.own.table.column("first").to_pylist() == [True, False]
+
+
+def test_icons_shown_at_one_time_are_one_moment():
+    shown = pa.table(
+        {
+            "user_hash": pa.array([1, 1, 1, 2], pa.uint64()),
+            "user_id": ["a", "a", "a", "b"],
+            "ts": pa.array([5, 5, 6, 6], pa.timestamp("ms", tz="UTC")),
+            "icon_id": ["x", "y", "x", "z"],
+            "followed": [True, False, False, True],
+        }
+    )
+    found = moments.follows(shown, np.array([0, 0, 0, 1], np.int32))
+    assert found.table.column("icon_ids").to_pylist() == [["x", "y"], ["x"], ["z"]]
+    assert found.table.column("icon_followed").to_pylist() == [[1, 0], [0], [1]]
+    assert found.user.tolist() == [0, 0, 1]

@@ -1,0 +1,90 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features import negatives
+from features.negatives import Pool, Wish
+from features.schemas import POOL
+
+
+def clicks(seed, rows=400):
+    rng = np.random.default_rng(seed)
+    return pa.table(
+        {
+            "user_hash": rng.integers(0, 9, rows).astype(np.uint64),
+            "item_id": pa.array([f"i{i}" for i in rng.integers(0, 30, rows)]),
+            "type": pa.array(rng.integers(1, 5, rows).astype(np.int8)),
+            "key": rng.integers(0, 2**62, rows).astype(np.uint64),
+        }
+    )
+
+
+def pool(seed=0, rows=500):
+    rng = np.random.default_rng(seed)
+    item = rng.integers(2, 40, rows).astype(np.int32)
+    category = item % 5 + 2
+    order = np.argsort(category, kind="stable")
+    start = np.searchsorted(category[order], np.arange(8))
+    return Pool(item, rng.integers(0, 9, rows).astype(np.uint64), order, start)
+
+
+def wish(moments=200, seed=1):
+    rng = np.random.default_rng(seed)
+    return Wish(
+        rng.integers(0, 2**62, moments).astype(np.uint64),
+        rng.integers(0, 9, moments).astype(np.uint64),
+        rng.integers(2, 40, moments).astype(np.int32),
+    )
+
+
+@pytest.mark.parametrize("size", [1, 50, 10_000])
+def test_the_pool_is_the_same_however_the_clicks_are_spread(size):
+    whole = clicks(0)
+    at_once = negatives.pool_of(whole, size)
+    parts = [negatives.pool_of(whole.slice(i, 57), size) for i in range(0, 400, 57)]
+    left = negatives.merge_pools([negatives.merge_pools(parts[:3], size), *parts[3:]], size)
+    right = negatives.merge_pools(parts[::-1], size)
+    assert at_once.equals(left)
+    assert left.equals(right)
+    clicked = sum(kind == 1 for kind in whole.column("type").to_pylist())
+    assert at_once.num_rows == min(size, clicked)
+
+
+def test_an_empty_day_has_an_empty_pool():
+    assert negatives.pool_of(clicks(0, 0), 10).equals(POOL.empty_table())
+    assert negatives.merge_pools([], 10).num_rows == 0
+
+
+def test_draws_are_other_users_clicks_on_other_items():
+    some, asked = pool(), wish()
+    drawn = negatives.other_clicks(some, asked, 5)
+    assert len(drawn.item) > 0.99 * 5 * 200
+    clicked = set(zip(some.user_hash.tolist(), some.item.tolist(), strict=True))
+    for moment, item in zip(drawn.moment.tolist(), drawn.item.tolist(), strict=True):
+        assert item != asked.item[moment]
+        assert any((user, item) in clicked for user in range(9) if user != asked.user_hash[moment])
+
+
+def test_draws_of_a_category_stay_in_it():
+    some, asked = pool(), wish()
+    category = (asked.item % 5 + 2).astype(np.int32)
+    drawn = negatives.same_category(some, asked, category, 3)
+    assert (drawn.item % 5 + 2 == category[drawn.moment]).all()
+    unknown = negatives.same_category(some, asked, np.ones(200, np.int32), 3)
+    assert not len(unknown.item)
+
+
+def test_a_draw_depends_on_its_own_moment_alone():
+    some, asked = pool(), wish()
+    few = Wish(asked.seed[50:60], asked.user_hash[50:60], asked.item[50:60])
+    whole, part = (negatives.other_clicks(some, w, 4) for w in (asked, few))
+    inside = (whole.moment >= 50) & (whole.moment < 60)
+    assert whole.item[inside].tolist() == part.item.tolist()
+
+
+def test_draws_follow_the_popularity_of_clicks():
+    some = pool(rows=5_000)
+    drawn = negatives.other_clicks(some, wish(4_000), 5)
+    wanted = np.bincount(some.item, minlength=40) / len(some.item)
+    found = np.bincount(drawn.item, minlength=40) / len(drawn.item)
+    assert np.abs(wanted - found).max() < 0.006

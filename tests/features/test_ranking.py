@@ -1,0 +1,109 @@
+import numpy as np
+import pytest
+
+from features import ranking, statistics
+from features.catalog import CatalogArrays
+from features.ranking import Candidates, Pasts
+from features.timeline import Spans
+
+ROWS = 30
+
+
+@pytest.fixture(scope="module")
+def catalog():
+    rng = np.random.default_rng(0)
+    level = rng.integers(1, 8, ROWS).astype(np.int8)
+    level[:2] = 0
+    codes = {
+        name: np.concatenate([[0, 1], rng.integers(1, 6, ROWS - 2)]).astype(np.int32)
+        for name in ("brand", "shop", "category")
+    }
+    return CatalogArrays(
+        item=np.arange(ROWS, dtype=np.int32),
+        **codes,
+        tags=np.zeros((ROWS, 8), np.int32),
+        price=np.ones(ROWS, np.float32),
+        price_level=level,
+        hashes=np.empty(0, np.uint64),
+        rows=np.empty(0, np.int32),
+    )
+
+
+def asked(users=6, seed=1):
+    """Many moments over shared histories, 5 candidates each."""
+    rng = np.random.default_rng(seed)
+    owner = np.sort(rng.integers(0, users, 200)).astype(np.int32)
+    offsets = np.searchsorted(owner, np.arange(users + 1))
+    ts = np.concatenate([np.sort(rng.integers(0, 10**9, n)) for n in np.diff(offsets)])
+    who = np.repeat(np.arange(users), 4).astype(np.int32)
+    stop = rng.integers(offsets[who], offsets[who + 1] + 1)
+    start = np.maximum(stop - 9, offsets[who])
+    pasts = Pasts(
+        owner=owner,
+        item=rng.integers(0, ROWS, 200).astype(np.int32),
+        type=rng.integers(1, 5, 200).astype(np.int8),
+        ts=ts,
+        spans=Spans(start, stop),
+        moment_owner=who,
+        moment_ts=np.full(len(who), 10**9 + 5),
+    )
+    moment = np.repeat(np.arange(len(who)), 5)
+    item = rng.integers(0, ROWS, len(moment)).astype(np.int32)
+    return Candidates(moment=moment, item=item, relevance=np.zeros(len(item), np.float32)), pasts
+
+
+def alone(candidates, pasts, moment):
+    """The same question as serving asks it: one user, one moment, plain arrays."""
+    rows = np.arange(pasts.spans.start[moment], pasts.spans.stop[moment])
+    here = candidates.moment == moment
+    one = np.zeros(1, np.int32)
+    return (
+        Candidates(
+            moment=np.zeros(here.sum(), np.int64),
+            item=candidates.item[here],
+            relevance=candidates.relevance[here],
+        ),
+        Pasts(
+            owner=np.zeros(len(rows), np.int32),
+            item=pasts.item[rows],
+            type=pasts.type[rows],
+            ts=pasts.ts[rows],
+            spans=Spans(np.zeros(1, np.int64), np.array([len(rows)])),
+            moment_owner=one,
+            moment_ts=pasts.moment_ts[[moment]],
+        ),
+    )
+
+
+def test_serving_one_moment_gives_what_samples_gave(catalog):
+    table = ranking.item_features(catalog, statistics.empty(catalog))
+    candidates, pasts = asked()
+    whole = ranking.features(candidates, pasts, catalog, table)
+    for moment in range(len(pasts.moment_ts)):
+        found = ranking.features(*alone(candidates, pasts, moment), catalog, table)
+        assert np.array_equal(found, whole[candidates.moment == moment])
+
+
+def test_last_type_and_share_are_those_of_the_history(catalog):
+    table = ranking.item_features(catalog, statistics.empty(catalog))
+    candidates, pasts = asked(seed=3)
+    found = ranking.features(candidates, pasts, catalog, table)
+    column = {name: found[:, i] for i, name in enumerate(ranking.NAMES)}
+    for i, (moment, item) in enumerate(zip(candidates.moment, candidates.item, strict=True)):
+        span = range(pasts.spans.start[moment], pasts.spans.stop[moment])
+        last = [pasts.type[r] for r in span if pasts.item[r] == item >= 2]
+        same = [r for r in span if catalog.category[pasts.item[r]] == catalog.category[item] >= 2]
+        assert column["item_last_type"][i] == pytest.approx(last[-1] / 4 if last else 0)
+        assert column["category_share"][i] == pytest.approx(len(same) / max(len(span), 1))
+
+
+def test_names_are_many_and_told_apart():
+    assert len(ranking.NAMES) >= 20
+    assert len(set(ranking.NAMES)) == len(ranking.NAMES)
+
+
+def test_features_are_of_order_one(catalog):
+    table = ranking.item_features(catalog, statistics.empty(catalog))
+    found = ranking.features(*asked(), catalog, table)
+    assert np.isfinite(found).all()
+    assert np.abs(found).max() < 2

@@ -4,6 +4,7 @@ A dictionary column is read through its few distinct values, so that a day of re
 little more than its codes.
 """
 
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -123,11 +124,9 @@ def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
         values = array.cast(pa.list_(pa.string()))
         return Column(values, np.zeros(len(array), np.bool_))
     plain = _plain(texts(array, nulls).values)
-    bare = pc.replace_substring_regex(plain, r'^\[\s*|\s*\]$|"', "")
-    blank = pc.equal(bare, "")
-    cut = pc.split_pattern(bare, separator)
-    empty = pa.scalar([], pa.list_(pa.string()))
-    return Column(pc.if_else(blank, empty, cut), np.zeros(len(array), np.bool_))
+    if pc.any(pc.starts_with(plain, "[")).as_py():
+        return _json_lists(plain, separator)
+    return Column(pc.split_pattern(plain, separator), np.zeros(len(array), np.bool_))
 
 
 def lacks_value(values: pa.Array) -> Mask:
@@ -137,6 +136,25 @@ def lacks_value(values: pa.Array) -> Mask:
     out = _mask(pc.fill_null(pc.equal(pc.list_value_length(values), 0), True))
     out[pc.list_parent_indices(values).to_numpy()[odd]] = True
     return out
+
+
+def _json_lists(plain: pa.Array, separator: str) -> Column:
+    values: list[list[str] | None] = []
+    bad = np.zeros(len(plain), np.bool_)
+    for at, text in enumerate(plain.to_pylist()):
+        found = _try_list(text) if text is not None and text.startswith("[") else text
+        bad[at] = found is None and text is not None
+        values.append(found.split(separator) if isinstance(found, str) else found)
+    return Column(pa.array(values, pa.list_(pa.string())), bad)
+
+
+def _try_list(text: str) -> list[str] | None:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return None
+    plain = all(isinstance(value, (str, int)) for value in found)
+    return [str(value) for value in found] if plain else None
 
 
 def _from_floats(array: pa.Array, *, as_id: bool) -> Column:

@@ -103,7 +103,7 @@ REJECTS = pa.schema(
         ("source", pa.string()),
         ("line", pa.int64()),
         ("text", pa.string()),
-        ("reason", pa.string()),  # a code of features.events.Reason
+        ("reason", pa.string()),  # a code of features.rejects.Reason
         ("sentence", pa.string()),
     ]
 )

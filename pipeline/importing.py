@@ -184,11 +184,9 @@ def _import_log(
             for block in read_blocks(dataset, source, meter.at(source)):
                 days = days_of_block(dataset, source.table, block)
                 order = np.argsort(days, kind="stable")
-                ordered = block.take(pa.array(order))
                 numbers, starts = np.unique(days[order], return_index=True)
-                stops = np.r_[starts[1:], len(order)]
-                for number, start, stop in zip(numbers, starts, stops, strict=True):
-                    part = ordered.slice(int(start), int(stop - start))
+                for number, rows in zip(numbers, np.split(order, starts[1:]), strict=True):
+                    part = block.take(pa.array(rows))  # a slice would keep the whole block alive
                     if number == NO_DAY:
                         spill.add(part)
                     else:
@@ -196,8 +194,8 @@ def _import_log(
 
 
 def _first_day(store: Store, dataset: Dataset, writer: RawWriter, day: date | None) -> date:
-    days = writer.days() or store.days("raw", "behaviors")
-    first = day or (days[0] if days else None) or dataset.first_day
+    days = writer.days() or ([day] if day else store.days("raw", "behaviors"))
+    first = days[0] if days else dataset.first_day
     if first is None:
         raise InputError(
             f"the files of {dataset.name} have no row with a day. "

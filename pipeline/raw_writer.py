@@ -120,11 +120,13 @@ class RawWriter:
     def _write(self, day: _Day) -> None:
         if not day.held:
             return
-        rows = pa.concat_tables(day.held, promote_options="default")
-        entry = day.attempt.write_table(
-            f"part-{len(day.written):05d}", rows, row_group_size=BLOCK_ROWS
-        )
-        day.written.append(entry)
+        by_schema: dict[str, list[pa.Table]] = {}
+        for rows in day.held:
+            by_schema.setdefault(str(rows.schema.remove_metadata()), []).append(rows)
+        for alike in by_schema.values():
+            name = f"part-{len(day.written):05d}"
+            whole = pa.concat_tables(alike)
+            day.written.append(day.attempt.write_table(name, whole, row_group_size=BLOCK_ROWS))
         self.held -= day.rows
         day.held, day.rows = [], 0
 

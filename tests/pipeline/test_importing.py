@@ -251,6 +251,19 @@ def test_a_cut_archive_is_refused_and_nothing_is_published(tmp_path, mine):
     assert store.days("raw", "behaviors") == []
 
 
+def test_files_of_different_types_lie_side_by_side(tmp_path):
+    files = []
+    for name, ids in (("a", pa.array([1, 2])), ("b", pa.array(["x", "y"]))):
+        at = pa.array([1_793_491_200_000] * 2)
+        rows = {"user_id": ids, "item_id": ids, "type": ["click"] * 2, "ts": at}
+        pq.write_table(pa.table(rows), tmp_path / f"{name}.parquet")
+        files.append(f"behaviors={tmp_path / name}.parquet")
+    store = Store(tmp_path / "home")
+    import_files(store, load("marketplace"), files)
+    counts = events.run(store, date(2026, 11, 1))
+    assert counts["behaviors_kept"] == 4
+
+
 def test_parquet_keeps_its_types_and_progress_is_told(tmp_path):
     file = tmp_path / "log.parquet"
     at = pa.array([1_793_491_200_000, 1_793_491_200_000 + 86_400_000])

@@ -1,5 +1,7 @@
 import gzip
 import json
+import subprocess
+import sys
 from collections import Counter
 from datetime import UTC, date, datetime
 
@@ -325,6 +327,48 @@ def test_another_data_set_than_the_one_imported_is_refused(tmp_path):
     store = stored(tmp_path, 50)
     with pytest.raises(InputError, match="was written as data set marketplace, not rees46"):
         events.run(store, DAY, load("rees46"))
+
+
+def test_lists_in_json_are_read_as_lists(tmp_path):
+    store = plain(tmp_path, a__jsonl=as_jsonl(lines(1)))
+    folder = tmp_path / "raw" / f"dt={DAY}" / "impressions"
+    folder.mkdir()
+    page = {"request_id": "r", "user_id": "u", "ts": START, "item_ids": ["a, b", 7]}
+    bad = page | {"item_ids": [{"id": 1}]}
+    (folder / "p.jsonl").write_bytes(as_jsonl([page, bad]))
+    counts = run(store)
+    assert counts["impressions_rejected_bad_value"] == 1
+    found = store.partition("events", DAY, "impressions").table().to_pylist()
+    assert [row["item_ids"] for row in found] == [["a, b", "7"]]
+
+
+PEAK = """
+import resource, sys
+from datetime import date
+from features.dataset import load
+from infra.store import Store
+from pipeline.beam import BeamConfig
+from pipeline.jobs import events
+passes = int(sys.argv[2])
+beam = BeamConfig(buckets=16, passes=passes)
+events.run(Store(sys.argv[1]), date(2026, 11, 1), load("marketplace"), beam=beam)
+print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
+"""
+
+
+@pytest.mark.drill
+def test_more_passes_take_less_memory(tmp_path):
+    store = Store(tmp_path)
+    whole = simulated(100_000)
+    put(store, "behaviors", [whole.append_column("n", pa.array([i] * 110_000)) for i in range(12)])
+    peaks, found = [], set()
+    for passes in (1, 8):
+        command = [sys.executable, "-c", PEAK, str(tmp_path), str(passes)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        peaks.append(int(done.stdout.split()[-1]) / 1024)
+        found.add(store.partition("events", DAY, "behaviors").digest())
+    assert len(found) == 1
+    assert peaks[1] < peaks[0] - 60, peaks
 
 
 def test_a_pass_keeps_only_its_own_buckets_in_the_shuffle():

@@ -8,6 +8,7 @@ waits, and reads the report that the run left in the store. Both UIs stay up: lo
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -40,7 +41,7 @@ def run(
     airflow = runtime.connect(settings.home)
     conf = {
         "dataset": settings.dataset,
-        "preset": preset,
+        "preset": str(Path(preset).absolute()) if preset.endswith(".toml") else preset,
         "overrides": "\n".join(pairs),
         "first_day": settings.first_day.isoformat(),
         "days": days,

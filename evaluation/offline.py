@@ -113,9 +113,8 @@ def _curves(predictions: Predictions, material: Material, config: EvaluateConfig
         false, true = metrics.roc_curve(scores, measure.positive(block)[rows])
         roc[measure.name] = Line(title=measure.title, x=tuple(false), y=tuple(true))
     candidates, prices = predictions.questions.candidates, predictions.questions.prices
-    rows = np.flatnonzero(measures.headline(candidates))
     curve = metrics.calibration(
-        predictions.answers.ctr[rows], candidates.clicked[rows], config.calibration_bins
+        predictions.answers.ctr, candidates.clicked, config.calibration_bins
     )
     said = scores_of(predictions.answers, BY_NAME["ppp_precision"])
     confusion = metrics.classes(prices.level, said, PRICE_LEVELS).confusion

@@ -10,33 +10,40 @@ from evaluation.results import Estimate, Figure
 
 
 def click_figures(bench: Bench, probability: AnyArray, protocol: str) -> list[Figure]:
-    """GAUC by user and by moment, log loss, normalised entropy, ECE, said over seen clicks."""
+    """GAUC by user and by moment, log loss, normalised entropy, ECE, said over seen clicks.
+
+    GAUC keeps to the headline negatives. What a probability means depends on how many negatives
+    stand beside a positive, so those figures take all candidates, as training did.
+    """
     candidates = bench.questions.candidates
+    moment, every = candidates.moment, bench.questions.user_of(candidates.moment)
+    p, y = np.asarray(probability), candidates.clicked
     rows = np.flatnonzero(measures.headline(candidates))
-    p, y = np.asarray(probability)[rows], candidates.clicked[rows]
-    moment = candidates.moment[rows]
-    user = bench.questions.user_of(moment)
+    users = np.arange(bench.questions.users)
     found = {
-        "ctr_gauc": _gauc(bench, p, y, user, np.arange(bench.questions.users)),
-        "ctr_gauc_moment": _gauc(bench, p, y, moment, bench.questions.moments.user),
-        "ctr_log_loss": _log_loss(bench, p, y, user),
-        "ctr_ne": _normalised_entropy(bench, p, y, user),
-        "ctr_ece": _calibration_error(bench, p, y, user),
-        "ctr_calibration": _said_over_seen(bench, p, y, user),
+        "ctr_gauc": _gauc(bench, p[rows], y[rows], every[rows], users),
+        "ctr_gauc_moment": _gauc(
+            bench, p[rows], y[rows], moment[rows], bench.questions.moments.user
+        ),
+        "ctr_log_loss": _log_loss(bench, p, y, every),
+        "ctr_ne": _normalised_entropy(bench, p, y, every),
+        "ctr_ece": _calibration_error(bench, p, y, every),
+        "ctr_calibration": _said_over_seen(bench, p, y, every),
     }
     clicks = int(y.sum())
-    few = bench.lacks(clicks, len(y) - clicks, len(np.unique(user)))
+    few = bench.lacks(clicks, len(y) - clicks, len(np.unique(every)))
     return [
         Figure(
             name=name,
             **Estimate.of(Interval(interval.value) if few else interval).model_dump(),
             unit=UNITS[name],
-            protocol=f"{protocol}; {WORDS[name]}",
+            protocol=f"{protocol if name in WITHIN else 'next day; all candidates'}; {WORDS[name]}",
         )
         for name, interval in found.items()
     ]
 
 
+WITHIN = ("ctr_gauc", "ctr_gauc_moment")
 UNITS = {
     "ctr_gauc": "AUC",
     "ctr_gauc_moment": "AUC",

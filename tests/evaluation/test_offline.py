@@ -141,6 +141,9 @@ def test_derived_moments_are_named_and_judged_by_both_kinds_of_negatives():
     any_category = metrics.auc(answers.answers.ctr[keep], asked.candidates.clicked[keep])
     assert found.value("ctr_auc") == pytest.approx(any_category)
     assert found.value("ctr_auc_same_category") is not None
+    # A probability is right for the negatives that training saw: all kinds.
+    all_kinds = metrics.calibration(answers.answers.ctr, asked.candidates.clicked, 20)
+    assert found.value("ctr_ece") == pytest.approx(all_kinds.error)
     figures = {figure.name: figure for figure in found.figures}
     assert "same-day any" in figures["ctr_auc"].protocol
     assert "same-day same-category" in figures["ctr_auc_same_category"].protocol

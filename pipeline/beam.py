@@ -24,7 +24,7 @@ class BeamConfig(Config):
     """`inprocess`, `multiprocess`, or the name of a Beam runner (FlinkRunner, SparkRunner, ...)."""
 
     workers: int = Field(1, ge=1)
-    """Worker processes of `multiprocess`."""
+    """Worker processes of `multiprocess`; threads of `inprocess`, in jobs that use them."""
 
     buckets: int = Field(16, ge=1)
     """Ranges of the user hash. Memory of a step grows with the largest bucket times `workers`."""

@@ -101,3 +101,8 @@ def test_a_snapshot_has_one_row_an_item_the_fullest_whatever_the_order(seed):
     assert (kept["a"]["shop_id"], kept["b"]["title"], kept["c"]["title"]) == ("s", "t", "1")
     hashes = hash_ids(found.rows["item_id"])
     assert (np.sort(hashes) == hashes).all()
+
+
+def test_the_same_place_with_other_content_is_another_row():
+    rows = [("a", 1, "x", None), ("a", 1, "y", None)]  # a file of that name came again, changed
+    assert tidy_log(events(rows, [5, 5]), BEHAVIORS).duplicates == 0

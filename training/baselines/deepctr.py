@@ -8,7 +8,7 @@ tables keep their dense gradients, so a bench must use small vocabularies to be 
 import importlib.util
 import sys
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -18,12 +18,12 @@ from infra.errors import ConfigError
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig
 
+Kind = Literal["din", "dien"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMES = ("item", "brand", "shop", "category", "tag")
 
 
-def build(
-    kind: Literal["din", "dien"], config: ModelConfig, sizes: VocabularySizes, length: int
-) -> nn.Module:
+def build(kind: Kind, config: ModelConfig, sizes: VocabularySizes, length: int) -> nn.Module:
     """The model with our feature dimensions and the defaults of its package otherwise."""
     package = _package()
     from deepctr_torch.inputs import SparseFeat, VarLenSparseFeat
@@ -40,8 +40,8 @@ def build(
     return built
 
 
-def rows(model: nn.Module, batch: Batch) -> Tensor:
-    """The batch's candidates as the model's input matrix, one row each."""
+def rows(model: nn.Module, batch: Batch, count: int) -> Tensor:
+    """The batch's first `count` candidates as the model's input matrix, one row each."""
     items = batch.items
     of = {
         "item": items.item_U,
@@ -50,24 +50,22 @@ def rows(model: nn.Module, batch: Batch) -> Tensor:
         "category": items.category_U,
         "tag": items.tags_UG[:, 0],
     }
-    seq_CT = batch.seq_BT[batch.cand_moment_C]
-    named = {name: of[name][batch.cand_C][:, None] for name in NAMES}
-    named |= {f"hist_{name}": of[name][seq_CT] for name in NAMES}
-    named["length"] = batch.length_B[batch.cand_moment_C][:, None]
+    moment_C, cand_C = batch.cand_moment_C[:count], batch.cand_C[:count]
+    named = {name: of[name][cand_C][:, None] for name in NAMES}
+    named |= {f"hist_{name}": of[name][batch.seq_BT[moment_C]] for name in NAMES}
+    named["length"] = batch.length_B[moment_C][:, None]
     index: dict[str, Any] = model.feature_index  # type: ignore[assignment]  # a plain attribute
     return torch.from_numpy(np.concatenate([named[name].numpy() for name in index], axis=1)).float()
 
 
 def _package() -> ModuleType:
     """`deepctr_torch.models` without the package's own start, which asks the internet for news."""
-    found = importlib.util.find_spec("deepctr_torch")
-    if found is None:
-        raise ConfigError(
-            "deepctr-torch is not installed, so there is nothing to measure against. "
-            "Install the extra: pip install -e '.[bench]'."
-        )
     if "deepctr_torch" not in sys.modules:
-        package = ModuleType("deepctr_torch")
-        package.__path__ = list(found.submodule_search_locations or [])
-        sys.modules["deepctr_torch"] = package
+        found = importlib.util.find_spec("deepctr_torch")
+        if found is None:
+            raise ConfigError(
+                "deepctr-torch is not installed, so there is nothing to measure against. "
+                "Install the extra: pip install -e '.[bench]'."
+            )
+        sys.modules["deepctr_torch"] = importlib.util.module_from_spec(found)
     return importlib.import_module("deepctr_torch.models")

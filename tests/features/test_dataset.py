@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import pytest
 
 from features.dataset import load, parse_description
@@ -77,3 +79,9 @@ def test_lines_are_found_through_sections_quotes_and_dots():
     assert line_of(text, "b", "c d", "list", "0") == 5
     assert line_of(text, "b", "c d", "absent") == 2
     assert line_of(text, "nowhere") == 1
+
+
+def test_the_example_of_the_documentation_is_a_valid_description():
+    docs = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
+    text = docs.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
+    assert set(parse_description(text, "docs").tables()) == {"behaviors", "items", "users"}

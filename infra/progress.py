@@ -79,7 +79,7 @@ class _Count:
 
     def rates(self) -> str:
         shown = [f"{self.done / self.elapsed_s:,.0f} {self.unit}/s"]
-        shown += [f"{name.replace('_', ' ')} {_short(x)}" for name, x in self.figures.items()]
+        shown += [_figure(name, value) for name, value in self.figures.items()]
         return ", ".join(shown)
 
     def sentence(self, *, finished: bool = False) -> str:
@@ -122,5 +122,9 @@ class _OnTerminal:
         self.bar.update(self.task, advance=done, figures=self.count.rates())
 
 
-def _short(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4f}"
+def _figure(name: str, value: float) -> str:
+    """`candidates_per_s` as a rate, anything else as name and value."""
+    if name.endswith("_per_s"):
+        return f"{value:,.0f} {name.removesuffix('_per_s').replace('_', ' ')}/s"
+    shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4f}"
+    return f"{name.replace('_', ' ')} {shown}"

@@ -32,6 +32,8 @@ import pyarrow.parquet as pq
 from infra.errors import PartitionCorrupt, PartitionMissing, StoreError
 
 MANIFEST = "_manifest.json"
+ROW_GROUP_BYTES = 16 * 2**20
+"""Size of a Parquet row group, before compression."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -299,7 +301,12 @@ class Attempt:
             counts: figures of this file; the manifest holds their sums over files.
             options: passed to `pyarrow.parquet.write_table`.
         """
-        options = {"compression": "zstd", "compression_level": 1, **options}
+        options = {
+            "compression": "zstd",
+            "compression_level": 1,
+            "row_group_size": _row_group_rows(table),
+            **options,
+        }
         sink = io.BytesIO()
         pq.write_table(table, sink, **options)
         entry = self.write_bytes(f"{name}.parquet", sink.getbuffer(), rows=table.num_rows)
@@ -433,6 +440,12 @@ def _sha256(source: IO[bytes]) -> str:
     while block := source.read(1 << 20):
         digest.update(block)
     return digest.hexdigest()
+
+
+def _row_group_rows(table: pa.Table) -> int:
+    """Rows of `ROW_GROUP_BYTES`: readers that stream hold one row group, wide or narrow."""
+    each = table.nbytes / max(table.num_rows, 1)
+    return max(1024, min(1024 * 1024, int(ROW_GROUP_BYTES / max(each, 1))))
 
 
 def _is_local(fs: Any) -> bool:

@@ -34,6 +34,9 @@ from training.sizes import vocabulary_sizes
 PIECES = 8
 """Parts of a window, at least: they come from all over, so that days and users mix."""
 
+READ_BYTES = 1 << 20
+"""Read of a column at a time, where a row group is larger."""
+
 PREFETCHED = 4
 """Batches that wait for the network: enough to read the next window behind its back."""
 
@@ -241,13 +244,16 @@ def _row_groups(partition: Partition, entry: FileEntry) -> list[int]:
 
 
 def _read(partition: Partition, piece: Piece) -> pa.Table:
-    """The piece's rows; decoding goes page by page, so a huge row group is never held whole."""
+    """The piece's rows, streamed out of its row group (whose size the store bounds).
+
+    Decoded in batches of the piece's own size: a slice keeps the batch that it is cut from alive.
+    """
     stop, seen = piece.start + piece.rows, 0
     kept: list[pa.RecordBatch] = []
     with partition.open(piece.entry) as source:
         try:
-            batches = pq.ParquetFile(source).iter_batches(
-                batch_size=16_384, row_groups=[piece.group], columns=SAMPLES.names
+            batches = pq.ParquetFile(source, buffer_size=READ_BYTES).iter_batches(
+                batch_size=piece.rows, row_groups=[piece.group], columns=SAMPLES.names
             )
             for batch in batches:
                 low, high = max(piece.start - seen, 0), min(stop - seen, batch.num_rows)

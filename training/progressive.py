@@ -49,9 +49,9 @@ class Meter:
 
     def score(self, logits: Tensor, yes: Tensor) -> None:
         """Count answers of a yes-or-no task."""
-        share = (logits.detach().float().clamp(-LARGEST, LARGEST) + LARGEST) / (2 * LARGEST)
-        place = (share * (BINS - 1)).round().long().cpu()
-        happened = (yes > 0).cpu()
+        share = (logits.clamp(-LARGEST, LARGEST) + LARGEST) / (2 * LARGEST)
+        place = (share * (BINS - 1)).round().long()
+        happened = yes > 0
         self.yes += torch.bincount(place[happened], minlength=BINS).numpy()
         self.no += torch.bincount(place[~happened], minlength=BINS).numpy()
 
@@ -63,10 +63,16 @@ class Meters:
         self.of = {task: Meter() for task in tasks}
 
     def add(self, out: Outputs, batch: Batch, losses: Mapping[Task, float]) -> None:
-        """Count one batch's answers, given before the batch is learnt."""
+        """Count one batch's answers, given before the batch is learnt.
+
+        Args:
+            out: of the network, on any device.
+            batch: as the reader gave it, on the CPU.
+            losses: the batch's mean by task.
+        """
         for task, meter in self.of.items():
             logits, truth = _answers(task, out, batch)
-            asked = len(truth)
+            logits, asked = logits.detach().float().cpu(), len(truth)
             if not asked:
                 continue
             meter.questions += asked

@@ -17,11 +17,11 @@ def info(caplog):
 def test_elsewhere_the_end_is_a_sentence_with_numbers(caplog):
     with track("train", 1000, unit="moments") as bar:
         for _ in range(4):
-            bar.advance(250, loss=0.61234)
+            bar.advance(250, loss=0.61234, candidates_per_s=12_345.6)
     (line,) = caplog.messages
     assert line.startswith("train: 1,000 moments in ")
     assert "moments/s" in line
-    assert "loss 0.6123" in line
+    assert "loss 0.6123, 12,346 candidates/s" in line
 
 
 def test_long_work_speaks_on_the_way_and_says_what_is_left(caplog, monkeypatch):

@@ -1,13 +1,20 @@
 """The reader: everything once, in bounded memory, from any position, the same every time."""
 
+import os
+import subprocess
+import sys
 from itertools import islice, pairwise
+from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from infra.errors import PartitionCorrupt, PartitionMissing, TrainingError
 from training.data import Position, Reader, Samples, grouped
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -149,3 +156,29 @@ def test_no_samples_and_missing_days_are_refused(make_store, tmp_path, days):
         Reader(Samples(store, []), batch_size=32, buffer=200)
     with pytest.raises(PartitionMissing, match="samples"):
         Samples(store, [days[0].replace(year=2020)])
+
+
+@pytest.mark.drill
+def test_peak_memory_does_not_grow_with_the_data(make_store, tmp_path, days):
+
+    store = make_store(tmp_path, days=1, moments=2_000)
+    partition = store.partition("samples", days[0])
+    once = partition.table()
+
+    def peak_mb(times, buffer):
+        with partition.publish() as out:
+            out.record([out.write_table("part", pa.concat_tables([once] * times))])
+        script = Path(__file__).with_name("read_all.py")
+        read = subprocess.run(
+            [sys.executable, script, store.root, str(buffer)],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        return float(read.stdout)
+
+    small = peak_mb(times=1, buffer=8_000)
+    large = peak_mb(times=40, buffer=8_000)
+    held = peak_mb(times=40, buffer=80_000)
+    assert large - small < (held - small) / 2, (small, large, held)

@@ -33,7 +33,7 @@ class SequencesConfig(Config):
 
     moments: Literal["auto", "pages", "derived"] = "auto"
     """`pages`: a moment is an impression. `derived`: a moment is a click, for logs without
-    impressions. `auto`: derived where the day has no impressions table."""
+    impressions. `auto`: derived as long as no day up to this one had an impressions table."""
 
     click_share: float = Field(1.0, gt=0, le=1)
     """Derived moments: share of clicks that become moments, drawn by hash."""

@@ -22,8 +22,8 @@ class SamplesConfig(Config):
     """Which questions are asked, and of what weight the answers are."""
 
     negatives: Literal["same-day", "uniform", "popularity", "mimn"] = "same-day"
-    """Protocol of derived moments. `mimn`: only the last click of a user and day is a moment,
-    against one uniform draw."""
+    """Protocol of derived moments. `mimn`: as many negatives as positives, one uniform draw for
+    each click (MIMN's own samples take only the last click of each user)."""
 
     any_category: int = Field(5, ge=0)
     """Negatives of a derived moment from any category."""

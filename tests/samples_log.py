@@ -58,35 +58,24 @@ def make(seed: int = 0, users: int = 14, pages: bool = True) -> Log:
     clock = LocalClock(ZONE)
     shown, done, icons = [], [], []
     for n, day in enumerate(DAYS):
-        start, end = clock.midnight_ms(day), clock.end_ms(day)
+        minutes = clock.midnight_ms(day) // MINUTE, clock.end_ms(day) // MINUTE
         for user in range(users):
             for p in range(int(rng.integers(0, 9))):
-                late_evening = rng.random() < 0.3
-                low = end - 100 * MINUTE if late_evening else start
-                ts = int(rng.integers(low // MINUTE, end // MINUTE)) * MINUTE
-                request = f"r{n}-{user}-{p}"
-                chosen = rng.choice(60, 6, replace=False)
-                delay = int(rng.random() < 0.15) + int(rng.random() < 0.05)
-                query = ["red dress", "blue hat", None][int(rng.integers(3))]
-                ids = [f"i{i}" for i in chosen]
-                shown.append((request, f"u{user}", ts, "search", query, ids, day, delay))
-                for i in chosen[rng.random(6) < 0.5]:
-                    for _ in range(int(rng.integers(1, 4))):
-                        step = int(rng.choice([0, 1, 5, 30, 59, 60, 61, 90])) * MINUTE
-                        kind = TYPES[int(rng.choice(4, p=[0.6, 0.1, 0.1, 0.2]))]
-                        wait = int(rng.random() < 0.1) + int(rng.random() < 0.05)
-                        name = request if rng.random() < 0.9 else None
-                        done.append((f"u{user}", f"i{i}", kind, ts + step, name, day, wait))
-            for _ in range(int(rng.integers(0, 2))):
-                ts = int(rng.integers(start // MINUTE, end // MINUTE)) * MINUTE
-                for icon in rng.choice(5, 3, replace=False):
-                    icons.append((f"u{user}", f"c{icon}", ts, bool(rng.random() < 0.5), day, 0))
+                page = _page(rng, f"r{n}-{user}-{p}", f"u{user}", minutes)
+                shown.append((*page, day, int(rng.random() < 0.15) + int(rng.random() < 0.05)))
+                done += [(*action, day, wait) for *action, wait in _actions(rng, page)]
+            if rng.random() < 0.5:
+                ts = int(rng.integers(*minutes)) * MINUTE
+                chosen = [f"c{icon}" for icon in rng.choice(5, 3, replace=False)]
+                icons += [(f"u{user}", c, ts, bool(rng.random() < 0.5), day, 0) for c in chosen]
+    before = clock.midnight_ms(FIRST) - 10 * MINUTE
+    shown.append(("r-early", "u1", before, "search", None, ["i1"], FIRST - timedelta(days=1), 1))
     behaviors = _arrivals(done, ["user_id", "item_id", "type", "ts", "request_id"], clock)
     behaviors = behaviors.with_columns(scenario=pl.lit("search"), price=pl.lit(10.0))
-    again = behaviors.filter(pl.int_range(pl.len()) % 17 == 3)
-    again = again.with_columns(day=pl.col("day") + pl.duration(days=1))
     if not pages:
         behaviors = behaviors.with_columns(request_id=pl.lit(None, pl.String))
+    again = behaviors.filter(pl.int_range(pl.len()) % 17 == 3)
+    again = again.with_columns(day=pl.col("day") + pl.duration(days=1))
     columns = ["request_id", "user_id", "ts", "scenario", "query", "item_ids"]
     return Log(
         behaviors=pl.concat([behaviors, again.select(behaviors.columns)]),
@@ -100,6 +89,28 @@ def make(seed: int = 0, users: int = 14, pages: bool = True) -> Log:
             }
         ),
     )
+
+
+def _page(rng: np.random.Generator, request: str, user: str, minutes: tuple[int, int]) -> tuple:
+    """A page of six items, every third within 100 minutes of midnight."""
+    low = minutes[1] - 100 if rng.random() < 0.3 else minutes[0]
+    ts = int(rng.integers(low, minutes[1])) * MINUTE
+    query = ["red dress", "blue hat", None][int(rng.integers(3))]
+    return request, user, ts, "search", query, [f"i{i}" for i in rng.choice(60, 6, replace=False)]
+
+
+def _actions(rng: np.random.Generator, page: tuple) -> list[tuple]:
+    """What came of a page, some of it exactly at the end of the window, and when it arrives."""
+    request, user, ts, _, _, items = page
+    out = []
+    for item in np.array(items)[rng.random(6) < 0.5].tolist():
+        for _ in range(int(rng.integers(1, 4))):
+            step = int(rng.choice([0, 1, 5, 30, 59, 60, 61, 90])) * MINUTE
+            kind = TYPES[int(rng.choice(4, p=[0.6, 0.1, 0.1, 0.2]))]
+            named = request if rng.random() < 0.9 else None
+            wait = int(rng.random() < 0.1) + int(rng.random() < 0.05)
+            out.append((user, item, kind, ts + step, named, wait))
+    return out
 
 
 def write(log: Log, home: Path, pages: bool = True) -> None:

@@ -43,14 +43,14 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         home = Path(folder)
         store = Store(home)
         synthetic.write(home, size)
-        for stage in STAGES[:4]:
-            _stage(store, stage, BEFORE)
+        for name in STAGES[:4]:
+            stage(store, name, BEFORE)
         synthetic.write_history(store, size)
         memory = _Memory()
         seconds = {}
         with memory:
-            for stage in STAGES:
-                seconds[stage] = _timed(partial(_stage, store, stage, DAY))
+            for name in STAGES:
+                seconds[name] = _timed(partial(stage, store, name, DAY))
         moments = store.partition("samples", DAY).manifest().rows
         theirs = _timed(partial(polars_script.run, home, DAY, BEFORE, home / "polars.parquet"))
     ours = sum(seconds.values())
@@ -61,7 +61,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         ("samples_polars_behaviors_per_s", size.behaviors / theirs, "behaviours/s"),
         ("samples_speed_to_polars", theirs / ours, "x"),
         ("samples_peak_bytes_per_behavior", memory.grown / size.behaviors, "bytes"),
-        *[(f"samples_{stage}_s", value, "s") for stage, value in seconds.items()],
+        *[(f"samples_{name}_s", value, "s") for name, value in seconds.items()],
     ]
     return [
         {
@@ -76,16 +76,17 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     ]
 
 
-def _stage(store: Store, stage: str, day: date) -> None:
+def stage(store: Store, name: str, day: date) -> None:
+    """One stage of one day, two threads wide."""
     beam = TWO_THREADS
-    if stage == "events":
+    if name == "events":
         dataset = load("marketplace")
         events.run(store, day, dataset=dataset, config=EventsConfig(), beam=beam)
-    elif stage == "vocabulary":
+    elif name == "vocabulary":
         vocabulary.run(store, day, config=VocabularyConfig(), beam=beam)
-    elif stage == "statistics":
+    elif name == "statistics":
         statistics.run(store, day, config=StatisticsConfig(), beam=beam)
-    elif stage == "sequences":
+    elif name == "sequences":
         sequences.run(store, day, config=SequencesConfig(), time_zone="UTC", beam=beam)
     else:
         samples.run(store, day, config=SamplesConfig(), time_zone="UTC", beam=beam, seed=7)

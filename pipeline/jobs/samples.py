@@ -58,6 +58,8 @@ class Task:
     inputs: Inputs
     waiting: Slices
     """Yesterday's open moments."""
+    has_yesterday: bool
+    """Without one, moments of the day before stand before the log: they are left out."""
     users: dict[date, Slices]
     """Profile snapshot as of the day before and of the day."""
 
@@ -124,7 +126,7 @@ def build(task: Task, bucket: Bucket) -> Made:
     own_day = clock.parts(known.timeline.ts).day
     own = known.arrived.own
     closed = own.take(np.flatnonzero(~moment.open_rows(own, calendar)))
-    late = known.arrived.late
+    late = known.arrived.late if task.has_yesterday else moment.none()
     carried = known.timeline.take(~known.timeline.today)
     before = known.timeline.take(~known.timeline.today & (own_day == day - 1))
     of_today = known.timeline.take(own_day == day)
@@ -144,7 +146,8 @@ def build(task: Task, bucket: Bucket) -> Made:
         full = replace(group, profile=rows[group.moments.user])
         tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))
         users.append(group.moments.user)
-    return _finish(tables, users, known)
+    left_out = len(known.arrived.late.user) - len(late.user)
+    return _finish(tables, users, known, left_out)
 
 
 def _profile(
@@ -161,10 +164,13 @@ def _profile(
     return rows
 
 
-def _finish(tables: list[pa.Table], users: list[NDArray[np.int32]], known: Known) -> Made:
+def _finish(
+    tables: list[pa.Table], users: list[NDArray[np.int32]], known: Known, left_out: int
+) -> Made:
     counts = {
         "too_late": known.arrived.too_late,
         "too_early": known.arrived.too_early,
+        "before_first_day": left_out,
         "repeated_behaviors": known.duplicates,
     }
     if not tables:
@@ -226,6 +232,7 @@ def run(
         window_ms=carried["window_ms"],
         click_share=carried["click_share"],
         inputs=inputs,
+        has_yesterday=before is not None,
         waiting=Slices.of(waiting, OPEN, ["user_id"]),
         users={some: _snapshot(store, some) for some in (day - ONE_DAY, day)},
     )

@@ -48,8 +48,9 @@ class Inputs:
         """Yesterday's history and the day's events."""
         pages = store.partition("events", day, "impressions")
         follows = store.partition("events", day, "follows")
-        derived = mode == "derived" or (mode == "auto" and not pages.exists())
-        read_pages = None if derived else pages.require()
+        never = mode == "auto" and store.latest("events", day, "impressions") is None
+        derived = mode == "derived" or never
+        read_pages = pages if pages.exists() and not derived else None
         return cls(
             history=Slices.of(history, SEQUENCES, CODED),
             behaviors=Slices.of(

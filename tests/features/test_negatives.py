@@ -2,7 +2,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features import negatives
+from features import negatives, statistics
+from features.catalog import CatalogArrays
 from features.negatives import Pool, Wish
 from features.schemas import POOL
 
@@ -88,3 +89,37 @@ def test_draws_follow_the_popularity_of_clicks():
     wanted = np.bincount(some.item, minlength=40) / len(some.item)
     found = np.bincount(drawn.item, minlength=40) / len(drawn.item)
     assert np.abs(wanted - found).max() < 0.006
+
+
+def test_popular_draws_follow_the_clicks_of_the_days_before(catalog):
+    known = statistics.empty(catalog)
+    known.item.clicks[2:] = [0, 9, 90]
+    asked = wish(3_000)
+    elsewhere = Wish(asked.seed, asked.user_hash, np.full(3_000, 99, np.int32))
+    drawn = negatives.popular(known, elsewhere, 4)
+    share = np.bincount(drawn.item, minlength=5)[2:] / len(drawn.item)
+    assert share == pytest.approx([1 / 102, 10 / 102, 91 / 102], abs=0.01)
+
+
+def test_uniform_draws_are_even(catalog):
+    asked = wish(3_000)
+    elsewhere = Wish(asked.seed, asked.user_hash, np.full(3_000, 99, np.int32))
+    drawn = negatives.uniform(catalog, elsewhere, 4)
+    share = np.bincount(drawn.item, minlength=5)[2:] / len(drawn.item)
+    assert share == pytest.approx([1 / 3] * 3, abs=0.02)
+
+
+@pytest.fixture
+def catalog():
+    codes = np.array([0, 1, 2, 2, 2], np.int32)
+    return CatalogArrays(
+        item=np.arange(5, dtype=np.int32),
+        brand=codes,
+        shop=codes,
+        category=codes,
+        tags=np.zeros((5, 8), np.int32),
+        price=np.ones(5, np.float32),
+        price_level=np.ones(5, np.int8),
+        hashes=np.empty(0, np.uint64),
+        rows=np.empty(0, np.int32),
+    )

@@ -2,39 +2,19 @@
 
 import math
 from collections import defaultdict
-from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
-import polars as pl
 import pytest
 
 from features import ranking
 from features.property import GAP_EDGES_MIN
 from features.samples import SamplesConfig
-from features.sequence import SequencesConfig
-from infra.errors import ConfigError, PartitionMissing
 from infra.store import Store
-from pipeline.beam import BeamConfig
-from tests import samples_log
 from tests.samples_log import DAYS, MINUTE, ZONE
 
 W = 60 * MINUTE
 CLICK, BOOKMARK, CART, PURCHASE = 1, 2, 3, 4
-
-
-@pytest.fixture(scope="module")
-def pages(tmp_path_factory):
-    home = tmp_path_factory.mktemp("pages")
-    samples_log.write(samples_log.make(), home)
-    return samples_log.run(home)
-
-
-@pytest.fixture(scope="module")
-def clicks(tmp_path_factory):
-    home = tmp_path_factory.mktemp("clicks")
-    samples_log.write(samples_log.make(pages=False), home, pages=False)
-    return samples_log.run(home)
 
 
 def local_day(ts):
@@ -116,17 +96,21 @@ def test_histories_are_what_was_known_strictly_before_the_moment(log, request):
 
 
 def test_every_page_is_published_once_on_the_day_its_window_closes(pages):
-    expected, left_out = defaultdict(set), defaultdict(int)
+    expected, left_out, before_all = defaultdict(set), defaultdict(int), []
     for day in DAYS:
         for row in rows_of(pages, day, "impressions"):
             closing = local_day(row["ts"] + W)
-            if day <= closing:
+            if local_day(row["ts"]) < DAYS[0]:
+                before_all.append(row["request_id"])
+            elif day <= closing:
                 expected[closing].add("page-" + row["request_id"])
             else:
                 left_out[day] += 1
         for row in rows_of(pages, day, "follows"):
             expected[local_day(row["ts"] + W)].add(f"follow-{row['user_id']}-{row['ts']}")
     assert sum(left_out.values()) > 5
+    assert before_all == ["r-early"]
+    assert pages.partition("samples", DAYS[0]).manifest().counts["before_first_day"] == 1
     for day in DAYS:
         found = [row["sample_id"] for row in samples_of(pages, day)]
         assert len(set(found)) == len(found)
@@ -258,6 +242,28 @@ def test_shops_are_asked_once_a_user_and_day(log, request):
     assert len(asked) > 20
 
 
+def test_queries_and_profiles_are_looked_up_in_the_vocabulary_of_the_day(pages):
+    shown = {r["request_id"]: r for day in DAYS for r in rows_of(pages, day, "impressions")}
+    asked = 0
+    for day in DAYS[1:]:
+        words, ages = (
+            {
+                r["id"]: r["row"]
+                for r in pages.partition("vocabulary", day, name).table().to_pylist()
+            }
+            for name in ("token", "profile_age")
+        )
+        for sample in (s for s in samples_of(pages, day) if s["own"] == day):
+            number = int(sample["user_id"][1:])
+            age = ages[f"a{number % 3}"] if number < 12 else 1
+            assert sample["profile"] == [age]
+            page = shown.get(sample["sample_id"][5:], {})
+            query = (page.get("query") or "").split()
+            assert sample["query"] == [max(words.get(word, 1), 1) for word in query]
+            asked += len(query)
+    assert asked > 20
+
+
 @pytest.mark.parametrize("log", ["pages", "clicks"])
 def test_ranking_features_count_what_stands_in_the_history(log, request):
     store = request.getfixturevalue(log)
@@ -279,77 +285,3 @@ def test_ranking_features_count_what_stands_in_the_history(log, request):
             own = catalog[item]["price_level"]
             match = 1 - abs(own - sum(levels) / len(levels)) / 3 if own and levels else 0
             assert features[column["price_match"]] == pytest.approx(match, abs=1e-5)
-
-
-def digests(store: Store, days):
-    names = [("history",), ("open",), ("pool",)]
-    kept = [store.partition("sequences", day, *name).digest() for day in days for name in names]
-    return kept + [store.partition("samples", day).digest() for day in days]
-
-
-@pytest.mark.parametrize(
-    "beam",
-    [
-        BeamConfig(buckets=1),
-        BeamConfig(buckets=7, passes=3),
-        BeamConfig(buckets=64),
-        BeamConfig(buckets=5, runner="multiprocess", workers=2),
-    ],
-    ids=["1", "7", "64", "2 workers"],
-)
-@pytest.mark.parametrize("log", ["pages", "clicks"])
-def test_neither_buckets_nor_workers_change_a_byte(log, beam, request):
-    store = request.getfixturevalue(log)
-    before = digests(store, DAYS[2:])
-    for day in DAYS[2:]:
-        samples_log.again(store, day, beam)
-    assert digests(store, DAYS[2:]) == before
-
-
-def plant(log, user, ts):
-    """Rows at and after a moment on its day, and rows of the past that arrive a day later."""
-    rows = [
-        {"user_id": user, "item_id": f"i{i}", "ts": when, "day": DAYS[1]}
-        for i, when in enumerate((ts, ts + 1, ts + 5 * MINUTE))
-    ]
-    past = log.behaviors.filter(pl.col("day") == DAYS[1]).sample(40, seed=1)
-    for row in past.to_dicts():
-        for shift in (-1, 0, 1):
-            rows.append({**row, "ts": row["ts"] + shift, "item_id": "i7", "day": DAYS[2]})
-    canaries = pl.DataFrame(rows, schema_overrides={"day": pl.Date}).with_columns(
-        type=pl.lit("cart"), scenario=pl.lit("ad"), price=pl.lit(1e6)
-    )
-    columns = log.behaviors.columns
-    both = [log.behaviors, canaries.select(columns).cast(dict(log.behaviors.schema))]
-    return replace(log, behaviors=pl.concat(both))
-
-
-def test_canaries_change_no_byte_that_is_published(pages, tmp_path):
-    log = samples_log.make()
-    rows = samples_of(pages, DAYS[1])
-    chosen = next(r for r in rows if r["own"] == DAYS[1] and len(r["seq_item"]) > 20)
-    samples_log.write(plant(log, chosen["user_id"], chosen["ts"]), tmp_path)
-    store = samples_log.run(tmp_path, DAYS[:3])
-    assert (
-        store.partition("samples", DAYS[0]).digest() == pages.partition("samples", DAYS[0]).digest()
-    )
-    before, after = (
-        [{**row, "shop": None, "shop_preferred": None} for row in some]  # asks about the whole day
-        for some in (rows, samples_of(store, DAYS[1]))
-    )
-    changed = [row for row, now in zip(before, after, strict=True) if row != now]
-    assert changed  # the canaries sing: later moments of that user do see them
-    for row in changed:
-        assert row["user_id"] == chosen["user_id"]
-        assert row["ts"] > chosen["ts"]
-
-
-def test_a_gap_between_days_names_the_missing_day(pages):
-    with pytest.raises(PartitionMissing, match=str(DAYS[-1] + timedelta(days=1))):
-        samples_log.again(pages, DAYS[-1] + timedelta(days=2), BeamConfig())
-
-
-def test_another_window_than_yesterdays_is_refused(pages):
-    config = SequencesConfig(window_minutes=30)
-    with pytest.raises(ConfigError, match="window_minutes"):
-        samples_log.again(pages, DAYS[2], BeamConfig(), config)

@@ -25,7 +25,7 @@ from pipeline.beam import BeamConfig
 from pipeline.jobs import events, samples, sequences, statistics, vocabulary
 
 LOG = (
-    Path(__file__).resolve().parents[2].parent / "shared/data/taobao_userbehavior/UserBehavior.csv"
+    Path(__file__).resolve().parents[3].parent / "shared/data/taobao_userbehavior/UserBehavior.csv"
 )
 FIRST = date(2017, 11, 25)
 COLUMNS = ["user", "item", "category", "type", "ts"]

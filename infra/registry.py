@@ -78,6 +78,18 @@ class Registry:
             return {}
         return {name: str(number) for name, number in model.aliases.items() if name in ALIASES}
 
+    def holds(self, model_uri: str) -> bool:
+        """Whether the logged model behind `models:/m-...` is still there."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_logged_model(model_uri.removeprefix("models:/"))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise RegistryError(f"MLflow did not answer: {error}. Is the server up?") from error
+        return True
+
     def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
         """A new version of the logged model; the same model is registered once."""
         from mlflow.exceptions import MlflowException

@@ -456,7 +456,15 @@ def _remedy(key: str) -> str:
     """The command that publishes `key`."""
     stage, _, rest = key.partition("/")
     day = rest[3:13] if rest.startswith("dt=") else ""
-    commands = {"raw": "import or dupn simulate", "catalog": "vocabulary", "checkpoints": "train"}
+    commands = {
+        "raw": "import or dupn simulate",
+        "rejects": "events",
+        "catalog": "vocabulary",
+        "truth": "simulate",
+        "checkpoints": "train",
+        "bundles": "bundle",
+        "reports": {"offline": "evaluate"}.get(rest.partition("/")[0], rest.partition("/")[0]),
+    }
     command = commands.get(stage, stage)
     if stage == "raw":
         return f"Run `dupn {command}`, or put the day's files there."

@@ -27,6 +27,7 @@ from pipeline import learning, quality, recording
 from pipeline.learning import Candidate
 from pipeline.settings import Settings
 from serving import bundle as bundles
+from serving import canary as canary_script
 from training import checkpoint as checkpoints
 
 logger = logging.getLogger(__name__)
@@ -42,6 +43,7 @@ def bundle(settings: Settings, day: date) -> Mapping[str, Any]:
     mine = learning.candidate(settings, day)
     model = checkpoints.load_model(checkpoints.final(store, mine.key))
     zone = load_dataset(settings.dataset).time_zone
+    _kept(settings, f"reports/offline/{mine.key}/report.json", day)
     answered = predictions.load(learning.answers(store, mine.key))
     recorded = recording.record(store, day, zone, answered, settings.canary.requests)
     if not recorded:
@@ -50,18 +52,31 @@ def bundle(settings: Settings, day: date) -> Mapping[str, Any]:
             "Evaluate on a day with clicks."
         )
     registry = _registry(settings)  # also points MLflow at the tracking server
+    run_id = _run_id(settings, mine, registry)
+    place = _place(settings, mine)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "bundle"
         bundles.write(folder, model, store, day, key=mine.key, zone=zone)
         (folder / RECORDED).write_text(json.dumps(recorded))
-        run_id = _run_id(settings, mine, registry)
-        uri = pyfunc.log(folder, run_id, recorded[0]["question"])
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-    with _place(settings, mine).publish(
-        run=mine.key, model_uri=uri, run_id=run_id, day=day.isoformat()
-    ) as out:
-        out.record([out.write_bytes(RECORDED, json.dumps(recorded).encode(), rows=len(recorded))])
+        lineage = {"run": mine.key, "run_id": run_id, "day": day.isoformat()}
+        lineage["digest"] = bundles.digest(folder)
+        uri = _logged(place, registry, lineage)
+        if not uri:
+            uri = pyfunc.log(folder, run_id, recorded[0]["question"])
+            with place.publish(model_uri=uri, **lineage) as out:
+                content = json.dumps(recorded).encode()
+                out.record([out.write_bytes(RECORDED, content, rows=len(recorded))])
     return {"run": mine.key, "model_uri": uri, "bytes": size, "recorded": len(recorded)}
+
+
+def _logged(place: Partition, registry: Registry, lineage: Mapping[str, str]) -> str:
+    """The address of the model if this very bundle was logged before: a rerun adds no twin."""
+    if not place.exists():
+        return ""
+    known = place.manifest().lineage
+    same = all(known.get(name) == value for name, value in lineage.items())
+    return known["model_uri"] if same and registry.holds(known["model_uri"]) else ""
 
 
 def gate(settings: Settings, day: date) -> Mapping[str, Any]:
@@ -216,7 +231,8 @@ def _ask(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
     with place.open(place.manifest().files[0]) as source, tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / RECORDED
         file.write_bytes(source.read())
-        command = [sys.executable, "-m", "serving.canary", uri, str(file)]
+        # As a script (-P: its folder is not searched), so that the model brings its own code.
+        command = [sys.executable, "-P", str(canary_script.__file__), uri, str(file)]
         command.append(tracking_uri(settings.tracking, settings.store))
         limit = settings.canary.timeout_s
         try:

@@ -12,6 +12,7 @@ recorded.json        moments of the evaluation with the scores that it computed 
 ```
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
@@ -30,7 +31,7 @@ from features.samples import World
 from features.schemas import POOL
 from features.vocabulary import Vocabulary
 from infra.errors import PartitionCorrupt
-from infra.store import Partition, Store
+from infra.store import MANIFEST, Partition, Store
 from training.batch import VocabularySizes
 from training.config import ModelConfig
 from training.model.dupn import Dupn
@@ -107,6 +108,28 @@ def load(folder: Path) -> Bundle:
         world=_world(store, day, content["zone"]),
         profile=tuple(vocabulary.load(store, day, name) for name in names),
     )
+
+
+def digest(folder: Path) -> str:
+    """Of all that decides the answers: weights, tables, recorded questions and our code."""
+    whole = hashlib.sha256()
+    for name in sorted(file.name for file in folder.glob("*.json")):
+        whole.update((folder / name).read_bytes())
+    weights = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+    for name, tensor in weights.items():
+        whole.update(name.encode() + tensor.contiguous().numpy().tobytes())
+    for file in sorted(folder.rglob(MANIFEST)):  # names of files and times differ between copies
+        hashes = [entry["sha256"] for entry in json.loads(file.read_text())["files"]]
+        whole.update(f"{file.parent.relative_to(folder)} {hashes}".encode())
+    for file in sorted(file for package in packages() for file in package.rglob("*.py")):
+        whole.update(file.read_bytes())
+    return whole.hexdigest()
+
+
+def packages() -> list[Path]:
+    """The packages whose code answers; they are logged with the model."""
+    root = Path(__file__).parent.parent
+    return [root / name for name in ("infra", "features", "training", "serving")]
 
 
 def _world(store: Store, day: date, zone: str) -> World:

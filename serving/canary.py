@@ -1,8 +1,9 @@
 """Load-and-query check of a logged model, in a process of its own.
 
-`python -m serving.canary MODEL_URI RECORDED TRACKING_URI` loads the model as any user would, asks
-the recorded questions and compares with the scores that evaluation computed. It prints one JSON
-line.
+`python -P serving/canary.py MODEL_URI RECORDED TRACKING_URI` loads the model as any user would,
+asks the recorded questions and compares with the scores that evaluation computed. It prints one
+JSON line. It imports nothing of ours, so that what answers is the code that was logged with the
+model.
 """
 
 import json
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 SCORES = ("ctr", "l2r")
 
@@ -38,13 +40,17 @@ def compare(
     worst, where = 0.0, ""
     for number, (want, got) in enumerate(zip(recorded, answers, strict=True)):
         for name in SCORES:
-            mine, theirs = np.asarray(want[name], float), np.asarray(got[name], float)
-            gap = (
-                float(np.abs(mine - theirs).max(initial=0)) if len(mine) == len(theirs) else np.inf
-            )
-            if not gap <= worst:
+            gap = _gap(np.asarray(want[name], float), np.asarray(got[name], float))
+            if gap >= worst:
                 worst, where = gap, f"{name} of question {number} ({want['sample_id']})"
     return worst, where
+
+
+def _gap(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """Largest difference; infinite where a score is missing or is no number."""
+    if len(mine) != len(theirs) or not np.isfinite(theirs).all():
+        return np.inf
+    return float(np.abs(mine - theirs).max(initial=0))
 
 
 def ask(uri: str, recorded: Sequence[Mapping[str, Any]]) -> Heard:

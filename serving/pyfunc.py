@@ -5,7 +5,6 @@ Input: one row a question, columns as in `serving.contracts.Question` (`profile`
 `price_preference`, `ctr` and `l2r`.
 """
 
-import json
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -105,21 +104,19 @@ def log(folder: Path, run_id: str, example: Mapping[str, Any]) -> str:
         run_id: the training run it belongs to; it is reopened for this.
         example: one question, shown in the UI.
     """
-    packages = [Path(bundles.__file__).parent.parent / name for name in _PACKAGES]
     with mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(CODE),
             artifacts={"bundle": str(folder)},
             signature=signature(),
-            code_paths=[str(package) for package in packages],
+            code_paths=[str(package) for package in bundles.packages()],
             pip_requirements=list(_REQUIREMENTS),
-            metadata={"question": json.dumps(example)},
+            input_example=pd.DataFrame([dict(example)]),
         )
     return str(logged.model_uri)
 
 
-_PACKAGES = ("infra", "features", "training", "serving")
 _REQUIREMENTS = (
     "torch>=2.9",
     "pyarrow>=25",

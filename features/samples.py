@@ -68,11 +68,12 @@ def _sequence(group: Group, item: Codes, clock: LocalClock) -> dict[str, pa.Arra
 
 
 def _prices(group: Group, asked: Asked, world: World, window_ms: int) -> pa.Array:
-    """Level of the item bought: first purchase of a page, or what a first touch leads to."""
+    """Level of what is bought: the topmost item bought of a page, or where a touch led."""
     moments, actions = group.moments, group.actions
     level = np.zeros(len(moments.user), np.int8)
     bought = np.flatnonzero((asked.outcome.purchased > 0) & (asked.origin == CandidateOrigin.SHOWN))
-    level[asked.moment[bought][::-1]] = world.catalog.price_level[asked.item[bought]][::-1]
+    bought = bought[world.catalog.price_level[asked.item[bought]] > 0][::-1]
+    level[asked.moment[bought]] = world.catalog.price_level[asked.item[bought]]
     derived = moments.table.column("kind").to_numpy() >= MomentKind.CLICK
     none = np.empty(0, np.int64)
     touched = np.flatnonzero(labels.led_to_purchase(actions, window_ms)) if derived.any() else none

@@ -3,7 +3,8 @@
 An element is a bucket of users. Its worker reads its slices of yesterday's sequences and the
 day's events, builds two groups, moments of the day before (open at midnight, or late) and
 moments of the day itself, and writes one file. What does not depend on the user (catalog,
-statistics, vocabularies, pool) is loaded once a worker.
+statistics, vocabularies, pool) is loaded once a worker. No row is shuffled: memory is a bucket
+times the workers, beside what is shared, and more buckets need less.
 """
 
 import logging
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date
 from functools import lru_cache
+from threading import Lock
 
 import apache_beam as beam
 import numpy as np
@@ -34,6 +36,7 @@ from pipeline.jobs.sequences import Inputs, Known, know
 from pipeline.jobs.slices import Slices
 
 logger = logging.getLogger(__name__)
+_LOADING = Lock()  # threads of one worker share what they load
 
 REPETITIVE = [
     "user_id",
@@ -141,7 +144,8 @@ def build(task: Task, bucket: Bucket) -> Made:
     for own_date, group in parts:
         if not len(group.moments.user):
             continue
-        there = world(task.store.root, own_date, task.zone)
+        with _LOADING:
+            there = world(task.store.root, own_date, task.zone)
         rows = _profile(task, own_date, profiles[own_date], numbers[own_date], known)
         full = replace(group, profile=rows[group.moments.user])
         tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))

@@ -8,7 +8,8 @@ DupnError
 ├── InputError            raw data that cannot be used at all (one bad row is a reject instead)
 ├── QualityFailed         a critical expectation failed; nothing downstream may run
 ├── TrainingError         no samples, diverged loss, a checkpoint that does not fit
-└── RegistryError         MLflow or the ledger refused a move, or the canary did not answer
+├── RegistryError         MLflow or the ledger refused a move, or the canary did not answer
+└── OrchestrationError    Airflow or the MLflow UI did not start, or a DAG run failed
 
 Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches broadly.
 """

@@ -46,7 +46,7 @@ class Settings(Config):
     home: str = "artifacts"
     """`DUPN_HOME`: a local path or an object-store URI."""
     seed: int = 7
-    """Every random choice of a run descends from it."""
+    """Of the marketplace, of drawn negatives, of first weights, shuffling and dropout."""
     dataset: str = "marketplace"
     """A name in infra/datasets, or the path of a TOML that describes your log."""
     first_day: date = date(2026, 3, 2)

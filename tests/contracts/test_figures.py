@@ -1,0 +1,153 @@
+"""The names of figures in docs/cli.md are those that reports and benches really give."""
+
+import re
+from itertools import product
+from pathlib import Path
+
+import pytest
+
+from evaluation import offline
+from evaluation.ceiling import Truth
+from evaluation.marketplace import bench as simulate
+from evaluation.marketplace.config import MarketplaceConfig
+from evaluation.measures import MEASURES
+from evaluation.offline import Material
+from evaluation.settings import EvaluateConfig
+from evaluation.slices import Context
+from evaluation.tasks import Others
+from evaluation.yardsticks import KINDS, Yardstick
+from tests.evaluation import synthetic
+
+PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
+HARDER = "ctr_auc_same_category"
+LEVELS = [str(level) for level in range(1, 8)]
+
+
+def part(title):
+    """What stands under a title of the page."""
+    return re.split(r"^#+ ", PAGE.split(f"# {title}\n", 1)[1], maxsplit=1, flags=re.M)[0]
+
+
+def rows(text, header):
+    """Rows of the table whose first line is `header`, as lists of cells."""
+    body = text.split(header, 1)[1].splitlines()[2:]
+    found = []
+    for line in body:
+        if not line.startswith("|"):
+            break
+        found.append([cell.strip() for cell in line.strip("|").split("|")])
+    return found
+
+
+def names(cell):
+    return re.findall(r"`([^`]+)`", cell)
+
+
+REPORT = part("Offline report")
+DOCUMENTED = {names(row[0])[0]: row for row in rows(REPORT, "| name | unit | what is asked |")}
+YARDSTICKS = {
+    names(row[0])[0]: set(names(row[2])) for row in rows(REPORT, "| name | is | measures |")
+}
+CHOICES = {
+    "<measure>": list(DOCUMENTED),
+    "<level>": LEVELS,
+    "<input>": ["properties", "query"],
+    "<shuffled>": ["l2r_auc", "ppp_precision", "fifp_auc"],
+    "<precision>": ["fp32", "bf16"],
+    "<candidates>": ["1", "10"],
+    "<stage>": ["events", "vocabulary", "statistics", "sequences", "samples"],
+}
+
+
+def expand(pattern):
+    if "<yardstick>" in pattern:
+        pairs = [(measure, who) for who, asked in YARDSTICKS.items() for measure in asked]
+        return {
+            pattern.replace("<measure>", measure).replace("<yardstick>", who)
+            for measure, who in pairs
+        }
+    holes = re.findall(r"<\w+>", pattern)
+    found = set()
+    for choice in product(*(CHOICES[hole] for hole in holes)):
+        name = pattern
+        for hole, value in zip(holes, choice, strict=True):
+            name = name.replace(hole, value)
+        found.add(name)
+    return found
+
+
+def patterns(text):
+    table = rows(text, "| name | unit | meaning |")
+    return [pattern for row in table for pattern in names(row[0])]
+
+
+def documented(title):
+    return set().union(*(expand(pattern) for pattern in patterns(part(title))))
+
+
+def report(derived):
+    """A report with every yardstick and a truth for every measure."""
+    asked, truth = synthetic.questions(derived=derived)
+    model, broken = synthetic.predictions(asked, truth), synthetic.predictions(asked, truth, 5.0)
+    places = {m.name: len(getattr(asked, m.place).moment) for m in MEASURES}
+    scores = {m.name: synthetic.np.arange(places[m.name]) % 7 for m in MEASURES}
+    others = [
+        Yardstick(name, kind.title, (measure,), scores[measure])
+        for name, kind in KINDS.items()
+        for measure in kind.measures
+    ]
+    material = Material(
+        key="dupn-2026-03-11",
+        day="2026-03-12",
+        context=Context(synthetic.np.ones(500, synthetic.np.int8), 400),
+        others=Others(others, Truth(scores, {"ctr_auc": truth, "l2r_auc": truth})),
+        shuffled={"properties": broken, "query": broken},
+    )
+    return offline.evaluate(model, material, EvaluateConfig(replicates=20))
+
+
+@pytest.fixture(scope="module")
+def given():
+    return {f.name: f for derived in (False, True) for f in report(derived).figures}
+
+
+def test_every_figure_of_a_report_is_documented(given):
+    assert set(given) - documented("Offline report") == set()
+
+
+def test_every_documented_pattern_is_given(given):
+    for pattern in patterns(REPORT):
+        assert expand(pattern) & set(given), f"no report has {pattern}"
+
+
+def test_measures_and_yardsticks_are_those_of_the_code(given):
+    assert set(DOCUMENTED) == {m.name for m in MEASURES} | {HARDER}
+    harder = {
+        name: {*kind.measures, *([HARDER] if "ctr_auc" in kind.measures else [])}
+        for name, kind in KINDS.items()
+    }
+    assert harder == YARDSTICKS
+    for name, row in DOCUMENTED.items():
+        assert name not in given or given[name].unit == row[1]
+
+
+def test_units_of_other_figures_are_as_documented(given):
+    for row in rows(REPORT, "| name | unit | meaning |"):
+        if "as " in row[1]:
+            continue
+        for name in set().union(*map(expand, names(row[0]))) & set(given):
+            assert given[name].unit == row[1], name
+
+
+def test_figures_of_the_simulation_bench_are_as_documented():
+    tiny = MarketplaceConfig(users=50, items=300, categories=8, shops=8, icons=8)
+    found = simulate.rows_per_second(tiny, days=1)
+    assert {figure["name"] for figure in found} == documented("`dupn bench simulate`")
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("name", ["samples", "train"])
+def test_figures_of_the_long_benches_are_as_documented(name):
+    from pipeline.benching import BENCHES
+
+    assert {figure["name"] for figure in BENCHES[name](True)} == documented(f"`dupn bench {name}`")

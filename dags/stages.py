@@ -49,7 +49,7 @@ def simulate() -> None:
     if settings.dataset != "marketplace":
         raise AirflowSkipException(f"{settings.dataset} is a log of yours: nothing to simulate")
     wanted = _days()
-    if all(settings.store.names(f"raw/dt={day}/behaviors") for day in wanted):
+    if all(settings.store.partition("raw", day, "behaviors").names() for day in wanted):
         raise AirflowSkipException("the days of the marketplace are there already")
     _run("simulate", first=wanted[0], days=len(wanted))
 

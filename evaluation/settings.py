@@ -15,6 +15,7 @@ class EvaluateConfig(Config):
     seed: int = 11
     """Of the draws and of the shuffles."""
     calibration_bins: int = Field(20, ge=2)
+    """Bins of equal size for the calibration error and its plot."""
     min_positives: int = Field(30, ge=1)
     """Fewer positives (or negatives) than this: the figure is "not enough evidence"."""
     min_users: int = Field(20, ge=2)

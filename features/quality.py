@@ -36,21 +36,29 @@ class QualityConfig(Config):
     """Limits; shares are of rows, 0..1. Over a `max_` limit stops the run, `warn_` does not."""
 
     max_reject_share: float = Field(0.05, ge=0, le=1)
+    """Refused rows among those read."""
     warn_reject_share: float = Field(0.01, ge=0, le=1)
+    """Refused rows among those read."""
     max_duplicate_share: float = Field(0.5, ge=0, le=1)
+    """Rows that were there already."""
     warn_duplicate_share: float = Field(0.05, ge=0, le=1)
+    """Rows that were there already."""
     max_volume_ratio: float = Field(10.0, gt=1)
     """Rows against the median of the days before, and its inverse for a day too small."""
     warn_volume_ratio: float = Field(2.0, gt=1)
+    """As `max_volume_ratio`."""
     max_drift: float = Field(0.5, gt=0)
     """Population stability index of the type, scenario and price mix against the days before."""
     warn_drift: float = Field(0.1, gt=0)
+    """As `max_drift`."""
     warn_stale_h: float = Field(6.0, gt=0)
     """Hours from the day's last event to its end."""
     max_stale_h: float = Field(24.0, gt=0)
+    """Hours from the day's last event to its end."""
     warn_null_share: float = Field(0.5, ge=0, le=1)
     """Of the optional attributes of an item: category, brand, shop, price."""
     warn_empty_history_share: float = Field(0.6, ge=0, le=1)
+    """Moments of users of whom nothing is known yet."""
     min_rows: int = Field(1, ge=0)
     """Behaviours, or moments, without which a day is not a day."""
     history_days: int = Field(7, ge=1)

@@ -112,7 +112,7 @@ def published(store: Store, day: date, prefix: str = "") -> list[str]:
     Raises:
         PartitionMissing: `vocabulary` has not run for that day.
     """
-    names = store.names(f"vocabulary/dt={day.isoformat()}")
+    names = store.partition("vocabulary", day).names()
     found = [
         name
         for name in names

@@ -35,9 +35,13 @@ class SamplesConfig(Config):
     weight_none: float = Field(1.0, ge=0)
     """n_i of equation (9) where nothing happened; below, by the strongest action."""
     weight_click: float = Field(1.0, ge=0)
+    """Clicked."""
     weight_bookmark: float = Field(2.0, ge=0)
+    """Bookmarked."""
     weight_cart: float = Field(3.0, ge=0)
+    """Put in the cart."""
     weight_purchase: float = Field(5.0, ge=0)
+    """Bought."""
 
     @property
     def weights(self) -> NDArray[np.float32]:

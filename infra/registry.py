@@ -14,6 +14,7 @@ from typing import Any
 from infra.errors import RegistryError
 from infra.ledger import Entry, Ledger
 from infra.store import Store
+from infra.tracking import connect
 
 logger = logging.getLogger(__name__)
 
@@ -42,10 +43,9 @@ class Registry:
     def __init__(self, uri: str, store: Store) -> None:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         import mlflow
-        from mlflow.tracking import MlflowClient
 
         mlflow.set_tracking_uri(uri)  # `models:/m-...` sources are resolved through the global one
-        self.client: Any = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        self.client: Any = connect(uri)
         self.ledger = Ledger(store)
 
     def version(self, number_or_alias: str) -> Version | None:

@@ -149,6 +149,10 @@ class Partition:
         """Whether it is published."""
         return bool(_filesystem(self.root).exists(f"{self.path}/{MANIFEST}"))
 
+    def names(self) -> list[str]:
+        """Names of what lies directly in the folder, published or not, sorted."""
+        return Store(self.root).names(self.key)
+
     def manifest(self) -> Manifest:
         """The manifest of a published partition.
 

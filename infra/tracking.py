@@ -35,6 +35,7 @@ class TrackingConfig(Config):
     """Where a new experiment puts files; absent: `<home>/mlflow/artifacts`, or the server's own."""
 
     experiment: str = Field("dupn", min_length=1)
+    """Name of the MLflow experiment; made if it is absent."""
 
 
 class Tracker(Protocol):

@@ -5,10 +5,8 @@ kept the champion. `--json` anywhere prints a machine-readable result on stdout 
 there. Everything that is said while working goes to stderr.
 """
 
-import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,8 +14,8 @@ from typing import Annotated, Any
 import typer
 
 from infra import logs
-from infra.errors import ConfigError, DupnError
-from pipeline import show
+from infra.errors import DupnError
+from pipeline.front import Day, From, TheDay, To, days_of, front
 
 KEPT = 3
 
@@ -28,40 +26,6 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-
-
-@dataclass
-class _Front:
-    """What stands before the command on the line, and how results are printed."""
-
-    preset: str = "demo"
-    home: str | None = None
-    pairs: list[str] = field(default_factory=list)
-    as_json: bool = False
-    debug: bool = False
-
-    def settings(self) -> Any:
-        from pipeline.settings import load
-
-        return load(self.preset, self.home, self.pairs)
-
-    def say(self, title: str, result: Mapping[str, Any] | list[Any]) -> None:
-        if self.as_json:
-            sys.stdout.write(json.dumps(result, default=str) + "\n")
-        else:
-            show.result(title, result)
-
-
-front = _Front()
-
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="One day, YYYY-MM-DD.")]
-From = Annotated[
-    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day of a range.")
-]
-To = Annotated[
-    datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day of a range.")
-]
-TheDay = Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="YYYY-MM-DD.")]
 
 
 @app.callback()
@@ -76,17 +40,6 @@ def _options(
 ) -> None:
     """Options that stand before the command."""
     front.preset, front.home, front.pairs = preset, home, pairs or []
-
-
-def _days(day: datetime | None, first: datetime | None, last: datetime | None) -> list[date]:
-    from pipeline.steps import ONE_DAY
-
-    if day and not (first or last):
-        return [day.date()]
-    if first and last and not day and first <= last:
-        start = first.date()
-        return [start + ONE_DAY * i for i in range((last.date() - start).days + 1)]
-    raise ConfigError("which day? Give `--day D`, or `--from D --to D` with the older day first.")
 
 
 def _over_days(step: str, days: list[date]) -> None:
@@ -126,31 +79,31 @@ def import_log(
 @app.command()
 def events(day: Day = None, first: From = None, last: To = None) -> None:
     """Parse, canonicalise and deduplicate a day of raw rows; refused rows go to rejects."""
-    _over_days("events", _days(day, first, last))
+    _over_days("events", days_of(day, first, last))
 
 
 @app.command()
 def vocabulary(day: Day = None, first: From = None, last: To = None) -> None:
     """Grow the vocabulary and the catalog by a day."""
-    _over_days("vocabulary", _days(day, first, last))
+    _over_days("vocabulary", days_of(day, first, last))
 
 
 @app.command()
 def statistics(day: Day = None, first: From = None, last: To = None) -> None:
     """Counts, conversions, price quantiles and LR-CTR weights up to a day."""
-    _over_days("statistics", _days(day, first, last))
+    _over_days("statistics", days_of(day, first, last))
 
 
 @app.command()
 def sequences(day: Day = None, first: From = None, last: To = None) -> None:
     """Carry every user's last 100 behaviours on by a day."""
-    _over_days("sequences", _days(day, first, last))
+    _over_days("sequences", days_of(day, first, last))
 
 
 @app.command()
 def samples(day: Day = None, first: From = None, last: To = None) -> None:
     """Publish the moments whose attribution window closes on a day."""
-    _over_days("samples", _days(day, first, last))
+    _over_days("samples", days_of(day, first, last))
 
 
 @app.command()
@@ -164,10 +117,10 @@ def quality(
     from pipeline import steps
 
     if of not in ("events", "samples"):
-        raise ConfigError(f"--of {of} is not a table group. Say events or samples.")
+        raise typer.BadParameter(f"--of {of} is not a table group. Say events or samples.")
     settings = front.settings()
     results = {
-        one.isoformat(): dict(steps.quality(settings, one, of)) for one in _days(day, first, last)
+        one.isoformat(): dict(steps.quality(settings, one, of)) for one in days_of(day, first, last)
     }
     front.say(f"quality of {of}", results)
 
@@ -232,7 +185,7 @@ def promote(
     from pipeline import steps
 
     if not day and not version:
-        raise ConfigError("promote what? Give `--day D` or `--version N`.")
+        raise typer.BadParameter("promote what? Give `--day D` or `--version N`.")
     settings = front.settings()
     chosen = day.date() if day else settings.first_day
     front.say("promote", steps.promote(settings, chosen, version, why))
@@ -300,7 +253,7 @@ def run(
     elif what == "demo":
         _demo(settings)
     else:
-        raise ConfigError(f"run {what} is not a chain. Say initial or demo.")
+        raise typer.BadParameter(f"run {what} is not a chain. Say initial or demo.")
 
 
 def _demo(settings: Any) -> None:
@@ -341,7 +294,9 @@ def main() -> None:
     logs.configure(quiet=front.as_json)
     try:
         code = app(
-            args=[a for a in arguments if a not in ("--json", "--debug")], standalone_mode=False
+            args=[a for a in arguments if a not in ("--json", "--debug")],
+            prog_name="dupn",
+            standalone_mode=False,
         )
     except DupnError as error:
         if front.debug:

@@ -43,7 +43,7 @@ def bundle(settings: Settings, day: date) -> Mapping[str, Any]:
     mine = learning.candidate(settings, day)
     model = checkpoints.load_model(checkpoints.final(store, mine.key))
     zone = load_dataset(settings.dataset).time_zone
-    _kept(settings, f"reports/offline/{mine.key}/report.json", day)
+    _report(settings, mine, day)
     answered = predictions.load(learning.answers(store, mine.key))
     recorded = recording.record(store, day, zone, answered, settings.canary.requests)
     if not recorded:
@@ -102,7 +102,7 @@ def gate(settings: Settings, day: date) -> Mapping[str, Any]:
 
 def _decide(settings: Settings, day: date, mine: Candidate) -> Verdict:
     store = settings.store
-    report = json.loads(_kept(settings, f"reports/offline/{mine.key}/report.json", day))
+    report = _report(settings, mine, day)
     beside = json.loads(_kept(settings, f"reports/offline/{mine.key}/comparison.json", day))
     figures = {figure["name"]: figure["value"] for figure in report["figures"]}
     counts = report["counts"]
@@ -166,6 +166,11 @@ def promote(settings: Settings, day: date, version: str, why: str) -> Mapping[st
 def _require_passed(settings: Settings, day: date) -> None:
     mine = learning.candidate(settings, day)
     verdict = json.loads(_kept(settings, f"reports/gate/{mine.key}.json", day))
+    if verdict["day"] != day.isoformat():
+        raise PartitionMissing(
+            f"the gate judged {mine.key} on {verdict['day']}, not on {day}. "
+            f"Run `dupn gate --day {day}` first."
+        )
     if not verdict["promoted"]:
         raise RegistryError(
             f"the gate did not let {mine.key} pass ({verdict['outcome']}): "
@@ -196,6 +201,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
     entries = registry.look()
     stages = ("raw", "events", "samples")
     days = {stage: store.days(stage, *_LEAF[stage]) for stage in stages}
+    reports = store.names("reports/offline")
     return {
         "home": store.root,
         **{
@@ -204,7 +210,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         },
         "aliases": registry.aliases() or "none",
         "last move": f"{entries[-1].at} {entries[-1].why}" if entries else "none",
-        "reports": [store.address("reports", "offline", n) for n in store.names("reports/offline")],
+        "reports": [store.address("reports", "offline", name) for name in reports] or "none",
     }
 
 
@@ -265,6 +271,19 @@ def _bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
             f"bundles/{mine.key} is not published. Run `dupn bundle --day {day}` first."
         )
     return place
+
+
+def _report(settings: Settings, mine: Candidate, day: date) -> Mapping[str, Any]:
+    """What evaluation found on that very day."""
+    report: Mapping[str, Any] = json.loads(
+        _kept(settings, f"reports/offline/{mine.key}/report.json", day)
+    )
+    if report["day"] != day.isoformat():
+        raise PartitionMissing(
+            f"{mine.key} was evaluated on {report['day']}, not on {day}. "
+            f"Run `dupn evaluate --day {day}` first."
+        )
+    return report
 
 
 def _kept(settings: Settings, key: str, day: date) -> bytes:

@@ -16,7 +16,7 @@ def result(
     """Print what a command returned: figures, one row a day, or name and value."""
     out = console or Console()
     if isinstance(value, list):
-        out.print(_records(title, value))
+        out.print(_records(title, value) if value else f"{title}: nothing yet")
         return
     figures = value.get("figures")
     plain = {name: content for name, content in value.items() if name != "figures"}

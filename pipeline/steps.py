@@ -161,7 +161,7 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
     """
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
-        if not settings.store.names(f"raw/dt={day.isoformat()}/behaviors"):
+        if not settings.store.partition("raw", day, "behaviors").names():
             raise PartitionMissing(
                 f"raw/dt={day.isoformat()}/behaviors is not published under {settings.home}. "
                 "Run `dupn import` or `dupn simulate`, or put the day's files there."

@@ -1,0 +1,67 @@
+"""What every command of the CLI shares: the options before it, its days, and how it answers."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Annotated, Any
+
+import typer
+
+from pipeline import show
+
+
+@dataclass
+class Front:
+    """What stands before the command on the line, and how results are printed."""
+
+    preset: str = "demo"
+    home: str | None = None
+    pairs: list[str] = field(default_factory=list)
+    as_json: bool = False
+    debug: bool = False
+
+    def settings(self) -> Any:
+        """The `Settings` that the options ask for (`Any`: importing them takes a second)."""
+        from pipeline.settings import load
+
+        return load(self.preset, self.home, self.pairs)
+
+    def say(self, title: str, result: Mapping[str, Any] | list[Any]) -> None:
+        """Print what a command returned: for people, or as one line of JSON."""
+        if self.as_json:
+            sys.stdout.write(json.dumps(result, default=str) + "\n")
+        else:
+            show.result(title, result)
+
+
+front = Front()
+"""Of this process: set by the options, read by the command."""
+
+Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="One day, YYYY-MM-DD.")]
+From = Annotated[
+    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day of a range.")
+]
+To = Annotated[
+    datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day of a range.")
+]
+TheDay = Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="YYYY-MM-DD.")]
+
+
+def days_of(day: datetime | None, first: datetime | None, last: datetime | None) -> list[date]:
+    """The days that the options name.
+
+    Raises:
+        typer.BadParameter: neither one day nor a range.
+    """
+    from pipeline.steps import ONE_DAY
+
+    if day and not (first or last):
+        return [day.date()]
+    if first and last and not day and first <= last:
+        start = first.date()
+        return [start + ONE_DAY * i for i in range((last.date() - start).days + 1)]
+    raise typer.BadParameter(
+        "which day? Give `--day D`, or `--from D --to D` with the older day first."
+    )

@@ -1,0 +1,71 @@
+"""One word per stage: step, command, task, documentation."""
+
+import ast
+import re
+
+import pytest
+
+from pipeline import cli
+from tests.contracts.tree import ROOT, functions, pages
+
+WORDS = {"import_log": "import"}
+"""`import` is a keyword of Python."""
+BY_HAND = {"rollback"}
+"""Never part of a DAG: a person decides."""
+
+
+def steps():
+    """Public functions of steps.py that take settings and give a summary."""
+    found = [
+        WORDS.get(function.name, function.name)
+        for function in functions(ROOT / "pipeline" / "steps.py")
+        if isinstance(function.returns, ast.Name) and function.returns.id == "Summary"
+    ]
+    assert len(found) >= 17
+    return found
+
+
+def commands():
+    return {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+
+
+def tasks():
+    return {
+        WORDS.get(function.name, function.name)
+        for function in functions(ROOT / "dags" / "stages.py")
+        if any("_stage" in ast.unparse(decorator) for decorator in function.decorator_list)
+    }
+
+
+def test_every_step_is_a_command():
+    assert set(steps()) <= commands()
+
+
+def test_every_step_is_a_task():
+    assert set(steps()) - BY_HAND <= tasks()
+
+
+def test_every_task_runs_a_step_or_lists_the_days():
+    assert tasks() - set(steps()) == {"days", "quality_samples"}
+
+
+@pytest.mark.parametrize("command", sorted(commands()))
+def test_every_command_is_documented(command):
+    page = (ROOT / "docs" / "cli.md").read_text()
+    assert re.search(rf"`(dupn )?{command}\b", page), f"docs/cli.md does not speak of {command}"
+
+
+def test_every_command_of_the_documentation_exists():
+    known = commands()
+    for page in pages():
+        for line in page.read_text().splitlines():
+            for said in re.findall(r"`dupn ((?:-[^ `]+ [^ -`][^ `]* )*)([a-z]+)", line):
+                assert said[1] in known, f"{page.name}: {line.strip()}"
+
+
+def test_every_command_that_an_error_recommends_exists():
+    known = commands()
+    for floor in ("infra", "features", "training", "evaluation", "serving", "pipeline", "dags"):
+        for path in (ROOT / floor).rglob("*.py"):
+            for said in re.findall(r"`dupn ([a-z]+)", path.read_text()):
+                assert said in known, f"{path}: dupn {said}"

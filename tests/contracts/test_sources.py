@@ -1,0 +1,110 @@
+"""What every file of ours keeps to, beyond what ruff and import-linter check."""
+
+import ast
+import tomllib
+
+import pytest
+
+from infra.config import Config
+from pipeline.settings import Settings
+from tests.contracts.tree import FLOORS, ROOT, modules, name, parsed, strings
+
+LONG = {"infra/store.py": 490, "tests/pipeline/jobs/test_events.py": 450}
+"""The one place where paths are joined stays one place; the events job has many refusals."""
+READ_TRUTH = ("evaluation/",)
+JOIN_PATHS = {"infra/store.py", "pipeline/bench/day.py", "pipeline/bench/polars_script.py"}
+"""The bench holds the store against a script that knows none."""
+
+
+@pytest.mark.parametrize("path", modules(), ids=name)
+def test_a_module_says_what_it_is(path):
+    said = ast.get_docstring(parsed(path))
+    assert said, f"{name(path)} has no docstring"
+    assert len(said) > 15
+
+
+def test_no_file_is_long():
+    for path in modules(*FLOORS, "tests"):
+        lines = len(path.read_text().splitlines())
+        assert lines <= LONG.get(name(path), 350), f"{name(path)} has {lines} lines"
+
+
+def test_only_evaluation_knows_the_truth():
+    """Whoever names `truth` outside the simulator and the ceiling could peek."""
+    for path in modules():
+        if not name(path).startswith(READ_TRUTH):
+            told = [node.lineno for node in strings(path) if _of(node.value, "truth")]
+            assert not told or name(path) == "infra/store.py", f"{name(path)}: {told}"
+
+
+def test_within_evaluation_only_the_ceiling_and_the_simulator_read_it():
+    readers = {
+        name(path) for path in modules("evaluation") for node in strings(path)
+        if _of(node.value, "truth")
+    }  # fmt: skip
+    outside = {path for path in readers if not path.startswith("evaluation/marketplace/")}
+    assert outside == {"evaluation/ceiling.py"}
+
+
+def _of(text, stage):
+    return text == stage or text.startswith(f"{stage}/")
+
+
+def test_only_the_store_joins_paths():
+    """`dt=` in an f-string is allowed in sentences (they hold a blank), not in addresses."""
+    for path in modules():
+        if name(path) in JOIN_PATHS:
+            continue
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.JoinedStr):
+                text = "".join(p.value for p in node.values if isinstance(p, ast.Constant))
+                assert "dt=" not in text or " " in text, f"{name(path)}:{node.lineno}"
+
+
+def test_every_setting_is_explained():
+    bare = []
+    waiting, seen = [Settings], set()
+    while waiting:
+        kind = waiting.pop()
+        if kind in seen:
+            continue
+        seen.add(kind)
+        assert (kind.__doc__ or "") != (Config.__doc__ or ""), kind
+        for field_name, field in kind.model_fields.items():
+            inner = field.annotation
+            if isinstance(inner, type) and issubclass(inner, Config):
+                waiting.append(inner)
+            elif not field.description:
+                bare.append(f"{kind.__name__}.{field_name}")
+    assert len(seen) > 12
+    assert bare == []
+
+
+def test_every_package_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    listed = project["tool"]["setuptools"]["packages"]
+    there = {
+        name(path.parent).replace("/", ".") for path in modules() if path.name == "__init__.py"
+    }
+    assert set(listed) == there
+    assert len(listed) == len(there)
+
+
+def test_every_module_lies_in_a_package():
+    for path in modules():
+        assert (path.parent / "__init__.py").exists(), name(path)
+
+
+def test_every_file_that_the_packages_read_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    globs = project["tool"]["setuptools"]["package-data"]
+    for floor in FLOORS:
+        kept = {path for glob in globs.get(floor, ()) for path in (ROOT / floor).glob(glob)}
+        for path in (ROOT / floor).rglob("*"):
+            if path.is_file() and path.suffix not in (".py", ".pyc"):
+                assert path in kept, name(path)
+
+
+def test_the_command_is_installed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"dupn": "pipeline.cli:main"}

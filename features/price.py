@@ -1,4 +1,4 @@
-"""Price levels 1..7 within a category (the PPP task, Section 4.4): quantiles of its items' prices.
+"""Price levels 1..7 within a category (the PPP task, Section 4.3): quantiles of its items' prices.
 
 A category with too few prices borrows the edges of the whole market. Edges are published with the
 statistics of a day and applied from the next day on.

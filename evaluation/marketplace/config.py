@@ -25,7 +25,7 @@ class MarketplaceConfig(Config):
     """Shops; each sells within one department."""
 
     icons: int = Field(default=150, ge=8)
-    """Icons (people of taste whom one may follow; Section 5.1 of the paper)."""
+    """Icons (people of taste whom one may follow; FIFP of Section 4.3)."""
 
     pages_per_day: float = Field(default=5.0, gt=0, le=30)
     """Mean pages a user opens a day, over all users and days."""

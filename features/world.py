@@ -1,6 +1,7 @@
 """What samples are made from: the settings, what all users share, and one bucket's moments."""
 
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Literal
 
 import numpy as np
@@ -8,6 +9,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 from pydantic import Field
 
+from features import catalog as catalogs
+from features import ranking, statistics, vocabulary
+from features.carry import ONE_DAY, yesterday
 from features.catalog import CatalogArrays
 from features.moments import Moments
 from features.negatives import Pool
@@ -16,6 +20,7 @@ from features.statistics import Statistics
 from features.timeline import Codes, Spans, Timeline
 from features.vocabulary import Vocabulary
 from infra.config import Config
+from infra.store import Store
 
 
 class SamplesConfig(Config):
@@ -75,6 +80,30 @@ class World:
             known = (ids, self.catalog.rows_of(ids))
             self._asked[id(ids)] = known
         return known[1]
+
+
+def load(store: Store, day: date, zone: str, pool: pa.Table) -> World:
+    """The world of `day`, from its catalog and vocabularies and the statistics of the day before.
+
+    Args:
+        store: where they are; a bundle carries a small one of its own.
+        day: the moments' own day.
+        zone: the data set's time zone.
+        pool: schema POOL, of that day; without rows where nobody draws negatives.
+    """
+    catalog = catalogs.load(store, day)
+    before = yesterday(store, "statistics", day, "item")
+    known = statistics.load(store, day - ONE_DAY if before else None, catalog)
+    return World(
+        catalog=catalog,
+        item_table=ranking.item_features(catalog, known),
+        statistics=known,
+        titles=catalogs.load_titles(store, day),
+        pool=Pool.of(pool, catalog),
+        token=vocabulary.load(store, day, "token"),
+        icon=vocabulary.load(store, day, "icon"),
+        clock=LocalClock(zone),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,16 +20,13 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-import pyarrow as pa
 import torch
 
-from features import catalog as catalogs
-from features import ranking, statistics, vocabulary
-from features.negatives import Pool
-from features.property import LocalClock
-from features.samples import World
+from features import vocabulary
+from features import world as worlds
 from features.schemas import POOL
 from features.vocabulary import Vocabulary
+from features.world import World
 from infra.errors import PartitionCorrupt
 from infra.store import MANIFEST, Partition, Store
 from training.batch import VocabularySizes
@@ -105,7 +102,7 @@ def load(folder: Path) -> Bundle:
         key=content["key"],
         day=day,
         model=model.eval(),
-        world=_world(store, day, content["zone"]),
+        world=worlds.load(store, day, content["zone"], POOL.empty_table()),
         profile=tuple(vocabulary.load(store, day, name) for name in names),
     )
 
@@ -130,23 +127,6 @@ def packages() -> list[Path]:
     """The packages whose code answers; they are logged with the model."""
     root = Path(__file__).parent.parent
     return [root / name for name in ("infra", "features", "training", "serving")]
-
-
-def _world(store: Store, day: date, zone: str) -> World:
-    catalog = catalogs.load(store, day)
-    before = day - timedelta(days=1)
-    known = store.partition("statistics", before, "item").exists()
-    figures = statistics.load(store, before if known else None, catalog)
-    return World(
-        catalog=catalog,
-        item_table=ranking.item_features(catalog, figures),
-        statistics=figures,
-        titles=catalogs.load_titles(store, day),
-        pool=Pool.of(pa.Table.from_batches([], POOL), catalog),
-        token=vocabulary.load(store, day, "token"),
-        icon=vocabulary.load(store, day, "icon"),
-        clock=LocalClock(zone),
-    )
 
 
 def _description(folder: Path) -> Mapping[str, Any]:

@@ -19,14 +19,13 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import catalog as catalogs
-from features import groups, ranking, statistics, vocabulary
+from features import groups, ranking, vocabulary
 from features import moments as moment
 from features import samples as sample
+from features import world as worlds
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY, yesterday
 from features.moments import Calendar, Moments
-from features.negatives import Pool
 from features.property import LocalClock, day_number
 from features.samples import SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES, SEQ_COLUMNS
@@ -71,20 +70,8 @@ class Task:
 def world(root: str, day: date, zone: str) -> World:
     """What moments of `day` may look up; loaded once a process."""
     store = Store(root)
-    catalog = catalogs.load(store, day)
-    before = yesterday(store, "statistics", day, "item")
-    known = statistics.load(store, day - ONE_DAY if before else None, catalog)
     pool = store.partition("sequences", day, "pool").require().table()
-    return World(
-        catalog=catalog,
-        item_table=ranking.item_features(catalog, known),
-        statistics=known,
-        titles=catalogs.load_titles(store, day),
-        pool=Pool.of(pool, catalog),
-        token=vocabulary.load(store, day, "token"),
-        icon=vocabulary.load(store, day, "icon"),
-        clock=LocalClock(zone),
-    )
+    return worlds.load(store, day, zone, pool)
 
 
 class Build(beam.DoFn):

@@ -1,0 +1,74 @@
+"""The whole chain on the smoke preset, run once a session; tests read what it left.
+
+Whoever changes the home works on a copy of its data (`copy_data`), so the order of tests is free.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from pathlib import Path
+from typing import Any
+
+from infra.store import Store
+from pipeline import chain, learning
+from pipeline.settings import Settings, load
+
+FIRST = date(2026, 3, 2)
+TRAINED = 3
+DAYS = tuple(FIRST + timedelta(days=i) for i in range(TRAINED + 1))
+EVALUATED = DAYS[-1]
+PAIRS = ("train.threads=1", "evaluate.replicates=50")
+DATA = ("raw", "truth", "events", "rejects", "quality", "vocabulary", "catalog", "statistics")
+CARRIED = ("sequences", "samples")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A home in which `dupn run initial` has ended, and the gate's verdict."""
+
+    settings: Settings
+    result: Mapping[str, Any]
+
+    @property
+    def store(self) -> Store:
+        return self.settings.store
+
+
+def smoke(home: Path, *pairs: str) -> Settings:
+    return load("smoke", str(home), [*PAIRS, *pairs])
+
+
+def run(home: Path) -> Chain:
+    settings = smoke(home)
+    return Chain(settings, chain.initial(settings, FIRST, TRAINED))
+
+
+def copy_data(chain: Chain, home: Path) -> None:
+    """Everything up to the samples and their quality, without models and registry."""
+    for stage in (*DATA, *CARRIED, "reports/quality"):
+        shutil.copytree(Path(chain.settings.home, stage), home / stage)
+
+
+def published(settings: Settings, day: date = EVALUATED) -> Any:
+    """`bundles/<run key>` of the model that was evaluated on a day."""
+    mine = learning.candidate(settings, day)
+    return settings.store.partition("bundles", None, mine.key)
+
+
+def logged(settings: Settings, day: date = EVALUATED) -> Path:
+    """The folder in which MLflow keeps that model."""
+    name = published(settings, day).manifest().lineage["model_uri"].removeprefix("models:/")
+    return Path(settings.home, "mlflow", "artifacts", "models", name, "artifacts")
+
+
+def logged_bundle(chain: Chain) -> Path:
+    return logged(chain.settings) / "artifacts" / "bundle"
+
+
+def recorded_questions(chain: Chain) -> list[dict[str, Any]]:
+    """Moments of the evaluated day with the scores that evaluation computed."""
+    place = published(chain.settings)
+    with place.open(place.manifest().files[0]) as source:
+        return json.loads(source.read())

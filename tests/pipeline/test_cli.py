@@ -1,0 +1,228 @@
+"""The command as a shell sees it: exit code, stdout, stderr."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra import errors
+from pipeline import cli
+from tests.chain import EVALUATED, copy_data, smoke
+
+DUPN = Path(sys.executable).with_name("dupn")
+
+
+@pytest.fixture
+def dupn(monkeypatch, capfd):
+    """Run a command in this process; (exit code, stdout, stderr)."""
+    monkeypatch.delenv("DUPN_HOME", raising=False)
+    monkeypatch.delenv("DUPN_SET", raising=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dupn", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        return left.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def at_home(dupn, chain):
+    """The same, with the finished home of the smoke chain."""
+    return lambda *arguments: dupn("--preset", "smoke", "--home", chain.settings.home, *arguments)
+
+
+def test_help_lists_every_command(dupn):
+    code, out, _ = dupn("--help")
+    assert code == 0
+    names = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    listed = {line.split()[1] for line in out.splitlines() if len(line.split()) > 2}
+    assert names <= listed
+
+
+@pytest.mark.parametrize("command", ["events", "train", "promote", "run", "import"])
+def test_every_command_explains_itself(dupn, command):
+    code, out, _ = dupn(command, "--help")
+    assert code == 0
+    assert f"dupn {command}" in out
+
+
+USAGE = {
+    "no such command": ["nope"],
+    "no such option": ["status", "--colour", "red"],
+    "a day that is none": ["events", "--day", "2026-02-30"],
+    "no day": ["events"],
+    "half a range": ["events", "--from", "2026-03-02"],
+    "a range backwards": ["samples", "--from", "2026-03-03", "--to", "2026-03-02"],
+    "a day and a range": ["events", "--day", "2026-03-02", "--to", "2026-03-03"],
+    "no such group": ["quality", "--of", "orders", "--day", "2026-03-02"],
+    "nothing to promote": ["promote"],
+    "no such chain": ["run", "weekly"],
+    "rollback without a reason": ["rollback"],
+}
+
+
+@pytest.mark.parametrize("what", USAGE)
+def test_is_a_usage_error(dupn, tmp_path, what):
+    code, out, err = dupn("--home", tmp_path, *USAGE[what])
+    assert (code, out) == (2, "")
+    assert "Usage: dupn" in err
+
+
+REFUSED = {
+    "a day that is missing": (
+        ["events", "--day", "2026-03-02"],
+        "PartitionMissing: raw/dt=2026-03-02/behaviors",
+        "Run `dupn import` or `dupn simulate`",
+    ),
+    "a stage before its time": (
+        ["sequences", "--day", "2026-03-02"],
+        "PartitionMissing: events/dt=2026-03-02/behaviors is not published",
+        "Run `dupn events --day 2026-03-02` first.",
+    ),
+    "a model that is missing": (
+        ["evaluate", "--day", "2026-03-02"],
+        "PartitionMissing: no model of line dupn",
+        "Run `dupn train --until D --days N`",
+    ),
+    "no such preset": (
+        ["--preset", "huge", "status"],
+        "ConfigError: preset 'huge' does not exist.",
+        "Choose one of demo, paper, smoke",
+    ),
+    "no such setting": (
+        ["--set", "gate.max_ctr_margn=0.1", "status"],
+        "ConfigError: gate.max_ctr_margn is not a setting.",
+        "Did you mean gate.max_ctr_margin?",
+    ),
+    "a value out of range": (
+        ["--set", "train.batch_size=0", "status"],
+        "ConfigError: train.batch_size = 0 is refused",
+        "greater than or equal to 1",
+    ),
+    "no pair": (["--set", "seed", "status"], "ConfigError: --set seed", "Write it like seed=7."),
+    "no such data set": (
+        ["import", "ebay", "log.csv"],
+        "ConfigError: data set 'ebay' is not described.",
+        "or give the path of a .toml file",
+    ),
+    "no such file": (
+        ["import", "marketplace", "behaviors=gone.csv"],
+        "InputError: ",
+        "gone.csv is not a file. Check the path.",
+    ),
+    "no such bench": (["bench", "coffee"], "ConfigError: bench coffee", "Choose one of"),
+    "no previous champion": (
+        ["rollback", "--why", "x"],
+        "RegistryError: there is no previous champion",
+        "See `dupn log`.",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_is_refused_in_a_sentence_that_names_thing_and_remedy(dupn, tmp_path, what):
+    arguments, thing, remedy = REFUSED[what]
+    code, out, err = dupn("--home", tmp_path, "--json", *arguments)
+    assert (code, out) == (1, "")
+    said = " ".join(err.split())
+    assert said.startswith(thing)
+    assert remedy in said
+    assert "Traceback" not in err
+
+
+def test_debug_shows_where_an_error_came_from(monkeypatch, tmp_path):
+    command = ["dupn", "--home", str(tmp_path), "--debug", "events", "--day", "2026-03-02"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(errors.PartitionMissing):
+        cli.main()
+
+
+JSON = [
+    ["status"],
+    ["log"],
+    ["gate", "--day", EVALUATED],
+    ["register", "--day", EVALUATED],
+    ["promote", "--day", EVALUATED],
+]
+
+
+@pytest.mark.parametrize("command", JSON, ids=lambda command: command[0])
+def test_json_is_all_that_stands_on_stdout(at_home, command):
+    code, out, _ = at_home(*command, "--json")
+    assert code == 0
+    assert json.loads(out)
+
+
+@pytest.mark.parametrize("command", JSON[:3], ids=lambda command: command[0])
+def test_people_get_a_table(at_home, command):
+    code, out, _ = at_home(*command)
+    assert code == 0
+    assert out.startswith(command[0])
+    assert "{" not in out
+
+
+def test_the_gate_that_keeps_the_champion_exits_with_3(at_home):
+    code, out, _ = at_home(
+        "--set", "gate.min_positives=1000000", "--json", "gate", "--day", EVALUATED
+    )
+    assert code == 3
+    assert json.loads(out)["outcome"] == "not enough evidence"
+    at_home("gate", "--day", EVALUATED)  # as it was
+
+
+def test_settings_come_from_preset_then_environment_then_line(dupn, chain, monkeypatch):
+    monkeypatch.setenv("DUPN_PRESET", "smoke")
+    monkeypatch.setenv("DUPN_HOME", chain.settings.home)
+    assert json.loads(dupn("--json", "status")[1])["home"] == chain.settings.home
+    monkeypatch.setenv("DUPN_SET", "gate.min_positives=7,gate.min_users=1000000")
+    _, out, _ = dupn("--json", "--set", "gate.min_users=3", "gate", "--day", EVALUATED)
+    assert "(needed: 7 and 3)" in json.loads(out)["checks"][0]["sentence"]
+
+
+def test_a_range_is_worked_through_day_by_day(dupn, chain, tmp_path):
+    copy_data(chain, tmp_path)
+    days = [str(day) for day in sorted(chain.store.days("events", "behaviors"))[:2]]
+    base = ["--preset", "smoke", "--home", tmp_path, "--json"]
+    code, out, _ = dupn(*base, "events", "--from", days[0], "--to", days[1])
+    assert code == 0
+    assert list(json.loads(out)) == days
+    for day in chain.store.days("events", "behaviors")[:2]:
+        once = chain.store.partition("events", day, "behaviors").digest()
+        assert smoke(tmp_path).store.partition("events", day, "behaviors").digest() == once
+
+
+def test_a_shell_sees_json_on_stdout_and_only_our_sentences_on_stderr(chain, tmp_path):
+    copy_data(chain, tmp_path / "home")
+    command = [DUPN, "--preset", "smoke", "--home", tmp_path / "home"]
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("DUPN_")}
+    done = subprocess.run(
+        [*command, "statistics", "--day", "2026-03-02", "--json"],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)
+    assert done.stderr == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["home"]
+
+
+def test_a_trace_is_shown_only_to_who_asks(tmp_path):
+    command = [DUPN, "--home", tmp_path, "events", "--day", "2026-03-02"]
+    plain, debug = (
+        subprocess.run([*command, *more], capture_output=True, text=True, check=False)
+        for more in ([], ["--debug"])
+    )
+    assert plain.returncode == debug.returncode == 1
+    assert "Traceback" not in plain.stderr
+    assert "Traceback" in debug.stderr
+    assert "apitools not found" not in plain.stderr + debug.stderr

@@ -1,0 +1,173 @@
+"""The way to a champion and back, on a copy of the smoke chain's data.
+
+Version 1 learns from two days and is judged on the third; then a model that learns nothing is
+trained on the third and judged, beside version 1, on the fourth.
+"""
+
+import json
+from datetime import date
+
+import pytest
+import torch
+
+from infra.errors import PartitionMissing, RegistryError
+from pipeline import learning, release, steps
+from tests.chain import DAYS, copy_data, logged, smoke
+
+FIRST_JUDGED, THEN_JUDGED = DAYS[2], DAYS[3]
+HOPELESS = ("train.learning_rate=1e-12", "train.epochs=1")
+
+
+@pytest.fixture(scope="module")
+def settings(chain, tmp_path_factory):
+    """A home with one champion."""
+    home = tmp_path_factory.mktemp("release")
+    copy_data(chain, home)
+    mine = smoke(home, "evaluate.shuffles=false")
+    steps.train(mine, DAYS[1], 2)
+    for step in (steps.evaluate, steps.bundle, steps.gate, steps.promote):
+        step(mine, FIRST_JUDGED)
+    return mine
+
+
+@pytest.fixture(scope="module")
+def worse(settings):
+    """A second candidate that learnt nothing: evaluated and judged, not promoted."""
+    mine = smoke(settings.home, "evaluate.shuffles=false", *HOPELESS)
+    steps.train(mine, DAYS[2], 1)
+    steps.evaluate(mine, THEN_JUDGED)
+    steps.bundle(mine, THEN_JUDGED)
+    steps.gate(mine, THEN_JUDGED)
+    return mine
+
+
+def champion(settings):
+    return release.status(settings)["aliases"]
+
+
+def verdict(settings, day):
+    key = learning.candidate(settings, day).key
+    return json.loads(settings.store.get(f"reports/gate/{key}.json"))
+
+
+def test_the_first_model_faces_floors_only(settings):
+    found = verdict(settings, FIRST_JUDGED)
+    assert found["outcome"] == "promote"
+    assert {check["name"] for check in found["checks"]} == {"evidence", "quality", "calibration"}
+
+
+@pytest.mark.parametrize("step", [steps.bundle, steps.register, steps.promote])
+def test_a_step_done_twice_is_done_once(settings, step):
+    before = release.status(settings), release.log(settings)
+    once, again = (dict(step(settings, FIRST_JUDGED)) for _ in range(2))
+    sizes = once.pop("bytes", 0), again.pop("bytes", 0)  # a bundle holds how long copying took
+    assert once == again
+    assert sizes[0] == pytest.approx(sizes[1], abs=100)
+    assert (release.status(settings), release.log(settings)) == before
+
+
+def test_training_again_is_the_same_run(settings):
+    before = learning.candidate(settings, FIRST_JUDGED)
+    steps.train(settings, DAYS[1], 2)
+    assert learning.candidate(settings, FIRST_JUDGED) == before
+
+
+def test_evaluation_compares_with_the_champion_on_the_same_moments(worse):
+    key = learning.candidate(worse, THEN_JUDGED).key
+    beside = json.loads(worse.store.get(f"reports/offline/{key}/comparison.json"))
+    assert beside["champion"] == learning.candidate(worse, FIRST_JUDGED).key
+    assert beside["comparison"]["ctr"]["value"] is not None
+    assert {"l2r_auc", "fifp_auc"} <= {other["name"] for other in beside["comparison"]["others"]}
+
+
+def test_a_worse_candidate_keeps_the_champion_and_says_why(worse):
+    found = verdict(worse, THEN_JUDGED)
+    assert found["outcome"] == "keep the champion"
+    assert any("significantly worse" in sentence for sentence in found["failed"])
+    assert champion(worse)["champion"] == "1"
+
+
+def test_what_the_gate_refused_is_promoted_only_by_name(worse):
+    with pytest.raises(RegistryError, match=r"did not let .* --version N --why") as caught:
+        steps.promote(worse, THEN_JUDGED)
+    assert verdict(worse, THEN_JUDGED)["failed"][0] in str(caught.value)
+    assert champion(worse)["champion"] == "1"
+
+
+def test_by_name_it_is_promoted_and_rolled_back(worse):
+    number = steps.register(worse, THEN_JUDGED)["version"]
+    steps.promote(worse, THEN_JUDGED, number, "to see it in production")
+    assert champion(worse) == {"champion": number, "previous": "1"}
+    steps.rollback(worse, "it is worse")
+    assert champion(worse) == {"champion": "1", "previous": number}
+    moves = [(move["action"], move["why"]) for move in release.log(worse)[-2:]]
+    assert moves == [("promote", "to see it in production"), ("rollback", "it is worse")]
+    assert "it is worse" in release.status(worse)["last move"]
+
+
+def test_status_says_what_is_there(settings):
+    found = release.status(settings)
+    assert found["home"] == settings.home
+    assert found["samples days"] == f"{DAYS[0]} to {DAYS[-1]} ({len(DAYS)})"
+    assert all(address.startswith(settings.home) for address in found["reports"])
+
+
+def test_the_ledger_says_what_the_champion_was_trained_on(settings):
+    assert release.log(settings)[0]["trained_on"] == f"{DAYS[0]}..{DAYS[1]}"
+
+
+def test_a_version_that_is_none_is_refused(settings):
+    with pytest.raises(RegistryError, match="version 99 of dupn does not exist"):
+        steps.promote(settings, FIRST_JUDGED, "99", "why not")
+
+
+NEEDS = {"bundle": "evaluate", "canary": "bundle", "register": "bundle", "promote": "gate"}
+
+
+@pytest.mark.parametrize("step", ["gate", "bundle", "canary", "register", "promote"])
+def test_without_a_model_every_step_says_which_command(settings, step):
+    other = smoke(settings.home, "line=other")
+    with pytest.raises(PartitionMissing, match=r"no model of line other .* `dupn train"):
+        getattr(steps, step)(other, date(2026, 3, 4))
+
+
+def test_with_a_model_only_each_step_names_the_one_before_it(settings):
+    mine = smoke(settings.home, "line=plain", "train.epochs=1")
+    steps.train(mine, DAYS[0], 1)
+    for step, needed in NEEDS.items():
+        with pytest.raises(PartitionMissing, match=f"Run `dupn {needed}"):
+            getattr(steps, step)(mine, DAYS[1])
+
+
+def test_a_verdict_holds_for_the_day_that_was_evaluated(settings):
+    mine = smoke(settings.home, "line=moved", "train.epochs=1", "evaluate.shuffles=false")
+    steps.train(mine, DAYS[0], 1)
+    steps.evaluate(mine, DAYS[1])
+    with pytest.raises(PartitionMissing, match=f"evaluated on {DAYS[1]}, not on {DAYS[2]}. Run"):
+        steps.gate(mine, DAYS[2])
+    steps.gate(mine, DAYS[1])
+    with pytest.raises(PartitionMissing, match=f"on {DAYS[1]}, not on {DAYS[2]}. Run `dupn gate"):
+        steps.promote(mine, DAYS[2])
+
+
+def test_the_canary_hears_changed_weights(settings):
+    weights = logged(settings, FIRST_JUDGED) / "artifacts" / "bundle" / "model.pt"
+    before = weights.read_bytes()
+    changed = torch.load(weights, weights_only=True)
+    torch.save({name: tensor * 1.01 for name, tensor in changed.items()}, weights)
+    try:
+        with pytest.raises(RegistryError, match=r"heard other scores .* differs by .*\(allowed"):
+            steps.canary(settings, FIRST_JUDGED)
+    finally:
+        weights.write_bytes(before)
+
+
+def test_the_canary_refuses_a_model_that_does_not_load(settings):
+    weights = logged(settings, FIRST_JUDGED) / "artifacts" / "bundle" / "model.pt"
+    before = weights.read_bytes()
+    weights.unlink()
+    try:
+        with pytest.raises(RegistryError, match=r"did not answer in a fresh process: .*model\.pt"):
+            steps.canary(settings, FIRST_JUDGED)
+    finally:
+        weights.write_bytes(before)

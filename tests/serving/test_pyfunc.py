@@ -1,0 +1,117 @@
+"""`models:/dupn@champion`, as somebody who knows only MLflow and their own ids uses it."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+
+from infra.tracking import tracking_uri
+from tests.chain import logged, recorded_questions
+
+CHAMPION = "models:/dupn@champion"
+BARE = {"ts": "2026-03-05T12:00:00+00:00"}
+NAMES = {"user_id", "representation", "price_preference", "ctr", "l2r"}
+
+
+@pytest.fixture(scope="module")
+def tracking(chain):
+    return tracking_uri(chain.settings.tracking, chain.store)
+
+
+@pytest.fixture(scope="module")
+def recorded(chain):
+    return recorded_questions(chain)[:2]
+
+
+@pytest.fixture(scope="module")
+def asked(tracking, recorded, tmp_path_factory):
+    """The champion's answers to two recorded moments and to one that says nothing but when."""
+    questions = [*(one["question"] for one in recorded), BARE]
+    script = Path(__file__).with_name("ask_champion.py")
+    done = subprocess.run(
+        [sys.executable, "-P", str(script), tracking, CHAMPION, json.dumps(questions)],
+        cwd=tmp_path_factory.mktemp("elsewhere"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return json.loads(done.stdout.strip().splitlines()[-1])
+
+
+def test_it_answers_raw_ids_as_evaluation_did(asked, recorded):
+    for record, got in zip(recorded, asked["answers"], strict=False):
+        assert got["user_id"] == record["question"]["user_id"]
+        np.testing.assert_allclose(got["ctr"], record["ctr"], atol=1e-5, rtol=0)
+        np.testing.assert_allclose(got["l2r"], record["l2r"], atol=1e-5, rtol=0)
+
+
+def test_an_answer_is_whole(asked, chain):
+    for answer in asked["answers"]:
+        assert set(answer) == NAMES
+        assert sum(answer["price_preference"]) == pytest.approx(1, abs=1e-5)
+        assert len(answer["price_preference"]) == 7
+        assert len(answer["representation"]) == chain.settings.model.rep_dim
+
+
+def test_only_the_moment_must_be_given(asked):
+    assert asked["answers"][-1]["ctr"] == []
+
+
+def test_the_code_that_answers_came_with_the_model(asked, chain):
+    assert Path(asked["code"]).is_relative_to(logged(chain.settings))
+
+
+def test_the_signature_names_what_a_caller_may_say(chain):
+    from mlflow.models import Model
+
+    signature = Model.load(str(logged(chain.settings) / "MLmodel")).signature
+    inputs = {column.name: column.required for column in signature.inputs}
+    assert {name for name, required in inputs.items() if required} == {"ts"}
+    assert set(inputs) == {
+        "user_id", "ts", "scenario", "query", "profile", "history", "candidates",
+    }  # fmt: skip
+    assert {column.name for column in signature.outputs} == NAMES
+
+
+def test_mlflow_models_serve_answers_over_http(tracking, recorded, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [Path(sys.executable).with_name("mlflow"), "models", "serve", "-m", CHAMPION]
+    command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    environment = os.environ | {"MLFLOW_TRACKING_URI": tracking, "PATH": path}
+    with (tmp_path / "log").open("w") as log:
+        server = subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=log, stderr=log, start_new_session=True
+        )
+    try:
+        answered = _when_up(f"http://127.0.0.1:{port}", [one["question"] for one in recorded])
+        assert answered, (tmp_path / "log").read_text()[-3000:]
+    finally:
+        os.killpg(server.pid, 15)
+        server.wait(timeout=30)
+    for record, got in zip(recorded, answered, strict=True):
+        np.testing.assert_allclose(got["ctr"], record["ctr"], atol=1e-5, rtol=0)
+
+
+def _when_up(address, questions, patience_s=180):
+    end = time.monotonic() + patience_s
+    while time.monotonic() < end:
+        try:
+            if requests.get(f"{address}/ping", timeout=5).ok:
+                body = {"dataframe_records": questions}
+                answer = requests.post(f"{address}/invocations", json=body, timeout=60)
+                assert answer.ok, answer.text
+                return answer.json()["predictions"]
+        except requests.ConnectionError:
+            time.sleep(1)
+    return None

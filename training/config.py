@@ -28,27 +28,41 @@ class ModelConfig(Config):
     """Where behaviour properties are used (Section 6.1): LSTM gates and attention, nowhere, one."""
 
     item_dim: int = 32
+    """Of an item id."""
     brand_dim: int = 24
+    """Of a brand."""
     shop_dim: int = 24
+    """Of a shop."""
     category_dim: int = 16
+    """Of a category."""
     tag_dim: int = 28
+    """Of the pooled tags."""
     type_dim: int = 16
+    """Of the behaviour type."""
     scenario_dim: int = 8
+    """Of the scenario."""
     gap_dim: int = 16
+    """Of the time from behaviour to moment."""
     daypart_dim: int = 4
+    """Of the part of the day."""
     weekend_dim: int = 4
+    """Of workday or weekend."""
     hidden_dim: int = 128
     """H of equations (2)-(6); `rep_s` has this many dimensions."""
     attention_dim: int = 64
+    """Hidden layer of the attention net, equation (7)."""
     query_dim: int = 64
+    """q, the pooled query tokens."""
     user_dim: int = 128
     """u; with `hidden_dim` it makes the 256 of the representation."""
     profile_dim: int = 16
     """Embedding of one profile field, before the layer that makes u."""
     ctr_hidden: tuple[int, ...] = (128, 64)
+    """Hidden layers of the CTR head."""
     interaction: Literal["concat", "product"] = "product"
     """`concat` is the paper's; `product` adds the inner product of a projection of rep and e_i."""
     icon_dim: int = 32
+    """Of an icon."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share dropped after hidden layers (the paper's 0.8 is TensorFlow 1's keep probability)."""
 
@@ -74,11 +88,13 @@ class TrainConfig(Config):
     """How the network learns (Section 5, "Experimental Configuration")."""
 
     tasks: tuple[Task, ...] = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
+    """What is learnt together; SPP is for transfer."""
     weights: dict[Task, float] = Field(default_factory=dict)
     """Weight of a task's mean loss; 1 where not named."""
     batch_size: int = Field(1024, ge=1)
     """Moments a step."""
     learning_rate: float = Field(1e-3, gt=0)
+    """AdaGrad rate of the dense weights."""
     embedding_learning_rate: float | None = None
     """AdaGrad rate of the sparse tables; `learning_rate` when absent."""
     l2: float = Field(1e-6, ge=0)
@@ -92,12 +108,15 @@ class TrainConfig(Config):
     patience: int | None = Field(None, ge=1)
     """Epochs without a better validation loss before training stops; absent: it never does."""
     precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` computes in half the bits; weights stay fp32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
+    """`auto`: CUDA where there is a GPU."""
     threads: int | None = None
     """Torch threads; as many as cores when absent."""
     shuffle_buffer: int = Field(65_536, ge=1)
     """Moments held for shuffling: memory grows with it, never with the day."""
     checkpoint_every_s: float = Field(60.0, ge=0)
+    """Seconds between two saves of what a killed run goes on from."""
     resume: bool = True
     """Go on where a run of the same name was cut off; false starts it afresh."""
     clip_norm: float | None = 5.0

@@ -1,6 +1,7 @@
 """The smoke chain gives what it gave (`golden.json`), here, in another home, and again."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -76,3 +77,9 @@ def test_a_day_done_again_is_the_same(other):
     for step in DATA:
         getattr(steps, step)(other, TWO[-1])
     assert digests(other.store) == before
+
+
+def test_nothing_is_written_beside_the_home(chain):
+    """MLflow's defaults are files in the working directory."""
+    assert chain.result
+    assert not [name for name in ("mlflow.db", "mlruns", "mlartifacts") if Path(name).exists()]

@@ -47,7 +47,7 @@ def test_a_writer_that_fails_leaves_yesterday_in_place(partition):
 
 
 def test_files_without_a_manifest_are_not_a_partition(partition):
-    with pytest.raises(RuntimeError), partition.publish() as out:
+    with pytest.raises(RuntimeError), partition.publish() as out:  # noqa: PT012  # killed while writing
         out.record([out.write_table("part-0", pa.table({"a": [2]}))])
         raise RuntimeError("killed")
     assert not partition.exists()
@@ -80,7 +80,7 @@ def test_a_changed_byte_is_found_and_named(partition, tmp_path):
     file.write_bytes(file.read_bytes()[:-1] + b"?")
     with pytest.raises(PartitionCorrupt, match=entry.name):
         partition.verify()
-    with pytest.raises(PartitionCorrupt, match="run `dupn events|Run `dupn events"):
+    with pytest.raises(PartitionCorrupt, match=r"[rR]un `dupn events"):
         partition.table()
 
 

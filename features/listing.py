@@ -13,10 +13,10 @@ from features.catalog import INDEX, lookup
 from features.counts import Counts, Overall, of_table
 from features.price import NO_EDGES, PriceEdges
 from features.schemas import CATALOG, PADDING, TAGS_PER_ITEM, UNKNOWN_ROW
-from features.vocabulary import TAG_STATISTICS, Vocabulary
+from features.vocabulary import FIRST_PRICE_ROW, TAG_STATISTICS, Vocabulary
 from infra.store import Store
 
-ATTRIBUTE_TAGS = TAGS_PER_ITEM - len(TAG_STATISTICS)
+ATTRIBUTE_TAGS = TAGS_PER_ITEM - len(TAG_STATISTICS) - 1
 """Tags of its own that an item keeps; the rest of its places are for statistics."""
 
 
@@ -81,10 +81,12 @@ def catalog_rows(items: pa.Table, counts: Counts, how: Legend) -> pa.Table:
         for feature, name in sightings.ATTRIBUTES.items()
     }
     prices = items.column("price").fill_null(float("nan")).to_numpy()
+    level = how.prices.levels(prices, own["category"])
     tags = np.hstack(
         [
             attribute_tags(items.column("tags"), how.vocabularies["tag"]),
             deciles.tag_rows(counts, how.overall),
+            np.where(level > 0, FIRST_PRICE_ROW + level.astype(np.int32) - 1, PADDING)[:, None],
         ]
     )
     vocabulary_row = np.maximum(items.column("item").to_numpy(), UNKNOWN_ROW)
@@ -97,7 +99,7 @@ def catalog_rows(items: pa.Table, counts: Counts, how: Legend) -> pa.Table:
                 **{name: pa.array(rows) for name, rows in own.items()},
                 "tags": pa.FixedSizeListArray.from_arrays(pa.array(tags.ravel()), TAGS_PER_ITEM),
                 "price": items.column("price"),
-                "price_level": pa.array(how.prices.levels(prices, own["category"])),
+                "price_level": pa.array(level),
                 "title": items.column("title"),
             }
         )

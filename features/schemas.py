@@ -119,8 +119,9 @@ VOCABULARY = pa.schema(
 """`vocabulary/dt=D/<feature>`, feature in FEATURES or `profile_<column>`; append-only."""
 
 FEATURES = ("item", "brand", "shop", "category", "tag", "token", "icon")
-TAGS_PER_ITEM = 8
-"""Tag rows kept per item: up to 5 attributes, then bucketed statistics of the days before."""
+TAGS_PER_ITEM = 9
+"""Tag rows kept per item: up to 5 attributes, three bucketed statistics of the days before, and
+the price level."""
 
 CATALOG = pa.schema(
     [

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from features.buckets import hash_ids
 from features.catalog import FIRST_ROW, lookup
-from features.schemas import UNKNOWN_ROW, VOCABULARY
+from features.schemas import PRICE_LEVELS, UNKNOWN_ROW, VOCABULARY
 from infra.config import Config
 from infra.errors import PartitionMissing
 from infra.store import Store
@@ -30,6 +30,9 @@ STATISTIC_TAGS = tuple(f"stat:{name}:{k}" for name in TAG_STATISTICS for k in ra
 """Tags that stand for a decile (1..10) of the days before, or for no evidence (0).
 
 They take the first rows of the tag vocabulary, so that a statistic is a constant row."""
+PRICE_TAGS = tuple(f"price:{level}" for level in range(1, PRICE_LEVELS + 1))
+"""Tags that stand for the price level within the category: the next rows."""
+FIRST_PRICE_ROW = FIRST_ROW + len(STATISTIC_TAGS)
 
 STATE = pa.schema([("hash", pa.uint64()), *VOCABULARY])
 COUNTED = pa.schema([("hash", pa.uint64()), ("id", pa.string()), ("count", pa.int64())])
@@ -147,10 +150,10 @@ def counted(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
 
 
 def initial(feature: str) -> pa.Table:
-    """The state before the first day: nothing, but for the tags that stand for statistics."""
+    """The state before the first day: nothing, but for the tags that stand for figures."""
     if feature != "tag":
         return STATE.empty_table()
-    ids = pa.array(STATISTIC_TAGS)
+    ids = pa.array((*STATISTIC_TAGS, *PRICE_TAGS))
     rows = np.arange(FIRST_ROW, FIRST_ROW + len(ids), dtype=np.int32)
     table = pa.table(
         {"hash": hash_ids(ids), "id": ids, "row": rows, "count": np.zeros(len(ids), np.int64)},

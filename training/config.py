@@ -37,6 +37,13 @@ class ModelConfig(Config):
     """Of a category."""
     tag_dim: int = 28
     """Of the pooled tags."""
+    item_std: float = Field(0.05, gt=0)
+    """Size at which item rows start."""
+    group_std: float = Field(0.05, gt=0)
+    """Of brand and shop rows."""
+    general_std: float = Field(0.05, gt=0)
+    """Of category, tag and icon rows. Where a log has few moments, general features should tell
+    items apart from the first step and item ids should start small: what an id adds is learnt."""
     type_dim: int = 16
     """Of the behaviour type."""
     scenario_dim: int = 8
@@ -60,7 +67,11 @@ class ModelConfig(Config):
     ctr_hidden: tuple[int, ...] = (128, 64)
     """Hidden layers of the CTR head."""
     interaction: Literal["concat", "product"] = "product"
-    """`concat` is the paper's; `product` adds the inner product of a projection of rep and e_i."""
+    """`concat` is the paper's; `product` adds the inner product of a projection of rep and e_i,
+    and one of a projection of (q, u) and h_t to the attention score."""
+    ranks_with_ctr: bool = True
+    """L2R also weighs the CTR task's own logit, as a ranking feature (Section 5, "Online
+    Environment"); no gradient flows back through it."""
     icon_dim: int = 32
     """Of an icon."""
     dropout: float = Field(0.2, ge=0, lt=1)

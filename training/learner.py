@@ -10,6 +10,7 @@ from torch import Tensor
 from infra.errors import TrainingError
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig, Task, TrainConfig
+from training.memory import keep_freed_memory
 from training.model.dupn import Dupn, Outputs
 from training.optim import Optimizer
 
@@ -40,6 +41,7 @@ class Learner:
     ) -> None:
         if train_config.threads is not None:
             torch.set_num_threads(train_config.threads)
+        keep_freed_memory()
         torch.manual_seed(seed)
         self.config = train_config
         self.device = pick_device(train_config)

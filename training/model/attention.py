@@ -19,16 +19,27 @@ class Pooled(NamedTuple):
     attention_BT: Tensor
 
 
+class AttentionDims(NamedTuple):
+    """Widths of what the net sees, and of its hidden layer."""
+
+    hidden: int
+    context: int
+    """Of [q; u]."""
+    property: int
+    """0: properties are not attended to."""
+    width: int
+
+
 class Attention(nn.Module):
     """Weighted sum of hidden states; a history without behaviours gives rep_s = 0."""
 
-    def __init__(
-        self, hidden_dim: int, context_dim: int, property_dim: int, width: int, dropout: float
-    ) -> None:
+    def __init__(self, dims: AttentionDims, dropout: float, product: bool) -> None:
         super().__init__()
+        hidden_dim, context_dim, property_dim, width = dims
         self.of_hidden = nn.Linear(hidden_dim, width, bias=False)
         self.of_context = nn.Linear(context_dim, width)  # of [q; u]
         self.of_property = nn.Linear(property_dim, width, bias=False) if property_dim else None
+        self.match = nn.Linear(context_dim, hidden_dim, bias=False) if product else None
         self.dropout = nn.Dropout(dropout)
         self.score = nn.Linear(width, 1, bias=False)  # a bias would cancel in the softmax
 
@@ -42,6 +53,9 @@ class Attention(nn.Module):
         # one dropout mask a moment: a mask a behaviour would cost 50 ms a step in random numbers
         keep_B1A = self.dropout(torch.ones_like(hidden_BTA[:, :1]))
         score_BT = self.score(torch.relu(hidden_BTA) * keep_B1A).squeeze(-1).float()
+        if self.match is not None:
+            match_BH = self.match(context_BC)
+            score_BT = score_BT + torch.einsum("bth,bh->bt", h_BTH, match_BH).float()
         real_BT = torch.arange(h_BTH.shape[1], device=h_BTH.device) < lengths_B[:, None]
         # -1e30, not -inf: the softmax of an empty history must stay finite, also in its gradient
         a_BT = torch.softmax(score_BT.masked_fill(~real_BT, -1e30), dim=1) * real_BT

@@ -19,7 +19,7 @@ from features.schemas import PRICE_LEVELS
 from training.batch import Batch, Items, VocabularySizes
 from training.config import ModelConfig, Task
 from training.model import losses
-from training.model.attention import Attention
+from training.model.attention import Attention, AttentionDims
 from training.model.embedding import (
     ItemEmbedding,
     PropertyEmbedding,
@@ -73,11 +73,14 @@ class Dupn(nn.Module):
         self.user = UserEmbedding(sizes.profile, config.profile_dim, config.user_dim, dropout)
         self.lstm = PropertyGatedLSTM(config.e_dim, in_lstm, config.hidden_dim)
         self.attention = Attention(
-            config.hidden_dim, context_dim, in_attention, config.attention_dim, dropout
+            AttentionDims(config.hidden_dim, context_dim, in_attention, config.attention_dim),
+            dropout,
+            product,
         )
-        self.icon = sparse_table(sizes.icon, config.icon_dim)
+        self.icon = sparse_table(sizes.icon, config.icon_dim, config.general_std)
         self.ctr = PairHead(rep_dim, config.e_dim, config.ctr_hidden, dropout, product)
-        self.l2r = RankingHead(rep_dim, sizes.ranking_features, HEAD_HIDDEN, dropout)
+        ranking = sizes.ranking_features + config.ranks_with_ctr
+        self.l2r = RankingHead(rep_dim, ranking, HEAD_HIDDEN, dropout)
         self.ppp = PriceHead(rep_dim, PRICE_LEVELS, HEAD_HIDDEN, dropout)
         self.fifp = PairHead(rep_dim, config.icon_dim, (HEAD_HIDDEN,), dropout, product)
         self.spp = PairHead(rep_dim, config.shop_dim, (HEAD_HIDDEN,), dropout, product)
@@ -106,15 +109,23 @@ class Dupn(nn.Module):
         e_UE = self.item_part(batch.items)
         rep_BR, a_BT = self.user_part(batch, e_UE)
         shop_SE = self.item.shop(batch.shop_S)
+        ctr_C = self.ctr(rep_BR, rows_of(e_UE, batch.cand_C), batch.cand_moment_C)
+        features_CF = self.ranking_features(batch.cand_features_CF, ctr_C)
         return Outputs(
-            ctr_C=self.ctr(rep_BR, rows_of(e_UE, batch.cand_C), batch.cand_moment_C),
-            l2r_C=self.l2r(rep_BR, batch.cand_features_CF, batch.cand_moment_C),
+            ctr_C=ctr_C,
+            l2r_C=self.l2r(rep_BR, features_CF, batch.cand_moment_C),
             ppp_K7=self.ppp(rows_of(rep_BR, batch.price_moment_K)),
             fifp_I=self.fifp(rep_BR, self.icon(batch.icon_I), batch.icon_moment_I),
             spp_S=self.spp(rep_BR, shop_SE, batch.shop_moment_S),
             rep_BR=rep_BR,
             attention_BT=a_BT,
         )
+
+    def ranking_features(self, given_CF: Tensor, ctr_C: Tensor) -> Tensor:
+        """r_i of equation (9): the given features and, by setting, the CTR logit."""
+        if not self.config.ranks_with_ctr:
+            return given_CF
+        return torch.cat([given_CF, ctr_C.detach()[:, None]], dim=1)
 
     def losses(self, outputs: Outputs, batch: Batch, tasks: Iterable[Task]) -> dict[Task, Tensor]:
         """The mean loss of each of `tasks` over its questions; zero where none is asked."""

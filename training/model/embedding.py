@@ -24,10 +24,10 @@ PROPERTY_STD = 0.3
 """Properties are few and seen in every step: they start at a size that moves the gates."""
 
 
-def sparse_table(rows: int, dim: int) -> nn.Embedding:
+def sparse_table(rows: int, dim: int, std: float = TABLE_STD) -> nn.Embedding:
     """A table whose gradient holds only the rows that a batch touches."""
     table = nn.Embedding(rows, dim, padding_idx=0, sparse=True)
-    _start(table, TABLE_STD)
+    _start(table, std)
     return table
 
 
@@ -36,11 +36,12 @@ class ItemEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig, sizes: VocabularySizes) -> None:
         super().__init__()
-        self.item = sparse_table(sizes.item, config.item_dim)
-        self.brand = sparse_table(sizes.brand, config.brand_dim)
-        self.shop = sparse_table(sizes.shop, config.shop_dim)
-        self.category = sparse_table(sizes.category, config.category_dim)
-        self.tag = sparse_table(sizes.tag, config.tag_dim)
+        group, general = config.group_std, config.general_std
+        self.item = sparse_table(sizes.item, config.item_dim, config.item_std)
+        self.brand = sparse_table(sizes.brand, config.brand_dim, group)
+        self.shop = sparse_table(sizes.shop, config.shop_dim, group)
+        self.category = sparse_table(sizes.category, config.category_dim, general)
+        self.tag = sparse_table(sizes.tag, config.tag_dim, general)
 
     def forward(self, items: Items) -> Tensor:
         """`e_UE`, one row a distinct item."""

@@ -167,12 +167,19 @@ def test_an_item_outside_every_snapshot_is_known_by_its_id_alone(built, market):
 
 def test_the_first_day_has_price_levels_but_no_statistics(built):
     arrays = catalog.load(built, days(1)[0])
-    assert (arrays.tags[:, 5:] == 0).all()
+    assert (arrays.tags[:, 5:8] == 0).all()
     priced = ~np.isnan(arrays.price) & (arrays.category > 1)
     assert set(arrays.price_level[priced]) == {1, 2, 3, 4, 5, 6, 7}
     later = catalog.load(built, days(2)[1])
-    assert (later.tags[2:, 5:] >= 2).all()
-    assert (later.tags[:, 5:] < 2 + len(vocabulary.STATISTIC_TAGS)).all()
+    assert (later.tags[2:, 5:8] >= 2).all()
+    assert (later.tags[:, 5:8] < 2 + len(vocabulary.STATISTIC_TAGS)).all()
+
+
+def test_the_price_level_is_a_tag(built):
+    arrays = catalog.load(built, days(2)[1])
+    tag = rows_of(built, days(2)[1], "tag")
+    expected = [tag[f"price:{level}"] if level else 0 for level in arrays.price_level[2:]]
+    assert arrays.tags[2:, 8].tolist() == expected
 
 
 def test_inline_attributes_are_the_latest_that_were_said(tmp_path):

@@ -1,8 +1,12 @@
 import torch
 
-from training.model.attention import Attention
+from training.model.attention import Attention, AttentionDims
 
 H, C, P, A = 6, 10, 4, 5
+
+
+def network(dropout: float = 0.0, product: bool = False) -> Attention:
+    return Attention(AttentionDims(H, C, P, A), dropout, product)
 
 
 def inputs():
@@ -12,7 +16,7 @@ def inputs():
 
 
 def test_it_is_equation_7_over_the_concatenation():
-    net = Attention(H, C, P, A, dropout=0.0)
+    net = network()
     h, context, p, lengths = inputs()
     rep, a = net(h, context, p, lengths)
     first = torch.cat([net.of_hidden.weight, net.of_context.weight, net.of_property.weight], dim=1)
@@ -30,15 +34,25 @@ def test_it_is_equation_7_over_the_concatenation():
         torch.testing.assert_close(rep[b], expected, rtol=1e-5, atol=1e-6)
 
 
+def test_the_product_adds_the_match_of_context_and_hidden_state_to_the_score():
+    net = network(product=True)
+    h, context, p, lengths = inputs()
+    _, a = net(h, context, p, lengths)
+    match, net.match = net.match, None
+    _, without = net(h, context, p, lengths)
+    factor = torch.exp(h[0] @ (match.weight @ context[0]))
+    torch.testing.assert_close(a[0], without[0] * factor / (without[0] * factor).sum())
+
+
 def test_weights_sum_to_one_over_real_behaviours_only():
-    _, a = Attention(H, C, P, A, dropout=0.5)(*inputs())
+    _, a = network(dropout=0.5)(*inputs())
     assert torch.allclose(a.sum(dim=1), torch.tensor([1.0, 1.0, 1.0, 0.0]))
     assert not a[1, 3:].any()
     assert (a >= 0).all()
 
 
 def test_no_behaviours_give_zero_and_finite_gradients():
-    net = Attention(H, C, P, A, dropout=0.0)
+    net = network()
     h, context, p, _ = inputs()
     h.requires_grad_()
     rep, _ = net(h, context, p, torch.zeros(4, dtype=torch.long))
@@ -51,7 +65,7 @@ def test_no_behaviours_give_zero_and_finite_gradients():
 
 
 def test_query_user_and_property_each_move_the_weights():
-    net = Attention(H, C, P, A, dropout=0.0)
+    net = network()
     h, context, p, lengths = inputs()
     _, a = net(h, context, p, lengths)
     for other in ((context + 1, p), (context, torch.flip(p, [1]))):
@@ -59,7 +73,7 @@ def test_query_user_and_property_each_move_the_weights():
 
 
 def test_dropout_keeps_the_same_units_for_all_behaviours_of_a_moment():
-    net = Attention(H, C, P, A, dropout=0.5)
+    net = network(dropout=0.5)
     h, context, p, lengths = inputs()
     same_h, same_p = h[:, :1].expand_as(h), p[:, :1].expand_as(p)
     _, a = net(same_h, context, same_p, lengths)

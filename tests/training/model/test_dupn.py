@@ -86,9 +86,19 @@ def test_serving_s_parts_give_the_same_scores(make, batch):
     moment = net.ctr.of_moment(rep[:1])
     weights = net.l2r.of_moment(rep[:1])
     ctr = net.ctr.of_pair(moment, e[batch.cand_C[of_first]])
-    l2r = net.l2r.of_pair(weights, batch.cand_features_CF[of_first])
+    features = net.ranking_features(batch.cand_features_CF[of_first], ctr)
+    l2r = net.l2r.of_pair(weights, features)
     torch.testing.assert_close(ctr, out.ctr_C[of_first])
     torch.testing.assert_close(l2r, out.l2r_C[of_first])
+
+
+def test_the_ranking_weighs_the_click_logit_without_teaching_it(make, batch):
+    net = make()
+    net(batch).l2r_C.sum().backward()
+    assert net.l2r.weight[0].weight.grad is not None
+    assert all(weight.grad is None for weight in net.ctr.parameters())
+    given = batch.cand_features_CF
+    assert net.ranking_features(given, net(batch).ctr_C).shape[1] == given.shape[1] + 1
 
 
 @pytest.mark.parametrize("variant", ["all", "nobp", "bplstm", "bpatt"])

@@ -20,7 +20,7 @@ def test_an_item_is_its_five_features_side_by_side(make, batch):
 
 def test_tags_are_averaged_over_those_that_are_there(make, batch):
     net, items = make().item, batch.items
-    items.tags_UG[1] = torch.tensor([3, 7, 0, 0, 0, 0, 0, 0])
+    items.tags_UG[1] = torch.tensor([3, 7, 0, 0, 0, 0, 0, 0, 0])
     items.tags_UG[2] = 0
     tags = net(items)[:, -4:]
     torch.testing.assert_close(tags[1], (net.tag.weight[3] + net.tag.weight[7]) / 2)

@@ -57,6 +57,10 @@ class QualityConfig(Config):
     """Hours from the day's last event to its end."""
     warn_null_share: float = Field(0.5, ge=0, le=1)
     """Of the optional attributes of an item: category, brand, shop, price."""
+    warn_bad_price_share: float = Field(0.0, ge=0, le=1)
+    """Prices of zero or less: some logs write 0 where they do not know."""
+    max_bad_price_share: float = Field(0.02, ge=0, le=1)
+    """As `warn_bad_price_share`."""
     warn_empty_history_share: float = Field(0.6, ge=0, le=1)
     """Moments of users of whom nothing is known yet."""
     min_rows: int = Field(1, ge=0)

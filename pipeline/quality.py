@@ -113,8 +113,11 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
         "duplicate_share": (config.warn_duplicate_share, config.max_duplicate_share),
         "drift": (config.warn_drift, config.max_drift),
         "stale_h": (config.warn_stale_h, config.max_stale_h),
+        "price.bad_share": (config.warn_bad_price_share, config.max_bad_price_share),
     }
     metric = name.rsplit(".", 1)[-1]
+    if name.endswith("price.bad_share"):
+        metric = "price.bad_share"
     if metric == "volume_ratio":
         warn, stop = config.warn_volume_ratio, config.max_volume_ratio
         return [

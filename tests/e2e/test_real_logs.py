@@ -98,6 +98,7 @@ def test_a_log_with_prices_asks_for_price_levels_from_its_second_day_on(tmp_path
 
 
 @pytest.mark.drill
+@pytest.mark.timeout(1200)  # the machine may be busy
 def test_on_the_whole_excerpt_the_network_is_level_with_category_recency(tmp_path):
     settings = load("taobao", str(tmp_path))
     steps.import_log(settings, "taobao_userbehavior", [TAOBAO])

@@ -25,7 +25,7 @@ from infra.config import Config, build, overrides, preset
 from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
-from pipeline.beam import BeamConfig
+from pipeline.runner import BeamConfig
 from training.config import ModelConfig, TrainConfig
 
 

@@ -1,6 +1,4 @@
-"""The simulated marketplace: the only place where the truth is known."""
+"""The simulated marketplace: the only place where the truth is known.
 
-from evaluation.marketplace.config import MarketplaceConfig
-from evaluation.marketplace.run import simulate
-
-__all__ = ["MarketplaceConfig", "simulate"]
+`config.MarketplaceConfig` says how large it is, `run.simulate` lets it live some days.
+"""

@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from evaluation.marketplace import MarketplaceConfig, simulate
+from evaluation.marketplace.config import MarketplaceConfig
+from evaluation.marketplace.run import simulate
 from infra.store import Store
 
 FIRST = date(2026, 11, 2)

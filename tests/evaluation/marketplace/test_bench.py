@@ -1,7 +1,7 @@
 import pytest
 
-from evaluation.marketplace import MarketplaceConfig
 from evaluation.marketplace.bench import rows_per_second
+from evaluation.marketplace.config import MarketplaceConfig
 
 
 def test_the_figures_have_the_agreed_keys_and_add_up():

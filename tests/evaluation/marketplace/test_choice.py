@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from evaluation.marketplace import MarketplaceConfig, choice, needs
+from evaluation.marketplace import choice, needs
 from evaluation.marketplace.choice import Reasons, Scene
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.follows import FollowPages
 from evaluation.marketplace.needs import Births, Chosen
 from evaluation.marketplace.people import Minds

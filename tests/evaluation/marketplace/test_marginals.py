@@ -6,8 +6,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from evaluation.marketplace import MarketplaceConfig, simulate
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.marginals import marginals
+from evaluation.marketplace.run import simulate
 from infra.store import Store
 from tests.evaluation.marketplace.conftest import FIRST
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass, fields
 import numpy as np
 import pytest
 
-from evaluation.marketplace import MarketplaceConfig, policies
+from evaluation.marketplace import policies
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.play import Marketplace, Played, play
 from evaluation.marketplace.policies import PROPOSALS, PopularityWithNoise, Ranker, Requests
 from evaluation.marketplace.world import Floats

@@ -7,7 +7,8 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from evaluation.marketplace import MarketplaceConfig, simulate
+from evaluation.marketplace.config import MarketplaceConfig
+from evaluation.marketplace.run import simulate
 from infra.errors import ConfigError
 from infra.store import Store
 from tests.evaluation.marketplace.conftest import FIRST, SMALL

@@ -10,7 +10,8 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from evaluation.marketplace import MarketplaceConfig, simulate
+from evaluation.marketplace.config import MarketplaceConfig
+from evaluation.marketplace.run import simulate
 from infra.store import Store
 from tests.evaluation.marketplace.conftest import FIRST
 

@@ -1,0 +1,35 @@
+"""Where and how wide Beam jobs run.
+
+Settings only: whoever reads settings (every command, every Airflow task) need not import Beam.
+"""
+
+from itertools import pairwise
+
+from pydantic import Field
+
+from infra.config import Config
+
+
+class BeamConfig(Config):
+    """Where and how wide jobs run."""
+
+    runner: str = "inprocess"
+    """`inprocess`, `multiprocess`, or the name of a Beam runner (FlinkRunner, SparkRunner, ...)."""
+
+    workers: int = Field(1, ge=1)
+    """Worker processes of `multiprocess`; threads of `inprocess`, in jobs that use them."""
+
+    buckets: int = Field(16, ge=1)
+    """Ranges of the user hash. Memory of a step grows with the largest bucket times `workers`."""
+
+    passes: int = Field(1, ge=1)
+    """Local runners hold a day's shuffle in memory: more passes, less memory, more reading."""
+
+    options: tuple[str, ...] = ()
+    """Passed to the runner as they stand, for example `--flink_master=host:8081`."""
+
+
+def passes(config: BeamConfig) -> list[range]:
+    """Bucket indices worked through at a time; their union is all buckets."""
+    edges = [config.buckets * i // config.passes for i in range(config.passes + 1)]
+    return [range(a, b) for a, b in pairwise(edges) if b > a]

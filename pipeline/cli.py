@@ -69,11 +69,16 @@ def simulate(
 def import_log(
     dataset: Annotated[str, typer.Argument(help="A name in infra/datasets, or a .toml file.")],
     files: Annotated[list[str], typer.Argument(help="Files, or table=file.")],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Overwrite days that hold rows of other files.")
+    ] = False,
 ) -> None:
     """Take your own log in: raw partitions by day, rows as received."""
     from pipeline import steps
 
-    front.say("import", steps.import_log(front.settings(), dataset, [Path(f) for f in files]))
+    paths = [Path(name) for name in files]
+    found = steps.import_log(front.settings(), dataset, paths, replace=replace)
+    front.say("import", found)
 
 
 @app.command()

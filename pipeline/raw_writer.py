@@ -106,7 +106,7 @@ class RawWriter:
             ):
                 raise InputError(
                     f"{partition.key} already holds rows of {held}. "
-                    "Import all files of a day together, or ask to replace it."
+                    "Import all files of a day together, or give --replace."
                 )
         lineage = {
             "dataset": self.dataset.name,

@@ -27,12 +27,14 @@ def simulate(settings: Settings, first: date, days: int) -> Summary:
     return live(settings.store, first, days, settings.marketplace, settings.seed)
 
 
-def import_log(settings: Settings, dataset: str, files: Sequence[Path]) -> Summary:
+def import_log(
+    settings: Settings, dataset: str, files: Sequence[Path], *, replace: bool = False
+) -> Summary:
     """Your files -> raw partitions by arrival day, as received."""
     from features.dataset import load
     from pipeline.importing import import_files
 
-    return import_files(settings.store, load(dataset), files)
+    return import_files(settings.store, load(dataset), files, replace=replace)
 
 
 def events(settings: Settings, day: date) -> Summary:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import torch
+from pydantic import ValidationError
 from torch import Tensor
 
 from infra.errors import PartitionCorrupt, TrainingError
@@ -63,11 +64,25 @@ class Recipe:
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
-        """The inverse of `plain`."""
+        """The inverse of `plain`.
+
+        Raises:
+            TrainingError: it was written by a version of dupn with other settings.
+        """
         sizes = plain["sizes"] | {"profile": tuple(plain["sizes"]["profile"])}
+        try:
+            model = ModelConfig.model_validate(plain["model"])
+            train = TrainConfig.model_validate(plain["train"])
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise TrainingError(
+                f"a checkpoint has {name} = {first['input']!r}, which this version of dupn does "
+                f"not know ({first['msg']}). Use the version that trained it, or train again."
+            ) from None
         return cls(
-            model=ModelConfig.model_validate(plain["model"]),
-            train=TrainConfig.model_validate(plain["train"]),
+            model=model,
+            train=train,
             sizes=VocabularySizes(**sizes),
             seed=plain["seed"],
             inputs=plain["inputs"],

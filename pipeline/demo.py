@@ -18,12 +18,20 @@ from evaluation.results import OfflineReport
 from infra import runtime
 from infra.follow import follow
 from pipeline.settings import Settings
+from pipeline.show import wide
 
 logger = logging.getLogger(__name__)
 
 DAG = "dupn_initial_train"
 DAYS = 10
 """To train on; the day after them is the one that the figures are from."""
+
+
+SHUFFLES = {
+    "shuffled_properties_cost": "behaviour properties shuffled within a batch cost",
+    "shuffled_query_cost": "queries shuffled within a batch cost",
+}
+"""What the network draws from an input: the figure's name and how it is said."""
 
 
 def run(
@@ -62,4 +70,9 @@ def run(
 
 def show(report: OfflineReport, console: Console | None = None) -> None:
     """The closing table: a row a task with model, best yardstick, ceiling and intervals."""
-    (console or Console()).print(closing_table(report))
+    out = console or wide()
+    out.print(closing_table(report))
+    for figure in report.figures:
+        if figure.name in SHUFFLES and figure.value is not None:
+            interval = f" ({figure.low:.3f} to {figure.high:.3f})" if figure.low is not None else ""
+            out.print(f"{SHUFFLES[figure.name]} {figure.value:.3f} of CTR AUC{interval}")

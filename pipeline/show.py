@@ -14,7 +14,7 @@ def result(
     title: str, value: Mapping[str, Any] | list[Any], console: Console | None = None
 ) -> None:
     """Print what a command returned: figures, one row a day, or name and value."""
-    out = console or Console()
+    out = console or wide()
     if isinstance(value, list):
         out.print(_records(title, value) if value else f"{title}: nothing yet")
         return
@@ -28,6 +28,12 @@ def result(
     if figures:
         narrow = [{name: one.get(name) for name in FIGURE} for one in figures]
         out.print(_records("figures", narrow))
+
+
+def wide() -> Console:
+    """A console that is wide enough for a table of figures where there is no terminal."""
+    out = Console()
+    return out if out.is_terminal else Console(width=150)
 
 
 def _pairs(title: str, value: Mapping[str, Any]) -> Table:

@@ -76,7 +76,7 @@ def closing_table(report: OfflineReport) -> Table:
     table.add_column("reached", justify="right")
     table.add_column("verdict")
     for task in report.tasks:
-        if not task.questions or not task.rivals:
+        if not task.questions or task.task == "spp":  # the transfer task is not trained here
             continue
         rivals = [rival for rival in task.rivals if rival.estimate.value is not None]
         best = max(rivals, key=lambda rival: rival.estimate.value or 0.0, default=None)

@@ -173,7 +173,7 @@ def test_tags_are_deciles_of_the_day_before(built):
     first, second, _ = days(3)
     arrays = catalog.load(built, second)
     before = statistics.load(built, first, arrays)
-    assert (arrays.tags[2:, 5:] == deciles.tag_rows(before.item, before.overall)[2:]).all()
+    assert (arrays.tags[2:, 5:8] == deciles.tag_rows(before.item, before.overall)[2:]).all()
 
 
 def test_price_levels_follow_the_edges_of_the_day_before(built):

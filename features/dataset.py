@@ -109,6 +109,7 @@ def parse_description(text: str, source: str) -> Dataset:
         first = error.errors()[0]
         path = tuple(str(part) for part in first["loc"])
         message = "is not a known key" if first["type"] == "extra_forbidden" else first["msg"]
+        message = message.removeprefix("Value error, ")
         raise ConfigError(
             f"{source} line {line_of(text, *path)}: {'.'.join(path)}: {message}. "
             "Mend the description."

@@ -291,6 +291,20 @@ def down() -> None:
     front.say("down", runtime.down(front.settings().home))
 
 
+def _unwritable(error: Exception) -> str | None:
+    """A sentence if the home could not be written; Beam and SQLAlchemy keep only the text of it."""
+    said = str(error)
+    if "No space left on device" in said or "database or disk is full" in said:
+        what = "the disk is full. Make room"
+    elif "Read-only file system" in said or "readonly database" in said:
+        what = "it is read-only. Mount it writable, or give another --home"
+    else:
+        return None
+    return (
+        f"StoreError: nothing can be written under {front.settings().home}: {what}, then run again."
+    )
+
+
 def main() -> None:
     """Entry point of the `dupn` command."""
     arguments = sys.argv[1:]
@@ -311,6 +325,10 @@ def main() -> None:
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except Exception as error:
+        unwritable = _unwritable(error)
+        if unwritable and not front.debug:
+            sys.stderr.write(f"{unwritable}\n")
+            sys.exit(1)
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):
             raise
         error.show()  # a usage error of the option parser

@@ -226,3 +226,28 @@ def test_a_trace_is_shown_only_to_who_asks(tmp_path):
     assert "Traceback" not in plain.stderr
     assert "Traceback" in debug.stderr
     assert "apitools not found" not in plain.stderr + debug.stderr
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("OSError: [Errno 28] No space left on device [while running 'x']", "the disk is full"),
+        ("OSError: [Errno 30] Read-only file system: 'x'", "read-only"),
+    ],
+)
+def test_a_home_that_cannot_be_written_is_one_sentence(
+    said, expected, tmp_path, monkeypatch, capsys
+):
+    def fail(**_):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(cli.front, "home", str(tmp_path))
+    monkeypatch.setattr("sys.argv", ["dupn", "status"])
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    told = capsys.readouterr().err
+    assert left.value.code == 1
+    assert expected in told
+    assert str(tmp_path) in told
+    assert len(told.splitlines()) == 1

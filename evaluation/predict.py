@@ -64,12 +64,12 @@ def predict(
     """
     asked = read(store, day) if questions is None else questions
     samples = Samples(store, [day], model.sizes)
-    scores = _Scores(asked)
+    scores = Scores(asked)
     if samples.moments:
         reader = Reader(samples, batch_size=config.batch_size, buffer=BUFFER, shuffle=False)
         rng = np.random.default_rng([config.seed, list(Shuffle).index(shuffle)])
         device = next(model.parameters()).device
-        with _answering(model):
+        with answering(model):
             for loaded in reader.epoch(Position()):
                 batch = shuffled(loaded.batch, shuffle, rng).to(str(device))
                 scores.put(loaded.info, loaded.batch, model(batch))
@@ -99,7 +99,7 @@ def _dealt(batch: Batch, name: str, real: Tensor, order: Tensor) -> Tensor:
 
 
 @contextmanager
-def _answering(model: Dupn) -> Iterator[None]:
+def answering(model: Dupn) -> Iterator[None]:
     """No dropout and no gradients inside."""
     mode = model.training
     model.eval()
@@ -110,7 +110,7 @@ def _answering(model: Dupn) -> Iterator[None]:
         model.train(mode)
 
 
-class _Scores:
+class Scores:
     """Answers as they come in, put where their questions stand."""
 
     def __init__(self, questions: Questions) -> None:

@@ -30,3 +30,27 @@ class EvaluateConfig(Config):
     """Training moments, newest days first, that the fitted yardsticks learn from."""
     smoothing: float = Field(20.0, gt=0)
     """Impressions of the mean that a smoothed rate starts from."""
+
+
+class WatchConfig(Config):
+    """What is watched every night, and at what cost."""
+
+    moments: int = Field(20_000, ge=100)
+    """Moments of a day that a model is asked, at most: users are drawn until there are so many."""
+    seed: int = 23
+    """Of the draw of users and of the bootstrap."""
+    replicates: int = Field(200, ge=20)
+    """Bootstrap draws of users."""
+    ages: tuple[int, ...] = (1, 2, 4, 7, 14)
+    """Days since their last training day at which models of the line are asked (staleness)."""
+    back: tuple[int, ...] = (1, 3, 7)
+    """Days before the new one on which tonight's model is asked again (forgetting)."""
+    max_auc_drop: float = Field(0.02, gt=0)
+    """How far the champion's AUC on the new day may lie under the median of the nights before
+    (its interval too); more is an alert."""
+    median_nights: int = Field(7, ge=1)
+    """Nights that this median is of, at most."""
+    min_nights: int = Field(3, ge=1)
+    """Nights before which there is no such alert."""
+    page_nights: int = Field(30, ge=2)
+    """Nights on the page."""

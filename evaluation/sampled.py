@@ -1,0 +1,97 @@
+"""Some users of a day, drawn by a seeded hash, and what models answer to their questions.
+
+Watching asks many models about many days, so its cost is bounded by moments, not by the day. All
+models are asked the same moments, and whole users are taken, as the bootstrap draws users.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from evaluation.metrics import Bools
+from evaluation.predict import Scores, answering
+from evaluation.predictions import Predictions
+from evaluation.questions import Questions, from_samples
+from features import catalog
+from features.catalog import CatalogArrays
+from features.schemas import SAMPLES
+from infra.store import Store
+from training.batch import Batch, VocabularySizes
+from training.collate import collate
+from training.model.dupn import Dupn
+from training.moments import MomentInfo, Moments
+
+Hashes = NDArray[np.uint64]
+BATCH = 512
+"""Moments answered at a time."""
+
+
+@dataclass(frozen=True)
+class SampledDay:
+    """Moments of the chosen users of one day, in the order of `samples`."""
+
+    day: date
+    moments: Moments
+    questions: Questions
+    catalog: CatalogArrays
+
+    def ask(self, model: Dupn) -> Predictions:
+        """The model's answers; vocabulary rows that are younger than it are unknown to it."""
+        scores = Scores(self.questions)
+        device = str(next(model.parameters()).device)
+        with answering(model):
+            for info, batch in self._batches(model.sizes):
+                scores.put(info, batch, model(batch.to(device)))
+        return Predictions(self.questions, scores.answers(), {"day": self.day.isoformat()})
+
+    def _batches(self, sizes: VocabularySizes) -> Iterator[tuple[MomentInfo, Batch]]:
+        rows = np.argsort(self.moments.sequence.lengths, kind="stable")
+        for part in np.split(rows, range(BATCH, len(rows), BATCH)):
+            if len(part):
+                batch = collate(self.moments, part, [self.catalog], sizes)
+                yield MomentInfo.of(self.moments, part), batch
+
+
+def read(store: Store, day: date, limit: int, seed: int, among: Hashes | None = None) -> SampledDay:
+    """At most about `limit` moments of `samples/dt=day`, of whole users.
+
+    Args:
+        store: where the samples are.
+        day: which.
+        limit: users are taken in a seeded order until they have so many moments.
+        seed: of that order, which differs from day to day.
+        among: hashes of the users to draw from; all when absent.
+    """
+    partition = store.partition("samples", day)
+    entries = [entry for entry in partition.manifest().files if entry.rows]
+    hashes = [partition.table(["user_hash"], [entry])["user_hash"].to_numpy() for entry in entries]
+    chosen = draw(np.concatenate([np.empty(0, np.uint64), *hashes]), limit, (seed, day), among)
+    tables = [SAMPLES.empty_table()]
+    for entry, mine in zip(entries, hashes, strict=True):
+        keep = np.isin(mine, chosen)
+        if keep.any():
+            rows = partition.table(SAMPLES.names, [entry]).filter(pa.array(keep))
+            tables.append(rows)
+    table = pa.concat_tables(tables).combine_chunks()
+    return SampledDay(
+        day,
+        Moments.from_arrow(table, np.zeros(table.num_rows, np.int64)),
+        from_samples(table),
+        catalog.load(store, day),
+    )
+
+
+def draw(hashes: Hashes, limit: int, salt: tuple[int, date], among: Hashes | None = None) -> Hashes:
+    """Users whose moments together are the first to reach `limit`, in an order of the salt."""
+    users, moments = np.unique(hashes, return_counts=True)
+    if among is not None:
+        keep: Bools = np.isin(users, among)
+        users, moments = users[keep], moments[keep]
+    seed, day = salt
+    order = np.random.default_rng([seed, day.toordinal()]).permutation(len(users))
+    before = np.cumsum(moments[order]) - moments[order]
+    return users[order[before < limit]]

@@ -21,10 +21,12 @@ from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
+from infra.alerts import AlertsConfig
 from infra.config import Config, build, overrides, preset
 from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
+from pipeline.night_config import NightlyConfig
 from pipeline.runner import BeamConfig
 from training.config import ModelConfig, TrainConfig
 
@@ -66,6 +68,8 @@ class Settings(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
     canary: CanaryConfig = CanaryConfig()
+    nightly: NightlyConfig = NightlyConfig()
+    alerts: AlertsConfig = AlertsConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
 

@@ -1,0 +1,142 @@
+"""Telling somebody: a line in the log always, a webhook and e-mail if the settings name them.
+
+An alert says what happened, to which day, and what to do; nobody should have to look anything up.
+One that cannot be delivered is logged and never stops the work that it is about. Addresses that
+are secrets come from the environment, because settings are written into every training run:
+`DUPN_ALERT_WEBHOOK` and `DUPN_SMTP_PASSWORD`.
+"""
+
+import logging
+import os
+import smtplib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field
+from email.message import EmailMessage
+from enum import StrEnum
+from typing import Literal
+from urllib.parse import urlsplit
+
+import requests
+from pydantic import Field
+
+from infra.config import Config
+
+logger = logging.getLogger(__name__)
+
+WEBHOOK = "DUPN_ALERT_WEBHOOK"
+PASSWORD = "DUPN_SMTP_PASSWORD"  # noqa: S105 - the name of a variable
+
+
+class Kind(StrEnum):
+    """What happened; docs/operations.md has a paragraph on each."""
+
+    LATE = "late"
+    """The raw partition was not there by the deadline."""
+    QUALITY = "quality"
+    """A critical expectation failed; the night stopped."""
+    OUT_OF_TURN = "out_of_turn"
+    """A night did not start because an older one has not ended."""
+    FAILED = "failed"
+    """A task failed for another reason."""
+    GATE = "gate"
+    """The gate kept the champion (the run is green)."""
+    AUC = "auc"
+    """The champion does worse than it did."""
+    ABNORMAL = "abnormal"
+    """A day of unusual volume or mix."""
+    ARRIVED_AGAIN = "arrived_again"
+    """Raw data of a day changed after its night."""
+
+
+class AlertsConfig(Config):
+    """Whom to tell, besides the log."""
+
+    webhook: str = ""
+    """URL that gets a POST. `DUPN_ALERT_WEBHOOK` goes before it, for addresses that are secrets."""
+    style: Literal["json", "slack"] = "json"
+    """Of the body: every field of the alert, or `{"text": ...}` as Slack and its kin read it."""
+    email_to: tuple[str, ...] = ()
+    """Addresses; none: no e-mail."""
+    email_from: str = "dupn@localhost"
+    """Sender."""
+    smtp_host: str = "localhost"
+    """Mail server."""
+    smtp_port: int = Field(25, ge=1, le=65535)
+    """Of the mail server."""
+    smtp_user: str = ""
+    """Log in with this name and `DUPN_SMTP_PASSWORD`, over STARTTLS; empty: neither."""
+    timeout_s: float = Field(10.0, gt=0)
+    """For one delivery."""
+    kinds: tuple[Kind, ...] = tuple(Kind)
+    """Those that leave the log; all by default."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alert:
+    """What a person is told."""
+
+    kind: Kind
+    title: str
+    """One line."""
+    text: str
+    """What is wrong and what to do."""
+    day: str = ""
+    """Of the data."""
+    link: str = ""
+    """Where to look."""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    """Further names and values (DAG, task, run)."""
+
+    def plain(self) -> str:
+        """Title, text, facts and link as lines."""
+        facts = [f"{name}: {value}" for name, value in self.facts.items() if value]
+        return "\n".join([f"[{self.kind}] {self.title}", self.text, *facts, self.link]).strip()
+
+
+def send(alert: Alert, config: AlertsConfig) -> list[str]:
+    """Log the alert and deliver it; what could not be delivered, as sentences. Never raises."""
+    logger.warning("alert %s", alert.plain())
+    if alert.kind not in config.kinds:
+        return []
+    failed = []
+    address = os.environ.get(WEBHOOK) or config.webhook
+    if address:
+        failed.append(_attempt(lambda: _post(address, alert, config), _host(address)))
+    if config.email_to:
+        place = f"{config.smtp_host}:{config.smtp_port}"
+        failed.append(_attempt(lambda: _mail(alert, config), place))
+    return [sentence for sentence in failed if sentence]
+
+
+def _attempt(deliver: Callable[[], None], place: str) -> str:
+    try:
+        deliver()
+    except (OSError, ValueError) as error:  # what requests and smtplib raise are OSErrors
+        # The error's own text may hold the address, which may be a secret.
+        sentence = f"an alert could not be delivered to {place}: {type(error).__name__}"
+        logger.error("%s", sentence)  # noqa: TRY400 - a trace may hold the address too
+        return sentence
+    return ""
+
+
+def _post(address: str, alert: Alert, config: AlertsConfig) -> None:
+    body = {"text": alert.plain()} if config.style == "slack" else asdict(alert)
+    answer = requests.post(address, json=body, timeout=config.timeout_s)
+    answer.raise_for_status()
+
+
+def _mail(alert: Alert, config: AlertsConfig) -> None:
+    message = EmailMessage()
+    message["Subject"] = f"dupn [{alert.kind}] {alert.title}"
+    message["From"] = config.email_from
+    message["To"] = ", ".join(config.email_to)
+    message.set_content(alert.plain())
+    with smtplib.SMTP(config.smtp_host, config.smtp_port, timeout=config.timeout_s) as server:
+        if config.smtp_user:
+            server.starttls()
+            server.login(config.smtp_user, os.environ.get(PASSWORD, ""))
+        server.send_message(message)
+
+
+def _host(address: str) -> str:
+    return urlsplit(address).hostname or "the webhook"

@@ -1,0 +1,20 @@
+"""How a night waits for its data and what is kept afterwards."""
+
+from pydantic import Field
+
+from infra.config import Config
+
+
+class NightlyConfig(Config):
+    """The nightly run."""
+
+    tables: tuple[str, ...] = ()
+    """Raw tables that a night waits for; empty: behaviors, and the logs that the day before had."""
+    settle_minutes: float = Field(10.0, ge=0)
+    """Plain files without `_SUCCESS` are complete when nothing has changed for so long."""
+    deadline_hours: float = Field(6.0, ge=0)
+    """An alert says what is missing when a night has waited so long; it goes on waiting."""
+    give_up_hours: float = Field(48.0, ge=0)
+    """The night fails when it has waited so long; the nights after it stop."""
+    retention_days: int = Field(40, ge=1)
+    """State (sequences) older than this may be removed; a night needs that of the day before."""

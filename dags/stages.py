@@ -129,43 +129,43 @@ def train(days: list[str]) -> None:
 @_stage(task, pool="compute")
 def evaluate(days: list[str]) -> None:
     """The candidate on the day after, beside yardsticks and ceiling -> report, logged to MLflow."""
-    _run("evaluate", day=date.fromisoformat(days[-1]))
+    _run("evaluate", **_judged(days))
 
 
 @_stage(task, pool="compute")
 def bundle(days: list[str]) -> None:
     """Candidate + the tables it answers with -> a self-contained model, logged to MLflow."""
-    _run("bundle", day=date.fromisoformat(days[-1]))
+    _run("bundle", **_judged(days))
 
 
 @_stage(task.short_circuit, pool="data")
 def gate(days: list[str]) -> bool:
     """Report -> a verdict with every failed check. "Kept the champion" skips the rest, green."""
-    return bool(_run("gate", day=date.fromisoformat(days[-1]))["promoted"])
+    return bool(_run("gate", **_judged(days))["promoted"])
 
 
 @_stage(task, pool="compute", retries=1)
 def canary(days: list[str]) -> None:
     """The logged model, loaded in a fresh process, answers recorded moments as evaluation did."""
-    _run("canary", day=date.fromisoformat(days[-1]))
+    _run("canary", **_judged(days))
 
 
 @_stage(task, pool="data")
 def register(days: list[str]) -> None:
     """The logged model -> a version of the registered model `dupn`."""
-    _run("register", day=date.fromisoformat(days[-1]))
+    _run("register", **_judged(days))
 
 
 @_stage(task, pool="data")
 def promote(days: list[str]) -> None:
     """The alias `champion` moves to the new version; the move is entered in `ledger/`."""
-    _run("promote", day=date.fromisoformat(days[-1]))
+    _run("promote", **_judged(days))
 
 
 @_stage(task, pool="compute", retries=1)
 def check(days: list[str]) -> None:
     """`models:/dupn@champion` loads and answers."""
-    _run("check", day=date.fromisoformat(days[-1]))
+    _run("check", **_judged(days))
 
 
 def release(days: list[str]) -> list[Any]:
@@ -180,6 +180,12 @@ def _run(step: str, **arguments: Any) -> Mapping[str, Any]:
     with _front_door():
         summary: Mapping[str, Any] = getattr(steps, step)(_settings(), **arguments)
     return summary
+
+
+def _judged(days: list[str]) -> dict[str, Any]:
+    """The day to judge on, and the key of the model that was trained on the days before it."""
+    run = f"{_settings().line}-{days[-2]}"
+    return {"day": date.fromisoformat(days[-1]), "run": run}
 
 
 def _settings() -> "Settings":
@@ -206,7 +212,7 @@ def _front_door() -> Iterator[None]:
 
     try:
         yield
-    except (errors.RegistryError, errors.OrchestrationError):
+    except (errors.RegistryUnavailable, errors.OrchestrationError):
         raise  # a server that does not answer may answer in twenty seconds
     except errors.DupnError as error:
         if type(error) is errors.StoreError:

@@ -26,7 +26,8 @@ def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
         for work in _data(settings, wanted):
             _counted(progress, work)
         _counted(progress, partial(steps.train, settings, last - ONE_DAY, days))
-        return _release(settings, last, progress)
+        run = f"{settings.line}-{last - ONE_DAY}"
+        return _release(settings, last, run, progress)
 
 
 def _data(settings: Settings, days: Sequence[date]) -> Iterator[Callable[[], object]]:
@@ -40,10 +41,10 @@ def _data(settings: Settings, days: Sequence[date]) -> Iterator[Callable[[], obj
         yield partial(steps.quality, settings, day, "samples")
 
 
-def _release(settings: Settings, day: date, progress: Progress) -> Mapping[str, Any]:
+def _release(settings: Settings, day: date, run: str, progress: Progress) -> Mapping[str, Any]:
     verdict: Mapping[str, Any] = {}
     for name in RELEASE:
-        result = _counted(progress, partial(getattr(steps, name), settings, day))
+        result = _counted(progress, partial(getattr(steps, name), settings, day, run=run))
         if name == "gate":
             verdict = result
             if not verdict["promoted"]:

@@ -15,7 +15,7 @@ import typer
 
 from infra import logs
 from infra.errors import DupnError
-from pipeline.front import Day, From, TheDay, To, days_of, front
+from pipeline.front import Day, From, Run, TheDay, To, days_of, front
 
 KEPT = 3
 
@@ -141,43 +141,43 @@ def train(
     front.say("train", steps.train(front.settings(), until.date(), days))
 
 
-def _release_step(step: str, day: datetime) -> Mapping[str, Any]:
+def _release_step(step: str, day: datetime, run: str) -> Mapping[str, Any]:
     from pipeline import steps
 
-    result: Mapping[str, Any] = getattr(steps, step)(front.settings(), day.date())
+    result: Mapping[str, Any] = getattr(steps, step)(front.settings(), day.date(), run=run)
     front.say(step, result)
     return result
 
 
 @app.command()
-def evaluate(day: TheDay) -> None:
+def evaluate(day: TheDay, run: Run = "") -> None:
     """Judge the candidate on a day that it did not train on; writes the report."""
-    _release_step("evaluate", day)
+    _release_step("evaluate", day, run)
 
 
 @app.command()
-def bundle(day: TheDay) -> None:
+def bundle(day: TheDay, run: Run = "") -> None:
     """Pack candidate and tables into a self-contained model and log it to MLflow."""
-    _release_step("bundle", day)
+    _release_step("bundle", day, run)
 
 
 @app.command()
-def gate(day: TheDay) -> None:
+def gate(day: TheDay, run: Run = "") -> None:
     """Decide: promote the candidate or keep the champion (exit code 3)."""
-    if not _release_step("gate", day)["promoted"]:
+    if not _release_step("gate", day, run)["promoted"]:
         raise typer.Exit(KEPT)
 
 
 @app.command()
-def canary(day: TheDay) -> None:
+def canary(day: TheDay, run: Run = "") -> None:
     """Load the logged model in a fresh process and ask it recorded moments."""
-    _release_step("canary", day)
+    _release_step("canary", day, run)
 
 
 @app.command()
-def register(day: TheDay) -> None:
+def register(day: TheDay, run: Run = "") -> None:
     """Enter the logged model in the registry."""
-    _release_step("register", day)
+    _release_step("register", day, run)
 
 
 @app.command()
@@ -185,6 +185,7 @@ def promote(
     day: Day = None,
     version: Annotated[str, typer.Option(help="A registered version.")] = "",
     why: Annotated[str, typer.Option(help="A sentence for the ledger.")] = "",
+    run: Run = "",
 ) -> None:
     """Make a version the champion: the one registered for a day, or any by number."""
     from pipeline import steps
@@ -193,7 +194,7 @@ def promote(
         raise typer.BadParameter("promote what? Give `--day D` or `--version N`.")
     settings = front.settings()
     chosen = day.date() if day else settings.first_day
-    front.say("promote", steps.promote(settings, chosen, version, why))
+    front.say("promote", steps.promote(settings, chosen, version, why, run))
 
 
 @app.command()
@@ -207,9 +208,9 @@ def rollback(
 
 
 @app.command()
-def check(day: TheDay) -> None:
+def check(day: TheDay, run: Run = "") -> None:
     """Ask `models:/dupn@champion` one question."""
-    _release_step("check", day)
+    _release_step("check", day, run)
 
 
 @app.command()

@@ -47,6 +47,9 @@ To = Annotated[
     datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day of a range.")
 ]
 TheDay = Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="YYYY-MM-DD.")]
+Run = Annotated[
+    str, typer.Option("--run", metavar="KEY", help="The candidate's run key, `<line>-<last day>`.")
+]
 
 
 def days_of(day: datetime | None, first: datetime | None, last: datetime | None) -> list[date]:

@@ -64,13 +64,27 @@ def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
     }
 
 
-def candidate(settings: Settings, day: date) -> Candidate:
-    """The line's newest finished model that was trained on days before `day` only.
+def candidate(settings: Settings, day: date, run: str = "") -> Candidate:
+    """The finished model that is judged on `day`.
+
+    Args:
+        settings: whose line and store.
+        day: the day to judge it on.
+        run: its run key. Empty: tonight's update of the line (`<line>-<day>`) if it is finished,
+            else the newest model of the line that was trained on days before `day` only.
 
     Raises:
         PartitionMissing: there is none.
     """
     store = settings.store
+    chosen = run or run_key(settings, day)
+    if checkpoints.final(store, chosen).exists():
+        return _of_run(store, chosen)
+    if run:
+        raise PartitionMissing(
+            f"checkpoints/{run}/final is not published: no model of this key is finished. "
+            f"`ls {store.address('checkpoints')}` shows the keys; leave --run out for the newest."
+        )
     prefix = f"{settings.line}-"
     found = [name for name in store.names("checkpoints") if name.startswith(prefix)]
     for name in sorted(found, reverse=True):
@@ -89,10 +103,10 @@ def _of_run(store: Store, key: str) -> Candidate:
     return Candidate(key=key, days=days, run_id=lineage["run_id"])
 
 
-def evaluate(settings: Settings, day: date) -> Mapping[str, Any]:
+def evaluate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Ask the candidate (and the champion) every question of the day; write the report."""
     store = settings.store
-    mine = candidate(settings, day)
+    mine = candidate(settings, day, run)
     champion = champion_key(settings, mine)
     found = evaluation.run(
         checkpoints.load_model(checkpoints.final(store, mine.key)),

@@ -35,12 +35,12 @@ logger = logging.getLogger(__name__)
 RECORDED = "recorded.json"
 
 
-def bundle(settings: Settings, day: date) -> Mapping[str, Any]:
+def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Pack the candidate with the tables of the day and log it to its MLflow run."""
     from serving import pyfunc
 
     store = settings.store
-    mine = learning.candidate(settings, day)
+    mine = learning.candidate(settings, day, run)
     model = checkpoints.load_model(checkpoints.final(store, mine.key))
     zone = load_dataset(settings.dataset).time_zone
     _report(settings, mine, day)
@@ -79,9 +79,9 @@ def _logged(place: Partition, registry: Registry, lineage: Mapping[str, str]) ->
     return known["model_uri"] if same and registry.holds(known["model_uri"]) else ""
 
 
-def gate(settings: Settings, day: date) -> Mapping[str, Any]:
+def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Decide on the report; the verdict is kept beside it and in the MLflow run."""
-    mine = learning.candidate(settings, day)
+    mine = learning.candidate(settings, day, run)
     verdict = _decide(settings, day, mine)
     content = {
         "run": mine.key,
@@ -118,13 +118,13 @@ def _decide(settings: Settings, day: date, mine: Candidate) -> Verdict:
     return gating.decide(candidate, champion, compared, failed, settings.gate)
 
 
-def canary(settings: Settings, day: date) -> Mapping[str, Any]:
+def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """A fresh process loads the logged model and answers the recorded questions.
 
     Raises:
         RegistryError: it did not load, took too long, or answered otherwise than evaluation.
     """
-    mine = learning.candidate(settings, day)
+    mine = learning.candidate(settings, day, run)
     place = _bundle_of(settings, mine, day)
     uri = place.manifest().lineage["model_uri"]
     heard = _ask(settings, uri, place)
@@ -137,9 +137,9 @@ def canary(settings: Settings, day: date) -> Mapping[str, Any]:
     return heard
 
 
-def register(settings: Settings, day: date) -> Mapping[str, Any]:
+def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Enter the logged model in the registry; a model is entered once."""
-    mine = learning.candidate(settings, day)
+    mine = learning.candidate(settings, day, run)
     lineage = _bundle_of(settings, mine, day).manifest().lineage
     tags = {
         "run_key": mine.key,
@@ -152,19 +152,21 @@ def register(settings: Settings, day: date) -> Mapping[str, Any]:
     return {"model": MODEL, "version": version.number, **tags}
 
 
-def promote(settings: Settings, day: date, version: str, why: str) -> Mapping[str, Any]:
+def promote(
+    settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
+) -> Mapping[str, Any]:
     """Move `champion`; without a version, to the one registered for the evaluated day."""
     if not version:
-        _require_passed(settings, day)
-        registered = register(settings, day)
+        _require_passed(settings, day, run)
+        registered = register(settings, day, run)
         version = registered["version"]
         why = why or f"{registered['run_key']} passed the gate on {day}"
     entry = _registry(settings).promote(version, why or "promoted by hand")
     return {"champion": entry.aliases["champion"], "why": entry.why, "ledger": entry.number}
 
 
-def _require_passed(settings: Settings, day: date) -> None:
-    mine = learning.candidate(settings, day)
+def _require_passed(settings: Settings, day: date, run: str) -> None:
+    mine = learning.candidate(settings, day, run)
     verdict = json.loads(_kept(settings, f"reports/gate/{mine.key}.json", day))
     if verdict["day"] != day.isoformat():
         raise PartitionMissing(
@@ -185,9 +187,9 @@ def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
     return {"champion": entry.aliases["champion"], "why": entry.why, "ledger": entry.number}
 
 
-def check(settings: Settings, day: date) -> Mapping[str, Any]:
+def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """`models:/dupn@champion` loads in a fresh process and answers the recorded questions."""
-    mine = learning.candidate(settings, day)
+    mine = learning.candidate(settings, day, run)
     heard = _ask(settings, f"models:/{MODEL}@champion", _bundle_of(settings, mine, day))
     champion = _registry(settings).version("champion")
     if champion is None:

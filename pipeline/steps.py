@@ -4,8 +4,9 @@ raw -> events -> quality -> vocabulary -> statistics -> sequences -> samples -> 
     -> train -> evaluate -> bundle -> gate -> canary -> register -> promote -> check
 
 A step reads published partitions, publishes its own, can be run again, and returns a small
-JSON-able summary. It does no work itself. Heavy imports stand inside, so that a DAG task or a
-command pays only for what it uses.
+JSON-able summary. It does no work itself. From `evaluate` on, a step takes the candidate's run key
+(`run`); without it, it is tonight's update, else the newest model trained before the day. Heavy
+imports stand inside, so that a DAG task or a command pays only for what it uses.
 """
 
 from collections.abc import Mapping, Sequence
@@ -99,46 +100,48 @@ def train(settings: Settings, until: date, days: int) -> Summary:
     return learn(settings, [until - ONE_DAY * back for back in reversed(range(days))])
 
 
-def evaluate(settings: Settings, day: date) -> Summary:
+def evaluate(settings: Settings, day: date, run: str = "") -> Summary:
     """Candidate (and champion) on a day that neither trained on -> report and predictions."""
     from pipeline.learning import evaluate as judge
 
-    return judge(settings, day)
+    return judge(settings, day, run)
 
 
-def bundle(settings: Settings, day: date) -> Summary:
+def bundle(settings: Settings, day: date, run: str = "") -> Summary:
     """Candidate + the tables it answers with -> a self-contained model, logged to MLflow."""
     from pipeline.release import bundle as pack
 
-    return pack(settings, day)
+    return pack(settings, day, run)
 
 
-def gate(settings: Settings, day: date) -> Summary:
+def gate(settings: Settings, day: date, run: str = "") -> Summary:
     """Report -> verdict with every failed check."""
     from pipeline.release import gate as judge
 
-    return judge(settings, day)
+    return judge(settings, day, run)
 
 
-def canary(settings: Settings, day: date) -> Summary:
+def canary(settings: Settings, day: date, run: str = "") -> Summary:
     """The logged model, loaded in a fresh process, answers recorded moments as evaluation did."""
     from pipeline.release import canary as sing
 
-    return sing(settings, day)
+    return sing(settings, day, run)
 
 
-def register(settings: Settings, day: date) -> Summary:
+def register(settings: Settings, day: date, run: str = "") -> Summary:
     """The logged model -> a version of the registered model."""
     from pipeline.release import register as enter
 
-    return enter(settings, day)
+    return enter(settings, day, run)
 
 
-def promote(settings: Settings, day: date, version: str = "", why: str = "") -> Summary:
+def promote(
+    settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
+) -> Summary:
     """Move `champion` to the version (default: the one registered for the day), in the ledger."""
     from pipeline.release import promote as move
 
-    return move(settings, day, version, why)
+    return move(settings, day, version, why, run)
 
 
 def rollback(settings: Settings, why: str) -> Summary:
@@ -148,11 +151,11 @@ def rollback(settings: Settings, why: str) -> Summary:
     return undo(settings, why)
 
 
-def check(settings: Settings, day: date) -> Summary:
+def check(settings: Settings, day: date, run: str = "") -> Summary:
     """`models:/dupn@champion` loads and answers."""
     from pipeline.release import check as ask
 
-    return ask(settings, day)
+    return ask(settings, day, run)
 
 
 def data_days(settings: Settings, first: date, last: date) -> list[date]:

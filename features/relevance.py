@@ -1,4 +1,8 @@
-"""How well a query fits a title: the share of the query's words that stand in it (Table 1)."""
+"""How well a query fits a title: the share of the query's words that stand in it (Table 1).
+
+`relevance` answers many queries about a few titles each (samples); `TitleIndex` one query about
+thousands (serving), from posting lists of the whole catalog. Both give the same numbers.
+"""
 
 from dataclasses import dataclass
 
@@ -56,3 +60,44 @@ def relevance(query: Tokens, query_of: Ints, title: Tokens, title_of: Ints) -> N
     hit = held[place] == wanted if len(held) else np.zeros(len(wanted), bool)
     hits = np.bincount(candidate[hit], minlength=len(query_of))
     return (hits / np.maximum(words, 1)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class TitleIndex:
+    """The catalog's titles by word: the rows that hold word w are postings[starts[w]:starts[w+1]].
+
+    Memory grows with the words of all titles, four bytes each.
+    """
+
+    postings: Codes
+    """Catalog rows, ascending within a word."""
+    starts: Ints
+
+    @classmethod
+    def of(cls, titles: pa.Array, vocabulary: Vocabulary) -> "TitleIndex":
+        """The index of all titles (by catalog row)."""
+        tokens = Tokens.of(titles, vocabulary)
+        row = np.repeat(np.arange(len(tokens.length), dtype=np.int64), tokens.length)
+        known = tokens.values > UNKNOWN_ROW
+        rows = np.int64(max(len(titles), 1))
+        packed = np.unique(tokens.values[known] * rows + row[known])
+        word = packed // rows
+        width = int(word[-1]) + 1 if len(word) else 0
+        starts = np.searchsorted(word, np.arange(width + 1)).astype(np.int64)
+        return cls((packed % rows).astype(np.int32), starts)
+
+    def holding(self, word: int) -> Codes:
+        """Catalog rows whose title holds the word, ascending."""
+        if not UNKNOWN_ROW < word < len(self.starts) - 1:
+            return self.postings[:0]
+        return self.postings[self.starts[word] : self.starts[word + 1]]
+
+    def relevance(self, query: Codes, rows: Codes) -> NDArray[np.float32]:
+        """Per row, the share of the query's words that its title holds; 0 without a query."""
+        hits = np.zeros(len(rows), np.int64)
+        for word in query:  # at most features.query.MAX_WORDS
+            held = self.holding(int(word))
+            if len(held):
+                place = np.minimum(np.searchsorted(held, rows), len(held) - 1)
+                hits += held[place] == rows
+        return (hits / max(len(query), 1)).astype(np.float32)

@@ -49,7 +49,11 @@ class PairHead(nn.Module):
 
     def of_pair(self, part: MomentPart, other_CE: Tensor) -> Tensor:
         """`logit_C`; `part` is already one row a pair, or one row for all."""
-        hidden_CD = torch.relu(part.hidden_BD + self.first_of_other(other_CE))
+        return self.of_known(part, self.first_of_other(other_CE), other_CE)
+
+    def of_known(self, part: MomentPart, first_CD: Tensor, other_CE: Tensor) -> Tensor:
+        """`of_pair` where W_i e_i was computed before."""
+        hidden_CD = torch.relu(part.hidden_BD + first_CD)
         logit_C: Tensor = self.rest(self.dropout(hidden_CD)).squeeze(-1)
         if part.match_BE is not None:
             logit_C = logit_C + (part.match_BE * other_CE).sum(dim=-1)

@@ -1,0 +1,200 @@
+"""One request, answered by the disassembled network (Sections 3 and 7).
+
+The deep part runs once a moment: history -> representation, price preference, and the moment's
+share of the heads. Then every candidate costs a row of the item table, a small layer and an inner
+product; L2R's weights combine its ranking features (equation 9), which are computed by the very
+function that `samples` uses.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from features import ranking
+from features.property import gap_bucket
+from features.ranking import Pasts
+from features.relevance import TitleIndex
+from features.schemas import SEQUENCE_LENGTH, UNKNOWN_ROW
+from features.timeline import Codes, Ints, Spans
+from features.world import World
+from serving.items import ItemTable
+from training.batch import Batch, Items
+from training.collate import known
+from training.model.dupn import Dupn, Encoded
+
+Floats = NDArray[np.float32]
+_NO_LONGS = torch.empty(0, dtype=torch.long)
+_NO_FLOATS = torch.empty(0)
+
+
+@dataclass(frozen=True)
+class History:
+    """Behaviours strictly before a moment, oldest first, at most 100."""
+
+    item: Codes
+    """Catalog rows."""
+    ts: Ints
+    """UTC milliseconds."""
+    type: NDArray[np.int8]
+    scenario: NDArray[np.int8]
+
+
+@dataclass(frozen=True)
+class Moment:
+    """Who asks what, when; everything as rows and numbers."""
+
+    ts: int
+    """UTC milliseconds."""
+    history: History
+    query: Codes
+    """Token rows; empty where nothing was typed."""
+    profile: Codes
+    """A row a profile column."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The deep part's answer for a moment."""
+
+    encoded: Encoded
+    price_preference: Floats
+    """Probabilities of the 7 price levels, cheapest first."""
+
+    @property
+    def representation(self) -> Floats:
+        """Rep = [rep_s, u]."""
+        rep: Floats = self.encoded.rep_BR[0].numpy()
+        return rep
+
+    @property
+    def attention(self) -> Floats:
+        """Weight of each behaviour of the history."""
+        weights: Floats = self.encoded.attention_BT[0].numpy()
+        return weights
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """Scores in the order of the candidates."""
+
+    ctr: Floats
+    """Probability of a click."""
+    l2r: Floats
+    features: Floats
+    """[candidates, len(ranking.NAMES)]."""
+
+
+class Ranker:
+    """Answers moments; safe to share between threads, since nothing in it changes.
+
+    Args:
+        model: the network, in eval mode.
+        items: its item half.
+        world: tables that ranking features are looked up in.
+        titles: of the world's catalog.
+    """
+
+    def __init__(self, model: Dupn, items: ItemTable, world: World, titles: TitleIndex) -> None:
+        self.model = model
+        self.items = items
+        self.world = world
+        self.titles = titles
+
+    @torch.inference_mode()
+    def hear(self, moment: Moment) -> Heard:
+        """Everything that does not depend on the candidates."""
+        _, e_TE = self.items.of(moment.history.item)
+        e_UE = torch.cat([torch.zeros(1, e_TE.shape[1]), e_TE])  # position 0 is padding
+        encoded = self.model.user_part(self._batch(moment), e_UE)
+        price = torch.softmax(self.model.ppp(encoded.rep_BR), dim=-1)[0].numpy()
+        return Heard(encoded, price)
+
+    @torch.inference_mode()
+    def rank(self, moment: Moment, heard: Heard, candidates: Codes) -> Ranked:
+        """Score candidates (catalog rows) for a moment that was heard."""
+        model, rep_BR = self.model, heard.encoded.rep_BR
+        hidden_CD, e_CE = self.items.of(candidates)
+        logit_C = model.ctr.of_known(model.ctr.of_moment(rep_BR), hidden_CD, e_CE)
+        given = self.features(moment, candidates)
+        features_CF = model.ranking_features(torch.from_numpy(given), logit_C)
+        l2r_C = model.l2r.of_pair(model.l2r.of_moment(rep_BR), features_CF)
+        return Ranked(torch.sigmoid(logit_C).numpy(), l2r_C.numpy(), given)
+
+    def features(self, moment: Moment, candidates: Codes) -> Floats:
+        """Ranking features of the candidates, as `samples` has them."""
+        history = moment.history
+        length = len(history.item)
+        pasts = Pasts(
+            owner=np.zeros(length, np.int32),
+            item=history.item,
+            type=history.type,
+            ts=history.ts,
+            spans=Spans(np.zeros(1, np.int64), np.full(1, length, np.int64)),
+            moment_owner=np.zeros(1, np.int32),
+            moment_ts=np.full(1, moment.ts, np.int64),
+        )
+        asked = ranking.Candidates(
+            moment=np.zeros(len(candidates), np.int64),
+            item=candidates,
+            relevance=self.titles.relevance(moment.query, candidates),
+        )
+        return ranking.features(asked, pasts, self.world.catalog, self.world.item_table)
+
+    def _batch(self, moment: Moment) -> Batch:
+        """The moment as a batch of one, without questions."""
+        history, sizes = moment.history, self.model.sizes
+        length = len(history.item)
+        parts = self.world.clock.parts(history.ts)
+        columns = {
+            "type_BT": history.type,
+            "scenario_BT": history.scenario,
+            "gap_BT": gap_bucket(moment.ts - history.ts),
+            "daypart_BT": parts.daypart,
+            "weekend_BT": parts.weekend,
+            "query_BQ": known(moment.query, sizes.token),
+            "profile_BP": _profile(moment.profile, sizes.profile),
+        }
+        return Batch(
+            items=Items(*[_NO_LONGS] * 5),
+            seq_BT=torch.arange(1, length + 1)[None],
+            length_B=torch.tensor([length]),
+            **{name: _row(values) for name, values in columns.items()},
+            **_NO_QUESTIONS,
+        )
+
+
+def order_of(scores: Floats, top: int) -> Ints:
+    """Positions of the `top` best scores, best first; of equal scores the earlier candidate."""
+    top = min(top, len(scores))
+    if top < len(scores) // 4:  # a partial sort, but with every score equal to the last one
+        least = np.partition(scores, len(scores) - top)[len(scores) - top]
+        chosen = np.flatnonzero(scores >= least)
+        return chosen[np.argsort(-scores[chosen], kind="stable")][:top]
+    return np.argsort(-scores, kind="stable")[:top]
+
+
+def newest(history: History, before_ts: int) -> History:
+    """The last 100 behaviours strictly before a time, of a history in time order."""
+    stop = int(np.searchsorted(history.ts, before_ts))
+    keep = slice(max(0, stop - SEQUENCE_LENGTH), stop)
+    return History(history.item[keep], history.ts[keep], history.type[keep], history.scenario[keep])
+
+
+def _profile(rows: Codes, sizes: Sequence[int]) -> NDArray[np.int64]:
+    """A row a column; all padding where there is no profile."""
+    given = rows if len(rows) else np.zeros(len(sizes), np.int32)
+    return np.where(given < np.array(sizes, np.int64), given, UNKNOWN_ROW).astype(np.int64)
+
+
+def _row(values: NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.int64))[None]
+
+
+_NO_QUESTIONS = {
+    name: _NO_FLOATS if name.endswith(("_clicked_C", "_label_C", "_weight_C")) else _NO_LONGS
+    for name in Batch.__dataclass_fields__
+    if name.endswith(("_C", "_CF", "_K", "_I", "_S"))
+}

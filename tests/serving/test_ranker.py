@@ -1,0 +1,129 @@
+"""The disassembled network answers as the whole one does."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.query import tokens_of
+from features.ranking import NAMES
+from features.relevance import TitleIndex, Tokens, relevance
+from serving import bundle as bundles
+from serving import items
+from serving.answering import answer
+from serving.asking import samples_of
+from serving.pyfunc import question
+from serving.ranker import History, Moment, Ranker, newest, order_of
+from tests.chain import logged_bundle, recorded_questions
+
+
+@pytest.fixture(scope="module")
+def bundle(chain):
+    return bundles.load(logged_bundle(chain))
+
+
+@pytest.fixture(scope="module")
+def ranker(bundle, tmp_path_factory):
+    file = tmp_path_factory.mktemp("items") / items.FILE
+    items.build(bundle.model, bundle.world.catalog, file)
+    titles = TitleIndex.of(bundle.world.titles, bundle.world.token)
+    return Ranker(bundle.model, items.load(bundle.model, file), bundle.world, titles)
+
+
+@pytest.fixture(scope="module")
+def questions(chain):
+    return [question(record["question"]) for record in recorded_questions(chain)]
+
+
+def moment_of(sample, ts):
+    """The moment of a sample: its rows, and behaviour times that the sample's gaps allow."""
+    return Moment(
+        ts=ts,
+        history=History(
+            item=np.array(sample["seq_item"], np.int32),
+            ts=np.array(sample["history_ts"], np.int64),
+            type=np.array(sample["seq_type"], np.int8),
+            scenario=np.array(sample["seq_scenario"], np.int8),
+        ),
+        query=np.array(sample["query"], np.int32),
+        profile=np.array(sample["profile"], np.int32),
+    )
+
+
+@pytest.fixture(scope="module")
+def asked(bundle, questions):
+    """(moment, candidates, features of the sample) of every recorded question."""
+    samples = samples_of(questions, bundle.world, bundle.profile).to_pylist()
+    found = []
+    for one, sample in zip(questions, samples, strict=True):
+        ts = round(one.ts.timestamp() * 1000)
+        times = sorted(round(b.ts.timestamp() * 1000) for b in one.history)
+        sample["history_ts"] = [t for t in times if t < ts][-100:]
+        features = np.array(sample["cand_features"], np.float32)
+        found.append((moment_of(sample, ts), np.array(sample["cand_item"], np.int32), features))
+    return found
+
+
+def test_split_scores_are_the_unsplit_networks(bundle, ranker, questions, asked):
+    whole = answer(bundle, questions)
+    for (moment, candidates, _), expected in zip(asked, whole, strict=True):
+        heard = ranker.hear(moment)
+        ranked = ranker.rank(moment, heard, candidates)
+        np.testing.assert_allclose(ranked.ctr, expected.ctr, atol=1e-5, rtol=0)
+        np.testing.assert_allclose(ranked.l2r, expected.l2r, atol=1e-5, rtol=0)
+        np.testing.assert_allclose(
+            heard.price_preference, expected.price_preference, atol=1e-5, rtol=0
+        )
+        np.testing.assert_allclose(heard.representation, expected.representation, atol=1e-5)
+
+
+def test_ranking_features_are_those_of_the_samples(ranker, asked):
+    for moment, candidates, features in asked:
+        np.testing.assert_array_equal(ranker.features(moment, candidates), features)
+
+
+def test_attention_sums_to_one_over_the_history(ranker, asked):
+    moment = max((one[0] for one in asked), key=lambda m: len(m.history.item))
+    attention = ranker.hear(moment).attention
+    assert attention.shape == moment.history.item.shape
+    assert attention.sum() == pytest.approx(1, abs=1e-5)
+
+
+def test_a_stranger_without_history_and_unknown_items_are_scored(ranker, asked):
+    moment = asked[0][0]
+    nobody = Moment(
+        ts=moment.ts,
+        history=newest(moment.history, 0),
+        query=np.array([1, 10**6], np.int32),
+        profile=np.array([], np.int32),
+    )
+    far = np.array([1, 2**31 - 1], np.int32)
+    ranked = ranker.rank(nobody, ranker.hear(nobody), np.array([1, 1], np.int32))
+    assert np.isfinite(ranked.ctr).all()
+    assert ranker.items.of(far)[1][0].equal(ranker.items.of(far)[1][1])
+
+
+def test_the_order_is_a_stable_sort_of_the_scores():
+    rng = np.random.default_rng(0)
+    scores = rng.integers(0, 50, 2_000).astype(np.float32)
+    whole = np.argsort(-scores, kind="stable")
+    for top in (1, 10, 499, 500, 2_000, 5_000):
+        np.testing.assert_array_equal(order_of(scores, top), whole[:top])
+
+
+def test_a_title_index_finds_what_reading_each_title_finds(bundle):
+    world = bundle.world
+    index = TitleIndex.of(world.titles, world.token)
+    titles = Tokens.of(world.titles, world.token)
+    rows = np.random.default_rng(1).integers(0, len(world.titles), 300).astype(np.int32)
+    known = world.titles.drop_null().to_pylist()
+    for text in (known[0], " ".join(known[1:3]), "nobody knows this", ""):
+        query = tokens_of(pa.array([text]), world.token).flatten().to_numpy()
+        expected = relevance(
+            Tokens.of(pa.array([text]), world.token), np.zeros(300, np.int64), titles, rows
+        )
+        np.testing.assert_array_equal(index.relevance(query, rows), expected)
+
+
+def test_features_have_their_names(ranker, asked):
+    moment, candidates, _ = asked[0]
+    assert ranker.features(moment, candidates).shape == (len(candidates), len(NAMES))

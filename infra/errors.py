@@ -7,8 +7,10 @@ DupnError
 │   └── PartitionCorrupt  a published file does not match its manifest, or cannot be read
 ├── InputError            raw data that cannot be used at all (one bad row is a reject instead)
 ├── QualityFailed         a critical expectation failed; nothing downstream may run
+├── OutOfTurn             a night must wait for an older one that has not ended well
 ├── TrainingError         no samples, diverged loss, a checkpoint that does not fit
-├── RegistryError         MLflow or the ledger refused a move, or the canary did not answer
+├── RegistryError         a verdict: a move was refused, the canary heard other scores
+│   └── RegistryUnavailable   MLflow does not answer; the same question may be answered later
 └── OrchestrationError    Airflow or the MLflow UI did not start, or a DAG run failed
 
 Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches broadly.
@@ -43,12 +45,20 @@ class QualityFailed(DupnError):
     """A critical expectation failed."""
 
 
+class OutOfTurn(DupnError):
+    """A night must wait for an older one."""
+
+
 class TrainingError(DupnError):
     """Training cannot start or go on."""
 
 
 class RegistryError(DupnError):
-    """MLflow or the ledger refused a move."""
+    """MLflow, the ledger, the gate or the canary refused a move: asking again changes nothing."""
+
+
+class RegistryUnavailable(RegistryError):
+    """MLflow does not answer; the same question may be answered later."""
 
 
 class OrchestrationError(DupnError):

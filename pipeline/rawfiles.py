@@ -49,7 +49,7 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
     names = (
         [entry.name for entry in partition.manifest().files]
         if listed
-        else [name for name in store.names(partition.key) if _is_data(name)]
+        else [name for name in store.names(partition.key) if is_data(name)]
     )
     found: list[RawPart] = []
     for name in sorted(names):
@@ -132,7 +132,8 @@ def _source_name(name: str) -> str:
     return f"{stem.rpartition('-')[0]}.{suffix}"
 
 
-def _is_data(name: str) -> bool:
+def is_data(name: str) -> bool:
+    """Whether a plain file of that name is read (no marker, no hidden or temporary file)."""
     return name != MANIFEST and not name.startswith((".", "_")) and name.endswith(SUFFIXES)
 
 

@@ -26,7 +26,7 @@ from features.events import EventsConfig, Window
 from features.raw_table import LOGS, REQUIRED
 from features.rejects import lost_file
 from infra.store import Attempt, FileEntry, Store
-from pipeline import accounting, rawday, rawfiles
+from pipeline import accounting, arrival, rawday, rawfiles
 from pipeline.beam import BeamConfig, passes, pipeline
 from pipeline.rawfiles import RawPart
 from pipeline.threads import Threads
@@ -241,9 +241,15 @@ def run(
     """
     start = time.monotonic()
     config, beam = config or EventsConfig(), beam or BeamConfig()
+    raw = arrival.marks(store, day)  # before it is read: what arrives meanwhile is noticed later
     found = rawday.parts_of_day(store, day)
     dataset = rawday.described(store, day, dataset)
-    lineage = {"day": day.isoformat(), "dataset": dataset.name, "settings": config.digest()}
+    lineage = {
+        "day": day.isoformat(),
+        "dataset": dataset.name,
+        "settings": config.digest(),
+        "raw": dict(raw),
+    }
     with ExitStack() as stack:
         rejects = stack.enter_context(store.partition("rejects", day).publish(**lineage))
         outs = {

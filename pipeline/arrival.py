@@ -1,0 +1,147 @@
+"""Whether the raw data of a day has arrived: whole, in pieces, again.
+
+A table that `import` or `simulate` wrote is whole, because its manifest is. Plain files are whole
+with `_SUCCESS` beside them (in the table's folder or the day's), else when nothing has changed for
+a while. What a night has read is kept as one mark a table, so that a second arrival is noticed.
+"""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+
+from features.raw_table import LOGS, TABLES
+from infra.store import Store
+from pipeline import rawfiles
+from pipeline.night_config import NightlyConfig
+
+ONE_DAY = timedelta(days=1)
+SUCCESS = "_SUCCESS"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """What is there of one raw table."""
+
+    name: str
+    files: int
+    bytes: int
+    changed: datetime | None
+    """Last change of a plain file; None where a manifest or `_SUCCESS` says that it is whole."""
+
+    def whole(self, now: datetime, settle: timedelta) -> bool:
+        """Whether nothing more is expected of it."""
+        return self.changed is None or now - self.changed >= settle
+
+    def said(self, now: datetime, settle: timedelta) -> str:
+        """`impressions (2 files, 1.4 MB, changed 12 s ago)`."""
+        size = f"{self.files} file{'s' * (self.files != 1)}, {self.bytes / 1e6:.1f} MB"
+        if self.changed is None or self.whole(now, settle):
+            return f"{self.name} ({size})"
+        return f"{self.name} ({size}, changed {(now - self.changed).total_seconds():.0f} s ago)"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arrival:
+    """What has arrived of a day, and what a night waits for."""
+
+    day: date
+    here: tuple[Table, ...]
+    missing: tuple[str, ...]
+    """Expected tables without a file."""
+    moving: tuple[str, ...]
+    """Tables whose files may still grow."""
+    sentence: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether the night may begin."""
+        return not self.missing and not self.moving
+
+
+def judge(
+    day: date, here: Sequence[Table], expected: Sequence[str], now: datetime, settle: timedelta
+) -> Arrival:
+    """What is missing or moving, in one sentence that names it."""
+    names = {table.name for table in here}
+    missing = tuple(name for name in expected if name not in names)
+    moving = tuple(table.name for table in here if not table.whole(now, settle))
+    said = ", ".join(table.said(now, settle) for table in here) or "nothing"
+    wanting = [f"{', '.join(missing)} not there"] if missing else []
+    wanting += [f"{', '.join(moving)} still changing"] if moving else []
+    what = f"raw/dt={day}: {'; '.join(wanting)}. So far: {said}." if wanting else ""
+    return Arrival(
+        day=day,
+        here=tuple(here),
+        missing=missing,
+        moving=moving,
+        sentence=what or f"raw/dt={day} is complete: {said}.",
+    )
+
+
+def look(store: Store, day: date, config: NightlyConfig, now: datetime | None = None) -> Arrival:
+    """What has arrived of `day` by now."""
+    found = [_table(store, day, name) for name in TABLES]
+    return judge(
+        day,
+        [table for table in found if table],
+        expected(store, day, config),
+        now or datetime.now(UTC),
+        timedelta(minutes=config.settle_minutes),
+    )
+
+
+def expected(store: Store, day: date, config: NightlyConfig) -> tuple[str, ...]:
+    """Tables that a night waits for: as set, else behaviors and the logs of the day before."""
+    if config.tables:
+        return config.tables
+    before = [name for name in LOGS if _table(store, day - ONE_DAY, name)]
+    return tuple(dict.fromkeys(["behaviors", *before]))
+
+
+def marks(store: Store, day: date) -> Mapping[str, str]:
+    """One mark a raw table that is there; it changes when the table's content does."""
+    found = {name: _mark(store, day, name) for name in TABLES}
+    return {name: mark for name, mark in found.items() if mark}
+
+
+def arrived_again(store: Store, days: Sequence[date]) -> list[date]:
+    """Days whose raw data is not what their events were made of."""
+    return [day for day in days if _is_other(store, day)]
+
+
+def _is_other(store: Store, day: date) -> bool:
+    partition = store.partition("events", day, "behaviors")
+    read = partition.manifest().lineage.get("raw", {}) if partition.exists() else {}
+    now = marks(store, day)
+    # Without a mark (made by an older version), or when raw was removed, nothing can be said.
+    return bool(read and now) and dict(read) != dict(now)
+
+
+def _table(store: Store, day: date, name: str) -> Table | None:
+    partition = store.partition("raw", day, name)
+    if partition.exists():
+        files = partition.manifest().files
+        size = sum(entry.bytes for entry in files)
+        return Table(name=name, files=len(files), bytes=size, changed=None)
+    listed = store.listing(partition.key)
+    data = {file: facts for file, facts in listed.items() if rawfiles.is_data(file)}
+    if not data:
+        return None
+    whole = SUCCESS in listed or SUCCESS in store.listing(f"raw/dt={day}")
+    size = sum(size for size, _ in data.values())
+    newest = max(when for _, when in listed.values())
+    return Table(name=name, files=len(data), bytes=size, changed=None if whole else newest)
+
+
+def _mark(store: Store, day: date, name: str) -> str:
+    partition = store.partition("raw", day, name)
+    if partition.exists():
+        return partition.manifest().stamp
+    listed = store.listing(partition.key)
+    data = [
+        f"{file} {size} {when.isoformat()}"
+        for file, (size, when) in listed.items()
+        if rawfiles.is_data(file)
+    ]
+    return hashlib.sha256("\n".join(data).encode()).hexdigest()[:16] if data else ""

@@ -1,0 +1,185 @@
+"""A night's turn and its record: nights go by data day, one after another, and none is skipped.
+
+A night needs the state that the day before left, so it begins only when that day's night has
+ended (or when the day belongs to the initial training). `reports/nightly/<line>/dt=D/night.json`
+says how far the night of D is: `waiting` for an older one, `begun`, or `ended`. The record lies in
+the store, not in Airflow, so nights by the command and by the DAG take turns with one another.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, date, datetime, timedelta
+from enum import StrEnum
+from typing import Any
+
+from infra.errors import OutOfTurn, PartitionMissing
+from pipeline import arrival
+from pipeline.arrival import ONE_DAY, Arrival
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+class State(StrEnum):
+    """How far a night is."""
+
+    WAITING = "waiting"
+    """It was refused because an older night has not ended; it is started again after that."""
+    BEGUN = "begun"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Night:
+    """What is kept of one night."""
+
+    day: str
+    state: State
+    run: str
+    """The DAG run that works on it, or `dupn`."""
+    at: str
+    """When it came into this state (UTC)."""
+    conf: Mapping[str, Any] = field(default_factory=dict)
+    """Params of the run, to start it again with."""
+    promoted: bool | None = None
+    outcome: str = ""
+    """Of the gate, or why there was none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What a waiting night sees."""
+
+    ready: bool
+    late: bool
+    """Whether the deadline has passed."""
+    sentence: str
+
+
+def key(settings: Settings, day: date) -> str:
+    """Where the record of a night lies."""
+    return f"reports/nightly/{settings.line}/dt={day.isoformat()}/night.json"
+
+
+def read(settings: Settings, day: date) -> Night | None:
+    """The record of a night, if it ever wanted to begin."""
+    content = settings.store.get(key(settings, day))
+    if content is None:
+        return None
+    data = json.loads(content)
+    return Night(**{**data, "state": State(data["state"])})
+
+
+def obstacle(settings: Settings, day: date) -> str:
+    """Why the night of `day` may not begin; empty if it may."""
+    before, store = day - ONE_DAY, settings.store
+    night = read(settings, before)
+    if night is not None and night.state is not State.ENDED:
+        return (
+            f"the night of {before} has not ended ({night.state} since {night.at}, {night.run}), "
+            f"and that of {day} needs what it leaves. Mend it first; this one goes on after it."
+        )
+    days = store.days("samples")
+    if before not in days:
+        older = [one for one in days if one < before]
+        if not older:
+            return (
+                f"no day before {day} is published under {settings.home}. Train first: trigger "
+                "dupn_initial_train, or `dupn run initial`."
+            )
+        return (
+            f"samples/dt={before} is not published, and the night of {day} needs what that day "
+            f"leaves. The newest day is {older[-1]}: run the night of {older[-1] + ONE_DAY} first."
+        )
+    after = read(settings, day + ONE_DAY)
+    if after is not None and after.state is not State.WAITING:
+        return (
+            f"the night of {day + ONE_DAY} was built on that of {day} already. "
+            f"`dupn backfill --day {day}` makes {day} again and everything after it."
+        )
+    return ""
+
+
+def begin(settings: Settings, day: date, run: str, conf: Mapping[str, Any] | None = None) -> None:
+    """Take the turn.
+
+    Raises:
+        OutOfTurn: another night comes first. The record then says that this one waits.
+    """
+    reason = obstacle(settings, day)
+    if reason:
+        if read(settings, day) is None:
+            _write(settings, _new(day, State.WAITING, run, conf))
+        raise OutOfTurn(reason)
+    _write(settings, _new(day, State.BEGUN, run, conf))
+
+
+def look(settings: Settings, day: date, waited: timedelta) -> Look:
+    """Whether the raw data of the day is there; what is missing if it is not.
+
+    Raises:
+        PartitionMissing: the night has waited for `nightly.give_up_hours`.
+    """
+    config = settings.nightly
+    found = arrival.look(settings.store, day, config)
+    if settings.dataset == "marketplace" and not found.here:
+        return Look(ready=True, late=False, sentence=f"{day} is simulated next.")
+    if found.ready:
+        return Look(ready=True, late=False, sentence=found.sentence)
+    if waited >= timedelta(hours=config.give_up_hours):
+        raise PartitionMissing(
+            f"{found.sentence} The night gave up after {config.give_up_hours:g} h "
+            "(nightly.give_up_hours). When the data is there, clear this task."
+        )
+    late = waited >= timedelta(hours=config.deadline_hours)
+    return Look(ready=False, late=late, sentence=found.sentence)
+
+
+def end(settings: Settings, day: date) -> Night:
+    """Give the turn back; the record as it stands then."""
+    night = read(settings, day) or _new(day, State.BEGUN, "dupn", None)
+    verdict = settings.store.get(f"reports/gate/{settings.line}-{day}.json")
+    judged = json.loads(verdict) if verdict else {}
+    ended = replace(
+        night,
+        state=State.ENDED,
+        at=_now(),
+        promoted=judged.get("promoted"),
+        outcome=judged.get("outcome", "not judged"),
+    )
+    _write(settings, ended)
+    return ended
+
+
+def waiting(settings: Settings, day: date) -> Night | None:
+    """The night after `day`, if it wanted to begin before its turn."""
+    after = read(settings, day + ONE_DAY)
+    return after if after is not None and after.state is State.WAITING else None
+
+
+def say(found: Arrival) -> Mapping[str, Any]:
+    """What has arrived, as a command's answer."""
+    return {
+        "day": found.day.isoformat(),
+        "complete": found.ready,
+        "missing": list(found.missing),
+        "still changing": list(found.moving),
+        "here": [f"{table.name} ({table.files} files)" for table in found.here],
+        "sentence": found.sentence,
+    }
+
+
+def _new(day: date, state: State, run: str, conf: Mapping[str, Any] | None) -> Night:
+    return Night(day=day.isoformat(), state=state, run=run, at=_now(), conf=dict(conf or {}))
+
+
+def _write(settings: Settings, night: Night) -> None:
+    settings.store.put(
+        key(settings, date.fromisoformat(night.day)), json.dumps(asdict(night), indent=1)
+    )
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

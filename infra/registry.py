@@ -60,7 +60,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
-            raise RegistryError(f"MLflow did not answer: {error}. Is the server up?") from error
+            raise RegistryError(f"MLflow refused to name {number_or_alias}: {error}.") from error
         return Version(
             number=str(found.version),
             source=found.source,
@@ -74,8 +74,10 @@ class Registry:
 
         try:
             model = self.client.get_registered_model(MODEL)
-        except MlflowException:
-            return {}
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise RegistryError(f"MLflow refused to show {MODEL}: {error}.") from error
         return {name: str(number) for name, number in model.aliases.items() if name in ALIASES}
 
     def holds(self, model_uri: str) -> bool:
@@ -87,7 +89,7 @@ class Registry:
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return False
-            raise RegistryError(f"MLflow did not answer: {error}. Is the server up?") from error
+            raise RegistryError(f"MLflow refused to show {model_uri}: {error}.") from error
         return True
 
     def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:

@@ -19,46 +19,22 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field
-from datetime import UTC, date, datetime
-from functools import cached_property
+from dataclasses import asdict, dataclass
+from datetime import date, datetime
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.errors import PartitionCorrupt, PartitionMissing, StoreError
+from infra.errors import PartitionCorrupt, PartitionMissing
+from infra.files import filesystem, is_local, modified, put, put_new, sha256, writing
+from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 
-MANIFEST = "_manifest.json"
+__all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store"]
+
 ROW_GROUP_BYTES = 16 * 2**20
 """Size of a Parquet row group, before compression."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class FileEntry:
-    """One file that counts; `low`/`high` bound the user hashes inside (None: not bucketed)."""
-
-    name: str
-    rows: int
-    bytes: int
-    sha256: str
-    low: int | None = None
-    high: int | None = None
-    counts: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Manifest:
-    """What a published partition holds. `counts` is the sum of the files' counts."""
-
-    files: tuple[FileEntry, ...]
-    rows: int
-    counts: Mapping[str, int]
-    lineage: Mapping[str, Any]
-    schema: str = ""
-    written_at: str = ""
 
 
 class Store:
@@ -79,7 +55,7 @@ class Store:
 
     def days(self, stage: str, *names: str) -> list[date]:
         """Days for which `stage` is published, oldest first."""
-        fs = _filesystem(self.root)
+        fs = filesystem(self.root)
         folder = f"{self.root}/{stage}"
         if not fs.exists(folder):
             return []
@@ -101,27 +77,40 @@ class Store:
         """Write one file whole (reports, ledgers); its full address comes back."""
         data = content.encode() if isinstance(content, str) else content
         path = f"{self.root}/{key}"
-        _put(_filesystem(self.root), path, data)
+        put(filesystem(self.root), path, data)
         return path
 
     def put_new(self, key: str, content: bytes | str) -> bool:
         """Write one file only if there is none under `key`; False if there was one."""
         data = content.encode() if isinstance(content, str) else content
-        return _put_new(_filesystem(self.root), f"{self.root}/{key}", data)
+        return put_new(filesystem(self.root), f"{self.root}/{key}", data)
 
     def get(self, key: str) -> bytes | None:
         """The content of one file, or None."""
-        fs = _filesystem(self.root)
+        fs = filesystem(self.root)
         path = f"{self.root}/{key}"
         return fs.cat_file(path) if fs.exists(path) else None
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies directly in `folder`, sorted; none if it is absent."""
-        fs = _filesystem(self.root)
+        fs = filesystem(self.root)
         path = f"{self.root}/{folder}"
         if not fs.exists(path):
             return []
         return sorted(item.rstrip("/").rsplit("/", 1)[-1] for item in fs.ls(path, detail=False))
+
+    def listing(self, folder: str) -> dict[str, tuple[int, datetime]]:
+        """Files that lie directly in `folder`: bytes, and when each was last changed (UTC)."""
+        fs = filesystem(self.root)
+        path = f"{self.root}/{folder}"
+        if not fs.exists(path):
+            return {}
+        found = [info for info in fs.ls(path, detail=True, refresh=True) if info["type"] == "file"]
+        names = [info["name"].rsplit("/", 1)[-1] for info in found]
+        return {
+            name: (int(info["size"]), modified(info))
+            for name, info in sorted(zip(names, found, strict=True), key=lambda pair: pair[0])
+        }
 
     def address(self, *parts: str) -> str:
         """The full address of something below the root (for messages, MLflow, scratch space)."""
@@ -147,7 +136,7 @@ class Partition:
 
     def exists(self) -> bool:
         """Whether it is published."""
-        return bool(_filesystem(self.root).exists(f"{self.path}/{MANIFEST}"))
+        return bool(filesystem(self.root).exists(f"{self.path}/{MANIFEST}"))
 
     def names(self) -> list[str]:
         """Names of what lies directly in the folder, published or not, sorted."""
@@ -160,21 +149,43 @@ class Partition:
             PartitionMissing: nothing is published under this key.
             PartitionCorrupt: the manifest cannot be read.
         """
-        fs = _filesystem(self.root)
+        fs = filesystem(self.root)
         try:
             raw = fs.cat_file(f"{self.path}/{MANIFEST}")
         except FileNotFoundError:
             raise PartitionMissing(
-                f"{self.key} is not published under {self.root}. {_remedy(self.key)}"
+                f"{self.key} is not published under {self.root}. {remedy(self.key)}"
             ) from None
         try:
-            data = json.loads(raw)
-            files = tuple(FileEntry(**entry) for entry in data.pop("files"))
-            return Manifest(files=files, **data)
+            return Manifest.read(raw)
         except (ValueError, TypeError, KeyError) as error:
             raise PartitionCorrupt(
-                f"{self.key}/{MANIFEST} cannot be read ({error}). {_remedy(self.key)}"
+                f"{self.key}/{MANIFEST} cannot be read ({error}). {mend(self.key)}"
             ) from None
+
+    def stamp(self) -> str:
+        """`Manifest.stamp`, or an empty text where nothing is published."""
+        return self.manifest().stamp if self.exists() else ""
+
+    def remove(self) -> int:
+        """Take the partition back: manifest first, then its files; the bytes that came free.
+
+        Partitions inside its folder stay. A reader that has resolved the manifest already may
+        find its files gone, so this is for what no reader wants any more.
+        """
+        fs = filesystem(self.root)
+        if not fs.exists(self.path):
+            return 0
+        if self.exists():
+            fs.rm_file(f"{self.path}/{MANIFEST}")
+        freed = 0
+        for info in fs.ls(self.path, detail=True, refresh=True):
+            if info["type"] == "file":
+                fs.rm_file(info["name"])
+                freed += int(info.get("size") or 0)
+        if is_local(fs) and not fs.ls(self.path, detail=False):
+            fs.rmdir(self.path)
+        return freed
 
     def require(self) -> "Partition":
         """Itself, or `PartitionMissing`."""
@@ -186,24 +197,17 @@ class Partition:
         """Write files through the attempt; they become the partition if the block succeeds."""
         attempt = Attempt(partition=self, id=uuid.uuid4().hex[:10])
         start = time.monotonic()
-        try:
-            yield attempt
-            seconds = round(time.monotonic() - start, 3)
-            attempt.commit({**lineage, "wall_s": seconds})
-        except OSError as error:
-            raise StoreError(
-                f"{self.key} could not be written: {error}. Free space or mend the permissions "
-                "and run the step again; what was published before still holds."
-            ) from error
+        yield attempt
+        attempt.commit({**lineage, "wall_s": round(time.monotonic() - start, 3)})
 
     def open(self, entry: FileEntry) -> IO[bytes]:
         """One file of the partition, for reading."""
         path = f"{self.path}/{entry.name}"
         try:
-            return _filesystem(self.root).open(path, "rb")
+            return filesystem(self.root).open(path, "rb")
         except FileNotFoundError:
             raise PartitionCorrupt(
-                f"{self.key} lists {entry.name}, which is gone. {_remedy(self.key)}"
+                f"{self.key} lists {entry.name}, which is gone. {mend(self.key)}"
             ) from None
 
     def table(
@@ -229,7 +233,7 @@ class Partition:
                     )
                 except pa.ArrowInvalid as error:
                     raise PartitionCorrupt(
-                        f"{self.key}/{entry.name} cannot be read: {error}. {_remedy(self.key)}"
+                        f"{self.key}/{entry.name} cannot be read: {error}. {mend(self.key)}"
                     ) from None
         if not tables:
             return pa.table({})
@@ -243,11 +247,11 @@ class Partition:
         """
         for entry in self.manifest().files:
             with self.open(entry) as source:
-                found = _sha256(source)
+                found = sha256(source)
             if found != entry.sha256:
                 raise PartitionCorrupt(
                     f"{self.key}/{entry.name} is not the file that was published "
-                    f"(SHA-256 {found[:12]}, manifest {entry.sha256[:12]}). {_remedy(self.key)}"
+                    f"(SHA-256 {found[:12]}, manifest {entry.sha256[:12]}). {mend(self.key)}"
                 )
 
     def digest(self) -> str:
@@ -255,17 +259,11 @@ class Partition:
 
         Reads the whole partition into memory: for tests and small tables.
         """
-        table = self.table().combine_chunks().unify_dictionaries()
-        sink = io.BytesIO()
-        plain = table.replace_schema_metadata(None)
-        # Parquet, because an Arrow stream also holds whatever lies in memory under a null.
-        rows = max(plain.num_rows, 1)
-        pq.write_table(plain, sink, compression="none", store_schema=False, row_group_size=rows)
-        return hashlib.sha256(sink.getvalue()).hexdigest()
+        return digest_of(self.table())
 
     def sweep(self, older_than_s: float = 86_400) -> int:
         """Remove files that the manifest does not list and no running attempt can still own."""
-        fs = _filesystem(self.root)
+        fs = filesystem(self.root)
         keep = {entry.name for entry in self.manifest().files} | {MANIFEST}
         removed = 0
         for info in fs.ls(self.path, detail=True):
@@ -322,7 +320,7 @@ class Attempt:
         """Write one file of any format and return its entry."""
         stem, dot, suffix = name.rpartition(".")
         unique = f"{stem}-{self.id}.{suffix}" if dot else f"{name}-{self.id}"
-        _put(_filesystem(self.partition.root), f"{self.partition.path}/{unique}", data)
+        put(filesystem(self.partition.root), f"{self.partition.path}/{unique}", data)
         digest = hashlib.sha256(data).hexdigest()
         return FileEntry(name=unique, rows=rows, bytes=len(data), sha256=digest)
 
@@ -335,45 +333,39 @@ class Attempt:
         content = {"files": [asdict(entry) for entry in entries], "facts": facts}
         name = f"_entries-{self.id}-{uuid.uuid4().hex[:8]}.json"
         path = f"{self.partition.path}/{name}"
-        _put(_filesystem(self.partition.root), path, json.dumps(content).encode())
+        put(filesystem(self.partition.root), path, json.dumps(content).encode())
 
     def recorded(self) -> list[FileEntry]:
         """What has been recorded so far, so that counts can be checked before the commit."""
-        fs = _filesystem(self.partition.root)
-        found: dict[str, FileEntry] = {}
-        for note in fs.glob(f"{self.partition.path}/_entries-{self.id}-*.json"):
-            content = json.loads(fs.cat_file(note))
-            found.update({entry["name"]: FileEntry(**entry) for entry in content["files"]})
-        return sorted(found.values(), key=lambda entry: entry.name)
+        return self._noted(self._notes())[0]
 
     def commit(self, lineage: Mapping[str, Any]) -> Manifest:
         """Make every recorded file the partition, in one atomic write."""
-        fs = _filesystem(self.partition.root)
-        notes = fs.glob(f"{self.partition.path}/_entries-{self.id}-*.json")
+        fs = filesystem(self.partition.root)
+        notes = self._notes()
+        entries, facts = self._noted(notes)
+        manifest = Manifest.of(entries, {**lineage, **facts}, self._schema(entries))
+        path = f"{self.partition.path}/{MANIFEST}"
+        put(fs, path, manifest.written().encode(), durable=True)
+        with writing(self.partition.path):
+            for note in notes:
+                fs.rm_file(note)
+        return manifest
+
+    def _notes(self) -> list[str]:
+        fs = filesystem(self.partition.root)
+        return sorted(fs.glob(f"{self.partition.path}/_entries-{self.id}-*.json"))
+
+    def _noted(self, notes: Sequence[str]) -> tuple[list[FileEntry], dict[str, Any]]:
+        """The recorded entries in the order of their names, and the recorded facts."""
+        fs = filesystem(self.partition.root)
         entries: dict[str, FileEntry] = {}
         facts: dict[str, Any] = {}
         for note in notes:
             content = json.loads(fs.cat_file(note))
             entries.update({entry["name"]: FileEntry(**entry) for entry in content["files"]})
             facts.update(content["facts"])
-        files = tuple(sorted(entries.values(), key=lambda entry: entry.name))
-        counts: dict[str, int] = {}
-        for entry in files:
-            for name, count in entry.counts.items():
-                counts[name] = counts.get(name, 0) + count
-        manifest = Manifest(
-            files=files,
-            rows=sum(entry.rows for entry in files),
-            counts=dict(sorted(counts.items())),
-            lineage={**lineage, **facts},
-            schema=self._schema(files),
-            written_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        )
-        text = json.dumps(asdict(manifest), indent=1, default=str)
-        _put(fs, f"{self.partition.path}/{MANIFEST}", text.encode())
-        for note in notes:
-            fs.rm_file(note)
-        return manifest
+        return sorted(entries.values(), key=lambda entry: entry.name), facts
 
     def _schema(self, files: Sequence[FileEntry]) -> str:
         parquet = next((entry for entry in files if entry.name.endswith(".parquet")), None)
@@ -383,93 +375,7 @@ class Attempt:
             return pq.read_schema(source).remove_metadata().to_string()
 
 
-@dataclass(frozen=True)
-class _Root:
-    root: str
-
-    @cached_property
-    def fs(self) -> Any:
-        return fsspec.core.url_to_fs(self.root)[0]
-
-
-_ROOTS: dict[tuple[int, str], _Root] = {}
-
-
-def _filesystem(root: str) -> Any:
-    """One filesystem object per process and root (S3 clients do not survive a fork)."""
-    known = _ROOTS.setdefault((os.getpid(), root), _Root(root))
-    return known.fs
-
-
-def _put(fs: Any, path: str, data: bytes | memoryview) -> None:
-    if not _is_local(fs):
-        fs.pipe_file(path, bytes(data))
-        return
-    target = Path(fs._strip_protocol(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    try:
-        with scratch.open("wb") as sink:
-            sink.write(data)
-            sink.flush()
-            if target.name == MANIFEST:
-                os.fsync(sink.fileno())
-        scratch.replace(target)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
-def _put_new(fs: Any, path: str, data: bytes) -> bool:
-    if not _is_local(fs):
-        try:
-            fs.pipe_file(path, data, mode="create")
-        except FileExistsError:
-            return False
-        return True
-    target = Path(fs._strip_protocol(path))
-    target.parent.mkdir(parents=True, exist_ok=True)
-    scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
-    scratch.write_bytes(data)
-    try:
-        os.link(scratch, target)  # fails if the name is taken: create-if-absent, content whole
-    except FileExistsError:
-        return False
-    finally:
-        scratch.unlink()
-    return True
-
-
-def _sha256(source: IO[bytes]) -> str:
-    digest = hashlib.sha256()
-    while block := source.read(1 << 20):
-        digest.update(block)
-    return digest.hexdigest()
-
-
 def _row_group_rows(table: pa.Table) -> int:
     """Rows of `ROW_GROUP_BYTES`: readers that stream hold one row group, wide or narrow."""
     each = table.nbytes / max(table.num_rows, 1)
     return max(1024, min(1024 * 1024, int(ROW_GROUP_BYTES / max(each, 1))))
-
-
-def _is_local(fs: Any) -> bool:
-    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
-
-
-def _remedy(key: str) -> str:
-    """The command that publishes `key`."""
-    stage, _, rest = key.partition("/")
-    day = rest[3:13] if rest.startswith("dt=") else ""
-    commands = {
-        "raw": "import or dupn simulate",
-        "rejects": "events",
-        "catalog": "vocabulary",
-        "truth": "simulate",
-        "checkpoints": "train",
-        "bundles": "bundle",
-        "reports": {"offline": "evaluate"}.get(rest.partition("/")[0], rest.partition("/")[0]),
-    }
-    command = commands.get(stage, stage)
-    if stage == "raw":
-        return f"Run `dupn {command}`, or put the day's files there."
-    return f"Run `dupn {command}{f' --day {day}' if day else ''}` first."

@@ -16,7 +16,9 @@ from urllib.parse import urlparse
 from pydantic import Field
 
 from infra.config import Config
-from infra.errors import ConfigError
+from infra.errors import ConfigError, RegistryUnavailable
+from infra.files import writing
+from infra.mlflow_client import Client
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
@@ -143,7 +145,7 @@ class MlflowTracker:
         batch = [Metric(name, float(value), now, step) for name, value in values.items()]
         try:
             self.client.log_batch(self.run_id, metrics=batch)
-        except MlflowException as error:
+        except (MlflowException, RegistryUnavailable) as error:
             logger.warning("the figures of step %d are not in MLflow: %s", step, error)
 
     def text(self, content: str, name: str) -> None:
@@ -173,7 +175,8 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
                 "Set it to your MLflow server, for example --set tracking.uri=http://host:5000."
             )
         folder = Path(store.address("mlflow"))
-        folder.mkdir(parents=True, exist_ok=True)
+        with writing(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{folder}/mlflow.db"
     if urlparse(config.uri).scheme in ("", "file"):
         raise ConfigError(
@@ -184,12 +187,8 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
 
 
 def connect(uri: str) -> Any:
-    """An `MlflowClient` of tracking store and registry, with MLflow's chatter switched off."""
-    from mlflow.tracking import MlflowClient
-
-    for name in ("mlflow", "alembic"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    return MlflowClient(tracking_uri=uri, registry_uri=uri)
+    """A client of tracking store and registry (`Any`: its calls are those of `MlflowClient`)."""
+    return Client(uri)
 
 
 def experiment_id(config: TrackingConfig, store: Store, client: Any) -> str:

@@ -5,12 +5,16 @@ gathers file entries (a few hundred bytes each), not rows.
 """
 
 import logging
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import apache_beam as beam
 from apache_beam.options.pipeline_options import PipelineOptions
 
+from infra import errors
+from infra.errors import DupnError
 from infra.store import Attempt, FileEntry
 from pipeline.runner import BeamConfig, passes
 
@@ -20,6 +24,7 @@ __all__ = ["BeamConfig", "Publish", "options", "passes", "pipeline"]
 def options(config: BeamConfig) -> PipelineOptions:
     """Options for the configured runner (FnApiRunner pinned: Prism would be downloaded)."""
     logging.getLogger("apache_beam").setLevel(logging.WARNING)
+    logging.getLogger("apache_beam.runners.common").addFilter(_is_news)
     if config.runner == "inprocess":
         flags = ["--runner=FnApiRunner", *config.options]
     elif config.runner == "multiprocess":
@@ -34,9 +39,49 @@ def options(config: BeamConfig) -> PipelineOptions:
     return PipelineOptions(flags)
 
 
-def pipeline(config: BeamConfig) -> beam.Pipeline:
-    """A pipeline for a `with` block; leaving the block runs it and waits."""
-    return beam.Pipeline(options=options(config))
+@contextmanager
+def pipeline(config: BeamConfig) -> Iterator[beam.Pipeline]:
+    """A pipeline for a `with` block; leaving the block runs it and waits.
+
+    Raises:
+        DupnError: what a worker raised, with its own sentence, wherever the worker ran.
+    """
+    try:
+        with beam.Pipeline(options=options(config)) as flow:
+            yield flow
+    except Exception as error:  # a runner raises whatever it likes
+        told = own_error(error)
+        if told is None:
+            raise
+        raise told from None
+
+
+def own_error(error: Exception) -> DupnError | None:
+    """The `DupnError` inside what Beam raised, or None if it holds none.
+
+    Beam adds the step's label to the sentence of an error, and of one in another process it keeps
+    only the text of the trace, in which the class and the sentence stand on a line of their own.
+    """
+    if isinstance(error, DupnError):
+        return type(error)(_LABEL.sub("", str(error)))
+    lines = _OWN_LINE.findall(str(error))
+    if not lines:
+        return None
+    name, sentence = lines[-1]
+    kind = getattr(errors, name)
+    own: DupnError = kind(_LABEL.sub("", sentence).strip())
+    return own
+
+
+_LABEL = re.compile(r"( \[while running '[^\n]*?'\])+$")
+_OWN_LINE = re.compile(
+    rf"^{errors.__name__}\.({'|'.join(k for k in vars(errors) if k[0].isupper())}): (.+)$", re.M
+)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Not the trace of an error of ours, which a front door says in one sentence."""
+    return not (record.exc_info and isinstance(record.exc_info[1], DupnError))
 
 
 class Publish(beam.PTransform):

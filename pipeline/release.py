@@ -19,7 +19,8 @@ from evaluation import gate as gating
 from evaluation import predictions
 from evaluation.gate import Comparison, Evidence, Verdict
 from features.dataset import load as load_dataset
-from infra.errors import DupnError, PartitionMissing, RegistryError
+from infra.errors import DupnError, PartitionMissing, RegistryError, RegistryUnavailable
+from infra.mlflow_client import answering
 from infra.registry import MODEL, Registry
 from infra.store import Partition
 from infra.tracking import tracking_uri
@@ -63,7 +64,8 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         lineage["digest"] = bundles.digest(folder)
         uri = _logged(place, registry, lineage)
         if not uri:
-            uri = pyfunc.log(folder, run_id, recorded[0]["question"])
+            with answering(tracking_uri(settings.tracking, store)):
+                uri = pyfunc.log(folder, run_id, recorded[0]["question"])
             with place.publish(model_uri=uri, **lineage) as out:
                 content = json.dumps(recorded).encode()
                 out.record([out.write_bytes(RECORDED, content, rows=len(recorded))])
@@ -253,7 +255,9 @@ def _ask(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
             ) from None
         except subprocess.CalledProcessError as error:
             last = error.stderr.strip().splitlines()[-1:] or ["no message"]
-            raise RegistryError(f"{uri} did not answer in a fresh process: {last[0]}") from None
+            raise RegistryUnavailable(
+                f"{uri} did not answer in a fresh process: {last[0]}"
+            ) from None
     heard: Mapping[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return heard
 

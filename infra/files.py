@@ -1,0 +1,159 @@
+"""Files written whole, on a disk or an object store, and what is said when that fails.
+
+A file appears under its name complete or not at all (a rename, a link, or a single put). Whatever
+the system answers to a write becomes a `StoreError` here, at its source, so that every worker and
+every front door says the same sentence: which file, what is wrong, what to do.
+"""
+
+import errno
+import hashlib
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import IO, Any
+
+import fsspec
+
+from infra.errors import StoreError
+
+_ELSEWHERE = "or give another --home"
+_REASONS: Mapping[int, tuple[str, str]] = {
+    errno.ENOSPC: ("the disk is full", "Make room"),
+    errno.EDQUOT: ("the quota of the disk is used up", "Make room, or have it raised,"),
+    errno.EFBIG: ("the file would be larger than is allowed here", "Raise the limit (`ulimit -f`)"),
+    errno.EROFS: ("the disk is read-only", f"Mount it writable, {_ELSEWHERE},"),
+    errno.EACCES: ("permission is denied", f"Mend the permissions, {_ELSEWHERE},"),
+    errno.EPERM: ("it is not permitted", f"Mend the permissions, {_ELSEWHERE},"),
+    errno.ENOTDIR: ("a file stands where a folder is needed", f"Move it away, {_ELSEWHERE},"),
+    errno.EEXIST: ("a file stands where a folder is needed", f"Move it away, {_ELSEWHERE},"),
+    errno.EISDIR: ("a folder stands where the file is to be", f"Move it away, {_ELSEWHERE},"),
+}
+"""What is wrong, and the beginning of what to do, by the system's error number."""
+
+
+def unwritable(where: str, error: OSError) -> StoreError:
+    """The sentence about something that could not be written."""
+    plain = f"the system says {error.strerror or error}", "Mend that"
+    wrong, remedy = _REASONS.get(error.errno or 0, plain)
+    return StoreError(
+        f"{where} could not be written: {wrong}. {remedy} and run again; "
+        "what was published before still holds."
+    )
+
+
+@contextmanager
+def writing(where: str) -> Iterator[None]:
+    """A block in which the system's refusals become a `StoreError` about `where`.
+
+    Raises:
+        StoreError: disk full, read-only, no permission, and the like.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise unwritable(where, error) from error
+
+
+def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) -> None:
+    """Write one file whole, in place of any before it.
+
+    Args:
+        fs: the filesystem of the root.
+        path: full address.
+        data: the content.
+        durable: wait until a local disk holds it.
+    """
+    with writing(path):
+        if not is_local(fs):
+            fs.pipe_file(path, bytes(data))
+            return
+        target = Path(fs._strip_protocol(path))
+        with _scratch(target, data, durable=durable) as scratch:
+            scratch.replace(target)
+
+
+def put_new(fs: Any, path: str, data: bytes) -> bool:
+    """Write one file whole if there is none of that name; False if there is one."""
+    with writing(path):
+        if not is_local(fs):
+            return _created(lambda: fs.pipe_file(path, data, mode="create"))
+        target = Path(fs._strip_protocol(path))
+        with _scratch(target, data, durable=True) as scratch:
+            # A link fails if the name is taken: create if absent, and the content is whole.
+            return _created(lambda: os.link(scratch, target))
+
+
+def _created(create: Any) -> bool:
+    try:
+        create()
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _scratch(target: Path, data: bytes | memoryview, *, durable: bool) -> Iterator[Path]:
+    """The content under a name that no reader looks at; gone after the block."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.{uuid.uuid4().hex[:8]}")
+    try:
+        with scratch.open("wb") as sink:
+            sink.write(data)
+            sink.flush()
+            if durable:
+                os.fsync(sink.fileno())
+        yield scratch
+    finally:
+        with suppress(OSError):  # the error to tell is the one before
+            scratch.unlink(missing_ok=True)
+
+
+@dataclass(frozen=True)
+class _Root:
+    root: str
+
+    @cached_property
+    def fs(self) -> Any:
+        return fsspec.core.url_to_fs(self.root)[0]
+
+
+_ROOTS: dict[tuple[int, str], _Root] = {}
+
+
+def filesystem(root: str) -> Any:
+    """One filesystem object per process and root (S3 clients do not survive a fork)."""
+    known = _ROOTS.setdefault((os.getpid(), root), _Root(root))
+    return known.fs
+
+
+def is_local(fs: Any) -> bool:
+    """Whether the files lie on a disk of this machine."""
+    return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+
+
+def sha256(source: IO[bytes]) -> str:
+    """Digest of what is left to read, a block at a time."""
+    digest = hashlib.sha256()
+    while block := source.read(1 << 20):
+        digest.update(block)
+    return digest.hexdigest()
+
+
+def modified(info: Mapping[str, Any]) -> datetime:
+    """When a file was last changed, from what its filesystem lists of it (each names it anew)."""
+    known = [
+        info[name] for name in ("mtime", "LastModified", "updated", "last_modified") if name in info
+    ]
+    if not known:
+        return datetime.now(UTC)  # unknown: as if just now, so that a second look is needed
+    when = known[0]
+    if isinstance(when, int | float):
+        return datetime.fromtimestamp(when, UTC)
+    if isinstance(when, str):
+        when = datetime.fromisoformat(when)
+    return when if when.tzinfo else when.replace(tzinfo=UTC)

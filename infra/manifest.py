@@ -1,0 +1,123 @@
+"""What a partition holds: the files that count, their rows, sums and lineage.
+
+The manifest *is* the partition (`infra.store`): a file that it does not list is not there.
+"""
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+MANIFEST = "_manifest.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FileEntry:
+    """One file that counts; `low`/`high` bound the user hashes inside (None: not bucketed)."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+    low: int | None = None
+    high: int | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a published partition holds. `counts` is the sum of the files' counts."""
+
+    files: tuple[FileEntry, ...]
+    rows: int
+    counts: Mapping[str, int]
+    lineage: Mapping[str, Any]
+    schema: str = ""
+    written_at: str = ""
+
+    @classmethod
+    def of(
+        cls, entries: Iterable[FileEntry], lineage: Mapping[str, Any], schema: str
+    ) -> "Manifest":
+        """The manifest of some files, in the order of their names, as of now."""
+        files = tuple(sorted(entries, key=lambda entry: entry.name))
+        counts: dict[str, int] = {}
+        for entry in files:
+            for name, count in entry.counts.items():
+                counts[name] = counts.get(name, 0) + count
+        return cls(
+            files=files,
+            rows=sum(entry.rows for entry in files),
+            counts=dict(sorted(counts.items())),
+            lineage=lineage,
+            schema=schema,
+            written_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        )
+
+    @classmethod
+    def read(cls, raw: bytes) -> "Manifest":
+        """From JSON.
+
+        Raises:
+            ValueError, TypeError, KeyError: it is not a manifest.
+        """
+        data = json.loads(raw)
+        files = tuple(FileEntry(**entry) for entry in data.pop("files"))
+        return cls(files=files, **data)
+
+    @property
+    def stamp(self) -> str:
+        """Sixteen hex digits that change when the content does; a rerun that changes none keeps it.
+
+        Of the files' bytes, in their order: cheaper than `Partition.digest`, but other files with
+        the same rows (another number of buckets) have another stamp.
+        """
+        known = [[entry.rows, entry.sha256, entry.low, entry.high] for entry in self.files]
+        return hashlib.sha256(json.dumps(known).encode()).hexdigest()[:16]
+
+    def written(self) -> str:
+        """As JSON."""
+        return json.dumps(asdict(self), indent=1, default=str)
+
+
+def digest_of(rows: pa.Table) -> str:
+    """SHA-256 over the rows in order; equal data, equal digest, however it lies in memory."""
+    plain = rows.combine_chunks().unify_dictionaries().replace_schema_metadata(None)
+    sink = io.BytesIO()
+    # Parquet, because an Arrow stream also holds whatever lies in memory under a null.
+    group = max(plain.num_rows, 1)
+    pq.write_table(plain, sink, compression="none", store_schema=False, row_group_size=group)
+    return hashlib.sha256(sink.getvalue()).hexdigest()
+
+
+def mend(key: str) -> str:
+    """What to do about a spoilt partition: carried state is built again from events."""
+    stage, _, rest = key.partition("/")
+    if stage in ("vocabulary", "catalog", "statistics", "sequences") and rest.startswith("dt="):
+        return f"Run `dupn rebuild --day {rest[3:13]}` first."
+    return remedy(key)
+
+
+def remedy(key: str) -> str:
+    """What to do about a partition that is missing: the command that publishes it."""
+    stage, _, rest = key.partition("/")
+    day = rest[3:13] if rest.startswith("dt=") else ""
+    commands = {
+        "raw": "import or dupn simulate",
+        "rejects": "events",
+        "catalog": "vocabulary",
+        "truth": "simulate",
+        "checkpoints": "train",
+        "bundles": "bundle",
+        "reports": {"offline": "evaluate"}.get(rest.partition("/")[0], rest.partition("/")[0]),
+    }
+    command = commands.get(stage, stage)
+    if stage == "raw":
+        return f"Run `dupn {command}`, or put the day's files there."
+    return f"Run `dupn {command}{f' --day {day}' if day else ''}` first."

@@ -1,0 +1,97 @@
+"""An MLflow client whose failures say what they are.
+
+MLflow raises one class for all that can go wrong, and under it SQLAlchemy, requests and the system
+raise their own. Here they are told apart, at the source: a server that does not answer may answer
+in twenty seconds (`RegistryUnavailable`, retried by the DAGs), a disk that cannot be written needs
+a person (`StoreError`), and what MLflow answered stays the `MlflowException` that it is.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property, wraps
+from typing import Any
+
+from infra.errors import DupnError, RegistryUnavailable, StoreError
+from infra.files import unwritable
+
+_MAY_PASS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
+"""Error codes of MLflow that say nothing about the question that was asked."""
+
+_FULL = ("database or disk is full", "disk I/O error")
+_READ_ONLY = ("readonly database", "unable to open database file")
+"""What SQLite says; SQLAlchemy and MLflow hand on no more than its text."""
+
+
+class Client:
+    """An `MlflowClient` for tracking and registry; every call of it runs in `answering`.
+
+    Args:
+        uri: the tracking address, absolute.
+    """
+
+    def __init__(self, uri: str) -> None:
+        self._uri = uri
+
+    @cached_property
+    def _client(self) -> Any:
+        from mlflow.tracking import MlflowClient
+
+        for name in ("mlflow", "alembic"):  # its chatter
+            logging.getLogger(name).setLevel(logging.WARNING)
+        with answering(self._uri):
+            return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(name)
+        found = getattr(self._client, name)
+        return self._told(found) if callable(found) else found
+
+    def _told(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        @wraps(call)
+        def told(*arguments: Any, **named: Any) -> Any:
+            with answering(self._uri):
+                return call(*arguments, **named)
+
+        return told
+
+
+@contextmanager
+def answering(uri: str) -> Iterator[None]:
+    """A block that talks to MLflow.
+
+    Raises:
+        RegistryUnavailable: the server does not answer, or its database is busy.
+        StoreError: its database or its files cannot be written.
+    """
+    from mlflow.exceptions import MlflowException
+    from requests.exceptions import RequestException
+    from sqlalchemy.exc import DBAPIError
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code not in _MAY_PASS:
+            raise
+        raise _told(uri, str(error)) from error
+    except (RequestException, DBAPIError) as error:
+        raise _told(uri, str(error)) from error
+    except OSError as error:
+        raise unwritable(str(error.filename or uri), error) from error
+
+
+def _told(uri: str, text: str) -> DupnError:
+    """The error of ours behind what MLflow, requests or SQLAlchemy said."""
+    if any(said in text for said in _FULL):
+        return StoreError(f"{uri} could not be written: the disk is full. Make room and run again.")
+    if any(said in text for said in _READ_ONLY):
+        return StoreError(
+            f"{uri} could not be written: it is read-only. Mount it writable, or mend its "
+            "permissions, and run again."
+        )
+    first = (text.strip().splitlines() or ["no message"])[0].rstrip(".")
+    return RegistryUnavailable(
+        f"MLflow at {uri} did not answer ({first[:300]}). Is the server up? Nothing is lost: "
+        "run the step again."
+    )

@@ -32,7 +32,7 @@ def bars(report: OfflineReport) -> bytes:
     """Model, yardsticks and ceiling of every measured task, from chance upwards."""
     shown = _measured(report)
     heights = [len(_entries(task)) for task in shown]
-    figure, axes = _figure(9.0, 0.3 * sum(heights) + 0.62 * len(shown), len(shown), heights)
+    figure, axes = new_figure(9.0, 0.3 * sum(heights) + 0.62 * len(shown), len(shown), heights)
     for ax, task in zip(axes, shown, strict=True):
         entries, start = _entries(task), _start(task)
         for row, (_, estimate, colour) in enumerate(entries):
@@ -53,13 +53,13 @@ def bars(report: OfflineReport) -> bytes:
         title = f"{task.title}, {task.unit}{doubt}"
         ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
         ax.margins(x=0.14)
-        _tidy(ax, "x")
-    return _png(figure)
+        tidy(ax, "x")
+    return png(figure)
 
 
 def roc(report: OfflineReport) -> bytes:
     """ROC curve of every measure that is an AUC."""
-    figure, (ax,) = _figure(5.6, 5.0, 1)
+    figure, (ax,) = new_figure(5.6, 5.0, 1)
     ax.plot([0, 1], [0, 1], color=OTHER, linewidth=1, linestyle="--", label="chance")
     colours = (MODEL, SECOND, TRUTH, "#7d4fb3", "#c2415b")
     for index, (name, line) in enumerate(report.curves.roc.items()):
@@ -68,14 +68,14 @@ def roc(report: OfflineReport) -> bytes:
         ax.plot(line.x, line.y, color=colours[index % len(colours)], linewidth=1.8, label=label)
     ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
     ax.legend(frameon=False, fontsize=8.5, loc="lower right")
-    _tidy(ax, "both")
-    return _png(figure)
+    tidy(ax, "both")
+    return png(figure)
 
 
 def calibration(report: OfflineReport) -> bytes:
     """Said against seen click rate."""
     line = report.curves.calibration
-    figure, (ax,) = _figure(5.6, 5.0, 1)
+    figure, (ax,) = new_figure(5.6, 5.0, 1)
     if line is not None:
         top = max(*line.x, *line.y, 1e-3) * 1.08
         ax.plot(
@@ -85,8 +85,8 @@ def calibration(report: OfflineReport) -> bytes:
         ax.set(xlim=(0, top), ylim=(0, top))
     ax.set(xlabel="click probability, as said", ylabel="click rate, as seen")
     ax.legend(frameon=False, fontsize=8.5, loc="upper left")
-    _tidy(ax, "both")
-    return _png(figure)
+    tidy(ax, "both")
+    return png(figure)
 
 
 def price_levels(report: OfflineReport) -> bytes:
@@ -106,7 +106,7 @@ def price_levels(report: OfflineReport) -> bytes:
     left.set(xlabel="price level", ylabel="share", xticks=levels)
     left.set_ylim(0, max(left.get_ylim()[1], 0.1))
     left.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    _tidy(left, "y")
+    tidy(left, "y")
     table = np.asarray(report.curves.confusion, float)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     right.imshow(share, cmap="Blues", vmin=0)
@@ -121,13 +121,13 @@ def price_levels(report: OfflineReport) -> bytes:
     right.set_yticks(ticks, [str(tick + 1) for tick in ticks])
     right.set(xlabel="level as said", ylabel="true level")
     right.tick_params(length=0, labelsize=8.5)
-    return _png(figure)
+    return png(figure)
 
 
 def slices(report: OfflineReport) -> bytes:
     """CTR and L2R of every slice, with intervals."""
     parts = _parts(report)
-    figure, (ax,) = _figure(9.0, 0.3 * len(parts) + 1.0, 1)
+    figure, (ax,) = new_figure(9.0, 0.3 * len(parts) + 1.0, 1)
     names = (("ctr_auc", MODEL, -0.14, "CTR"), ("l2r_auc", SECOND, 0.14, "L2R"))
     for row, part in enumerate(parts):
         for name, colour, shift, _ in names:
@@ -145,8 +145,8 @@ def slices(report: OfflineReport) -> bytes:
     ax.invert_yaxis()
     ax.set_xlabel("AUC")
     ax.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    _tidy(ax, "x")
-    return _png(figure)
+    tidy(ax, "x")
+    return png(figure)
 
 
 def training(report: OfflineReport) -> bytes:
@@ -162,8 +162,8 @@ def training(report: OfflineReport) -> bytes:
         ax.plot(line.x, line.y, color=MODEL, linewidth=1.4)
         ax.set_title(line.title, loc="left", fontsize=9.5, fontweight="bold")
         ax.set_xlabel("step", fontsize=8.5)
-        _tidy(ax, "both")
-    return _png(figure)
+        tidy(ax, "both")
+    return png(figure)
 
 
 PICTURES: tuple[
@@ -211,15 +211,17 @@ def _whisker(ax: Axes, estimate: Estimate, row: float, colour: str = INK) -> Non
         ax.plot([estimate.low, estimate.high], [row, row], color=colour, linewidth=1.3)
 
 
-def _figure(
+def new_figure(
     width: float, height: float, rows: int, ratios: Sequence[float] | None = None
 ) -> tuple[Figure, list[Axes]]:
+    """A figure of its own and its axes, one below the other."""
     figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
     grid: Any = figure.subplots(rows, 1, squeeze=False, height_ratios=ratios)
     return figure, list(grid[:, 0])
 
 
-def _tidy(ax: Axes, grid: Any) -> None:
+def tidy(ax: Axes, grid: Any) -> None:
+    """The house's look: two spines, a pale grid ("x", "y" or "both"), no ticks."""
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
     for side in ("left", "bottom"):
@@ -229,7 +231,8 @@ def _tidy(ax: Axes, grid: Any) -> None:
     ax.tick_params(length=0, labelsize=8.5, colors=INK)
 
 
-def _png(figure: Figure) -> bytes:
+def png(figure: Figure) -> bytes:
+    """The same figure, the same bytes."""
     sink = io.BytesIO()
     canvas = FigureCanvasAgg(figure)
     canvas.print_figure(sink, format="png", metadata={"Software": "dupn"})

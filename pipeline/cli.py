@@ -214,6 +214,12 @@ def check(day: TheDay, run: Run = "") -> None:
 
 
 @app.command()
+def watch(day: TheDay, run: Run = "") -> None:
+    """Watch a night: the champion on the new day, staleness, forgetting, volumes, durations."""
+    _release_step("watch", day, run)
+
+
+@app.command()
 def status() -> None:
     """What is published, who is champion, where the reports are."""
     from pipeline.release import status as look

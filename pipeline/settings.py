@@ -14,7 +14,7 @@ from pydantic import Field
 
 from evaluation.gate import GateConfig
 from evaluation.marketplace.config import MarketplaceConfig
-from evaluation.settings import EvaluateConfig
+from evaluation.settings import EvaluateConfig, WatchConfig
 from features.events import EventsConfig
 from features.quality import QualityConfig
 from features.samples import SamplesConfig
@@ -70,6 +70,7 @@ class Settings(Config):
     canary: CanaryConfig = CanaryConfig()
     nightly: NightlyConfig = NightlyConfig()
     alerts: AlertsConfig = AlertsConfig()
+    watch: WatchConfig = WatchConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
 

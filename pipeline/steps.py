@@ -158,6 +158,13 @@ def check(settings: Settings, day: date, run: str = "") -> Summary:
     return ask(settings, day, run)
 
 
+def watch(settings: Settings, day: date, run: str = "") -> Summary:
+    """The night from outside: AUC before learning, staleness, forgetting, volumes, durations."""
+    from pipeline.watching import run as look
+
+    return look(settings, day, run)
+
+
 def data_days(settings: Settings, first: date, last: date) -> list[date]:
     """The days of a range, oldest first; each must have raw data.
 

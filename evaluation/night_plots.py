@@ -1,0 +1,173 @@
+"""The pictures of the page of nights, each a function of the nights; PNG bytes."""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import date
+
+from matplotlib.axes import Axes
+
+from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
+from evaluation.results import Figure
+from evaluation.watch import PROGRESSIVE, Night
+
+COLOURS = (MODEL, SECOND, TRUTH, "#7d4fb3", "#c2415b", "#3a9db0", INK)
+MEASURES = {
+    "ctr_auc": "CTR",
+    "l2r_auc": "L2R",
+    "fifp_auc": "FIFP",
+}
+STAGES = ("events", "vocabulary", "statistics", "sequences", "samples", "update")
+
+
+def drawings(nights: Sequence[Night]) -> Iterator[tuple[str, bytes]]:
+    """Name and PNG of every picture for which there is something to draw."""
+    for name, draw, prefix in PICTURES:
+        if any(figure.name.startswith(prefix) for night in nights for figure in night.figures):
+            yield name, draw(nights)
+
+
+def progressive(nights: Sequence[Night]) -> bytes:
+    """AUC of the champion on each new day, before it trained on it."""
+    figure, (ax,) = new_figure(9.6, 3.8, 1)
+    for colour, (name, title) in zip(COLOURS, MEASURES.items(), strict=False):
+        _line(ax, _series(nights, f"{PROGRESSIVE}_{name}"), colour, title)
+    for night in nights:
+        if night.alerts:
+            ax.axvline(_day(night).toordinal(), color="#b3372f", linewidth=1, linestyle=":")
+    _dates(ax, nights)
+    ax.set_ylabel("AUC, champion on the new day")
+    ax.legend(frameon=False, fontsize=8.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    tidy(ax, "both")
+    return png(figure)
+
+
+def staleness(nights: Sequence[Night]) -> bytes:
+    """CTR AUC against the age of the model: what it lost against the youngest one, by night."""
+    figure, (ax,) = new_figure(5.2, 3.8, 1)
+    curves = [curve for night in nights if len(curve := _ages(night)) > 1]
+    for curve in curves:
+        first = curve[min(curve)]
+        ax.plot(
+            list(curve), [value - first for value in curve.values()], color=OTHER, linewidth=0.8
+        )
+    ages = sorted({age for curve in curves for age in curve})
+    means = []
+    for age in ages:
+        lost = [curve[age] - curve[min(curve)] for curve in curves if age in curve]
+        means.append(sum(lost) / len(lost))
+    ax.plot(ages, means, color=MODEL, linewidth=2, marker="o", markersize=5, label="mean")
+    ax.axhline(0, color=INK, linewidth=0.8)
+    ax.set(xlabel="age of the model, days", ylabel="CTR AUC against the youngest")
+    ax.set_xticks(ages)
+    ax.legend(frameon=False, fontsize=8.5)
+    tidy(ax, "both")
+    return png(figure)
+
+
+def forgetting(nights: Sequence[Night]) -> bytes:
+    """What tonight's model won or lost on older days, in CTR AUC."""
+    figure, (ax,) = new_figure(5.2, 3.8, 1)
+    backs = _numbers(nights, r"watch_change_(\d+)_ctr_auc")
+    for colour, back in zip(COLOURS, backs, strict=False):
+        series = _series(nights, f"watch_change_{back}_ctr_auc")
+        _line(ax, series, colour, f"{back} day{'s' if back > 1 else ''} ago")
+    ax.axhline(0, color=INK, linewidth=0.8)
+    _dates(ax, nights)
+    ax.set_ylabel("CTR AUC against the model of then")
+    ax.legend(frameon=False, fontsize=8.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    tidy(ax, "both")
+    return png(figure)
+
+
+def volume(nights: Sequence[Night]) -> bytes:
+    """Behaviours, moments and refused rows of each day."""
+    figure, axes = new_figure(5.2, 4.6, 3)
+    for ax, colour, name in zip(axes, COLOURS, ("behaviors", "moments", "rejects"), strict=False):
+        series = _series(nights, f"watch_{name}")
+        ax.bar(
+            _places(series), [one.value or 0 for one in series.values()], color=colour, width=0.7
+        )
+        ax.set_title(name, loc="left", fontsize=9, color=INK)
+        _dates(ax, nights)
+        tidy(ax, "y")
+    return png(figure)
+
+
+def durations(nights: Sequence[Night]) -> bytes:
+    """Seconds of each stage, stacked."""
+    figure, (ax,) = new_figure(5.2, 4.6, 1)
+    bottom: dict[date, float] = {}
+    for colour, stage in zip(COLOURS, STAGES, strict=False):
+        series = _series(nights, f"watch_{stage}_s")
+        heights = {day: one.value or 0.0 for day, one in series.items()}
+        start = [bottom.get(day, 0.0) for day in heights]
+        ax.bar(_places(heights), list(heights.values()), bottom=start, color=colour, label=stage)
+        bottom |= {day: bottom.get(day, 0.0) + value for day, value in heights.items()}
+    _dates(ax, nights)
+    ax.set_ylabel("seconds on the clock")
+    ax.legend(frameon=False, fontsize=8.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
+    tidy(ax, "y")
+    return png(figure)
+
+
+PICTURES: tuple[tuple[str, Callable[[Sequence[Night]], bytes], str], ...] = (
+    ("progressive", progressive, PROGRESSIVE),
+    ("staleness", staleness, "watch_age_"),
+    ("forgetting", forgetting, "watch_change_"),
+    ("volume", volume, "watch_moments"),
+    ("durations", durations, "watch_samples_s"),
+)
+
+
+def _day(night: Night) -> date:
+    return date.fromisoformat(night.day)
+
+
+def _series(nights: Sequence[Night], name: str) -> dict[date, Figure]:
+    found = {_day(night): night.figure(name) for night in nights}
+    return {day: one for day, one in found.items() if one is not None and one.value is not None}
+
+
+def _places(days: Iterable[date]) -> list[int]:
+    """Where days stand on the axis."""
+    return [day.toordinal() for day in days]
+
+
+def _line(ax: Axes, series: Mapping[date, Figure], colour: str, title: str) -> None:
+    days, values = _places(series), [one.value or 0.0 for one in series.values()]
+    ax.plot(days, values, color=colour, linewidth=1.8, marker="o", markersize=4, label=title)
+    bounds = [
+        (day.toordinal(), one.low, one.high)
+        for day, one in series.items()
+        if one.low is not None and one.high is not None
+    ]
+    ax.vlines(
+        [day for day, *_ in bounds],
+        [low for _, low, _ in bounds],
+        [high for *_, high in bounds],
+        color=colour,
+        linewidth=1,
+        alpha=0.45,
+    )
+
+
+def _ages(night: Night) -> dict[int, float]:
+    found = {}
+    for figure in night.figures:
+        match = re.fullmatch(r"watch_age_(\d+)_ctr_auc", figure.name)
+        if match and figure.value is not None:
+            found[int(match.group(1))] = figure.value
+    return dict(sorted(found.items()))
+
+
+def _numbers(nights: Sequence[Night], pattern: str) -> list[int]:
+    names = {figure.name for night in nights for figure in night.figures}
+    return sorted(int(found.group(1)) for name in names if (found := re.fullmatch(pattern, name)))
+
+
+def _dates(ax: Axes, nights: Sequence[Night]) -> None:
+    """Few labels, whole days."""
+    days = [_day(night) for night in nights]
+    step = -(-len(days) // 8)
+    labels = [f"{day.day} {day:%b}" for day in days[::step]]
+    ax.set_xticks([day.toordinal() for day in days[::step]], labels)

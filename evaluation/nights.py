@@ -1,0 +1,90 @@
+"""The nights on paper: one JSON a night, and one self-contained page of the last of them."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from datetime import date
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from evaluation import night_plots
+from evaluation.results import Figure
+from evaluation.watch import PROGRESSIVE, WATCHED, Night
+from infra.store import Store
+
+TITLES = {
+    "ctr_auc": "Click (CTR), AUC",
+    "l2r_auc": "Ranking (L2R), AUC",
+    "ppp_precision": "Price level (PPP), precision",
+    "fifp_auc": "Follow an icon (FIFP), AUC",
+}
+
+
+def folder(line: str) -> str:
+    """Where the nights of a line are kept."""
+    return f"reports/nightly/{line}"
+
+
+def put(store: Store, line: str, night: Night) -> str:
+    """Keep a night's figures; their address comes back."""
+    key = f"{folder(line)}/dt={night.day}/figures.json"
+    return store.put(key, night.model_dump_json(indent=1))
+
+
+def read(store: Store, line: str, until: date, count: int) -> list[Night]:
+    """The newest `count` nights of a line up to a day, oldest first."""
+    days = sorted(
+        name.removeprefix("dt=") for name in store.names(folder(line)) if name.startswith("dt=")
+    )
+    found = []
+    for day in [day for day in days if day <= until.isoformat()][-count:]:
+        content = store.get(f"{folder(line)}/dt={day}/figures.json")
+        if content is not None:
+            found.append(Night.model_validate_json(content))
+    return found
+
+
+def write_page(store: Store, line: str, nights: Sequence[Night]) -> str:
+    """The page of these nights; its address comes back."""
+    return store.put(f"{folder(line)}/nights.html", html(line, nights))
+
+
+def html(line: str, nights: Sequence[Night]) -> str:
+    """One page that needs no other file.
+
+    Args:
+        line: whose nights.
+        nights: at least one, oldest first.
+    """
+    pictures = dict(night_plots.drawings(nights))
+    environment = Environment(
+        loader=PackageLoader("evaluation"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("nights.html.j2").render(
+        line=line,
+        nights=nights,
+        last=nights[-1],
+        tiles=_tiles(nights[-1]),
+        rows=[_row(night) for night in reversed(nights)],
+        pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
+    )
+
+
+def _tiles(night: Night) -> list[tuple[str, Figure]]:
+    """The champion on the newest day."""
+    found = [(TITLES[name], night.figure(f"{PROGRESSIVE}_{name}")) for name in WATCHED]
+    return [(title, figure) for title, figure in found if figure is not None]
+
+
+def _row(night: Night) -> Mapping[str, object]:
+    """A night as a line of the table."""
+    return {
+        "night": night,
+        "measures": [night.value(f"{PROGRESSIVE}_{name}") for name in WATCHED],
+        "moments": night.value("watch_moments"),
+        "rejects": night.value("watch_rejects"),
+        "seconds": night.value("watch_total_s"),
+    }

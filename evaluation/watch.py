@@ -1,0 +1,142 @@
+"""One night seen from outside: how good, how stale, how forgetful, how large, how long.
+
+Pure functions on answers, manifests' numbers and the nights before; `pipeline.watching` fetches
+them. Three questions are asked of models, all on moments that the asked model has not learnt
+(where it has, the protocol of the figure says so):
+
+- progressive validation: the champion on the new day, before it trains on it;
+- staleness: models of the line of growing age on the new day;
+- forgetting: tonight's model on older days, against the model that was tonight's then.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from statistics import median
+
+from evaluation import tasks
+from evaluation.measures import Bench, Measured
+from evaluation.predictions import Predictions
+from evaluation.results import Estimate, Figure, Record
+from evaluation.settings import EvaluateConfig, WatchConfig
+from evaluation.tasks import Asked, scores_of
+
+PROGRESSIVE = "watch_progressive"
+WATCHED = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc")
+"""Measures that are followed from night to night."""
+JUDGED = ("ctr_auc", "l2r_auc", "fifp_auc")
+"""Measures whose fall is an alert: PPP has too few questions a day to say anything."""
+
+
+class Night(Record):
+    """What is kept of one night."""
+
+    day: str
+    run: str
+    parent: str
+    figures: tuple[Figure, ...]
+    alerts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    outcome: str = ""
+    """Of the gate; empty where it was not asked."""
+
+    def figure(self, name: str) -> Figure | None:
+        """By name."""
+        return next((figure for figure in self.figures if figure.name == name), None)
+
+    def value(self, name: str) -> float | None:
+        """Of a figure; None where there is none."""
+        found = self.figure(name)
+        return found.value if found else None
+
+
+def bench(answered: Predictions, config: WatchConfig) -> Bench:
+    """Draws and thresholds of watching, for answers to one day's questions."""
+    common = EvaluateConfig(replicates=config.replicates, seed=config.seed)
+    return Bench.of(answered.questions, common)
+
+
+def progressive(answered: Predictions, config: WatchConfig, protocol: str) -> Iterator[Figure]:
+    """Every watched measure of the champion on the new day."""
+    on = bench(answered, config)
+    for ask, found in _measured(on, answered):
+        yield Figure(
+            name=f"{PROGRESSIVE}_{ask.measure.name}",
+            **Estimate.of(found.interval).model_dump(),
+            unit=ask.measure.unit,
+            protocol=protocol,
+        )
+
+
+def staleness(answered: Mapping[int, Predictions], config: WatchConfig) -> Iterator[Figure]:
+    """The watched measures against the age of the model, in days; all on the same moments."""
+    on: Bench | None = None
+    for age, answers in sorted(answered.items()):
+        on = on or bench(answers, config)
+        for ask, found in _measured(on, answers):
+            yield Figure(
+                name=f"watch_age_{age}_{ask.measure.name}",
+                **Estimate.of(found.interval).model_dump(),
+                unit=ask.measure.unit,
+                protocol=f"the line's model whose last training day is {age} days before",
+            )
+
+
+def forgetting(
+    back: int, tonight: Predictions, then: Predictions, config: WatchConfig, protocol: str
+) -> Iterator[Figure]:
+    """Tonight's model on the day `back` days ago, and what it lost or won since (paired)."""
+    on = bench(tonight, config)
+    for (ask, mine), (_, theirs) in zip(_measured(on, tonight), _measured(on, then), strict=True):
+        name, unit = ask.measure.name, ask.measure.unit
+        for kind, interval in (
+            ("back", mine.interval),
+            ("change", mine.minus(theirs, on.resamples)),
+        ):
+            yield Figure(
+                name=f"watch_{kind}_{back}_{name}",
+                **Estimate.of(interval).model_dump(),
+                unit=unit,
+                protocol=protocol,
+            )
+
+
+def drops(figures: Sequence[Figure], before: Sequence[Night], config: WatchConfig) -> Iterator[str]:
+    """A sentence for each measure of the champion that fell by more than it may.
+
+    The whole interval must lie as low: a small day's noise wakes nobody.
+
+    Args:
+        figures: of tonight.
+        before: earlier nights, in any order.
+        config: the limit, and how many nights it is held against.
+    """
+    newest = sorted(before, key=lambda night: night.day)[-config.median_nights :]
+    for figure in figures:
+        name = figure.name.removeprefix(f"{PROGRESSIVE}_")
+        if name == figure.name or name not in JUDGED or figure.value is None:
+            continue
+        past = [v for night in newest if (v := night.value(figure.name)) is not None]
+        if len(past) < config.min_nights:
+            continue
+        usual = median(past)
+        limit = usual - config.max_auc_drop
+        if figure.value < limit and (figure.high is None or figure.high < usual):
+            yield (
+                f"{name} of the champion on the new day is {figure.value:.4f}, "
+                f"{usual - figure.value:.4f} under the median of {len(past)} nights before "
+                f"({usual:.4f}; allowed {config.max_auc_drop:g})."
+            )
+
+
+def counted(counts: Mapping[str, float], unit: str, protocol: str) -> Iterator[Figure]:
+    """Plain numbers of a night as figures `watch_<name>`."""
+    for name, value in counts.items():
+        yield Figure(name=f"watch_{name}", value=float(value), unit=unit, protocol=protocol)
+
+
+def _measured(on: Bench, answered: Predictions) -> Iterator[tuple[Asked, Measured]]:
+    for ask in tasks.asked(on.questions):
+        if ask.measure.name not in WATCHED:
+            continue
+        found = on.measure(ask.measure, scores_of(answered.answers, ask.measure), ask.keep)
+        if found.questions:
+            yield ask, found

@@ -1,0 +1,83 @@
+"""How much data a day brought, how good it was, and how long its stages took: from what is kept.
+
+Counts are those of the manifests and of the quality reports, so watching reads no row again. A
+stage's seconds are those of its slowest partition (the partitions of a stage are written side by
+side), on the clock, as the manifest's lineage has them.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+from evaluation.results import Figure
+from evaluation.watch import counted
+from infra.store import Store
+from training import checkpoint as checkpoints
+
+STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
+SHARES = ("reject_share", "duplicate_share")
+VOLUME = "volume_ratio"
+
+
+def figures(store: Store, day: date, key: str) -> Iterator[Figure]:
+    """`watch_behaviors`, ..., `watch_reject_share`, ..., `watch_events_s`, ... of a day."""
+    yield from counted(_rows(store, day), "rows", f"of {day}")
+    quality = _quality(store, day)
+    shares = {name: quality[name] for name in SHARES if name in quality}
+    yield from counted(shares, "share", f"of the behaviours of {day}")
+    against = {name: quality[name] for name in (VOLUME,) if name in quality}
+    yield from counted(against, "ratio", "behaviours against the median of the days before")
+    seconds = durations(store, day, key)
+    yield from counted(seconds, "s", f"on the clock, night of {day}")
+
+
+def outcome(store: Store, key: str) -> str:
+    """What the gate said of a model; empty if it was not asked."""
+    content = store.get(f"reports/gate/{key}.json")
+    return str(json.loads(content)["outcome"]) if content else ""
+
+
+def durations(store: Store, day: date, key: str) -> Mapping[str, float]:
+    """Seconds by stage, and their total."""
+    found = {}
+    for stage in STAGES:
+        seconds = _seconds(store, stage, day)
+        if seconds is not None:
+            found[f"{stage}_s"] = seconds
+    final = checkpoints.final(store, key)
+    if key.endswith(day.isoformat()) and final.exists():
+        found["update_s"] = float(final.manifest().lineage["tally"]["seconds"])
+    return {**found, "total_s": sum(found.values())}
+
+
+def _rows(store: Store, day: date) -> Mapping[str, int]:
+    events = store.partition("events", day, "behaviors")
+    rejects, samples = store.partition("rejects", day), store.partition("samples", day)
+    found = {}
+    if events.exists():
+        found["behaviors"] = events.manifest().rows
+    if rejects.exists():
+        found["rejects"] = rejects.manifest().rows
+    if samples.exists():
+        manifest = samples.manifest()
+        found["moments"] = manifest.rows
+        found["candidates"] = int(manifest.counts.get("candidates", 0))
+    return found
+
+
+def _quality(store: Store, day: date) -> Mapping[str, float]:
+    content = store.get(f"reports/quality/events/{day.isoformat()}.json")
+    known = json.loads(content)["figures"] if content else {}
+    return {
+        name.removeprefix("behaviors."): value
+        for name, value in known.items()
+        if name.startswith("behaviors.")
+    }
+
+
+def _seconds(store: Store, stage: str, day: date) -> float | None:
+    """Of the slowest partition of a stage and day; None if there is none."""
+    root = store.partition(stage, day)
+    places = [root, *(store.partition(stage, day, name) for name in root.names())]
+    walls = [place.manifest().lineage.get("wall_s", 0.0) for place in places if place.exists()]
+    return float(max(walls)) if walls else None

@@ -54,18 +54,24 @@ class Batch:
     shop_moment_S: Tensor
     shop_S: Tensor
     shop_preferred_S: Tensor  # float 0/1
+    weight_B: Tensor | None = None  # float, of each moment in the losses; None: 1
+    known_B: Tensor | None = None  # bool, learnt before (replay); None: no moment was
 
     @property
     def size(self) -> int:
         """B."""
         return len(self.length_B)
 
+    def scale(self, moment_N: Tensor) -> Tensor | None:
+        """What the loss of each question is multiplied by, given its moment; None for 1."""
+        return None if self.weight_B is None else self.weight_B[moment_N]
+
     def to(self, device: str) -> "Batch":
         """The same batch on a device."""
         moved = {
-            f.name: getattr(self, f.name).to(device, non_blocking=True)
+            f.name: value.to(device, non_blocking=True)
             for f in fields(self)
-            if f.name != "items"
+            if isinstance(value := getattr(self, f.name), Tensor)
         }
         items = Items(**{f.name: getattr(self.items, f.name).to(device) for f in fields(Items)})
         return Batch(items=items, **moved)

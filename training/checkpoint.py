@@ -17,7 +17,7 @@ from pydantic import ValidationError
 from torch import Tensor
 
 from infra.errors import PartitionCorrupt, TrainingError
-from infra.store import Attempt, FileEntry, Partition, Store
+from infra.store import Attempt, FileEntry, Manifest, Partition, Store
 from infra.tracking import flatten
 from training.batch import VocabularySizes
 from training.config import ModelConfig, TrainConfig
@@ -38,6 +38,8 @@ class Recipe:
     seed: int
     inputs: Mapping[str, str]
     """Day -> digest of its samples' files."""
+    start: Mapping[str, Any] = field(default_factory=dict)
+    """What a run that does not start from scratch starts from, and learns; see `Start`."""
 
     @classmethod
     def of(
@@ -48,7 +50,7 @@ class Recipe:
         train: TrainConfig,
         seed: int,
     ) -> "Recipe":
-        """The recipe of training on these samples."""
+        """The recipe of training on these samples, from scratch."""
         found = inputs(samples) | (inputs(validation) if validation is not None else {})
         return cls(model=model, train=train, sizes=samples.sizes, seed=seed, inputs=found)
 
@@ -60,7 +62,7 @@ class Recipe:
             "sizes": asdict(self.sizes) | {"profile": list(self.sizes.profile)},
             "seed": self.seed,
             "inputs": dict(self.inputs),
-        }
+        } | ({"start": dict(self.start)} if self.start else {})
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "Recipe":
@@ -86,6 +88,7 @@ class Recipe:
             sizes=VocabularySizes(**sizes),
             seed=plain["seed"],
             inputs=plain["inputs"],
+            start=plain.get("start", {}),
         )
 
     def differences(self, other: "Recipe") -> list[str]:
@@ -96,6 +99,16 @@ class Recipe:
             for name in sorted((mine.keys() | theirs.keys()) - FREE)
             if mine.get(name) != theirs.get(name)
         ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """Where a run begins that does not begin from scratch, and what its lineage says of it."""
+
+    weights: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+    decay: float = 1.0
+    """Of the optimizer's sums of squared gradients."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,12 +143,13 @@ def final(store: Store, run: str) -> Partition:
 
 def inputs(samples: Samples) -> dict[str, str]:
     """What identifies the data of a run: a digest of each day's files, in order."""
-    return {
-        day.isoformat(): hashlib.sha256(
-            "".join(entry.sha256 for entry in manifest.files).encode()
-        ).hexdigest()[:16]
-        for day, manifest in zip(samples.days, samples.manifests, strict=True)
-    }
+    pairs = zip(samples.days, samples.manifests, strict=True)
+    return {day.isoformat(): digest_of(manifest) for day, manifest in pairs}
+
+
+def digest_of(manifest: Manifest) -> str:
+    """Sixteen hex digits that change with any file of a partition, but not with their names."""
+    return hashlib.sha256("".join(f.sha256 for f in manifest.files).encode()).hexdigest()[:16]
 
 
 def save(partition: Partition, checkpoint: Checkpoint) -> None:
@@ -177,6 +191,11 @@ def load(partition: Partition) -> Checkpoint | None:
         tallies=rest["tallies"],
         facts=manifest.lineage,
     )
+
+
+def digest(partition: Partition) -> str:
+    """What identifies a published checkpoint."""
+    return digest_of(partition.manifest())
 
 
 def clear(partition: Partition) -> None:

@@ -74,6 +74,8 @@ def collate(
         shop_moment_S=torch.from_numpy(shops.owner),
         shop_S=_long(known(shops.flat("row"), sizes.shop)),
         shop_preferred_S=_float(shops.flat("preferred")),
+        weight_B=None if moments.weight is None else torch.from_numpy(moments.weight[rows]),
+        known_B=None if moments.known is None else torch.from_numpy(moments.known[rows]),
     )
 
 

@@ -8,34 +8,35 @@ pieces and within a window, but for length; neighbours in a file (a user's momen
 
 **Position.** Windows do not depend on each other, so a run that resumes at (epoch, step) reads the
 window of that step and nothing before it.
+
+**Slices.** What is read need not be whole days: a slice is a day's moments of some users, with a
+weight in the loss and a stage. Stages are read in order; the slices of one stage mix.
 """
 
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from functools import cached_property
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features import catalog
 from features.catalog import CatalogArrays
-from features.schemas import SAMPLES
-from infra.errors import PartitionCorrupt, TrainingError
-from infra.store import FileEntry, Manifest, Partition, Store
+from infra.errors import TrainingError
+from infra.store import Manifest, Store
+from training.ancestry import Part
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
 from training.moments import IntArray, MomentInfo, Moments
+from training.pieces import Piece, read
 from training.prefetch import prefetched
 from training.sizes import vocabulary_sizes
+from training.slices import Group, Slice, groups_of
 
 PIECES = 8
 """Parts of a window, at least: they come from all over, so that days and users mix."""
-
-READ_BYTES = 1 << 20
-"""Read of a column at a time, where a row group is larger."""
 
 PREFETCHED = 4
 """Batches that wait for the network: enough to read the next window behind its back."""
@@ -47,17 +48,6 @@ class Position:
 
     epoch: int = 0
     step: int = 0
-
-
-@dataclass(frozen=True)
-class Piece:
-    """Rows [start, start + rows) of one row group of one day's file."""
-
-    day: int
-    entry: FileEntry
-    group: int
-    start: int
-    rows: int
 
 
 @dataclass(frozen=True)
@@ -87,21 +77,34 @@ class Samples:
         store: where they are.
         days: in the order that unshuffled reading follows.
         sizes: of the network that will read them; by default of the last day's vocabulary.
+        slices: what to read of the days; by default each of them whole, all mixed.
     """
 
     def __init__(
-        self, store: Store, days: Sequence[date], sizes: VocabularySizes | None = None
+        self,
+        store: Store,
+        days: Sequence[date],
+        sizes: VocabularySizes | None = None,
+        slices: Sequence[Slice] | None = None,
     ) -> None:
         self.store = store
         self.days = tuple(days)
         self._sizes = sizes
         self.partitions = [store.partition("samples", day) for day in self.days]
         self.manifests: list[Manifest] = [partition.manifest() for partition in self.partitions]
+        self.slices = tuple(slices or [Slice(Part(day=day)) for day in self.days])
+        self._day = [self.days.index(piece.part.day) for piece in self.slices]
 
     @property
     def moments(self) -> int:
-        """Moments of all days."""
-        return sum(manifest.rows for manifest in self.manifests)
+        """Moments of all slices."""
+        return sum(self.moments_of(index) for index in range(len(self.slices)))
+
+    def moments_of(self, index: int) -> int:
+        """Moments of one slice."""
+        if self.slices[index].whole:
+            return self.manifests[self._day[index]].rows
+        return sum(group.moments for group in self._groups[index])
 
     @cached_property
     def catalogs(self) -> list[CatalogArrays]:
@@ -113,27 +116,35 @@ class Samples:
         """Sizes of the embedding tables that fit these samples."""
         return self._sizes or vocabulary_sizes(self.store, self.days[-1])
 
-    def pieces(self, at_most: int) -> list[Piece]:
-        """All rows in published order, cut at row groups and at `at_most` rows."""
-        found = []
-        for day, (partition, manifest) in enumerate(
-            zip(self.partitions, self.manifests, strict=True)
-        ):
-            for entry in manifest.files:
-                for group, rows in enumerate(_row_groups(partition, entry)):
-                    found += [
-                        Piece(day, entry, group, start, min(at_most, rows - start))
-                        for start in range(0, rows, at_most)
-                    ]
-        return found
+    @cached_property
+    def _groups(self) -> list[list[Group]]:
+        return [
+            groups_of(piece, self.partitions[day], self.manifests[day])
+            for piece, day in zip(self.slices, self._day, strict=True)
+        ]
+
+    def pieces(self, at_most: int) -> list[list[Piece]]:
+        """By stage, all rows in published order, cut at row groups and at `at_most` rows."""
+        found: dict[int, list[Piece]] = {}
+        for index, groups in enumerate(self._groups):
+            stage = found.setdefault(self.slices[index].stage, [])
+            for group in groups:
+                stage += group.pieces(index, at_most)
+        return [found[stage] for stage in sorted(found) if found[stage]]
 
     def load(self, window: Window) -> Moments:
         """The rows of a window, in the order of its pieces."""
-        tables = [_read(self.partitions[piece.day], piece) for piece in window.pieces]
-        day = np.repeat(
-            [piece.day for piece in window.pieces], [piece.rows for piece in window.pieces]
+        tables = [read(self.partitions[self._day[p.slice]], p) for p in window.pieces]
+        rows = [piece.rows for piece in window.pieces]
+        of = np.repeat([piece.slice for piece in window.pieces], rows).astype(np.int64)
+        found = Moments.from_arrow(pa.concat_tables(tables), np.array(self._day, np.int64)[of])
+        weights = np.array([piece.part.weight for piece in self.slices], np.float32)
+        known = np.array([piece.draw is not None for piece in self.slices])
+        return replace(
+            found,
+            weight=None if (weights == 1).all() else weights[of],
+            known=None if not known.any() else known[of],
         )
-        return Moments.from_arrow(pa.concat_tables(tables), day.astype(np.int64))
 
 
 class Reader:
@@ -172,17 +183,18 @@ class Reader:
 
     def windows(self, epoch: int) -> list[Window]:
         """The plan of an epoch."""
-        order = np.arange(len(self._pieces))
-        if self.shuffle:
-            order = self._rng(epoch).permutation(order)
+        rng = self._rng(epoch)
         windows: list[Window] = []
-        held: list[Piece] = []
-        for piece in [self._pieces[index] for index in order]:
-            if sum(other.rows for other in held) + piece.rows > self.buffer:
-                windows.append(self._window(windows, held))
-                held = []
-            held.append(piece)
-        return [*windows, self._window(windows, held)]
+        for stage in self._pieces:
+            held: list[Piece] = []
+            for index in rng.permutation(len(stage)) if self.shuffle else range(len(stage)):
+                piece = stage[index]
+                if sum(other.rows for other in held) + piece.rows > self.buffer:
+                    windows.append(self._window(windows, held))
+                    held = []
+                held.append(piece)
+            windows.append(self._window(windows, held))
+        return windows
 
     def steps(self, epoch: int = 0) -> int:
         """Batches of an epoch; may differ a little between epochs."""
@@ -232,42 +244,3 @@ def grouped(lengths: IntArray, parts: int, rng: np.random.Generator) -> list[Int
     order = order[np.argsort(lengths[order], kind="stable")]
     cut = np.array_split(order, parts)
     return [cut[index] for index in rng.permutation(parts)]
-
-
-def _row_groups(partition: Partition, entry: FileEntry) -> list[int]:
-    with partition.open(entry) as source:
-        try:
-            footer = pq.read_metadata(source)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _unreadable(partition, entry, error) from None
-    return [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
-
-
-def _read(partition: Partition, piece: Piece) -> pa.Table:
-    """The piece's rows, streamed out of its row group (whose size the store bounds).
-
-    Decoded in batches of the piece's own size: a slice keeps the batch that it is cut from alive.
-    """
-    stop, seen = piece.start + piece.rows, 0
-    kept: list[pa.RecordBatch] = []
-    with partition.open(piece.entry) as source:
-        try:
-            batches = pq.ParquetFile(source, buffer_size=READ_BYTES).iter_batches(
-                batch_size=piece.rows, row_groups=[piece.group], columns=SAMPLES.names
-            )
-            for batch in batches:
-                low, high = max(piece.start - seen, 0), min(stop - seen, batch.num_rows)
-                if low < high:
-                    kept.append(batch.slice(low, high - low))
-                seen += batch.num_rows
-                if seen >= stop:
-                    break
-        except (pa.ArrowInvalid, OSError) as error:
-            raise _unreadable(partition, piece.entry, error) from None
-    return pa.Table.from_batches(kept)
-
-
-def _unreadable(partition: Partition, entry: FileEntry, error: Exception) -> PartitionCorrupt:
-    day = partition.key.rpartition("dt=")[2]
-    remedy = f"Run `dupn samples --day {day}` again."
-    return PartitionCorrupt(f"{partition.key}/{entry.name} cannot be read: {error}. {remedy}")

@@ -13,6 +13,7 @@ from infra.errors import TrainingError
 from infra.progress import Progress, track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
+from training.ancestry import Ancestry, Part
 from training.checkpoint import Recipe
 from training.config import ModelConfig, TrainConfig
 from training.data import Samples
@@ -68,11 +69,32 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
     samples = Samples(store, days[:learnt])
     validation = Samples(store, days[learnt:], samples.sizes) if learnt < len(days) else None
     recipe = Recipe.of(samples, validation, model_config, train_config, seed)
-    run = Run(samples, recipe, run_name, tracker or SilentTracker(), validation)
-    go_on = train_config.resume if resume is None else resume
+    facts = {"ancestry": _ancestry(samples, recipe).plain()}
+    run = Run(samples, recipe, run_name, tracker or SilentTracker(), validation, facts=facts)
+    return carry_out(run, train_config.resume if resume is None else resume, progress)
+
+
+def _ancestry(samples: Samples, recipe: Recipe) -> Ancestry:
+    """Days learnt whole."""
+    return Ancestry(
+        tuple(
+            Part(day=day, digest=recipe.inputs[day.isoformat()], moments=samples.moments_of(index))
+            for index, day in enumerate(samples.days)
+        )
+    )
+
+
+def carry_out(run: Run, go_on: bool, progress: ProgressBar = track) -> Fitted:
+    """Do what is left of a run; nothing if it has finished.
+
+    Args:
+        run: just made.
+        go_on: False starts afresh whatever is there.
+        progress: shows how far it is.
+    """
     finished = run.finished() if go_on else None
     if finished is not None:
-        logger.info("%s is trained already; nothing to do", run_name)
+        logger.info("%s is trained already; nothing to do", run.name)
         run.clear()
         return finished
     run.begin(go_on)

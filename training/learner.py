@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -47,6 +47,14 @@ class Learner:
         self.device = pick_device(train_config)
         self.model = Dupn(model_config, sizes).to(self.device)
         self.optimizer = Optimizer.of(self.model, train_config)
+
+    def begin_with(
+        self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any], decay: float
+    ) -> None:
+        """Take over another run's weights and sums of squared gradients, the sums times `decay`."""
+        self.model.load_state_dict(weights)
+        self.optimizer.load_state_dict(optimizer)
+        self.optimizer.decay(decay)
 
     def learn(self, batch: Batch, step: int) -> Step:
         """Move the weights by one batch.

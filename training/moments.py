@@ -76,6 +76,8 @@ class Moments:
     candidates: Lists
     icons: Lists
     shops: Lists
+    weight: NDArray[np.float32] | None = None  # in the loss; None: 1 each
+    known: NDArray[np.bool_] | None = None  # learnt before (replay); None: none of them
 
     def __len__(self) -> int:
         return len(self.ts)

@@ -123,6 +123,13 @@ class Optimizer:
             group["lr"], group["weight_decay"] = lr, decay
         self.sparse.load_state_dict(state["sparse"])
 
+    def decay(self, factor: float) -> None:
+        """Forget part of the past: every sum of squared gradients is multiplied by `factor`."""
+        for state in self.dense.state.values():
+            state["sum"].mul_(factor)
+        for total in self.sparse.sums.values():
+            total.mul_(factor)
+
     def _dense_weights(self) -> Iterable[Tensor]:
         return [weight for group in self.dense.param_groups for weight in group["params"]]
 

@@ -7,7 +7,9 @@ does not change what comes out.
 
 import logging
 import time
+from collections.abc import Mapping
 from dataclasses import asdict
+from typing import Any
 
 import psutil
 
@@ -15,7 +17,7 @@ from infra.errors import TrainingError
 from infra.progress import Progress
 from infra.tracking import Tracker
 from training import checkpoint as checkpoints
-from training.checkpoint import Checkpoint, Recipe
+from training.checkpoint import Checkpoint, Recipe, Start
 from training.data import Loaded, Position, Reader, Samples
 from training.learner import Learner, Step
 from training.progressive import Meters
@@ -36,16 +38,23 @@ class Run:
         name: of the run.
         tracker: records it.
         validation: samples to be judged by after each epoch, none of them learnt from.
+        start: weights and optimizer to begin with; by default fresh ones.
+        facts: for the lineage of its checkpoints, beside what every run says.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913  # what to learn, how, from where, and who records it
         self,
         samples: Samples,
         recipe: Recipe,
         name: str,
         tracker: Tracker,
         validation: Samples | None = None,
+        *,
+        start: Start | None = None,
+        facts: Mapping[str, Any] | None = None,
     ) -> None:
+        self.start = start
+        self.facts = dict(facts or {})
         self.name = name
         self.recipe = recipe
         self.config = recipe.train
@@ -91,6 +100,8 @@ class Run:
         self.learner = Learner(self.recipe.model, self.config, self.recipe.sizes, self.recipe.seed)
         if found is not None:
             self._restore(found)
+        elif self.start is not None:
+            self.learner.begin_with(self.start.weights, self.start.optimizer, self.start.decay)
         self.run_id = self.tracker.start(self.name, found.run_id if found else None)
         self.tracker.params(self._params())
         logger.info(
@@ -213,6 +224,9 @@ class Run:
             "moments": self.samples.moments,
             "samples": plain.pop("inputs"),
         }
+        lineage |= {
+            name: self.facts[name] for name in ("parent", "ancestry_digest") if name in self.facts
+        }
         return {**plain, "lineage": lineage, "device": self.learner.device}
 
     def _checkpoint(self) -> Checkpoint:
@@ -229,6 +243,7 @@ class Run:
                 "tally": tally,
                 "days": [day.isoformat() for day in self.samples.days],
                 "moments": self.samples.moments,
+                **self.facts,
             },
         )
 

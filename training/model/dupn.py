@@ -146,23 +146,27 @@ class Dupn(nn.Module):
 
 
 def _ctr(out: Outputs, batch: Batch) -> Tensor:
-    return losses.click_loss(out.ctr_C, batch.cand_clicked_C)
+    scale_C = batch.scale(batch.cand_moment_C)
+    return losses.click_loss(out.ctr_C, batch.cand_clicked_C, scale_C)
 
 
 def _l2r(out: Outputs, batch: Batch) -> Tensor:
-    return losses.ranking_loss(out.l2r_C, batch.cand_label_C, batch.cand_weight_C)
+    scale_C = batch.scale(batch.cand_moment_C)
+    return losses.ranking_loss(out.l2r_C, batch.cand_label_C, batch.cand_weight_C, scale_C)
 
 
 def _ppp(out: Outputs, batch: Batch) -> Tensor:
-    return losses.price_loss(out.ppp_K7, batch.price_level_K)
+    return losses.price_loss(out.ppp_K7, batch.price_level_K, batch.scale(batch.price_moment_K))
 
 
 def _fifp(out: Outputs, batch: Batch) -> Tensor:
-    return losses.click_loss(out.fifp_I, batch.icon_followed_I)
+    scale_I = batch.scale(batch.icon_moment_I)
+    return losses.click_loss(out.fifp_I, batch.icon_followed_I, scale_I)
 
 
 def _spp(out: Outputs, batch: Batch) -> Tensor:
-    return losses.click_loss(out.spp_S, batch.shop_preferred_S)
+    scale_S = batch.scale(batch.shop_moment_S)
+    return losses.click_loss(out.spp_S, batch.shop_preferred_S, scale_S)
 
 
 LOSSES: dict[Task, Callable[[Outputs, Batch], Tensor]] = {

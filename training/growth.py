@@ -1,0 +1,127 @@
+"""Tables that grow: a checkpoint fitted to a later day's vocabulary, its old rows bit for bit.
+
+Rows are append-only, so growth is a longer table: weights, sums of squared gradients and answers to
+old samples stay what they were. A new item starts from the mean of the trained rows of its
+category, since that is what the network knows of it; a new row of any other table from the mean of
+the trained rows there. Trained: AdaGrad's sum is not zero. New rows have no sum yet, so their first
+steps are as large as those of the first day.
+
+Eviction, when it comes, is another way from one table to the next: the rows to keep, then the rest.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from features.catalog import FIRST_ROW, CatalogArrays
+from infra.errors import TrainingError
+from training.batch import VocabularySizes
+
+ITEM = "item.item.weight"
+
+
+def tables(sizes: VocabularySizes) -> dict[str, int]:
+    """Rows of each table of the network, by its name among the weights."""
+    named = {f"item.{name}.weight": getattr(sizes, name) for name in _ITEM_TABLES}
+    fields = {f"user.fields.{k}.weight": rows for k, rows in enumerate(sizes.profile)}
+    return named | {"query.token.weight": sizes.token, "icon.weight": sizes.icon} | fields
+
+
+_ITEM_TABLES = ("item", "brand", "shop", "category", "tag")
+
+
+def joined(old: VocabularySizes, new: VocabularySizes) -> VocabularySizes:
+    """Sizes that hold every row of both.
+
+    Raises:
+        TrainingError: a profile column or a ranking feature came or went: no row can stand for it.
+    """
+    if len(old.profile) != len(new.profile):
+        raise TrainingError(
+            f"the champion knows {len(old.profile)} profile columns, the vocabulary has "
+            f"{len(new.profile)} now. An update cannot give the network another input: take the "
+            "column out of the users table, or train the line anew with `dupn train`."
+        )
+    if old.ranking_features != new.ranking_features:
+        raise TrainingError(
+            f"the champion weighs {old.ranking_features} ranking features, this version of dupn "
+            f"computes {new.ranking_features}. Train the line anew with `dupn train`."
+        )
+    profile = tuple(max(pair) for pair in zip(old.profile, new.profile, strict=True))
+    plain, other = asdict(old), asdict(new)
+    rows = {name: max(plain[name], other[name]) for name in plain if name != "profile"}
+    return VocabularySizes(**rows, profile=profile)
+
+
+def grown(
+    weights: Mapping[str, Tensor],
+    sums: Mapping[str, Tensor],
+    sizes: VocabularySizes,
+    catalog: CatalogArrays,
+) -> dict[str, Tensor]:
+    """The weights with tables of `sizes`.
+
+    Args:
+        weights: of the older network.
+        sums: AdaGrad's, of its sparse tables: they tell which rows were trained.
+        sizes: of the new network; no table may be smaller.
+        catalog: of the newest day: it says which category a new item is of.
+    """
+    out = dict(weights)
+    for name, rows in tables(sizes).items():
+        old = weights[name]
+        if rows < len(old):
+            raise TrainingError(
+                f"{name} has {len(old)} rows in the checkpoint and {rows} in the vocabulary, which "
+                "only grows. Run `dupn vocabulary` for all days again, in order."
+            )
+        if rows > len(old):
+            trained = sums[name].abs().sum(dim=1) > 0
+            trained[:FIRST_ROW] = False
+            mean = _mean_of(old, trained)
+            new = mean.expand(rows - len(old), -1).clone()
+            if name == ITEM:
+                new = _of_categories(old, trained, _categories(catalog, rows), new)
+            out[name] = torch.cat([old, new])
+    return out
+
+
+def grown_optimizer(state: Mapping[str, Any], sizes: VocabularySizes) -> dict[str, Any]:
+    """The optimizer's state with sums of zero for the new rows."""
+    sums = dict(state["sparse"])
+    for name, rows in tables(sizes).items():
+        old = sums[name]
+        sums[name] = torch.cat([old, old.new_zeros(rows - len(old), old.shape[1])])
+    return {**state, "sparse": sums}
+
+
+def _of_categories(old: Tensor, trained: Tensor, category: Tensor, fallback: Tensor) -> Tensor:
+    """Per new item the mean of the trained rows of its category; `fallback` where it has none."""
+    count, of_old, of_new = len(old), category[: len(old)], category[len(old) :]
+    rows = int(category.max()) + 1
+    known = trained & (of_old >= FIRST_ROW)
+    total = old.new_zeros(rows, old.shape[1], dtype=torch.float64)
+    total.index_add_(0, of_old[known], old[known].double())
+    seen = torch.bincount(of_old[known], minlength=rows)
+    mean = (total / seen.clamp(min=1)[:, None]).to(old.dtype)
+    assert len(fallback) == len(category) - count
+    return torch.where((seen > 0)[of_new][:, None], mean[of_new], fallback)
+
+
+def _mean_of(table: Tensor, trained: Tensor) -> Tensor:
+    """The mean of the trained rows; zeros where none was."""
+    if not trained.any():
+        return table.new_zeros(table.shape[1])
+    return table[trained].double().mean(dim=0).to(table.dtype)
+
+
+def _categories(catalog: CatalogArrays, rows: int) -> Tensor:
+    """The category row of each row of the item vocabulary; 0 where the catalog does not say."""
+    category = np.zeros(rows, np.int64)
+    known = (catalog.item >= FIRST_ROW) & (catalog.item < rows)
+    category[catalog.item[known]] = catalog.category[known]
+    return torch.from_numpy(category)

@@ -1,0 +1,92 @@
+"""Pieces of samples: rows of a row group, chosen by user, read with memory for little more.
+
+What is chosen of a row group is a mask over its rows, found from the users alone, so that a night
+that leaves out one user in ten knows how much is left before it reads a moment.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from features.schemas import SAMPLES
+from infra.errors import PartitionCorrupt
+from infra.store import FileEntry, Partition
+
+READ_BYTES = 1 << 20
+"""Read of a column at a time, where a row group is larger."""
+
+Mask = NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Rows [start, start + span) of one row group of one file, or some of them."""
+
+    slice: int
+    """Which of the reader's slices it belongs to."""
+    entry: FileEntry
+    group: int
+    start: int
+    span: int
+    chosen: Mask | None = field(default=None, compare=False, repr=False)
+    """Which of the rows; None for all."""
+
+    @property
+    def rows(self) -> int:
+        """How many moments it brings."""
+        return self.span if self.chosen is None else int(self.chosen.sum())
+
+
+def row_groups(partition: Partition, entry: FileEntry) -> list[int]:
+    """Rows of each row group of a file."""
+    with partition.open(entry) as source:
+        try:
+            footer = pq.read_metadata(source)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise unreadable(partition, entry, error) from None
+    return [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
+
+
+def users(partition: Partition, entry: FileEntry, group: int) -> NDArray[np.uint64]:
+    """The hashes of a row group's users, moment by moment."""
+    with partition.open(entry) as source:
+        try:
+            table = pq.ParquetFile(source).read_row_group(group, columns=["user_hash"])
+        except (pa.ArrowInvalid, OSError) as error:
+            raise unreadable(partition, entry, error) from None
+    return np.asarray(table.column("user_hash").to_numpy(), np.uint64)
+
+
+def read(partition: Partition, piece: Piece) -> pa.Table:
+    """The piece's rows, streamed out of its row group (whose size the store bounds).
+
+    Decoded in batches of the piece's own size: a slice keeps the batch that it is cut from alive.
+    """
+    stop, seen = piece.start + piece.span, 0
+    kept: list[pa.RecordBatch] = []
+    with partition.open(piece.entry) as source:
+        try:
+            batches = pq.ParquetFile(source, buffer_size=READ_BYTES).iter_batches(
+                batch_size=piece.span, row_groups=[piece.group], columns=SAMPLES.names
+            )
+            for batch in batches:
+                low, high = max(piece.start - seen, 0), min(stop - seen, batch.num_rows)
+                if low < high:
+                    kept.append(batch.slice(low, high - low))
+                seen += batch.num_rows
+                if seen >= stop:
+                    break
+        except (pa.ArrowInvalid, OSError) as error:
+            raise unreadable(partition, piece.entry, error) from None
+    table = pa.Table.from_batches(kept)
+    return table if piece.chosen is None else table.filter(pa.array(piece.chosen))
+
+
+def unreadable(partition: Partition, entry: FileEntry, error: Exception) -> PartitionCorrupt:
+    """The error of a file that Arrow could not read."""
+    day = partition.key.rpartition("dt=")[2]
+    remedy = f"Run `dupn samples --day {day}` again."
+    return PartitionCorrupt(f"{partition.key}/{entry.name} cannot be read: {error}. {remedy}")

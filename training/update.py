@@ -1,0 +1,131 @@
+"""The nightly update: the promoted model learns what it has not learnt yet (Section 7).
+
+Warm start: weights, AdaGrad's sums (decayed) and a vocabulary that has grown since. Like `fit`, a
+run of a name is idempotent: cut off, it goes on to the weights of an undisturbed one; finished with
+the same parent, parts and settings, it is there.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from features import catalog
+from infra.errors import TrainingError
+from infra.progress import track
+from infra.store import Store
+from infra.tracking import SilentTracker, Tracker
+from training import checkpoint as checkpoints
+from training.checkpoint import Checkpoint, Recipe, Start
+from training.config import TrainConfig
+from training.data import Samples
+from training.fit import ProgressBar, carry_out
+from training.growth import grown, grown_optimizer, joined, tables
+from training.run import Run
+from training.sizes import vocabulary_sizes
+from training.tally import Fitted
+from training.update_config import UpdateConfig
+from training.update_plan import Plan, plan, slices
+
+__all__ = ["Fitted", "Plan", "plan", "update"]
+
+logger = logging.getLogger(__name__)
+
+
+def update(  # noqa: PLR0913  # a front door: what to learn, from where, how, and who watches
+    store: Store,
+    of: Plan,
+    train_config: TrainConfig,
+    config: UpdateConfig,
+    *,
+    seed: int,
+    run_name: str,
+    tracker: Tracker | None = None,
+    resume: bool | None = None,
+    progress: ProgressBar = track,
+    facts: Mapping[str, Any] | None = None,
+) -> Fitted:
+    """Train the plan's parent on the plan's parts.
+
+    Args:
+        store: where samples, catalogs and vocabularies are, and checkpoints go.
+        of: what to learn from what.
+        train_config: how the line learns; `config` says what the update does otherwise.
+        config: of the update.
+        seed: of dropout, order and replay.
+        run_name: folder below `checkpoints/`; never the parent's own.
+        tracker: records settings, lineage and figures.
+        resume: False starts afresh whatever is there; by default the setting decides.
+        progress: shows how far it is.
+        facts: more for the lineage.
+
+    Raises:
+        TrainingError: there is nothing to learn, the parent does not fit, or a loss is no number.
+    """
+    if not of.parts:
+        raise TrainingError(
+            f"there is nothing that {of.parent_key} has not learnt by {of.day}. "
+            "Check the counts of `dupn samples`."
+        )
+    if run_name == of.parent_key:
+        raise TrainingError(
+            f"{run_name} cannot be trained from itself. Give the update a name of its own."
+        )
+    found = checkpoints.load(of.parent)
+    if found is None:
+        raise TrainingError(f"{of.parent.key} is empty. Promote a version that has its weights.")
+    learnt = slices(store, of, config, seed)
+    days = sorted({piece.part.day for piece in learnt})
+    newest = max(part.day for part in of.parts)
+    sizes = joined(found.recipe.sizes, vocabulary_sizes(store, newest))
+    samples = Samples(store, days, sizes, learnt)
+    recipe = Recipe(
+        model=found.recipe.model,
+        train=config.over(train_config),
+        sizes=sizes,
+        seed=seed,
+        inputs=checkpoints.inputs(samples),
+        start=_start_of(of, config),
+    )
+    start = _start(found, Samples(store, [newest], sizes), config)
+    lineage = {**_facts(of, found, recipe, samples), **(facts or {})}
+    tracker = tracker or SilentTracker()
+    run = Run(samples, recipe, run_name, tracker, start=start, facts=lineage)
+    return carry_out(run, recipe.train.resume if resume is None else resume, progress)
+
+
+def _start_of(of: Plan, config: UpdateConfig) -> dict[str, Any]:
+    """What decides the weights beside data and settings of training; for the recipe."""
+    return {
+        "parent": of.parent_key,
+        "digest": checkpoints.digest(of.parent),
+        "parts": [replace(part, forced="").plain() for part in of.parts],
+        "accumulator_decay": config.accumulator_decay,
+        "replay_share": config.replay_share,
+        "replay_days": config.replay_days,
+    }
+
+
+def _start(found: Checkpoint, samples: Samples, config: UpdateConfig) -> Start:
+    """The parent's weights and sums in tables of the night's sizes."""
+    sums, sizes = found.optimizer["sparse"], samples.sizes
+    return Start(
+        weights=grown(found.weights, sums, sizes, catalog.load(samples.store, samples.days[-1])),
+        optimizer=grown_optimizer(found.optimizer, sizes),
+        decay=config.accumulator_decay,
+    )
+
+
+def _facts(of: Plan, found: Checkpoint, recipe: Recipe, samples: Samples) -> dict[str, Any]:
+    """What the lineage says beyond the recipe."""
+    old, new = tables(found.recipe.sizes), tables(recipe.sizes)
+    return {
+        "parent": of.parent_key,
+        "ancestry": of.after.plain(),
+        "ancestry_digest": of.after.digest,
+        "days": [day.isoformat() for day in of.after.days],
+        "moments": of.moments,
+        "replayed": samples.moments - of.moments,
+        "learnt": [part.plain() for part in of.parts],
+        "grown": {name: new[name] - old[name] for name in new if new[name] > old[name]},
+    }

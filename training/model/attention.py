@@ -6,10 +6,11 @@ is the sum of four products: those of q and u are computed once a moment instead
 Shape suffixes: B moments, T behaviours, H hidden, P property, Q query, U user, A attention width.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 
 class Pooled(NamedTuple):
@@ -53,11 +54,54 @@ class Attention(nn.Module):
         # one dropout mask a moment: a mask a behaviour would cost 50 ms a step in random numbers
         keep_B1A = self.dropout(torch.ones_like(hidden_BTA[:, :1]))
         score_BT = self.score(torch.relu(hidden_BTA) * keep_B1A).squeeze(-1).float()
-        if self.match is not None:
-            match_BH = self.match(context_BC)
-            score_BT = score_BT + torch.einsum("bth,bh->bt", h_BTH, match_BH).float()
         real_BT = torch.arange(h_BTH.shape[1], device=h_BTH.device) < lengths_B[:, None]
-        # -1e30, not -inf: the softmax of an empty history must stay finite, also in its gradient
-        a_BT = torch.softmax(score_BT.masked_fill(~real_BT, -1e30), dim=1) * real_BT
-        rep_BH = torch.einsum("bt,bth->bh", a_BT, h_BTH.float())  # (7)
-        return Pooled(rep_BH, a_BT)
+        match_BH = None if self.match is None else self.match(context_BC)
+        if torch.is_grad_enabled():
+            given = (score_BT, match_BH, h_BTH, real_BT)
+            return Pooled(*_Pool.apply(*given))  # type: ignore[no-untyped-call]  # torch's own
+        return _pool(score_BT, match_BH, h_BTH, real_BT)
+
+
+def _pool(score_BT: Tensor, match_BH: Tensor | None, h_BTH: Tensor, real_BT: Tensor) -> Pooled:
+    """Scores, and the match of each h_t where there is one, to weights and their sum of h_t."""
+    if match_BH is not None:
+        match_B1H = match_BH.to(h_BTH.dtype)[:, None]
+        score_BT = score_BT + torch.bmm(match_B1H, h_BTH.transpose(1, 2))[:, 0].float()
+    # -1e30, not -inf: the softmax of an empty history must stay finite
+    a_BT = torch.softmax(score_BT.masked_fill(~real_BT, -1e30), dim=1) * real_BT
+    rep_BH = torch.bmm(a_BT.to(h_BTH.dtype)[:, None], h_BTH)[:, 0].float()  # (7)
+    return Pooled(rep_BH, a_BT)
+
+
+class _Pool(torch.autograd.Function):
+    """`_pool` with its gradient by hand: autograd's reads and writes h_BTH four times as often.
+
+    h_t stands in its own match and in the sum; both gradients are one product here, of
+    [a_t, ds_t] and [drep; match].
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, score_BT: Tensor, match_BH: Tensor | None, h_BTH: Tensor, real_BT: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        rep_BH, a_BT = _pool(score_BT, match_BH, h_BTH, real_BT)
+        ctx.save_for_backward(a_BT, match_BH, h_BTH)
+        return rep_BH, a_BT
+
+    @staticmethod
+    @once_differentiable
+    def backward(
+        ctx: Any, drep_BH: Tensor, da_BT: Tensor
+    ) -> tuple[Tensor, Tensor | None, Tensor, None]:
+        a_BT, match_BH, h_BTH = ctx.saved_tensors
+        kind = h_BTH.dtype
+        drep_B1H = drep_BH.to(kind)[:, None]
+        da_BT = da_BT + torch.bmm(drep_B1H, h_BTH.transpose(1, 2))[:, 0].float()
+        ds_BT = a_BT * (da_BT - (a_BT * da_BT).sum(dim=1, keepdim=True))  # zero on padding
+        ways_BT, reached_BH, dmatch_BH = [a_BT], [drep_B1H], None
+        if match_BH is not None:
+            ways_BT.append(ds_BT)
+            reached_BH.append(match_BH.to(kind)[:, None])
+            dmatch_BH = torch.bmm(ds_BT.to(kind)[:, None], h_BTH)[:, 0].to(match_BH.dtype)
+        dh_BTH = torch.bmm(torch.stack(ways_BT, dim=2).to(kind), torch.cat(reached_BH, dim=1))
+        return ds_BT, dmatch_BH, dh_BTH, None

@@ -1,5 +1,7 @@
+import pytest
 import torch
 
+from training.model import attention
 from training.model.attention import Attention, AttentionDims
 
 H, C, P, A = 6, 10, 4, 5
@@ -78,3 +80,23 @@ def test_dropout_keeps_the_same_units_for_all_behaviours_of_a_moment():
     same_h, same_p = h[:, :1].expand_as(h), p[:, :1].expand_as(p)
     _, a = net(same_h, context, same_p, lengths)
     torch.testing.assert_close(a[0], torch.full((7,), 1 / 7))
+
+
+@pytest.mark.parametrize("product", [False, True])
+def test_the_gradient_by_hand_is_autograd_s(product):
+    h, _, _, lengths = inputs()
+    score, match, real = torch.randn(4, 7), torch.randn(4, H), torch.arange(7) < lengths[:, None]
+    found = []
+    for pool in (attention._pool, attention._Pool.apply):
+        wanted = [x.clone().requires_grad_() for x in (score, match, h)]
+        rep, a = pool(wanted[0], wanted[1] if product else None, wanted[2], real)
+        (torch.sin(rep).sum() + (a * torch.arange(7.0)).sum()).backward()
+        found.append([x.grad for x in (wanted if product else wanted[::2])])
+    torch.testing.assert_close(*found)
+
+
+def test_it_answers_the_same_with_and_without_gradients():
+    net, given = network(product=True), inputs()
+    learning = net(*given)
+    with torch.no_grad():
+        torch.testing.assert_close(tuple(learning), tuple(net(*given)))

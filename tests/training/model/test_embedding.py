@@ -1,5 +1,7 @@
 import torch
 
+from tests.training.model.conftest import SIZES
+from training.baselines.synthetic import Shape, synthetic_batch
 from training.model.embedding import rows_of
 
 
@@ -86,3 +88,17 @@ def test_rows_of_is_indexing_in_values_and_gradients():
     torch.testing.assert_close(rows_of(vectors, index), vectors[index])
     (rows_of(vectors, index) * torch.arange(4.0).view(2, 2, 1)).sum().backward()
     assert vectors.grad[:, 0].tolist() == [0.0, 0.0, 3.0, 0.0, 3.0]
+
+
+def test_many_behaviours_learn_by_way_of_all_combinations(make):
+    net = make().property
+    batch = synthetic_batch(SIZES, Shape(moments=200, length=60, ragged=True), seed=3)
+    assert batch.type_BT.numel() > net.every.shape[1]
+    gradients = []
+    for learning in (False, True):
+        net.zero_grad()
+        p = net.train(learning)(batch)
+        (p * torch.sin(torch.arange(p.numel()).view_as(p) + 1.0)).sum().backward()
+        gradients.append([p.detach(), *(table.weight.grad for table in net.tables)])
+    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+    assert not any(table.weight.grad[0].any() for table in net.tables)

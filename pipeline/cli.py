@@ -141,6 +141,22 @@ def train(
     front.say("train", steps.train(front.settings(), until.date(), days))
 
 
+@app.command()
+def update(
+    day: TheDay,
+    force: Annotated[
+        bool, typer.Option("--force", help="Learn the day although quality failed or it is known.")
+    ] = False,
+    why: Annotated[str, typer.Option(help="The reason for --force; kept with the model.")] = "",
+) -> None:
+    """Let the promoted version learn a night: what it missed, and the day but for a holdout."""
+    from pipeline import steps
+
+    if force != bool(why.strip()):
+        raise typer.BadParameter('--force needs a reason, and only it: `--force --why "..."`.')
+    front.say("update", steps.update(front.settings(), day.date(), forced=why.strip()))
+
+
 def _release_step(step: str, day: datetime, run: str) -> Mapping[str, Any]:
     from pipeline import steps
 

@@ -29,6 +29,7 @@ from infra.tracking import TrackingConfig
 from pipeline.night_config import NightlyConfig
 from pipeline.runner import BeamConfig
 from training.config import ModelConfig, TrainConfig
+from training.update_config import UpdateConfig
 
 
 class CanaryConfig(Config):
@@ -65,6 +66,7 @@ class Settings(Config):
     quality: QualityConfig = QualityConfig()
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
+    update: UpdateConfig = UpdateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
     canary: CanaryConfig = CanaryConfig()

@@ -100,6 +100,13 @@ def train(settings: Settings, until: date, days: int) -> Summary:
     return learn(settings, [until - ONE_DAY * back for back in reversed(range(days))])
 
 
+def update(settings: Settings, day: date, *, forced: str = "") -> Summary:
+    """The promoted version of the line learns what it has not learnt yet, but for a holdout."""
+    from pipeline.updating import update as learn
+
+    return learn(settings, day, forced=forced)
+
+
 def evaluate(settings: Settings, day: date, run: str = "") -> Summary:
     """Candidate (and champion) on a day that neither trained on -> report and predictions."""
     from pipeline.learning import evaluate as judge

@@ -7,7 +7,7 @@ does not change what comes out.
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -38,7 +38,7 @@ class Run:
         name: of the run.
         tracker: records it.
         validation: samples to be judged by after each epoch, none of them learnt from.
-        start: weights and optimizer to begin with; by default fresh ones.
+        start: gives weights and optimizer to begin with; by default they are fresh.
         facts: for the lineage of its checkpoints, beside what every run says.
     """
 
@@ -50,7 +50,7 @@ class Run:
         tracker: Tracker,
         validation: Samples | None = None,
         *,
-        start: Start | None = None,
+        start: Callable[[], Start] | None = None,
         facts: Mapping[str, Any] | None = None,
     ) -> None:
         self.start = start
@@ -101,7 +101,8 @@ class Run:
         if found is not None:
             self._restore(found)
         elif self.start is not None:
-            self.learner.begin_with(self.start.weights, self.start.optimizer, self.start.decay)
+            begun = self.start()
+            self.learner.begin_with(begun.weights, begun.optimizer, begun.decay)
         self.run_id = self.tracker.start(self.name, found.run_id if found else None)
         self.tracker.params(self._params())
         logger.info(

@@ -11,12 +11,14 @@ from dataclasses import replace
 from typing import Any
 
 from features import catalog
+from features.catalog import CatalogArrays
 from infra.errors import TrainingError
 from infra.progress import track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
 from training import checkpoint as checkpoints
-from training.checkpoint import Checkpoint, Recipe, Start
+from training.batch import VocabularySizes
+from training.checkpoint import Recipe, Start
 from training.config import TrainConfig
 from training.data import Samples
 from training.fit import ProgressBar, carry_out
@@ -27,7 +29,7 @@ from training.tally import Fitted
 from training.update_config import UpdateConfig
 from training.update_plan import Plan, plan, slices
 
-__all__ = ["Fitted", "Plan", "plan", "update"]
+__all__ = ["Fitted", "Plan", "plan", "prepared", "update"]
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,24 @@ def update(  # noqa: PLR0913  # a front door: what to learn, from where, how, an
     Raises:
         TrainingError: there is nothing to learn, the parent does not fit, or a loss is no number.
     """
+    run = prepared(
+        store, of, train_config, config, seed=seed, run_name=run_name, tracker=tracker, facts=facts
+    )
+    return carry_out(run, run.config.resume if resume is None else resume, progress)
+
+
+def prepared(  # noqa: PLR0913  # as `update`
+    store: Store,
+    of: Plan,
+    train_config: TrainConfig,
+    config: UpdateConfig,
+    *,
+    seed: int,
+    run_name: str,
+    tracker: Tracker | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> Run:
+    """The run of an update before it begins: `finished()` says whether there is work left."""
     if not of.parts:
         raise TrainingError(
             f"there is nothing that {of.parent_key} has not learnt by {of.day}. "
@@ -71,27 +91,28 @@ def update(  # noqa: PLR0913  # a front door: what to learn, from where, how, an
         raise TrainingError(
             f"{run_name} cannot be trained from itself. Give the update a name of its own."
         )
-    found = checkpoints.load(of.parent)
-    if found is None:
-        raise TrainingError(f"{of.parent.key} is empty. Promote a version that has its weights.")
+    parent = Recipe.of_plain(of.parent.manifest().lineage["recipe"])
     learnt = slices(store, of, config, seed)
     days = sorted({piece.part.day for piece in learnt})
     newest = max(part.day for part in of.parts)
-    sizes = joined(found.recipe.sizes, vocabulary_sizes(store, newest))
+    sizes = joined(parent.sizes, vocabulary_sizes(store, newest))
     samples = Samples(store, days, sizes, learnt)
     recipe = Recipe(
-        model=found.recipe.model,
+        model=parent.model,
         train=config.over(train_config),
         sizes=sizes,
         seed=seed,
         inputs=checkpoints.inputs(samples),
         start=_start_of(of, config),
     )
-    start = _start(found, Samples(store, [newest], sizes), config)
-    lineage = {**_facts(of, found, recipe, samples), **(facts or {})}
-    tracker = tracker or SilentTracker()
-    run = Run(samples, recipe, run_name, tracker, start=start, facts=lineage)
-    return carry_out(run, recipe.train.resume if resume is None else resume, progress)
+    return Run(
+        samples,
+        recipe,
+        run_name,
+        tracker or SilentTracker(),
+        start=lambda: _start(of, sizes, catalog.load(store, newest), config.accumulator_decay),
+        facts={**_facts(of, parent, recipe, samples), **(facts or {})},
+    )
 
 
 def _start_of(of: Plan, config: UpdateConfig) -> dict[str, Any]:
@@ -106,19 +127,19 @@ def _start_of(of: Plan, config: UpdateConfig) -> dict[str, Any]:
     }
 
 
-def _start(found: Checkpoint, samples: Samples, config: UpdateConfig) -> Start:
+def _start(of: Plan, sizes: VocabularySizes, newest: CatalogArrays, decay: float) -> Start:
     """The parent's weights and sums in tables of the night's sizes."""
-    sums, sizes = found.optimizer["sparse"], samples.sizes
-    return Start(
-        weights=grown(found.weights, sums, sizes, catalog.load(samples.store, samples.days[-1])),
-        optimizer=grown_optimizer(found.optimizer, sizes),
-        decay=config.accumulator_decay,
-    )
+    found = checkpoints.load(of.parent)
+    if found is None:
+        raise TrainingError(f"{of.parent.key} holds no weights. Promote a version that has them.")
+    weights = grown(found.weights, found.optimizer["sparse"], sizes, newest)
+    state = grown_optimizer(found.optimizer, sizes)
+    return Start(weights=weights, optimizer=state, decay=decay)
 
 
-def _facts(of: Plan, found: Checkpoint, recipe: Recipe, samples: Samples) -> dict[str, Any]:
+def _facts(of: Plan, parent: Recipe, recipe: Recipe, samples: Samples) -> dict[str, Any]:
     """What the lineage says beyond the recipe."""
-    old, new = tables(found.recipe.sizes), tables(recipe.sizes)
+    old, new = tables(parent.sizes), tables(recipe.sizes)
     return {
         "parent": of.parent_key,
         "ancestry": of.after.plain(),

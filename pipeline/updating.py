@@ -1,0 +1,247 @@
+"""`dupn update`: the promoted version of the line learns a night, if the night may be learnt.
+
+Whether it may is decided here: the parent from the registry, quality from its reports, abnormal
+days from its tallies. What is learnt and how, `training.update` decides.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+from typing import Any
+
+from features import abnormal
+from features.abnormal import Finding
+from infra.errors import QualityFailed, RegistryError, TrainingError
+from infra.registry import MODEL, Registry
+from infra.store import Partition, Store
+from infra.tracking import MlflowTracker, flatten, tracking_uri
+from pipeline import quality
+from pipeline.learning import run_key
+from pipeline.settings import Settings
+from training import checkpoint as checkpoints
+from training import update as updates
+from training.ancestry import Ancestry, Part
+from training.checkpoint import Recipe
+from training.fit import carry_out
+from training.run import Run
+from training.tally import Fitted
+from training.update import Plan
+from training.update_config import Abnormal
+
+logger = logging.getLogger(__name__)
+
+GROUPS = ("events", "samples")
+"""What quality judges of a day."""
+
+
+def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, Any]:
+    """Learn everything that the promoted version has not learnt by `day`; the day's holdout stays.
+
+    Args:
+        settings: whose line, and how.
+        day: the night's data day.
+        forced: why the day is learnt although quality failed or it was learnt before.
+
+    Raises:
+        QualityFailed: the day did not pass, and nobody forces it.
+        TrainingError: it was learnt already, and nobody forces it; or the settings do not fit.
+        RegistryError: no version of the line is promoted.
+    """
+    store, key = settings.store, run_key(settings, day)
+    registry = Registry(tracking_uri(settings.tracking, store), store)
+    parent = checkpoints.final(store, promoted(settings, registry)).require()
+    if not forced and _was_learnt(store, key, parent, day):
+        return _nothing(key, parent, f"{key} is trained already")
+    store.partition("samples", day).require()
+    _require_quality(store, day, forced)
+    _require_same_network(settings, parent)
+    plan, left_out, findings = _plan(settings, parent, day, forced)
+    skips = settings.update.abnormal is Abnormal.SKIP
+    if day in findings and skips and not forced:
+        sentences = " ".join(finding.sentence for finding in findings[day])
+        return _nothing("", parent, f"{day} is abnormal and skipped: {sentences}")
+    tracker = MlflowTracker(settings.tracking, store)
+    run = updates.prepared(
+        store,
+        plan,
+        settings.train,
+        settings.update,
+        seed=settings.seed,
+        run_name=key,
+        tracker=tracker,
+        facts={"abnormal": _plain(findings), "left_out": left_out},
+    )
+    _require_free(run, registry, forced)
+    fitted = carry_out(run, settings.train.resume)
+    if findings:
+        tracker.client.set_tag(fitted.run_id, "abnormal", _sentences(findings))
+    return _summary(plan, fitted, left_out, findings)
+
+
+def promoted(settings: Settings, registry: Registry) -> str:
+    """The run key of the line's newest promoted version.
+
+    Raises:
+        RegistryError: there is none, or it does not say which run it is.
+    """
+    registry.look()  # finish a move that was cut off, obey one that was made elsewhere
+    for alias in ("champion", "challenger"):
+        version = registry.version(alias)
+        if version is not None and version.tags.get("line") == settings.line:
+            if "run_key" not in version.tags:
+                raise RegistryError(
+                    f"version {version.number} ({alias}) has no tag run_key: it was not registered "
+                    "by dupn. Promote a version that was: `dupn promote --version N --why ...`."
+                )
+            return version.tags["run_key"]
+    raise RegistryError(
+        f"no version of line {settings.line} is champion or challenger, so there is nothing to "
+        "update. Train and release the first one with `dupn run initial`."
+    )
+
+
+def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
+    """Whether this very update has become the promoted version, or an ancestor of it."""
+    own = checkpoints.final(store, key)
+    if not own.exists():
+        return False
+    lineage = own.manifest().lineage
+    if "parent" not in lineage or not Ancestry.of_lineage(parent.manifest().lineage).has(day):
+        return False
+    now = checkpoints.digest_of(store.partition("samples", day).manifest())
+    return all(part.digest == now for part in Ancestry.of_lineage(lineage).of(day))
+
+
+def _require_quality(store: Store, day: date, forced: str) -> None:
+    bad = _not_passed(store, day)
+    if bad and not forced:
+        raise QualityFailed(
+            f"{' and '.join(bad)} of {day} did not pass quality: nothing is learnt from the day. "
+            f"Mend it and run `dupn quality --of {bad[0]} --day {day}` again, or say why it is "
+            f'learnt all the same: `dupn update --day {day} --force --why "..."`.'
+        )
+
+
+def _not_passed(store: Store, day: date) -> list[str]:
+    return [of for of in GROUPS if not quality.passed(store, day, of)]
+
+
+def _require_same_network(settings: Settings, parent: Partition) -> None:
+    recipe = Recipe.of_plain(parent.manifest().lineage["recipe"])
+    was, now = flatten(recipe.model.model_dump()), flatten(settings.model.model_dump())
+    other = [name for name in sorted(now) if was.get(name) != now[name]]
+    if other:
+        raise TrainingError(
+            f"model.{other[0]} was {was.get(other[0])} in {parent.key.split('/')[1]} and is "
+            f"{now[other[0]]}: an update cannot change the network. Restore the setting, or give "
+            "the new network a line of its own (--set line=NAME) and `dupn train` it."
+        )
+
+
+def _plan(
+    settings: Settings, parent: Partition, day: date, forced: str
+) -> tuple[Plan, dict[str, str], dict[date, tuple[Finding, ...]]]:
+    """What to learn; what is left out and why; what is abnormal."""
+    store, config = settings.store, settings.update
+    waiting = Ancestry.of_lineage(parent.manifest().lineage).waiting(day)
+    left_out = {part.day: why for part in waiting if (why := _reason(store, part))}
+    left_out.pop(day, None)  # judged before
+    usable = {part.day for part in waiting if part.day not in left_out} | {day}
+    findings = {one: found for one in sorted(usable) if (found := examined(settings, one))}
+    if config.abnormal is Abnormal.SKIP:
+        for one in findings.keys() - {day}:
+            usable.discard(one)
+            left_out[one] = "abnormal"
+    light = config.abnormal is Abnormal.DOWN_WEIGHT
+    weights = dict.fromkeys(findings, config.abnormal_weight) if light else {}
+    made = updates.plan(store, parent, day, config, days=usable, weights=weights, forced=forced)
+    return made, {one.isoformat(): why for one, why in sorted(left_out.items())}, findings
+
+
+def _reason(store: Store, part: Part) -> str:
+    """Why a part that waits cannot be learnt tonight; empty if it can."""
+    if not store.partition("samples", part.day).exists():
+        return "its samples are not published"
+    bad = _not_passed(store, part.day)
+    return f"{' and '.join(bad)} did not pass quality" if bad else ""
+
+
+def examined(settings: Settings, day: date) -> tuple[Finding, ...]:
+    """In what a day is unlike the days before it that passed quality."""
+    store, config = settings.store, settings.update
+    today = _tally(store, day)
+    before: list[Mapping[str, float]] = []
+    for back in range(1, 2 * config.abnormal_days + 1):
+        one = day - timedelta(days=back)
+        if len(before) < config.abnormal_days and not _not_passed(store, one):
+            before.append(_tally(store, one))
+    found = abnormal.judge(
+        today,
+        before,
+        volume_ratio=config.abnormal_volume_ratio,
+        mix_distance=config.abnormal_mix_distance,
+    )
+    for finding in found:
+        logger.warning("%s is abnormal: %s", day, finding.sentence)
+    return found
+
+
+def _tally(store: Store, day: date) -> dict[str, float]:
+    """What quality counted of a day's events and samples."""
+    tally: dict[str, float] = {}
+    for of in GROUPS:
+        partition = store.partition("quality", day, of)
+        if partition.exists():
+            with partition.open(partition.manifest().files[0]) as source:
+                tally |= json.load(source)
+    return tally
+
+
+def _require_free(run: Run, registry: Registry, forced: str) -> None:
+    """A registered version keeps its checkpoint: evaluation and rollback go back to it."""
+    if forced or not run.final.exists() or run.finished() is not None:
+        return
+    for version in registry.client.search_model_versions(f"name = '{MODEL}'"):
+        if version.tags.get("run_key") == run.name:
+            raise TrainingError(
+                f"{run.name} is version {version.version} of the registry already, trained from "
+                "other data or another parent. What it would learn now is not lost: the next "
+                "night learns it. To replace it all the same, give a reason with --force --why."
+            )
+
+
+def _nothing(key: str, parent: Partition, why: str) -> Mapping[str, Any]:
+    logger.info("%s: nothing to do", why)
+    outcome = "finished before" if key else "skipped"
+    return {"run": key, "parent": parent.key.split("/")[1], "outcome": outcome, "why": why}
+
+
+def _summary(
+    plan: Plan,
+    fitted: Fitted,
+    left_out: Mapping[str, str],
+    findings: Mapping[date, Sequence[Finding]],
+) -> Mapping[str, Any]:
+    return {
+        "run": fitted.run_name,
+        "parent": plan.parent_key,
+        "outcome": "trained",
+        "mlflow_run": fitted.run_id,
+        "moments": plan.moments,
+        "parts": [f"{part.day} {part.share} {part.moments}" for part in plan.parts],
+        "left_out": dict(left_out),
+        "abnormal": _sentences(findings),
+        "seconds": round(fitted.seconds, 1),
+        "moments_per_s": round(fitted.moments_per_s, 1),
+        **{name: round(value, 5) for name, value in fitted.metrics.items()},
+    }
+
+
+def _sentences(findings: Mapping[date, Sequence[Finding]]) -> str:
+    return " ".join(f"{day}: {one.sentence}" for day, found in findings.items() for one in found)
+
+
+def _plain(findings: Mapping[date, Sequence[Finding]]) -> dict[str, Any]:
+    return {day.isoformat(): [asdict(one) for one in found] for day, found in findings.items()}

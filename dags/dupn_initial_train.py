@@ -9,7 +9,7 @@ the gate keeps the champion, the run is green and nothing is registered.
 
 from airflow.sdk import Param, chain, dag
 
-from dags import stages
+from dags import running, stages
 from dags.params import common
 
 PARAMS = {
@@ -34,7 +34,7 @@ PARAMS = {
     schedule=None,
     params=PARAMS,
     max_active_runs=1,
-    default_args=stages.DEFAULTS,
+    default_args=running.DEFAULTS,
     tags=["dupn"],
     doc_md=__doc__,
 )

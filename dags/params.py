@@ -6,11 +6,11 @@ from typing import Any
 from airflow.sdk import Param
 
 
-def common() -> dict[str, Any]:
-    """The Params that say with which settings a run works."""
+def common(dataset: str = "marketplace", preset: str = "demo") -> dict[str, Any]:
+    """The Params that say with which settings a run works, and what they are if nobody says."""
     return {
         "dataset": Param(
-            "marketplace",
+            dataset,
             type="string",
             minLength=1,
             examples=_names("datasets"),
@@ -19,7 +19,7 @@ def common() -> dict[str, Any]:
             "path of a .toml that describes your own log.",
         ),
         "preset": Param(
-            "demo",
+            preset,
             type="string",
             minLength=1,
             examples=_names("presets"),
@@ -33,6 +33,25 @@ def common() -> dict[str, Any]:
             title="Settings",
             description="Over the preset, one a line, for example `train.epochs=2`.",
         ),
+    }
+
+
+def one_day(meaning: str, *, required: bool = False) -> dict[str, Any]:
+    """The Param `day`, of runs that are about one day of data."""
+    kinds = "string" if required else ["null", "string"]
+    value = "2026-03-13" if required else None
+    return {"day": Param(value, type=kinds, format="date", title="Day", description=meaning)}
+
+
+def approval() -> dict[str, Any]:
+    """The Param `approval`: whether a person is asked before the champion changes."""
+    return {
+        "approval": Param(
+            False,
+            type="boolean",
+            title="Ask a person",
+            description="Somebody has to approve in the UI before the champion changes.",
+        )
     }
 
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Any
 
 from features.raw_table import LOGS, TABLES
 from infra.store import Store
@@ -97,6 +98,18 @@ def expected(store: Store, day: date, config: NightlyConfig) -> tuple[str, ...]:
         return config.tables
     before = [name for name in LOGS if _table(store, day - ONE_DAY, name)]
     return tuple(dict.fromkeys(["behaviors", *before]))
+
+
+def say(found: Arrival) -> Mapping[str, Any]:
+    """What has arrived, as a command's answer."""
+    return {
+        "day": found.day.isoformat(),
+        "complete": found.ready,
+        "missing": list(found.missing),
+        "still changing": list(found.moving),
+        "here": [f"{table.name} ({table.files} files)" for table in found.here],
+        "sentence": found.sentence,
+    }
 
 
 def marks(store: Store, day: date) -> Mapping[str, str]:

@@ -15,6 +15,7 @@ import typer
 
 from infra import logs
 from infra.errors import DupnError
+from pipeline import cli_night, cli_state
 from pipeline.front import Day, From, Run, TheDay, To, days_of, front
 
 KEPT = 3
@@ -55,7 +56,7 @@ def _over_days(step: str, days: list[date]) -> None:
 @app.command()
 def simulate(
     days: Annotated[int, typer.Option(min=1, help="How many days.")] = 11,
-    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
 ) -> None:
     """Let the marketplace live some days: raw logs, and the truth about them."""
     from pipeline import steps
@@ -265,7 +266,7 @@ def bench(
 @app.command()
 def run(
     what: Annotated[str, typer.Argument(help="initial or demo.")],
-    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"])] = None,
+    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
     days: Annotated[int, typer.Option(min=1, help="Training days.")] = 10,
 ) -> None:
     """The whole chain: `initial` here without Airflow, `demo` through a real Airflow."""
@@ -314,18 +315,8 @@ def down() -> None:
     front.say("down", runtime.down(front.settings().home))
 
 
-def _unwritable(error: Exception) -> str | None:
-    """A sentence if the home could not be written; Beam and SQLAlchemy keep only the text of it."""
-    said = str(error)
-    if "No space left on device" in said or "database or disk is full" in said:
-        what = "the disk is full. Make room"
-    elif "Read-only file system" in said or "readonly database" in said:
-        what = "it is read-only. Mount it writable, or give another --home"
-    else:
-        return None
-    return (
-        f"StoreError: nothing can be written under {front.settings().home}: {what}, then run again."
-    )
+cli_night.add(app)
+cli_state.add(app)
 
 
 def main() -> None:
@@ -348,10 +339,6 @@ def main() -> None:
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except Exception as error:
-        unwritable = _unwritable(error)
-        if unwritable and not front.debug:
-            sys.stderr.write(f"{unwritable}\n")
-            sys.exit(1)
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):
             raise
         error.show()  # a usage error of the option parser

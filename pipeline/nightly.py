@@ -16,7 +16,7 @@ from typing import Any
 
 from infra.errors import OutOfTurn, PartitionMissing
 from pipeline import arrival
-from pipeline.arrival import ONE_DAY, Arrival
+from pipeline.arrival import ONE_DAY
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -46,6 +46,8 @@ class Night:
     promoted: bool | None = None
     outcome: str = ""
     """Of the gate, or why there was none."""
+    late: bool = False
+    """Whether somebody was told that its raw data is late."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +104,15 @@ def obstacle(settings: Settings, day: date) -> str:
     return ""
 
 
+def first_time_late(settings: Settings, day: date) -> bool:
+    """True once a night: the look that has to tell somebody."""
+    night = read(settings, day)
+    if night is None or night.late:
+        return False
+    _write(settings, replace(night, late=True))
+    return True
+
+
 def begin(settings: Settings, day: date, run: str, conf: Mapping[str, Any] | None = None) -> None:
     """Take the turn.
 
@@ -113,7 +124,9 @@ def begin(settings: Settings, day: date, run: str, conf: Mapping[str, Any] | Non
         if read(settings, day) is None:
             _write(settings, _new(day, State.WAITING, run, conf))
         raise OutOfTurn(reason)
-    _write(settings, _new(day, State.BEGUN, run, conf))
+    night = read(settings, day)
+    if night is None or night.state is not State.BEGUN or night.run != run:
+        _write(settings, _new(day, State.BEGUN, run, conf))
 
 
 def look(settings: Settings, day: date, waited: timedelta) -> Look:
@@ -157,18 +170,6 @@ def waiting(settings: Settings, day: date) -> Night | None:
     """The night after `day`, if it wanted to begin before its turn."""
     after = read(settings, day + ONE_DAY)
     return after if after is not None and after.state is State.WAITING else None
-
-
-def say(found: Arrival) -> Mapping[str, Any]:
-    """What has arrived, as a command's answer."""
-    return {
-        "day": found.day.isoformat(),
-        "complete": found.ready,
-        "missing": list(found.missing),
-        "still changing": list(found.moving),
-        "here": [f"{table.name} ({table.files} files)" for table in found.here],
-        "sentence": found.sentence,
-    }
 
 
 def _new(day: date, state: State, run: str, conf: Mapping[str, Any] | None) -> Night:

@@ -38,6 +38,13 @@ def import_log(
     return import_files(settings.store, load(dataset), files, replace=replace)
 
 
+def raw(settings: Settings, day: date) -> Summary:
+    """What has arrived of a day's raw data, and what a night still waits for."""
+    from pipeline import arrival
+
+    return arrival.say(arrival.look(settings.store, day, settings.nightly))
+
+
 def events(settings: Settings, day: date) -> Summary:
     """Raw rows -> canonical, deduplicated events; refused rows -> rejects."""
     from features.dataset import load
@@ -91,6 +98,27 @@ def samples(settings: Settings, day: date) -> Summary:
         beam=settings.beam,
         seed=settings.seed,
     )
+
+
+def rebuild(settings: Settings, day: date) -> Summary:
+    """State of a day that is missing or spoilt <- events, by the jobs of the nights before."""
+    from pipeline.rebuilding import run
+
+    return run(settings, day)
+
+
+def backfill(settings: Settings, day: date) -> Summary:
+    """A past day read again, and redone whatever follows from it and comes out otherwise."""
+    from pipeline.backfill import run
+
+    return run(settings, day)
+
+
+def sweep(settings: Settings, day: date) -> Summary:
+    """State that has grown old and files of lost attempts -> removed."""
+    from pipeline.sweeping import run
+
+    return run(settings, day)
 
 
 def train(settings: Settings, until: date, days: int) -> Summary:

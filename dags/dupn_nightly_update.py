@@ -1,0 +1,42 @@
+"""One day of data, every night: events to samples, an update of the champion, a release.
+
+One run a data day, oldest first, never two at once. The day is the partition key of a scheduled
+run, or the Param `day` of one that you trigger. Set `DUPN_NIGHTLY_START` (the first day of data)
+to have it scheduled; without it nothing is, and you trigger each day by hand or over REST.
+
+`raw` waits for the day's raw data and alerts past the deadline. A night that failed stops those
+after it, which need what it leaves: mend the cause, clear the failed task, and they go on by
+themselves, oldest first. A gate that keeps the champion is a green night. A past day is made again
+with everything after it by `dupn_backfill`. On call: docs/operations.md.
+"""
+
+from airflow.sdk import chain, dag
+
+from dags import nightly_stages as stages
+from dags import running, schedule
+from dags.params import approval, common, one_day
+
+
+@dag(
+    **schedule.nightly(),
+    catchup=True,
+    params={
+        **one_day("Empty only in scheduled runs."),
+        **common(schedule.DATASET, schedule.PRESET),
+        **approval(),
+    },
+    max_active_runs=1,
+    default_args=running.DEFAULTS,
+    tags=["dupn"],
+    doc_md=__doc__,
+)
+def dupn_nightly_update() -> None:
+    """Every stage of a night, in its order."""
+    checked, samples = stages.quality(), stages.samples()
+    chain(stages.raw(), stages.simulate(), stages.events(), checked)
+    chain(checked, stages.vocabulary(), stages.statistics(), samples)
+    chain(checked, stages.sequences(), samples)  # raw ids: they need no vocabulary
+    chain(samples, stages.quality_samples(), stages.update(), stages.release(), stages.onward())
+
+
+dupn_nightly_update()

@@ -1,0 +1,113 @@
+"""The tasks of `dupn_release`: from a trained candidate to a champion that answers, or a kept one.
+
+The day and the candidate's run key are Params; the steps do the rest.
+"""
+
+from typing import Any
+
+from airflow.providers.standard.operators.hitl import ApprovalOperator
+from airflow.sdk import TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from dags import callbacks, running
+from dags.running import run, stage
+
+
+@stage(task, pool="compute")
+def evaluate() -> None:
+    """Candidate and champion on moments that neither trained on -> report, logged to MLflow."""
+    run("evaluate", **_candidate())
+
+
+@stage(task, pool="compute")
+def bundle() -> None:
+    """Candidate + the tables it answers with -> a self-contained model, logged to MLflow."""
+    run("bundle", **_candidate())
+
+
+@stage(task.short_circuit, pool="data", ignore_downstream_trigger_rules=False)
+def gate() -> bool:
+    """Report -> a verdict with every failed check.
+
+    "Kept the champion" is green: it skips everything up to `check`; an alert says why.
+    """
+    judged = run("gate", **_candidate())
+    if not judged["promoted"]:
+        title = f"the gate kept the champion on {judged['day']} ({judged['outcome']})"
+        callbacks.tell("gate", title, " ".join(judged["failed"]))
+    return bool(judged["promoted"])
+
+
+@stage(task, pool="compute", retries=1)
+def canary() -> None:
+    """The logged model, loaded in a fresh process, answers recorded moments as evaluation did."""
+    run("canary", **_candidate())
+
+
+class Approval(ApprovalOperator):
+    """A person's yes in the UI (Required Actions), if the run asks for one; else skipped."""
+
+    def execute(self, context: Any) -> Any:
+        """Ask, or skip."""
+        if not context["params"]["approval"]:
+            raise AirflowSkipException("nobody has to be asked: the Param approval is off")
+        settings, key = running.settings(), _candidate()["run"]
+        self.subject = f"Make {key} the champion?"
+        report = settings.store.address("reports", "offline", key, "report.html")
+        verdict = settings.store.address("reports", "gate", f"{key}.json")
+        self.body = f"It passed the gate and the canary.\n\nReport: {report}\n\nVerdict: {verdict}"
+        return super().execute(context)
+
+
+def approval() -> Approval:
+    """Optional: a person says yes or no in the UI; no keeps the champion."""
+    return Approval(
+        task_id="approval",
+        subject="Promote the candidate?",
+        doc_md="Asks a person if the Param `approval` is on: Approve goes on, Reject keeps the "
+        "champion. The question has the report's address.",
+        pool="data",
+    )
+
+
+# After a gate that kept the champion both parents are skipped, and so is this one; without a
+# question only `approval` is.
+@stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+def register() -> None:
+    """The logged model -> a version of the registered model `dupn`."""
+    run("register", **_candidate())
+
+
+@stage(task, pool="data")
+def promote() -> None:
+    """The alias `champion` moves to the new version; the move is entered in `ledger/`."""
+    run("promote", **_candidate())
+
+
+@stage(task, pool="compute", retries=1)
+def check() -> None:
+    """`models:/dupn@champion` loads and answers."""
+    run("check", **_candidate())
+
+
+@stage(task, pool="compute", trigger_rule=TriggerRule.NONE_FAILED)
+def represent() -> None:
+    """The champion's 256 numbers of every user of the day -> `representations/`."""
+    run("represent", day=running.day())
+
+
+@stage(task, pool="compute", trigger_rule=TriggerRule.NONE_FAILED)
+def watch() -> None:
+    """How the champion does on the day, night after night -> figures, the page of nights, MLflow.
+
+    Runs after a kept champion too; an alert says when its AUC drops.
+    """
+    seen = run("watch", **_candidate())
+    for sentence in seen.get("alerts", ()):
+        callbacks.tell("auc", f"watch {running.day()}", sentence)
+
+
+def _candidate() -> dict[str, Any]:
+    day = running.day()
+    key = get_current_context()["params"]["run"] or f"{running.settings().line}-{day}"
+    return {"day": day, "run": key}

@@ -1,0 +1,99 @@
+"""What every task does around its one step: settings from the form, our errors, the alert.
+
+Tasks pass keys (a day, a list of days), never data: what a stage makes lies in the store. Nothing
+heavy is imported when Airflow reads this file; a task imports the one step that it runs. An error
+that no retry can mend fails the task at once.
+
+Pools: `data` (Beam jobs, checks: one slot a core) and `compute` (training and whatever uses every
+core: one slot). `infra/deploy/airflow/pools.json` creates them in an Airflow of your own.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import date, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowFailException
+
+from dags import callbacks
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+DEFAULTS = {
+    "owner": "dupn",
+    "retries": 2,
+    "retry_delay": timedelta(seconds=20),
+    "on_failure_callback": callbacks.failed,
+}
+
+
+def stage(kind: Any, **options: Any) -> Any:
+    """Airflow's decorator, with the docstring as documentation on mapped tasks too."""
+    return lambda function: kind(doc_md=function.__doc__, **options)(function)
+
+
+def run(step: str, **arguments: Any) -> Mapping[str, Any]:
+    """One step of `pipeline.steps` with the settings of the run."""
+    from pipeline import steps
+
+    with front_door():
+        summary: Mapping[str, Any] = getattr(steps, step)(settings(), **arguments)
+    return summary
+
+
+def settings() -> "Settings":
+    """Settings of the running task."""
+    with front_door():
+        return settings_of(get_current_context())
+
+
+def settings_of(context: Mapping[str, Any]) -> "Settings":
+    """Preset and overrides of the run's Params (the home is the environment's `DUPN_HOME`)."""
+    from pipeline.settings import load
+
+    params = context["params"]
+    pairs = [line.strip() for line in str(params["overrides"] or "").splitlines() if line.strip()]
+    return load(params["preset"], None, [f"dataset={params['dataset']}", *pairs])
+
+
+def day() -> date:
+    """The day of the run, in the time zone of its data set.
+
+    Fails the task where the run has none.
+    """
+    from features.dataset import load
+    from pipeline.days import day_of_run
+
+    with front_door():
+        return day_of_run(get_current_context(), load(settings().dataset).time_zone)
+
+
+def day_of(context: Mapping[str, Any], settings: "Settings") -> str:
+    """The day of a run for people to read; empty for a run of many days."""
+    from features.dataset import load
+    from infra.errors import DupnError
+    from pipeline.days import day_of_run
+
+    if "first_day" in context["params"]:
+        return ""
+    try:
+        return day_of_run(context, load(settings.dataset).time_zone).isoformat()
+    except DupnError:
+        return ""
+
+
+@contextmanager
+def front_door() -> Iterator[None]:
+    """Errors that a retry cannot mend end the task: a person has to act on the sentence."""
+    from infra import errors
+
+    try:
+        yield
+    except (errors.RegistryUnavailable, errors.OrchestrationError):
+        raise  # a server that does not answer may answer in twenty seconds
+    except errors.DupnError as error:
+        if type(error) is errors.StoreError:
+            raise  # so may a disk or an object store
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,50 @@
+"""Commands that look after carried state: rebuild, backfill, sweep."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.front import TheDay, front
+
+
+def rebuild(day: TheDay) -> None:
+    """Build carried state of a day again from events, where it is missing or spoilt."""
+    from pipeline import steps
+
+    front.say("rebuild", steps.rebuild(front.settings(), day.date()))
+
+
+def backfill(
+    day: TheDay,
+    only_plan: Annotated[
+        bool, typer.Option("--plan", help="Say what would be redone, and do nothing.")
+    ] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+) -> None:
+    """Publish a past day again, and what follows from it; says first what that may be."""
+    from pipeline import backfill as filling
+    from pipeline import steps
+
+    settings = front.settings()
+    planned = filling.describe(settings, day.date())
+    if only_plan:
+        front.say("backfill plan", planned)
+        return
+    if not yes:
+        if not front.as_json:
+            front.say("backfill plan", planned)
+        typer.confirm("Redo it?", abort=True, err=True)
+    front.say("backfill", steps.backfill(settings, day.date()))
+
+
+def sweep(day: TheDay) -> None:
+    """Remove state older than its retention, and files of lost attempts."""
+    from pipeline import steps
+
+    front.say("sweep", steps.sweep(front.settings(), day.date()))
+
+
+def add(app: typer.Typer) -> None:
+    """Give the commands to the application."""
+    for command in (rebuild, backfill, sweep):
+        app.command()(command)

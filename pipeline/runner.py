@@ -17,7 +17,7 @@ class BeamConfig(Config):
     """`inprocess`, `multiprocess`, or the name of a Beam runner (FlinkRunner, SparkRunner, ...)."""
 
     workers: int = Field(1, ge=1)
-    """Worker processes of `multiprocess`; threads of `inprocess`, in jobs that use them."""
+    """Worker processes of `multiprocess`; threads of `inprocess`."""
 
     buckets: int = Field(16, ge=1)
     """Ranges of the user hash. Memory of a step grows with the largest bucket times `workers`."""
@@ -27,6 +27,11 @@ class BeamConfig(Config):
 
     options: tuple[str, ...] = ()
     """Passed to the runner as they stand, for example `--flink_master=host:8081`."""
+
+    @property
+    def threads(self) -> int:
+        """Elements that one worker may have under way at a time."""
+        return self.workers if self.runner == "inprocess" else 1
 
 
 def passes(config: BeamConfig) -> list[range]:

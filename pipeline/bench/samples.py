@@ -30,11 +30,7 @@ from pipeline.bench.day import BEFORE, DAY, Size
 from pipeline.jobs import events, samples, sequences, statistics, vocabulary
 
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
-TWO_THREADS = BeamConfig(
-    buckets=16,
-    workers=2,
-    options=("--direct_running_mode=multi_threading", "--direct_num_workers=2"),
-)
+TWO_THREADS = BeamConfig(buckets=16, workers=2)
 PROTOCOL = "2 cores, 0.1 moments a behaviour, histories of 100, 10 candidates, 50 behaviours a user"
 
 

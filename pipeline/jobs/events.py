@@ -17,8 +17,6 @@ from typing import Any, NamedTuple
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.transforms.window import GlobalWindow
-from apache_beam.utils.windowed_value import WindowedValue
 
 from features import buckets, canonical, events, tidy
 from features.dataset import Dataset
@@ -29,6 +27,7 @@ from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, arrival, rawday, rawfiles
 from pipeline.beam import BeamConfig, passes, pipeline
 from pipeline.rawfiles import RawPart
+from pipeline.threaded import Threaded
 from pipeline.threads import Threads
 
 REJECTS = "rejects"
@@ -128,39 +127,21 @@ class ReadAndSplit(beam.DoFn):
         yield from rawfiles.blocks(part, table, self.plan.config.batch_rows)
 
 
-class FinishBucket(beam.DoFn):
+class FinishBucket(Threaded):
     """(bucket key, parts) -> (table, entry of the file written)."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__()
+        super().__init__(plan.threads)
         self.plan = plan
 
-    def setup(self) -> None:
-        """Take the threads."""
-        self.threads = Threads(self._finish, self.plan.threads)
-
-    def teardown(self) -> None:
-        """Give the threads back."""
-        self.threads.close()
-
-    def process(
-        self, item: tuple[str, Iterable[tuple[str, bytes]]]
+    def work(
+        self, element: tuple[str, Iterable[tuple[str, bytes]]]
     ) -> Iterator[tuple[str, FileEntry]]:
         """Put the bucket in order and write it."""
-        for done in self.threads.put((item[0], list(item[1]))):
-            yield from done
-
-    def finish_bundle(self) -> Iterator[Any]:
-        """Entries of the buckets still under way."""
-        for done in self.threads.rest():
-            for pair in done:
-                yield WindowedValue(pair, GlobalWindow().max_timestamp(), [GlobalWindow()])
-
-    def _finish(self, item: tuple[str, list[tuple[str, bytes]]]) -> list[tuple[str, FileEntry]]:
-        name, _, index = item[0].partition("/")
+        name, _, index = element[0].partition("/")
         counts: Counter[str] = Counter()
         tables = []
-        for text, rows in item[1]:
+        for text, rows in element[1]:
             if text:
                 counts.update(json.loads(text))
             else:
@@ -178,7 +159,7 @@ class FinishBucket(beam.DoFn):
             counts=counts,
             use_dictionary=canonical.dictionary_columns(name, done.rows.schema),
         )
-        return [(name, entry)]
+        yield name, entry
 
 
 class Canonical(beam.PTransform):
@@ -266,7 +247,7 @@ def run(
             outs={**outs, REJECTS: rejects},
             buckets=beam.buckets,
             chosen=range(beam.buckets),
-            threads=beam.workers if beam.runner == "inprocess" else 1,
+            threads=beam.threads,
         )
         _run_passes(plan, [part for parts in found.values() for part in parts], beam)
         counts = accounting.total(outs.values())

@@ -41,6 +41,8 @@ class Plan:
     """Hash ranges per feature."""
     first_free: Mapping[str, int]
     """First row that is not taken, per feature."""
+    threads: int = 1
+    """Batches under way at a time."""
 
     def events(self, table: str) -> Partition:
         """`events/dt=D/table`."""
@@ -77,6 +79,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
             if name != ITEM_INDEX
         },
         first_free={name: _first_free(name, part) for name, part in before.items()},
+        threads=beam.threads,
     )
 
 

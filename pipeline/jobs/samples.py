@@ -33,6 +33,7 @@ from infra.store import Attempt, FileEntry, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
 from pipeline.jobs.sequences import Inputs, Known, know
 from pipeline.jobs.slices import Slices
+from pipeline.threaded import Threaded
 
 logger = logging.getLogger(__name__)
 _LOADING = Lock()  # threads of one worker share what they load
@@ -64,6 +65,8 @@ class Task:
     """Without one, moments of the day before stand before the log: they are left out."""
     users: dict[date, Slices]
     """Profile snapshot as of the day before and of the day."""
+    threads: int = 1
+    """Buckets under way at a time."""
 
 
 @lru_cache(maxsize=2)
@@ -74,15 +77,15 @@ def world(root: str, day: date, zone: str) -> World:
     return worlds.load(store, day, zone, pool)
 
 
-class Build(beam.DoFn):
+class Build(Threaded):
     """Bucket -> entry of its samples."""
 
     def __init__(self, task: Task, attempt: Attempt) -> None:
-        super().__init__()
+        super().__init__(task.threads)
         self.task = task
         self.attempt = attempt
 
-    def process(self, bucket: Bucket) -> Iterator[FileEntry]:
+    def work(self, bucket: Bucket) -> Iterator[FileEntry]:
         """Read, group, build, write."""
         made = build(self.task, bucket)
         if made.table.num_rows or any(made.counts.values()):
@@ -226,6 +229,7 @@ def run(
         has_yesterday=before is not None,
         waiting=Slices.of(waiting, OPEN, ["user_id"]),
         users={some: _snapshot(store, some) for some in (day - ONE_DAY, day)},
+        threads=beam.threads,
     )
     store.partition("catalog", day).require()
     target = store.partition("samples", day)

@@ -28,6 +28,7 @@ from infra.errors import ConfigError
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
 from pipeline.jobs.slices import Slices, pick
+from pipeline.threaded import Threaded
 
 logger = logging.getLogger(__name__)
 
@@ -116,20 +117,26 @@ class Outputs:
     pool: Attempt
 
 
-class Extend(beam.DoFn):
+class Extend(Threaded):
     """Bucket -> entry of its history; entry of its open moments on "open", clicks on "pool"."""
 
     def __init__(
-        self, inputs: Inputs, outputs: Outputs, day: date, config: SequencesConfig, zone: str
+        self,
+        inputs: Inputs,
+        outputs: Outputs,
+        day: date,
+        config: SequencesConfig,
+        clock: LocalClock,
+        threads: int = 1,
     ) -> None:
-        super().__init__()
+        super().__init__(threads)
         self.inputs = inputs
         self.outputs = outputs
         self.day = day
         self.config = config
-        self.clock = LocalClock(zone)
+        self.clock = clock
 
-    def process(self, bucket: Bucket) -> Iterator[Any]:
+    def work(self, bucket: Bucket) -> Iterator[Any]:
         """Read, merge, cut, write."""
         calendar = Calendar.of(self.day, self.clock, self.config.window_ms)
         known = know(self.inputs, bucket, calendar, self.config.click_share)
@@ -232,7 +239,8 @@ def run(
         target["pool"].publish(**lineage) as pool,
         pipeline(beam) as p,
     ):
-        extend = Extend(inputs, Outputs(history, waiting, pool), day, config, time_zone)
+        outputs = Outputs(history, waiting, pool)
+        extend = Extend(inputs, outputs, day, config, LocalClock(time_zone), beam.threads)
         p | "Name the buckets" >> _create(beam.buckets) | Sequences(extend)
     manifests = {name: target[name].manifest() for name in names}
     counts = {key: value for m in manifests.values() for key, value in m.counts.items()}

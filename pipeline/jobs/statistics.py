@@ -24,6 +24,7 @@ from features.statistics import StatisticsConfig
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
 from pipeline.jobs import closing
+from pipeline.threaded import Threaded
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +47,8 @@ class Plan:
     ranges: int
     rate: float
     """Share of the pages (clicks, without pages) that LR-CTR learns from."""
+    threads: int = 1
+    """Batches under way at a time."""
 
 
 def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamConfig) -> Plan:
@@ -71,6 +74,7 @@ def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamCon
         batches=tuple(hash_range.batches(rows, config.rows_per_batch, beam_config.buckets)),
         ranges=max(1, min(beam_config.buckets, -(-at_most // config.rows_per_range))),
         rate=min(1.0, wanted / max(offered, 1)),
+        threads=beam_config.threads,
     )
 
 
@@ -90,16 +94,17 @@ def _num_displays(pages: Partition) -> int:
     return total
 
 
-class CountBucket(beam.DoFn):
+class CountBucket(Threaded):
     """A bucket of users -> counts per item by hash range, and its part of LR-CTR's sample."""
 
-    def __init__(self, work: Plan, sample: Attempt) -> None:
-        self.work = work
+    def __init__(self, plan: Plan, sample: Attempt) -> None:
+        super().__init__(plan.threads)
+        self.plan = plan
         self.sample = sample
 
-    def process(self, bucket: Bucket) -> Iterator[Any]:
+    def work(self, bucket: Bucket) -> Iterator[Any]:
         """Read the bucket once."""
-        work = self.work
+        work = self.plan
         columns = ["user_hash", "item_id", "type", "request_id" if work.pages else "key"]
         behaviors = hash_range.read(
             work.behaviors, bucket, BEHAVIORS, "user_hash", columns, ["item_id"]
@@ -121,7 +126,7 @@ class CountBucket(beam.DoFn):
             yield beam.pvalue.TaggedOutput(SAMPLES, entry)
 
     def _by_range(self, counts: pa.Table) -> Iterator[tuple[int, pa.Table]]:
-        yield from split(counts, counts.column("item_hash").to_numpy(), self.work.ranges)
+        yield from split(counts, counts.column("item_hash").to_numpy(), self.plan.ranges)
 
 
 def merge_range(

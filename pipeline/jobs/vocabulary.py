@@ -24,23 +24,25 @@ from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, pipeline
 from pipeline.jobs import catalog
 from pipeline.jobs.growth import ITEM_INDEX, Key, Plan, Source, plan
+from pipeline.threaded import Threaded
 
 logger = logging.getLogger(__name__)
 
 
-class CountEvents(beam.DoFn):
+class CountEvents(Threaded):
     """A bucket of users -> partial counts of every id they met, by hash range."""
 
-    def __init__(self, work: Plan) -> None:
-        self.work = work
+    def __init__(self, plan: Plan) -> None:
+        super().__init__(plan.threads)
+        self.plan = plan
 
-    def process(self, bucket: Bucket) -> Iterator[tuple[Key, pa.Table]]:
+    def work(self, bucket: Bucket) -> Iterator[tuple[Key, pa.Table]]:
         """Read what the counts need, and nothing else."""
         for table in ("behaviors", "impressions", "follows"):
-            partition = self.work.events(table)
+            partition = self.plan.events(table)
             rows = sightings.read(table, partition, bucket)
             for feature, counts in sightings.of_events(table, rows):
-                yield from _by_range(self.work, feature, counts)
+                yield from _by_range(self.plan, feature, counts)
 
 
 class CountSnapshot(beam.DoFn):

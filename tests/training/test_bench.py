@@ -11,6 +11,8 @@ def test_a_quick_bench_names_every_figure_once_with_a_range_around_it():
     assert {
         "train.bf16.c10.over_loop",
         "train.bf16.c10.over_din",
+        "train.fp32.c10.over_dien",
+        "train.fp32.c1.over_dien_kept",
         "train.fp32.c1.sequences_per_s",
     } <= {*names}
     for figure in figures:

@@ -6,15 +6,16 @@ to have it scheduled; without it nothing is, and you trigger each day by hand or
 
 `raw` waits for the day's raw data and alerts past the deadline. A night that failed stops those
 after it, which need what it leaves: mend the cause, clear the failed task, and they go on by
-themselves, oldest first. A gate that keeps the champion is a green night. A past day is made again
-with everything after it by `dupn_backfill`. On call: docs/operations.md.
+themselves, oldest first. If a day's data will not get better, trigger the day with `leave_out`.
+A gate that keeps the champion is a green night. A past day is made again, with everything after
+it, by `dupn_backfill`. On call: docs/operations.md.
 """
 
 from airflow.sdk import chain, dag
 
 from dags import nightly_stages as stages
 from dags import running, schedule
-from dags.params import approval, common, one_day
+from dags.params import approval, common, leave_out, one_day
 
 
 @dag(
@@ -24,6 +25,7 @@ from dags.params import approval, common, one_day
         **one_day("Empty only in scheduled runs."),
         **common(schedule.DATASET, schedule.PRESET),
         **approval(),
+        **leave_out(),
     },
     max_active_runs=1,
     default_args=running.DEFAULTS,

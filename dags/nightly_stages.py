@@ -3,12 +3,17 @@
 The day of a run is the same for every task (`running.day`), so tasks pass nothing on.
 """
 
-from datetime import timedelta
+import json
+from datetime import date, timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import PokeReturnValue, TriggerRule, get_current_context, task, timezone
-from airflow.sdk.exceptions import AirflowSkipException, DagRunTriggerException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DagRunTriggerException,
+)
 
 from dags import callbacks, running, schedule
 from dags.running import run, stage
@@ -67,10 +72,9 @@ def events() -> None:
 def quality() -> None:
     """Great Expectations over events and catalog; a critical failure stops this night and the next.
 
-    The rows that were read correctly are in `events/` all the same: mark this task as success to go
-    on with them; the day is then carried into the sequences but not trained on.
+    With the Param `leave_out` it does not: what could be read is carried on, unlearnt.
     """
-    run("quality", day=running.day(), of="events")
+    _judge("events")
 
 
 @stage(task, pool="data")
@@ -100,13 +104,21 @@ def samples() -> None:
 @stage(task, pool="data")
 def quality_samples() -> None:
     """Great Expectations over the day's samples; a critical failure stops the night."""
-    run("quality", day=running.day(), of="samples")
+    _judge("samples")
 
 
-@stage(task, pool="compute")
-def update() -> None:
-    """The champion, trained on what passed quality since its watermark -> the candidate."""
-    run("update", day=running.day())
+@stage(task.short_circuit, pool="compute", ignore_downstream_trigger_rules=False)
+def update() -> bool:
+    """The champion, trained on what passed quality since its watermark -> the candidate.
+
+    Without a candidate (the day is left out, or abnormal and skipped) there is no release.
+    """
+    if get_current_context()["params"]["leave_out"]:
+        return False
+    learnt = run("update", day=running.day())
+    if learnt.get("abnormal"):
+        callbacks.tell("abnormal", f"{running.day()} is unlike the days before", learnt["abnormal"])
+    return bool(learnt["run"])
 
 
 class Release(TriggerDagRunOperator):
@@ -135,7 +147,7 @@ def release() -> Release:
     )
 
 
-@stage(task, pool="data")
+@stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)
 def onward() -> None:
     """The night has ended: its record says so, and a night that waited for it starts again.
 
@@ -146,7 +158,7 @@ def onward() -> None:
     context, settings, day = get_current_context(), running.settings(), running.day()
     run("sweep", day=day)
     with running.front_door():
-        nightly.end(settings, day)
+        nightly.end(settings, day, _outcome(context, settings, day))
         after = nightly.waiting(settings, day)
     if after is None:
         return
@@ -163,6 +175,28 @@ def onward() -> None:
         poke_interval=1,
         deferrable=False,
     )
+
+
+def _judge(of: str) -> None:
+    from infra.errors import QualityFailed
+    from pipeline import steps
+
+    try:
+        with running.front_door():
+            steps.quality(running.settings(), running.day(), of)
+    except AirflowFailException as stopped:
+        leave_out = get_current_context()["params"]["leave_out"]
+        if not (leave_out and isinstance(stopped.__cause__, QualityFailed)):
+            raise
+        callbacks.tell("quality", f"{running.day()} is left out of what is learnt", str(stopped))
+
+
+def _outcome(context: Any, settings: Any, day: date) -> str:
+    """What the release said, or why there was none."""
+    if context["params"]["leave_out"]:
+        return "left out"
+    verdict = settings.store.get(f"reports/gate/{settings.line}-{day}.json")
+    return str(json.loads(verdict)["outcome"]) if verdict else "skipped"
 
 
 def _conf(context: Any, day: str) -> dict[str, Any]:

@@ -55,6 +55,19 @@ def approval() -> dict[str, Any]:
     }
 
 
+def leave_out() -> dict[str, Any]:
+    """The Param `leave_out`: how a night goes on whose data will not get better."""
+    return {
+        "leave_out": Param(
+            False,
+            type="boolean",
+            title="Leave the day out",
+            description="A failed quality check does not stop the night: the rows that could be "
+            "read go into the state, and nothing is learnt from the day.",
+        )
+    }
+
+
 def _names(folder: str) -> list[str]:
     files = resources.files("infra").joinpath(folder).iterdir()
     return sorted(file.name[:-5] for file in files if file.name.endswith(".toml"))

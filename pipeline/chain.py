@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
+from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
+from pipeline import nightly as nights
 from pipeline import steps
 from pipeline.settings import Settings
 from pipeline.steps import ONE_DAY
@@ -28,6 +30,56 @@ def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
         _counted(progress, partial(steps.train, settings, last - ONE_DAY, days))
         run = f"{settings.line}-{last - ONE_DAY}"
         return _release(settings, last, run, progress)
+
+
+def nightly(settings: Settings, day: date, *, leave_out: bool = False) -> Mapping[str, Any]:
+    """`dupn_nightly_update` and `dupn_release` in this process, without waiting for raw data.
+
+    Args:
+        settings: whose night.
+        day: the data day.
+        leave_out: carry a day that fails quality into the state, but do not learn from it.
+
+    Raises:
+        OutOfTurn: an older night comes first.
+        PartitionMissing: the day's raw data has not arrived.
+    """
+    seen = nights.look(settings, day, timedelta())
+    if not seen.ready:
+        raise PartitionMissing(f"{seen.sentence} Run this again when it is complete.")
+    nights.begin(settings, day, "dupn")
+    if (
+        settings.dataset == "marketplace"
+        and not settings.store.partition("raw", day, "behaviors").exists()
+    ):
+        steps.simulate(settings, day, 1)
+    total = 8 + len(RELEASE) + 2
+    with track("stages", total=total, unit="stages") as progress:
+        for work in _data(settings, [day]):
+            _counted(progress, partial(_forgiving, work) if leave_out else work)
+        learnt = {} if leave_out else _counted(progress, partial(steps.update, settings, day))
+        verdict: dict[str, Any] = {"run": learnt.get("run", ""), "promoted": None}
+        verdict["outcome"] = "left out" if leave_out else learnt["outcome"]
+        if verdict["run"]:
+            verdict |= _release(settings, day, verdict["run"], progress)
+            verdict |= _after(settings, day, verdict["run"], progress)
+    steps.sweep(settings, day)
+    nights.end(settings, day, verdict["outcome"])
+    return verdict
+
+
+def _forgiving(work: Callable[[], object]) -> object:
+    try:
+        return work()
+    except QualityFailed as error:
+        logger.warning("left out of what is learnt: %s", error)
+        return None
+
+
+def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mapping[str, Any]:
+    for name in ("represent", "watch"):
+        seen = _counted(progress, partial(getattr(steps, name), settings, day, run=run))
+    return {"alerts": seen["alerts"], "page": seen["page"]}
 
 
 def _data(settings: Settings, days: Sequence[date]) -> Iterator[Callable[[], object]]:

@@ -239,7 +239,7 @@ def watch(day: TheDay, run: Run = "") -> None:
 @app.command()
 def status() -> None:
     """What is published, who is champion, where the reports are."""
-    from pipeline.release import status as look
+    from pipeline.standing import status as look
 
     front.say("status", look(front.settings()))
 
@@ -247,7 +247,7 @@ def status() -> None:
 @app.command()
 def log() -> None:
     """Who was champion when, and why."""
-    from pipeline.release import log as read
+    from pipeline.standing import log as read
 
     front.say("log", read(front.settings()))
 
@@ -265,24 +265,32 @@ def bench(
 
 @app.command()
 def run(
-    what: Annotated[str, typer.Argument(help="initial or demo.")],
+    what: Annotated[str, typer.Argument(help="initial, nightly or demo.")],
     first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
     days: Annotated[int, typer.Option(min=1, help="Training days.")] = 10,
+    day: Day = None,
+    leave_out: Annotated[
+        bool, typer.Option("--leave-out", help="nightly: carry a dirty day on, unlearnt.")
+    ] = False,
 ) -> None:
-    """The whole chain: `initial` here without Airflow, `demo` through a real Airflow."""
+    """A whole chain: `initial` and `nightly` here, `demo` through a real Airflow."""
     from pipeline import chain
 
     settings = front.settings()
-    if what == "initial":
-        start = first.date() if first else settings.first_day
-        result = chain.initial(settings, start, days)
-        front.say("run initial", result)
-        if not result["promoted"]:
-            raise typer.Exit(KEPT)
-    elif what == "demo":
+    if what == "demo":
         _demo(settings)
+        return
+    if what == "initial":
+        result = chain.initial(settings, first.date() if first else settings.first_day, days)
+    elif what == "nightly" and day:
+        result = chain.nightly(settings, day.date(), leave_out=leave_out)
     else:
-        raise typer.BadParameter(f"run {what} is not a chain. Say initial or demo.")
+        raise typer.BadParameter(
+            f"run {what} is not a chain. Say initial, demo, or nightly with --day D."
+        )
+    front.say(f"run {what}", result)
+    if result["promoted"] is False:
+        raise typer.Exit(KEPT)
 
 
 def _demo(settings: Any) -> None:

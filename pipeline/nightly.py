@@ -43,9 +43,8 @@ class Night:
     """When it came into this state (UTC)."""
     conf: Mapping[str, Any] = field(default_factory=dict)
     """Params of the run, to start it again with."""
-    promoted: bool | None = None
     outcome: str = ""
-    """Of the gate, or why there was none."""
+    """Of the gate; else why nothing was judged."""
     late: bool = False
     """Whether somebody was told that its raw data is late."""
 
@@ -150,18 +149,10 @@ def look(settings: Settings, day: date, waited: timedelta) -> Look:
     return Look(ready=False, late=late, sentence=found.sentence)
 
 
-def end(settings: Settings, day: date) -> Night:
+def end(settings: Settings, day: date, outcome: str) -> Night:
     """Give the turn back; the record as it stands then."""
     night = read(settings, day) or _new(day, State.BEGUN, "dupn", None)
-    verdict = settings.store.get(f"reports/gate/{settings.line}-{day}.json")
-    judged = json.loads(verdict) if verdict else {}
-    ended = replace(
-        night,
-        state=State.ENDED,
-        at=_now(),
-        promoted=judged.get("promoted"),
-        outcome=judged.get("outcome", "not judged"),
-    )
+    ended = replace(night, state=State.ENDED, at=_now(), outcome=outcome)
     _write(settings, ended)
     return ended
 

@@ -1,7 +1,8 @@
 """Yesterday's part of a carried state, and the rule for when there may be none.
 
-Vocabulary, catalog, statistics and sequences go through their days in order. The first day starts
-from nothing; after that a missing yesterday is a gap that would silently forget all history.
+Vocabulary, catalog, statistics and sequences go through their days in order. The first day of
+events starts from nothing; after that a missing yesterday is a gap that would silently forget all
+history. State is removed when it has grown old, so its absence alone proves no first day.
 """
 
 from datetime import date, timedelta
@@ -13,20 +14,21 @@ ONE_DAY = timedelta(days=1)
 
 
 def yesterday(store: Store, stage: str, day: date, *names: str) -> Partition | None:
-    """The partition of the day before, or None where `stage` has no day before at all.
+    """The partition of the day before, or None where there is no day before at all.
 
     Raises:
-        PartitionMissing: days before are published, but not the one just before `day`.
+        PartitionMissing: there are events (or state) of days before, but no state of the one just
+            before `day`.
     """
     partition = store.partition(stage, day - ONE_DAY, *names)
     if partition.exists():
         return partition
-    earlier = [known for known in store.days(stage, *names) if known < day]
+    found = {*store.days(stage, *names), *store.days("events", "behaviors")}
+    earlier = sorted(known for known in found if known < day)
     if not earlier:
         return None
-    missing = earlier[-1] + ONE_DAY
-    command = "vocabulary" if stage == "catalog" else stage
     raise PartitionMissing(
-        f"{partition.key} is not published, yet {stage} of {earlier[-1]} is: days must be built in "
-        f"order. Run `dupn {command} --from {missing} --to {day}` to close the gap."
+        f"{partition.key} is not published, yet there is data of {earlier[-1]}: without it, "
+        f"{stage} of {day} would forget all that was. "
+        f"Run `dupn rebuild --day {day - ONE_DAY}`, which builds it from events."
     )

@@ -1,4 +1,4 @@
-"""How a night waits for its data and what is kept afterwards."""
+"""How a night waits for its data."""
 
 from pydantic import Field
 
@@ -16,5 +16,3 @@ class NightlyConfig(Config):
     """An alert says what is missing when a night has waited so long; it goes on waiting."""
     give_up_hours: float = Field(48.0, ge=0)
     """The night fails when it has waited so long; the nights after it stop."""
-    retention_days: int = Field(40, ge=1)
-    """State (sequences) older than this may be removed; a night needs that of the day before."""

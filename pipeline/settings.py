@@ -27,6 +27,7 @@ from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
 from pipeline.night_config import NightlyConfig
+from pipeline.retention import RetentionConfig
 from pipeline.runner import BeamConfig
 from training.config import ModelConfig, TrainConfig
 from training.update_config import UpdateConfig
@@ -71,6 +72,7 @@ class Settings(Config):
     gate: GateConfig = GateConfig()
     canary: CanaryConfig = CanaryConfig()
     nightly: NightlyConfig = NightlyConfig()
+    retention: RetentionConfig = RetentionConfig()
     alerts: AlertsConfig = AlertsConfig()
     watch: WatchConfig = WatchConfig()
     runtime: RuntimeConfig = RuntimeConfig()

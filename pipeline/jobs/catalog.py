@@ -12,7 +12,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from features import carry, hash_range, items, listing
+from features import carry, hash_range, inputs, items, listing
 from features.buckets import Bucket, buckets
 from features.catalog import INDEX
 from features.listing import Legend
@@ -92,7 +92,8 @@ def run(
         store.partition("statistics", before, "item").require()
     rows = index.manifest().rows
     count = max(1, min(beam_config.buckets, -(-rows // config.rows_per_range)))
-    with store.partition("catalog", day).publish(settings=config.digest()) as attempt:
+    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "vocabulary", day)}
+    with store.partition("catalog", day).publish(**lineage) as attempt:
         list_items = ListItems(index, day, before, config.min_prices)
         with pipeline(beam_config) as flow:
             _ = (

@@ -6,7 +6,7 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from features import carry, catalog, lr_ctr, lr_sample, price, statistics, summary
+from features import carry, catalog, inputs, lr_ctr, lr_sample, price, statistics, summary
 from features.catalog import CatalogArrays
 from features.lr_ctr import Weights
 from features.lr_sample import Labels
@@ -33,9 +33,10 @@ def close(
     labels, weights = _learn(store, day, arrays, config, has_pages=has_pages)
     tables["lr_ctr"] = lr_ctr.table(weights)
     learned = {"displays": int(labels.shown.sum()), "clicked": int(labels.clicked.sum())}
+    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "statistics", day)}
     for name, table in tables.items():
         facts = learned if name == "lr_ctr" else {}
-        _publish(store, day, name, table, {"settings": config.digest(), **facts})
+        _publish(store, day, name, table, {**lineage, **facts})
     rows = store.partition("statistics", day, "item").manifest().rows
     return {"items": rows, **{name: tables[name].num_rows for name in GROUPS}, **learned}
 

@@ -20,6 +20,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import groups, ranking, vocabulary
+from features import inputs as reads
 from features import moments as moment
 from features import samples as sample
 from features import world as worlds
@@ -241,6 +242,7 @@ def run(
         "negatives": config.negatives if carried["derived"] else "shown",
         "window_ms": carried["window_ms"],
         "ranking_features": list(ranking.NAMES),
+        "inputs": reads.stamps(store, "samples", day),
     }
     with target.publish(**lineage) as attempt, pipeline(beam) as p:
         p | "Name the buckets" >> _create(beam.buckets) | Samples(task, attempt)

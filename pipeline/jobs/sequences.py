@@ -15,6 +15,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
+from features import inputs as reads
 from features import moments as moment
 from features import negatives, sequence, timeline
 from features.buckets import Bucket, buckets
@@ -49,8 +50,8 @@ class Inputs:
         """Yesterday's history and the day's events."""
         pages = store.partition("events", day, "impressions")
         follows = store.partition("events", day, "follows")
-        never = mode == "auto" and store.latest("events", day, "impressions") is None
-        derived = mode == "derived" or never
+        without = history is None or history.manifest().lineage["derived"]  # no day before had any
+        derived = mode == "derived" or (mode == "auto" and without and not pages.exists())
         read_pages = pages if pages.exists() and not derived else None
         return cls(
             history=Slices.of(history, SEQUENCES, CODED),
@@ -232,6 +233,7 @@ def run(
         "window_ms": config.window_ms,
         "derived": inputs.derived,
         "click_share": config.click_share,
+        "inputs": reads.stamps(store, "sequences", day),
     }
     with (
         target["history"].publish(**lineage) as history,

@@ -16,7 +16,7 @@ import apache_beam as beam
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import carry, hash_range, lr_sample, tally
+from features import carry, hash_range, inputs, lr_sample, tally
 from features import statistics as known
 from features.buckets import Bucket, buckets, split
 from features.schemas import BEHAVIORS, IMPRESSIONS
@@ -179,7 +179,7 @@ def run(
     """
     store.partition("catalog", day).require()
     work = plan(store, day, config, beam)
-    lineage = {"settings": config.digest()}
+    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "statistics", day)}
     with ExitStack() as stack:
         items, sample = (
             stack.enter_context(store.partition("statistics", day, name).publish(**lineage))

@@ -15,7 +15,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from features import hash_range, items, sightings, vocabulary
+from features import hash_range, inputs, items, sightings, vocabulary
 from features.buckets import Bucket, bucket_index, split
 from features.catalog import FIRST_ROW, INDEX
 from features.schemas import VOCABULARY
@@ -205,11 +205,10 @@ def run(
         PartitionMissing: events of the day, or vocabulary of the day before, are not published.
     """
     work = plan(store, day, config, beam)
+    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "vocabulary", day)}
     with ExitStack() as stack:
         attempts = {
-            name: stack.enter_context(
-                _partition(store, day, name).publish(settings=config.digest())
-            )
+            name: stack.enter_context(_partition(store, day, name).publish(**lineage))
             for name in work.before
         }
         with pipeline(beam) as flow:

@@ -207,7 +207,7 @@ def test_a_gap_is_an_error_that_names_the_day(tmp_path, market):
     _, second, third = days(3)
     build(store, market, 1)
     write(store, third, market.day(third))
-    with pytest.raises(PartitionMissing, match=f"--from {second}"):
+    with pytest.raises(PartitionMissing, match=f"dupn rebuild --day {second}"):
         vocabulary_job.run(store, third, config=VocabularyConfig(), beam=BEAM)
 
 

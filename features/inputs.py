@@ -1,0 +1,137 @@
+"""What each stage of a day reads, as partitions: the one list of who depends on what.
+
+The jobs keep the stamps of these partitions in the lineage of what they publish, so that anybody
+can tell later whether a partition is still what its inputs would give (`stale`). A stage reads its
+own day, the day before, and for moments opened on the day before the statistics before that;
+nothing older (but the newest catalog snapshot, which holds until the next).
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date
+
+from features.carry import ONE_DAY
+from features.catalog import INDEX
+from infra.store import Partition, Store
+
+LOGS = ("behaviors", "impressions", "follows")
+SNAPSHOTS = ("icons", "items", "shops", "users")
+STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr", "lr_sample")
+CARRIED = ("history", "open", "pool")
+
+STAGES = ("vocabulary", "statistics", "sequences", "samples")
+"""Stages that go from day to day, in the order in which a day runs them."""
+
+Stamps = Mapping[str, str]
+"""Stamp by key of a partition."""
+
+
+def of(store: Store, stage: str, day: date) -> list[Partition]:
+    """The published partitions that `stage` reads on `day`."""
+    return [one for one in _READS[stage](store, day) if one.exists()]
+
+
+def stamps(store: Store, stage: str, day: date) -> dict[str, str]:
+    """Of everything that `stage` reads on `day`; what is not published is not in it."""
+    return {one.key: one.stamp() for one in of(store, stage, day)}
+
+
+def written(store: Store, stage: str, day: date) -> list[Partition]:
+    """The partitions of a stage and day; the one that is published last stands last."""
+    if stage == "vocabulary":
+        words = _vocabularies(store, day)
+        return [*words, store.partition("catalog", day, INDEX), store.partition("catalog", day)]
+    names = {"statistics": STATISTICS, "sequences": tuple(reversed(CARRIED))}.get(stage)
+    if names is None:
+        return [store.partition(stage, day)]
+    if stage == "statistics":  # LR-CTR's weights close the day
+        names = (*[name for name in names if name != "lr_ctr"], "lr_ctr")
+    return [store.partition(stage, day, name) for name in names]
+
+
+def published(store: Store, stage: str, day: date) -> Partition:
+    """The partition whose manifest closes the stage of a day (published or not)."""
+    return written(store, stage, day)[-1]
+
+
+def changed(store: Store, stage: str, day: date) -> list[str]:
+    """Keys of inputs that are not what the published stage was made from; none: it is current.
+
+    A partition that does not say what it was made from counts as changed in everything it reads.
+    State that is gone says nothing: it has been swept, and built again it would be the same.
+
+    Raises:
+        PartitionMissing: the stage of that day is not published.
+    """
+    then: Stamps = published(store, stage, day).manifest().lineage.get("inputs") or {}
+    now = stamps(store, stage, day)
+    swept = {key for key in then if key not in now and not key.startswith("events/")}
+    return sorted(key for key in {*then, *now} - swept if then.get(key) != now.get(key))
+
+
+def _vocabulary(store: Store, day: date) -> Sequence[Partition]:
+    before = day - ONE_DAY
+    index = store.partition("catalog", before, INDEX)
+    events = [store.partition("events", day, name) for name in LOGS]
+    snapshots = [store.partition("events", day, name) for name in SNAPSHOTS]
+    if not index.exists():
+        latest = [store.latest("events", day, name) for name in SNAPSHOTS]
+        return [*events, *[one for one in latest if one]]
+    figures = [store.partition("statistics", before, n) for n in ("item", "price", "overall")]
+    return [*events, *snapshots, *_vocabularies(store, before), index, *figures]
+
+
+def _statistics(store: Store, day: date) -> Sequence[Partition]:
+    events = [store.partition("events", day, name) for name in ("behaviors", "impressions")]
+    return [*events, *_catalog(store, day), *_figures(store, day - ONE_DAY)]
+
+
+def _sequences(store: Store, day: date) -> Sequence[Partition]:
+    events = [store.partition("events", day, name) for name in LOGS]
+    return [*events, store.partition("sequences", day - ONE_DAY, "history")]
+
+
+def _samples(store: Store, day: date) -> Sequence[Partition]:
+    before = day - ONE_DAY
+    users = [store.latest("events", one, "users") for one in (before, day)]
+    return [
+        *[store.partition("events", day, name) for name in LOGS],
+        *{one.key: one for one in users if one}.values(),
+        *[store.partition("sequences", before, name) for name in CARRIED],
+        store.partition("sequences", day, "pool"),
+        *[part for one in (before, day) for part in _catalog(store, one)],
+        *[part for one in (before, day) for part in _asked(store, one)],
+        *[part for one in (before - ONE_DAY, before) for part in _figures(store, one)],
+    ]
+
+
+def _asked(store: Store, day: date) -> list[Partition]:
+    """Vocabularies of what moments name themselves; items come through the catalog."""
+    mine = ("token", "icon")
+    return [
+        one
+        for one in _vocabularies(store, day)
+        if one.key.rsplit("/", 1)[-1] in mine or "/profile_" in one.key
+    ]
+
+
+def _vocabularies(store: Store, day: date) -> list[Partition]:
+    names = store.partition("vocabulary", day).names()
+    found = [store.partition("vocabulary", day, name) for name in names]
+    return [one for one in found if one.exists()]
+
+
+def _catalog(store: Store, day: date) -> list[Partition]:
+    return [store.partition("catalog", day), store.partition("catalog", day, INDEX)]
+
+
+def _figures(store: Store, day: date) -> list[Partition]:
+    names = [name for name in STATISTICS if name != "lr_sample"]  # read by its own day only
+    return [store.partition("statistics", day, name) for name in names]
+
+
+_READS: Mapping[str, Callable[[Store, date], Sequence[Partition]]] = {
+    "vocabulary": _vocabulary,
+    "statistics": _statistics,
+    "sequences": _sequences,
+    "samples": _samples,
+}

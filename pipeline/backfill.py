@@ -1,0 +1,184 @@
+"""`dupn backfill`: a past day published again, and everything after it that follows from it.
+
+The plan lists all that may have to be redone, before anything is. Then events of the day are read
+again, and each later stage is redone only if what it was made from (the stamps in its lineage) is
+not what is there now; so a day that comes out as it was costs one pass over its raw files, and a
+run that was killed goes on where it stood. Samples that were trained stay in the models that saw
+them: facts are not unlearned, and the plan says which models those are.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from typing import Any
+
+from features import inputs
+from features.carry import ONE_DAY
+from infra.errors import PartitionMissing
+from infra.store import Store
+from pipeline import quality, rawday, rebuilding, steps
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STATE = ("vocabulary", "statistics", "sequences")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Redo:
+    """One stage of one day, and why it may have to be redone."""
+
+    stage: str
+    """A step; `quality_samples` is `quality --of samples`."""
+    day: date
+    why: str
+    sure: bool
+    """Whether it is redone in any case; otherwise only if its inputs come out otherwise."""
+
+
+def plan(settings: Settings, day: date) -> list[Redo]:
+    """What a backfill of `day` may redo, in the order in which it would.
+
+    Raises:
+        PartitionMissing: there is no raw data of that day.
+    """
+    store = settings.store
+    if not store.partition("raw", day, "behaviors").names():
+        raise PartitionMissing(
+            f"raw/dt={day}/behaviors is not there, so {day} cannot be read again. "
+            "Put the day's files there first."
+        )
+    found = [
+        Redo(stage="events", day=day, why="its raw rows are read again", sure=True),
+        Redo(stage="quality", day=day, why="its events are judged again", sure=True),
+    ]
+    last = _last(store, day)
+    one = day
+    while one <= last:
+        found += _of_day(store, day, one)
+        one += ONE_DAY
+    return found
+
+
+def _of_day(store: Store, asked: date, day: date) -> Iterator[Redo]:
+    reason = "events of the day change" if day == asked else f"{asked} changes what is carried"
+    for stage in inputs.STAGES:
+        there = inputs.published(store, stage, day).exists()
+        stale = inputs.changed(store, stage, day) if there else []
+        if not there and day == asked:
+            yield Redo(stage=stage, day=day, why="it is not published", sure=True)
+        elif stale:
+            why = f"it was made from another {stale[0]}"
+            yield Redo(stage=stage, day=day, why=why, sure=True)
+        elif there or stage in STATE:
+            yield Redo(stage=stage, day=day, why=f"if {reason}", sure=False)
+        if stage == "samples" and (there or day == asked):
+            why = "if its samples change"
+            yield Redo(stage="quality_samples", day=day, why=why, sure=False)
+
+
+def _last(store: Store, day: date) -> date:
+    """The newest day that has anything to redo."""
+    days = [store.days("samples"), store.days("sequences", "history"), store.days("catalog")]
+    return max([day, *[found[-1] for found in days if found]])
+
+
+def models(settings: Settings, day: date) -> list[str]:
+    """Run keys of models that were trained on the day: they keep what they learned from it."""
+    store = settings.store
+    found = []
+    for key in store.names("checkpoints"):
+        final = store.partition("checkpoints", None, key, "final")
+        if final.exists() and day.isoformat() in final.manifest().lineage.get("days", []):
+            found.append(key)
+    return found
+
+
+def describe(settings: Settings, day: date) -> Mapping[str, Any]:
+    """The plan and the models as something to print."""
+    redo = plan(settings, day)
+    return {
+        "day": day.isoformat(),
+        "plan": [{**asdict(one), "day": one.day.isoformat()} for one in redo],
+        "models": models(settings, day),
+    }
+
+
+def run(settings: Settings, day: date) -> Mapping[str, Any]:
+    """Redo the day and what follows from it; what was redone, and what came out as it was."""
+    done: list[str] = []
+    kept: list[str] = []
+    differs = False  # whether anything came out otherwise so far
+    for redo in plan(settings, day):
+        name = f"{redo.stage} {redo.day}"
+        if not _wanted(settings, redo, done, differs=differs):
+            kept.append(name)
+            continue
+        logger.info("backfill %s: %s, because %s", day, name, redo.why)
+        before = _stamps(settings.store, redo)
+        _redo(settings, redo)
+        done.append(name)
+        differs |= _stamps(settings.store, redo) != before
+    return {**describe_result(day, done, kept), "models": models(settings, day)}
+
+
+def describe_result(day: date, done: list[str], kept: list[str]) -> dict[str, Any]:
+    """What a run did, for people and for JSON."""
+    return {"day": day.isoformat(), "redone": done, "as they were": len(kept)}
+
+
+def _wanted(settings: Settings, redo: Redo, done: list[str], *, differs: bool) -> bool:
+    store = settings.store
+    if redo.stage in ("events", "quality"):
+        return True
+    if redo.stage == "quality_samples":
+        judged = quality.passed(store, redo.day, "samples")
+        return f"samples {redo.day}" in done or not judged
+    if not inputs.published(store, redo.stage, redo.day).exists():
+        return redo.sure or differs  # swept state, in the way of a change
+    return bool(inputs.changed(store, redo.stage, redo.day))
+
+
+def _redo(settings: Settings, redo: Redo) -> None:
+    if redo.stage == "events":
+        steps.events(settings, redo.day)
+        _forget_tables(settings.store, redo.day)
+    elif redo.stage == "quality":
+        steps.quality(settings, redo.day, "events")
+    elif redo.stage == "quality_samples":
+        steps.quality(settings, redo.day, "samples")
+    else:
+        _have_yesterday(settings, redo)
+        getattr(steps, redo.stage)(settings, redo.day)
+
+
+def _have_yesterday(settings: Settings, redo: Redo) -> None:
+    """State of the days before that has been swept is built again."""
+    store = settings.store
+    back = 2 if redo.stage == "samples" else 1
+    known = store.days("events", "behaviors")
+    for day in [redo.day - ONE_DAY * n for n in range(back, 0, -1)]:
+        if not known or day < known[0]:
+            continue
+        if not all(inputs.published(store, stage, day).exists() for stage in STATE):
+            rebuilding.run(settings, day)
+
+
+def _forget_tables(store: Store, day: date) -> None:
+    """Tables that raw no longer has are no longer events of the day."""
+    found = rawday.parts_of_day(store, day)
+    for name in store.partition("events", day).names():
+        if name not in found and "." not in name:
+            store.partition("events", day, name).remove()
+
+
+def _stamps(store: Store, redo: Redo) -> dict[str, str]:
+    if redo.stage.startswith("quality"):
+        return {}
+    if redo.stage == "events":
+        names = store.partition("events", redo.day).names()
+        parts = [store.partition("events", redo.day, name) for name in names]
+    else:
+        parts = inputs.written(store, redo.stage, redo.day)
+    return {part.key: part.stamp() for part in parts}

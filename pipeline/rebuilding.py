@@ -1,0 +1,91 @@
+"""`dupn rebuild`: carried state of a day, missing or spoilt, built again from events.
+
+State of a day follows from the state of the day before and the day's events, so it is walked: from
+the newest day whose state is whole (every byte is compared with its manifest) up to the day asked
+for, or from the first day of events where there is none. The walk is the nightly jobs, so the bytes
+are those of the nights. Vocabulary, catalog and statistics go together; sequences go alone.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from features import inputs
+from features.carry import ONE_DAY
+from infra.errors import PartitionCorrupt, PartitionMissing
+from infra.store import Partition, Store
+from pipeline import steps
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+CHAINS: tuple[tuple[str, ...], ...] = (("vocabulary", "statistics"), ("sequences",))
+"""Stages that read each other's yesterday, in the order of a day."""
+
+
+def run(settings: Settings, day: date) -> Mapping[str, Any]:
+    """Make the carried state of `day` whole; what is whole already is left as it is.
+
+    Raises:
+        PartitionMissing: events that the walk needs are not published.
+    """
+    built: dict[str, list[str]] = {}
+    for chain in CHAINS:
+        days = missing(settings.store, chain, day)
+        require_events(settings.store, days)
+        for one in days:
+            for stage in chain:
+                _take_back(settings.store, stage, one)
+        for one in days:
+            for stage in chain:
+                getattr(steps, stage)(settings, one)
+                built.setdefault(stage, []).append(one.isoformat())
+    if not built:
+        logger.info("rebuild %s: vocabulary, statistics and sequences are whole", day)
+    return {"day": day.isoformat(), "built": built or "nothing: all of it is whole"}
+
+
+def missing(store: Store, chain: Sequence[str], day: date) -> list[date]:
+    """The days to walk, oldest first: after the newest whole one, up to `day`."""
+    known = [one for one in store.days("events", "behaviors") if one <= day]
+    first = known[0] if known else day
+    walk: list[date] = []
+    one = day
+    while one >= first and not all(is_whole(store, stage, one) for stage in chain):
+        walk.append(one)
+        one -= ONE_DAY
+    return walk[::-1] or ([] if all(is_whole(store, stage, day) for stage in chain) else [day])
+
+
+def is_whole(store: Store, stage: str, day: date) -> bool:
+    """Whether everything of a stage and day is published and every byte is what it was."""
+    parts = inputs.written(store, stage, day)
+    try:
+        for part in reversed(parts):  # the last one first: most often all is there or nothing
+            part.verify()
+    except (PartitionMissing, PartitionCorrupt) as error:
+        logger.info("%s", error)
+        return False
+    return True
+
+
+def require_events(store: Store, days: Sequence[date]) -> None:
+    """Every day of the walk has events.
+
+    Raises:
+        PartitionMissing: naming the first day that has none.
+    """
+    for day in days:
+        if not store.partition("events", day, "behaviors").exists():
+            raise PartitionMissing(
+                f"events/dt={day}/behaviors is not published, and state of {days[-1]} cannot be "
+                f"built without it. Run `dupn events --day {day}` first."
+            )
+
+
+def _take_back(store: Store, stage: str, day: date) -> None:
+    """A spoilt state must not be read by anybody, least of all by the walk itself."""
+    parts: list[Partition] = inputs.written(store, stage, day)
+    for part in reversed(parts):
+        part.remove()

@@ -1,0 +1,48 @@
+"""Which partitions have had their day: what `dupn sweep` removes, as plain rules over days.
+
+State (sequences, statistics) is read by the night after and the one after that, so a few days are
+enough. Vocabulary and catalog of a day are what its samples are trained and asked with: they stay
+as long as the samples of that day may be used. Raw is never touched.
+"""
+
+from collections.abc import Iterable
+from datetime import date, timedelta
+
+from pydantic import Field
+
+from infra.config import Config
+
+LEAST = 2
+"""Days of state that a night reads: yesterday's, and statistics of the day before."""
+
+
+class RetentionConfig(Config):
+    """How long what can be built again is kept, counted back from the newest day of samples."""
+
+    state_days: int = Field(14, ge=LEAST)
+    """Days of sequences and statistics. `dupn rebuild` builds older ones again, from events."""
+    tables_days: int = Field(60, ge=LEAST)
+    """Days of vocabulary and catalog: samples of older days need `dupn rebuild` to be trained."""
+    samples_days: int | None = Field(None, ge=LEAST)
+    """Days of samples, and of their quality; none: for ever."""
+    events_days: int | None = Field(None, ge=LEAST)
+    """Days of events and rejects; none: for ever. State that is lost later is built from these."""
+    attempt_hours: float = Field(24.0, gt=0)
+    """Files of attempts that never became a partition are removed when they are older."""
+
+    def days_of(self, stage: str) -> int | None:
+        """How many days of a stage stay; None: all."""
+        if stage in ("vocabulary", "catalog"):
+            return max(self.tables_days, self.state_days)
+        if stage == "samples":
+            return self.samples_days
+        if stage in ("events", "rejects"):
+            return None if self.events_days is None else max(self.events_days, self.state_days + 1)
+        return self.state_days
+
+
+def outdated(days: Iterable[date], newest: date, keep: int | None) -> list[date]:
+    """Days that lie `keep` days or more before `newest`; none where all are kept."""
+    if keep is None:
+        return []
+    return sorted(day for day in days if day <= newest - timedelta(days=keep))

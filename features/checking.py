@@ -77,7 +77,7 @@ def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> No
         )
     if table.format == "jsonl":
         dataset.refuse(f"line {line} of {file} is no JSON object: {first[:80]!r}.", name, "format")
-    width = len(sample.column_names) - len(PLACE)
+    width = sum(column not in PLACE for column in sample.column_names)
     found = len(first.split(table.delimiter))
     dataset.refuse(
         f"line {line} of {file} has {found} columns between {table.delimiter!r}, not {width}: "

@@ -130,10 +130,14 @@ class _Block:
         chosen = conform(pa.table(values), working)
         return Parsed(
             accepted=chosen if keep.all() else chosen.filter(pa.array(keep)),
-            rejected=rejects.refused(self.name, self.raw, self.codes),
+            rejected=self._refused(),
             read=self.rows,
             ignored=self.ignored_counts,
         )
+
+    def _refused(self) -> pa.Table:
+        told = bool(self.from_json.all()) and self.rows > 0
+        return rejects.refused(self.name, self.raw, self.codes, self.table.encoding, json=told)
 
     def _source(self, canonical: str) -> pa.Array:
         if canonical in self.table.constants:

@@ -49,7 +49,7 @@ def decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
 
 
 def text_blocks(
-    stream: IO[bytes], source: str, table: Table, batch_rows: int
+    stream: IO[bytes], source: str, table: Table, batch_rows: int, *, quoted: bool = False
 ) -> Iterator[pa.Table]:
     """Raw rows of a CSV or JSONL file with `_source`, `_line` and `_text`.
 
@@ -58,11 +58,12 @@ def text_blocks(
         source: its name; the suffix decides on compression, and on JSONL or CSV.
         table: delimiter, header, columns, encoding.
         batch_rows: about how many rows a block holds.
+        quoted: whether the blocks also have `_raw`, the bytes of the lines (not copied).
     """
     lines = whole_lines(decompressed(stream, source), batch_rows * LINE_BYTES)
     if is_jsonl(source, table):
         for block in lines:
-            yield _placed(_json_block(block, table), source)
+            yield _placed(_json_block(block, table), source, block if quoted else None)
         return
     names: Sequence[str] = table.columns
     for block in lines:
@@ -71,7 +72,7 @@ def text_blocks(
             head, rows = _without_head(block)
             names = _names_of(head, table) or names
         if rows.data:
-            yield _placed(_csv_block(rows, table, names), source)
+            yield _placed(_csv_block(rows, table, names), source, rows if quoted else None)
 
 
 def same_text(text: str, rows: int) -> pa.DictionaryArray:
@@ -253,5 +254,18 @@ def _numbered(rows: pa.Table, numbers: object, texts: list[str | None] | None) -
     return rows.append_column("_text", unsplit)
 
 
-def _placed(rows: pa.Table, source: str) -> pa.Table:
-    return rows.append_column("_source", same_text(source, rows.num_rows))
+def _placed(rows: pa.Table, source: str, quoted: Lines | None) -> pa.Table:
+    rows = rows.append_column("_source", same_text(source, rows.num_rows))
+    if quoted is None:
+        return rows
+    at = rows["_line"].to_numpy() - quoted.first  # blank lines are no rows
+    lines = _line_column(quoted.data)
+    return rows.append_column("_raw", lines if len(lines) == len(at) else lines.take(pa.array(at)))
+
+
+def _line_column(data: bytes) -> pa.Array:
+    """The lines of a block as binaries that lie where they were read."""
+    ends = np.flatnonzero(np.frombuffer(data, np.uint8) == ord("\n")) + 1
+    offsets = np.r_[0, ends] if data.endswith(b"\n") else np.r_[0, ends, len(data)]
+    buffers = [None, pa.py_buffer(offsets.astype(np.int64)), pa.py_buffer(data)]
+    return pa.Array.from_buffers(pa.large_binary(), len(offsets) - 1, buffers)

@@ -155,8 +155,9 @@ class Table(Config):
         return self.scenarios or {member.name.lower(): member.name.lower() for member in Scenario}
 
 
-PLACE = ("_source", "_line", "_text")
-"""Columns of a raw row beside the source's own: file, 1-based line, the line if unsplit."""
+PLACE = ("_source", "_line", "_text", "_raw")
+"""Columns of a raw row beside the source's own: file, 1-based line, the line if unsplit, and its
+bytes (only where a text file is read, for rejects to quote)."""
 
 
 def _require_known(codes: Mapping[str, str], known: set[str]) -> None:

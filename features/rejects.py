@@ -1,12 +1,14 @@
 """Why a raw row is refused: a closed set of codes, each with the sentence that a person reads."""
 
 from enum import StrEnum
+from json import dumps
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.raw_table import PLACE
 from features.schemas import REJECTS
 
 
@@ -53,8 +55,10 @@ def mark(codes: Codes, where: NDArray[np.bool_], reason: Reason) -> None:
     codes[where & (codes == 0)] = REASONS.index(reason) + 1
 
 
-def refused(table_name: str, rows: pa.Table, codes: Codes) -> pa.Table:
-    """REJECTS rows of those with a code; `rows` has `_source`, `_line` and `_text`."""
+def refused(
+    table_name: str, rows: pa.Table, codes: Codes, encoding: str = "utf-8", *, json: bool = False
+) -> pa.Table:
+    """REJECTS rows of those with a code; `rows` has the columns of PLACE (`json`: were objects)."""
     picked = np.flatnonzero(codes)
     index = pa.array(codes[picked] - 1, pa.int32())
     chosen = rows.take(pa.array(picked))
@@ -65,7 +69,7 @@ def refused(table_name: str, rows: pa.Table, codes: Codes) -> pa.Table:
             pa.repeat(pa.scalar(table_name), len(picked)),
             chosen["_source"].cast(pa.string()),
             chosen["_line"].cast(pa.int64()),
-            row_texts(chosen),
+            row_texts(chosen, encoding, json=json),
             names.take(index),
             sentences.take(index),
         ],
@@ -82,14 +86,26 @@ def lost_file(table_name: str, source: str, line: int, detail: str) -> pa.Table:
     )
 
 
-def row_texts(rows: pa.Table) -> pa.ChunkedArray | pa.Array:
-    """The raw line where it could not be split, else the values with commas between."""
-    columns = [name for name in rows.column_names if name not in ("_source", "_line", "_text")]
+def row_texts(
+    rows: pa.Table, encoding: str = "utf-8", *, json: bool = False
+) -> pa.ChunkedArray | pa.Array:
+    """The raw lines; of rows of Parquet or imported ones, the values again as CSV or JSON."""
+    if "_raw" in rows.column_names:
+        lines = rows["_raw"].to_pylist()
+        return pa.array([line.decode(encoding, "replace").rstrip("\r\n") for line in lines])
+    columns = [name for name in rows.column_names if name not in PLACE]
     if not columns or not rows.num_rows:
         return rows["_text"].cast(pa.string())
+    if json:
+        return pc.coalesce(rows["_text"].cast(pa.string()), _objects(rows.select(columns)))
     parts = [_written(rows[name]) for name in columns]
     joined = pc.binary_join_element_wise(*parts, ",", null_handling="replace", null_replacement="")
     return pc.coalesce(rows["_text"].cast(pa.string()), joined)
+
+
+def _objects(rows: pa.Table) -> pa.Array:
+    told = [{k: v for k, v in row.items() if v is not None} for row in rows.to_pylist()]
+    return pa.array([dumps(row, ensure_ascii=False) for row in told], pa.string())
 
 
 def _written(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:

@@ -111,11 +111,23 @@ def known_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
                 yield from known_keys(candidate, f"{prefix}{name}.")
 
 
+def _nearest(key: str, known: Sequence[str]) -> str:
+    """The known name that is most like `key`: one of its section, initials or a part included."""
+    section, _, last = key.rpartition(".")
+    names = {name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == section}
+    for name, whole in names.items():
+        if last == "".join(word[0] for word in name.split("_")):  # lr: learning_rate
+            return whole
+    near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+    beside = difflib.get_close_matches(last, list(names), n=1, cutoff=0.5)
+    return names[beside[0]] if beside else (near[0] if near else "")
+
+
 def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(key, list(known_keys(kind)), n=1, cutoff=0.5)
-        hint = f"Did you mean {near[0]}?" if near else "See docs/settings.md for the names."
+        near = _nearest(key, list(known_keys(kind)))
+        hint = f"Did you mean {near}?" if near else "See docs/settings.md for the names."
         return f"{key} is not a setting. {hint}"
     return f"{key} = {first.get('input')!r} is refused: {first['msg']}. Give another value."

@@ -233,7 +233,7 @@ class Partition:
                     )
                 except pa.ArrowInvalid as error:
                     raise PartitionCorrupt(
-                        f"{self.key}/{entry.name} cannot be read: {error}. {mend(self.key)}"
+                        f"{self.key}/{entry.name} cannot be read: {str(error).rstrip('.')}. {mend(self.key)}"
                     ) from None
         if not tables:
             return pa.table({})

@@ -138,7 +138,8 @@ def read_blocks(
                 if told:
                     told(stream.tell())
     except (pa.ArrowInvalid, EOFError, OSError) as error:
-        raise InputError(f"{source.path} cannot be read: {error}. Get the file again.") from None
+        wrong = str(error).rstrip(".")
+        raise InputError(f"{source.path} cannot be read: {wrong}. Get the file again.") from None
 
 
 def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.int32]:

@@ -17,6 +17,7 @@ import pyarrow.parquet as pq
 from features.dataset import Dataset
 from features.raw_table import LOGS
 from infra.errors import InputError
+from infra.files import writing
 from infra.store import Attempt, FileEntry, Store
 
 BLOCK_ROWS = 262_144
@@ -138,7 +139,8 @@ class Spill:
         self.folder, self.count = folder, 0
 
     def __enter__(self) -> "Spill":
-        self.folder.mkdir()
+        with writing(str(self.folder)):
+            self.folder.mkdir()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -146,7 +148,8 @@ class Spill:
 
     def add(self, rows: pa.Table) -> None:
         """Put rows aside."""
-        pq.write_table(rows, self.folder / f"{self.count:06d}.parquet")
+        with writing(str(self.folder)):
+            pq.write_table(rows, self.folder / f"{self.count:06d}.parquet")
         self.count += 1
 
 

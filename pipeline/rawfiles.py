@@ -71,11 +71,11 @@ def column_names(part: RawPart, table: Table) -> list[str]:
 
 
 def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
-    """Raw rows with `_source`, `_line` and `_text`, at most about `batch_rows` at a time."""
+    """Raw rows with the columns of PLACE, at most about `batch_rows` at a time."""
     entry = FileEntry(name=part.file, rows=0, bytes=0, sha256="")
     with part.partition.open(entry) as stream:
         if part.row_group is None:
-            yield from parse.text_blocks(stream, part.source, table, batch_rows)
+            yield from parse.text_blocks(stream, part.source, table, batch_rows, quoted=True)
             return
         file = pq.ParquetFile(stream)
         texts = {f.name for f in file.schema_arrow if f.type in (pa.string(), pa.large_string())}
@@ -88,7 +88,7 @@ def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
 
 
 def with_place(rows: pa.Table, source: str, first_line: int) -> pa.Table:
-    """`rows` with the three columns of PLACE where they are absent."""
+    """`rows` with the first three columns of PLACE where they are absent."""
     count = rows.num_rows
     if "_source" not in rows.column_names:
         rows = rows.append_column("_source", parse.same_text(source, count))
@@ -120,7 +120,7 @@ def _parts_of_file(
         with partition.open(FileEntry(name=name, rows=0, bytes=0, sha256="")) as stream:
             footer = pq.read_metadata(stream)
     except (pa.ArrowInvalid, OSError) as error:
-        return [part(0, damage=str(error))]
+        return [part(0, damage=str(error).rstrip("."))]
     rows = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
     starts = np.r_[0, np.cumsum(rows)]
     return [part(index, index, int(starts[index]) + 1) for index in range(len(rows))]

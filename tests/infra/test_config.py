@@ -10,8 +10,14 @@ class Gate(Config):
     max_auc_drop: float = 0.01
 
 
+class Train(Config):
+    epochs: int = 1
+    learning_rate: float = 0.1
+
+
 class Root(Config):
     seed: int = 1
+    train: Train = Train()
     gate: Gate = Gate()
 
 
@@ -24,6 +30,13 @@ def test_later_layers_win_and_tables_merge():
 def test_a_typo_is_refused_with_the_nearest_name():
     with pytest.raises(ConfigError, match=r"Did you mean gate\.max_auc_drop"):
         build(Root, overrides(["gate.max_auc_dorp=1"]))
+
+
+def test_initials_and_parts_of_a_name_are_understood():
+    with pytest.raises(ConfigError, match=r"Did you mean train\.learning_rate\?"):
+        build(Root, overrides(["train.lr=0.1"]))
+    with pytest.raises(ConfigError, match=r"Did you mean train\.learning_rate\?"):
+        build(Root, overrides(["train.rate=0.1"]))
 
 
 def test_a_wrong_value_is_named():

@@ -8,6 +8,7 @@ import pytest
 
 from infra.errors import PartitionCorrupt, PartitionMissing, StoreError
 from infra.store import MANIFEST, Partition, Store
+from tests.disks import files_up_to
 
 DAY = date(2026, 3, 2)
 
@@ -99,16 +100,12 @@ def test_partitions_travel_to_workers(partition):
     assert pickle.loads(pickle.dumps(partition)).table()["a"].to_pylist() == [5]
 
 
-def test_a_full_disk_says_what_to_do(partition, monkeypatch):
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
+def test_a_partition_that_cannot_be_written_leaves_yesterday_in_place(partition):
     publish(partition, 1)
-    monkeypatch.setattr("infra.store._put", full)
-    with pytest.raises(StoreError, match="No space left"):
-        publish(partition, 2)
-    monkeypatch.undo()
+    with files_up_to(200), pytest.raises(StoreError, match=r"part-0.* could not be written"):
+        publish(partition, *range(1_000))
     assert partition.table()["a"].to_pylist() == [1]
+    assert not [name for name in partition.names() if name.startswith(".")]
 
 
 def test_days_are_those_that_are_published(tmp_path):

@@ -254,6 +254,27 @@ def test_plain_files_of_any_format_are_read_together(tmp_path):
     assert sorted(found["item_id"].to_pylist()) == sorted(f"i{i}" for i in range(50))
 
 
+def test_refused_lines_are_quoted_as_they_came(tmp_path):
+    told = f'{{"ts": {START},  "type":"?", "item_id": 5, "note": "caf\u00e9", "user_id":"u1"}}'
+    cut = '{"user_id": "u1", "it'
+    head = "user_id,item_id,type,ts"
+    csv_line = f'"u,1","i""9",?,{START}'
+    store = plain(
+        tmp_path,
+        a__jsonl=as_jsonl(lines(3)) + f"\n\n{told}\n{cut}".encode(),
+        b__csv__gz=gzip.compress(f"{head}\r\nu1,i1,click,{START}\r\n{csv_line}\r\n".encode()),
+    )
+    counts = run(store)
+    assert counts["behaviors_kept"] == 4
+    rejects = store.partition("rejects", DAY).table().to_pylist()
+    found = {(row["source"], row["line"]): row["text"] for row in rejects}
+    assert found == {
+        ("a.jsonl", 6): told,
+        ("a.jsonl", 7): cut,
+        ("b.csv.gz", 3): csv_line,
+    }
+
+
 def test_a_half_written_json_line_is_refused_and_the_rest_is_kept(tmp_path):
     store = plain(tmp_path, a__jsonl=as_jsonl(lines(10))[:-20])
     counts = run(store)

@@ -1,0 +1,81 @@
+"""What the system answers to a write is told as a sentence, whatever is written."""
+
+import errno
+
+import pytest
+
+from infra.errors import StoreError
+from infra.files import unwritable
+from infra.store import Store
+from tests.disks import disk, files_up_to, fill, read_only
+
+
+def _publish(store: Store) -> None:
+    with store.partition("events").publish() as out:
+        out.record([out.write_bytes("a.bin", b"x" * 4000)])
+
+
+WRITES = {
+    "put": lambda store: store.put("reports/a.json", b"x" * 4000),
+    "put_new": lambda store: store.put_new("ledger/00000001.json", b"x" * 4000),
+    "write_bytes": _publish,
+}
+
+
+@pytest.fixture(params=WRITES)
+def write(request):
+    return WRITES[request.param]
+
+
+def test_a_full_disk_says_so(tmp_path, write):
+    with disk(tmp_path / "home") as home:
+        fill(home)
+        with pytest.raises(StoreError, match=r"home/.* the disk is full\. Make room and run again"):
+            write(Store(home))
+
+
+def test_a_read_only_disk_says_so(tmp_path, write):
+    with disk(tmp_path / "home") as home:
+        read_only(home)
+        with pytest.raises(StoreError, match=r"read-only\. Mount it writable, or give another"):
+            write(Store(home))
+
+
+def test_a_full_disk_keeps_what_was_there(tmp_path):
+    with disk(tmp_path / "home") as home:
+        store = Store(home)
+        store.put("reports/a.json", "before")
+        fill(home)
+        with pytest.raises(StoreError):
+            store.put("reports/a.json", b"x" * 100_000)
+        assert store.get("reports/a.json") == b"before"
+        assert store.names("reports") == ["a.json"]
+
+
+def test_a_limit_on_files_says_so_and_leaves_no_scraps(tmp_path, write):
+    with files_up_to(1_000), pytest.raises(StoreError, match=r"larger than is allowed.*ulimit"):
+        write(Store(tmp_path))
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+def test_a_file_in_the_way_says_so(tmp_path, write):
+    for name in ("reports", "ledger", "events"):
+        (tmp_path / name).write_text("in the way")
+    with pytest.raises(StoreError, match="a file stands where a folder is needed"):
+        write(Store(tmp_path))
+
+
+def test_a_taken_name_is_no_error(tmp_path):
+    store = Store(tmp_path)
+    assert store.put_new("ledger/1.json", "a")
+    assert not store.put_new("ledger/1.json", "b")
+    assert store.get("ledger/1.json") == b"a"
+    assert store.names("ledger") == ["1.json"]
+
+
+@pytest.mark.parametrize("number", sorted(errno.errorcode))
+def test_every_answer_of_the_system_makes_one_sentence(number):
+    told = str(unwritable("/home/x", OSError(number, "Odd thing")))
+    assert told.startswith("/home/x could not be written: ")
+    assert "\n" not in told
+    assert ".." not in told

@@ -1,0 +1,65 @@
+"""A server that is away, a disk that is full and a refusal are three things."""
+
+import sqlite3
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from infra.errors import RegistryError, RegistryUnavailable, StoreError
+from infra.ledger import Ledger
+from infra.mlflow_client import Client, answering
+from infra.registry import MODEL, Registry
+from infra.store import Store
+from tests.disks import disk, fill
+
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """MLflow asks again for four minutes by default."""
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+
+
+def test_a_server_that_is_away_may_come_back(at_once):
+    with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.1:9 did not answer .*run the step"):
+        Client(NOBODY).get_run("x")
+
+
+def test_a_server_that_is_away_is_not_a_registry_without_aliases(at_once, tmp_path):
+    store = Store(tmp_path)
+    Ledger(store).append([], action="promote", aliases={"champion": "1"}, why="first")
+    with pytest.raises(RegistryUnavailable):
+        Registry(NOBODY, store).look()
+    assert len(Ledger(store).entries()) == 1
+
+
+def test_what_the_server_answers_stays_what_it_is(tmp_path):
+    client = Client(f"sqlite:///{tmp_path}/mlflow.db")
+    with pytest.raises(MlflowException, match="not found"):
+        client.get_registered_model(MODEL)
+    with pytest.raises(RegistryError, match="version 7 of dupn does not exist") as told:
+        Registry(f"sqlite:///{tmp_path}/mlflow.db", Store(tmp_path)).promote("7", "why")
+    assert not isinstance(told.value, RegistryUnavailable)
+
+
+def test_a_full_disk_under_the_database_says_so(tmp_path):
+    with disk(tmp_path / "home") as home:
+        fill(home)
+        with pytest.raises(StoreError, match=r"mlflow\.db could not be written: the disk is full"):
+            Client(f"sqlite:///{home}/mlflow.db").search_experiments()
+
+
+def test_a_database_that_is_read_only_says_so(tmp_path):
+    with pytest.raises(StoreError, match="read-only"), answering("sqlite:////x.db"):
+        _write(tmp_path)
+
+
+def _write(folder):
+    """SQLite itself refuses, and SQLAlchemy tells it on, as under MLflow."""
+    import sqlalchemy
+
+    sqlite3.connect(folder / "x.db").execute("CREATE TABLE t (a)").connection.close()
+    engine = sqlalchemy.create_engine(f"sqlite:///file:{folder}/x.db?mode=ro&uri=true")
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text("INSERT INTO t VALUES (1)"))

@@ -11,6 +11,7 @@ DupnError
 ├── TrainingError         no samples, diverged loss, a checkpoint that does not fit
 ├── RegistryError         a verdict: a move was refused, the canary heard other scores
 │   └── RegistryUnavailable   MLflow does not answer; the same question may be answered later
+├── ServingUnavailable    the service cannot answer now: nothing is loaded, or too much is asked
 └── OrchestrationError    Airflow or the MLflow UI did not start, or a DAG run failed
 
 Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches broadly.
@@ -59,6 +60,10 @@ class RegistryError(DupnError):
 
 class RegistryUnavailable(RegistryError):
     """MLflow does not answer; the same question may be answered later."""
+
+
+class ServingUnavailable(DupnError):
+    """The service cannot answer now; ask again later."""
 
 
 class OrchestrationError(DupnError):

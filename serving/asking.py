@@ -5,7 +5,6 @@ a row of the SAMPLES schema, so training and serving cannot drift apart.
 """
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -25,7 +24,7 @@ from features.schemas import (
 )
 from features.timeline import Spans, Timeline, codes_of
 from features.vocabulary import Vocabulary
-from serving.contracts import Question
+from serving.contracts import Question, milliseconds
 
 HISTORY = pa.list_(
     pa.struct(
@@ -72,7 +71,7 @@ def _moments(questions: Sequence[Question]) -> pa.Table:
         "sample_id": pa.array([str(i) for i in range(count)]),
         "user_hash": pa.array(np.zeros(count, np.uint64)),
         "user_id": pa.array([q.user_id for q in questions]),
-        "ts": pa.array([_ms(q.ts) for q in questions], pa.int64()),
+        "ts": pa.array([milliseconds(q.ts) for q in questions], pa.int64()),
         "kind": pa.array(np.full(count, MomentKind.PAGE, np.int8)),
         "scenario": pa.array([Scenario[q.scenario.upper()] for q in questions], pa.int8()),
         "query": pa.array([q.query for q in questions], pa.string()),
@@ -92,7 +91,7 @@ def _past(questions: Sequence[Question], moment_ts: NDArray[np.int64]) -> Timeli
                 "item_id": b.item_id,
                 "type": BehaviorType[b.type.upper()],
                 "scenario": Scenario[b.scenario.upper()],
-                "ts": _ms(b.ts),
+                "ts": milliseconds(b.ts),
             }
             for b in q.history
         ]
@@ -133,8 +132,3 @@ def _profile(
             pa.array([q.profile.get(column) for q in questions], pa.string())
         )
     return rows
-
-
-def _ms(ts: datetime) -> int:
-    aware = ts if ts.tzinfo else ts.replace(tzinfo=UTC)
-    return round(aware.timestamp() * 1000)

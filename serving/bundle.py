@@ -41,6 +41,7 @@ STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr")
 class Bundle:
     """What was loaded."""
 
+    folder: Path
     key: str
     """Run key of the model."""
     day: date
@@ -99,6 +100,7 @@ def load(folder: Path) -> Bundle:
     store = Store(folder / "store")
     names = vocabulary.published(store, day, "profile_")
     return Bundle(
+        folder=folder,
         key=content["key"],
         day=day,
         model=model.eval(),

@@ -1,9 +1,13 @@
 """What a caller asks: raw ids and history in, as typed records."""
 
-from datetime import datetime
-from typing import Literal
+import math
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from infra.errors import InputError
 
 BehaviorName = Literal["click", "bookmark", "cart", "purchase"]
 ScenarioName = Literal["search", "recommend", "ad", "unknown"]
@@ -38,3 +42,30 @@ class Question(BaseModel):
     """In any order; the last 100 before the moment count."""
     candidates: list[str] = Field(default_factory=list)
     """Item ids to score; may be empty."""
+
+
+def question(record: Mapping[str, Any]) -> Question:
+    """A row of the input; absent values take their defaults.
+
+    Raises:
+        InputError: naming the field that is wrong.
+    """
+    given = {name: value for name, value in record.items() if not _absent(value)}
+    try:
+        return Question.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"])
+        raise InputError(
+            f"{field} is refused: {first['msg']}. See the model's signature."
+        ) from None
+
+
+def milliseconds(ts: datetime) -> int:
+    """UTC milliseconds; a time without a zone is UTC."""
+    aware = ts if ts.tzinfo else ts.replace(tzinfo=UTC)
+    return round(aware.timestamp() * 1000)
+
+
+def _absent(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))

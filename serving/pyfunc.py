@@ -5,7 +5,6 @@ Input: one row a question, columns as in `serving.contracts.Question` (`profile`
 `price_preference`, `ctr` and `l2r`.
 """
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,12 +14,10 @@ import pandas as pd
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types.schema import Array, ColSpec, DataType, Map, Object, Property, Schema
-from pydantic import ValidationError
 
-from infra.errors import InputError
 from serving import bundle as bundles
 from serving.answering import answer
-from serving.contracts import Question
+from serving.contracts import question
 
 CODE = Path(__file__).with_name("model_code.py")
 
@@ -49,23 +46,6 @@ class DupnModel(PythonModel):
                 "l2r": [a.l2r.astype(float).tolist() for a in answers],
             }
         )
-
-
-def question(record: Mapping[str, Any]) -> Question:
-    """A row of the input; absent values take their defaults.
-
-    Raises:
-        InputError: naming the field that is wrong.
-    """
-    given = {name: value for name, value in record.items() if not _absent(value)}
-    try:
-        return Question.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{field} is refused: {first['msg']}. See the model's signature."
-        ) from None
 
 
 def signature() -> ModelSignature:
@@ -126,7 +106,3 @@ _REQUIREMENTS = (
     "pydantic>=2.14",
     "fsspec",
 )
-
-
-def _absent(value: object) -> bool:
-    return value is None or (isinstance(value, float) and math.isnan(value))

@@ -1,0 +1,337 @@
+"""The HTTP service (FastAPI): bodies in, bodies out; everything else is `serving.service`.
+
+The event loop only moves bytes. A request's body is read (bounded), then it waits for its turn, and
+one thread parses, computes and writes the answer. Errors are RFC 9457 problem details.
+"""
+
+import hmac
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Query, Request, Response
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.exceptions import HTTPException
+
+from infra.errors import DupnError, InputError, ServingUnavailable
+from serving import arrow, meters
+from serving.contracts import ScenarioName
+from serving.http_contracts import (
+    Asking,
+    BehaviorsRequest,
+    BehaviorsResponse,
+    ExplainResponse,
+    PricePreferenceResponse,
+    Problem,
+    RankRequest,
+    RankResponse,
+    RepresentationResponse,
+    SearchRequest,
+)
+from serving.service import Service
+from serving.turns import Turns
+
+logger = logging.getLogger(__name__)
+
+OPEN = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
+"""Paths that need no token: probes and the documentation."""
+
+
+class Refused(Exception):
+    """A problem with a status of its own."""
+
+    def __init__(self, status: int, title: str, detail: str) -> None:
+        super().__init__(detail)
+        self.problem = Problem(title=title, status=status, detail=detail)
+
+
+def create(
+    service: Service,
+    lifespan: Callable[[FastAPI], Any] | None = None,
+) -> FastAPI:
+    """The application around a service.
+
+    Args:
+        service: answers.
+        lifespan: what runs beside it (polling the registry, flushing exposures).
+    """
+    config = service.config
+
+    @asynccontextmanager
+    async def whole(app: FastAPI) -> AsyncIterator[None]:
+        turns = Turns(config.queue, config.timeout_s)
+        app.state.turns = turns
+        if lifespan is None:
+            yield
+        else:
+            async with lifespan(app):
+                yield
+        turns.close()
+
+    app = FastAPI(
+        title="dupn",
+        description="One representation of a user, and what is answered from it.",
+        version="1",
+        lifespan=whole,
+        responses=_PROBLEMS,
+    )
+    app.state.service = service
+    _describe(app)
+    _guard(app, config.token, config.max_body_bytes)
+    _errors(app)
+    _answers(app, service)
+    _users(app, service)
+    _probes(app, service)
+    return app
+
+
+def _answers(app: FastAPI, service: Service) -> None:
+    @app.post("/v1/rank", response_model=RankResponse, openapi_extra=_body(RankRequest, arrow=True))
+    async def rank(request: Request) -> Response:
+        """Put candidates in order for a user: CTR, L2R score, rank, ranking features."""
+        body = await _read(request)
+        if request.headers.get("content-type", "").startswith(arrow.MEDIA_TYPE):
+            return await _take(
+                request, lambda: Response(arrow.rank(service, body), media_type=arrow.MEDIA_TYPE)
+            )
+        return await _take(request, lambda: _json(service.rank(_parse(_RANK, body))))
+
+    @app.post("/v1/search", response_model=RankResponse, openapi_extra=_body(SearchRequest))
+    async def search(request: Request) -> Response:
+        """Query words recall items by their titles, then the network ranks them (Figure 1)."""
+        body = await _read(request)
+        return await _take(request, lambda: _json(service.search(_parse(_SEARCH, body))))
+
+    @app.post("/v1/explain", response_model=ExplainResponse, openapi_extra=_body(Asking))
+    async def explain(request: Request) -> Response:
+        """Attention weight of each behaviour, under a query."""
+        body = await _read(request)
+        return await _take(request, lambda: _json(service.explain(_parse(_ASKING, body))))
+
+    @app.post(
+        "/v1/behaviors", response_model=BehaviorsResponse, openapi_extra=_body(BehaviorsRequest)
+    )
+    async def behaviors(request: Request) -> Response:
+        """Live behaviours: the very next request sees them."""
+        body = await _read(request)
+
+        def work() -> Response:
+            given = _parse(_BEHAVIORS, body).behaviors
+            return _json(BehaviorsResponse(taken=service.add(given)))
+
+        return await _take(request, work)
+
+
+def _users(app: FastAPI, service: Service) -> None:
+    @app.get("/v1/users/{user_id}/representation", response_model=RepresentationResponse)
+    async def representation(
+        request: Request,
+        user_id: str,
+        query: str | None = Query(None, max_length=1024),
+        scenario: ScenarioName = "unknown",
+        ts: datetime | None = None,
+    ) -> Response:
+        """The universal representation: 256 numbers."""
+        asking = _asking(user_id, query, scenario, ts)
+        return await _take(request, lambda: _json(service.represent(asking)))
+
+    @app.get("/v1/users/{user_id}/price_preference", response_model=PricePreferenceResponse)
+    async def price_preference(
+        request: Request,
+        user_id: str,
+        query: str | None = Query(None, max_length=1024),
+        scenario: ScenarioName = "unknown",
+        ts: datetime | None = None,
+    ) -> Response:
+        """Probabilities of the 7 price levels, cheapest first."""
+        asking = _asking(user_id, query, scenario, ts)
+        return await _take(request, lambda: _json(service.prefer(asking)))
+
+
+def _probes(app: FastAPI, service: Service) -> None:
+    @app.get("/healthz")
+    async def healthz() -> dict[str, str]:
+        """The process lives."""
+        return {"status": "alive"}
+
+    @app.get("/readyz", response_model=None)
+    async def readyz() -> Response:
+        """A version is loaded; which, by arm."""
+        served = service.versions.served
+        arms = {
+            arm: {"version": one.name.version, "line": one.name.line, "run": one.name.run}
+            for arm, one in served.items()
+        }
+        content = {
+            "status": "ready" if served else "no version is loaded",
+            "arms": arms,
+            "refused": service.versions.refused,
+        }
+        return Response(orjson.dumps(content), 200 if served else 503, media_type=_JSON)
+
+    @app.get("/metrics", response_model=None)
+    async def metrics() -> Response:
+        """Prometheus."""
+        _gauges(service)
+        return Response(meters.page(), media_type=meters.CONTENT_TYPE)
+
+
+def _gauges(service: Service) -> None:
+    hits = misses = 0
+    for arm, one in service.versions.served.items():
+        meters.VERSION.labels(arm, one.name.version, one.name.line).set(1)
+        found = one.query_cache()
+        hits, misses = hits + found[0], misses + found[1]
+    meters.CACHE.labels("hit").set(hits)
+    meters.CACHE.labels("miss").set(misses)
+    meters.REFUSED.set(len(service.versions.refused))
+
+
+async def _take(request: Request, work: Callable[[], Response]) -> Response:
+    turns: Turns = request.app.state.turns
+    return await turns.take(work)
+
+
+async def _read(request: Request) -> bytes:
+    """The body, refused as soon as it is too long."""
+    limit = request.app.state.service.config.max_body_bytes
+    parts, size = [], 0
+    async for part in request.stream():
+        size += len(part)
+        if size > limit:
+            raise Refused(
+                413, "Content Too Large", f"a body may have {limit:,} bytes (serve.max_body_bytes)."
+            )
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _parse(adapter: TypeAdapter[Any], body: bytes) -> Any:
+    return adapter.validate_json(body)
+
+
+def _asking(user_id: str, query: str | None, scenario: ScenarioName, ts: datetime | None) -> Asking:
+    return Asking(user_id=user_id, query=query, scenario=scenario, ts=ts)
+
+
+def _json(answer: BaseModel) -> Response:
+    return Response(orjson.dumps(answer.model_dump()), media_type=_JSON)
+
+
+def _guard(app: FastAPI, token: str, max_body: int) -> None:
+    """Token and declared length first, and the clock around everything."""
+
+    @app.middleware("http")
+    async def guard(
+        request: Request, call_next: Callable[[Request], Awaitable[Response]]
+    ) -> Response:
+        begin = time.perf_counter()
+        path = request.url.path
+        refused = _refusal(request, token, max_body)
+        response = _problem(refused) if refused else await call_next(request)
+        route = request.scope.get("route")
+        endpoint = getattr(route, "path", "other" if not refused else path)
+        meters.LATENCY.labels(endpoint).observe(time.perf_counter() - begin)
+        meters.REQUESTS.labels(endpoint, response.status_code).inc()
+        return response
+
+
+def _refusal(request: Request, token: str, max_body: int) -> Problem | None:
+    if token and request.url.path not in OPEN:
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), token.encode()):
+            return Problem(
+                title="Unauthorized", status=401, detail="send `Authorization: Bearer TOKEN`."
+            )
+    length = request.headers.get("content-length", "0")
+    if length.isdigit() and int(length) > max_body:
+        detail = f"a body may have {max_body:,} bytes (serve.max_body_bytes)."
+        return Problem(title="Content Too Large", status=413, detail=detail)
+    return None
+
+
+def _errors(app: FastAPI) -> None:
+    @app.exception_handler(Refused)
+    async def refused(_: Request, error: Refused) -> Response:
+        return _problem(error.problem)
+
+    @app.exception_handler(ValidationError)
+    @app.exception_handler(RequestValidationError)
+    async def invalid(_: Request, error: ValidationError | RequestValidationError) -> Response:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "the body"
+        detail = f"{where}: {first['msg']}."
+        return _problem(Problem(title="Unprocessable Content", status=422, detail=detail))
+
+    @app.exception_handler(HTTPException)
+    async def http(_: Request, error: HTTPException) -> Response:
+        title = str(error.detail)
+        found = _problem(Problem(title=title, status=error.status_code, detail=title))
+        found.headers.update(error.headers or {})
+        return found
+
+    @app.exception_handler(DupnError)
+    async def ours(_: Request, error: DupnError) -> Response:
+        if isinstance(error, ServingUnavailable):
+            found = _problem(Problem(title="Service Unavailable", status=503, detail=str(error)))
+            found.headers["retry-after"] = "1"
+            return found
+        status = 422 if isinstance(error, InputError) else 500
+        title = "Unprocessable Content" if status == 422 else "Internal Server Error"
+        return _problem(Problem(title=title, status=status, detail=str(error)))
+
+
+def _problem(problem: Problem) -> Response:
+    return Response(
+        orjson.dumps(problem.model_dump()),
+        problem.status,
+        media_type="application/problem+json",
+    )
+
+
+def _body(model: type[BaseModel], *, arrow: bool = False) -> dict[str, Any]:
+    """The request body's description: it is parsed by hand, after its turn has come."""
+    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
+    content: dict[str, Any] = {_JSON: {"schema": schema}}
+    if arrow:
+        content[_ARROW] = {"schema": {"type": "string", "format": "binary"}}
+    return {"requestBody": {"required": True, "content": content}}
+
+
+def _describe(app: FastAPI) -> None:
+    """The OpenAPI document, with the bodies that FastAPI does not parse itself."""
+    plain = app.openapi
+
+    def whole() -> dict[str, Any]:
+        document = plain()
+        known = document.setdefault("components", {}).setdefault("schemas", {})
+        for adapter in (_RANK, _SEARCH, _ASKING, _BEHAVIORS):
+            schema = adapter.json_schema(ref_template=_REFERENCE)
+            known.update(schema.pop("$defs", {}))
+            known[schema["title"]] = schema
+        return document
+
+    app.openapi = whole  # type: ignore[method-assign]  # as FastAPI's documentation has it
+
+
+_JSON = "application/json"
+_ARROW = arrow.MEDIA_TYPE
+_REFERENCE = "#/components/schemas/{model}"
+_RANK = TypeAdapter(RankRequest)
+_SEARCH = TypeAdapter(SearchRequest)
+_ASKING = TypeAdapter(Asking)
+_BEHAVIORS = TypeAdapter(BehaviorsRequest)
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"description": title, "content": {"application/problem+json": {}}, "model": Problem}
+    for status, title in {
+        401: "Unauthorized",
+        413: "Content Too Large",
+        422: "Unprocessable Content",
+        503: "Shed, or no version is loaded",
+    }.items()
+}

@@ -1,0 +1,176 @@
+"""Live histories: the last 100 behaviours of a user, this moment's included from the next request.
+
+A snapshot of `sequences` (memory-mapped, read-only) and, over it, what has happened since, in
+SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share it. What a
+night has carried into a newer snapshot is forgotten when that snapshot is taken over. The service
+knows only the `Histories` protocol, so a Redis store can take this one's place.
+"""
+
+import sqlite3
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.buckets import hash_ids
+from features.property import LocalClock, day_number
+from features.schemas import SEQUENCE_LENGTH
+from serving.snapshot import COLUMNS, Past, Snapshot
+
+KEPT = 4 * SEQUENCE_LENGTH
+"""Live behaviours kept a user: late ones may still come in between."""
+
+
+@dataclass(frozen=True)
+class LiveBehavior:
+    """One behaviour as it comes in."""
+
+    user_id: str
+    item_id: str
+    type: int
+    scenario: int
+    ts: int
+    """UTC milliseconds."""
+    event_id: str = ""
+    """The sender's id of the event: sent twice, it is taken once. Empty: every row counts."""
+
+
+class Histories(Protocol):
+    """What the service needs of a history store."""
+
+    def before(self, user_id: str, ts: int) -> Past:
+        """The last 100 behaviours of a user strictly before a time, oldest first."""
+        ...
+
+    def profile(self, user_id: str) -> NDArray[np.int32]:
+        """The user's profile rows; empty where nothing is known."""
+        ...
+
+    def add(self, behaviors: Sequence[LiveBehavior], arrived: int | None = None) -> int:
+        """Take behaviours in; how many were new. They count from the next request on."""
+        ...
+
+
+class LocalHistories:
+    """A snapshot and, in SQLite, what came after it.
+
+    Args:
+        file: of the database; made when absent.
+        snapshot: what is known at the end of its day.
+        zone: the data set's time zone: a day ends there at midnight.
+    """
+
+    def __init__(self, file: Path, snapshot: Snapshot, zone: str) -> None:
+        self.file = file
+        self.snapshot = snapshot
+        self.clock = LocalClock(zone)
+        self._local = threading.local()
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with self._database() as database:
+            database.executescript(_SCHEMA)
+
+    def before(self, user_id: str, ts: int) -> Past:
+        """See `Histories`."""
+        user = user_hash(user_id)
+        snapshot = self.snapshot
+        old = snapshot.of(user)
+        wanted = (_signed(user), ts, day_number(snapshot.day), SEQUENCE_LENGTH)
+        live = self._database().execute(_BEFORE, wanted).fetchall()
+        if not live:
+            stop = int(np.searchsorted(old.ts, ts))
+            return _rows(old, slice(max(0, stop - SEQUENCE_LENGTH), stop))
+        new = np.array(live[::-1], np.int64)
+        both = Past(
+            item=np.concatenate([old.item, new[:, 1].view(np.uint64)]),
+            ts=np.concatenate([old.ts, new[:, 0]]),
+            type=np.concatenate([old.type, new[:, 2].astype(np.int8)]),
+            scenario=np.concatenate([old.scenario, new[:, 3].astype(np.int8)]),
+        )
+        order = np.argsort(both.ts, kind="stable")
+        order = order[: int(np.searchsorted(both.ts[order], ts))]
+        return _rows(both, order[-SEQUENCE_LENGTH:])
+
+    def profile(self, user_id: str) -> NDArray[np.int32]:
+        """See `Histories`."""
+        return self.snapshot.profile(user_hash(user_id))
+
+    def add(self, behaviors: Sequence[LiveBehavior], arrived: int | None = None) -> int:
+        """See `Histories`.
+
+        Args:
+            behaviors: in the order of their arrival.
+            arrived: UTC milliseconds; now, unless a log is replayed.
+        """
+        if not behaviors:
+            return 0
+        users = hash_ids(pa.array([b.user_id for b in behaviors])).view(np.int64).tolist()
+        items = hash_ids(pa.array([b.item_id for b in behaviors])).view(np.int64).tolist()
+        events = [b.event_id for b in behaviors]
+        now = time.time_ns() if arrived is None else arrived * 1_000_000
+        day = int(self.clock.parts(np.array([now // 1_000_000])).day[0])
+        number = time.time_ns()  # of arrival; unique enough within a user and a millisecond
+        rows = [
+            (user, b.ts, number + place, item, b.type, b.scenario, day, event or None)
+            for place, (b, user, item, event) in enumerate(
+                zip(behaviors, users, items, events, strict=True)
+            )
+        ]
+        with self._database() as database:
+            before = database.total_changes
+            database.executemany(_INSERT, rows)
+            new = database.total_changes - before
+            database.executemany(_TRIM, [(user, user, KEPT - 1) for user in set(users)])
+        return new
+
+    def take_over(self, snapshot: Snapshot) -> None:
+        """Go on from a newer day's end; what it holds already no longer counts here."""
+        self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
+        with self._database() as database:
+            database.execute("DELETE FROM live WHERE day <= ?", (day_number(snapshot.day),))
+
+    def _database(self) -> sqlite3.Connection:
+        """This thread's connection."""
+        found: sqlite3.Connection | None = getattr(self._local, "database", None)
+        if found is None:
+            found = sqlite3.connect(self.file, timeout=10.0)
+            found.execute("PRAGMA journal_mode=WAL")
+            found.execute("PRAGMA synchronous=NORMAL")
+            self._local.database = found
+        return found
+
+
+def user_hash(user_id: str) -> int:
+    """The 64 bits by which a user is known everywhere."""
+    return int(hash_ids(pa.array([user_id]))[0])
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >= 1 << 63 else number
+
+
+def _rows(past: Past, rows: slice | NDArray[np.int64]) -> Past:
+    return Past(*(np.asarray(getattr(past, name)[rows]) for name in COLUMNS))
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS live (
+    user INTEGER, ts INTEGER, number INTEGER, item INTEGER, type INTEGER, scenario INTEGER,
+    day INTEGER, event TEXT, PRIMARY KEY (user, ts, number)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS once ON live (user, event) WHERE event IS NOT NULL;
+"""
+_INSERT = "INSERT OR IGNORE INTO live VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_BEFORE = (
+    "SELECT ts, item, type, scenario FROM live WHERE user = ? AND ts < ? AND day > ? "
+    "ORDER BY ts DESC, number DESC LIMIT ?"
+)
+_TRIM = (
+    "DELETE FROM live WHERE user = ? AND (ts, number) < (SELECT ts, number FROM live "
+    "WHERE user = ? ORDER BY ts DESC, number DESC LIMIT 1 OFFSET ?)"
+)

@@ -1,0 +1,159 @@
+"""What travels over HTTP, as typed records; the OpenAPI page is drawn from these."""
+
+from datetime import datetime
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from serving.contracts import BehaviorName, ScenarioName
+
+Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
+Query = Annotated[str, StringConstraints(max_length=1024)]
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Asking(_Record):
+    """Who asks, when, and what was typed."""
+
+    user_id: Id
+    """A user whom nobody knows is answered from what everybody does."""
+    ts: datetime | None = None
+    """The moment; now, if absent. Only behaviours strictly before it count."""
+    scenario: ScenarioName = "unknown"
+    query: Query | None = None
+    profile: dict[str, str] | None = None
+    """Profile columns; the user's known ones, if absent."""
+
+
+class RankRequest(Asking):
+    """Items to be put in order for a user."""
+
+    candidates: list[Id] = Field(min_length=1)
+    """Item ids; unknown ones are scored as unknown items."""
+    top_k: int | None = Field(None, ge=1)
+    """Items in the answer; `serve.top_k` of the settings if absent."""
+    features: bool = False
+    """Whether the answer has each item's ranking features."""
+    page: bool = True
+    """Whether the answer is shown to the user: it is then logged as an exposure."""
+
+
+class SearchRequest(Asking):
+    """Words, to be answered with items (Figure 1: recall, then rank)."""
+
+    query: Annotated[str, StringConstraints(min_length=1, max_length=1024)]
+    scenario: ScenarioName = "search"
+    top_k: int | None = Field(None, ge=1)
+    features: bool = False
+    page: bool = True
+
+
+class RankedItem(_Record):
+    """One item of an answer."""
+
+    item_id: str
+    rank: int
+    """From 1."""
+    ctr: float
+    """Probability of a click."""
+    l2r: float
+    """Score of equation (9); the order is by it."""
+    features: dict[str, float] | None = None
+
+
+class Stamp(_Record):
+    """Which model answered."""
+
+    request_id: str
+    """Send it with the behaviours that follow: it joins them to the page that was shown."""
+    model_version: str
+    line: str
+    variant: str
+    """The arm that the user is in."""
+    representation_version: str
+
+
+class RankResponse(Stamp):
+    """Items, best first."""
+
+    items: list[RankedItem]
+    price_preference: list[float]
+    """Probabilities of the 7 price levels, cheapest first."""
+    recalled: int | None = None
+    """Search: how many items the words found."""
+
+
+class Behavior(_Record):
+    """One thing that a user did."""
+
+    user_id: Id
+    item_id: Id
+    type: BehaviorName
+    scenario: ScenarioName = "unknown"
+    ts: datetime | None = None
+    """When it happened; now, if absent. Late ones are put in their place."""
+    event_id: str = Field("", max_length=256)
+    """The sender's id: sent twice, it is taken once."""
+
+
+class BehaviorsRequest(_Record):
+    """Behaviours in the order of their arrival."""
+
+    behaviors: list[Behavior] = Field(min_length=1, max_length=10_000)
+
+
+class BehaviorsResponse(_Record):
+    """What became of them."""
+
+    taken: int
+    """New ones; the rest had been sent before."""
+
+
+class RepresentationResponse(Stamp):
+    """The universal representation of a user."""
+
+    user_id: str
+    representation: list[float]
+    """[rep_s, u]; 256 numbers in the paper."""
+    behaviors: int
+    """How many it was made from."""
+
+
+class PricePreferenceResponse(Stamp):
+    """How dear a user likes things."""
+
+    user_id: str
+    price_preference: list[float]
+    """Probabilities of the 7 price levels, cheapest first."""
+
+
+class Attended(_Record):
+    """One behaviour and its weight."""
+
+    item_id: str | None
+    """Null for an item that the catalog does not know."""
+    type: BehaviorName
+    scenario: ScenarioName
+    ts: datetime
+    weight: float
+    """Attention, equation (7); the weights of a history add up to 1."""
+
+
+class ExplainResponse(Stamp):
+    """Which behaviours the representation rests on, oldest first."""
+
+    user_id: str
+    query: str | None
+    behaviors: list[Attended]
+
+
+class Problem(_Record):
+    """RFC 9457 problem details."""
+
+    type: str = "about:blank"
+    title: str
+    status: int
+    detail: str

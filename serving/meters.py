@@ -1,0 +1,44 @@
+"""What Prometheus sees. With several worker processes the client library sums over their files."""
+
+import os
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+    multiprocess,
+)
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+_EDGES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2)
+
+LATENCY = Histogram(
+    "dupn_request_seconds", "From the first byte read to the answer", ["endpoint"], buckets=_EDGES
+)
+REQUESTS = Counter("dupn_requests", "Answers by endpoint and status", ["endpoint", "status"])
+SHED = Counter("dupn_shed", "Requests that were turned away", ["reason"])
+CANDIDATES = Counter("dupn_candidates", "Items that were scored")
+CACHE = Gauge(
+    "dupn_query_cache", "Look-ups of query words", ["outcome"], multiprocess_mode="livesum"
+)
+VERSION = Gauge(
+    "dupn_model_version",
+    "1 for each version that is served",
+    ["arm", "version", "line"],
+    multiprocess_mode="livemax",
+)
+SWAPS = Counter("dupn_version_swaps", "Versions taken over")
+REFUSED = Gauge("dupn_versions_refused", "Versions refused", multiprocess_mode="livemax")
+
+
+def page() -> bytes:
+    """The metrics of all worker processes."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest(REGISTRY)
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # no stubs
+    return generate_latest(registry)

@@ -1,0 +1,72 @@
+"""Query words -> the items whose titles hold them (the recall of Figure 1), by BM25.
+
+A tantivy index on disk, memory-mapped, built once a bundle. Words are cut by `features.query`, the
+same as the network's query tokens, so Chinese, Japanese and Korean titles are found as well; words
+that the vocabulary does not know are found too. Any word suffices; more words, and rarer ones, come
+first.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import tantivy
+from numpy.typing import NDArray
+
+from features.catalog import FIRST_ROW
+from features.query import words, words_of
+
+FOLDER = "recall"
+_ANALYZER = "words"
+_HEAP_BYTES = 64 << 20
+
+
+class Recall:
+    """Searches the titles of a catalog; may be shared between threads."""
+
+    def __init__(self, folder: Path) -> None:
+        self._schema = _schema()
+        index = tantivy.Index(self._schema, path=str(folder))
+        _register(index)
+        self._searcher = index.searcher()
+
+    def search(self, query: str, limit: int) -> NDArray[np.int32]:
+        """Catalog rows of up to `limit` items, the best match first; none without a known word."""
+        terms = [
+            (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "title", word))
+            for word in dict.fromkeys(words(query))
+        ]
+        if not terms or limit < 1:
+            return np.empty(0, np.int32)
+        found = self._searcher.search(tantivy.Query.boolean_query(terms), limit, count=False).hits
+        rows = [self._searcher.doc(address)["row"][0] for _, address in found]
+        return np.array(rows, np.int32)
+
+
+def build(titles: pa.Array, folder: Path) -> None:
+    """Write the index of titles (by catalog row; null where there is none)."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    schema = _schema()
+    index = tantivy.Index(schema, path=str(folder))
+    _register(index)
+    writer = index.writer(heap_size=_HEAP_BYTES, num_threads=1)
+    texts = words_of(titles).to_pylist()
+    for row, text in enumerate(texts):  # tantivy takes documents one by one
+        if row >= FIRST_ROW and text:
+            writer.add_document(tantivy.Document(title=" ".join(text), row=row))
+    writer.commit()
+    writer.wait_merging_threads()
+
+
+def _schema() -> tantivy.Schema:
+    builder = tantivy.SchemaBuilder()
+    builder.add_text_field("title", tokenizer_name=_ANALYZER, index_option="freq")
+    builder.add_unsigned_field("row", stored=True)
+    return builder.build()
+
+
+def _register(index: tantivy.Index) -> None:
+    split = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.whitespace()).build()
+    index.register_tokenizer(_ANALYZER, split)

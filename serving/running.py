@@ -1,0 +1,183 @@
+"""A serving process: how it comes up from an environment, and what goes on beside the requests.
+
+`dupn serve` prepares what all processes share (the snapshot of the newest `sequences`), writes
+`Setup` into the environment and lets uvicorn start the workers; each calls `build`. Beside the
+requests a process looks at the registry, takes over newer snapshots and flushes exposures.
+"""
+
+import asyncio
+import fcntl
+import logging
+import os
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import torch
+from fastapi import FastAPI
+from pydantic import BaseModel
+
+from infra import logs
+from infra.registry import Registry
+from infra.store import Store
+from serving import app as http
+from serving import meters, snapshot
+from serving.exposures import ExposureLog
+from serving.histories import LocalHistories
+from serving.served import Name
+from serving.service import Service
+from serving.settings import ServeConfig
+from serving.snapshot import Snapshot
+from serving.versions import FromRegistry, OneFolder, Source, Versions
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "DUPN_SERVE"
+METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+
+
+class Setup(BaseModel):
+    """What a serving process must know."""
+
+    config: ServeConfig
+    home: str
+    """The store: `sequences` are read there, exposures written."""
+    work: str
+    """A local folder for snapshots, live behaviours, spools and item tables."""
+    zone: str
+    """The data set's time zone."""
+    tracking_uri: str = ""
+    """Of MLflow; unused with a `bundle`."""
+    bundle: str = ""
+    """A bundle on this machine, served without a registry."""
+    run: str = ""
+    """Names the `bundle`."""
+
+    @property
+    def folder(self) -> Path:
+        """`work` as a path."""
+        return Path(self.work)
+
+
+@dataclass
+class Background:
+    """What goes on beside the requests of one process."""
+
+    setup: Setup
+    service: Service
+    histories: LocalHistories
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        config = self.setup.config
+        since_flush = 0.0
+        while True:
+            await asyncio.sleep(config.poll_s)
+            since_flush += config.poll_s
+            await asyncio.to_thread(self.look)
+            if self.service.exposures is not None and since_flush >= config.flush_s:
+                since_flush = 0.0
+                await asyncio.to_thread(self.service.exposures.flush)
+
+    def look(self) -> None:
+        """Once: the registry, and a newer day's end."""
+        try:
+            if self.service.versions.refresh():
+                meters.SWAPS.inc()
+            newest = prepare_snapshot(self.setup)
+            if newest.day > self.histories.snapshot.day:
+                self.histories.take_over(newest)
+                logger.info("histories go on from the end of %s", newest.day)
+        except Exception:  # requests go on whatever happens here; the next look tries again
+            logger.exception("looking for newer versions failed")
+
+
+def prepare_snapshot(setup: Setup) -> Snapshot:
+    """The snapshot of the newest day of `sequences`, built once a machine; empty before the first.
+
+    Processes that ask at once wait for the one that builds.
+    """
+    store = Store(setup.home)
+    days = store.days("sequences", "history")
+    if not days:
+        return snapshot.empty(date(1970, 1, 1))
+    day = days[-1]
+    folder = setup.folder / "snapshots" / day.isoformat()
+    if not (folder / snapshot.DESCRIPTION).exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with (folder.parent / "building").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not (folder / snapshot.DESCRIPTION).exists():
+                snapshot.build(store, day, folder)
+    return snapshot.load(folder)
+
+
+def build() -> FastAPI:
+    """The application of one worker process (uvicorn's factory)."""
+    logs.configure(quiet=False)
+    setup = Setup.model_validate_json(os.environ[VARIABLE])
+    torch.set_num_threads(setup.config.threads)
+    histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
+    versions = Versions(
+        _source(setup), setup.folder / "versions" / str(os.getpid()), setup.config.tolerance
+    )
+    versions.refresh()
+    exposures = None
+    if setup.config.exposures:
+        exposures = ExposureLog(Store(setup.home), setup.folder / "spool", setup.zone)
+    service = Service(versions, histories, setup.config, exposures)
+    background = Background(setup, service, histories)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(background.run())
+        yield
+        task.cancel()
+        if exposures is not None:
+            exposures.flush()
+
+    return http.create(service, lifespan)
+
+
+def serve(setup: Setup) -> None:
+    """Run until stopped: one process a core, answering on one port."""
+    import uvicorn
+
+    prepare_snapshot(setup)
+    os.environ.update(environment(setup))
+    config = setup.config
+    uvicorn.run(
+        "serving.running:build",
+        factory=True,
+        host=config.host,
+        port=config.port,
+        workers=config.workers or os.cpu_count() or 1,
+        log_level="warning",
+        access_log=False,
+        timeout_graceful_shutdown=10,
+    )
+
+
+def environment(setup: Setup) -> Mapping[str, str]:
+    """What a worker process finds in its environment."""
+    metrics = setup.folder / "metrics"
+    metrics.mkdir(parents=True, exist_ok=True)
+    for old in metrics.glob("*.db"):
+        old.unlink()
+    threads = str(setup.config.threads)
+    return {
+        VARIABLE: setup.model_dump_json(),
+        METRICS_VARIABLE: str(metrics),
+        "OMP_NUM_THREADS": threads,
+        "MKL_NUM_THREADS": threads,
+    }
+
+
+def _source(setup: Setup) -> Source:
+    arms = tuple(setup.config.shares)
+    if setup.bundle:
+        name = Name(version=setup.run or "bundle", run=setup.run)
+        return OneFolder(Path(setup.bundle), name, arms)
+    return FromRegistry(Registry(setup.tracking_uri, Store(setup.home)), arms)

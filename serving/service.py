@@ -1,0 +1,264 @@
+"""What the service answers, without HTTP: typed requests in, typed answers out.
+
+Unknown users, unknown items, empty histories and unknown words are answered from what is known.
+"""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.assignment import arms
+from features.ranking import NAMES
+from features.schemas import BehaviorType, Scenario
+from infra.errors import InputError, ServingUnavailable
+from serving.contracts import milliseconds
+from serving.exposures import Exposure, ExposureLog
+from serving.histories import Histories, LiveBehavior
+from serving.http_contracts import (
+    Asking,
+    Attended,
+    Behavior,
+    ExplainResponse,
+    PricePreferenceResponse,
+    RankedItem,
+    RankRequest,
+    RankResponse,
+    RepresentationResponse,
+    SearchRequest,
+)
+from serving.ranker import Moment, Ranked, order_of
+from serving.served import Answered, Served
+from serving.settings import ServeConfig
+from serving.snapshot import Past
+from serving.versions import Versions
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The version that answers a user, and the user's arm."""
+
+    served: Served
+    variant: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A ranked request, before it becomes JSON or Arrow."""
+
+    request_id: str
+    chosen: Chosen
+    rows: NDArray[np.int32]
+    """Catalog rows of the candidates."""
+    order: NDArray[np.int64]
+    """Positions of the best candidates, best first."""
+    answered: Answered
+
+    @property
+    def ranked(self) -> Ranked:
+        """Scores in the order of the candidates."""
+        return self.answered.ranked
+
+
+class Service:
+    """Answers; may be called from several threads."""
+
+    def __init__(
+        self,
+        versions: Versions,
+        histories: Histories,
+        config: ServeConfig,
+        exposures: ExposureLog | None,
+    ) -> None:
+        self.versions = versions
+        self.histories = histories
+        self.config = config
+        self.exposures = exposures
+
+    def rank(self, request: RankRequest) -> RankResponse:
+        """The candidates, best first."""
+        ids = pa.array(request.candidates, pa.string())
+        chosen = self.choose(request.user_id)
+        page = self.page(request, chosen, chosen.served.rows_of(ids), request.top_k)
+        shown = [request.candidates[i] for i in page.order]
+        return self._response(request, page, shown, log=request.page, features=request.features)
+
+    def search(self, request: SearchRequest) -> RankResponse:
+        """Items whose titles hold the words, best first."""
+        chosen = self.choose(request.user_id)
+        rows = chosen.served.recall.search(request.query, self.config.recall)
+        page = self.page(request, chosen, rows, request.top_k)
+        shown = chosen.served.ids.take(pa.array(rows[page.order])).to_pylist()
+        found = self._response(request, page, shown, log=request.page, features=request.features)
+        return found.model_copy(update={"recalled": len(rows)})
+
+    def page(
+        self, asking: Asking, chosen: Chosen, rows: NDArray[np.int32], top: int | None
+    ) -> Page:
+        """Score candidates (catalog rows).
+
+        Raises:
+            InputError: there are more of them than the setting allows.
+        """
+        if len(rows) > self.config.max_candidates:
+            raise InputError(
+                f"{len(rows):,} candidates are too many. Send at most "
+                f"{self.config.max_candidates:,} (serve.max_candidates)."
+            )
+        answered = chosen.served.answer(self._moment(asking, chosen)[0], rows)
+        order = order_of(answered.ranked.l2r, top or self.config.top_k)
+        return Page(uuid.uuid4().hex, chosen, rows, order, answered)
+
+    def add(self, behaviors: Sequence[Behavior]) -> int:
+        """Take behaviours in; how many were new."""
+        now = datetime.now(UTC)
+        return self.histories.add(
+            [
+                LiveBehavior(
+                    user_id=b.user_id,
+                    item_id=b.item_id,
+                    type=BehaviorType[b.type.upper()],
+                    scenario=Scenario[b.scenario.upper()],
+                    ts=milliseconds(b.ts or now),
+                    event_id=b.event_id,
+                )
+                for b in behaviors
+            ]
+        )
+
+    def represent(self, asking: Asking) -> RepresentationResponse:
+        """The 256 numbers."""
+        chosen = self.choose(asking.user_id)
+        moment, _ = self._moment(asking, chosen)
+        heard = chosen.served.ranker.hear(moment)
+        return RepresentationResponse(
+            **self.stamp(chosen),
+            user_id=asking.user_id,
+            representation=heard.representation.astype(float).tolist(),
+            behaviors=len(moment.history.item),
+        )
+
+    def prefer(self, asking: Asking) -> PricePreferenceResponse:
+        """Probabilities of the price levels."""
+        chosen = self.choose(asking.user_id)
+        heard = chosen.served.ranker.hear(self._moment(asking, chosen)[0])
+        return PricePreferenceResponse(
+            **self.stamp(chosen),
+            user_id=asking.user_id,
+            price_preference=heard.price_preference.astype(float).tolist(),
+        )
+
+    def explain(self, asking: Asking) -> ExplainResponse:
+        """Attention per behaviour, under the query."""
+        chosen = self.choose(asking.user_id)
+        moment, past = self._moment(asking, chosen)
+        weights = chosen.served.ranker.hear(moment).attention
+        ids = chosen.served.ids.take(pa.array(moment.history.item)).to_pylist()
+        attended = [
+            Attended(
+                item_id=item,
+                type=BehaviorType(kind).name.lower(),
+                scenario=Scenario(scenario).name.lower(),
+                ts=datetime.fromtimestamp(ts / 1000, UTC),
+                weight=weight,
+            )
+            for item, kind, scenario, ts, weight in zip(
+                ids,
+                past.type.tolist(),
+                past.scenario.tolist(),
+                past.ts.tolist(),
+                weights.astype(float).tolist(),
+                strict=True,
+            )  # a hundred at most
+        ]
+        return ExplainResponse(
+            **self.stamp(chosen), user_id=asking.user_id, query=asking.query, behaviors=attended
+        )
+
+    def choose(self, user_id: str) -> Chosen:
+        """The version that answers a user, by the stable hash of the user and the salt.
+
+        Raises:
+            ServingUnavailable: no version is loaded.
+        """
+        served = self.versions.served
+        if not served:
+            raise ServingUnavailable("no version is loaded yet. Ask /readyz.")
+        if len(self.config.shares) == 1:
+            variant = next(iter(self.config.shares))
+        else:
+            variant = str(arms(pa.array([user_id]), self.config.salt, self.config.shares)[0])
+        found = served.get(variant) or next(iter(served.values()))
+        return Chosen(found, variant)
+
+    def stamp(self, chosen: Chosen, request_id: str = "") -> dict[str, Any]:
+        """What every answer says of the model."""
+        name = chosen.served.name
+        return {
+            "request_id": request_id or uuid.uuid4().hex,
+            "model_version": name.version,
+            "line": name.line,
+            "variant": chosen.variant,
+            "representation_version": name.representation,
+        }
+
+    def _moment(self, asking: Asking, chosen: Chosen) -> tuple[Moment, Past]:
+        """The user's moment, and the behaviours that it rests on."""
+        served = chosen.served
+        ts = milliseconds(asking.ts or datetime.now(UTC))
+        past = self.histories.before(asking.user_id, ts)
+        if asking.profile is None:
+            profile = self.histories.profile(asking.user_id)
+        else:
+            profile = served.profile_rows(asking.profile)
+        return served.moment(ts, past, asking.query, profile), past
+
+    def _response(
+        self, request: Asking, page: Page, shown: Sequence[str], *, log: bool, features: bool
+    ) -> RankResponse:
+        ctr = page.ranked.ctr[page.order].astype(float).tolist()
+        l2r = page.ranked.l2r[page.order].astype(float).tolist()
+        named: Sequence[dict[str, float] | None] = [None] * len(shown)
+        if features:
+            table = page.ranked.features[page.order].astype(float).tolist()
+            named = [dict(zip(NAMES, row, strict=True)) for row in table]  # the answer's own items
+        if log and self.exposures is not None and len(shown):
+            self.exposures.add(_exposure(request, page, shown, ctr, l2r))
+        items = [
+            RankedItem.model_construct(item_id=item, rank=rank, ctr=c, l2r=s, features=f)
+            for rank, (item, c, s, f) in enumerate(
+                zip(shown, ctr, l2r, named, strict=True), start=1
+            )
+        ]
+        stamp = self.stamp(page.chosen, page.request_id)
+        return RankResponse.model_construct(
+            **stamp,
+            items=items,
+            price_preference=page.answered.heard.price_preference.astype(float).tolist(),
+            recalled=None,
+        )
+
+
+def _exposure(
+    request: Asking, page: Page, shown: Sequence[str], ctr: Sequence[float], l2r: Sequence[float]
+) -> Exposure:
+    name = page.chosen.served.name
+    return Exposure(
+        request_id=page.request_id,
+        user_id=request.user_id,
+        ts=milliseconds(request.ts or datetime.now(UTC)),
+        scenario=request.scenario,
+        query=request.query,
+        item_ids=list(shown),
+        variant=page.chosen.variant,
+        model_version=name.version,
+        line=name.line,
+        ctr=ctr,
+        l2r=l2r,
+        price_level=int(page.answered.heard.price_preference.argmax()) + 1,
+    )

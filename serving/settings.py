@@ -1,0 +1,46 @@
+"""How the service answers, and how much it takes on."""
+
+from pydantic import Field
+
+from infra.config import Config
+
+
+class ServeConfig(Config):
+    """The HTTP service (`dupn serve`)."""
+
+    host: str = "127.0.0.1"
+    """Address to listen on."""
+    port: int = Field(8000, ge=1024, le=65000)
+    """First port to try."""
+    workers: int = Field(0, ge=0)
+    """Processes; 0 for one a core."""
+    threads: int = Field(1, ge=1)
+    """Torch threads a request: one, where each core has a process of its own."""
+    token: str = ""
+    """Bearer token that callers must send; empty: none is asked for. Also `DUPN_SERVE_TOKEN`."""
+
+    max_candidates: int = Field(20_000, ge=1)
+    """Candidates of one request; more are refused (422)."""
+    max_body_bytes: int = Field(4 << 20, ge=1024)
+    """Of one request; a larger one is refused (413)."""
+    timeout_s: float = Field(2.0, gt=0)
+    """A request that waited longer than this for its turn is shed (503)."""
+    queue: int = Field(16, ge=1)
+    """Requests that may wait for their turn in one process; one more is shed (503)."""
+    top_k: int = Field(100, ge=1)
+    """Items of an answer where the caller names no number."""
+    recall: int = Field(1000, ge=1)
+    """Items that a search recalls before they are ranked."""
+
+    poll_s: float = Field(10.0, gt=0)
+    """Seconds between two looks at the registry."""
+    tolerance: float = Field(1e-4, gt=0)
+    """Largest difference of a score from the recorded one when a version is loaded."""
+    exposures: bool = True
+    """Whether pages that were answered are logged as raw impressions."""
+    flush_s: float = Field(60.0, gt=0)
+    """Seconds after which logged exposures appear under `raw/`."""
+    salt: str = "dupn"
+    """Of the hash that assigns users to lines."""
+    shares: dict[str, float] = Field(default_factory=lambda: {"champion": 1.0})
+    """Alias (or version number) -> share of the users; the shares add up to 1."""

@@ -1,0 +1,187 @@
+"""What is known of every user when a day has ended, as memory-mapped arrays by user hash.
+
+Built from `sequences(D)/history` and the users' snapshot, file by file, so that memory is bounded
+by one bucket. A look-up is a binary search: microseconds, whatever the number of users, and
+processes share the pages. Users are told apart by their 64-bit hash, items too (as the catalog
+does).
+"""
+
+import json
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features import vocabulary
+from features.buckets import hash_ids
+from infra.errors import PartitionCorrupt
+from infra.store import Store
+
+COLUMNS = {"item": np.uint64, "ts": np.int64, "type": np.int8, "scenario": np.int8}
+"""Of a behaviour: the hash of its item id, UTC milliseconds, codes."""
+DESCRIPTION = "snapshot.json"
+
+
+@dataclass(frozen=True)
+class Past:
+    """Behaviours of one user in time order; of equal times, what arrived first comes first."""
+
+    item: NDArray[np.uint64]
+    ts: NDArray[np.int64]
+    type: NDArray[np.int8]
+    scenario: NDArray[np.int8]
+
+    @classmethod
+    def empty(cls) -> "Past":
+        """Of somebody who has done nothing yet."""
+        return cls(**{name: np.empty(0, kind) for name, kind in COLUMNS.items()})
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Arrays of one day's end."""
+
+    day: date
+    users: NDArray[np.uint64]
+    """Ascending hashes of the users with a history."""
+    offsets: NDArray[np.int64]
+    """The behaviours of user i are [offsets[i], offsets[i + 1])."""
+    past: Past
+    known: NDArray[np.uint64]
+    """Ascending hashes of the users with a profile."""
+    profiles: NDArray[np.int32]
+    """[known users, profile columns]: vocabulary rows."""
+
+    def of(self, user: int) -> Past:
+        """Behaviours of a user hash."""
+        place = int(np.searchsorted(self.users, np.uint64(user)))
+        if place == len(self.users) or self.users[place] != user:
+            return Past.empty()
+        mine = slice(self.offsets[place], self.offsets[place + 1])
+        return Past(*(np.asarray(getattr(self.past, name)[mine]) for name in COLUMNS))
+
+    def profile(self, user: int) -> NDArray[np.int32]:
+        """A row a profile column; empty for a user without a profile."""
+        place = int(np.searchsorted(self.known, np.uint64(user)))
+        if place == len(self.known) or self.known[place] != user:
+            return np.empty(0, np.int32)
+        return np.asarray(self.profiles[place])
+
+
+def build(store: Store, day: date, folder: Path) -> None:
+    """Write the snapshot of a day's end; what was in the folder is replaced whole.
+
+    Raises:
+        PartitionMissing: `sequences` of the day are not published.
+    """
+    scratch = folder.with_name(f".{folder.name}.partial")
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    sizes = {"users": 0, "behaviors": 0}
+    with _Files(scratch) as out:
+        for table in _tables(store, day):
+            hashes = table["user_hash"].to_numpy()
+            starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
+            out.add("users", hashes[starts])
+            out.add("offsets", starts.astype(np.int64) + sizes["behaviors"])
+            out.add("item", hash_ids(table["item_id"].combine_chunks()))
+            for name in ("ts", "type", "scenario"):
+                out.add(name, table[name].to_numpy().astype(COLUMNS[name]))
+            sizes["users"] += len(starts)
+            sizes["behaviors"] += table.num_rows
+        out.add("offsets", np.array([sizes["behaviors"]], np.int64))
+        hashes, rows = _profiles(store, day)
+        out.add("known", hashes)
+        out.add("profiles", rows)
+    content = {"day": day.isoformat(), **sizes, "known": len(hashes), "fields": rows.shape[1]}
+    (scratch / DESCRIPTION).write_text(json.dumps(content, indent=1))
+    shutil.rmtree(folder, ignore_errors=True)
+    scratch.rename(folder)
+
+
+def load(folder: Path) -> Snapshot:
+    """The snapshot in a folder, memory-mapped.
+
+    Raises:
+        PartitionCorrupt: there is none.
+    """
+    file = folder / DESCRIPTION
+    if not file.exists():
+        raise PartitionCorrupt(f"{folder} holds no snapshot: {DESCRIPTION} is absent.")
+    content: dict[str, Any] = json.loads(file.read_text())
+    users, rows = content["users"], content["behaviors"]
+    arrays = {name: _map(folder, name, kind, rows) for name, kind in COLUMNS.items()}
+    profiles = _map(folder, "profiles", np.int32, content["known"] * content["fields"])
+    return Snapshot(
+        day=date.fromisoformat(content["day"]),
+        users=_map(folder, "users", np.uint64, users),
+        offsets=_map(folder, "offsets", np.int64, users + 1),
+        past=Past(**arrays),
+        known=_map(folder, "known", np.uint64, content["known"]),
+        profiles=profiles.reshape(content["known"], content["fields"]),
+    )
+
+
+def empty(day: date) -> Snapshot:
+    """Nobody is known."""
+    none = np.empty(0, np.uint64)
+    return Snapshot(
+        day, none, np.zeros(1, np.int64), Past.empty(), none, np.empty((0, 0), np.int32)
+    )
+
+
+def _tables(store: Store, day: date) -> Iterator[pa.Table]:
+    partition = store.partition("sequences", day, "history").require()
+    columns = ["user_hash", "item_id", "ts", "type", "scenario"]
+    for entry in partition.manifest().files:  # a bucket each, in the order of the hashes
+        table = partition.table(columns, entries=[entry])
+        if table.num_rows:
+            yield table
+
+
+def _profiles(store: Store, day: date) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
+    """Hashes and vocabulary rows of the newest users' snapshot, in hash order."""
+    snapshot = store.latest("events", day, "users")
+    if snapshot is None:
+        return np.empty(0, np.uint64), np.empty((0, 0), np.int32)
+    names = vocabulary.published(store, day, "profile_")
+    table = snapshot.table()
+    rows = np.ones((table.num_rows, len(names)), np.int32)
+    for index, name in enumerate(names):
+        column = name.removeprefix("profile_")
+        if column in table.column_names:
+            rows[:, index] = vocabulary.load(store, day, name).rows_of(table[column])
+    hashes = table["user_hash"].to_numpy()
+    order = np.argsort(hashes, kind="stable")
+    return hashes[order], rows[order]
+
+
+class _Files:
+    """Arrays that grow on disk."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __enter__(self) -> "_Files":
+        names = ("users", "offsets", "known", "profiles", *COLUMNS)
+        self.open = {name: (self.folder / f"{name}.bin").open("wb") for name in names}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self.open.values():
+            file.close()
+
+    def add(self, name: str, values: NDArray[Any]) -> None:
+        self.open[name].write(np.ascontiguousarray(values).tobytes())
+
+
+def _map(folder: Path, name: str, kind: Any, length: int) -> NDArray[Any]:
+    if length == 0:  # an empty file cannot be mapped
+        return np.empty(0, kind)
+    return np.memmap(folder / f"{name}.bin", dtype=kind, mode="r", shape=(length,))

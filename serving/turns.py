@@ -1,0 +1,68 @@
+"""Whose turn it is: a bounded queue in front of the network, which sheds rather than collapses.
+
+Each process computes one request at a time (a second one would only share the core). A request that
+finds the queue full, or has waited too long, is turned away at once: those that are accepted keep
+their latency, and the memory of waiting requests is bounded.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from infra.errors import ServingUnavailable
+from serving import meters
+
+T = TypeVar("T")
+
+
+class Turns:
+    """One computing thread and a queue before it.
+
+    Args:
+        queue: requests that may wait.
+        timeout_s: longest wait.
+    """
+
+    def __init__(self, queue: int, timeout_s: float) -> None:
+        self.queue = queue
+        self.timeout_s = timeout_s
+        self.waiting = 0
+        self._turn = asyncio.Semaphore(1)
+        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
+
+    async def take(self, work: Callable[[], T]) -> T:
+        """Compute when it is our turn.
+
+        Raises:
+            ServingUnavailable: too many wait, or we waited too long.
+        """
+        if self._turn.locked():
+            await self._wait()
+        else:
+            await self._turn.acquire()
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._turn.release()
+
+    async def _wait(self) -> None:
+        if self.waiting >= self.queue:
+            meters.SHED.labels("queue").inc()
+            raise ServingUnavailable(
+                f"{self.waiting} requests wait already. Ask again in a second."
+            )
+        self.waiting += 1
+        try:
+            await asyncio.wait_for(self._turn.acquire(), self.timeout_s)
+        except TimeoutError:
+            meters.SHED.labels("timeout").inc()
+            raise ServingUnavailable(
+                f"it was not this request's turn within {self.timeout_s:g} s. Ask again."
+            ) from None
+        finally:
+            self.waiting -= 1
+
+    def close(self) -> None:
+        """Let what runs end."""
+        self._pool.shutdown(wait=True)

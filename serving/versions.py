@@ -1,0 +1,154 @@
+"""Which versions are served, and how a new one comes in: fetched aside, heard, swapped at once.
+
+A source says which version stands behind each arm of the traffic (an alias of the registry, or one
+folder). `refresh` loads what has moved beside what is served, lets it answer the bundle's recorded
+requests, and replaces the whole mapping in one assignment: a request that runs keeps the version it
+began with. A version that does not load or answers otherwise is refused, once, and the old one
+keeps serving. Rolling back is the same: the alias moved.
+"""
+
+import logging
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from infra.errors import DupnError, RegistryError
+from infra.registry import MODEL, Registry
+from serving import served as disassembled
+from serving.served import Name, Served
+
+logger = logging.getLogger(__name__)
+
+
+class Source(Protocol):
+    """Where versions come from."""
+
+    def wanted(self) -> Mapping[str, str]:
+        """Arm -> number of the version that should answer it."""
+        ...
+
+    def fetch(self, number: str) -> tuple[Name, Path]:
+        """A version's name and its bundle, on this machine."""
+        ...
+
+
+@dataclass(frozen=True)
+class OneFolder:
+    """A bundle on this machine; no registry is asked."""
+
+    bundle: Path
+    name: Name
+    arms: tuple[str, ...] = ("champion",)
+
+    def wanted(self) -> Mapping[str, str]:
+        """See `Source`."""
+        return dict.fromkeys(self.arms, self.name.version)
+
+    def fetch(self, number: str) -> tuple[Name, Path]:
+        """See `Source`."""
+        del number
+        return self.name, self.bundle
+
+
+@dataclass(frozen=True)
+class FromRegistry:
+    """Versions of the registered model: an arm is an alias or a version number."""
+
+    registry: Registry
+    arms: tuple[str, ...]
+
+    def wanted(self) -> Mapping[str, str]:
+        """See `Source`.
+
+        Raises:
+            RegistryError: MLflow does not answer, or an arm names nothing.
+        """
+        found = {}
+        for arm in self.arms:
+            version = self.registry.version(arm)
+            if version is None:
+                raise RegistryError(f"no version is {arm}. Promote one, or change serve.shares.")
+            found[arm] = version.number
+        return found
+
+    def fetch(self, number: str) -> tuple[Name, Path]:
+        """See `Source`."""
+        import mlflow
+
+        version = self.registry.version(number)
+        if version is None:
+            raise RegistryError(f"version {number} is gone from the registry.")
+        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{number}"))
+        tags = version.tags
+        name = Name(
+            version=number,
+            line=tags.get("line", ""),
+            run=tags.get("run_key", ""),
+            representation=tags.get("representation", "1"),
+        )
+        return name, folder / "artifacts" / "bundle"
+
+
+@dataclass
+class Versions:
+    """What is served, by arm.
+
+    Args:
+        source: says what should be served.
+        work: a folder of this process for item tables and recall indexes.
+        tolerance: largest difference from a recorded score.
+    """
+
+    source: Source
+    work: Path
+    tolerance: float
+    served: Mapping[str, Served] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+    """Version -> why it was refused; it is not tried again."""
+
+    def refresh(self) -> bool:
+        """Take over what has moved; whether anything is served anew. Never raises."""
+        try:
+            wanted = self.source.wanted()
+        except DupnError as error:
+            logger.warning("the registry was not read: %s", error)
+            return False
+        known = {one.name.version: one for one in self.served.values()}
+        for number in dict.fromkeys(wanted.values()):
+            if number not in known and number not in self.refused:
+                loaded = self._load(number)
+                if loaded is not None:
+                    known[number] = loaded
+        changed = {arm: known[number] for arm, number in wanted.items() if number in known}
+        merged = {**{arm: self.served[arm] for arm in wanted if arm in self.served}, **changed}
+        moved = {arm: one.name.version for arm, one in merged.items()} != {
+            arm: one.name.version for arm, one in self.served.items()
+        }
+        self.served = merged
+        return moved
+
+    def _load(self, number: str) -> Served | None:
+        """A version that has answered its recorded requests; None if it is refused."""
+        try:
+            name, bundle = self.source.fetch(number)
+            folder = self.work / f"v{number}"
+            shutil.rmtree(folder, ignore_errors=True)
+            disassembled.disassemble(bundle, folder)
+            loaded = disassembled.load(bundle, folder, name)
+            worst = disassembled.worst_difference(loaded, bundle)
+        except Exception as error:  # whatever is wrong with it, the old version keeps serving
+            self._refuse(number, f"{type(error).__name__}: {error}")
+            return None
+        if not worst <= self.tolerance:
+            self._refuse(number, f"its scores differ by {worst:.3g} from the recorded ones")
+            return None
+        logger.info(
+            "version %s (%s) is loaded; recorded scores within %.1e", number, name.run, worst
+        )
+        return loaded
+
+    def _refuse(self, number: str, why: str) -> None:
+        self.refused[number] = why
+        logger.error("version %s is refused, the old one keeps serving: %s", number, why)

@@ -1,0 +1,227 @@
+"""The HTTP service: what callers get, and what they get when they ask badly."""
+
+import numpy as np
+import orjson
+import pyarrow as pa
+import pytest
+from fastapi.testclient import TestClient
+
+from serving import app as http
+from serving.arrow import MEDIA_TYPE
+from serving.settings import ServeConfig
+from tests.serving.world import open_shop
+
+CONFIG = ServeConfig(max_candidates=300, max_body_bytes=20_000, top_k=10, recall=50)
+
+
+@pytest.fixture(scope="module")
+def shop(chain, tmp_path_factory):
+    return open_shop(chain, tmp_path_factory.mktemp("shop"), CONFIG)
+
+
+@pytest.fixture(scope="module")
+def client(shop):
+    with TestClient(http.create(shop.service)) as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def ids(shop):
+    return shop.served.ids.drop_null().to_pylist()
+
+
+@pytest.fixture(scope="module")
+def user(shop):
+    table = shop.chain.store.partition("samples", shop.histories.snapshot.day).table(["user_id"])
+    return table["user_id"][0].as_py()
+
+
+def rank(client, **body):
+    return client.post("/v1/rank", json=body)
+
+
+def test_candidates_come_back_best_first(client, ids, user):
+    found = rank(client, user_id=user, candidates=ids[:50], query="shoes", top_k=50).json()
+    scores = [item["l2r"] for item in found["items"]]
+    assert scores == sorted(scores, reverse=True)
+    assert [item["rank"] for item in found["items"]] == list(range(1, 51))
+    assert {item["item_id"] for item in found["items"]} == set(ids[:50])
+    assert sum(found["price_preference"]) == pytest.approx(1, abs=1e-5)
+
+
+def test_every_answer_states_its_model(client, ids, user):
+    found = rank(client, user_id=user, candidates=ids[:1]).json()
+    stamp = (found["model_version"], found["line"], found["variant"])
+    assert stamp == ("1", "dupn", "champion")
+    assert found["representation_version"] == "1"
+    assert len(found["request_id"]) == 32
+
+
+def test_features_are_named_and_only_where_asked(client, ids, user):
+    plain = rank(client, user_id=user, candidates=ids[:3]).json()["items"][0]
+    assert plain["features"] is None
+    asked = rank(client, user_id=user, candidates=ids[:3], features=True).json()["items"][0]
+    assert asked["features"]["bias"] == 1.0
+    assert len(asked["features"]) > 20
+
+
+def test_strangers_unknown_items_and_unknown_words_are_answered(client):
+    found = rank(
+        client, user_id="nobody", candidates=["none", "neither"], query="xyzzy", profile={"x": "y"}
+    )
+    assert found.status_code == 200
+    one, two = found.json()["items"]
+    assert one["ctr"] == two["ctr"]
+    assert [one["item_id"], two["item_id"]] == ["none", "neither"]
+
+
+def test_a_search_recalls_then_ranks(client, shop, user):
+    word = shop.served.bundle.world.titles.drop_null()[0].as_py().split()[0]
+    found = client.post("/v1/search", json={"user_id": user, "query": word, "top_k": 5}).json()
+    assert found["recalled"] >= len(found["items"]) > 0
+    titles = dict(zip(shop.served.ids.to_pylist(), shop.served.bundle.world.titles.to_pylist(),
+                      strict=True))  # fmt: skip
+    assert all(word in titles[item["item_id"]] for item in found["items"])
+
+
+def test_a_search_without_a_hit_is_an_empty_page(client, user):
+    found = client.post("/v1/search", json={"user_id": user, "query": "qqqq"})
+    assert (found.status_code, found.json()["items"], found.json()["recalled"]) == (200, [], 0)
+
+
+def test_the_next_request_sees_a_live_behavior(client, ids):
+    path = "/v1/users/fresh/representation"
+    before = client.get(path).json()
+    sent = {"user_id": "fresh", "item_id": ids[3], "type": "cart", "event_id": "once"}
+    assert client.post("/v1/behaviors", json={"behaviors": [sent]}).json() == {"taken": 1}
+    assert client.post("/v1/behaviors", json={"behaviors": [sent]}).json() == {"taken": 0}
+    after = client.get(path).json()
+    assert (before["behaviors"], after["behaviors"]) == (0, 1)
+    assert before["representation"] != after["representation"]
+
+
+def test_attention_is_explained_behavior_by_behavior(client, user):
+    found = client.post("/v1/explain", json={"user_id": user, "query": "shoes"}).json()
+    assert sum(b["weight"] for b in found["behaviors"]) == pytest.approx(1, abs=1e-4)
+    times = [b["ts"] for b in found["behaviors"]]
+    assert times == sorted(times)
+
+
+def stream(ids=None, rows=None, **metadata):
+    column = {"item_id": pa.array(ids)} if ids is not None else {"row": pa.array(rows, pa.int32())}
+    table = pa.table(column).replace_schema_metadata(metadata)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return sink.getvalue().to_pybytes()
+
+
+def ask(client, body):
+    return client.post("/v1/rank", content=body, headers={"content-type": MEDIA_TYPE})
+
+
+def test_arrow_and_json_answer_the_same(client, shop, ids, user):
+    rows = shop.served.rows_of(pa.array(ids[:40]))
+    moment = {"user_id": user, "ts": "2026-03-05T12:00:00Z", "query": "shoes"}
+    told = ask(client, stream(rows=rows, features="true", **moment))
+    table = pa.ipc.open_stream(told.content).read_all()
+    whole = rank(client, candidates=ids[:40], top_k=40, features=True, **moment).json()
+    names = shop.served.ids.take(table["row"].combine_chunks()).to_pylist()
+    assert names == [item["item_id"] for item in whole["items"]]
+    ctr = [item["ctr"] for item in whole["items"]]
+    np.testing.assert_allclose(table["ctr"].to_numpy(), ctr, atol=1e-6)
+    assert table["features"].type.list_size == len(whole["items"][0]["features"])
+    assert table.schema.metadata[b"model_version"] == b"1"
+    by_id = pa.ipc.open_stream(ask(client, stream(ids=ids[:40], **moment)).content).read_all()
+    assert by_id["row"].equals(table["row"])
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", "Invalid JSON"),
+        (b"{}", "user_id"),
+        (b'{"user_id": "u", "candidates": []}', "candidates"),
+        (b'{"user_id": "u", "candidates": ["i"], "tpo_k": 3}', "tpo_k"),
+        (b'{"user_id": "u", "candidates": ["i"], "ts": "yesterday"}', "ts"),
+        (orjson.dumps({"user_id": "u", "candidates": ["i"] * 301}), "serve.max_candidates"),
+        (b"\xff\xfe", "Invalid JSON"),
+    ],
+)
+def test_bad_json_is_a_problem_that_names_it(client, body, said):
+    found = client.post("/v1/rank", content=body)
+    assert (found.status_code, found.json()["status"]) == (422, 422)
+    assert said in found.json()["detail"]
+    assert found.headers["content-type"] == "application/problem+json"
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"no stream", "not an Arrow IPC stream"),
+        (stream(rows=[5]), "user_id"),
+        (stream(rows=[], user_id="u"), "no candidates"),
+        (stream(rows=[0], user_id="u"), "from 1"),
+        (stream(rows=[2], user_id="u", top_k="many"), "top_k"),
+    ],
+)
+def test_bad_arrow_is_a_problem_that_names_it(client, body, said):
+    found = ask(client, body)
+    assert (found.status_code, said in found.json()["detail"]) == (422, True)
+
+
+def test_a_body_that_is_too_long_is_refused_before_it_is_read(client):
+    found = client.post("/v1/rank", content=b"x" * 20_001)
+    assert (found.status_code, found.json()["title"]) == (413, "Content Too Large")
+
+    def parts():
+        yield from [b"x" * 10_000] * 3
+
+    assert client.post("/v1/rank", content=parts()).status_code == 413
+
+
+def test_unknown_paths_and_methods_are_problems_too(client):
+    assert client.get("/v2").json()["status"] == 404
+    assert client.get("/v1/rank").status_code == 405
+    assert client.get("/v1/rank").headers["content-type"] == "application/problem+json"
+
+
+def test_probes_and_metrics_say_what_is_served(client, ids, user):
+    rank(client, user_id=user, candidates=ids[:1])
+    assert client.get("/healthz").json() == {"status": "alive"}
+    assert client.get("/readyz").json()["arms"]["champion"]["version"] == "1"
+    metrics = client.get("/metrics").text
+    assert 'dupn_model_version{arm="champion",line="dupn",version="1"} 1.0' in metrics
+    assert 'dupn_request_seconds_bucket{endpoint="/v1/rank"' in metrics
+
+
+def test_the_openapi_page_describes_every_body(client):
+    document = client.get("/openapi.json").json()
+    schemas = document["components"]["schemas"]
+    assert {"RankRequest", "SearchRequest", "Asking", "BehaviorsRequest", "Behavior"} <= set(
+        schemas
+    )
+    body = document["paths"]["/v1/rank"]["post"]["requestBody"]["content"]
+    assert set(body) == {"application/json", MEDIA_TYPE}
+
+
+def test_a_token_is_asked_for_where_one_is_set(shop):
+    guarded = type(shop.service)(
+        shop.service.versions, shop.histories, ServeConfig(token="secret"), None
+    )
+    with TestClient(http.create(guarded)) as client:
+        path = "/v1/users/u/representation"
+        assert client.get(path).status_code == 401
+        assert client.get(path, headers={"authorization": "Bearer wrong"}).status_code == 401
+        assert client.get(path, headers={"authorization": "Bearer secret"}).status_code == 200
+        assert client.get("/healthz").status_code == 200
+
+
+def test_without_a_version_it_is_alive_but_not_ready(shop, tmp_path):
+    versions = type(shop.service.versions)(shop.service.versions.source, tmp_path, 1e-4)
+    empty = type(shop.service)(versions, shop.histories, CONFIG, None)
+    with TestClient(http.create(empty)) as client:
+        assert client.get("/healthz").status_code == 200
+        assert client.get("/readyz").status_code == 503
+        found = client.get("/v1/users/u/representation")
+        assert (found.status_code, found.headers["retry-after"]) == (503, "1")

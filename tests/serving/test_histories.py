@@ -1,0 +1,171 @@
+"""Live histories: in order, once, at once, and still there after a kill."""
+
+import signal
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from features.buckets import hash_ids
+from features.schemas import SEQUENCES
+from infra.store import Store
+from serving import snapshot
+from serving.histories import KEPT, LiveBehavior, LocalHistories, user_hash
+from serving.snapshot import Past
+
+DAY = date(2026, 3, 3)
+MIDNIGHT = 1_772_582_400_000  # of the day after
+NEXT = MIDNIGHT + 1_000
+
+
+def behavior(ts, item="i1", user="u1", event=""):
+    return LiveBehavior(user_id=user, item_id=item, type=1, scenario=1, ts=ts, event_id=event)
+
+
+@pytest.fixture
+def histories(tmp_path):
+    return LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
+
+
+def items(past):
+    return past.item.tolist()
+
+
+def hashes(*ids):
+    return hash_ids(pa.array(ids)).tolist()
+
+
+def test_the_next_request_sees_a_behavior(histories):
+    assert histories.add([behavior(NEXT)], NEXT) == 1
+    assert items(histories.before("u1", NEXT + 1)) == hashes("i1")
+
+
+def test_a_behavior_is_not_before_its_own_moment(histories):
+    histories.add([behavior(NEXT)], NEXT)
+    assert not len(histories.before("u1", NEXT).ts)
+
+
+def test_late_ones_are_put_in_their_place(histories):
+    histories.add([behavior(NEXT + 20, "b"), behavior(NEXT + 10, "a")], NEXT + 30)
+    assert items(histories.before("u1", NEXT + 99)) == hashes("a", "b")
+
+
+def test_of_equal_times_what_came_first_stands_first(histories):
+    for item in ("a", "b", "c"):
+        histories.add([behavior(NEXT, item)], NEXT)
+    assert items(histories.before("u1", NEXT + 1)) == hashes("a", "b", "c")
+
+
+def test_an_event_that_is_sent_twice_is_taken_once(histories):
+    assert histories.add([behavior(NEXT, event="e1")], NEXT) == 1
+    assert histories.add([behavior(NEXT, event="e1")], NEXT) == 0
+    assert histories.add([behavior(NEXT), behavior(NEXT)], NEXT) == 2  # real repeat clicks
+    assert len(histories.before("u1", NEXT + 1).ts) == 3
+
+
+def test_users_do_not_mix(histories):
+    histories.add([behavior(NEXT, user="u1"), behavior(NEXT, "i2", "u2")], NEXT)
+    assert items(histories.before("u2", NEXT + 1)) == hashes("i2")
+
+
+def test_what_is_kept_a_user_is_bounded(histories):
+    histories.add([behavior(NEXT + i, f"i{i}") for i in range(3 * KEPT)], NEXT)
+    count = histories._database().execute("SELECT count(*) FROM live").fetchone()[0]
+    assert count <= KEPT
+    newest = histories.before("u1", NEXT + 10 * KEPT)
+    assert len(newest.ts) == 100
+    assert newest.ts[-1] == NEXT + 3 * KEPT - 1
+
+
+def history(*rows):
+    """`sequences` rows of (user, ts, item)."""
+    users = [row[0] for row in rows]
+    table = pa.table(
+        [
+            pa.array(hash_ids(pa.array(users))),
+            pa.array(users),
+            pa.array([row[1] for row in rows], pa.int64()),
+            pa.array([row[2] for row in rows]),
+            pa.array(np.ones(len(rows), np.int8)),
+            pa.array(np.ones(len(rows), np.int8)),
+            pa.array(np.arange(len(rows), dtype=np.uint64)),
+            pa.nulls(len(rows), pa.string()),
+        ],
+        schema=SEQUENCES,
+    )
+    return table.sort_by([("user_hash", "ascending"), ("ts", "ascending")])
+
+
+def publish(store, day, table):
+    with store.partition("sequences", day, "history").publish() as out:
+        out.record([out.write_table("all", table)])
+
+
+@pytest.fixture
+def known(tmp_path):
+    """Two users with a history at the end of the day."""
+    store = Store(tmp_path / "home")
+    publish(
+        store, DAY, history(("u1", NEXT - 500, "a"), ("u1", NEXT - 400, "b"), ("u2", NEXT, "c"))
+    )
+    snapshot.build(store, DAY, tmp_path / "snapshot")
+    return store, snapshot.load(tmp_path / "snapshot")
+
+
+def test_a_snapshot_has_every_user_and_nobody_else(known):
+    _, found = known
+    assert items(found.of(user_hash("u1"))) == hashes("a", "b")
+    assert items(found.of(user_hash("u2"))) == hashes("c")
+    assert not len(found.of(user_hash("u3")).ts)
+
+
+def test_live_behaviors_follow_the_snapshot(tmp_path, known):
+    histories = LocalHistories(tmp_path / "live.db", known[1], "UTC")
+    histories.add([behavior(NEXT, "d"), behavior(NEXT - 450, "late")], NEXT)
+    assert items(histories.before("u1", NEXT + 1)) == hashes("a", "late", "b", "d")
+
+
+def test_a_newer_snapshot_replaces_what_its_days_brought(tmp_path, known):
+    store, old = known
+    histories = LocalHistories(tmp_path / "live.db", old, "UTC")
+    histories.add([behavior(NEXT, "d")], NEXT)
+    tomorrow = date(2026, 3, 4)
+    publish(store, tomorrow, history(("u1", NEXT - 400, "b"), ("u1", NEXT, "d")))
+    snapshot.build(store, tomorrow, tmp_path / "newer")
+    after = MIDNIGHT + 86_400_000 + 5
+    histories.add([behavior(after, "e")], after)
+    histories.take_over(snapshot.load(tmp_path / "newer"))
+    assert items(histories.before("u1", after + 1)) == hashes("b", "d", "e")
+
+
+def test_behaviors_survive_a_kill(tmp_path):
+    code = (
+        "import os, signal, sys; from datetime import date; from pathlib import Path;"
+        "from serving import snapshot; from serving.histories import LocalHistories, LiveBehavior;"
+        f"h = LocalHistories(Path(sys.argv[1]), snapshot.empty(date(2026, 3, 3)), 'UTC');"
+        f"h.add([LiveBehavior('u1', 'i1', 1, 1, {NEXT})], {NEXT});"
+        "os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    file = tmp_path / "live.db"
+    done = subprocess.run([sys.executable, "-c", code, str(file)], cwd=Path.cwd(), check=False)
+    assert done.returncode == -signal.SIGKILL
+    again = LocalHistories(file, snapshot.empty(DAY), "UTC")
+    assert items(again.before("u1", NEXT + 1)) == hashes("i1")
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=150), st.integers(0, 31))
+def test_a_history_is_the_last_hundred_before_the_moment(tmp_path_factory, rows, moment):
+    file = tmp_path_factory.mktemp("live") / "live.db"
+    histories = LocalHistories(file, snapshot.empty(DAY), "UTC")
+    histories.add([behavior(NEXT + ts, f"i{item}") for ts, item in rows], NEXT)
+    expected = sorted((r for r in rows if r[0] < moment), key=lambda r: r[0])[-100:]
+    found: Past = histories.before("u1", NEXT + moment)
+    assert (found.ts - NEXT).tolist() == [ts for ts, _ in expected]
+    assert items(found) == hashes(*[f"i{item}" for _, item in expected])

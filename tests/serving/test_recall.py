@@ -1,0 +1,38 @@
+"""Words find the titles that hold them."""
+
+import pyarrow as pa
+import pytest
+
+from serving import recall
+from serving.recall import Recall
+
+TITLES = pa.array(
+    [None, None, "red summer dress", "red shoes", "blue shoes of leather", None, "红色连衣裙"]
+)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("recall") / "index"
+    recall.build(TITLES, folder)
+    return Recall(folder)
+
+
+def test_more_words_and_rarer_words_come_first(found):
+    assert found.search("red shoes", 10).tolist()[0] == 3
+    assert set(found.search("red shoes", 10).tolist()) == {2, 3, 4}
+    assert found.search("leather shoes", 1).tolist() == [4]
+
+
+def test_case_and_punctuation_do_not_matter(found):
+    assert found.search("RED, Dress!", 1).tolist() == [2]
+
+
+def test_words_without_spaces_are_found(found):
+    assert found.search("连衣裙", 5).tolist() == [6]
+
+
+@pytest.mark.parametrize("query", ["", "nothing", "AND OR NOT", '"(*:~^', "title:red row:2"])
+def test_syntax_is_words_and_unknown_words_find_nothing(found, query):
+    hits = found.search(query, 5).tolist()
+    assert hits == ([] if "red" not in query else found.search("title red row 2", 5).tolist())

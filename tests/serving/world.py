@@ -1,0 +1,43 @@
+"""What tests of the service share: the smoke chain's champion, disassembled."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from serving import served, snapshot
+from serving.histories import LocalHistories
+from serving.served import Name, Served
+from serving.service import Service
+from serving.settings import ServeConfig
+from serving.versions import OneFolder, Versions
+from tests.chain import EVALUATED, Chain, logged_bundle
+
+NAME = Name(version="1", line="dupn", run="dupn-test", representation="1")
+BEFORE = EVALUATED - timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Shop:
+    """A service around the chain's champion, as it stood before the evaluated day."""
+
+    chain: Chain
+    service: Service
+    histories: LocalHistories
+
+    @property
+    def served(self) -> Served:
+        return self.service.versions.served["champion"]
+
+
+def open_shop(chain: Chain, folder: Path, config: ServeConfig | None = None) -> Shop:
+    snapshot.build(chain.store, BEFORE, folder / "snapshot")
+    histories = LocalHistories(folder / "live.db", snapshot.load(folder / "snapshot"), "UTC")
+    versions = Versions(OneFolder(logged_bundle(chain), NAME), folder / "versions", 1e-4)
+    versions.refresh()
+    service = Service(versions, histories, config or ServeConfig(), None)
+    return Shop(chain, service, histories)
+
+
+def disassembled(chain: Chain, folder: Path) -> Served:
+    served.disassemble(logged_bundle(chain), folder)
+    return served.load(logged_bundle(chain), folder, NAME)

@@ -71,6 +71,12 @@ def displayed(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
 
 
 def listed(snapshot: pa.Table) -> pa.Table:
+def together(sightings: Sequence[pa.Table]) -> pa.Table:
+    """SEEN tables -> one with a row an item and combination of inline attributes."""
+    whole = _combined(_frame(pa.concat_tables(sightings)))
+    return whole.to_arrow().select(SEEN.names).cast(SEEN)
+
+
     """Rows of a catalog snapshot as partial STATE: no row, no count."""
     size = snapshot.num_rows
     marks = {
@@ -125,9 +131,7 @@ def _settled(name: str, was_listed: pl.Expr) -> pl.Expr:
 
 def _latest(rows: pl.DataFrame) -> pl.DataFrame:
     """One row an item: sightings summed, and of each attribute the latest that was said."""
-    combined = rows.group_by("item_hash", "item_id", *ATTRIBUTES).agg(
-        pl.col("count").sum(), pl.col("at").max(), pl.col("price_at").max()
-    )
+    combined = _combined(rows)
     doubtful = combined["item_id"].is_duplicated()  # few: most items say the same all day
     several = combined.filter(doubtful).sort("at", *ATTRIBUTES, nulls_last=False)
     settled = several.group_by("item_hash", "item_id").agg(
@@ -149,6 +153,12 @@ def _latest(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _said(column: pa.ChunkedArray) -> bool:
+def _combined(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.group_by("item_hash", "item_id", *ATTRIBUTES).agg(
+        pl.col("count").sum(), pl.col("at").max(), pl.col("price_at").max()
+    )
+
+
     return bool(column.null_count < len(column))
 
 

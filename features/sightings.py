@@ -3,11 +3,11 @@
 One place says which column feeds which vocabulary; the counts themselves are partial and small.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from features import hash_range, items
+from features import hash_range, items, vocabulary
 from features.buckets import Bucket
 from features.query import word_counts
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
@@ -67,6 +67,18 @@ def of_snapshot(table: str, rows: pa.Table) -> Iterator[Sighting]:
     for name in rows.column_names:
         if name not in _KEYS:
             yield f"{_COLUMNS_OF[table]}_{name}", counted(rows.column(name).cast(pa.string()))
+
+
+def together(parts: Sequence[pa.Table]) -> list[pa.Table]:
+    """Partial counts of one feature -> at most two tables: of sightings, and of snapshots."""
+    if len(parts) < 2:
+        return list(parts)
+    listed = [part for part in parts if "listed" in part.column_names]
+    seen = [part for part in parts if "at" in part.column_names]
+    counts = [part for part in parts if "hash" in part.column_names]
+    found = [pa.concat_tables(listed)] if listed else []
+    found += [items.together(seen)] if seen else []
+    return found + ([vocabulary.together(counts)] if counts else [])
 
 
 def column_features(table: str, names: list[str]) -> list[str]:

@@ -23,6 +23,7 @@ TALLY = pa.schema(
 )
 """Today's counts of one batch."""
 
+_SUMS = (pl.col("item_hash").first(), *(pl.col(name).sum() for name in COUNTED))
 _KINDS = {
     "clicks": BehaviorType.CLICK,
     "bookmarks": BehaviorType.BOOKMARK,
@@ -69,6 +70,14 @@ def displays(item_ids: pa.ChunkedArray) -> pa.Table:
     )
 
 
+def together(parts: Sequence[pa.Table]) -> list[pa.Table]:
+    """TALLY tables -> one with a row an item."""
+    if len(parts) < 2:
+        return list(parts)
+    sums = _frame(pa.concat_tables(parts)).group_by("item_id").agg(*_SUMS)
+    return [sums.to_arrow().select(TALLY.names).cast(TALLY)]
+
+
 def merge(state: pa.Table, today: Sequence[pa.Table], day: date, decay: float) -> pa.Table:
     """Yesterday's ITEM, faded, and today's TALLY of one hash range -> ITEM in order.
 
@@ -79,9 +88,7 @@ def merge(state: pa.Table, today: Sequence[pa.Table], day: date, decay: float) -
         decay: what a day leaves of a count.
     """
     known, new = _frame(state), _frame(pa.concat_tables([TALLY.empty_table(), *today]))
-    sums = new.group_by("item_id").agg(
-        pl.col("item_hash").first(), *[pl.col(name).sum() for name in COUNTED]
-    )
+    sums = new.group_by("item_id").agg(*_SUMS)
     both = known.join(sums, on="item_id", how="full", coalesce=True, suffix="_today")
     faded = [
         (pl.col(name).cast(pl.Float64).fill_null(0) * decay + pl.col(f"{name}_today").fill_null(0))

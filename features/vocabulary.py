@@ -168,6 +168,14 @@ def merge(state: pa.Table, partials: Sequence[pa.Table]) -> pa.Table:
         return state
     today = pa.concat_tables(partials)
     rows = pa.array(np.full(today.num_rows, PENDING, np.int32))
+def together(partials: Sequence[pa.Table]) -> pa.Table:
+    """Partial counts -> one with a row an id."""
+    whole = pl.from_arrow(pa.concat_tables(partials))
+    assert isinstance(whole, pl.DataFrame)
+    sums = whole.group_by("id").agg(pl.col("hash").first(), pl.col("count").sum())
+    return sums.to_arrow().select(COUNTED.names).cast(COUNTED)
+
+
     both = pl.from_arrow(pa.concat_tables([state, today.add_column(2, "row", rows)]))
     assert isinstance(both, pl.DataFrame)
     whole = (

@@ -25,6 +25,7 @@ from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
 from pipeline.jobs import closing
 from pipeline.threaded import Threaded
+from pipeline.together import Together
 
 logger = logging.getLogger(__name__)
 
@@ -130,13 +131,13 @@ class CountBucket(Threaded):
 
 
 def merge_range(
-    element: tuple[int, Iterable[pa.Table | None]], work: Plan, attempt: Attempt
+    element: tuple[int, Iterable[list[pa.Table]]], work: Plan, attempt: Attempt
 ) -> Iterator[FileEntry]:
     """Today's counts of a hash range + yesterday's rows -> a file of items."""
-    index, parts = element
+    index, found = element
     bucket = buckets(work.ranges)[index]
     state = hash_range.read(work.before, bucket, known.ITEM, "item_hash")
-    today = [part for part in parts if part is not None]
+    today = [part for parts in found for part in parts]
     rows = tally.merge(state, today, work.day, work.config.decay)
     if rows.num_rows:
         yield attempt.write_table(bucket.name, rows, low=bucket.low, high=bucket.high)
@@ -156,12 +157,15 @@ class CountItems(beam.PTransform):
         counted = users | "Count events of items" >> beam.ParDo(
             CountBucket(self.work, self.sample)
         ).with_outputs(SAMPLES, main="counts")
-        every = [(index, None) for index in range(self.work.ranges)]
+        every: list[tuple[int, list[pa.Table]]] = [(index, []) for index in range(self.work.ranges)]
         carried = users.pipeline | "Keep every range" >> beam.Create(every)
         _ = counted[SAMPLES] | "Publish the sample" >> Publish(self.sample)
+        counts = counted["counts"] | "Put counts together" >> beam.CombinePerKey(
+            Together(tally.together)
+        )
         return (
-            (counted["counts"], carried)
-            | "Put counts together" >> beam.Flatten()
+            (counts, carried)
+            | "With ranges that nothing was counted in" >> beam.Flatten()
             | "Gather by hash range" >> beam.GroupByKey()
             | "Merge with yesterday" >> beam.FlatMap(merge_range, self.work, self.items)
             | "Publish the items" >> Publish(self.items)

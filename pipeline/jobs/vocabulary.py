@@ -25,6 +25,7 @@ from pipeline.beam import BeamConfig, pipeline
 from pipeline.jobs import catalog
 from pipeline.jobs.growth import ITEM_INDEX, Key, Plan, Source, plan
 from pipeline.threaded import Threaded
+from pipeline.together import Together
 
 logger = logging.getLogger(__name__)
 
@@ -71,12 +72,12 @@ class Merge(beam.DoFn):
         self.work = work
 
     def process(
-        self, element: tuple[Key, Iterable[pa.Table | None]]
+        self, element: tuple[Key, Iterable[list[pa.Table]]]
     ) -> Iterator[tuple[Key, pa.Table]]:
         """The tables come in any order; the result does not depend on it."""
         key, found = element
+        parts = [part for tables in found for part in tables]
         feature, _ = key
-        parts = [part for part in found if part is not None]
         bucket = self.work.range_of(key)
         if feature == "item":
             before = self.work.before[ITEM_INDEX]
@@ -173,10 +174,13 @@ class GrowVocabularies(beam.PTransform):
             | "Spread the files" >> beam.Reshuffle()
             | "Count ids in snapshots" >> beam.ParDo(CountSnapshot(work))
         )
-        carried = start | "Keep every range" >> beam.Create([(key, None) for key in every])
+        carried = start | "Keep every range" >> beam.Create([(key, []) for key in every])
+        together = Together(sightings.together)
+        in_events = events | "Put counts together" >> beam.CombinePerKey(together)
+        in_snapshots = snapshots | "Put snapshots together" >> beam.CombinePerKey(together)
         merged = (
-            (events, snapshots, carried)
-            | "Put counts together" >> beam.Flatten()
+            (in_events, in_snapshots, carried)
+            | "With ranges that nothing was counted in" >> beam.Flatten()
             | "Gather by hash range" >> beam.GroupByKey()
             | "Merge with yesterday" >> beam.ParDo(Merge(work))
         )

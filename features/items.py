@@ -70,13 +70,13 @@ def displayed(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
     return _conform(times, SEEN)
 
 
-def listed(snapshot: pa.Table) -> pa.Table:
 def together(sightings: Sequence[pa.Table]) -> pa.Table:
     """SEEN tables -> one with a row an item and combination of inline attributes."""
     whole = _combined(_frame(pa.concat_tables(sightings)))
     return whole.to_arrow().select(SEEN.names).cast(SEEN)
 
 
+def listed(snapshot: pa.Table) -> pa.Table:
     """Rows of a catalog snapshot as partial STATE: no row, no count."""
     size = snapshot.num_rows
     marks = {
@@ -152,13 +152,13 @@ def _latest(rows: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _said(column: pa.ChunkedArray) -> bool:
 def _combined(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("item_hash", "item_id", *ATTRIBUTES).agg(
         pl.col("count").sum(), pl.col("at").max(), pl.col("price_at").max()
     )
 
 
+def _said(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count < len(column))
 
 

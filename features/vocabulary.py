@@ -162,12 +162,6 @@ def initial(feature: str) -> pa.Table:
     return table.sort_by([("hash", "ascending"), ("id", "ascending")])
 
 
-def merge(state: pa.Table, partials: Sequence[pa.Table]) -> pa.Table:
-    """Yesterday's STATE and today's partial counts of one hash range, in (hash, id) order."""
-    if not any(part.num_rows for part in partials):
-        return state
-    today = pa.concat_tables(partials)
-    rows = pa.array(np.full(today.num_rows, PENDING, np.int32))
 def together(partials: Sequence[pa.Table]) -> pa.Table:
     """Partial counts -> one with a row an id."""
     whole = pl.from_arrow(pa.concat_tables(partials))
@@ -176,6 +170,12 @@ def together(partials: Sequence[pa.Table]) -> pa.Table:
     return sums.to_arrow().select(COUNTED.names).cast(COUNTED)
 
 
+def merge(state: pa.Table, partials: Sequence[pa.Table]) -> pa.Table:
+    """Yesterday's STATE and today's partial counts of one hash range, in (hash, id) order."""
+    if not any(part.num_rows for part in partials):
+        return state
+    today = pa.concat_tables(partials)
+    rows = pa.array(np.full(today.num_rows, PENDING, np.int32))
     both = pl.from_arrow(pa.concat_tables([state, today.add_column(2, "row", rows)]))
     assert isinstance(both, pl.DataFrame)
     whole = (

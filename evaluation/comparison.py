@@ -50,6 +50,8 @@ def _difference(name: str, mine: Measured, theirs: Measured, bench: Bench) -> Di
     gap = mine.minus(theirs, bench.resamples)
     return Difference(
         name=name,
+        candidate=finite(mine.value),
+        champion=finite(theirs.value),
         value=finite(gap.value),
         low=finite(gap.low),
         high=finite(gap.high),

@@ -18,9 +18,11 @@ from evaluation.results import Line, OfflineReport
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from evaluation.tasks import Others
+from evaluation.unseen import words
 from features import catalog
 from features.catalog import CatalogArrays
 from infra.store import Store
+from training.ancestry import Part
 from training.model.dupn import Dupn
 
 
@@ -36,14 +38,17 @@ class Evaluated:
 
 @dataclass(frozen=True)
 class Background:
-    """Where the model comes from; printed in the report."""
+    """Where the model comes from, and who judges it; printed in the report."""
 
     key: str
     """Names the report: `reports/offline/<key>/`."""
     training_days: Sequence[date]
+    """Days before the evaluated one: yardsticks are fitted on them, their users are known."""
     lineage: Mapping[str, str]
     training: Mapping[str, Line]
     """Curves of the training run, by title."""
+    some: Part | None = None
+    """Users of the day who are asked; all when absent."""
 
 
 def run(
@@ -54,40 +59,47 @@ def run(
     config: EvaluateConfig,
     champion: Dupn | None = None,
 ) -> Evaluated:
-    """The model (and the champion) on every question of `samples/dt=day`.
+    """The model (and the champion) on the questions of `samples/dt=day`.
 
     Args:
         model: the candidate.
         store: where samples, catalog and truth are.
-        day: a day that neither model trained on.
-        background: where the candidate comes from.
+        day: a day that neither model trained on, at least not on the moments of `background.some`.
+        background: where the candidate comes from and who is asked.
         config: of the evaluation.
         champion: the model in production, asked the same questions.
     """
-    questions = read(store, day)
+    some = background.some
+    questions = read(store, day, some)
     items = catalog.load(store, day)
-    predictions = predict(model, store, day, config, questions=questions)
+    predictions = predict(model, store, day, config, questions=questions, some=some)
     context = context_of(store, items, background.training_days)
     material = Material(
         key=background.key,
         day=day.isoformat(),
         context=context,
         others=Others(
-            yardsticks=yardsticks.compute(store, day, background.training_days, items, config),
+            yardsticks=yardsticks.compute(
+                store, day, background.training_days, items, config, some
+            ),
             truth=ceiling.scores(store, day, questions, items),
+            when="next day" if some is None else "held-out users of the day",
         ),
         shuffled={
-            str(what): predict(model, store, day, config, shuffle=what, questions=questions)
+            str(what): predict(
+                model, store, day, config, shuffle=what, questions=questions, some=some
+            )
             for what in (Shuffle.PROPERTIES, Shuffle.QUERY)
             if config.shuffles
         },
         lineage=background.lineage,
         training=background.training,
+        asked=words(some, day),
     )
     report = offline.evaluate(predictions, material, config)
     if champion is None:
         return Evaluated(report, predictions, None)
-    theirs = predict(champion, store, day, config, questions=questions)
+    theirs = predict(champion, store, day, config, questions=questions, some=some)
     return Evaluated(report, predictions, compare(predictions, theirs, context, config))
 
 

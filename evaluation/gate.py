@@ -60,6 +60,8 @@ class Difference(BaseModel):
 
     name: str
     """A figure (`l2r_auc`), or figure and slice (`ctr_auc[scenario=search]`)."""
+    candidate: float | None = None
+    champion: float | None = None
     value: float | None
     low: float | None = None
     high: float | None = None
@@ -124,6 +126,7 @@ def decide(
     comparison: Comparison | None,
     quality: Sequence[str],
     config: GateConfig,
+    further: Sequence[Check] = (),
 ) -> Verdict:
     """Promote unless a check fails.
 
@@ -133,8 +136,10 @@ def decide(
         comparison: paired differences; needed when there is a champion.
         quality: a sentence for every critical expectation that failed; empty is good.
         config: the thresholds.
+        further: checks that others made (frozen heads, days trained by force).
     """
     checks = [*_quality(quality), *_floors(candidate, config), _calibration(candidate, config)]
+    checks.extend(further)
     evidence = [_enough(candidate, config)]
     if champion is not None and comparison is not None:
         power, margin = _planned_margin(comparison.ctr, config)

@@ -47,6 +47,8 @@ class Material:
     training: Mapping[str, Line] = field(default_factory=dict)
     """Curves of the training run."""
     title: str = "Offline evaluation"
+    asked: str = ""
+    """Who was asked, in words."""
 
 
 def evaluate(predictions: Predictions, material: Material, config: EvaluateConfig) -> OfflineReport:
@@ -147,7 +149,7 @@ def _counts(questions: Questions) -> dict[str, int]:
 def _protocol(questions: Questions, material: Material, config: EvaluateConfig) -> dict[str, str]:
     derived = measures.is_derived(questions.candidates)
     words = {
-        "Day": f"{material.day}; no moment of it was trained on",
+        "Day": material.asked or f"{material.day}; no moment of it was trained on",
         "Moments": "derived from clicks: the log has no impressions"
         if derived
         else "pages and icons as they were shown",

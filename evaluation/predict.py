@@ -25,10 +25,12 @@ from evaluation.settings import EvaluateConfig
 from features.schemas import PRICE_LEVELS
 from infra.errors import TrainingError
 from infra.store import Store
+from training.ancestry import Part
 from training.batch import Batch
 from training.data import Position, Reader, Samples
 from training.model.dupn import Dupn, Outputs
 from training.moments import MomentInfo
+from training.slices import Slice
 
 PROPERTIES = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
 BUFFER = 16_384
@@ -43,7 +45,7 @@ class Shuffle(StrEnum):
     QUERY = "query"
 
 
-def predict(
+def predict(  # noqa: PLR0913  # a front door: who is asked what, and what was read before
     model: Dupn,
     store: Store,
     day: date,
@@ -51,6 +53,7 @@ def predict(
     *,
     shuffle: Shuffle = Shuffle.NOTHING,
     questions: Questions | None = None,
+    some: Part | None = None,
 ) -> Predictions:
     """The model's answers to every question of `samples/dt=day`.
 
@@ -60,10 +63,11 @@ def predict(
         day: a day that the model did not train on.
         config: batch size and seed.
         shuffle: what to break first.
-        questions: of that day, if they were read before.
+        questions: of that day (and those users), if they were read before.
+        some: which of the day's users; all when absent.
     """
-    asked = read(store, day) if questions is None else questions
-    samples = Samples(store, [day], model.sizes)
+    asked = read(store, day, some) if questions is None else questions
+    samples = Samples(store, [day], model.sizes, [Slice(some)] if some else None)
     scores = Scores(asked)
     if samples.moments:
         reader = Reader(samples, batch_size=config.batch_size, buffer=BUFFER, shuffle=False)

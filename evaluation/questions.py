@@ -14,7 +14,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.metrics import AnyArray
-from infra.store import Store
+from infra.store import FileEntry, Partition, Store
+from training.ancestry import Part
 
 COLUMNS = (
     "sample_id", "user_hash", "user_id", "ts", "scenario", "query", "seq_item",
@@ -95,22 +96,43 @@ class Questions:
         return self.moments.user[moment]
 
 
-def read(store: Store, day: date) -> Questions:
-    """The questions of `samples/dt=day`, in row order."""
+def read(store: Store, day: date, some: Part | None = None) -> Questions:
+    """The questions of `samples/dt=day` (or of some of its users), in row order."""
     parts, first = [], (0, 0)
-    for table in tables(store, day, COLUMNS):
+    for table in tables(store, day, COLUMNS, some):
         part = from_samples(table, *first)
         parts.append(part)
         first = (first[0] + len(part.moments.user), part.users)
     return join(parts) if parts else from_samples(None)
 
 
-def tables(store: Store, day: date, columns: tuple[str, ...]) -> Iterator[pa.Table]:
-    """The files of `samples/dt=day`, one at a time (a user's moments are in one file)."""
+def tables(
+    store: Store, day: date, columns: tuple[str, ...], some: Part | None = None
+) -> Iterator[pa.Table]:
+    """The files of `samples/dt=day`, one at a time (a user's moments are in one file).
+
+    Args:
+        store: where the samples are.
+        day: which.
+        columns: to read.
+        some: which of the day's users; all when absent.
+    """
     partition = store.partition("samples", day)
     for entry in partition.manifest().files:
-        if entry.rows:
-            yield partition.table(columns, [entry])
+        table = _of_users(partition, entry, columns, some) if entry.rows else None
+        if table is not None and table.num_rows:
+            yield table
+
+
+def _of_users(
+    partition: Partition, entry: FileEntry, columns: tuple[str, ...], some: Part | None
+) -> pa.Table | None:
+    hashes = partition.table(["user_hash"], [entry])["user_hash"].to_numpy() if some else None
+    keep = some.mask(hashes) if some is not None and hashes is not None else None
+    if keep is not None and not keep.any():
+        return None
+    table = partition.table(columns, [entry])
+    return table if keep is None else table.filter(pa.array(keep))
 
 
 def from_samples(table: pa.Table | None, moment: int = 0, user: int = 0) -> Questions:

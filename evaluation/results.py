@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from evaluation.bootstrap import Interval
-from evaluation.gate import Evidence
+from evaluation.gate import Comparison, Evidence
 
 
 class Record(BaseModel):
@@ -145,6 +145,10 @@ class OfflineReport(Record):
     classes: tuple[ClassResult, ...] = ()
     slices: tuple[SliceResult, ...] = ()
     curves: Curves = Curves()
+    champion: str = ""
+    """Run key of the model that it is held against; empty: it is the first."""
+    comparison: Comparison | None = None
+    """Candidate minus champion, paired."""
     notes: tuple[str, ...] = ()
     """What a reader must know: what was not measured and why."""
 

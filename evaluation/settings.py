@@ -30,6 +30,9 @@ class EvaluateConfig(Config):
     """Training moments, newest days first, that the fitted yardsticks learn from."""
     smoothing: float = Field(20.0, gt=0)
     """Impressions of the mean that a smoothed rate starts from."""
+    background_days: int = Field(10, ge=1)
+    """Newest training days before the evaluated one that yardsticks are fitted on and whose users
+    count as seen: a bound, so that a night costs the same after a year."""
 
 
 class WatchConfig(Config):

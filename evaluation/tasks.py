@@ -27,6 +27,8 @@ class Others:
 
     yardsticks: Sequence[Yardstick] = ()
     truth: Truth = field(default_factory=Truth)
+    when: str = "next day"
+    """Which moments, in the words of a figure's protocol."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +93,7 @@ def _result(bench: Bench, ask: Asked, answers: Answers, others: Others) -> TaskR
         task=measure.task,
         title=measure.title,
         unit=measure.unit,
-        protocol=_joined("next day", measure.protocol),
+        protocol=_joined(others.when, measure.protocol),
         questions=model.questions,
         positives=model.positives,
         users=model.users,

@@ -23,6 +23,7 @@ from evaluation.settings import EvaluateConfig
 from features import ranking
 from features.catalog import CatalogArrays
 from infra.store import Store
+from training.ancestry import Part
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,7 @@ def compute(
     training_days: Sequence[date],
     catalog: CatalogArrays,
     config: EvaluateConfig,
+    some: Part | None = None,
 ) -> list[Yardstick]:
     """Every yardstick that the day and the training days allow, in the order of KINDS.
 
@@ -108,10 +110,11 @@ def compute(
         training_days: days whose samples the model learnt from.
         catalog: of the evaluation day.
         config: bounds of the fits.
+        some: which of the day's users asked; all when absent.
     """
     learnt = Learnt.on(store, training_days, catalog, config)
     parts: dict[str, list[AnyArray]] = defaultdict(list)
-    for table in tables(store, day, READ):
+    for table in tables(store, day, READ, some):
         answers = Answering(table, catalog, learnt)
         for name, scores in answers.all():
             parts[name].append(scores)

@@ -14,6 +14,10 @@ from infra.errors import RegistryError
 from infra.store import Store
 
 
+class LedgerTaken(RegistryError):
+    """Another move came first; nothing was changed."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One move of the aliases: what they point to from now on (absent: the alias is removed)."""
@@ -57,7 +61,7 @@ class Ledger:
         """Add a move, on condition that `after` are still all the moves.
 
         Raises:
-            RegistryError: another move came first; nothing was changed.
+            LedgerTaken: another move came first; nothing was changed.
         """
         entry = Entry(
             number=len(after) + 1,
@@ -71,7 +75,7 @@ class Ledger:
         content = asdict(entry)
         content.pop("done")
         if not self.store.put_new(f"ledger/{entry.number:08d}.json", json.dumps(content, indent=1)):
-            raise RegistryError(
+            raise LedgerTaken(
                 f"ledger entry {entry.number} was taken by another move at the same time. "
                 "Nothing was changed; look at `dupn log` and decide again."
             )

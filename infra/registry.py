@@ -7,12 +7,12 @@ notices, obeys and enters it.
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import RegistryError
-from infra.ledger import Entry, Ledger
+from infra.ledger import Entry, Ledger, LedgerTaken
 from infra.store import Store
 from infra.tracking import connect
 
@@ -30,6 +30,10 @@ class Version:
     source: str
     run_id: str
     tags: Mapping[str, str]
+
+
+LOOKS = 5
+"""Times that a look is repeated when somebody else enters a move meanwhile."""
 
 
 class Registry:
@@ -61,12 +65,7 @@ class Registry:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
             raise RegistryError(f"MLflow refused to name {number_or_alias}: {error}.") from error
-        return Version(
-            number=str(found.version),
-            source=found.source,
-            run_id=found.run_id or "",
-            tags=dict(found.tags),
-        )
+        return _version(found)
 
     def aliases(self) -> dict[str, str]:
         """Where each alias points now."""
@@ -109,40 +108,92 @@ class Registry:
         )
         return self._found(str(made.version))
 
-    def promote(self, number: str, why: str, who: str = "dupn") -> Entry:
+    def versions(self) -> list[Version]:
+        """All registered versions, oldest first."""
+        found = self.client.search_model_versions(f"name = '{MODEL}'")
+        return sorted((_version(one) for one in found), key=lambda one: int(one.number))
+
+    def promote(
+        self, number: str, why: str, who: str = "dupn", after: Sequence[Entry] | None = None
+    ) -> Entry:
         """Make a version champion, the old champion `previous`.
+
+        Args:
+            number: of the version.
+            why: a sentence for the ledger.
+            who: moves it.
+            after: the ledger on which the decision rests; as it is now when absent. Had another
+                move come in between, this one loses.
 
         Raises:
             RegistryError: there is no such version, or another promotion came first.
         """
         version = self._found(number)
-        entries = self.look()
-        now = self.aliases()
+        entries = self.look() if after is None else list(after)
+        now = dict(entries[-1].aliases) if entries else {}
         if now.get("champion") == version.number:
             logger.info("version %s is champion already", version.number)
             return entries[-1]
         aliases = {**now, "champion": version.number}
         if "champion" in now:
             aliases["previous"] = now["champion"]
-        entry = self.ledger.append(
-            entries, action="promote", aliases=aliases, why=why, who=who, facts=version.tags
-        )
-        self._apply(entry)
-        return entry
+        if now.get("challenger") == version.number:
+            aliases.pop("challenger")
+        return self._move(entries, "promote", aliases, why, who)
+
+    def challenge(self, number: str, why: str, who: str = "dupn") -> Entry:
+        """Make a version the rival line's newest; the champion stays.
+
+        Raises:
+            RegistryError: there is no such version, or another move came first.
+        """
+        version = self._found(number)
+        entries = self.look()
+        now = dict(entries[-1].aliases) if entries else {}
+        if now.get("challenger") == version.number:
+            logger.info("version %s is challenger already", version.number)
+            return entries[-1]
+        return self._move(entries, "challenge", {**now, "challenger": version.number}, why, who)
 
     def rollback(self, why: str, who: str = "dupn") -> Entry:
         """Make `previous` champion again, and the champion `previous`."""
         entries = self.look()
-        now = self.aliases()
+        now = dict(entries[-1].aliases) if entries else {}
         if "previous" not in now:
             raise RegistryError("there is no previous champion to roll back to. See `dupn log`.")
-        aliases = {**now, "champion": now["previous"], "previous": now["champion"]}
-        entry = self.ledger.append(entries, action="rollback", aliases=aliases, why=why, who=who)
-        self._apply(entry)
-        return entry
+        aliases = {**now, "champion": now["previous"]}
+        aliases.pop("previous")
+        if "champion" in now:
+            aliases["previous"] = now["champion"]
+        return self._move(entries, "rollback", aliases, why, who)
 
     def look(self) -> list[Entry]:
-        """The ledger, after finishing a move that was cut off and entering moves made elsewhere."""
+        """The ledger, after finishing a move that was cut off and entering moves made elsewhere.
+
+        Raises:
+            RegistryError: others moved the aliases again and again meanwhile.
+        """
+        for _ in range(LOOKS - 1):
+            try:
+                return self._look()
+            except LedgerTaken:
+                logger.info("somebody else moved an alias at the same time: looking again")
+        return self._look()
+
+    def champion(self) -> Version | None:
+        """The version in production, after a look."""
+        return self._named("champion")
+
+    def challenger(self) -> Version | None:
+        """The rival line's newest, after a look."""
+        return self._named("challenger")
+
+    def _named(self, alias: str) -> Version | None:
+        entries = self.look()
+        number = entries[-1].aliases.get(alias) if entries else None
+        return self.version(number) if number else None
+
+    def _look(self) -> list[Entry]:
         entries = self.ledger.entries()
         if entries and not entries[-1].done:
             self._apply(entries[-1])
@@ -158,10 +209,30 @@ class Registry:
         )
         why = f"moved outside dupn: {moved}"
         entry = self.ledger.append(
-            entries, action="observed", aliases=now, why=why, who="MLflow registry"
+            entries,
+            action="observed",
+            aliases=now,
+            why=why,
+            who="MLflow registry",
+            facts=self._facts(now),
         )
         self.ledger.finish(entry)
+        logger.info("ledger %d: %s", entry.number, why)
         return [*entries, entry]
+
+    def _move(
+        self, after: Sequence[Entry], action: str, aliases: Mapping[str, str], why: str, who: str
+    ) -> Entry:
+        entry = self.ledger.append(
+            after, action=action, aliases=aliases, why=why, who=who, facts=self._facts(aliases)
+        )
+        self._apply(entry)
+        return entry
+
+    def _facts(self, aliases: Mapping[str, str]) -> dict[str, str]:
+        """What is champion from now on: the tags of its version."""
+        version = self.version(aliases["champion"]) if "champion" in aliases else None
+        return dict(version.tags) if version else {}
 
     def _apply(self, entry: Entry) -> None:
         now = self.aliases()
@@ -180,6 +251,15 @@ class Registry:
                 f"version {number} of {MODEL} does not exist. `dupn status` lists the versions."
             )
         return version
+
+
+def _version(found: Any) -> Version:
+    return Version(
+        number=str(found.version),
+        source=found.source,
+        run_id=found.run_id or "",
+        tags=dict(found.tags),
+    )
 
 
 _DESCRIPTION = (

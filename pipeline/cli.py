@@ -237,6 +237,14 @@ def watch(day: TheDay, run: Run = "") -> None:
 
 
 @app.command()
+def represent(day: TheDay) -> None:
+    """The champion's representation of every user at the end of a day, as a table."""
+    from pipeline import steps
+
+    front.say("represent", steps.represent(front.settings(), day.date()))
+
+
+@app.command()
 def status() -> None:
     """What is published, who is champion, where the reports are."""
     from pipeline.standing import status as look

@@ -1,8 +1,8 @@
-"""From a judged candidate to a champion that answers.
+"""From a judged candidate to one that may be promoted, and whether the champion answers.
 
-bundle -> gate -> canary -> register -> promote -> check. Each step finds the candidate by the
-evaluated day, keeps what it found under `bundles/<run key>` or `reports/gate/<run key>.json`, and
-may be run again: a model is registered once and promoted once.
+bundle -> gate -> canary -> (`pipeline.promotion`) -> check. Each step takes the candidate's run
+key, keeps what it found under `bundles/<run key>` or `reports/gate/<run key>.json`, and may be run
+again.
 """
 
 import json
@@ -17,7 +17,8 @@ from typing import Any
 
 from evaluation import gate as gating
 from evaluation import predictions
-from evaluation.gate import Comparison, Evidence, Verdict
+from evaluation.gate import Check, Evidence, Verdict
+from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
 from infra.errors import DupnError, PartitionMissing, RegistryError, RegistryUnavailable
 from infra.mlflow_client import answering
@@ -25,6 +26,7 @@ from infra.registry import MODEL, Registry
 from infra.store import Partition
 from infra.tracking import tracking_uri
 from pipeline import learning, quality, recording
+from pipeline.incumbent import registry_of
 from pipeline.learning import Candidate
 from pipeline.settings import Settings
 from serving import bundle as bundles
@@ -34,6 +36,8 @@ from training import checkpoint as checkpoints
 logger = logging.getLogger(__name__)
 
 RECORDED = "recorded.json"
+GROUPS = ("events", "samples")
+"""What quality judges."""
 
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
@@ -52,7 +56,7 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
             f"samples/dt={day} has no moment with candidates to record. "
             "Evaluate on a day with clicks."
         )
-    registry = _registry(settings)  # also points MLflow at the tracking server
+    registry = registry_of(settings)  # also points MLflow at the tracking server
     run_id = _run_id(settings, mine, registry)
     place = _place(settings, mine)
     with tempfile.TemporaryDirectory() as scratch:
@@ -88,36 +92,55 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     content = {
         "run": mine.key,
         "day": day.isoformat(),
+        "champion": _report(settings, mine, day).champion,
         "outcome": str(verdict.outcome),
         "promoted": verdict.promoted,
         "failed": list(verdict.failed),
         "checks": [check.model_dump() for check in verdict.checks],
     }
     settings.store.put(f"reports/gate/{mine.key}.json", json.dumps(content, indent=1))
-    client = _registry(settings).client
+    client = registry_of(settings).client
     if mine.run_id:
         client.log_text(mine.run_id, json.dumps(content, indent=1), "report/gate.json")
         client.set_tag(mine.run_id, "gate", str(verdict.outcome))
-    logger.info("gate %s: %s. %s", mine.key, verdict.outcome, " ".join(verdict.failed))
+    logger.info("gate %s: %s", mine.key, " ".join([f"{verdict.outcome}.", *verdict.failed]))
     return content
 
 
 def _decide(settings: Settings, day: date, mine: Candidate) -> Verdict:
-    store = settings.store
     report = _report(settings, mine, day)
-    beside = json.loads(_kept(settings, f"reports/offline/{mine.key}/comparison.json", day))
-    figures = {figure["name"]: figure["value"] for figure in report["figures"]}
-    counts = report["counts"]
-    candidate = Evidence(figures, counts["clicks"], counts["users"])
-    compared = Comparison.model_validate(beside["comparison"]) if beside["comparison"] else None
-    failed = [
+    return gating.decide(
+        report.evidence,
+        Evidence({}, 0, 0) if report.champion else None,
+        report.comparison,
+        quality_failures(settings, mine, day),
+        settings.gate,
+        forced(settings, mine, day),
+    )
+
+
+def quality_failures(settings: Settings, mine: Candidate, day: date) -> list[str]:
+    """A sentence for every day that tonight's training or the evaluation read and should not."""
+    unforced = {part.day for part in mine.learnt if not part.forced}
+    return [
         f"{of} of {one} did not pass quality."
-        for of in ("events", "samples")
-        for one in (*mine.days, day)
-        if not quality.passed(store, one, of)
+        for of in GROUPS
+        for one in sorted(unforced | {day})
+        if not quality.passed(settings.store, one, of)
     ]
-    champion = Evidence({}, 0, 0) if beside["champion"] else None
-    return gating.decide(candidate, champion, compared, failed, settings.gate)
+
+
+def forced(settings: Settings, mine: Candidate, day: date) -> list[Check]:
+    """What somebody trained against a rule: said, and not judged."""
+    return [
+        Check(
+            name="forced",
+            passed=None,
+            sentence=f"{part.day} was trained by force: {part.forced}",
+        )
+        for part in mine.learnt
+        if part.forced and part.day != day
+    ]
 
 
 def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
@@ -127,8 +150,35 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         RegistryError: it did not load, took too long, or answered otherwise than evaluation.
     """
     mine = learning.candidate(settings, day, run)
-    place = _bundle_of(settings, mine, day)
-    uri = place.manifest().lineage["model_uri"]
+    place = bundle_of(settings, mine, day)
+    return _heard(settings, place.manifest().lineage["model_uri"], place)
+
+
+def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
+    """`models:/dupn@champion` loads in a fresh process and answers what was recorded for it.
+
+    A candidate of another line than the champion's stands as `challenger`, and is asked there.
+    """
+    mine = learning.candidate(settings, day, run)
+    registry = registry_of(settings)
+    champion, rival = registry.champion(), registry.challenger()
+    if champion is None:
+        raise RegistryError("no version is champion. Run `dupn promote` first.")
+    alias, asked = "champion", champion
+    if rival is not None and rival.tags.get("run_key") == mine.key:
+        alias, asked = "challenger", rival
+    key = asked.tags.get("run_key", mine.key)
+    place = settings.store.partition("bundles", None, key).require()
+    heard = _heard(settings, f"models:/{MODEL}@{alias}", place)
+    return {alias: asked.number, "run": key, **heard}
+
+
+def _heard(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
+    """What a fresh process heard.
+
+    Raises:
+        RegistryError: it did not load, took too long, or answered otherwise than evaluation.
+    """
     heard = _ask(settings, uri, place)
     if not heard["worst"] <= settings.canary.tolerance:
         raise RegistryError(
@@ -137,104 +187,6 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
             "promoted; compare the code and tables of `dupn bundle` with those of `dupn evaluate`."
         )
     return heard
-
-
-def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
-    """Enter the logged model in the registry; a model is entered once."""
-    mine = learning.candidate(settings, day, run)
-    lineage = _bundle_of(settings, mine, day).manifest().lineage
-    tags = {
-        "run_key": mine.key,
-        "line": settings.line,
-        "trained_on": f"{mine.days[0]}..{mine.days[-1]}",
-        "evaluated_on": day.isoformat(),
-        "report": settings.store.address("reports", "offline", mine.key, "report.html"),
-    }
-    version = _registry(settings).register(lineage["model_uri"], lineage["run_id"], tags)
-    return {"model": MODEL, "version": version.number, **tags}
-
-
-def promote(
-    settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
-) -> Mapping[str, Any]:
-    """Move `champion`; without a version, to the one registered for the evaluated day."""
-    if not version:
-        _require_passed(settings, day, run)
-        registered = register(settings, day, run)
-        version = registered["version"]
-        why = why or f"{registered['run_key']} passed the gate on {day}"
-    entry = _registry(settings).promote(version, why or "promoted by hand")
-    return {"champion": entry.aliases["champion"], "why": entry.why, "ledger": entry.number}
-
-
-def _require_passed(settings: Settings, day: date, run: str) -> None:
-    mine = learning.candidate(settings, day, run)
-    verdict = json.loads(_kept(settings, f"reports/gate/{mine.key}.json", day))
-    if verdict["day"] != day.isoformat():
-        raise PartitionMissing(
-            f"the gate judged {mine.key} on {verdict['day']}, not on {day}. "
-            f"Run `dupn gate --day {day}` first."
-        )
-    if not verdict["promoted"]:
-        raise RegistryError(
-            f"the gate did not let {mine.key} pass ({verdict['outcome']}): "
-            + " ".join(verdict["failed"])
-            + " To promote it all the same, name it: `dupn promote --version N --why ...`."
-        )
-
-
-def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
-    """Make the previous champion champion again."""
-    entry = _registry(settings).rollback(why)
-    return {"champion": entry.aliases["champion"], "why": entry.why, "ledger": entry.number}
-
-
-def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
-    """`models:/dupn@champion` loads in a fresh process and answers the recorded questions."""
-    mine = learning.candidate(settings, day, run)
-    heard = _ask(settings, f"models:/{MODEL}@champion", _bundle_of(settings, mine, day))
-    champion = _registry(settings).version("champion")
-    if champion is None:
-        raise RegistryError("no version is champion. Run `dupn promote` first.")
-    return {"champion": champion.number, "run": champion.tags.get("run_key", ""), **heard}
-
-
-def status(settings: Settings) -> Mapping[str, Any]:
-    """What is published, who is champion, where the reports are."""
-    store, registry = settings.store, _registry(settings)
-    entries = registry.look()
-    stages = ("raw", "events", "samples")
-    days = {stage: store.days(stage, *_LEAF[stage]) for stage in stages}
-    reports = store.names("reports/offline")
-    return {
-        "home": store.root,
-        **{
-            f"{stage} days": f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
-            for stage, found in days.items()
-        },
-        "aliases": registry.aliases() or "none",
-        "last move": f"{entries[-1].at} {entries[-1].why}" if entries else "none",
-        "reports": [store.address("reports", "offline", name) for name in reports] or "none",
-    }
-
-
-def log(settings: Settings) -> list[Mapping[str, Any]]:
-    """Every move of an alias, oldest first, with the data that the champion was trained on."""
-    return [
-        {
-            "number": entry.number,
-            "at": entry.at,
-            "action": entry.action,
-            "aliases": dict(entry.aliases),
-            "trained_on": entry.facts.get("trained_on", ""),
-            "why": entry.why,
-            "who": entry.who,
-        }
-        for entry in _registry(settings).look()
-    ]
-
-
-_LEAF = {"raw": ("behaviors",), "events": ("behaviors",), "samples": ()}
 
 
 def _ask(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
@@ -262,15 +214,12 @@ def _ask(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
     return heard
 
 
-def _registry(settings: Settings) -> Registry:
-    return Registry(tracking_uri(settings.tracking, settings.store), settings.store)
-
-
 def _place(settings: Settings, mine: Candidate) -> Partition:
     return settings.store.partition("bundles", None, mine.key)
 
 
-def _bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
+def bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
+    """`bundles/<run key>` of the candidate, which must be there."""
     place = _place(settings, mine)
     if not place.exists():
         raise PartitionMissing(
@@ -279,20 +228,20 @@ def _bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
     return place
 
 
-def _report(settings: Settings, mine: Candidate, day: date) -> Mapping[str, Any]:
+def _report(settings: Settings, mine: Candidate, day: date) -> OfflineReport:
     """What evaluation found on that very day."""
-    report: Mapping[str, Any] = json.loads(
-        _kept(settings, f"reports/offline/{mine.key}/report.json", day)
-    )
-    if report["day"] != day.isoformat():
+    key = f"reports/offline/{mine.key}/report.json"
+    report = OfflineReport.model_validate_json(kept(settings, key, day))
+    if report.day != day.isoformat():
         raise PartitionMissing(
-            f"{mine.key} was evaluated on {report['day']}, not on {day}. "
+            f"{mine.key} was evaluated on {report.day}, not on {day}. "
             f"Run `dupn evaluate --day {day}` first."
         )
     return report
 
 
-def _kept(settings: Settings, key: str, day: date) -> bytes:
+def kept(settings: Settings, key: str, day: date) -> bytes:
+    """What a step before this one put under a key, which must be there."""
     content = settings.store.get(key)
     if content is None:
         step = "gate" if key.startswith("reports/gate") else "evaluate"

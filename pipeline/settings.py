@@ -27,6 +27,7 @@ from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
 from pipeline.night_config import NightlyConfig
+from pipeline.represent_config import RepresentConfig
 from pipeline.retention import RetentionConfig
 from pipeline.runner import BeamConfig
 from training.config import ModelConfig, TrainConfig
@@ -71,6 +72,7 @@ class Settings(Config):
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
     canary: CanaryConfig = CanaryConfig()
+    represent: RepresentConfig = RepresentConfig()
     nightly: NightlyConfig = NightlyConfig()
     retention: RetentionConfig = RetentionConfig()
     alerts: AlertsConfig = AlertsConfig()

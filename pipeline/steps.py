@@ -165,7 +165,7 @@ def canary(settings: Settings, day: date, run: str = "") -> Summary:
 
 def register(settings: Settings, day: date, run: str = "") -> Summary:
     """The logged model -> a version of the registered model."""
-    from pipeline.release import register as enter
+    from pipeline.promotion import register as enter
 
     return enter(settings, day, run)
 
@@ -174,14 +174,14 @@ def promote(
     settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
 ) -> Summary:
     """Move `champion` to the version (default: the one registered for the day), in the ledger."""
-    from pipeline.release import promote as move
+    from pipeline.promotion import promote as move
 
     return move(settings, day, version, why, run)
 
 
 def rollback(settings: Settings, why: str) -> Summary:
     """Make the previous champion champion again, in the ledger."""
-    from pipeline.release import rollback as undo
+    from pipeline.standing import rollback as undo
 
     return undo(settings, why)
 
@@ -198,6 +198,13 @@ def watch(settings: Settings, day: date, run: str = "") -> Summary:
     from pipeline.watching import run as look
 
     return look(settings, day, run)
+
+
+def represent(settings: Settings, day: date) -> Summary:
+    """The champion's 256 numbers of every user at the end of a day -> `representations/`."""
+    from pipeline.representing import run
+
+    return run(settings, day)
 
 
 def data_days(settings: Settings, first: date, last: date) -> list[date]:

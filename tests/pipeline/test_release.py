@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from infra.errors import PartitionMissing, RegistryError
-from pipeline import learning, release, steps
+from pipeline import learning, standing, steps
 from tests.chain import DAYS, copy_data, logged, smoke
 
 FIRST_JUDGED, THEN_JUDGED = DAYS[2], DAYS[3]
@@ -42,7 +42,7 @@ def worse(settings):
 
 
 def champion(settings):
-    return release.status(settings)["aliases"]
+    return standing.status(settings)["aliases"]
 
 
 def verdict(settings, day):
@@ -58,12 +58,12 @@ def test_the_first_model_faces_floors_only(settings):
 
 @pytest.mark.parametrize("step", [steps.bundle, steps.register, steps.promote])
 def test_a_step_done_twice_is_done_once(settings, step):
-    before = release.status(settings), release.log(settings)
+    before = standing.status(settings), standing.log(settings)
     once, again = (dict(step(settings, FIRST_JUDGED)) for _ in range(2))
     sizes = once.pop("bytes", 0), again.pop("bytes", 0)  # a bundle holds how long copying took
     assert once == again
     assert sizes[0] == pytest.approx(sizes[1], abs=100)
-    assert (release.status(settings), release.log(settings)) == before
+    assert (standing.status(settings), standing.log(settings)) == before
 
 
 def test_training_again_is_the_same_run(settings):
@@ -100,20 +100,20 @@ def test_by_name_it_is_promoted_and_rolled_back(worse):
     assert champion(worse) == {"champion": number, "previous": "1"}
     steps.rollback(worse, "it is worse")
     assert champion(worse) == {"champion": "1", "previous": number}
-    moves = [(move["action"], move["why"]) for move in release.log(worse)[-2:]]
+    moves = [(move["action"], move["why"]) for move in standing.log(worse)[-2:]]
     assert moves == [("promote", "to see it in production"), ("rollback", "it is worse")]
-    assert "it is worse" in release.status(worse)["last move"]
+    assert "it is worse" in standing.status(worse)["last move"]
 
 
 def test_status_says_what_is_there(settings):
-    found = release.status(settings)
+    found = standing.status(settings)
     assert found["home"] == settings.home
     assert found["samples days"] == f"{DAYS[0]} to {DAYS[-1]} ({len(DAYS)})"
     assert all(address.startswith(settings.home) for address in found["reports"])
 
 
 def test_the_ledger_says_what_the_champion_was_trained_on(settings):
-    assert release.log(settings)[0]["trained_on"] == f"{DAYS[0]}..{DAYS[1]}"
+    assert standing.log(settings)[0]["trained_on"] == f"{DAYS[0]}..{DAYS[1]}"
 
 
 def test_a_version_that_is_none_is_refused(settings):

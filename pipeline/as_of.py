@@ -1,0 +1,121 @@
+"""Users as they stand at the end of a day: the input of the network, without a question.
+
+One vectorised pass over `sequences(D)`: the last 100 behaviours, their properties as seen from
+midnight, the newest profile. `samples` cuts histories at moments of the day, this at its end.
+"""
+
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import torch
+from numpy.typing import NDArray
+
+from features import lists, vocabulary
+from features.catalog import CatalogArrays
+from features.property import LocalClock, gap_bucket
+from features.schemas import SAMPLES, SEQUENCE_LENGTH, conform
+from infra.store import Store
+from training.collate import collate
+from training.model.dupn import Dupn
+from training.moments import Moments
+
+HISTORY = ("user_hash", "user_id", "ts", "item_id", "type", "scenario")
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Vocabulary rows of the newest users' snapshot, in hash order."""
+
+    hashes: Hashes
+    rows: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, store: Store, day: date) -> "Profiles":
+        """The newest snapshot at or before a day, in the vocabulary of the day."""
+        names = vocabulary.published(store, day, "profile_")
+        snapshot = store.latest("events", day, "users")
+        if snapshot is None:
+            return cls(np.empty(0, np.uint64), np.empty((0, len(names)), np.int32))
+        table = snapshot.table()
+        rows = np.ones((table.num_rows, len(names)), np.int32)
+        for index, name in enumerate(names):
+            column = name.removeprefix("profile_")
+            if column in table.column_names:
+                rows[:, index] = vocabulary.load(store, day, name).rows_of(table[column])
+        hashes = table["user_hash"].to_numpy()
+        order = np.argsort(hashes, kind="stable")
+        return cls(hashes[order], rows[order])
+
+    def of_users(self, hashes: Hashes) -> NDArray[np.int32]:
+        """[users, profile columns]; 1 where nothing is known."""
+        out = np.ones((len(hashes), self.rows.shape[1]), np.int32)
+        if len(self.hashes):
+            place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+            hit = self.hashes[place] == hashes
+            out[hit] = self.rows[place[hit]]
+        return out
+
+
+def moments_of(
+    past: pa.Table, items: CatalogArrays, clock: LocalClock, day: date, profiles: Profiles
+) -> pa.Table:
+    """One moment a user at the end of the day, schema SAMPLES, that asks nothing.
+
+    Args:
+        past: behaviours in user and time order, columns HISTORY.
+        items: the catalog of the day.
+        clock: of the data set's time zone.
+        day: whose end it is.
+        profiles: of the users.
+    """
+    end = clock.end_ms(day)
+    ts = past["ts"].cast(pa.int64()).to_numpy()
+    past = past.filter(pa.array(ts < end))
+    hashes = past["user_hash"].to_numpy()
+    starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
+    stops = np.append(starts[1:], len(hashes))
+    cut = np.maximum(stops - SEQUENCE_LENGTH, starts)
+    lengths = stops - cut
+    rows = np.arange(int(lengths.sum())) + np.repeat(cut - (np.cumsum(lengths) - lengths), lengths)
+    ts = past["ts"].cast(pa.int64()).to_numpy()[rows]
+    parts = clock.parts(ts)
+    offsets = lists.offsets(lengths)
+    values: dict[str, NDArray[np.generic]] = {
+        "seq_item": items.rows_of(past["item_id"].combine_chunks())[rows],
+        "seq_type": past["type"].to_numpy()[rows],
+        "seq_scenario": past["scenario"].to_numpy()[rows],
+        "seq_gap": gap_bucket(end - ts),
+        "seq_daypart": parts.daypart,
+        "seq_weekend": parts.weekend,
+    }
+    users = past.take(pa.array(starts))
+    columns: dict[str, Any] = {name: lists.lists(offsets, flat) for name, flat in values.items()}
+    columns |= {
+        "sample_id": users["user_id"],
+        "user_id": users["user_id"],
+        "user_hash": users["user_hash"],
+        "ts": pa.array(np.full(len(starts), end), pa.int64()),
+        "scenario": pa.array(np.zeros(len(starts), np.int8)),
+        "profile": lists.matrix(profiles.of_users(hashes[starts])),
+    }
+    return conform(pa.table(columns), SAMPLES)
+
+
+def encode(
+    model: Dupn, table: pa.Table, items: CatalogArrays, batch_size: int
+) -> NDArray[np.float32]:
+    """The representation of each moment, in order."""
+    moments = Moments.from_arrow(table, np.zeros(table.num_rows, np.int64))
+    out = np.empty((table.num_rows, model.config.rep_dim), np.float32)
+    order = np.argsort(moments.sequence.lengths, kind="stable")
+    device = str(next(model.parameters()).device)
+    with torch.inference_mode():
+        for start in range(0, len(order), batch_size):
+            rows = order[start : start + batch_size]
+            batch = collate(moments, rows, [items], model.sizes).to(device)
+            out[rows] = model.encode(batch).float().cpu().numpy()
+    return out

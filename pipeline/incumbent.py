@@ -1,0 +1,79 @@
+"""Whom a candidate is held against, found through the ledger so that hand moves are obeyed.
+
+The champion if it is of the candidate's line, else the challenger if that is, else the champion of
+the other line. A candidate that is champion already is held against whoever was before it, so that
+a release may be run again and says the same.
+"""
+
+from dataclasses import dataclass
+
+from infra.errors import RegistryError
+from infra.ledger import Entry
+from infra.registry import MODEL, Registry, Version
+from infra.tracking import tracking_uri
+from pipeline.settings import Settings
+
+DATED = len("-2026-03-02")
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """A version in place."""
+
+    key: str
+    """Its run key."""
+    line: str
+    version: Version
+
+    @property
+    def representation(self) -> int:
+        """The version of the 256 dimensions that it speaks."""
+        return int(self.version.tags.get("representation", "1"))
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The registry of the settings' tracking server, with the ledger of their store."""
+    return Registry(tracking_uri(settings.tracking, settings.store), settings.store)
+
+
+def line_of(key: str) -> str:
+    """The line of a run key."""
+    return key[:-DATED]
+
+
+def of(settings: Settings, key: str) -> Incumbent | None:
+    """Whom the candidate of a run key is held against; None: it is the first.
+
+    Raises:
+        RegistryError: the version in place was not made by dupn, so nothing is known of it.
+    """
+    registry = registry_of(settings)
+    for entry in reversed(registry.look()):
+        found = _of_entry(registry, entry, line_of(key))
+        if found is None:
+            return None
+        if found.key != key:
+            return found
+    return None
+
+
+def _of_entry(registry: Registry, entry: Entry, line: str) -> Incumbent | None:
+    champion, challenger = (
+        _named(registry, entry.aliases.get(alias)) for alias in ("champion", "challenger")
+    )
+    if champion is not None and champion.line == line:
+        return champion
+    return challenger if challenger is not None and challenger.line == line else champion
+
+
+def _named(registry: Registry, number: str | None) -> Incumbent | None:
+    version = registry.version(number) if number else None
+    if version is None:
+        return None
+    key = version.tags.get("run_key", "")
+    if not key:
+        raise RegistryError(
+            f"version {version.number} of {MODEL} has no tag run_key: it was not registered by "
+            "dupn and cannot be compared with. Move the alias to a version that `dupn log` knows."
+        )
+    return Incumbent(key, version.tags.get("line", line_of(key)), version)

@@ -1,0 +1,160 @@
+"""Register and promote: a candidate that passed becomes a version, and the champion of its line.
+
+Within the champion's line a promotion moves `champion`; the newest of another line becomes
+`challenger`, since replacing the line in production takes an A/B verdict (or a person, by number).
+A decision rests on who was champion when it was made: if that changed, or if the version was
+champion once and was moved away from, the step refuses and says how to go on.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from infra.errors import PartitionMissing, RegistryError
+from infra.ledger import Entry
+from infra.registry import MODEL, Registry, Version
+from pipeline import incumbent, learning, release, standing
+from pipeline.incumbent import Incumbent, registry_of
+from pipeline.learning import Candidate
+from pipeline.settings import Settings
+
+NEWEST = 3
+"""Parts of the ancestry that a tag spells out."""
+
+
+def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
+    """Enter the logged model in the registry; a model is entered once."""
+    mine = learning.candidate(settings, day, run)
+    lineage = release.bundle_of(settings, mine, day).manifest().lineage
+    registry = registry_of(settings)
+    tags = {
+        "run_key": mine.key,
+        "line": mine.line,
+        "parent": mine.parent,
+        "trained_on": f"{mine.days[0]}..{mine.days[-1]}",
+        "watermark": str(mine.ancestry.watermark),
+        "moments": str(mine.ancestry.moments),
+        "ancestry": _ancestry(mine),
+        "evaluated_on": day.isoformat(),
+        "report": settings.store.address("reports", "offline", mine.key, "report.html"),
+        "bundle": f"bundles/{mine.key}",
+        "representations": f"representations/{mine.key}",
+        "representation": str(_representation(settings, registry, mine, day)),
+    }
+    version = registry.register(lineage["model_uri"], lineage["run_id"], tags)
+    return {"model": MODEL, "version": version.number, **tags}
+
+
+def promote(
+    settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
+) -> Mapping[str, Any]:
+    """Move `champion`; without a version, to the candidate's, if the gate let it pass."""
+    registry = registry_of(settings)
+    if version:
+        entry = registry.promote(version, why or "promoted by hand")
+        return standing.moved(settings, entry)
+    mine = learning.candidate(settings, day, run)
+    verdict = _passed(settings, day, mine)
+    number = register(settings, day, mine.key)["version"]
+    entries = registry.look()
+    against = incumbent.of(settings, mine.key)
+    _require_same(verdict, against, mine)
+    _require_new(entries, number, mine)
+    why = why or f"{mine.key} passed the gate on {day}"
+    if _rival(registry, mine):
+        return standing.moved(settings, registry.challenge(number, why)) | {"challenger": number}
+    return standing.moved(settings, registry.promote(number, why, after=entries))
+
+
+def question(settings: Settings, day: date, run: str = "") -> str:
+    """What a person is asked before a promotion: the verdict in a few lines, and the report."""
+    mine = learning.candidate(settings, day, run)
+    verdict = _passed(settings, day, mine)
+    against = verdict.get("champion") or "nobody: it is the first"
+    checks = "\n".join(f"- {check['sentence']}" for check in verdict["checks"])
+    report = settings.store.address("reports", "offline", mine.key, "report.html")
+    return (
+        f"{mine.key} passed the gate on {day} against {against}.\n\n{checks}\n\nReport: {report}\n"
+    )
+
+
+def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
+    verdict: Mapping[str, Any] = json.loads(
+        release.kept(settings, f"reports/gate/{mine.key}.json", day)
+    )
+    if verdict["day"] != day.isoformat():
+        raise PartitionMissing(
+            f"the gate judged {mine.key} on {verdict['day']}, not on {day}. "
+            f"Run `dupn gate --day {day}` first."
+        )
+    if not verdict["promoted"]:
+        raise RegistryError(
+            f"the gate did not let {mine.key} pass ({verdict['outcome']}): "
+            + " ".join(verdict["failed"])
+            + " To promote it all the same, name it: `dupn promote --version N --why ...`."
+        )
+    return verdict
+
+
+def _require_same(verdict: Mapping[str, Any], against: Incumbent | None, mine: Candidate) -> None:
+    then, now = verdict.get("champion", ""), against.key if against else ""
+    if then != now:
+        raise RegistryError(
+            f"{mine.key} was judged against {then or 'nobody'}, and now {now or 'nobody'} is in "
+            f"place. Run `dupn evaluate --day D --run {mine.key}` and `dupn gate` again."
+        )
+
+
+def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None:
+    """A version that was champion and was moved away from comes back only by name."""
+    was = [place for place, entry in enumerate(entries) if entry.aliases.get("champion") == number]
+    if was and entries[-1].aliases.get("champion") != number:
+        left = entries[was[-1] + 1]
+        raise RegistryError(
+            f"{mine.key} (version {number}) was champion until ledger entry {left.number} "
+            f"({left.action}: {left.why}). To bring it back, name it: "
+            f"`dupn promote --version {number} --why ...`."
+        )
+
+
+def _rival(registry: Registry, mine: Candidate) -> bool:
+    """Whether another line is in production."""
+    champion = registry.champion()
+    return champion is not None and champion.tags.get("line", mine.line) != mine.line
+
+
+def _representation(settings: Settings, registry: Registry, mine: Candidate, day: date) -> int:
+    """The version of the 256 dimensions: kept within a line, a new one where heads would break."""
+    known = registry.versions()
+    same = [one for one in known if one.tags.get("run_key") == mine.key]
+    if same and "representation" in same[-1].tags:
+        return int(same[-1].tags["representation"])
+    against = incumbent.of(settings, mine.key)
+    if against is not None and against.line == mine.line and not _breaks(settings, mine, day):
+        return against.representation
+    return max((_number(one) for one in known), default=0) + 1
+
+
+def _number(version: Version) -> int:
+    return int(version.tags.get("representation", "1"))
+
+
+def _breaks(settings: Settings, mine: Candidate, day: date) -> bool:
+    """Whether the gate found that heads frozen on the champion's dimensions would break."""
+    verdict = json.loads(release.kept(settings, f"reports/gate/{mine.key}.json", day))
+    return any(
+        check["name"].startswith("frozen") and check["passed"] is False
+        for check in verdict["checks"]
+    )
+
+
+def _ancestry(mine: Candidate) -> str:
+    """Short: MLflow bounds the length of a tag."""
+    return json.dumps(
+        {
+            "digest": mine.ancestry.digest,
+            "parts": len(mine.ancestry.parts),
+            "newest": [part.plain() for part in mine.ancestry.parts[-NEWEST:]],
+        }
+    )

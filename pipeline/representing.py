@@ -1,0 +1,222 @@
+"""`dupn represent`: the champion's representation of every user, as a table for other teams.
+
+A user is encoded as of the end of the day: the last 100 behaviours of `sequences(D)`, the profile,
+no query. Only users who did something since the newest table of the same version of the dimensions
+are encoded anew; the others are carried over with the day and model that they are from. That table
+is the champion's own or an ancestor's, so nothing of a model that was rolled back is carried on.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from features import catalog
+from features.catalog import CatalogArrays
+from features.dataset import load as load_dataset
+from features.property import LocalClock
+from infra.errors import RegistryError
+from infra.registry import Version
+from infra.store import FileEntry, Partition, Store
+from pipeline import learning
+from pipeline.as_of import HISTORY, Hashes, Profiles, encode, moments_of
+from pipeline.incumbent import registry_of
+from pipeline.settings import Settings
+from training.model.dupn import Dupn
+
+logger = logging.getLogger(__name__)
+
+ROOT = "representations"
+
+
+def run(settings: Settings, day: date) -> Mapping[str, Any]:
+    """Publish `representations/<run key>/dt=day` of the champion.
+
+    Raises:
+        RegistryError: nobody is champion.
+        PartitionMissing: the sequences or the catalog of the day are not published.
+    """
+    store = settings.store
+    champion = registry_of(settings).champion()
+    if champion is None or "run_key" not in champion.tags:
+        raise RegistryError(
+            "no version of dupn's own is champion, so there is nobody to represent users. "
+            "Run `dupn promote` first, or see `dupn log`."
+        )
+    key = champion.tags["run_key"]
+    number = int(champion.tags.get("representation", "1"))
+    before = newest(store, key, day, number)
+    task = _Task.of(settings, day, key, number, before)
+    target = table_of(store, key, day)
+    lineage = {
+        "run": key,
+        "version": champion.number,
+        "representation": number,
+        "day": day.isoformat(),
+        "carried_from": before.key if before else "",
+    }
+    counts = {"encoded": 0, "carried": 0}
+    with target.publish(**lineage) as out:
+        for entry in task.history.manifest().files:
+            table, encoded = task.bucket(entry)
+            counts["encoded"] += encoded
+            counts["carried"] += table.num_rows - encoded
+            if table.num_rows:
+                name = entry.name.rsplit("-", 1)[0]
+                out.record([out.write_table(name, table, low=entry.low, high=entry.high)])
+    removed = sweep(settings, day)
+    logger.info(
+        "represent %s: %s users encoded by %s, %s carried over",
+        day, f"{counts['encoded']:,}", key, f"{counts['carried']:,}",
+    )  # fmt: skip
+    users = counts["encoded"] + counts["carried"]
+    where = store.address(*target.key.split("/"))
+    return {"run": key, "representation": number, "users": users, **counts, **_told(where, removed)}
+
+
+def _told(where: str, removed: int) -> dict[str, Any]:
+    return {"table": where, "removed": removed}
+
+
+def table_of(store: Store, key: str, day: date) -> Partition:
+    """`representations/<run key>/dt=day`."""
+    return store.partition(ROOT, None, key, f"dt={day.isoformat()}")
+
+
+def days_of(store: Store, key: str) -> list[date]:
+    """Days of which a model's table is published, oldest first."""
+    names = store.names(f"{ROOT}/{key}")
+    days = [date.fromisoformat(name[3:]) for name in names if name.startswith("dt=")]
+    return sorted(day for day in days if table_of(store, key, day).exists())
+
+
+def newest(store: Store, key: str, day: date, number: int) -> Partition | None:
+    """The newest table before `day` that may be carried on: of the model or of an ancestor."""
+    for one in _ancestors(store, key):
+        for then in reversed(days_of(store, one)):
+            found = table_of(store, one, then)
+            if then < day and found.manifest().lineage["representation"] == number:
+                return found
+    return None
+
+
+def _ancestors(store: Store, key: str) -> Iterator[str]:
+    """The model, its parent, and so on, as long as their checkpoints are there."""
+    while key:
+        yield key
+        key = learning.parent_of(store, key)
+
+
+def sweep(settings: Settings, day: date) -> int:
+    """Remove tables past their days; how many. The newest of champion and previous stay."""
+    store = settings.store
+    registry = registry_of(settings)
+    named = [registry.version(alias) for alias in ("champion", "previous")]
+    kept = {_key(version) for version in named if version is not None}
+    oldest = day - timedelta(days=settings.represent.keep_days)
+    removed = 0
+    for key in store.names(ROOT):
+        days = days_of(store, key)
+        old = [one for one in days if one <= oldest and (key not in kept or one != days[-1])]
+        for one in old:
+            table_of(store, key, one).remove()
+        removed += len(old)
+    return removed
+
+
+def _key(version: Version) -> str:
+    return version.tags.get("run_key", "")
+
+
+@dataclass(frozen=True)
+class _Task:
+    """What every bucket needs."""
+
+    model: Dupn
+    key: str
+    number: int
+    day: date
+    history: Partition
+    catalog: CatalogArrays
+    clock: LocalClock
+    profiles: Profiles
+    active: Hashes | None
+    """Who is encoded; None for everybody, when there is no table to carry on."""
+    before: Partition | None
+    batch_size: int
+
+    @classmethod
+    def of(
+        cls, settings: Settings, day: date, key: str, number: int, before: Partition | None
+    ) -> "_Task":
+        store = settings.store
+        return cls(
+            model=learning.load(store, key),
+            key=key,
+            number=number,
+            day=day,
+            history=store.partition("sequences", day, "history").require(),
+            catalog=catalog.load(store, day),
+            clock=LocalClock(load_dataset(settings.dataset).time_zone),
+            profiles=Profiles.of(store, day),
+            active=None if before is None else _active(store, before, day),
+            before=before,
+            batch_size=settings.represent.batch_size,
+        )
+
+    def bucket(self, entry: FileEntry) -> tuple[pa.Table, int]:
+        """The table of a bucket's users in hash order, and how many were encoded."""
+        past = self.history.table(HISTORY, [entry])
+        if self.active is not None:
+            past = past.filter(pa.array(np.isin(past["user_hash"].to_numpy(), self.active)))
+        fresh = self._encoded(past.combine_chunks())
+        carried = self._carried(entry, fresh["user_hash"].to_numpy())
+        whole = pa.concat_tables([fresh, carried]) if carried is not None else fresh
+        order = [("user_hash", "ascending"), ("user_id", "ascending")]
+        return whole.sort_by(order), fresh.num_rows
+
+    def _encoded(self, past: pa.Table) -> pa.Table:
+        asked = moments_of(past, self.catalog, self.clock, self.day, self.profiles)
+        rep = encode(self.model, asked, self.catalog, self.batch_size)
+        users = asked.num_rows
+        flat = pa.array(rep.ravel(), pa.float32())
+        return pa.table(
+            {
+                "user_hash": asked["user_hash"],
+                "user_id": asked["user_id"],
+                "representation": pa.FixedSizeListArray.from_arrays(flat, rep.shape[1]),
+                "model": pa.array([self.key] * users, pa.string()),
+                "version": pa.array(np.full(users, self.number, np.int32)),
+                "as_of": pa.array([self.day] * users, pa.date32()),
+            }
+        )
+
+    def _carried(self, entry: FileEntry, known: Hashes) -> pa.Table | None:
+        if self.before is None:
+            return None
+        low, high = entry.low or 0, entry.high or 2**64
+        files = [
+            one
+            for one in self.before.manifest().files
+            if (one.low or 0) < high and (one.high or 2**64) > low
+        ]
+        if not files:
+            return None
+        table = self.before.table(entries=files)
+        hashes = table["user_hash"].to_numpy()
+        mine = (hashes >= np.uint64(low)) & (hashes <= np.uint64(high - 1))
+        return table.filter(pa.array(mine & ~np.isin(hashes, known)))
+
+
+def _active(store: Store, before: Partition, day: date) -> Hashes:
+    """Users with a behaviour since a table."""
+    then = date.fromisoformat(before.manifest().lineage["day"])
+    found = [np.empty(0, np.uint64)]
+    for back in range((day - then).days):
+        partition = store.partition("events", day - timedelta(days=back), "behaviors").require()
+        found.append(partition.table(["user_hash"])["user_hash"].to_numpy())
+    return np.unique(np.concatenate(found))

@@ -1,0 +1,83 @@
+"""Who is champion and why: moving it by hand, back, and reading it.
+
+Everything is resolved through the ledger's newest entry, after a look at the registry: its facts
+name run key, bundle and representations of what is champion from now on, so a rollback brings the
+three back together. Facts (sequences, samples) stay as they are.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from infra.ledger import Entry
+from pipeline.incumbent import registry_of
+from pipeline.settings import Settings
+
+PLACES = ("bundle", "representations")
+"""Facts of an entry that name a place in the store."""
+_LEAF = {"raw": ("behaviors",), "events": ("behaviors",), "samples": ()}
+
+
+def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
+    """Make the previous champion champion again, with its bundle and representations."""
+    return moved(settings, registry_of(settings).rollback(why))
+
+
+def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
+    """What an entry of the ledger put in place."""
+    return {
+        "champion": entry.aliases.get("champion", "none"),
+        "why": entry.why,
+        "ledger": entry.number,
+        "run": entry.facts.get("run_key", ""),
+        **{name: _address(settings, entry, name) for name in PLACES},
+    }
+
+
+def status(settings: Settings) -> Mapping[str, Any]:
+    """What is published, who is champion, where the reports are."""
+    store, registry = settings.store, registry_of(settings)
+    entries = registry.look()
+    days = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
+    reports = store.names("reports/offline")
+    last = entries[-1] if entries else None
+    facts = last.facts if last else {}
+    return {
+        "home": store.root,
+        **{
+            f"{stage} days": f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
+            for stage, found in days.items()
+        },
+        "aliases": dict(last.aliases) if last and last.aliases else "none",
+        "champion": facts.get("run_key", "none"),
+        "trained on": facts.get("trained_on", "none"),
+        "representation": facts.get("representation", "none"),
+        **{name: _address(settings, last, name) if last else "none" for name in PLACES},
+        "last move": f"{last.at} {last.why}" if last else "none",
+        "reports": [store.address("reports", "offline", name) for name in reports] or "none",
+    }
+
+
+def log(settings: Settings) -> list[Mapping[str, Any]]:
+    """Every move of an alias, oldest first, with the data that the champion was trained on."""
+    return [
+        {
+            "number": entry.number,
+            "at": entry.at,
+            "action": entry.action,
+            "aliases": dict(entry.aliases),
+            "run": entry.facts.get("run_key", ""),
+            "trained_on": entry.facts.get("trained_on", ""),
+            "watermark": entry.facts.get("watermark", ""),
+            "why": entry.why,
+            "who": entry.who,
+        }
+        for entry in registry_of(settings).look()
+    ]
+
+
+def _address(settings: Settings, entry: Entry, name: str) -> str:
+    place = entry.facts.get(name, "")
+    if not place:
+        return "none"
+    there = bool(settings.store.names(place))
+    return settings.store.address(*place.split("/")) if there else f"none ({place} is not there)"

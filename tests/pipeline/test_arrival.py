@@ -1,0 +1,133 @@
+import os
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from infra.store import Store
+from pipeline import arrival
+from pipeline.night_config import NightlyConfig
+
+DAY = date(2026, 3, 13)
+BEFORE = DAY - timedelta(days=1)
+NOW = datetime(2026, 3, 14, 2, tzinfo=UTC)
+ROWS = pa.table({"user_id": ["a"], "item_id": ["1"]})
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(tmp_path)
+
+
+def put(store, name, day=DAY, rows=ROWS):
+    """As `import` does: whole at once."""
+    with store.partition("raw", day, name).publish() as out:
+        out.record([out.write_table("part", rows)])
+
+
+def drop(store, name, file="part.csv", *, age_s=0, content=b"a,1\n", day=DAY):
+    """As a person does: a plain file, copied `age_s` seconds before NOW."""
+    path = Path(store.partition("raw", day, name).path, file)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    when = NOW.timestamp() - age_s
+    os.utime(path, (when, when))
+
+
+def look(store, **settings):
+    return arrival.look(store, DAY, NightlyConfig(**settings), NOW)
+
+
+def test_nothing_is_there_yet(store):
+    found = look(store)
+    assert not found.ready
+    assert found.missing == ("behaviors",)
+    assert found.sentence == "raw/dt=2026-03-13: behaviors not there. So far: nothing."
+
+
+def test_what_was_imported_is_whole_at_once(store):
+    put(store, "behaviors")
+    assert look(store).ready
+
+
+def test_a_log_that_the_day_before_had_is_waited_for(store):
+    put(store, "behaviors", BEFORE)
+    put(store, "impressions", BEFORE)
+    put(store, "items", BEFORE)  # a snapshot need not come every day
+    put(store, "behaviors")
+    found = look(store)
+    assert found.missing == ("impressions",)
+    assert "impressions not there. So far: behaviors (1 file, 0.0 MB)" in found.sentence
+    put(store, "impressions")
+    assert look(store).ready
+
+
+def test_the_tables_to_wait_for_can_be_set(store):
+    put(store, "impressions", BEFORE)
+    put(store, "behaviors")
+    assert look(store, tables=("behaviors",)).ready
+    assert look(store, tables=("behaviors", "items")).missing == ("items",)
+
+
+def test_plain_files_are_whole_when_they_have_been_still_for_a_while(store):
+    drop(store, "behaviors", age_s=599)
+    found = look(store, settle_minutes=10)
+    assert found.moving == ("behaviors",)
+    assert "behaviors still changing. So far: behaviors (1 file, 0.0 MB, changed 599 s ago)" in (
+        found.sentence
+    )
+    drop(store, "behaviors", age_s=600)
+    assert look(store, settle_minutes=10).ready
+
+
+def test_the_newest_piece_counts(store):
+    drop(store, "behaviors", "1.csv", age_s=9000)
+    drop(store, "behaviors", "2.csv", age_s=30)
+    assert look(store).moving == ("behaviors",)
+
+
+@pytest.mark.parametrize("place", ["raw/dt=2026-03-13/behaviors", "raw/dt=2026-03-13"])
+def test_a_success_marker_ends_the_waiting(store, place):
+    drop(store, "behaviors", age_s=1)
+    store.put(f"{place}/_SUCCESS", b"")
+    assert look(store).ready
+
+
+def test_hidden_and_unfinished_files_are_no_data(store):
+    for name in (".behaviors.csv.swp", "_temporary", "upload.csv.part"):
+        drop(store, "behaviors", name, age_s=9000)
+    assert look(store).missing == ("behaviors",)
+
+
+def test_a_snapshot_that_is_still_being_copied_is_waited_for(store):
+    put(store, "behaviors")
+    drop(store, "items", age_s=5)
+    assert look(store).moving == ("items",)
+
+
+def made_of(store, raw):
+    with store.partition("events", DAY, "behaviors").publish(raw=raw) as out:
+        out.record([out.write_table("part", ROWS)])
+
+
+def test_a_second_arrival_is_noticed(store):
+    put(store, "behaviors")
+    made_of(store, dict(arrival.marks(store, DAY)))
+    assert arrival.arrived_again(store, [DAY]) == []
+    put(store, "behaviors")  # the same rows once more: nothing new
+    assert arrival.arrived_again(store, [DAY]) == []
+    put(store, "impressions")
+    assert arrival.arrived_again(store, [DAY]) == [DAY]
+
+
+def test_a_further_plain_file_is_a_second_arrival(store):
+    drop(store, "behaviors", "1.csv", age_s=9000)
+    made_of(store, dict(arrival.marks(store, DAY)))
+    drop(store, "behaviors", "2.csv", age_s=9000)
+    assert arrival.arrived_again(store, [DAY]) == [DAY]
+
+
+def test_raw_data_that_was_removed_after_its_night_is_no_arrival(store):
+    made_of(store, {"behaviors": "0123"})
+    assert arrival.arrived_again(store, [DAY, BEFORE]) == []

@@ -1,0 +1,113 @@
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+
+from infra.errors import OutOfTurn, PartitionMissing
+from pipeline import nightly
+from pipeline.nightly import State
+from pipeline.settings import load
+
+DAY = date(2026, 3, 13)
+ONE = timedelta(days=1)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A home whose initial training has ended the day before."""
+    settings = load("smoke", str(tmp_path), ["dataset=rees46"])
+    published(settings, DAY - ONE)
+    return settings
+
+
+def published(settings, day, stage="samples", *names):
+    with settings.store.partition(stage, day, *names).publish() as out:
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
+
+
+def ended(settings, day, run="r"):
+    nightly.begin(settings, day, run)
+    published(settings, day)
+    nightly.end(settings, day, "promote")
+
+
+def test_the_first_night_follows_the_initial_training(settings):
+    nightly.begin(settings, DAY, "r1")
+    assert nightly.read(settings, DAY).state is State.BEGUN
+
+
+def test_without_a_day_before_there_is_nothing_to_go_on_from(tmp_path):
+    with pytest.raises(OutOfTurn, match="dupn_initial_train"):
+        nightly.begin(load("smoke", str(tmp_path)), DAY, "r1")
+
+
+def test_a_night_does_not_overtake_one_that_has_begun(settings):
+    nightly.begin(settings, DAY, "r1")
+    published(settings, DAY)
+    with pytest.raises(OutOfTurn, match=r"the night of 2026-03-13 has not ended \(begun since"):
+        nightly.begin(settings, DAY + ONE, "r2")
+    assert nightly.waiting(settings, DAY).run == "r2"
+    nightly.end(settings, DAY, "promote")
+    nightly.begin(settings, DAY + ONE, "r2")
+    assert nightly.waiting(settings, DAY) is None
+
+
+def test_nights_that_wait_go_on_oldest_first(settings):
+    nightly.begin(settings, DAY, "r1")
+    for back in (3, 2, 1):  # started in the wrong order
+        with pytest.raises(OutOfTurn):
+            nightly.begin(settings, DAY + back * ONE, f"w{back}")
+    published(settings, DAY)
+    nightly.end(settings, DAY, "promote")
+    with pytest.raises(OutOfTurn):
+        nightly.begin(settings, DAY + 2 * ONE, "w2")
+    for back in (1, 2, 3):
+        assert nightly.waiting(settings, DAY + (back - 1) * ONE).run == f"w{back}"
+        ended(settings, DAY + back * ONE, f"w{back}")
+
+
+def test_no_day_is_left_out(settings):
+    with pytest.raises(OutOfTurn, match="run the night of 2026-03-13 first"):
+        nightly.begin(settings, DAY + 3 * ONE, "r1")
+
+
+def test_a_night_may_be_repeated_until_the_next_has_begun(settings):
+    ended(settings, DAY)
+    nightly.begin(settings, DAY, "again")
+    nightly.end(settings, DAY, "promote")
+    nightly.begin(settings, DAY + ONE, "r2")
+    with pytest.raises(OutOfTurn, match="dupn backfill --day 2026-03-13"):
+        nightly.begin(settings, DAY, "again")
+
+
+def test_another_run_may_take_a_failed_night_over(settings):
+    nightly.begin(settings, DAY, "r1", {"leave_out": False})
+    nightly.begin(settings, DAY, "by hand", {"leave_out": True})
+    assert nightly.read(settings, DAY).run == "by hand"
+
+
+def test_lateness_is_told_once_a_run(settings):
+    nightly.begin(settings, DAY, "r1")
+    assert nightly.first_time_late(settings, DAY)
+    nightly.begin(settings, DAY, "r1")  # the sensor's next look
+    assert not nightly.first_time_late(settings, DAY)
+    nightly.begin(settings, DAY, "r2")
+    assert nightly.first_time_late(settings, DAY)
+
+
+def test_a_night_waits_is_late_and_gives_up(settings):
+    hours = [timedelta(hours=h) for h in (1, 7, 50)]
+    assert not nightly.look(settings, DAY, hours[0]).late
+    late = nightly.look(settings, DAY, hours[1])
+    assert late.late
+    assert not late.ready
+    assert "behaviors not there" in late.sentence
+    with pytest.raises(PartitionMissing, match="gave up after 48 h"):
+        nightly.look(settings, DAY, hours[2])
+    published(settings, DAY, "raw", "behaviors")
+    assert nightly.look(settings, DAY, hours[2]).ready
+
+
+def test_the_marketplace_is_not_waited_for(settings):
+    simulated = load("smoke", settings.home)
+    assert nightly.look(simulated, DAY, timedelta()).ready

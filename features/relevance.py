@@ -1,7 +1,7 @@
 """How well a query fits a title: the share of the query's words that stand in it (Table 1).
 
 `relevance` answers many queries about a few titles each (samples); `TitleIndex` one query about
-thousands (serving), from posting lists of the whole catalog. Both give the same numbers.
+thousands (serving). Both give the same numbers.
 """
 
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.query import tokens_of
+from features.query import MAX_WORDS, tokens_of
 from features.schemas import UNKNOWN_ROW
 from features.timeline import Codes, Ints
 from features.vocabulary import Vocabulary
@@ -64,40 +64,30 @@ def relevance(query: Tokens, query_of: Ints, title: Tokens, title_of: Ints) -> N
 
 @dataclass(frozen=True)
 class TitleIndex:
-    """The catalog's titles by word: the rows that hold word w are postings[starts[w]:starts[w+1]].
+    """The catalog's titles as words: row i of `words` holds the tokens of title i, 0 padded.
 
-    Memory grows with the words of all titles, four bytes each.
+    Titles are cut at MAX_WORDS, so the table is 64 bytes an item and a request gathers only the
+    rows of its candidates.
     """
 
-    postings: Codes
-    """Catalog rows, ascending within a word."""
-    starts: Ints
+    words: Codes
 
     @classmethod
     def of(cls, titles: pa.Array, vocabulary: Vocabulary) -> "TitleIndex":
-        """The index of all titles (by catalog row)."""
+        """The words of all titles (by catalog row)."""
         tokens = Tokens.of(titles, vocabulary)
-        row = np.repeat(np.arange(len(tokens.length), dtype=np.int64), tokens.length)
-        known = tokens.values > UNKNOWN_ROW
-        rows = np.int64(max(len(titles), 1))
-        packed = np.unique(tokens.values[known] * rows + row[known])
-        word = packed // rows
-        width = int(word[-1]) + 1 if len(word) else 0
-        starts = np.searchsorted(word, np.arange(width + 1)).astype(np.int64)
-        return cls((packed % rows).astype(np.int32), starts)
-
-    def holding(self, word: int) -> Codes:
-        """Catalog rows whose title holds the word, ascending."""
-        if not UNKNOWN_ROW < word < len(self.starts) - 1:
-            return self.postings[:0]
-        return self.postings[self.starts[word] : self.starts[word + 1]]
+        table = np.zeros((len(titles), MAX_WORDS), np.int32)
+        row = np.repeat(np.arange(len(titles)), tokens.length)
+        place = np.arange(len(row)) - np.repeat(tokens.offsets[:-1], tokens.length)
+        table[row, place] = tokens.values
+        return cls(table)
 
     def relevance(self, query: Codes, rows: Codes) -> NDArray[np.float32]:
         """Per row, the share of the query's words that its title holds; 0 without a query."""
-        hits = np.zeros(len(rows), np.int64)
-        for word in query:  # at most features.query.MAX_WORDS
-            held = self.holding(int(word))
-            if len(held):
-                place = np.minimum(np.searchsorted(held, rows), len(held) - 1)
-                hits += held[place] == rows
-        return (hits / max(len(query), 1)).astype(np.float32)
+        hits = np.zeros(len(rows), np.float32)
+        known = query[query > UNKNOWN_ROW]
+        if len(known):
+            held = self.words[np.where(rows < len(self.words), rows, UNKNOWN_ROW)]
+            for word in known:  # at most MAX_WORDS
+                hits += (held == word).any(axis=1)
+        return (hits / np.float32(max(len(query), 1))).astype(np.float32)

@@ -6,7 +6,8 @@ catalog row, memory-mapped: processes share its pages, and only rows that are as
 Its size grows with the catalog: 1 KB an item at the paper's dimensions.
 """
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -31,10 +32,22 @@ class ItemTable:
     rows: NDArray[np.float32]
     hidden_dim: int
     """Of the CTR head's first layer."""
+    _scratch: threading.local = field(default_factory=threading.local)
 
     def of(self, catalog_rows: NDArray[np.int32]) -> tuple[torch.Tensor, torch.Tensor]:
-        """(W_i e_i, e_i) of some items; an item that the table has not is the unknown one."""
-        found = torch.from_numpy(self.rows[known(catalog_rows, len(self.rows))])
+        """(W_i e_i, e_i) of some items; an item that the table has not is the unknown one.
+
+        Valid until this thread's next call: the memory is used again, since fresh pages for ten
+        thousand items cost more than the copy.
+        """
+        count = len(catalog_rows)
+        room: NDArray[np.float32] | None = getattr(self._scratch, "room", None)
+        if room is None or len(room) < count:
+            room = np.empty((count, self.rows.shape[1]), np.float32)
+            self._scratch.room = room
+        places = known(catalog_rows, len(self.rows))
+        np.take(self.rows, places, axis=0, out=room[:count], mode="clip")
+        found = torch.from_numpy(room[:count])
         return found[:, : self.hidden_dim], found[:, self.hidden_dim :]
 
 

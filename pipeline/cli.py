@@ -15,7 +15,7 @@ import typer
 
 from infra import logs
 from infra.errors import DupnError
-from pipeline import cli_night, cli_state
+from pipeline import cli_night, cli_serve, cli_state, cli_study
 from pipeline.front import Day, From, Run, TheDay, To, days_of, front
 
 KEPT = 3
@@ -57,13 +57,16 @@ def _over_days(step: str, days: list[date]) -> None:
 def simulate(
     days: Annotated[int, typer.Option(min=1, help="How many days.")] = 11,
     first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
+    spoil: Annotated[
+        float, typer.Option(min=0, max=1, help="Break this share of behaviours, for a drill.")
+    ] = 0.0,
 ) -> None:
     """Let the marketplace live some days: raw logs, and the truth about them."""
     from pipeline import steps
 
     settings = front.settings()
     start = first.date() if first else settings.first_day
-    front.say("simulate", steps.simulate(settings, start, days))
+    front.say("simulate", steps.simulate(settings, start, days, spoil))
 
 
 @app.command("import")
@@ -332,7 +335,9 @@ def down() -> None:
 
 
 cli_night.add(app)
+cli_serve.add(app)
 cli_state.add(app)
+cli_study.add(app)
 
 
 def main() -> None:

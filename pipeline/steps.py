@@ -21,11 +21,15 @@ ONE_DAY = timedelta(days=1)
 Summary = Mapping[str, Any]
 
 
-def simulate(settings: Settings, first: date, days: int) -> Summary:
-    """A seeded marketplace -> raw logs and the truth, day by day."""
+def simulate(settings: Settings, first: date, days: int, spoil: float = 0.0) -> Summary:
+    """A seeded marketplace -> raw logs and the truth; `spoil`: share of behaviours broken after."""
     from evaluation.marketplace.run import simulate as live
+    from evaluation.marketplace.spoil import spoil_day
 
-    return live(settings.store, first, days, settings.marketplace, settings.seed)
+    made = live(settings.store, first, days, settings.marketplace, settings.seed)
+    wanted = [first + ONE_DAY * i for i in range(days if spoil else 0)]
+    broken = sum(spoil_day(settings.store, day, spoil, settings.seed) for day in wanted)
+    return {**made, "spoilt": broken} if spoil else made
 
 
 def import_log(
@@ -137,7 +141,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Summary:
 
 def evaluate(settings: Settings, day: date, run: str = "") -> Summary:
     """Candidate (and champion) on a day that neither trained on -> report and predictions."""
-    from pipeline.learning import evaluate as judge
+    from pipeline.judging import evaluate as judge
 
     return judge(settings, day, run)
 

@@ -19,6 +19,7 @@ class Purpose(IntEnum):
     RECALL = 5
     DAY = 6
     DIRT = 7
+    SPOIL = 8
 
 
 def stream(seed: int, purpose: Purpose, *keys: int) -> np.random.Generator:

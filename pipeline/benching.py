@@ -49,8 +49,15 @@ def _train(quick: bool) -> Figures:
     return list(measure(quick))
 
 
+def _serve(quick: bool) -> Figures:
+    from pipeline.bench.serve import run as measure
+
+    return list(measure(quick=quick))
+
+
 BENCHES: Mapping[str, Callable[[bool], Figures]] = {
     "simulate": _simulate,
     "samples": _samples,
     "train": _train,
+    "serve": _serve,
 }

@@ -60,10 +60,10 @@ def build(model: Dupn, catalog: CatalogArrays, file: Path) -> None:
     )
     with torch.inference_mode():
         for start in range(0, catalog.num_rows, AT_ONCE):  # blocks of items
-            stop = min(start + AT_ONCE, catalog.num_rows)
-            e_UE = model.item_part(_vocabulary_rows(catalog, model.sizes, start, stop)).float()
-            table[start:stop, :hidden_dim] = model.ctr.first_of_other(e_UE).numpy()
-            table[start:stop, hidden_dim:] = e_UE.numpy()
+            block = slice(start, start + AT_ONCE)
+            e_UE = model.item_part(vocabulary_rows(catalog, model.sizes, block)).float()
+            table[block, :hidden_dim] = model.ctr.first_of_other(e_UE).numpy()
+            table[block, hidden_dim:] = e_UE.numpy()
     table[: FIRST_ROW - 1] = 0  # padding
     table.flush()
 
@@ -87,14 +87,16 @@ def load(model: Dupn, file: Path) -> ItemTable:
     return ItemTable(rows, hidden_dim)
 
 
-def _vocabulary_rows(
-    catalog: CatalogArrays, sizes: VocabularySizes, start: int, stop: int
+def vocabulary_rows(
+    catalog: CatalogArrays, sizes: VocabularySizes, catalog_rows: NDArray[np.int32] | slice
 ) -> Items:
+    """What the embedding tables are asked for, for some items of a catalog."""
+
     def rows(name: str) -> torch.Tensor:
-        mine = getattr(catalog, name)[start:stop]
+        mine = getattr(catalog, name)[catalog_rows]
         return torch.from_numpy(known(mine, getattr(sizes, name)).astype(np.int64))
 
-    tags = known(catalog.tags[start:stop], sizes.tag).astype(np.int64)
+    tags = known(catalog.tags[catalog_rows], sizes.tag).astype(np.int64)
     return Items(
         item_U=rows("item"),
         brand_U=rows("brand"),

@@ -181,3 +181,7 @@ def _source(setup: Setup) -> Source:
         name = Name(version=setup.run or "bundle", run=setup.run)
         return OneFolder(Path(setup.bundle), name, arms)
     return FromRegistry(Registry(setup.tracking_uri, Store(setup.home)), arms)
+
+
+if __name__ == "__main__":  # a service in a process of its own: the bench, `make up`
+    serve(Setup.model_validate_json(os.environ[VARIABLE]))

@@ -16,6 +16,8 @@ class ServeConfig(Config):
     """Processes; 0 for one a core."""
     threads: int = Field(1, ge=1)
     """Torch threads a request: one, where each core has a process of its own."""
+    work: str = ""
+    """Local folder for live behaviours, spools and item tables; `serving/` of the home if empty."""
     token: str = ""
     """Bearer token that callers must send; empty: none is asked for. Also `DUPN_SERVE_TOKEN`."""
 

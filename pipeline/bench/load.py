@@ -1,0 +1,177 @@
+"""A load generator: connections that ask one after the other, or at a given rate.
+
+It runs on the same machine as the service and takes its share of the cores; the figures say so.
+"""
+
+import http.client
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import psutil
+import requests
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request, ready to be sent."""
+
+    path: str
+    body: bytes
+    content_type: str
+
+
+@dataclass
+class Heard:
+    """What came back."""
+
+    seconds: list[float] = field(default_factory=list)
+    """Of answers with status 200."""
+    shed: int = 0
+    """Answers with status 503."""
+    failed: list[str] = field(default_factory=list)
+    """Anything else."""
+    versions: list[str] = field(default_factory=list)
+    took: float = 0.0
+
+    @property
+    def per_s(self) -> float:
+        """Answers with status 200 a second."""
+        return len(self.seconds) / max(self.took, 1e-9)
+
+    def quantile_ms(self, q: float) -> float:
+        """Latency in milliseconds."""
+        return float(np.quantile(self.seconds, q) * 1e3) if self.seconds else float("nan")
+
+
+def load(
+    port: int,
+    asks: Sequence[Ask],
+    connections: int,
+    seconds: float,
+    *,
+    rate: float | None = None,
+    listen: Callable[[bytes], str] | None = None,
+) -> Heard:
+    """Ask for some seconds.
+
+    Args:
+        port: of a service on this machine.
+        asks: taken in turn.
+        connections: keep-alive connections, a thread each.
+        seconds: how long.
+        rate: requests a second of all connections together; None: each asks as soon as it heard.
+        listen: takes the model version out of an answer, to be kept.
+    """
+    begin = time.perf_counter()
+    parts = [Heard() for _ in range(connections)]
+
+    def work(number: int) -> None:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        part, place, due = parts[number], number, begin
+        due += number / rate if rate else 0.0
+        while (now := time.perf_counter()) - begin < seconds:
+            if rate:
+                if due > now:
+                    time.sleep(due - now)
+                due = max(due + connections / rate, now - 1.0)
+            _one(connection, asks[place % len(asks)], part, listen)
+            place += connections
+        connection.close()
+
+    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(connections)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    whole = Heard(took=time.perf_counter() - begin)
+    for part in parts:
+        whole.seconds += part.seconds
+        whole.shed += part.shed
+        whole.failed += part.failed
+        whole.versions += part.versions
+    return whole
+
+
+def _one(
+    connection: http.client.HTTPConnection,
+    ask: Ask,
+    heard: Heard,
+    listen: Callable[[bytes], str] | None,
+) -> None:
+    start = time.perf_counter()
+    try:
+        connection.request("POST", ask.path, ask.body, {"content-type": ask.content_type})
+        answer = connection.getresponse()
+        body = answer.read()
+    except (OSError, http.client.HTTPException) as error:
+        heard.failed.append(f"{type(error).__name__}: {error}")
+        connection.close()
+        return
+    if answer.status == 200:
+        heard.seconds.append(time.perf_counter() - start)
+        if listen:
+            heard.versions.append(listen(body))
+    elif answer.status == 503:
+        heard.shed += 1
+    else:
+        heard.failed.append(f"{answer.status} {body[:200]!r}")
+
+
+def clean(heard: Heard) -> Heard:
+    """The same, if every request was answered."""
+    if heard.failed:
+        raise RuntimeError(f"{len(heard.failed)} requests failed: {heard.failed[0]}")
+    return heard
+
+
+def latencies(name: str, heard: Heard, protocol: str) -> Iterator[dict[str, Any]]:
+    """p50, p99 and requests a second."""
+    yield figure(f"serve_{name}_p50_ms", heard.quantile_ms(0.5), "ms", protocol)
+    yield figure(f"serve_{name}_p99_ms", heard.quantile_ms(0.99), "ms", protocol)
+    yield figure(f"serve_{name}_per_s", heard.per_s, "requests/s", protocol)
+
+
+def figure(name: str, value: float, unit: str, protocol: str) -> dict[str, Any]:
+    """One entry of a report's `figures`."""
+    return {
+        "name": name, "value": value, "low": None, "high": None, "unit": unit, "protocol": protocol
+    }  # fmt: skip
+
+
+@contextmanager
+def background(
+    command: Sequence[str], environment: Mapping[str, str], health: str
+) -> Iterator[psutil.Process]:
+    """A program that runs while the block does, once its health URL answers."""
+    with subprocess.Popen(
+        list(command), env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    ) as child:
+        process = psutil.Process(child.pid)
+        try:
+            _wait(health)
+            yield process
+        finally:
+            family = [*process.children(recursive=True), process]
+            for one in family:
+                one.terminate()
+            _, left = psutil.wait_procs(family, timeout=15)
+            for one in left:
+                one.kill()
+
+
+def _wait(health: str, timeout_s: float = 120.0) -> None:
+    begin = time.monotonic()
+    while time.monotonic() - begin < timeout_s:
+        try:
+            if requests.get(health, timeout=2).status_code == 200:
+                return
+        except requests.RequestException:
+            pass
+        time.sleep(0.2)
+    raise TimeoutError(f"{health} did not answer within {timeout_s:.0f} s")

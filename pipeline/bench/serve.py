@@ -1,0 +1,143 @@
+"""The service under load, beside three ways to do without it.
+
+Paper dimensions, histories of 100, 200 and 10,000 candidates; 1, 4 and 16 connections of a load
+generator on the same machine; JSON and Arrow. Beside it, in one process and on one thread: the
+ranker alone, the same without the item table (encode once, no precomputation), the unsplit network
+(every candidate encodes the history again); and `mlflow models serve` of the same bundle.
+"""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pyarrow as pa
+
+from infra.services import free_port
+from pipeline.bench import serve_beside as beside
+from pipeline.bench import serving_world
+from pipeline.bench.load import Ask, background, clean, figure, latencies, load
+from pipeline.bench.serving_world import CANDIDATES, NOW, Market, setup
+from serving import arrow, running
+
+CONNECTIONS = (1, 4, 16)
+PROTOCOL = "2 cores shared with the load generator, paper dimensions, histories of 100, top 100"
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    seconds: float
+    overload_s: float
+    repeats: int
+    whole: int
+    """Candidates of the unsplit network that are measured; it is linear in them."""
+
+
+def run(*, quick: bool = False) -> list[dict[str, Any]]:
+    """Figures of one run; `quick` only shows that it runs."""
+    sizes = _Sizes(0.5, 1.0, 3, 50) if quick else _Sizes(4.0, 60.0, 50, 2_000)
+    with tempfile.TemporaryDirectory() as folder:
+        market = serving_world.build(Path(folder), quick=quick)
+        return [
+            *beside.alone(market, sizes.repeats, sizes.whole),
+            *_over_http(market, sizes),
+            *beside.mlflow_serve(market, sizes.seconds),
+        ]
+
+
+def _over_http(market: Market, sizes: _Sizes) -> Iterator[dict[str, Any]]:
+    port = free_port(8100)
+    with _service(market, port) as process:
+        capacity = 0.0
+        for count in CANDIDATES:
+            asks = {kind: make(market, count) for kind, make in BODIES.items()}
+            for kind, bodies in asks.items():
+                load(port, bodies, 2, min(1.0, sizes.seconds))  # warm
+                for connections in CONNECTIONS:
+                    heard = clean(load(port, bodies, connections, sizes.seconds))
+                    yield from latencies(f"{kind}_{count}_{connections}", heard, PROTOCOL)
+                    if (kind, count, connections) == ("json", 200, 16):
+                        capacity, usual = heard.per_s, heard.quantile_ms(0.99)
+        yield from _overload(market, port, process, sizes, capacity, usual)
+
+
+def _overload(
+    market: Market,
+    port: int,
+    process: psutil.Process,
+    sizes: _Sizes,
+    capacity: float,
+    usual: float,
+) -> Iterator[dict[str, Any]]:
+    bodies = _json_asks(market, 200)
+    before = _memory(process)
+    heard = load(port, bodies, 64, sizes.overload_s, rate=5 * capacity)
+    after = _memory(process)
+    calm = load(port, bodies, 1, min(2.0, sizes.overload_s))
+    asked = len(heard.seconds) + heard.shed
+    protocol = f"{PROTOCOL}; 64 connections, 5 x {capacity:.0f}/s wanted, {sizes.overload_s:.0f} s"
+    yield figure("serve_overload_p99_ms", heard.quantile_ms(0.99), "ms", protocol)
+    ratio = heard.quantile_ms(0.99) / usual
+    yield figure("serve_overload_p99_to_usual", ratio, "x", protocol)
+    yield figure("serve_overload_asked_per_s", asked / heard.took, "requests/s", protocol)
+    yield figure("serve_overload_accepted_per_s", heard.per_s, "requests/s", protocol)
+    yield figure("serve_overload_shed_share", heard.shed / max(asked, 1), "share", protocol)
+    yield figure("serve_overload_failed", float(len(heard.failed)), "requests", protocol)
+    yield figure("serve_overload_memory_growth", (after - before) / 2**20, "MiB", protocol)
+    yield figure("serve_recovered_p99_ms", calm.quantile_ms(0.99), "ms", protocol)
+
+
+def _json_asks(market: Market, count: int) -> list[Ask]:
+    bodies = []
+    for place, user in enumerate(market.user_ids[:50]):
+        start = place * 97 % max(1, len(market.item_ids) - count)
+        body = {
+            "user_id": user,
+            "ts": NOW,
+            "scenario": "search",
+            "query": "red shoes",
+            "candidates": market.item_ids[start : start + count],
+            "page": False,
+        }
+        bodies.append(Ask("/v1/rank", json.dumps(body).encode(), "application/json"))
+    return bodies
+
+
+def _arrow_asks(market: Market, count: int) -> list[Ask]:
+    rng = np.random.default_rng(2)
+    bodies = []
+    for user in market.user_ids[:50]:
+        rows = rng.integers(2, len(market.item_ids), count).astype(np.int32)
+        told = {"user_id": user, "ts": NOW, "scenario": "search", "query": "red shoes"}
+        table = pa.table({"row": rows}).replace_schema_metadata({**told, "top_k": "100"})
+        sink = pa.BufferOutputStream()
+        with pa.ipc.new_stream(sink, table.schema) as writer:
+            writer.write_table(table)
+        bodies.append(Ask("/v1/rank", sink.getvalue().to_pybytes(), arrow.MEDIA_TYPE))
+    return bodies
+
+
+BODIES: Mapping[str, Callable[[Market, int], list[Ask]]] = {
+    "json": _json_asks,
+    "arrow": _arrow_asks,
+}
+
+
+@contextmanager
+def _service(market: Market, port: int) -> Iterator[psutil.Process]:
+    ready = setup(market, port, 2)
+    environment = {**os.environ, **running.environment(ready), "PYTHONPATH": str(Path.cwd())}
+    command = [sys.executable, "-m", "serving.running"]
+    with background(command, environment, f"http://127.0.0.1:{port}/readyz") as process:
+        yield process
+
+
+def _memory(process: psutil.Process) -> int:
+    return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)])

@@ -1,0 +1,22 @@
+"""The command that serves."""
+
+from typing import Annotated
+
+import typer
+
+from pipeline.front import front
+
+
+def serve(
+    port: Annotated[int | None, typer.Option(min=1024, max=65000, help="Where to listen.")] = None,
+) -> None:
+    """Answer over HTTP with the champion of the registry, until stopped."""
+    from pipeline.serving_setup import setup
+    from serving.running import serve as run
+
+    run(setup(front.settings(), port))
+
+
+def add(app: typer.Typer) -> None:
+    """Give the command to the application."""
+    app.command()(serve)

@@ -1,7 +1,7 @@
-"""A real Airflow and the MLflow UI on one machine, for the demo, the tests and a first look.
+"""A real Airflow, the MLflow UI and the service on one machine: demo, tests, a first look.
 
-`airflow standalone` on SQLite with LocalExecutor, and `mlflow server` on the tracking database;
-both are kept under `DUPN_HOME`, with free ports near the usual ones. Every Airflow setting that a
+`airflow standalone` on SQLite with LocalExecutor, `mlflow server` on the tracking database, and
+`dupn serve`; all are kept under `DUPN_HOME`, with free ports near the usual ones. Every Airflow setting that a
 small machine needs stands in `airflow_environment`; a production Airflow has its own.
 """
 
@@ -10,7 +10,7 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pydantic import Field
@@ -24,12 +24,12 @@ logger = logging.getLogger(__name__)
 
 POOLS = Path(__file__).parent / "deploy" / "airflow" / "pools.json"
 DAGS = Path(__file__).parents[1] / "dags"
-NAMES = ("airflow", "mlflow")
+NAMES = ("airflow", "mlflow", "serve")
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
 
 class RuntimeConfig(Config):
-    """The local Airflow and MLflow UI."""
+    """The local Airflow, MLflow UI and service."""
 
     host: str = "127.0.0.1"
     """Address to listen on. Both UIs are for one person: do not put them on a network."""
@@ -37,6 +37,8 @@ class RuntimeConfig(Config):
     """First port to try for Airflow."""
     mlflow_port: int = Field(5000, ge=1024, le=65000)
     """First port to try for MLflow."""
+    serve_port: int = Field(8000, ge=1024, le=65000)
+    """First port to try for the service."""
     parallelism: int = Field(0, ge=0)
     """Tasks at once; 0 for the number of cores."""
     start_timeout_s: float = Field(240.0, gt=0)
@@ -74,8 +76,28 @@ def up(
     return where(place)
 
 
+def up_serve(
+    home: str | Path, config: RuntimeConfig | None = None, options: Sequence[str] = ()
+) -> Mapping[str, str]:
+    """Start the service if it does not run, and wait until it answers; where everything is.
+
+    It is alive before there is a champion, and ready once there is one (`/readyz`).
+
+    Args:
+        home: a local folder.
+        config: port and patience.
+        options: of the command line, before the command (`--preset demo`).
+    """
+    place, config = local(home), config or RuntimeConfig()
+    service = _serve(place, config, options)
+    start(service)
+    wait_until_healthy(service, config.start_timeout_s)
+    logger.info("%s answers at %s", service.name, service.address)
+    return where(place)
+
+
 def down(home: str | Path) -> Mapping[str, str]:
-    """Stop both; what became of each."""
+    """Stop them; what became of each."""
     place = local(home)
     stopped = {name: stop(place / name, name) for name in NAMES}
     return {name: "stopped" if ran else "did not run" for name, ran in stopped.items()}
@@ -162,6 +184,9 @@ def airflow_environment(home: Path, dags: Path, port: int, config: RuntimeConfig
         # With the defaults a chain of tasks waits a second between two, and up to five for a slot.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
+        # While every core computes the API server answers late; five seconds would fail the task.
+        "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",
+        "AIRFLOW__WORKERS__MAX_FAILED_HEARTBEATS": "10",
         "AIRFLOW__DAG_PROCESSOR__PARSING_PROCESSES": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "60",
     }
@@ -196,6 +221,23 @@ def _mlflow(home: Path, config: RuntimeConfig) -> Service:
         environment={**_inherited(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
         address=address,
         health=f"{address}/health",
+    )
+
+
+def _serve(home: Path, config: RuntimeConfig, options: Sequence[str]) -> Service:
+    folder = home / "serve"
+    port = _port(folder, "serve", config.serve_port, config.host)
+    address = f"http://{config.host}:{port}"
+    return Service(
+        name="serve",
+        folder=folder,
+        command=[
+            *(sys.executable, "-m", "pipeline.cli", "--home", str(home), *options),
+            *("serve", "--port", str(port)),
+        ],
+        environment=_inherited(),
+        address=address,
+        health=f"{address}/healthz",
     )
 
 

@@ -29,6 +29,7 @@ from training.run import Run
 from training.tally import Fitted
 from training.update import Plan
 from training.update_config import Abnormal
+from training.update_plan import readable
 
 logger = logging.getLogger(__name__)
 
@@ -60,8 +61,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     plan, left_out, findings = _plan(settings, parent, day, forced)
     skips = settings.update.abnormal is Abnormal.SKIP
     if day in findings and skips and not forced:
-        sentences = " ".join(finding.sentence for finding in findings[day])
-        return _nothing("", parent, f"{day} is abnormal and skipped: {sentences}")
+        return _nothing("", parent, f"{day} is abnormal and skipped", findings)
     tracker = MlflowTracker(settings.tracking, store)
     run = updates.prepared(
         store,
@@ -162,8 +162,8 @@ def _plan(
 
 def _reason(store: Store, part: Part) -> str:
     """Why a part that waits cannot be learnt tonight; empty if it can."""
-    if not store.partition("samples", part.day).exists():
-        return "its samples are not published"
+    if not readable(store, part.day):
+        return "its samples, or their catalog, are not published"
     bad = _not_passed(store, part.day)
     return f"{' and '.join(bad)} did not pass quality" if bad else ""
 
@@ -212,10 +212,20 @@ def _require_free(run: Run, registry: Registry, forced: str) -> None:
             )
 
 
-def _nothing(key: str, parent: Partition, why: str) -> Mapping[str, Any]:
+def _nothing(
+    key: str,
+    parent: Partition,
+    why: str,
+    findings: Mapping[date, Sequence[Finding]] | None = None,
+) -> Mapping[str, Any]:
     logger.info("%s: nothing to do", why)
-    outcome = "finished before" if key else "skipped"
-    return {"run": key, "parent": parent.key.split("/")[1], "outcome": outcome, "why": why}
+    return {
+        "run": key,
+        "parent": parent.key.split("/")[1],
+        "outcome": "finished before" if key else "skipped",
+        "why": why,
+        "abnormal": _sentences(findings or {}),
+    }
 
 
 def _summary(

@@ -2,12 +2,13 @@
 
 In the first epoch no moment has been trained on before it is scored, so the AUC is an honest, if
 early, estimate (with dropout on, which costs it a little). It is computed from two histograms of
-the scores: memory does not grow with the stream, and a resumed run goes on counting.
+the scores: memory does not grow with the stream, and a resumed run goes on counting. Moments that
+an update replays are known already: they are learnt from, and not counted here.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -68,11 +69,15 @@ class Meters:
         Args:
             out: of the network, on any device.
             batch: as the reader gave it, on the CPU.
-            losses: the batch's mean by task.
+            losses: the batch's mean by task, replayed moments included.
         """
         for task, meter in self.of.items():
-            logits, truth = _answers(task, out, batch)
-            logits, asked = logits.detach().float().cpu(), len(truth)
+            logits, truth, moment = _answers(task, out, batch)
+            logits = logits.detach().float().cpu()
+            if batch.known_B is not None:
+                fresh = ~batch.known_B[moment]
+                logits, truth = logits[fresh], truth[fresh]
+            asked = len(truth)
             if not asked:
                 continue
             meter.questions += asked
@@ -115,16 +120,23 @@ class Meters:
             self.of[Task(name)] = Meter(**{**kept, **arrays})
 
 
-def _answers(task: Task, out: Outputs, batch: Batch) -> tuple[Tensor, Tensor]:
-    """Scores of a task's questions and what happened."""
+class _Answers(NamedTuple):
+    """Scores of a task's questions, what happened, and whose moment it was."""
+
+    logits: Tensor
+    truth: Tensor
+    moment: Tensor
+
+
+def _answers(task: Task, out: Outputs, batch: Batch) -> _Answers:
     match task:
         case Task.CTR:
-            return out.ctr_C, batch.cand_clicked_C
+            return _Answers(out.ctr_C, batch.cand_clicked_C, batch.cand_moment_C)
         case Task.L2R:
-            return out.l2r_C, batch.cand_label_C
+            return _Answers(out.l2r_C, batch.cand_label_C, batch.cand_moment_C)
         case Task.PPP:
-            return out.ppp_K7, batch.price_level_K
+            return _Answers(out.ppp_K7, batch.price_level_K, batch.price_moment_K)
         case Task.FIFP:
-            return out.fifp_I, batch.icon_followed_I
+            return _Answers(out.fifp_I, batch.icon_followed_I, batch.icon_moment_I)
         case Task.SPP:
-            return out.spp_S, batch.shop_preferred_S
+            return _Answers(out.spp_S, batch.shop_preferred_S, batch.shop_moment_S)

@@ -108,6 +108,11 @@ def measured(store: Store, part: Part) -> Part:
     return replace(part, digest=checkpoints.digest_of(manifest), moments=whole)
 
 
+def readable(store: Store, day: date) -> bool:
+    """Whether a day's samples, and the catalog that they are read with, are (still) published."""
+    return store.partition("samples", day).exists() and store.partition("catalog", day).exists()
+
+
 def slices(store: Store, of: Plan, config: UpdateConfig, seed: int) -> list[Slice]:
     """The plan as a reader reads it: a stage a part, oldest first, replay dealt among them."""
     fresh = [Slice(part, stage) for stage, part in enumerate(of.parts)]
@@ -117,14 +122,14 @@ def slices(store: Store, of: Plan, config: UpdateConfig, seed: int) -> list[Slic
 def _replayed(store: Store, of: Plan, config: UpdateConfig, seed: int) -> list[Slice]:
     """Row groups of days learnt before, drawn until they hold several times what is wanted."""
     wanted = config.replay_share * of.moments
-    published = set(store.days("samples"))
-    old = [day for day in of.ancestry.days if day in published and day != of.day]
+    newest = [day for day in of.ancestry.days if day != of.day][-config.replay_days :]
+    old = [day for day in newest if readable(store, day)]
     if not wanted or not old:
         return []
     rng = np.random.default_rng([seed, of.day.toordinal()])
     found = [
         (day, file, group, rows)
-        for day in old[-config.replay_days :]
+        for day in old
         for file, entry in enumerate(store.partition("samples", day).manifest().files)
         for group, rows in enumerate(row_groups(store.partition("samples", day), entry))
     ]

@@ -37,19 +37,30 @@ def follow(
         OrchestrationError: it failed (the message names the task and ends with its log), or it
             still runs after `timeout_s`.
     """
+    run = until_ended(airflow, dag_id, run_id, timeout_s=timeout_s, poll_s=poll_s)
+    if run.state == "failed":
+        raise OrchestrationError(_failure(airflow, dag_id, run_id, run))
+    return run
+
+
+def until_ended(
+    airflow: Airflow, dag_id: str, run_id: str, *, timeout_s: float, poll_s: float = 1.0
+) -> RunState:
+    """As `follow`, for a run that may fail: it comes back either way.
+
+    Raises:
+        OrchestrationError: it still runs after `timeout_s`.
+    """
     begin = time.monotonic()
     with _display(dag_id) as display:
         while True:
             run = airflow.run(dag_id, run_id)
             display.show(run)
             if run.ended:
-                break
+                return run
             if time.monotonic() - begin > timeout_s:
                 raise OrchestrationError(_late(airflow, dag_id, run, timeout_s))
             time.sleep(poll_s)
-    if run.state == "failed":
-        raise OrchestrationError(_failure(airflow, dag_id, run_id, run))
-    return run
 
 
 class _Display(Protocol):
@@ -81,7 +92,8 @@ class _Bar:
         self.task = bar.add_task(dag_id, total=None, running="")
 
     def show(self, run: RunState) -> None:
-        running = ", ".join(task.name for task in run.tasks if task.state == "running")
+        busy = ("running", "deferred")
+        running = ", ".join(task.name for task in run.tasks if task.state in busy)
         done = sum(task.state in DONE for task in run.tasks)
         self.bar.update(self.task, completed=done, total=len(run.tasks), running=running)
 

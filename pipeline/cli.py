@@ -305,30 +305,27 @@ def run(
 
 
 def _demo(settings: Any) -> None:
-    from evaluation import report
     from pipeline import demo
-    from pipeline.steps import ONE_DAY
 
     result = demo.run(settings, front.preset, front.pairs)
-    last = settings.first_day + ONE_DAY * (demo.DAYS - 1)
-    made = report.read(settings.store, f"{settings.line}-{last}")
-    if made is not None and not front.as_json:
-        demo.show(made)
+    if not front.as_json:
+        demo.show(settings, stopped=result["stopped"])
     front.say("run demo", result)
 
 
 @app.command()
 def up() -> None:
-    """Start Airflow and the MLflow UI; prints addresses and login."""
+    """Start Airflow, the MLflow UI and the service; prints addresses and login."""
     from infra import runtime
 
     settings = front.settings()
-    front.say("up", runtime.up(settings.home, settings.runtime))
+    runtime.up(settings.home, settings.runtime)
+    front.say("up", runtime.up_serve(settings.home, settings.runtime, front.options()))
 
 
 @app.command()
 def down() -> None:
-    """Stop Airflow and the MLflow UI."""
+    """Stop Airflow, the MLflow UI and the service."""
     from infra import runtime
 
     front.say("down", runtime.down(front.settings().home))

@@ -1,31 +1,42 @@
-"""`dupn run demo`: the initial DAG in a real Airflow, and a table that a person understands.
+"""`dupn run demo`: an initial training and two nights in a real Airflow, and what became of them.
 
-Starts Airflow and the MLflow UI if they do not run, triggers the DAG over REST as the UI does,
-waits, and reads the report that the run left in the store. Both UIs stay up: look around, then
-`dupn down`.
+Starts Airflow and the MLflow UI if they do not run, triggers the DAGs over REST as the UI does,
+waits, and reads what the runs left in the store. The second night gets dirty data on purpose, and
+quality stops it: that failure is part of the demo. What is done already is not done again. Both UIs
+stay up: look around, then `dupn down`.
 """
 
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from evaluation import report
 from evaluation.report import closing_table
 from evaluation.results import OfflineReport
 from infra import runtime
-from infra.follow import follow
+from infra.airflow_api import Airflow
+from infra.errors import OrchestrationError
+from infra.follow import follow, until_ended
+from infra.registry import Registry
+from infra.tracking import tracking_uri
+from pipeline import demo_table, nightly, steps
+from pipeline.nightly import State
 from pipeline.settings import Settings
 from pipeline.show import wide
 
 logger = logging.getLogger(__name__)
 
-DAG = "dupn_initial_train"
+INITIAL = "dupn_initial_train"
+NIGHT = "dupn_nightly_update"
 DAYS = 10
-"""To train on; the day after them is the one that the figures are from."""
-
+"""To train on; the day after them is the one that the first figures are from."""
+DIRTY = 1 / 3
+"""Share of the second night's behaviours that the demo breaks."""
 
 SHUFFLES = {
     "shuffled_properties_cost": "behaviour properties shuffled within a batch cost",
@@ -37,42 +48,136 @@ SHUFFLES = {
 def run(
     settings: Settings, preset: str, pairs: Sequence[str] = (), *, days: int = DAYS
 ) -> Mapping[str, Any]:
-    """Bring everything up, run the DAG and wait; what the run showed and where to look.
+    """Bring everything up, run the DAGs and wait; what the runs showed and where to look.
 
     Raises:
-        OrchestrationError: Airflow did not start, or the run failed or took too long.
+        OrchestrationError: Airflow did not start, or a run ended otherwise than it should.
     """
     begin = time.monotonic()
     addresses = runtime.up(settings.home, settings.runtime)
     ready = time.monotonic()
     logger.info("Airflow and MLflow were up after %.0f s", ready - begin)
-    airflow = runtime.connect(settings.home)
     conf = {
         "dataset": settings.dataset,
         "preset": str(Path(preset).absolute()) if preset.endswith(".toml") else preset,
         "overrides": "\n".join(pairs),
-        "first_day": settings.first_day.isoformat(),
-        "days": days,
     }
-    run_id = airflow.trigger(DAG, conf)
-    logger.info("follow it at %s/dags/%s/runs/%s", addresses["airflow"], DAG, run_id)
-    done = follow(airflow, DAG, run_id, timeout_s=settings.runtime.run_timeout_s)
-    states = {task.task_id: task.state for task in done.tasks}
+    shown = _Demo(settings, runtime.connect(settings.home), addresses["airflow"], conf, days)
+    seconds = {}
+    for name, part in (
+        ("initial_s", shown.initial),
+        ("first_night_s", shown.first_night),
+        ("second_night_s", shown.second_night),
+    ):
+        start = time.monotonic()
+        part()
+        seconds[name] = round(time.monotonic() - start, 1)
     return {
-        "dag_run": run_id,
-        "tasks": len(done.tasks),
-        "promoted": states.get("promote") == "success",
+        "promoted": _champion(settings),
+        "stopped": shown.stopped,
         "start_s": round(ready - begin, 1),
-        "run_s": round(time.monotonic() - ready, 1),
+        **seconds,
         **addresses,
     }
 
 
-def show(report: OfflineReport, console: Console | None = None) -> None:
-    """The closing table: a row a task with model, best yardstick, ceiling and intervals."""
+class _Demo:
+    """The three DAG runs of the demo."""
+
+    def __init__(
+        self, settings: Settings, airflow: Airflow, page: str, conf: Mapping[str, Any], days: int
+    ) -> None:
+        self.settings, self.airflow, self.page, self.conf = settings, airflow, page, conf
+        self.first, self.days = settings.first_day, days
+        self.nights = night_days(settings, days)
+        self.stopped = ""
+
+    def initial(self) -> None:
+        """Train on ten days; the gate must let the first model pass, or there is nothing to tend.
+
+        Raises:
+            OrchestrationError: it did not.
+        """
+        if _champion(self.settings):
+            logger.info("%s: a champion is there already, nothing to do", INITIAL)
+            return
+        conf = {**self.conf, "first_day": self.first.isoformat(), "days": self.days}
+        self._follow(INITIAL, conf)
+        if not _champion(self.settings):
+            raise OrchestrationError(
+                "the gate kept the first model back, so there is no champion for the nights to "
+                f"update. The verdict lies in {self.settings.store.address('reports', 'gate')}."
+            )
+
+    def first_night(self) -> None:
+        """A night like any other."""
+        night = nightly.read(self.settings, self.nights[0])
+        if night is not None and night.state is State.ENDED:
+            logger.info("%s: the night of %s has ended already", NIGHT, night.day)
+            return
+        self._follow(NIGHT, {**self.conf, "day": self.nights[0].isoformat()})
+
+    def second_night(self) -> None:
+        """A night whose collector is broken: quality has to stop it.
+
+        Raises:
+            OrchestrationError: it did not.
+        """
+        day = self.nights[1]
+        if not self.settings.store.partition("raw", day, "behaviors").exists():
+            steps.simulate(self.settings, day, 1, DIRTY)
+            logger.info("the demo has broken %.0f %% of the behaviours of %s", 100 * DIRTY, day)
+        run_id = self._trigger(NIGHT, {**self.conf, "day": day.isoformat()})
+        limit = self.settings.runtime.run_timeout_s
+        ended = until_ended(self.airflow, NIGHT, run_id, timeout_s=limit)
+        failed = [task for task in ended.tasks if task.state == "failed"]
+        if [task.task_id for task in failed] != ["quality"]:
+            raise OrchestrationError(
+                f"quality should have stopped the night of {day}, whose data is dirty, but it "
+                f"ended as {ended.state}. Look at {self.page}/dags/{NIGHT}/runs/{run_id}."
+            )
+        log = self.airflow.log_tail(NIGHT, run_id, failed[0]).splitlines()
+        said = [line for line in log if "QualityFailed: " in line]
+        self.stopped = said[-1].rpartition("QualityFailed: ")[2] if said else "quality failed"
+        logger.info("quality has stopped the night of %s, as it should: %s", day, self.stopped)
+
+    def _follow(self, dag: str, conf: Mapping[str, Any]) -> None:
+        run_id = self._trigger(dag, conf)
+        follow(self.airflow, dag, run_id, timeout_s=self.settings.runtime.run_timeout_s)
+
+    def _trigger(self, dag: str, conf: Mapping[str, Any]) -> str:
+        run_id = self.airflow.trigger(dag, conf)
+        logger.info("follow it at %s/dags/%s/runs/%s", self.page, dag, run_id)
+        return run_id
+
+
+def night_days(settings: Settings, days: int = DAYS) -> list[date]:
+    """The data days of the two nights: those after the day that the first figures are from."""
+    return [settings.first_day + timedelta(days=days + 1 + i) for i in range(2)]
+
+
+def show(
+    settings: Settings, days: int = DAYS, stopped: str = "", console: Console | None = None
+) -> None:
+    """The closing tables: how good the first model is, and what became of each night."""
     out = console or wide()
-    out.print(closing_table(report))
-    for figure in report.figures:
+    last = settings.first_day + timedelta(days=days - 1)
+    made = report.read(settings.store, f"{settings.line}-{last}")
+    if made is not None:
+        _show_report(made, out)
+    said = {night_days(settings, days)[1]: stopped} if stopped else {}
+    out.print(demo_table.nights(settings, last, night_days(settings, days), said))
+
+
+def _show_report(made: OfflineReport, out: Console) -> None:
+    out.print(closing_table(made))
+    for figure in made.figures:
         if figure.name in SHUFFLES and figure.value is not None:
             interval = f" ({figure.low:.3f} to {figure.high:.3f})" if figure.low is not None else ""
             out.print(f"{SHUFFLES[figure.name]} {figure.value:.3f} of CTR AUC{interval}")
+
+
+def _champion(settings: Settings) -> bool:
+    registry = Registry(tracking_uri(settings.tracking, settings.store), settings.store)
+    version = registry.version("champion")
+    return version is not None and version.tags.get("line") == settings.line

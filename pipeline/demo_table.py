@@ -1,0 +1,93 @@
+"""The demo's last table: the initial training and each night, as a person would tell it."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from rich.table import Table
+
+from evaluation.watch import PROGRESSIVE
+from pipeline import nightly
+from pipeline.settings import Settings
+
+STOPPED = "stopped by quality"
+SAID = {"promote": "promoted", "keep the champion": "champion kept"}
+
+
+def nights(
+    settings: Settings, last: date, days: Sequence[date], stopped: Mapping[date, str]
+) -> Table:
+    """A row for the initial training and one for each night.
+
+    Args:
+        settings: whose store and line.
+        last: the initial training's last day.
+        days: data days of the nights.
+        stopped: what stopped a night, by its day.
+    """
+    table = Table(title="Initial training and nights", title_justify="left")
+    table.add_column("run")
+    table.add_column("outcome")
+    table.add_column("champion on the new day, before it learns it: CTR AUC")
+    table.add_column("candidate minus champion: CTR AUC")
+    table.add_column("why", overflow="fold")
+    first = _verdict(settings, last)
+    table.add_row(f"initial, to {last}", _outcome(first), "-", "-", _why(first))
+    for day in days:
+        verdict = _verdict(settings, day)
+        reason = stopped.get(day, "")
+        table.add_row(
+            f"night of {day}",
+            STOPPED if reason else _outcome(verdict),
+            _progressive(settings, day),
+            _difference(settings, day),
+            reason or _why(verdict),
+        )
+    return table
+
+
+def _outcome(verdict: Mapping[str, Any]) -> str:
+    said = str(verdict.get("outcome", "not judged"))
+    return SAID.get(said, said)
+
+
+def _why(verdict: Mapping[str, Any]) -> str:
+    if verdict.get("failed"):
+        return " ".join(verdict["failed"])
+    checks = {check["name"]: check["sentence"] for check in verdict.get("checks", ())}
+    for name in ("ctr", "floor", "calibration"):  # what a person asks first
+        for check, sentence in checks.items():
+            if check.startswith(name):
+                return str(sentence)
+    return "-"
+
+
+def _verdict(settings: Settings, day: date) -> Mapping[str, Any]:
+    return _json(settings, f"reports/gate/{settings.line}-{day}.json")
+
+
+def _progressive(settings: Settings, day: date) -> str:
+    folder = nightly.key(settings, day).rpartition("/")[0]
+    figures = _json(settings, f"{folder}/figures.json").get("figures", ())
+    return _said({figure["name"]: figure for figure in figures}.get(f"{PROGRESSIVE}_ctr_auc"))
+
+
+def _difference(settings: Settings, day: date) -> str:
+    beside = _json(settings, f"reports/offline/{settings.line}-{day}/comparison.json")
+    compared = beside.get("comparison") or {}
+    return _said(compared.get("ctr"), sign="+")
+
+
+def _said(figure: Mapping[str, Any] | None, sign: str = "") -> str:
+    if not figure or figure.get("value") is None:
+        return "-"
+    text = f"{figure['value']:{sign}.3f}"
+    if figure.get("low") is None:
+        return text
+    return f"{text} ({figure['low']:{sign}.3f} to {figure['high']:{sign}.3f})"
+
+
+def _json(settings: Settings, key: str) -> dict[str, Any]:
+    content = settings.store.get(key)
+    return dict(json.loads(content)) if content else {}

@@ -1,0 +1,101 @@
+"""Memory of the data jobs: bounded by settings, whatever the day's size and their number."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from infra.store import Store
+from pipeline.bench import day as synthetic
+from pipeline.bench import samples as bench
+from pipeline.bench.day import BEFORE, DAY, Size
+from tests.pipeline.jobs import market_days, one_stage
+
+pytestmark = pytest.mark.drill
+
+SCRIPT = Path(one_stage.__file__)
+ROOT = SCRIPT.parents[3]
+SMALL, LARGE = Size(200_000, 10_000), Size(800_000, 10_000)
+TABLES = {
+    "vocabulary": [("catalog",), ("vocabulary", "item"), ("vocabulary", "category")],
+    "statistics": [("statistics", "item"), ("statistics", "shop"), ("statistics", "lr_ctr")],
+    "sequences": [("sequences", "history"), ("sequences", "open"), ("sequences", "pool")],
+    "samples": [("samples",)],
+}
+
+
+def grown_mb(home, stage, buckets, rows):
+    command = [sys.executable, str(SCRIPT), str(home), stage, DAY.isoformat()]
+    command += [str(buckets), str(rows)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    return float(done.stdout.split()[-1])
+
+
+def digests(home, stage):
+    store = Store(home)
+    return [store.partition(name, DAY, *rest).digest() for name, *rest in TABLES[stage]]
+
+
+@pytest.fixture(scope="module")
+def homes(tmp_path_factory):
+    """A day, and one four times as large, with all that its stages read, made the usual way."""
+    found = []
+    for size in (SMALL, LARGE):
+        home = tmp_path_factory.mktemp("home")
+        synthetic.write(home, size)
+        for stage in bench.STAGES[:4]:
+            bench.stage(Store(home), stage, BEFORE)
+        synthetic.write_history(Store(home), size)
+        for stage in bench.STAGES:
+            bench.stage(Store(home), stage, DAY)
+        found.append(home)
+    return found
+
+
+@pytest.mark.parametrize("stage", list(TABLES))
+def test_a_larger_day_takes_more_buckets_and_no_more_memory(homes, stage):
+    small, large = homes
+    usual = digests(large, stage)
+    little = grown_mb(small, stage, buckets=16, rows=20_000)
+    much = grown_mb(large, stage, buckets=64, rows=20_000)
+    print(f"{stage}: {little:.0f} MB for {SMALL.behaviors:,}, {much:.0f} MB for four times as many")
+    assert digests(large, stage) == usual
+    events = Store(large).partition("events", DAY, "behaviors").table().nbytes / 2**20
+    assert events > 50
+    assert much < little + 40
+
+
+def test_with_one_bucket_the_whole_day_is_in_memory(homes):
+    _, large = homes
+    whole = grown_mb(large, "sequences", buckets=1, rows=10**9)
+    assert whole > grown_mb(large, "sequences", buckets=64, rows=10**9) + 100
+
+
+DAYS = """
+import sys
+from infra.store import Store
+from pipeline.beam import BeamConfig
+from tests.pipeline.jobs import market_days, one_stage
+store, peaks = Store(sys.argv[1]), []
+for day in market_days.days(int(sys.argv[2])):
+    for stage in ("vocabulary", "statistics", "sequences", "samples"):
+        one_stage.run(store, stage, day, BeamConfig(buckets=16), 10_000)
+    peaks.append(one_stage.memory_mb("VmHWM"))
+print(*peaks)
+"""
+
+
+def test_memory_is_flat_in_the_number_of_days(tmp_path):
+    store, count = Store(tmp_path), 7
+    market = market_days.Market(users=600, items=2_000, pages=3_000, behaviors=30_000)
+    for day in market_days.days(count):
+        market_days.write(store, day, market.day(day), count=16)
+    command = [sys.executable, "-c", DAYS, str(tmp_path), str(count)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    peaks = [float(word) for word in done.stdout.split()]
+    print("peak MB after each day:", *[f"{peak:.0f}" for peak in peaks])
+    assert (
+        store.partition("sequences", market_days.days(count)[2], "history").manifest().rows > 55_000
+    )
+    assert peaks[-1] < peaks[2] + 15, peaks

@@ -40,10 +40,15 @@ def hash_ids(ids: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
     """A stable 64-bit hash per id (SipHash-2-4 through pandas), computed once per distinct id."""
     whole = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
     coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    distinct = np.asarray(coded.dictionary.to_numpy(zero_copy_only=False), dtype=object)
-    hashed = pd.util.hash_array(distinct, categorize=False).astype(np.uint64)
+    hashed = hash_distinct(coded.dictionary)
     codes = coded.indices.to_numpy(zero_copy_only=False)
     return hashed[codes] if len(hashed) else np.empty(0, np.uint64)
+
+
+def hash_distinct(ids: pa.Array) -> NDArray[np.uint64]:
+    """`hash_ids` of ids of which each stands there once: nothing is looked for twice."""
+    objects = np.asarray(ids.to_numpy(zero_copy_only=False), dtype=object)
+    return pd.util.hash_array(objects, categorize=False).astype(np.uint64)
 
 
 def bucket_index(hashes: NDArray[np.uint64], count: int) -> NDArray[np.int64]:
@@ -63,11 +68,29 @@ def split(
         if table.num_rows:
             yield 0, table
         return
-    index = bucket_index(hashes, count)
-    order = np.argsort(index, kind="stable")
-    bounds = np.searchsorted(index[order], np.arange(count + 1))
+    order, bounds = _by_bucket(hashes, count)
     whole = table.combine_chunks()
-    for bucket in range(count):
+    for bucket in np.flatnonzero(np.diff(bounds)):
+        yield int(bucket), whole.take(pa.array(order[bounds[bucket] : bounds[bucket + 1]]))
+
+
+def slices(
+    table: pa.Table, hashes: NDArray[np.uint64], chosen: range, count: int
+) -> Iterator[tuple[int, pa.Table]]:
+    """The `chosen` parts of `split` as slices of one copy that holds no others."""
+    order, bounds = _by_bucket(hashes, count)
+    first = int(bounds[chosen.start])
+    whole = table.take(pa.array(order[first : int(bounds[chosen.stop])])).combine_chunks()
+    for bucket in chosen:
         start, stop = int(bounds[bucket]), int(bounds[bucket + 1])
         if stop > start:
-            yield bucket, whole.take(pa.array(order[start:stop]))
+            yield bucket, whole.slice(start - first, stop - start)
+
+
+def _by_bucket(
+    hashes: NDArray[np.uint64], count: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Rows by bucket, and where each bucket begins among them."""
+    index = bucket_index(hashes, count).astype(np.uint16 if count <= 2**16 else np.int64)
+    order = np.argsort(index, kind="stable")  # numbers of two bytes are sorted by counting
+    return order, np.append(0, np.cumsum(np.bincount(index, minlength=count)))

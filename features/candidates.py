@@ -37,20 +37,20 @@ def candidates(
     kind = moments.table.column("kind").to_numpy()
     shown_ids = moments.table.column("item_ids").combine_chunks()
     moment = np.repeat(np.arange(len(kind)), shown_ids.value_lengths().fill_null(0).to_numpy())
-    own = codes_of(shown_ids.flatten())
-    rows = world.rows_of(own.values)
-    ids = codes_of(actions.items, own.values)
-    action_item, code = ids.codes[: len(actions.items)], ids.codes[len(actions.items) :][own.codes]
-    pairs = labels.match(
-        *_label_keys(group, moment, code, action_item[actions.item], len(ids.values))
+    ids = codes_of(actions.items, shown_ids.flatten())  # begins with the items of the actions
+    known = len(actions.items)
+    rows = np.append(
+        world.rows_of(actions.items), world.catalog.rows_of_distinct(ids.values[known:])
     )
+    code = ids.codes[known:]
+    pairs = labels.match(*_label_keys(group, moment, code, actions.item, len(ids.values)))
     outcome = labels.outcome(pairs, actions, len(code), moments.ts[moment], window_ms)
     page = kind[moment] == MomentKind.PAGE
     origin = np.where(page, CandidateOrigin.SHOWN, CandidateOrigin.CLICKED).astype(np.int8)
     keep = kind[moment] != MomentKind.TOUCH
     shown = Asked(
         moment=moment[keep],
-        item=rows[own.codes][keep],
+        item=rows[code][keep],
         origin=origin[keep],
         outcome=_only(outcome, np.flatnonzero(keep)),
     )

@@ -11,7 +11,7 @@ REPEATED = (
     *("user_id", "item_id", "type", "scenario", "shop_id", "brand_id", "category_id"),
     *("icon_id", "variant"),
 )
-"""Columns of logs with few distinct values: worth a dictionary, in memory and in files."""
+"""Columns of logs with few distinct values: worth a dictionary in memory, and texts in files."""
 
 _LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
 
@@ -32,7 +32,8 @@ def dictionary_columns(table_name: str, schema: pa.Schema) -> list[str]:
     if table_name not in LOGS:
         ids = REQUIRED[table_name]
         return [name for name in schema.names if name not in ids and name != "user_hash"]
-    chosen = [name for name in schema.names if name in REPEATED or name == "user_hash"]
+    texts = [field.name for field in schema if pa.types.is_string(field.type)]
+    chosen = [name for name in texts if name in REPEATED]
     return [*chosen, *(["item_ids.list.element"] if "item_ids" in schema.names else [])]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.buckets import hash_ids
+from features.buckets import hash_distinct
 from features.schemas import TAGS_PER_ITEM, UNKNOWN_ROW
 from infra.store import Store
 
@@ -52,9 +52,13 @@ class CatalogArrays:
         """
         whole = ids.combine_chunks() if isinstance(ids, pa.ChunkedArray) else ids
         coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-        found = lookup(hash_ids(coded.dictionary), self.hashes, self.rows)
+        found = self.rows_of_distinct(coded.dictionary)
         codes = coded.indices.fill_null(len(found)).to_numpy(zero_copy_only=False)
         return np.append(found, np.int32(UNKNOWN_ROW))[codes]
+
+    def rows_of_distinct(self, ids: pa.Array) -> NDArray[np.int32]:
+        """`rows_of` for plain ids of which none is null and each stands there once."""
+        return lookup(hash_distinct(ids), self.hashes, self.rows)
 
 
 def lookup(

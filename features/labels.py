@@ -43,10 +43,11 @@ def match(candidate_key: Ints, action_key: Ints) -> Pairs:
     order = real[np.argsort(action_key[real], kind="stable")]
     keys = action_key[order]
     left = np.searchsorted(keys, candidate_key, side="left")
-    count = np.searchsorted(keys, candidate_key, side="right") - left
-    count[candidate_key < 0] = 0
-    hit = np.flatnonzero(count)
-    count, left = count[hit], left[hit]
+    found = (candidate_key >= 0) & (left < len(keys))
+    found[found] = keys[left[found]] == candidate_key[found]
+    hit = np.flatnonzero(found)
+    left = left[hit]
+    count = np.searchsorted(keys, candidate_key[hit], side="right") - left
     offsets = np.cumsum(count) - count
     rows = np.arange(int(count.sum())) + np.repeat(left - offsets, count)
     return Pairs(np.repeat(hit, count), order[rows])

@@ -140,7 +140,7 @@ def features(
         item_table: `item_features` of the days before.
     """
     out = np.empty((len(candidates.item), len(NAMES)), np.float32)
-    out[:, : len(ITEM_NAMES)] = item_table[candidates.item]
+    out[:, : len(ITEM_NAMES)] = item_table.take(candidates.item, axis=0)
     length = pasts.spans.length.astype(np.float32)
     here = {name: index for index, name in enumerate(NAMES)}
     out[:, here["price_match"]] = _price_match(candidates, pasts, catalog)

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from pydantic import Field
 
+from features.distinct import within
 from features.schemas import BEHAVIORS, SEQUENCE_LENGTH, SEQUENCES, conform
 from features.timeline import Codes, Ints, Packing, Timeline, Users, codes_of
 from infra.config import Config
@@ -143,13 +144,12 @@ def _milliseconds(table: pa.Table) -> Ints:
 
 
 def _repeated(key: np.ndarray, today: np.ndarray, user: Codes) -> np.ndarray:
-    known = np.sort(key[~today])
-    if not len(known):
-        return np.zeros(len(key), bool)
-    new = np.flatnonzero(today)
-    place = np.minimum(np.searchsorted(known, key[new]), len(known) - 1)
-    suspects = new[known[place] == key[new]]
     repeated = np.zeros(len(key), bool)
+    ordered = np.sort(key)
+    twice = ordered[1:] == ordered[:-1]
+    if not twice.any():
+        return repeated
+    suspects = np.flatnonzero(today & within(key, ordered[1:][twice]))
     if len(suspects):
         old = ~today & np.isin(key, key[suspects])
         pairs = set(zip(user[old].tolist(), key[old].tolist(), strict=True))

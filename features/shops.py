@@ -5,6 +5,7 @@ import pyarrow as pa
 
 from features import labels, lists, negatives
 from features.catalog import FIRST_ROW
+from features.distinct import distinct, within
 from features.negatives import Wish
 from features.world import Group, SamplesConfig, World
 
@@ -25,9 +26,9 @@ def columns(group: Group, world: World, config: SamplesConfig, seed: int) -> dic
     wish = Wish(seeds, hashes, np.zeros(len(owner), np.int32))
     drawn = negatives.other_clicks(world.pool, wish, config.shop_negatives)
     other = world.catalog.shop[drawn.item]
-    touched = np.unique((since.user.astype(np.int64) << 32) | shop)
+    touched = distinct((since.user.astype(np.int64) << 32) | shop)
     pair = (owner[drawn.moment].astype(np.int64) << 32) | other
-    fresh = np.unique(pair[(other >= FIRST_ROW) & ~np.isin(pair, touched)])
+    fresh = distinct(pair[(other >= FIRST_ROW) & ~within(pair, touched)])
     moment = np.concatenate([moment_of[owner], moment_of[fresh >> 32]])
     shops = np.concatenate([liked, (fresh & 0xFFFFFFFF).astype(np.int32)])
     preferred = np.repeat(np.array([1, 0], np.int8), [len(liked), len(fresh)])

@@ -73,16 +73,17 @@ class Timeline:
 
     def take(self, keep: Ints | NDArray[np.bool_]) -> "Timeline":
         """Some of the rows, in their order."""
-        user = self.user[keep]
+        rows = np.flatnonzero(keep) if keep.dtype == bool else keep
+        user = self.user.take(rows)
         return Timeline(
             user=user,
-            ts=self.ts[keep],
-            item=self.item[keep],
-            type=self.type[keep],
-            scenario=self.scenario[keep],
-            key=self.key[keep],
-            request=self.request[keep],
-            today=self.today[keep],
+            ts=self.ts.take(rows),
+            item=self.item.take(rows),
+            type=self.type.take(rows),
+            scenario=self.scenario.take(rows),
+            key=self.key.take(rows),
+            request=self.request.take(rows),
+            today=self.today.take(rows),
             offsets=np.searchsorted(user, np.arange(len(self.offsets))),
             items=self.items,
             requests=self.requests,

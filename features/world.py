@@ -22,6 +22,9 @@ from features.vocabulary import Vocabulary
 from infra.config import Config
 from infra.store import Store
 
+_REMEMBERED = 8
+"""Arrays of ids whose rows are kept at hand."""
+
 
 class SamplesConfig(Config):
     """Which questions are asked, and of what weight the answers are."""
@@ -72,12 +75,15 @@ class World:
     _asked: dict[int, tuple[pa.Array, Codes]] = field(default_factory=dict)
 
     def rows_of(self, ids: pa.Array) -> Codes:
-        """Catalog rows; looked up once for the same array (a bucket asks for its items often)."""
+        """Catalog rows of distinct ids; looked up once for the same array.
+
+        A bucket asks for the items of its timeline several times; threads have a bucket each.
+        """
         known = self._asked.get(id(ids))
         if known is None or known[0] is not ids:
-            if len(self._asked) > 4:
-                self._asked.clear()
-            known = (ids, self.catalog.rows_of(ids))
+            known = (ids, self.catalog.rows_of_distinct(ids))
+            while len(self._asked) >= _REMEMBERED:
+                self._asked.pop(next(iter(self._asked)), None)
             self._asked[id(ids)] = known
         return known[1]
 

@@ -11,114 +11,69 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import date
-from typing import Any, NamedTuple
+from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 
-from features import buckets, canonical, events, tidy
+from features import buckets, canonical
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
-from features.raw_table import LOGS, REQUIRED
-from features.rejects import lost_file
+from features.raw_table import LOGS
 from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, arrival, rawday, rawfiles
 from pipeline.beam import BeamConfig, passes, pipeline
+from pipeline.columns import planes
+from pipeline.jobs.blocks import Block, Plan, finish_bucket, lost, refused_block, split_block
+from pipeline.parcels import Parcels
 from pipeline.rawfiles import RawPart
 from pipeline.threaded import Threaded
-from pipeline.threads import Threads
 
 REJECTS = "rejects"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What every worker needs to know: the description, the window, and where tables go."""
-
-    dataset: Dataset
-    config: EventsConfig
-    window: Window
-    extra: Mapping[str, tuple[str, ...]]
-    outs: Mapping[str, Attempt]
-    buckets: int
-    chosen: range
-    threads: int = 1
-
-    @property
-    def is_first(self) -> bool:
-        """Whether this pass is the one that counts and refuses."""
-        return self.chosen.start == 0
-
-
-class Split(NamedTuple):
-    """A block's accepted rows by bucket key, its refused rows, its counts."""
-
-    rows: Mapping[str, bytes]
-    refused: pa.Table
-    counts: Counter[str]
-
-
-def split_block(block: pa.Table, name: str, plan: Plan) -> Split:
-    """Parse a raw block and keep what falls into this pass's buckets."""
-    parsed = events.parse(block, name, plan.dataset, plan.window, plan.extra[name])
-    counts = Counter({f"{name}_read": parsed.read})
-    counts.update(accounting.ignored(name, parsed.ignored))
-    counts.update(accounting.rejected(name, parsed.rejected))
-    rows = {
-        f"{name}/{index:06d}": _to_bytes(part)
-        for index, part in buckets.split(
-            parsed.accepted, _bucket_hashes(parsed.accepted, name), plan.buckets
-        )
-        if index in plan.chosen
-    }
-    return Split(rows, parsed.rejected, counts)
-
-
-def finish_bucket(name: str, tables: Sequence[pa.Table], plan: Plan) -> tidy.Tidied:
-    """All rows of one bucket in order, each once."""
-    schema = canonical.schema_of(name, plan.extra[name])
-    if not tables:
-        return tidy.Tidied(rows=schema.empty_table(), duplicates=0)
-    whole = pa.concat_tables(tables)
-    if name in LOGS:
-        return tidy.tidy_log(whole, schema)
-    return tidy.tidy_snapshot(whole, REQUIRED[name][0])
-
-
-class ReadAndSplit(beam.DoFn):
-    """Raw part -> (bucket key, (counts, rows)); refused rows are written at once, on `rejects`."""
+class ReadAndSplit(Threaded):
+    """Raw part -> (bucket key, (counts, parcel)); refused rows are written here, on `rejects`."""
 
     def __init__(self, plan: Plan) -> None:
-        super().__init__()
+        super().__init__(plan.threads)
         self.plan = plan
 
     def process(self, part: RawPart) -> Iterator[Any]:
-        """Read the part block by block; what cannot be read is one refused row."""
-        plan, name = self.plan, part.table
-        counts, refused = accounting.nothing_read(name), []
-        threads: Threads[pa.Table, Split] = Threads(
-            lambda block: split_block(block, name, plan), plan.threads
-        )
+        """Read the part block by block; blocks of several parts may be under way at once."""
+        if self.plan.is_first:
+            yield f"{part.table}/{0:06d}", (json.dumps(accounting.nothing_read(part.table)), b"")
+        for block in self._numbered(part):
+            yield from super().process(block)
+
+    def work(self, block: Block) -> Iterator[Any]:
+        """Parse the block and split it by bucket; what cannot be parsed is one refused row."""
+        plan, name = self.plan, block.part.table
         try:
-            for done in threads.map(self._blocks(part)):
-                counts.update(done.counts)
-                if done.refused.num_rows:
-                    refused.append(done.refused)
-                yield from ((key, ("", rows)) for key, rows in done.rows.items())
-        except (pa.ArrowInvalid, OSError, EOFError) as error:
-            lost = lost_file(name, part.source, counts[f"{name}_read"] + 1, str(error))
-            refused.append(lost)
-            counts.update(accounting.rejected(name, lost) + Counter({f"{name}_read": 1}))
-        finally:
-            threads.close()
+            if not block.lost:
+                done = split_block(block.rows, name, plan)
+        except pa.ArrowInvalid as error:
+            block = lost(block.part, block.number, block.before, error)
+        if block.lost:
+            done = refused_block(name, block.rows)
+        yield from ((key, ("", plan.parcels.pack(rows))) for key, rows in done.rows.items())
         if plan.is_first:
-            yield f"{name}/{0:06d}", (json.dumps(counts), b"")
-            if refused:
-                stem = f"{name}-{part.ordinal:06d}"
-                entry = plan.outs[REJECTS].write_table(stem, pa.concat_tables(refused))
+            yield f"{name}/{0:06d}", (json.dumps(done.counts), b"")
+            if done.refused.num_rows:
+                stem = f"{name}-{block.part.ordinal:06d}-{block.number:06d}"
+                entry = plan.outs[REJECTS].write_table(stem, done.refused)
                 yield beam.pvalue.TaggedOutput(REJECTS, (REJECTS, entry))
+
+    def _numbered(self, part: RawPart) -> Iterator[Block]:
+        number = before = 0
+        try:
+            for rows in self._blocks(part):
+                yield Block(part, number, before, rows)
+                number, before = number + 1, before + rows.num_rows
+        except (pa.ArrowInvalid, OSError, EOFError) as error:
+            yield lost(part, number, before, error)
 
     def _blocks(self, part: RawPart) -> Iterator[pa.Table]:
         if part.damage:
@@ -145,7 +100,7 @@ class FinishBucket(Threaded):
             if text:
                 counts.update(json.loads(text))
             else:
-                tables.append(_from_bytes(rows))
+                tables.append(self.plan.parcels.unpack(rows))
         done = finish_bucket(name, tables, self.plan)
         counts.update({f"{name}_kept": done.rows.num_rows, f"{name}_duplicate": done.duplicates})
         if name in LOGS:
@@ -158,6 +113,8 @@ class FinishBucket(Threaded):
             high=bucket.high,
             counts=counts,
             use_dictionary=canonical.dictionary_columns(name, done.rows.schema),
+            column_encoding=planes(done.rows.schema),
+            write_statistics=["ts"] if name in LOGS else True,
         )
         yield name, entry
 
@@ -258,30 +215,14 @@ def run(
 
 def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> None:
     for chosen in passes(config):
-        with pipeline(config) as p:
+        with Parcels.of(config) as parcels, pipeline(config) as p:
+            canonical_events = Canonical(replace(plan, chosen=chosen, parcels=parcels))
             (
                 p
                 | "Parts of raw files" >> beam.Create(list(parts))
-                | "Canonical events" >> Canonical(replace(plan, chosen=chosen))
+                | "Canonical events" >> canonical_events
             )
-
-
-def _bucket_hashes(rows: pa.Table, name: str) -> Any:
-    if "user_hash" in rows.column_names:
-        return rows["user_hash"].to_numpy()
-    return buckets.hash_ids(rows[REQUIRED[name][0]])
 
 
 def _late(rows: pa.Table, window: Window) -> int:
     return int((rows["ts"].cast(pa.int64()).to_numpy() < window.start).sum())
-
-
-def _to_bytes(rows: pa.Table) -> bytes:
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, rows.schema) as writer:
-        writer.write_table(rows)
-    return bytes(sink.getvalue())
-
-
-def _from_bytes(data: bytes) -> pa.Table:
-    return pa.ipc.open_stream(data).read_all()

@@ -28,10 +28,11 @@ from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY, yesterday
 from features.moments import Calendar, Moments
 from features.property import LocalClock, day_number
-from features.samples import SamplesConfig, World
-from features.schemas import MOMENTS, OPEN, SAMPLES, SEQ_COLUMNS
+from features.samples import Group, SamplesConfig, World
+from features.schemas import MOMENTS, OPEN, SAMPLES
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.columns import planes
 from pipeline.jobs.sequences import Inputs, Known, know
 from pipeline.jobs.slices import Slices
 from pipeline.threaded import Threaded
@@ -39,13 +40,9 @@ from pipeline.threaded import Threaded
 logger = logging.getLogger(__name__)
 _LOADING = Lock()  # threads of one worker share what they load
 
-REPETITIVE = [
-    "user_id",
-    *(f"{name}.list.element" for name in SEQ_COLUMNS if name != "seq_item"),
-    *(f"cand_{name}.list.element" for name in ("clicked", "label", "weight", "purchased")),
-    "cand_origin.list.element",
-]
+REPETITIVE = ["user_id", "cand_weight.list.element"]
 """Columns that a Parquet dictionary shrinks; on the others it only costs time."""
+PLANES = planes(SAMPLES)
 
 
 @dataclass(frozen=True)
@@ -97,6 +94,7 @@ class Build(Threaded):
                 high=bucket.high,
                 counts=made.counts,
                 use_dictionary=REPETITIVE,
+                column_encoding=PLANES,
                 write_statistics=False,
             )
 
@@ -111,30 +109,14 @@ class Made:
 
 def build(task: Task, bucket: Bucket) -> Made:
     """The samples of one bucket, sorted by user, time and sample id."""
-    clock = LocalClock(task.zone)
-    calendar = Calendar.of(task.day, clock, task.window_ms)
+    calendar = Calendar.of(task.day, LocalClock(task.zone), task.window_ms)
     waiting = task.waiting.bucket(bucket)
     profiles = {day: slices.bucket(bucket) for day, slices in task.users.items()}
     known = know(task.inputs, bucket, calendar, task.click_share, waiting, *profiles.values())
-    day = day_number(task.day)
-    own_day = clock.parts(known.timeline.ts).day
-    own = known.arrived.own
-    closed = own.take(np.flatnonzero(~moment.open_rows(own, calendar)))
     late = known.arrived.late if task.has_yesterday else moment.none()
-    carried = known.timeline.take(~known.timeline.today)
-    before = known.timeline.take(~known.timeline.today & (own_day == day - 1))
-    of_today = known.timeline.take(own_day == day)
-    kept = Moments(waiting.select(MOMENTS.names), known.others[0])
-    parts = [
-        (task.day - ONE_DAY, groups.opened(kept, waiting, known.timeline, before)),
-        (task.day - ONE_DAY, groups.cut(late, carried, known.timeline, before)),
-        (task.day, groups.cut(closed, known.timeline, known.timeline, of_today)),
-    ]
     numbers = dict(zip(profiles, known.others[1:], strict=True))
     tables, users = [], []
-    for own_date, group in parts:
-        if not len(group.moments.user):
-            continue
+    for own_date, group in _groups(task, known, late, waiting):
         with _LOADING:
             there = world(task.store.root, own_date, task.zone)
         rows = _profile(task, own_date, profiles[own_date], numbers[own_date], known)
@@ -143,6 +125,27 @@ def build(task: Task, bucket: Bucket) -> Made:
         users.append(group.moments.user)
     left_out = len(known.arrived.late.user) - len(late.user)
     return _finish(tables, users, known, left_out)
+
+
+def _groups(
+    task: Task, known: Known, late: Moments, waiting: pa.Table
+) -> Iterator[tuple[date, Group]]:
+    """The moments by their own day and by where their histories come from; none is empty."""
+    clock = LocalClock(task.zone)
+    past, own, day = known.timeline, known.arrived.own, day_number(task.day)
+    own_day = clock.parts(past.ts).day
+    if waiting.num_rows or len(late.user):
+        before = past.take(~past.today & (own_day == day - 1))
+        if waiting.num_rows:
+            kept = Moments(waiting.select(MOMENTS.names), known.others[0])
+            yield task.day - ONE_DAY, groups.opened(kept, waiting, past, before)
+        if len(late.user):
+            carried = past.take(~past.today)
+            yield task.day - ONE_DAY, groups.cut(late, carried, past, before)
+    calendar = Calendar.of(task.day, clock, task.window_ms)
+    closed = own.take(np.flatnonzero(~moment.open_rows(own, calendar)))
+    if len(closed.user):
+        yield task.day, groups.cut(closed, past, past, past.take(own_day == day))
 
 
 def _profile(
@@ -177,8 +180,10 @@ def _finish(
         here = whole.table.column(column).is_valid().to_numpy()
         counts[name] = int(here.sum())
         asked |= here
-    order = moment.order(whole)
-    table = whole.table.take(pa.array(order[asked[order]]))
+    rows = moment.order(whole)
+    rows = rows[asked[rows]]
+    as_it_is = len(rows) == len(asked) and np.array_equal(rows, np.arange(len(rows)))
+    table = whole.table if as_it_is else whole.table.take(pa.array(rows))
     counts["candidates"] = len(table.column("cand_item").combine_chunks().flatten())
     return Made(table, {**counts, "moments": table.num_rows})
 

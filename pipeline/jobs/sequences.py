@@ -28,6 +28,7 @@ from features.timeline import Timeline, Users
 from infra.errors import ConfigError
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.columns import planes
 from pipeline.jobs.slices import Slices, pick
 from pipeline.threaded import Threaded
 
@@ -281,7 +282,8 @@ def _write(
         low=bucket.low,
         high=bucket.high,
         counts=counts,
-        use_dictionary=["user_id", "item_id", "type", "scenario"],
+        use_dictionary=["user_id", "item_id"],
+        column_encoding=planes(table.schema),
         write_statistics=False,
     )
 

@@ -1,0 +1,31 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.buckets import HASH_SPACE, slices, split
+
+HASHES = np.random.default_rng(5).integers(0, HASH_SPACE, 500, dtype=np.uint64)
+TABLE = pa.table({"at": np.arange(500), "hash": HASHES})
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 64])
+def test_parts_hold_every_row_once_in_its_bucket_and_in_order(count):
+    parts = dict(split(TABLE, HASHES, count))
+    width = HASH_SPACE / count
+    rows = [row for part in parts.values() for row in part["at"].to_pylist()]
+    assert sorted(rows) == list(range(500))
+    for index, part in parts.items():
+        assert part["at"].to_pylist() == sorted(part["at"].to_pylist())
+        assert all(int(value // width) == index for value in part["hash"].to_pylist())
+
+
+@pytest.mark.parametrize("chosen", [range(7), range(2, 4), range(6, 7)])
+def test_slices_are_the_chosen_parts_and_hold_no_others(chosen):
+    parts = dict(split(TABLE, HASHES, 7))
+    found = dict(slices(TABLE, HASHES, chosen, 7))
+    assert found.keys() == set(chosen)
+    assert all(part.equals(parts[index]) for index, part in found.items())
+    (buffer,) = {part["at"].chunk(0).buffers()[1].address for part in found.values()}
+    held = next(iter(found.values()))["at"].chunk(0).buffers()[1].size
+    assert held < 8 * (sum(part.num_rows for part in found.values()) + 16)
+    assert buffer

@@ -23,8 +23,8 @@ class BeamConfig(Config):
     """Ranges of the user hash. Memory of a step grows with the largest bucket times `workers`."""
 
     passes: int = Field(1, ge=1)
-    """Of `events`, whose shuffle local runners hold in memory: more passes, less memory, more reading.
-    The other jobs shuffle counts of ids only and work bucket by bucket."""
+    """Of `events`, whose shuffle local runners hold in memory: more passes, less memory, more
+    reading. The other jobs shuffle counts of ids only and work bucket by bucket."""
 
     options: tuple[str, ...] = ()
     """Passed to the runner as they stand, for example `--flink_master=host:8081`."""

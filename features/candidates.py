@@ -123,7 +123,12 @@ def _draws(wish: Wish, world: World, config: SamplesConfig) -> list[tuple[Candid
     if config.negatives == "uniform":
         return [(CandidateOrigin.SAME_DAY, negatives.uniform(world.catalog, wish, number))]
     if config.negatives == "popularity":
-        return [(CandidateOrigin.SAME_DAY, negatives.popular(world.statistics, wish, number))]
+        return [
+            (
+                CandidateOrigin.SAME_DAY,
+                negatives.popular(world.catalog, world.statistics, wish, number),
+            )
+        ]
     category = world.catalog.category[wish.item]
     again = Wish(negatives.mix(wish.seed), wish.user_hash, wish.item)
     return [

@@ -44,6 +44,12 @@ class CatalogArrays:
         """Rows 0 and 1 included."""
         return len(self.item)
 
+    def is_item(self) -> NDArray[np.bool_]:
+        """Which rows have an item by now: all real rows, but for a day that was built again."""
+        known = np.zeros(self.num_rows, bool)
+        known[self.rows] = True
+        return known
+
     def rows_of(self, ids: pa.Array | pa.ChunkedArray) -> NDArray[np.int32]:
         """The catalog row of each id; 1 for null and for items that nobody has seen.
 

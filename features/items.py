@@ -10,6 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.buckets import hash_ids
@@ -183,6 +184,25 @@ def _frame(table: pa.Table) -> pl.DataFrame:
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:
     return frame.select(STATE.names).to_arrow().cast(STATE)
+
+
+def keep_rows(state: pa.Table, standing: pa.Table, needed: int) -> pa.Table:
+    """STATE in which today's entrants have the rows that they were given before, if they were.
+
+    Args:
+        state: merged, in order.
+        standing: STATE of the same day, or a later one, from the last time it was built.
+        needed: sightings that the item vocabulary asks for.
+    """
+    if not standing.num_rows:
+        return state
+    at = pc.index_in(state.column("item_id"), standing.column("item_id").combine_chunks())
+    due = {"item": admitted_today(state, needed), "row": unplaced(state)}
+    for name, wanted in due.items():
+        then = standing.column(name).take(at).fill_null(PENDING).to_numpy()
+        kept = np.where(wanted & (then != PENDING), then, _ints(state, name)).astype(np.int32)
+        state = state.set_column(STATE.get_field_index(name), name, pa.array(kept))
+    return state
 
 
 def settle(state: pa.Table, needed: int, next_item: int, next_row: int) -> pa.Table:

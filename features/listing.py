@@ -108,6 +108,31 @@ def catalog_rows(items: pa.Table, counts: Counts, how: Legend) -> pa.Table:
     )
 
 
+def nobody(rows: NDArray[np.int64]) -> pa.Table:
+    """CATALOG for rows whose items nobody has seen by that day: unknown in everything.
+
+    There are such rows only where a day is built again (`dupn backfill`) after later days: items
+    of those days keep their rows, so the day's catalog has places for them.
+    """
+    unknown = np.full(len(rows), UNKNOWN_ROW, np.int32)
+    none = np.full(len(rows) * TAGS_PER_ITEM, PADDING, np.int32)
+    return (
+        pa.table(
+            {
+                "item_id": pa.nulls(len(rows), pa.string()),
+                "row": rows.astype(np.int32),
+                **dict.fromkeys(("item", "brand", "shop", "category"), unknown),
+                "tags": pa.FixedSizeListArray.from_arrays(pa.array(none), TAGS_PER_ITEM),
+                "price": pa.nulls(len(rows), pa.float32()),
+                "price_level": np.zeros(len(rows), np.int8),
+                "title": pa.nulls(len(rows), pa.string()),
+            }
+        )
+        .select(CATALOG.names)
+        .cast(CATALOG)
+    )
+
+
 def attribute_tags(tags: pa.ChunkedArray, known: Vocabulary) -> NDArray[np.int32]:
     """The first tags of each item as vocabulary rows, [n, ATTRIBUTE_TAGS], 0 padded."""
     lists = tags.combine_chunks()

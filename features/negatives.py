@@ -127,16 +127,19 @@ def same_category(pool: Pool, wish: Wish, category: Codes, count: int) -> Drawn:
 def uniform(catalog: CatalogArrays, wish: Wish, count: int) -> Drawn:
     """`count` items of the catalog for each moment, each as likely as any."""
     width = np.full(len(wish.item), catalog.num_rows - FIRST_ROW, np.uint64)
+    is_item = catalog.is_item()
 
     def pick(who: Ints, draw: Ints) -> tuple[Codes, Bools]:
-        return (draw + FIRST_ROW).astype(np.int32), np.ones(len(who), bool)
+        rows = (draw + FIRST_ROW).astype(np.int32)
+        return rows, is_item[rows]
 
     return _draw(pick, width, wish, count)
 
 
-def popular(statistics: Statistics, wish: Wish, count: int) -> Drawn:
+def popular(catalog: CatalogArrays, statistics: Statistics, wish: Wish, count: int) -> Drawn:
     """`count` items for each moment, as likely as their clicks of the days before (plus one)."""
-    upto = np.cumsum(np.rint(statistics.item.clicks[FIRST_ROW:]).astype(np.int64) + 1)
+    clicks = np.rint(statistics.item.clicks[FIRST_ROW:]).astype(np.int64)
+    upto = np.cumsum(clicks + catalog.is_item()[FIRST_ROW:])
     width = np.full(len(wish.item), upto[-1] if len(upto) else 0, np.uint64)
 
     def pick(who: Ints, draw: Ints) -> tuple[Codes, Bools]:

@@ -12,6 +12,7 @@ from datetime import date
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -20,7 +21,7 @@ from features.catalog import FIRST_ROW, lookup
 from features.schemas import PRICE_LEVELS, UNKNOWN_ROW, VOCABULARY
 from infra.config import Config
 from infra.errors import PartitionMissing
-from infra.store import Store
+from infra.store import Partition, Store
 
 PENDING = -1
 """Row of an id that was seen, but not yet often enough."""
@@ -131,9 +132,14 @@ def published(store: Store, day: date, prefix: str = "") -> list[str]:
 def size(store: Store, day: date, feature: str) -> int:
     """Rows of the embedding table of `feature`, from the manifest alone."""
     partition = store.partition("vocabulary", day, feature)
-    if not partition.exists():
-        return FIRST_ROW
-    return FIRST_ROW + partition.manifest().counts.get("admitted", 0)
+    return first_free(partition) if partition.exists() else FIRST_ROW
+
+
+def first_free(partition: Partition) -> int:
+    """One past the last row that is given, or kept for an id that earns it on a later day."""
+    manifest = partition.manifest()
+    dense = FIRST_ROW + manifest.counts.get("admitted", 0)
+    return int(manifest.lineage.get("size", dense))
 
 
 def counted(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
@@ -191,6 +197,24 @@ def entrants(state: pa.Table, needed: int) -> NDArray[np.bool_]:
     count = state.column("count").to_numpy()
     rows = state.column("row").to_numpy()
     return np.asarray((rows == PENDING) & (count >= needed))
+
+
+def keep_rows(state: pa.Table, standing: pa.Table, needed: int) -> pa.Table:
+    """STATE in which today's entrants have the rows that they were given before, if they were.
+
+    Args:
+        state: merged, in order.
+        standing: VOCABULARY of the same day, or a later one, from the last time it was built.
+        needed: sightings that the feature asks for.
+    """
+    if not standing.num_rows:
+        return state
+    place = pc.index_in(state.column("id"), standing.column("id").combine_chunks())
+    then = standing.column("row").take(place).fill_null(PENDING).to_numpy()
+    returning = entrants(state, needed) & (then >= FIRST_ROW)
+    rows = np.where(returning, then, state.column("row").to_numpy())
+    at = state.column_names.index("row")
+    return state.set_column(at, "row", pa.array(rows.astype(np.int32)))
 
 
 def admit(state: pa.Table, needed: int, next_row: int) -> pa.Table:

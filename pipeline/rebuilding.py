@@ -60,12 +60,17 @@ def missing(store: Store, chain: Sequence[str], day: date) -> list[date]:
 
 def is_whole(store: Store, stage: str, day: date) -> bool:
     """Whether everything of a stage and day is published and every byte is what it was."""
-    parts = inputs.written(store, stage, day)
+    # The last one first: most often all of them are there, or none.
+    return all(_is_sound(part) for part in reversed(inputs.written(store, stage, day)))
+
+
+def _is_sound(part: Partition) -> bool:
     try:
-        for part in reversed(parts):  # the last one first: most often all is there or nothing
-            part.verify()
-    except (PartitionMissing, PartitionCorrupt) as error:
-        logger.info("%s", error)
+        part.verify()
+    except PartitionMissing:
+        return False
+    except PartitionCorrupt as error:
+        logger.warning("%s", error)
         return False
     return True
 
@@ -85,7 +90,10 @@ def require_events(store: Store, days: Sequence[date]) -> None:
 
 
 def _take_back(store: Store, stage: str, day: date) -> None:
-    """A spoilt state must not be read by anybody, least of all by the walk itself."""
-    parts: list[Partition] = inputs.written(store, stage, day)
-    for part in reversed(parts):
-        part.remove()
+    """A spoilt partition must not be read by anybody, least of all by the walk itself.
+
+    What is sound stays, although it is built again: its ids keep their rows.
+    """
+    for part in inputs.written(store, stage, day):
+        if not _is_sound(part):
+            part.remove()

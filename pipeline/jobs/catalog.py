@@ -12,10 +12,11 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from features import carry, hash_range, inputs, items, listing
+from features import carry, hash_range, inputs, items, listing, vocabulary
 from features.buckets import Bucket, buckets
-from features.catalog import INDEX
+from features.catalog import FIRST_ROW, INDEX
 from features.listing import Legend
+from features.schemas import CATALOG
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, pipeline
@@ -50,10 +51,13 @@ class ListItems(beam.DoFn):
             yield int(index), rows.filter(pa.array(chunk == index))
 
 
-def write_chunk(element: tuple[int, Iterable[pa.Table]], attempt: Attempt) -> FileEntry:
-    """Rows of one chunk, in order, as a file."""
+def write_chunk(element: tuple[int, Iterable[pa.Table]], attempt: Attempt, size: int) -> FileEntry:
+    """Rows of one chunk, in order and without gaps below `size`, as a file."""
     index, parts = element
-    rows = pa.concat_tables(parts).combine_chunks()
+    found = pa.concat_tables(parts).combine_chunks()
+    first, stop = max(index * CHUNK, FIRST_ROW), min((index + 1) * CHUNK, size)
+    gaps = np.setdiff1d(np.arange(first, stop), found.column("row").to_numpy())
+    rows = pa.concat_tables([found, listing.nobody(gaps)]) if len(gaps) else found
     order = np.argsort(rows.column("row").to_numpy())
     return attempt.write_table(f"rows-{index * CHUNK:010d}", rows.take(pa.array(order)))
 
@@ -61,18 +65,22 @@ def write_chunk(element: tuple[int, Iterable[pa.Table]], attempt: Attempt) -> Fi
 class ListCatalog(beam.PTransform):
     """Hash ranges -> the catalog."""
 
-    def __init__(self, list_items: ListItems, attempt: Attempt) -> None:
+    def __init__(self, list_items: ListItems, attempt: Attempt, size: int) -> None:
         super().__init__()
         self.list_items = list_items
         self.attempt = attempt
+        self.size = size
 
     def expand(self, ranges: Any) -> Any:
         """List, bring into row order, write."""
+        chunks = range(FIRST_ROW // CHUNK, -(-self.size // CHUNK))
+        every = [(index, CATALOG.empty_table()) for index in chunks if self.size > FIRST_ROW]
+        listed = ranges | "Look items up" >> beam.ParDo(self.list_items)
         return (
-            ranges
-            | "Look items up" >> beam.ParDo(self.list_items)
+            (listed, ranges.pipeline | "Keep every chunk" >> beam.Create(every))
+            | "Put rows together" >> beam.Flatten()
             | "Gather chunks of rows" >> beam.GroupByKey()
-            | "Write in row order" >> beam.Map(write_chunk, self.attempt)
+            | "Write in row order" >> beam.Map(write_chunk, self.attempt, self.size)
             | "Publish the catalog" >> Publish(self.attempt)
         )
 
@@ -100,6 +108,7 @@ def run(
                 flow
                 | "Name the ranges" >> beam.Create(buckets(count))
                 | "Spread the ranges" >> beam.Reshuffle()
-                | "List the catalog" >> ListCatalog(list_items, attempt)
+                | "List the catalog"
+                >> ListCatalog(list_items, attempt, vocabulary.first_free(index))
             )
     return {"items": rows}

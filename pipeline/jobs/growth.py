@@ -39,6 +39,9 @@ class Plan:
     """Yesterday's partition of each feature; `catalog` for the items behind the catalog."""
     ranges: Mapping[str, int]
     """Hash ranges per feature."""
+    standing: Mapping[str, Partition | None]
+    """Of each feature the newest partition of this day or a later one, if the day was built before:
+    its ids keep their rows, because samples and models may name them."""
     first_free: Mapping[str, int]
     """First row that is not taken, per feature."""
     threads: int = 1
@@ -64,6 +67,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
     index = carry.yesterday(store, "catalog", day, INDEX)
     snapshots = _snapshots(store, day, first=index is None)
     before = _before(store, day, snapshots, index)
+    standing = {name: _standing(store, day, name) for name in before}
     listed = sum(entry.rows for table, _, entry in snapshots if table == "items")
     carried = {name: part.manifest().rows if part else 0 for name, part in before.items()}
     return Plan(
@@ -78,7 +82,11 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
             for name, rows in carried.items()
             if name != ITEM_INDEX
         },
-        first_free={name: _first_free(name, part) for name, part in before.items()},
+        standing=standing,
+        first_free={
+            name: max(_first_free(name, part) for part in (before[name], standing[name]))
+            for name in before
+        },
         threads=beam.threads,
     )
 
@@ -105,10 +113,21 @@ def _columns(partition: Partition, entry: FileEntry) -> list[str]:
         return list(pq.read_schema(source).names)
 
 
+def _standing(store: Store, day: date, feature: str) -> Partition | None:
+    is_index = feature == ITEM_INDEX
+    stage, name = ("catalog", INDEX) if is_index else ("vocabulary", feature)
+    known = [text[3:] for text in store.names(stage) if text.startswith("dt=")]
+    for later in sorted((text for text in known if text >= day.isoformat()), reverse=True):
+        partition = store.partition(stage, date.fromisoformat(later), name)
+        if partition.exists():
+            return partition
+    return None
+
+
 def _first_free(feature: str, before: Partition | None) -> int:
     if before is None:
         return FIRST_ROW + vocabulary.initial(feature).num_rows
-    return FIRST_ROW + before.manifest().counts.get("admitted", 0)
+    return vocabulary.first_free(before)
 
 
 def _ranges(feature: str, at_most: int, config: VocabularyConfig, limit: int) -> int:

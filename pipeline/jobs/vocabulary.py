@@ -79,14 +79,21 @@ class Merge(beam.DoFn):
         parts = [part for tables in found for part in tables]
         feature, _ = key
         bucket = self.work.range_of(key)
+        needed = self.work.config.needed(feature)
         if feature == "item":
             before = self.work.before[ITEM_INDEX]
             state = hash_range.read(before, bucket, items.STATE, "item_hash")
             fresh = [part for part in parts if "listed" in part.column_names]
             seen = [part for part in parts if "listed" not in part.column_names]
-            yield key, items.merge(state, seen, fresh)
+            then = hash_range.read(self._standing(ITEM_INDEX), bucket, items.STATE, "item_hash")
+            yield key, items.keep_rows(items.merge(state, seen, fresh), then, needed)
         else:
-            yield key, vocabulary.merge(self._state(feature, bucket), parts)
+            then = hash_range.read(self._standing(feature), bucket, VOCABULARY, "id")
+            merged = vocabulary.merge(self._state(feature, bucket), parts)
+            yield key, vocabulary.keep_rows(merged, then, needed)
+
+    def _standing(self, feature: str) -> Partition | None:
+        return self.work.standing[feature]
 
     def _state(self, feature: str, bucket: Bucket) -> pa.Table:
         before = self.work.before[feature]
@@ -130,12 +137,14 @@ class Write(beam.DoFn):
             row = self._first_free(ITEM_INDEX, index, entrants)
             state = items.settle(state, needed, free, row)
             counts = {"ids": state.num_rows, "admitted": state.num_rows}
+            counts["new"] = entrants.get((ITEM_INDEX, index), 0)
             yield ITEM_INDEX, self._put(ITEM_INDEX, bucket, state, counts)
             state = items.as_vocabulary(state)
         else:
             state = vocabulary.admit(state, needed, free)
         rows = state.select(VOCABULARY.names)
         counts = {"ids": rows.num_rows, "admitted": vocabulary.num_admitted(rows)}
+        counts["new"] = entrants.get((feature, index), 0)
         yield feature, self._put(feature, bucket, rows, counts)
 
     def _first_free(self, feature: str, index: int, entrants: Mapping[Key, int]) -> int:
@@ -190,13 +199,17 @@ class GrowVocabularies(beam.PTransform):
             | "Give rows and write"
             >> beam.ParDo(Write(work, self.attempts), beam.pvalue.AsDict(entrants))
             | "Gather file entries" >> beam.combiners.ToList()
-            | "Record them" >> beam.Map(_record, self.attempts)
+            | "Record them" >> beam.Map(_record, work, self.attempts)
         )
 
 
-def _record(entries: Sequence[tuple[str, FileEntry]], attempts: Mapping[str, Attempt]) -> int:
+def _record(
+    entries: Sequence[tuple[str, FileEntry]], work: Plan, attempts: Mapping[str, Attempt]
+) -> int:
     for feature, attempt in attempts.items():
-        attempt.record([entry for name, entry in entries if name == feature])
+        mine = [entry for name, entry in entries if name == feature]
+        new = sum(entry.counts["new"] for entry in mine)
+        attempt.record(mine, size=work.first_free[feature] + new)
     return len(entries)
 
 

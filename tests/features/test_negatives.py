@@ -96,7 +96,7 @@ def test_popular_draws_follow_the_clicks_of_the_days_before(catalog):
     known.item.clicks[2:] = [0, 9, 90]
     asked = wish(3_000)
     elsewhere = Wish(asked.seed, asked.user_hash, np.full(3_000, 99, np.int32))
-    drawn = negatives.popular(known, elsewhere, 4)
+    drawn = negatives.popular(catalog, known, elsewhere, 4)
     share = np.bincount(drawn.item, minlength=5)[2:] / len(drawn.item)
     assert share == pytest.approx([1 / 102, 10 / 102, 91 / 102], abs=0.01)
 
@@ -120,6 +120,6 @@ def catalog():
         tags=np.zeros((5, 8), np.int32),
         price=np.ones(5, np.float32),
         price_level=np.ones(5, np.int8),
-        hashes=np.empty(0, np.uint64),
-        rows=np.empty(0, np.int32),
+        hashes=np.arange(3, dtype=np.uint64),
+        rows=np.arange(2, 5, dtype=np.int32),
     )

@@ -1,8 +1,9 @@
 """A real Airflow, the MLflow UI and the service on one machine: demo, tests, a first look.
 
 `airflow standalone` on SQLite with LocalExecutor, `mlflow server` on the tracking database, and
-`dupn serve`; all are kept under `DUPN_HOME`, with free ports near the usual ones. Every Airflow setting that a
-small machine needs stands in `airflow_environment`; a production Airflow has its own.
+`dupn serve`; all are kept under `DUPN_HOME`, with free ports near the usual ones. Every Airflow
+setting that a small machine needs stands in `airflow_environment`; a production Airflow has its
+own.
 """
 
 import json

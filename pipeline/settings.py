@@ -14,7 +14,7 @@ from pydantic import Field
 
 from evaluation.gate import GateConfig
 from evaluation.marketplace.config import MarketplaceConfig
-from evaluation.settings import EvaluateConfig, WatchConfig
+from evaluation.settings import CompatibilityConfig, EvaluateConfig, WatchConfig
 from features.events import EventsConfig
 from features.quality import QualityConfig
 from features.samples import SamplesConfig
@@ -30,6 +30,7 @@ from pipeline.night_config import NightlyConfig
 from pipeline.represent_config import RepresentConfig
 from pipeline.retention import RetentionConfig
 from pipeline.runner import BeamConfig
+from serving.settings import ServeConfig
 from training.config import ModelConfig, TrainConfig
 from training.update_config import UpdateConfig
 
@@ -71,12 +72,14 @@ class Settings(Config):
     update: UpdateConfig = UpdateConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
+    compatibility: CompatibilityConfig = CompatibilityConfig()
     canary: CanaryConfig = CanaryConfig()
     represent: RepresentConfig = RepresentConfig()
     nightly: NightlyConfig = NightlyConfig()
     retention: RetentionConfig = RetentionConfig()
     alerts: AlertsConfig = AlertsConfig()
     watch: WatchConfig = WatchConfig()
+    serve: ServeConfig = ServeConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
 

@@ -70,7 +70,7 @@ def test_an_object_store_is_no_place_for_sqlite():
 
 
 def test_stopping_what_does_not_run_is_fine_and_asking_it_is_not(home):
-    assert runtime.down(home) == {"airflow": "did not run", "mlflow": "did not run"}
+    assert set(runtime.down(home).values()) == {"did not run"}
     assert runtime.where(home) == {}
     with pytest.raises(OrchestrationError, match="dupn up"):
         runtime.connect(home)

@@ -1,9 +1,8 @@
 """What is measured of a day before anyone may build on it: mergeable counts over all rows.
 
-A `Tally` maps `op:table.column.metric` to a number; `op` (sum, min, max) says how two tallies of
-parts of a table merge, so Beam can measure files in any order. `metrics` turns the whole day's
-tally into the figures that the expectations of `pipeline.quality` judge: null shares, ranges,
-sets, rejects and duplicates, volume and mix against the days before, freshness.
+`features.measured` makes the tally of a part of a table, which Beam merges; `metrics` turns the
+whole day's tally into the figures that the expectations of `pipeline.quality` judge: null shares,
+ranges, sets, rejects and duplicates, volume and mix against the days before, freshness.
 """
 
 import math
@@ -11,25 +10,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
-import pyarrow as pa
-import pyarrow.compute as pc
 from pydantic import Field
 
-from features.schemas import PRICE_LEVELS, SEQ_COLUMNS, SEQUENCE_LENGTH, BehaviorType, Scenario
+from features.catalog import FIRST_ROW
+from features.measured import MIXES, Tally
+from features.schemas import SEQUENCE_LENGTH
 from infra.config import Config
 
-Tally = dict[str, float]
-
+LONGEST = SEQUENCE_LENGTH
+"""Behaviours of a sample's history, at most."""
 EVENT_TABLES = ("behaviors", "impressions", "follows", "items")
-CANDIDATE_COLUMNS = ("cand_clicked", "cand_label", "cand_weight", "cand_features", "cand_origin")
-MIXES = {"behaviors": ("type", "scenario"), "impressions": ("scenario",), "samples": ("scenario",)}
-ID_COLUMNS = {
-    "behaviors": ("user_id", "item_id", "ts", "type", "scenario"),
-    "impressions": ("user_id", "request_id", "ts"),
-    "follows": ("user_id", "icon_id", "ts", "followed"),
-    "items": ("item_id",),
-    "samples": ("sample_id", "user_id", "ts", "seq_item"),
+UNITS = {
+    "rows": "rows",
+    "longest": "behaviours",
+    "volume_ratio": "ratio",
+    "drift": "stability index",
+    "stale_h": "h",
 }
+"""By metric; every other one is a share."""
 
 
 class QualityConfig(Config):
@@ -69,26 +67,6 @@ class QualityConfig(Config):
     """Days before that volume and mix are held against."""
 
 
-def measure(name: str, table: pa.Table) -> Tally:
-    """The tally of a part of table `name`; reads each column once, grows with the columns."""
-    tally: Tally = {f"sum:{name}.rows": table.num_rows}
-    for column in ID_COLUMNS[name]:
-        tally[f"sum:{name}.{column}.nulls"] = table.column(column).null_count
-    if "ts" in table.column_names and table.num_rows:
-        ts = table.column("ts").cast(pa.int64())
-        bounds = pc.min_max(ts).as_py()
-        if bounds["min"] is not None:
-            tally[f"min:{name}.ts.first"] = bounds["min"]
-            tally[f"max:{name}.ts.last"] = bounds["max"]
-    for column in MIXES.get(name, ()):
-        for entry in pc.value_counts(table.column(column)).to_pylist():
-            tally[f"sum:{name}.{column}.mix.{entry['values']}"] = entry["counts"]
-    special = {"behaviors": _behaviors, "items": _items, "samples": _samples}.get(name)
-    if special:
-        tally |= special(table)
-    return tally
-
-
 def merge(tallies: Iterable[Tally]) -> Tally:
     """The tally of all parts together."""
     out: Tally = {}
@@ -118,7 +96,7 @@ def metrics(
     flat, *past = (
         {key.split(":", 1)[1]: value for key, value in one.items()} for one in (tally, *before)
     )
-    out = _shares(flat) | _against(flat, past) | _refused(counts)
+    out = _shares(flat) | _against(flat, past) | _refused(counts) | _gaps(flat)
     if "behaviors.ts.last" in flat:
         end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone)).astimezone(UTC)
         out["behaviors.ts.stale_h"] = end.timestamp() / 3600 - flat["behaviors.ts.last"] / 3.6e6
@@ -142,7 +120,7 @@ def _against(flat: Tally, past: Sequence[Tally]) -> Tally:
     out: Tally = {}
     if len(past) < 3:
         return out
-    for table in (*EVENT_TABLES, "samples"):
+    for table in (*EVENT_TABLES, "samples", "catalog"):
         rows = f"{table}.rows"
         if rows in flat:
             out[f"{table}.volume_ratio"] = _volume_ratio(flat[rows], [p.get(rows, 0) for p in past])
@@ -152,6 +130,15 @@ def _against(flat: Tally, past: Sequence[Tally]) -> Tally:
             if now and any(then):
                 out[f"{table}.{column}.drift"] = stability_index(now, then)
     return out
+
+
+def _gaps(flat: Tally) -> Tally:
+    """Rows that a catalog lacks between the first and the last: embeddings are looked up by row."""
+    rows = flat.get("catalog.rows", 0)
+    if not rows:
+        return {}
+    span = flat["catalog.row.last"] - FIRST_ROW + 1
+    return {"catalog.row.bad_share": abs(span - rows) / rows}
 
 
 def _refused(counts: Mapping[str, int]) -> Tally:
@@ -182,67 +169,3 @@ def _volume_ratio(rows: float, before: list[float]) -> float:
 
 def _mix(flat: Mapping[str, float], prefix: str) -> dict[str, float]:
     return {key.removeprefix(prefix): v for key, v in flat.items() if key.startswith(prefix)}
-
-
-def _count(mask: pa.ChunkedArray) -> float:
-    return pc.sum(mask.cast(pa.int64())).as_py() or 0
-
-
-def _outside(values: pa.ChunkedArray, low: float, high: float) -> float:
-    return _count(pc.or_(pc.less(values, low), pc.greater(values, high)))
-
-
-def _behaviors(table: pa.Table) -> Tally:
-    price = table.column("price")
-    level = pc.floor(pc.log2(pc.if_else(pc.greater(price, 0), price, None)))
-    tally = {
-        "sum:behaviors.type.bad": _outside(table.column("type"), 1, max(BehaviorType)),
-        "sum:behaviors.scenario.bad": _outside(table.column("scenario"), 1, max(Scenario)),
-        "sum:behaviors.price.bad": _count(pc.less_equal(price, 0)),
-    }
-    for entry in pc.value_counts(level).to_pylist():
-        if entry["values"] is not None:
-            tally[f"sum:behaviors.price.mix.{entry['values']:.0f}"] = entry["counts"]
-    return tally
-
-
-def _items(table: pa.Table) -> Tally:
-    tally: Tally = {
-        f"sum:items.{name}.nulls": table.column(name).null_count
-        for name in ("category_id", "brand_id", "shop_id", "price")
-    }
-    tally["sum:items.price.bad"] = _count(pc.less_equal(table.column("price"), 0))
-    return tally
-
-
-def _samples(table: pa.Table) -> Tally:
-    length = pc.list_value_length(table.column("seq_item"))
-    uneven = pa.chunked_array([pa.repeat(False, table.num_rows)])
-    for column in SEQ_COLUMNS[1:]:
-        other = pc.list_value_length(table.column(column))
-        uneven = pc.or_(uneven, pc.not_equal(length, other))
-    asked = table.filter(pc.is_valid(table.column("cand_item")))
-    shown = pc.list_value_length(asked.column("cand_item"))
-    ragged = pa.chunked_array([pa.repeat(False, asked.num_rows)])
-    for column in CANDIDATE_COLUMNS:
-        ragged = pc.or_(ragged, pc.not_equal(shown, pc.list_value_length(asked.column(column))))
-    clicked = pc.list_flatten(asked.column("cand_clicked"))
-    label = pc.list_flatten(asked.column("cand_label"))
-    features = pc.list_flatten(pc.list_flatten(asked.column("cand_features")))
-    return {
-        "sum:samples.seq_item.empty.bad": _count(pc.equal(length, 0)),
-        "max:samples.seq_item.longest": pc.max(length).as_py() or 0,
-        "sum:samples.seq_item.uneven.bad": _count(uneven),
-        "sum:samples.cand_item.uneven.bad": _count(ragged),
-        "sum:samples.seq_type.bad": _outside(
-            pc.list_flatten(table.column("seq_type")), 1, max(BehaviorType)
-        ),
-        "sum:samples.cand_label.bad": _count(pc.not_equal(pc.abs(label), 1)),
-        "sum:samples.cand_features.bad": _count(pc.invert(pc.is_finite(features))),
-        "sum:samples.price_level.bad": _outside(table.column("price_level"), 1, PRICE_LEVELS),
-        "sum:samples.shown": len(clicked),
-        "sum:samples.clicked": pc.sum(clicked).as_py() or 0,
-    }
-
-
-LONGEST = SEQUENCE_LENGTH

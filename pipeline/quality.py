@@ -2,8 +2,10 @@
 
 The figures are computed over all rows by Beam (`pipeline.jobs.quality`), because Great
 Expectations reads neither Arrow nor nested columns and a day need not fit in memory; the
-expectations judge the one-row table of those figures. Data Docs stand under
-`reports/quality/gx`, the figures and the verdict of each day under `reports/quality/<of>/`.
+expectations judge the one-row table of those figures. There are three suites: of events (with the
+catalog snapshots that came that day), and, once samples are built, of samples and of the catalog
+that they point into. Data Docs stand under `reports/quality/gx`, the figures and the verdict of
+each day under `reports/quality/<of>/`.
 """
 
 import json
@@ -17,6 +19,7 @@ from typing import Any
 
 from features import quality
 from features.dataset import load as load_dataset
+from features.measured import Tally
 from features.quality import QualityConfig
 from infra.errors import ConfigError, QualityFailed
 from infra.files import writing
@@ -26,7 +29,11 @@ from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples",)}
+GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
+SUITES = {"events": ("events",), "samples": ("samples", "catalog")}
+"""Great Expectations suites of a group."""
+OPTIONAL = ("items.", "catalog.")
+"""Tables whose attributes may be absent (never the ids of an item)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,15 +74,19 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     zone = load_dataset(settings.dataset).time_zone
     before = _before(store, day, of, settings.quality.history_days)
     figures = quality.metrics(tally, first.manifest().counts, day, zone, before)
-    expected = suite(of, figures, settings.quality)
+    expected, failures = [], []
     with writing(store.address("reports/quality")):  # Great Expectations writes on its own
-        failures = judge(store, f"{of}_{day.isoformat()}", of, figures, expected)
+        for name in SUITES[of]:
+            asked = suite(name, figures, settings.quality)
+            expected += asked
+            failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
     critical = [failure for failure in failures if failure.critical]
     report = {
         "day": day.isoformat(),
         "of": of,
         "passed": not critical,
-        "figures": figures,
+        "figures": [_figure(name, value, of, day) for name, value in figures.items()],
+        "expected": [asdict(one) for one in expected],
         "failures": [asdict(failure) for failure in failures],
         "judged_on": "metrics over all rows, computed by Beam",
     }
@@ -99,17 +110,19 @@ def passed(store: Store, day: date, of: str) -> bool:
 
 def suite(of: str, figures: Mapping[str, float], config: QualityConfig) -> list[Expected]:
     """The expectations that apply to the figures that a day has."""
-    rows = "behaviors.rows" if of == "events" else "samples.rows"
+    rows = "behaviors.rows" if of == "events" else f"{of}.rows"
     found = [Expected(figure=rows, low=config.min_rows)]
+    tables = GROUPS["events"] if of == "events" else (of,)
     for name in figures:
-        found += _of_figure(name, config)
+        if name.partition(".")[0] in tables:
+            found += _of_figure(name, config)
     if of == "samples":
         found.append(Expected(figure="samples.seq_item.longest", high=quality.LONGEST))
     return [one for one in found if one.figure in figures or one.figure == rows]
 
 
 def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
-    optional = name.startswith("items.") and not name.startswith("items.item_id")
+    optional = name.startswith(OPTIONAL) and ".item_id" not in name
     table = {
         "reject_share": (config.warn_reject_share, config.max_reject_share),
         "duplicate_share": (config.warn_duplicate_share, config.max_duplicate_share),
@@ -232,10 +245,24 @@ def _failure(name: str, one: Expected, value: float | None) -> Failure:
     )
 
 
+def _figure(name: str, value: float, of: str, day: date) -> dict[str, Any]:
+    metric = name.rpartition(".")[2]
+    unit = quality.UNITS.get(metric, "share")
+    protocol = f"all rows of {of} of {day}, counted by Beam"
+    return {
+        "name": name,
+        "value": value,
+        "low": None,
+        "high": None,
+        "unit": unit,
+        "protocol": protocol,
+    }
+
+
 def _partition(store: Store, of: str, day: date, name: str) -> Any:
-    return store.partition(of, day) if of == "samples" else store.partition(of, day, name)
+    return store.partition(name, day) if of == "samples" else store.partition(of, day, name)
 
 
-def _before(store: Store, day: date, of: str, limit: int) -> list[quality.Tally]:
+def _before(store: Store, day: date, of: str, limit: int) -> list[Tally]:
     days = [d for d in store.days("quality", of) if d < day and passed(store, d, of)][-limit:]
     return [job.read(store.partition("quality", d, of)) for d in days]

@@ -67,11 +67,11 @@ def _rows(store: Store, day: date) -> Mapping[str, int]:
 
 def _quality(store: Store, day: date) -> Mapping[str, float]:
     content = store.get(f"reports/quality/events/{day.isoformat()}.json")
-    known = json.loads(content)["figures"] if content else {}
+    known = json.loads(content)["figures"] if content else []
     return {
-        name.removeprefix("behaviors."): value
-        for name, value in known.items()
-        if name.startswith("behaviors.")
+        figure["name"].removeprefix("behaviors."): figure["value"]
+        for figure in known
+        if figure["name"].startswith("behaviors.")
     }
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 
-from features import quality
+from features import measured, quality
+from features.measured import Tally
 from infra.store import FileEntry, Partition
 from pipeline.beam import BeamConfig, pipeline
 
@@ -17,7 +18,7 @@ Element = tuple[str, Partition, FileEntry]
 class Measure(beam.DoFn):
     """(table name, partition, file) -> its tally; memory grows with one row group."""
 
-    def process(self, element: Element) -> Iterator[quality.Tally]:
+    def process(self, element: Element) -> Iterator[Tally]:
         """Measure row group by row group."""
         import pyarrow as pa
         import pyarrow.parquet as pq
@@ -26,7 +27,7 @@ class Measure(beam.DoFn):
         yield {f"sum:{name}.rows": 0}  # a file without rows has no batches
         with partition.open(entry) as source:
             for batch in pq.ParquetFile(source).iter_batches(batch_size=65_536):
-                yield quality.measure(name, pa.Table.from_batches([batch]))
+                yield measured.measure(name, pa.Table.from_batches([batch]))
 
 
 class Tallied(beam.PTransform):
@@ -41,7 +42,7 @@ class Tallied(beam.PTransform):
         )
 
 
-def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig) -> quality.Tally:
+def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig) -> Tally:
     """The tally of published tables (absent ones are left out), also published under `out`."""
     elements: Sequence[Element] = [
         (name, partition, entry)
@@ -63,14 +64,14 @@ def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig
     return read(out)
 
 
-def read(partition: Partition) -> quality.Tally:
+def read(partition: Partition) -> Tally:
     """A published tally."""
     entry = partition.manifest().files[0]
     with partition.open(entry) as source:
-        tally: quality.Tally = json.load(source)
+        tally: Tally = json.load(source)
     return tally
 
 
-def _write(tally: quality.Tally, attempt: Any) -> None:
+def _write(tally: Tally, attempt: Any) -> None:
     text = json.dumps(dict(sorted(tally.items())), indent=1)
     attempt.record([attempt.write_bytes("tally.json", text.encode())])

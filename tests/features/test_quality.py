@@ -5,8 +5,9 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from features.quality import measure, merge, metrics, stability_index
-from features.schemas import BEHAVIORS, ITEMS, conform
+from features.measured import measure
+from features.quality import merge, metrics, stability_index
+from features.schemas import BEHAVIORS, CATALOG, ITEMS, TAGS_PER_ITEM, conform
 
 DAY = date(2026, 3, 2)
 MIDNIGHT_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
@@ -67,3 +68,49 @@ def test_optional_attributes_of_items_are_counted():
     figures = metrics(measure("items", items), {}, DAY, "UTC", [])
     assert figures["items.price.null_share"] == pytest.approx(0.5)
     assert figures["items.brand_id.null_share"] == pytest.approx(1.0)
+
+
+def catalog(**columns) -> pa.Table:
+    count = 4
+    tags = pa.FixedSizeListArray.from_arrays(pa.array([2] * count * TAGS_PER_ITEM), TAGS_PER_ITEM)
+    given = {
+        "item_id": ["a", "b", "c", "d"],
+        "row": [2, 3, 4, 5],
+        **{key: [1, 2, 3, 4] for key in ("item", "brand", "shop", "category")},
+        "tags": tags,
+        "price": [1.0, None, 2.0, 3.0],
+        "price_level": [1, 0, 7, 7],
+        **columns,
+    }
+    return conform(pa.table(given), CATALOG)
+
+
+def test_a_catalog_is_counted_as_by_hand():
+    figures = metrics(measure("catalog", catalog()), {}, DAY, "UTC", [])
+    assert figures["catalog.rows"] == 4
+    assert figures["catalog.row.bad_share"] == 0
+    assert figures["catalog.brand.null_share"] == pytest.approx(0.25)
+    assert figures["catalog.price.null_share"] == pytest.approx(0.25)
+    assert figures["catalog.price_level.null_share"] == pytest.approx(0.25)
+    assert all(v == 0 for name, v in figures.items() if name.endswith("bad_share"))
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "figure"),
+    [
+        ("row", [2, 3, 4, 6], "row"),
+        ("item", [0, 2, 3, 4], "item"),
+        ("price_level", [1, 0, 7, 8], "price_level"),
+        ("price", [0.0, None, 2.0, 3.0], "price"),
+        ("item_id", ["a", None, "c", "d"], "item_id"),
+    ],
+)
+def test_what_a_catalog_must_not_hold_is_counted(column, values, figure):
+    figures = metrics(measure("catalog", catalog(**{column: values})), {}, DAY, "UTC", [])
+    assert figures[f"catalog.{figure}.bad_share"] == pytest.approx(0.25)
+
+
+def test_a_catalog_row_that_nobody_has_taken_yet_needs_no_item():
+    unknown = {key: [1, 1, 3, 4] for key in ("item", "brand", "shop", "category")}
+    table = catalog(item_id=[None, "b", "c", "d"], **unknown)
+    assert metrics(measure("catalog", table), {}, DAY, "UTC", [])["catalog.item_id.bad_share"] == 0

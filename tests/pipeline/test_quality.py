@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.quality import QualityConfig
-from features.schemas import BEHAVIORS, conform
+from features.schemas import BEHAVIORS, CATALOG, SAMPLES, TAGS_PER_ITEM, conform
 from infra.errors import QualityFailed
 from infra.store import Store
 from pipeline import quality
@@ -79,6 +79,58 @@ def test_a_day_far_smaller_than_the_days_before_is_refused(settings):
     publish(settings.store, DAY, count=15)
     with pytest.raises(QualityFailed, match=r"volume ratio 0\.075, under the limit 0\.1"):
         quality.run(settings, DAY, "events")
+
+
+def publish_samples(store: Store, category: int = 2) -> None:
+    """A moment without questions, and a catalog of two items."""
+    lists = {f.name: [[1]] for f in SAMPLES if f.name.startswith("seq_")}
+    moment = {"sample_id": ["s"], "user_id": ["u"], "ts": [MIDNIGHT_MS], "scenario": [1], **lists}
+    tags = pa.FixedSizeListArray.from_arrays(pa.array([0] * 2 * TAGS_PER_ITEM), TAGS_PER_ITEM)
+    items = {
+        "item_id": ["a", "b"],
+        "row": [2, 3],
+        **{key: [2, 3] for key in ("item", "brand", "shop")},
+        "category": [category, 3],
+        "tags": tags,
+        "price": [1.0, 2.0],
+        "price_level": [1, 7],
+    }
+    for name, table in (
+        ("samples", conform(pa.table(moment), SAMPLES)),
+        ("catalog", conform(pa.table(items), CATALOG)),
+    ):
+        with store.partition(name, DAY).publish() as out:
+            out.record([out.write_table("part", table)])
+
+
+def test_the_catalog_has_a_suite_of_its_own(settings, tmp_path):
+    publish_samples(settings.store)
+    assert quality.run(settings, DAY, "samples")["passed"]
+    report = json.loads(settings.store.get("reports/quality/samples/2026-03-02.json"))
+    asked = {one["figure"] for one in report["expected"]}
+    assert {"catalog.rows", "catalog.row.bad_share", "samples.seq_item.uneven.bad_share"} <= asked
+    suites = {path.stem for path in (tmp_path / "reports/quality/gx/expectations").iterdir()}
+    assert {"samples", "catalog"} <= suites
+
+
+def test_a_broken_catalog_stops_the_run(settings):
+    publish_samples(settings.store, category=0)
+    with pytest.raises(QualityFailed, match=r"of catalog 2026-03-02 failed: catalog\.item has bad"):
+        quality.run(settings, DAY, "samples")
+    assert not quality.passed(settings.store, DAY, "samples")
+
+
+def test_figures_are_the_flat_list_of_every_report(settings):
+    publish(settings.store, DAY)
+    quality.run(settings, DAY, "events")
+    report = json.loads(settings.store.get("reports/quality/events/2026-03-02.json"))
+    assert {tuple(figure) for figure in report["figures"]} == {
+        ("name", "value", "low", "high", "unit", "protocol")
+    }
+    units = {figure["name"]: figure["unit"] for figure in report["figures"]}
+    assert units["behaviors.rows"] == "rows"
+    assert units["behaviors.type.bad_share"] == "share"
+    assert units["behaviors.ts.stale_h"] == "h"
 
 
 def test_every_share_has_a_limit():

@@ -126,7 +126,7 @@ class Bench:
         user = self.questions.user_of(block.moment[rows])
         if measure.unit == "share":
             hit = np.asarray(scores)[rows] == block.level[rows]  # type: ignore[union-attr]  # prices
-            return self._share(hit, user)
+            return self.share(hit, user)
         weight = measure.weight(block)[rows] if measure.weight else None
         return self._auc(np.asarray(scores)[rows], measure.positive(block)[rows], user, weight)
 
@@ -141,7 +141,8 @@ class Bench:
         replicates = self.resamples.auc(score, positive, user, weight)
         return self._measured(value, replicates, len(positive), positives, users, None)
 
-    def _share(self, hit: Bools, user: AnyArray) -> Measured:
+    def share(self, hit: Bools, user: AnyArray) -> Measured:
+        """The share of hits, one entry a question."""
         value = float(hit.mean()) if len(hit) else NAN
         users = len(np.unique(user))
         reason = self.lacks(len(hit), None, users)

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
-from evaluation import plots
+from evaluation import drift_plot, plots
+from evaluation.gate import Verdict
 from evaluation.probabilities import WORDS
 from evaluation.results import Estimate, OfflineReport, TaskResult
 from infra.store import Store
@@ -16,7 +17,7 @@ TILES = ("ctr_auc", "l2r_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc")
 
 def write(store: Store, report: OfflineReport) -> Mapping[str, str]:
     """Put `reports/offline/<key>/` in the store; file name -> full address."""
-    pictures = dict(plots.drawings(report))
+    pictures = dict(plots.drawings(report)) | dict(drift_plot.drawings(report))
     files: dict[str, bytes | str] = {
         "report.json": report.model_dump_json(indent=1),
         **{f"{name}.png": picture for name, picture in pictures.items()},
@@ -32,7 +33,19 @@ def read(store: Store, key: str) -> OfflineReport | None:
     return OfflineReport.model_validate_json(found) if found else None
 
 
-def html(report: OfflineReport, pictures: Mapping[str, bytes]) -> str:
+def add_verdict(store: Store, report: OfflineReport, verdict: Verdict) -> str:
+    """Write the page of a report again, with what the gate decided on it; its text."""
+    folder = f"reports/offline/{report.key}"
+    names = [name for name in store.names(folder) if name.endswith(".png")]
+    pictures = {name[:-4]: store.get(f"{folder}/{name}") or b"" for name in names}
+    page = html(report, pictures, verdict)
+    store.put(f"{folder}/report.html", page)
+    return page
+
+
+def html(
+    report: OfflineReport, pictures: Mapping[str, bytes], verdict: Verdict | None = None
+) -> str:
     """One page that needs no other file."""
     environment = Environment(
         loader=PackageLoader("evaluation"),
@@ -43,6 +56,7 @@ def html(report: OfflineReport, pictures: Mapping[str, bytes]) -> str:
     )
     return environment.get_template("offline.html.j2").render(
         report=report,
+        verdict=verdict,
         tiles=[task for task in report.tasks if task.name in TILES and task.questions],
         has_ceiling=any(task.ceiling for task in report.tasks),
         clicks=[figure for figure in report.figures if figure.name in WORDS],

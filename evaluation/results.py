@@ -129,6 +129,47 @@ class Curves(Record):
     """By task name: loss or progressive AUC over steps."""
 
 
+class HeadResult(Record):
+    """A head frozen on the champion's representation, fed with the candidate's."""
+
+    name: str
+    title: str
+    unit: str
+    questions: int
+    users: int
+    own: Estimate
+    """On the representation that it was made for."""
+    moved: Estimate
+    """On the candidate's, unaligned."""
+    aligned: Estimate
+    """On the candidate's, rotated onto the champion's: a diagnosis."""
+    drop: Estimate
+    """Own minus moved, paired."""
+    reason: str | None = None
+    """Why there is no interval."""
+
+
+class Drift(Record):
+    """How far the representation moved; see `evaluation.drift`."""
+
+    change: float | None
+    change_aligned: float | None
+    mean_correlation: float | None
+    correlation: tuple[float | None, ...]
+    """One entry a dimension, like the next two."""
+    shift: tuple[float | None, ...]
+    scale: tuple[float | None, ...]
+
+
+class Compatibility(Record):
+    """Whether others may keep what they built on the champion's representation."""
+
+    moments: int
+    users: int
+    heads: tuple[HeadResult, ...]
+    drift: Drift
+
+
 class OfflineReport(Record):
     """Everything that was found about a model on one day."""
 
@@ -149,6 +190,8 @@ class OfflineReport(Record):
     """Run key of the model that it is held against; empty: it is the first."""
     comparison: Comparison | None = None
     """Candidate minus champion, paired."""
+    compatibility: Compatibility | None = None
+    """Frozen heads on the candidate's representation; null for another line than the champion's."""
     notes: tuple[str, ...] = ()
     """What a reader must know: what was not measured and why."""
 

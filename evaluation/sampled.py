@@ -23,7 +23,7 @@ from infra.store import Store
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
 from training.model.dupn import Dupn
-from training.moments import MomentInfo, Moments
+from training.moments import IntArray, MomentInfo, Moments
 
 Hashes = NDArray[np.uint64]
 BATCH = 512
@@ -41,19 +41,28 @@ class SampledDay:
 
     def ask(self, model: Dupn) -> Predictions:
         """The model's answers; vocabulary rows that are younger than it are unknown to it."""
-        scores = Scores(self.questions)
+        scores = self.scores()
         device = str(next(model.parameters()).device)
         with answering(model):
-            for info, batch in self._batches(model.sizes):
-                scores.put(info, batch, model(batch.to(device)))
+            for rows, batch in self.batches(model.sizes):
+                scores.put(self.info(rows), batch, model(batch.to(device)))
         return Predictions(self.questions, scores.answers(), {"day": self.day.isoformat()})
 
-    def _batches(self, sizes: VocabularySizes) -> Iterator[tuple[MomentInfo, Batch]]:
+    def info(self, rows: IntArray) -> MomentInfo:
+        """Who and when, of some moments."""
+        return MomentInfo.of(self.moments, rows)
+
+    def scores(self) -> Scores:
+        """Where answers to its questions are put."""
+        return Scores(self.questions)
+
+    def batches(self, sizes: VocabularySizes) -> Iterator[tuple[IntArray, Batch]]:
+        """Moments of like length together: their rows, and the batch of them."""
         rows = np.argsort(self.moments.sequence.lengths, kind="stable")
         for part in np.split(rows, range(BATCH, len(rows), BATCH)):
             if len(part):
                 batch = collate(self.moments, part, [self.catalog], sizes)
-                yield MomentInfo.of(self.moments, part), batch
+                yield part, batch
 
 
 def read(store: Store, day: date, limit: int, seed: int, among: Hashes | None = None) -> SampledDay:

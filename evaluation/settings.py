@@ -35,6 +35,29 @@ class EvaluateConfig(Config):
     count as seen: a bound, so that a night costs the same after a year."""
 
 
+class CompatibilityConfig(Config):
+    """Heads that others froze on the champion's representation, on the candidate's."""
+
+    moments: int = Field(20_000, ge=100)
+    """Unseen moments that are asked, at most: users are drawn until there are so many."""
+    seed: int = 29
+    """Of the draw of users."""
+    max_drop: float = Field(0.01, gt=0)
+    """What a head may lose (AUC, or share of right answers) when it is fed the candidate's
+    representation; more, with an interval above zero, holds the promotion."""
+    max_drops: dict[str, float] = Field({})
+    """The same for single heads: `ctr_auc`, `l2r_auc`, `ppp_precision`, `fifp_auc`,
+    `probe_category`."""
+    probe_classes: int = Field(8, ge=2)
+    """Categories that the probe tells apart; the others are one more."""
+    probe_ridge: float = Field(0.01, gt=0)
+    """Penalty of the probe, per moment, on standardised dimensions."""
+
+    def allowed(self, head: str) -> float:
+        """What a head may lose."""
+        return self.max_drops.get(head, self.max_drop)
+
+
 class WatchConfig(Config):
     """What is watched every night, and at what cost."""
 

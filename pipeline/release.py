@@ -15,8 +15,9 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from evaluation import compatibility, predictions
 from evaluation import gate as gating
-from evaluation import predictions
+from evaluation import report as pages
 from evaluation.gate import Check, Evidence, Verdict
 from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
@@ -88,38 +89,46 @@ def _logged(place: Partition, registry: Registry, lineage: Mapping[str, str]) ->
 def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Decide on the report; the verdict is kept beside it and in the MLflow run."""
     mine = learning.candidate(settings, day, run)
-    verdict = _decide(settings, day, mine)
+    report = _report(settings, mine, day)
+    verdict = _decide(settings, day, mine, report)
     content = {
         "run": mine.key,
         "day": day.isoformat(),
-        "champion": _report(settings, mine, day).champion,
+        "champion": report.champion,
         "outcome": str(verdict.outcome),
         "promoted": verdict.promoted,
         "failed": list(verdict.failed),
         "checks": [check.model_dump() for check in verdict.checks],
     }
     settings.store.put(f"reports/gate/{mine.key}.json", json.dumps(content, indent=1))
+    page = pages.add_verdict(settings.store, report, verdict)
     client = registry_of(settings).client
     if mine.run_id:
+        client.log_text(mine.run_id, page, "report/report.html")
         client.log_text(mine.run_id, json.dumps(content, indent=1), "report/gate.json")
         client.set_tag(mine.run_id, "gate", str(verdict.outcome))
     logger.info("gate %s: %s", mine.key, " ".join([f"{verdict.outcome}.", *verdict.failed]))
     return content
 
 
-def _decide(settings: Settings, day: date, mine: Candidate) -> Verdict:
-    report = _report(settings, mine, day)
+def _decide(settings: Settings, day: date, mine: Candidate, report: OfflineReport) -> Verdict:
     return gating.decide(
         report.evidence,
         Evidence({}, 0, 0) if report.champion else None,
         report.comparison,
-        quality_failures(settings, mine, day),
+        _quality_failures(settings, mine, day),
         settings.gate,
-        forced(settings, mine, day),
+        [*_forced(mine, day), *_frozen(settings, report)],
     )
 
 
-def quality_failures(settings: Settings, mine: Candidate, day: date) -> list[str]:
+def _frozen(settings: Settings, report: OfflineReport) -> list[Check]:
+    """Heads that others froze on the champion's representation."""
+    found = report.compatibility
+    return [] if found is None else compatibility.checks(found, settings.compatibility)
+
+
+def _quality_failures(settings: Settings, mine: Candidate, day: date) -> list[str]:
     """A sentence for every day that tonight's training or the evaluation read and should not."""
     unforced = {part.day for part in mine.learnt if not part.forced}
     return [
@@ -130,7 +139,7 @@ def quality_failures(settings: Settings, mine: Candidate, day: date) -> list[str
     ]
 
 
-def forced(settings: Settings, mine: Candidate, day: date) -> list[Check]:
+def _forced(mine: Candidate, day: date) -> list[Check]:
     """What somebody trained against a rule: said, and not judged."""
     return [
         Check(

@@ -1,11 +1,19 @@
 """Aliases move through the ledger; of two at once one loses; hand moves are obeyed."""
 
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
 import pytest
 
 from infra.errors import RegistryError
 from infra.ledger import Ledger
 from infra.registry import MODEL, Registry
 from infra.store import Store
+
+HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
 
 @pytest.fixture(scope="module")
@@ -64,6 +72,80 @@ def test_a_hand_move_is_noticed_obeyed_and_entered(registry):
     assert (entry.action, entry.aliases["champion"]) == ("observed", "2")
     assert "champion 1 -> 2" in entry.why
     assert len(registry.look()) == 2
+
+
+def test_an_alias_moved_back_by_hand_is_what_a_rollback_and_a_promotion_start_from(registry):
+    versions(registry, 3)
+    registry.promote("1", "first")
+    registry.promote("2", "better")
+    registry.client.set_registered_model_alias(MODEL, "champion", "1")
+    entry = registry.promote("3", "best")
+    assert entry.aliases == {"champion": "3", "previous": "1"}
+    actions = [(one.action, one.facts["run_key"]) for one in registry.look()]
+    assert actions[-2:] == [("observed", "dupn-0"), ("promote", "dupn-2")]
+
+
+def test_an_alias_deleted_by_hand_stays_deleted_and_is_entered(registry):
+    versions(registry, 2)
+    registry.promote("1", "first")
+    registry.promote("2", "better")
+    registry.client.delete_registered_model_alias(MODEL, "champion")
+    assert registry.champion() is None
+    entry = registry.look()[-1]
+    assert (entry.action, dict(entry.aliases)) == ("observed", {"previous": "1"})
+    assert "champion 2 -> none" in entry.why
+    assert dict(entry.facts) == {}
+    assert registry.rollback("nobody was left").aliases == {"champion": "1"}
+
+
+def test_every_move_says_what_is_champion_from_now_on(registry):
+    versions(registry, 2)
+    registry.promote("1", "first")
+    registry.promote("2", "better")
+    registry.rollback("worse after all")
+    keys = [entry.facts["run_key"] for entry in registry.look()]
+    assert keys == ["dupn-0", "dupn-1", "dupn-0"]
+
+
+def test_a_rival_line_stands_beside_the_champion_until_it_takes_its_place(registry):
+    versions(registry, 2)
+    registry.promote("1", "first")
+    registry.challenge("2", "another recipe")
+    assert registry.aliases() == {"champion": "1", "challenger": "2"}
+    assert registry.look()[-1].facts["run_key"] == "dupn-0"
+    registry.promote("2", "it won the A/B test")
+    assert registry.aliases() == {"champion": "2", "previous": "1"}
+
+
+def test_of_two_processes_that_promote_at_once_one_wins(registry, uri, tmp_path):
+    versions(registry, 3)
+    registry.promote("1", "first")
+    script, start = Path(__file__).with_name("promote_version.py"), tmp_path / "start"
+    command = [sys.executable, str(script), str(tmp_path), uri]
+    both = [
+        subprocess.Popen(
+            [*command, number, str(start)], stdout=subprocess.PIPE, text=True, env=HERE
+        )
+        for number in ("2", "3")
+    ]
+    assert [one.stdout.readline().strip() for one in both] == ["ready", "ready"]
+    start.touch()
+    said = {number: one.communicate(timeout=120)[0] for number, one in zip("23", both, strict=True)}
+    won = [number for number, text in said.items() if "won" in text]
+    assert len(won) == 1, said
+    assert any("taken by another move" in text for text in said.values())
+    assert registry.aliases() == {"champion": won[0], "previous": "1"}
+    assert [entry.action for entry in registry.look()] == ["promote", "promote"]
+
+
+def test_two_looks_at_a_move_made_elsewhere_enter_it_once(registry):
+    versions(registry, 2)
+    registry.promote("1", "first")
+    registry.client.set_registered_model_alias(MODEL, "champion", "2")
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: registry.look()[-1].aliases, range(2)))
+    assert found == [{"champion": "2"}] * 2
+    assert [entry.action for entry in registry.look()] == ["promote", "observed"]
 
 
 def test_a_move_that_was_cut_off_is_finished_at_the_next_look(registry):

@@ -107,7 +107,15 @@ class Dupn(nn.Module):
     def forward(self, batch: Batch) -> Outputs:
         """Every moment encoded once; every question answered from it."""
         e_UE = self.item_part(batch.items)
-        rep_BR, a_BT = self.user_part(batch, e_UE)
+        return self._answers(batch, e_UE, self.user_part(batch, e_UE))
+
+    def answer(self, batch: Batch, rep_BR: Tensor) -> Outputs:
+        """Every question answered from a representation that is given: heads, and their items."""
+        no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_BR.dtype)
+        return self._answers(batch, self.item_part(batch.items), Encoded(rep_BR, no_attention_BT))
+
+    def _answers(self, batch: Batch, e_UE: Tensor, encoded: Encoded) -> Outputs:
+        rep_BR, a_BT = encoded
         shop_SE = self.item.shop(batch.shop_S)
         ctr_C = self.ctr(rep_BR, rows_of(e_UE, batch.cand_C), batch.cand_moment_C)
         features_CF = self.ranking_features(batch.cand_features_CF, ctr_C)

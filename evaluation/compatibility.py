@@ -1,0 +1,230 @@
+"""Whether heads that are frozen on the champion's representation still work on the candidate's.
+
+Other teams freeze models on our 256 numbers. They do not retrain when we promote, so what counts
+is how a head does *unaligned*: the champion's own heads, with the champion's item vectors, are fed
+the candidate's representation of the same moments, and so is a linear probe for something that no
+task learns (the category of the click). Each is compared with itself on the champion's
+representation, paired, with users drawn. Drift and alignment are a diagnosis, not a verdict.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evaluation import drift, tasks
+from evaluation.bootstrap import Interval
+from evaluation.drift import FOLDS, Probe
+from evaluation.gate import Check
+from evaluation.measures import Bench, Measured
+from evaluation.metrics import AnyArray
+from evaluation.predict import answering
+from evaluation.predictions import Answers
+from evaluation.results import Compatibility, Drift, Estimate, Figure, HeadResult, finite
+from evaluation.sampled import SampledDay
+from evaluation.settings import CompatibilityConfig, EvaluateConfig
+from evaluation.tasks import scores_of
+from infra.errors import TrainingError
+from training.model.dupn import Dupn
+
+HEADS = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc")
+PROBE = "probe_category"
+Reps = NDArray[np.float32]
+Ints = NDArray[np.int64]
+
+
+def measure(
+    candidate: Dupn,
+    champion: Dupn,
+    sample: SampledDay,
+    config: CompatibilityConfig,
+    draws: EvaluateConfig,
+) -> Compatibility:
+    """The champion's heads and a probe, on their own representation and on the candidate's.
+
+    Args:
+        candidate: whose representation may replace the champion's.
+        champion: whose heads stay as they are.
+        sample: moments that neither has learnt.
+        config: of the probe.
+        draws: of the bootstrap.
+
+    Raises:
+        TrainingError: the representations differ in width.
+    """
+    own, moved = represented(champion, sample), represented(candidate, sample)
+    if own.shape != moved.shape:
+        raise TrainingError(
+            f"the candidate's representation has {moved.shape[1]} numbers, the champion's "
+            f"{own.shape[1]}: no head can be kept. Give the new network a line of its own."
+        )
+    bench = Bench.of(sample.questions, draws)
+    fold = sample.questions.moments.user % FOLDS
+    turned = drift.aligned(own, moved, fold).astype(np.float32)
+    reps = {"own": own, "moved": moved, "aligned": turned}
+    heads = [*_heads(champion, sample, reps, bench), *_probe(sample, reps, bench, config, fold)]
+    return Compatibility(
+        moments=len(own),
+        users=sample.questions.users,
+        heads=tuple(heads),
+        drift=_drift(own, moved, turned),
+    )
+
+
+def checks(found: Compatibility, config: CompatibilityConfig) -> list[Check]:
+    """One check a head, for the gate."""
+    return [_check(head, config) for head in found.heads]
+
+
+def figures(found: Compatibility) -> Iterator[Figure]:
+    """The flat list: what each head loses, and how far the representation moved."""
+    protocol = "champion's frozen heads on the candidate's representation, unaligned"
+    for head in found.heads:
+        yield Figure(
+            name=f"frozen_{head.name}_drop",
+            **head.drop.model_dump(),
+            unit=head.unit,
+            protocol=protocol,
+        )
+    for name, value in (
+        ("representation_change", found.drift.change),
+        ("representation_change_aligned", found.drift.change_aligned),
+        ("representation_correlation", found.drift.mean_correlation),
+    ):
+        yield Figure(name=name, value=value, unit="ratio", protocol="same moments, both models")
+
+
+def represented(model: Dupn, sample: SampledDay) -> Reps:
+    """The representation of each moment of the sample, in order."""
+    out = np.empty((len(sample.moments), model.config.rep_dim), np.float32)
+    device = str(next(model.parameters()).device)
+    with answering(model):
+        for rows, batch in sample.batches(model.sizes):
+            out[rows] = model.encode(batch.to(device)).float().cpu().numpy()
+    return out
+
+
+def answered(model: Dupn, sample: SampledDay, rep: Reps) -> Answers:
+    """What the model's heads answer from a representation that may not be its own."""
+    device = str(next(model.parameters()).device)
+    scores = sample.scores()
+    with answering(model):
+        for rows, batch in sample.batches(model.sizes):
+            given = torch.from_numpy(rep[rows]).to(device)
+            scores.put(sample.info(rows), batch, model.answer(batch.to(device), given))
+    return scores.answers()
+
+
+def _heads(
+    champion: Dupn, sample: SampledDay, reps: dict[str, Reps], bench: Bench
+) -> Iterator[HeadResult]:
+    answers = {name: answered(champion, sample, rep) for name, rep in reps.items()}
+    asks = {ask.measure.name: ask for ask in tasks.asked(sample.questions)}
+    for name in HEADS:
+        ask = asks[name]
+        found = {
+            which: bench.measure(ask.measure, scores_of(given, ask.measure), ask.keep)
+            for which, given in answers.items()
+        }
+        if found["own"].questions:
+            yield _result(name, ask.measure.title, ask.measure.unit, found, bench)
+
+
+def _probe(
+    sample: SampledDay,
+    reps: dict[str, Reps],
+    bench: Bench,
+    config: CompatibilityConfig,
+    fold: Ints,
+) -> Iterator[HeadResult]:
+    """Fitted on the champion's representation of the other users, then asked and left alone."""
+    moment, label = _clicked_category(sample, config.probe_classes)
+    user = sample.questions.user_of(moment)
+    if bench.lacks(len(moment), None, len(np.unique(user))) or len(np.unique(label)) < 2:
+        return
+    said = {name: np.zeros(len(moment), np.int64) for name in reps}
+    for one in range(FOLDS):
+        learn, use = fold[moment] != one, fold[moment] == one
+        if not learn.any():
+            return
+        probe = Probe.fit(
+            reps["own"][moment[learn]], label[learn], config.probe_classes + 1, config.probe_ridge
+        )
+        for name, rep in reps.items():
+            said[name][use] = probe.said(rep[moment[use]])
+    found = {name: bench.share(told == label, user) for name, told in said.items()}
+    title = "Linear probe: category of the click (no task learns it)"
+    yield _result(PROBE, title, "share", found, bench)
+
+
+def _clicked_category(sample: SampledDay, classes: int) -> tuple[Ints, Ints]:
+    """Moments with a click, and the class of the first clicked item; the last is all the rest."""
+    asked = sample.questions.candidates
+    moment, first = np.unique(asked.moment[asked.clicked > 0], return_index=True)
+    item = asked.item[asked.clicked > 0][first]
+    category = sample.catalog.category[np.minimum(item, sample.catalog.num_rows - 1)]
+    known = np.bincount(category)
+    common = np.argsort(-known, kind="stable")[:classes]
+    number = np.full(len(known), classes, np.int64)
+    number[common] = np.arange(len(common))
+    return moment, number[category]
+
+
+def _result(
+    name: str, title: str, unit: str, found: dict[str, Measured], bench: Bench
+) -> HeadResult:
+    own, moved = found["own"], found["moved"]
+    gap: Interval = own.minus(moved, bench.resamples)
+    return HeadResult(
+        name=name,
+        title=title,
+        unit=unit,
+        questions=own.questions,
+        users=own.users,
+        own=Estimate.of(own.interval),
+        moved=Estimate.of(moved.interval),
+        aligned=Estimate.of(found["aligned"].interval),
+        drop=Estimate.of(gap),
+        reason=own.reason,
+    )
+
+
+def _drift(own: Reps, moved: Reps, turned: Reps) -> Drift:
+    found = drift.dimensions(own, moved)
+    return Drift(
+        change=finite(drift.change(own, moved)),
+        change_aligned=finite(drift.change(own, turned)),
+        mean_correlation=_mean(found.correlation),
+        correlation=_plain(found.correlation),
+        shift=_plain(found.shift),
+        scale=_plain(found.scale),
+    )
+
+
+def _mean(values: AnyArray) -> float | None:
+    known = values[np.isfinite(values)]
+    return float(known.mean()) if len(known) else None
+
+
+def _plain(values: AnyArray) -> tuple[float | None, ...]:
+    return tuple(None if (one := finite(value)) is None else round(one, 5) for value in values)
+
+
+def _check(head: HeadResult, config: CompatibilityConfig) -> Check:
+    name, allowed = f"frozen {head.name}", config.allowed(head.name)
+    drop, low = head.drop.value, head.drop.low
+    if head.reason is not None or drop is None or low is None:
+        sentence = f"{head.name} of frozen heads could not be compared: too few questions or users."
+        return Check(name=name, passed=None, sentence=sentence)
+    passed = not (drop > allowed and low > 0)
+    verb = "keeps working" if passed else "would break"
+    return Check(
+        name=name,
+        passed=passed,
+        sentence=(
+            f"a head frozen on the champion's representation {verb}: {head.name} "
+            f"{head.own.value:.4f} there and {head.moved.value:.4f} on the candidate's, a drop of "
+            f"{drop:+.4f} ({low:+.4f} to {head.drop.high:+.4f}; allowed {allowed:g})."
+        ),
+    )

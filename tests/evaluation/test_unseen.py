@@ -1,0 +1,71 @@
+"""Which moments of a day may judge: those that neither model has learnt."""
+
+from datetime import date, timedelta
+
+import numpy as np
+import pytest
+
+from evaluation import questions
+from evaluation.predict import predict
+from evaluation.settings import EvaluateConfig
+from evaluation.unseen import unseen, words
+from infra.errors import TrainingError
+from tests.training.conftest import FIRST, write_store
+from training.ancestry import Ancestry, Part, Share
+from training.config import ModelConfig
+from training.data import Samples
+from training.model.dupn import Dupn
+
+DAY = date(2026, 3, 12)
+BEFORE = Part(day=DAY - timedelta(days=1))
+
+
+def rest(held):
+    return Part(day=DAY, share=Share.REST, held=held)
+
+
+def test_a_day_that_nobody_has_learnt_is_asked_whole():
+    models = {"new": Ancestry((BEFORE,)), "old": Ancestry((BEFORE,))}
+    assert unseen(models, DAY) is None
+    assert "no moment of it" in words(None, DAY)
+
+
+def test_a_night_is_judged_by_its_held_out_users():
+    some = unseen({"new": Ancestry((BEFORE, rest(0.1))), "old": Ancestry((BEFORE,))}, DAY)
+    assert some == Part(day=DAY, share=Share.HOLDOUT, held=0.1)
+    assert "held out" in words(some, DAY)
+
+
+def test_of_two_holdouts_the_smaller_is_unknown_to_both():
+    models = {"new": Ancestry((rest(0.2),)), "old": Ancestry((rest(0.1),))}
+    some = unseen(models, DAY)
+    users = np.random.default_rng(0).integers(0, 2**63, 5000).astype(np.uint64)
+    asked = some.mask(users)
+    assert 0 < asked.sum() < 1000
+    assert not any((ancestry.learnt(DAY, users) & asked).any() for ancestry in models.values())
+
+
+@pytest.mark.parametrize("part", [Part(day=DAY), Part(day=DAY, share=Share.HOLDOUT, held=0.1)])
+@pytest.mark.parametrize("who", ["new", "old"])
+def test_whoever_has_learnt_what_would_judge_is_named(part, who):
+    models = {"new": Ancestry((rest(0.1),)), "old": Ancestry((BEFORE,))}
+    models[who] = Ancestry((*models[who].parts, part))
+    with pytest.raises(TrainingError, match=f"{who} has learnt every moment of {DAY}"):
+        unseen(models, DAY)
+
+
+def test_some_users_answer_as_they_do_among_all(tmp_path):
+    store = write_store(tmp_path, days=1, moments=120)
+    samples = Samples(store, [FIRST])
+    dims = {name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")}
+    model = Dupn(ModelConfig(**{**dims, "ctr_hidden": (8,)}), samples.sizes)
+    some = Part(day=FIRST, share=Share.HOLDOUT, held=0.4)
+    every = predict(model, store, FIRST, EvaluateConfig())
+    keep = some.mask(every.questions.moments.user_hash)
+    assert 0 < keep.sum() < len(keep)
+    chosen, mine = every.select(keep), predict(model, store, FIRST, EvaluateConfig(), some=some)
+    asked = questions.read(store, FIRST, some)
+    assert asked.moments.sample_id.tolist() == chosen.questions.moments.sample_id.tolist()
+    assert asked.moments.user.tolist() == chosen.questions.moments.user.tolist()
+    np.testing.assert_allclose(mine.answers.ctr, chosen.answers.ctr, atol=1e-5)
+    np.testing.assert_allclose(mine.answers.ppp, chosen.answers.ppp, atol=1e-5)

@@ -148,6 +148,21 @@ class MlflowTracker:
         except (MlflowException, RegistryUnavailable) as error:
             logger.warning("the figures of step %d are not in MLflow: %s", step, error)
 
+    def history(self, run_id: str, prefixes: tuple[str, ...]) -> dict[str, dict[int, float]]:
+        """Value by step of a run's metrics whose names start so; none if the run is not known."""
+        from mlflow.exceptions import MlflowException
+
+        found: dict[str, dict[int, float]] = {}
+        try:
+            known = self.client.get_run(run_id).data.metrics
+            for name in sorted(known):
+                if name.startswith(prefixes):
+                    points = self.client.get_metric_history(run_id, name)
+                    found[name] = {point.step: point.value for point in points}
+        except (MlflowException, RegistryUnavailable) as error:
+            logger.warning("the curves of run %s are not in MLflow: %s", run_id, error)
+        return found
+
     def text(self, content: str, name: str) -> None:
         """Log a small file."""
         self.client.log_text(self.run_id, content, name)

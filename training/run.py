@@ -27,6 +27,8 @@ from training.validation import VALIDATION, judge, judging
 logger = logging.getLogger(__name__)
 
 LOG_EVERY_S = 10.0
+LOGS_AN_EPOCH = 20
+"""At least: a short epoch is to have a curve, too."""
 
 
 class Run:
@@ -71,6 +73,7 @@ class Run:
         self.best = checkpoints.best(samples.store, name)
         self.final = checkpoints.final(samples.store, name)
         self.tally = Tally()
+        self.log_steps = max(1, samples.moments // self.config.batch_size // LOGS_AN_EPOCH)
         self.position = Position()
         self.meters = Meters(self.config.tasks)
         self.resumed = False
@@ -167,7 +170,8 @@ class Run:
         self.tally.candidates += len(loaded.batch.cand_C)
         self._tick()
         bar.advance(loaded.batch.size, **self._shown(step))
-        if self._clock - self._logged >= LOG_EVERY_S:
+        due = self.tally.steps % self.log_steps == 0
+        if due or self._clock - self._logged >= LOG_EVERY_S:
             self._logged = self._clock
             self._log()
         if self._clock - self._saved >= self.config.checkpoint_every_s:

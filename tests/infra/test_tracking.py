@@ -113,3 +113,16 @@ def test_nested_names_are_joined_by_dots():
 def test_mlflow_is_not_imported_before_the_first_run():
     code = "import sys, infra.tracking, training.fit; assert 'mlflow' not in sys.modules"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_curves_come_back_by_step(tracker):
+    run = tracker.start("curves")
+    for step in (10, 20, 30):
+        tracker.metrics({"progressive_ctr_loss": 1 / step, "other": 1.0}, step)
+    found = tracker.history(run, ("progressive_",))
+    assert found == {"progressive_ctr_loss": {10: 0.1, 20: 0.05, 30: pytest.approx(1 / 30)}}
+
+
+def test_a_run_that_is_gone_has_no_curves(tracker, caplog):
+    assert tracker.history("0" * 32, ("progressive_",)) == {}
+    assert "not in MLflow" in caplog.text

@@ -9,12 +9,14 @@ import asyncio
 import fcntl
 import logging
 import os
+import shutil
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+import psutil
 import torch
 from fastapi import FastAPI
 from pydantic import BaseModel
@@ -120,9 +122,7 @@ def build() -> FastAPI:
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)
     histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
-    versions = Versions(
-        _source(setup), setup.folder / "versions" / str(os.getpid()), setup.config.tolerance
-    )
+    versions = Versions(_source(setup), _own_folder(setup), setup.config.tolerance)
     versions.refresh()
     exposures = None
     if setup.config.exposures:
@@ -173,6 +173,15 @@ def environment(setup: Setup) -> Mapping[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
+
+
+def _own_folder(setup: Setup) -> Path:
+    """This process's; those of processes that are gone are removed."""
+    folder = setup.folder / "versions"
+    for old in folder.glob("*"):
+        if not psutil.pid_exists(int(old.name)) or int(old.name) == os.getpid():
+            shutil.rmtree(old, ignore_errors=True)
+    return folder / str(os.getpid())
 
 
 def _source(setup: Setup) -> Source:

@@ -127,7 +127,16 @@ class Versions:
             arm: one.name.version for arm, one in self.served.items()
         }
         self.served = merged
+        if moved:
+            self._tidy()
         return moved
+
+    def _tidy(self) -> None:
+        """Give back the disk of versions that are served no more (what is mapped stays readable)."""
+        kept = {f"v{one.name.version}" for one in self.served.values()}
+        for folder in self.work.glob("v*"):
+            if folder.name not in kept:
+                shutil.rmtree(folder, ignore_errors=True)
 
     def _load(self, number: str) -> Served | None:
         """A version that has answered its recorded requests; None if it is refused."""

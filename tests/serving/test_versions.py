@@ -5,13 +5,19 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from infra.errors import RegistryError
 from serving import served as disassembled
 from serving.served import Name
+from serving.snapshot import Past
 from serving.versions import Versions
 from tests.chain import logged_bundle
+
+
+_NOBODY = np.empty(0, np.int32)
+_ONE = np.array([2], np.int32)
 
 
 @dataclass
@@ -62,6 +68,8 @@ def test_a_moved_alias_is_taken_over(versions, shelf):
     before = versions.served["champion"]
     assert versions.refresh()
     assert version(versions) == "2"
+    assert [folder.name for folder in versions.work.iterdir()] == ["v2"]
+    assert before.answer(before.moment(0, Past.empty(), None, _NOBODY), _ONE).ranked.ctr.shape
     assert before.name.version == "1"  # who holds the old one keeps it
 
 

@@ -132,7 +132,7 @@ class Versions:
         return moved
 
     def _tidy(self) -> None:
-        """Give back the disk of versions that are served no more (what is mapped stays readable)."""
+        """Give back the disk of versions served no more; what is mapped stays readable."""
         kept = {f"v{one.name.version}" for one in self.served.values()}
         for folder in self.work.glob("v*"):
             if folder.name not in kept:

@@ -15,7 +15,6 @@ from serving.snapshot import Past
 from serving.versions import Versions
 from tests.chain import logged_bundle
 
-
 _NOBODY = np.empty(0, np.int32)
 _ONE = np.array([2], np.int32)
 

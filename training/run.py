@@ -98,7 +98,9 @@ class Run:
     def begin(self, resume: bool) -> None:
         """Fresh weights, or those of the newest checkpoint."""
         found = checkpoints.load(self.progress) if resume else None
-        if found is not None:
+        if found is not None and self.start is not None:
+            found = self._if_it_fits(found)
+        elif found is not None:
             checkpoints.require_fit(found.recipe, self.recipe, self.progress)
         self.learner = Learner(self.recipe.model, self.config, self.recipe.sizes, self.recipe.seed)
         if found is not None:
@@ -251,6 +253,13 @@ class Run:
                 **self.facts,
             },
         )
+
+    def _if_it_fits(self, found: Checkpoint) -> Checkpoint | None:
+        """An update that was cut off before its parent or its data changed starts afresh."""
+        differences = found.recipe.differences(self.recipe)
+        if differences:
+            logger.info("%s was begun otherwise (%s): afresh", self.name, differences[0])
+        return None if differences else found
 
     def _restore(self, found: Checkpoint) -> None:
         self.learner.model.load_state_dict(found.weights)

@@ -1,6 +1,12 @@
 """The nightly update: what it learns and does not, from where, and that it can be cut off."""
 
+import os
+import signal
+import subprocess
+import sys
+import time
 from datetime import date, timedelta
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -343,3 +349,42 @@ def test_nothing_to_learn_and_a_name_of_the_parent_are_refused(own, quick):
             seed=1,
             run_name="x",
         )
+
+
+def test_what_was_begun_from_another_parent_is_begun_again(own, quick):
+    store, parent = own
+    eager = quick.model_copy(update={"checkpoint_every_s": 0.0})
+    night = plan(store, parent, DAYS[2], CONFIG)
+    other = update(store, night, quick, CONFIG, seed=1, run_name="promoted").checkpoint
+    with pytest.raises(Cut):
+        update(store, night, eager, CONFIG, seed=1, run_name="next", progress=CutAfter(2))
+    whole = update(
+        store, plan(store, other, DAYS[3], CONFIG), eager, CONFIG, seed=1, run_name="next"
+    )
+    assert not whole.resumed
+    assert whole.checkpoint.manifest().lineage["parent"] == "promoted"
+
+
+@pytest.mark.drill
+def test_kill_9_in_the_middle_of_an_update_and_go_on(own, quick, tmp_path):
+    store, parent = own
+    config = UpdateConfig(holdout_share=0.2, replay_share=0.5, epochs=2)
+    eager = quick.model_copy(update={"checkpoint_every_s": 0.0})
+    night = plan(store, parent, DAYS[3], config)
+    whole = update(store, night, eager, config, seed=1, run_name="whole")
+    told = [tmp_path, "first", "killed", DAYS[3], eager.model_dump_json(), config.model_dump_json()]
+    script = Path(__file__).with_name("update_slowly.py")
+    root = str(Path(__file__).resolve().parents[2])
+    child = subprocess.Popen(
+        [sys.executable, script, *map(str, told)], env={**os.environ, "PYTHONPATH": root}
+    )
+    place = checkpoint.progress(store, "killed")
+    while not (place.exists() and place.manifest().lineage["tally"]["steps"] >= 3):
+        assert child.poll() is None
+        time.sleep(0.02)
+    os.kill(child.pid, signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL
+    assert not checkpoint.final(store, "killed").exists()
+    resumed = update(store, night, eager, config, seed=1, run_name="killed")
+    assert resumed.resumed
+    assert same(weights(resumed), weights(whole))

@@ -1,0 +1,196 @@
+"""Which night may be learnt, from which version, and what is said about it."""
+
+import json
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
+from infra.registry import MODEL, Registry
+from infra.store import Store
+from pipeline import learning, steps
+from pipeline.settings import load
+from tests.training.conftest import write_store
+from training import checkpoint
+from training.ancestry import Ancestry
+
+FIRST = date(2026, 3, 2)
+DAYS = [FIRST + timedelta(days=i) for i in range(6)]
+NIGHT, NEXT = DAYS[4], DAYS[5]
+DIMS = ("item", "brand", "shop", "category", "tag", "hidden", "user", "query", "attention")
+PAIRS = [
+    *(f"model.{name}_dim=4" for name in DIMS),
+    "model.ctr_hidden=[4]",
+    "train.threads=1",
+    "update.holdout_share=0.2",
+]
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """Six good days, a first model of four of them, and an empty registry."""
+    home = tmp_path_factory.mktemp("template")
+    store = write_store(home, days=len(DAYS), moments=60)
+    for day in DAYS:
+        judge(store, day)
+    settings = load("smoke", str(home), PAIRS)
+    learning.train(settings, DAYS[:4])
+    return settings
+
+
+@pytest.fixture
+def settings(template, tmp_path):
+    """A copy of the template in which the first model is champion."""
+    for part in Path(template.home).iterdir():
+        if part.name != "mlflow":
+            shutil.copytree(part, tmp_path / part.name)
+    uri = f"sqlite:///{template.home}/mlflow/mlflow.db"
+    own = load("smoke", str(tmp_path), [*PAIRS, f"tracking.uri={uri}"])
+    promote(own, "dupn-2026-03-05")
+    yield own
+    registry(own).client.delete_registered_model(MODEL)
+
+
+def judge(store: Store, day: date, *, passed: bool = True, rows: int = 100) -> None:
+    """What `dupn quality` leaves of a day."""
+    for of in ("events", "samples"):
+        verdict = json.dumps({"passed": passed})
+        store.put(f"reports/quality/{of}/{day}.json", verdict)
+        tally = {"sum:behaviors.rows": rows} if of == "events" else {"sum:samples.rows": 60}
+        with store.partition("quality", day, of).publish() as out:
+            out.record([out.write_bytes("tally.json", json.dumps(tally).encode())])
+
+
+def registry(settings) -> Registry:
+    return Registry(settings.tracking.uri, settings.store)
+
+
+def promote(settings, key, *, line="dupn", alias="champion"):
+    entered = registry(settings)
+    tags = {"run_key": key, "line": line}
+    version = entered.register(f"file:///{line}/{key}", "", tags)
+    if alias == "champion":
+        entered.promote(version.number, "a test")
+    else:
+        entered.client.set_registered_model_alias(MODEL, alias, version.number)
+
+
+def changed(settings, *pairs):
+    uri = f"tracking.uri={settings.tracking.uri}"
+    return load("smoke", settings.home, [*PAIRS, uri, *pairs])
+
+
+def learnt(settings, day) -> list[tuple[int, str]]:
+    """(day, share) of what a night learnt."""
+    place = checkpoint.final(settings.store, f"dupn-{day}")
+    parts = Ancestry.of_plain(place.manifest().lineage["learnt"]).parts
+    return [(part.day.day, part.share.value) for part in parts]
+
+
+def test_a_night_makes_a_candidate_with_its_ancestry(settings):
+    done = steps.update(settings, NIGHT)
+    assert (done["run"], done["parent"]) == ("dupn-2026-03-06", "dupn-2026-03-05")
+    assert (done["outcome"], done["left_out"], done["abnormal"]) == ("trained", {}, "")
+    assert done["parts"] == [f"2026-03-06 rest {done['moments']}"]
+    lineage = checkpoint.final(settings.store, done["run"]).manifest().lineage
+    ancestry = Ancestry.of_lineage(lineage)
+    assert ancestry.days == tuple(DAYS[:5])
+    assert ancestry.held(NIGHT) == 0.2
+    assert lineage["days"] == [day.isoformat() for day in DAYS[:5]]
+    run = registry(settings).client.get_run(done["mlflow_run"])
+    assert run.info.run_name == done["run"]
+    assert run.data.params["lineage.parent"] == "dupn-2026-03-05"
+    assert run.data.params["lineage.ancestry_digest"] == ancestry.digest
+    assert run.data.params["start.accumulator_decay"] == str(settings.update.accumulator_decay)
+    assert "progressive_ctr_auc" in run.data.metrics
+
+
+def test_a_refused_night_is_learnt_by_the_next_and_a_promoted_one_leaves_its_holdout(settings):
+    steps.update(settings, NIGHT)
+    assert steps.update(settings, NEXT)["parent"] == "dupn-2026-03-05"
+    assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
+    promote(settings, "dupn-2026-03-06")
+    steps.update(settings, NEXT)
+    assert learnt(settings, NEXT) == [(6, "holdout"), (7, "rest")]
+
+
+def test_a_night_done_before_is_not_done_again(settings):
+    first = steps.update(settings, NIGHT)
+    written = checkpoint.final(settings.store, first["run"]).manifest().written_at
+    assert steps.update(settings, NIGHT)["moments"] == first["moments"]
+    promote(settings, first["run"])
+    again = steps.update(settings, NIGHT)
+    assert (again["run"], again["outcome"]) == (first["run"], "finished before")
+    assert checkpoint.final(settings.store, first["run"]).manifest().written_at == written
+
+
+def test_a_day_that_failed_quality_is_refused_or_forced_with_a_reason(settings):
+    judge(settings.store, NIGHT, passed=False)
+    with pytest.raises(QualityFailed, match="events and samples of 2026-03-06 did not pass"):
+        steps.update(settings, NIGHT)
+    done = steps.update(settings, NIGHT, forced="the limit was wrong")
+    lineage = checkpoint.final(settings.store, done["run"]).manifest().lineage
+    assert Ancestry.of_lineage(lineage).of(NIGHT)[0].forced == "the limit was wrong"
+
+
+def test_a_failed_day_in_between_is_left_out_and_joins_when_it_passes(settings):
+    judge(settings.store, NIGHT, passed=False)
+    done = steps.update(settings, NEXT)
+    assert done["left_out"] == {"2026-03-06": "events and samples did not pass quality"}
+    assert learnt(settings, NEXT) == [(7, "rest")]
+    judge(settings.store, NIGHT)
+    steps.update(settings, NEXT)
+    assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
+
+
+def test_a_day_learnt_before_is_refused(settings):
+    for day in (DAYS[2], DAYS[3]):
+        with pytest.raises(TrainingError, match=f"dupn-2026-03-05 has learnt {day} already"):
+            steps.update(settings, day)
+    with pytest.raises(PartitionMissing, match="samples/dt=2026-03-09"):
+        steps.update(settings, date(2026, 3, 9))
+
+
+def test_the_line_s_own_version_is_the_parent_though_another_line_is_champion(settings):
+    promote(settings, "rival-2026-03-05", line="rival")
+    with pytest.raises(RegistryError, match="no version of line dupn is champion or challenger"):
+        steps.update(settings, NIGHT)
+    promote(settings, "dupn-2026-03-05", alias="challenger")
+    assert steps.update(settings, NIGHT)["parent"] == "dupn-2026-03-05"
+
+
+def test_a_registered_model_is_not_trained_over(settings):
+    steps.update(settings, NIGHT)
+    promote(settings, "dupn-2026-03-06")
+    registry(settings).rollback("worse")
+    other = changed(settings, "update.learning_rate=0.5")
+    with pytest.raises(TrainingError, match="dupn-2026-03-06 is version 2 of the registry"):
+        steps.update(other, NIGHT)
+    assert steps.update(settings, NEXT)["parent"] == "dupn-2026-03-05"
+    assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
+
+
+def test_another_network_is_another_line(settings):
+    with pytest.raises(TrainingError, match=r"model.hidden_dim was 4 in dupn-2026-03-05 and is 5"):
+        steps.update(changed(settings, "model.hidden_dim=5"), NIGHT)
+
+
+def test_an_abnormal_day_is_reported_and_learnt_or_weighed_or_skipped(settings):
+    judge(settings.store, NIGHT, rows=900)
+    skipped = steps.update(changed(settings, "update.abnormal=skip"), NIGHT)
+    assert (skipped["run"], skipped["outcome"]) == ("", "skipped")
+    assert "behaviors has 900 rows, 9.00 times the median" in skipped["abnormal"]
+    assert not checkpoint.final(settings.store, "dupn-2026-03-06").exists()
+    light = steps.update(changed(settings, "update.abnormal=down-weight"), NIGHT)
+    lineage = checkpoint.final(settings.store, light["run"]).manifest().lineage
+    assert Ancestry.of_lineage(lineage).of(NIGHT)[0].weight == settings.update.abnormal_weight
+    done = steps.update(settings, NIGHT)
+    lineage = checkpoint.final(settings.store, done["run"]).manifest().lineage
+    assert Ancestry.of_lineage(lineage).of(NIGHT)[0].weight == 1
+    assert lineage["abnormal"]["2026-03-06"][0]["value"] == 9
+    run = registry(settings).client.get_run(done["mlflow_run"])
+    assert run.data.tags["abnormal"] == done["abnormal"] != ""
+    after = steps.update(changed(settings, "update.abnormal=skip"), NEXT)
+    assert after["left_out"] == {"2026-03-06": "abnormal"}

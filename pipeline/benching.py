@@ -43,6 +43,12 @@ def _samples(quick: bool) -> Figures:
     return list(measure(quick=quick))
 
 
+def _nights(quick: bool) -> Figures:
+    from pipeline.bench.nights import run as measure
+
+    return list(measure(quick=quick))
+
+
 def _train(quick: bool) -> Figures:
     from training.bench import run as measure
 
@@ -55,9 +61,17 @@ def _serve(quick: bool) -> Figures:
     return list(measure(quick=quick))
 
 
+def _gate(quick: bool) -> Figures:
+    from pipeline.bench.gate import run as measure
+
+    return measure(quick=quick)
+
+
 BENCHES: Mapping[str, Callable[[bool], Figures]] = {
     "simulate": _simulate,
     "samples": _samples,
+    "nights": _nights,
     "train": _train,
     "serve": _serve,
+    "gate": _gate,
 }

@@ -90,6 +90,7 @@ def _by_day(cells: Sequence[Cell]) -> bytes:
             ax.fill_between(days, low, high, color=COLOURS[arm], alpha=0.13, linewidth=0)
         ax.set_title(TITLES[measure], loc="left", fontsize=10, fontweight="bold", color=INK)
         tidy(ax, "both")
+        ax.set_xticks(days)
     axes[-1].set_xlabel("day")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
     return png(figure)
@@ -111,7 +112,7 @@ def _gain(cells: Sequence[Cell]) -> bytes:
         means = [float(np.mean(values)) for values in gains.values()]
         ax.plot(list(gains), means, color=COLOURS[arm], linewidth=2.1, marker="o", label=arm)
     ax.axhline(0, color=INK, linewidth=0.8)
-    ax.set(xlabel="day", ylabel="CTR AUC over frozen")
+    ax.set(xlabel="day", ylabel="CTR AUC over frozen", xticks=sorted(series(cells[0], Arm.NIGHTLY, "ctr_auc")))
     ax.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper left")
     tidy(ax, "both")
     return png(figure)

@@ -1,0 +1,93 @@
+import numpy as np
+import pytest
+from scipy import stats
+
+from evaluation.bootstrap import Interval
+from evaluation.settings import EvaluateConfig
+from evaluation.studies import drift, drift_report
+from evaluation.studies.drift import Arm, Cell, Cost, People, Score, Shape
+from infra.store import Store
+from tests.evaluation import synthetic
+
+SHAPE = Shape(trained=2, nights=4, every=2)
+DRAWS = (0.0, 0.01, 0.02, 0.03)
+
+
+def cell(seed, nightly=0.02, retrain=0.01):
+    """Frozen 0.6; the others better by so much, with draws around it."""
+    gains = {Arm.FROZEN: 0.0, Arm.NIGHTLY: nightly, Arm.RETRAIN: retrain}
+    scores = [
+        Score(
+            arm=arm,
+            day=day,
+            measure=measure,
+            value=0.6 + gain,
+            replicates=tuple(0.6 + gain + draw for draw in DRAWS),
+            age=1 + day % 2 if arm is Arm.RETRAIN else 1,
+        )
+        for arm, gain in gains.items()
+        for day in SHAPE.asked
+        if arm is not Arm.RETRAIN or SHAPE.retrained(day)
+        for measure in drift.MEASURES
+    ]
+    costs = [
+        Cost(arm=arm, day=4, moments=10, wall_s=wall, cpu_s=wall)
+        for arm, wall in ((Arm.NIGHTLY, 2.0), (Arm.RETRAIN, 24.0))
+    ]
+    return Cell(seed=seed, settings="x", scores=tuple(scores), costs=tuple(costs))
+
+
+def test_a_retrain_is_used_until_the_next():
+    assert [Shape().retrained(day) for day in (14, 15, 19, 20, 25)] == [None, 15, 15, 20, 25]
+    assert list(Shape().asked) == list(range(11, 26))
+
+
+def test_a_contrast_is_paired_by_people():
+    days = list(SHAPE.asked)
+    found = drift.contrast(cell(1), Arm.NIGHTLY, Arm.FROZEN, "ctr_auc", days)
+    assert (found.value, found.low, found.high) == pytest.approx((0.02, 0.02, 0.02))
+
+
+def test_over_worlds_it_is_students_interval():
+    means = np.array([0.01, 0.02, 0.06])
+    found = drift.over_cells([Interval(value) for value in means])
+    known = stats.t.interval(0.95, 2, means.mean(), stats.sem(means))
+    assert (found.low, found.high) == pytest.approx(known)
+
+
+def test_one_world_keeps_the_interval_of_its_people():
+    alone = Interval(0.02, 0.01, 0.03)
+    assert drift.over_cells([alone]) is alone
+
+
+def test_the_retrain_is_compared_where_it_is_fresh_and_where_it_ages():
+    found = {f.name: f for f in drift.headline([cell(1), cell(2)])}
+    assert drift.fresh(cell(1), "ctr_auc") == [4, 6]
+    assert found["drift_nightly_over_retrain_ctr_auc"].value == pytest.approx(0.01)
+    assert found["drift_retrain_over_nightly_wall"].value == pytest.approx(12)
+    assert found["drift_retrain_wall_s"].high == 24.0
+
+
+def test_people_are_drawn_alike_on_every_day_and_whoever_is_absent_counts_nothing():
+    asked = synthetic.questions(users=40)
+    answered = synthetic.predictions(*asked)
+    hashes = asked[0].moments.user_hash
+    config = EvaluateConfig(replicates=30)
+    alone, more = People(hashes, config), People(np.r_[hashes, [7, 9]].astype(np.uint64), config)
+    bench = more.bench(answered)
+    assert bench.resamples.users == 40
+    assert np.array_equal(bench.resamples.counts, more.drawn.counts[[0, *range(3, 42)]])
+    one = {s.measure: s for s in alone.scores(answered, Arm.FROZEN, 4, 1)}
+    two = {s.measure: s for s in alone.scores(answered, Arm.NIGHTLY, 5, 1)}
+    assert one["ctr_auc"].replicates == two["ctr_auc"].replicates
+    assert set(one) == set(drift.MEASURES)
+
+
+def test_the_report_has_every_day_and_stands_alone(tmp_path):
+    store = Store(tmp_path)
+    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)])
+    assert said["seeds"] == 2
+    page = store.get("reports/study/drift/report.html").decode()
+    assert page.count("<img") == 3
+    assert "drift_nightly_over_frozen_late_ctr_auc" in page
+    assert b"drift_retrain_ctr_auc_day_6" in store.get("reports/study/drift/report.json")

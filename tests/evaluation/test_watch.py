@@ -1,0 +1,132 @@
+from datetime import date
+
+import numpy as np
+import pytest
+
+from evaluation import metrics, nights, watch
+from evaluation.results import Figure
+from evaluation.sampled import draw
+from evaluation.settings import WatchConfig
+from evaluation.watch import Night
+from infra.store import Store
+from tests.evaluation import synthetic
+
+CONFIG = WatchConfig(replicates=40)
+DAY = date(2026, 3, 12)
+HASHES = np.repeat(np.arange(1, 41, dtype=np.uint64), 5)
+
+
+def night(day, ctr, *, low=None, high=None, alerts=()):
+    figure = Figure(
+        name="watch_progressive_ctr_auc", value=ctr, low=low, high=high, unit="AUC", protocol=""
+    )
+    moments = Figure(name="watch_moments", value=100.0, unit="rows", protocol="")
+    aged = [
+        Figure(name=f"watch_age_{age}_ctr_auc", value=ctr - age / 100, unit="AUC", protocol="")
+        for age in (1, 4)
+    ]
+    changed = Figure(name="watch_change_1_ctr_auc", value=0.01, unit="AUC", protocol="")
+    seconds = Figure(name="watch_samples_s", value=3.0, unit="s", protocol="")
+    return Night(
+        day=day,
+        run=f"dupn-{day}",
+        parent="dupn-before",
+        figures=(figure, moments, *aged, changed, seconds),
+        alerts=tuple(alerts),
+    )
+
+
+def days(*values):
+    return [night(f"2026-03-{i + 1:02d}", value) for i, value in enumerate(values)]
+
+
+def dropped(tonight, *before):
+    return list(watch.drops(tonight.figures, days(*before), CONFIG))
+
+
+@pytest.fixture(scope="module")
+def asked():
+    return synthetic.questions(users=40)
+
+
+def test_the_champion_is_measured_as_anybody_else(asked):
+    answered = synthetic.predictions(*asked)
+    figures = {f.name: f for f in watch.progressive(answered, CONFIG, "")}
+    candidates = answered.questions.candidates
+    plain = metrics.auc(answered.answers.ctr, candidates.clicked > 0)
+    found = figures["watch_progressive_ctr_auc"]
+    assert found.value == pytest.approx(plain)
+    assert found.low < found.value < found.high
+    assert set(figures) == {f"watch_progressive_{name}" for name in watch.WATCHED}
+
+
+def test_a_change_is_tonights_model_less_that_of_then(asked):
+    good, bad = (synthetic.predictions(*asked, noise=noise) for noise in (0.2, 3.0))
+    figures = {f.name: f for f in watch.forgetting(3, good, bad, CONFIG, "")}
+    ages = {f.name: f for f in watch.staleness({1: good, 7: bad}, CONFIG)}
+    lost = ages["watch_age_1_ctr_auc"].value - ages["watch_age_7_ctr_auc"].value
+    assert figures["watch_change_3_ctr_auc"].value == pytest.approx(lost)
+    assert figures["watch_change_3_ctr_auc"].low > 0
+    assert figures["watch_back_3_ctr_auc"].value == ages["watch_age_1_ctr_auc"].value
+
+
+def test_a_drop_is_held_against_the_median_of_the_nights_before():
+    sentence = dropped(night("2026-03-09", 0.67), 0.70, 0.71, 0.20)
+    assert sentence == [
+        "ctr_auc of the champion on the new day is 0.6700, 0.0300 under the median of 3 nights "
+        "before (0.7000; allowed 0.02)."
+    ]
+
+
+def test_a_small_drop_is_no_alert():
+    assert not dropped(night("2026-03-09", 0.685), 0.70, 0.70, 0.70)
+
+
+def test_noise_wakes_nobody():
+    assert not dropped(night("2026-03-09", 0.67, low=0.63, high=0.71), 0.70, 0.70, 0.70)
+
+
+def test_two_nights_are_no_habit():
+    assert not dropped(night("2026-03-09", 0.50), 0.70, 0.70)
+
+
+def test_only_the_newest_nights_make_the_median():
+    old = [0.9] * 20
+    assert not dropped(night("2026-03-30", 0.66), *old, *[0.67] * CONFIG.median_nights)
+
+
+def test_users_are_drawn_whole_until_there_are_enough_moments():
+    chosen = draw(HASHES, 52, (1, DAY))
+    assert len(chosen) == 11
+    assert np.array_equal(chosen, draw(HASHES, 52, (1, DAY)))
+    assert set(draw(HASHES, 10, (1, DAY))) <= set(chosen)
+    assert set(chosen) != set(draw(HASHES, 52, (2, DAY)))
+
+
+def test_only_users_among_the_named_are_drawn():
+    among = np.array([3, 4, 99], np.uint64)
+    assert set(draw(HASHES, 10**6, (1, DAY), among)) == {3, 4}
+
+
+def test_nights_come_back_oldest_first_and_only_the_newest(tmp_path):
+    store = Store(tmp_path)
+    for one in reversed(days(0.6, 0.7, 0.8)):
+        nights.put(store, "dupn", one)
+    found = nights.read(store, "dupn", date(2026, 3, 2), 5)
+    assert found == days(0.6, 0.7)
+    assert nights.read(store, "dupn", date.max, 2) == days(0.6, 0.7, 0.8)[1:]
+    assert nights.read(store, "other", date.max, 2) == []
+
+
+def test_the_page_stands_alone_and_says_the_alerts():
+    shown = [*days(0.70, 0.71), night("2026-03-03", 0.6, alerts=["it fell <far>"])]
+    page = nights.html("dupn", shown)
+    assert page.count("<img") == 5
+    assert "it fell &lt;far&gt;" in page
+    assert 'src="http' not in page
+    assert page.index("dupn-2026-03-03") < page.index("dupn-2026-03-01")
+
+
+def test_a_page_of_one_night_with_nothing_in_it_renders():
+    bare = Night(day="2026-03-01", run="dupn-2026-03-01", parent="", figures=())
+    assert "Night by night" in nights.html("dupn", [bare])

@@ -1,0 +1,94 @@
+"""A night after the smoke chain, watched: on a copy of its home."""
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from evaluation import nights
+from infra.tracking import MlflowTracker
+from pipeline import steps
+from tests import chain as chains
+from training import checkpoint as checkpoints
+from training.update import plan, update
+
+DAY = chains.EVALUATED
+BEFORE = f"dupn-{DAY - timedelta(days=1)}"
+TONIGHT = f"dupn-{DAY}"
+
+
+@pytest.fixture(scope="module")
+def watched(chain, tmp_path_factory):
+    home = tmp_path_factory.mktemp("watched")
+    chains.copy_data(chain, home)
+    shutil.copytree(Path(chain.settings.home, "checkpoints"), home / "checkpoints")
+    settings = chains.smoke(home, "watch.replicates=20")
+    store = settings.store
+    todo = plan(store, checkpoints.final(store, BEFORE), DAY, settings.update)
+    update(
+        store,
+        todo,
+        settings.train,
+        settings.update,
+        seed=1,
+        run_name=TONIGHT,
+        tracker=MlflowTracker(settings.tracking, store),
+    )
+    return settings, steps.watch(settings, DAY, run=TONIGHT)
+
+
+def figure(said, name):
+    return next(one for one in said["figures"] if one["name"] == name)
+
+
+def test_the_champion_before_tonight_is_asked_about_the_new_day(watched):
+    _, said = watched
+    assert said["parent"] == BEFORE
+    asked = figure(said, "watch_progressive_ctr_auc")
+    assert asked["protocol"].startswith(f"{BEFORE}, before training on")
+    assert asked["value"] == figure(said, "watch_age_1_ctr_auc")["value"]
+
+
+def test_tonights_model_is_asked_about_yesterday_again(watched):
+    _, said = watched
+    names = {one["name"] for one in said["figures"]}
+    assert "watch_change_1_ctr_auc" in names
+    assert "watch_change_3_ctr_auc" not in names
+    assert "both have learnt" in figure(said, "watch_back_1_l2r_auc")["protocol"]
+
+
+def test_volumes_and_durations_are_those_of_the_manifests(watched):
+    settings, said = watched
+    samples = settings.store.partition("samples", DAY).manifest()
+    assert figure(said, "watch_moments")["value"] == samples.rows
+    assert figure(said, "watch_samples_s")["value"] == samples.lineage["wall_s"]
+    tally = checkpoints.final(settings.store, TONIGHT).manifest().lineage["tally"]
+    assert figure(said, "watch_update_s")["value"] == tally["seconds"]
+
+
+def test_the_night_is_kept_drawn_and_logged(watched):
+    settings, said = watched
+    kept = nights.read(settings.store, "dupn", DAY, 30)
+    assert [night.run for night in kept] == [TONIGHT]
+    assert TONIGHT in Path(said["page"]).read_text()
+    assert json.loads(Path(said["report"]).read_text())["figures"] == said["figures"]
+    lineage = checkpoints.final(settings.store, TONIGHT).manifest().lineage
+    run = MlflowTracker(settings.tracking, settings.store).client.get_run(lineage["run_id"])
+    name = "watch_progressive_l2r_auc"
+    assert run.data.metrics[name] == pytest.approx(figure(said, name)["value"])
+
+
+def test_watched_again_it_says_the_same(watched):
+    settings, said = watched
+    again = steps.watch(settings, DAY)
+    assert again == said
+    assert len(nights.read(settings.store, "dupn", DAY, 30)) == 1
+
+
+def test_a_model_that_has_learnt_the_day_is_not_asked_about_it(watched):
+    settings, _ = watched
+    said = steps.watch(settings, DAY - timedelta(days=1), run=BEFORE)
+    assert not [one for one in said["figures"] if one["name"].startswith("watch_progressive")]
+    assert BEFORE in said["notes"][0]

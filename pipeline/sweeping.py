@@ -1,7 +1,8 @@
-"""`dupn sweep`: removes state that has grown old and files of attempts that were lost.
+"""`dupn sweep`: removes state that has grown old, and files of attempts that were lost.
 
 Counted back from the newest day of samples (or the day asked for, if that is older), so a pipeline
-that has stood still for a month loses nothing that its next night needs.
+that has stood still for a month loses nothing that its next night needs. Raw, checkpoints, bundles
+and reports are never touched.
 """
 
 import logging
@@ -9,32 +10,77 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from typing import Any
 
+from features.inputs import SNAPSHOTS
+from infra.errors import PartitionCorrupt
 from infra.store import Partition, Store
 from pipeline import retention
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-STATE = ("sequences", "statistics", "vocabulary", "catalog")
-KEPT_LONGER = ("samples", "events", "rejects")
+STAGES = ("sequences", "statistics", "vocabulary", "catalog", "samples", "events", "rejects")
 
 
 def run(settings: Settings, day: date) -> Mapping[str, Any]:
     """Remove what is older than `settings.retention` says; the days and bytes by stage."""
     store, config = settings.store, settings.retention
-    samples = store.days("samples")
-    newest = min(day, samples[-1]) if samples else None
-    removed: dict[str, Any] = {}
-    freed = 0
-    for stage in (*STATE, *KEPT_LONGER):
-        keep = config.days_of(stage)
-        old = retention.outdated(_days(store, stage), newest, keep) if newest else []
-        size = sum(part.remove() for one in old for part in _partitions(store, stage, one))
+    removed: dict[str, str] = {}
+    freed = lost = 0
+    for stage in STAGES:
+        old = outdated(settings, stage, day)
+        kept = _in_force(store, old) if stage == "events" else set()
+        size = sum(
+            part.remove()
+            for one in old
+            for part in _partitions(store, stage, one)
+            if part not in kept
+        )
         freed += size
-        if old:
+        if size:
             removed[stage] = f"{old[0]} to {old[-1]} ({len(old)} days, {size:,} bytes)"
             logger.info("sweep %s: %s of %s", day, stage, removed[stage])
-    return {"day": day.isoformat(), "removed": removed or "nothing", "bytes": freed}
+        lost += _sweep_attempts(store, stage, config.attempt_hours * 3600)
+    return {
+        "day": day.isoformat(),
+        "removed": removed or "nothing",
+        "bytes": freed,
+        "lost files": lost,
+    }
+
+
+def outdated(settings: Settings, stage: str, day: date) -> list[date]:
+    """The days of a stage that have outlived their retention, oldest first."""
+    store, keep = settings.store, settings.retention.days_of(stage)
+    samples = store.days("samples")
+    if keep is None or not samples:
+        return []
+    found = retention.outdated(_days(store, stage), min(day, samples[-1]), keep)
+    if stage == "samples" and found:
+        learnt = _learnt_until(settings)
+        found = [one for one in found if learnt is None or one <= learnt]
+    return found
+
+
+def _learnt_until(settings: Settings) -> date | None:
+    """The last day that the champion has learnt; samples after it are still to be trained."""
+    store = settings.store
+    if not any(key.startswith(f"{settings.line}-") for key in store.names("checkpoints")):
+        return None
+    from infra.registry import Registry
+    from infra.tracking import tracking_uri
+
+    version = Registry(tracking_uri(settings.tracking, store), store).version("champion")
+    key = version.tags.get("run_key", "") if version else ""
+    final = store.partition("checkpoints", None, key, "final")
+    if not key or not final.exists():
+        return date.min
+    return date.fromisoformat(max(final.manifest().lineage["days"]))
+
+
+def _in_force(store: Store, old: list[date]) -> set[Partition]:
+    """The newest snapshots among old days: they hold until there is a newer one."""
+    found = [store.latest("events", old[-1], name) for name in SNAPSHOTS] if old else []
+    return {one for one in found if one is not None}
 
 
 def _days(store: Store, stage: str) -> Iterator[date]:
@@ -43,9 +89,19 @@ def _days(store: Store, stage: str) -> Iterator[date]:
             yield date.fromisoformat(name[3:])
 
 
-def _partitions(store: Store, stage: str, day: date) -> Iterator[Partition]:
+def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
     """Those inside the folder of a day, then the folder itself."""
-    for name in store.partition(stage, day).names():
-        if "." not in name:
-            yield store.partition(stage, day, name)
-    yield store.partition(stage, day)
+    own = store.partition(stage, day)
+    inner = [store.partition(stage, day, name) for name in own.names() if "." not in name]
+    return [*inner, own]
+
+
+def _sweep_attempts(store: Store, stage: str, older_than_s: float) -> int:
+    removed = 0
+    for day in _days(store, stage):
+        for part in _partitions(store, stage, day):
+            try:
+                removed += part.sweep(older_than_s)
+            except PartitionCorrupt as error:
+                logger.warning("%s", error)
+    return removed

@@ -42,9 +42,9 @@ def write(home: Path, size: Size, seed: int = 0) -> None:
     """`raw/` of the day and of a small day before it (a tenth, for statistics)."""
     rng = np.random.default_rng(seed)
     small = Size(size.behaviors // 10, size.items)
-    _write_day(home, BEFORE, small, size.users, rng)
-    _write_day(home, DAY, size, size.users, rng)
-    _put(_items(size, rng), home, BEFORE, "items")
+    write_day(home, BEFORE, small, size.users, rng)
+    write_day(home, DAY, size, size.users, rng)
+    write_items(home, BEFORE, size, rng)
 
 
 def write_history(store: Store, size: Size, seed: int = 1) -> None:
@@ -80,7 +80,8 @@ def write_history(store: Store, size: Size, seed: int = 1) -> None:
         out.record(entries)
 
 
-def _write_day(home: Path, day: date, size: Size, users: int, rng: np.random.Generator) -> None:
+def write_day(home: Path, day: date, size: Size, users: int, rng: np.random.Generator) -> None:
+    """Behaviours and impressions of one raw day."""
     start = MIDNIGHT_MS + (day - DAY).days * DAY_MS
     pages = size.moments
     owner = rng.integers(0, users, pages)
@@ -122,6 +123,11 @@ def _write_day(home: Path, day: date, size: Size, users: int, rng: np.random.Gen
         }
     )
     _put(pl.DataFrame(behaviors), home, day, "behaviors")
+
+
+def write_items(home: Path, day: date, size: Size, rng: np.random.Generator) -> None:
+    """The catalog snapshot of a day."""
+    _put(_items(size, rng), home, day, "items")
 
 
 def _items(size: Size, rng: np.random.Generator) -> pl.DataFrame:

@@ -1,0 +1,103 @@
+"""What a night costs while history grows: events to samples of a log of one size every day.
+
+Nothing may grow with the days behind: users and items are the same forty days long, each user comes
+on one day in four, so histories are full after about eight days, and state is swept as in a real
+night. What is left to grow would be a stage that looks back.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from infra.store import Store
+from pipeline.bench import day as synthetic
+from pipeline.bench.day import Size
+from pipeline.bench.samples import STAGES, stage
+from pipeline.settings import load
+from pipeline.sweeping import run as sweep
+
+AT = (10, 20, 30, 40)
+WINDOW = 3
+"""Nights whose median is a figure; the last of them is the night that it is named after."""
+PROTOCOL = "{} behaviours a day, a tenth as many pages of 10, users and items constant; {} nights"
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one night, on the clock and of the processor, by stage."""
+
+    wall: dict[str, float]
+    cpu: dict[str, float]
+
+
+def run(*, quick: bool = False) -> list[dict[str, Any]]:
+    """Figures of one run; `quick` (four small nights) only shows that it runs."""
+    size = Size(400, 300) if quick else Size(20_000, 5_000)
+    at = tuple(night // 10 for night in AT) if quick else AT
+    costs = nights(size, at[-1])
+    window = 1 if quick else WINDOW
+    protocol = PROTOCOL.format(f"{size.behaviors:,}", at[-1])
+    figures: list[tuple[str, float, float, float, str]] = []
+    for named, night in zip(AT, at, strict=True):
+        some = costs[night - window : night]
+        totals = {
+            "s": [sum(cost.wall.values()) for cost in some],
+            "cpu_s": [sum(cost.cpu.values()) for cost in some],
+        }
+        for unit, values in totals.items():
+            figures.append((f"nights_{named}_{unit}", *_spread(values), "s"))
+        for name in STAGES:
+            values = [cost.cpu[name] for cost in some]
+            figures.append((f"nights_{named}_{name}_cpu_s", *_spread(values), "s"))
+    first, last = (
+        [sum(cost.cpu.values()) for cost in costs[night - window : night]]
+        for night in (at[0], at[-1])
+    )
+    growth = median(last) / median(first)
+    figures.append(("nights_growth", growth, min(last) / max(first), max(last) / min(first), "x"))
+    return [
+        {"name": n, "value": v, "low": low, "high": high, "unit": unit, "protocol": protocol}
+        for n, v, low, high, unit in figures
+    ]
+
+
+def nights(size: Size, count: int) -> list[Cost]:
+    """The cost of each of `count` nights, oldest first."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder)
+        store, settings = Store(home), load("smoke", folder)
+        rng = np.random.default_rng(0)
+        found = []
+        for number in range(count):
+            day = synthetic.DAY + timedelta(days=number)
+            synthetic.write_day(home, day, size, size.users * 4, rng)
+            if number == 0:
+                synthetic.write_items(home, day, size, rng)
+            cost = Cost({}, {})
+            for name in STAGES:
+                cost.wall[name], cost.cpu[name] = _timed(partial(stage, store, name, day))
+            sweep(settings, day)
+            found.append(cost)
+    return found
+
+
+def _timed(work: Callable[[], object]) -> tuple[float, float]:
+    """Seconds on the clock, and of the processor."""
+    start, before = time.perf_counter(), os.times()
+    work()
+    after = os.times()
+    used = after.user - before.user + after.system - before.system
+    return time.perf_counter() - start, used
+
+
+def _spread(values: list[float]) -> tuple[float, float, float]:
+    return median(values), min(values), max(values)

@@ -1,0 +1,133 @@
+"""What is swept, and what never is: partitions of one row, no jobs."""
+
+import os
+import shutil
+from datetime import date, timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from infra.store import Store
+from pipeline import steps
+from pipeline.settings import load
+
+FIRST = date(2026, 3, 1)
+DAYS = [FIRST + timedelta(days=n) for n in range(20)]
+LEAVES = {
+    "raw": ["behaviors"],
+    "events": ["behaviors", "users"],
+    "rejects": [],
+    "vocabulary": ["item", "token"],
+    "catalog": ["items"],
+    "statistics": ["item", "lr_ctr"],
+    "sequences": ["history", "open", "pool"],
+    "samples": [],
+    "checkpoints": [],
+}
+
+
+def put(store, stage, day, *names):
+    with store.partition(stage, day, *names).publish() as out:
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
+
+
+@pytest.fixture(scope="module")
+def full(tmp_path_factory):
+    home = tmp_path_factory.mktemp("full")
+    store = Store(home)
+    for day in DAYS:
+        for stage, leaves in LEAVES.items():
+            for leaf in leaves:
+                put(store, stage, day, leaf)
+            if stage in ("catalog", "samples", "rejects", "checkpoints"):
+                put(store, stage, day)
+    return home
+
+
+@pytest.fixture
+def home(full, tmp_path):
+    return Path(shutil.copytree(full, tmp_path / "home"))
+
+
+def sweep(home, day=DAYS[-1], *pairs):
+    settings = load("smoke", str(home), list(pairs))
+    return steps.sweep(settings, day), settings.store
+
+
+def days(store, stage):
+    leaf = () if stage == "samples" or not LEAVES[stage] else LEAVES[stage][:1]
+    return store.days(stage, *leaf)
+
+
+def test_state_is_kept_for_as_many_days_as_its_retention_says(home):
+    said, store = sweep(home, DAYS[-1], "retention.state_days=5", "retention.tables_days=8")
+    for stage in ("sequences", "statistics"):
+        assert days(store, stage) == DAYS[-5:]
+    for stage in ("vocabulary", "catalog"):
+        assert days(store, stage) == DAYS[-8:]
+    assert store.days("catalog") == DAYS[-8:]
+    assert not Path(home, f"sequences/dt={DAYS[0]}").exists()
+    assert set(said["removed"]) == {"sequences", "statistics", "vocabulary", "catalog"}
+    assert "15 days" in said["removed"]["sequences"]
+    assert said["bytes"] > 1_000
+
+
+def test_raw_events_samples_and_models_stay(home):
+    _, store = sweep(home, DAYS[-1], "retention.state_days=2", "retention.tables_days=2")
+    for stage in ("raw", "events", "rejects", "samples", "checkpoints"):
+        assert days(store, stage) == DAYS, stage
+
+
+def test_events_and_samples_go_when_a_setting_says_so_but_a_snapshot_in_force_stays(home):
+    pairs = ("retention.state_days=3", "retention.events_days=6", "retention.samples_days=6")
+    for day in DAYS[10:]:
+        Store(home).partition("events", day, "users").remove()
+    _, store = sweep(home, DAYS[-1], *pairs)
+    assert store.days("samples") == DAYS[-6:]
+    assert store.days("events", "behaviors") == DAYS[-6:]
+    assert store.days("events", "users") == [DAYS[9]]  # the newest one: it still holds
+    assert store.days("rejects") == DAYS[-6:]
+    assert store.days("raw", "behaviors") == DAYS
+
+
+def test_a_pipeline_that_stood_still_keeps_what_its_next_night_reads(home):
+    later = DAYS[-1] + timedelta(days=100)
+    _, store = sweep(home, later, "retention.state_days=3", "retention.tables_days=3")
+    assert days(store, "sequences") == DAYS[-3:]
+
+
+def test_state_of_days_without_samples_is_not_old(home):
+    for day in DAYS[4:]:
+        Store(home).partition("samples", day).remove()
+    _, store = sweep(home, DAYS[-1], "retention.state_days=2", "retention.tables_days=2")
+    assert days(store, "sequences") == DAYS[2:]
+
+
+def test_a_second_sweep_finds_nothing(home):
+    sweep(home)
+    said, _ = sweep(home)
+    assert said["removed"] == "nothing"
+    assert said["bytes"] == 0
+
+
+def test_files_of_lost_attempts_go_when_they_are_old(home):
+    folders = [home / f"events/dt={DAYS[3]}/behaviors", home / f"samples/dt={DAYS[-1]}"]
+    never = home / f"sequences/dt={DAYS[-1] + timedelta(days=1)}" / "history"
+    never.mkdir(parents=True)
+    old, young = [], []
+    for folder in (*folders, never):
+        for kept, name in ((old, "b-0123456789.parquet"), (young, "c-0123456789.parquet")):
+            kept.append(folder / name)
+            kept[-1].write_bytes(b"lost")
+        os.utime(folder / "b-0123456789.parquet", (0, 0))
+    dropped = home / f"raw/dt={DAYS[3]}/behaviors" / "rows.jsonl"
+    dropped.write_text("{}")
+    os.utime(dropped, (0, 0))
+    said, store = sweep(home, DAYS[-1])
+    assert not any(path.exists() for path in old)
+    assert all(path.exists() for path in young)
+    assert dropped.exists()  # raw is yours
+    assert said["lost files"] == 3
+    for folder in folders:
+        store.partition(folder.relative_to(home).as_posix()).verify()

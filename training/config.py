@@ -130,5 +130,5 @@ class TrainConfig(Config):
     """Seconds between two saves of what a killed run goes on from."""
     resume: bool = True
     """Go on where a run of the same name was cut off; false starts it afresh."""
-    clip_norm: float | None = 5.0
-    """Largest gradient norm of the dense weights; absent: none."""
+    clip_norm: float | None = Field(5.0, ge=0)
+    """Largest gradient norm of the dense weights; 0: any."""

@@ -100,7 +100,7 @@ class Optimizer:
 
     def step(self) -> None:
         """Clip, then move every weight that has a gradient."""
-        if self.clip_norm is not None:
+        if self.clip_norm:
             nn.utils.clip_grad_norm_(self._dense_weights(), self.clip_norm)
         self.dense.step()
         self.sparse.step()

@@ -99,6 +99,15 @@ def test_dense_gradients_are_clipped_together():
     assert torch.cat([g.flatten() for g in grads]).norm() == pytest.approx(0.5, rel=1e-4)
 
 
+@pytest.mark.parametrize("norm", [0, None])
+def test_without_a_norm_nothing_is_clipped(norm):
+    nets = [Net(), Net()]
+    nets[1].load_state_dict(nets[0].state_dict())
+    step(nets[0], TrainConfig(clip_norm=norm), scale=100)
+    step(nets[1], TrainConfig(clip_norm=1e9), scale=100)
+    torch.testing.assert_close(nets[0].layer.weight.grad, nets[1].layer.weight.grad)
+
+
 def test_a_restored_optimizer_goes_on_exactly():
     nets = [Net(), Net()]
     config = TrainConfig(learning_rate=0.1)

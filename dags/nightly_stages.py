@@ -159,7 +159,9 @@ def onward() -> None:
     run("sweep", day=day)
     with running.front_door():
         nightly.end(settings, day, _outcome(context, settings, day))
-        after = nightly.waiting(settings, day)
+        after, again = nightly.waiting(settings, day), nightly.arrived_again(settings)
+    if again:
+        callbacks.tell("arrived_again", "raw data changed after its night", " ".join(again))
     if after is None:
         return
     raise DagRunTriggerException(

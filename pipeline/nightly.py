@@ -22,6 +22,10 @@ from pipeline.settings import Settings
 logger = logging.getLogger(__name__)
 
 
+LOOK_BACK = 40
+"""Days that are looked at for what came after its night."""
+
+
 class State(StrEnum):
     """How far a night is."""
 
@@ -161,6 +165,30 @@ def waiting(settings: Settings, day: date) -> Night | None:
     """The night after `day`, if it wanted to begin before its turn."""
     after = read(settings, day + ONE_DAY)
     return after if after is not None and after.state is State.WAITING else None
+
+
+def arrived_again(settings: Settings) -> list[str]:
+    """One sentence for each day whose raw data is not what its events were made of."""
+    days = settings.store.days("events", "behaviors")[-LOOK_BACK:]
+    changed = arrival.arrived_again(settings.store, days)
+    return [f"{day}: `dupn backfill --day {day}` takes it in." for day in changed]
+
+
+def standing(settings: Settings) -> Mapping[str, Any]:
+    """The last night, those that have not ended, and days whose raw data changed afterwards."""
+    store, folder = settings.store, f"reports/nightly/{settings.line}"
+    days = [date.fromisoformat(name[3:]) for name in store.names(folder) if name.startswith("dt=")]
+    found = [night for day in days[-LOOK_BACK:] if (night := read(settings, day))]
+    unfinished = [night for night in found if night.state is not State.ENDED]
+    ended = [night for night in found if night.state is State.ENDED]
+    return {
+        "last night": f"{ended[-1].day}: {ended[-1].outcome}" if ended else "none",
+        "nights that have not ended": [
+            f"{night.day} {night.state} since {night.at} ({night.run})" for night in unfinished
+        ]
+        or "none",
+        "raw data that arrived again": arrived_again(settings) or "none",
+    }
 
 
 def _new(day: date, state: State, run: str, conf: Mapping[str, Any] | None) -> Night:

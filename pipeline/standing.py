@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from infra.ledger import Entry
+from pipeline import nightly
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 
@@ -53,6 +54,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         "representation": facts.get("representation", "none"),
         **{name: _address(settings, last, name) if last else "none" for name in PLACES},
         "last move": f"{last.at} {last.why}" if last else "none",
+        **nightly.standing(settings),
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
     }
 

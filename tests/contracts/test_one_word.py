@@ -47,7 +47,7 @@ def test_every_step_is_a_task():
 
 
 def test_every_task_runs_a_step_or_lists_the_days():
-    assert tasks() - set(steps()) == {"days", "quality_samples", "onward"}
+    assert tasks() - set(steps()) == {"days", "quality_samples", "onward", "plan"}
 
 
 @pytest.mark.parametrize("command", sorted(commands()))

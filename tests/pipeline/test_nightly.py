@@ -111,3 +111,18 @@ def test_a_night_waits_is_late_and_gives_up(settings):
 def test_the_marketplace_is_not_waited_for(settings):
     simulated = load("smoke", settings.home)
     assert nightly.look(simulated, DAY, timedelta()).ready
+
+
+def test_status_names_what_is_open_and_what_arrived_again(settings):
+    assert set(nightly.standing(settings).values()) == {"none"}
+    ended(settings, DAY)
+    nightly.begin(settings, DAY + ONE, "r2")
+    with settings.store.partition("events", DAY, "behaviors").publish(raw={"behaviors": "0"}):
+        pass
+    published(settings, DAY, "raw", "behaviors")
+    found = nightly.standing(settings)
+    assert found["last night"] == "2026-03-13: promote"
+    assert "2026-03-14 begun" in found["nights that have not ended"][0]
+    assert found["raw data that arrived again"] == [
+        "2026-03-13: `dupn backfill --day 2026-03-13` takes it in."
+    ]

@@ -1,0 +1,37 @@
+"""A past day made again from its raw data, and everything after it that was built on it.
+
+For data that arrived late, twice or corrected (`dupn status` names such days). `plan` says what
+may be redone and which models have learnt from the day, before anything is; with `only_plan` the
+run ends there. What comes out as it was is left alone. Models keep what they have learnt. Let no
+night run at the same time: pause `dupn_nightly_update` first.
+"""
+
+from airflow.sdk import Param, chain, dag
+
+from dags import backfill_stages as stages
+from dags import running
+from dags.params import common, one_day
+
+ONLY_PLAN = Param(
+    True, type="boolean", title="Only say what would be redone", description="Change nothing."
+)
+
+
+@dag(
+    schedule=None,
+    params={
+        **one_day("The past day to publish again.", required=True),
+        "only_plan": ONLY_PLAN,
+        **common(),
+    },
+    max_active_runs=1,
+    default_args=running.DEFAULTS,
+    tags=["dupn"],
+    doc_md=__doc__,
+)
+def dupn_backfill() -> None:
+    """Say it, then do it."""
+    chain(stages.plan(), stages.backfill())
+
+
+dupn_backfill()

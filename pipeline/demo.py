@@ -18,7 +18,7 @@ from rich.console import Console
 from evaluation import report
 from evaluation.report import closing_table
 from evaluation.results import OfflineReport
-from infra import runtime
+from infra import peak, runtime
 from infra.airflow_api import Airflow
 from infra.errors import OrchestrationError
 from infra.follow import follow, until_ended
@@ -45,6 +45,7 @@ SHUFFLES = {
 """What the network draws from an input: the figure's name and how it is said."""
 
 
+@peak.told(lambda settings: settings.home)
 def run(
     settings: Settings, preset: str, pairs: Sequence[str] = (), *, days: int = DAYS
 ) -> Mapping[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from infra import runtime
+from infra import peak, runtime
 from infra.errors import OrchestrationError
 from infra.follow import follow
 from infra.runtime import RuntimeConfig
@@ -47,7 +47,10 @@ def test_a_run_that_cannot_work_fails_with_our_sentence(home):
 def test_from_nothing_to_a_champion(home):
     airflow = runtime.connect(home)
     run_id = airflow.trigger(DAG, {**SMALL, "overrides": LENIENT})
-    done = follow(airflow, DAG, run_id, timeout_s=900)
+    with peak.watching(home) as memory:
+        done = follow(airflow, DAG, run_id, timeout_s=900)
+    print(f"peak memory of {memory.processes} processes: {memory.mib} MiB")
+    assert 500 < memory.mib < 8 * 1024
     states = {(task.task_id, task.label): task.state for task in done.tasks}
     assert states.pop(("import", "")) == "skipped"
     assert set(states.values()) == {"success"}

@@ -224,16 +224,22 @@ class Partition:
             read: passed to `pyarrow.parquet.read_table`.
         """
         chosen = self.manifest().files if entries is None else entries
+        names = list(columns) if columns else None
         tables = []
         for entry in chosen:
             with self.open(entry) as source:
                 try:
                     tables.append(
-                        pq.read_table(source, columns=list(columns) if columns else None, **read)
+                        pq.read_table(
+                            source, columns=names, page_checksum_verification=True, **read
+                        )
                     )
-                except pa.ArrowInvalid as error:
+                except (pa.ArrowInvalid, OSError) as error:
+                    if isinstance(error, OSError) and error.errno:
+                        raise  # the disk's own words; Arrow's about the content have no number
+                    said = str(error).rstrip(".")
                     raise PartitionCorrupt(
-                        f"{self.key}/{entry.name} cannot be read: {str(error).rstrip('.')}. {mend(self.key)}"
+                        f"{self.key}/{entry.name} cannot be read: {said}. {mend(self.key)}"
                     ) from None
         if not tables:
             return pa.table({})
@@ -262,9 +268,13 @@ class Partition:
         return digest_of(self.table())
 
     def sweep(self, older_than_s: float = 86_400) -> int:
-        """Remove files that the manifest does not list and no running attempt can still own."""
+        """Remove files that the manifest does not list and no running attempt can still own.
+
+        Where nothing is published, that is every old file: never to be called on raw.
+        """
         fs = filesystem(self.root)
-        keep = {entry.name for entry in self.manifest().files} | {MANIFEST}
+        files = self.manifest().files if self.exists() else ()
+        keep = {entry.name for entry in files} | {MANIFEST}
         removed = 0
         for info in fs.ls(self.path, detail=True):
             name = info["name"].rsplit("/", 1)[-1]
@@ -307,6 +317,7 @@ class Attempt:
             "compression": "zstd",
             "compression_level": 1,
             "row_group_size": _row_group_rows(table),
+            "write_page_checksum": True,  # a rotten byte is an error, never another number
             **options,
         }
         sink = io.BytesIO()

@@ -223,17 +223,20 @@ class Run:
         self._clock = now
 
     def _params(self) -> dict[str, object]:
-        plain = self.recipe.plain()
+        """Settings, and lineage: of an update, what its ancestors learnt too."""
+        plain, facts = self.recipe.plain(), self.facts
+        days = facts.get("days") or [day.isoformat() for day in self.samples.days]
         lineage = {
-            "first_day": self.samples.days[0].isoformat(),
-            "last_day": self.samples.days[-1].isoformat(),
-            "days": len(self.samples.days),
-            "moments": self.samples.moments,
+            "first_day": days[0],
+            "last_day": days[-1],
+            "days": len(days),
+            "moments": facts.get("moments", self.samples.moments),
             "samples": plain.pop("inputs"),
         }
-        lineage |= {
-            name: self.facts[name] for name in ("parent", "ancestry_digest") if name in self.facts
-        }
+        if "parent" in facts:
+            lineage |= {name: facts[name] for name in ("parent", "ancestry_digest", "replayed")}
+            learnt = {f"{part['day']}.{part['share']}": part["moments"] for part in facts["learnt"]}
+            lineage["learnt"] = learnt
         return {**plain, "lineage": lineage, "device": self.learner.device}
 
     def _checkpoint(self) -> Checkpoint:

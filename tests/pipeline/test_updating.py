@@ -104,6 +104,8 @@ def test_a_night_makes_a_candidate_with_its_ancestry(settings):
     assert run.data.params["lineage.parent"] == "dupn-2026-03-05"
     assert run.data.params["lineage.ancestry_digest"] == ancestry.digest
     assert run.data.params["start.accumulator_decay"] == str(settings.update.accumulator_decay)
+    assert run.data.params["lineage.days"] == "5"
+    assert run.data.params["lineage.learnt.2026-03-06.rest"] == str(done["moments"])
     assert "progressive_ctr_auc" in run.data.metrics
 
 

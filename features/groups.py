@@ -12,29 +12,16 @@ def opened(kept: Moments, waiting: pa.Table, actions: Timeline, own_day: Timelin
     """Moments with histories that were cut when their own day ended."""
     lists = waiting.column("seq_item_id").combine_chunks()
     length = lists.value_lengths().to_numpy().astype(np.int64)
-    stop = np.cumsum(length)
     owner = np.repeat(np.arange(len(length), dtype=np.int32), length)
-    items = codes_of(lists.flatten())
     flat = {
         name: waiting.column(f"seq_{name}").combine_chunks().flatten().to_numpy()
         for name in ("ts", "type", "scenario")
     }
-    none = np.zeros(len(owner), np.uint64)
-    past = Timeline(
-        user=owner,
-        item=items.codes,
-        items=items.values,
-        **flat,
-        key=none,
-        request=np.full(len(owner), -1, np.int32),
-        today=none.astype(bool),
-        offsets=np.append(0, stop),
-        requests=pa.array([], pa.string()),
-    )
+    past = Timeline.of_histories(owner, codes_of(lists.flatten()), flat, len(length))
     return Group(
         moments=kept,
         past=past,
-        spans=Spans(stop - length, stop),
+        spans=Spans(past.offsets[:-1], past.offsets[1:]),
         actions=actions,
         own_day=own_day,
         past_owner=owner,

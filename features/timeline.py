@@ -4,7 +4,7 @@ Ids are dictionary codes and a moment's history is a span of rows, so that cutti
 counting are integer arithmetic over whole buckets and never a loop over users.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -70,6 +70,33 @@ class Timeline:
     """Id by item code."""
     requests: pa.Array
     """Id by request code."""
+
+    @classmethod
+    def of_histories(
+        cls, user: Codes, item: "Coded", values: Mapping[str, NDArray[np.generic]], users: int
+    ) -> "Timeline":
+        """Histories by themselves, in user and time order, of which no request or key is known.
+
+        Args:
+            user: ascending number of each row's user.
+            item: of each row.
+            values: `ts`, `type` and `scenario` of each row.
+            users: how many there are; some may have no row.
+        """
+        rows = len(user)
+        return cls(
+            user=user,
+            item=item.codes,
+            items=item.values,
+            ts=values["ts"].astype(np.int64),
+            type=values["type"].astype(np.int8),
+            scenario=values["scenario"].astype(np.int8),
+            key=np.zeros(rows, np.uint64),
+            request=np.full(rows, -1, np.int32),
+            today=np.zeros(rows, bool),
+            offsets=np.searchsorted(user, np.arange(users + 1)),
+            requests=pa.array([], pa.string()),
+        )
 
     def take(self, keep: Ints | NDArray[np.bool_]) -> "Timeline":
         """Some of the rows, in their order."""

@@ -22,7 +22,7 @@ from features.schemas import (
     Scenario,
     conform,
 )
-from features.timeline import Spans, Timeline, codes_of
+from features.timeline import Coded, Spans, Timeline, codes_of
 from features.vocabulary import Vocabulary
 from serving.contracts import Question, milliseconds
 
@@ -45,8 +45,7 @@ def samples_of(
     table = _moments(questions)
     number = np.arange(len(questions), dtype=np.int32)
     past = _past(questions, table.column("ts").to_numpy())
-    stop = np.searchsorted(past.user, number, side="right").astype(np.int64)
-    start = np.searchsorted(past.user, number, side="left").astype(np.int64)
+    start, stop = past.offsets[:-1], past.offsets[1:]
     nothing = past.take(np.zeros(len(past.user), bool))
     group = Group(
         moments=Moments(table, number),
@@ -105,20 +104,13 @@ def _past(questions: Sequence[Question], moment_ts: NDArray[np.int64]) -> Timeli
     items = codes_of(flat.field("item_id"))
     order = np.lexsort((np.arange(len(ts)), ts, user))
     order = order[ts[order] < moment_ts[user[order]]]
-    rows = len(order)
-    return Timeline(
-        user=user[order],
-        ts=ts[order],
-        item=items.codes[order],
-        items=items.values,
-        type=flat.field("type").to_numpy(zero_copy_only=False)[order],
-        scenario=flat.field("scenario").to_numpy(zero_copy_only=False)[order],
-        key=np.zeros(rows, np.uint64),
-        request=np.full(rows, -1, np.int32),
-        today=np.zeros(rows, bool),
-        offsets=np.searchsorted(user[order], np.arange(len(questions) + 1)),
-        requests=pa.array([], pa.string()),
-    )
+    values = {
+        "ts": ts[order],
+        "type": flat.field("type").to_numpy(zero_copy_only=False)[order],
+        "scenario": flat.field("scenario").to_numpy(zero_copy_only=False)[order],
+    }
+    item = Coded(items.codes[order], items.values)
+    return Timeline.of_histories(user[order], item, values, len(questions))
 
 
 def _profile(

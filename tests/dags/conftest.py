@@ -31,10 +31,10 @@ def airflow_environment(tmp_path_factory):
 def in_airflow(airflow_environment):
     """Run one of the scripts beside this file; the JSON of its last line comes back."""
 
-    def run(script, *arguments):
+    def run(script, *arguments, **variables):
         done = subprocess.run(
             [sys.executable, str(HERE / script), *map(_text, arguments)],
-            env=airflow_environment,
+            env=airflow_environment | variables,
             cwd=ROOT,
             capture_output=True,
             text=True,
@@ -50,6 +50,19 @@ def in_airflow(airflow_environment):
 def seen(in_airflow):
     """What Airflow sees of our DAG folder."""
     return in_airflow("describe.py", ROOT / "dags")
+
+
+@pytest.fixture(scope="session")
+def scheduled(in_airflow):
+    """The same where the first day of data is given, in a zone with summer time."""
+    return in_airflow(
+        "describe.py",
+        ROOT / "dags",
+        DUPN_NIGHTLY_START="2026-03-27",
+        DUPN_NIGHTLY_ZONE="Europe/Berlin",
+        DUPN_NIGHTLY_DATASET="mylog.toml",
+        DUPN_NIGHTLY_PRESET="smoke",
+    )
 
 
 def _text(argument):

@@ -31,9 +31,30 @@ def _dag(dag):
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
         "max_active_runs": dag.max_active_runs,
+        "catchup": dag.catchup,
+        "paused": dag.is_paused_upon_creation,
+        "schedule": None if dag.schedule is None else type(dag.schedule).__name__,
+        "first_runs": _first_runs(dag) if dag.start_date else [],
         "params": {name: dag.params.get_param(name).dump() for name in dag.params},
         "tasks": {task.task_id: _task(task) for task in dag.topological_sort()},
     }
+
+
+def _first_runs(dag, count=240):
+    """Data day and start of the first runs, as the scheduler works them out."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    from dags.schedule import ZONE
+    from pipeline.days import day_of_run
+
+    known = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    found, last = [], None
+    for _ in range(count):
+        last = known.next_dagrun_info(last_automated_run_info=last)
+        start, end = last.data_interval
+        context = {"data_interval_start": start, "data_interval_end": end}
+        found.append([str(day_of_run(context, ZONE)), last.run_after.isoformat()])
+    return found
 
 
 def _task(task):
@@ -44,6 +65,8 @@ def _task(task):
         "doc": task.doc_md,
         "retries": task.retries,
         "pool": task.pool,
+        "mode": getattr(task, "mode", None),
+        "deferrable": bool(getattr(task, "deferrable", False)),
         "trigger_rule": str(task.trigger_rule.value),
     }
 

@@ -1,5 +1,5 @@
 import tomllib
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from pathlib import Path
 
@@ -52,6 +52,80 @@ def test_a_skipped_import_or_simulation_does_not_skip_the_run(tasks):
 def test_one_heavy_computation_at_a_time(tasks):
     heavy = {name for name, task in tasks.items() if task["pool"] == "compute"}
     assert heavy == {"train", "evaluate", "bundle", "canary", "check"}
+
+
+@pytest.fixture
+def night(seen):
+    return seen["dags"]["dupn_nightly_update"]["tasks"]
+
+
+@pytest.fixture
+def released(seen):
+    return seen["dags"]["dupn_release"]["tasks"]
+
+
+def test_a_night_follows_the_flow_too(night):
+    flow = ["raw", "simulate", *DATA[1:], "update", "release", "onward"]
+    for earlier, later in pairwise(flow):
+        assert earlier in above(night, later), f"{later} does not wait for {earlier}"
+    assert set(night) == {*flow, "sequences"}
+    assert "vocabulary" not in above(night, "sequences")
+
+
+def test_a_release_follows_the_flow_too(released):
+    flow = [*RELEASE[:4], "approval", *RELEASE[4:], "represent", "watch"]
+    for earlier, later in pairwise(flow):
+        assert earlier in above(released, later), f"{later} does not wait for {earlier}"
+    assert set(released) == set(flow)
+
+
+def test_a_kept_champion_is_watched_too_and_a_person_need_not_be_asked(released):
+    assert released["register"]["trigger_rule"] == "none_failed_min_one_success"
+    assert released["register"]["upstream"] == ["approval", "canary"]
+    assert released["represent"]["trigger_rule"] == "none_failed"
+    assert released["watch"]["trigger_rule"] == "none_failed"
+
+
+def test_waiting_takes_no_slot(night):
+    assert night["raw"]["mode"] == "reschedule"
+    assert night["release"]["deferrable"]
+
+
+def test_a_night_waits_for_a_release_that_is_never_paused(seen):
+    assert seen["dags"]["dupn_release"]["paused"] is False
+
+
+@pytest.mark.parametrize("name", ["dupn_nightly_update", "dupn_release", "dupn_backfill"])
+def test_the_form_of_a_day_asks_for_the_day(seen, name):
+    params = seen["dags"][name]["params"]
+    assert params["day"]["schema"]["format"] == "date"
+    assert {"dataset", "preset", "overrides"} <= set(params)
+
+
+def test_without_a_first_day_nothing_is_scheduled(seen):
+    assert seen["dags"]["dupn_nightly_update"]["schedule"] is None
+
+
+def test_every_data_day_has_its_run_oldest_first(scheduled):
+    night = scheduled["dags"]["dupn_nightly_update"]
+    assert night["catchup"]
+    assert night["max_active_runs"] == 1
+    # From the first day of data on; each run starts at 02:00 in the zone, on the day after. In
+    # Berlin the clock goes forward on 29 March 2026 and back on 25 October: days of 23, 25 hours.
+    assert night["first_runs"][:4] == [
+        ["2026-03-27", "2026-03-28T01:00:00+00:00"],
+        ["2026-03-28", "2026-03-29T01:00:00+00:00"],
+        ["2026-03-29", "2026-03-30T00:00:00+00:00"],
+        ["2026-03-30", "2026-03-31T00:00:00+00:00"],
+    ]
+    days = [date.fromisoformat(day) for day, _ in night["first_runs"]]
+    assert [later - earlier for earlier, later in pairwise(days)] == [timedelta(1)] * 239
+
+
+def test_the_environment_says_what_a_scheduled_night_works_with(scheduled):
+    params = scheduled["dags"]["dupn_nightly_update"]["params"]
+    assert params["dataset"]["value"] == "mylog.toml"
+    assert params["preset"]["value"] == "smoke"
 
 
 def test_the_form_offers_what_is_there(seen):

@@ -6,16 +6,18 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import offline
+from evaluation import offline, trial, watch
 from evaluation.ceiling import Truth
 from evaluation.marketplace import bench as simulate
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.measures import MEASURES
 from evaluation.offline import Material
-from evaluation.settings import EvaluateConfig
+from evaluation.settings import EvaluateConfig, WatchConfig
 from evaluation.slices import Context
+from evaluation.studies import drift
 from evaluation.tasks import Others
 from evaluation.yardsticks import KINDS, Yardstick
+from pipeline.bench import spoilt
 from tests.evaluation import synthetic
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
@@ -55,6 +57,12 @@ CHOICES = {
     "<shuffled>": ["l2r_auc", "ppp_precision", "fifp_auc"],
     "<precision>": ["fp32", "bf16"],
     "<candidates>": ["1", "10"],
+    "<watched>": list(watch.WATCHED),
+    "<age>": ["1", "7"],
+    "<back>": ["1", "3"],
+    "<arm>": list(drift.Arm),
+    "<n>": ["11", "25"],
+    "<defect>": sorted({kind.partition(":")[0] for kind in spoilt.KINDS}),
     "<stage>": ["events", "vocabulary", "statistics", "sequences", "samples"],
 }
 
@@ -143,6 +151,35 @@ def test_figures_of_the_simulation_bench_are_as_documented():
     tiny = MarketplaceConfig(users=50, items=300, categories=8, shops=8, icons=8)
     found = simulate.rows_per_second(tiny, days=1)
     assert {figure["name"] for figure in found} == documented("`dupn bench simulate`")
+
+
+def test_figures_of_the_gate_bench_are_as_documented():
+    kinds = {kind.partition(":")[0] for kind in spoilt.KINDS}
+    trials = [trial.Trial(kind, 0.02, trial.Outcome.PROMOTE, (), 0.1) for kind in ("twin", *kinds)]
+    assert {figure.name for figure in trial.figures(trials)} == documented("`dupn bench gate`")
+
+
+def test_figures_of_a_night_are_as_documented():
+    asked = synthetic.questions(users=40)
+    answered, config = synthetic.predictions(*asked), WatchConfig(replicates=20)
+    found = [
+        *watch.progressive(answered, config, ""),
+        *watch.staleness({1: answered, 7: answered}, config),
+        *watch.forgetting(1, answered, answered, config, ""),
+    ]
+    assert {figure.name for figure in found} <= documented("Night (`dupn watch`)")
+
+
+def test_figures_of_the_drift_study_are_as_documented():
+    scores = [
+        drift.Score(arm=arm, day=day, measure=measure, value=0.6, age=1)
+        for arm, day in product(drift.Arm, (11, 25))
+        for measure in drift.MEASURES
+    ]
+    costs = [drift.Cost(arm=arm, day=15, moments=1, wall_s=1, cpu_s=1) for arm in drift.Arm]
+    cell = drift.Cell(seed=1, settings="", scores=tuple(scores), costs=tuple(costs))
+    found = {figure.name for figure in [*drift.headline([cell]), *drift.daily([cell])]}
+    assert found == documented("`dupn study drift`")
 
 
 @pytest.mark.drill

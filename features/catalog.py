@@ -73,8 +73,12 @@ def lookup(
     """`rows` at the places where `hashes` (ascending) equals `wanted`; 1 where it does not."""
     if not len(hashes):
         return np.full(len(wanted), UNKNOWN_ROW, np.int32)
-    place = np.minimum(np.searchsorted(hashes, wanted), len(hashes) - 1)
-    return np.where(hashes[place] == wanted, rows[place], np.int32(UNKNOWN_ROW))
+    order = np.argsort(wanted)  # searching for ascending values walks instead of jumping
+    ascending = wanted.take(order)
+    place = np.minimum(np.searchsorted(hashes, ascending), len(hashes) - 1)
+    found = np.empty(len(wanted), np.int32)
+    found[order] = np.where(hashes.take(place) == ascending, rows.take(place), UNKNOWN_ROW)
+    return found
 
 
 def empty() -> CatalogArrays:

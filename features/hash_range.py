@@ -8,6 +8,9 @@ import pyarrow as pa
 from features.buckets import HASH_SPACE, Bucket, buckets, hash_ids
 from infra.store import FileEntry, Partition
 
+ONE_THREAD = {"use_threads": False, "pre_buffer": False}
+"""How workers read a file: several files are under way at once, so more threads only cost."""
+
 
 def entries(partition: Partition, bucket: Bucket) -> list[FileEntry]:
     """The files that may hold hashes of the bucket, in row order."""
@@ -44,7 +47,7 @@ def read(
     for entry in entries(partition, bucket):
         inside = (entry.low or 0) >= bucket.low and (entry.high or HASH_SPACE) <= bucket.high
         wanted = names if inside or hashed in names else [*names, hashed]
-        part = partition.table(wanted, [entry], read_dictionary=list(coded))
+        part = partition.table(wanted, [entry], read_dictionary=list(coded), **ONE_THREAD)
         parts.append(part if inside else _clip(part, bucket, hashed).select(names))
     return pa.concat_tables(parts) if parts else nothing
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features.buckets import hash_ids
 from features.schemas import VOCABULARY, conform
+from features.timeline import codes_of, strings
 from features.vocabulary import PENDING, counted
 
 ATTRIBUTES = ("shop_id", "brand_id", "category_id")
@@ -54,15 +55,18 @@ def seen(behaviors: pa.Table) -> pa.Table:
     if not said and not _said(behaviors.column("price")):
         return displayed(behaviors.column("item_id"))
     second = behaviors.column("ts").cast(pa.int64()).to_numpy() // 1000
-    columns = {name: behaviors.column(name) for name in ("item_id", *said)}
+    ids = {name: codes_of(behaviors.column(name)) for name in ("item_id", *said)}
+    columns = {name: pa.array(coded.codes) for name, coded in ids.items()}
     columns["at"] = pa.array(second)
     columns["price_at"] = _price_at(second, behaviors.column("price"))
     found = (
         _frame(pa.table(columns))
-        .group_by("item_id", *said)
+        .group_by(*ids)
         .agg(pl.len().alias("count"), pl.col("at").max(), pl.col("price_at").max())
     )
-    return _conform(found.to_arrow(), SEEN)
+    texts = {name: strings(coded.values, found[name].to_numpy()) for name, coded in ids.items()}
+    figures = {name: found[name].to_arrow() for name in ("count", "at", "price_at")}
+    return _conform(pa.table({**texts, **figures}), SEEN)
 
 
 def displayed(ids: pa.Array | pa.ChunkedArray) -> pa.Table:

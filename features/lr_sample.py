@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.buckets import hash_ids
@@ -46,19 +47,19 @@ def from_pages(pages: pa.Table, behaviors: pa.Table, rate: float) -> pa.Table:
     lengths = lists.value_lengths().fill_null(0).to_numpy()
     owner = np.repeat(np.arange(drawn.num_rows), lengths)
     ids = lists.flatten().cast(pa.string())  # plain: the dictionary is that of all pages
-    of_drawn = np.isin(
-        behaviors.column("user_hash").to_numpy(), drawn.column("user_hash").to_numpy()
-    )
-    is_click = of_drawn & (behaviors.column("type").to_numpy() == BehaviorType.CLICK)
+    kind = behaviors.column("type").to_numpy()
+    requests = drawn.column("request_id").combine_chunks()
+    named = pc.is_in(behaviors.column("request_id"), requests, skip_nulls=True).to_numpy()
+    near = np.flatnonzero(named & (kind == BehaviorType.CLICK))
+    users = behaviors.column("user_hash").to_numpy().take(near)
+    clicked = near[np.isin(users, drawn.column("user_hash").to_numpy())]
     shown = pl.DataFrame(
         {
-            "request_id": pl.Series(drawn.column("request_id").take(pa.array(owner))).cast(
-                pl.String
-            ),
+            "request_id": pl.Series(requests.take(pa.array(owner))).cast(pl.String),
             "item_id": pl.Series(ids),
         }
     )
-    clicks = pl.from_arrow(behaviors.select(["request_id", "item_id"]).filter(pa.array(is_click)))
+    clicks = pl.from_arrow(behaviors.select(["request_id", "item_id"]).take(pa.array(clicked)))
     assert isinstance(clicks, pl.DataFrame)
     hits = clicks.drop_nulls().cast(pl.String).unique().with_columns(clicked=pl.lit(1, pl.Int8))
     label = shown.join(hits, on=["request_id", "item_id"], how="left", maintain_order="left")

@@ -36,26 +36,49 @@ def mix(values: Hashes) -> Hashes:
 def pool_of(behaviors: pa.Table, size: int) -> pa.Table:
     """The `size` clicks with the smallest draws, as POOL."""
     clicks = np.flatnonzero(behaviors.column("type").to_numpy() == BehaviorType.CLICK)
-    draw = mix(behaviors.column("key").to_numpy()[clicks])
-    if len(draw) > size:
-        kept = np.argpartition(draw, size - 1)[:size]
-        clicks, draw = clicks[kept], draw[kept]
-    chosen = behaviors.select(["user_hash", "item_id"]).take(pa.array(clicks))
+    draw = mix(behaviors.column("key").to_numpy().take(clicks))
+    order = _smallest(draw, size)
+    chosen = behaviors.select(["user_hash", "item_id"]).take(pa.array(clicks[order]))
     table = pa.table(
-        [pa.array(draw), chosen.column("user_hash"), chosen.column("item_id").cast(pa.string())],
+        [
+            pa.array(draw[order]),
+            chosen.column("user_hash"),
+            chosen.column("item_id").cast(pa.string()),
+        ],
         schema=POOL,
     )
-    return _in_order(table)
+    return _settled(table, size)
 
 
 def merge_pools(pools: Sequence[pa.Table], size: int) -> pa.Table:
     """The smallest `size` draws of several pools: associative and commutative."""
-    return _in_order(pa.concat_tables([POOL.empty_table(), *pools])).slice(0, size)
+    draws = [pool.column("draw").to_numpy() for pool in pools]
+    whole = np.concatenate([np.empty(0, np.uint64), *draws])
+    if len(whole) > size:
+        limit = np.partition(whole, size - 1)[size - 1]
+        stops = [int(np.searchsorted(draw, limit, side="right")) for draw in draws]
+        pools = [pool.slice(0, stop) for pool, stop in zip(pools, stops, strict=True)]
+        whole = np.concatenate([draw[:stop] for draw, stop in zip(draws, stops, strict=True)])
+    order = np.argsort(whole)
+    table = pa.concat_tables([POOL.empty_table(), *pools]).combine_chunks()
+    return _settled(table.take(pa.array(order)), size)
 
 
-def _in_order(table: pa.Table) -> pa.Table:
-    by = [("draw", "ascending"), ("user_hash", "ascending"), ("item_id", "ascending")]
-    return table.sort_by(by).combine_chunks()
+def _smallest(draw: Hashes, size: int) -> Ints:
+    """Where the `size` smallest draws stand, and those equal to the last of them; ascending."""
+    if len(draw) <= size:
+        return np.argsort(draw)
+    rows = np.flatnonzero(draw <= np.partition(draw, size - 1)[size - 1])
+    return rows[np.argsort(draw[rows])]
+
+
+def _settled(ascending: pa.Table, size: int) -> pa.Table:
+    """The first `size` rows of a pool in its one order: equal draws, which are rare, by content."""
+    draw = ascending.column("draw").to_numpy()
+    if (draw[1:] == draw[:-1]).any():
+        by = [("draw", "ascending"), ("user_hash", "ascending"), ("item_id", "ascending")]
+        ascending = ascending.sort_by(by).combine_chunks()
+    return ascending.slice(0, size)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features.catalog import FIRST_ROW, CatalogArrays
 from features.counts import Counts
+from features.schemas import SEQUENCE_LENGTH
 from features.statistics import Statistics
 from features.timeline import Codes, Ints, Spans
 from infra.errors import ConfigError
@@ -64,6 +65,9 @@ USER_NAMES = (
 
 NAMES = (*ITEM_NAMES, *USER_NAMES)
 """Columns of `cand_features`, in order."""
+
+_SPREAD, _SHIFT = np.uint64(0x9E3779B97F4A7C15), np.uint64(45)
+"""Multiplicative hashing into 2**19 marks."""
 
 _MONTHS_MIN = 60 * 24 * 60
 """Recency is 0 from 60 days on."""
@@ -179,9 +183,7 @@ def _meetings(attribute: Codes, candidates: Candidates, pasts: Pasts) -> _Meetin
     """Sorted (owner, attribute, row) integers: rows of a span with one attribute are a range."""
     count = np.zeros(len(candidates.item), np.int64)
     last = np.full(len(candidates.item), -1, np.int64)
-    past = attribute[pasts.item]
-    known = np.flatnonzero(past >= FIRST_ROW)
-    if not len(known):
+    if not len(pasts.item):
         return _Meetings(count, last)
     width = np.int64(int(attribute.max()) + 1)
     bits = np.int64(len(pasts.item).bit_length())
@@ -190,19 +192,42 @@ def _meetings(attribute: Codes, candidates: Candidates, pasts: Pasts) -> _Meetin
             f"a bucket of {int(pasts.owner[-1]) + 1:,} users is too wide for a catalog of "
             f"{len(attribute):,} items. Set beam.buckets higher."
         )
-    packed = ((pasts.owner[known] * width + past[known]) << bits) | known
+    past, wanted = attribute.take(pasts.item), attribute.take(candidates.item)
+    met = pasts.owner * width + past
+    pair = pasts.moment_owner.take(candidates.moment) * width + wanted
+    rows, asked = _shared(met, pair)
+    rows, asked = rows[past.take(rows) >= FIRST_ROW], asked[wanted.take(asked) >= FIRST_ROW]
+    if not len(rows):
+        return _Meetings(count, last)
+    packed = (met.take(rows) << bits) | rows
     packed.sort()
-    wanted = attribute[candidates.item]
-    asked = np.flatnonzero(wanted >= FIRST_ROW)
-    moment = candidates.moment[asked]
-    group = (pasts.moment_owner[moment] * width + wanted[asked]) << bits
-    stop = np.searchsorted(packed, group | pasts.spans.stop[moment])
-    before = packed[np.maximum(stop - 1, 0)]
-    hit = np.flatnonzero((stop > 0) & (before >= (group | pasts.spans.start[moment])))
-    start = np.searchsorted(packed, group[hit] | pasts.spans.start[moment[hit]])
-    count[asked[hit]] = stop[hit] - start
-    last[asked[hit]] = before[hit] & ((np.int64(1) << bits) - 1)
+    ends = (pair.take(asked) << bits) | pasts.spans.stop.take(candidates.moment.take(asked))
+    order = np.argsort(ends)  # searching for ascending values walks instead of jumping
+    asked, ends = asked.take(order), ends.take(order)
+    starts = (pair.take(asked) << bits) | pasts.spans.start.take(candidates.moment.take(asked))
+    stop = np.searchsorted(packed, ends)
+    before = packed.take(np.maximum(stop - 1, 0))
+    hit = np.flatnonzero((stop > 0) & (before >= starts))
+    who = asked.take(hit)
+    count[who] = stop.take(hit) - np.searchsorted(packed, starts.take(hit))
+    last[who] = before.take(hit) & ((np.int64(1) << bits) - 1)
     return _Meetings(count, last)
+
+
+def _shared(left: Ints, right: Ints) -> tuple[Ints, Ints]:
+    """Places of values that may stand on both sides; all that do are among them.
+
+    Most of a history meets no candidate: a table of marks, which fits into a core's cache, tells
+    that for a fraction of what a search costs. One user's history is searched as it is.
+    """
+    if len(left) <= SEQUENCE_LENGTH:
+        return np.arange(len(left)), np.arange(len(right))
+    slot = [((side.view(np.uint64) * _SPREAD) >> _SHIFT).view(np.int64) for side in (left, right)]
+    marks = np.zeros((2, 1 << (64 - int(_SHIFT))), bool)
+    marks[0][slot[1]] = True
+    rows = np.flatnonzero(marks[0].take(slot[0]))
+    marks[1][slot[0].take(rows)] = True
+    return rows, np.flatnonzero(marks[1].take(slot[1]))
 
 
 def _price_match(candidates: Candidates, pasts: Pasts, catalog: CatalogArrays) -> Floats:

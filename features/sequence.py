@@ -16,7 +16,7 @@ from pydantic import Field
 
 from features.distinct import within
 from features.schemas import BEHAVIORS, SEQUENCE_LENGTH, SEQUENCES, conform
-from features.timeline import Codes, Ints, Packing, Timeline, Users, codes_of
+from features.timeline import Codes, Ints, Packing, Timeline, Users, codes_of, strings
 from infra.config import Config
 
 BEHAVIOR_COLUMNS = ["user_hash", "user_id", *SEQUENCES.names[2:]]
@@ -122,11 +122,6 @@ def carry(timeline: Timeline, users: Users, horizon_ms: int) -> pa.Table:
         ],
         schema=SEQUENCES,
     )
-
-
-def strings(values: pa.Array, codes: Codes) -> pa.Array:
-    """`values` by code; null where the code is -1."""
-    return values.take(pa.array(codes, mask=codes < 0))
 
 
 def empty_history() -> pa.Table:

@@ -207,6 +207,11 @@ class Coded:
     values: pa.Array
 
 
+def strings(values: pa.Array, codes: Codes) -> pa.Array:
+    """`values` by code; null where the code is -1."""
+    return values.take(pa.array(codes, mask=codes < 0))
+
+
 def codes_of(*columns: pa.ChunkedArray | pa.Array) -> Coded:
     """Several columns, one after the other, coded into one dictionary."""
     kind = pa.dictionary(pa.int32(), pa.string())

@@ -6,7 +6,7 @@ gathers file entries (a few hundred bytes each), not rows.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,7 +18,7 @@ from infra.errors import DupnError
 from infra.store import Attempt, FileEntry
 from pipeline.runner import BeamConfig, passes
 
-__all__ = ["BeamConfig", "Publish", "options", "passes", "pipeline"]
+__all__ = ["BeamConfig", "Gather", "Publish", "Spread", "options", "passes", "pipeline"]
 
 
 def options(config: BeamConfig) -> PipelineOptions:
@@ -36,7 +36,28 @@ def options(config: BeamConfig) -> PipelineOptions:
         ]
     else:
         flags = [f"--runner={config.runner}", *config.options]
-    return PipelineOptions(flags)
+    return _Options(flags)
+
+
+class _Options(PipelineOptions):
+    """Options that make every view once, because making one runs a parser of arguments.
+
+    Beam asks for some at each transform. Views share what they hold: one is as good as another.
+    """
+
+    def __init__(self, flags: Sequence[str]) -> None:
+        super().__init__(flags)
+        self.__dict__["_views"] = {}
+
+    def view_as(self, cls: type[Any]) -> Any:
+        """See PipelineOptions."""
+        views = self.__dict__.setdefault("_views", {})
+        if cls not in views:
+            views[cls] = super().view_as(cls)
+        return views[cls]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**super().__getstate__(), "_views": {}}
 
 
 @contextmanager
@@ -84,6 +105,48 @@ def _is_news(record: logging.LogRecord) -> bool:
     return not (record.exc_info and isinstance(record.exc_info[1], DupnError))
 
 
+class Spread(beam.PTransform):
+    """Elements, each of which may go to another worker.
+
+    Grouped by what they are: Beam's own Reshuffle expands into four times as many transforms, and
+    building them takes longer than a small day's work.
+    """
+
+    def expand(self, elements: Any) -> Any:
+        """The same elements."""
+        return (
+            elements
+            | "By themselves" >> beam.Map(_keyed)
+            | "Group" >> beam.GroupByKey()
+            | "One by one" >> beam.FlatMap(_values)
+        )
+
+
+class Gather(beam.PTransform):
+    """Elements, which must be few and small -> one list of them; nothing where there are none."""
+
+    def expand(self, elements: Any) -> Any:
+        """All under one key: a third of the transforms of Beam's ToList."""
+        return (
+            elements
+            | "All alike" >> beam.Map(_alike)
+            | "Group" >> beam.GroupByKey()
+            | "As a list" >> beam.Map(_values)
+        )
+
+
+def _keyed(element: Any) -> tuple[str, Any]:
+    return repr(element), element
+
+
+def _alike(element: Any) -> tuple[int, Any]:
+    return 0, element
+
+
+def _values(group: tuple[Any, Iterable[Any]]) -> list[Any]:
+    return list(group[1])
+
+
 class Publish(beam.PTransform):
     """File entries -> recorded with the attempt; the caller's `publish()` block then commits."""
 
@@ -95,7 +158,7 @@ class Publish(beam.PTransform):
         """Gather the entries (small) and note them in one write."""
         return (
             entries
-            | "Gather file entries" >> beam.combiners.ToList()
+            | "Gather file entries" >> Gather()
             | "Record them" >> beam.Map(_record, self.attempt)
         )
 

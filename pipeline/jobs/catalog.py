@@ -19,7 +19,7 @@ from features.listing import Legend
 from features.schemas import CATALOG
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 
 CHUNK = 1 << 18
 """Catalog rows a file; not a setting, because equal data should lie in equal files."""
@@ -107,7 +107,7 @@ def run(
             _ = (
                 flow
                 | "Name the ranges" >> beam.Create(buckets(count))
-                | "Spread the ranges" >> beam.Reshuffle()
+                | "Spread the ranges" >> Spread()
                 | "List the catalog" >> ListCatalog(list_items, attempt, _size(index))
             )
     return {"items": rows}

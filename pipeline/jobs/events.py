@@ -24,7 +24,7 @@ from features.events import EventsConfig, Window
 from features.raw_table import LOGS
 from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, arrival, rawday, rawfiles
-from pipeline.beam import BeamConfig, passes, pipeline
+from pipeline.beam import BeamConfig, Gather, Spread, passes, pipeline
 from pipeline.columns import planes
 from pipeline.jobs.blocks import Block, Plan, finish_bucket, lost, refused_block, split_block
 from pipeline.parcels import Parcels
@@ -130,7 +130,7 @@ class Canonical(beam.PTransform):
         """Read, split by bucket, gather, finish, note the files (entries are small)."""
         split = (
             parts
-            | "Spread the parts" >> beam.Reshuffle()
+            | "Spread the parts" >> Spread()
             | "Parse and split by bucket"
             >> beam.ParDo(ReadAndSplit(self.plan)).with_outputs(REJECTS, main="rows")
         )
@@ -142,7 +142,7 @@ class Canonical(beam.PTransform):
         return (
             (files, split[REJECTS])
             | "Entries of all tables" >> beam.Flatten()
-            | "Gather the entries" >> beam.combiners.ToList()
+            | "Gather the entries" >> Gather()
             | "Note them by table" >> beam.Map(record, self.plan.outs)
         )
 
@@ -206,7 +206,9 @@ def run(
             chosen=range(beam.buckets),
             threads=beam.threads,
         )
-        _run_passes(plan, [part for parts in found.values() for part in parts], beam)
+        # the logs of many blocks last, so that no thread is left with one long block at the end
+        parts = [part for table in reversed(found.values()) for part in table]
+        _run_passes(plan, parts, beam)
         counts = accounting.total(outs.values())
         accounting.check(counts, list(found), day)
     accounting.log(counts, list(found), day, time.monotonic() - start)

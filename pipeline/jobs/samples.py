@@ -31,7 +31,7 @@ from features.property import LocalClock, day_number
 from features.samples import Group, SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES
 from infra.store import Attempt, FileEntry, Store
-from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.columns import planes
 from pipeline.jobs.sequences import Inputs, Known, know
 from pipeline.jobs.slices import Slices
@@ -200,7 +200,7 @@ class Samples(beam.PTransform):
         """Work through the buckets and gather the entries."""
         return (
             all_buckets
-            | "Spread buckets over workers" >> beam.Reshuffle()
+            | "Spread buckets over workers" >> Spread()
             | "Build the bucket's samples" >> beam.ParDo(Build(self.task, self.attempt))
             | "Publish samples" >> Publish(self.attempt)
         )

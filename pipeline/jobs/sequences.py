@@ -20,6 +20,7 @@ from features import moments as moment
 from features import negatives, sequence, timeline
 from features.buckets import Bucket, buckets
 from features.carry import yesterday
+from features.distinct import distinct
 from features.moments import Arrived, Calendar, Moments
 from features.property import LocalClock, day_number
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SEQUENCES
@@ -27,7 +28,7 @@ from features.sequence import CODED, SequencesConfig
 from features.timeline import Timeline, Users
 from infra.errors import ConfigError
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.columns import planes
 from pipeline.jobs.slices import Slices, pick
 from pipeline.threaded import Threaded
@@ -145,7 +146,7 @@ class Extend(Threaded):
         history = sequence.carry(known.timeline, known.users, calendar.horizon_ms)
         if history.num_rows:
             counts = {
-                "users": len(np.unique(history.column("user_hash").to_numpy())),
+                "users": len(distinct(history.column("user_hash").to_numpy())),
                 "behaviors": known.behaviors.num_rows,
                 "duplicates": known.duplicates,
             }
@@ -159,7 +160,8 @@ class Extend(Threaded):
 
     def _of_the_day(self, behaviors: pa.Table) -> pa.Table:
         ts = behaviors.column("ts").cast(pa.int64()).to_numpy()
-        return behaviors.filter(pa.array(self.clock.parts(ts).day == day_number(self.day)))
+        rows = behaviors.select(["user_hash", "item_id", "type", "key"])
+        return rows.filter(pa.array(self.clock.parts(ts).day == day_number(self.day)))
 
 
 class SmallestDraws(beam.CombineFn):
@@ -199,13 +201,14 @@ class Sequences(beam.PTransform):
         outputs, size = self.extend.outputs, self.extend.config.pool_size
         parts = (
             all_buckets
-            | "Spread buckets over workers" >> beam.Reshuffle()
+            | "Spread buckets over workers" >> Spread()
             | "Extend each user's sequence"
             >> beam.ParDo(self.extend).with_outputs("open", "pool", main="history")
         )
         entry = (
             parts.pool
-            | "Keep the smallest draws" >> beam.CombineGlobally(SmallestDraws(size))
+            | "Keep the smallest draws"
+            >> beam.CombineGlobally(SmallestDraws(size)).without_defaults()
             | "Write the pool" >> beam.Map(_write_pool, outputs.pool)
         )
         parts.history | "Publish history" >> Publish(outputs.history)

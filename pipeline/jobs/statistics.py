@@ -22,7 +22,7 @@ from features.buckets import Bucket, buckets, split
 from features.schemas import BEHAVIORS, IMPRESSIONS
 from features.statistics import StatisticsConfig
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Publish, pipeline
+from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.jobs import closing
 from pipeline.threaded import Threaded
 from pipeline.together import Together
@@ -204,6 +204,6 @@ def _count(flow: Any, count_items: CountItems) -> Any:
     return (
         flow
         | "Name the buckets" >> beam.Create(count_items.work.batches)
-        | "Spread the buckets" >> beam.Reshuffle()
+        | "Spread the buckets" >> Spread()
         | "Count items" >> count_items
     )

@@ -21,7 +21,7 @@ from features.catalog import FIRST_ROW, INDEX
 from features.schemas import VOCABULARY
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, pipeline
+from pipeline.beam import BeamConfig, Gather, Spread, pipeline
 from pipeline.jobs import catalog
 from pipeline.jobs.growth import ITEM_INDEX, Key, Plan, Source, plan
 from pipeline.threaded import Threaded
@@ -174,13 +174,13 @@ class GrowVocabularies(beam.PTransform):
         events = (
             start
             | "Name the buckets" >> beam.Create(work.batches)
-            | "Spread the buckets" >> beam.Reshuffle()
+            | "Spread the buckets" >> Spread()
             | "Count ids in events" >> beam.ParDo(CountEvents(work))
         )
         snapshots = (
             start
             | "Name the snapshot files" >> beam.Create(work.snapshots)
-            | "Spread the files" >> beam.Reshuffle()
+            | "Spread the files" >> Spread()
             | "Count ids in snapshots" >> beam.ParDo(CountSnapshot(work))
         )
         carried = start | "Keep every range" >> beam.Create([(key, []) for key in every])
@@ -198,7 +198,7 @@ class GrowVocabularies(beam.PTransform):
             merged
             | "Give rows and write"
             >> beam.ParDo(Write(work, self.attempts), beam.pvalue.AsDict(entrants))
-            | "Gather file entries" >> beam.combiners.ToList()
+            | "Gather file entries" >> Gather()
             | "Record them" >> beam.Map(_record, work, self.attempts)
         )
 

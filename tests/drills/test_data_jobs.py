@@ -1,0 +1,89 @@
+"""Killed at any write, a data job done again leaves what an undisturbed one leaves."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.chain import EVALUATED
+from tests.drills.drill import Warm, copy, killed, picture, whole
+
+FOLDERS = {
+    "events": ("events", "rejects"),
+    "vocabulary": ("vocabulary", "catalog"),
+    "statistics": ("statistics",),
+    "sequences": ("sequences",),
+    "samples": ("samples",),
+}
+"""What each step publishes."""
+
+
+class Job:
+    """One step on the last day, with a day before it and none (or another's) of that day."""
+
+    def __init__(self, warm: Warm, step: str, data: Path, folder: Path) -> None:
+        self.warm, self.step = warm, (step, {"day": EVALUATED})
+        self.folders = [f"{name}/dt={EVALUATED}" for name in FOLDERS[step]]
+        self.start, self.work = folder / "start", folder / "work"
+        copy(data, self.start)
+        for name in self.folders:
+            (self.start / name).rename(folder / name.partition("/")[0])
+        copy(self.start, self.work)
+        self.passed = warm.done(self.work, self.step).passed
+        self.after = self.seen()
+
+    def seen(self) -> dict[str, str]:
+        return picture(self.work, *self.folders)
+
+    def survives(self, kill_at: int) -> None:
+        copy(self.start, self.work)
+        before = self.seen()
+        told = self.warm.run(self.work, self.step, kill_at=kill_at)
+        assert killed(told), (kill_at, told)
+        whole(self.seen(), before, self.after)
+        self.warm.done(self.work, self.step)
+        assert self.seen() == self.after, self.passed[kill_at]
+
+    def boundaries(self, *words: str) -> list[int]:
+        return [n for n, name in enumerate(self.passed) if any(word in name for word in words)]
+
+
+@pytest.fixture
+def job(request, warm, data, tmp_path):
+    return Job(warm, request.param, data, tmp_path)
+
+
+@pytest.mark.parametrize("job", ["samples"], indirect=True)
+def test_killed_around_the_manifest(job):
+    """The two moments that decide; all others are drilled by `make drills`."""
+    assert list(job.after) == [f"samples/dt={EVALUATED}"]
+    for number in job.boundaries("half of _manifest", "rm_file"):
+        job.survives(number)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("job", ["events", "sequences", "samples"], indirect=True)
+def test_killed_at_every_write(job):
+    assert len(job.passed) > 8
+    for number in range(len(job.passed)):
+        job.survives(number)
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(1_800)
+@pytest.mark.parametrize("job", ["vocabulary", "statistics"], indirect=True)
+def test_killed_between_the_tables_of_a_step(job):
+    for number in job.boundaries("put _manifest"):
+        job.survives(number)
+
+
+@pytest.mark.drill
+@pytest.mark.parametrize("job", ["events"], indirect=True)
+def test_what_was_published_before_holds_until_it_is_replaced(job, warm):
+    """The day was published without its late rows; then it is done again, and killed."""
+    copy(job.start, job.work)
+    warm.done(job.work, job.step, pairs=("events.lookback_days=0",))
+    assert job.seen() != job.after
+    copy(job.work, job.start)
+    for number in job.boundaries("_manifest", "rm_file"):
+        job.survives(number)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from evaluation import drift, tasks
 from evaluation.bootstrap import Interval
 from evaluation.drift import FOLDS, Probe
-from evaluation.gate import Check
+from evaluation.gate import NORMAL, Check
 from evaluation.measures import Bench, Measured
 from evaluation.metrics import AnyArray
 from evaluation.predict import answering
@@ -73,8 +73,14 @@ def measure(
 
 
 def checks(found: Compatibility, config: CompatibilityConfig) -> list[Check]:
-    """One check a head, for the gate."""
-    return [_check(head, config) for head in found.heads]
+    """One check a head, for the gate.
+
+    A head fails when it loses more than is allowed, and when that it loses at all is significant
+    with all heads looked at (Bonferroni): a small holdout holds nothing back by chance.
+    """
+    judged = sum(head.error is not None for head in found.heads)
+    z = NORMAL.inv_cdf(1 - config.alpha / max(judged, 1))
+    return [_check(head, config, z) for head in found.heads]
 
 
 def figures(found: Compatibility) -> Iterator[Figure]:
@@ -146,8 +152,8 @@ def _probe(
     said = {name: np.zeros(len(moment), np.int64) for name in reps}
     for one in range(FOLDS):
         learn, use = fold[moment] != one, fold[moment] == one
-        if not learn.any():
-            return
+        if learn.sum() < config.probe_moments:
+            return  # what so few moments teach is no head that anybody would keep
         probe = Probe.fit(
             reps["own"][moment[learn]], label[learn], config.probe_classes + 1, config.probe_ridge
         )
@@ -186,6 +192,7 @@ def _result(
         moved=Estimate.of(moved.interval),
         aligned=Estimate.of(found["aligned"].interval),
         drop=Estimate.of(gap),
+        error=finite(gap.error),
         reason=own.reason,
     )
 
@@ -211,13 +218,13 @@ def _plain(values: AnyArray) -> tuple[float | None, ...]:
     return tuple(None if (one := finite(value)) is None else round(one, 5) for value in values)
 
 
-def _check(head: HeadResult, config: CompatibilityConfig) -> Check:
+def _check(head: HeadResult, config: CompatibilityConfig, z: float) -> Check:
     name, allowed = f"frozen {head.name}", config.allowed(head.name)
-    drop, low = head.drop.value, head.drop.low
-    if head.reason is not None or drop is None or low is None:
+    drop, error = head.drop.value, head.error
+    if head.reason is not None or drop is None or error is None:
         sentence = f"{head.name} of frozen heads could not be compared: too few questions or users."
         return Check(name=name, passed=None, sentence=sentence)
-    passed = not (drop > allowed and low > 0)
+    passed = not (drop > allowed and drop - z * error > 0)
     verb = "keeps working" if passed else "would break"
     return Check(
         name=name,
@@ -225,6 +232,6 @@ def _check(head: HeadResult, config: CompatibilityConfig) -> Check:
         sentence=(
             f"a head frozen on the champion's representation {verb}: {head.name} "
             f"{head.own.value:.4f} there and {head.moved.value:.4f} on the candidate's, a drop of "
-            f"{drop:+.4f} ({low:+.4f} to {head.drop.high:+.4f}; allowed {allowed:g})."
+            f"{drop:+.4f} (standard error {error:.4f}; allowed {allowed:g})."
         ),
     )

@@ -145,6 +145,8 @@ class HeadResult(Record):
     """On the candidate's, rotated onto the champion's: a diagnosis."""
     drop: Estimate
     """Own minus moved, paired."""
+    error: float | None = None
+    """Standard error of the drop."""
     reason: str | None = None
     """Why there is no interval."""
 

@@ -44,7 +44,9 @@ class CompatibilityConfig(Config):
     """Of the draw of users."""
     max_drop: float = Field(0.01, gt=0)
     """What a head may lose (AUC, or share of right answers) when it is fed the candidate's
-    representation; more, with an interval above zero, holds the promotion."""
+    representation; more, if that it loses at all is significant, holds the promotion."""
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    """One-sided error of that, over all heads together."""
     max_drops: dict[str, float] = Field({})
     """The same for single heads: `ctr_auc`, `l2r_auc`, `ppp_precision`, `fifp_auc`,
     `probe_category`."""
@@ -52,6 +54,8 @@ class CompatibilityConfig(Config):
     """Categories that the probe tells apart; the others are one more."""
     probe_ridge: float = Field(0.01, gt=0)
     """Penalty of the probe, per moment, on standardised dimensions."""
+    probe_moments: int = Field(500, ge=10)
+    """Clicks that the probe learns from, at least; with fewer there is none."""
 
     def allowed(self, head: str) -> float:
         """What a head may lose."""

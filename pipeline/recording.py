@@ -37,7 +37,7 @@ def record(
     if not len(asked):
         return []
     chosen = asked[np.unique(np.linspace(0, len(asked) - 1, min(count, len(asked))).astype(int))]
-    rows = _sample_rows(store, day, chosen)
+    rows = _sample_rows(store, day, answered.questions.moments.sample_id[chosen])
     users = pc.unique(rows["user_id"])
     past = _past(store, day, users)
     profiles = _profiles(store, day, users)
@@ -66,9 +66,12 @@ def record(
     return out
 
 
-def _sample_rows(store: Store, day: date, chosen: Sequence[int]) -> pa.Table:
-    table = store.partition("samples", day).table(["sample_id", "user_id", "scenario"])
-    return table.take(pa.array(chosen))
+def _sample_rows(store: Store, day: date, chosen: Sequence[str]) -> pa.Table:
+    """The rows with these ids, in their order: what was asked may be some of the day's users."""
+    ids = pa.array(chosen, pa.string())
+    columns = ["sample_id", "user_id", "scenario"]
+    table = store.partition("samples", day).table(columns, filters=pc.field("sample_id").isin(ids))
+    return table.take(pc.index_in(ids, value_set=table["sample_id"].combine_chunks()))
 
 
 def _past(store: Store, day: date, users: pa.Array) -> pa.Table:

@@ -112,7 +112,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     differs = False  # whether anything came out otherwise so far
     for redo in plan(settings, day):
         name = f"{redo.stage} {redo.day}"
-        if not _wanted(settings, redo, done, differs=differs):
+        if not _wanted(settings, redo, differs=differs):
             kept.append(name)
             continue
         logger.info("backfill %s: %s, because %s", day, name, redo.why)
@@ -120,21 +120,20 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         _redo(settings, redo)
         done.append(name)
         differs |= _stamps(settings.store, redo) != before
-    return {**describe_result(day, done, kept), "models": models(settings, day)}
+    return {
+        "day": day.isoformat(),
+        "redone": done,
+        "as they were": kept,
+        "models": models(settings, day),
+    }
 
 
-def describe_result(day: date, done: list[str], kept: list[str]) -> dict[str, Any]:
-    """What a run did, for people and for JSON."""
-    return {"day": day.isoformat(), "redone": done, "as they were": len(kept)}
-
-
-def _wanted(settings: Settings, redo: Redo, done: list[str], *, differs: bool) -> bool:
+def _wanted(settings: Settings, redo: Redo, *, differs: bool) -> bool:
     store = settings.store
     if redo.stage in ("events", "quality"):
         return True
     if redo.stage == "quality_samples":
-        judged = quality.passed(store, redo.day, "samples")
-        return f"samples {redo.day}" in done or not judged
+        return not quality.is_current(store, redo.day, "samples")
     if not inputs.published(store, redo.stage, redo.day).exists():
         return redo.sure or differs  # swept state, in the way of a change
     return bool(inputs.changed(store, redo.stage, redo.day))

@@ -102,6 +102,14 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     return {"checks": len(expected), "warnings": len(failures), "passed": True}
 
 
+def is_current(store: Store, day: date, of: str) -> bool:
+    """Whether the day was judged as it is published now, and found good."""
+    tally = store.partition("quality", day, of)
+    tables = {name: _partition(store, of, day, name) for name in GROUPS[of]}
+    judged = tally.exists() and tally.manifest().lineage.get("inputs") == job.stamps(tables)
+    return judged and passed(store, day, of)
+
+
 def passed(store: Store, day: date, of: str) -> bool:
     """Whether the day was judged and found good."""
     raw = store.get(f"reports/quality/{of}/{day.isoformat()}.json")

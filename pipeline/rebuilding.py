@@ -70,7 +70,7 @@ def _is_sound(part: Partition) -> bool:
     except PartitionMissing:
         return False
     except PartitionCorrupt as error:
-        logger.warning("%s", error)
+        logger.info("%s", error)
         return False
     return True
 

@@ -52,7 +52,7 @@ def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig
         if entry.name.endswith(".parquet")
     ]
     with (
-        out.publish(inputs=[p.key for p in tables.values()]) as attempt,
+        out.publish(inputs=stamps(tables)) as attempt,
         pipeline(beam_config) as p,
     ):
         _ = (
@@ -62,6 +62,11 @@ def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig
             | "Write the tally" >> beam.Map(_write, attempt)
         )
     return read(out)
+
+
+def stamps(tables: Mapping[str, Partition]) -> dict[str, str]:
+    """What is measured, so that anybody can tell later whether it is still the same."""
+    return {part.key: part.stamp() for part in tables.values() if part.exists()}
 
 
 def read(partition: Partition) -> Tally:

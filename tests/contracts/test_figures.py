@@ -62,6 +62,7 @@ CHOICES = {
     "<back>": ["1", "3"],
     "<arm>": list(drift.Arm),
     "<n>": ["11", "25"],
+    "<night>": ["10", "20", "30", "40"],
     "<defect>": sorted({kind.partition(":")[0] for kind in spoilt.KINDS}),
     "<stage>": ["events", "vocabulary", "statistics", "sequences", "samples"],
 }
@@ -183,7 +184,7 @@ def test_figures_of_the_drift_study_are_as_documented():
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("name", ["samples", "train"])
+@pytest.mark.parametrize("name", ["samples", "nights", "train"])
 def test_figures_of_the_long_benches_are_as_documented(name):
     from pipeline.benching import BENCHES
 

@@ -19,15 +19,6 @@ LAST = DAYS[-1]
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """All raw days from the start, one bucket."""
-    mine = nights.settings(tmp_path_factory.mktemp("whole"))
-    steps.simulate(mine, DAYS[0], len(DAYS))
-    nights.at_once(mine)
-    return mine
-
-
-@pytest.fixture(scope="module")
 def nightly(whole, tmp_path_factory):
     """Digests of ten nights, seven buckets, with nothing kept that no stage declares to read."""
     mine = nights.settings(tmp_path_factory.mktemp("nightly"), 7)

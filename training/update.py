@@ -97,12 +97,14 @@ def prepared(  # noqa: PLR0913  # as `update`
     newest = max(part.day for part in of.parts)
     sizes = joined(parent.sizes, vocabulary_sizes(store, newest))
     samples = Samples(store, days, sizes, learnt)
+    inputs = checkpoints.inputs(samples)
+    _require_as_planned(of, inputs)
     recipe = Recipe(
         model=parent.model,
         train=config.over(train_config),
         sizes=sizes,
         seed=seed,
-        inputs=checkpoints.inputs(samples),
+        inputs=inputs,
         start=_start_of(of, config),
     )
     return Run(
@@ -113,6 +115,15 @@ def prepared(  # noqa: PLR0913  # as `update`
         start=lambda: _start(of, sizes, catalog.load(store, newest), config.accumulator_decay),
         facts={**_facts(of, parent, recipe, samples), **(facts or {})},
     )
+
+
+def _require_as_planned(of: Plan, inputs: Mapping[str, str]) -> None:
+    for part in of.parts:
+        if inputs[part.day.isoformat()] != part.digest:
+            raise TrainingError(
+                f"samples/dt={part.day} was published again while the update was planned. "
+                "Run `dupn update` again."
+            )
 
 
 def _start_of(of: Plan, config: UpdateConfig) -> dict[str, Any]:

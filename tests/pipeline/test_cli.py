@@ -255,3 +255,10 @@ def test_a_full_disk_is_one_sentence(dupn, tmp_path):
             assert (code, out) == (1, ""), command
             assert len(err.splitlines()) == 1
             assert "could not be written: the disk is full. Make room" in err
+
+
+def test_an_update_is_forced_with_a_reason_or_not_at_all(dupn):
+    for wrong in (["--force"], ["--why", "because"], ["--force", "--why", " "]):
+        code, out, err = dupn("update", "--day", EVALUATED, *wrong)
+        assert (code, out) == (2, "")
+        assert "--force needs a reason" in err

@@ -388,3 +388,11 @@ def test_kill_9_in_the_middle_of_an_update_and_go_on(own, quick, tmp_path):
     resumed = update(store, night, eager, config, seed=1, run_name="killed")
     assert resumed.resumed
     assert same(weights(resumed), weights(whole))
+
+
+def test_a_day_that_was_published_again_after_the_plan_is_refused(own, quick):
+    store, parent = own
+    night = plan(store, parent, DAYS[2], CONFIG)
+    relabel(store, DAYS[2], lambda users: users > 0)
+    with pytest.raises(TrainingError, match="samples/dt=2026-03-04 was published again"):
+        update(store, night, quick, CONFIG, seed=1, run_name="night")

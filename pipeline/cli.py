@@ -6,7 +6,6 @@ there. Everything that is said while working goes to stderr.
 """
 
 import sys
-from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,10 +14,9 @@ import typer
 
 from infra import logs
 from infra.errors import DupnError
-from pipeline import cli_night, cli_serve, cli_state, cli_study
-from pipeline.front import Day, From, Run, TheDay, To, days_of, front
-
-KEPT = 3
+from pipeline import cli_night, cli_release, cli_serve, cli_state, cli_study
+from pipeline.cli_release import KEPT
+from pipeline.front import Day, From, TheDay, To, days_of, front
 
 app = typer.Typer(
     name="dupn",
@@ -161,108 +159,6 @@ def update(
     front.say("update", steps.update(front.settings(), day.date(), forced=why.strip()))
 
 
-def _release_step(step: str, day: datetime, run: str) -> Mapping[str, Any]:
-    from pipeline import steps
-
-    result: Mapping[str, Any] = getattr(steps, step)(front.settings(), day.date(), run=run)
-    front.say(step, result)
-    return result
-
-
-@app.command()
-def evaluate(day: TheDay, run: Run = "") -> None:
-    """Judge the candidate on a day that it did not train on; writes the report."""
-    _release_step("evaluate", day, run)
-
-
-@app.command()
-def bundle(day: TheDay, run: Run = "") -> None:
-    """Pack candidate and tables into a self-contained model and log it to MLflow."""
-    _release_step("bundle", day, run)
-
-
-@app.command()
-def gate(day: TheDay, run: Run = "") -> None:
-    """Decide: promote the candidate or keep the champion (exit code 3)."""
-    if not _release_step("gate", day, run)["promoted"]:
-        raise typer.Exit(KEPT)
-
-
-@app.command()
-def canary(day: TheDay, run: Run = "") -> None:
-    """Load the logged model in a fresh process and ask it recorded moments."""
-    _release_step("canary", day, run)
-
-
-@app.command()
-def register(day: TheDay, run: Run = "") -> None:
-    """Enter the logged model in the registry."""
-    _release_step("register", day, run)
-
-
-@app.command()
-def promote(
-    day: Day = None,
-    version: Annotated[str, typer.Option(help="A registered version.")] = "",
-    why: Annotated[str, typer.Option(help="A sentence for the ledger.")] = "",
-    run: Run = "",
-) -> None:
-    """Make a version the champion: the one registered for a day, or any by number."""
-    from pipeline import steps
-
-    if not day and not version:
-        raise typer.BadParameter("promote what? Give `--day D` or `--version N`.")
-    settings = front.settings()
-    chosen = day.date() if day else settings.first_day
-    front.say("promote", steps.promote(settings, chosen, version, why, run))
-
-
-@app.command()
-def rollback(
-    why: Annotated[str, typer.Option(help="A sentence for the ledger.")],
-) -> None:
-    """Make the previous champion champion again."""
-    from pipeline import steps
-
-    front.say("rollback", steps.rollback(front.settings(), why))
-
-
-@app.command()
-def check(day: TheDay, run: Run = "") -> None:
-    """Ask `models:/dupn@champion` one question."""
-    _release_step("check", day, run)
-
-
-@app.command()
-def watch(day: TheDay, run: Run = "") -> None:
-    """Watch a night: the champion on the new day, staleness, forgetting, volumes, durations."""
-    _release_step("watch", day, run)
-
-
-@app.command()
-def represent(day: TheDay) -> None:
-    """The champion's representation of every user at the end of a day, as a table."""
-    from pipeline import steps
-
-    front.say("represent", steps.represent(front.settings(), day.date()))
-
-
-@app.command()
-def status() -> None:
-    """What is published, who is champion, where the reports are."""
-    from pipeline.standing import status as look
-
-    front.say("status", look(front.settings()))
-
-
-@app.command()
-def log() -> None:
-    """Who was champion when, and why."""
-    from pipeline.standing import log as read
-
-    front.say("log", read(front.settings()))
-
-
 @app.command()
 def bench(
     name: Annotated[str, typer.Argument(help="simulate, samples or train.")],
@@ -331,6 +227,7 @@ def down() -> None:
     front.say("down", runtime.down(front.settings().home))
 
 
+cli_release.add(app)
 cli_night.add(app)
 cli_serve.add(app)
 cli_state.add(app)

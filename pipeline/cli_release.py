@@ -1,0 +1,109 @@
+"""Commands between a trained candidate and a champion, and those that say who is."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+
+from pipeline.front import Day, Run, TheDay, front
+
+KEPT = 3
+"""Exit code: the gate kept the champion."""
+
+
+def _release_step(step: str, day: datetime, run: str) -> Mapping[str, Any]:
+    from pipeline import steps
+
+    result: Mapping[str, Any] = getattr(steps, step)(front.settings(), day.date(), run=run)
+    front.say(step, result)
+    return result
+
+
+def evaluate(day: TheDay, run: Run = "") -> None:
+    """Judge the candidate on a day that it did not train on; writes the report."""
+    _release_step("evaluate", day, run)
+
+
+def bundle(day: TheDay, run: Run = "") -> None:
+    """Pack candidate and tables into a self-contained model and log it to MLflow."""
+    _release_step("bundle", day, run)
+
+
+def gate(day: TheDay, run: Run = "") -> None:
+    """Decide: promote the candidate or keep the champion (exit code 3)."""
+    if not _release_step("gate", day, run)["promoted"]:
+        raise typer.Exit(KEPT)
+
+
+def canary(day: TheDay, run: Run = "") -> None:
+    """Load the logged model in a fresh process and ask it recorded moments."""
+    _release_step("canary", day, run)
+
+
+def register(day: TheDay, run: Run = "") -> None:
+    """Enter the logged model in the registry."""
+    _release_step("register", day, run)
+
+
+def promote(
+    day: Day = None,
+    version: Annotated[str, typer.Option(help="A registered version.")] = "",
+    why: Annotated[str, typer.Option(help="A sentence for the ledger.")] = "",
+    run: Run = "",
+) -> None:
+    """Make a version the champion: the one registered for a day, or any by number."""
+    from pipeline import steps
+
+    if not day and not version:
+        raise typer.BadParameter("promote what? Give `--day D` or `--version N`.")
+    settings = front.settings()
+    chosen = day.date() if day else settings.first_day
+    front.say("promote", steps.promote(settings, chosen, version, why, run))
+
+
+def rollback(
+    why: Annotated[str, typer.Option(help="A sentence for the ledger.")],
+) -> None:
+    """Make the previous champion champion again."""
+    from pipeline import steps
+
+    front.say("rollback", steps.rollback(front.settings(), why))
+
+
+def check(day: TheDay, run: Run = "") -> None:
+    """Ask `models:/dupn@champion` one question."""
+    _release_step("check", day, run)
+
+
+def watch(day: TheDay, run: Run = "") -> None:
+    """Watch a night: the champion on the new day, staleness, forgetting, volumes, durations."""
+    _release_step("watch", day, run)
+
+
+def represent(day: TheDay) -> None:
+    """The champion's representation of every user at the end of a day, as a table."""
+    from pipeline import steps
+
+    front.say("represent", steps.represent(front.settings(), day.date()))
+
+
+def status() -> None:
+    """What is published, who is champion, where the reports are."""
+    from pipeline.standing import status as look
+
+    front.say("status", look(front.settings()))
+
+
+def log() -> None:
+    """Who was champion when, and why."""
+    from pipeline.standing import log as read
+
+    front.say("log", read(front.settings()))
+
+
+def add(app: typer.Typer) -> None:
+    """Give the commands to the application."""
+    judging = (evaluate, bundle, gate, canary, register, promote, rollback, check)
+    for command in (*judging, watch, represent, status, log):
+        app.command()(command)

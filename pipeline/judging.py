@@ -16,7 +16,7 @@ import numpy as np
 from evaluation import compatibility, predictions, report, sampled
 from evaluation import evaluate as evaluation
 from evaluation.evaluate import Background, Evaluated
-from evaluation.results import OfflineReport
+from evaluation.results import Compatibility, OfflineReport
 from evaluation.unseen import unseen
 from infra.tracking import MlflowTracker
 from pipeline import curves, incumbent
@@ -68,23 +68,31 @@ def _beside(
 ) -> OfflineReport:
     """The report with the champion beside the candidate, and heads frozen on the champion."""
     report, (mine, against), (model, champion) = found.report, who, models
-    more: dict[str, Any] = {"comparison": found.comparison}
-    if against is not None and champion is not None and against.line == mine.line:
-        config = settings.compatibility
-        users = np.unique(found.predictions.questions.moments.user_hash)
-        sample = sampled.read(settings.store, day, config.moments, config.seed, users)
-        frozen = compatibility.measure(model, champion, sample, config, settings.evaluate)
-        more["compatibility"] = frozen
-        more["figures"] = (*report.figures, *compatibility.figures(frozen))
-    elif against is not None:
-        note = (
+    if against is None or champion is None:
+        return report.model_copy(update={"notes": (*mine.notes, *report.notes)})
+    more: dict[str, Any] = {"comparison": found.comparison, "champion": against.key}
+    notes = mine.notes
+    if against.line != mine.line:
+        told = (
             f"{against.key} is of another line: its representation is not compared, and a "
             "promotion publishes a new version of the dimensions."
         )
-        more["notes"] = (note, *report.notes)
-    more["notes"] = (*mine.notes, *more.get("notes", report.notes))
-    more["champion"] = against.key if against else ""
-    return report.model_copy(update=more)
+        notes = (told, *notes)
+    elif found.predictions.questions.users:
+        frozen = _frozen(settings, day, found, model, champion)
+        more["compatibility"] = frozen
+        more["figures"] = (*report.figures, *compatibility.figures(frozen))
+    return report.model_copy(update=more | {"notes": (*notes, *report.notes)})
+
+
+def _frozen(
+    settings: Settings, day: date, found: Evaluated, model: Dupn, champion: Dupn
+) -> Compatibility:
+    """The champion's heads on the candidate's representation, for some of the users asked."""
+    config = settings.compatibility
+    users = np.unique(found.predictions.questions.moments.user_hash)
+    sample = sampled.read(settings.store, day, config.moments, config.seed, users)
+    return compatibility.measure(model, champion, sample, config, settings.evaluate)
 
 
 def known_days(mine: Candidate, day: date, settings: Settings) -> list[date]:

@@ -122,8 +122,9 @@ def _against(flat: Tally, past: Sequence[Tally]) -> Tally:
         return out
     for table in (*EVENT_TABLES, "samples", "catalog"):
         rows = f"{table}.rows"
-        if rows in flat:
-            out[f"{table}.volume_ratio"] = _volume_ratio(flat[rows], [p.get(rows, 0) for p in past])
+        had = [p[rows] for p in past if rows in p]  # a snapshot need not come every day
+        if rows in flat and len(had) >= 3:
+            out[f"{table}.volume_ratio"] = _volume_ratio(flat[rows], had)
         for column in (*MIXES.get(table, ()), "price"):
             prefix = f"{table}.{column}.mix."
             now, then = _mix(flat, prefix), [_mix(p, prefix) for p in past]

@@ -114,3 +114,11 @@ def test_a_catalog_row_that_nobody_has_taken_yet_needs_no_item():
     unknown = {key: [1, 1, 3, 4] for key in ("item", "brand", "shop", "category")}
     table = catalog(item_id=[None, "b", "c", "d"], **unknown)
     assert metrics(measure("catalog", table), {}, DAY, "UTC", [])["catalog.item_id.bad_share"] == 0
+
+
+def test_a_snapshot_that_comes_now_and_then_is_held_against_the_days_that_had_one():
+    day = {"sum:items.rows": 60.0}
+    before = [{}, {"sum:items.rows": 50.0}, {}, {}, {"sum:items.rows": 40.0}]
+    assert "items.volume_ratio" not in metrics(day, {}, DAY, "UTC", before)
+    figures = metrics(day, {}, DAY, "UTC", [*before, {"sum:items.rows": 30.0}])
+    assert figures["items.volume_ratio"] == pytest.approx(1.5)

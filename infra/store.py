@@ -70,8 +70,12 @@ class Store:
 
     def latest(self, stage: str, at_or_before: date, *names: str) -> "Partition | None":
         """The newest published partition of `stage` that is not after the day, or None."""
-        days = [day for day in self.days(stage, *names) if day <= at_or_before]
-        return self.partition(stage, days[-1], *names) if days else None
+        known = [name[3:] for name in self.names(stage) if name.startswith("dt=")]
+        for day in sorted(known, reverse=True):  # looks at one or two days, not at all history
+            partition = self.partition(stage, date.fromisoformat(day), *names)
+            if day <= at_or_before.isoformat() and partition.exists():
+                return partition
+        return None
 
     def put(self, key: str, content: bytes | str) -> str:
         """Write one file whole (reports, ledgers); its full address comes back."""

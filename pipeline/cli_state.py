@@ -1,5 +1,6 @@
 """Commands that look after carried state: rebuild, backfill, sweep."""
 
+import sys
 from typing import Annotated
 
 import typer
@@ -26,15 +27,21 @@ def backfill(
     from pipeline import steps
 
     settings = front.settings()
-    planned = filling.describe(settings, day.date())
+    if only_plan or not (yes or front.as_json):
+        planned = filling.describe(settings, day.date())
+        front.say("backfill plan", planned if front.as_json else planned["plan"])
+        if planned["models"] and not front.as_json:
+            names = ", ".join(planned["models"])
+            front.say("models", {"learnt the day and keep what they learnt": names})
     if only_plan:
-        front.say("backfill plan", planned)
         return
-    if not yes:
-        if not front.as_json:
-            front.say("backfill plan", planned)
-        typer.confirm("Redo it?", abort=True, err=True)
+    if not yes and not _agreed():
+        raise typer.BadParameter("nobody agreed. Say --yes to redo it, or --plan to look only.")
     front.say("backfill", steps.backfill(settings, day.date()))
+
+
+def _agreed() -> bool:
+    return sys.stdin.isatty() and typer.confirm("Redo it?", err=True)
 
 
 def sweep(day: TheDay) -> None:

@@ -14,6 +14,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -272,5 +273,6 @@ def _partition(store: Store, of: str, day: date, name: str) -> Any:
 
 
 def _before(store: Store, day: date, of: str, limit: int) -> list[Tally]:
-    days = [d for d in store.days("quality", of) if d < day and passed(store, d, of)][-limit:]
+    good = (d for d in reversed(store.days("quality", of)) if d < day and passed(store, d, of))
+    days = sorted(islice(good, limit))
     return [job.read(store.partition("quality", d, of)) for d in days]

@@ -24,6 +24,14 @@ CHAINS: tuple[tuple[str, ...], ...] = (("vocabulary", "statistics"), ("sequences
 """Stages that read each other's yesterday, in the order of a day."""
 
 
+LEAF = {
+    "vocabulary": ("catalog",),
+    "statistics": ("statistics", "item"),
+    "sequences": ("sequences", "history"),
+}
+"""A partition of each stage, as `Store.latest` takes it."""
+
+
 def run(settings: Settings, day: date) -> Mapping[str, Any]:
     """Make the carried state of `day` whole; what is whole already is left as it is.
 
@@ -34,6 +42,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     for chain in CHAINS:
         days = missing(settings.store, chain, day)
         require_events(settings.store, days)
+        _warn(settings, chain, days)
         for one in days:
             for stage in chain:
                 _take_back(settings.store, stage, one)
@@ -87,6 +96,29 @@ def require_events(store: Store, days: Sequence[date]) -> None:
                 f"events/dt={day}/behaviors is not published, and state of {days[-1]} cannot be "
                 f"built without it. Run `dupn events --day {day}` first."
             )
+
+
+def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> None:
+    """Say so where the bytes may not be those of the nights."""
+    store = settings.store
+    for stage in chain if days else ():
+        newest = store.latest(LEAF[stage][0], date.max, *LEAF[stage][1:])
+        then = newest.manifest().lineage.get("settings") if newest else None
+        if newest and then not in (None, getattr(settings, stage).digest()):
+            logger.warning(
+                "%s was built with other settings of [%s] than those of now; set them back to get "
+                "the same bytes",
+                newest.key,
+                stage,
+            )
+    known = store.days("events", "behaviors")
+    raw = [one for one in store.days("raw", "behaviors") if known and one < known[0]]
+    if days and raw and days[0] == known[0]:
+        logger.warning(
+            "the walk begins on %s, the first day of events, but there are raw days from %s on; if "
+            "the nights had those too, run `dupn events --from %s --to %s` first",
+            *(days[0], raw[0], raw[0], raw[-1]),
+        )
 
 
 def _take_back(store: Store, stage: str, day: date) -> None:

@@ -70,3 +70,59 @@ def test_statistic_tags_have_constant_rows():
     known = vocabulary.of_table("tag", vocabulary.initial("tag").select(["id", "row"]))
     tags = pa.array(["stat:popularity:0", "stat:ctr:7", "stat:cvr:10"])
     assert known.rows_of(tags).tolist() == [2, 2 + 11 + 7, 2 + 22 + 10]
+
+
+IDS = st.lists(st.sampled_from([f"id{n}" for n in range(12)]), max_size=8)
+
+
+class Nights:
+    """The job's rule in small: days in order, any of which may be built again from other ids."""
+
+    def __init__(self, needed: int) -> None:
+        self.needed = needed
+        self.built: list[tuple[pa.Table, int]] = []  # state and size by day
+
+    def build(self, day: int, ids: list[str]) -> None:
+        before = self.built[day - 1] if day else (vocabulary.initial("brand"), 2)
+        again = day < len(self.built)
+        standing, size = self.built[-1] if again else (vocabulary.initial("brand"), 2)
+        found = vocabulary.merge(before[0], [vocabulary.counted(pa.array(ids, pa.string()))])
+        found = vocabulary.keep_rows(found, standing.drop_columns("hash"), self.needed)
+        free = max(before[1], size)
+        new = int(vocabulary.entrants(found, self.needed).sum())
+        made = vocabulary.admit(found, self.needed, free), free + new
+        self.built[day : day + 1] = [made]
+
+    def rows(self) -> dict[str, set[int]]:
+        found: dict[str, set[int]] = {}
+        for state, _ in self.built:
+            pairs = zip(state["id"].to_pylist(), state["row"].to_pylist(), strict=True)
+            for name, row in pairs:
+                if row >= 2:
+                    found.setdefault(name, set()).add(row)
+        return found
+
+
+@settings(max_examples=150, deadline=None)
+@given(
+    st.integers(1, 3),
+    st.lists(IDS, min_size=1, max_size=5),
+    st.tuples(st.integers(0, 4), IDS),
+    IDS,
+)
+def test_an_id_has_one_row_ever_whatever_past_day_is_built_again(needed, days, again, tomorrow):
+    nights = Nights(needed)
+    for day, ids in enumerate(days):
+        nights.build(day, ids)
+    before = nights.rows()
+    for day in range(min(again[0], len(days) - 1), len(days)):  # that day, and all after it
+        nights.build(day, again[1] if day == again[0] else days[day])
+        for name, rows in nights.rows().items():
+            assert rows <= before.get(name, rows)
+            assert len(rows) == 1
+        everything = [row for rows in nights.rows().values() for row in rows]
+        assert len(set(everything)) == len(everything)
+    nights.build(len(days), tomorrow)
+    taken = {row for rows in before.values() for row in rows}
+    for name, rows in nights.rows().items():
+        assert name in before or not rows & taken  # not even the row of an id that vanished

@@ -1,0 +1,55 @@
+"""The commands that look after state: what they ask before they do anything."""
+
+import json
+from datetime import date
+
+import pyarrow as pa
+import pytest
+from typer.testing import CliRunner
+
+from infra.store import Store
+from pipeline import cli
+from pipeline.front import front
+
+DAY = date(2026, 3, 2)
+
+
+@pytest.fixture
+def dupn(tmp_path, monkeypatch):
+    with Store(tmp_path).partition("raw", DAY, "behaviors").publish() as out:
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
+
+    def run(*line, as_json=False):
+        monkeypatch.setattr(front, "as_json", as_json)
+        return CliRunner().invoke(cli.app, ["--preset", "smoke", "--home", str(tmp_path), *line])
+
+    return run
+
+
+def test_a_backfill_can_be_looked_at(dupn, tmp_path):
+    said = dupn("backfill", "--day", str(DAY), "--plan", as_json=True)
+    assert said.exit_code == 0
+    plan = json.loads(said.stdout)
+    stages = [one["stage"] for one in plan["plan"]]
+    assert stages[:3] == ["events", "quality", "vocabulary"]
+    assert stages[-1] == "quality_samples"
+    assert plan["models"] == []
+    assert not Store(tmp_path).partition("events", DAY, "behaviors").exists()
+
+
+def test_a_backfill_says_its_plan_and_does_nothing_that_nobody_agreed_to(dupn, tmp_path):
+    said = dupn("backfill", "--day", str(DAY))
+    assert said.exit_code == 2
+    assert "its raw rows are read again" in said.stdout
+    assert "--yes" in said.stderr
+    assert not Store(tmp_path).partition("events", DAY, "behaviors").exists()
+
+
+def test_sweep_says_what_it_removed(dupn):
+    said = dupn("sweep", "--day", str(DAY), as_json=True)
+    assert json.loads(said.stdout) == {
+        "day": str(DAY),
+        "removed": "nothing",
+        "bytes": 0,
+        "lost files": 0,
+    }

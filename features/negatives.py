@@ -52,6 +52,8 @@ def pool_of(behaviors: pa.Table, size: int) -> pa.Table:
 
 def merge_pools(pools: Sequence[pa.Table], size: int) -> pa.Table:
     """The smallest `size` draws of several pools: associative and commutative."""
+    if len(pools) == 1:
+        return pools[0].slice(0, size)
     draws = [pool.column("draw").to_numpy() for pool in pools]
     whole = np.concatenate([np.empty(0, np.uint64), *draws])
     if len(whole) > size:

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import apache_beam as beam
+import pyarrow as pa
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from infra import errors
@@ -67,6 +68,8 @@ def pipeline(config: BeamConfig) -> Iterator[beam.Pipeline]:
     Raises:
         DupnError: what a worker raised, with its own sentence, wherever the worker ran.
     """
+    # Arrow's own allocator asks for huge pages and has them cleared again and again
+    pa.set_memory_pool(pa.system_memory_pool())
     try:
         with beam.Pipeline(options=options(config)) as flow:
             yield flow

@@ -82,9 +82,16 @@ def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
         coded = {"_source", *(table.map.get(name, name) for name in REPEATED)}
         file = pq.ParquetFile(stream, read_dictionary=sorted(texts & coded))
         line = part.first_line
-        for batch in file.iter_batches(batch_rows, row_groups=[part.row_group]):
+        rows = max(1, batch_rows // _values_a_row(file.metadata.row_group(part.row_group)))
+        for batch in file.iter_batches(rows, row_groups=[part.row_group]):
             yield with_place(pa.Table.from_batches([batch]), part.source, line)
             line += batch.num_rows
+
+
+def _values_a_row(group: pq.RowGroupMetaData) -> int:
+    """Of the longest lists: a page of ten items weighs as much as ten behaviours."""
+    values = [group.column(index).num_values for index in range(group.num_columns)]
+    return max(1, max(values, default=0) // max(group.num_rows, 1))
 
 
 def with_place(rows: pa.Table, source: str, first_line: int) -> pa.Table:

@@ -47,13 +47,14 @@ class Threaded(beam.DoFn, ABC):
         for done in self.running.rest():
             for output in done:
                 if isinstance(output, beam.pvalue.TaggedOutput):
-                    yield beam.pvalue.TaggedOutput(output.tag, _timeless(output.value))
+                    yield beam.pvalue.TaggedOutput(output.tag, timeless(output.value))
                 else:
-                    yield _timeless(output)
+                    yield timeless(output)
 
     def _whole(self, element: Any) -> list[Any]:
         return list(self.work(element))
 
 
-def _timeless(value: Any) -> WindowedValue:
+def timeless(value: Any) -> WindowedValue:
+    """As what a bundle ends with must be."""
     return WindowedValue(value, GlobalWindow().max_timestamp(), [GlobalWindow()])

@@ -30,8 +30,9 @@ from infra.errors import ConfigError
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.columns import planes
+from pipeline.jobs.draws import Drawn, SmallestDraws
 from pipeline.jobs.slices import Slices, pick
-from pipeline.threaded import Threaded
+from pipeline.threaded import Threaded, timeless
 
 logger = logging.getLogger(__name__)
 
@@ -121,7 +122,10 @@ class Outputs:
 
 
 class Extend(Threaded):
-    """Bucket -> entry of its history; entry of its open moments on "open", clicks on "pool"."""
+    """Bucket -> entry of its history; entry of its open moments on "open", clicks on "pool".
+
+    The clicks of a bundle are one pool: what leaves a bundle is copied from step to step.
+    """
 
     def __init__(
         self,
@@ -139,6 +143,15 @@ class Extend(Threaded):
         self.config = config
         self.clock = clock
 
+    def start_bundle(self) -> None:
+        """Begin with no clicks."""
+        self.drawn = Drawn(self.config.pool_size)
+
+    def finish_bundle(self) -> Iterator[Any]:
+        """What is under way, and the bundle's clicks."""
+        yield from super().finish_bundle()
+        yield beam.pvalue.TaggedOutput("pool", timeless(self.drawn.whole()))
+
     def work(self, bucket: Bucket) -> Iterator[Any]:
         """Read, merge, cut, write."""
         calendar = Calendar.of(self.day, self.clock, self.config.window_ms)
@@ -155,38 +168,12 @@ class Extend(Threaded):
         if waiting.num_rows:
             entry = _write(self.outputs.open, bucket, waiting, {"open": waiting.num_rows})
             yield beam.pvalue.TaggedOutput("open", entry)
-        clicks = negatives.pool_of(self._of_the_day(known.behaviors), self.config.pool_size)
-        yield beam.pvalue.TaggedOutput("pool", clicks)
+        self.drawn.add(negatives.pool_of(self._of_the_day(known.behaviors), self.drawn.size))
 
     def _of_the_day(self, behaviors: pa.Table) -> pa.Table:
         ts = behaviors.column("ts").cast(pa.int64()).to_numpy()
         rows = behaviors.select(["user_hash", "item_id", "type", "key"])
         return rows.filter(pa.array(self.clock.parts(ts).day == day_number(self.day)))
-
-
-class SmallestDraws(beam.CombineFn):
-    """Pools -> one pool of at most `size` clicks; never a whole day in one element."""
-
-    def __init__(self, size: int) -> None:
-        super().__init__()
-        self.size = size
-
-    def create_accumulator(self) -> list[pa.Table]:
-        """Nothing drawn yet."""
-        return []
-
-    def add_input(self, accumulator: list[pa.Table], element: pa.Table) -> list[pa.Table]:
-        """One bucket's clicks, merged in."""
-        return [negatives.merge_pools([*accumulator, element], self.size)]
-
-    def merge_accumulators(self, accumulators: list[list[pa.Table]]) -> list[pa.Table]:
-        """Several workers' pools, merged."""
-        tables = [table for accumulator in accumulators for table in accumulator]
-        return [negatives.merge_pools(tables, self.size)]
-
-    def extract_output(self, accumulator: list[pa.Table]) -> pa.Table:
-        """The pool."""
-        return negatives.merge_pools(accumulator, self.size)
 
 
 class Sequences(beam.PTransform):

@@ -112,7 +112,11 @@ def _gain(cells: Sequence[Cell]) -> bytes:
         means = [float(np.mean(values)) for values in gains.values()]
         ax.plot(list(gains), means, color=COLOURS[arm], linewidth=2.1, marker="o", label=arm)
     ax.axhline(0, color=INK, linewidth=0.8)
-    ax.set(xlabel="day", ylabel="CTR AUC over frozen", xticks=sorted(series(cells[0], Arm.NIGHTLY, "ctr_auc")))
+    ax.set(
+        xlabel="day",
+        ylabel="CTR AUC over frozen",
+        xticks=sorted(series(cells[0], Arm.NIGHTLY, "ctr_auc")),
+    )
     ax.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper left")
     tidy(ax, "both")
     return png(figure)

@@ -74,8 +74,21 @@ def test_every_failed_check_is_a_sentence():
 def test_an_equal_model_passes_with_the_planned_power():
     """Margin (z_alpha + z_power) x error: passes when the estimate is above -z_power x error."""
     error = 0.002
-    assert decide(GOOD, GOOD, against(ctr=-0.83 * error, error=error), [], CONFIG).promoted
-    assert not decide(GOOD, GOOD, against(ctr=-0.86 * error, error=error), [], CONFIG).promoted
+    assert decide(GOOD, GOOD, against(ctr=-1.64 * error, error=error), [], CONFIG).promoted
+    assert not decide(GOOD, GOOD, against(ctr=-1.65 * error, error=error), [], CONFIG).promoted
+
+
+def test_between_planned_and_least_power_the_margin_stays_at_its_cap():
+    error = 0.0038
+    assert decide(GOOD, GOOD, against(ctr=-0.0037, error=error), [], CONFIG).promoted
+    kept = decide(GOOD, GOOD, against(ctr=-0.0038, error=error), [], CONFIG)
+    assert kept.outcome is Outcome.KEEP_CHAMPION
+
+
+def test_what_chance_alone_does_to_a_training_is_forgiven_however_exact_the_day():
+    assert decide(GOOD, GOOD, against(ctr=-0.004, error=0.0005), [], CONFIG).promoted
+    assert decide(GOOD, GOOD, against(l2r_auc=(-0.002, 0.0001)), [], CONFIG).promoted
+    assert not decide(GOOD, GOOD, against(l2r_auc=(-0.003, 0.0001)), [], CONFIG).promoted
 
 
 def test_the_margin_never_exceeds_its_cap():
@@ -91,6 +104,18 @@ def test_holm_forgives_one_small_p_among_many():
     among = against(a=(-2.0, 1.0), **{f"b{i}": (0.0, 1.0) for i in range(19)})
     assert decide(GOOD, GOOD, alone, [], CONFIG).outcome is Outcome.KEEP_CHAMPION
     assert decide(GOOD, GOOD, among, [], CONFIG).promoted
+
+
+def test_a_slice_may_lose_what_the_whole_may():
+    name = "ctr_auc[scenario=ad]"
+    assert decide(GOOD, GOOD, against(**{name: (-0.009, 0.0001)}), [], CONFIG).promoted
+    assert not decide(GOOD, GOOD, against(**{name: (-0.011, 0.0001)}), [], CONFIG).promoted
+
+
+def test_many_slices_do_not_hide_a_task():
+    slices = {f"ctr_auc[item={i}]": (0.0, 0.01) for i in range(19)}
+    worse = against(l2r_auc=(-0.022, 0.01), **slices)
+    assert decide(GOOD, GOOD, worse, [], CONFIG).outcome is Outcome.KEEP_CHAMPION
 
 
 def test_a_champion_without_a_comparison_is_kept():

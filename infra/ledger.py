@@ -48,6 +48,10 @@ class Ledger:
             found.append(Entry(**{**content, "done": done}))
         return found
 
+    def count(self) -> int:
+        """How many moves there are, without reading them."""
+        return sum(name.endswith(".json") for name in self.store.names("ledger"))
+
     def append(
         self,
         after: Sequence[Entry],

@@ -32,6 +32,9 @@ class Version:
     tags: Mapping[str, str]
 
 
+OBSERVED = "observed"
+"""The action of a move that was made elsewhere and is only entered."""
+
 LOOKS = 5
 """Times that a look is repeated when somebody else enters a move meanwhile."""
 
@@ -156,8 +159,14 @@ class Registry:
         return self._move(entries, "challenge", {**now, "challenger": version.number}, why, who)
 
     def rollback(self, why: str, who: str = "dupn") -> Entry:
-        """Make `previous` champion again, and the champion `previous`."""
+        """Make `previous` champion again, and the champion `previous`.
+
+        A rollback that was cut off is finished instead: a second one would undo it.
+        """
+        cut_off = [entry for entry in self.ledger.entries()[-1:] if not entry.done]
         entries = self.look()
+        if cut_off and cut_off[0].action == "rollback":
+            return entries[cut_off[0].number - 1]
         now = dict(entries[-1].aliases) if entries else {}
         if "previous" not in now:
             raise RegistryError("there is no previous champion to roll back to. See `dupn log`.")
@@ -196,7 +205,10 @@ class Registry:
     def _look(self) -> list[Entry]:
         entries = self.ledger.entries()
         if entries and not entries[-1].done:
-            self._apply(entries[-1])
+            if entries[-1].action == OBSERVED:  # nothing was to be moved
+                self.ledger.finish(entries[-1])
+            else:
+                self._apply(entries[-1])
             entries = self.ledger.entries()
         now = self.aliases()
         then = dict(entries[-1].aliases) if entries else {}
@@ -210,7 +222,7 @@ class Registry:
         why = f"moved outside dupn: {moved}"
         entry = self.ledger.append(
             entries,
-            action="observed",
+            action=OBSERVED,
             aliases=now,
             why=why,
             who="MLflow registry",
@@ -235,14 +247,21 @@ class Registry:
         return dict(version.tags) if version else {}
 
     def _apply(self, entry: Entry) -> None:
+        """Move the aliases as an entry says; if a newer one came meanwhile, that has the last word.
+
+        MLflow knows no conditional move, and this process may have slept since it made the entry.
+        """
         now = self.aliases()
-        for name, number in entry.aliases.items():
-            if now.get(name) != number:
-                self.client.set_registered_model_alias(MODEL, name, number)
-        for name in now:
-            if name not in entry.aliases:
-                self.client.delete_registered_model_alias(MODEL, name)
+        for name in ALIASES:
+            number = entry.aliases.get(name)
+            if now.get(name) != number and self.ledger.count() == entry.number:
+                if number:
+                    self.client.set_registered_model_alias(MODEL, name, number)
+                else:
+                    self.client.delete_registered_model_alias(MODEL, name)
         self.ledger.finish(entry)
+        if self.ledger.count() > entry.number:
+            self._apply(self.ledger.entries()[-1])
 
     def _found(self, number: str) -> Version:
         version = self.version(number)

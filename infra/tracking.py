@@ -43,8 +43,15 @@ class TrackingConfig(Config):
 class Tracker(Protocol):
     """One run at a time: params once, metrics by step, files."""
 
+    run_id: str
+    """Of the run; empty before `start`, and where nothing is recorded."""
+
     def start(self, name: str, run_id: str | None = None) -> str:
         """Begin a run, or go on with `run_id` if it is still known; its id comes back."""
+        ...
+
+    def ended(self, run_id: str) -> bool:
+        """Whether a run was closed; False if whoever recorded it was cut off."""
         ...
 
     def params(self, values: Mapping[str, Any]) -> None:
@@ -71,10 +78,18 @@ class Tracker(Protocol):
 class SilentTracker:
     """Records nothing, for runs without MLflow."""
 
+    run_id = ""
+
     def start(self, name: str, run_id: str | None = None) -> str:
         """An empty id: there is nothing to go on with."""
         del name
-        return run_id or ""
+        self.run_id = run_id or ""
+        return self.run_id
+
+    def ended(self, run_id: str) -> bool:
+        """Nothing is left open."""
+        del run_id
+        return True
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Nothing."""
@@ -101,6 +116,7 @@ class MlflowTracker:
         self.uri = tracking_uri(config, store)
         self.run_id = ""
         self._client: Any = None
+        self._picked_up = False
 
     @property
     def client(self) -> Any:
@@ -110,12 +126,30 @@ class MlflowTracker:
         return self._client
 
     def start(self, name: str, run_id: str | None = None) -> str:
-        """Begin a run, or reopen `run_id`."""
+        """Begin a run, or reopen `run_id`.
+
+        One of this name that still counts as running was begun by a process that was killed before
+        it kept the id: it is picked up, and left as killed if it turns out to be of other settings.
+        """
         if run_id and self._reopen(run_id):
             return run_id
         experiment = experiment_id(self.config, self.store, self.client)
-        self.run_id = self.client.create_run(experiment, run_name=name).info.run_id
+        left = self.client.search_runs(
+            [experiment], f"attributes.run_name = '{name}' AND attributes.status = 'RUNNING'"
+        )
+        self._picked_up = bool(left)
+        found = left[0] if left else self.client.create_run(experiment, run_name=name)
+        self.run_id = found.info.run_id
         return self.run_id
+
+    def ended(self, run_id: str) -> bool:
+        """Whether a run was closed, or is gone."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            return bool(self.client.get_run(run_id).info.status != "RUNNING")
+        except MlflowException:
+            return True
 
     def _reopen(self, run_id: str) -> bool:
         from mlflow.exceptions import MlflowException
@@ -127,11 +161,19 @@ class MlflowTracker:
         return False
 
     def params(self, values: Mapping[str, Any]) -> None:
-        """Log params; those of a resumed run that are already there stay as they are."""
+        """Log params; those of a resumed run that are already there stay as they are.
+
+        A run that was picked up and turns out to be of other settings is left (`run_id` changes).
+        """
         from mlflow.entities import Param
 
-        known = self.client.get_run(self.run_id).data.params
+        run = self.client.get_run(self.run_id)
+        known = run.data.params
         flat = {key: str(value)[:PARAM_LENGTH] for key, value in flatten(values).items()}
+        if self._picked_up and any(flat.get(key) != known[key] for key in known):
+            self.end_as("KILLED")
+            made = self.client.create_run(run.info.experiment_id, run_name=run.info.run_name)
+            self.run_id, known = made.info.run_id, {}
         new = [Param(key, value) for key, value in flat.items() if key not in known]
         for start in range(0, len(new), 100):  # MLflow's limit of params a call
             self.client.log_batch(self.run_id, params=new[start : start + 100])
@@ -174,7 +216,11 @@ class MlflowTracker:
 
     def end(self, *, failed: bool = False) -> None:
         """Mark the run finished or failed."""
-        self.client.set_terminated(self.run_id, "FAILED" if failed else "FINISHED")
+        self.end_as("FAILED" if failed else "FINISHED")
+
+    def end_as(self, status: str) -> None:
+        """Mark the run as MLflow says it."""
+        self.client.set_terminated(self.run_id, status)
 
 
 def tracking_uri(config: TrackingConfig, store: Store) -> str:

@@ -95,7 +95,7 @@ def carry_out(run: Run, go_on: bool, progress: ProgressBar = track) -> Fitted:
     finished = run.finished() if go_on else None
     if finished is not None:
         logger.info("%s is trained already; nothing to do", run.name)
-        run.clear()
+        run.close(finished)
         return finished
     run.begin(go_on)
     try:

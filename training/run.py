@@ -108,8 +108,9 @@ class Run:
         elif self.start is not None:
             begun = self.start()
             self.learner.begin_with(begun.weights, begun.optimizer, begun.decay)
-        self.run_id = self.tracker.start(self.name, found.run_id if found else None)
+        self.tracker.start(self.name, found.run_id if found else None)
         self.tracker.params(self._params())
+        self.run_id = self.tracker.run_id
         logger.info(
             "train %s: %s moments of %d days, %s",
             self.name,
@@ -140,9 +141,20 @@ class Run:
         checkpoints.save(self.final, self._checkpoint())
         self.clear()
         fitted = self._fitted(self.tally, self.run_id, resumed=self.resumed)
-        rates = {"moments_per_s": fitted.moments_per_s, "candidates_per_s": fitted.candidates_per_s}
-        self.tracker.metrics({**fitted.metrics, **rates}, self.tally.steps)
+        self._tell(fitted)
         return fitted
+
+    def close(self, fitted: Fitted) -> None:
+        """What `finish` would still have done, had it not been cut off after publishing."""
+        self.clear()
+        if not self.tracker.ended(fitted.run_id):
+            self.tracker.start(self.name, fitted.run_id)
+            self._tell(fitted)
+            self.tracker.end()
+
+    def _tell(self, fitted: Fitted) -> None:
+        rates = {"moments_per_s": fitted.moments_per_s, "candidates_per_s": fitted.candidates_per_s}
+        self.tracker.metrics({**fitted.metrics, **rates}, fitted.steps)
 
     def clear(self) -> None:
         """Give back the space of what a finished run no longer needs."""

@@ -126,3 +126,21 @@ def test_curves_come_back_by_step(tracker):
 def test_a_run_that_is_gone_has_no_curves(tracker, caplog):
     assert tracker.history("0" * 32, ("progressive_",)) == {}
     assert "not in MLflow" in caplog.text
+
+
+def test_a_run_that_was_cut_off_is_picked_up_or_left_as_killed(tmp_path):
+    first, second, third = (MlflowTracker(TrackingConfig(), Store(tmp_path)) for _ in range(3))
+    begun = first.start("dupn-2026-03-02")
+    first.params({"seed": 1})  # and the process is killed
+    assert second.start("dupn-2026-03-02") == begun
+    second.params({"seed": 1, "device": "cpu"})
+    assert second.run_id == begun
+    assert not second.ended(begun)
+    third.start("dupn-2026-03-02")
+    third.params({"seed": 2})
+    assert third.run_id != begun
+    assert third.client.get_run(begun).info.status == "KILLED"
+    third.end()
+    assert third.ended(begun)
+    assert third.ended(third.run_id)
+    assert third.ended("no such run")

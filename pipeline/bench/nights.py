@@ -1,8 +1,9 @@
-"""What a night costs while history grows: events to samples of a log of one size every day.
+"""What a night costs while history grows: events to samples, and the update of the night before.
 
-Nothing may grow with the days behind: users and items are the same forty days long, each user comes
-on one day in four, so histories are full after about eight days, and state is swept as in a real
-night. What is left to grow would be a stage that looks back.
+A log of one size every day, a network of the smoke preset. Nothing may grow with the days behind:
+users and items are the same forty days long, each user comes on one day in four, so histories are
+full after about eight days, and state is swept as in a real night. What is left to grow would be a
+stage that looks back.
 """
 
 import os
@@ -10,7 +11,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -22,8 +23,12 @@ from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import Size
 from pipeline.bench.samples import STAGES, stage
-from pipeline.settings import load
+from pipeline.learning import run_key
+from pipeline.settings import Settings, load
 from pipeline.sweeping import run as sweep
+from training import checkpoint as checkpoints
+from training import update as updates
+from training.fit import fit
 
 AT = (10, 20, 30, 40)
 WINDOW = 3
@@ -37,6 +42,8 @@ class Cost:
 
     wall: dict[str, float]
     cpu: dict[str, float]
+    update: tuple[float, float]
+    """Of the update, on the clock and of the processor; the first night trains from nothing."""
 
 
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
@@ -55,15 +62,19 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         }
         for unit, values in totals.items():
             figures.append((f"nights_{named}_{unit}", *_spread(values), "s"))
-        for name in STAGES:
-            values = [cost.cpu[name] for cost in some]
+        for name in (*STAGES, "update"):
+            values = [cost.cpu.get(name, cost.update[1]) for cost in some]
             figures.append((f"nights_{named}_{name}_cpu_s", *_spread(values), "s"))
-    first, last = (
-        [sum(cost.cpu.values()) for cost in costs[night - window : night]]
-        for night in (at[0], at[-1])
+        values = [cost.update[0] for cost in some]
+        figures.append((f"nights_{named}_update_s", *_spread(values), "s"))
+    ends = [costs[night - window : night] for night in (at[0], at[-1])]
+    data, update = (
+        [[sum(cost.cpu.values()) for cost in some] for some in ends],
+        [[cost.update[1] for cost in some] for some in ends],
     )
-    growth = median(last) / median(first)
-    figures.append(("nights_growth", growth, min(last) / max(first), max(last) / min(first), "x"))
+    for name, (first, last) in (("nights_growth", data), ("nights_update_growth", update)):
+        growth = median(last) / median(first)
+        figures.append((name, growth, min(last) / max(first), max(last) / min(first), "x"))
     return [
         {"name": n, "value": v, "low": low, "high": high, "unit": unit, "protocol": protocol}
         for n, v, low, high, unit in figures
@@ -82,12 +93,30 @@ def nights(size: Size, count: int) -> list[Cost]:
             synthetic.write_day(home, day, size, size.users * 4, rng)
             if number == 0:
                 synthetic.write_items(home, day, size, rng)
-            cost = Cost({}, {})
-            for name in STAGES:
-                cost.wall[name], cost.cpu[name] = _timed(partial(stage, store, name, day))
+            seconds = {name: _timed(partial(stage, store, name, day)) for name in STAGES}
+            wall, cpu = ({name: pair[i] for name, pair in seconds.items()} for i in (0, 1))
+            found.append(Cost(wall, cpu, _timed(partial(_learn, settings, day, number == 0))))
             sweep(settings, day)
-            found.append(cost)
     return found
+
+
+def _learn(settings: Settings, day: date, is_first: bool) -> None:
+    """The night's update of last night's model; neither registry nor quality take part."""
+    store, seed, name = settings.store, settings.seed, run_key(settings, day)
+    if is_first:
+        train = settings.train
+        fit(store, [day], settings.model, train, seed=seed, run_name=name)
+        return
+    parent = checkpoints.final(store, run_key(settings, day - timedelta(days=1)))
+    planned = updates.plan(store, parent, day, settings.update)
+    updates.update(
+        store,
+        planned,
+        settings.train,
+        settings.update,
+        seed=seed,
+        run_name=name,
+    )
 
 
 def _timed(work: Callable[[], object]) -> tuple[float, float]:

@@ -95,7 +95,7 @@ def run(
     """
     index = store.partition("catalog", day, INDEX).require()
     before = None
-    if carry.yesterday(store, "catalog", day):
+    if carry.yesterday(store, "catalog", day, INDEX):
         before = day - carry.ONE_DAY
         store.partition("statistics", before, "item").require()
     rows = index.manifest().rows

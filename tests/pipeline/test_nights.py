@@ -102,7 +102,7 @@ def test_ids_are_admitted_night_after_night_and_keep_their_rows(whole, feature):
         assert vocabulary.size(whole.store, day, feature) == 2 + len(given)
         known = given
         sizes.append(len(given))
-    if feature in ("item", "token"):
+    if feature == "item":  # the others of so small a world are all met on the first day
         assert len(set(sizes)) > 5
 
 

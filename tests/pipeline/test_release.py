@@ -10,12 +10,21 @@ from datetime import date
 import pytest
 import torch
 
-from infra.errors import PartitionMissing, RegistryError
+from evaluation import predictions, report
+from features.holdout import held_out
+from infra.errors import PartitionMissing, RegistryError, TrainingError
 from pipeline import learning, standing, steps
+from pipeline.incumbent import registry_of
 from tests.chain import DAYS, copy_data, logged, smoke
 
 FIRST_JUDGED, THEN_JUDGED = DAYS[2], DAYS[3]
 HOPELESS = ("train.learning_rate=1e-12", "train.epochs=1")
+LENIENT = (
+    "gate.min_ctr_margin=1.0",
+    "gate.max_ctr_margin=1.0",
+    "gate.alpha=1e-9",
+    "compatibility.max_drop=1.0",
+)
 
 
 @pytest.fixture(scope="module")
@@ -98,6 +107,8 @@ def test_by_name_it_is_promoted_and_rolled_back(worse):
     number = steps.register(worse, THEN_JUDGED)["version"]
     steps.promote(worse, THEN_JUDGED, number, "to see it in production")
     assert champion(worse) == {"champion": number, "previous": "1"}
+    with pytest.raises(RegistryError, match=r"was judged against nobody, and now .* is in place"):
+        steps.promote(worse, FIRST_JUDGED, run=f"dupn-{DAYS[1]}")
     steps.rollback(worse, "it is worse")
     assert champion(worse) == {"champion": "1", "previous": number}
     moves = [(move["action"], move["why"]) for move in standing.log(worse)[-2:]]
@@ -139,15 +150,96 @@ def test_with_a_model_only_each_step_names_the_one_before_it(settings):
             getattr(steps, step)(mine, DAYS[1])
 
 
-def test_a_verdict_holds_for_the_day_that_was_evaluated(settings):
-    mine = smoke(settings.home, "line=moved", "train.epochs=1", "evaluate.shuffles=false")
+@pytest.fixture(scope="module")
+def rival(settings):
+    """Another line, evaluated and let pass beside the champion."""
+    mine = smoke(settings.home, "line=rival", "train.epochs=1", "evaluate.shuffles=false", *LENIENT)
     steps.train(mine, DAYS[0], 1)
-    steps.evaluate(mine, DAYS[1])
-    with pytest.raises(PartitionMissing, match=f"evaluated on {DAYS[1]}, not on {DAYS[2]}. Run"):
-        steps.gate(mine, DAYS[2])
-    steps.gate(mine, DAYS[1])
-    with pytest.raises(PartitionMissing, match=f"on {DAYS[1]}, not on {DAYS[2]}. Run `dupn gate"):
-        steps.promote(mine, DAYS[2])
+    steps.evaluate(mine, DAYS[2])
+    return mine
+
+
+def test_nobody_is_judged_on_what_the_champion_has_learnt(rival):
+    learnt = learning.candidate(rival, FIRST_JUDGED, f"dupn-{DAYS[1]}").key
+    with pytest.raises(TrainingError, match=f"{learnt} has learnt every moment of {DAYS[1]}"):
+        steps.evaluate(rival, DAYS[1])
+
+
+def test_a_verdict_holds_for_the_day_that_was_evaluated(rival):
+    with pytest.raises(PartitionMissing, match=f"evaluated on {DAYS[2]}, not on {DAYS[3]}. Run"):
+        steps.gate(rival, DAYS[3])
+    steps.gate(rival, DAYS[2])
+    with pytest.raises(PartitionMissing, match=f"on {DAYS[2]}, not on {DAYS[3]}. Run `dupn gate"):
+        steps.promote(rival, DAYS[3])
+
+
+def test_another_line_stands_beside_the_champion_with_dimensions_of_its_own(rival):
+    steps.bundle(rival, DAYS[2])
+    assert steps.gate(rival, DAYS[2])["promoted"]
+    told = steps.promote(rival, DAYS[2])
+    assert champion(rival) == {**champion(rival), "champion": "1", "challenger": told["challenger"]}
+    assert steps.register(rival, DAYS[2])["representation"] == "2"
+    assert steps.check(rival, DAYS[2])["run"] == f"rival-{DAYS[0]}"
+    assert standing.status(rival)["champion"] == f"dupn-{DAYS[1]}"
+
+
+@pytest.fixture(scope="module")
+def night(settings):
+    """The champion, updated with a day but for its held-out users, and judged by those."""
+    share = ("update.holdout_share=0.4", "evaluate.min_positives=5", "evaluate.min_users=5")
+    mine = smoke(settings.home, "evaluate.shuffles=false", *share, *LENIENT)
+    steps.update(mine, THEN_JUDGED)
+    steps.evaluate(mine, THEN_JUDGED)
+    steps.bundle(mine, THEN_JUDGED)
+    steps.gate(mine, THEN_JUDGED)
+    return mine
+
+
+def test_a_night_is_judged_by_the_users_that_it_held_out(night):
+    mine = learning.candidate(night, THEN_JUDGED)
+    assert mine.key == f"dupn-{THEN_JUDGED}"
+    assert mine.parent == f"dupn-{DAYS[1]}"
+    asked = predictions.load(learning.answers(night.store, mine.key)).questions.moments
+    assert len(asked.user) > 0
+    assert held_out(asked.user_hash, THEN_JUDGED, 0.4).all()
+    assert not mine.ancestry.learnt(THEN_JUDGED, asked.user_hash).any()
+
+
+def test_a_night_says_how_frozen_heads_do_and_whom_it_was_held_against(night):
+    key = f"dupn-{THEN_JUDGED}"
+    made = report.read(night.store, key)
+    assert made.champion == f"dupn-{DAYS[1]}"
+    assert {"frozen_ctr_auc_drop", "representation_change"} <= set(made.metrics)
+    assert "frozen ctr_auc" in {check["name"] for check in verdict(night, THEN_JUDGED)["checks"]}
+    page = night.store.get(f"reports/offline/{key}/report.html").decode()
+    for said in (
+        "Candidate and champion",
+        "Heads that others froze",
+        "The gate: ",
+        "Learnt tonight",
+    ):
+        assert said in page
+
+
+def test_a_night_answers_what_was_recorded_of_its_held_out_users(night):
+    assert steps.canary(night, THEN_JUDGED)["worst"] <= night.canary.tolerance
+
+
+def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(night):
+    before = champion(night)["champion"]
+    number = steps.register(night, THEN_JUDGED)["version"]
+    tags = registry_of(night).version(number).tags
+    assert (tags["parent"], tags["representation"]) == (f"dupn-{DAYS[1]}", "1")
+    assert tags["watermark"] == str(THEN_JUDGED)
+    steps.promote(night, THEN_JUDGED, number, "to see it in production")
+    assert standing.status(night)["champion"] == f"dupn-{THEN_JUDGED}"
+    told = steps.rollback(night, "it is worse")
+    assert told["champion"] == before
+    assert told["run"] == f"dupn-{DAYS[1]}"
+    assert told["bundle"].endswith(f"bundles/dupn-{DAYS[1]}")
+    with pytest.raises(RegistryError, match=f"was champion until .*version {number} --why"):
+        steps.promote(night, THEN_JUDGED)
+    assert champion(night)["champion"] == before
 
 
 def test_the_canary_hears_changed_weights(settings):

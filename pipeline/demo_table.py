@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 
 from evaluation.watch import PROGRESSIVE
@@ -29,11 +30,11 @@ def nights(
     table = Table(title="Initial training and nights", title_justify="left")
     table.add_column("run")
     table.add_column("outcome")
-    table.add_column("champion on the new day, before it learns it: CTR AUC")
-    table.add_column("candidate minus champion: CTR AUC")
+    table.add_column("champion on the day, before it learns it (CTR AUC)")
+    table.add_column("candidate minus champion (CTR AUC)")
     table.add_column("why", overflow="fold")
     first = _verdict(settings, last)
-    table.add_row(f"initial, to {last}", _outcome(first), "-", "-", _why(first))
+    table.add_row(f"initial, to {last}", _outcome(first), "-", "-", escape(_why(first)))
     for day in days:
         verdict = _verdict(settings, day)
         reason = stopped.get(day, "")
@@ -42,7 +43,7 @@ def nights(
             STOPPED if reason else _outcome(verdict),
             _progressive(settings, day),
             _difference(settings, day),
-            reason or _why(verdict),
+            escape(reason.partition(" See ")[0] or _why(verdict)),
         )
     return table
 
@@ -56,11 +57,9 @@ def _why(verdict: Mapping[str, Any]) -> str:
     if verdict.get("failed"):
         return " ".join(verdict["failed"])
     checks = {check["name"]: check["sentence"] for check in verdict.get("checks", ())}
-    for name in ("ctr", "floor", "calibration"):  # what a person asks first
-        for check, sentence in checks.items():
-            if check.startswith(name):
-                return str(sentence)
-    return "-"
+    asked = ("ctr non-inferiority", "floor ctr_auc", "calibration")  # what a person asks first
+    known = [checks[name] for name in asked if name in checks]
+    return str(known[0]) if known else "-"
 
 
 def _verdict(settings: Settings, day: date) -> Mapping[str, Any]:

@@ -6,6 +6,7 @@ where it was: a finished cell is not run again, and neither is a finished day or
 cell that was running.
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,6 +19,11 @@ from pipeline.drift_world import DriftWorld
 from pipeline.settings import Settings
 
 QUICK = Shape(trained=3, nights=4, every=2)
+DECIDING = (
+    "seed", "first_day", "marketplace", "events", "vocabulary", "statistics", "sequences",
+    "samples", "model", "train", "update", "evaluate",
+)  # fmt: skip
+"""Settings."""
 QUICK_SIZE = {"users": 200, "items": 600, "categories": 24, "shops": 40, "icons": 40}
 
 
@@ -47,7 +53,7 @@ def _drift(settings: Settings, seeds: int, quick: bool) -> Mapping[str, Any]:
     with track(name, total=seeds * shape.days, unit="days") as progress:
         for seed in range(1, seeds + 1):
             mine = settings.model_copy(update={"seed": seed})
-            digest = mine.model_copy(update={"home": ""}).digest()
+            digest = _digest(mine)
             key = f"reports/study/{name}/cells/seed-{seed}.json"
             cell = _kept(store.get(key), digest)
             if cell is None:
@@ -60,6 +66,12 @@ def _drift(settings: Settings, seeds: int, quick: bool) -> Mapping[str, Any]:
                 progress.advance(shape.days)
             cells.append(cell)
     return drift_report.write(store, name, shape, cells)
+
+
+def _digest(settings: Settings) -> str:
+    """Changes with what decides a cell, and with nothing else."""
+    plain = settings.model_dump_json(include=set(DECIDING))
+    return hashlib.sha256(plain.encode()).hexdigest()[:12]
 
 
 def _kept(content: bytes | None, digest: str) -> Cell | None:

@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -29,9 +30,13 @@ def read_only(folder: Path) -> None:
 
 def fill(folder: Path) -> None:
     """Write until the system says that the disk is full."""
-    with pytest.raises(OSError, match="No space"), (folder / "ballast").open("wb", 0) as sink:
-        while True:
-            sink.write(bytes(1024))
+    with (folder / "ballast").open("wb", 0) as sink, pytest.raises(OSError, match="No space"):
+        _write_for_ever(sink)
+
+
+def _write_for_ever(sink: IO[bytes]) -> None:
+    while True:
+        sink.write(bytes(1024))
 
 
 @contextmanager

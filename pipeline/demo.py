@@ -2,8 +2,8 @@
 
 Starts Airflow and the MLflow UI if they do not run, triggers the DAGs over REST as the UI does,
 waits, and reads what the runs left in the store. The second night gets dirty data on purpose, and
-quality stops it: that failure is part of the demo. What is done already is not done again. Both UIs
-stay up: look around, then `dupn down`.
+quality stops it: that failure is part of the demo. What is done already is not done again. At the
+end the service is asked with curl. All of it stays up: look around, then `dupn down`.
 """
 
 import logging
@@ -24,7 +24,7 @@ from infra.errors import OrchestrationError
 from infra.follow import follow, until_ended
 from infra.registry import Registry
 from infra.tracking import tracking_uri
-from pipeline import demo_table, nightly, steps
+from pipeline import demo_serve, demo_table, nightly, steps
 from pipeline.nightly import State
 from pipeline.settings import Settings
 from pipeline.show import wide
@@ -73,12 +73,16 @@ def run(
         start = time.monotonic()
         part()
         seconds[name] = round(time.monotonic() - start, 1)
+    options = ["--preset", conf["preset"], *[part for pair in pairs for part in ("--set", pair)]]
+    asked = demo_serve.ask(settings, options, shown.nights[0])
     return {
         "promoted": _champion(settings),
         "stopped": shown.stopped,
+        "asked": asked["command"],
+        "answered": asked["answer"],
         "start_s": round(ready - begin, 1),
         **seconds,
-        **addresses,
+        **runtime.where(Path(settings.home)),
     }
 
 

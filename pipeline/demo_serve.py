@@ -1,0 +1,78 @@
+"""The demo's last step: the service is asked what a person would ask it, with curl."""
+
+import json
+import logging
+import shlex
+import shutil
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+import requests
+
+from infra import runtime
+from infra.errors import OrchestrationError
+from infra.store import Store
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SHOWN = 3
+"""Items that the answer is cut to."""
+
+
+def ask(settings: Settings, options: Sequence[str], day: date) -> Mapping[str, Any]:
+    """Start the service, search as one of the day's users did; the command, answer and address.
+
+    Args:
+        settings: of the demo.
+        options: of the command line, before the command.
+        day: whose users and queries to take.
+
+    Raises:
+        OrchestrationError: the service does not answer.
+    """
+    address = runtime.up_serve(settings.home, settings.runtime, options)["serve"]
+    _wait(address, settings.runtime.start_timeout_s)
+    user, query = _somebody(settings.store, day)
+    body = json.dumps({"user_id": user, "query": query, "top_k": SHOWN, "page": False})
+    command = ["curl", "-s", f"{address}/v1/search", "-d", body]
+    return {"command": shlex.join(command), "answer": _answer(command, address, body)}
+
+
+def _somebody(store: Store, day: date) -> tuple[str, str]:
+    """A user of the day and what the user typed."""
+    pages = store.partition("events", day, "impressions").table(["user_id", "query"])
+    for row in pages.to_pylist():  # stops at the first page of a search
+        if row["query"]:
+            return row["user_id"], row["query"]
+    raise OrchestrationError(f"nobody typed a query on {day}, so there is nothing to ask.")
+
+
+def _answer(command: Sequence[str], address: str, body: str) -> Mapping[str, Any]:
+    if shutil.which("curl"):
+        done = subprocess.run(list(command), capture_output=True, text=True, check=False)
+        text = done.stdout
+    else:  # a machine without curl: the same request
+        text = requests.post(f"{address}/v1/search", data=body, timeout=30).text
+    try:
+        found: Mapping[str, Any] = json.loads(text)
+    except ValueError:
+        raise OrchestrationError(f"{address} answered {text[:200]!r}, which is no JSON.") from None
+    if "items" not in found:
+        raise OrchestrationError(f"{address} answered {text[:200]}.")
+    return found
+
+
+def _wait(address: str, timeout_s: float) -> None:
+    """Until the champion is loaded."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < timeout_s:
+        if requests.get(f"{address}/readyz", timeout=30).status_code == 200:
+            return
+        time.sleep(0.5)
+    raise OrchestrationError(
+        f"the service loaded no champion within {timeout_s:.0f} s. Look at {address}/readyz."
+    )

@@ -141,7 +141,7 @@ def _table(store: Store, day: date, name: str) -> Table | None:
     data = {file: facts for file, facts in listed.items() if rawfiles.is_data(file)}
     if not data:
         return None
-    whole = SUCCESS in listed or SUCCESS in store.listing(f"raw/dt={day}")
+    whole = SUCCESS in listed or SUCCESS in store.listing(store.partition("raw", day).key)
     size = sum(size for size, _ in data.values())
     newest = max(when for _, when in listed.values())
     return Table(name=name, files=len(data), bytes=size, changed=None if whole else newest)

@@ -65,7 +65,8 @@ class Look:
 
 def key(settings: Settings, day: date) -> str:
     """Where the record of a night lies."""
-    return f"reports/nightly/{settings.line}/dt={day.isoformat()}/night.json"
+    folder = settings.store.partition(f"reports/nightly/{settings.line}", day).key
+    return f"{folder}/night.json"
 
 
 def read(settings: Settings, day: date) -> Night | None:

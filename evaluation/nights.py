@@ -26,8 +26,7 @@ def folder(line: str) -> str:
 
 def put(store: Store, line: str, night: Night) -> str:
     """Keep a night's figures; their address comes back."""
-    key = f"{folder(line)}/dt={night.day}/figures.json"
-    return store.put(key, night.model_dump_json(indent=1))
+    return store.put(_key(store, line, night.day), night.model_dump_json(indent=1))
 
 
 def read(store: Store, line: str, until: date, count: int) -> list[Night]:
@@ -37,10 +36,14 @@ def read(store: Store, line: str, until: date, count: int) -> list[Night]:
     )
     found = []
     for day in [day for day in days if day <= until.isoformat()][-count:]:
-        content = store.get(f"{folder(line)}/dt={day}/figures.json")
+        content = store.get(_key(store, line, day))
         if content is not None:
             found.append(Night.model_validate_json(content))
     return found
+
+
+def _key(store: Store, line: str, day: str) -> str:
+    return f"{store.partition(folder(line), date.fromisoformat(day)).key}/figures.json"
 
 
 def write_page(store: Store, line: str, nights: Sequence[Night]) -> str:

@@ -84,7 +84,7 @@ def _told(where: str, removed: int) -> dict[str, Any]:
 
 def table_of(store: Store, key: str, day: date) -> Partition:
     """`representations/<run key>/dt=day`."""
-    return store.partition(ROOT, None, key, f"dt={day.isoformat()}")
+    return store.partition(f"{ROOT}/{key}", day)
 
 
 def days_of(store: Store, key: str) -> list[date]:

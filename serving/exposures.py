@@ -86,7 +86,8 @@ class ExposureLog:
         for file in files:
             day = date.fromordinal(EPOCH.toordinal() + int(file.stem.split("-")[1]))
             name = f"served-{file.stem}-{time.time_ns()}.jsonl"
-            self.store.put(f"raw/dt={day.isoformat()}/impressions/{name}", file.read_bytes())
+            folder = self.store.partition("raw", day, "impressions").key
+            self.store.put(f"{folder}/{name}", file.read_bytes())
             file.unlink()
         return len(files)
 

@@ -56,8 +56,8 @@ def copy(store: Store, home: str, day: date, spoil: Callable[[pa.Table], pa.Tabl
     Path(home, "samples").mkdir()
     for known in store.days("samples"):
         if known != day:
-            name = f"dt={known.isoformat()}"
-            Path(home, "samples", name).symlink_to(store.address("samples", name))
+            key = store.partition("samples", known).key
+            Path(home, key).symlink_to(store.address(key))
     old = store.partition("samples", day)
     entries = old.manifest().files
     with there.partition("samples", day).publish(**old.manifest().lineage) as out:

@@ -34,7 +34,7 @@ def test_only_evaluation_knows_the_truth():
     for path in modules():
         if not name(path).startswith(READ_TRUTH):
             told = [node.lineno for node in strings(path) if _of(node.value, "truth")]
-            assert not told or name(path) == "infra/store.py", f"{name(path)}: {told}"
+            assert not told or name(path) == "infra/manifest.py", f"{name(path)}: {told}"
 
 
 def test_within_evaluation_only_the_ceiling_and_the_simulator_read_it():

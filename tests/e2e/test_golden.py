@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import release, steps
+from pipeline import standing, steps
 from tests.chain import DAYS, FIRST, smoke
 from tests.e2e import golden
 
@@ -62,7 +62,7 @@ def test_the_figures_are_those_of_before(chain):
 
 def test_the_chain_ends_with_a_champion(chain):
     assert chain.result["promoted"]
-    assert release.status(chain.settings)["aliases"] == {"champion": "1"}
+    assert standing.status(chain.settings)["aliases"] == {"champion": "1"}
 
 
 def test_another_home_holds_the_same_data(chain, other):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import chain, release, steps
+from pipeline import chain, standing, steps
 from pipeline.settings import load
 
 LOGS = Path(__file__).resolve().parents[2].parent / "shared" / "data"
@@ -49,7 +49,7 @@ def some_users(tmp_path_factory):
 def test_a_log_of_clicks_alone_becomes_a_champion_that_answers(some_users):
     settings, verdict = some_users
     assert verdict["promoted"], verdict
-    assert release.status(settings)["aliases"] == {"champion": "1"}
+    assert standing.status(settings)["aliases"] == {"champion": "1"}
 
 
 def test_its_report_says_how_negatives_were_drawn_and_what_is_not_asked(some_users):

@@ -63,7 +63,7 @@ def test_settings_are_frozen():
 
 
 def test_an_unknown_preset_lists_the_known_ones():
-    with pytest.raises(ConfigError, match="demo, paper, smoke"):
+    with pytest.raises(ConfigError, match="demo, drift, paper, smoke"):
         preset("huge")
 
 

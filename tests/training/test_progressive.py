@@ -36,7 +36,10 @@ def batch(n: int, seed: int):
     )
     asked = SimpleNamespace(
         cand_clicked_C=torch.from_numpy(rng.integers(0, 2, n).astype(float)),
+        cand_moment_C=torch.arange(n),
         price_level_K=torch.from_numpy(rng.integers(0, 7, n)),
+        price_moment_K=torch.arange(n),
+        known_B=None,
     )
     return out, asked
 

@@ -15,8 +15,9 @@ import pytest
 import torch
 
 from features.holdout import held_out
-from features.schemas import CATALOG, VOCABULARY
 from infra.errors import TrainingError
+from tests.training.cutting import Cut, CutAfter
+from tests.training.growing import grow_vocabulary, samples_catalog
 from training import checkpoint
 from training.ancestry import Ancestry
 from training.data import Position, Reader, Samples
@@ -214,32 +215,6 @@ def test_it_starts_from_the_parent_with_its_sums_decayed(trained, quick):
     assert run.learner.optimizer.sparse.lr == 0.03
 
 
-def grow_vocabulary(store, day, more):
-    """New items on `day`, all of the first category; one new shop."""
-    for feature, count in (("item", more), ("shop", 1)):
-        place = store.partition("vocabulary", day, feature)
-        table = place.table()
-        first = max(table["row"].to_pylist()) + 1
-        new = {
-            "id": [f"new{i}" for i in range(count)],
-            "row": range(first, first + count),
-            "count": [1] * count,
-        }
-        whole = pa.concat_tables([table, pa.table(new, schema=VOCABULARY)])
-        with place.publish() as out:
-            out.record([out.write_table("part", whole, counts={"admitted": len(whole)})])
-    place = store.partition("catalog", day)
-    table, index = place.table(), store.partition("catalog", day, "items").table()
-    rows = table.slice(0, more).to_pylist()
-    fresh = [
-        row | {"row": len(table) + 2 + i, "item": len(table) + 2 + i} for i, row in enumerate(rows)
-    ]
-    whole = pa.concat_tables([table, pa.Table.from_pylist(fresh, schema=CATALOG)])
-    with place.publish() as out:
-        out.record([out.write_table("part", whole)])
-    return fresh, index
-
-
 def test_tables_grow_with_the_vocabulary_of_the_night(own, quick):
     store, parent = own
     fresh, _ = grow_vocabulary(store, DAYS[2], 5)
@@ -254,36 +229,6 @@ def test_tables_grow_with_the_vocabulary_of_the_night(own, quick):
         mates = [i for i, c in catalog if c == row["category"] and i < len(trained) and trained[i]]
         mean = found.weights["item.item.weight"][mates].mean(dim=0)
         assert torch.allclose(now["item.item.weight"][row["item"]], mean, atol=1e-6)
-
-
-def samples_catalog(store, day):
-    table = store.partition("catalog", day).table(["item", "category"])
-    return list(zip(table["item"].to_pylist(), table["category"].to_pylist(), strict=True))
-
-
-class Cut(Exception):
-    pass
-
-
-class CutAfter:
-    """A progress bar that breaks the run off."""
-
-    def __init__(self, steps):
-        self.left = steps
-
-    def __call__(self, *args, **options):
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def advance(self, done=1, **figures):
-        self.left -= 1
-        if not self.left:
-            raise Cut
 
 
 def test_an_update_that_is_cut_off_goes_on_to_the_same_weights(own, quick):

@@ -201,11 +201,12 @@ def run(
 
 
 def _demo(settings: Any) -> None:
-    from pipeline import demo
+    from pipeline import demo, demo_serve
 
     result = demo.run(settings, front.preset, front.pairs)
     if not front.as_json:
         demo.show(settings, stopped=result["stopped"])
+        result = demo_serve.show(result)
     front.say("run demo", result)
 
 

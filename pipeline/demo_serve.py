@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import shlex
 import shutil
 import subprocess
@@ -11,11 +12,13 @@ from datetime import date
 from typing import Any
 
 import requests
+from rich.console import Console
 
 from infra import runtime
 from infra.errors import OrchestrationError
 from infra.store import Store
 from pipeline.settings import Settings
+from pipeline.show import wide
 
 logger = logging.getLogger(__name__)
 
@@ -40,6 +43,17 @@ def ask(settings: Settings, options: Sequence[str], day: date) -> Mapping[str, A
     body = json.dumps({"user_id": user, "query": query, "top_k": SHOWN, "page": False})
     command = ["curl", "-s", f"{address}/v1/search", "-d", body]
     return {"command": shlex.join(command), "answer": _answer(command, address, body)}
+
+
+def show(result: Mapping[str, Any], console: Console | None = None) -> dict[str, Any]:
+    """Print what was asked and answered; the rest of the demo's result comes back."""
+    out = console or wide()
+    out.print(f"$ {result['asked']}", markup=False, highlight=False, soft_wrap=True)
+    answer = json.dumps(result["answered"], indent=1)
+    lists = re.compile(r"\[\s+([-\d.,\s]+?)\s+\]")  # numbers in a row stand on a line
+    flat = lists.sub(lambda found: f"[{' '.join(found[1].split())}]", answer)
+    out.print(f"{flat}\n", markup=False, highlight=False, soft_wrap=True)
+    return {name: value for name, value in result.items() if name not in ("asked", "answered")}
 
 
 def _somebody(store: Store, day: date) -> tuple[str, str]:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 FIGURE = ("name", "value", "low", "high", "unit")
@@ -41,7 +42,7 @@ def _pairs(title: str, value: Mapping[str, Any]) -> Table:
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, content in value.items():
-        table.add_row(name, text(content))
+        table.add_row(name, escape(text(content)))
     return table
 
 
@@ -51,7 +52,7 @@ def _records(title: str, records: list[Any]) -> Table:
     for name in names:
         table.add_column(name, overflow="fold")
     for record in records:
-        table.add_row(*[text(record.get(name)) for name in names])
+        table.add_row(*[escape(text(record.get(name))) for name in names])
     return table
 
 

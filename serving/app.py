@@ -4,10 +4,8 @@ The event loop only moves bytes. A request's body is read (bounded), then it wai
 one thread parses, computes and writes the answer. Errors are RFC 9457 problem details.
 """
 
-import hmac
 import logging
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -21,6 +19,7 @@ from starlette.exceptions import HTTPException
 from infra.errors import DupnError, InputError, ServingUnavailable
 from serving import arrow, meters
 from serving.contracts import ScenarioName
+from serving.guard import Guard
 from serving.http_contracts import (
     Asking,
     BehaviorsRequest,
@@ -37,9 +36,6 @@ from serving.service import Service
 from serving.turns import Turns
 
 logger = logging.getLogger(__name__)
-
-OPEN = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
-"""Paths that need no token: probes and the documentation."""
 
 
 class Refused(Exception):
@@ -82,7 +78,7 @@ def create(
     )
     app.state.service = service
     _describe(app)
-    _guard(app, config.token, config.max_body_bytes)
+    app.add_middleware(Guard, config=config, turns=lambda: app.state.turns)
     _errors(app)
     _answers(app, service)
     _users(app, service)
@@ -221,38 +217,6 @@ def _asking(user_id: str, query: str | None, scenario: ScenarioName, ts: datetim
 
 def _json(answer: BaseModel) -> Response:
     return Response(orjson.dumps(answer.model_dump()), media_type=_JSON)
-
-
-def _guard(app: FastAPI, token: str, max_body: int) -> None:
-    """Token and declared length first, and the clock around everything."""
-
-    @app.middleware("http")
-    async def guard(
-        request: Request, call_next: Callable[[Request], Awaitable[Response]]
-    ) -> Response:
-        begin = time.perf_counter()
-        path = request.url.path
-        refused = _refusal(request, token, max_body)
-        response = _problem(refused) if refused else await call_next(request)
-        route = request.scope.get("route")
-        endpoint = getattr(route, "path", "other" if not refused else path)
-        meters.LATENCY.labels(endpoint).observe(time.perf_counter() - begin)
-        meters.REQUESTS.labels(endpoint, response.status_code).inc()
-        return response
-
-
-def _refusal(request: Request, token: str, max_body: int) -> Problem | None:
-    if token and request.url.path not in OPEN:
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), token.encode()):
-            return Problem(
-                title="Unauthorized", status=401, detail="send `Authorization: Bearer TOKEN`."
-            )
-    length = request.headers.get("content-length", "0")
-    if length.isdigit() and int(length) > max_body:
-        detail = f"a body may have {max_body:,} bytes (serve.max_body_bytes)."
-        return Problem(title="Content Too Large", status=413, detail=detail)
-    return None
 
 
 def _errors(app: FastAPI) -> None:

@@ -31,6 +31,11 @@ class Turns:
         self._turn = asyncio.Semaphore(1)
         self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="network")
 
+    @property
+    def full(self) -> bool:
+        """Whether the next request would be turned away."""
+        return self.waiting >= self.queue
+
     async def take(self, work: Callable[[], T]) -> T:
         """Compute when it is our turn.
 
@@ -47,7 +52,7 @@ class Turns:
             self._turn.release()
 
     async def _wait(self) -> None:
-        if self.waiting >= self.queue:
+        if self.full:
             meters.SHED.labels("queue").inc()
             raise ServingUnavailable(
                 f"{self.waiting} requests wait already. Ask again in a second."

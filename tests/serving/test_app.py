@@ -225,3 +225,14 @@ def test_without_a_version_it_is_alive_but_not_ready(shop, tmp_path):
         assert client.get("/readyz").status_code == 503
         found = client.get("/v1/users/u/representation")
         assert (found.status_code, found.headers["retry-after"]) == (503, "1")
+
+
+def test_a_full_queue_turns_away_before_anything_is_read(shop):
+    with TestClient(http.create(shop.service)) as client:
+        client.app.state.turns.waiting = CONFIG.queue
+        found = client.post("/v1/rank", content=b"{ never read")
+        assert (found.status_code, found.headers["retry-after"]) == (503, "1")
+        assert found.headers["content-type"] == "application/problem+json"
+        assert client.get("/readyz").status_code == 200
+        client.app.state.turns.waiting = 0
+        assert client.post("/v1/rank", content=b"{ read").status_code == 422

@@ -1,0 +1,95 @@
+"""What stands before the application: the token, the length, a full queue, and the clock.
+
+Plain ASGI, and before anything is read: turning a request away must cost next to nothing, or a
+service that is asked for five times what it can give spends its cores on saying no.
+"""
+
+import hmac
+import time
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+import orjson
+
+from serving import meters
+from serving.http_contracts import Problem
+from serving.settings import ServeConfig
+from serving.turns import Turns
+
+Scope = MutableMapping[str, Any]
+Message = MutableMapping[str, Any]
+Receive = Callable[[], Awaitable[Message]]
+Send = Callable[[Message], Awaitable[None]]
+Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
+"""Paths that need no token and wait for no turn: probes and the documentation."""
+PROBLEM = b"application/problem+json"
+
+
+class Guard:
+    """Middleware.
+
+    Args:
+        app: what is guarded.
+        config: token and limits.
+        turns: gives the queue of this process.
+    """
+
+    def __init__(self, app: Asgi, config: ServeConfig, turns: Callable[[], Turns]) -> None:
+        self.app = app
+        self.token = f"Bearer {config.token}".encode() if config.token else b""
+        self.max_body = config.max_body_bytes
+        self.turns = turns
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Refuse, or pass on; count either way."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        begin = time.perf_counter()
+        refused = self._refusal(scope)
+        status = refused.status if refused else 500
+
+        async def heard(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            if refused:
+                await _tell(refused, send)
+            else:
+                await self.app(scope, receive, heard)
+        finally:
+            endpoint = getattr(scope.get("route"), "path", "refused" if refused else "other")
+            meters.LATENCY.labels(endpoint).observe(time.perf_counter() - begin)
+            meters.REQUESTS.labels(endpoint, status).inc()
+
+    def _refusal(self, scope: Scope) -> Problem | None:
+        if scope["path"] in OPEN:
+            return None
+        headers = dict(scope["headers"])
+        given = headers.get(b"authorization", b"")
+        if self.token and not hmac.compare_digest(given, self.token):
+            detail = "send `Authorization: Bearer TOKEN`."
+            return Problem(title="Unauthorized", status=401, detail=detail)
+        length = headers.get(b"content-length", b"0")
+        if length.isdigit() and int(length) > self.max_body:
+            detail = f"a body may have {self.max_body:,} bytes (serve.max_body_bytes)."
+            return Problem(title="Content Too Large", status=413, detail=detail)
+        if self.turns().full:
+            meters.SHED.labels("queue").inc()
+            detail = "too many requests wait already. Ask again in a second."
+            return Problem(title="Service Unavailable", status=503, detail=detail)
+        return None
+
+
+async def _tell(problem: Problem, send: Send) -> None:
+    body = orjson.dumps(problem.model_dump())
+    headers = [(b"content-type", PROBLEM), (b"content-length", str(len(body)).encode())]
+    if problem.status == 503:
+        headers.append((b"retry-after", b"1"))
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

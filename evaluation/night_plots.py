@@ -22,7 +22,10 @@ STAGES = ("events", "vocabulary", "statistics", "sequences", "samples", "update"
 def drawings(nights: Sequence[Night]) -> Iterator[tuple[str, bytes]]:
     """Name and PNG of every picture for which there is something to draw."""
     for name, draw, prefix in PICTURES:
-        if any(figure.name.startswith(prefix) for night in nights for figure in night.figures):
+        there = any(figure.name.startswith(prefix) for night in nights for figure in night.figures)
+        if name == "staleness":  # a curve takes models of two ages on one day
+            there = any(len(_ages(night)) > 1 for night in nights)
+        if there:
             yield name, draw(nights)
 
 

@@ -3,7 +3,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from evaluation import metrics, nights, watch
+from evaluation import metrics, night_plots, nights, watch
 from evaluation.results import Figure
 from evaluation.sampled import draw
 from evaluation.settings import WatchConfig
@@ -130,3 +130,15 @@ def test_the_page_stands_alone_and_says_the_alerts():
 def test_a_page_of_one_night_with_nothing_in_it_renders():
     bare = Night(day="2026-03-01", run="dupn-2026-03-01", parent="", figures=())
     assert "Night by night" in nights.html("dupn", [bare])
+
+
+def test_a_curve_of_ages_takes_two_of_them():
+    def aged(*ages):
+        figures = tuple(
+            Figure(name=f"watch_age_{age}_ctr_auc", value=0.7, unit="AUC", protocol="")
+            for age in ages
+        )
+        return Night(day="2026-03-01", run="r", parent="p", figures=figures)
+
+    assert "staleness" not in dict(night_plots.drawings([aged(2)]))
+    assert "staleness" in dict(night_plots.drawings([aged(2), aged(1, 3)]))

@@ -9,7 +9,7 @@ from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, ITEMS, USER_KEY
 
 REPEATED = (
     *("user_id", "item_id", "type", "scenario", "shop_id", "brand_id", "category_id"),
-    *("icon_id", "variant"),
+    *("icon_id", "variant", "model_version", "line"),
 )
 """Columns of logs with few distinct values: worth a dictionary in memory, and texts in files."""
 

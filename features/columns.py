@@ -101,6 +101,17 @@ def numbers(array: pa.Array, nulls: Sequence[str]) -> Column:
     return Column(wide.cast(pa.float32(), safe=False), unread | _mask(unfit))
 
 
+def levels(array: pa.Array, nulls: Sequence[str], highest: int) -> Column:
+    """Int8 from 1 to `highest`; other numbers, and texts that are no number, are bad."""
+    read = numbers(array, nulls)
+    known = read.values.fill_null(1)
+    unfit = pc.or_(
+        pc.not_equal(known, pc.floor(known)), pc.or_(pc.less(known, 1), pc.greater(known, highest))
+    )
+    whole = pc.if_else(unfit, None, read.values).cast(pa.int8())
+    return Column(whole, read.bad | _mask(unfit))
+
+
 def plain_times(array: pa.Array, nulls: Sequence[str]) -> pa.Array:
     """The array as `clock.to_ms` wants it: no dictionary, null tokens blanked."""
     plain = _plain(array)

@@ -22,7 +22,7 @@ from features.dataset import Dataset
 from features.parse import is_jsonl, same_text
 from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.rejects import Codes, Reason
-from features.schemas import MS, BehaviorType, Scenario, conform
+from features.schemas import MS, PRICE_LEVELS, BehaviorType, Scenario, conform
 from infra.config import Config
 
 _CODES = {
@@ -159,6 +159,8 @@ class _Block:
             return self._list(name, source)
         if pa.types.is_floating(column.type):
             read = columns.numbers(source, nulls)
+        elif pa.types.is_integer(column.type):
+            read = columns.levels(source, nulls, PRICE_LEVELS)
         elif pa.types.is_boolean(column.type):
             read = columns.flags(source, nulls)
         else:

@@ -21,6 +21,9 @@ from features.property import LocalClock
 from features.schemas import MOMENTS, BehaviorType, MomentKind, Scenario
 from features.timeline import Codes, Ints, Timeline, Users
 
+PAGE_COLUMNS = ("user_hash", "user_id", "ts", "request_id", "scenario", "query", "item_ids")
+"""What `pages` reads of impressions."""
+
 
 @dataclass(frozen=True)
 class Moments:

@@ -27,7 +27,10 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
         *("event_id", "scenario", "request_id", "price"),
         *("shop_id", "brand_id", "category_id"),
     ),
-    "impressions": ("event_id", "scenario", "query", "variant"),
+    "impressions": (
+        *("event_id", "scenario", "query", "variant"),
+        *("model_version", "line", "price_level", "latency_ms", "failed"),
+    ),
     "follows": ("event_id",),
     "items": ("shop_id", "brand_id", "category_id", "tags", "price", "title"),
 }

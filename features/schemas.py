@@ -73,7 +73,12 @@ IMPRESSIONS = pa.schema(
         ("scenario", pa.int8()),
         ("query", pa.string()),  # null: no query was typed
         ("item_ids", pa.list_(pa.string())),  # in the order shown
-        ("variant", pa.string()),
+        ("variant", pa.string()),  # arm of an experiment; null: none ran
+        ("model_version", pa.string()),  # from here on: how the page was answered, where it is said
+        ("line", pa.string()),
+        ("price_level", pa.int8()),  # that PPP found likeliest, 1..7
+        ("latency_ms", pa.float32()),  # until the answer was there
+        ("failed", pa.bool_()),  # no answer came, and the page was filled by something else
     ]
 )
 """`events/dt=D/impressions`: one row is a page that was shown."""

@@ -21,7 +21,7 @@ from features import negatives, sequence, timeline
 from features.buckets import Bucket, buckets
 from features.carry import yesterday
 from features.distinct import distinct
-from features.moments import Arrived, Calendar, Moments
+from features.moments import PAGE_COLUMNS, Arrived, Calendar, Moments
 from features.property import LocalClock, day_number
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SEQUENCES
 from features.sequence import CODED, SequencesConfig
@@ -63,7 +63,7 @@ class Inputs:
                 pick(BEHAVIORS, SEQUENCES.names),
                 CODED,
             ),
-            impressions=Slices.of(read_pages, IMPRESSIONS, ["user_id"]),
+            impressions=Slices.of(read_pages, pick(IMPRESSIONS, PAGE_COLUMNS), ["user_id"]),
             follows=Slices.of(follows if follows.exists() else None, FOLLOWS, ["user_id"]),
             derived=derived,
         )

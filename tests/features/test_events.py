@@ -172,6 +172,20 @@ def test_pages_follows_and_items_are_read_too():
     assert items.accepted["price"].to_pylist() == [3.5]
 
 
+def test_how_a_page_was_answered_is_kept_where_it_is_said():
+    page = {"request_id": "r", "user_id": "u", "ts": NOON, "item_ids": ["a"]}
+    said = {"variant": "b", "model_version": 12, "price_level": 7, "latency_ms": 3.5}
+    levels = [{**page, "price_level": level} for level in ("4", 0, 8, 2.5, "high")]
+    found = market([page, {**page, **said, "line": "dupn", "failed": False}], "impressions")
+    plain, told = found.accepted.select(IMPRESSIONS.names).to_pylist()
+    assert [told[name] for name in said] == ["b", "12", 7, 3.5]
+    assert (told["line"], told["failed"]) == ("dupn", False)
+    assert all(plain[name] is None for name in (*said, "line", "failed"))
+    good, *bad = [market([level], "impressions") for level in levels]
+    assert good.accepted["price_level"].to_pylist() == [4]
+    assert [reasons(one) for one in bad] == [["bad_value"]] * 4
+
+
 def test_users_keep_the_columns_that_the_data_set_names():
     schema = schema_of("users", ("age",))
     rows = block([{"user_id": "u", "age": 3, "other": "x"}])

@@ -3,7 +3,7 @@ import pyarrow as pa
 
 from features import moments
 from features.moments import Calendar
-from features.schemas import IMPRESSIONS
+from features.schemas import IMPRESSIONS, conform
 
 HOUR = 3_600_000
 DAY = Calendar(start_ms=24 * HOUR, end_ms=48 * HOUR, window_ms=HOUR)
@@ -20,11 +20,9 @@ def pages(times):
             "scenario": pa.array([1] * count, pa.int8()),
             "query": pa.nulls(count, pa.string()),
             "item_ids": [["a", "b"]] * count,
-            "variant": pa.nulls(count, pa.string()),
-        },
-        schema=IMPRESSIONS,
+        }
     )
-    return moments.pages(table, np.zeros(count, np.int32))
+    return moments.pages(conform(table, IMPRESSIONS), np.zeros(count, np.int32))
 
 
 def names(some):

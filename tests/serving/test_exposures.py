@@ -76,4 +76,5 @@ def test_the_next_nights_events_read_them(log):
     pages = log.store.partition("events", DAY, "impressions").table().to_pylist()
     assert [page["request_id"] for page in pages] == ["r0", "r1", "r2"]
     assert pages[0]["item_ids"] == ["i2", "i1"]
-    assert pages[0]["variant"] == "champion"
+    told = [pages[0][name] for name in ("variant", "model_version", "line", "price_level")]
+    assert told == ["champion", "3", "dupn", 4]

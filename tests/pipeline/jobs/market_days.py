@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.buckets import buckets, hash_ids, split
-from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, ITEMS, USER_KEY
+from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, ITEMS, USER_KEY, conform
 from infra.store import Store
 
 FIRST = date(2026, 3, 2)
@@ -52,7 +52,7 @@ class Market:
         shown = _skewed(rng, born, n * self.page_size)
         offsets = np.arange(n + 1) * self.page_size
         queries = np.array(["Red Shoes", "red dress 2024", "手机壳", None, "ipad"], object)
-        return pa.table(
+        table = pa.table(
             {
                 **_user(user),
                 "ts": pa.array(
@@ -64,10 +64,9 @@ class Market:
                 "item_ids": pa.ListArray.from_arrays(
                     pa.array(offsets, pa.int32()), _ids("i", shown)
                 ),
-                "variant": pa.nulls(n, pa.string()),
-            },
-            schema=IMPRESSIONS,
+            }
         )
+        return conform(table, IMPRESSIONS)
 
     def _behaviors(self, rng, start, born, pages) -> pa.Table:
         n = self.behaviors

@@ -7,9 +7,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import labels, lists, negatives, ranking
+from features.meetings import Candidates, Pasts
 from features.moments import Moments
 from features.negatives import Drawn, Wish
-from features.ranking import Pasts
 from features.relevance import Tokens, relevance
 from features.schemas import CandidateOrigin, MomentKind
 from features.timeline import Codes, Ints, codes_of
@@ -145,7 +145,7 @@ def columns(
 ) -> dict[str, pa.Array]:
     """The `cand_*` columns of SAMPLES."""
     fits = _relevance(asked, moments, world)
-    these = ranking.Candidates(moment=asked.moment, item=asked.item, relevance=fits)
+    these = Candidates(moment=asked.moment, item=asked.item, relevance=fits)
     table = ranking.features(these, pasts, world.catalog, world.item_table)
     count = np.bincount(asked.moment, minlength=len(moments.user))
     strongest = asked.outcome.strongest

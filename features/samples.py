@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from features import candidates, labels, lists, shops
 from features.candidates import Asked
+from features.meetings import Pasts
 from features.property import LocalClock, gap_bucket
 from features.query import tokens_of
-from features.ranking import Pasts
 from features.schemas import SAMPLES, CandidateOrigin, MomentKind
 from features.timeline import Codes
 from features.world import Group, SamplesConfig, World

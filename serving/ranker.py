@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 
 from features import ranking
+from features.meetings import Candidates, Pasts
 from features.property import gap_bucket
-from features.ranking import Pasts
 from features.relevance import TitleIndex
 from features.schemas import SEQUENCE_LENGTH, UNKNOWN_ROW
 from features.timeline import Codes, Ints, Spans
 from features.world import World
 from serving.items import ItemTable
+from serving.pairs import Pairs
 from training.batch import Batch, Items
 from training.collate import known
 from training.model.dupn import Dupn, Encoded
@@ -102,6 +103,7 @@ class Ranker:
         self.items = items
         self.world = world
         self.titles = titles
+        self.pairs = Pairs(model, items)
 
     @torch.inference_mode()
     def hear(self, moment: Moment) -> Heard:
@@ -114,13 +116,13 @@ class Ranker:
 
     @torch.inference_mode()
     def rank(self, moment: Moment, heard: Heard, candidates: Codes) -> Ranked:
-        """Score candidates (catalog rows) for a moment that was heard."""
+        """Score candidates (catalog rows; any other is an unknown item) for a moment."""
         model, rep_BR = self.model, heard.encoded.rep_BR
-        hidden_CD, e_CE = self.items.of(candidates)
-        logit_C = model.ctr.of_known(model.ctr.of_moment(rep_BR), hidden_CD, e_CE)
+        candidates = known(candidates, self.world.catalog.num_rows)
+        logit_C = self.pairs.ctr(model.ctr.of_moment(rep_BR), candidates)
         given = self.features(moment, candidates)
-        features_CF = model.ranking_features(torch.from_numpy(given), logit_C)
-        l2r_C = model.l2r.of_pair(model.l2r.of_moment(rep_BR), features_CF)
+        weight_F = model.l2r.of_moment(rep_BR)[0]
+        l2r_C = self.pairs.l2r(weight_F, torch.from_numpy(given), logit_C)
         return Ranked(torch.sigmoid(logit_C).numpy(), l2r_C.numpy(), given)
 
     def features(self, moment: Moment, candidates: Codes) -> Floats:
@@ -136,7 +138,7 @@ class Ranker:
             moment_owner=np.zeros(1, np.int32),
             moment_ts=np.full(1, moment.ts, np.int64),
         )
-        asked = ranking.Candidates(
+        asked = Candidates(
             moment=np.zeros(len(candidates), np.int64),
             item=candidates,
             relevance=self.titles.relevance(moment.query, candidates),

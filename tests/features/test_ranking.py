@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from features import ranking, statistics
+from features import meetings, ranking, statistics
 from features.catalog import CatalogArrays
-from features.ranking import Candidates, Pasts
+from features.meetings import Candidates, Pasts
 from features.timeline import Spans
 
 ROWS = 30
@@ -82,6 +84,18 @@ def test_serving_one_moment_gives_what_samples_gave(catalog):
     for moment in range(len(pasts.moment_ts)):
         found = ranking.features(*alone(candidates, pasts, moment), catalog, table)
         assert np.array_equal(found, whole[candidates.moment == moment])
+
+
+def test_rows_that_agree_in_their_last_bits_are_told_apart():
+    far = 1 << 16
+    _, pasts = asked(users=1)
+    wanted = np.array([5, 5 + far, 5 + 2 * far, 6, 1, 0], np.int32)
+    one = Candidates(moment=np.zeros(6, np.int64), item=wanted, relevance=np.zeros(6, np.float32))
+    history = np.array([5 + far, 1, 6 + far, 5 + far, 0, 5], np.int32)
+    span = Spans(np.zeros(1, np.int64), np.array([6]))
+    met = meetings.find(None, one, replace(pasts, item=history, spans=span, moment_ts=np.ones(1)))
+    found = zip(met.who, met.each(met.count), met.each(met.last), strict=True)
+    assert list(found) == [(0, 1, 5), (1, 2, 3)]
 
 
 def test_last_type_and_share_are_those_of_the_history(catalog):

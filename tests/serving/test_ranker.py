@@ -8,7 +8,7 @@ from features.query import tokens_of
 from features.ranking import NAMES
 from features.relevance import TitleIndex, Tokens, relevance
 from serving import bundle as bundles
-from serving import items
+from serving import items, pairs
 from serving.answering import answer
 from serving.asking import samples_of
 from serving.pyfunc import question
@@ -100,6 +100,22 @@ def test_a_stranger_without_history_and_unknown_items_are_scored(ranker, asked):
     ranked = ranker.rank(nobody, ranker.hear(nobody), np.array([1, 1], np.int32))
     assert np.isfinite(ranked.ctr).all()
     assert ranker.items.of(far)[1][0].equal(ranker.items.of(far)[1][1])
+
+
+def test_a_row_that_the_catalog_has_not_is_an_unknown_item(ranker, asked):
+    moment = asked[0][0]
+    ranked = ranker.rank(moment, ranker.hear(moment), np.array([1, 2**31 - 1], np.int32))
+    for scores in (ranked.ctr, ranked.l2r, ranked.features):
+        np.testing.assert_array_equal(scores[0], scores[1])
+
+
+def test_scores_do_not_depend_on_the_other_candidates(ranker, asked):
+    moment, candidates, _ = asked[0]
+    heard, many = ranker.hear(moment), np.tile(candidates, 3 * pairs.AT_ONCE // len(candidates))
+    ranked, few = ranker.rank(moment, heard, many), ranker.rank(moment, heard, candidates)
+    for all_of, one in ((ranked.ctr, few.ctr), (ranked.l2r, few.l2r)):
+        expected = np.tile(one, len(many) // len(one))
+        np.testing.assert_allclose(all_of, expected, atol=1e-6, rtol=0)
 
 
 def test_the_order_is_a_stable_sort_of_the_scores():

@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 
 from evaluation.marketplace import choice, needs, query
 from evaluation.marketplace.choice import Odds, Reasons, Scene
+from evaluation.marketplace.filling import fill
 from evaluation.marketplace.follows import FollowPages
 from evaluation.marketplace.people import NEEDS, Minds
 from evaluation.marketplace.policies import (
     AD,
     RECOMMEND,
     SEARCH,
-    SIZES,
     WIDEST,
+    Actions,
     Ranker,
     Recall,
     Requests,
@@ -132,7 +133,8 @@ class Block:
         exact = queries.category >= 0
         candidates = self.recall.draw(rng, scenario, category, near, exact)
         requests = Requests(user + reasons.low, now, scenario, queries, candidates)
-        item, shown, rank = fill(rng, self.ranker, requests)
+        filled = fill(rng, self.ranker, requests)
+        item, shown = filled.item, filled.shown
         scene = Scene(user, now, scenario, need, item, shown)
         odds = choice.odds(reasons, minds, scene)
         seen, fresh = odds.click.copy(), need.fresh
@@ -146,8 +148,9 @@ class Block:
                 "user": user + reasons.low, "ts": now, "scenario": scenario,
                 "category": queries.category, "department": queries.department,
                 "brand": queries.brand, "style": queries.style, "attribute": queries.attribute,
-                "price": queries.price, "size": shown.sum(axis=1), "item": item, "rank": rank,
-                "click": odds.click, "buy": odds.purchase, "seen": seen, "fresh": need.fresh,
+                "price": queries.price, "size": shown.sum(axis=1), "item": item,
+                "rank": filled.rank, "click": odds.click, "buy": odds.purchase, "seen": seen,
+                "fresh": need.fresh, **filled.said,
             }
         )  # fmt: skip
         return scene, self._act(rng, log, scene, odds, first)
@@ -194,15 +197,21 @@ class Block:
         self, log: DayLog, page: NDArray[np.int64], user: NDArray[np.int64],
         item: NDArray[np.int32], ts: NDArray[np.int64], kind: int,
     ) -> None:  # fmt: skip
-        log.actions.append(
-            {
-                "page": page.astype(np.int64),
-                "user": user + self.reasons.low,
-                "item": item.astype(np.int32),
-                "ts": ts,
-                "type": np.full(len(user), kind, np.int8),
-            }
+        """Log what was done and tell the ranker; `page` is -1 or one of the newest round."""
+        scenario = np.full(len(user), UNPROMPTED, np.int8)
+        on_page = page >= 0
+        if on_page.any():
+            shown = log.pages[-1]["scenario"]
+            scenario[on_page] = shown[page[on_page] - (log.num_pages - len(shown))]
+        done = Actions(
+            user=user + self.reasons.low,
+            item=item.astype(np.int32),
+            ts=ts,
+            type=np.full(len(user), kind, np.int8),
+            scenario=scenario,
         )
+        log.actions.append({"page": page.astype(np.int64), **vars(done)})
+        self.ranker.observe(done)
 
     def _warm(
         self, rng: np.random.Generator, scene: Scene, page: NDArray[np.int64],
@@ -256,25 +265,6 @@ class Block:
         held = minds.cart_item[user] == item[:, None]
         minds.cart_item[user] = np.where(held, -1, minds.cart_item[user])
         self.reasons.interest[user, category] -= np.float32(choice.SATIATED)
-
-
-def fill(
-    rng: np.random.Generator, ranker: Ranker, requests: Requests
-) -> tuple[NDArray[np.int32], NDArray[np.bool_], NDArray[np.int8]]:
-    """Items in the order shown, which columns are shown, and ranks without exploration."""
-    size = np.zeros(len(requests.user), np.int64)
-    for scenario, (fewest, most) in SIZES.items():
-        rows = np.flatnonzero(requests.scenario == scenario)
-        size[rows] = rng.integers(fewest, most + 1, len(rows))
-    there = requests.candidates >= 0
-    score = np.where(there, ranker.rank(requests, rng), -np.inf)
-    order = np.argsort(-score, axis=1)[:, :WIDEST]
-    item = np.take_along_axis(requests.candidates, order, 1)
-    shown = (np.arange(WIDEST) < size[:, None]) & (item >= 0)
-    sober = np.take_along_axis(ranker.expected(requests), order, 1)
-    sober = np.where(shown, -sober, np.inf)
-    rank = np.argsort(np.argsort(sober, axis=1), axis=1).astype(np.int8)
-    return item, shown, rank
 
 
 def _rows(scene: Scene, keep: NDArray[np.bool_]) -> Scene:

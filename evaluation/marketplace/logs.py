@@ -19,17 +19,24 @@ The price level bought is distributed as the sum of `p_purchase` over the page's
 level (levels as the catalog of the pipeline has them); its largest share is the PPP ceiling.
 
 `truth/dt=D/follows`: user_id, icon_id, ts, p_follow; one row an icon shown.
+
+Where pages are ranked by arms, `impressions` has the columns that `serving.exposures` writes:
+`variant`, and beside the data contract `model_version`, `line`, `ctr`, `l2r` (in the order shown)
+and `price_level`; scores and level are null for an arm that gives none.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.marketplace import choice, words
+from evaluation.marketplace.arms import Stamp
 from evaluation.marketplace.day import DayLog
 from evaluation.marketplace.people import People
 from evaluation.marketplace.policies import SEARCH, WIDEST
@@ -57,9 +64,23 @@ class BlockTables:
 
 
 def tables(
-    rng: np.random.Generator, world: World, items: Items, log: DayLog, prefix: str
+    rng: np.random.Generator,
+    world: World,
+    items: Items,
+    log: DayLog,
+    prefix: str,
+    stamps: Sequence[Stamp] = (),
 ) -> BlockTables:
-    """One block's log as tables; which pages are logged is drawn here."""
+    """One block's log as tables; which pages are logged is drawn here.
+
+    Args:
+        rng: the block's stream.
+        world: where it happened.
+        items: of the day.
+        log: what happened.
+        prefix: of the request ids.
+        stamps: of the arms, by number; none where the logging policy alone ranks.
+    """
     pages, actions = DayLog.columns(log.pages), DayLog.columns(log.actions)
     count = log.num_pages
     scenario = pages["scenario"]
@@ -74,7 +95,7 @@ def tables(
             "user_id": words.ids("u", 7, actions["user"]),
             "item_id": words.ids("i", 7, actions["item"]),
             "type": _names(TYPES, actions["type"]),
-            "scenario": _names(SCENARIOS, np.where(page >= 0, scenario[page], 4)),
+            "scenario": _names(SCENARIOS, actions["scenario"]),
             "ts": actions["ts"],
             "request_id": _gather(request, page),
             "price": items.price[actions["item"]],
@@ -83,7 +104,7 @@ def tables(
     keep = np.flatnonzero(logged)
     return BlockTables(
         behaviors=behaviors,
-        impressions=_impressions(world, pages, keep, request),
+        impressions=_impressions(world, pages, keep, request, stamps),
         follows=_follows(DayLog.columns(log.follows)),
         truth_pages=_truth(pages, keep, request),
         clicks=actions["item"][actions["type"] == 1],
@@ -93,7 +114,11 @@ def tables(
 
 
 def _impressions(
-    world: World, pages: dict[str, NDArray[Any]], keep: NDArray[np.int64], request: pl.Series
+    world: World,
+    pages: dict[str, NDArray[Any]],
+    keep: NDArray[np.int64],
+    request: pl.Series,
+    stamps: Sequence[Stamp],
 ) -> pa.Table:
     query = Queries(
         *(pages[name][keep] for name in ("category", "department", "brand", "style",
@@ -108,13 +133,31 @@ def _impressions(
             "query": _arrow(words.query_text(world, query)),
             "item_ids": _lists(pages, keep, _arrow(words.ids("i", 7, _flat(pages, keep, "item")))),
             "variant": pa.nulls(len(keep), pa.string()),
+            **_exposures(pages, keep, stamps),
         }
     )
 
 
+def _exposures(
+    pages: dict[str, NDArray[Any]], keep: NDArray[np.int64], stamps: Sequence[Stamp]
+) -> dict[str, pa.Array]:
+    """Which arm ranked each page, and what it said."""
+    if not stamps:
+        return {}
+    arm, level = pages["arm"][keep], pages["price_level"][keep]
+    columns = {
+        name: _arrow(_names(tuple(getattr(stamp, name) for stamp in stamps), arm))
+        for name in ("variant", "model_version", "line")
+    }
+    for name in ("ctr", "l2r"):
+        lists = _lists(pages, keep, pa.array(_flat(pages, keep, name)))
+        silent = np.isnan(pages[name][keep][:, 0])
+        columns[name] = pc.if_else(pa.array(silent), pa.nulls(len(keep), lists.type), lists)
+    return columns | {"price_level": pa.array(level, mask=level == 0)}
+
+
 def _truth(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64], request: pl.Series) -> pa.Table:
-    rank = _flat(pages, keep, "rank")
-    looked = _look_by_rank(pages)[rank]
+    looked = _looks(pages, keep)
     click = _flat(pages, keep, "click") * looked
     values = {
         "p_click": click,
@@ -133,6 +176,19 @@ def _truth(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64], request: pl.
             "fresh": pages["fresh"][keep],
         }
     )
+
+
+def _looks(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
+    """Chance that each item of the kept pages is looked at; arms explore differently."""
+    rank = _flat(pages, keep, "rank")
+    if "arm" not in pages:
+        return _look_by_rank(pages)[rank]
+    parts = [pages["arm"] == arm for arm in range(int(pages["arm"].max(initial=0)) + 1)]
+    by_arm = [
+        _look_by_rank({name: pages[name][part] for name in ("size", "rank")}) for part in parts
+    ]
+    owner = np.repeat(pages["arm"][keep], pages["size"][keep])
+    return np.stack(by_arm)[owner, rank]
 
 
 def _look_by_rank(pages: dict[str, NDArray[Any]]) -> NDArray[np.floating[Any]]:

@@ -1,10 +1,10 @@
 """One day of the whole marketplace, in memory: what `simulate` writes and an A/B test replays.
 
-`play` takes the ranking policy as an argument; to run arms side by side, pass a `Ranker` that asks
-each user's own arm. Everything else (people, needs, supply) is the same world.
+`play` takes the ranking policy as an argument; to run arms side by side, pass `arms.Split`, which
+asks each user's own arm. Everything else (people, needs, supply) is the same world.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
@@ -13,8 +13,10 @@ import polars as pl
 from numpy.typing import NDArray
 
 from evaluation.marketplace import choice, logs, needs, people, policies, session, world
+from evaluation.marketplace.arms import Stamp
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.day import Block
+from evaluation.marketplace.effects import Effects
 from evaluation.marketplace.follows import FollowPages
 from evaluation.marketplace.people import Minds, People
 from evaluation.marketplace.policies import PopularityWithNoise, Ranker
@@ -65,6 +67,7 @@ class Played:
     items: Items
     parts: list[logs.BlockTables]
     after: Carried
+    effects: Effects
 
 
 def play(
@@ -72,8 +75,17 @@ def play(
     carried: Carried,
     today: date,
     ranker: Callable[[Floats], Ranker] = PopularityWithNoise,
+    stamps: Sequence[Stamp] = (),
 ) -> Played:
-    """The day after `carried`, under a policy made from the items' popularity score."""
+    """The day after `carried`.
+
+    Args:
+        market: the world and its people.
+        carried: how the day before ended.
+        today: the date.
+        ranker: the policy, made from the items' popularity score for each block of users.
+        stamps: of the arms, by number, where the ranker is a `Split`.
+    """
     place, everybody = market.world, market.everybody
     day, items = carried.day + 1, place.items(carried.day + 1)
     clicks = np.zeros(len(items))
@@ -82,7 +94,7 @@ def play(
     minds = people.drift(carried.minds, place, everybody, day) if day else carried.minds
     recall = policies.recall(place, items, popularity, day)
     midnight = int(datetime.combine(today, datetime.min.time(), UTC).timestamp() * 1000)
-    parts = []
+    parts, effects = [], Effects.none(place.config.users, max(1, len(stamps)))
     for low in range(0, place.config.users, BLOCK):
         rng = stream(place.seed, Purpose.DAY, day, low // BLOCK)
         users = slice(low, min(low + BLOCK, place.config.users))
@@ -99,7 +111,9 @@ def play(
         )
         plan = session.schedule(rng, everybody, users, place.config.pages_per_day, day)
         prefix = f"r{day:04d}b{low // BLOCK:03d}n"
-        parts.append(logs.tables(rng, place, items, block.run(rng, plan), prefix))
+        log = block.run(rng, plan)
+        effects.add(log, items)
+        parts.append(logs.tables(rng, place, items, log, prefix, stamps))
     for part in parts:
         np.add.at(clicks, part.clicks, 1)
-    return Played(items, parts, Carried(day, minds, clicks, carried.pending))
+    return Played(items, parts, Carried(day, minds, clicks, carried.pending), effects)

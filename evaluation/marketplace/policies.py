@@ -1,7 +1,8 @@
 """Which items a page shows and in which order: the shop's recall and its ranking policy.
 
 A `Ranker` is what the closed-loop A/B test puts in place of the logging policy; it sees what a
-real ranker sees (who asks, when, the query, the candidates) and nothing of the latent state.
+real ranker sees (who asks, when, the query, the candidates, and what everybody has done up to now)
+and nothing of the latent state. Numbers of users and items are their ids (`words.ids` spells them).
 """
 
 from dataclasses import dataclass
@@ -42,15 +43,46 @@ class Requests:
     candidates: Ints  # (pages, PROPOSALS); -1: none
 
 
+@dataclass(frozen=True)
+class Actions:
+    """What was done, as a collector hears it; entry i of every array is one action."""
+
+    user: NDArray[np.int64]
+    item: Ints
+    ts: NDArray[np.int64]
+    type: NDArray[np.int8]  # click 1, bookmark 2, cart 3, purchase 4
+    scenario: NDArray[np.int8]  # of the page it was done on; 4: none (the cart)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranked:
+    """A ranker's answer; (pages, PROPOSALS) unless noted, anything where there is no candidate."""
+
+    score: Floats
+    """Pages show the highest first; with exploration."""
+    sober: Floats
+    """Without exploration: the truth marginalises position over it."""
+    ctr: Floats | None = None
+    """What it says besides, if it does: the chance of a click,"""
+    l2r: Floats | None = None
+    """the ranking score,"""
+    price_level: NDArray[np.int8] | None = None
+    """(pages,): the price level that will be bought, 1..7; 0: not said,"""
+    level: NDArray[np.int8] | None = None
+    """the level of each candidate as the ranker knows it; 0: unknown."""
+    arm: NDArray[np.int8] | None = None
+    """(pages,): which arm answered, where there are arms (`arms.Split`)."""
+
+
 class Ranker(Protocol):
     """What the marketplace needs from a ranking policy."""
 
-    def rank(self, requests: Requests, rng: np.random.Generator) -> Floats:
-        """A score per candidate; pages show the highest first. `rng` is for exploration."""
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Ranked:
+        """A score per candidate. `rng` is for exploration."""
         ...
 
-    def expected(self, requests: Requests) -> Floats:
-        """The same scores without exploration (the truth marginalises position over it)."""
+    def observe(self, actions: Actions) -> None:
+        """Told of actions as they happen: the pages ranked next may rest on them."""
         ...
 
 
@@ -60,15 +92,15 @@ class PopularityWithNoise:
 
     popularity: Floats
 
-    def rank(self, requests: Requests, rng: np.random.Generator) -> Floats:
-        """Popularity plus Gumbel noise."""
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Ranked:
+        """Popularity plus Gumbel noise; without exploration popularity alone."""
         uniform = rng.random(requests.candidates.shape, np.float32)
         noise = -np.log(-np.log(uniform + 1e-9) + 1e-9)
-        return self.popularity[requests.candidates] + np.float32(EXPOSURE_NOISE) * noise
+        sober = self.popularity[requests.candidates]
+        return Ranked(score=sober + np.float32(EXPOSURE_NOISE) * noise, sober=sober)
 
-    def expected(self, requests: Requests) -> Floats:
-        """Popularity alone."""
-        return self.popularity[requests.candidates]
+    def observe(self, actions: Actions) -> None:
+        """Counters are those of the days before: nothing."""
 
 
 @dataclass(frozen=True)

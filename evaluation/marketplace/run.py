@@ -44,7 +44,7 @@ def simulate(
         start = time.monotonic()
         today = first_day + timedelta(days=offset)
         played = play(market, carried, today)
-        counts, carried = _Writer(store, today, market).write(played)
+        counts, carried = Writer(store, today, market).write(played)
         for name, count in counts.items():
             totals[name] = totals.get(name, 0) + count
         logger.info(
@@ -58,8 +58,8 @@ def simulate(
 
 
 @dataclass(frozen=True)
-class _Writer:
-    """Publishes one day."""
+class Writer:
+    """Publishes one day as raw logs, with its truth and what the next day starts from."""
 
     store: Store
     today: date

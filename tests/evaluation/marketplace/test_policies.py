@@ -8,7 +8,14 @@ import pytest
 from evaluation.marketplace import policies
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.play import Marketplace, Played, play
-from evaluation.marketplace.policies import PROPOSALS, PopularityWithNoise, Ranker, Requests
+from evaluation.marketplace.policies import (
+    PROPOSALS,
+    Actions,
+    PopularityWithNoise,
+    Ranked,
+    Ranker,
+    Requests,
+)
 from evaluation.marketplace.world import Floats
 from tests.evaluation.marketplace.conftest import FIRST
 
@@ -27,16 +34,17 @@ class Words:
     market: Marketplace
     popularity: Floats
 
-    def expected(self, requests: Requests) -> Floats:
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Ranked:
         items, queries = self.market.world.items(0), requests.queries
         item = requests.candidates
         score = 2.0 * (items.category[item] == queries.category[:, None])
         score += 2.0 * (items.brand[item] == queries.brand[:, None])
         suits = (items.attributes[item] == queries.attribute[:, None, None]).any(axis=2)
-        return (score + 2.0 * suits + self.popularity[item]).astype(np.float32)
+        score = (score + 2.0 * suits + self.popularity[item]).astype(np.float32)
+        return Ranked(score=score, sober=score)
 
-    def rank(self, requests: Requests, rng: np.random.Generator) -> Floats:
-        return self.expected(requests)
+    def observe(self, actions: Actions) -> None:
+        pass
 
 
 def clicks_per_page(played: Played) -> float:
@@ -99,6 +107,6 @@ def test_the_logging_policy_explores(market: Marketplace):
     one = np.ones(1, np.int64)
     requests = Requests(one, one, np.ones(1, np.int8), None, np.arange(28, dtype=np.int32)[None])
     rng = np.random.default_rng(0)
-    first = {int(ranker.rank(requests, rng).argmax()) for _ in range(200)}
+    first = {int(ranker.rank(requests, rng).score.argmax()) for _ in range(200)}
     assert len(first) > 20
-    assert (ranker.expected(requests) == 0).all()
+    assert (ranker.rank(requests, rng).sober == 0).all()

@@ -9,7 +9,7 @@ from typing import Any
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
 from pipeline import nightly as nights
-from pipeline import steps
+from pipeline import steps, workers
 from pipeline.settings import Settings
 from pipeline.steps import ONE_DAY
 
@@ -32,22 +32,25 @@ def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
         return _release(settings, last, run, progress)
 
 
-def nightly(settings: Settings, day: date, *, leave_out: bool = False) -> Mapping[str, Any]:
+def nightly(
+    settings: Settings, day: date, *, leave_out: bool = False, take_over: bool = False
+) -> Mapping[str, Any]:
     """`dupn_nightly_update` and `dupn_release` in this process, without waiting for raw data.
 
     Args:
         settings: whose night.
         day: the data day.
         leave_out: carry a day that fails quality into the state, but do not learn from it.
+        take_over: from a run that began this night and did not end it.
 
     Raises:
-        OutOfTurn: an older night comes first.
+        OutOfTurn: an older night comes first, or somebody else works on this one.
         PartitionMissing: the day's raw data has not arrived.
     """
     seen = nights.look(settings, day, timedelta())
     if not seen.ready:
         raise PartitionMissing(f"{seen.sentence} Run this again when it is complete.")
-    nights.begin(settings, day, "dupn")
+    nights.begin(settings, day, workers.this(), take_over=take_over)
     if (
         settings.dataset == "marketplace"
         and not settings.store.partition("raw", day, "behaviors").exists()

@@ -161,7 +161,7 @@ def update(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="simulate, samples or train.")],
+    name: Annotated[str, typer.Argument(help="One of those in docs/cli.md.")],
     quick: Annotated[bool, typer.Option(help="Small sizes: shows that it runs.")] = False,
 ) -> None:
     """Measure; prints figures and keeps them under reports/bench."""
@@ -179,6 +179,9 @@ def run(
     leave_out: Annotated[
         bool, typer.Option("--leave-out", help="nightly: carry a dirty day on, unlearnt.")
     ] = False,
+    take_over: Annotated[
+        bool, typer.Option("--take-over", help="nightly: go on with one that another run began.")
+    ] = False,
 ) -> None:
     """A whole chain: `initial` and `nightly` here, `demo` through a real Airflow."""
     from pipeline import chain
@@ -190,7 +193,7 @@ def run(
     if what == "initial":
         result = chain.initial(settings, first.date() if first else settings.first_day, days)
     elif what == "nightly" and day:
-        result = chain.nightly(settings, day.date(), leave_out=leave_out)
+        result = chain.nightly(settings, day.date(), leave_out=leave_out, take_over=take_over)
     else:
         raise typer.BadParameter(
             f"run {what} is not a chain. Say initial, demo, or nightly with --day D."

@@ -3,7 +3,8 @@
 A night needs the state that the day before left, so it begins only when that day's night has
 ended (or when the day belongs to the initial training). `reports/nightly/<line>/dt=D/night.json`
 says how far the night of D is: `waiting` for an older one, `begun`, or `ended`. The record lies in
-the store, not in Airflow, so nights by the command and by the DAG take turns with one another.
+the store, not in Airflow, so nights by the command and by the DAG take turns with one another. Of
+two that begin one night at once, one writes the record and the other is refused.
 """
 
 import json
@@ -15,7 +16,7 @@ from enum import StrEnum
 from typing import Any
 
 from infra.errors import OutOfTurn, PartitionMissing
-from pipeline import arrival
+from pipeline import arrival, workers
 from pipeline.arrival import ONE_DAY
 from pipeline.settings import Settings
 
@@ -42,7 +43,7 @@ class Night:
     day: str
     state: State
     run: str
-    """The DAG run that works on it, or `dupn`."""
+    """The DAG run that works on it, or the process (`pipeline.workers`)."""
     at: str
     """When it came into this state (UTC)."""
     conf: Mapping[str, Any] = field(default_factory=dict)
@@ -117,20 +118,45 @@ def first_time_late(settings: Settings, day: date) -> bool:
     return True
 
 
-def begin(settings: Settings, day: date, run: str, conf: Mapping[str, Any] | None = None) -> None:
+def begin(
+    settings: Settings,
+    day: date,
+    run: str,
+    conf: Mapping[str, Any] | None = None,
+    *,
+    take_over: bool = False,
+) -> None:
     """Take the turn.
 
+    Args:
+        settings: whose night.
+        day: the data day.
+        run: who asks; asking again is harmless.
+        conf: Params to start it again with.
+        take_over: also from a run that may still be at work.
+
     Raises:
-        OutOfTurn: another night comes first. The record then says that this one waits.
+        OutOfTurn: another night comes first (the record then says that this one waits), or somebody
+            else works on this one.
     """
     reason = obstacle(settings, day)
     if reason:
-        if read(settings, day) is None:
-            _write(settings, _new(day, State.WAITING, run, conf))
+        _note_first(settings, _new(day, State.WAITING, run, conf))
         raise OutOfTurn(reason)
-    night = read(settings, day)
-    if night is None or night.state is not State.BEGUN or night.run != run:
-        _write(settings, _new(day, State.BEGUN, run, conf))
+    mine = _new(day, State.BEGUN, run, conf)
+    if _note_first(settings, mine):
+        return
+    night = read(settings, day) or mine
+    if night.state is State.BEGUN and night.run == run:
+        return
+    if night.state is State.BEGUN and not take_over and _at_work(night.run, run):
+        raise OutOfTurn(
+            f"the night of {day} is being worked on since {night.at} ({night.run}). Wait for its "
+            "end; if it is dead, take it over: `dupn run nightly --take-over`."
+        )
+    _write(settings, mine)
+    if (now := read(settings, day)) is not None and now.run != run:
+        raise OutOfTurn(f"the night of {day} was taken at the same moment by {now.run}.")
 
 
 def look(settings: Settings, day: date, waited: timedelta) -> Look:
@@ -196,10 +222,25 @@ def _new(day: date, state: State, run: str, conf: Mapping[str, Any] | None) -> N
     return Night(day=day.isoformat(), state=state, run=run, at=_now(), conf=dict(conf or {}))
 
 
+def _at_work(holder: str, asking: str) -> bool:
+    """Whether a night's holder may still be at work, so that `asking` must not begin it too."""
+    if workers.is_command(holder):
+        return workers.alive(holder)
+    return workers.is_command(asking)  # DAG runs never work side by side; commands do not see them
+
+
+def _note_first(settings: Settings, night: Night) -> bool:
+    """Write a night's record if it has none; of two that do so at once, one succeeds."""
+    name = key(settings, date.fromisoformat(night.day))
+    return settings.store.put_new(name, _content(night))
+
+
 def _write(settings: Settings, night: Night) -> None:
-    settings.store.put(
-        key(settings, date.fromisoformat(night.day)), json.dumps(asdict(night), indent=1)
-    )
+    settings.store.put(key(settings, date.fromisoformat(night.day)), _content(night))
+
+
+def _content(night: Night) -> str:
+    return json.dumps(asdict(night), indent=1)
 
 
 def _now() -> str:

@@ -9,6 +9,7 @@ matter. The catalog is written by a second pass (pipeline.jobs.catalog), which n
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -65,15 +66,24 @@ def _by_range(work: Plan, feature: str, counts: pa.Table) -> Iterator[tuple[Key,
         yield (feature, index), part
 
 
+@dataclass(frozen=True)
+class Grown:
+    """A range's state of today."""
+
+    state: pa.Table
+    """In (hash, id) order; without rows for ids that never had one."""
+    new: Mapping[str, int]
+    """Feature -> ids that yesterday did not have, whether or not an earlier build gave them rows:
+    a day that is built again says the same."""
+
+
 class Merge(beam.DoFn):
     """Partial counts of a range + yesterday's rows of it -> today's state, rows not yet given."""
 
     def __init__(self, work: Plan) -> None:
         self.work = work
 
-    def process(
-        self, element: tuple[Key, Iterable[list[pa.Table]]]
-    ) -> Iterator[tuple[Key, pa.Table]]:
+    def process(self, element: tuple[Key, Iterable[list[pa.Table]]]) -> Iterator[tuple[Key, Grown]]:
         """The tables come in any order; the result does not depend on it."""
         key, found = element
         parts = [part for tables in found for part in tables]
@@ -86,11 +96,14 @@ class Merge(beam.DoFn):
             fresh = [part for part in parts if "listed" in part.column_names]
             seen = [part for part in parts if "listed" not in part.column_names]
             then = hash_range.read(self._standing(ITEM_INDEX), bucket, items.STATE, "item_hash")
-            yield key, items.keep_rows(items.merge(state, seen, fresh), then, needed)
+            merged = items.merge(state, seen, fresh)
+            new = _new_items(merged, needed)
+            yield key, Grown(items.keep_rows(merged, then, needed), new)
         else:
             then = hash_range.read(self._standing(feature), bucket, VOCABULARY, "id")
             merged = vocabulary.merge(self._state(feature, bucket), parts)
-            yield key, vocabulary.keep_rows(merged, then, needed)
+            new = {feature: int(vocabulary.entrants(merged, needed).sum())}
+            yield key, Grown(vocabulary.keep_rows(merged, then, needed), new)
 
     def _standing(self, feature: str) -> Partition | None:
         return self.work.standing[feature]
@@ -105,15 +118,21 @@ class Merge(beam.DoFn):
         return vocabulary.with_hash(hash_range.read(before, bucket, VOCABULARY, "id"))
 
 
-def count_entrants(merged: tuple[Key, pa.Table], work: Plan) -> Iterator[tuple[Key, int]]:
+def count_entrants(merged: tuple[Key, Grown], work: Plan) -> Iterator[tuple[Key, int]]:
     """How many rows a range will need."""
-    (feature, index), state = merged
+    (feature, index), grown = merged
     needed = work.config.needed(feature)
     if feature == "item":
-        yield (feature, index), int(items.admitted_today(state, needed).sum())
-        yield (ITEM_INDEX, index), int(items.unplaced(state).sum())
+        for name, count in _new_items(grown.state, needed).items():
+            yield (name, index), count
     else:
-        yield (feature, index), int(vocabulary.entrants(state, needed).sum())
+        yield (feature, index), int(vocabulary.entrants(grown.state, needed).sum())
+
+
+def _new_items(state: pa.Table, needed: int) -> dict[str, int]:
+    """Items of a merged state without a row: of the vocabulary, and of the catalog."""
+    admitted = int(items.admitted_today(state, needed).sum())
+    return {"item": admitted, ITEM_INDEX: int(items.unplaced(state).sum())}
 
 
 class Write(beam.DoFn):
@@ -124,10 +143,11 @@ class Write(beam.DoFn):
         self.attempts = attempts
 
     def process(
-        self, merged: tuple[Key, pa.Table], entrants: Mapping[Key, int]
+        self, merged: tuple[Key, Grown], entrants: Mapping[Key, int]
     ) -> Iterator[tuple[str, FileEntry]]:
         """One file per range that holds anything."""
-        (feature, index), state = merged
+        (feature, index), grown = merged
+        state = grown.state
         if not state.num_rows:
             return
         free = self._first_free(feature, index, entrants)
@@ -137,14 +157,14 @@ class Write(beam.DoFn):
             row = self._first_free(ITEM_INDEX, index, entrants)
             state = items.settle(state, needed, free, row)
             counts = {"ids": state.num_rows, "admitted": state.num_rows}
-            counts["new"] = entrants.get((ITEM_INDEX, index), 0)
+            counts["new"] = grown.new[ITEM_INDEX]
             yield ITEM_INDEX, self._put(ITEM_INDEX, bucket, state, counts)
             state = items.as_vocabulary(state)
         else:
             state = vocabulary.admit(state, needed, free)
         rows = state.select(VOCABULARY.names)
         counts = {"ids": rows.num_rows, "admitted": vocabulary.num_admitted(rows)}
-        counts["new"] = entrants.get((feature, index), 0)
+        counts["new"] = grown.new[feature]
         yield feature, self._put(feature, bucket, rows, counts)
 
     def _first_free(self, feature: str, index: int, entrants: Mapping[Key, int]) -> int:
@@ -199,17 +219,20 @@ class GrowVocabularies(beam.PTransform):
             | "Give rows and write"
             >> beam.ParDo(Write(work, self.attempts), beam.pvalue.AsDict(entrants))
             | "Gather file entries" >> Gather()
-            | "Record them" >> beam.Map(_record, work, self.attempts)
+            | "Record them" >> beam.Map(_record, work, self.attempts, beam.pvalue.AsDict(entrants))
         )
 
 
 def _record(
-    entries: Sequence[tuple[str, FileEntry]], work: Plan, attempts: Mapping[str, Attempt]
+    entries: Sequence[tuple[str, FileEntry]],
+    work: Plan,
+    attempts: Mapping[str, Attempt],
+    entrants: Mapping[Key, int],
 ) -> int:
     for feature, attempt in attempts.items():
         mine = [entry for name, entry in entries if name == feature]
-        new = sum(entry.counts["new"] for entry in mine)
-        attempt.record(mine, size=work.first_free[feature] + new)
+        given = sum(count for (name, _), count in entrants.items() if name == feature)
+        attempt.record(mine, size=work.first_free[feature] + given)
     return len(entries)
 
 

@@ -1,5 +1,7 @@
 """Two at once: of two promotions one wins, or both in order; two equal steps end as one."""
 
+from datetime import timedelta
+
 import pytest
 
 from tests.chain import DAYS, EVALUATED
@@ -9,6 +11,13 @@ from tests.drills.homes import tracked
 RUN = f"dupn-{DAYS[-2]}"
 SAMPLES = ("samples", {"day": EVALUATED})
 ROLLBACK = ("rollback", {"why": "worse"})
+
+
+DATA = ("events", "vocabulary", "catalog", "statistics", "sequences", "samples", "checkpoints")
+
+
+def moves(home) -> list:
+    return [(action, aliases) for action, aliases, *_ in decisions(home)]
 
 
 def promotion(version: str) -> tuple:
@@ -79,3 +88,16 @@ def test_two_that_publish_the_same_day_at_once_leave_one_whole_day(warm, homes):
         slow.go()
         assert slow.wait().code == 0, name
         assert picture(home, "samples") == after, name
+
+
+@pytest.mark.drill
+@pytest.mark.timeout(900)
+def test_two_nights_started_at_once_leave_what_one_leaves(warm, homes):
+    night = ("night", {"day": EVALUATED + timedelta(days=1)})
+    warm.done(homes.back("chain"), night)
+    alone = picture(homes.work, *DATA), moves(homes.work)
+    home = homes.back("chain")
+    told = [one.wait() for one in [warm.start(home, night) for _ in range(2)]]
+    assert sorted(one.code for one in told) == [0, 1]
+    assert [one.error for one in told if one.code] == ["OutOfTurn"]
+    assert (picture(home, *DATA), moves(home)) == alone

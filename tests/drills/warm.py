@@ -35,12 +35,23 @@ HEAVY = (
 def version(settings: Any, name: str) -> str:
     """A registered version that is no model: for promotions that nobody asks anything."""
     from pipeline.incumbent import registry_of
+    from serving import published
 
-    tags = {"run_key": name, "line": settings.line}
-    return registry_of(settings).register(f"file:///models/{name}", "", tags).number
+    tags, model = {"run_key": name, "line": settings.line}, f"file:///models/{name}"
+    number = registry_of(settings).register(model, "", tags).number
+    bundle = published.place(settings.store, name, number)
+    with bundle.publish(model_uri=model, format=published.FORMAT):
+        return number
 
 
-STEPS = {"version": version}
+def night(settings: Any, day: Any) -> Any:
+    """A whole night, as `dupn run nightly` does it."""
+    from pipeline import chain
+
+    return chain.nightly(settings, day)
+
+
+STEPS = {"version": version, "night": night}
 """What drills need beside the steps of the pipeline."""
 
 

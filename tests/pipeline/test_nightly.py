@@ -1,10 +1,15 @@
+import socket
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
 
+import psutil
 import pyarrow as pa
 import pytest
 
 from infra.errors import OutOfTurn, PartitionMissing
-from pipeline import nightly
+from pipeline import nightly, workers
 from pipeline.nightly import State
 from pipeline.settings import load
 
@@ -84,6 +89,43 @@ def test_another_run_may_take_a_failed_night_over(settings):
     nightly.begin(settings, DAY, "r1", {"leave_out": False})
     nightly.begin(settings, DAY, "by hand", {"leave_out": True})
     assert nightly.read(settings, DAY).run == "by hand"
+
+
+def test_of_commands_that_begin_at_once_one_works(settings):
+    def begins(number):
+        try:
+            nightly.begin(settings, DAY, elsewhere(number))
+        except OutOfTurn:
+            return 0
+        return 1
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sum(threads.map(begins, range(8))) == 1
+
+
+def test_a_night_is_refused_while_its_process_lives_and_taken_over_when_it_is_dead(settings):
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        since = int(psutil.Process(other.pid).create_time())
+        nightly.begin(
+            settings, DAY, f"dupn, process {other.pid} on {socket.gethostname()} since {since}"
+        )
+        for run in (workers.this(), "dag run"):
+            with pytest.raises(OutOfTurn, match=f"worked on since .* process {other.pid} on"):
+                nightly.begin(settings, DAY, run)
+    nightly.begin(settings, DAY, workers.this())
+    assert nightly.read(settings, DAY).run == workers.this()
+
+
+def test_a_command_takes_a_dag_runs_night_only_when_told_to(settings):
+    nightly.begin(settings, DAY, "scheduled__1")
+    with pytest.raises(OutOfTurn, match="--take-over"):
+        nightly.begin(settings, DAY, workers.this())
+    nightly.begin(settings, DAY, workers.this(), take_over=True)
+    assert nightly.read(settings, DAY).run == workers.this()
+
+
+def elsewhere(number):
+    return f"dupn, process {number} on another-machine since 5"
 
 
 def test_lateness_is_told_once_a_run(settings):

@@ -42,6 +42,13 @@ def digests(store: Store, day: date) -> dict[str, str]:
     return found
 
 
+def counts(store: Store, day: date) -> dict[str, dict[str, int]]:
+    names = vocabulary.published(store, day)
+    found = {name: store.partition("vocabulary", day, name) for name in names}
+    found["items"] = store.partition("catalog", day, "items")
+    return {name: dict(partition.manifest().counts) for name, partition in found.items()}
+
+
 @pytest.fixture(scope="module")
 def market() -> Market:
     return Market()
@@ -81,8 +88,10 @@ def test_a_log_without_pages_or_snapshots_does_not_depend_on_buckets_either(tmp_
 
 def test_a_rerun_of_a_day_gives_the_same_bytes(built):
     day = days(3)[2]
-    before = digests(built, day)
+    before, counted = digests(built, day), counts(built, day)
+    assert counted["item"]["new"] > 0
     vocabulary_job.run(built, day, config=VocabularyConfig(rows_per_range=40), beam=BEAM)
+    assert counts(built, day) == counted
     statistics_job.run(built, day, config=StatisticsConfig(rows_per_range=40), beam=BEAM)
     assert digests(built, day) == before
 

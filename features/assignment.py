@@ -22,7 +22,12 @@ def uniform(user_ids: pa.Array, salt: str) -> NDArray[np.float64]:
 
 
 def arms(user_ids: pa.Array, salt: str, shares: Mapping[str, float]) -> NDArray[np.str_]:
-    """The arm of each user.
+    """The arm of each user; arguments and errors as for `places`."""
+    return np.array(list(shares))[places(user_ids, salt, shares)]
+
+
+def places(user_ids: pa.Array, salt: str, shares: Mapping[str, float]) -> NDArray[np.int64]:
+    """The place of each user's arm among the shares.
 
     Args:
         user_ids: strings.
@@ -38,4 +43,4 @@ def arms(user_ids: pa.Array, salt: str, shares: Mapping[str, float]) -> NDArray[
             f"the shares of {', '.join(shares) or 'no arm'} add up to {total:g}, not 1."
         )
     edges = np.cumsum(list(shares.values()))[:-1]
-    return np.array(list(shares))[np.searchsorted(edges, uniform(user_ids, salt), side="right")]
+    return np.searchsorted(edges, uniform(user_ids, salt), side="right")

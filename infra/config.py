@@ -111,7 +111,7 @@ def known_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
                 yield from known_keys(candidate, f"{prefix}{name}.")
 
 
-def _nearest(key: str, known: Sequence[str]) -> str:
+def nearest(key: str, known: Sequence[str]) -> str:
     """The known name that is most like `key`: one of its section, initials or a part included."""
     section, _, last = key.rpartition(".")
     names = {name.rpartition(".")[2]: name for name in known if name.rpartition(".")[0] == section}
@@ -127,7 +127,7 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])
     if first["type"] == "extra_forbidden":
-        near = _nearest(key, list(known_keys(kind)))
+        near = nearest(key, list(known_keys(kind)))
         hint = f"Did you mean {near}?" if near else "See docs/settings.md for the names."
         return f"{key} is not a setting. {hint}"
     return f"{key} = {first.get('input')!r} is refused: {first['msg']}. Give another value."

@@ -1,0 +1,178 @@
+"""The pages whose attribution window closes on a day, and what came of each (Section 6.5).
+
+A page counts on the day in which its window [ts, ts + W] closes, and an action counts for the page
+whose request it names, if it is about an item of that page, of the same user and within the window:
+the rule of `features.labels`, so that the clicks of a day here are the clicks of the day's samples.
+An order is a purchase that counts; its price is what was paid, else the catalog's.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features import labels
+from features.catalog import CatalogArrays
+from features.schemas import BEHAVIORS, IMPRESSIONS, BehaviorType
+from features.timeline import Ints, codes_of
+
+PAGE_COLUMNS = (
+    *("user_hash", "user_id", "ts", "request_id", "item_ids", "variant", "model_version", "line"),
+    *("price_level", "latency_ms", "failed"),
+)
+PAGES = pa.schema([IMPRESSIONS.field(name) for name in PAGE_COLUMNS])
+ACTION_COLUMNS = ("user_hash", "ts", "item_id", "type", "request_id", "price", "key")
+ACTIONS = pa.schema([BEHAVIORS.field(name) for name in ACTION_COLUMNS])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Window:
+    """Which pages count on a day, in UTC milliseconds."""
+
+    start_ms: int
+    """Midnight."""
+    end_ms: int
+    window_ms: int
+    since_ms: int = -(2**62)
+    """The experiment's first midnight: pages before it are not of it."""
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A bucket's rows of the day before and of the day, in user order each."""
+
+    pages: tuple[pa.Table, pa.Table]
+    """Columns PAGES."""
+    actions: tuple[pa.Table, pa.Table]
+    """Columns ACTIONS; only rows with a request."""
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Pages that count on the day, and what came of each."""
+
+    pages: pa.Table
+    """Columns PAGES."""
+    shown: Ints
+    clicks: Ints
+    orders: Ints
+    sales: NDArray[np.float64]
+    true_level: NDArray[np.int8]
+    """Of the topmost item bought whose level is known; 0: none was."""
+    counts: Mapping[str, int]
+    """What was left out."""
+
+
+def count(arrived: Arrived, window: Window, catalogs: Sequence[CatalogArrays]) -> Counted:
+    """The pages whose window closes on the day, with their outcomes.
+
+    Args:
+        arrived: rows of the day before and of the day.
+        window: of the day.
+        catalogs: of the day before and of the day; a page is looked up in that of its own day.
+    """
+    pages, counts = _closing(arrived.pages, window)
+    ts = milliseconds(pages)
+    shown = pages["item_ids"].combine_chunks().value_lengths().to_numpy().astype(np.int64)
+    actions, page = _about(pages, ts, arrived.actions, window.window_ms)
+    hit, place = np.unique(page, return_inverse=True)
+    offered = pages["item_ids"].take(pa.array(hit)).combine_chunks()
+    owner = np.repeat(np.arange(len(hit)), offered.value_lengths().to_numpy())
+    codes = codes_of(offered.flatten(), actions["item_id"])
+    key = np.concatenate([owner, place]) * np.int64(len(codes.values) + 1) + codes.codes
+    pairs = labels.match(key[: len(owner)], key[len(owner) :])
+    kind = actions["type"].to_numpy()[pairs.action]
+    bought = kind == BehaviorType.PURCHASE
+    clicked = np.unique(pairs.candidate[kind == BehaviorType.CLICK])
+    paid = np.unique(pairs.action[bought])  # once, also where the page shows the item twice
+    today = (ts[hit] >= window.start_ms).astype(np.int8)
+    levels, prices = _looked_up(codes.values, catalogs)
+    rows = len(ts)
+    item = codes.codes[len(owner) :][paid]
+    price = _price(actions["price"].to_numpy()[paid], prices[today[place[paid]], item])
+    basket = np.unique(pairs.candidate[bought])[::-1]  # backwards: the topmost is written last
+    level = levels[today[owner[basket]], codes.codes[basket]]
+    basket, level = basket[level > 0], level[level > 0]
+    true_level = np.zeros(rows, np.int8)
+    true_level[hit[owner[basket]]] = level
+    return Counted(
+        pages=pages,
+        shown=shown,
+        clicks=np.bincount(hit[owner[clicked]], minlength=rows),
+        orders=np.bincount(hit[place[paid]], minlength=rows),
+        sales=np.asarray(
+            np.bincount(hit[place[paid]], np.nan_to_num(price), minlength=rows), np.float64
+        ),
+        true_level=true_level,
+        counts={**counts, "unpriced_orders": int(np.isnan(price).sum())},
+    )
+
+
+def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Table, dict[str, int]]:
+    """Pages whose window closes on the day, each request once."""
+    before, today = arrived
+    kept, left = [], {"too_late": 0}
+    for number, table in enumerate((before, today)):
+        ts = milliseconds(table)
+        stop = window.start_ms if number == 0 else window.end_ms - window.window_ms
+        start = max(window.start_ms - window.window_ms, window.since_ms)
+        kept.append(table.filter(pa.array((ts >= start) & (ts < stop))))
+        if number:
+            left["too_late"] = int((ts < window.start_ms - window.window_ms).sum())
+    whole = _one(kept)
+    requests = codes_of(whole["request_id"]).codes
+    _, first = np.unique(requests, return_index=True)
+    left["repeated_pages"] = len(requests) - len(first)
+    if left["repeated_pages"]:
+        whole = whole.take(pa.array(np.sort(first)))
+    return whole.combine_chunks(), left
+
+
+def _about(
+    pages: pa.Table, ts: Ints, arrived: tuple[pa.Table, pa.Table], window_ms: int
+) -> tuple[pa.Table, Ints]:
+    """Actions within the window of a page that they name, each once, and the page's row."""
+    actions = _one(arrived)
+    named = codes_of(pages["request_id"], actions["request_id"])
+    row = np.full(len(named.values) + 1, -1, np.int64)
+    row[named.codes[: len(ts)]] = np.arange(len(ts))
+    page = row[named.codes[len(ts) :]]
+    found = np.flatnonzero(page >= 0)
+    page, some = page[found], actions.take(pa.array(found))
+    since = milliseconds(some) - ts[page]
+    owner = pages["user_hash"].to_numpy()[page]
+    keep = (since >= 0) & (since <= window_ms) & (owner == some["user_hash"].to_numpy())
+    once = np.zeros(len(keep), np.bool_)
+    once[np.unique(some["key"].to_numpy(), return_index=True)[1]] = True
+    kept = np.flatnonzero(keep & once)
+    return some.take(pa.array(kept)), page[kept]
+
+
+def _one(tables: Sequence[pa.Table]) -> pa.Table:
+    """One after the other; an empty one may be coded otherwise than its neighbour."""
+    some = [table for table in tables if table.num_rows] or tables[:1]
+    return pa.concat_tables(some).unify_dictionaries()
+
+
+def _looked_up(
+    items: pa.Array, catalogs: Sequence[CatalogArrays]
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Level and price of the items in each catalog: [catalogs, items]."""
+    rows = [catalog.rows_of_distinct(items) for catalog in catalogs]
+    pairs = list(zip(catalogs, rows, strict=True))
+    return (
+        np.stack([catalog.price_level[row] for catalog, row in pairs]),
+        np.stack([catalog.price[row] for catalog, row in pairs]),
+    )
+
+
+def _price(paid: NDArray[np.floating], listed: NDArray[np.floating]) -> NDArray[np.float64]:
+    """What was paid, else what the catalog asks; NaN where neither is known."""
+    return np.where(np.isnan(paid), listed, paid).astype(np.float64)
+
+
+def milliseconds(table: pa.Table) -> Ints:
+    """UTC milliseconds of `ts`."""
+    return table["ts"].cast(pa.int64()).to_numpy()

@@ -1,0 +1,284 @@
+"""`experiments/<id>/readout(D)`: an experiment's sums per user and arm of a day, and its hours.
+
+An element is a bucket of users. Its worker reads its slices of the day's pages and actions and of
+those of the day before (pages that were open at midnight), joins them by request, adds what was
+known of each user before the experiment (`pipeline.jobs.before`) and writes one file. Hours are a
+few rows a bucket and are put together at the end. A day's rows rest on the events of two days, so
+days may be read in any order, and one read again gives the same bytes.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from threading import Lock
+from typing import Any
+
+import apache_beam as beam
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from features import catalog as catalogs
+from features import hash_range, outcomes, readout
+from features.buckets import Bucket, buckets
+from features.carry import ONE_DAY
+from features.catalog import CatalogArrays
+from features.outcomes import ACTIONS, PAGES, Arrived, Counted, Window
+from features.property import LocalClock
+from features.readout import BEFORE
+from features.schemas import BehaviorType, conform
+from features.traffic import FOLDER, Traffic
+from infra.errors import PartitionMissing
+from infra.store import Attempt, FileEntry, Partition, Store
+from pipeline.beam import BeamConfig, Gather, Publish, Spread, pipeline
+from pipeline.jobs.slices import Slices, pick
+from pipeline.threaded import Threaded
+
+logger = logging.getLogger(__name__)
+_LOADING = Lock()  # threads of one worker share what they load
+
+CODED = {"impressions": ["user_id", "variant", "model_version", "line"], "behaviors": ["item_id"]}
+SCHEMAS = {"impressions": PAGES, "behaviors": ACTIONS}
+COUNTED = pa.array([BehaviorType.CLICK, BehaviorType.PURCHASE], pa.int8())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a read-out must know of an experiment."""
+
+    traffic: Traffic
+    digest: str
+    """Of the declaration."""
+    first_day: date
+    budget_ms: float
+    """A page that took longer is slow."""
+
+
+@dataclass(frozen=True)
+class Day:
+    """The events of one day that matter here, resolved once."""
+
+    pages: Slices
+    actions: Slices
+
+    @classmethod
+    def of(cls, store: Store, day: date) -> "Day":
+        """Of a day; what is not published reads as empty."""
+        return cls(_slices(store, day, "impressions"), _slices(store, day, "behaviors"))
+
+    def read(self, bucket: Bucket) -> tuple[pa.Table, pa.Table]:
+        """A bucket's pages, and its clicks and purchases that name a request."""
+        pages = _whole(self.pages.bucket(bucket), PAGES)
+        actions = _whole(self.actions.bucket(bucket), ACTIONS)
+        named = pc.and_(pc.is_valid(actions["request_id"]), pc.is_in(actions["type"], COUNTED))
+        return pages, actions.filter(named)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """All that a worker needs to know; small and picklable."""
+
+    store: Store
+    day: date
+    asked: Asked
+    window: Window
+    days: tuple[Day, Day]
+    """The day before and the day."""
+    before: Partition
+    threads: int = 1
+    """Buckets under way at a time."""
+
+
+def counted(task: Task, bucket: Bucket) -> Counted:
+    """The pages of a bucket that count on the day, with what came of them."""
+    (old_pages, old_actions), (pages, actions) = (day.read(bucket) for day in task.days)
+    arrived = Arrived((old_pages, pages), (old_actions, actions))
+    with _LOADING:
+        known = prices(task.store.root, task.day)
+    return outcomes.count(arrived, task.window, known)
+
+
+@lru_cache(maxsize=4)
+def prices(root: str, day: date) -> tuple[CatalogArrays, CatalogArrays]:
+    """The catalogs of the day before (the day's own where there is none) and of the day."""
+    store = Store(root)
+    before = day - ONE_DAY
+    today = catalogs.load(store, day)
+    there = store.partition("catalog", before).exists()
+    return (catalogs.load(store, before) if there else today), today
+
+
+class Read(Threaded):
+    """Bucket -> entry of its read-out; its hours on "hours"."""
+
+    def __init__(self, task: Task, attempt: Attempt) -> None:
+        super().__init__(task.threads)
+        self.task = task
+        self.attempt = attempt
+
+    def work(self, bucket: Bucket) -> Iterator[Any]:
+        """Read, join, add up, write."""
+        task = self.task
+        found = counted(task, bucket)
+        known = hash_range.read(task.before, bucket, BEFORE, "user")
+        rows = readout.by_arm(found, known, pa.scalar(task.day, pa.date32()))
+        yield self.attempt.write_table(
+            bucket.name,
+            rows,
+            low=bucket.low,
+            high=bucket.high,
+            counts=_counts(task, found, rows),
+            use_dictionary=["arm"],
+        )
+        hours = readout.by_hour(found, task.asked.budget_ms)
+        if hours.num_rows:
+            yield beam.pvalue.TaggedOutput("hours", hours)
+
+
+def _counts(task: Task, found: Counted, rows: pa.Table) -> Mapping[str, int]:
+    traffic, pages = task.asked.traffic, found.pages
+    summed = rows.group_by("arm", use_threads=False).aggregate([("pages", "sum")])
+    arms = zip(summed["arm"].to_pylist(), summed["pages_sum"].to_pylist(), strict=True)
+    return {
+        **found.counts,
+        "all_pages": pages.num_rows,
+        "without_arm": pages["variant"].null_count,
+        "without_line": pages["line"].null_count - pages["variant"].null_count,
+        "misassigned": readout.misassigned(found, traffic.salt, traffic.shares),
+        "other_line": readout.other_line(found),
+        **{f"pages_{arm}": count for arm, count in arms},
+    }
+
+
+class ReadOut(beam.PTransform):
+    """Buckets -> recorded files of the read-out and of the hours."""
+
+    def __init__(self, task: Task, rows: Attempt, hours: Attempt) -> None:
+        super().__init__()
+        self.task = task
+        self.rows = rows
+        self.hours = hours
+
+    def expand(self, all_buckets: Any) -> Any:
+        """Work through the buckets, gather the entries, put the hours together."""
+        parts = (
+            all_buckets
+            | "Spread buckets over workers" >> Spread()
+            | "Read the bucket out"
+            >> beam.ParDo(Read(self.task, self.rows)).with_outputs("hours", main="rows")
+        )
+        entry = (
+            parts.hours
+            | "Gather the hours" >> Gather()
+            | "Write the hours" >> beam.Map(_write_hours, self.hours)
+        )
+        parts.rows | "Publish the read-out" >> Publish(self.rows)
+        return entry | "Publish the hours" >> Publish(self.hours)
+
+
+def _write_hours(parts: Sequence[pa.Table], attempt: Attempt) -> FileEntry:
+    return attempt.write_table("hours", readout.hours_together(parts))
+
+
+def place(store: Store, experiment: str, name: str, day: date | None = None) -> Partition:
+    """A table of an experiment: `before`, or `readout` and `hours` of a day."""
+    return store.partition(f"{FOLDER}/{experiment}/{name}", day)
+
+
+def run(
+    store: Store, day: date, asked: Asked, window_ms: int, time_zone: str, beam: BeamConfig
+) -> Mapping[str, int]:
+    """Publish `experiments/<id>/{readout,hours}/dt=day`.
+
+    Args:
+        store: where events are and the read-out goes.
+        day: whose pages close.
+        asked: the experiment.
+        window_ms: attribution window, that of `sequences`.
+        time_zone: of the data set.
+        beam: runner and buckets.
+
+    Raises:
+        PartitionMissing: events or catalog of the day, or the pre-period, are not published.
+    """
+    _require(store, day)
+    before = place(store, asked.traffic.experiment, "before").require()
+    task = Task(
+        store=store,
+        day=day,
+        asked=asked,
+        window=window_of(day, asked.first_day, window_ms, LocalClock(time_zone)),
+        days=(Day.of(store, day - ONE_DAY), Day.of(store, day)),
+        before=before,
+        threads=beam.threads,
+    )
+    target = {
+        name: place(store, asked.traffic.experiment, name, day) for name in ("readout", "hours")
+    }
+    lineage = {
+        "experiment": asked.digest,
+        "window_ms": window_ms,
+        "inputs": {one.key: one.stamp() for one in [*inputs(store, day), before] if one.exists()},
+    }
+    with (
+        target["readout"].publish(**lineage) as rows,
+        target["hours"].publish(**lineage) as hours,
+        pipeline(beam) as p,
+    ):
+        p | "Name the buckets" >> _create(beam.buckets) | ReadOut(task, rows, hours)
+    prices.cache_clear()
+    counts = {"rows": target["readout"].manifest().rows, **target["readout"].manifest().counts}
+    logger.info(
+        "read-out %s %s: %d rows, %d pages, %d of them without an arm",
+        asked.traffic.experiment,
+        day,
+        *(counts.get(name, 0) for name in ("rows", "all_pages", "without_arm")),
+    )
+    return counts
+
+
+def window_of(day: date, first_day: date | None, window_ms: int, clock: LocalClock) -> Window:
+    """Which pages count on a day; those before `first_day` never do."""
+    since = {} if first_day is None else {"since_ms": clock.midnight_ms(first_day)}
+    return Window(
+        start_ms=clock.midnight_ms(day), end_ms=clock.end_ms(day), window_ms=window_ms, **since
+    )
+
+
+def inputs(store: Store, day: date) -> list[Partition]:
+    """What a day's read-out reads of events and catalog, published or not."""
+    days = (day - ONE_DAY, day)
+    events = [store.partition("events", one, name) for one in days for name in SCHEMAS]
+    return [*events, *(store.partition("catalog", one) for one in days)]
+
+
+def _require(store: Store, day: date) -> None:
+    store.partition("events", day, "behaviors").require()
+    store.partition("catalog", day).require()
+    if not store.partition("events", day, "impressions").exists():
+        raise PartitionMissing(
+            f"events/dt={day}/impressions is not published: without pages there is nothing to "
+            "read out. Log what was shown (docs/abtest.md)."
+        )
+
+
+def _slices(store: Store, day: date, name: str) -> Slices:
+    """A table of events; columns that it was written without are left out."""
+    partition, schema = store.partition("events", day, name), SCHEMAS[name]
+    if not partition.exists():
+        return Slices.of(None, schema)
+    there = schema.names
+    for entry in partition.manifest().files[:1]:
+        with partition.open(entry) as source:
+            there = [one for one in there if one in pq.read_schema(source).names]
+    return Slices.of(partition, pick(schema, there), [one for one in CODED[name] if one in there])
+
+
+def _whole(table: pa.Table, schema: pa.Schema) -> pa.Table:
+    return table if table.column_names == schema.names else conform(table, schema)
+
+
+def _create(count: int) -> Any:
+    return beam.Create(buckets(count))

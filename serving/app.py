@@ -17,7 +17,7 @@ from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.exceptions import HTTPException
 
 from infra.errors import DupnError, InputError, ServingUnavailable
-from serving import arrow, meters
+from serving import arrow, meters, shedding
 from serving.contracts import ScenarioName
 from serving.guard import Guard
 from serving.http_contracts import (
@@ -59,14 +59,15 @@ def create(
     config = service.config
 
     @asynccontextmanager
-    async def whole(app: FastAPI) -> AsyncIterator[None]:
+    async def whole(app: FastAPI) -> AsyncIterator[dict[str, Any]]:
         turns = Turns(config.queue, config.timeout_s)
         app.state.turns = turns
+        state = {shedding.STATE: turns}
         if lifespan is None:
-            yield
+            yield state
         else:
             async with lifespan(app):
-                yield
+                yield state
         turns.close()
 
     app = FastAPI(

@@ -20,11 +20,17 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Headers = list[tuple[bytes, bytes]]
 Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 """Paths that need no token and wait for no turn: probes and the documentation."""
 PROBLEM = b"application/problem+json"
+FULL = Problem(
+    title="Service Unavailable",
+    status=503,
+    detail="too many requests wait already. Ask again in a second.",
+)
 
 
 class Guard:
@@ -81,15 +87,24 @@ class Guard:
             return Problem(title="Content Too Large", status=413, detail=detail)
         if self.turns().full:
             meters.SHED.labels("queue").inc()
-            detail = "too many requests wait already. Ask again in a second."
-            return Problem(title="Service Unavailable", status=503, detail=detail)
+            return FULL
         return None
 
 
 async def _tell(problem: Problem, send: Send) -> None:
+    headers, body = _written(problem)
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+def turned_away() -> tuple[Headers, bytes]:
+    """What a full queue answers."""
+    return _written(FULL)
+
+
+def _written(problem: Problem) -> tuple[Headers, bytes]:
     body = orjson.dumps(problem.model_dump())
     headers = [(b"content-type", PROBLEM), (b"content-length", str(len(body)).encode())]
     if problem.status == 503:
         headers.append((b"retry-after", b"1"))
-    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})
+    return headers, body

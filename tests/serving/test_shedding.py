@@ -1,0 +1,138 @@
+"""A full queue says no before HTTP is parsed, and never to what is not a request."""
+
+import asyncio
+import socket
+import threading
+import time
+from types import SimpleNamespace
+
+import pytest
+import uvicorn
+
+from serving.shedding import STATE, Protocol, is_whole
+
+
+def request(body=b"{}", *more, path=b"/v1/rank"):
+    lines = [b"POST %s HTTP/1.1" % path, b"host: x", b"content-length: %d" % len(body), *more]
+    return b"\r\n".join([*lines, b"", body])
+
+
+async def echo(scope, receive, send):
+    """Answers with the body's length."""
+    if scope["type"] == "lifespan":
+        scope["state"][STATE] = echo.turns
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    size, more = 0, True
+    while more:
+        message = await receive()
+        size, more = size + len(message["body"]), message.get("more_body", False)
+    while echo.busy:
+        await asyncio.sleep(0.01)
+    said = b"%d" % size
+    headers = [(b"content-length", b"%d" % len(said))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": said})
+
+
+@pytest.fixture(scope="module")
+def server():
+    echo.turns = SimpleNamespace(full=False)
+    config = uvicorn.Config(echo, http=Protocol, port=0, log_level="warning")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.01)
+    yield server.servers[0].sockets[0].getsockname()
+    server.should_exit = True
+    thread.join(10)
+
+
+@pytest.fixture
+def line(server):
+    echo.turns.full, echo.busy = False, False
+    with socket.create_connection(server, timeout=5) as line:
+        yield line
+
+
+def heard(line):
+    time.sleep(0.1)
+    return line.recv(65536)
+
+
+def test_a_full_queue_says_no_and_the_connection_lives_on(line):
+    echo.turns.full = True
+    line.sendall(request())
+    said = heard(line)
+    assert said.startswith(b"HTTP/1.1 503 ")
+    assert b"\r\nretry-after: 1\r\n" in said
+    echo.turns.full = False
+    line.sendall(request())
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_body_that_looks_like_a_request_is_a_body(line):
+    inner = request()
+    line.sendall(request(inner)[: -len(inner)])
+    time.sleep(0.1)
+    echo.turns.full = True
+    line.sendall(inner)
+    said = heard(line)
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert said.endswith(b"\r\n\r\n%d" % len(inner))
+    assert said.count(b"HTTP/1.1") == 1
+
+
+def test_a_header_that_looks_like_a_request_is_a_header(line):
+    line.sendall(b"POST /v1/rank HTTP/1.1\r\nx: ")
+    time.sleep(0.1)
+    echo.turns.full = True
+    line.sendall(request())
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+
+
+def test_answers_keep_the_order_of_pipelined_requests(line):
+    echo.busy = True
+    line.sendall(request(b"123"))
+    time.sleep(0.1)
+    echo.turns.full = True
+    line.sendall(request())
+    time.sleep(0.1)
+    echo.busy = False
+    assert heard(line).split(b"\r\n\r\n")[1].startswith(b"3")
+
+
+@pytest.mark.parametrize("cut", [1, 20, 40, -1])
+def test_a_request_in_pieces_is_answered_once(line, cut):
+    whole = request()
+    echo.turns.full = True
+    line.sendall(whole[:cut])
+    time.sleep(0.1)
+    line.sendall(whole[cut:])
+    assert heard(line).count(b"HTTP/1.1") == 1
+
+
+@pytest.mark.parametrize(
+    ("data", "whole"),
+    [
+        (request(), True),
+        (request(b"{}", b"Connection: keep-alive"), True),
+        (request(b"{}", b"connection: close"), False),
+        (request(b"{}", b"Transfer-Encoding: chunked"), False),
+        (request(b"{}", b"Content-Length : 7"), False),
+        (request(b"{}", b"content-length: 7"), False),
+        (request(b"{}", b"expect: 100-continue"), False),
+        (request() + b"P", False),
+        (request()[:-1], False),
+        (request().replace(b"1.1", b"1.0"), False),
+        (request(path=b"/healthz"), False),
+        (request().replace(b"POST", b"GET"), False),
+        (b"", False),
+    ],
+)
+def test_only_one_plain_request_is_whole(data, whole):
+    assert is_whole(data) == whole

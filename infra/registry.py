@@ -137,12 +137,7 @@ class Registry:
         if now.get("champion") == version.number:
             logger.info("version %s is champion already", version.number)
             return entries[-1]
-        aliases = {**now, "champion": version.number}
-        if "champion" in now:
-            aliases["previous"] = now["champion"]
-        if now.get("challenger") == version.number:
-            aliases.pop("challenger")
-        return self._move(entries, "promote", aliases, why, who)
+        return self.move(entries, "promote", crowned(now, version.number), why, who)
 
     def challenge(self, number: str, why: str, who: str = "dupn") -> Entry:
         """Make a version the rival line's newest; the champion stays.
@@ -156,7 +151,7 @@ class Registry:
         if now.get("challenger") == version.number:
             logger.info("version %s is challenger already", version.number)
             return entries[-1]
-        return self._move(entries, "challenge", {**now, "challenger": version.number}, why, who)
+        return self.move(entries, "challenge", {**now, "challenger": version.number}, why, who)
 
     def rollback(self, why: str, who: str = "dupn") -> Entry:
         """Make `previous` champion again, and the champion `previous`.
@@ -174,7 +169,7 @@ class Registry:
         aliases.pop("previous")
         if "champion" in now:
             aliases["previous"] = now["champion"]
-        return self._move(entries, "rollback", aliases, why, who)
+        return self.move(entries, "rollback", aliases, why, who)
 
     def look(self) -> list[Entry]:
         """The ledger, after finishing a move that was cut off and entering moves made elsewhere.
@@ -232,11 +227,31 @@ class Registry:
         logger.info("ledger %d: %s", entry.number, why)
         return [*entries, entry]
 
-    def _move(
-        self, after: Sequence[Entry], action: str, aliases: Mapping[str, str], why: str, who: str
+    def move(
+        self,
+        after: Sequence[Entry],
+        action: str,
+        aliases: Mapping[str, str],
+        why: str,
+        who: str,
+        more: Mapping[str, str] | None = None,
     ) -> Entry:
+        """Enter a move in the ledger, on condition that `after` is all of it, and make it.
+
+        Args:
+            after: the ledger on which the decision rests.
+            action: a word for the ledger.
+            aliases: all of them, as they are from now on.
+            why: a sentence for the ledger.
+            who: moves them.
+            more: facts beside the tags of the champion.
+
+        Raises:
+            RegistryError: another move came first.
+        """
+        facts = {**self._facts(aliases), **(more or {})}
         entry = self.ledger.append(
-            after, action=action, aliases=aliases, why=why, who=who, facts=self._facts(aliases)
+            after, action=action, aliases=aliases, why=why, who=who, facts=facts
         )
         self._apply(entry)
         return entry
@@ -270,6 +285,16 @@ class Registry:
                 f"version {number} of {MODEL} does not exist. `dupn status` lists the versions."
             )
         return version
+
+
+def crowned(now: Mapping[str, str], number: str) -> dict[str, str]:
+    """The aliases once a version is champion: the old champion is `previous`."""
+    aliases = {**now, "champion": number}
+    if "champion" in now:
+        aliases["previous"] = now["champion"]
+    if now.get("challenger") == number:
+        aliases.pop("challenger")
+    return aliases
 
 
 def _version(found: Any) -> Version:

@@ -91,3 +91,19 @@ class TitleIndex:
             for word in known:  # at most MAX_WORDS
                 hits += (held == word).any(axis=1)
         return (hits / np.float32(max(len(query), 1))).astype(np.float32)
+
+    def of_pages(self, queries: Codes, rows: Codes) -> NDArray[np.float32]:
+        """`relevance` of many pages.
+
+        Args:
+            queries: (pages, words), 0 padded on the right.
+            rows: (pages, candidates).
+        """
+        hits = np.zeros(rows.shape, np.float32)
+        if queries.shape[1]:
+            held = self.words[np.where(rows < len(self.words), rows, UNKNOWN_ROW)]
+            for word in queries.T:  # at most MAX_WORDS
+                known = (word > UNKNOWN_ROW)[:, None]
+                hits += (held == word[:, None, None]).any(axis=2) & known
+        words = np.maximum((queries > 0).sum(axis=1), 1).astype(np.float32)
+        return hits / words[:, None]

@@ -1,0 +1,102 @@
+"""FTRL-Proximal for sparse logistic regression, a batch at a time (McMahan, the paper's [19]).
+
+Every coordinate keeps z, the sum of its gradients less the pull towards where it has been, and n,
+the sum of their squares; the weight follows from both in closed form, and is exactly zero while
+|z| stays under l1. Examples are rows of coordinate numbers with value one (hashed features), so a
+batch is a gather, a sum and one count by coordinate, never a loop over rows.
+"""
+
+import io
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from infra.config import Config
+
+Floats = NDArray[np.float64]
+ABSENT = 0
+"""The coordinate of "no feature here": its weight is zero and is never learnt."""
+
+
+class FtrlConfig(Config):
+    """How fast coordinates learn, and what keeps them small."""
+
+    alpha: float = Field(0.05, gt=0)
+    """Learning rate; a coordinate's own falls with the square root of n."""
+    beta: float = Field(1.0, ge=0)
+    """Added to the square root of n: how cautiously a new coordinate begins."""
+    l1: float = Field(0.5, ge=0)
+    """A coordinate stays zero until its gradients have come to this much."""
+    l2: float = Field(1.0, ge=0)
+    """Pull towards zero."""
+
+
+class Ftrl:
+    """Weights of a logistic regression.
+
+    Args:
+        config: of the learning.
+        z: by coordinate, `ABSENT` included.
+        n: the same.
+    """
+
+    def __init__(self, config: FtrlConfig, z: Floats, n: Floats) -> None:
+        self.config = config
+        self.z, self.n = z, n
+        self.weights = self._weights(slice(None))
+
+    @classmethod
+    def new(cls, coordinates: int, config: FtrlConfig) -> "Ftrl":
+        """Nothing learnt yet."""
+        return cls(config, np.zeros(coordinates), np.zeros(coordinates))
+
+    def logits(self, rows: NDArray[np.int32]) -> Floats:
+        """Sum of the weights of each row's coordinates.
+
+        Args:
+            rows: (examples, features) coordinate numbers, `ABSENT` where there is none.
+        """
+        return self.weights.take(rows).sum(axis=1)
+
+    def learn(self, rows: NDArray[np.int32], label: Floats, weight: Floats | None = None) -> float:
+        """One step on a batch; its mean log loss before the step.
+
+        Args:
+            rows: as for `logits`.
+            label: 0 or 1.
+            weight: of each example; 1 where absent.
+        """
+        logit = self.logits(rows)
+        error = 1 / (1 + np.exp(-logit)) - label
+        loss = float(np.logaddexp(0, np.where(label > 0, -logit, logit)).mean())
+        if weight is not None:
+            error = error * weight
+        each = np.broadcast_to(error[:, None], rows.shape)
+        gradient = np.bincount(rows.ravel(), each.ravel(), minlength=len(self.z))
+        gradient[ABSENT] = 0
+        met = np.flatnonzero(gradient)
+        g, n = gradient[met], self.n[met]
+        sigma = (np.sqrt(n + g * g) - np.sqrt(n)) / self.config.alpha
+        self.z[met] += g - sigma * self.weights[met]
+        self.n[met] = n + g * g
+        self.weights[met] = self._weights(met)
+        return loss
+
+    def saved(self) -> bytes:
+        """All that is learnt."""
+        sink = io.BytesIO()
+        np.savez_compressed(sink, z=self.z, n=self.n)
+        return sink.getvalue()
+
+    @classmethod
+    def load(cls, archive: bytes, config: FtrlConfig) -> "Ftrl":
+        """What `saved` wrote."""
+        with np.load(io.BytesIO(archive)) as arrays:
+            return cls(config, arrays["z"], arrays["n"])
+
+    def _weights(self, which: NDArray[np.int64] | slice) -> Floats:
+        config, z = self.config, self.z[which]
+        size = np.maximum(np.abs(z) - config.l1, 0)
+        own = (config.beta + np.sqrt(self.n[which])) / config.alpha + config.l2
+        return -np.sign(z) * size / own

@@ -14,7 +14,7 @@ import typer
 
 from infra import logs
 from infra.errors import DupnError
-from pipeline import cli_night, cli_release, cli_serve, cli_state, cli_study
+from pipeline import cli_abtest, cli_night, cli_release, cli_serve, cli_state, cli_study
 from pipeline.cli_release import KEPT
 from pipeline.front import Day, From, TheDay, To, days_of, front
 
@@ -231,6 +231,7 @@ def down() -> None:
     front.say("down", runtime.down(front.settings().home))
 
 
+cli_abtest.add(app)
 cli_release.add(app)
 cli_night.add(app)
 cli_serve.add(app)

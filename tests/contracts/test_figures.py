@@ -7,6 +7,9 @@ from pathlib import Path
 import pytest
 
 from evaluation import offline, trial, watch
+from evaluation.abtest import aa_study, power
+from evaluation.abtest.aa import METRIC_NAMES, Rule
+from evaluation.abtest.aa_world import AAWorld
 from evaluation.ceiling import Truth
 from evaluation.marketplace import bench as simulate
 from evaluation.marketplace.config import MarketplaceConfig
@@ -17,6 +20,7 @@ from evaluation.slices import Context
 from evaluation.studies import drift
 from evaluation.tasks import Others
 from evaluation.yardsticks import KINDS, Yardstick
+from pipeline import abtesting
 from pipeline.bench import spoilt
 from tests.evaluation import synthetic
 
@@ -62,6 +66,11 @@ CHOICES = {
     "<back>": ["1", "3"],
     "<arm>": list(drift.Arm),
     "<n>": ["11", "25"],
+    "<metric>": list(METRIC_NAMES),
+    "<rule>": list(Rule),
+    "<winner>": list(aa_study.POWER_RULES),
+    "<effect>": ["1", "2", "3", "4", "5"],
+    "<kind>": ["always", "once"],
     "<night>": ["10", "20", "30", "40"],
     "<defect>": sorted({kind.partition(":")[0] for kind in spoilt.KINDS}),
     "<stage>": ["events", "vocabulary", "statistics", "sequences", "samples"],
@@ -181,6 +190,20 @@ def test_figures_of_the_drift_study_are_as_documented():
     cell = drift.Cell(seed=1, settings="", scores=tuple(scores), costs=tuple(costs))
     found = {figure.name for figure in [*drift.headline([cell]), *drift.daily([cell])]}
     assert found == documented("`dupn study drift`")
+
+
+def test_figures_of_the_a_a_study_are_as_documented():
+    world = AAWorld(users=300, days=3)
+    effects = (0.01, 0.02, 0.03, 0.04, 0.05)
+    tiny = {"experiments": 3, "pilots": 2, "power_experiments": 1, "power_users": 300}
+    shape = aa_study.Shape(world=world, effects=effects, **tiny)
+    found = {figure.name for figure in aa_study.run(shape, workers=1)}
+    assert found == documented("`dupn abtest aa`")
+
+
+def test_figures_of_a_plan_are_as_documented():
+    found = abtesting.plan(power.steady(1, 1, 100, 9), power.Wanted(effect=0.1, days=9))
+    assert {figure["name"] for figure in found["figures"]} == documented("`dupn abtest plan`")
 
 
 @pytest.mark.drill

@@ -26,7 +26,8 @@ def steps():
 
 
 def commands():
-    return {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    single = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
+    return single | {group.name for group in cli.app.registered_groups}
 
 
 def tasks():

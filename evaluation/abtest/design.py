@@ -1,0 +1,127 @@
+"""What an experiment declares before its first day, as far as its statistics are concerned.
+
+Whoever registers experiments embeds this in their declaration. Everything that decides is here, so
+that a verdict is a function of the read-out and of what was promised beforehand.
+"""
+
+from datetime import date, timedelta
+
+from pydantic import Field, field_validator, model_validator
+
+from evaluation.abtest import always_valid
+from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.ratios import METRICS
+from infra.config import Config
+
+
+class Rule(Config):
+    """How a read-out becomes a verdict."""
+
+    primary: str = "ctr"
+    """The metric that decides; of `evaluation.abtest.ratios.METRICS`."""
+    minimum_effect: float = Field(0.02, gt=0)
+    """Smallest relative effect on the primary that is worth a launch: an interval wholly below it
+    ends the experiment."""
+    ship_above: float = Field(0.0, ge=0)
+    """Relative effect that the primary's always-valid interval must lie above to ship."""
+    guardrails: dict[str, float] = Field({"sales": 0.0})
+    """Metric -> relative drop that is tolerated; significantly more than it stops early."""
+    max_error_rise: float = Field(0.002, ge=0)
+    """Rise of the share of failed requests that is tolerated; significantly more stops early."""
+    max_slow_rise: float = Field(0.02, ge=0)
+    """The same for the share of requests over the latency budget."""
+    alpha: float = Field(0.05, gt=0, lt=0.5)
+    """Two-sided error of the primary, and of all guardrails together; over all looks, over all
+    challengers."""
+    min_days: int = Field(1, ge=1)
+    """Days before which nothing ships, however clear (7: a whole week must be seen)."""
+    power: float = Field(0.8, gt=0.5, lt=1)
+    """Wanted chance to find the minimum effect; the interval is tuned for it."""
+
+
+class TrustConfig(Config):
+    """When the experiment itself is not believed."""
+
+    alpha: float = Field(0.001, gt=0, lt=0.5)
+    """Of the sample-ratio mismatch and of the pre-period check, over all looks."""
+    max_multiple: float = Field(0.001, ge=0, lt=1)
+    """Share of users who may have seen several arms."""
+    max_unknown: float = Field(0.001, ge=0, lt=1)
+    """Share of rows that may be of unknown arms."""
+
+
+class Design(Config):
+    """An experiment as its statistics see it."""
+
+    arms: dict[str, float]
+    """Arm as logged -> share of the users; the first is the control."""
+    first_day: date
+    """Of exposure."""
+    planned_days: int = Field(14, ge=1)
+    """Looks are daily; after the last planned one there is a verdict, hence no further look."""
+    metrics: tuple[str, ...] = ("ctr", "sales", "orders", "price_precision")
+    """What is reported beside the primary and the guardrails."""
+    winsorise: float = Field(0.999, gt=0.5, le=1)
+    """Quantile of the pre-period at which users' totals are cut; 1 cuts nothing."""
+    adjusted: bool = True
+    """With CUPED."""
+    planned_errors: dict[str, float] = Field({})
+    """Metric -> standard error of its log uplift at the planned end (`power.Plan.planned_error`),
+    from days before the experiment; tunes the always-valid interval. Where a metric is missing,
+    the interval is tuned as if the experiment were just long enough for the minimum effect."""
+    rule: Rule = Rule()
+    trust: TrustConfig = TrustConfig()
+
+    @field_validator("arms")
+    @classmethod
+    def _shares(cls, arms: dict[str, float]) -> dict[str, float]:
+        if len(arms) < 2 or min(arms.values()) <= 0 or abs(sum(arms.values()) - 1) > 1e-9:
+            raise ValueError("arms must be two or more, with shares above 0 that add up to 1")
+        return arms
+
+    @model_validator(mode="after")
+    def _known(self) -> "Design":
+        named = {self.rule.primary, *self.rule.guardrails, *self.metrics, *self.planned_errors}
+        unknown = sorted(named - set(METRICS))
+        if unknown:
+            raise ValueError(
+                f"{', '.join(unknown)}: no such metric; there are {', '.join(METRICS)}"
+            )
+        return self
+
+    @property
+    def control(self) -> str:
+        """The arm that the others are held against."""
+        return next(iter(self.arms))
+
+    @property
+    def treatments(self) -> tuple[str, ...]:
+        """The other arms."""
+        return tuple(self.arms)[1:]
+
+    @property
+    def alpha(self) -> float:
+        """Of one challenger (Bonferroni over them)."""
+        return self.rule.alpha / len(self.treatments)
+
+    @property
+    def guard_alpha(self) -> float:
+        """Of one guardrail of one challenger; errors and latency are two of them."""
+        return self.alpha / (len(self.rule.guardrails) + 2)
+
+    @property
+    def last_day(self) -> date:
+        """The planned end."""
+        return self.first_day + timedelta(days=self.planned_days - 1)
+
+    def day_number(self, day: date) -> int:
+        """1 on the first day."""
+        return (day - self.first_day).days + 1
+
+    def mixture(self, metric: str, alpha: float) -> Mixture:
+        """The always-valid rule of a metric."""
+        planned = self.planned_errors.get(metric)
+        if planned is not None:
+            return always_valid.tuned(planned, alpha, self.planned_days)
+        rule = self.rule
+        return always_valid.for_effect(rule.minimum_effect, alpha, rule.power, self.planned_days)

@@ -1,0 +1,203 @@
+"""One metric of two arms: relative uplift and difference, with both kinds of intervals.
+
+The uplift is treatment over control minus one; it is estimated on the log of the ratio of the two
+ratios (delta method there: log R has the pulls of R, divided by R), so that an interval never falls
+below -100 % and swapping the arms turns its sign. The difference is in the metric's own unit. CUPED
+adjusts both. Decisions rest on the uplift; the always-valid multiplier that its error gives is used
+for the difference too, so that the two never look at different clocks.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+
+from evaluation.abtest import always_valid
+from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.cuped import adjust, covariates
+from evaluation.abtest.ratios import Metric, pull, variance_of
+from evaluation.abtest.sufficient import Users
+from evaluation.metrics import Bools, Floats
+from evaluation.results import Record, finite
+
+FEWEST = 10
+"""Users in an arm below which nothing is said."""
+
+
+class Bounds(Record):
+    """An estimate, its always-valid interval, and the one that holds for a single planned look."""
+
+    value: float | None
+    low: float | None = None
+    high: float | None = None
+    fixed_low: float | None = None
+    fixed_high: float | None = None
+
+
+class Effect(Record):
+    """What the treatment does to one metric."""
+
+    metric: str
+    title: str
+    users: tuple[int, int]
+    """Of the control and of the treatment."""
+    control: float | None
+    """As counted, not adjusted."""
+    treatment: float | None
+    uplift: Bounds
+    """Relative: 0.02 is +2 %."""
+    difference: Bounds
+    """In the metric's unit."""
+    error: float | None = None
+    """Standard error of the log uplift, clustered by user, adjusted."""
+    p_fixed: float | None = None
+    p_always: float | None = None
+    """Valid at whatever look the experiment stops."""
+    kept_variance: float | None = None
+    """Variance of the log uplift after CUPED over that before."""
+    reason: str | None = None
+    """Why there is no estimate."""
+
+    @property
+    def better(self) -> bool:
+        """The always-valid interval of the uplift lies above zero."""
+        return self.uplift.low is not None and self.uplift.low > 0
+
+    @property
+    def worse(self) -> bool:
+        """It lies below zero."""
+        return self.uplift.high is not None and self.uplift.high < 0
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """An estimate and its standard error, before any interval."""
+
+    value: float
+    error: float
+    raw_error: float
+    """Before CUPED."""
+
+
+@dataclass(frozen=True)
+class Contrasts:
+    """Both contrasts of a metric, and the arms' own figures."""
+
+    control: float
+    treatment: float
+    log_uplift: Contrast
+    difference: Contrast
+
+
+def compare(
+    users: Users, metric: Metric, mixture: Mixture, *, treatment: int = 1, adjusted: bool = True
+) -> Effect:
+    """Arm `treatment` against arm 0.
+
+    Args:
+        users: sums up to the look, of all arms; winsorised if that is wanted (`winsor.cut`).
+        metric: of `ratios.METRICS`.
+        mixture: the always-valid rule; its alpha is the fixed interval's too.
+        treatment: index of the arm.
+        adjusted: with CUPED.
+    """
+    pair = users if users.arm.max(initial=0) <= 1 == treatment else _pair(users, treatment)
+    treated = pair.arm == treatment
+    sizes = int((~treated).sum()), int(treated.sum())
+    part, whole = pair.column(metric.part), pair.column(metric.whole)
+    reason = _too_little(part, whole, treated, sizes)
+    if reason:
+        nothing = Bounds(value=None)
+        arms = [_plain(part[side], whole[side]) for side in (~treated, treated)]
+        return Effect(
+            metric=metric.name, title=metric.title, users=sizes, control=arms[0],
+            treatment=arms[1], uplift=nothing, difference=nothing, reason=reason,
+        )  # fmt: skip
+    found = contrasts(part, whole, treated, covariates(pair) if adjusted else None)
+    return _effect(metric, sizes, found, mixture)
+
+
+def contrasts(
+    part: Floats, whole: Floats, treated: Bools, known: Floats | None = None
+) -> Contrasts:
+    """Log uplift and difference with their errors; every arm must have a positive ratio.
+
+    Args:
+        part: of each user.
+        whole: of each user.
+        treated: whether he is in the treatment.
+        known: covariates x users for CUPED, or none.
+    """
+    ratios = np.zeros(2)
+    pulls = np.zeros((2, len(part)))  # of log R, of R
+    for arm, side in enumerate((~treated, treated)):
+        y, x = part[side], whole[side]
+        ratios[arm] = y.sum() / x.sum()
+        pulls[1, side] = pull(y, x)
+        pulls[0, side] = pulls[1, side] / ratios[arm]
+    raw = _errors(pulls, treated)
+    shift, error = np.zeros((2, 2)), raw
+    if known is not None:
+        adjustment = adjust(pulls, treated, known)
+        shift, error = adjustment.shift, _errors(adjustment.pulls, treated)
+    values = np.array([np.log(ratios[1] / ratios[0]), ratios[1] - ratios[0]])
+    values += shift[:, 1] - shift[:, 0]
+    both = [Contrast(float(values[i]), float(error[i]), float(raw[i])) for i in (0, 1)]
+    return Contrasts(float(ratios[0]), float(ratios[1]), both[0], both[1])
+
+
+def _errors(pulls: Floats, treated: Bools) -> Floats:
+    arms = (~treated, treated)
+    return np.sqrt([sum(variance_of(row[side]) for side in arms) for row in pulls])
+
+
+def _effect(metric: Metric, sizes: tuple[int, int], found: Contrasts, mixture: Mixture) -> Effect:
+    log, difference = found.log_uplift, found.difference
+    always = mixture.multiplier(log.error)
+    once = always_valid.fixed(mixture.alpha)
+    return Effect(
+        metric=metric.name,
+        title=metric.title,
+        users=sizes,
+        control=found.control,
+        treatment=found.treatment,
+        uplift=_bounds(log, always, once, relative=True),
+        difference=_bounds(difference, always, once, relative=False),
+        error=log.error,
+        p_fixed=finite(always_valid.p_fixed(log.value, log.error)),
+        p_always=mixture.p_value(log.value, log.error),
+        kept_variance=(log.error / log.raw_error) ** 2,
+    )
+
+
+def _bounds(at: Contrast, always: float, once: float, *, relative: bool) -> Bounds:
+    def point(z: float) -> float | None:
+        value = at.value + z * at.error
+        if not relative:
+            return finite(value)
+        return finite(math.expm1(value)) if value < 700 else None
+
+    return Bounds(
+        value=point(0), low=point(-always), high=point(always),
+        fixed_low=point(-once), fixed_high=point(once),
+    )  # fmt: skip
+
+
+def _too_little(part: Floats, whole: Floats, treated: Bools, sizes: tuple[int, int]) -> str | None:
+    if min(sizes) < FEWEST:
+        return f"fewer than {FEWEST} users in an arm."
+    for side in (~treated, treated):
+        if not (whole[side].sum() > 0 and part[side].sum() > 0):
+            return "nothing of it was counted in an arm yet."
+        if np.ptp(pull(part[side], whole[side])) == 0:
+            return "all users of an arm are alike in it: there is no spread to judge by."
+    return None
+
+
+def _plain(part: Floats, whole: Floats) -> float | None:
+    total = whole.sum()
+    return float(part.sum() / total) if total > 0 else None
+
+
+def _pair(users: Users, treatment: int) -> Users:
+    return users.take((users.arm == 0) | (users.arm == treatment))

@@ -1,0 +1,104 @@
+"""Errors and latency of the arms, by the hour: guardrails that no user's sums can show.
+
+Requests of one hour share their fate (a restart, a burst), so an hour is what is independent here.
+Both arms live through the same hours: the difference of their shares is estimated from pulls paired
+by hour, which takes out what hits both. Latency is the share of requests over the declared budget,
+a share like any other, so that no quantile needs a law.
+"""
+
+import math
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from evaluation.abtest import always_valid
+from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.effect import Bounds
+from evaluation.metrics import Floats
+from evaluation.results import Record
+
+HEALTH = pa.schema(
+    [
+        pa.field("arm", pa.string(), nullable=False),
+        pa.field("hour", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("requests", pa.int64(), nullable=False),
+        pa.field("errors", pa.int64(), nullable=False),
+        pa.field("slow", pa.int64(), nullable=False),  # over the latency budget
+    ]
+)
+FEWEST = 12
+"""Hours with requests of both arms below which nothing is said."""
+TITLES = {"errors": "share of failed requests", "slow": "share of slow requests"}
+
+
+class Harm(Record):
+    """A share that should not rise."""
+
+    name: str
+    """`errors` or `slow`."""
+    title: str
+    control: float | None
+    treatment: float | None
+    rise: Bounds
+    """Treatment minus control."""
+    reason: str | None = None
+    """Why there is no interval."""
+
+    def exceeds(self, tolerated: float) -> bool:
+        """The always-valid interval of the rise lies above what is tolerated."""
+        return self.rise.low is not None and self.rise.low > tolerated
+
+
+def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) -> Harm:
+    """Rise of the share `name` among requests.
+
+    Args:
+        hours: rows of `HEALTH` up to the look.
+        name: `errors` or `slow`.
+        arms: control and treatment.
+        mixture: the always-valid rule; tau is a rise that would matter.
+    """
+    bad, whole = (_by_hour(hours, column, arms) for column in (name, "requests"))
+    both = (whole > 0).all(axis=1)
+    bad, whole = bad[both], whole[both]
+    totals = whole.sum(0)
+    if len(whole) < FEWEST:
+        nothing = Bounds(value=None)
+        why = f"fewer than {FEWEST} hours with requests of both arms."
+        return Harm(
+            name=name, title=TITLES[name], control=None, treatment=None, rise=nothing, reason=why
+        )
+    shares = bad.sum(0) / totals
+    pulls = (bad - shares * whole) / totals  # per hour and arm
+    paired = pulls[:, 1] - pulls[:, 0]
+    n = len(paired)
+    error = math.sqrt((paired**2).sum() * n / (n - 1))
+    rise = float(shares[1] - shares[0])
+    return Harm(
+        name=name, title=TITLES[name], control=float(shares[0]), treatment=float(shares[1]),
+        rise=_bounds(rise, error, mixture),
+    )  # fmt: skip
+
+
+def _bounds(rise: float, error: float, mixture: Mixture) -> Bounds:
+    if error == 0:  # the same share in every hour, mostly none
+        return Bounds(value=rise, low=rise, high=rise, fixed_low=rise, fixed_high=rise)
+    always = mixture.multiplier(error) * error
+    once = always_valid.fixed(mixture.alpha) * error
+    return Bounds(
+        value=rise, low=rise - always, high=rise + always,
+        fixed_low=rise - once, fixed_high=rise + once,
+    )  # fmt: skip
+
+
+def _by_hour(hours: pa.Table, column: str, arms: tuple[str, str]) -> Floats:
+    """Hours x arms."""
+    place = np.unique(hours["hour"].cast(pa.int64()).to_numpy(), return_inverse=True)[1]
+    number = int(place.max()) + 1 if len(place) else 0
+    values = hours[column].to_numpy().astype(np.float64)
+    columns = []
+    for arm in arms:
+        mine = pc.equal(hours["arm"], arm).to_numpy()
+        columns.append(np.bincount(place[mine], values[mine], minlength=number))
+    return np.stack(columns, axis=1)

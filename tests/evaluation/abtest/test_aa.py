@@ -1,0 +1,112 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from evaluation.abtest import aa, aa_study
+from evaluation.abtest.aa import Rule
+from evaluation.abtest.aa_world import AAWorld, live
+from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.effect import compare
+from evaluation.abtest.ratios import METRICS
+from evaluation.abtest.winsor import caps, cut
+
+WORLD = AAWorld(users=800)
+SEED = np.random.SeedSequence(5)
+TINY = aa_study.Shape(
+    experiments=6, world=AAWorld(users=400, days=4), effects=(0.5,), power_experiments=4,
+    power_users=1500, pilots=4,
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def life():
+    return live(WORLD, SEED)
+
+
+def test_users_return_persist_and_are_heavy_tailed(life):
+    visits = life.visited.sum(0)
+    assert np.mean(visits > 1) > 0.5
+    users = life.until(14)
+    known = (users.seen_before > 0) & (users.clicks > 0)
+    assert np.corrcoef(users.pre_clicks[known], users.clicks[known])[0, 1] > 0.5
+    assert users.sales.max() > 10 * users.sales.mean()
+    assert 0.15 < 1 - users.seen_before.mean() < 0.6
+
+
+def test_looks_grow_day_by_day(life):
+    sums = [life.until(day + 1).clicks.sum() for day in range(14)]
+    assert np.array_equal(sums, life.clicks.sum(1).cumsum())
+    assert len(life.until(1)) == life.visited[0].sum()
+
+
+def test_an_effect_is_on_the_clicks_of_the_treated_and_nothing_else():
+    world = AAWorld(users=20_000)
+    with_none, with_some = live(world, SEED), live(world, SEED, 0.2)
+    assert np.array_equal(with_none.pages, with_some.pages)
+    one, two = with_none.until(14), with_some.until(14)
+    treated = one.arm == 1
+    assert two.clicks[treated].sum() / one.clicks[treated].sum() == pytest.approx(1.2, abs=0.02)
+    assert two.clicks[~treated].sum() / one.clicks[~treated].sum() == pytest.approx(1, abs=0.02)
+    assert two.pre_clicks.sum() / one.pre_clicks.sum() == pytest.approx(1, abs=0.02)
+
+
+def test_a_look_is_the_read_outs_own(life):
+    looks = aa.experiment(WORLD, SEED)
+    users = life.until(9)
+    effect = compare(cut(users, caps(users)), METRICS["ctr"], Mixture(0.1))
+    assert looks.estimate[0, 0, 8] == pytest.approx(np.log1p(effect.uplift.value))
+    assert looks.error[0, 0, 8] == pytest.approx(effect.error)
+    assert looks.users[8].sum() == len(users)
+    assert (looks.users_lost <= looks.users).all()
+
+
+def test_taking_impressions_as_independent_is_the_binomial(life):
+    looks = aa.experiment(WORLD, SEED)
+    users = life.until(14)
+    variance = 0.0
+    for arm in (0, 1):
+        mine = users.arm == arm
+        p, n = (
+            users.clicks[mine].sum() / users.impressions[mine].sum(),
+            users.impressions[mine].sum(),
+        )
+        variance += (1 - p) / (p * n)
+    assert looks.error[0, 2, 13] == pytest.approx(np.sqrt(variance))
+    assert looks.error[0, 2, 13] < 0.6 * looks.error[0, 1, 13]
+
+
+def test_rules_look_when_they_say():
+    looks = aa.Looks(
+        estimate=np.full((2, 3, 3), 2.5), error=np.ones((2, 3, 3)),
+        users=np.ones((3, 2)), users_lost=np.ones((3, 2)),
+    )  # fmt: skip
+    said = {rule: aa.declared(looks, 0, rule, np.ones((2, 3)), 0.05).tolist() for rule in Rule}
+    assert said[Rule.DAILY] == said[Rule.INDEPENDENT] == [True, True, True]
+    assert said[Rule.ONCE] == [False, False, True]
+    assert said[Rule.ALWAYS] == said[Rule.INDEPENDENT_ALWAYS] == [False, False, False]
+
+
+def test_the_number_of_processes_changes_nothing():
+    told = []
+    one = aa_study.run(TINY, seed=3, workers=1, advance=told.append)
+    assert one == aa_study.run(TINY, seed=3, workers=2)
+    assert sum(told) == TINY.total
+    assert one != aa_study.run(replace(TINY, effects=()), seed=4, workers=1)
+
+
+def test_a_share_has_the_exact_interval():
+    found = aa_study.share("x", 0, 100, "")
+    assert (found.low, found.high) == pytest.approx((0, 1 - 0.025 ** (1 / 100)))
+
+
+@pytest.mark.drill
+def test_two_hundred_a_a_experiments_err_as_they_should():
+    shape = aa_study.Shape(experiments=200, effects=(), world=AAWorld(users=2000), pilots=20)
+    found = {figure.name: figure for figure in aa_study.run(shape, seed=11)}
+    for metric in ("ctr", "sales"):
+        assert found[f"abtest_aa_{metric}_always"].value <= 0.05
+        assert found[f"abtest_aa_{metric}_once"].low < 0.05 < found[f"abtest_aa_{metric}_once"].high
+        assert found[f"abtest_aa_{metric}_daily"].low > 0.08
+    assert found["abtest_aa_ctr_independent"].low > 0.5
+    assert found["abtest_srm_always_false"].value <= 0.02

@@ -1,0 +1,80 @@
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from evaluation.abtest import novelty
+from evaluation.abtest.effect import contrasts
+from evaluation.abtest.ratios import METRICS
+from evaluation.abtest.sufficient import READOUT, UserDays, exposed, user_days
+from tests.evaluation.abtest.rows import ARMS, FIRST, readout
+
+DAYS = 7
+CTR = METRICS["ctr"]
+
+
+def days_of(table, days=DAYS):
+    last = FIRST + timedelta(days=days - 1)
+    users = exposed(table, ARMS, FIRST, last).users
+    return user_days(table, ARMS, users, (FIRST, last), ("clicks", "impressions", "sales", ""))
+
+
+def fading(table, seed=0):
+    """The treatment's clicks lose a tenth of what is left each day."""
+    day = np.array([(d - FIRST).days for d in table["day"].to_pylist()])
+    clicks = table["clicks"].to_numpy()
+    share = np.where(np.array(table["arm"].to_pylist()) == "new", 0.9**day, 1.0)
+    kept = np.random.default_rng(seed).binomial(clicks, share)
+    place = READOUT.get_field_index("clicks")
+    return table.set_column(place, READOUT.field("clicks"), pa.array(kept))
+
+
+@pytest.mark.parametrize("name", ["ctr", "sales"])
+def test_a_days_uplift_is_the_uplift_of_that_day_alone(name):
+    table = readout(users=1000, days=DAYS)
+    found = novelty.by_day(days_of(table), METRICS[name]).days[2]
+    third = FIRST + timedelta(days=2)
+    users = exposed(table, ARMS, third, third).users
+    metric = METRICS[name]
+    part, whole = users.column(metric.part), users.column(metric.whole)
+    alone = contrasts(part, whole, users.arm == 1).log_uplift
+    assert found.users == len(users)
+    assert np.log1p(found.uplift.value) == pytest.approx(alone.value)
+    reach = np.log1p(found.uplift.fixed_high) - np.log1p(found.uplift.value)
+    assert reach / 1.959964 == pytest.approx(alone.error)
+
+
+def test_a_fading_effect_is_found():
+    found = novelty.by_day(days_of(fading(readout(users=4000, days=DAYS))), CTR)
+    assert found.trend == pytest.approx(np.log(0.9), abs=4 * found.error)
+    assert found.p < 0.001
+    assert [day.number for day in found.days] == [1, 2, 3, 4, 5, 6, 7]
+
+
+def test_the_trends_error_is_that_of_a_bootstrap_of_users():
+    table = readout(users=600, days=DAYS)
+    rows = days_of(table)
+    found = novelty.by_day(rows, CTR)
+    rng, trends = np.random.default_rng(0), []
+    edges = np.searchsorted(rows.place, np.arange(rows.number + 1))
+    for _ in range(300):
+        drawn = rng.integers(0, rows.number, rows.number)
+        pieces = [np.arange(edges[user], edges[user + 1]) for user in drawn]
+        which = np.concatenate(pieces)
+        place = np.repeat(np.arange(rows.number), [len(piece) for piece in pieces])
+        sums = {name: column[which] for name, column in rows.sums.items()}
+        again = UserDays(place, rows.day[which], rows.arm[which], sums, rows.number)
+        trends.append(novelty.by_day(again, CTR).trend)
+    assert found.error == pytest.approx(np.std(trends), rel=0.15)
+
+
+def test_two_days_make_no_trend():
+    table = readout(users=300, days=2)
+    found = novelty.by_day(days_of(table, 2), CTR)
+    assert found.trend is None
+    assert len(found.days) == 2
+
+
+def test_no_rows_are_no_days():
+    assert novelty.by_day(days_of(READOUT.empty_table()), CTR).days == ()

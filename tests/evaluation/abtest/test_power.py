@@ -1,0 +1,97 @@
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import norm
+from statsmodels.stats.power import NormalIndPower
+
+from evaluation.abtest import power
+from evaluation.abtest.always_valid import Mixture, lowest
+from evaluation.abtest.effect import contrasts
+from evaluation.abtest.power import Wanted
+from evaluation.abtest.ratios import METRICS
+from evaluation.abtest.sufficient import exposed
+from infra.errors import ConfigError
+from tests.evaluation.abtest.rows import ARMS, readout
+
+STEADY = power.steady(mean=2.0, variance=16.0, users_per_day=1000, days=365)
+
+
+def test_users_for_one_look_are_statsmodels():
+    """Log uplift over a spread of 2: a standardised effect of log(1.05) / 2."""
+    found = power.plan(STEADY, Wanted(effect=0.05, days=14)).fixed
+    arm = NormalIndPower().solve_power(math.log(1.05) / 2, alpha=0.05, power=0.8, ratio=1)
+    assert found.users == pytest.approx(2 * arm, rel=1e-3)
+    assert found.days == math.ceil(2 * arm / 1000)
+
+
+def test_the_error_is_the_users_spread_over_both_arms():
+    found = power.plan(STEADY, Wanted(effect=0.05, days=10, shares=(0.8, 0.2), correlation=0.6))
+    assert found.planned_error == pytest.approx(2 * 0.8 * math.sqrt(1 / 8000 + 1 / 2000))
+
+
+def test_power_at_the_detectable_effect_is_the_wanted_one():
+    first = power.plan(STEADY, Wanted(effect=0.02, days=14))
+    for kind in ("always", "fixed"):
+        effect = getattr(first, kind).detectable
+        again = power.plan(STEADY, Wanted(effect=effect, days=14))
+        assert getattr(again, kind).power == pytest.approx(0.8)
+
+
+def test_always_valid_power_is_that_of_the_last_look():
+    found = power.plan(STEADY, Wanted(effect=0.08, days=14))
+    assert found.always.power == pytest.approx(
+        norm.cdf(math.log(1.08) / found.planned_error - lowest(0.05))
+    )
+    assert found.always.power < found.fixed.power
+
+
+def test_traffic_that_cannot_answer_says_so():
+    found = power.plan(STEADY, Wanted(effect=0.01, days=14))
+    assert not found.answers
+    assert found.sentence.startswith("The traffic cannot answer in 14 days")
+    assert f"{found.always.detectable:+.2%}" in found.sentence
+    assert "365 days would not either" in found.sentence
+
+
+def test_enough_traffic_says_how_much_is_needed():
+    found = power.plan(STEADY, Wanted(effect=0.2, days=14))
+    assert found.answers
+    assert found.always.days < 14
+    assert f"{found.always.days} would do" in found.sentence
+
+
+def test_the_log_gives_the_error_that_the_experiment_then_has():
+    table = readout(users=4000, days=4)
+    metric = METRICS["ctr"]
+    traffic = power.of_log(table, metric, ARMS)
+    users = exposed(table, ARMS).users
+    assert traffic.users[-1] == len(users)
+    assert (np.diff(traffic.users) >= 0).all()
+    seen = contrasts(users.clicks, users.impressions, users.arm == 1).log_uplift
+    share = users.arm.mean()
+    assert traffic.errors((1 - share, share))[-1] == pytest.approx(seen.error, rel=0.02)
+    assert 0.3 < power.correlation_of(table, metric, ARMS) < 0.9
+
+
+def test_a_tuned_mixture_is_as_sharp_as_planned():
+    found = power.plan(STEADY, Wanted(effect=0.05, days=14))
+    rule = Mixture(found.planned_error * math.sqrt(lowest(0.05) ** 2 - 1))
+    assert rule.multiplier(found.planned_error) == pytest.approx(lowest(0.05))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"effect": 0}, {"days": 0}, {"days": 999}, {"shares": (0.0, 1.0)}, {"correlation": 1.0},
+     {"alpha": 2.0}, {"power": 0.1}],
+)  # fmt: skip
+def test_plans_of_the_impossible_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        power.plan(STEADY, Wanted(**{"effect": 0.02, "days": 14} | wrong))
+
+
+def test_traffic_of_nothing_is_refused():
+    with pytest.raises(ConfigError):
+        power.steady(0, 1, 1, 1)
+    with pytest.raises(ConfigError):
+        power.of_log(readout(users=10).slice(0, 0), METRICS["ctr"], ARMS)

@@ -1,0 +1,182 @@
+from datetime import timedelta
+
+import pyarrow as pa
+import pytest
+
+from evaluation.abtest import verdict
+from evaluation.abtest.design import Design, Rule
+from evaluation.abtest.readout import ReadOut, read_out
+from evaluation.abtest.verdict import Outcome
+from infra.config import build
+from infra.errors import ConfigError
+from tests.evaluation.abtest import test_health
+from tests.evaluation.abtest.rows import ARMS, FIRST, readout
+
+ERRORS = {"ctr": 0.02, "sales": 0.06}
+DESIGN = Design(
+    arms={"old": 0.5, "new": 0.5}, first_day=FIRST, planned_days=5, planned_errors=ERRORS
+)
+
+
+def look(effect, day=3, design=DESIGN, **given):
+    table = readout(users=6000, days=5, effect=effect)
+    return read_out(table, design, FIRST + timedelta(days=day - 1), **given)
+
+
+def with_rule(**changed):
+    return DESIGN.model_copy(update={"rule": DESIGN.rule.model_copy(update=changed)})
+
+
+@pytest.fixture(scope="module")
+def good():
+    return look(0.3)
+
+
+@pytest.fixture(scope="module")
+def same():
+    return look(0.0)
+
+
+def test_a_better_arm_ships(good):
+    found = verdict.decide(good, DESIGN)
+    assert found.outcome is Outcome.SHIP
+    assert found.final
+    assert "at any look" in found.reasons[0]
+
+
+def test_the_same_look_twice_is_the_same_record(good):
+    assert look(0.3) == good
+    assert ReadOut.model_validate_json(good.model_dump_json()) == good
+
+
+def test_a_worse_arm_stops():
+    alone = with_rule(guardrails={})
+    found = verdict.decide(look(-0.3, design=alone), alone)
+    assert found.outcome is Outcome.STOP
+    assert "significantly worse" in found.reasons[0]
+
+
+def test_the_same_arm_goes_on_until_its_end(same):
+    assert verdict.decide(same, DESIGN).outcome is Outcome.CONTINUE
+    found = verdict.decide(look(0.0, day=5), DESIGN)
+    assert found.outcome is Outcome.STOP
+    assert "planned end" in found.reasons[0]
+
+
+def test_no_room_for_an_effect_worth_having_stops(same):
+    found = verdict.decide(same, with_rule(minimum_effect=0.5))
+    assert found.outcome is Outcome.STOP
+    assert "no room" in found.reasons[0]
+
+
+def test_nothing_ships_below_the_declared_effect_or_before_its_days(good):
+    for design in (with_rule(ship_above=0.5), with_rule(min_days=4)):
+        assert verdict.decide(good, design).outcome is not Outcome.SHIP
+
+
+def test_lost_users_never_ship(good):
+    table = readout(users=6000, days=5, effect=0.3)
+    new = [arm == "new" for arm in table["arm"].to_pylist()]
+    lost = [user % 5 == 0 for user in table["user"].to_pylist()]
+    kept = table.filter(pa.array([not (n and gone) for n, gone in zip(new, lost, strict=True)]))
+    seen = read_out(kept, DESIGN, FIRST + timedelta(days=2))
+    assert seen.primary.better
+    found = verdict.decide(seen, DESIGN)
+    assert found.outcome is Outcome.CONTINUE
+    assert "start anew" in found.reasons[0]
+    late = verdict.decide(read_out(kept, DESIGN, FIRST + timedelta(days=4)), DESIGN)
+    assert late.outcome is Outcome.STOP
+
+
+@pytest.mark.parametrize("check", ["logging", "multiple exposure", "logged arms", "pre-period"])
+def test_a_failed_check_never_ships(good, check):
+    trust = tuple(
+        one.model_copy(update={"passed": False}) if one.name == check else one for one in good.trust
+    )
+    seen = good.model_copy(update={"trust": trust})
+    assert any(one.passed is False for one in trust)
+    assert verdict.decide(seen, DESIGN).outcome is Outcome.CONTINUE
+
+
+def test_broken_logging_is_a_failed_check():
+    seen = look(0.3, broken=["hour 3 is missing."])
+    assert not seen.trusted
+    assert verdict.decide(seen, DESIGN).reasons[0] == "hour 3 is missing."
+
+
+def test_a_drop_of_sales_stops_early_even_in_doubt(good):
+    bad = look(-0.5).guardrails
+    assert bad[0].worse
+    seen = good.model_copy(update={"guardrails": bad})
+    assert verdict.decide(seen, DESIGN).outcome is Outcome.STOP
+    doubted = seen.model_copy(update={"trust": look(0.3, broken=["gap."]).trust})
+    assert verdict.decide(doubted, DESIGN).outcome is Outcome.STOP
+
+
+def test_a_tolerated_drop_goes_on_but_never_ships(good):
+    seen = good.model_copy(update={"guardrails": look(-0.5).guardrails})
+    found = verdict.decide(seen, with_rule(guardrails={"sales": 0.9}))
+    assert found.outcome is Outcome.CONTINUE
+    assert "no launch" in found.reasons[0]
+
+
+def test_errors_stop_early():
+    seen = look(0.3, hours=test_health.hours(errors=(0.001, 0.02)))
+    found = verdict.decide(seen, DESIGN)
+    assert found.outcome is Outcome.STOP
+    assert "failed requests" in found.reasons[0]
+
+
+def test_healthy_hours_do_not_stop():
+    seen = look(0.3, hours=test_health.hours())
+    assert verdict.decide(seen, DESIGN).outcome is Outcome.SHIP
+
+
+def test_every_metric_and_check_is_in_the_record(good):
+    assert good.number == 3
+    assert good.primary.metric == "ctr"
+    assert {one.metric for one in good.effects} == {"sales", "orders", "price_precision"}
+    assert {figure.name for figure in good.figures()} == {
+        "abtest_ctr_uplift", "abtest_sales_uplift", "abtest_orders_uplift",
+        "abtest_price_precision_uplift",
+    }  # fmt: skip
+    assert len(good.trust) == 5
+    assert good.trusted
+    assert len(good.novelty.days) == 3
+    assert sum(good.users.values()) == sum(good.primary.users)
+
+
+def test_of_three_arms_each_is_held_against_the_control():
+    table = readout(users=6000, days=3)
+    arms = [
+        "third" if arm == "new" and user % 2 else arm
+        for arm, user in zip(table["arm"].to_pylist(), table["user"].to_pylist(), strict=True)
+    ]
+    table = table.set_column(1, table.schema.field("arm"), pa.array(arms))
+    three = Design(arms={"old": 0.5, "new": 0.25, "third": 0.25}, first_day=FIRST)
+    assert three.alpha == 0.025
+    seen = read_out(table, three, FIRST + timedelta(days=2), treatment="third")
+    assert seen.users["third"] == seen.primary.users[1]
+    assert seen.trusted
+    two = table.filter(pa.array([arm != "new" for arm in arms]))
+    alone = Design(arms={"old": 2 / 3, "third": 1 / 3}, first_day=FIRST)
+    other = read_out(two, alone, FIRST + timedelta(days=2))
+    assert other.primary.control == pytest.approx(seen.primary.control, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"arms": {"old": 1.0}}, {"arms": {"old": 0.5, "new": 0.4}}, {"rule": {"primary": "ctrr"}},
+     {"rule": {"guardrails": {"revenue": 0.0}}}, {"planned_errors": {"x": 1.0}}],
+)  # fmt: skip
+def test_a_design_that_makes_no_sense_is_refused(wrong):
+    fine = {"arms": {"old": 0.5, "new": 0.5}, "first_day": FIRST}
+    assert build(Design, fine).control == "old"
+    with pytest.raises(ConfigError):
+        build(Design, fine, wrong)
+
+
+def test_alphas_are_shared_out():
+    assert DESIGN.guard_alpha == pytest.approx(0.05 / 3)
+    assert Rule().alpha == 0.05
+    assert (DESIGN.control, *DESIGN.treatments) == ARMS

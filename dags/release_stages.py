@@ -72,7 +72,7 @@ def approval() -> Approval:
 
 # After a gate that kept the champion both parents are skipped, and so is this one; without a
 # question only `approval` is.
-@stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
+@stage(task, pool="compute", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def register() -> None:
     """The logged model -> a version of the registered model `dupn`."""
     run("register", **_candidate())

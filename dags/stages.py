@@ -140,7 +140,7 @@ def canary(days: list[str]) -> None:
     run("canary", **_judged(days))
 
 
-@stage(task, pool="data")
+@stage(task, pool="compute")
 def register(days: list[str]) -> None:
     """The logged model -> a version of the registered model `dupn`."""
     run("register", **_judged(days))

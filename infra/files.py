@@ -72,7 +72,7 @@ def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) 
         if not is_local(fs):
             fs.pipe_file(path, bytes(data))
             return
-        target = Path(fs._strip_protocol(path))
+        target = local(fs, path)
         with _scratch(target, data, durable=durable) as scratch:
             scratch.replace(target)
 
@@ -82,7 +82,7 @@ def put_new(fs: Any, path: str, data: bytes) -> bool:
     with writing(path):
         if not is_local(fs):
             return _created(lambda: fs.pipe_file(path, data, mode="create"))
-        target = Path(fs._strip_protocol(path))
+        target = local(fs, path)
         with _scratch(target, data, durable=True) as scratch:
             # A link fails if the name is taken: create if absent, and the content is whole.
             return _created(lambda: os.link(scratch, target))
@@ -134,6 +134,11 @@ def filesystem(root: str) -> Any:
 def is_local(fs: Any) -> bool:
     """Whether the files lie on a disk of this machine."""
     return "file" in ((fs.protocol,) if isinstance(fs.protocol, str) else fs.protocol)
+
+
+def local(fs: Any, path: str) -> Path:
+    """An address on a disk of this machine as a path."""
+    return Path(fs._strip_protocol(path))
 
 
 def sha256(source: IO[bytes]) -> str:

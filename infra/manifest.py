@@ -118,6 +118,9 @@ def remedy(key: str) -> str:
         "reports": {"offline": "evaluate"}.get(rest.partition("/")[0], rest.partition("/")[0]),
     }
     command = commands.get(stage, stage)
+    number = key.rpartition("/v")[2]
+    if stage == "bundles" and number.isdigit():
+        command = f"bundle --version {number}"
     if stage == "raw":
         return f"Run `dupn {command}`, or put the day's files there."
     return f"Run `dupn {command}{f' --day {day}' if day else ''}` first."

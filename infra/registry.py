@@ -9,10 +9,12 @@ import logging
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from infra.errors import RegistryError
+from infra.errors import RegistryError, StoreError
 from infra.ledger import Entry, Ledger, LedgerTaken
+from infra.mlflow_client import answering
 from infra.store import Store
 from infra.tracking import connect
 
@@ -51,6 +53,7 @@ class Registry:
         os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
         import mlflow
 
+        self.uri = uri
         mlflow.set_tracking_uri(uri)  # `models:/m-...` sources are resolved through the global one
         self.client: Any = connect(uri)
         self.ledger = Ledger(store)
@@ -110,6 +113,31 @@ class Registry:
             MODEL, source=model_uri, run_id=run_id or None, tags={**tags, "model_uri": model_uri}
         )
         return self._found(str(made.version))
+
+    def download(self, number: str, path: str, folder: Path) -> Path:
+        """Files of a version's logged model, copied into a local folder; where they lie there.
+
+        Args:
+            number: of the version.
+            path: of a file or folder inside the model.
+            folder: local; made if it is absent.
+
+        Raises:
+            RegistryError: the version has no such files.
+            RegistryUnavailable: MLflow does not answer.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = f"models:/{MODEL}/{number}/{path}"
+        try:
+            with answering(self.uri):
+                return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+        except (MlflowException, StoreError) as error:
+            raise RegistryError(
+                f"version {number} of {MODEL} has no {path} that can be read: {error}."
+            ) from error
 
     def versions(self) -> list[Version]:
         """All registered versions, oldest first."""

@@ -15,6 +15,8 @@ import hashlib
 import io
 import json
 import os
+import shutil
+import tempfile
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,13 +30,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from infra.errors import PartitionCorrupt, PartitionMissing
-from infra.files import filesystem, is_local, modified, put, put_new, sha256, writing
+from infra.files import filesystem, is_local, local, modified, put, put_new, sha256, writing
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 
 __all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store"]
 
 ROW_GROUP_BYTES = 16 * 2**20
 """Size of a Parquet row group, before compression."""
+
+FOLDER = ".folder"
+"""End of the name of a folder that is part of a partition (`Attempt.folder`)."""
 
 
 class Store:
@@ -183,10 +188,9 @@ class Partition:
         if self.exists():
             fs.rm_file(f"{self.path}/{MANIFEST}")
         freed = 0
-        for info in fs.ls(self.path, detail=True, refresh=True):
-            if info["type"] == "file":
-                fs.rm_file(info["name"])
-                freed += int(info.get("size") or 0)
+        for path, files in self._lying().items():
+            fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
+            freed += sum(int(info.get("size") or 0) for info in files)
         if is_local(fs) and not fs.ls(self.path, detail=False):
             fs.rmdir(self.path)
         return freed
@@ -257,12 +261,37 @@ class Partition:
         """
         for entry in self.manifest().files:
             with self.open(entry) as source:
-                found = sha256(source)
-            if found != entry.sha256:
-                raise PartitionCorrupt(
-                    f"{self.key}/{entry.name} is not the file that was published "
-                    f"(SHA-256 {found[:12]}, manifest {entry.sha256[:12]}). {mend(self.key)}"
-                )
+                self._compare(entry, source)
+
+    def folder(self, scratch: Path) -> Path:
+        """The folder that was published (`Attempt.folder`), every byte compared, on this machine.
+
+        Args:
+            scratch: where it is copied from an object store; on a local disk nothing is copied.
+
+        Raises:
+            PartitionCorrupt: naming the first file that differs.
+        """
+        files = [entry for entry in self.manifest().files if "/" in entry.name]
+        if not files:
+            raise PartitionCorrupt(f"{self.key} holds no folder. {mend(self.key)}")
+        fs = filesystem(self.root)
+        here = local(fs, self.path) if is_local(fs) else scratch
+        for entry in files:
+            if here is scratch:
+                (scratch / entry.name).parent.mkdir(parents=True, exist_ok=True)
+                fs.get_file(f"{self.path}/{entry.name}", str(scratch / entry.name))
+            with (here / entry.name).open("rb") as source:
+                self._compare(entry, source)
+        return here / files[0].name.partition("/")[0]
+
+    def _compare(self, entry: FileEntry, source: IO[bytes]) -> None:
+        found = sha256(source)
+        if found != entry.sha256:
+            raise PartitionCorrupt(
+                f"{self.key}/{entry.name} is not the file that was published "
+                f"(SHA-256 {found[:12]}, manifest {entry.sha256[:12]}). {mend(self.key)}"
+            )
 
     def digest(self) -> str:
         """SHA-256 over the rows in order, whatever files they lie in (equal data, equal digest).
@@ -278,16 +307,26 @@ class Partition:
         """
         fs = filesystem(self.root)
         files = self.manifest().files if self.exists() else ()
-        keep = {entry.name for entry in files} | {MANIFEST}
+        keep = {entry.name.partition("/")[0] for entry in files} | {MANIFEST}
         removed = 0
-        for info in fs.ls(self.path, detail=True):
-            name = info["name"].rsplit("/", 1)[-1]
-            modified = info.get("mtime") or info.get("LastModified") or 0
-            stamp = modified.timestamp() if isinstance(modified, datetime) else float(modified)
-            if info["type"] == "file" and name not in keep and time.time() - stamp > older_than_s:
-                fs.rm_file(info["name"])
+        for path, found in self._lying().items():
+            youngest = max((_stamp(info) for info in found), default=0.0)
+            if path.rsplit("/", 1)[-1] not in keep and time.time() - youngest > older_than_s:
+                fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
                 removed += 1
         return removed
+
+    def _lying(self) -> dict[str, list[dict[str, Any]]]:
+        """What lies here and is no partition of its own: addresses -> the files behind them."""
+        fs = filesystem(self.root)
+        found = {}
+        for info in fs.ls(self.path, detail=True, refresh=True):
+            if info["type"] == "file":
+                found[info["name"]] = [info]
+            elif info["name"].rstrip("/").endswith(FOLDER):
+                path = info["name"].rstrip("/")
+                found[path] = list(fs.find(path, detail=True).values()) or [info]
+        return found
 
 
 @dataclass(frozen=True)
@@ -343,6 +382,34 @@ class Attempt:
         """Upload a local file (checkpoints, memory maps) and return its entry."""
         return self.write_bytes(name, source.read_bytes(), rows=rows)
 
+    @contextmanager
+    def folder(self, name: str) -> Iterator[Path]:
+        """A local folder to write in; its files are recorded, under their paths, when it is left.
+
+        For what is read as files of a disk (memory maps, an index). On a local store it lies in
+        the partition from the start, so that nothing is copied; elsewhere it is uploaded.
+        """
+        fs = filesystem(self.partition.root)
+        unique = f"{name}-{self.id}{FOLDER}"
+        path = f"{self.partition.path}/{unique}"
+        place = local(fs, path) if is_local(fs) else Path(tempfile.mkdtemp())
+        with writing(path):
+            place.mkdir(parents=True, exist_ok=True)
+        try:
+            yield place
+            entries = [_entry(unique, place, file) for file in sorted(place.rglob("*"))]
+            written = [entry for entry in entries if entry is not None]
+            if not is_local(fs):
+                for entry in written:
+                    inner = entry.name.partition("/")[2]
+                    fs.put_file(str(place / inner), f"{path}/{inner}")
+            self.record(written)
+        except BaseException:
+            shutil.rmtree(place, ignore_errors=True)
+            raise
+        if not is_local(fs):
+            shutil.rmtree(place)
+
     def record(self, entries: Sequence[FileEntry], **facts: Any) -> None:
         """Note files (and facts for the lineage) that belong to this attempt."""
         content = {"files": [asdict(entry) for entry in entries], "facts": facts}
@@ -383,11 +450,28 @@ class Attempt:
         return sorted(entries.values(), key=lambda entry: entry.name), facts
 
     def _schema(self, files: Sequence[FileEntry]) -> str:
-        parquet = next((entry for entry in files if entry.name.endswith(".parquet")), None)
+        own = (entry for entry in files if "/" not in entry.name)
+        parquet = next((entry for entry in own if entry.name.endswith(".parquet")), None)
         if parquet is None:
             return ""
         with self.partition.open(parquet) as source:
             return pq.read_schema(source).remove_metadata().to_string()
+
+
+def _entry(folder: str, place: Path, file: Path) -> FileEntry | None:
+    """A file of a folder; None for folders, and for the locks of those who wrote there."""
+    if not file.is_file() or file.name.endswith(".lock"):
+        return None
+    with file.open("rb") as source:
+        digest = sha256(source)
+    name = f"{folder}/{file.relative_to(place).as_posix()}"
+    return FileEntry(name=name, rows=0, bytes=file.stat().st_size, sha256=digest)
+
+
+def _stamp(info: Mapping[str, Any]) -> float:
+    """When a file was last changed, in seconds; long ago where nobody knows."""
+    changed = info.get("mtime") or info.get("LastModified") or 0
+    return changed.timestamp() if isinstance(changed, datetime) else float(changed)
 
 
 def _row_group_rows(table: pa.Table) -> int:

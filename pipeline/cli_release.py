@@ -25,9 +25,21 @@ def evaluate(day: TheDay, run: Run = "") -> None:
     _release_step("evaluate", day, run)
 
 
-def bundle(day: TheDay, run: Run = "") -> None:
+def bundle(
+    day: Day = None,
+    version: Annotated[
+        str, typer.Option(help="Of a registered version or alias: what it is served from.")
+    ] = "",
+    run: Run = "",
+) -> None:
     """Pack candidate and tables into a self-contained model and log it to MLflow."""
-    _release_step("bundle", day, run)
+    from pipeline import steps
+
+    if bool(day) == bool(version):
+        raise typer.BadParameter("bundle what? Give `--day D` or `--version N`.")
+    settings = front.settings()
+    chosen = day.date() if day else settings.first_day
+    front.say("bundle", steps.bundle(settings, chosen, run, version))
 
 
 def gate(day: TheDay, run: Run = "") -> None:

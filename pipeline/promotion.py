@@ -3,7 +3,8 @@
 Within the champion's line a promotion moves `champion`; the newest of another line becomes
 `challenger`, since replacing the line in production takes an A/B verdict (or a person, by number).
 A decision rests on who was champion when it was made: if that changed, or if the version was
-champion once and was moved away from, the step refuses and says how to go on.
+champion once and was moved away from, the step refuses and says how to go on. A version's bundle is
+published before an alias names it (`pipeline.bundling`).
 """
 
 import json
@@ -14,7 +15,7 @@ from typing import Any
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.registry import MODEL, Registry, Version
-from pipeline import incumbent, learning, release, standing
+from pipeline import bundling, incumbent, learning, release, standing
 from pipeline.incumbent import Incumbent, registry_of
 from pipeline.learning import Candidate
 from pipeline.settings import Settings
@@ -24,7 +25,7 @@ NEWEST = 3
 
 
 def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
-    """Enter the logged model in the registry; a model is entered once."""
+    """Enter the logged model in the registry, once, and publish its bundle to serve from."""
     mine = learning.candidate(settings, day, run)
     lineage = release.bundle_of(settings, mine, day).manifest().lineage
     registry = registry_of(settings)
@@ -43,6 +44,7 @@ def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         "representation": str(_representation(settings, registry, mine, day)),
     }
     version = registry.register(lineage["model_uri"], lineage["run_id"], tags)
+    bundling.ensure(settings, registry, version.number)
     return {"model": MODEL, "version": version.number, **tags}
 
 
@@ -52,6 +54,7 @@ def promote(
     """Move `champion`; without a version, to the candidate's, if the gate let it pass."""
     registry = registry_of(settings)
     if version:
+        bundling.ensure(settings, registry, version)
         entry = registry.promote(version, why or "promoted by hand")
         return standing.moved(settings, entry)
     mine = learning.candidate(settings, day, run)

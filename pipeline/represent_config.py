@@ -10,6 +10,6 @@ class RepresentConfig(Config):
 
     batch_size: int = Field(512, ge=1)
     """Users encoded at a time."""
-    keep_days: int = Field(14, ge=2)
+    keep_days: int = Field(7, ge=2)
     """Tables older than so many days are removed, but for the newest one of champion and previous:
     a rollback finds its table."""

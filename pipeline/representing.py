@@ -19,13 +19,14 @@ from features import catalog
 from features.catalog import CatalogArrays
 from features.dataset import load as load_dataset
 from features.property import LocalClock
-from infra.errors import RegistryError
+from infra.errors import PartitionMissing, RegistryError
 from infra.registry import Version
 from infra.store import FileEntry, Partition, Store
-from pipeline import learning
+from pipeline import bundling, learning
 from pipeline.as_of import HISTORY, Hashes, Profiles, encode, moments_of
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
+from serving import published
 from training.model.dupn import Dupn
 
 logger = logging.getLogger(__name__)
@@ -49,8 +50,8 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         )
     key = champion.tags["run_key"]
     number = int(champion.tags.get("representation", "1"))
-    before = newest(store, key, day, number)
-    task = _Task.of(settings, day, key, number, before)
+    before = newest(store, key, day, number, champion.number)
+    task = _Task.of(settings, day, champion, number, before)
     target = table_of(store, key, day)
     lineage = {
         "run": key,
@@ -78,6 +79,31 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     return {"run": key, "representation": number, "users": users, **counts, **_told(where, removed)}
 
 
+def restore(settings: Settings) -> str:
+    """After a rollback: the champion's table of the newest day that has one of anybody's.
+
+    What it published while it was champion is still there; it is brought up to that day.
+    """
+    store = settings.store
+    days = [day for key in store.names(ROOT) for day in days_of(store, key)]
+    champion = registry_of(settings).champion()
+    if not days or champion is None or not _key(champion):
+        return "none"
+    target = table_of(store, _key(champion), max(days))
+    if not (target.exists() and _made_by(target, champion.number)):
+        try:
+            run(settings, max(days))
+        except PartitionMissing as error:  # the alias has moved; its older tables stand
+            logger.warning("the champion has no table of %s: %s", max(days), error)
+            return f"none of {max(days)}: {error}"
+    return store.address(*target.key.split("/"))
+
+
+def _made_by(table: Partition, number: str) -> bool:
+    """Whether it was a version of that number; two may share a run key."""
+    return str(table.manifest().lineage.get("version", number)) == number
+
+
 def _told(where: str, removed: int) -> dict[str, Any]:
     return {"table": where, "removed": removed}
 
@@ -94,12 +120,22 @@ def days_of(store: Store, key: str) -> list[date]:
     return sorted(day for day in days if table_of(store, key, day).exists())
 
 
-def newest(store: Store, key: str, day: date, number: int) -> Partition | None:
-    """The newest table before `day` that may be carried on: of the model or of an ancestor."""
+def newest(store: Store, key: str, day: date, number: int, version: str = "") -> Partition | None:
+    """The newest table before `day` that may be carried on: of the model or of an ancestor.
+
+    Args:
+        store: where the tables are.
+        key: run key of the model.
+        day: the day to represent.
+        number: version of the dimensions.
+        version: of the registered model; tables of another version of the same run key are not
+            its own. Empty: whichever.
+    """
     for one in _ancestors(store, key):
         for then in reversed(days_of(store, one)):
             found = table_of(store, one, then)
-            if then < day and found.manifest().lineage["representation"] == number:
+            mine = one != key or not version or _made_by(found, version)
+            if then < day and mine and found.manifest().lineage["representation"] == number:
                 return found
     return None
 
@@ -132,6 +168,12 @@ def _key(version: Version) -> str:
     return version.tags.get("run_key", "")
 
 
+def _network(settings: Settings, version: Version) -> Dupn:
+    """Of the version itself; its run key may have been trained again since."""
+    place = bundling.whole(settings, version)
+    return published.network(place) if place else learning.load(settings.store, _key(version))
+
+
 @dataclass(frozen=True)
 class _Task:
     """What every bucket needs."""
@@ -151,12 +193,12 @@ class _Task:
 
     @classmethod
     def of(
-        cls, settings: Settings, day: date, key: str, number: int, before: Partition | None
+        cls, settings: Settings, day: date, version: Version, number: int, before: Partition | None
     ) -> "_Task":
         store = settings.store
         return cls(
-            model=learning.load(store, key),
-            key=key,
+            model=_network(settings, version),
+            key=_key(version),
             number=number,
             day=day,
             history=store.partition("sequences", day, "history").require(),

@@ -27,6 +27,10 @@ class RetentionConfig(Config):
     """Days of samples, and of their quality; none: for ever."""
     events_days: int | None = Field(None, ge=LEAST)
     """Days of events and rejects; none: for ever. State that is lost later is built from these."""
+    bundle_days: int = Field(14, ge=LEAST)
+    """Days of disassembled bundles, by the day of their tables. Those of champion, previous and
+    challenger stay, and those of versions that `serve.shares` names; `dupn bundle --version N`
+    builds an older one again."""
     attempt_hours: float = Field(24.0, gt=0)
     """Files of attempts that never became a partition are removed when they are older."""
 
@@ -36,6 +40,8 @@ class RetentionConfig(Config):
             return max(self.tables_days, self.state_days)
         if stage == "samples":
             return self.samples_days
+        if stage == "bundles":
+            return self.bundle_days
         if stage in ("events", "rejects"):
             return None if self.events_days is None else max(self.events_days, self.state_days + 1)
         return self.state_days

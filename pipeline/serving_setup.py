@@ -7,26 +7,40 @@ from features.dataset import load as load_dataset
 from infra.errors import ConfigError
 from infra.tracking import tracking_uri
 from pipeline.settings import Settings
-from serving.running import Setup
+from serving import published
+from serving.running import Setup, copies
 
 
-def setup(settings: Settings, port: int | None = None) -> Setup:
+def setup(settings: Settings, port: int | None = None, bundle: str = "") -> Setup:
     """The setup of a service on this machine.
+
+    Args:
+        settings: whose home, registry and `serve`.
+        port: where to listen; else the setting's.
+        bundle: a bundle of the store (`<run key>` or `<run key>/v<number>`) to serve as it is; no
+            registry is asked then, and MLflow may be away. Empty: what the aliases name.
 
     Raises:
         ConfigError: the home is an object store and no local folder is named for live behaviours.
+        PartitionMissing: there is no such bundle.
+        PartitionCorrupt: a file of it is not what was published.
     """
     token = settings.serve.token or os.environ.get("DUPN_SERVE_TOKEN", "")
     changed: dict[str, object] = {"token": token}
     if port is not None:
         changed["port"] = port
-    return Setup(
+    work = _work(settings)
+    made = Setup(
         config=settings.serve.model_copy(update=changed),
         home=settings.home,
-        work=str(_work(settings)),
+        work=str(work),
         zone=load_dataset(settings.dataset).time_zone,
-        tracking_uri=tracking_uri(settings.tracking, settings.store),
     )
+    if not bundle:
+        address = tracking_uri(settings.tracking, settings.store)
+        return made.model_copy(update={"tracking_uri": address})
+    name, folder = published.fetch(published.find(settings.store, bundle), copies(work))
+    return made.model_copy(update={"bundle": str(folder), "run": name.run, "name": name})
 
 
 def _work(settings: Settings) -> Path:

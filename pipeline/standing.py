@@ -19,8 +19,17 @@ _LEAF = {"raw": ("behaviors",), "events": ("behaviors",), "samples": ()}
 
 
 def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
-    """Make the previous champion champion again, with its bundle and representations."""
-    return moved(settings, registry_of(settings).rollback(why))
+    """Make the previous champion champion again, with its bundle and representations.
+
+    Its bundle is whole before the alias moves, its table of the newest represented day is there
+    after.
+    """
+    from pipeline import bundling, representing
+
+    registry = registry_of(settings)
+    bundling.ensure(settings, registry, registry.aliases().get("previous", ""))
+    told = moved(settings, registry.rollback(why))
+    return told | {"represented": representing.restore(settings)}
 
 
 def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
@@ -30,7 +39,7 @@ def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
         "why": entry.why,
         "ledger": entry.number,
         "run": entry.facts.get("run_key", ""),
-        **{name: _address(settings, entry, name) for name in PLACES},
+        **_places(settings, entry),
     }
 
 
@@ -52,7 +61,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         "champion": facts.get("run_key", "none"),
         "trained on": facts.get("trained_on", "none"),
         "representation": facts.get("representation", "none"),
-        **{name: _address(settings, last, name) if last else "none" for name in PLACES},
+        **_places(settings, last),
         "last move": f"{last.at} {last.why}" if last else "none",
         **nightly.standing(settings),
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
@@ -77,8 +86,16 @@ def log(settings: Settings) -> list[Mapping[str, Any]]:
     ]
 
 
-def _address(settings: Settings, entry: Entry, name: str) -> str:
-    place = entry.facts.get(name, "")
+def _places(settings: Settings, entry: Entry | None) -> dict[str, str]:
+    """Addresses of what belongs to the champion: the bundle of that very version, the tables."""
+    facts: Mapping[str, str] = entry.facts if entry else {}
+    places = {name: facts.get(name, "") for name in PLACES}
+    if entry and places["bundle"]:
+        places["bundle"] += f"/v{entry.aliases.get('champion')}"
+    return {name: _address(settings, place) for name, place in places.items()}
+
+
+def _address(settings: Settings, place: str) -> str:
     if not place:
         return "none"
     there = bool(settings.store.names(place))

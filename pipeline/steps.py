@@ -146,8 +146,15 @@ def evaluate(settings: Settings, day: date, run: str = "") -> Summary:
     return judge(settings, day, run)
 
 
-def bundle(settings: Settings, day: date, run: str = "") -> Summary:
-    """Candidate + the tables it answers with -> a self-contained model, logged to MLflow."""
+def bundle(settings: Settings, day: date, run: str = "", version: str = "") -> Summary:
+    """Candidate + the tables it answers with -> a self-contained model, logged to MLflow.
+
+    Of a registered `version` instead: what it is served from -> `bundles/`.
+    """
+    if version:
+        from pipeline.bundling import build
+
+        return build(settings, version)
     from pipeline.release import bundle as pack
 
     return pack(settings, day, run)
@@ -168,7 +175,7 @@ def canary(settings: Settings, day: date, run: str = "") -> Summary:
 
 
 def register(settings: Settings, day: date, run: str = "") -> Summary:
-    """The logged model -> a version of the registered model."""
+    """The logged model -> a version of the registered model, and its bundle -> `bundles/`."""
     from pipeline.promotion import register as enter
 
     return enter(settings, day, run)

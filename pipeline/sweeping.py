@@ -1,8 +1,9 @@
 """`dupn sweep`: removes state that has grown old, and files of attempts that were lost.
 
 Counted back from the newest day of samples (or the day asked for, if that is older), so a pipeline
-that has stood still for a month loses nothing that its next night needs. Raw, checkpoints, bundles
-and reports are never touched.
+that has stood still for a month loses nothing that its next night needs. Disassembled bundles go
+too, but never those of champion, previous and challenger. Raw, checkpoints and reports are never
+touched.
 """
 
 import logging
@@ -40,6 +41,16 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
             removed[stage] = f"{old[0]} to {old[-1]} ({len(old)} days, {size:,} bytes)"
             logger.info("sweep %s: %s of %s", day, stage, removed[stage])
         lost += _sweep_attempts(store, stage, config.attempt_hours * 3600)
+    if store.names("bundles"):
+        from pipeline import bundling  # imports torch
+
+        old_bundles = bundling.outdated(settings, day)
+        size = sum(one.remove() for one in old_bundles)
+        freed += size
+        if old_bundles:
+            removed["bundles"] = f"{len(old_bundles)} versions ({size:,} bytes)"
+            logger.info("sweep %s: bundles of %s", day, removed["bundles"])
+        lost += bundling.sweep_attempts(store, config.attempt_hours * 3600)
     return {
         "day": day.isoformat(),
         "removed": removed or "nothing",

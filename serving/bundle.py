@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import torch
 
@@ -34,6 +34,9 @@ from training.config import ModelConfig
 from training.model.dupn import Dupn
 
 FORMAT = 1
+DESCRIPTION, WEIGHTS = "bundle.json", "model.pt"
+LOGGED = "artifacts/bundle"
+"""Where it lies inside a logged model."""
 STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr")
 
 
@@ -66,7 +69,7 @@ def write(  # a front door: everything that a bundle is made of
         zone: the data set's time zone.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    torch.save(model.state_dict(), folder / "model.pt")
+    torch.save(model.state_dict(), folder / WEIGHTS)
     inner = Store(folder / "store")
     before = day - timedelta(days=1)
     wanted = [store.partition("catalog", day), store.partition("catalog", day, "items")]
@@ -83,7 +86,7 @@ def write(  # a front door: everything that a bundle is made of
         "model": model.config.model_dump(mode="json"),
         "sizes": asdict(model.sizes),
     }
-    (folder / "bundle.json").write_text(json.dumps(content, indent=1))
+    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1))
 
 
 def load(folder: Path) -> Bundle:
@@ -93,9 +96,8 @@ def load(folder: Path) -> Bundle:
         PartitionCorrupt: the folder is not a bundle that this version can read.
     """
     content = _description(folder)
-    sizes = content["sizes"] | {"profile": tuple(content["sizes"]["profile"])}
-    model = Dupn(ModelConfig.model_validate(content["model"]), VocabularySizes(**sizes))
-    model.load_state_dict(torch.load(folder / "model.pt", map_location="cpu", weights_only=True))
+    with (folder / WEIGHTS).open("rb") as weights:
+        model = network(content, weights)
     day = date.fromisoformat(content["day"])
     store = Store(folder / "store")
     names = vocabulary.published(store, day, "profile_")
@@ -103,10 +105,18 @@ def load(folder: Path) -> Bundle:
         folder=folder,
         key=content["key"],
         day=day,
-        model=model.eval(),
+        model=model,
         world=worlds.load(store, day, content["zone"], POOL.empty_table()),
         profile=tuple(vocabulary.load(store, day, name) for name in names),
     )
+
+
+def network(description: Mapping[str, Any], weights: IO[bytes]) -> Dupn:
+    """The network of a bundle on the CPU, in eval mode, from its two files' content."""
+    sizes = description["sizes"] | {"profile": tuple(description["sizes"]["profile"])}
+    model = Dupn(ModelConfig.model_validate(description["model"]), VocabularySizes(**sizes))
+    model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
+    return model.eval()
 
 
 def digest(folder: Path) -> str:
@@ -114,7 +124,7 @@ def digest(folder: Path) -> str:
     whole = hashlib.sha256()
     for name in sorted(file.name for file in folder.glob("*.json")):
         whole.update((folder / name).read_bytes())
-    weights = torch.load(folder / "model.pt", map_location="cpu", weights_only=True)
+    weights = torch.load(folder / WEIGHTS, map_location="cpu", weights_only=True)
     for name, tensor in weights.items():
         whole.update(name.encode() + tensor.contiguous().numpy().tobytes())
     for file in sorted(folder.rglob(MANIFEST)):  # names of files and times differ between copies
@@ -132,13 +142,22 @@ def packages() -> list[Path]:
 
 
 def _description(folder: Path) -> Mapping[str, Any]:
-    file = folder / "bundle.json"
+    file = folder / DESCRIPTION
     if not file.exists():
         raise PartitionCorrupt(f"{folder} is not a bundle: bundle.json is absent.")
-    content: Mapping[str, Any] = json.loads(file.read_text())
+    return described(file.read_bytes(), str(file))
+
+
+def described(text: bytes, where: str) -> Mapping[str, Any]:
+    """What a bundle says of itself in `bundle.json`.
+
+    Raises:
+        PartitionCorrupt: this version cannot read it.
+    """
+    content: Mapping[str, Any] = json.loads(text)
     if content.get("format") != FORMAT:
         raise PartitionCorrupt(
-            f"{file} has format {content.get('format')}, this version reads {FORMAT}. "
+            f"{where} has format {content.get('format')}, this version reads {FORMAT}. "
             "Run `dupn bundle` again."
         )
     return content

@@ -28,6 +28,8 @@ from serving.ranker import Heard, History, Moment, Ranked, Ranker, newest
 from serving.recall import Recall
 from serving.snapshot import Past
 
+FOLDER = "disassembled"
+"""Inside a published bundle: what `disassemble` wrote for it."""
 CHECKSUMS = "disassembled.json"
 RECORDED = "recorded.json"
 
@@ -131,7 +133,7 @@ def load(bundle: Path, folder: Path, name: Name) -> Served:
     """A version from its bundle and from the folder that `disassemble` wrote.
 
     Raises:
-        PartitionCorrupt: the folder belongs to another bundle, or a file is not what was written.
+        PartitionCorrupt: nothing was disassembled there, or a file is not what was written.
     """
     file = folder / CHECKSUMS
     if not file.exists():

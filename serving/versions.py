@@ -14,9 +14,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from infra.errors import DupnError, RegistryError
-from infra.registry import MODEL, Registry
+from infra.errors import DupnError, RegistryError, StoreError
+from infra.registry import Registry
+from serving import published
 from serving import served as disassembled
+from serving.bundle import LOGGED
 from serving.served import Name, Served
 
 logger = logging.getLogger(__name__)
@@ -54,10 +56,19 @@ class OneFolder:
 
 @dataclass(frozen=True)
 class FromRegistry:
-    """Versions of the registered model: an arm is an alias or a version number."""
+    """Versions of the registered model: an arm is an alias or a version number.
+
+    A version's bundle of the store is served as it lies. A version without one (an alias was moved
+    by hand to a version that dupn did not register), or whose bundle is spoilt, is taken from
+    MLflow and disassembled here.
+    """
 
     registry: Registry
     arms: tuple[str, ...]
+    copies: Path
+    """A folder of this machine, for bundles of an object store."""
+    own: Path
+    """`Versions.work`: for what comes from MLflow."""
 
     def wanted(self) -> Mapping[str, str]:
         """See `Source`.
@@ -75,20 +86,21 @@ class FromRegistry:
 
     def fetch(self, number: str) -> tuple[Name, Path]:
         """See `Source`."""
-        import mlflow
-
         version = self.registry.version(number)
         if version is None:
             raise RegistryError(f"version {number} is gone from the registry.")
-        folder = Path(mlflow.artifacts.download_artifacts(f"models:/{MODEL}/{number}"))
-        tags = version.tags
-        name = Name(
-            version=number,
-            line=tags.get("line", ""),
-            run=tags.get("run_key", ""),
-            representation=tags.get("representation", "1"),
-        )
-        return name, folder / "artifacts" / "bundle"
+        name = published.name_of(version)
+        place = published.place(self.registry.ledger.store, name.run or "none", number)
+        try:
+            return published.fetch(place, self.copies, version.tags.get("model_uri"))
+        except StoreError as error:
+            logger.warning("%s Version %s is taken from MLflow instead.", error, number)
+        return name, self.registry.download(number, LOGGED, _folder(self.own, number))
+
+
+def _folder(work: Path, number: str) -> Path:
+    """What a process keeps of a version that it disassembled itself."""
+    return work / f"v{number}"
 
 
 @dataclass
@@ -141,10 +153,12 @@ class Versions:
     def _load(self, number: str) -> Served | None:
         """A version that has answered its recorded requests; None if it is refused."""
         try:
+            shutil.rmtree(_folder(self.work, number), ignore_errors=True)
             name, bundle = self.source.fetch(number)
-            folder = self.work / f"v{number}"
-            shutil.rmtree(folder, ignore_errors=True)
-            disassembled.disassemble(bundle, folder)
+            folder = bundle / disassembled.FOLDER
+            if not folder.exists():
+                folder = _folder(self.work, number)
+                disassembled.disassemble(bundle, folder)
             loaded = disassembled.load(bundle, folder, name)
             worst = disassembled.worst_difference(loaded, bundle)
         except Exception as error:  # whatever is wrong with it, the old version keeps serving

@@ -51,7 +51,7 @@ def test_a_skipped_import_or_simulation_does_not_skip_the_run(tasks):
 
 def test_one_heavy_computation_at_a_time(tasks):
     heavy = {name for name, task in tasks.items() if task["pool"] == "compute"}
-    assert heavy == {"train", "evaluate", "bundle", "canary", "check"}
+    assert heavy == {"train", "evaluate", "bundle", "canary", "register", "check"}
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """Every place where a process writes, counted; at a chosen one it is killed, or waits.
 
 Installed in a child process before it does a step. A boundary lies before each write; a file has
-a second one in its midst, when half of it lies under the name that only the writer knows. "After
+a second one in its midst, when half of it lies under the name that only the writer knows; a folder
+that is published whole has one before each of its parts. "After
 the last write" needs none: the step is then done.
 """
 
@@ -49,11 +50,14 @@ class Boundaries:
         from mlflow.tracking import MlflowClient
 
         from infra import files, store
+        from serving import items, published, recall
 
         for name in ("put", "put_new"):
             setattr(store, name, self._file(name, getattr(files, name)))
         for name in ("rm_file", "rm"):
             setattr(LocalFileSystem, name, self._call(name, getattr(LocalFileSystem, name)))
+        for module, name in ((published.shutil, "copytree"), (items, "build"), (recall, "build")):
+            setattr(module, name, self._call(f"{name} of a bundle", getattr(module, name)))
         for name in dir(MlflowClient):
             if name.split("_")[0] in WRITING:
                 setattr(MlflowClient, name, self._call(name, getattr(MlflowClient, name)))

@@ -1,9 +1,13 @@
 """Killed at any write, a release done again leaves one version, one move and one champion."""
 
+import shutil
+import sqlite3
 from typing import Any
 
 import pytest
 
+from infra.store import Store
+from serving import published
 from tests.chain import DAYS, EVALUATED
 from tests.drills.drill import Told, Warm, decisions, killed
 from tests.drills.homes import Homes, tracked
@@ -25,7 +29,8 @@ class Release:
         return self.warm.run(self.homes.work, *steps, **options)
 
     def seen(self) -> dict[str, Any]:
-        return {"ledger": decisions(self.homes.work), **tracked(self.homes.work)}
+        work = self.homes.work
+        return {"ledger": decisions(work), "bundles": bundles(work), **tracked(work)}
 
     def undisturbed(self, start: str, *steps: Any) -> tuple[Told, dict[str, Any]]:
         self.homes.back(start)
@@ -45,11 +50,24 @@ class Release:
         return len(told.passed)
 
 
-def forget(home: Any) -> None:
-    """No version, no alias, no ledger: as before the first release."""
-    import shutil
-    import sqlite3
+def bundles(home: Any) -> dict[str, Any]:
+    """What is published to serve from. An index of titles has names and ids of chance."""
+    found = {}
+    for run in Store(home).names("bundles"):
+        for one in published.published(Store(home), run):
+            if not one.exists():
+                continue
+            one.verify()
+            manifest = one.manifest()
+            lineage = {name: fact for name, fact in manifest.lineage.items() if name != "wall_s"}
+            files = {entry.name.split("/", 1)[1]: entry.sha256 for entry in manifest.files}
+            lying = {name: sha for name, sha in files.items() if "/recall/" not in name}
+            found[one.key] = (lineage, lying, len(files))
+    return found
 
+
+def forget(home: Any) -> None:
+    """No version, no bundle of one, no alias, no ledger: as before the first release."""
     with sqlite3.connect(home / "mlflow" / "mlflow.db") as database:
         for table in ("registered_model_aliases", "model_version_tags", "model_versions"):
             database.execute(f"DELETE FROM {table}")
@@ -57,6 +75,8 @@ def forget(home: Any) -> None:
         database.execute("DELETE FROM registered_models")
     database.close()
     shutil.rmtree(home / "ledger")
+    for bundle in home.glob("bundles/*/v*"):
+        shutil.rmtree(bundle)
 
 
 @pytest.fixture(scope="module")
@@ -65,10 +85,29 @@ def release(warm, homes):
 
 
 def test_killed_at_every_write_of_register(release):
-    assert release.survives_at_every_write("judged", REGISTER) >= 2
+    assert release.survives_at_every_write("judged", REGISTER) >= 8
 
 
 def test_killed_at_every_write_of_promote(release):
     release.undisturbed("judged", REGISTER)
     release.homes.keep("registered")
     assert release.survives_at_every_write("registered", PROMOTE) >= 5
+
+
+def test_killed_before_the_alias_moves_the_bundle_is_there_or_the_alias_is_not(release):
+    """A version was registered and its bundle lost; promoted again, and killed where it counts."""
+    release.undisturbed("judged", REGISTER)
+    work = release.homes.work
+    for bundle in work.glob("bundles/*/v*"):
+        shutil.rmtree(bundle)
+    release.homes.keep("bare")
+    passed = release.undisturbed("bare", PROMOTE)[0].passed
+    assert {"copytree of a bundle", "build of a bundle"} < set(passed)
+    counting = [n for n, name in enumerate(passed) if "manifest" in name or "alias" in name]
+    assert len(counting) >= 3
+    for number in counting:
+        name = passed[number]
+        release.homes.back("bare")
+        assert killed(release.run(PROMOTE, kill_at=number)), name
+        seen = release.seen()
+        assert not seen["aliases"] or seen["bundles"], name

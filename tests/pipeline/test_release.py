@@ -13,8 +13,9 @@ import torch
 from evaluation import predictions, report
 from features.holdout import held_out
 from infra.errors import PartitionMissing, RegistryError, TrainingError
-from pipeline import learning, standing, steps
+from pipeline import learning, representing, standing, steps
 from pipeline.incumbent import registry_of
+from serving.versions import FromRegistry
 from tests.chain import DAYS, copy_data, logged, smoke
 
 FIRST_JUDGED, THEN_JUDGED = DAYS[2], DAYS[3]
@@ -225,7 +226,14 @@ def test_a_night_answers_what_was_recorded_of_its_held_out_users(night):
     assert steps.canary(night, THEN_JUDGED)["worst"] <= night.canary.tolerance
 
 
-def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(night):
+def served(settings, folder):
+    """Which version a service takes now, and from where in the store."""
+    source = FromRegistry(registry_of(settings), ("champion",), folder, folder)
+    name, place = source.fetch(source.wanted()["champion"])
+    return name.version, place.parent.relative_to(settings.home).as_posix()
+
+
+def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(night, tmp_path):
     before = champion(night)["champion"]
     number = steps.register(night, THEN_JUDGED)["version"]
     tags = registry_of(night).version(number).tags
@@ -233,10 +241,16 @@ def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(nigh
     assert tags["watermark"] == str(THEN_JUDGED)
     steps.promote(night, THEN_JUDGED, number, "to see it in production")
     assert standing.status(night)["champion"] == f"dupn-{THEN_JUDGED}"
+    steps.represent(night, THEN_JUDGED)
+    assert served(night, tmp_path) == (number, f"bundles/dupn-{THEN_JUDGED}/v{number}")
     told = steps.rollback(night, "it is worse")
     assert told["champion"] == before
     assert told["run"] == f"dupn-{DAYS[1]}"
-    assert told["bundle"].endswith(f"bundles/dupn-{DAYS[1]}")
+    assert told["bundle"].endswith(f"bundles/dupn-{DAYS[1]}/v{before}")
+    assert served(night, tmp_path) == (before, f"bundles/dupn-{DAYS[1]}/v{before}")
+    assert told["represented"].endswith(f"representations/dupn-{DAYS[1]}/dt={THEN_JUDGED}")
+    table = representing.table_of(night.store, f"dupn-{DAYS[1]}", THEN_JUDGED)
+    assert set(table.table()["model"].to_pylist()) == {f"dupn-{DAYS[1]}"}
     with pytest.raises(RegistryError, match=f"was champion until .*version {number} --why"):
         steps.promote(night, THEN_JUDGED)
     assert champion(night)["champion"] == before

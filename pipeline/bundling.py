@@ -1,0 +1,123 @@
+"""The bundle of a registered version, disassembled and published for those who serve it.
+
+`register` publishes it; `promote` and `rollback` publish it again where it is not whole any more,
+before the alias moves: whatever `champion` names can be served from the store alone.
+`dupn bundle --version N` does it by hand. What is disassembled is the logged model that the canary
+heard, so the bundle of a version never depends on what has been trained since.
+"""
+
+import logging
+import tempfile
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from infra.errors import RegistryError
+from infra.registry import MODEL, Registry, Version
+from infra.store import Partition, Store
+from pipeline import retention
+from pipeline.incumbent import registry_of
+from pipeline.settings import Settings
+from serving import published
+from serving.bundle import LOGGED
+
+logger = logging.getLogger(__name__)
+
+
+def ensure(settings: Settings, registry: Registry, number: str) -> None:
+    """See to it that a version's bundle is published, whole; what is whole is left alone.
+
+    A version that dupn did not register has none: whoever serves it takes it from MLflow.
+
+    Raises:
+        RegistryError: its logged model is gone, or answers otherwise than evaluation did.
+    """
+    version = registry.version(number) if number else None
+    if version is None:  # the move itself says what to do
+        return
+    if not version.tags.get("run_key"):
+        logger.warning(
+            "version %s was not registered by dupn: it has no bundle in the store", number
+        )
+        return
+    if whole(settings, version) is None:
+        _publish(settings, registry, version)
+
+
+def build(settings: Settings, number: str) -> Mapping[str, Any]:
+    """Publish the bundle of a version (by number or alias), in place of one before.
+
+    Raises:
+        RegistryError: there is no such version of dupn's own, its logged model is gone, or it
+            answers otherwise than evaluation did.
+    """
+    registry = registry_of(settings)
+    version = registry.version(number)
+    if version is None or not version.tags.get("run_key"):
+        raise RegistryError(
+            f"{number} is no version of {MODEL} that dupn registered. `dupn status` lists the "
+            "aliases, `dupn log` the versions that were champion."
+        )
+    place = _publish(settings, registry, version)
+    manifest = place.manifest()
+    return {
+        "version": version.number,
+        "run": manifest.lineage["run"],
+        "day": manifest.lineage["day"],
+        "bundle": settings.store.address(*place.key.split("/")),
+        "files": len(manifest.files),
+        "bytes": sum(entry.bytes for entry in manifest.files),
+    }
+
+
+def whole(settings: Settings, version: Version) -> Partition | None:
+    """The bundle of a version, every byte compared; None if it is absent, spoilt or of another."""
+    place = published.place(settings.store, version.tags["run_key"], version.number)
+    return place if published.is_whole(place, _address(version)) else None
+
+
+def outdated(settings: Settings, day: date) -> list[Partition]:
+    """Bundles that have outlived `retention.bundle_days` and that nobody may be serving."""
+    store = settings.store
+    samples = store.days("samples")
+    there = {one: one.manifest().lineage for one in _all(store) if one.exists()}
+    days = {one: date.fromisoformat(facts["day"]) for one, facts in there.items()}
+    newest = min(day, samples[-1]) if samples else date.min
+    old = retention.outdated(days.values(), newest, settings.retention.bundle_days)
+    if not old:  # MLflow is asked only if there is something to remove
+        return []
+    named = _named(settings)
+    return [one for one in there if days[one] in old and there[one]["version"] not in named]
+
+
+def sweep_attempts(store: Store, older_than_s: float) -> int:
+    """Remove what lost attempts left among bundles; how many files and folders."""
+    return sum(one.sweep(older_than_s) for one in _all(store))
+
+
+def _all(store: Store) -> list[Partition]:
+    return [one for run in store.names(published.ROOT) for one in published.published(store, run)]
+
+
+def _named(settings: Settings) -> set[str]:
+    """Versions that an alias or a share of the service names."""
+    entries = registry_of(settings).look()
+    aliases = entries[-1].aliases.values() if entries else ()
+    return {*aliases, *settings.serve.shares}
+
+
+def _publish(settings: Settings, registry: Registry, version: Version) -> Partition:
+    name = published.name_of(version)
+    place = published.place(settings.store, name.run, version.number)
+    with tempfile.TemporaryDirectory() as scratch:
+        bundle = registry.download(version.number, LOGGED, Path(scratch))
+        made = published.publish(place, bundle, name, _address(version), settings.serve.tolerance)
+    size = sum(entry.bytes for entry in made.files)
+    logger.info("bundle of version %s: %s, %s bytes", version.number, place.key, f"{size:,}")
+    return place
+
+
+def _address(version: Version) -> str:
+    """Of the logged model."""
+    return version.tags.get("model_uri", "")

@@ -1,0 +1,30 @@
+"""Run in a process of its own: bring the service up where `import mlflow` fails, and ask it.
+
+Arguments: home, key of the bundle, working folder, an item id. What it answered comes back as JSON.
+"""
+
+import json
+import os
+import sys
+
+
+def main() -> None:
+    sys.modules["mlflow"] = None  # any import of it, or of a part of it, fails from now on
+    from fastapi.testclient import TestClient
+
+    from pipeline.serving_setup import setup
+    from pipeline.settings import load
+    from serving import running
+
+    home, key, work, item = sys.argv[1:5]
+    away = ["tracking.uri=http://127.0.0.1:9", "serve.exposures=false", f"serve.work={work}"]
+    os.environ.update(running.environment(setup(load("smoke", home, away), None, key)))
+    with TestClient(running.build()) as client:
+        ready = client.get("/readyz").json()
+        ranked = client.post("/v1/rank", json={"user_id": "nobody", "candidates": [item]})
+    said = {"ready": ready, "code": ranked.status_code, "ranked": ranked.json()}
+    sys.stdout.write(json.dumps(said))
+
+
+if __name__ == "__main__":
+    main()

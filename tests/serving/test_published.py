@@ -1,0 +1,201 @@
+"""Bundles of the store: what is served from them, and how they get to a process."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError
+from infra.store import Partition, Store
+from pipeline.incumbent import registry_of
+from serving import bundle as bundles
+from serving import published
+from serving import served as disassembled
+from serving.answering import answer
+from serving.contracts import question
+from serving.served import Name
+from serving.versions import FromRegistry, OneFolder, Versions
+from tests.chain import logged_bundle, recorded_questions, smoke
+from tests.chain import published as logged
+
+ROOT = Path(__file__).parents[2]
+ALONE = Path(__file__).with_name("serve_alone.py")
+NAME = Name(version="7", line="dupn", run="dupn-2026-03-01")
+
+
+@pytest.fixture(scope="module")
+def place(chain):
+    """The bundle of the chain's champion."""
+    champion = registry_of(chain.settings).champion()
+    return published.place(chain.store, champion.tags["run_key"], champion.number)
+
+
+@pytest.fixture
+def home(chain, tmp_path):
+    """A home that may be changed; its MLflow still finds its files."""
+    for name in ("mlflow/mlflow.db", "ledger", "bundles"):
+        source, target = Path(chain.settings.home, name), tmp_path / "home" / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
+    return smoke(tmp_path / "home")
+
+
+def spoil(target: Partition, name: str) -> None:
+    entry = next(one for one in target.manifest().files if one.name.endswith(name))
+    file = Path(target.path, entry.name)
+    file.write_bytes(file.read_bytes()[:-1] + b"?")
+
+
+def test_scores_of_the_published_bundle_are_the_unsplit_networks(chain, place, tmp_path):
+    name, folder = published.fetch(place, tmp_path)
+    served = disassembled.load(folder, folder / disassembled.FOLDER, name)
+    questions = [question(record["question"]) for record in recorded_questions(chain)]
+    whole = answer(bundles.load(logged_bundle(chain)), questions)
+    for asked, expected in zip(questions, whole, strict=True):
+        rows = served.rows_of(pa.array(asked.candidates))
+        ranked = served.answer(served.moment_of(asked), rows).ranked
+        np.testing.assert_allclose(ranked.ctr, expected.ctr, atol=1e-5, rtol=0)
+        np.testing.assert_allclose(ranked.l2r, expected.l2r, atol=1e-5, rtol=0)
+
+
+def test_the_lineage_says_whose_it_is(chain, place):
+    mine, packed = place.manifest().lineage, logged(chain.settings).manifest().lineage
+    champion = registry_of(chain.settings).champion()
+    assert mine["version"] == champion.number
+    assert (mine["run"], mine["line"], mine["representation"]) == (packed["run"], "dupn", "1")
+    for fact in ("digest", "model_uri", "day"):
+        assert mine[fact] == packed[fact]
+
+
+def test_on_a_disk_the_item_table_is_mapped_where_it_lies(place, tmp_path):
+    name, folder = published.fetch(place, tmp_path)
+    versions = Versions(OneFolder(folder, name), tmp_path / "work", 1e-4)
+    assert versions.refresh()
+    rows = versions.served["champion"].ranker.items.rows
+    assert isinstance(rows, np.memmap)
+    assert Path(rows.filename).is_relative_to(place.path)
+    assert list(tmp_path.iterdir()) == []
+    place.verify()  # looking writes nothing
+
+
+def test_the_network_read_through_the_store_is_the_bundles(chain, place):
+    mine, theirs = published.network(place), bundles.load(logged_bundle(chain)).model
+    assert not mine.training
+    for name, tensor in theirs.state_dict().items():
+        assert tensor.equal(mine.state_dict()[name]), name
+
+
+@pytest.fixture
+def far(place):
+    """The same bundle on an object store."""
+    fs = fsspec.filesystem("memory")
+    fs.put(place.path, "/home/" + place.key, recursive=True)
+    yield Partition("memory://home", place.key)
+    fs.rm("/home", recursive=True)
+
+
+def test_from_an_object_store_it_is_copied_once(far, tmp_path):
+    name, folder = published.fetch(far, tmp_path)
+    file = folder / disassembled.FOLDER / "items.npy"
+    assert folder.parent == tmp_path
+    before = file.stat().st_ino
+    assert disassembled.load(folder, folder / disassembled.FOLDER, name).name.version == "1"
+    assert published.fetch(far, tmp_path) == (name, folder)
+    assert file.stat().st_ino == before
+
+
+def test_a_copy_that_differs_from_the_manifest_is_refused(far, tmp_path):
+    entry = next(one for one in far.manifest().files if one.name.endswith("items.npy"))
+    fsspec.filesystem("memory").pipe_file(f"/home/{far.key}/{entry.name}", b"cut off")
+    with pytest.raises(PartitionCorrupt, match=r"items\.npy is not the file that was published"):
+        published.fetch(far, tmp_path)
+    assert [one for one in tmp_path.iterdir() if one.name.startswith("dupn")] == []
+
+
+def test_only_the_copies_used_last_stay(chain, tmp_path):
+    for number in range(1, published.COPIES + 3):
+        target = published.place(Store("memory://many"), "run", str(number))
+        name = replace(NAME, version=str(number), run="run")
+        published.publish(target, logged_bundle(chain), name, "models:/m-1", 1e-4)
+        published.fetch(target, tmp_path)
+    kept = sorted(one.name.split("-")[1] for one in tmp_path.iterdir() if one.is_dir())
+    assert kept == [f"v{number}" for number in range(3, published.COPIES + 3)]
+    fsspec.filesystem("memory").rm("/many", recursive=True)
+
+
+def test_what_answers_otherwise_than_recorded_is_not_published(chain, tmp_path):
+    liar = Path(shutil.copytree(logged_bundle(chain), tmp_path / "liar"))
+    recorded = json.loads((liar / "recorded.json").read_text())
+    recorded[0]["ctr"][0] += 0.01
+    (liar / "recorded.json").write_text(json.dumps(recorded))
+    target = published.place(Store(tmp_path), NAME.run, "7")
+    with pytest.raises(RegistryError, match=r"a score differs by 0\.01 .*Nothing was published"):
+        published.publish(target, liar, NAME, "models:/m-1", 1e-4)
+    assert not target.exists()
+    assert target.names() == []
+
+
+def source(settings, folder):
+    return FromRegistry(registry_of(settings), ("champion",), folder / "copies", folder / "own")
+
+
+def served_from(settings, folder):
+    """Where the champion's bundle was read, after it was loaded and heard."""
+    versions = Versions(source(settings, folder), folder / "own", 1e-4)
+    assert versions.refresh(), versions.refused
+    assert versions.served["champion"].name.version == "1"
+    return versions.served["champion"].bundle.folder
+
+
+def test_a_version_is_served_from_the_store(home, tmp_path):
+    assert served_from(home, tmp_path).is_relative_to(Path(home.home, "bundles"))
+    assert not (tmp_path / "own").exists()
+
+
+@pytest.mark.parametrize("wrong", ["absent", "spoilt", "of another model"])
+def test_without_a_bundle_of_its_own_it_is_taken_from_mlflow(home, place, tmp_path, wrong):
+    mine = Partition(home.store.root, place.key)
+    if wrong == "absent":
+        mine.remove()
+    elif wrong == "spoilt":
+        spoil(mine, "items.npy")
+    else:
+        published.publish(mine, *published.fetch(mine, tmp_path)[::-1], "models:/m-other", 1e-4)
+    assert served_from(home, tmp_path).is_relative_to(tmp_path / "own")
+
+
+def test_a_key_names_the_newest_version_and_a_version_itself(tmp_path):
+    store = Store(tmp_path)
+    for number in ("9", "10"):
+        with published.place(store, "dupn-2026-03-05", number).publish():
+            pass
+    published.place(store, "dupn-2026-03-05", "11").names()
+    assert published.find(store, "dupn-2026-03-05").key.endswith("/v10")
+    assert published.find(store, "dupn-2026-03-05/v9").key.endswith("/v9")
+    with pytest.raises(PartitionMissing, match=r"There are: dupn-2026-03-05/v9, .*/v10\. `dupn b"):
+        published.find(store, "dupn-2026-03-05/v11")
+
+
+def test_it_is_served_where_mlflow_cannot_even_be_imported(chain, place, tmp_path):
+    """The service's own way up, from the setup to an answer."""
+    run = place.key.split("/")[1]
+    item = recorded_questions(chain)[0]["question"]["candidates"][0]
+    done = subprocess.run(
+        [sys.executable, str(ALONE), chain.settings.home, run, str(tmp_path), item],
+        capture_output=True, text=True, check=False, cwd=tmp_path,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert said["ready"]["arms"]["champion"] == {"version": "1", "line": "dupn", "run": run}
+    assert said["code"] == 200
+    assert said["ranked"]["model_version"] == "1"
+    assert 0 < said["ranked"]["items"][0]["ctr"] < 1

@@ -56,6 +56,8 @@ class Setup(BaseModel):
     """A bundle on this machine, served without a registry."""
     run: str = ""
     """Names the `bundle`."""
+    name: Name | None = None
+    """The same in full, where it is a published one."""
 
     @property
     def folder(self) -> Path:
@@ -122,7 +124,8 @@ def build() -> FastAPI:
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)
     histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
-    versions = Versions(_source(setup), _own_folder(setup), setup.config.tolerance)
+    own = _own_folder(setup)
+    versions = Versions(_source(setup, own), own, setup.config.tolerance)
     versions.refresh()
     exposures = None
     if setup.config.exposures:
@@ -185,12 +188,18 @@ def _own_folder(setup: Setup) -> Path:
     return folder / str(os.getpid())
 
 
-def _source(setup: Setup) -> Source:
+def _source(setup: Setup, own: Path) -> Source:
     arms = tuple(setup.config.shares)
     if setup.bundle:
-        name = Name(version=setup.run or "bundle", run=setup.run)
+        name = setup.name or Name(version=setup.run or "bundle", run=setup.run)
         return OneFolder(Path(setup.bundle), name, arms)
-    return FromRegistry(Registry(setup.tracking_uri, Store(setup.home)), arms)
+    registry = Registry(setup.tracking_uri, Store(setup.home))
+    return FromRegistry(registry, arms, copies(setup.folder), own)
+
+
+def copies(work: Path) -> Path:
+    """Where bundles of an object store are copied to, once a machine."""
+    return work / "bundles"
 
 
 if __name__ == "__main__":  # a service in a process of its own: the bench, `make up`

@@ -8,7 +8,7 @@ from pipeline.front import front
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="drift.")],
+    name: Annotated[str, typer.Argument(help="drift or abtest.")],
     seeds: Annotated[int, typer.Option(min=1, help="Worlds: the seeds 1, 2, ...")] = 5,
     quick: Annotated[bool, typer.Option(help="A size that only shows that it runs.")] = False,
 ) -> None:

@@ -32,6 +32,7 @@ from pipeline.retention import RetentionConfig
 from pipeline.runner import BeamConfig
 from serving.settings import ServeConfig
 from training.config import ModelConfig, TrainConfig
+from training.peers.config import WideConfig
 from training.update_config import UpdateConfig
 
 
@@ -44,6 +45,14 @@ class CanaryConfig(Config):
     """Largest difference of a score from what evaluation computed."""
     timeout_s: float = Field(180.0, gt=0)
     """For a fresh process to load the model and answer."""
+
+
+class LivingConfig(Config):
+    """The closed loop: the marketplace with pages ranked by models (`dupn abtest simulate`)."""
+
+    exploration: float = Field(0.05, ge=0, le=1)
+    """Share of a model's pages whose candidates are dealt at random, so that its log can teach;
+    the logging policy has its own noise."""
 
 
 class Settings(Config):
@@ -70,6 +79,7 @@ class Settings(Config):
     model: ModelConfig = ModelConfig()
     train: TrainConfig = TrainConfig()
     update: UpdateConfig = UpdateConfig()
+    wide: WideConfig = WideConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
     compatibility: CompatibilityConfig = CompatibilityConfig()
@@ -79,6 +89,7 @@ class Settings(Config):
     retention: RetentionConfig = RetentionConfig()
     alerts: AlertsConfig = AlertsConfig()
     watch: WatchConfig = WatchConfig()
+    living: LivingConfig = LivingConfig()
     serve: ServeConfig = ServeConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()

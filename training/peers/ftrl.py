@@ -10,26 +10,12 @@ import io
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
-from infra.config import Config
+from training.peers.config import FtrlConfig
 
 Floats = NDArray[np.float64]
 ABSENT = 0
 """The coordinate of "no feature here": its weight is zero and is never learnt."""
-
-
-class FtrlConfig(Config):
-    """How fast coordinates learn, and what keeps them small."""
-
-    alpha: float = Field(0.05, gt=0)
-    """Learning rate; a coordinate's own falls with the square root of n."""
-    beta: float = Field(1.0, ge=0)
-    """Added to the square root of n: how cautiously a new coordinate begins."""
-    l1: float = Field(0.5, ge=0)
-    """A coordinate stays zero until its gradients have come to this much."""
-    l2: float = Field(1.0, ge=0)
-    """Pull towards zero."""
 
 
 class Ftrl:

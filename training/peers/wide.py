@@ -14,13 +14,12 @@ from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor
 
 from features import ranking
-from infra.config import Config
 from training.batch import Batch
-from training.peers.ftrl import ABSENT, Ftrl, FtrlConfig
+from training.peers.config import WideConfig
+from training.peers.ftrl import ABSENT, Ftrl
 
 Ints = NDArray[np.int64]
 WORDS = 8
@@ -37,20 +36,6 @@ HISTORY = ranking.USER_NAMES[:-1]
 """Those that do."""
 
 
-class WideConfig(Config):
-    """Size of the table, and how it learns."""
-
-    bits: int = Field(20, ge=8, le=28)
-    """The table has two to this many coordinates."""
-    history: bool = False
-    """Give the ranking features of the user's history too."""
-    batch_size: int = Field(64, ge=1)
-    """Moments a step."""
-    epochs: int = Field(2, ge=1)
-    """Passes over the first training days."""
-    ftrl: FtrlConfig = FtrlConfig()
-
-
 @dataclass
 class Wide:
     """Probability of a click from a batch of the network."""
@@ -61,12 +46,12 @@ class Wide:
     @classmethod
     def new(cls, config: WideConfig) -> "Wide":
         """Nothing learnt yet."""
-        return cls(config, Ftrl.new(1 << config.bits, config.ftrl))
+        return cls(config, Ftrl.new(1 << config.bits, config))
 
     @classmethod
     def load(cls, archive: bytes, config: WideConfig) -> "Wide":
         """What `saved` wrote."""
-        return cls(config, Ftrl.load(archive, config.ftrl))
+        return cls(config, Ftrl.load(archive, config))
 
     def saved(self) -> bytes:
         """All that is learnt."""

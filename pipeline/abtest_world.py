@@ -1,0 +1,103 @@
+"""One cell of the A/B study: a marketplace, its models, and the twin worlds in which they rank.
+
+What is finished is kept under the cell's own home and not done again: days of data by their
+partitions, trainings by their checkpoints, lived days by a small file of their totals.
+"""
+
+import json
+import time
+from collections.abc import Callable, Mapping
+from datetime import date
+from pathlib import Path
+
+from evaluation.studies import uplift
+from evaluation.studies.abtest import BEFORE, DUPN, POLICY, SPLIT, TWINS, Cell, Shape
+from evaluation.studies.uplift import Lived
+from infra.progress import Progress
+from pipeline import living, steps
+from pipeline.arrival import ONE_DAY
+from pipeline.contenders import Before, Contender, Network, Policy
+from pipeline.living import World
+from pipeline.settings import Settings
+
+STAGES = (*living.STATE, "samples")
+SALT = "abtest"
+SHARES = {BEFORE: 0.5, DUPN: 0.5}
+
+
+class AbtestWorld:
+    """A seed.
+
+    Args:
+        settings: of the study, with the seed and a home of its own.
+        shape: how many days of what.
+        progress: counts days.
+    """
+
+    def __init__(self, settings: Settings, shape: Shape, progress: Progress) -> None:
+        self.folder = Path(settings.home)
+        self.settings = settings.model_copy(update={"home": str(self.folder / "base")})
+        self.shape = shape
+        self.progress = progress
+        self.first = living.days_from(settings.first_day, shape.trained)
+
+    def cell(self, digest: str) -> Cell:
+        """Everything about the seed, under a digest of the settings."""
+        begin = time.monotonic()
+        self._data()
+        Network(self.settings, self.first).begin()
+        Before(self.settings, self.first).begin()
+        lived = [one for world in (*TWINS, SPLIT) for one in self._lived(world)]
+        return Cell(
+            seed=self.settings.seed,
+            settings=digest,
+            lived=tuple(lived),
+            seconds=time.monotonic() - begin,
+        )
+
+    def _data(self) -> None:
+        settings, store = self.settings, self.settings.store
+        if not store.partition("raw", self.first[-1], "behaviors").exists():
+            steps.simulate(settings, self.first[0], len(self.first))
+        for day in self.first:
+            if not store.partition("samples", day).exists():
+                for stage in STAGES:
+                    getattr(steps, stage)(settings, day)
+            self.progress.advance(1)
+
+    def _lived(self, name: str) -> list[Lived]:
+        """All days of one world."""
+        settings = living.copy_home(self.settings, self.folder / name)
+        world = self._world(name, settings)
+        found: list[Lived] = []
+        for number in range(1, self.shape.lived + 1):
+            found += self._day(world, name, number)
+            self.progress.advance(1)
+        return found
+
+    def _day(self, world: World, name: str, number: int) -> list[Lived]:
+        store = world.settings.store
+        key, today = f"lived/{number}.json", self.first[-1] + ONE_DAY * number
+        kept = store.get(key)
+        if kept is None:
+            effects = world.day(today).effects
+            days = uplift.of_effects(effects, world.arm_of, list(world.contenders), name, number)
+            kept = json.dumps([one.model_dump() for one in days]).encode()
+            store.put(key, kept)
+        return [Lived.model_validate(one) for one in json.loads(kept)]
+
+    def _world(self, name: str, settings: Settings) -> World:
+        if name == SPLIT:
+            both = {arm: self._contender(arm, settings) for arm in SHARES}
+            return World.split(settings, both, SHARES, SALT)
+        return World.twin(settings, name, self._contender(name, settings))
+
+    def _contender(self, name: str, settings: Settings) -> Contender:
+        return _CONTENDERS[name](settings, self.first)
+
+
+_CONTENDERS: Mapping[str, Callable[[Settings, "list[date]"], Contender]] = {
+    POLICY: lambda *_: Policy(),
+    BEFORE: Before,
+    DUPN: Network,
+}

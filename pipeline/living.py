@@ -1,0 +1,168 @@
+"""The marketplace lives some days with pages ranked by real rankers: the closed loop.
+
+A day: everybody's pages are ranked by the own arm's ranker, which hears what its users do; raw
+partitions are written as by any shop, with the arm on every page; then the night's stages read them
+(histories of the next day need them), and whoever learns, learns. What arms of one world share is
+stated with every result: `INTERFERENCE`. Twin worlds share nothing but the days before.
+"""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from evaluation.marketplace import arms as splitting
+from evaluation.marketplace import state
+from evaluation.marketplace.arms import Split
+from evaluation.marketplace.play import Carried, Marketplace, Played, play
+from evaluation.marketplace.run import Writer
+from infra.errors import ConfigError, PartitionMissing
+from pipeline import steps
+from pipeline.arrival import ONE_DAY
+from pipeline.contenders import Contender
+from pipeline.page_rankers import Audience
+from pipeline.settings import Settings
+from serving import snapshot
+
+INTERFERENCE = (
+    "Arms of one world share item statistics, recall and the shop's click counters, and what they "
+    "learn from is the log of all arms: a good arm teaches the other. Twin worlds do not share."
+)
+STATE = ("events", "vocabulary", "statistics", "sequences")
+"""What the next day's rankers look into."""
+LEFT_BEHIND = ("mlflow", "airflow", "serving", "reports", "ledger")
+"""Folders of a home that a twin does not take along."""
+
+
+@dataclass(frozen=True)
+class World:
+    """A marketplace that goes on from what its home holds.
+
+    Args:
+        settings: of the home.
+        contenders: by arm.
+        arm_of: number of each user's arm, in the order of `contenders`.
+    """
+
+    settings: Settings
+    contenders: Mapping[str, Contender]
+    arm_of: NDArray[np.int8]
+
+    @classmethod
+    def split(
+        cls,
+        settings: Settings,
+        contenders: Mapping[str, Contender],
+        shares: Mapping[str, float],
+        salt: str,
+    ) -> "World":
+        """Users are split by the hash that serving uses.
+
+        Args:
+            settings: of the home.
+            contenders: by arm.
+            shares: share of the users by arm; adds up to 1.
+            salt: of the experiment.
+        """
+        users = settings.marketplace.users
+        ordered = {name: contenders[name] for name in shares}
+        return cls(settings, ordered, splitting.assignment(users, salt, shares))
+
+    @classmethod
+    def twin(cls, settings: Settings, name: str, contender: Contender) -> "World":
+        """Everybody is in one arm."""
+        nobody_else = np.zeros(settings.marketplace.users, np.int8)
+        return cls(settings, {name: contender}, nobody_else)
+
+    def day(self, today: date) -> Played:
+        """One day and its night."""
+        played = self.live(today)
+        self.night(today)
+        return played
+
+    def live(self, today: date) -> Played:
+        """One day: played, and written as raw partitions; the night is somebody else's."""
+        market = Marketplace.build(self.settings.marketplace, self.settings.seed)
+        carried = state.restore(self.settings.store, today, market)
+        played = self._play(market, carried, today)
+        Writer(self.settings.store, today, market).write(played)
+        return played
+
+    def night(self, today: date) -> None:
+        """The stages that the next day needs, and learning."""
+        learning = [one for one in self.contenders.values() if one.learns]
+        stages = STATE if self._needs_histories else ()
+        for stage in (*stages, "samples") if learning else stages:
+            getattr(steps, stage)(self.settings, today)
+        for contender in learning:
+            contender.learn(today)
+
+    @property
+    def _needs_histories(self) -> bool:
+        return any(one.needs_histories for one in self.contenders.values())
+
+    def _play(self, market: Marketplace, carried: Carried, today: date) -> Played:
+        with tempfile.TemporaryDirectory() as scratch:
+            audience = self._audience(market, carried, today, Path(scratch) / "snapshot")
+            arms = [
+                contender.arm(name, audience, today) for name, contender in self.contenders.items()
+            ]
+            return play(
+                market, carried, today, Split.of(self.arm_of, arms), [arm.stamp for arm in arms]
+            )
+
+    def _audience(
+        self, market: Marketplace, carried: Carried, today: date, folder: Path
+    ) -> Audience | None:
+        if not self._needs_histories:
+            return None
+        eve = today - ONE_DAY
+        if not self.settings.store.partition("sequences", eve, "history").exists():
+            raise PartitionMissing(
+                f"sequences/dt={eve} are not published under {self.settings.home}, and a ranker "
+                f"needs the histories of the day before. Run the stages of {eve} first."
+            )
+        snapshot.build(self.settings.store, eve, folder)
+        return Audience.of(market, carried, snapshot.load(folder))
+
+
+def copy_home(settings: Settings, target: Path) -> Settings:
+    """Settings of a twin home that holds the days so far; files are linked, never changed.
+
+    Raises:
+        ConfigError: the home is not on a local disk.
+    """
+    if not settings.store.is_local:
+        raise ConfigError(f"twin worlds work on a local disk. Give --home, not {settings.home}.")
+    if not target.exists():
+        scratch = target.with_name(f".{target.name}.partial")
+        shutil.rmtree(scratch, ignore_errors=True)
+        scratch.mkdir(parents=True)
+        for folder in sorted(Path(settings.home).iterdir()):
+            if (
+                folder.is_dir()
+                and folder.name not in LEFT_BEHIND
+                and not folder.name.startswith(".")
+            ):
+                shutil.copytree(folder, scratch / folder.name, copy_function=_linked)
+        scratch.rename(target)
+    return settings.model_copy(update={"home": str(target)})
+
+
+def days_from(first: date, days: int) -> list[date]:
+    """`days` days from the first."""
+    return [first + ONE_DAY * number for number in range(days)]
+
+
+def _linked(source: str, target: str) -> str:
+    """A hard link where the disk allows: partitions are replaced whole, never written into."""
+    try:
+        Path(target).hardlink_to(source)
+    except OSError:
+        shutil.copy2(source, target)
+    return target

@@ -1,0 +1,77 @@
+"""What the A/B study makes of its cells."""
+
+import pytest
+
+from evaluation.results import Figure
+from evaluation.studies import abtest, abtest_report
+from evaluation.studies.abtest import BEFORE, DUPN, POLICY, SPLIT, Cell, Shape
+from infra.store import Store
+from tests.evaluation.studies.test_uplift import lived
+
+SHAPE = Shape(trained=3, lived=2)
+
+
+def cell(seed, gain):
+    """DUPN's clicks and sales lie `gain` over the predecessor's, on both days."""
+    worlds = {POLICY: 5.0, BEFORE: 10.0, DUPN: 10.0 * (1 + gain)}
+    days = [
+        lived(day, clicks=clicks, sales=clicks, right=2.0 + (name == DUPN), wrong=2.0, arm=name)
+        .model_copy(update={"world": name})
+        for name, clicks in worlds.items()
+        for day in (1, 2)
+    ]  # fmt: skip
+    days += [
+        lived(day, clicks=worlds[name], arm=name).model_copy(update={"world": SPLIT})
+        for name in (BEFORE, DUPN)
+        for day in (1, 2)
+    ]
+    estimated = Figure(name="ctr", value=gain / 2, unit="ratio", protocol="estimated")
+    return Cell(seed=seed, settings="x", lived=tuple(days), estimated=(estimated,))
+
+
+CELLS = [cell(1, 0.04), cell(2, 0.06)]
+
+
+def figures():
+    every = [*abtest.headline(CELLS), *abtest.daily(CELLS), *abtest.classes(CELLS)]
+    return {figure.name: figure for figure in every}
+
+
+def test_an_uplift_is_the_mean_over_worlds_with_students_interval():
+    found = figures()["uplift_dupn_over_predecessor_ctr"]
+    assert found.value == pytest.approx(0.05)
+    assert found.high - found.value == pytest.approx(0.01 * 12.706, rel=1e-3)  # t of 1 degree
+
+
+def test_every_comparison_is_there_by_day_and_over_all_days():
+    found = figures()
+    assert found["uplift_dupn_over_policy_sales"].value == pytest.approx(1.1)
+    assert found["uplift_predecessor_over_policy_ctr"].value == pytest.approx(1.0)
+    assert found["uplift_dupn_over_predecessor_sales_day_2"].value == pytest.approx(0.05)
+    assert found["uplift_predecessor_price_precision"].value == pytest.approx(0.5)
+    assert found["uplift_dupn_price_precision_day_1"].value == pytest.approx(0.6)
+    assert found["uplift_dupn_over_predecessor_price_precision"].value == pytest.approx(0.2)
+    assert found["uplift_split_ctr"].value == pytest.approx(0.05)
+    assert found["uplift_split_estimated_ctr"].value == pytest.approx(0.025)
+
+
+def test_a_goal_is_beaten_only_with_the_whole_interval():
+    sure = [cell(1, 0.0400), cell(2, 0.0404)]
+    goal = "uplift_dupn_over_predecessor_ctr"
+    assert abtest_report.goals(list(abtest.headline(sure)))[goal].startswith("beaten: +4.02%")
+    assert abtest_report.goals(list(abtest.headline(CELLS)))[goal].startswith("not beaten")
+
+
+def test_the_report_stands_by_itself(tmp_path):
+    store = Store(tmp_path)
+    said = abtest_report.write(store, "abtest", SHAPE, CELLS, ["a note to be read"])
+    page = (tmp_path / "reports/study/abtest/report.html").read_text()
+    assert said["report"].endswith("report.html")
+    assert "a note to be read" in page
+    assert page.count("data:image/png;base64,") == 2
+    assert "2.32" in page  # the paper's first day
+
+
+def test_one_world_has_no_interval():
+    found = {figure.name: figure for figure in abtest.headline(CELLS[:1])}
+    assert found["uplift_dupn_over_predecessor_ctr"].low is None

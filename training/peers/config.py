@@ -1,0 +1,31 @@
+"""Settings of the peers. Torch-free, so that DAG files and the CLI may read them."""
+
+from pydantic import Field
+
+from infra.config import Config
+
+
+class FtrlConfig(Config):
+    """How fast coordinates learn, and what keeps them small."""
+
+    alpha: float = Field(0.05, gt=0)
+    """Learning rate; a coordinate's own falls with the square root of n."""
+    beta: float = Field(1.0, ge=0)
+    """Added to the square root of n: how cautiously a new coordinate begins."""
+    l1: float = Field(0.5, ge=0)
+    """A coordinate stays zero until its gradients have come to this much."""
+    l2: float = Field(1.0, ge=0)
+    """Pull towards zero."""
+
+
+class WideConfig(FtrlConfig):
+    """Wide (Section 6.1): size of its table of weights, and how it learns."""
+
+    bits: int = Field(20, ge=8, le=28)
+    """The table has two to this many coordinates."""
+    history: bool = False
+    """Whether it gets the ranking features of the user's whole history, too."""
+    batch_size: int = Field(64, ge=1)
+    """Moments a step."""
+    epochs: int = Field(2, ge=1)
+    """Passes over the first training days; a night is one."""

@@ -80,8 +80,8 @@ def _forgiving(work: Callable[[], object]) -> object:
 
 
 def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mapping[str, Any]:
-    for name in ("represent", "watch"):
-        seen = _counted(progress, partial(getattr(steps, name), settings, day, run=run))
+    _counted(progress, partial(steps.represent, settings, day))
+    seen = _counted(progress, partial(steps.watch, settings, day, run=run))
     return {"alerts": seen["alerts"], "page": seen["page"]}
 
 

@@ -69,6 +69,11 @@ def promote(
 
     if not day and not version:
         raise typer.BadParameter("promote what? Give `--day D` or `--version N`.")
+    if version and not why.strip():
+        raise typer.BadParameter(
+            f"no gate speaks for version {version}: say why for the ledger, "
+            f'`--version {version} --why "..."`.'
+        )
     settings = front.settings()
     chosen = day.date() if day else settings.first_day
     front.say("promote", steps.promote(settings, chosen, version, why, run))

@@ -258,3 +258,9 @@ def test_an_update_is_forced_with_a_reason_or_not_at_all(dupn):
         code, out, err = dupn("update", "--day", EVALUATED, *wrong)
         assert (code, out) == (2, "")
         assert "--force needs a reason" in err
+
+
+def test_a_version_is_promoted_by_hand_with_a_reason_or_not_at_all(dupn):
+    code, _, err = dupn("promote", "--version", "3")
+    assert code == 2
+    assert '--version 3 --why "..."' in err

@@ -1,13 +1,15 @@
 """The commands below `abtest`: online experiments."""
 
+from datetime import datetime
 from typing import Annotated
 
 import typer
 
+from pipeline import cli_experiment
 from pipeline.front import front
 
 abtest = typer.Typer(
-    help="Online experiments: plan them, and see what their statistics are worth.",
+    help="Online experiments: from a plan to a verdict that moves the champion.",
     no_args_is_help=True,
 )
 
@@ -50,6 +52,49 @@ def plan(  # noqa: PLR0913, PLR0917  # each is an option of the command
     front.say("abtest plan", abtesting.plan(traffic, wanted))
 
 
+@abtest.command()
+def simulate(  # noqa: PLR0913, PLR0917  # each is an option of the command
+    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 7,
+    first: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day; the next, if absent.")
+    ] = None,
+    arms: Annotated[
+        list[str] | None,
+        typer.Option("--arm", metavar="NAME=SOURCE", help="An arm, the control first."),
+    ] = None,
+    shares: Annotated[
+        list[float] | None, typer.Option("--share", help="Of the users, an arm each.")
+    ] = None,
+    salt: Annotated[str, typer.Option(help="Of the hash that splits the users.")] = "",
+    nightly: Annotated[
+        bool, typer.Option("--nightly", help="Every night is that of the setting `line`.")
+    ] = False,
+    twins: Annotated[
+        bool, typer.Option("--twins", help="Let worlds live in which everybody is in one arm.")
+    ] = False,
+) -> None:
+    """Let the marketplace live days whose pages are ranked by the arms; effects, said twice."""
+    from pipeline import simulated
+
+    settings = front.settings()
+    given = simulated.running(settings)
+    named = dict(arm.partition("=")[::2] for arm in arms) if arms else given["arms"]
+    parts = shares or ([1 / len(named)] * len(named) if arms else list(given["shares"].values()))
+    if len(parts) != len(named) or not all(named.values()):
+        raise typer.BadParameter("give `--arm NAME=SOURCE` for every arm, and a --share for each.")
+    wanted = simulated.Wanted(
+        days=days,
+        first=first.date() if first else None,
+        arms=named,
+        shares=dict(zip(named, parts, strict=True)),
+        salt=salt or given["salt"],
+        nightly=nightly,
+        twins=twins,
+    )
+    front.say("abtest simulate", simulated.run(settings, wanted))
+
+
 def add(app: typer.Typer) -> None:
     """Give the commands to the application."""
+    cli_experiment.add(abtest)
     app.add_typer(abtest, name="abtest")

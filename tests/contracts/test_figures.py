@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from evaluation import offline, trial, watch
-from evaluation.abtest import aa_study, power
+from evaluation.abtest import aa_study, power, summary
 from evaluation.abtest.aa import METRIC_NAMES, Rule
 from evaluation.abtest.aa_world import AAWorld
+from evaluation.abtest.ratios import METRICS
 from evaluation.ceiling import Truth
 from evaluation.marketplace import bench as simulate
 from evaluation.marketplace.config import MarketplaceConfig
@@ -23,6 +24,7 @@ from evaluation.yardsticks import KINDS, Yardstick
 from pipeline import abtesting
 from pipeline.bench import spoilt
 from tests.evaluation import synthetic
+from tests.evaluation.abtest import test_summary
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 HARDER = "ctr_auc_same_category"
@@ -67,6 +69,9 @@ CHOICES = {
     "<arm>": list(drift.Arm),
     "<n>": ["11", "25"],
     "<metric>": list(METRIC_NAMES),
+    "<compared>": list(METRICS),
+    "<side>": list(summary.PAIR),
+    "<day>": ["1", "2"],
     "<rule>": list(Rule),
     "<winner>": list(aa_study.POWER_RULES),
     "<effect>": ["1", "2", "3", "4", "5"],
@@ -199,6 +204,15 @@ def test_figures_of_the_a_a_study_are_as_documented():
     shape = aa_study.Shape(world=world, effects=effects, **tiny)
     found = {figure.name for figure in aa_study.run(shape, workers=1)}
     assert found == documented("`dupn abtest aa`")
+
+
+def test_figures_of_an_experiment_are_as_documented():
+    _, found = test_summary.made(days=2)
+    given = {figure.name for figure in found.figures}
+    known = documented("`dupn abtest report`")
+    asked = {f"abtest_{name}_uplift" for name in METRICS}
+    assert given <= known
+    assert known - given <= asked  # a metric that was not declared
 
 
 def test_figures_of_a_plan_are_as_documented():

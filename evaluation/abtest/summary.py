@@ -1,0 +1,159 @@
+"""What is said of an experiment at the end of a day, as one record (Table 3, Figure 10).
+
+Everything up to the end of the day and nothing later: what decided, what the statistics rest on,
+and what they cannot see, which is what the arms share.
+"""
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+
+import pyarrow as pa
+
+from evaluation.abtest import novelty
+from evaluation.abtest.effect import Bounds
+from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.price_levels import ArmLevels
+from evaluation.abtest.ratios import METRICS
+from evaluation.abtest.readout import ReadOut
+from evaluation.abtest.sufficient import UserDays, exposed, user_days
+from evaluation.metrics import NAN, AnyArray
+from evaluation.results import Estimate, Figure, Record, finite
+
+PAIR = ("control", "treatment")
+COUNTED = ("clicks", "impressions", "sales", "ppp_asked", "ppp_right")
+INTERFERENCE = (
+    "Item statistics (popularity, conversion, LR-CTR) are counted over the pages of both arms, so "
+    "each arm ranks with what the other one taught.",
+    "Both lines learn every night from the pages of both arms: what one arm explores, the other "
+    "learns too.",
+    "Users of both arms buy from the same stock and may talk to each other.",
+    "All of this makes the arms more alike than two shops would be, so an effect of one line alone "
+    "is rather larger than what is measured here.",
+)
+"""What the arms share; no randomisation of users parts it."""
+
+
+class TableRow(Record):
+    """A row of Table 3."""
+
+    day: str
+    number: int
+    users: tuple[int, int]
+    """Of that day."""
+    ctr: Bounds
+    """Relative improvement of that day alone."""
+    sales: Bounds
+    precision: tuple[float | None, float | None]
+    """Price precision, old and new."""
+
+
+class AbtestReport(Record):
+    """Everything that is said of an experiment at the end of a day."""
+
+    id: str
+    day: str
+    digest: str
+    declared: dict[str, str]
+    """In words, in the order to be shown."""
+    outcome: str
+    reasons: tuple[str, ...]
+    look: ReadOut
+    looks: tuple[ReadOut, ...]
+    """All up to this one, oldest first: the confidence sequence."""
+    table: tuple[TableRow, ...]
+    levels: tuple[ArmLevels, ...]
+    """Figure 10: control, treatment."""
+    answered: dict[str, dict[str, int]]
+    """Arm -> model version -> pages."""
+    interference: tuple[str, ...] = INTERFERENCE
+    lineage: dict[str, str]
+    figures: tuple[Figure, ...] = ()
+
+    @property
+    def metrics(self) -> Mapping[str, float]:
+        """Names and values for MLflow: figures that have a value."""
+        return {figure.name: figure.value for figure in self.figures if figure.value is not None}
+
+
+def table(rows: pa.Table, experiment: Experiment, day: date) -> tuple[TableRow, ...]:
+    """Table 3 up to a day: each row is of its own day alone.
+
+    Args:
+        rows: of `sufficient.READOUT`.
+        experiment: which arms, since when.
+        day: the last one.
+    """
+    arms, days = tuple(experiment.arms), (experiment.first_day, day)
+    seen = exposed(rows, arms, *days).users
+    daily = user_days(rows, arms, seen, days, COUNTED)
+    ctr, sales = (
+        novelty.by_day(daily, METRICS[name], alpha=experiment.rule.alpha)
+        for name in ("ctr", "sales")
+    )
+    return tuple(
+        TableRow(
+            day=date.fromordinal(experiment.first_day.toordinal() + one.number - 1).isoformat(),
+            number=one.number,
+            users=_users(daily, one.number - 1),
+            ctr=one.uplift,
+            sales=other.uplift,
+            precision=_precision(daily, one.number - 1),
+        )
+        for one, other in zip(ctr.days, sales.days, strict=True)
+    )
+
+
+def figures(report: AbtestReport) -> tuple[Figure, ...]:
+    """The flat list that every report carries."""
+    return (*report.look.figures(), *_by_day(report), *_by_level(report), *_counts(report))
+
+
+def _users(daily: UserDays, day: int) -> tuple[int, int]:
+    mine = daily.day == day
+    return int((mine & (daily.arm == 0)).sum()), int((mine & (daily.arm == 1)).sum())
+
+
+def _precision(daily: UserDays, day: int) -> tuple[float | None, float | None]:
+    def share(arm: int) -> float | None:
+        mine: AnyArray = (daily.day == day) & (daily.arm == arm)
+        asked = float(daily.sums["ppp_asked"][mine].sum())
+        return finite(float(daily.sums["ppp_right"][mine].sum()) / asked if asked else NAN)
+
+    return share(0), share(1)
+
+
+def _by_day(report: AbtestReport) -> Iterator[Figure]:
+    for row in report.table:
+        for name, bounds in (("ctr", row.ctr), ("sales", row.sales)):
+            yield Figure(
+                name=f"abtest_day_{row.number}_{name}_uplift", value=bounds.value,
+                low=bounds.fixed_low, high=bounds.fixed_high, unit="ratio",
+                protocol=f"{row.day} alone; interval for one look, clustered by user",
+            )  # fmt: skip
+        for arm, value in zip(PAIR, row.precision, strict=True):
+            yield Figure(
+                name=f"abtest_day_{row.number}_price_precision_{arm}", value=value,
+                unit="share", protocol=f"{row.day} alone; PPP against what was bought",
+            )  # fmt: skip
+
+
+def _by_level(report: AbtestReport) -> Iterator[Figure]:
+    for arm, found in zip(PAIR, report.levels, strict=True):
+        told = f"{found.arm}, {found.questions:,} purchases; interval clustered by user"
+        yield _share(f"abtest_price_precision_{arm}", found.precision, told)
+        for row in found.classes:
+            yield _share(f"abtest_price_precision_{arm}_level_{row.level}", row.precision, told)
+            yield _share(f"abtest_price_recall_{arm}_level_{row.level}", row.recall, told)
+
+
+def _share(name: str, found: Estimate, told: str) -> Figure:
+    return Figure(name=name, **found.model_dump(), unit="share", protocol=told)
+
+
+def _counts(report: AbtestReport) -> Iterator[Figure]:
+    look = report.look
+    for arm, line in zip(PAIR, (look.control, look.treatment), strict=True):
+        yield Figure(
+            name=f"abtest_users_{arm}", value=look.users.get(line, 0), unit="users",
+            protocol=f"shown {line} only, up to {look.day}",
+        )  # fmt: skip

@@ -1,0 +1,137 @@
+"""`dupn abtest report`: the page of a day of an experiment, logged to MLflow.
+
+Looks and verdicts of the days before are read as they were kept; a day without one is looked at
+now. Every experiment has one MLflow run, named by its id, under the project's experiment; figures
+are logged with the number of the day as their step.
+"""
+
+import logging
+from collections.abc import Mapping
+from datetime import date, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import pyarrow as pa
+
+from evaluation.abtest import price_levels, report, summary
+from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.readout import ReadOut
+from evaluation.abtest.sufficient import READOUT
+from evaluation.abtest.summary import AbtestReport
+from infra.store import Partition, Store
+from infra.tracking import MlflowTracker
+from pipeline import experiments, looks, verdicts
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
+    """Put `reports/abtest/<id>/dt=D/report.{json,html}` in the store and log them.
+
+    Raises:
+        PartitionMissing: a day up to then was not read out.
+    """
+    store = settings.store
+    mine = experiments.find(store, experiment)
+    whole = made(settings, mine.experiment, mine.at, day)
+    folder = verdicts.folder(store, experiment, day)
+    address = report.write(store, folder, whole)
+    run = _log(settings, whole, folder)
+    logger.info("%s on %s: %s", experiment, day, address)
+    return {
+        "id": experiment,
+        "day": day.isoformat(),
+        "outcome": whole.outcome,
+        "report": address,
+        "mlflow_run": run,
+        "figures": [figure.model_dump() for figure in whole.figures],
+    }
+
+
+def made(settings: Settings, experiment: Experiment, registered: str, day: date) -> AbtestReport:
+    """The report of a day, as a record."""
+    store = settings.store
+    told = verdicts.verdict(settings, experiment.id, day)
+    parts = looks.read(store, experiment, day)
+    rows = pa.concat_tables(one.table(READOUT.names) for one in parts["readout"])
+    bought = pa.concat_tables(one.table([*price_levels.COLUMNS]) for one in parts["readout"])
+    days = [experiment.first_day + timedelta(n) for n in range(experiment.day_number(day))]
+    seen = [_look(settings, experiment, one) for one in days]
+    whole = AbtestReport(
+        id=experiment.id,
+        day=day.isoformat(),
+        digest=experiment.digest(),
+        declared=_declared(experiment),
+        outcome=told["outcome"],
+        reasons=tuple(told["reasons"]),
+        look=seen[-1],
+        looks=tuple(seen),
+        table=summary.table(rows, experiment, day),
+        levels=price_levels.of_arms(bought, tuple(experiment.arms)),
+        answered=_answered(parts["hours"]),
+        lineage=_lineage(settings, parts["readout"], registered),
+    )
+    return whole.model_copy(update={"figures": summary.figures(whole)})
+
+
+def _look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
+    kept = verdicts.read_look(settings.store, experiment.id, day)
+    return kept or looks.look(settings, experiment, day)
+
+
+def _answered(hours: list[Partition]) -> dict[str, dict[str, int]]:
+    table = pa.concat_tables(one.table(["arm", "model_version", "requests"]) for one in hours)
+    grouped = table.group_by(["arm", "model_version"], use_threads=False)
+    rows = grouped.aggregate([("requests", "sum")]).sort_by(
+        [("arm", "ascending"), ("model_version", "ascending")]
+    )
+    found: dict[str, dict[str, int]] = {}
+    for row in rows.to_pylist():  # an arm and a version each
+        version = row["model_version"] or "not logged"
+        found.setdefault(row["arm"], {})[version] = row["requests_sum"]
+    return found
+
+
+def _declared(experiment: Experiment) -> dict[str, str]:
+    rule = experiment.rule
+    guards = ", ".join(f"{name} -{drop:.1%}" for name, drop in rule.guardrails.items())
+    return {
+        "Arms": ", ".join(f"{arm} {share:.0%}" for arm, share in experiment.arms.items()),
+        "Salt": experiment.traffic.salt,
+        "Days": f"{experiment.first_day} to {experiment.last_day} ({experiment.planned_days})",
+        "Before": f"{experiment.before_days} days",
+        "Decides": f"{rule.primary}, ships above {rule.ship_above:+.2%}",
+        "Minimum effect": f"{rule.minimum_effect:+.2%}",
+        "Guardrails": guards or "none",
+        "Errors, slow pages": f"+{rule.max_error_rise:.2%}, +{rule.max_slow_rise:.2%} over "
+        f"{experiment.latency_budget_ms:g} ms",
+        "Error rate": f"{rule.alpha:.0%} over all looks",
+        "A person is asked": "yes" if experiment.approval else "no",
+    }
+
+
+def _lineage(settings: Settings, days: list[Partition], registered: str) -> dict[str, str]:
+    return {
+        "Data set": settings.dataset,
+        "Registered": registered,
+        "Read-outs": ", ".join(f"{one.key[-10:]} {one.stamp()}" for one in days),
+    }
+
+
+def _log(settings: Settings, whole: AbtestReport, folder: str) -> str:
+    """Figures at the day's step; JSON, page and pictures of the newest day."""
+    store: Store = settings.store
+    tracker = MlflowTracker(settings.tracking, store)
+    known = store.get(f"{folder.rpartition('/')[0]}/mlflow_run")
+    run = tracker.start(f"abtest-{whole.id}", known.decode() if known else None)
+    store.put(f"{folder.rpartition('/')[0]}/mlflow_run", run)
+    tracker.metrics(whole.metrics, whole.look.number)
+    with TemporaryDirectory() as scratch:
+        for name in store.names(folder):
+            if Path(name).suffix in (".html", ".json", ".png"):
+                Path(scratch, name).write_bytes(store.get(f"{folder}/{name}") or b"")
+        tracker.file(Path(scratch), "report")
+    tracker.end()
+    return run

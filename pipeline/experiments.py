@@ -1,0 +1,161 @@
+"""Registered experiments: declared once, immutable once started, one at a time.
+
+`experiments/<id>/experiment.json` is written once and never again; `features.traffic` keeps the
+small files that say whose turn it is. Starting the same declaration again goes on with it.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from evaluation.abtest.experiment import Experiment
+from features import traffic
+from infra.errors import ConfigError, RegistryError
+from infra.registry import Version
+from infra.store import Store
+from infra.tracking import flatten
+from pipeline.incumbent import registry_of
+from pipeline.settings import Settings
+
+
+@dataclass(frozen=True)
+class Registered:
+    """An experiment of the store."""
+
+    experiment: Experiment
+    at: str
+    """When it was registered (UTC)."""
+    ended: Mapping[str, Any] | None
+    """Outcome, day and reasons."""
+
+
+def start(settings: Settings, experiment: Experiment) -> Mapping[str, Any]:
+    """Register an experiment and let it split the users from now on.
+
+    Raises:
+        ConfigError: the id was used for something else, it has ended, or another one runs.
+        RegistryError: its lines are not those in place.
+    """
+    store = settings.store
+    known = _kept(store, experiment.id)
+    if known is not None:
+        _require_same(known, experiment)
+    running = traffic.running(store)
+    if running is None or running.experiment != experiment.id:
+        _require_turn(store, experiment, known)
+        require_lines(settings, experiment)
+        at = datetime.now(UTC).isoformat(timespec="seconds")
+        content = {"experiment": experiment.model_dump(mode="json"), "at": at}
+        store.put_new(traffic.key(experiment.id, "experiment"), json.dumps(content, indent=1))
+        _require_same(find(store, experiment.id), experiment)
+        if not traffic.take_turn(store, experiment.traffic):
+            raise ConfigError(
+                f"another experiment started at the same time as {experiment.id}. "
+                "See `dupn abtest list`."
+            )
+    return summary(find(store, experiment.id))
+
+
+def find(store: Store, experiment: str) -> Registered:
+    """The experiment of an id.
+
+    Raises:
+        ConfigError: there is none; the message names those that there are.
+    """
+    found = _kept(store, experiment)
+    if found is None:
+        known = ", ".join(traffic.started(store)) or "none"
+        raise ConfigError(
+            f"experiment {experiment!r} is not registered (known: {known}). "
+            "Start it with `dupn abtest start FILE`."
+        )
+    return found
+
+
+def listing(settings: Settings) -> list[Mapping[str, Any]]:
+    """All experiments that were started, oldest first."""
+    store = settings.store
+    return [summary(find(store, one)) for one in traffic.started(store)]
+
+
+def summary(found: Registered) -> Mapping[str, Any]:
+    """An experiment in a few words."""
+    experiment, ended = found.experiment, found.ended
+    return {
+        "id": experiment.id,
+        "state": f"ended: {ended['outcome']}" if ended else "running",
+        "arms": dict(experiment.arms),
+        "primary": experiment.rule.primary,
+        "minimum_effect": experiment.rule.minimum_effect,
+        "first_day": experiment.first_day.isoformat(),
+        "last_day": experiment.last_day.isoformat(),
+        "digest": experiment.digest(),
+        "registered": found.at,
+        "ended": dict(ended) if ended else None,
+    }
+
+
+def require_lines(settings: Settings, experiment: Experiment) -> tuple[Version, Version]:
+    """Champion and challenger, which must be of the experiment's lines.
+
+    Raises:
+        RegistryError: naming the arm that is not in place.
+    """
+    registry = registry_of(settings)
+    champion, challenger = registry.champion(), registry.challenger()
+    wanted = {"champion": experiment.control, "challenger": experiment.challenger}
+    found = {"champion": champion, "challenger": challenger}
+    for alias, line in wanted.items():
+        version = found[alias]
+        of = version.tags.get("line", "an unknown line") if version else "nobody"
+        if of != line:
+            raise RegistryError(
+                f"experiment {experiment.id} has {line} as the {alias}'s line, and the {alias} "
+                f"is of {of}. See `dupn log`; release {line} first, or declare the lines in place."
+            )
+    assert champion is not None
+    assert challenger is not None
+    return champion, challenger
+
+
+def _kept(store: Store, experiment: str) -> Registered | None:
+    content = store.get(traffic.key(experiment, "experiment"))
+    if content is None:
+        return None
+    plain = json.loads(content)
+    declared = Experiment.model_validate(plain["experiment"])
+    return Registered(declared, plain["at"], traffic.ended(store, experiment))
+
+
+def _require_same(known: Registered, experiment: Experiment) -> None:
+    if known.experiment.digest() == experiment.digest():
+        return
+    changed = next(_differences(known.experiment, experiment))
+    raise ConfigError(
+        f"experiment {experiment.id} was registered at {known.at} and cannot be changed: "
+        f"{changed}. Declare the changed one under an id of its own."
+    )
+
+
+def _differences(was: Experiment, now: Experiment) -> Iterator[str]:
+    old, new = flatten(was.model_dump(mode="json")), flatten(now.model_dump(mode="json"))
+    for name in [*old, *new]:
+        if old.get(name) != new.get(name):
+            yield f"{name} was {old.get(name)}, and is {new.get(name)} now"
+    yield "its arms stand in another order"
+
+
+def _require_turn(store: Store, experiment: Experiment, known: Registered | None) -> None:
+    if known is not None and known.ended is not None:
+        raise ConfigError(
+            f"experiment {experiment.id} has ended ({known.ended['outcome']}). "
+            "Declare another one under an id of its own."
+        )
+    running = traffic.running(store)
+    if running is not None:
+        raise ConfigError(
+            f"experiment {running.experiment} is running, and one runs at a time. Wait for its "
+            f"verdict, or `dupn abtest conclude --id {running.experiment} --stop --why TEXT`."
+        )

@@ -1,0 +1,134 @@
+"""A day of an experiment: read out by the job, and looked at by its statistics.
+
+`readout` publishes `experiments/<id>/{readout,hours}/dt=D` (and, the first time, the pre-period);
+`look` reads all days so far and says what is known at the end of one. What the counts of the job
+say about the log itself becomes sentences here: with a broken log nothing ships.
+"""
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.health import HEALTH
+from evaluation.abtest.readout import ReadOut, read_out
+from evaluation.abtest.sufficient import READOUT
+from features.dataset import load as load_dataset
+from infra.errors import ConfigError, PartitionMissing
+from infra.store import Partition, Store
+from pipeline import experiments
+from pipeline.jobs import before as before_job
+from pipeline.jobs import readout as job
+from pipeline.jobs.readout import Asked, place
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TOLERATED = 0.001
+"""Share of the pages in which the log may contradict itself."""
+
+
+def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
+    """Read a day of an experiment out.
+
+    Raises:
+        ConfigError: there is no such experiment, or the day is not of it.
+        PartitionMissing: what the day rests on is not published.
+    """
+    mine = experiments.find(settings.store, experiment).experiment
+    require_day(mine, day)
+    asked = asked_of(mine)
+    zone, window = load_dataset(settings.dataset).time_zone, settings.sequences.window_ms
+    known = place(settings.store, experiment, "before")
+    if not known.exists() or known.manifest().lineage["experiment"] != asked.digest:
+        before_job.run(settings.store, asked, mine.before_days, window, zone, settings.beam)
+    counts = job.run(settings.store, day, asked, window, zone, settings.beam)
+    return {"id": experiment, "day": day.isoformat(), **counts}
+
+
+def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
+    """What is known at the end of a day of the experiment.
+
+    Raises:
+        PartitionMissing: a day up to then was not read out.
+    """
+    require_day(experiment, day)
+    parts = read(settings.store, experiment, day)
+    return read_out(
+        pa.concat_tables(one.table(READOUT.names) for one in parts["readout"]),
+        experiment,
+        day,
+        hours=pa.concat_tables(one.table(HEALTH.names) for one in parts["hours"]),
+        broken=list(broken(parts["readout"], experiment)),
+    )
+
+
+def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[Partition]]:
+    """The read-outs and hours of all days up to one, oldest first; those with rows.
+
+    Raises:
+        PartitionMissing: naming the first day that was not read out.
+    """
+    days = [experiment.first_day + timedelta(n) for n in range(experiment.day_number(day))]
+    found: dict[str, list[Partition]] = {"readout": [], "hours": []}
+    for one in days:
+        for name, parts in found.items():
+            part = place(store, experiment.id, name, one)
+            if not part.exists():
+                raise PartitionMissing(
+                    f"{part.key} is not published. "
+                    f"Run `dupn abtest readout --id {experiment.id} --day {one}` first."
+                )
+            parts.append(part)
+    return found
+
+
+def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
+    """A sentence for everything that the log of the days contradicts itself in."""
+    counts = [one.manifest().counts for one in days]
+    total = {
+        name: sum(one.get(name, 0) for one in counts) for name in {n for c in counts for n in c}
+    }
+    pages = sum(total.get(f"pages_{arm}", 0) for arm in experiment.arms)
+    for arm in experiment.arms:
+        dry = [
+            one.key[-10:] for one, c in zip(days, counts, strict=True) if not c.get(f"pages_{arm}")
+        ]
+        if dry:
+            yield f"no page of arm {arm} was logged on {', '.join(dry)}."
+    told = {
+        "misassigned": "carry another arm than the hash of their user gives",
+        "other_line": "were answered by another line than their arm's",
+        "too_late": "arrived after the day in which their window closed",
+        "repeated_pages": "carry a request id that another page has",
+    }
+    for name, words in told.items():
+        count = total.get(name, 0)
+        if count > TOLERATED * max(pages, 1):
+            yield f"{count:,} of {pages:,} pages {words}."
+
+
+def asked_of(experiment: Experiment) -> Asked:
+    """What the job has to know."""
+    return Asked(
+        traffic=experiment.traffic,
+        digest=experiment.digest(),
+        first_day=experiment.first_day,
+        budget_ms=experiment.latency_budget_ms,
+    )
+
+
+def require_day(experiment: Experiment, day: date) -> None:
+    """Refuse a day that is not of the experiment.
+
+    Raises:
+        ConfigError: it lies before the first or after the last one.
+    """
+    if not experiment.runs(day):
+        raise ConfigError(
+            f"{day} is not a day of experiment {experiment.id}, which runs from "
+            f"{experiment.first_day} to {experiment.last_day}. Give one of its days."
+        )

@@ -1,0 +1,167 @@
+"""From a look to a verdict, and from a final verdict to the registry, through the ledger.
+
+`verdict` decides and keeps what it rests on; `conclude` makes it so. **Ship**: `champion` moves to
+the newest version of the challenger's line that passed the gate, and the nights from then on
+continue that line. **Stop**: `challenger` is taken away, so that line is updated no more. Either is
+one conditional append to the ledger, made only if champion and challenger are still of the lines
+that were compared; one that was cut off is finished by running it again.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.readout import ReadOut
+from evaluation.abtest.verdict import Outcome, Verdict, decide
+from features import traffic
+from infra.errors import ConfigError, PartitionMissing
+from infra.ledger import Entry
+from infra.registry import crowned
+from infra.store import Store
+from pipeline import experiments, looks, standing
+from pipeline.incumbent import registry_of
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+WHO = "experiment"
+"""Moves aliases by a verdict."""
+
+
+def verdict(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
+    """Decide at the end of a day; kept under `reports/abtest/<id>/dt=D`."""
+    mine = experiments.find(settings.store, experiment).experiment
+    seen = looks.look(settings, mine, day)
+    found = decide(seen, mine)
+    settings.store.put(key(settings.store, mine.id, day, "look"), seen.model_dump_json(indent=1))
+    content = {
+        "id": mine.id,
+        "day": day.isoformat(),
+        "digest": mine.digest(),
+        "outcome": str(found.outcome),
+        "final": found.final,
+        "trusted": seen.trusted,
+        "reasons": list(found.reasons),
+        "figures": [figure.model_dump() for figure in seen.figures()],
+    }
+    settings.store.put(key(settings.store, mine.id, day, "verdict"), json.dumps(content, indent=1))
+    logger.info("%s on %s: %s. %s", mine.id, day, found.outcome, found.reasons[0])
+    return content
+
+
+def conclude(
+    settings: Settings, experiment: str, day: date | None = None, stop: str = ""
+) -> Mapping[str, Any]:
+    """Make a final verdict so; one that is not final changes nothing.
+
+    Args:
+        settings: whose registry.
+        experiment: the id.
+        day: of the verdict.
+        stop: a person's reason to end the experiment without one: the champion stays.
+
+    Raises:
+        ConfigError: neither a day nor a reason, or a verdict of other days.
+        RegistryError: other lines are in place than were compared, or another move came first.
+    """
+    found = experiments.find(settings.store, experiment)
+    mine = found.experiment
+    if found.ended is not None:
+        return {"id": experiment, "moved": False, **found.ended}
+    told = _by_hand(stop) if stop else _kept(settings.store, mine, day)
+    if not told["final"]:
+        return {
+            "id": experiment,
+            "moved": False,
+            "outcome": told["outcome"],
+            "why": told["reasons"][0],
+        }
+    entry = _entered(settings, mine) or _move(settings, mine, told)
+    facts = {
+        "outcome": told["outcome"],
+        "day": told["day"],
+        "reasons": list(told["reasons"]),
+        "ledger": entry.number,
+    }
+    traffic.end(settings.store, experiment, facts)
+    return {"id": experiment, "moved": True, **facts, **standing.moved(settings, entry)}
+
+
+def question(settings: Settings, experiment: str, day: date) -> str:
+    """What a person is asked before a verdict is made so."""
+    mine = experiments.find(settings.store, experiment).experiment
+    told = _kept(settings.store, mine, day)
+    reasons = "\n".join(f"- {reason}" for reason in told["reasons"])
+    report = settings.store.address(key(settings.store, experiment, day, "report", "html"))
+    return f"{experiment} on {day}: {told['outcome']}.\n\n{reasons}\n\nReport: {report}\n"
+
+
+def key(store: Store, experiment: str, day: date, name: str, suffix: str = "json") -> str:
+    """Where a file about a day of an experiment lies."""
+    return f"{folder(store, experiment, day)}/{name}.{suffix}"
+
+
+def folder(store: Store, experiment: str, day: date) -> str:
+    """Where everything about a day of an experiment lies."""
+    return store.partition(f"reports/abtest/{experiment}", day).key
+
+
+def _kept(store: Store, experiment: Experiment, day: date | None) -> Mapping[str, Any]:
+    if day is None:
+        raise ConfigError("conclude what? Give `--day D`, or `--stop --why TEXT`.")
+    content = store.get(key(store, experiment.id, day, "verdict"))
+    if content is None:
+        raise PartitionMissing(
+            f"there is no verdict of {experiment.id} on {day}. "
+            f"Run `dupn abtest verdict --id {experiment.id} --day {day}` first."
+        )
+    told: Mapping[str, Any] = json.loads(content)
+    return told
+
+
+def _by_hand(why: str) -> Mapping[str, Any]:
+    return {"outcome": str(Outcome.STOP), "final": True, "reasons": [why], "day": ""}
+
+
+def _entered(settings: Settings, experiment: Experiment) -> Entry | None:
+    """The move of this experiment, if it was made before and only its end was not noted."""
+    entries = registry_of(settings).look()
+    mine = [one for one in entries if one.facts.get("experiment") == experiment.id]
+    return mine[-1] if mine else None
+
+
+def _move(settings: Settings, experiment: Experiment, told: Mapping[str, Any]) -> Entry:
+    registry = registry_of(settings)
+    entries = registry.look()
+    now = dict(entries[-1].aliases) if entries else {}
+    why = f"{experiment.id}: {told['reasons'][0]}"
+    facts = {
+        "experiment": experiment.id,
+        "experiment_digest": experiment.digest(),
+        "verdict_day": str(told["day"]),
+    }
+    if told["outcome"] == Outcome.SHIP:
+        _, challenger = experiments.require_lines(settings, experiment)
+        return registry.move(entries, "ship", crowned(now, challenger.number), why, WHO, facts)
+    rival = registry.challenger()
+    if rival is not None and rival.tags.get("line") == experiment.challenger:
+        now.pop("challenger", None)
+    return registry.move(entries, "stop", now, why, WHO, facts)
+
+
+def read_look(store: Store, experiment: str, day: date) -> ReadOut | None:
+    """A look that was kept, or None."""
+    content = store.get(key(store, experiment, day, "look"))
+    return ReadOut.model_validate_json(content) if content else None
+
+
+def read_verdict(store: Store, experiment: str, day: date) -> Verdict | None:
+    """A verdict that was kept, or None."""
+    content = store.get(key(store, experiment, day, "verdict"))
+    if content is None:
+        return None
+    plain = json.loads(content)
+    return Verdict(outcome=Outcome(plain["outcome"]), reasons=tuple(plain["reasons"]))

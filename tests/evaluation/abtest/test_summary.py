@@ -1,0 +1,136 @@
+"""Table 3 and Figure 10 against hand-made answers, and the page that is drawn of them."""
+
+import re
+from datetime import timedelta
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from evaluation.abtest import price_levels, report, summary
+from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.readout import read_out
+from evaluation.abtest.verdict import decide
+from tests.evaluation.abtest.rows import ARMS, FIRST, readout
+
+DAYS = 3
+LAST = FIRST + timedelta(days=DAYS - 1)
+TRIAL = Experiment(id="e", first_day=FIRST, planned_days=5, arms=dict.fromkeys(ARMS, 0.5))
+
+
+def levels(users, arms, said, true):
+    lists = pa.list_(pa.int8())
+    return pa.table(
+        {
+            "user": pa.array(users, pa.uint64()),
+            "arm": arms,
+            "ppp_said": pa.array(said, lists),
+            "ppp_true": pa.array(true, lists),
+        }
+    )
+
+
+def made(days=DAYS, effect=0.2):
+    """A report of made-up rows; every buyer is asked once a day."""
+    rows = readout(days=days, effect=effect)
+    last = FIRST + timedelta(days=days - 1)
+    rng = np.random.default_rng(0)
+    asked = [
+        [n] if n else []
+        for n in (rng.integers(1, 8, rows.num_rows) * (rows["orders"].to_numpy() > 0)).tolist()
+    ]
+    bought = levels(rows["user"], rows["arm"], asked, asked)
+    looks = [read_out(rows, TRIAL, FIRST + timedelta(days=n)) for n in range(days)]
+    told = decide(looks[-1], TRIAL)
+    whole = summary.AbtestReport(
+        id="e", day=last.isoformat(), digest=TRIAL.digest(), declared={"Arms": "<b>"},
+        outcome=told.outcome, reasons=told.reasons, look=looks[-1], looks=tuple(looks),
+        table=summary.table(rows, TRIAL, last), levels=price_levels.of_arms(bought, ARMS),
+        answered={"old": {"1": 3}}, lineage={},
+    )  # fmt: skip
+    return rows, whole.model_copy(update={"figures": summary.figures(whole)})
+
+
+@pytest.fixture(scope="module")
+def whole():
+    return made()
+
+
+def test_a_row_of_table_3_is_of_its_own_day(whole):
+    rows, found = whole
+    assert [row.number for row in found.table] == [1, 2, 3]
+    for row in found.table:
+        mine = rows.filter(pa.compute.equal(rows["day"], FIRST + timedelta(days=row.number - 1)))
+        sums = {}
+        for arm in ARMS:
+            part = mine.filter(pa.compute.equal(mine["arm"], arm))
+            sums[arm] = {n: float(np.sum(part[n].to_numpy())) for n in summary.COUNTED}
+            sums[arm]["users"] = part.num_rows
+        old, new = (sums[arm] for arm in ARMS)
+        ctr = [one["clicks"] / one["impressions"] for one in (old, new)]
+        sales = [one["sales"] / one["users"] for one in (old, new)]
+        assert row.ctr.value == pytest.approx(ctr[1] / ctr[0] - 1)
+        assert row.sales.value == pytest.approx(sales[1] / sales[0] - 1)
+        right = tuple(one["ppp_right"] / one["ppp_asked"] for one in (old, new))
+        assert row.precision == pytest.approx(right)
+        assert row.users == (old["users"], new["users"])
+
+
+def test_price_levels_are_counted_by_hand():
+    table = levels(
+        [1, 2, 3, 4], ["old", "old", "new", "new"],
+        [[1, 1], [2], [7], []], [[1, 2], [2], [7], []],
+    )  # fmt: skip
+    old, new = price_levels.of_arms(table, ARMS)
+    assert (old.questions, new.questions) == (3, 1)
+    assert old.precision.value == pytest.approx(2 / 3)
+    first, second = old.classes[:2]
+    assert (first.precision.value, first.recall.value) == (0.5, 1.0)
+    assert (second.precision.value, second.recall.value) == (1.0, 0.5)
+    assert old.confusion[1][:2] == (1, 1)  # true 2: once taken for 1, once right
+    assert old.classes[6].precision.value is None
+    assert (new.precision.value, new.precision.low) == (1.0, None)  # one user: no spread
+
+
+def test_an_interval_of_a_price_level_is_over_users_not_purchases():
+    """A user whose twenty purchases are all alike is worth one."""
+    users = 60
+    right = np.arange(users) % 2 == 0
+    said = [[1 if r else 2] for r in right]
+    once = levels(range(users), ["old"] * users, said, [[1]] * users)
+    often = levels(range(users), ["old"] * users, [one * 20 for one in said], [[1] * 20] * users)
+    a, b = (price_levels.of_arms(table, ("old",))[0].precision for table in (once, often))
+    assert (a.low, a.high) == (pytest.approx(b.low), pytest.approx(b.high))
+
+
+def test_the_page_says_what_decided_and_what_the_arms_share(whole):
+    _, found = whole
+    page = report.html(found, {"sequence": b"png"})
+    assert f">{found.outcome}</span>" in page
+    for sentence in (*found.reasons, *(check.sentence for check in found.look.trust)):
+        assert re.sub(r"[<>&]", "", sentence)[:40] in page
+    assert "Item statistics (popularity, conversion, LR-CTR)" in page
+    assert "&lt;b&gt;" in page  # what people wrote is escaped
+    assert page.count("data:image/png") == 1
+
+
+def test_every_picture_is_drawn_and_the_record_comes_back(whole, tmp_path):
+    _, found = whole
+    again = summary.AbtestReport.model_validate_json(found.model_dump_json())
+    assert again == found
+    pictures = dict(report.report_plots.drawings(found))
+    assert set(pictures) == {"sequence", "by_day", "price_levels", "segments"}
+    assert all(data[:4] == b"\x89PNG" for data in pictures.values())
+
+
+def test_a_day_on_which_nothing_happened_has_a_page_too():
+    rows = readout(users=4, days=1)
+    look = read_out(rows.slice(0, 0), TRIAL, FIRST)
+    found = summary.AbtestReport(
+        id="e", day="", digest="", declared={}, outcome="continue", reasons=(), look=look,
+        looks=(look,), table=summary.table(rows.slice(0, 0), TRIAL, FIRST),
+        levels=price_levels.of_arms(levels([], pa.array([], pa.string()), [], []), ARMS),
+        answered={}, lineage={},
+    )  # fmt: skip
+    assert "Every metric" in report.html(found, dict(report.report_plots.drawings(found)))
+    assert {f.value for f in summary.figures(found) if f.name.startswith("abtest_users")} == {0}

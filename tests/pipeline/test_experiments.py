@@ -1,0 +1,141 @@
+"""From a declaration to the ledger, on raw days with planted effects and a real registry."""
+
+import json
+
+import pytest
+
+from features import traffic
+from infra.errors import ConfigError, PartitionMissing, RegistryError
+from pipeline import experiments, looks, standing, verdicts
+from pipeline.incumbent import registry_of
+from tests import experiment_log as logs
+from tests.experiment_log import FIRST, NEW, OLD, Shop
+
+ONE_DAY = logs.timedelta(days=1)
+
+
+def home(tmp_path_factory, name, shop):
+    mine = logs.settings(tmp_path_factory.mktemp(name))
+    trial = logs.experiment()
+    logs.live(mine, trial, shop, 1)
+    logs.lines(mine)
+    return mine
+
+
+@pytest.fixture(scope="module")
+def better(tmp_path_factory):
+    """The challenger is clicked half as often again."""
+    mine = home(tmp_path_factory, "better", Shop(effect=1.5))
+    experiments.start(mine, logs.experiment())
+    return mine
+
+
+@pytest.fixture(scope="module")
+def worse(tmp_path_factory):
+    """As if its scores were shuffled within a page, and users got lost besides."""
+    mine = home(tmp_path_factory, "worse", Shop(effect=0.3, lost=0.6))
+    experiments.start(mine, logs.experiment())
+    return mine
+
+
+def judged(mine, day=FIRST, name="new-for-old"):
+    looks.readout(mine, name, day)
+    return verdicts.verdict(mine, name, day)
+
+
+def aliases(mine):
+    return standing.status(mine)["aliases"]
+
+
+def test_what_is_started_splits_the_users_and_cannot_be_changed(better):
+    trial = logs.experiment()
+    assert traffic.running(better.store) == trial.traffic
+    assert trial.traffic.salt == trial.id
+    assert experiments.start(better, trial) == experiments.listing(better)[0]  # once more: the same
+    with pytest.raises(ConfigError, match=r"cannot be changed: arms.old was 0.5, and is 0.4 now"):
+        experiments.start(better, logs.experiment(arms={OLD: 0.4, NEW: 0.6}))
+    with pytest.raises(ConfigError, match="its arms stand in another order"):
+        experiments.start(better, logs.experiment(arms={NEW: 0.5, OLD: 0.5}))
+    with pytest.raises(ConfigError, match="new-for-old is running, and one runs at a time"):
+        experiments.start(better, logs.experiment("another"))
+
+
+def test_an_unknown_id_or_day_is_refused(better):
+    with pytest.raises(ConfigError, match=r"'other' is not registered \(known: new-for-old\)"):
+        looks.readout(better, "other", FIRST)
+    with pytest.raises(ConfigError, match="is not a day of experiment new-for-old"):
+        looks.readout(better, "new-for-old", FIRST - ONE_DAY)
+    with pytest.raises(PartitionMissing, match="Run `dupn abtest readout --id new-for-old --day"):
+        verdicts.verdict(better, "new-for-old", FIRST + ONE_DAY)
+
+
+def test_a_better_line_ships_through_the_ledger(better):
+    told = judged(better)
+    assert (told["outcome"], told["trusted"]) == ("ship", True), told["reasons"]
+    assert {f["name"] for f in told["figures"]} >= {"abtest_ctr_uplift", "abtest_sales_uplift"}
+    done = verdicts.conclude(better, "new-for-old", FIRST)
+    assert done["moved"]
+    assert aliases(better) == {"champion": "2", "previous": "1"}
+    last = standing.log(better)[-1]
+    assert (last["action"], last["who"], last["run"]) == ("ship", "experiment", "new-2026-03-03")
+    assert last["why"].startswith("new-for-old: clicks per item shown: +")
+    entry = registry_of(better).look()[-1]
+    assert entry.facts["experiment_digest"] == logs.experiment().digest()
+    assert traffic.running(better.store) is None
+    assert experiments.listing(better)[0]["state"] == "ended: ship"
+
+
+def test_a_conclusion_is_drawn_once(better):
+    before = standing.log(better)
+    assert verdicts.conclude(better, "new-for-old", FIRST)["moved"] is False
+    assert standing.log(better) == before
+    with pytest.raises(ConfigError, match=r"has ended \(ship\)"):
+        experiments.start(better, logs.experiment())
+
+
+def test_a_conclusion_that_was_cut_off_after_the_ledger_is_finished(better):
+    ended = traffic.key("new-for-old", "ended")
+    path = logs.Path(better.home, ended)
+    kept = path.read_text()
+    path.unlink()
+    before = standing.log(better)
+    assert verdicts.conclude(better, "new-for-old", FIRST)["moved"]
+    assert standing.log(better) == before
+    assert json.loads(path.read_text()) == json.loads(kept)
+
+
+def test_the_night_after_continues_the_line_that_won(better):
+    registry = registry_of(better)
+    assert registry.champion().tags["line"] == NEW
+    registry.rollback("it was a mistake")
+    assert registry.champion().tags["line"] == OLD
+    registry.rollback("it was none")
+    assert registry.champion().tags["line"] == NEW
+
+
+def test_a_broken_log_never_ships_however_good_the_numbers(better):
+    """On the second day pages are split by another salt than was declared."""
+    day = FIRST + ONE_DAY
+    logs.live(better, logs.experiment(), Shop(effect=1.5, salt="another"), 2, since=1)
+    told = judged(better, day)
+    assert (told["outcome"], told["trusted"]) == ("continue", False)
+    assert "carry another arm than the hash of their user gives" in told["reasons"][0]
+    assert "users" in told["reasons"][1]  # who saw several arms
+    uplift = next(f for f in told["figures"] if f["name"] == "abtest_ctr_uplift")
+    assert uplift["low"] > 0  # it would have
+
+
+def test_lines_must_be_those_in_place(better):
+    with pytest.raises(RegistryError, match="has old as the champion's line, and the champion is"):
+        experiments.start(better, logs.experiment("again"))
+
+
+def test_a_worse_line_is_stopped_even_where_the_log_is_doubted(worse):
+    told = judged(worse)
+    assert (told["outcome"], told["trusted"]) == ("stop", False)
+    assert "guardrail" in told["reasons"][0]
+    assert aliases(worse) == {"champion": "1", "challenger": "2"}  # a verdict moves nothing
+    assert verdicts.conclude(worse, "new-for-old", FIRST)["moved"]
+    assert aliases(worse) == {"champion": "1"}
+    assert standing.log(worse)[-1]["action"] == "stop"
+    assert standing.log(worse)[-1]["run"] == "old-2026-03-03"

@@ -64,6 +64,8 @@ USAGE = {
     "a day and a range": ["events", "--day", "2026-03-02", "--to", "2026-03-03"],
     "no such group": ["quality", "--of", "orders", "--day", "2026-03-02"],
     "nothing to promote": ["promote"],
+    "nothing to bundle": ["bundle"],
+    "two things to bundle": ["bundle", "--day", "2026-03-02", "--version", "1"],
     "no such chain": ["run", "weekly"],
     "rollback without a reason": ["rollback"],
 }
@@ -119,6 +121,16 @@ REFUSED = {
         "gone.csv is not a file. Check the path.",
     ),
     "no such bench": (["bench", "coffee"], "ConfigError: bench coffee", "Choose one of"),
+    "no such bundle": (
+        ["serve", "--bundle", "dupn-2026-03-02"],
+        "PartitionMissing: no disassembled bundle dupn-2026-03-02 is published",
+        "`dupn bundle --version N` builds that of a version.",
+    ),
+    "a bundle of no version": (
+        ["bundle", "--version", "3"],
+        "RegistryError: 3 is no version of dupn that dupn registered.",
+        "`dupn status` lists the aliases",
+    ),
     "no previous champion": (
         ["rollback", "--why", "x"],
         "RegistryError: there is no previous champion",

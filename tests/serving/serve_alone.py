@@ -18,6 +18,7 @@ def main() -> None:
 
     home, key, work, item = sys.argv[1:5]
     away = ["tracking.uri=http://127.0.0.1:9", "serve.exposures=false", f"serve.work={work}"]
+    away.append("serve.timeout_s=60")  # a busy machine
     os.environ.update(running.environment(setup(load("smoke", home, away), None, key)))
     with TestClient(running.build()) as client:
         ready = client.get("/readyz").json()

@@ -93,11 +93,11 @@ class World:
         Writer(self.settings.store, today, market).write(played)
         return played
 
-    def night(self, today: date) -> None:
-        """The stages that the next day needs, and learning."""
+    def night(self, today: date, *, stages: bool = True) -> None:
+        """The stages that the next day needs (unless somebody else has run them), and learning."""
         learning = [one for one in self.contenders.values() if one.learns]
-        stages = STATE if self._needs_histories else ()
-        for stage in (*stages, "samples") if learning else stages:
+        wanted = STATE if self._needs_histories and stages else ()
+        for stage in (*wanted, "samples") if learning and stages else wanted:
             getattr(steps, stage)(self.settings, today)
         for contender in learning:
             contender.learn(today)

@@ -3,7 +3,7 @@
 Each process appends lines to a spool file of its own; `flush` moves the whole file under
 `raw/dt=D/impressions/` in one put, so nobody sees half a file. A spool that a killed process left
 behind is moved at the next start. Beside the columns of `impressions` a line has the model version,
-the line, the scores and the predicted price level, for the A/B read-out.
+the line, the scores, the predicted price level and the latency, for the A/B read-out.
 """
 
 import json
@@ -40,6 +40,8 @@ class Exposure:
     l2r: Sequence[float]
     price_level: int
     """The level that PPP finds likeliest, 1..7."""
+    latency_ms: float | None = None
+    """Of the ranking."""
 
 
 class ExposureLog:

@@ -32,6 +32,7 @@ from serving.served import Name
 from serving.service import Service
 from serving.settings import ServeConfig
 from serving.snapshot import Snapshot
+from serving.splitting import Splitting
 from serving.versions import FromRegistry, OneFolder, Source, Versions
 
 logger = logging.getLogger(__name__)
@@ -88,8 +89,11 @@ class Background:
     def look(self) -> None:
         """Once: the registry, and a newer day's end."""
         try:
-            if self.service.versions.refresh():
+            splitting, versions = self.service.splitting, self.service.versions
+            splitting.look()
+            if versions.refresh(keep=splitting.now.shares):
                 meters.SWAPS.inc()
+            splitting.settle(versions.served)
             newest = prepare_snapshot(self.setup)
             if newest.day > self.histories.snapshot.day:
                 self.histories.take_over(newest)
@@ -125,12 +129,15 @@ def build() -> FastAPI:
     torch.set_num_threads(setup.config.threads)
     histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
     own = _own_folder(setup)
-    versions = Versions(_source(setup, own), own, setup.config.tolerance)
+    splitting = Splitting(setup.config, None if setup.bundle else Store(setup.home))
+    versions = Versions(_source(setup, own, splitting), own, setup.config.tolerance)
+    splitting.look()
     versions.refresh()
+    splitting.settle(versions.served)
     exposures = None
     if setup.config.exposures:
         exposures = ExposureLog(Store(setup.home), setup.folder / "spool", setup.zone)
-    service = Service(versions, histories, setup.config, exposures)
+    service = Service(versions, histories, setup.config, exposures, splitting)
     background = Background(setup, service, histories)
 
     @asynccontextmanager
@@ -188,13 +195,13 @@ def _own_folder(setup: Setup) -> Path:
     return folder / str(os.getpid())
 
 
-def _source(setup: Setup, own: Path) -> Source:
+def _source(setup: Setup, own: Path, splitting: Splitting) -> Source:
     arms = tuple(setup.config.shares)
     if setup.bundle:
         name = setup.name or Name(version=setup.run or "bundle", run=setup.run)
         return OneFolder(Path(setup.bundle), name, arms)
     registry = Registry(setup.tracking_uri, Store(setup.home))
-    return FromRegistry(registry, arms, copies(setup.folder), own)
+    return FromRegistry(registry, splitting, copies(setup.folder), own)
 
 
 def copies(work: Path) -> Path:

@@ -3,6 +3,7 @@
 Unknown users, unknown items, empty histories and unknown words are answered from what is known.
 """
 
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +14,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.assignment import arms
 from features.ranking import NAMES
 from features.schemas import BehaviorType, Scenario
 from infra.errors import InputError, ServingUnavailable
@@ -36,6 +36,7 @@ from serving.ranker import Moment, Ranked, order_of
 from serving.served import Answered, Served
 from serving.settings import ServeConfig
 from serving.snapshot import Past
+from serving.splitting import Splitting
 from serving.versions import Versions
 
 
@@ -58,6 +59,8 @@ class Page:
     order: NDArray[np.int64]
     """Positions of the best candidates, best first."""
     answered: Answered
+    latency_ms: float
+    """From the candidates to their order; without HTTP and waiting."""
 
     @property
     def ranked(self) -> Ranked:
@@ -74,8 +77,10 @@ class Service:
         histories: Histories,
         config: ServeConfig,
         exposures: ExposureLog | None,
+        splitting: Splitting | None = None,
     ) -> None:
         self.versions = versions
+        self.splitting = splitting or Splitting(config)
         self.histories = histories
         self.config = config
         self.exposures = exposures
@@ -110,9 +115,11 @@ class Service:
                 f"{len(rows):,} candidates are too many. Send at most "
                 f"{self.config.max_candidates:,} (serve.max_candidates)."
             )
+        start = time.perf_counter()
         answered = chosen.served.answer(self._moment(asking, chosen)[0], rows)
         order = order_of(answered.ranked.l2r, top or self.config.top_k)
-        return Page(uuid.uuid4().hex, chosen, rows, order, answered)
+        latency = 1000 * (time.perf_counter() - start)
+        return Page(uuid.uuid4().hex, chosen, rows, order, answered, latency)
 
     def add(self, behaviors: Sequence[Behavior]) -> int:
         """Take behaviours in; how many were new."""
@@ -189,10 +196,7 @@ class Service:
         served = self.versions.served
         if not served:
             raise ServingUnavailable("no version is loaded yet. Ask /readyz.")
-        if len(self.config.shares) == 1:
-            variant = next(iter(self.config.shares))
-        else:
-            variant = str(arms(pa.array([user_id]), self.config.salt, self.config.shares)[0])
+        variant = self.splitting.variant(user_id)
         found = served.get(variant) or next(iter(served.values()))
         return Chosen(found, variant)
 
@@ -261,4 +265,5 @@ def _exposure(
         ctr=ctr,
         l2r=l2r,
         price_level=int(page.answered.heard.price_preference.argmax()) + 1,
+        latency_ms=round(page.latency_ms, 3),
     )

@@ -45,4 +45,6 @@ class ServeConfig(Config):
     salt: str = "dupn"
     """Of the hash that assigns users to lines."""
     shares: dict[str, float] = Field(default_factory=lambda: {"champion": 1.0})
-    """Alias (or version number) -> share of the users; the shares add up to 1."""
+    """Alias (or version number, or line in place) -> share of the users; the shares add up to 1."""
+    experiments: bool = True
+    """Whether a running experiment splits the users (`dupn abtest start`) instead of `shares`."""

@@ -9,13 +9,13 @@ keeps serving. Rolling back is the same: the alias moved.
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from infra.errors import DupnError, RegistryError, StoreError
-from infra.registry import Registry
+from infra.registry import Registry, Version
 from serving import published
 from serving import served as disassembled
 from serving.bundle import LOGGED
@@ -56,7 +56,7 @@ class OneFolder:
 
 @dataclass(frozen=True)
 class FromRegistry:
-    """Versions of the registered model: an arm is an alias or a version number.
+    """Versions of the registered model: an arm is an alias, a version number, or a line in place.
 
     A version's bundle of the store is served as it lies. A version without one (an alias was moved
     by hand to a version that dupn did not register), or whose bundle is spoilt, is taken from
@@ -64,7 +64,8 @@ class FromRegistry:
     """
 
     registry: Registry
-    arms: tuple[str, ...]
+    arms: Iterable[str]
+    """Asked for at every look."""
     copies: Path
     """A folder of this machine, for bundles of an object store."""
     own: Path
@@ -78,11 +79,19 @@ class FromRegistry:
         """
         found = {}
         for arm in self.arms:
-            version = self.registry.version(arm)
+            version = self.registry.version(arm) or self._of_line(arm)
             if version is None:
                 raise RegistryError(f"no version is {arm}. Promote one, or change serve.shares.")
             found[arm] = version.number
         return found
+
+    def _of_line(self, line: str) -> Version | None:
+        """The newest promoted version of a line (an arm of an experiment)."""
+        for alias in ("champion", "challenger"):
+            version = self.registry.version(alias)
+            if version is not None and version.tags.get("line") == line:
+                return version
+        return None
 
     def fetch(self, number: str) -> tuple[Name, Path]:
         """See `Source`."""
@@ -120,8 +129,12 @@ class Versions:
     refused: dict[str, str] = field(default_factory=dict)
     """Version -> why it was refused; it is not tried again."""
 
-    def refresh(self) -> bool:
-        """Take over what has moved; whether anything is served anew. Never raises."""
+    def refresh(self, keep: Iterable[str] = ()) -> bool:
+        """Take over what has moved; whether anything is served anew. Never raises.
+
+        Args:
+            keep: arms that go on being served though they are not wanted any more.
+        """
         try:
             wanted = self.source.wanted()
         except DupnError as error:
@@ -134,7 +147,8 @@ class Versions:
                 if loaded is not None:
                     known[number] = loaded
         changed = {arm: known[number] for arm, number in wanted.items() if number in known}
-        merged = {**{arm: self.served[arm] for arm in wanted if arm in self.served}, **changed}
+        kept = [arm for arm in (*wanted, *keep) if arm in self.served]
+        merged = {**{arm: self.served[arm] for arm in kept}, **changed}
         moved = {arm: one.name.version for arm, one in merged.items()} != {
             arm: one.name.version for arm, one in self.served.items()
         }

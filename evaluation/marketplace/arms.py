@@ -18,7 +18,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evaluation.marketplace import words
-from evaluation.marketplace.policies import Actions, Ranked, Ranker, Requests
+from evaluation.marketplace.policies import PROPOSALS, Actions, Ranked, Ranker, Requests
 from evaluation.marketplace.world import Floats
 from features.assignment import arms as arms_of
 
@@ -100,6 +100,24 @@ class Exploring:
         dealt = rng.random(len(requests.user)) < self.share
         score = np.where(dealt[:, None], rng.random(ranked.score.shape), ranked.score)
         return replace(ranked, score=score.astype(np.float32))
+
+    def observe(self, actions: Actions) -> None:
+        """See `Ranker`."""
+        self.ranker.observe(actions)
+
+
+@dataclass(frozen=True)
+class Shuffled:
+    """Another ranker whose scores change places within each page: a bad arm that looks healthy."""
+
+    ranker: Ranker
+
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Ranked:
+        """See `Ranker`; what it says of clicks and levels is left as it is."""
+        ranked = self.ranker.rank(requests, rng)
+        place = rng.permuted(np.tile(np.arange(PROPOSALS), (len(requests.user), 1)), axis=1)
+        dealt = np.take_along_axis(ranked.score, place, 1)
+        return replace(ranked, score=dealt, sober=dealt)
 
     def observe(self, actions: Actions) -> None:
         """See `Ranker`."""

@@ -110,6 +110,16 @@ def test_two_arms_share_a_version_that_both_name(versions, shelf):
     assert shelf.fetched == ["1"]
 
 
+def test_an_arm_that_still_has_users_is_kept_until_they_are_split_anew(versions, shelf):
+    versions.refresh()
+    shelf.arms = {"old": "1", "new": "2"}
+    versions.refresh(keep=["champion"])
+    assert set(versions.served) == {"champion", "old", "new"}
+    assert versions.served["champion"] is versions.served["old"]
+    versions.refresh()
+    assert set(versions.served) == {"old", "new"}
+
+
 def test_a_changed_item_table_is_noticed(chain, tmp_path):
     bundle = logged_bundle(chain)
     disassembled.disassemble(bundle, tmp_path)

@@ -1,0 +1,58 @@
+"""How users are split between arms: as the experiment that runs declares, else by the settings.
+
+A new split is announced first (`look`), so that the versions of its arms can be loaded, and takes
+over whole once all of them answer (`settle`): a page never says one arm and is answered by another.
+"""
+
+import logging
+from collections.abc import Collection, Iterator
+
+import pyarrow as pa
+
+from features import assignment, traffic
+from features.traffic import Traffic
+from infra.store import Store
+from serving.settings import ServeConfig
+
+logger = logging.getLogger(__name__)
+
+
+class Splitting:
+    """Of one process; iterating gives the arms that are wanted next.
+
+    Args:
+        config: the split without an experiment.
+        store: where experiments are looked for; None: nowhere.
+    """
+
+    def __init__(self, config: ServeConfig, store: Store | None = None) -> None:
+        self._usual = Traffic(experiment="", salt=config.salt, shares=config.shares)
+        self._store = store if config.experiments else None
+        self.now = self.coming = self._usual
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.coming.shares)
+
+    def look(self) -> None:
+        """Ask the store which experiment runs."""
+        if self._store is not None:
+            self.coming = traffic.running(self._store) or self._usual
+
+    def settle(self, answering: Collection[str]) -> bool:
+        """Take the announced split over if all of its arms answer; whether anything changed."""
+        if self.coming == self.now or not set(self.coming.shares) <= set(answering):
+            return False
+        self.now = self.coming
+        logger.info(
+            "users are split by %s: %s",
+            self.now.experiment or "the settings",
+            ", ".join(f"{arm} {share:.0%}" for arm, share in self.now.shares.items()),
+        )
+        return True
+
+    def variant(self, user_id: str) -> str:
+        """The arm of a user, by the stable hash of user and salt."""
+        split = self.now
+        if len(split.shares) == 1:
+            return next(iter(split.shares))
+        return str(assignment.arms(pa.array([user_id]), split.salt, split.shares)[0])

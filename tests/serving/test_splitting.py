@@ -1,0 +1,65 @@
+"""Users are split as the running experiment says, once all of its arms answer."""
+
+from datetime import date
+
+import pyarrow as pa
+
+from features import traffic
+from features.assignment import arms
+from features.traffic import Traffic
+from infra.store import Store
+from serving.settings import ServeConfig
+from serving.splitting import Splitting
+
+TRIAL = Traffic(experiment="e", salt="grain", shares={"old": 0.4, "new": 0.6})
+USERS = [f"u{number}" for number in range(300)]
+
+
+def splitting(tmp_path, **config):
+    return Splitting(ServeConfig(**config), Store(tmp_path))
+
+
+def test_without_an_experiment_the_settings_split(tmp_path):
+    mine = splitting(tmp_path, shares={"champion": 0.5, "challenger": 0.5}, salt="x")
+    mine.look()
+    assert list(mine) == ["champion", "challenger"]
+    expected = arms(pa.array(USERS), "x", {"champion": 0.5, "challenger": 0.5})
+    assert [mine.variant(user) for user in USERS] == expected.tolist()
+    assert splitting(tmp_path).variant("anybody") == "champion"
+
+
+def test_an_experiment_takes_over_when_all_its_arms_answer_and_gives_back_at_its_end(tmp_path):
+    mine = splitting(tmp_path)
+    assert traffic.take_turn(mine._store, TRIAL)
+    mine.look()
+    assert list(mine) == ["old", "new"]  # to be loaded
+    assert not mine.settle({"champion", "old"})
+    assert {mine.variant(user) for user in USERS} == {"champion"}
+    assert mine.settle({"champion", "old", "new"})
+    given = arms(pa.array(USERS), TRIAL.salt, TRIAL.shares)
+    assert [mine.variant(user) for user in USERS] == given.tolist()
+    assert not mine.settle({"old", "new"})  # nothing new
+    assert traffic.end(mine._store, "e", {"outcome": "stop"})
+    assert not traffic.end(mine._store, "e", {"outcome": "ship"})
+    mine.look()
+    assert mine.settle({"champion"})
+    assert mine.variant("anybody") == "champion"
+
+
+def test_the_service_can_be_told_to_look_at_no_experiment(tmp_path):
+    mine = splitting(tmp_path, experiments=False)
+    traffic.take_turn(Store(tmp_path), TRIAL)
+    mine.look()
+    assert list(mine) == ["champion"]
+
+
+def test_one_experiment_has_the_turn(tmp_path):
+    store = Store(tmp_path)
+    assert traffic.running(store) is None
+    assert traffic.take_turn(store, TRIAL)
+    assert traffic.running(store) == TRIAL
+    assert traffic.started(store) == ["e"]
+    assert traffic.ended(store, "e") is None
+    traffic.end(store, "e", {"outcome": "ship", "day": date(2026, 3, 4).isoformat()})
+    assert traffic.running(store) is None
+    assert traffic.ended(store, "e")["outcome"] == "ship"

@@ -67,6 +67,12 @@ def _gate(quick: bool) -> Figures:
     return measure(quick=quick)
 
 
+def _readout(quick: bool) -> Figures:
+    from pipeline.bench.readout import run as measure
+
+    return list(measure(quick=quick))
+
+
 BENCHES: Mapping[str, Callable[[bool], Figures]] = {
     "simulate": _simulate,
     "samples": _samples,
@@ -74,4 +80,5 @@ BENCHES: Mapping[str, Callable[[bool], Figures]] = {
     "train": _train,
     "serve": _serve,
     "gate": _gate,
+    "readout": _readout,
 }

@@ -61,7 +61,7 @@ def write_history(store: Store, size: Size, seed: int = 1) -> None:
             pa.array(hashes[number]),
             ids.take(pa.array(number)),
             pa.array(np.sort(ts, axis=1).ravel()),
-            _item_names(size).take(pa.array(_popular(rng, rows, size))),
+            _item_names(size).take(pa.array(popular(rng, rows, size))),
             pa.array(_types(rng, rows).astype(np.int8) + np.int8(1)),
             pa.array(rng.integers(1, 5, rows).astype(np.int8)),
             pa.array(rng.integers(0, 2**63, rows).astype(np.uint64)),
@@ -86,48 +86,48 @@ def write_day(home: Path, day: date, size: Size, users: int, rng: np.random.Gene
     pages = size.moments
     owner = rng.integers(0, users, pages)
     shown_at = start + rng.integers(0, DAY_MS - 3_600_000, pages)
-    shown = _popular(rng, pages * CANDIDATES, size).reshape(pages, CANDIDATES)
-    names = _item_names(size)
+    shown = popular(rng, pages * CANDIDATES, size).reshape(pages, CANDIDATES)
+    items = _item_names(size)
     impressions = pa.table(
         {
-            "request_id": _names("r", np.arange(pages), 9),
-            "user_id": _names("u", owner, 7),
+            "request_id": names("r", np.arange(pages), 9),
+            "user_id": names("u", owner, 7),
             "ts": shown_at,
             "scenario": pa.array(["search"] * pages),
             "query": pa.nulls(pages, pa.string()),
             "item_ids": pa.ListArray.from_arrays(
                 np.arange(pages + 1, dtype=np.int32) * np.int32(CANDIDATES),
-                names.take(pa.array(shown.ravel())),
+                items.take(pa.array(shown.ravel())),
             ),
         }
     )
-    _put(pl.DataFrame(impressions), home, day, "impressions")
+    put(pl.DataFrame(impressions), home, day, "impressions")
     rows = size.behaviors
     about = rng.integers(0, pages, rows)
     named = rng.random(rows) < 0.3  # the rest happened away from pages
     item = np.where(
-        named, shown[about, rng.integers(0, CANDIDATES, rows)], _popular(rng, rows, size)
+        named, shown[about, rng.integers(0, CANDIDATES, rows)], popular(rng, rows, size)
     )
     user = np.where(named, owner[about], rng.integers(0, users, rows))
     later = rng.integers(1_000, 3_600_000, rows)
     ts = np.where(named, shown_at[about] + later, start + rng.integers(0, DAY_MS, rows))
     behaviors = pa.table(
         {
-            "user_id": _names("u", user, 7),
-            "item_id": names.take(pa.array(item)),
+            "user_id": names("u", user, 7),
+            "item_id": items.take(pa.array(item)),
             "type": pa.array(TYPES).take(pa.array(_types(rng, rows))),
             "scenario": pa.array(["search", "recommend"]).take(pa.array(rng.integers(0, 2, rows))),
             "ts": ts,
-            "request_id": pa.array(_names("r", about, 9).to_numpy(False), mask=~named),
+            "request_id": pa.array(names("r", about, 9).to_numpy(False), mask=~named),
             "price": pa.array(rng.gamma(2, 30, rows), pa.float32()),
         }
     )
-    _put(pl.DataFrame(behaviors), home, day, "behaviors")
+    put(pl.DataFrame(behaviors), home, day, "behaviors")
 
 
 def write_items(home: Path, day: date, size: Size, rng: np.random.Generator) -> None:
     """The catalog snapshot of a day."""
-    _put(_items(size, rng), home, day, "items")
+    put(_items(size, rng), home, day, "items")
 
 
 def _items(size: Size, rng: np.random.Generator) -> pl.DataFrame:
@@ -135,15 +135,15 @@ def _items(size: Size, rng: np.random.Generator) -> pl.DataFrame:
     return pl.DataFrame(
         {
             "item_id": _item_names(size),
-            "shop_id": _names("s", rng.integers(0, count // 20, count), 6),
-            "brand_id": _names("b", rng.integers(0, count // 100, count), 6),
-            "category_id": _names("c", rng.integers(0, 400, count), 4),
+            "shop_id": names("s", rng.integers(0, count // 20, count), 6),
+            "brand_id": names("b", rng.integers(0, count // 100, count), 6),
+            "category_id": names("c", rng.integers(0, 400, count), 4),
             "price": rng.gamma(2, 30, count),
         }
     )
 
 
-def _popular(rng: np.random.Generator, rows: int, size: Size) -> np.ndarray:
+def popular(rng: np.random.Generator, rows: int, size: Size) -> np.ndarray:
     """Item numbers, heavy-tailed: the log of the rank is uniform for half of them."""
     rank = np.exp(rng.random(rows) * np.log(size.items)).astype(np.int64) - 1
     even = rng.integers(0, size.items, rows)
@@ -155,16 +155,18 @@ def _types(rng: np.random.Generator, rows: int) -> np.ndarray:
 
 
 def _item_names(size: Size) -> pa.Array:
-    return _names("i", np.arange(size.items), 8)
+    return names("i", np.arange(size.items), 8)
 
 
-def _names(letter: str, numbers: np.ndarray, digits: int) -> pa.Array:
+def names(letter: str, numbers: np.ndarray, digits: int) -> pa.Array:
+    """Ids of one letter and so many digits."""
     text = pl.Series(numbers).cast(pl.String).str.zfill(digits)
     named = pl.select(pl.lit(letter) + text).to_series()
     return named.to_arrow().cast(pa.string())
 
 
-def _put(table: pl.DataFrame, home: Path, day: date, name: str) -> None:
+def put(table: pl.DataFrame, home: Path, day: date, name: str) -> None:
+    """A table as a shop would leave it under `raw/`."""
     folder = home / "raw" / f"dt={day}" / name
     folder.mkdir(parents=True, exist_ok=True)
     table.write_parquet(folder / "part-0.parquet", row_group_size=200_000)

@@ -221,7 +221,7 @@ def test_figures_of_a_plan_are_as_documented():
 
 
 @pytest.mark.drill
-@pytest.mark.parametrize("name", ["samples", "nights", "train"])
+@pytest.mark.parametrize("name", ["samples", "nights", "train", "readout"])
 def test_figures_of_the_long_benches_are_as_documented(name):
     from pipeline.benching import BENCHES
 

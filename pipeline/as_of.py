@@ -4,7 +4,6 @@ One vectorised pass over `sequences(D)`: the last 100 behaviours, their properti
 midnight, the newest profile. `samples` cuts histories at moments of the day, this at its end.
 """
 
-from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
@@ -13,51 +12,16 @@ import pyarrow as pa
 import torch
 from numpy.typing import NDArray
 
-from features import lists, vocabulary
+from features import lists
 from features.catalog import CatalogArrays
+from features.profiles import Profiles
 from features.property import LocalClock, gap_bucket
 from features.schemas import SAMPLES, SEQUENCE_LENGTH, conform
-from infra.store import Store
 from training.collate import collate
 from training.model.dupn import Dupn
 from training.moments import Moments
 
 HISTORY = ("user_hash", "user_id", "ts", "item_id", "type", "scenario")
-Hashes = NDArray[np.uint64]
-
-
-@dataclass(frozen=True)
-class Profiles:
-    """Vocabulary rows of the newest users' snapshot, in hash order."""
-
-    hashes: Hashes
-    rows: NDArray[np.int32]
-
-    @classmethod
-    def of(cls, store: Store, day: date) -> "Profiles":
-        """The newest snapshot at or before a day, in the vocabulary of the day."""
-        names = vocabulary.published(store, day, "profile_")
-        snapshot = store.latest("events", day, "users")
-        if snapshot is None:
-            return cls(np.empty(0, np.uint64), np.empty((0, len(names)), np.int32))
-        table = snapshot.table()
-        rows = np.ones((table.num_rows, len(names)), np.int32)
-        for index, name in enumerate(names):
-            column = name.removeprefix("profile_")
-            if column in table.column_names:
-                rows[:, index] = vocabulary.load(store, day, name).rows_of(table[column])
-        hashes = table["user_hash"].to_numpy()
-        order = np.argsort(hashes, kind="stable")
-        return cls(hashes[order], rows[order])
-
-    def of_users(self, hashes: Hashes) -> NDArray[np.int32]:
-        """[users, profile columns]; 1 where nothing is known."""
-        out = np.ones((len(hashes), self.rows.shape[1]), np.int32)
-        if len(self.hashes):
-            place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
-            hit = self.hashes[place] == hashes
-            out[hit] = self.rows[place[hit]]
-        return out
 
 
 def moments_of(

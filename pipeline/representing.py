@@ -18,12 +18,13 @@ import pyarrow as pa
 from features import catalog
 from features.catalog import CatalogArrays
 from features.dataset import load as load_dataset
+from features.profiles import Hashes, Profiles
 from features.property import LocalClock
 from infra.errors import PartitionMissing, RegistryError
 from infra.registry import Version
 from infra.store import FileEntry, Partition, Store
 from pipeline import bundling, learning
-from pipeline.as_of import HISTORY, Hashes, Profiles, encode, moments_of
+from pipeline.as_of import HISTORY, encode, moments_of
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 from serving import published

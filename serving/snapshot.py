@@ -18,8 +18,8 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import vocabulary
 from features.buckets import hash_ids
+from features.profiles import Profiles
 from infra.errors import PartitionCorrupt
 from infra.store import Store
 
@@ -96,7 +96,8 @@ def build(store: Store, day: date, folder: Path) -> None:
             sizes["users"] += len(starts)
             sizes["behaviors"] += table.num_rows
         out.add("offsets", np.array([sizes["behaviors"]], np.int64))
-        hashes, rows = _profiles(store, day)
+        profiles = Profiles.of(store, day)
+        hashes, rows = profiles.hashes, profiles.rows
         out.add("known", hashes)
         out.add("profiles", rows)
     content = {"day": day.isoformat(), **sizes, "known": len(hashes), "fields": rows.shape[1]}
@@ -143,23 +144,6 @@ def _tables(store: Store, day: date) -> Iterator[pa.Table]:
         table = partition.table(columns, entries=[entry])
         if table.num_rows:
             yield table
-
-
-def _profiles(store: Store, day: date) -> tuple[NDArray[np.uint64], NDArray[np.int32]]:
-    """Hashes and vocabulary rows of the newest users' snapshot, in hash order."""
-    snapshot = store.latest("events", day, "users")
-    if snapshot is None:
-        return np.empty(0, np.uint64), np.empty((0, 0), np.int32)
-    names = vocabulary.published(store, day, "profile_")
-    table = snapshot.table()
-    rows = np.ones((table.num_rows, len(names)), np.int32)
-    for index, name in enumerate(names):
-        column = name.removeprefix("profile_")
-        if column in table.column_names:
-            rows[:, index] = vocabulary.load(store, day, name).rows_of(table[column])
-    hashes = table["user_hash"].to_numpy()
-    order = np.argsort(hashes, kind="stable")
-    return hashes[order], rows[order]
 
 
 class _Files:

@@ -1,0 +1,52 @@
+"""The newest profile of every user, as vocabulary rows: for representations and for serving."""
+
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features import vocabulary
+from infra.store import Store
+
+Hashes = NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class Profiles:
+    """Vocabulary rows of the newest users' snapshot, in hash order."""
+
+    hashes: Hashes
+    rows: NDArray[np.int32]
+
+    @classmethod
+    def of(cls, store: Store, day: date) -> "Profiles":
+        """The newest snapshot at or before a day, in the vocabulary of the day."""
+        snapshot = store.latest("events", day, "users")
+        if snapshot is None:
+            return cls(np.empty(0, np.uint64), np.empty((0, _columns(store, day)), np.int32))
+        names = vocabulary.published(store, day, "profile_")
+        table = snapshot.table()
+        rows = np.ones((table.num_rows, len(names)), np.int32)
+        for index, name in enumerate(names):
+            column = name.removeprefix("profile_")
+            if column in table.column_names:
+                rows[:, index] = vocabulary.load(store, day, name).rows_of(table[column])
+        hashes = table["user_hash"].to_numpy()
+        order = np.argsort(hashes, kind="stable")
+        return cls(hashes[order], rows[order])
+
+    def of_users(self, hashes: Hashes) -> NDArray[np.int32]:
+        """[users, profile columns]; 1 where nothing is known."""
+        out = np.ones((len(hashes), self.rows.shape[1]), np.int32)
+        if len(self.hashes):
+            place = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
+            hit = self.hashes[place] == hashes
+            out[hit] = self.rows[place[hit]]
+        return out
+
+
+def _columns(store: Store, day: date) -> int:
+    """How many profile columns there are where nobody has a profile."""
+    known = store.partition("catalog", day).exists()
+    return len(vocabulary.published(store, day, "profile_")) if known else 0

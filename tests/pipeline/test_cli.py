@@ -97,7 +97,7 @@ REFUSED = {
     "no such preset": (
         ["--preset", "huge", "status"],
         "ConfigError: preset 'huge' does not exist.",
-        "Choose one of demo, drift, paper, smoke",
+        "Choose one of abtest, demo, drift, paper, smoke",
     ),
     "no such setting": (
         ["--set", "gate.max_ctr_margn=0.1", "status"],

@@ -61,6 +61,12 @@ def _serve(quick: bool) -> Figures:
     return list(measure(quick=quick))
 
 
+def _runtime(quick: bool) -> Figures:
+    from pipeline.bench.runtime import run as measure
+
+    return measure(quick=quick)
+
+
 def _gate(quick: bool) -> Figures:
     from pipeline.bench.gate import run as measure
 
@@ -79,6 +85,7 @@ BENCHES: Mapping[str, Callable[[bool], Figures]] = {
     "nights": _nights,
     "train": _train,
     "serve": _serve,
+    "runtime": _runtime,
     "gate": _gate,
     "readout": _readout,
 }

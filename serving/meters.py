@@ -19,6 +19,8 @@ _EDGES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1
 LATENCY = Histogram(
     "dupn_request_seconds", "From the first byte read to the answer", ["endpoint"], buckets=_EDGES
 )
+WAIT = Histogram("dupn_wait_seconds", "From a request's body to its turn", buckets=_EDGES)
+WORK = Histogram("dupn_work_seconds", "From its turn to its answer", buckets=_EDGES)
 REQUESTS = Counter("dupn_requests", "Answers by endpoint and status", ["endpoint", "status"])
 SHED = Counter("dupn_shed", "Requests that were turned away", ["reason"])
 CANDIDATES = Counter("dupn_candidates", "Items that were scored")

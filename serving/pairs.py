@@ -26,10 +26,12 @@ class Pairs:
     Args:
         model: in eval mode.
         items: its item half.
+        at_once: candidates of a block.
     """
 
-    def __init__(self, model: Dupn, items: ItemTable) -> None:
+    def __init__(self, model: Dupn, items: ItemTable, at_once: int = AT_ONCE) -> None:
         self.model = model
+        self.at_once = at_once
         self.items = items
         *hidden, last = [layer for layer in model.ctr.rest if isinstance(layer, nn.Linear)]
         self._hidden = [(layer.weight.t().contiguous(), layer.bias) for layer in hidden]
@@ -40,8 +42,8 @@ class Pairs:
         logit_C = torch.empty(len(candidates))
         match_E = None if part.match_BE is None else part.match_BE[0]
         weight, bias = self._last
-        for start in range(0, len(candidates), AT_ONCE):  # blocks of candidates
-            block = slice(start, start + AT_ONCE)
+        for start in range(0, len(candidates), self.at_once):  # blocks of candidates
+            block = slice(start, start + self.at_once)
             known_CD, e_CE = self.items.of(candidates[block])
             hidden = known_CD.add_(part.hidden_BD).relu_()
             for matrix, shift in self._hidden:

@@ -164,7 +164,7 @@ class Ranker:
             seq_BT=torch.arange(1, length + 1)[None],
             length_B=torch.tensor([length]),
             **{name: _row(values) for name, values in columns.items()},
-            **_NO_QUESTIONS,
+            **NO_QUESTIONS,
         )
 
 
@@ -195,8 +195,9 @@ def _row(values: NDArray[np.generic]) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.int64))[None]
 
 
-_NO_QUESTIONS = {
+NO_QUESTIONS = {
     name: _NO_FLOATS if name.endswith(("_clicked_C", "_label_C", "_weight_C")) else _NO_LONGS
     for name in Batch.__dataclass_fields__
     if name.endswith(("_C", "_CF", "_K", "_I", "_S"))
 }
+"""Of a batch whose moments are only heard."""

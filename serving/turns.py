@@ -6,6 +6,7 @@ their latency, and the memory of waiting requests is bounded.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -42,14 +43,18 @@ class Turns:
         Raises:
             ServingUnavailable: too many wait, or we waited too long.
         """
+        begin = time.perf_counter()
         if self._turn.locked():
             await self._wait()
         else:
             await self._turn.acquire()
+        turn = time.perf_counter()
+        meters.WAIT.observe(turn - begin)
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._turn.release()
+            meters.WORK.observe(time.perf_counter() - turn)
 
     async def _wait(self) -> None:
         if self.full:

@@ -1,14 +1,17 @@
 """A load generator: connections that ask one after the other, or at a given rate.
 
 It runs on the same machine as the service and takes its share of the cores; the figures say so.
-Requests are written to plain sockets, ready made: a client library would cost a tenth of a core for
-every few hundred requests a second.
+Requests are written to plain sockets, ready made, and one thread listens to all of them: a client
+library, or a thread a connection, would cost cores that the service needs, and a thread that waits
+for the interpreter would count its own waiting as the service's.
 """
 
+import heapq
+import itertools
 import re
+import selectors
 import socket
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -47,10 +50,13 @@ class Heard:
     """Of answers with status 200."""
     shed: int = 0
     """Answers with status 503."""
+    noes: list[float] = field(default_factory=list)
+    """Seconds of each of those."""
     failed: list[str] = field(default_factory=list)
     """Anything else."""
     versions: list[str] = field(default_factory=list)
     took: float = 0.0
+    listen: Callable[[bytes], str] | None = None
 
     @property
     def per_s(self) -> float:
@@ -76,106 +82,161 @@ def load(
     Args:
         port: of a service on this machine.
         asks: taken in turn.
-        connections: keep-alive connections, a thread each.
-        seconds: how long.
+        connections: keep-alive connections.
+        seconds: how long; answers that are owed then are still waited for.
         rate: requests a second of all connections together; None: each asks as soon as it heard.
         listen: takes the model version out of an answer, to be kept.
     """
-    begin = time.perf_counter()
-    parts = [Heard() for _ in range(connections)]
-
-    def work(number: int) -> None:
-        connection = Connection(port)
-        part, place, due = parts[number], number, begin
-        due += number / rate if rate else 0.0
-        while (now := time.perf_counter()) - begin < seconds:
-            if rate:
-                if due > now:
-                    time.sleep(due - now)
-                due = max(due + connections / rate, now - 1.0)
-            _one(connection, asks[place % len(asks)], part, listen)
-            place += connections
-        connection.close()
-
-    threads = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(connections)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    whole = Heard(took=time.perf_counter() - begin)
-    for part in parts:
-        whole.seconds += part.seconds
-        whole.shed += part.shed
-        whole.failed += part.failed
-        whole.versions += part.versions
+    whole, begin = Heard(listen=listen), time.perf_counter()
+    crowd = _Crowd([_Line(port, n, whole) for n in range(connections)], itertools.cycle(asks), rate)
+    while crowd.due or crowd.asked:
+        if time.perf_counter() - begin >= seconds:
+            crowd.due.clear()
+        crowd.ask()
+        crowd.hear()
+    crowd.close()
+    whole.took = time.perf_counter() - begin
     return whole
 
 
-class Connection:
-    """A keep-alive connection, opened again when it was closed."""
+class _Crowd:
+    """All connections of a load, and when each asks next."""
 
-    def __init__(self, port: int) -> None:
-        self._port = port
-        self._socket: socket.socket | None = None
+    def __init__(self, lines: list["_Line"], asks: Iterator[Ask], rate: float | None) -> None:
+        now = time.perf_counter()
+        self.lines, self.asks = lines, asks
+        self.due = [(now + n / rate if rate else now, n) for n in range(len(lines))]
+        self.asked = 0
+        self._pause = len(lines) / rate if rate else None
+        self._ready = selectors.DefaultSelector()
 
-    def ask(self, ask: Ask) -> tuple[int, bytes]:
-        """Status and body of an answer.
+    def ask(self) -> None:
+        """Whoever is due; who cannot be heard by the service tries again soon."""
+        now = time.perf_counter()
+        while self.due and self.due[0][0] <= now:
+            number = heapq.heappop(self.due)[1]
+            line = self.lines[number]
+            if line.ask(next(self.asks)):
+                self._ready.register(line.socket, selectors.EVENT_READ, line)
+                self.asked += 1
+            else:
+                heapq.heappush(self.due, (now + 0.01, number))
 
-        Raises:
-            OSError: the connection broke.
-        """
-        if self._socket is None:
-            self._socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
-            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._socket.sendall(ask.written)
-        heard = self._more(b"")
-        while (end := heard.find(b"\r\n\r\n") + 4) < 4:
-            heard = self._more(heard)
-        length = _LENGTH.search(heard, 0, end)
-        if length is None:
-            raise ConnectionError(f"an answer without a length: {heard[:end]!r}")
-        while len(heard) < end + int(length[1]):
-            heard = self._more(heard)
-        if _CLOSE.search(heard, 0, end):
+    def hear(self) -> None:
+        """What has come until somebody is due."""
+        patience = max(0.0, self.due[0][0] - time.perf_counter()) if self.due else 1.0
+        for key, _ in self._ready.select(patience):
+            line: _Line = key.data
+            if line.read():
+                self._ready.unregister(key.fileobj)
+                self.asked -= 1
+                line.tidy()
+                heapq.heappush(self.due, (self._next(line), line.number))
+
+    def close(self) -> None:
+        """All connections."""
+        self._ready.close()
+        for line in self.lines:
+            line.close()
+
+    def _next(self, line: "_Line") -> float:
+        """When a line asks again; one that is late by more than a second forgets what it missed."""
+        now = time.perf_counter()
+        line.due = now if self._pause is None else max(line.due + self._pause, now - 1.0)
+        return line.due
+
+
+class _Line:
+    """A keep-alive connection with one request under way, opened again when it was closed."""
+
+    def __init__(self, port: int, number: int, heard: Heard) -> None:
+        self.number = number
+        self.due = time.perf_counter()
+        self.socket: socket.socket
+        self._port, self._heard = port, heard
+        self._open = False
+        self._closing = False
+        self._start = 0.0
+        self._parts: list[bytes] = []
+        self._missing = -1
+
+    def ask(self, ask: Ask) -> bool:
+        """Send a request; whether it went."""
+        self.tidy()
+        self._start, self._parts, self._missing = time.perf_counter(), [], -1
+        try:
+            if not self._open:
+                self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+                self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+                self._open = True
+            self.socket.sendall(ask.written)
+        except OSError as error:
+            self._fail(error)
+            return False
+        return True
+
+    def read(self) -> bool:
+        """Read what has come; whether the answer is whole, or broken."""
+        try:
+            part = self.socket.recv(1 << 18)
+            if not part:
+                raise ConnectionError("the connection was closed within an answer")
+            self._parts.append(part)
+            if self._missing < 0 and not self._head():
+                return False
+        except OSError as error:
+            self._fail(error)
+            return True
+        if sum(map(len, self._parts)) < self._missing:
+            return False
+        self._answered(b"".join(self._parts))
+        return True
+
+    def tidy(self) -> None:
+        """Close what the service, or an error, has ended."""
+        if self._closing:
             self.close()
-        return int(heard[9:12]), heard[end:]
 
     def close(self) -> None:
         """Until the next request."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        if self._open:
+            self.socket.close()
+        self._open = self._closing = False
 
-    def _more(self, heard: bytes) -> bytes:
-        assert self._socket is not None
-        part = self._socket.recv(1 << 18)
-        if not part:
-            raise ConnectionError("the connection was closed within an answer")
-        return heard + part
+    def _head(self) -> bool:
+        """Whether the length of the answer is known."""
+        heard = b"".join(self._parts)
+        self._parts = [heard]
+        end = heard.find(b"\r\n\r\n") + 4
+        if end < 4:
+            return False
+        length = _LENGTH.search(heard, 0, end)
+        if length is None:
+            raise ConnectionError(f"an answer without a length: {heard[:end]!r}")
+        self._missing = end + int(length[1])
+        self._closing = _CLOSE.search(heard, 0, end) is not None
+        return True
+
+    def _answered(self, answer: bytes) -> None:
+        status, heard = int(answer[9:12]), self._heard
+        if status == 200:
+            heard.seconds.append(time.perf_counter() - self._start)
+            if heard.listen:
+                heard.versions.append(heard.listen(answer[answer.find(b"\r\n\r\n") + 4 :]))
+        elif status == 503:
+            heard.shed += 1
+            heard.noes.append(time.perf_counter() - self._start)
+        else:
+            heard.failed.append(f"{status} {answer[:200]!r}")
+
+    def _fail(self, error: OSError) -> None:
+        self._heard.failed.append(f"{type(error).__name__}: {error}")
+        self._closing = True
 
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
-
-
-def _one(
-    connection: Connection, ask: Ask, heard: Heard, listen: Callable[[bytes], str] | None
-) -> None:
-    start = time.perf_counter()
-    try:
-        status, body = connection.ask(ask)
-    except OSError as error:
-        heard.failed.append(f"{type(error).__name__}: {error}")
-        connection.close()
-        return
-    if status == 200:
-        heard.seconds.append(time.perf_counter() - start)
-        if listen:
-            heard.versions.append(listen(body))
-    elif status == 503:
-        heard.shed += 1
-    else:
-        heard.failed.append(f"{status} {body[:200]!r}")
 
 
 def clean(heard: Heard) -> Heard:

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -22,13 +23,21 @@ import pyarrow as pa
 
 from infra.services import free_port
 from pipeline.bench import serve_beside as beside
-from pipeline.bench import serving_world
+from pipeline.bench import serve_metrics, serving_world
 from pipeline.bench.load import Ask, background, clean, figure, latencies, load
 from pipeline.bench.serving_world import CANDIDATES, NOW, Market, setup
 from serving import arrow, running
 
 CONNECTIONS = (1, 4, 16)
 PROTOCOL = "2 cores shared with the load generator, paper dimensions, histories of 100, top 100"
+
+
+PARTS = {
+    "wait": "dupn_wait_seconds",
+    "work": "dupn_work_seconds",
+    "service": "dupn_request_seconds /v1/rank",
+}
+"""What the service measures of an accepted request: its queue, its work, both and HTTP."""
 
 
 @dataclass(frozen=True)
@@ -77,20 +86,33 @@ def _overload(
     usual: float,
 ) -> Iterator[dict[str, Any]]:
     bodies = _json_asks(market, 200)
-    before = _memory(process)
+    memory, busy, seen = _memory(process), _busy(process), serve_metrics.read(port)
     heard = load(port, bodies, 64, sizes.overload_s, rate=5 * capacity)
-    after = _memory(process)
+    growth = (_memory(process) - memory) / 2**20
+    cores = [(now - then) / heard.took for now, then in zip(_busy(process), busy, strict=True)]
+    now = serve_metrics.read(port)
     calm = load(port, bodies, 1, min(2.0, sizes.overload_s))
     asked = len(heard.seconds) + heard.shed
     protocol = f"{PROTOCOL}; 64 connections, 5 x {capacity:.0f}/s wanted, {sizes.overload_s:.0f} s"
-    yield figure("serve_overload_p99_ms", heard.quantile_ms(0.99), "ms", protocol)
-    ratio = heard.quantile_ms(0.99) / usual
-    yield figure("serve_overload_p99_to_usual", ratio, "x", protocol)
-    yield figure("serve_overload_asked_per_s", asked / heard.took, "requests/s", protocol)
-    yield figure("serve_overload_accepted_per_s", heard.per_s, "requests/s", protocol)
-    yield figure("serve_overload_shed_share", heard.shed / max(asked, 1), "share", protocol)
-    yield figure("serve_overload_failed", float(len(heard.failed)), "requests", protocol)
-    yield figure("serve_overload_memory_growth", (after - before) / 2**20, "MiB", protocol)
+    measured = {
+        "p99_ms": (heard.quantile_ms(0.99), "ms"),
+        "p50_ms": (heard.quantile_ms(0.5), "ms"),
+        "p99_to_usual": (heard.quantile_ms(0.99) / usual, "x"),
+        "asked_per_s": (asked / heard.took, "requests/s"),
+        "accepted_per_s": (heard.per_s, "requests/s"),
+        "shed_share": (heard.shed / max(asked, 1), "share"),
+        "shed_p50_ms": (float(np.median(heard.noes or [np.nan]) * 1e3), "ms"),
+        "failed": (float(len(heard.failed)), "requests"),
+        "memory_growth": (growth, "MiB"),
+        "service_cores": (cores[0], "cores"),
+        "generator_cores": (cores[1], "cores"),
+    }
+    for part, name in PARTS.items():
+        found = now[name].since(seen.get(name))
+        measured[f"{part}_p50_ms"] = (found.quantile_ms(0.5), "ms")
+        measured[f"{part}_p99_ms"] = (found.quantile_ms(0.99), "ms")
+    for name, (value, unit) in measured.items():
+        yield figure(f"serve_overload_{name}", value, unit, protocol)
     yield figure("serve_recovered_p99_ms", calm.quantile_ms(0.99), "ms", protocol)
 
 
@@ -141,3 +163,9 @@ def _service(market: Market, port: int) -> Iterator[psutil.Process]:
 
 def _memory(process: psutil.Process) -> int:
     return sum(one.memory_info().rss for one in [process, *process.children(recursive=True)])
+
+
+def _busy(process: psutil.Process) -> list[float]:
+    """Processor seconds of the service, and of ourselves."""
+    times = [one.cpu_times() for one in [process, *process.children(recursive=True)]]
+    return [sum(one.user + one.system for one in times), time.process_time()]

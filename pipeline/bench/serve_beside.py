@@ -5,13 +5,17 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import torch
+from numpy.typing import NDArray
 
+from features.catalog import CatalogArrays
 from features.schemas import SAMPLES
 from infra.services import free_port
 from pipeline.bench.load import Ask, background, clean, figure, latencies, load
@@ -20,10 +24,13 @@ from serving import items, running, served
 from serving.asking import samples_of
 from serving.contracts import PastBehavior, Question
 from serving.histories import user_hash
-from serving.ranker import Moment
+from serving.items import ItemTable
+from serving.pairs import Pairs
+from serving.ranker import Moment, Ranker
 from serving.served import Name, Served
 from serving.snapshot import Snapshot
-from training.collate import collate
+from training.collate import collate, known
+from training.model.dupn import Dupn
 from training.moments import Moments
 
 ALONE = "in one process, one thread, no HTTP; paper dimensions, history of 100"
@@ -37,23 +44,32 @@ def alone(market: Market, repeats: int, at_most: int) -> Iterator[dict[str, Any]
     mine = served.load(market.bundle, work, Name(version="bench"))
     past = running.prepare_snapshot(setup(market, 0, 1))
     torch.set_num_threads(1)
+    without = _without_table(mine)
     for count in CANDIDATES:
         count = min(count, len(market.item_ids))  # noqa: PLW2901  # a quick market is small
         asked = _questions(mine, past, market, count, repeats)
-        ours = _median(lambda one: mine.answer(one[0], one[1]), asked)
-        plain = _median(lambda one: _without_table(mine, *one), asked)
+        rankers = (mine.ranker, *without)
+        ours, *computed = [_median(partial(_ranks, one), asked) for one in rankers]
+        network, *plain_network = [_median(partial(_scores, one), asked) for one in rankers]
+        speeds = {"": min(computed) / ours, "network_": min(plain_network) / network}
         share = count / min(count, at_most)
         whole = share * _median(lambda one: _unsplit(mine, one[0], one[1][:at_most]), asked[:2])
-        yield figure(f"serve_ranker_ms_{count}", ours * 1e3, "ms", ALONE)
-        yield figure(f"serve_no_table_ms_{count}", plain * 1e3, "ms", ALONE)
-        yield figure(f"serve_unsplit_ms_{count}", whole * 1e3, "ms", ALONE)
-        yield figure(f"serve_speed_to_no_table_{count}", plain / ours, "x", ALONE)
+        for name, seconds in {
+            "ranker": ours,
+            "no_table": min(computed),
+            "network": network,
+            "network_no_table": min(plain_network),
+            "unsplit": whole,
+        }.items():
+            yield figure(f"serve_{name}_ms_{count}", seconds * 1e3, "ms", ALONE)
+        for name, ratio in speeds.items():
+            yield figure(f"serve_{name}speed_to_no_table_{count}", ratio, "x", ALONE)
         yield figure(f"serve_speed_to_unsplit_{count}", whole / ours, "x", ALONE)
 
 
 def _questions(
     mine: Served, past: Snapshot, market: Market, count: int, repeats: int
-) -> list[tuple[Moment, np.ndarray]]:
+) -> list[tuple[Moment, NDArray[np.int32]]]:
     rng = np.random.default_rng(1)
     ids = np.array(market.item_ids)
     found = []
@@ -65,19 +81,46 @@ def _questions(
     return found
 
 
-def _without_table(mine: Served, moment: Moment, rows: np.ndarray) -> None:
-    """The same answer with the candidates' vectors computed for the request."""
-    ranker, world = mine.ranker, mine.bundle.world
+@dataclass(frozen=True, kw_only=True)
+class Computed(ItemTable):
+    """No table: every item's half of the network is computed when it is asked for."""
+
+    model: Dupn
+    catalog: CatalogArrays
+
+    def of(self, catalog_rows: NDArray[np.int32]) -> tuple[torch.Tensor, torch.Tensor]:
+        """As `ItemTable.of`."""
+        rows = known(catalog_rows, self.catalog.num_rows)
+        asked = items.vocabulary_rows(self.catalog, self.model.sizes, rows)
+        vectors = self.model.item_part(asked)
+        return self.model.ctr.first_of_other(vectors), vectors
+
+
+def _without_table(mine: Served) -> tuple[Ranker, Ranker]:
+    """The same ranker with item vectors computed for the request, of history and candidates.
+
+    Block by block, as ours reads the table, and the whole list at once: whichever is faster.
+    """
+    model, table, world = mine.ranker.model, mine.ranker.items, mine.bundle.world
+    computed = Computed(
+        rows=table.rows, hidden_dim=table.hidden_dim, model=model, catalog=world.catalog
+    )
+    blocks, whole = (Ranker(model, computed, world, mine.ranker.titles) for _ in range(2))
+    whole.pairs = Pairs(model, computed, at_once=1 << 20)
+    return blocks, whole
+
+
+def _ranks(ranker: Ranker, asked: tuple[Moment, NDArray[np.int32]]) -> None:
+    moment, rows = asked
+    ranker.rank(moment, ranker.hear(moment), rows)
+
+
+def _scores(ranker: Ranker, asked: tuple[Moment, NDArray[np.int32]]) -> None:
+    """The network alone: click scores without the ranking features."""
+    moment, rows = asked
     with torch.inference_mode():
-        heard = ranker.hear(moment)
-        asked = items.vocabulary_rows(world.catalog, ranker.model.sizes, rows)
-        e_CE = ranker.model.item_part(asked)  # noqa: N806  # shape suffix
-        rep = heard.encoded.rep_BR
-        logit = ranker.model.ctr.of_pair(ranker.model.ctr.of_moment(rep), e_CE)
-        given = ranker.model.ranking_features(
-            torch.from_numpy(ranker.features(moment, rows)), logit
-        )
-        ranker.model.l2r.of_pair(ranker.model.l2r.of_moment(rep), given)
+        part = ranker.model.ctr.of_moment(ranker.hear(moment).encoded.rep_BR)
+        ranker.pairs.ctr(part, rows)
 
 
 def _unsplit(mine: Served, moment: Moment, rows: np.ndarray) -> None:

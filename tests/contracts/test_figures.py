@@ -78,6 +78,10 @@ CHOICES = {
     "<kind>": ["always", "once"],
     "<night>": ["10", "20", "30", "40"],
     "<defect>": sorted({kind.partition(":")[0] for kind in spoilt.KINDS}),
+    "<part>": ["user", "item_200", "item_10000"],
+    "<runtime>": ["eager", "aoti", "onnx"],
+    "<width>": ["fp32", "bf16", "int8"],
+    "<threads>": ["1", "2"],
     "<stage>": ["events", "vocabulary", "statistics", "sequences", "samples"],
 }
 

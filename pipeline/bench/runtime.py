@@ -1,0 +1,249 @@
+"""Which runtime should serve the disassembled network: every candidate, measured the same way.
+
+The user part (100 behaviours -> 256 numbers) and the item part (200 and 10,000 candidates out of an
+item table of 200,000) at the paper's dimensions, in each of `runtime_kinds.KINDS` and as the
+service runs them today. The network is trained for a minute on a simulated marketplace, so that
+what a precision costs is seen where it matters: in click probabilities and in the AUC of a day that
+it has not learnt. What cannot run is a row with the reason.
+"""
+
+import logging
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from evaluation import sampled
+from evaluation.metrics import auc
+from evaluation.sampled import SampledDay
+from infra.progress import track
+from pipeline import steps
+from pipeline.bench import runtime_kinds, runtime_served
+from pipeline.bench.load import figure
+from pipeline.bench.runtime_kinds import Build, Call
+from pipeline.bench.runtime_parts import Asked, Inputs, ItemPart, UserPart, full, of_batch, table_of
+from pipeline.settings import Settings, load
+from training import checkpoint as checkpoints
+from training.collate import collate
+from training.fit import fit
+from training.model.dupn import Dupn
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
+PAPER = tuple(
+    f"model.{name}={value}"
+    for name, value in {
+        "hidden_dim": 128, "user_dim": 128, "query_dim": 64, "attention_dim": 64
+    }.items()
+)  # fmt: skip
+RUN = "runtime"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """How much is measured."""
+
+    items: int = 200_000
+    """Rows of the item table."""
+    candidates: tuple[int, ...] = (200, 10_000)
+    """Of a request."""
+    calls: int = 300
+    asked: int = 1_000
+    """Moments of the day after, for AUC."""
+    threads: tuple[int, ...] = (1, 2)
+    days: int = 3
+    """Training days."""
+    pairs: tuple[str, ...] = (*PAPER, "marketplace.users=1000")
+    """Settings of world and network."""
+    left_out: tuple[str, ...] = ()
+    """Runtimes that are not tried."""
+
+
+QUICK = Size(
+    items=5_000,
+    candidates=(200,),
+    calls=3,
+    asked=20,
+    threads=(1,),
+    days=1,
+    pairs=(*PAPER, "marketplace.users=150", "marketplace.items=600", "train.epochs=1"),
+    left_out=("aoti",),
+)
+
+
+def run(*, quick: bool = False) -> list[dict[str, Any]]:
+    """Figures; `quick` only shows that it runs, and leaves out what compiles for a minute."""
+    size = QUICK if quick else Size()
+    with tempfile.TemporaryDirectory() as home:
+        settings = load("drift", home, ["seed=31", *size.pairs])
+        model, day = _trained(settings, size)
+        threads = torch.get_num_threads()
+        try:
+            return list(measure(model, day, size, Path(home)))
+        finally:
+            torch.set_num_threads(threads)
+
+
+def _trained(settings: Settings, size: Size) -> tuple[Dupn, SampledDay]:
+    """A network, and the day after those that it has learnt."""
+    first = settings.first_day
+    days = [first + timedelta(days=n) for n in range(size.days + 1)]
+    steps.simulate(settings, first, len(days))
+    for day in days:
+        for stage in STAGES:
+            getattr(steps, stage)(settings, day)
+    fit(settings.store, days[:-1], settings.model, settings.train, seed=settings.seed, run_name=RUN)
+    model = checkpoints.load_model(checkpoints.final(settings.store, RUN))
+    return model.eval(), sampled.read(settings.store, days[-1], 4 * size.asked, 0)
+
+
+def measure(model: Dupn, day: SampledDay, size: Size, work: Path) -> Iterator[dict[str, Any]]:
+    """Figures of every candidate for every part.
+
+    Args:
+        model: a network with properties and `interaction = product`, in eval mode.
+        day: moments that it has not learnt.
+        size: how much.
+        work: a folder for what is built.
+    """
+    table = table_of(model, day.catalog, size.items)
+    bench = _Bench(model, table, _asked(model, day, table, size.asked), size, work)
+    names = [("user", 0), *[("item", count) for count in size.candidates]]
+    todo = [(part, count, kind) for part, count in names for kind in bench.kinds(part)]
+    with track("bench runtime", total=len(todo), unit="candidates") as bar:
+        for part, count, kind in todo:
+            yield from bench.tried(part, count, kind)
+            bar.advance()
+
+
+class _Bench:
+    """Network, questions and the plain answers that others are held against."""
+
+    def __init__(
+        self, model: Dupn, table: NDArray[np.float32], asked: Asked, size: Size, work: Path
+    ) -> None:
+        self.model, self.table, self.asked, self.size, self.work = model, table, asked, size, work
+        self.user, self.item = UserPart(model).eval(), ItemPart(model).eval()
+        self.rows = torch.from_numpy(table)
+        with torch.inference_mode():
+            self.reps = [self.user(*inputs)[0] for inputs in asked.users]
+            self.plain = self._clicks(self.reps)
+
+    def kinds(self, part: str) -> Mapping[tuple[str, str], Build]:
+        """Runtime and precision of each candidate, and how it is built."""
+        model = self.model
+        served = (
+            runtime_served.user_kinds(model)
+            if part == "user"
+            else (runtime_served.item_kinds(model, self.table))
+        )
+        every = {**served, **runtime_kinds.KINDS}
+        return {kind: every[kind] for kind in every if kind[0] not in self.size.left_out}
+
+    def tried(self, part: str, count: int, kind: tuple[str, str]) -> Iterator[dict[str, Any]]:
+        """Figures of one candidate; only that it did not run, and why, if it did not."""
+        name = f"runtime_{part}{f'_{count}' if count else ''}_{kind[0]}_{kind[1]}"
+        try:
+            with runtime_kinds.quiet(), torch.inference_mode(mode=kind[0] != "aoti"):
+                found = self._measured(name, part, count, self.kinds(part)[kind])
+        except Exception as error:  # whatever stops a candidate is what the reader wants to know
+            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            logger.info("%s does not run: %s", name, why)
+            yield figure(f"{name}_runs", 0.0, "0 or 1", f"did not run: {why}")
+            return
+        yield figure(f"{name}_runs", 1.0, "0 or 1", "built, loaded and called")
+        yield from found
+
+    def _measured(self, name: str, part: str, count: int, build: Build) -> list[dict[str, Any]]:
+        example = full(self.model, self.table) if part == "user" else self._list(count)
+        file = self.work / name
+        start = time.perf_counter()
+        ready = build(self.user if part == "user" else self.item, example, file)
+        built = time.perf_counter() - start
+        found = [figure(f"{name}_build_s", built, "s", "once a version")]
+        for threads in self.size.threads:
+            start = time.perf_counter()
+            call = ready(threads)
+            call(example)
+            loaded = time.perf_counter() - start
+            protocol = f"{threads} thread(s), paper dimensions, {self.size.calls} calls"
+            seconds = _seconds(call, example, self.size.calls)
+            for q, label in ((0.5, "p50"), (0.99, "p99")):
+                value = float(np.quantile(seconds, q) * 1e3)
+                found.append(figure(f"{name}_{label}_ms_{threads}", value, "ms", protocol))
+        clicks = self._of_users(call) if part == "user" else self._of_items(call, count)
+        bytes_ = sum(one.stat().st_size for one in self.work.glob(f"{name}*") if one.is_file())
+        bytes_ += self._table_bytes(name) if part == "item" else 0
+        asked = f"{len(self.asked.users)} moments of a day not learnt; against fp32 eager"
+        change = auc(clicks, self.asked.clicked) - auc(self.plain, self.asked.clicked)
+        worst = float(np.abs(clicks - self.plain).max())
+        return [
+            *found,
+            figure(f"{name}_load_s", loaded, "s", "from its file to the first answer"),
+            figure(f"{name}_mib", bytes_ / 2**20, "MiB", "its file; items: and the table"),
+            figure(f"{name}_difference", worst, "probability", asked),
+            figure(f"{name}_auc_change", float(change), "AUC", asked),
+        ]
+
+    def _table_bytes(self, name: str) -> int:
+        """Only the service's own item part takes rows that are not fp32."""
+        width = {"served_bf16": 2, "served_int8": 1}
+        return self.table.size * next((w for end, w in width.items() if name.endswith(end)), 4)
+
+    def _list(self, count: int) -> Inputs:
+        rows = np.random.default_rng(4).integers(2, len(self.table), count)
+        part = self.model.ctr.of_moment(self.reps[0])
+        assert part.match_BE is not None
+        return self.rows, torch.from_numpy(rows), part.hidden_BD, part.match_BE
+
+    def _of_users(self, call: Call) -> NDArray[np.float32]:
+        return self._clicks([call(inputs) for inputs in self.asked.users])
+
+    def _of_items(self, call: Call, count: int) -> NDArray[np.float32]:
+        return self._clicks(self.reps, call, count)
+
+    def _clicks(
+        self, reps: list[torch.Tensor], call: Call | None = None, count: int = 0
+    ) -> NDArray[np.float32]:
+        """Probability of a click on every asked candidate; lists are padded to `count`."""
+        found = []
+        for rep_BR, rows in zip(reps, self.asked.rows, strict=True):
+            part = self.model.ctr.of_moment(rep_BR)
+            assert part.match_BE is not None
+            padded = torch.from_numpy(np.pad(rows, (0, max(0, count - len(rows)))))
+            inputs = (self.rows, padded, part.hidden_BD, part.match_BE)
+            logit_C = call(inputs) if call else self.item(*inputs)
+            found.append(torch.sigmoid(logit_C[: len(rows)]).detach().numpy().copy())
+        return np.concatenate(found)
+
+
+def _asked(model: Dupn, day: SampledDay, table: NDArray[np.float32], most: int) -> Asked:
+    """Moments of a day that have candidates."""
+    moments = day.moments
+    users, rows, clicked = [], [], []
+    for place in np.flatnonzero(moments.candidates.lengths)[:most]:
+        one = np.array([place])
+        batch = collate(moments, one, [day.catalog], model.sizes)
+        history = moments.sequence.gather(one).flat("item")
+        users.append(of_batch(batch, history, table, model.config.e_dim))
+        rows.append(moments.candidates.gather(one).flat("item").astype(np.int64))
+        clicked.append(batch.cand_clicked_C.numpy() > 0)
+    return Asked(users, rows, np.concatenate(clicked))
+
+
+def _seconds(call: Call, example: Inputs, calls: int) -> list[float]:
+    """Of each call, after a few that warm up."""
+    seconds = []
+    for _ in range(calls // 10 + 1 + calls):
+        start = time.perf_counter()
+        call(example)
+        seconds.append(time.perf_counter() - start)
+    return seconds[-calls:]

@@ -1,0 +1,76 @@
+"""The load generator against a server that says yes, says no, says it in pieces, or hangs up."""
+
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from pipeline.bench.load import Ask, load
+
+
+class Says(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        said = self.rfile.read(int(self.headers["content-length"]))
+        self.server.heard.append(said)
+        if said == b"hang up":
+            self.close_connection = True
+            return
+        self.send_response(503 if said == b"no" else 500 if said == b"wrong" else 200)
+        self.send_header("content-length", str(len(said)))
+        if said == b"last":
+            self.send_header("connection", "close")
+        self.end_headers()
+        for start in range(0, len(said), 50_000):
+            time.sleep(0.001 if said == b"slow" else 0)
+            self.wfile.write(said[start : start + 50_000])
+
+    def log_message(self, *_):
+        """Nothing."""
+
+
+@pytest.fixture
+def server():
+    found = ThreadingHTTPServer(("127.0.0.1", 0), Says)
+    found.daemon_threads = True
+    found.heard = []
+    threading.Thread(target=found.serve_forever, daemon=True).start()
+    yield found
+    found.shutdown()
+    found.server_close()
+
+
+def asked(server, *bodies, **how):
+    asks = [Ask("/", body, "text/plain") for body in bodies]
+    how = {"connections": 3, "seconds": 0.4} | how
+    return load(server.server_port, asks, **how)
+
+
+def test_every_answer_is_counted_as_what_it_is(server):
+    heard = asked(server, b"yes", b"no", b"wrong", b"x" * 400_000, listen=lambda body: body[:1])
+    answers = len(heard.seconds) + heard.shed + len(heard.failed)
+    assert answers == len(server.heard) > 8
+    assert len(heard.seconds) == sum(said[:1] in b"yx" for said in server.heard)
+    assert heard.shed == server.heard.count(b"no") == len(heard.noes)
+    assert [failed[:3] for failed in heard.failed] == ["500"] * server.heard.count(b"wrong")
+    assert set(heard.versions) == {b"y", b"x"}
+    assert all(0 < seconds < 0.4 for seconds in heard.seconds)
+
+
+def test_a_connection_that_ends_is_opened_again(server):
+    heard = asked(server, b"last", b"yes")
+    assert heard.failed == []
+    assert len(heard.seconds) == len(server.heard) > 4
+
+
+def test_a_connection_that_breaks_is_a_failure(server):
+    heard = asked(server, b"hang up", b"yes")
+    assert len(heard.failed) == server.heard.count(b"hang up") > 0
+    assert len(heard.seconds) == server.heard.count(b"yes") > 0
+
+
+def test_a_rate_is_kept(server):
+    heard = asked(server, b"yes", rate=60, seconds=1.0)
+    assert 40 <= len(heard.seconds) <= 62

@@ -1,5 +1,7 @@
 """One day of data, every night: events to samples, an update of the champion, a release.
 
+If the day is one of an experiment's, `dupn_ab_test` is triggered at the end.
+
 One run a data day, oldest first, never two at once. The day is the partition key of a scheduled
 run, or the Param `day` of one that you trigger. Set `DUPN_NIGHTLY_START` (the first day of data)
 to have it scheduled; without it nothing is, and you trigger each day by hand or over REST.
@@ -35,10 +37,11 @@ from dags.params import approval, common, leave_out, one_day
 def dupn_nightly_update() -> None:
     """Every stage of a night, in its order."""
     checked, samples = stages.quality(), stages.samples()
+    last = [stages.onward(), stages.abtest()]
     chain(stages.raw(), stages.simulate(), stages.events(), checked)
     chain(checked, stages.vocabulary(), stages.statistics(), samples)
     chain(checked, stages.sequences(), samples)  # raw ids: they need no vocabulary
-    chain(samples, stages.quality_samples(), stages.update(), stages.release(), stages.onward())
+    chain(samples, stages.quality_samples(), stages.update(), stages.release(), last)
 
 
 dupn_nightly_update()

@@ -1,4 +1,4 @@
-"""The tasks of `dupn_nightly_update`: one day of data through the stages, then a release.
+"""The tasks of `dupn_nightly_update`: a day of data through the stages, a release, an experiment.
 
 The day of a run is the same for every task (`running.day`), so tasks pass nothing on.
 """
@@ -18,9 +18,9 @@ from airflow.sdk.exceptions import (
 from dags import callbacks, running, schedule
 from dags.running import run, stage
 
-RELEASE = "dupn_release"
+RELEASE, AB_TEST = "dupn_release", "dupn_ab_test"
 SHARED = ("dataset", "preset", "overrides", "approval")
-"""Params that the release gets from the night."""
+"""Params that the runs which a night triggers get from it."""
 
 
 @stage(
@@ -108,33 +108,51 @@ def quality_samples() -> None:
 
 
 @stage(task.short_circuit, pool="compute", ignore_downstream_trigger_rules=False)
-def update() -> bool:
+def update() -> str:
     """The champion, trained on what passed quality since its watermark -> the candidate.
 
     Without a candidate (the day is left out, or abnormal and skipped) there is no release.
     """
+    from pipeline import recipes, steps
+
     if get_current_context()["params"]["leave_out"]:
-        return False
-    learnt = run("update", day=running.day())
+        return ""
+    with running.front_door():
+        learnt = steps.update(recipes.tonight(running.settings()), running.day())
     if learnt.get("abnormal"):
         callbacks.tell("abnormal", f"{running.day()} is unlike the days before", learnt["abnormal"])
-    return bool(learnt["run"])
+    return str(learnt["run"])
 
 
 class Release(TriggerDagRunOperator):
-    """A run of `dupn_release` for the night; started again, that very run is cleared."""
+    """A run of `dupn_release` for what a task has learnt; started again, that very run is cleared.
+
+    Args:
+        learner: the task that gives the candidate's run key.
+        named: what the run is called by, before its day.
+    """
+
+    def __init__(self, *, learner: str, named: str, **options: Any) -> None:
+        super().__init__(**options)
+        self.learner, self.named = learner, named
 
     def execute(self, context: Any) -> None:
-        """Trigger it with the night's day, candidate and Params."""
-        settings, day = running.settings(), running.day().isoformat()
-        self.conf = _conf(context, day) | {"run": f"{settings.line}-{day}"}
-        self.trigger_run_id = f"night__{day}__{context['run_id']}"
+        """Trigger it with the run's day, candidate, the candidate's line and Params."""
+        from pipeline.incumbent import line_of
+
+        key, day = context["ti"].xcom_pull(task_ids=self.learner), running.day().isoformat()
+        conf = _conf(context, day)
+        overrides = f"{conf['overrides'] or ''}\nline={line_of(key)}".strip()
+        self.conf = conf | {"run": key, "overrides": overrides}
+        self.trigger_run_id = f"{self.named}__{day}__{context['run_id']}"
         super().execute(context)
 
 
-def release() -> Release:
+def release(learner: str = "update", named: str = "night") -> Release:
     """Evaluate to watch, in a DAG run of its own that can be looked at and cleared alone."""
     return Release(
+        learner=learner,
+        named=named,
         task_id="release",
         trigger_dag_id=RELEASE,
         doc_md="Triggers `dupn_release` with the day and the candidate, and waits for its end.",
@@ -144,6 +162,40 @@ def release() -> Release:
         wait_for_completion=True,
         deferrable=True,
         poke_interval=2,
+    )
+
+
+class Abtest(TriggerDagRunOperator):
+    """A run of `dupn_ab_test` for the night's day; skipped if it is no day of an experiment."""
+
+    def execute(self, context: Any) -> None:
+        """Trigger it and go on: no night waits for it, or fails because of it."""
+        from infra.errors import DupnError
+        from pipeline import experiments
+
+        day = running.day()
+        try:
+            found = experiments.of_day(running.settings().store, day)
+        except DupnError as error:
+            callbacks.tell("failed", f"no look at the experiment on {day}", str(error))
+            found = ""
+        if not found:
+            raise AirflowSkipException(f"{day} is no day of an experiment")
+        self.conf = _conf(context, day.isoformat())
+        self.trigger_run_id = f"night__{day}__{context['run_id']}"
+        super().execute(context)
+
+
+def abtest() -> Abtest:
+    """The day's look at the experiment, if one runs, in a DAG run of its own."""
+    return Abtest(
+        task_id="abtest",
+        trigger_dag_id=AB_TEST,
+        doc_md="Triggers `dupn_ab_test` with the day, if an experiment runs, and does not wait.",
+        pool="data",
+        logical_date=None,
+        reset_dag_run=True,
+        trigger_rule=TriggerRule.NONE_FAILED,
     )
 
 
@@ -197,7 +249,8 @@ def _outcome(context: Any, settings: Any, day: date) -> str:
     """What the release said, or why there was none."""
     if context["params"]["leave_out"]:
         return "left out"
-    verdict = settings.store.get(f"reports/gate/{settings.line}-{day}.json")
+    learnt = context["ti"].xcom_pull(task_ids="update")
+    verdict = settings.store.get(f"reports/gate/{learnt}.json") if learnt else None
     return str(json.loads(verdict)["outcome"]) if verdict else "skipped"
 
 

@@ -55,6 +55,20 @@ def approval() -> dict[str, Any]:
     }
 
 
+def declaration() -> dict[str, Any]:
+    """The Param `declaration`: the form by which an experiment is declared."""
+    return {
+        "declaration": Param(
+            "",
+            type=["null", "string"],
+            format="multiline",
+            title="Declaration",
+            description="A new experiment as TOML (docs/abtest.md): registered, and split users by "
+            "from now on. Empty: the experiment that the day belongs to.",
+        )
+    }
+
+
 def leave_out() -> dict[str, Any]:
     """The Param `leave_out`: how a night goes on whose data will not get better."""
     return {

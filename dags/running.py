@@ -50,12 +50,16 @@ def settings() -> "Settings":
 
 
 def settings_of(context: Mapping[str, Any]) -> "Settings":
-    """Preset and overrides of the run's Params (the home is the environment's `DUPN_HOME`)."""
+    """Preset and overrides of the run's Params (the home is the environment's `DUPN_HOME`).
+
+    If they name a line that an experiment has a recipe for, with its recipe.
+    """
+    from pipeline.recipes import of_line
     from pipeline.settings import load
 
     params = context["params"]
     pairs = [line.strip() for line in str(params["overrides"] or "").splitlines() if line.strip()]
-    return load(params["preset"], None, [f"dataset={params['dataset']}", *pairs])
+    return of_line(load(params["preset"], None, [f"dataset={params['dataset']}", *pairs]))
 
 
 def day() -> date:

@@ -46,6 +46,8 @@ class Kind(StrEnum):
     """A day of unusual volume or mix."""
     ARRIVED_AGAIN = "arrived_again"
     """Raw data of a day changed after its night."""
+    VERDICT = "verdict"
+    """An experiment was concluded: its challenger has taken over, or is out (the run is green)."""
 
 
 class AlertsConfig(Config):

@@ -9,7 +9,7 @@ from typing import Any
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
 from pipeline import nightly as nights
-from pipeline import steps, workers
+from pipeline import recipes, steps, workers
 from pipeline.settings import Settings
 from pipeline.steps import ONE_DAY
 
@@ -60,12 +60,13 @@ def nightly(
     with track("stages", total=total, unit="stages") as progress:
         for work in _data(settings, [day]):
             _counted(progress, partial(_forgiving, work) if leave_out else work)
-        learnt = {} if leave_out else _counted(progress, partial(steps.update, settings, day))
+        mine = settings if leave_out else recipes.tonight(settings)
+        learnt = {} if leave_out else _counted(progress, partial(steps.update, mine, day))
         verdict: dict[str, Any] = {"run": learnt.get("run", ""), "promoted": None}
         verdict["outcome"] = "left out" if leave_out else learnt["outcome"]
         if verdict["run"]:
-            verdict |= _release(settings, day, verdict["run"], progress)
-            verdict |= _after(settings, day, verdict["run"], progress)
+            verdict |= _release(mine, day, verdict["run"], progress)
+            verdict |= _after(mine, day, verdict["run"], progress)
     steps.sweep(settings, day)
     nights.end(settings, day, verdict["outcome"])
     return verdict

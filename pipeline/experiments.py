@@ -5,17 +5,19 @@ small files that say whose turn it is. Starting the same declaration again goes 
 """
 
 import json
+import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
-from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.experiment import Experiment, parse
 from features import traffic
 from infra.errors import ConfigError, RegistryError
 from infra.registry import Version
 from infra.store import Store
 from infra.tracking import flatten
+from pipeline import recipes
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 
@@ -31,11 +33,24 @@ class Registered:
     """Outcome, day and reasons."""
 
 
+def declared(text: str) -> Experiment:
+    """The experiment that a form's TOML declares.
+
+    Raises:
+        ConfigError: the first thing that is wrong, with its line.
+    """
+    try:
+        return parse(text, "the declaration")
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"the declaration is not valid TOML: {error}. Mend that line.") from None
+
+
 def start(settings: Settings, experiment: Experiment) -> Mapping[str, Any]:
     """Register an experiment and let it split the users from now on.
 
     Raises:
-        ConfigError: the id was used for something else, it has ended, or another one runs.
+        ConfigError: the id was used for something else, it has ended, another one runs, or a recipe
+            cannot be followed.
         RegistryError: its lines are not those in place.
     """
     store = settings.store
@@ -45,6 +60,8 @@ def start(settings: Settings, experiment: Experiment) -> Mapping[str, Any]:
     running = traffic.running(store)
     if running is None or running.experiment != experiment.id:
         _require_turn(store, experiment, known)
+        for recipe in experiment.recipes.values():
+            recipes.applied(settings, recipe)
         require_lines(settings, experiment)
         at = datetime.now(UTC).isoformat(timespec="seconds")
         content = {"experiment": experiment.model_dump(mode="json"), "at": at}
@@ -56,6 +73,18 @@ def start(settings: Settings, experiment: Experiment) -> Mapping[str, Any]:
                 "See `dupn abtest list`."
             )
     return summary(find(store, experiment.id))
+
+
+def was_started(store: Store, experiment: Experiment) -> bool:
+    """Whether this very experiment was started before, be it running or over.
+
+    Raises:
+        ConfigError: another one has its id.
+    """
+    known = _kept(store, experiment.id)
+    if known is not None:
+        _require_same(known, experiment)
+    return experiment.id in traffic.started(store)
 
 
 def find(store: Store, experiment: str) -> Registered:
@@ -72,6 +101,19 @@ def find(store: Store, experiment: str) -> Registered:
             "Start it with `dupn abtest start FILE`."
         )
     return found
+
+
+def of_day(store: Store, day: date) -> str:
+    """Id of the experiment that a day belongs to; empty if none ran then.
+
+    One that a verdict of the day has ended is still the day's, so that a day can be done again.
+    """
+    for one in reversed(traffic.started(store)):
+        found = find(store, one)
+        over = found.ended is not None and found.ended["day"] < day.isoformat()
+        if found.experiment.runs(day) and not over:
+            return one
+    return ""
 
 
 def listing(settings: Settings) -> list[Mapping[str, Any]]:

@@ -6,12 +6,15 @@ import re
 import pytest
 
 from pipeline import cli
+from pipeline.cli_abtest import abtest
 from tests.contracts.tree import ROOT, functions, pages
 
 WORDS = {"import_log": "import"}
 """`import` is a keyword of Python."""
 BY_HAND = {"rollback", "rebuild", "backfill", "sweep"}
 """Not (necessarily) part of a DAG: a person decides."""
+OF_AN_EXPERIMENT = {"start", "readout", "verdict", "report", "conclude"}
+"""Tasks of `dupn_ab_test`; each is a command below `abtest`."""
 
 
 def steps():
@@ -48,7 +51,13 @@ def test_every_step_is_a_task():
 
 
 def test_every_task_runs_a_step_or_lists_the_days():
-    assert tasks() - set(steps()) == {"days", "quality_samples", "onward", "plan"}
+    others = {"days", "quality_samples", "onward", "plan", "rival"}
+    assert tasks() - set(steps()) == others | OF_AN_EXPERIMENT
+
+
+def test_every_task_of_an_experiment_is_a_command_about_it():
+    known = {command.name or command.callback.__name__ for command in abtest.registered_commands}
+    assert known >= OF_AN_EXPERIMENT
 
 
 @pytest.mark.parametrize("command", sorted(commands()))

@@ -65,6 +65,7 @@ def _task(task):
         "doc": task.doc_md,
         "retries": task.retries,
         "pool": task.pool,
+        "links": [link.name for link in task.operator_extra_links],
         "mode": getattr(task, "mode", None),
         "deferrable": bool(getattr(task, "deferrable", False)),
         "trigger_rule": str(task.trigger_rule.value),

@@ -117,6 +117,7 @@ def test_a_night_goes_from_raw_to_a_candidate(good, settings):
     assert good["state"] == "success"
     assert states(good, "success") >= {"raw", "simulate", *PREPARED, "quality_samples", "onward"}
     assert settings.store.partition("checkpoints", None, f"dupn-{GOOD}", "final").exists()
+    assert states(good, "skipped") == {"abtest"}  # no experiment runs
     assert record(settings, GOOD).state is State.ENDED
 
 
@@ -145,7 +146,7 @@ def test_the_next_night_does_not_overtake_it(overtaking, settings):
 def test_a_day_that_stays_dirty_can_be_left_out(overtaking, night, settings):
     done = night(DIRTY, leave_out=True)
     assert done["state"] == "success"
-    assert states(done, "skipped") == {"simulate", "release"}
+    assert states(done, "skipped") == {"simulate", "release", "abtest"}
     assert record(settings, DIRTY).outcome == "left out"
     day = date.fromisoformat(DIRTY)
     assert settings.store.partition("sequences", day, "history").exists()  # carried on

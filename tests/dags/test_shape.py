@@ -64,11 +64,16 @@ def released(seen):
     return seen["dags"]["dupn_release"]["tasks"]
 
 
+@pytest.fixture
+def looked(seen):
+    return seen["dags"]["dupn_ab_test"]["tasks"]
+
+
 def test_a_night_follows_the_flow_too(night):
     flow = ["raw", "simulate", *DATA[1:], "update", "release", "onward"]
     for earlier, later in pairwise(flow):
         assert earlier in above(night, later), f"{later} does not wait for {earlier}"
-    assert set(night) == {*flow, "sequences"}
+    assert set(night) == {*flow, "sequences", "abtest"}
     assert "vocabulary" not in above(night, "sequences")
 
 
@@ -86,16 +91,51 @@ def test_a_kept_champion_is_watched_too_and_a_person_need_not_be_asked(released)
     assert released["watch"]["trigger_rule"] == "none_failed"
 
 
-def test_waiting_takes_no_slot(night):
+def test_a_look_goes_from_the_declaration_to_the_rivals_release(looked):
+    flow = ["start", "readout", "verdict", "report", "approval", "conclude", "rival", "release"]
+    for earlier, later in pairwise(flow):
+        assert earlier in above(looked, later), f"{later} does not wait for {earlier}"
+    assert set(looked) == set(flow)
+
+
+def test_nobody_need_be_asked_and_a_no_lets_the_experiment_go_on(looked):
+    assert looked["conclude"]["trigger_rule"] == "none_failed_min_one_success"
+    assert looked["conclude"]["upstream"] == ["approval", "report"]
+    assert looked["rival"]["trigger_rule"] == "none_failed"
+    assert looked["rival"]["pool"] == "compute"
+
+
+def test_the_report_has_a_button(looked):
+    assert looked["report"]["links"] == ["Report"]
+
+
+def test_a_night_looks_at_the_experiment_after_its_release_and_waits_for_nothing(night):
+    assert night["abtest"]["upstream"] == ["release"]
+    assert night["abtest"]["trigger_rule"] == "none_failed"
+    assert "abtest" not in above(night, "onward")  # whatever becomes of it, the next night begins
+
+
+def test_waiting_takes_no_slot(night, looked):
     assert night["raw"]["mode"] == "reschedule"
     assert night["release"]["deferrable"]
+    assert looked["release"]["deferrable"]
 
 
-def test_a_night_waits_for_a_release_that_is_never_paused(seen):
+def test_what_a_night_triggers_is_never_paused(seen):
     assert seen["dags"]["dupn_release"]["paused"] is False
+    assert seen["dags"]["dupn_ab_test"]["paused"] is False
 
 
-@pytest.mark.parametrize("name", ["dupn_nightly_update", "dupn_release", "dupn_backfill"])
+def test_an_experiment_is_declared_in_a_form(seen):
+    declaration = seen["dags"]["dupn_ab_test"]["params"]["declaration"]
+    assert declaration["schema"]["format"] == "multiline"
+    assert declaration["value"] == ""
+
+
+DAILY = ["dupn_nightly_update", "dupn_release", "dupn_backfill", "dupn_ab_test"]
+
+
+@pytest.mark.parametrize("name", DAILY)
 def test_the_form_of_a_day_asks_for_the_day(seen, name):
     params = seen["dags"][name]["params"]
     assert params["day"]["schema"]["format"] == "date"

@@ -1,0 +1,68 @@
+"""How a line is updated: the settings of a run, and what an experiment declares of the line.
+
+A line is a recipe. What a recipe may say is what a model learns with and is judged by (`SECTIONS`);
+data, world and store are the run's, since all lines live on one log. The newest experiment that
+has a recipe for a line holds, also when the experiment has ended and the line has won.
+"""
+
+import json
+
+from evaluation.abtest.experiment import Recipe
+from features import traffic
+from infra.config import build, overrides, preset
+from infra.errors import ConfigError
+from infra.store import Store
+from pipeline.incumbent import registry_of
+from pipeline.settings import Settings
+
+SECTIONS = ("model", "train", "update", "evaluate", "gate", "compatibility")
+
+
+def of_line(settings: Settings, line: str = "") -> Settings:
+    """The settings with which a line is updated and judged; without a name, the settings' own."""
+    name = line or settings.line
+    recipe = declared(settings.store, name)
+    mine = settings if name == settings.line else settings.model_copy(update={"line": name})
+    return mine if recipe is None else applied(mine, recipe)
+
+
+def tonight(settings: Settings) -> Settings:
+    """The settings of the line that a night updates: the champion's.
+
+    A setting `line` that names the challenger's line is obeyed; one that names a line which is out
+    of the race is not: a line that won goes on.
+    """
+    registry = registry_of(settings)
+    champion, rival = registry.champion(), registry.challenger()
+    said = settings.line if "line" in settings.model_fields_set else ""
+    if champion is None or (rival is not None and rival.tags.get("line") == said):
+        return of_line(settings)
+    return of_line(settings, champion.tags.get("line", ""))
+
+
+def declared(store: Store, line: str) -> Recipe | None:
+    """What the newest experiment with a recipe for the line says."""
+    for experiment in reversed(traffic.started(store)):
+        content = store.get(traffic.key(experiment, "experiment"))
+        known = json.loads(content)["experiment"]["recipes"] if content else {}
+        if line in known:
+            return Recipe.model_validate(known[line])
+    return None
+
+
+def applied(settings: Settings, recipe: Recipe) -> Settings:
+    """The settings with a recipe: its preset's sections instead of theirs, its own words over them.
+
+    Raises:
+        ConfigError: it speaks of what is not a line's to say, or of what is no setting.
+    """
+    strange = [pair for pair in recipe.settings if pair.partition(".")[0] not in SECTIONS]
+    if strange:
+        raise ConfigError(
+            f"a recipe cannot say {strange[0]}: all lines share the data. It may say "
+            f"{', '.join(SECTIONS)}."
+        )
+    base = build(Settings, preset(recipe.preset)) if recipe.preset else settings
+    said = {name: getattr(base, name).model_dump() for name in SECTIONS}
+    made = build(Settings, said, overrides(recipe.settings))
+    return settings.model_copy(update={name: getattr(made, name) for name in SECTIONS})

@@ -1,0 +1,112 @@
+"""`dupn_ab_test` run whole in one process, on raw days with planted effects and a real registry."""
+
+import pytest
+
+from features import traffic
+from pipeline import experiments, standing, verdicts
+from tests import experiment_log as logs
+from tests.experiment_log import FIRST, NEW, Shop
+
+DECLARED = """
+id = "new-for-old"
+first_day = 2026-03-04
+planned_days = 4
+before_days = 2
+
+[arms]
+old = 0.5
+new = 0.5
+
+[rule]
+minimum_effect = 0.1
+guardrails = { ctr = 0.1, orders = 0.1 }
+"""
+
+
+def world(tmp_path_factory, shop):
+    mine = logs.settings(tmp_path_factory.mktemp("shop"))
+    logs.live(mine, logs.experiment(), shop, 1)
+    logs.lines(mine)
+    return mine
+
+
+@pytest.fixture(scope="module")
+def look(in_airflow):
+    """A run of the DAG; with `of_rival`, tasks that need a model of its own count as done."""
+
+    def run(mine, of_rival="", **conf):
+        conf = {"preset": "smoke", "overrides": "beam.buckets=2", **conf}
+        left_out = [of_rival] if of_rival else []
+        return in_airflow("run_dag.py", "dupn_ab_test", conf, *left_out, DUPN_HOME=mine.home)
+
+    return run
+
+
+def states(run):
+    return {name: found[0] for name, found in run["tasks"].items()}
+
+
+@pytest.fixture(scope="module")
+def better(tmp_path_factory):
+    """The challenger is clicked half as often again."""
+    return world(tmp_path_factory, Shop(effect=1.5))
+
+
+@pytest.fixture(scope="module")
+def declared(better, look):
+    return look(better, declaration=DECLARED)
+
+
+def test_without_a_day_an_experiment_is_only_registered(better, declared):
+    assert declared["state"] == "success"
+    assert states(declared).pop("start") == "success"
+    assert {state for name, state in states(declared).items() if name != "start"} == {"skipped"}
+    assert traffic.running(better.store) == logs.experiment().traffic
+    assert experiments.find(better.store, "new-for-old").experiment == logs.experiment()
+
+
+def test_a_better_line_ships_and_its_rival_is_updated_no_more(better, declared, look):
+    run = look(better, day=str(FIRST))
+    assert run["state"] == "success"
+    skipped = {name for name, state in states(run).items() if state == "skipped"}
+    assert skipped == {"approval", "rival", "release"}
+    assert standing.status(better)["aliases"] == {"champion": "2", "previous": "1"}
+    last = standing.log(better)[-1]
+    assert (last["action"], last["who"]) == ("ship", "experiment")
+    page = verdicts.key(better.store, "new-for-old", FIRST, "report", "html")
+    assert NEW.encode() in better.store.get(page)
+    # The day may be done again: it is still the experiment's, and nothing moves twice.
+    assert experiments.of_day(better.store, FIRST) == "new-for-old"
+    assert experiments.was_started(better.store, logs.experiment())
+    assert verdicts.conclude(better, "new-for-old", FIRST)["moved"] is False
+    assert experiments.of_day(better.store, FIRST + logs.timedelta(days=1)) == ""
+
+
+@pytest.fixture(scope="module")
+def equal(tmp_path_factory):
+    """Nobody is better."""
+    return world(tmp_path_factory, Shop())
+
+
+def test_an_experiment_that_goes_on_changes_nothing(equal, look):
+    mine, before = equal, standing.log(equal)
+    open_still = DECLARED.replace("minimum_effect = 0.1", "minimum_effect = 0.01")
+    run = look(mine, "rival|release", declaration=open_still, day=str(FIRST))
+    assert run["state"] == "success"
+    assert states(run)["approval"] == "skipped"
+    assert states(run)["conclude"] == "success"
+    assert verdicts.read_verdict(mine.store, "new-for-old", FIRST).outcome == "continue"
+    assert standing.log(mine) == before
+    assert traffic.running(mine.store) is not None
+
+
+@pytest.mark.parametrize(("day", "looks"), [("2026-03-05", True), ("2026-03-08", False)])
+def test_a_night_triggers_a_look_on_the_days_of_the_experiment(in_airflow, equal, day, looks):
+    """All tasks of the night but this one count as done."""
+    conf = {"preset": "smoke", "day": day}
+    run = in_airflow(
+        "run_dag.py", "dupn_nightly_update", conf, "(?!abtest).*", DUPN_HOME=equal.home
+    )
+    assert run["state"] == "success"
+    assert run["triggered"] == ([f"night__{day}__{run['run']}"] if looks else [])
+    assert states(run)["abtest"] == ("success" if looks else "skipped")

@@ -1,0 +1,93 @@
+"""A line is a recipe: how it is updated, night after night, and by whose settings."""
+
+import pytest
+
+from evaluation.abtest.experiment import Experiment
+from infra.errors import ConfigError
+from infra.registry import Registry
+from pipeline import experiments, learning, recipes, steps
+from pipeline.settings import load
+from tests.pipeline.test_updating import DAYS, NIGHT, PAIRS, judge
+from tests.training.conftest import write_store
+
+RATE = 0.003
+
+
+def experiment(name="rival-for-dupn", **recipe):
+    said = {"settings": [f"train.learning_rate={RATE}"], **recipe}
+    return Experiment.model_validate(
+        {
+            "id": name,
+            "first_day": NIGHT,
+            "arms": {"dupn": 0.5, "rival": 0.5},
+            "recipes": {"rival": said},
+        }
+    )
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory):
+    """A champion, its rival (the same model, as a line of its own), and an experiment of both."""
+    home = tmp_path_factory.mktemp("recipes")
+    store = write_store(home, days=len(DAYS), moments=60)
+    for day in DAYS:
+        judge(store, day)
+    mine = load("smoke", str(home), PAIRS)
+    learning.train(mine, DAYS[:4])
+    known = registry(mine)
+    for line, move in (("dupn", known.promote), ("rival", known.challenge)):
+        tags = {"run_key": f"dupn-{DAYS[3]}", "line": line}
+        move(known.register(f"file:///{line}", "", tags).number, "a test")
+    experiments.start(mine, experiment())
+    return mine
+
+
+def registry(settings):
+    return Registry(f"sqlite:///{settings.home}/mlflow/mlflow.db", settings.store)
+
+
+def named(settings, line):
+    return load("smoke", settings.home, [*PAIRS, f"line={line}"])
+
+
+def test_a_recipe_holds_for_its_line_and_changes_nothing_else(settings):
+    rival, own = recipes.of_line(settings, "rival"), recipes.of_line(settings, "dupn")
+    assert own == settings
+    assert (rival.line, rival.train.learning_rate) == ("rival", RATE)
+    same = rival.train.model_copy(update={"learning_rate": settings.train.learning_rate})
+    assert rival.model_copy(update={"line": "dupn", "train": same}) == settings
+
+
+def test_a_preset_gives_what_a_line_learns_with_and_not_the_data(settings):
+    made = recipes.applied(settings, experiment(preset="demo").recipes["rival"])
+    assert made.train.epochs == load("demo").train.epochs != settings.train.epochs
+    assert made.train.learning_rate == RATE  # over the preset
+    assert made.marketplace == settings.marketplace
+
+
+@pytest.mark.parametrize(
+    ("said", "words"),
+    [("marketplace.users=3", "cannot say marketplace.users=3"), ("train.epoch=3", "train.epochs")],
+)
+def test_what_cannot_be_followed_is_refused_before_it_starts(settings, said, words):
+    with pytest.raises(ConfigError, match=words):
+        recipes.applied(settings, experiment(settings=[said]).recipes["rival"])
+
+
+def test_the_rival_learns_a_night_with_its_recipe(settings):
+    done = steps.update(recipes.of_line(settings, "rival"), NIGHT)
+    assert (done["run"], done["parent"]) == (f"rival-{NIGHT}", f"dupn-{DAYS[3]}")
+    params = registry(settings).client.get_run(done["mlflow_run"]).data.params
+    assert params["train.learning_rate"] == str(RATE)
+
+
+def test_a_night_updates_the_champions_line_whoever_that_is(settings):
+    assert recipes.tonight(settings) == settings
+    assert recipes.tonight(named(settings, "rival")).line == "rival"  # in place, and asked for
+    registry(settings).promote("2", "it has won")
+    assert recipes.tonight(settings).line == "rival"
+    assert recipes.tonight(settings).train.learning_rate == RATE
+    assert recipes.tonight(named(settings, "dupn")).line == "rival"  # out of the race
+    registry(settings).challenge("1", "back as the rival")
+    assert recipes.tonight(settings).line == "rival"
+    assert recipes.tonight(named(settings, "dupn")).line == "dupn"

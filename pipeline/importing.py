@@ -50,7 +50,8 @@ def import_files(
         dataset: what the files look like.
         files: paths that match a table's glob, or `table=path`.
         day: the day of snapshots where no log comes with them.
-        replace: overwrite days that were imported from other files (the same files always may).
+        replace: overwrite days that were imported from other files (the same files, told by their
+            names and SHA-256, always may).
         progress: told how far it is.
 
     Raises:

@@ -5,11 +5,12 @@ when too many wait, the largest days are written out. Nothing is visible before 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -17,8 +18,8 @@ import pyarrow.parquet as pq
 from features.dataset import Dataset
 from features.raw_table import LOGS
 from infra.errors import InputError
-from infra.files import writing
-from infra.store import Attempt, FileEntry, Store
+from infra.files import sha256, writing
+from infra.store import Attempt, FileEntry, Partition, Store
 
 BLOCK_ROWS = 262_144
 HELD_ROWS = 4_000_000
@@ -32,6 +33,11 @@ class Source:
     path: Path
     table: str
     name: str
+
+    def digest(self) -> str:
+        """SHA-256 of its bytes."""
+        with self.path.open("rb") as stream:
+            return sha256(stream)
 
 
 @dataclass
@@ -55,10 +61,9 @@ class RawWriter:
         replace: bool,
     ) -> None:
         self.store, self.dataset, self.stack, self.replace = store, dataset, stack, replace
-        self.files = {
-            name: sorted(source.name for source in sources if source.table == name)
-            for name in {source.table for source in sources}
-        }
+        self.files: dict[str, dict[str, str]] = {source.table: {} for source in sources}
+        for source in sorted(sources, key=lambda source: source.name):
+            self.files[source.table][source.name] = source.digest()
         self.open: dict[tuple[str, date], _Day] = {}
         self.held = 0
 
@@ -99,19 +104,11 @@ class RawWriter:
     def _begin(self, name: str, day: date) -> _Day:
         partition = self.store.partition("raw", day, name)
         if partition.exists() and not self.replace:
-            before = partition.manifest().lineage
-            held = before.get("files") or before.get("dataset")
-            if (
-                before.get("files") != self.files[name]
-                or before.get("dataset") != self.dataset.name
-            ):
-                raise InputError(
-                    f"{partition.key} already holds rows of {held}. "
-                    "Import all files of a day together, or give --replace."
-                )
+            _refuse_others(partition, self.dataset.name, self.files[name])
         lineage = {
             "dataset": self.dataset.name,
-            "files": self.files[name],
+            "files": list(self.files[name]),
+            "sha256": self.files[name],
             "description": self.dataset.text,
         }
         attempt = self.stack.enter_context(partition.publish(**lineage))
@@ -130,6 +127,34 @@ class RawWriter:
             day.written.append(day.attempt.write_table(name, whole, row_group_size=BLOCK_ROWS))
         self.held -= day.rows
         day.held, day.rows = [], 0
+
+
+def _refuse_others(partition: Partition, dataset: str, files: Mapping[str, str]) -> None:
+    """Refuse a day that holds rows of anything but these very files.
+
+    Raises:
+        InputError: naming what is there, how it differs, and how to replace it or add to it.
+    """
+    manifest = partition.manifest()
+    before = manifest.lineage
+    if before.get("dataset") == dataset and before.get("sha256") == files:
+        return
+    held = ", ".join(before.get("files", ())) or f"data set {before.get('dataset')}"
+    raise InputError(
+        f"{partition.key} already holds rows of {held} ({manifest.rows:,} rows)"
+        f"{_difference(before, files)}. Give --replace to put these files in their place; to add "
+        "to them, import all files of the day together, with --replace."
+    )
+
+
+def _difference(before: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    """What tells files of the same name apart, where that is not plain from their names."""
+    known = before.get("sha256", {})
+    for name, digest in files.items():
+        there = known.get(name, digest)
+        if there != digest:
+            return f", and {name} is another file (SHA-256 {digest[:12]}, there {there[:12]})"
+    return ""
 
 
 class Spill:

@@ -82,9 +82,17 @@ class Background:
             await asyncio.sleep(config.poll_s)
             since_flush += config.poll_s
             await asyncio.to_thread(self.look)
-            if self.service.exposures is not None and since_flush >= config.flush_s:
+            if since_flush >= config.flush_s:
                 since_flush = 0.0
-                await asyncio.to_thread(self.service.exposures.flush)
+                await asyncio.to_thread(self.flush)
+
+    def flush(self) -> None:
+        """What was shown, under `raw/`."""
+        try:
+            if self.service.exposures is not None:
+                self.service.exposures.flush()
+        except Exception:  # as in `look`
+            logger.exception("moving exposures under raw/ failed")
 
     def look(self) -> None:
         """Once: the registry, and a newer day's end."""
@@ -145,8 +153,7 @@ def build() -> FastAPI:
         task = asyncio.create_task(background.run())
         yield
         task.cancel()
-        if exposures is not None:
-            exposures.flush()
+        background.flush()
 
     return http.create(service, lifespan)
 
@@ -168,6 +175,7 @@ def serve(setup: Setup) -> None:
         access_log=False,
         http="serving.shedding:Protocol",
         timeout_graceful_shutdown=10,
+        timeout_worker_healthcheck=60,  # 5 s kill a worker that still imports on a busy machine
     )
 
 

@@ -27,7 +27,7 @@ class ServeConfig(Config):
     """Of one request; a larger one is refused (413)."""
     timeout_s: float = Field(2.0, gt=0)
     """A request that waited longer than this for its turn is shed (503)."""
-    queue: int = Field(16, ge=1)
+    queue: int = Field(8, ge=1)
     """Requests that may wait for their turn in one process; one more is shed (503)."""
     top_k: int = Field(100, ge=1)
     """Items of an answer where the caller names no number."""

@@ -11,6 +11,7 @@ import logging
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -27,7 +28,7 @@ from infra.progress import track
 from pipeline import steps
 from pipeline.bench import runtime_kinds, runtime_served
 from pipeline.bench.load import figure
-from pipeline.bench.runtime_kinds import Build, Call
+from pipeline.bench.runtime_kinds import Build, Call, Load
 from pipeline.bench.runtime_parts import Asked, Inputs, ItemPart, UserPart, full, of_batch, table_of
 from pipeline.settings import Settings, load
 from training import checkpoint as checkpoints
@@ -118,9 +119,13 @@ def measure(model: Dupn, day: SampledDay, size: Size, work: Path) -> Iterator[di
     bench = _Bench(model, table, _asked(model, day, table, size.asked), size, work)
     names = [("user", 0), *[("item", count) for count in size.candidates]]
     todo = [(part, count, kind) for part, count in names for kind in bench.kinds(part)]
-    with track("bench runtime", total=len(todo), unit="candidates") as bar:
-        for part, count, kind in todo:
-            yield from bench.tried(part, count, kind)
+    with track("bench runtime", total=2 * len(todo), unit="candidates") as bar:
+        for one in todo:
+            bench.build(*one)
+            bar.advance()
+        logger.info("everything is built")
+        for one in todo:
+            yield from bench.tried(*one)
             bar.advance()
 
 
@@ -133,7 +138,9 @@ class _Bench:
         self.model, self.table, self.asked, self.size, self.work = model, table, asked, size, work
         self.user, self.item = UserPart(model).eval(), ItemPart(model).eval()
         self.rows = torch.from_numpy(table)
-        with torch.inference_mode():
+        self.built: dict[str, tuple[Load, float]] = {}
+        self.failed: dict[str, str] = {}
+        with torch.no_grad():  # compiled programs refuse tensors of inference mode
             self.reps = [self.user(*inputs)[0] for inputs in asked.users]
             self.plain = self._clicks(self.reps)
 
@@ -148,26 +155,42 @@ class _Bench:
         every = {**served, **runtime_kinds.KINDS}
         return {kind: every[kind] for kind in every if kind[0] not in self.size.left_out}
 
+    def build(self, part: str, count: int, kind: tuple[str, str]) -> None:
+        """Export, compile, quantise; all of it before anything is measured."""
+        name = _name(part, count, kind)
+        module = self.user if part == "user" else self.item
+        start = time.perf_counter()
+        try:
+            with runtime_kinds.quiet(), torch.no_grad():
+                ready = self.kinds(part)[kind](module, self._example(part, count), self.work / name)
+        except Exception as error:  # whatever stops a candidate is what the reader wants to know
+            self.failed[name] = _why(error)
+        else:
+            self.built[name] = (ready, time.perf_counter() - start)
+
     def tried(self, part: str, count: int, kind: tuple[str, str]) -> Iterator[dict[str, Any]]:
         """Figures of one candidate; only that it did not run, and why, if it did not."""
-        name = f"runtime_{part}{f'_{count}' if count else ''}_{kind[0]}_{kind[1]}"
-        try:
-            with runtime_kinds.quiet(), torch.inference_mode(mode=kind[0] != "aoti"):
-                found = self._measured(name, part, count, self.kinds(part)[kind])
-        except Exception as error:  # whatever stops a candidate is what the reader wants to know
-            why = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-            logger.info("%s does not run: %s", name, why)
-            yield figure(f"{name}_runs", 0.0, "0 or 1", f"did not run: {why}")
-            return
-        yield figure(f"{name}_runs", 1.0, "0 or 1", "built, loaded and called")
-        yield from found
+        name = _name(part, count, kind)
+        found: list[dict[str, Any]] = []
+        if name in self.built:
+            try:
+                with runtime_kinds.quiet(), _without_gradients(kind[0]):
+                    found = self._measured(name, part, count)
+            except Exception as error:  # the same
+                self.failed[name] = _why(error)
+        if name in self.failed:
+            logger.info("%s does not run: %s", name, self.failed[name])
+            yield figure(f"{name}_runs", 0.0, "0 or 1", f"did not run: {self.failed[name]}")
+        else:
+            yield figure(f"{name}_runs", 1.0, "0 or 1", "built, loaded and called")
+            yield from found
 
-    def _measured(self, name: str, part: str, count: int, build: Build) -> list[dict[str, Any]]:
-        example = full(self.model, self.table) if part == "user" else self._list(count)
-        file = self.work / name
-        start = time.perf_counter()
-        ready = build(self.user if part == "user" else self.item, example, file)
-        built = time.perf_counter() - start
+    def _example(self, part: str, count: int) -> Inputs:
+        return full(self.model, self.table) if part == "user" else self._list(count)
+
+    def _measured(self, name: str, part: str, count: int) -> list[dict[str, Any]]:
+        example = self._example(part, count)
+        ready, built = self.built[name]
         found = [figure(f"{name}_build_s", built, "s", "once a version")]
         for threads in self.size.threads:
             start = time.perf_counter()
@@ -223,6 +246,19 @@ class _Bench:
             logit_C = call(inputs) if call else self.item(*inputs)
             found.append(torch.sigmoid(logit_C[: len(rows)]).detach().numpy().copy())
         return np.concatenate(found)
+
+
+def _without_gradients(runtime: str) -> AbstractContextManager[None]:
+    """As the service answers; compiled programs take only tensors outside inference mode."""
+    return torch.no_grad() if runtime == "aoti" else torch.inference_mode()
+
+
+def _name(part: str, count: int, kind: tuple[str, str]) -> str:
+    return f"runtime_{part}{f'_{count}' if count else ''}_{kind[0]}_{kind[1]}"
+
+
+def _why(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _asked(model: Dupn, day: SampledDay, table: NDArray[np.float32], most: int) -> Asked:

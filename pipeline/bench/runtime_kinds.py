@@ -35,9 +35,20 @@ def eager(module: nn.Module, example: Inputs, file: Path) -> Load:
 
 
 def eager_bf16(module: nn.Module, example: Inputs, file: Path) -> Load:
-    """The same with weights and products in bf16."""
+    """The same under autocast, as the network is trained in bf16."""
     del example
-    return _saved(deepcopy(module).bfloat16(), file, lambda loaded: loaded)
+    load = _saved(module, file, lambda loaded: loaded)
+
+    def autocast(threads: int) -> Call:
+        call = load(threads)
+
+        def answer(inputs: Inputs) -> Tensor:
+            with torch.autocast("cpu", torch.bfloat16):
+                return call(inputs)
+
+        return answer
+
+    return autocast
 
 
 def eager_int8(module: nn.Module, example: Inputs, file: Path) -> Load:

@@ -60,11 +60,13 @@ class UserPart(nn.Module):
 class ItemPart(nn.Module):
     """Everything that is computed once a candidate: the CTR logit, from rows of the item table."""
 
+    like: Tensor
+
     def __init__(self, model: Dupn) -> None:
         super().__init__()
         assert model.ctr.match is not None, "the bench measures interaction = product"
         self.rest = model.ctr.rest
-        self.last = [layer for layer in self.rest if isinstance(layer, nn.Linear)][-1]
+        self.register_buffer("like", torch.zeros(()))  # has the precision of the weights
         self.width = model.ctr.first_of_other.out_features
 
     def forward(
@@ -73,7 +75,7 @@ class ItemPart(nn.Module):
         """`logit_C`."""
         known_CW = F.embedding(rows_C, table_NW)
         hidden_CD = torch.relu(hidden_1D + known_CW[:, : self.width])
-        logit_C: Tensor = self.rest(hidden_CD.to(self.last.weight.dtype)).squeeze(-1)
+        logit_C: Tensor = self.rest(hidden_CD.to(self.like.dtype)).squeeze(-1)
         return logit_C.float() + known_CW[:, self.width :] @ match_1E[0]
 
 

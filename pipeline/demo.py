@@ -1,9 +1,10 @@
-"""`dupn run demo`: an initial training and two nights in a real Airflow, and what became of them.
+"""`dupn run demo`: an initial training, nights and an experiment in a real Airflow, and their ends.
 
 Starts Airflow and the MLflow UI if they do not run, triggers the DAGs over REST as the UI does,
-waits, and reads what the runs left in the store. The second night gets dirty data on purpose, and
-quality stops it: that failure is part of the demo. What is done already is not done again. At the
-end the service is asked with curl. All of it stays up: look around, then `dupn down`.
+waits, and reads what the runs left in the store. The experiment holds a rival that is worse on
+purpose against the champion (`demo_abtest`), and its verdict stops it; the second night gets dirty
+data, and quality stops that: both are part of the demo. What is done already is not done again. At
+the end the service is asked with curl. All of it stays up: look around, then `dupn down`.
 """
 
 import logging
@@ -24,7 +25,7 @@ from infra.errors import OrchestrationError
 from infra.follow import follow, until_ended
 from infra.registry import Registry
 from infra.tracking import tracking_uri
-from pipeline import demo_serve, demo_table, nightly, steps
+from pipeline import demo_abtest, demo_serve, demo_table, nightly, steps, verdicts
 from pipeline.nightly import State
 from pipeline.settings import Settings
 from pipeline.show import wide
@@ -68,6 +69,7 @@ def run(
     for name, part in (
         ("initial_s", shown.initial),
         ("first_night_s", shown.first_night),
+        ("abtest_s", shown.abtest),
         ("second_night_s", shown.second_night),
     ):
         start = time.monotonic()
@@ -87,14 +89,14 @@ def run(
 
 
 class _Demo:
-    """The three DAG runs of the demo."""
+    """The DAG runs of the demo."""
 
     def __init__(
         self, settings: Settings, airflow: Airflow, page: str, conf: Mapping[str, Any], days: int
     ) -> None:
         self.settings, self.airflow, self.page, self.conf = settings, airflow, page, conf
         self.first, self.days = settings.first_day, days
-        self.nights = night_days(settings, days)
+        self.nights, self.between = night_days(settings, days), experiment_day(settings, days)
         self.stopped = ""
 
     def initial(self) -> None:
@@ -121,6 +123,14 @@ class _Demo:
             logger.info("%s: the night of %s has ended already", NIGHT, night.day)
             return
         self._follow(NIGHT, {**self.conf, "day": self.nights[0].isoformat()})
+
+    def abtest(self) -> None:
+        """A day on which a rival that is worse on purpose ranks half of the users' pages.
+
+        Raises:
+            OrchestrationError: it was not stopped.
+        """
+        demo_abtest.run(self.settings, self.between, self._follow, self.conf)
 
     def second_night(self) -> None:
         """A night whose collector is broken: quality has to stop it.
@@ -157,8 +167,16 @@ class _Demo:
 
 
 def night_days(settings: Settings, days: int = DAYS) -> list[date]:
-    """The data days of the two nights: those after the day that the first figures are from."""
-    return [settings.first_day + timedelta(days=days + 1 + i) for i in range(2)]
+    """The data days of the two nights, the first one after the day that the first figures are from.
+
+    Between them lies the experiment's day.
+    """
+    return [settings.first_day + timedelta(days=days + after) for after in (1, 3)]
+
+
+def experiment_day(settings: Settings, days: int = DAYS) -> date:
+    """The day of the experiment: the one after the first night's."""
+    return night_days(settings, days)[0] + timedelta(days=1)
 
 
 def show(
@@ -172,6 +190,12 @@ def show(
         _show_report(made, out)
     said = {night_days(settings, days)[1]: stopped} if stopped else {}
     out.print(demo_table.nights(settings, last, night_days(settings, days), said))
+    day = experiment_day(settings, days)
+    name, rival = demo_abtest.ID, demo_abtest.RIVAL
+    title = f"Experiment {name}: {rival}, its scores shuffled, against {settings.line}"
+    out.print(demo_table.experiment(settings, name, title, [day]))
+    page = verdicts.key(settings.store, name, day, "report", "html")
+    out.print(f"Report: {settings.store.address(page)}\n", markup=False, soft_wrap=True)
 
 
 def _show_report(made: OfflineReport, out: Console) -> None:

@@ -1,4 +1,4 @@
-"""The demo's last table: the initial training and each night, as a person would tell it."""
+"""The demo's last tables: training, nights and the experiment, as a person would tell them."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from evaluation.watch import PROGRESSIVE
-from pipeline import nightly
+from pipeline import nightly, verdicts
 from pipeline.settings import Settings
 
 STOPPED = "stopped by quality"
@@ -46,6 +46,37 @@ def nights(
             escape(reason.partition(" See ")[0] or _why(verdict)),
         )
     return table
+
+
+def experiment(settings: Settings, name: str, title: str, days: Sequence[date]) -> Table:
+    """A row for each day of an experiment: its figures up to then, the verdict and why.
+
+    Args:
+        settings: whose store.
+        name: id of the experiment.
+        title: of the table.
+        days: that were looked at.
+    """
+    table = Table(title=title, title_justify="left")
+    for column in ("day", "CTR, always-valid", "sales, always-valid", "verdict"):
+        table.add_column(column)
+    table.add_column("why", overflow="fold")
+    for day in days:
+        told = _json(settings, verdicts.key(settings.store, name, day, "verdict"))
+        known = {figure["name"]: figure for figure in told.get("figures", ())}
+        gains = [_gain(known.get(f"abtest_{metric}_uplift")) for metric in ("ctr", "sales")]
+        why = " ".join(told.get("reasons", ())) or "-"
+        table.add_row(str(day), *gains, str(told.get("outcome", "not judged")), escape(why))
+    return table
+
+
+def _gain(figure: Mapping[str, Any] | None) -> str:
+    """`-20.1% (-25.0% to -15.2%)`."""
+    if not figure or figure.get("value") is None:
+        return "-"
+    if figure.get("low") is None:
+        return f"{figure['value']:+.1%}"
+    return f"{figure['value']:+.1%} ({figure['low']:+.1%} to {figure['high']:+.1%})"
 
 
 def _outcome(verdict: Mapping[str, Any]) -> str:

@@ -24,8 +24,8 @@ BUDGET_MS = 100.0
 METRICS = ("ctr", "sales", "orders", "price_precision")
 
 
-def look(settings: Settings, traffic: Traffic, days: Sequence[date]) -> ReadOut:
-    """The look at the end of the last day; the first arm is the control.
+def looks(settings: Settings, traffic: Traffic, days: Sequence[date]) -> dict[str, ReadOut]:
+    """For each arm but the first, which is the control, the look at the end of the last day.
 
     Args:
         settings: of the home whose events hold the days.
@@ -44,7 +44,7 @@ def look(settings: Settings, traffic: Traffic, days: Sequence[date]) -> ReadOut:
         readout.place(store, traffic.experiment, "readout", day).table(READOUT.names)
         for day in days
     )
-    return read_out(rows, design, days[-1])
+    return {arm: read_out(rows, design, days[-1], treatment=arm) for arm in design.treatments}
 
 
 def figures(seen: ReadOut) -> list[Figure]:

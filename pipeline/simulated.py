@@ -95,12 +95,15 @@ class _Simulated:
     ) -> None:
         self.settings, self.wanted, self.days = settings, wanted, days
         self.work, self.progress = work, progress
+        self.contenders = {  # a source that there is not is refused before anybody lives
+            name: arm_sources.contender(settings, source, work / "sources" / name)
+            for name, source in wanted.arms.items()
+        }
 
     def twins(self) -> list[Lived]:
         """Everybody in one arm: before the split world, since twins begin where it does."""
         found: list[Lived] = []
-        for name, source in self.wanted.arms.items():
-            contender = arm_sources.contender(self.settings, source, self.work / "sources" / name)
+        for name, contender in self.contenders.items():
             home = living.copy_home(self.settings, self.work / "twins" / name)
             world = World.twin(home, name, contender)
             found += self._lived(world, name, nightly=False)
@@ -108,12 +111,9 @@ class _Simulated:
 
     def split(self) -> list[Lived]:
         """The users in their arms, in the home itself."""
-        contenders = {
-            name: arm_sources.contender(self.settings, source, self.work / "sources" / name)
-            for name, source in self.wanted.arms.items()
-        }
-        world = World.split(self.settings, contenders, self.wanted.shares, self.wanted.salt)
-        return self._lived(world, SPLIT, nightly=self.wanted.nightly)
+        wanted = self.wanted
+        world = World.split(self.settings, self.contenders, wanted.shares, wanted.salt)
+        return self._lived(world, SPLIT, nightly=wanted.nightly)
 
     def _lived(self, world: World, name: str, *, nightly: bool) -> list[Lived]:
         found: list[Lived] = []
@@ -144,7 +144,7 @@ def _content(
     traffic = Traffic(
         experiment=f"simulated-{days[0]}", salt=wanted.salt, shares=dict(wanted.shares)
     )
-    seen = estimating.look(settings, traffic, days)
+    seen = estimating.looks(settings, traffic, days)
     return {
         "days": [day.isoformat() for day in days],
         "arms": dict(wanted.arms),
@@ -160,8 +160,11 @@ def _content(
             }
             for other in others
         },
-        "estimated": [one.model_dump() for one in estimating.figures(seen)],
-        "trusted": seen.trusted,
+        "estimated": {
+            other: [one.model_dump() for one in estimating.figures(look)]
+            for other, look in seen.items()
+        },
+        "trusted": all(look.trusted for look in seen.values()),
     }
 
 

@@ -5,11 +5,11 @@ from datetime import date
 import pytest
 from rich.console import Console
 
-from pipeline import demo, demo_table
+from pipeline import demo, demo_abtest, demo_table, experiments, verdicts
 from pipeline.settings import load
 
-LAST, NIGHT, DIRTY = date(2026, 3, 11), date(2026, 3, 13), date(2026, 3, 14)
-STOPPED = "Quality of events 2026-03-14 failed: [behaviors] has reject share 0.33. See /x; mend it."
+LAST, NIGHT, TRIED, DIRTY = (date(2026, 3, day) for day in (11, 13, 14, 15))
+STOPPED = "Quality of events 2026-03-15 failed: [behaviors] has reject share 0.33. See /x; mend it."
 
 
 @pytest.fixture
@@ -37,7 +37,31 @@ def rows(settings):
 
 
 def test_the_nights_are_those_after_the_day_that_the_first_model_is_judged_on(settings):
-    assert demo.night_days(settings) == [date(2026, 3, 13), date(2026, 3, 14)]
+    assert demo.night_days(settings) == [NIGHT, DIRTY]
+    assert demo.experiment_day(settings) == TRIED  # between them
+
+
+def test_the_experiment_is_told_by_its_verdict(settings):
+    figures = [
+        {"name": "abtest_ctr_uplift", "value": -0.201, "low": -0.25, "high": -0.152},
+        {"name": "abtest_sales_uplift", "value": -0.4, "low": None, "high": None},
+    ]
+    told = {"outcome": "stop", "reasons": ["clicks: [worse]."], "figures": figures}
+    key = verdicts.key(settings.store, demo_abtest.ID, TRIED, "verdict")
+    settings.store.put(key, json.dumps(told))
+    out = io.StringIO()
+    demo.show(settings, console=Console(file=out, width=400))
+    (row,) = [line for line in out.getvalue().splitlines() if "clicks" in line]
+    said = [cell.strip() for cell in row.strip("│ ").split("│")]
+    gain = "-20.1% (-25.0% to -15.2%)"
+    assert said == [str(TRIED), gain, "-40.0%", "stop", "clicks: [worse]."]
+    assert f"reports/abtest/{demo_abtest.ID}/dt={TRIED}/report.html" in out.getvalue()
+
+
+def test_the_declaration_of_the_demo_is_an_experiment(settings):
+    made = experiments.declared(demo_abtest.declared(settings, TRIED))
+    assert list(made.arms) == ["dupn", demo_abtest.RIVAL]
+    assert made.runs(TRIED)
 
 
 def test_the_table_says_what_became_of_every_run(settings):

@@ -309,9 +309,10 @@ class Registry:
     def _found(self, number: str) -> Version:
         version = self.version(number)
         if version is None:
-            raise RegistryError(
-                f"version {number} of {MODEL} does not exist. `dupn status` lists the versions."
-            )
+            found = self.client.search_model_versions(f"name='{MODEL}'")
+            numbers = sorted(int(one.version) for one in found)
+            newest = ", ".join(map(str, numbers[-20:])) or "none"
+            raise RegistryError(f"version {number} of {MODEL} does not exist; there are: {newest}.")
         return version
 
 

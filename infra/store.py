@@ -60,25 +60,18 @@ class Store:
 
     def days(self, stage: str, *names: str) -> list[date]:
         """Days for which `stage` is published, oldest first."""
-        fs = filesystem(self.root)
-        folder = f"{self.root}/{stage}"
-        if not fs.exists(folder):
-            return []
-        found = []
-        for path in fs.ls(folder, detail=False):
-            name = path.rstrip("/").rsplit("/", 1)[-1]
-            if name.startswith("dt="):
-                day = date.fromisoformat(name[3:])
-                if self.partition(stage, day, *names).exists():
-                    found.append(day)
-        return sorted(found)
+        days = self.dates(stage)
+        return [day for day in days if self.partition(stage, day, *names).exists()]
+
+    def dates(self, folder: str) -> list[date]:
+        """Days that have a folder below `folder`, published or not, oldest first."""
+        return sorted(day for name in self.names(folder) if (day := _day(name)))
 
     def latest(self, stage: str, at_or_before: date, *names: str) -> "Partition | None":
         """The newest published partition of `stage` that is not after the day, or None."""
-        known = [name[3:] for name in self.names(stage) if name.startswith("dt=")]
-        for day in sorted(known, reverse=True):  # looks at one or two days, not at all history
-            partition = self.partition(stage, date.fromisoformat(day), *names)
-            if day <= at_or_before.isoformat() and partition.exists():
+        for day in reversed(self.dates(stage)):  # looks at one or two days, not at all history
+            partition = self.partition(stage, day, *names)
+            if day <= at_or_before and partition.exists():
                 return partition
         return None
 
@@ -472,6 +465,14 @@ def _stamp(info: Mapping[str, Any]) -> float:
     """When a file was last changed, in seconds; long ago where nobody knows."""
     changed = info.get("mtime") or info.get("LastModified") or 0
     return changed.timestamp() if isinstance(changed, datetime) else float(changed)
+
+
+def _day(name: str) -> date | None:
+    """Of a folder `dt=D`; somebody's `dt=backup` is none of ours."""
+    try:
+        return date.fromisoformat(name[3:]) if name.startswith("dt=") and len(name) == 13 else None
+    except ValueError:
+        return None
 
 
 def _row_group_rows(table: pa.Table) -> int:

@@ -136,13 +136,15 @@ def begin(
         take_over: also from a run that may still be at work.
 
     Raises:
-        OutOfTurn: another night comes first (the record then says that this one waits), or somebody
-            else works on this one.
+        OutOfTurn: another night comes first (the record then says that a DAG run waits), somebody
+            else works on this one, or the day was learnt in an initial training.
     """
     reason = obstacle(settings, day)
     if reason:
-        _note_first(settings, _new(day, State.WAITING, run, conf))
+        if not workers.is_command(run):  # nobody starts a command again
+            _note_first(settings, _new(day, State.WAITING, run, conf))
         raise OutOfTurn(reason)
+    _require_unlearnt(settings, day)
     mine = _new(day, State.BEGUN, run, conf)
     if _note_first(settings, mine):
         return
@@ -203,8 +205,7 @@ def arrived_again(settings: Settings) -> list[str]:
 
 def standing(settings: Settings) -> Mapping[str, Any]:
     """The last night, those that have not ended, and days whose raw data changed afterwards."""
-    store, folder = settings.store, f"reports/nightly/{settings.line}"
-    days = [date.fromisoformat(name[3:]) for name in store.names(folder) if name.startswith("dt=")]
+    days = settings.store.dates(f"reports/nightly/{settings.line}")
     found = [night for day in days[-LOOK_BACK:] if (night := read(settings, day))]
     unfinished = [night for night in found if night.state is not State.ENDED]
     ended = [night for night in found if night.state is State.ENDED]
@@ -216,6 +217,24 @@ def standing(settings: Settings) -> Mapping[str, Any]:
         or "none",
         "raw data that arrived again": arrived_again(settings) or "none",
     }
+
+
+def _require_unlearnt(settings: Settings, day: date) -> None:
+    """Refuse the first night of a day that a training from nothing has learnt."""
+    store, line = settings.store, settings.line
+    if read(settings, day) is not None:
+        return
+    for run in store.names("checkpoints"):
+        if run[:-11] != line or run[-10:] < day.isoformat():
+            continue
+        final = store.partition("checkpoints", None, run, "final")
+        lineage = final.manifest().lineage if final.exists() else {"parent": ""}
+        if "parent" not in lineage and day.isoformat() in lineage["days"]:
+            raise OutOfTurn(
+                f"{run} has learnt {day} already, in a training that was no night. "
+                f"`dupn backfill --day {day}` makes the data of the day again, and all that rests "
+                "on it."
+            )
 
 
 def _new(day: date, state: State, run: str, conf: Mapping[str, Any] | None) -> Night:

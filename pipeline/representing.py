@@ -116,9 +116,7 @@ def table_of(store: Store, key: str, day: date) -> Partition:
 
 def days_of(store: Store, key: str) -> list[date]:
     """Days of which a model's table is published, oldest first."""
-    names = store.names(f"{ROOT}/{key}")
-    days = [date.fromisoformat(name[3:]) for name in names if name.startswith("dt=")]
-    return sorted(day for day in days if table_of(store, key, day).exists())
+    return store.days(f"{ROOT}/{key}")
 
 
 def newest(store: Store, key: str, day: date, number: int, version: str = "") -> Partition | None:

@@ -66,7 +66,7 @@ class Settings(Config):
     """A name in infra/datasets, or the path of a TOML that describes your log."""
     first_day: date = date(2026, 3, 2)
     """First simulated day."""
-    line: str = "dupn"
+    line: str = Field("dupn", pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")
     """Name of the recipe that is updated nightly."""
     beam: BeamConfig = BeamConfig()
     marketplace: MarketplaceConfig = MarketplaceConfig()

@@ -7,7 +7,7 @@ touched.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
@@ -65,7 +65,7 @@ def outdated(settings: Settings, stage: str, day: date) -> list[date]:
     samples = store.days("samples")
     if keep is None or not samples:
         return []
-    found = retention.outdated(_days(store, stage), min(day, samples[-1]), keep)
+    found = retention.outdated(store.dates(stage), min(day, samples[-1]), keep)
     if stage == "samples" and found:
         learnt = _learnt_until(settings)
         found = [one for one in found if learnt is None or one <= learnt]
@@ -94,12 +94,6 @@ def _in_force(store: Store, old: list[date]) -> set[Partition]:
     return {one for one in found if one is not None}
 
 
-def _days(store: Store, stage: str) -> Iterator[date]:
-    for name in store.names(stage):
-        if name.startswith("dt="):
-            yield date.fromisoformat(name[3:])
-
-
 def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
     """Those inside the folder of a day, then the folder itself."""
     own = store.partition(stage, day)
@@ -109,7 +103,7 @@ def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
 
 def _sweep_attempts(store: Store, stage: str, older_than_s: float) -> int:
     removed = 0
-    for day in _days(store, stage):
+    for day in store.dates(stage):
         for part in _partitions(store, stage, day):
             try:
                 removed += part.sweep(older_than_s)

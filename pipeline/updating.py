@@ -55,6 +55,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     parent = checkpoints.final(store, promoted(settings, registry)).require()
     if not forced and _was_learnt(store, key, parent, day):
         return _nothing(key, parent, f"{key} is trained already")
+    _require_another(store, parent, key, day)
     store.partition("samples", day).require()
     _require_quality(store, day, forced)
     _require_same_network(settings, parent)
@@ -100,6 +101,14 @@ def promoted(settings: Settings, registry: Registry) -> str:
         f"no version of line {settings.line} is champion or challenger, so there is nothing to "
         "update. Train and release the first one with `dupn run initial`."
     )
+
+
+def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:
+    if parent.key == checkpoints.final(store, key).key:
+        raise TrainingError(
+            f"{key} is the promoted version itself, and has learnt {day}. To make the data of the "
+            f"day again, and all that rests on it: `dupn backfill --day {day}`."
+        )
 
 
 def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:

@@ -5,13 +5,28 @@ that a verdict is a function of the read-out and of what was promised beforehand
 """
 
 from datetime import date, timedelta
+from typing import TypeVar
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, field_validator
 
 from evaluation.abtest import always_valid
 from evaluation.abtest.always_valid import Mixture
 from evaluation.abtest.ratios import METRICS
 from infra.config import Config
+
+Named = TypeVar("Named", tuple[str, ...], dict[str, float])
+
+
+def known(named: Named) -> Named:
+    """The names, if each is a metric.
+
+    Raises:
+        ValueError: naming those that are none.
+    """
+    unknown = [name for name in named if name not in METRICS]
+    if unknown:
+        raise ValueError(f"{', '.join(unknown)}: no such metric; there are {', '.join(METRICS)}")
+    return named
 
 
 class Rule(Config):
@@ -37,6 +52,16 @@ class Rule(Config):
     """Days before which nothing ships, however clear (7: a whole week must be seen)."""
     power: float = Field(0.8, gt=0.5, lt=1)
     """Wanted chance to find the minimum effect; the interval is tuned for it."""
+
+    @field_validator("primary")
+    @classmethod
+    def _measured(cls, primary: str) -> str:
+        return known((primary,))[0]
+
+    @field_validator("guardrails")
+    @classmethod
+    def _known(cls, guardrails: dict[str, float]) -> dict[str, float]:
+        return known(guardrails)
 
 
 class TrustConfig(Config):
@@ -79,15 +104,10 @@ class Design(Config):
             raise ValueError("arms must be two or more, with shares above 0 that add up to 1")
         return arms
 
-    @model_validator(mode="after")
-    def _known(self) -> "Design":
-        named = {self.rule.primary, *self.rule.guardrails, *self.metrics, *self.planned_errors}
-        unknown = sorted(named - set(METRICS))
-        if unknown:
-            raise ValueError(
-                f"{', '.join(unknown)}: no such metric; there are {', '.join(METRICS)}"
-            )
-        return self
+    @field_validator("metrics", "planned_errors")
+    @classmethod
+    def _known(cls, named: Named) -> Named:
+        return known(named)
 
     @property
     def control(self) -> str:

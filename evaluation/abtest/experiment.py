@@ -32,6 +32,8 @@ from infra.config import Config, known_keys, load_toml, nearest
 from infra.errors import ConfigError
 from infra.toml_lines import line_of
 
+RESERVED = ("turns", "simulated")
+
 
 class Recipe(Config):
     """How a line is updated every night; a line is a recipe."""
@@ -59,6 +61,13 @@ class Experiment(Design):
     """Whether a person has to say yes before the verdict moves anything."""
     recipes: dict[str, Recipe] = Field({})
     """Line -> how it is updated nightly; a line that is not named has the settings of the run."""
+
+    @field_validator("id")
+    @classmethod
+    def _free(cls, name: str) -> str:
+        if name in RESERVED:
+            raise ValueError(f"{name} is the name of a folder beside those of experiments")
+        return name
 
     @field_validator("arms")
     @classmethod

@@ -116,10 +116,9 @@ def _columns(partition: Partition, entry: FileEntry) -> list[str]:
 def _standing(store: Store, day: date, feature: str) -> Partition | None:
     is_index = feature == ITEM_INDEX
     stage, name = ("catalog", INDEX) if is_index else ("vocabulary", feature)
-    known = [text[3:] for text in store.names(stage) if text.startswith("dt=")]
-    for later in sorted((text for text in known if text >= day.isoformat()), reverse=True):
-        partition = store.partition(stage, date.fromisoformat(later), name)
-        if partition.exists():
+    for later in reversed(store.dates(stage)):
+        partition = store.partition(stage, later, name)
+        if later >= day and partition.exists():
             return partition
     return None
 

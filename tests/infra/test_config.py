@@ -44,6 +44,15 @@ def test_a_wrong_value_is_named():
         build(Root, overrides(["seed=many"]))
 
 
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    (tmp_path / "wide.toml").write_bytes("seed = 1".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"wide\.toml is not UTF-8.*Save it as UTF-8"):
+        load_toml(tmp_path / "wide.toml")
+    (tmp_path / "dir.toml").mkdir()
+    with pytest.raises(ConfigError, match=r"dir\.toml cannot be read: Is a directory"):
+        load_toml(tmp_path / "dir.toml")
+
+
 def test_an_override_needs_a_value():
     with pytest.raises(ConfigError, match=r"--set seed"):
         overrides(["seed"])

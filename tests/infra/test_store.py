@@ -117,6 +117,15 @@ def test_days_are_those_that_are_published(tmp_path):
     assert store.latest("events", date(2026, 3, 1), "behaviors") is None
 
 
+def test_folders_of_others_among_days_are_no_days(tmp_path):
+    store = Store(tmp_path)
+    publish(store.partition("events", DAY), 1)
+    for name in ("dt=backup", f"dt={DAY}_old", "dt=20260302", "notes"):
+        (tmp_path / "events" / name).mkdir()
+    assert store.days("events") == store.dates("events") == [DAY]
+    assert store.latest("events", date(2026, 3, 9)) == store.partition("events", DAY)
+
+
 def test_only_one_of_two_can_take_a_name(tmp_path):
     store = Store(tmp_path)
     assert store.put_new("ledger/1.json", "a")

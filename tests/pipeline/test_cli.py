@@ -99,6 +99,11 @@ REFUSED = {
         "ConfigError: preset 'huge' does not exist.",
         "Choose one of abtest, demo, drift, paper, smoke",
     ),
+    "a line with a path in it": (
+        ["--set", "line=a/../b", "status"],
+        "ConfigError: line = 'a/../b'",
+        "String should match pattern",
+    ),
     "no such setting": (
         ["--set", "gate.max_ctr_margn=0.1", "status"],
         "ConfigError: gate.max_ctr_margn is not a setting.",

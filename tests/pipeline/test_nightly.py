@@ -124,6 +124,29 @@ def test_a_command_takes_a_dag_runs_night_only_when_told_to(settings):
     assert nightly.read(settings, DAY).run == workers.this()
 
 
+def test_a_command_that_is_refused_waits_for_nothing(settings):
+    for wrong in (DAY + 4 * ONE, DAY + 9 * ONE):
+        with pytest.raises(OutOfTurn):
+            nightly.begin(settings, wrong, workers.this())
+        assert nightly.read(settings, wrong) is None
+    ended(settings, DAY)
+    nightly.begin(settings, DAY + ONE, workers.this())
+
+
+def test_a_day_that_a_training_has_learnt_has_no_night(settings):
+    eve = DAY - ONE
+    published(settings, eve - ONE)
+    run = f"{settings.line}-{eve}"
+    with settings.store.partition("checkpoints", None, run, "final").publish(
+        days=[eve.isoformat()]
+    ) as out:
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
+    with pytest.raises(OutOfTurn, match=rf"{run} has learnt {eve} already.*dupn backfill --day"):
+        nightly.begin(settings, eve, "r1")
+    assert nightly.read(settings, eve) is None
+    nightly.begin(settings, DAY, "r1")
+
+
 def elsewhere(number):
     return f"dupn, process {number} on another-machine since 5"
 

@@ -54,7 +54,13 @@ def test_the_digest_is_of_what_is_declared_not_of_the_text():
         ("new-for-old", "New!", "line 1: id: String should match pattern"),
         ("new = 0.6", "new = 0.5", "line 5: arms: .* add up to 1. Mend the declaration."),
         ("new = 0.6", "new = 0.3\nthird = 0.3", "3 arms: one line is held against the one in"),
-        ('"ctr"', '"likes"', "likes: no such metric"),
+        ('"ctr"', '"likes"', "line 10: rule.primary: likes: no such metric"),
+        (
+            '"ctr"',
+            '"ctr"\nguardrails = { salse = 0.0 }',
+            "line 11: rule.guardrails: salse: no such",
+        ),
+        ("new-for-old", "turns", "line 1: id: turns is the name of a folder"),
         ('"ctr"', '"ctr"\n[recipes.other]', "recipes: other is no arm"),
     ],
 )

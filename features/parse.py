@@ -10,9 +10,11 @@ import csv
 import gzip
 import json
 import lzma
-from collections.abc import Iterator, Sequence
+import re
+import zlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import IO, cast
+from typing import IO, Protocol, cast
 
 import numpy as np
 import polars as pl
@@ -25,6 +27,21 @@ LINE_BYTES = 64
 """Bytes of a line assumed where a block is asked for in rows."""
 MAX_LINE_BYTES = 64 << 20
 """A longer run without a line feed is not a text file."""
+_ODD_ESCAPE = re.compile(
+    rb"\\(?:\\u[dD]|u(?:0000|[dD](?:"
+    rb"[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])))"
+)
+"""What may be half a surrogate pair in JSON, or a zero byte: Polars makes another text of the
+first, and panics at a name with the second."""
+
+
+class Readable(Protocol):
+    """What is needed of a stream of bytes."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` bytes; none at the end."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -35,16 +52,47 @@ class Lines:
     first: int
 
 
-def decompressed(stream: IO[bytes], name: str) -> IO[bytes]:
+class Unpacked:
+    """What a decompressor gives up to where its file breaks off; only then the break is raised."""
+
+    def __init__(self, take: Callable[[int], bytes], piece: int) -> None:
+        self.take, self.piece, self.broken = take, piece, ""
+
+    def read(self, size: int) -> bytes:
+        """As of a file.
+
+        Raises:
+            OSError: nothing more can be read, and this is not the end.
+        """
+        pieces: list[bytes] = []
+        left = size
+        while left > 0 and not self.broken:
+            try:
+                pieces.append(self.take(min(self.piece, left)))
+            except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
+                self.broken = str(error) or type(error).__name__
+                break
+            left -= len(pieces[-1])
+            if not pieces[-1]:
+                break
+        found = b"".join(pieces)
+        if self.broken and not found:
+            raise OSError(self.broken)
+        return found
+
+
+def decompressed(stream: IO[bytes], name: str) -> Readable:
     """The stream read through what its name's suffix says (.gz, .zst, .bz2, .xz)."""
     if name.endswith(".gz"):
-        return cast(IO[bytes], gzip.GzipFile(fileobj=stream))
+        return Unpacked(gzip.GzipFile(fileobj=stream).read1, 1 << 16)
     if name.endswith(".bz2"):
-        return cast(IO[bytes], bz2.BZ2File(stream))
+        return Unpacked(bz2.BZ2File(stream).read1, 1 << 16)
     if name.endswith(".xz"):
-        return cast(IO[bytes], lzma.LZMAFile(stream))
+        return Unpacked(lzma.LZMAFile(stream).read1, 1 << 16)
     if name.endswith(".zst"):
-        return cast(IO[bytes], pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd"))
+        # what a failing read had unpacked before is lost here, so that it should be little
+        unpack = pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd")
+        return Unpacked(unpack.read, 1 << 12)
     return stream
 
 
@@ -88,7 +136,7 @@ def is_jsonl(name: str, table: Table) -> bool:
     return table.format == "jsonl" and not stem.endswith((".csv", ".tsv"))
 
 
-def whole_lines(stream: IO[bytes], size: int) -> Iterator[Lines]:
+def whole_lines(stream: Readable, size: int) -> Iterator[Lines]:
     """The stream in pieces of about `size` bytes, cut after a line feed."""
     rest, number = b"", 1
     while piece := stream.read(max(size, len(rest))):  # a long line must not cost its square
@@ -176,6 +224,8 @@ def _json_block(block: Lines, table: Table) -> pa.Table:
         data = _utf8(block.data, table.encoding)
         if data.count(b"}\n") + (not data.endswith(b"\n")) != _count_lines(block.data):
             return _json_line_by_line(block, table)
+        if _ODD_ESCAPE.search(data):
+            return _json_line_by_line(block, table)
         names = pl.read_ndjson(data, infer_schema_length=None).columns
         frame = pl.read_ndjson(data, schema=dict.fromkeys(names, pl.String))
     except (pl.exceptions.PolarsError, UnicodeDecodeError):
@@ -214,11 +264,14 @@ def _try_split(line: bytes, table: Table) -> list[str] | None:
 def _try_object(line: bytes, encoding: str) -> dict[str, str | None] | None:
     try:
         found = json.loads(line.decode(encoding))
-    except ValueError:
+        if not isinstance(found, dict):
+            return None
+        values = {name: _as_text(value) for name, value in found.items()}
+        for text in (*values, *values.values()):
+            (text or "").encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
         return None
-    if not isinstance(found, dict):
-        return None
-    return {str(name): _as_text(value) for name, value in found.items()}
+    return None if "\0" in "".join(values) else values
 
 
 def _as_text(value: object) -> str | None:

@@ -22,6 +22,7 @@ LONGEST = SEQUENCE_LENGTH
 EVENT_TABLES = ("behaviors", "impressions", "follows", "items")
 UNITS = {
     "rows": "rows",
+    "lost_parts": "files or row groups",
     "longest": "behaviours",
     "volume_ratio": "ratio",
     "drift": "stability index",

@@ -138,7 +138,7 @@ def read_blocks(
                 yield block
                 if told:
                     told(stream.tell())
-    except (pa.ArrowInvalid, EOFError, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         wrong = str(error).rstrip(".")
         raise InputError(f"{source.path} cannot be read: {wrong}. Get the file again.") from None
 

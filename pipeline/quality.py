@@ -12,7 +12,7 @@ import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -22,9 +22,12 @@ from features import quality
 from features.dataset import load as load_dataset
 from features.measured import Tally
 from features.quality import QualityConfig
+from features.raw_table import TABLES
+from features.rejects import Reason
 from infra.errors import ConfigError, QualityFailed
 from infra.files import writing
 from infra.store import Store
+from pipeline import rawday
 from pipeline.jobs import quality as job
 from pipeline.settings import Settings
 
@@ -35,6 +38,9 @@ SUITES = {"events": ("events",), "samples": ("samples", "catalog")}
 """Great Expectations suites of a group."""
 OPTIONAL = ("items.", "catalog.")
 """Tables whose attributes may be absent (never the ids of an item)."""
+LOST = "lost_parts"
+"""Files, or row groups of one, that could not be read to their end: each is one refused row, so no
+share would show them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +81,15 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     zone = load_dataset(settings.dataset).time_zone
     before = _before(store, day, of, settings.quality.history_days)
     figures = quality.metrics(tally, first.manifest().counts, day, zone, before)
+    if of == "events":
+        figures |= _lost(store, day)
     expected, failures = [], []
     with writing(store.address("reports/quality")):  # Great Expectations writes on its own
         for name in SUITES[of]:
             asked = suite(name, figures, settings.quality)
             expected += asked
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
+    failures = _naming_files(store, day, failures)
     critical = [failure for failure in failures if failure.critical]
     report = {
         "day": day.isoformat(),
@@ -121,7 +130,7 @@ def suite(of: str, figures: Mapping[str, float], config: QualityConfig) -> list[
     """The expectations that apply to the figures that a day has."""
     rows = "behaviors.rows" if of == "events" else f"{of}.rows"
     found = [Expected(figure=rows, low=config.min_rows)]
-    tables = GROUPS["events"] if of == "events" else (of,)
+    tables = TABLES if of == "events" else (of,)
     for name in figures:
         if name.partition(".")[0] in tables:
             found += _of_figure(name, config)
@@ -158,7 +167,7 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
         return [Expected(figure=name, high=config.warn_empty_history_share, critical=False)]
     if metric == "null_share" and optional:
         return [Expected(figure=name, high=config.warn_null_share, critical=False)]
-    if metric in ("null_share", "bad_share"):
+    if metric in ("null_share", "bad_share", LOST):
         return [Expected(figure=name, high=0.0)]
     return []
 
@@ -266,6 +275,29 @@ def _figure(name: str, value: float, of: str, day: date) -> dict[str, Any]:
         "unit": unit,
         "protocol": protocol,
     }
+
+
+def _lost(store: Store, day: date) -> dict[str, float]:
+    """Of every table of the day, how many parts of its files could not be read."""
+    tables = {name: store.partition("events", day, name) for name in TABLES}
+    counts = {name: part.manifest().counts for name, part in tables.items() if part.exists()}
+    reason = f"rejected_{Reason.BAD_FILE}"
+    return {f"{name}.{LOST}": float(had.get(f"{name}_{reason}", 0)) for name, had in counts.items()}
+
+
+def _naming_files(store: Store, day: date, failures: Sequence[Failure]) -> list[Failure]:
+    """The failures; those about files name them."""
+    rejects = store.partition("rejects", day)
+    if not any(one.figure.endswith(LOST) for one in failures) or not rejects.exists():
+        return list(failures)
+    lost = rawday.lost_parts(rejects)
+    named = {f"{name}.{LOST}": "; ".join(files[:3]) for name, files in lost.items()}
+    return [
+        replace(one, sentence=f"{one.sentence.rstrip('.')}: {named[one.figure]}.")
+        if one.figure in named
+        else one
+        for one in failures
+    ]
 
 
 def _partition(store: Store, of: str, day: date, name: str) -> Any:

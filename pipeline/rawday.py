@@ -1,5 +1,6 @@
 """A day of raw as a whole: which tables it has, what describes them, which columns they bring."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 
@@ -7,8 +8,9 @@ from features import canonical
 from features import dataset as datasets
 from features.dataset import Dataset
 from features.raw_table import TABLES
+from features.rejects import Reason
 from infra.errors import InputError, PartitionMissing
-from infra.store import Store
+from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline import rawfiles
 from pipeline.rawfiles import RawPart
 
@@ -55,6 +57,45 @@ def extra_columns(name: str, parts: Sequence[RawPart], dataset: Dataset) -> tupl
     table = dataset.table(name)
     raw = sorted({column for part in files for column in rawfiles.column_names(part, table)})
     return canonical.extra_columns(name, table, raw)
+
+
+def lost_parts(
+    rejects: Partition, entries: Sequence[FileEntry] | None = None
+) -> Mapping[str, list[str]]:
+    """By table, what could not be read of its files: `a.jsonl.zst at line 29313 (Truncated ...)`.
+
+    Args:
+        rejects: the refused rows of a day.
+        entries: its files; by default all that are published.
+    """
+    found = rejects.table(
+        ["table", "source", "line", "text"], entries, filters=[("reason", "=", Reason.BAD_FILE)]
+    )
+    said = defaultdict(list)
+    for row in sorted(found.to_pylist(), key=lambda row: (row["source"], row["line"])):
+        where = f" at line {row['line']}" if row["line"] > 1 else ""
+        said[row["table"]].append(f"{row['source']}{where} ({row['text']})")
+    return said
+
+
+def require_readable(counts: Mapping[str, int], rejects: Attempt, files: int) -> None:
+    """Refuse a day of whose behaviours nothing could be read.
+
+    Args:
+        counts: what became of the rows.
+        rejects: the refused rows, not published yet.
+        files: how many files of behaviours there are.
+
+    Raises:
+        InputError: naming the folder and the first file's fault.
+    """
+    if counts["behaviors_read"] > counts.get(f"behaviors_rejected_{Reason.BAD_FILE}", 0):
+        return
+    first = lost_parts(rejects.partition, rejects.recorded())["behaviors"][0]
+    raw = rejects.partition.key.replace("rejects", "raw", 1)
+    raise InputError(
+        f"{raw}/behaviors: none of its {files} files can be read; {first}. Send the files again."
+    )
 
 
 def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:

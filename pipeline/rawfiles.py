@@ -64,10 +64,19 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
 
 
 def column_names(part: RawPart, table: Table) -> list[str]:
-    """The source columns of a part's file, read from its head."""
-    for block in blocks(part, table, batch_rows=1):
-        return [name for name in block.column_names if name not in PLACE]
-    return []
+    """The source columns of a part's file, read from its head; none if that cannot be read."""
+    try:
+        return [name for name in _head(part, table) if name not in PLACE]
+    except (pa.ArrowException, OSError):  # whoever reads its rows sets it aside and says so
+        return []
+
+
+def _head(part: RawPart, table: Table) -> list[str]:
+    if part.row_group is None:
+        first = next(blocks(part, table, batch_rows=1), None)
+        return list(first.column_names) if first is not None else []
+    with part.partition.open(FileEntry(name=part.file, rows=0, bytes=0, sha256="")) as stream:
+        return list(pq.read_schema(stream).names)
 
 
 def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
@@ -80,7 +89,9 @@ def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
         file = pq.ParquetFile(stream)
         texts = {f.name for f in file.schema_arrow if f.type in (pa.string(), pa.large_string())}
         coded = {"_source", *(table.map.get(name, name) for name in REPEATED)}
-        file = pq.ParquetFile(stream, read_dictionary=sorted(texts & coded))
+        file = pq.ParquetFile(
+            stream, read_dictionary=sorted(texts & coded), page_checksum_verification=True
+        )
         line = part.first_line
         rows = max(1, batch_rows // _values_a_row(file.metadata.row_group(part.row_group)))
         for batch in file.iter_batches(rows, row_groups=[part.row_group]):

@@ -86,7 +86,8 @@ def finish_bucket(name: str, tables: Sequence[pa.Table], plan: Plan) -> tidy.Tid
 
 def lost(part: RawPart, number: int, before: int, error: Exception) -> Block:
     """The block that stands for what cannot be read of a part."""
-    rows = lost_file(part.table, part.source, before + 1, str(error))
+    detail = str(error).rstrip(".")
+    rows = lost_file(part.table, part.source, part.first_line + before, detail)
     return Block(part, number, before, rows, lost=True)
 
 

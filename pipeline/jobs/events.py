@@ -72,7 +72,7 @@ class ReadAndSplit(Threaded):
             for rows in self._blocks(part):
                 yield Block(part, number, before, rows)
                 number, before = number + 1, before + rows.num_rows
-        except (pa.ArrowInvalid, OSError, EOFError) as error:
+        except (pa.ArrowException, OSError) as error:
             yield lost(part, number, before, error)
 
     def _blocks(self, part: RawPart) -> Iterator[pa.Table]:
@@ -211,6 +211,7 @@ def run(
         _run_passes(plan, parts, beam)
         counts = accounting.total(outs.values())
         accounting.check(counts, list(found), day)
+        rawday.require_readable(counts, rejects, len({part.file for part in found["behaviors"]}))
     accounting.log(counts, list(found), day, time.monotonic() - start)
     return counts
 

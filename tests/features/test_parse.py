@@ -117,3 +117,53 @@ def test_a_file_without_lines_is_refused():
     stream = io.BytesIO(b"x" * (80 << 20))
     with pytest.raises(OSError, match="not a text file"):
         list(text_blocks(stream, "log.csv", CSV, 1_000))
+
+
+HALVES = [rb"\ud800x", rb"\udc00", rb"\ud83d\ude00\ude00", rb"\\ud83d\ude00"]
+"""Text of JSON with half a surrogate pair."""
+
+
+@pytest.mark.parametrize("half", HALVES)
+@pytest.mark.parametrize("line", [b'{"a": "%s"}', b'{"a": {"b": ["%s"]}}', b'{"%s": "a"}'])
+@pytest.mark.parametrize("after", [b"", b'{"a": \n'])
+def test_half_a_surrogate_pair_is_no_text(half, line, after):
+    data = b'{"a": "1"}\n' + line % half + b'\n{"a": "\\ud83d\\ude00"}\n' + after
+    found = read(data, JSONL, name="x.jsonl").slice(0, 3)
+    assert found["a"].to_pylist() == ["1", None, "\U0001f600"]
+    assert found["_text"].to_pylist() == [None, (line % half).decode(), None]
+
+
+def test_a_zero_byte_in_a_name_is_refused_and_one_in_a_value_is_kept():
+    found = read(b'{"a": "x\\u0000y"}\n{"a\\u0000": "1"}\n', JSONL, name="x.jsonl")
+    assert found["a"].to_pylist() == ["x\0y", None]
+    assert found["_text"].to_pylist() == [None, '{"a\\u0000": "1"}']
+
+
+def test_an_object_of_endless_depth_is_kept_as_text():
+    deep = b'{"a": ' + b"[" * 100_000 + b"}"
+    assert read(deep + b"\n", JSONL, name="x.jsonl")["_text"].to_pylist() == [deep.decode()]
+
+
+@pytest.mark.parametrize(
+    ("suffix", "pack", "spoil"),
+    [
+        (".gz", gzip.compress, b""),
+        (".gz", gzip.compress, b"\xff" * 99),
+        (".bz2", lambda data: bz2.compress(data, 1), b""),
+        (".bz2", lambda data: bz2.compress(data, 1), b"\xff" * 99),
+        (".xz", lzma.compress, b""),
+        (".xz", lzma.compress, b"\xff" * 99),
+        (".zst", lambda data: pa.compress(data, "zstd", asbytes=True), b""),
+    ],
+)
+def test_what_was_unpacked_before_a_break_is_given_before_it_is_told(suffix, pack, spoil):
+    data = "".join(f"{i},{i * 7919 % 100_003},z\n" for i in range(60_000)).encode()
+    packed = pack(data)
+    half = len(packed) // 2
+    broken = packed[:half] + (spoil and spoil + packed[half + len(spoil) :])
+    blocks = text_blocks(io.BytesIO(broken), f"log.csv{suffix}", CSV, 5_000)
+    found = []
+    with pytest.raises(OSError, match=r"ended|Corrupt|Truncated|[Ii]nvalid|CRC"):
+        found.extend(blocks)
+    assert sum(block.num_rows for block in found) > 15_000
+    assert found[0]["a"].to_pylist()[:3] == ["0", "1", "2"]

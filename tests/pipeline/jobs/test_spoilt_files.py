@@ -1,0 +1,126 @@
+"""Files that break off, are spoilt inside, or are not what their name says."""
+
+import json
+from datetime import UTC, date, datetime
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.dataset import load
+from infra.errors import InputError, QualityFailed
+from infra.store import Store
+from pipeline import quality, settings
+from pipeline.beam import BeamConfig
+from pipeline.jobs import events
+
+DAY = date(2026, 11, 1)
+START = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1_000)
+MARKET = load("marketplace")
+
+
+def day_of(tmp_path, table="behaviors", **files):
+    folder = tmp_path / "raw" / f"dt={DAY}" / table
+    folder.mkdir(parents=True)
+    for name, data in files.items():
+        (folder / name.replace("__", ".")).write_bytes(data)
+    return Store(tmp_path)
+
+
+def rows_of(count, start=0):
+    return [
+        {"user_id": f"u{i % 5}", "item_id": f"i{i}", "type": "click", "ts": START + 1_000 * i}
+        for i in range(start, start + count)
+    ]
+
+
+def jsonl(rows):
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+
+
+def zst(data):
+    return pa.compress(data, "zstd", asbytes=True)
+
+
+def spoilt_parquet(rows, group):
+    """Three row groups, of which one has a page that does not unpack."""
+    sink = pa.BufferOutputStream()
+    size = -(-len(rows) // 3)
+    pq.write_table(pa.Table.from_pylist(rows), sink, row_group_size=size, compression="snappy")
+    data = bytearray(sink.getvalue())
+    footer = pq.read_metadata(pa.BufferReader(bytes(data)))
+    column = footer.row_group(group).column(1)
+    start = column.dictionary_page_offset + 40  # behind the page's header
+    data[start : start + 200] = b"\xff" * 200
+    return bytes(data)
+
+
+def run(store):
+    return events.run(store, DAY, MARKET, beam=BeamConfig(buckets=2))
+
+
+def refused(store):
+    rows = store.partition("rejects", DAY).table().to_pylist()
+    return [(row["source"], row["line"], row["reason"], row["text"]) for row in rows]
+
+
+def test_what_a_cut_zstd_gives_before_its_end_is_kept(tmp_path):
+    rng = np.random.default_rng(0)
+    rows = [row | {"request_id": str(rng.integers(1 << 60))} for row in rows_of(20_000)]
+    packed = zst(jsonl(rows))
+    store = day_of(tmp_path, a__jsonl__zst=packed[: len(packed) // 2], b__jsonl=jsonl(rows_of(10)))
+    counts = run(store)
+    assert counts["behaviors_rejected"] == counts["behaviors_rejected_bad_file"] == 1
+    assert 8_000 < counts["behaviors_kept"] < 12_000
+    ((source, line, _, text),) = refused(store)
+    assert (source, text) == ("a.jsonl.zst", "Truncated compressed stream")
+    assert line > 8_000
+
+
+def test_a_day_with_a_lost_file_does_not_pass_quality(tmp_path):
+    packed = zst(jsonl(rows_of(20_000, 10)))
+    store = day_of(tmp_path, a__jsonl__zst=packed[:-9], b__jsonl=jsonl(rows_of(10)))
+    run(store)
+    with pytest.raises(QualityFailed, match=r"behaviors has lost parts 1.*: a\.jsonl\.zst at line"):
+        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+    assert not quality.passed(store, DAY, "events")
+
+
+def test_a_lost_file_of_any_table_counts(tmp_path):
+    day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
+    store = day_of(tmp_path, "users", u__jsonl__zst=b"this is no zstd")
+    run(store)
+    with pytest.raises(QualityFailed, match=r"users has lost parts 1.*: u\.jsonl\.zst \(ZSTD"):
+        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+
+
+def test_a_spoilt_page_is_one_refused_row_and_the_other_row_groups_are_kept(tmp_path):
+    store = day_of(tmp_path, a__parquet=spoilt_parquet(rows_of(3_000), 1))
+    counts = run(store)
+    assert (counts["behaviors_kept"], counts["behaviors_rejected_bad_file"]) == (2_000, 1)
+    ((source, line, reason, _),) = refused(store)
+    assert (source, line, reason) == ("a.parquet", 1_001, "bad_file")
+
+
+def test_a_spoilt_first_page_does_not_stop_the_day(tmp_path):
+    spoilt = spoilt_parquet(rows_of(3_000), 0)
+    store = day_of(tmp_path, a__parquet=spoilt, b__jsonl=jsonl(rows_of(10, 3_000)))
+    counts = run(store)
+    assert (counts["behaviors_kept"], counts["behaviors_rejected_bad_file"]) == (2_010, 1)
+
+
+@pytest.mark.parametrize("suffix", ["zst", "gz", "bz2", "xz"])
+def test_a_file_that_is_not_what_its_suffix_says_is_set_aside(tmp_path, suffix):
+    told = {f"a__jsonl__{suffix}": jsonl(rows_of(10)), "b__jsonl": jsonl(rows_of(10, 10))}
+    store = day_of(tmp_path, **told)
+    counts = run(store)
+    assert (counts["behaviors_kept"], counts["behaviors_rejected_bad_file"]) == (10, 1)
+    assert refused(store)[0][:3] == (f"a.jsonl.{suffix}", 1, "bad_file")
+
+
+def test_a_day_of_which_nothing_can_be_read_is_an_error(tmp_path):
+    store = day_of(tmp_path, a__jsonl__zst=b"this is no zstd")
+    with pytest.raises(InputError, match=r"none of its 1 files can be read; a\.jsonl\.zst \(ZSTD"):
+        run(store)
+    assert store.days("events", "behaviors") == store.days("rejects") == []

@@ -106,8 +106,8 @@ def promoted(settings: Settings, registry: Registry) -> str:
 def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:
     if parent.key == checkpoints.final(store, key).key:
         raise TrainingError(
-            f"{key} is the promoted version itself, and has learnt {day}. To make the data of the "
-            f"day again, and all that rests on it: `dupn backfill --day {day}`."
+            f"{key} has learnt {day} already: it is the promoted version itself. To make the data "
+            f"of the day again, and all that rests on it: `dupn backfill --day {day}`."
         )
 
 

@@ -1,0 +1,146 @@
+"""`dupn abtest simulate`: a day that three arms live, said by the truth and by the statistics."""
+
+import pytest
+
+from evaluation.marketplace.arms import assignment
+from infra.errors import ConfigError, PartitionMissing, RegistryError
+from pipeline import simulated, standing
+from pipeline.simulated import Wanted
+from tests.chain import PAIRS, smoke
+from tests.drills.homes import Homes
+from tests.pipeline.test_cli import at_home, dupn  # noqa: F401  # fixtures
+from tests.pipeline.test_living import RAW, TODAY
+
+SOURCES = {"dupn": "champion", "shuffled": "shuffled:champion", "policy": "policy"}
+SHARES = {"dupn": 0.4, "shuffled": 0.4, "policy": 0.2}
+
+
+def wanted(**over):
+    return Wanted(**{"days": 1, "arms": SOURCES, "shares": SHARES, "salt": "s", **over})
+
+
+@pytest.fixture(scope="module")
+def settings(chain, tmp_path_factory):
+    """The smoke chain's home with its registry, in which a day more is lived."""
+    homes = Homes(tmp_path_factory.mktemp("simulated"), chain.settings.home)
+    return smoke(homes.work, "living.exploration=0.0")
+
+
+@pytest.fixture(scope="module")
+def before(settings):
+    return standing.log(settings)
+
+
+@pytest.fixture(scope="module")
+def lived(settings, before):
+    return simulated.run(settings, wanted(twins=True))
+
+
+def digests(settings):
+    return {name: settings.store.partition("raw", TODAY, name).digest() for name in RAW}
+
+
+def test_it_goes_on_after_the_newest_day_with_histories(lived):
+    assert lived["days"] == [str(TODAY)]
+    assert {(one["world"], one["arm"]) for one in lived["lived"]} == {
+        *(("split", arm) for arm in SOURCES),
+        *((arm, arm) for arm in SOURCES),
+    }
+
+
+def test_scores_dealt_anew_cost_what_the_truth_says(lived):
+    """Where everybody meets them; a split of so few users is noisier than the loss."""
+    whole = lived["expected"]["shuffled"]["twins"][-1]
+    assert whole["day"] == 0
+    assert whole["ctr"] < -0.1
+    assert whole["orders"] < -0.1
+    assert lived["expected"]["shuffled"]["split"][-1]["ctr"] < 0
+
+
+def test_what_is_expected_is_a_share_of_what_was_lived(lived):
+    """By hand, from the day's sums of each twin."""
+    of = {one["arm"]: one for one in lived["lived"] if one["world"] == one["arm"]}
+    ctr = {arm: one["clicks"] / one["shown"] for arm, one in of.items()}
+    for other in ("shuffled", "policy"):
+        said = lived["expected"][other]["twins"][0]["ctr"]
+        assert said == pytest.approx(ctr[other] / ctr["dupn"] - 1)
+
+
+def test_users_are_split_by_the_hash_that_serving_uses(settings, lived):
+    arm_of = assignment(settings.marketplace.users, "s", SHARES)
+    for number, arm in enumerate(SOURCES):
+        (mine,) = [o for o in lived["lived"] if (o["world"], o["arm"]) == ("split", arm)]
+        assert mine["users"] == (arm_of == number).sum()
+
+
+def test_every_other_arm_is_estimated_with_intervals(lived):
+    assert set(lived["estimated"]) == {"shuffled", "policy"}
+    for arm, figures in lived["estimated"].items():
+        known = {one["name"]: one for one in figures}
+        assert set(known) == set(simulated.MEASURES)
+        ctr = known["ctr"]
+        assert ctr["low"] < ctr["value"] < ctr["high"]
+        assert ctr["protocol"].startswith(f"{arm} over dupn")
+        expected = lived["expected"][arm]["split"][-1]["ctr"]
+        assert ctr["low"] < expected < ctr["high"]
+
+
+def test_the_split_world_is_as_it_would_be_without_twins(settings, lived):
+    with_twins = digests(settings)
+    simulated.run(settings, wanted(first=TODAY))
+    assert digests(settings) == with_twins
+
+
+def test_nobody_is_promoted_by_it(settings, before, lived):
+    assert standing.log(settings) == before
+    assert settings.store.get(f"reports/abtest/simulated/{TODAY}-{TODAY}.json") is not None
+
+
+@pytest.mark.parametrize(
+    ("source", "error", "words"),
+    [
+        ("somebody", ConfigError, "somebody names no arm. Say policy, predecessor"),
+        ("shuffled:", ConfigError, "shuffled: names no arm"),
+        ("line:nobody", RegistryError, "no version of line nobody is champion or challenger"),
+        ("bundle:nothing", PartitionMissing, "nothing"),
+    ],
+)
+def test_a_source_that_there_is_not_is_refused(settings, lived, source, error, words):
+    with pytest.raises(error, match=words):
+        simulated.run(settings, wanted(arms={**SOURCES, "policy": source}))
+    assert settings.store.days("raw", "behaviors")[-1] == TODAY
+
+
+def test_only_the_marketplace_can_live_on(settings):
+    log = smoke(settings.home, "dataset=taobao_userbehavior")
+    with pytest.raises(ConfigError, match="is a log of the past"):
+        simulated.run(log, wanted())
+
+
+def test_somebody_must_have_done_something_before(tmp_path):
+    with pytest.raises(ConfigError, match="no histories are published"):
+        simulated.run(smoke(tmp_path, *PAIRS), wanted())
+
+
+def test_without_arms_the_policy_is_held_against_the_champion(settings):
+    assert simulated.running(settings)["arms"] == {"policy": "policy", "champion": "champion"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--arm", "dupn"),
+        ("--arm", "dupn=champion", "--arm", "other="),
+        ("--arm", "a=champion", "--arm", "b=policy", "--share", "1.0"),
+    ],
+)
+def test_an_arm_needs_a_source_and_shares_go_with_arms(at_home, options):  # noqa: F811
+    code, _, said = at_home("abtest", "simulate", *options)
+    assert code == 2
+    assert "give `--arm NAME=SOURCE` for every arm" in " ".join(said.replace("│", " ").split())
+
+
+def test_shares_that_are_not_whole_are_refused(settings, lived):
+    halved = dict.fromkeys(SOURCES, 0.2)
+    with pytest.raises(ConfigError, match="add up to"):
+        simulated.run(settings, wanted(shares=halved))

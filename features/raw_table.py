@@ -39,6 +39,8 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
 TABLES = tuple(REQUIRED)
 LOGS = ("behaviors", "impressions", "follows")
 """Tables of events, split by day; the others are snapshots."""
+SERVED = "served-"
+"""Begins the names of the files that `dupn serve` adds to a day, whether or not it is published."""
 
 
 class TimeFormat(Config):

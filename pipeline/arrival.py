@@ -2,7 +2,8 @@
 
 A table that `import` or `simulate` wrote is whole, because its manifest is. Plain files are whole
 with `_SUCCESS` beside them (in the table's folder or the day's), else when nothing has changed for
-a while. What a night has read is kept as one mark a table, so that a second arrival is noticed.
+a while. What a night has read is kept as one mark a table, so that a second arrival is noticed:
+other files, or pages that the service added to a published table.
 """
 
 import hashlib
@@ -133,11 +134,12 @@ def _is_other(store: Store, day: date) -> bool:
 
 def _table(store: Store, day: date, name: str) -> Table | None:
     partition = store.partition("raw", day, name)
+    listed = store.listing(partition.key)
     if partition.exists():
         files = partition.manifest().files
-        size = sum(entry.bytes for entry in files)
-        return Table(name=name, files=len(files), bytes=size, changed=None)
-    listed = store.listing(partition.key)
+        served = [size for file, (size, _) in listed.items() if rawfiles.is_served(file)]
+        size = sum(entry.bytes for entry in files) + sum(served)
+        return Table(name=name, files=len(files) + len(served), bytes=size, changed=None)
     data = {file: facts for file, facts in listed.items() if rawfiles.is_data(file)}
     if not data:
         return None
@@ -149,12 +151,13 @@ def _table(store: Store, day: date, name: str) -> Table | None:
 
 def _mark(store: Store, day: date, name: str) -> str:
     partition = store.partition("raw", day, name)
-    if partition.exists():
-        return partition.manifest().stamp
-    listed = store.listing(partition.key)
-    data = [
+    stamp = partition.stamp()
+    counts = rawfiles.is_served if stamp else rawfiles.is_data
+    plain = [
         f"{file} {size} {when.isoformat()}"
-        for file, (size, when) in listed.items()
-        if rawfiles.is_data(file)
+        for file, (size, when) in store.listing(partition.key).items()
+        if counts(file)
     ]
-    return hashlib.sha256("\n".join(data).encode()).hexdigest()[:16] if data else ""
+    if not plain:
+        return stamp
+    return hashlib.sha256("\n".join([stamp, *plain] if stamp else plain).encode()).hexdigest()[:16]

@@ -1,8 +1,9 @@
 """Raw files as blocks of rows: what lies under `raw/dt=D/<table>`, read a batch at a time.
 
-A manifest partition (written by `import` or `simulate`) is read as listed; a folder without a
-manifest holds plain files that somebody put there. A `RawPart` is a small value that says what one
-worker reads: a row group of a Parquet file, or a whole text file.
+A manifest partition (written by `import` or `simulate`) is read as listed, and with it the pages
+that the service has added to the day since; a folder without a manifest holds plain files that
+somebody put there. A `RawPart` is a small value that says what one worker reads: a row group of a
+Parquet file, or a whole text file.
 """
 
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pyarrow.parquet as pq
 
 from features import parse
 from features.canonical import REPEATED
-from features.raw_table import PLACE, Table
+from features.raw_table import PLACE, SERVED, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import MANIFEST, FileEntry, Partition, Store
 
@@ -45,17 +46,14 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
         PartitionCorrupt: a file that a manifest lists cannot be read.
     """
     partition = store.partition("raw", day, table_name)
-    listed = partition.exists()
-    names = (
-        [entry.name for entry in partition.manifest().files]
-        if listed
-        else [name for name in store.names(partition.key) if is_data(name)]
-    )
+    published = partition.exists()
+    listed = {entry.name for entry in partition.manifest().files} if published else set()
+    plain = filter(is_served if published else is_data, store.names(partition.key))
     found: list[RawPart] = []
-    for name in sorted(names):
-        source = _source_name(name) if listed else name
+    for name in sorted(listed.union(plain)):
+        source = _source_name(name) if name in listed else name
         found += _parts_of_file(table_name, partition, name, source, len(found))
-        if listed and found[-1].damage:
+        if name in listed and found[-1].damage:
             raise PartitionCorrupt(
                 f"{partition.key}/{name} cannot be read ({found[-1].damage}). "
                 "Import or simulate that day again."
@@ -153,6 +151,11 @@ def _source_name(name: str) -> str:
 def is_data(name: str) -> bool:
     """Whether a plain file of that name is read (no marker, no hidden or temporary file)."""
     return name != MANIFEST and not name.startswith((".", "_")) and name.endswith(SUFFIXES)
+
+
+def is_served(name: str) -> bool:
+    """Whether a plain file of that name was added by the service: read beside any manifest."""
+    return name.startswith(SERVED) and is_data(name)
 
 
 def require_some(found: list[RawPart], key: str) -> None:

@@ -2,14 +2,16 @@
 
 Each process appends lines to a spool file of its own; `flush` moves the whole file under
 `raw/dt=D/impressions/` in one put, so nobody sees half a file. A spool that a killed process left
-behind is moved at the next start. Beside the columns of `impressions` a line has the model version,
-the line, the scores, the predicted price level and the latency, for the A/B read-out.
+behind is moved at the next start; what can never be moved is set aside under another name. Beside
+the columns of `impressions` a line has the model version, the line, the scores, the predicted price
+level and the latency, for the A/B read-out.
 """
 
 import json
+import logging
 import os
+import re
 import threading
-import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
@@ -17,8 +19,19 @@ from pathlib import Path
 
 import numpy as np
 
-from features.property import EPOCH, LocalClock
+from features.property import EPOCH, LocalClock, day_number
+from features.raw_table import SERVED
+from infra.errors import InputError, StoreError
 from infra.store import Store
+
+logger = logging.getLogger(__name__)
+
+DAYS_AHEAD = 2
+"""Of a page's own clock: callers' clocks and time zones differ, but not by more."""
+ASIDE = ".aside"
+"""Added to the name of a spool file that cannot be moved: nobody tries it again."""
+_SPOOLED = re.compile(r"(?P<pid>\d+)-(?P<day>-?\d+)-\d+")
+"""A spool file's name: process, days since 1970 (negative before it), number of the flush."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,13 +77,43 @@ class ExposureLog:
 
     def add(self, exposure: Exposure) -> None:
         """Note a page; it is on disk when this returns."""
-        day = int(self.clock.parts(np.array([exposure.ts])).day[0])
+        day = self._day(exposure.ts)
         line = json.dumps(asdict(exposure), separators=(",", ":"))
         with self._lock, self._file(day).open("a") as out:
             out.write(line + "\n")
 
+    def require(self, ts: int, newest: date, now: int) -> None:
+        """Refuse the moment of a page for whose day no night would come.
+
+        From the newest night's day, whose pages may come in late, up to DAYS_AHEAD days after it or
+        after today, whichever is later: a marketplace may live in days of its own.
+
+        Args:
+            ts: of the page, UTC milliseconds.
+            newest: the day of the newest night; EPOCH before any.
+            now: UTC milliseconds.
+
+        Raises:
+            InputError: naming `ts` and the days that are taken.
+        """
+        today = self._day(now)
+        known = today if newest == EPOCH else day_number(newest)
+        first, last = known, max(known, today) + DAYS_AHEAD
+        if newest == EPOCH:
+            first -= DAYS_AHEAD
+        day = self._day(ts)
+        if not first <= day <= last:
+            days = [date.fromordinal(EPOCH.toordinal() + number) for number in (first, last)]
+            raise InputError(
+                f"ts: a page that is logged must be of {days[0]} to {days[1]} ({self.clock.zone}). "
+                'Send its own time, or "page": false for a question about another time.'
+            )
+
     def flush(self) -> int:
-        """Move what this process has noted under `raw/`; how many files."""
+        """Move what this process has noted under `raw/`; how many files.
+
+        A file that the store does not take now stays for the next flush.
+        """
         with self._lock:
             files = sorted(self.spool.glob(f"{os.getpid()}-*.jsonl"))
             self._number += 1
@@ -81,24 +124,57 @@ class ExposureLog:
         gone = [f for f in sorted(self.spool.glob("*.jsonl")) if not _alive(f)]
         return self._move(gone)
 
+    def _day(self, ts: int) -> int:
+        return int(self.clock.parts(np.array([ts])).day[0])
+
     def _file(self, day: int) -> Path:
         return self.spool / f"{os.getpid()}-{day}-{self._number}.jsonl"
 
     def _move(self, files: Sequence[Path]) -> int:
+        moved = 0
         for file in files:
-            day = date.fromordinal(EPOCH.toordinal() + int(file.stem.split("-")[1]))
-            name = f"served-{file.stem}-{time.time_ns()}.jsonl"
-            folder = self.store.partition("raw", day, "impressions").key
-            self.store.put(f"{folder}/{name}", file.read_bytes())
-            file.unlink()
-        return len(files)
+            try:
+                self._put(file)
+                moved += 1
+            except FileNotFoundError:
+                continue  # another process that has just started moved it
+            except StoreError as error:
+                logger.warning("%s The exposures in %s wait for the next flush.", error, file)
+            except (OSError, ValueError, OverflowError) as error:
+                _set_aside(file, error)
+        return moved
+
+    def _put(self, file: Path) -> None:
+        """Raises: StoreError, OSError; ValueError or OverflowError where the name says no day."""
+        named = _SPOOLED.fullmatch(file.stem)
+        if named is None:
+            raise ValueError("its name says no day")
+        day = date.fromordinal(EPOCH.toordinal() + int(named["day"]))
+        # Of the last line, so that a file whose removal failed is put again under the same name.
+        written = file.stat().st_mtime_ns
+        folder = self.store.partition("raw", day, "impressions").key
+        self.store.put(f"{folder}/{SERVED}{file.stem}-{written}.jsonl", file.read_bytes())
+        file.unlink()
+
+
+def _set_aside(file: Path, error: Exception) -> None:
+    """Rename a file that will never be moved, so that it neither ends nor delays anything."""
+    aside = file.with_name(file.name + ASIDE)
+    try:
+        file.rename(aside)
+        logger.warning("%s could not be moved under raw/: %s. It is now %s.", file, error, aside)
+    except OSError as again:
+        logger.warning("%s could be neither moved (%s) nor renamed (%s).", file, error, again)
 
 
 def _alive(file: Path) -> bool:
-    pid = int(file.stem.split("-")[0])
+    named = _SPOOLED.fullmatch(file.stem)
+    if named is None:
+        return False
+    pid = int(named["pid"])
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
+    except (ProcessLookupError, OverflowError):
         return False
     except PermissionError:
         return True

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Protocol
 
@@ -44,6 +45,11 @@ class LiveBehavior:
 class Histories(Protocol):
     """What the service needs of a history store."""
 
+    @property
+    def day(self) -> date:
+        """The day up to whose end a night has carried the histories; 1970-01-01 before any."""
+        ...
+
     def before(self, user_id: str, ts: int) -> Past:
         """The last 100 behaviours of a user strictly before a time, oldest first."""
         ...
@@ -74,6 +80,11 @@ class LocalHistories:
         file.parent.mkdir(parents=True, exist_ok=True)
         with self._database() as database:
             database.executescript(_SCHEMA)
+
+    @property
+    def day(self) -> date:
+        """See `Histories`."""
+        return self.snapshot.day
 
     def before(self, user_id: str, ts: int) -> Past:
         """See `Histories`."""

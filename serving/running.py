@@ -10,6 +10,8 @@ import fcntl
 import logging
 import os
 import shutil
+import socket
+import tempfile
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -22,6 +24,8 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from infra import logs
+from infra.errors import ServingUnavailable, StoreError
+from infra.files import writing
 from infra.registry import Registry
 from infra.store import Store
 from serving import app as http
@@ -159,9 +163,16 @@ def build() -> FastAPI:
 
 
 def serve(setup: Setup) -> None:
-    """Run until stopped: one process a core, answering on one port."""
+    """Run until stopped: one process a core, answering on one port.
+
+    Raises:
+        StoreError: the folder of live behaviours and spools cannot be written.
+        ServingUnavailable: the port cannot be had.
+    """
     import uvicorn
 
+    _require_writable(setup.folder)
+    _require_port(setup.config.host, setup.config.port)
     prepare_snapshot(setup)
     os.environ.update(environment(setup))
     config = setup.config
@@ -177,6 +188,33 @@ def serve(setup: Setup) -> None:
         timeout_graceful_shutdown=10,
         timeout_worker_healthcheck=60,  # 5 s kill a worker that still imports on a busy machine
     )
+
+
+def _require_writable(folder: Path) -> None:
+    try:
+        with writing(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+    except StoreError as error:
+        raise StoreError(
+            f"{error} A service keeps live behaviours there: set serve.work to a folder that can "
+            "be written."
+        ) from error
+
+
+def _require_port(host: str, port: int) -> None:
+    """Asked before uvicorn does, which would leave with the exit code of a gate that refused."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServingUnavailable(
+                f"port {port} of {host} cannot be had ({error.strerror}). Give another one, "
+                f"`dupn serve --port N`, or set serve.port (and serve.host)."
+            ) from None
 
 
 def environment(setup: Setup) -> Mapping[str, str]:

@@ -86,7 +86,12 @@ class Service:
         self.exposures = exposures
 
     def rank(self, request: RankRequest) -> RankResponse:
-        """The candidates, best first."""
+        """The candidates, best first.
+
+        Raises:
+            InputError: there are too many, or it is a page of a day that no night will read.
+        """
+        self._require_day(request, log=request.page)
         ids = pa.array(request.candidates, pa.string())
         chosen = self.choose(request.user_id)
         page = self.page(request, chosen, chosen.served.rows_of(ids), request.top_k)
@@ -94,7 +99,12 @@ class Service:
         return self._response(request, page, shown, log=request.page, features=request.features)
 
     def search(self, request: SearchRequest) -> RankResponse:
-        """Items whose titles hold the words, best first."""
+        """Items whose titles hold the words, best first.
+
+        Raises:
+            InputError: it is a page of a day that no night will read.
+        """
+        self._require_day(request, log=request.page)
         chosen = self.choose(request.user_id)
         rows = chosen.served.recall.search(request.query, self.config.recall)
         page = self.page(request, chosen, rows, request.top_k)
@@ -210,6 +220,11 @@ class Service:
             "variant": chosen.variant,
             "representation_version": name.representation,
         }
+
+    def _require_day(self, request: Asking, *, log: bool) -> None:
+        if log and self.exposures is not None and request.ts is not None:
+            now = milliseconds(datetime.now(UTC))
+            self.exposures.require(milliseconds(request.ts), self.histories.day, now)
 
     def _moment(self, asking: Asking, chosen: Chosen) -> tuple[Moment, Past]:
         """The user's moment, and the behaviours that it rests on."""

@@ -1,17 +1,30 @@
 """Pages that were answered become raw impressions of their day."""
 
+import asyncio
 import json
 import multiprocessing
-from datetime import date, timedelta
+import os
+from datetime import UTC, date, datetime, time, timedelta
 
+import pyarrow as pa
 import pytest
 
 from features.dataset import load
 from features.events import EventsConfig
+from infra.errors import InputError
 from infra.store import Store
+from pipeline import arrival
 from pipeline.jobs import events
+from pipeline.night_config import NightlyConfig
 from pipeline.runner import BeamConfig
+from serving import snapshot
 from serving.exposures import Exposure, ExposureLog
+from serving.histories import LocalHistories
+from serving.running import Background, Setup
+from serving.served import Name
+from serving.service import Service
+from serving.settings import ServeConfig
+from serving.versions import OneFolder, Versions
 
 DAY = date(2026, 3, 5)
 NOON = 1_772_712_000_000
@@ -64,17 +77,167 @@ def test_what_a_killed_process_left_is_moved_at_the_next_start(tmp_path):
     assert [line["request_id"] for line in lines(Store(tmp_path / "home"), DAY)] == ["left"]
 
 
+def test_a_page_of_before_1970_is_moved_like_any_other(log):
+    log.add(exposure("old", ts=-86_400_000))
+    assert log.flush() == 1
+    assert lines(log.store, date(1969, 12, 31))[0]["request_id"] == "old"
+
+
+@pytest.mark.parametrize("name", ["what.jsonl", "4999999-99999999-0.jsonl", "9-x-0.jsonl"])
+def test_a_spool_file_of_no_day_is_set_aside_and_the_rest_goes_on(tmp_path, name, caplog):
+    spool = tmp_path / "spool"
+    spool.mkdir()
+    (spool / name).write_text("{}\n")
+    log = ExposureLog(Store(tmp_path / "home"), spool, "UTC")
+    assert [file.name for file in spool.iterdir()] == [f"{name}.aside"]
+    assert name in caplog.text
+    log.add(exposure())
+    assert log.flush() == 1
+
+
+def test_what_the_store_does_not_take_waits_for_the_next_flush(tmp_path, caplog):
+    (tmp_path / "home").write_text("a file where a folder is needed")
+    log = ExposureLog(Store(tmp_path / "home"), tmp_path / "spool", "UTC")
+    log.add(exposure())
+    assert log.flush() == 0
+    assert "wait for the next flush" in caplog.text
+    (tmp_path / "home").unlink()
+    assert log.flush() == 1
+    assert lines(log.store, DAY)[0]["request_id"] == "r1"
+
+
+def test_a_file_that_could_not_be_removed_is_not_doubled(log):
+    log.add(exposure())
+    (spooled,) = log.spool.iterdir()
+    content, times = spooled.read_bytes(), spooled.stat()
+    log.flush()
+    spooled.write_bytes(content)
+    os.utime(spooled, ns=(times.st_atime_ns, times.st_mtime_ns))
+    log.flush()
+    assert len(lines(log.store, DAY)) == 1
+
+
+class Broken(ExposureLog):
+    """Fails in a way that nobody has foreseen, as often as `failures` says."""
+
+    failures = 2
+
+    def flush(self):
+        if self.failures:
+            self.failures -= 1
+            raise OSError("unforeseen")
+        return super().flush()
+
+
+def test_a_flush_that_fails_does_not_end_what_goes_on_beside_the_requests(tmp_path, caplog):
+    config = ServeConfig(poll_s=0.01, flush_s=0.01)
+    home, zone = tmp_path / "home", "UTC"
+    setup = Setup(config=config, home=str(home), work=str(tmp_path), zone=zone)
+    exposures = Broken(Store(home), tmp_path / "spool", zone)
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(date(1970, 1, 1)), zone)
+    nothing = OneFolder(tmp_path / "no bundle", Name(version="1"))
+    versions = Versions(nothing, tmp_path / "versions", 1e-4)
+    service = Service(versions, histories, config, exposures)
+    exposures.add(exposure())
+
+    async def some_time():
+        task = asyncio.create_task(Background(setup, service, histories).run())
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if task.done() or lines(exposures.store, DAY):
+                break
+        assert not task.done()
+        task.cancel()
+
+    asyncio.run(some_time())
+    assert len(lines(exposures.store, DAY)) == 1
+    assert caplog.text.count("OSError: unforeseen") == 2
+
+
+def moment(day, hour=12):
+    return int(datetime.combine(day, time(hour), UTC).timestamp() * 1000)
+
+
+NIGHT, TODAY, NO_NIGHT = date(2026, 3, 5), date(2026, 11, 25), date(1970, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("day", "newest", "taken"),
+    [
+        (TODAY, NIGHT, True),
+        (NIGHT, NIGHT, True),
+        (NIGHT - timedelta(days=1), NIGHT, False),
+        (TODAY + timedelta(days=2), NIGHT, True),
+        (TODAY + timedelta(days=3), NIGHT, False),
+        (TODAY + timedelta(days=32), TODAY + timedelta(days=30), True),  # a simulated future
+        (TODAY + timedelta(days=33), TODAY + timedelta(days=30), False),
+        (TODAY - timedelta(days=2), NO_NIGHT, True),
+        (TODAY - timedelta(days=3), NO_NIGHT, False),
+        (date(2031, 5, 5), NO_NIGHT, False),
+        (date(1, 1, 1), NIGHT, False),
+        (date(9999, 12, 31), NIGHT, False),
+    ],
+)
+def test_only_pages_of_days_that_a_night_may_read_are_taken(log, day, newest, taken):
+    if taken:
+        log.require(moment(day), newest, moment(TODAY))
+        return
+    with pytest.raises(InputError, match=r"ts: .* must be of 2026-.*\(UTC\)"):
+        log.require(moment(day), newest, moment(TODAY))
+
+
+def click(store):
+    row = {"user_id": "u1", "item_id": "i1", "type": "click", "ts": NOON + 5, "scenario": "search"}
+    store.put(f"raw/dt={DAY}/behaviors/clicks.jsonl", json.dumps(row))
+
+
+def pages(store):
+    """The day's canonical pages, by the very step that a night runs."""
+    events.run(store, DAY, dataset=load("marketplace"), config=EventsConfig(), beam=BeamConfig())
+    return store.partition("events", DAY, "impressions").table().to_pylist()
+
+
 def test_the_next_nights_events_read_them(log):
     for number in range(3):
         log.add(exposure(f"r{number}"))
     log.flush()
-    row = {"user_id": "u1", "item_id": "i1", "type": "click", "ts": NOON + 5, "scenario": "search"}
-    log.store.put(f"raw/dt={DAY}/behaviors/clicks.jsonl", json.dumps(row))
-    events.run(
-        log.store, DAY, dataset=load("marketplace"), config=EventsConfig(), beam=BeamConfig()
-    )
-    pages = log.store.partition("events", DAY, "impressions").table().to_pylist()
-    assert [page["request_id"] for page in pages] == ["r0", "r1", "r2"]
-    assert pages[0]["item_ids"] == ["i2", "i1"]
-    told = [pages[0][name] for name in ("variant", "model_version", "line", "price_level")]
+    click(log.store)
+    found = pages(log.store)
+    assert [page["request_id"] for page in found] == ["r0", "r1", "r2"]
+    assert found[0]["item_ids"] == ["i2", "i1"]
+    told = [found[0][name] for name in ("variant", "model_version", "line", "price_level")]
     assert told == ["champion", "3", "dupn", 4]
+
+
+def publish_a_page(store):
+    """As `import` and `simulate` do: a partition with a manifest."""
+    columns = {
+        "request_id": ["imported"], "user_id": ["u2"], "ts": [NOON], "item_ids": [["i9"]],
+        "scenario": ["search"], "query": ["hat"], "variant": ["champion"],
+    }  # fmt: skip
+    with store.partition("raw", DAY, "impressions").publish(dataset="marketplace") as out:
+        out.record([out.write_table("part-00000", pa.table(columns))])
+
+
+def test_events_read_them_beside_a_published_table(log):
+    click(log.store)
+    publish_a_page(log.store)
+    log.store.put(f"raw/dt={DAY}/impressions/part-00000-lost.jsonl", b"never read")
+    log.add(exposure())
+    log.flush()
+    found = {page["request_id"]: page["item_ids"] for page in pages(log.store)}
+    assert found == {"imported": ["i9"], "r1": ["i2", "i1"]}
+
+
+def test_pages_that_come_after_the_night_are_a_second_arrival(log):
+    click(log.store)
+    publish_a_page(log.store)
+    pages(log.store)
+    assert arrival.arrived_again(log.store, [DAY]) == []
+    before = arrival.look(log.store, DAY, NightlyConfig()).here[-1]
+    log.add(exposure())
+    log.flush()
+    assert arrival.arrived_again(log.store, [DAY]) == [DAY]
+    after = arrival.look(log.store, DAY, NightlyConfig()).here[-1]
+    assert (after.name, after.files, after.changed) == ("impressions", before.files + 1, None)
+    assert after.bytes > before.bytes

@@ -1,0 +1,51 @@
+"""`dupn serve` as a shell sees it when it cannot start: one sentence, exit code 1."""
+
+import socket
+import sys
+
+import pytest
+
+from pipeline import cli
+
+
+@pytest.fixture
+def serve(monkeypatch, capfd, tmp_path):
+    """Run the command in this process; (exit code, stderr)."""
+    for name in ("DUPN_HOME", "DUPN_SET"):
+        monkeypatch.delenv(name, raising=False)
+
+    def run(*pairs, port):
+        sets = [word for pair in pairs for word in ("--set", pair)]
+        words = ["dupn", "--preset", "smoke", "--home", str(tmp_path / "home"), *sets]
+        monkeypatch.setattr(sys, "argv", [*words, "serve", "--port", str(port)])
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        return left.value.code, capfd.readouterr().err
+
+    return run
+
+
+def test_a_taken_port_is_named_with_what_to_do(serve):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        code, said = serve(port=port)
+    assert code == 1
+    assert f"port {port} of 127.0.0.1 cannot be had (Address already in use)" in said
+    assert "`dupn serve --port N`" in said
+
+
+def test_an_address_of_another_machine_is_named(serve):
+    code, said = serve("serve.host=203.0.113.1", port=8123)
+    assert code == 1
+    assert "port 8123 of 203.0.113.1 cannot be had" in said
+
+
+def test_a_folder_that_cannot_be_written_is_named_with_the_setting(serve, tmp_path):
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "serving").write_text("a file where a folder is needed")
+    code, said = serve(port=8123)
+    assert code == 1
+    assert f"StoreError: {tmp_path}/home/serving could not be written" in said
+    assert "set serve.work" in said

@@ -1,7 +1,8 @@
 """The HTTP service (FastAPI): bodies in, bodies out; everything else is `serving.service`.
 
 The event loop only moves bytes. A request's body is read (bounded), then it waits for its turn, and
-one thread parses, computes and writes the answer. Errors are RFC 9457 problem details.
+one thread parses, computes and writes the answer. Errors are RFC 9457 problem details; those
+that nobody foresaw are told by `serving.guard`.
 """
 
 import logging

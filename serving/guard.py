@@ -1,20 +1,26 @@
 """What stands before the application: the token, the length, a full queue, and the clock.
 
+It is also the last to hear of an error that nobody foresaw, and tells the caller so.
+
 Plain ASGI, and before anything is read: turning a request away must cost next to nothing, or a
 service that is asked for five times what it can give spends its cores on saying no.
 """
 
 import hmac
+import logging
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 import orjson
+from starlette.requests import ClientDisconnect
 
 from serving import meters
 from serving.http_contracts import Problem
 from serving.settings import ServeConfig
 from serving.turns import Turns
+
+logger = logging.getLogger(__name__)
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -30,6 +36,11 @@ FULL = Problem(
     title="Service Unavailable",
     status=503,
     detail="too many requests wait already. Ask again in a second.",
+)
+FAILED = Problem(
+    title="Internal Server Error",
+    status=500,
+    detail="the service failed at this request; its log says at what.",
 )
 
 
@@ -55,12 +66,12 @@ class Guard:
             return
         begin = time.perf_counter()
         refused = self._refusal(scope)
-        status = refused.status if refused else 500
+        status, begun = refused.status if refused else FAILED.status, False
 
         async def heard(message: Message) -> None:
-            nonlocal status
+            nonlocal status, begun
             if message["type"] == "http.response.start":
-                status = message["status"]
+                status, begun = message["status"], True
             await send(message)
 
         try:
@@ -68,6 +79,13 @@ class Guard:
                 await _tell(refused, send)
             else:
                 await self.app(scope, receive, heard)
+        except ClientDisconnect:
+            status = 499  # nobody is there to be told
+        except Exception:
+            if begun:
+                raise
+            logger.exception("%s %s failed", scope["method"], scope["path"])
+            await _tell(FAILED, send)
         finally:
             endpoint = getattr(scope.get("route"), "path", "refused" if refused else "other")
             meters.LATENCY.labels(endpoint).observe(time.perf_counter() - begin)

@@ -16,20 +16,30 @@ from numpy.typing import NDArray
 
 from features.catalog import FIRST_ROW
 from features.query import words, words_of
+from infra.errors import PartitionCorrupt, StoreError
 
 FOLDER = "recall"
+LOCK = ".tantivy-meta.lock"
 _ANALYZER = "words"
 _HEAP_BYTES = 64 << 20
 
 
 class Recall:
-    """Searches the titles of a catalog; may be shared between threads."""
+    """Searches the titles of a catalog; may be shared between threads.
+
+    Raises:
+        StoreError: the index's lock file cannot be written; reading takes it as well.
+        PartitionCorrupt: there is no index that can be read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self._schema = _schema()
-        index = tantivy.Index(self._schema, path=str(folder))
-        _register(index)
-        self._searcher = index.searcher()
+        try:
+            index = tantivy.Index(self._schema, path=str(folder))
+            _register(index)
+            self._searcher = index.searcher()
+        except (ValueError, OSError) as error:
+            raise _unreadable(folder, error) from None
 
     def search(self, query: str, limit: int) -> NDArray[np.int32]:
         """Catalog rows of up to `limit` items, the best match first; none without a known word."""
@@ -58,6 +68,18 @@ def build(titles: pa.Array, folder: Path) -> None:
             writer.add_document(tantivy.Document(title=" ".join(text), row=row))
     writer.commit()
     writer.wait_merging_threads()
+
+
+def _unreadable(folder: Path, error: Exception) -> StoreError:
+    """The sentence for what tantivy says, all of it by one kind of error."""
+    if "Lockfile" in str(error):
+        return StoreError(
+            f"{folder / LOCK} could not be written ({error}): whoever reads an index of titles "
+            "locks it. Mount the disk writable, mend the permissions, or serve a copy of the home."
+        )
+    return PartitionCorrupt(
+        f"{folder} holds no index of titles that can be read ({error}). Run `dupn bundle` again."
+    )
 
 
 def _schema() -> tantivy.Schema:

@@ -6,8 +6,10 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
+from infra.store import Store
 from serving import app as http
 from serving.arrow import MEDIA_TYPE
+from serving.exposures import ExposureLog
 from serving.settings import ServeConfig
 from tests.serving.world import open_shop
 
@@ -109,11 +111,20 @@ def test_attention_is_explained_behavior_by_behavior(client, user):
 
 def stream(ids=None, rows=None, **metadata):
     column = {"item_id": pa.array(ids)} if ids is not None else {"row": pa.array(rows, pa.int32())}
-    table = pa.table(column).replace_schema_metadata(metadata)
+    return written(pa.table(column), metadata)
+
+
+def written(table, metadata):
+    table = table.replace_schema_metadata(metadata)
     sink = pa.BufferOutputStream()
     with pa.ipc.new_stream(sink, table.schema) as writer:
         writer.write_table(table)
     return sink.getvalue().to_pybytes()
+
+
+ONE = pa.array([2], pa.int32())
+TWICE = pa.Table.from_arrays([ONE, ONE], ["row", "row"])
+NO_UTF8 = pa.table({"item_id": pa.array([b"\xff\xfe"]).view(pa.string())})
 
 
 def ask(client, body):
@@ -163,11 +174,95 @@ def test_bad_json_is_a_problem_that_names_it(client, body, said):
         (stream(rows=[], user_id="u"), "no candidates"),
         (stream(rows=[0], user_id="u"), "from 1"),
         (stream(rows=[2], user_id="u", top_k="many"), "top_k"),
+        (stream(rows=[2], user_id="u", top_k="\u00b2"), "top_k"),
+        (stream(rows=[2], user_id="u", top_k="1" * 5_000), "top_k"),
+        (stream(rows=[2], user_id="u", top_k="0"), "top_k"),
+        (stream(rows=[2], user_id="u", features="yes"), "features"),
+        (stream(rows=[2], user_id="u", page="no"), "page"),
+        (stream(rows=[2], user_id=b"\xff"), "user_id is not UTF-8"),
+        (stream(rows=[2], user_id="u", é="1"), "\u00e9"),
+        (written(pa.table({"row": [2]}), {b"\xff": "1", "user_id": "u"}), "is not UTF-8"),
+        (stream(ids=["i", None], user_id="u"), "`item_id` must be texts without nulls"),
+        (stream(ids=[["i"]], user_id="u"), "`item_id` must be texts"),
+        (stream(ids=[{"i": 1}], user_id="u"), "`item_id` must be texts"),
+        (stream(ids=[1.5], user_id="u"), "`item_id` must be texts"),
+        (stream(ids=[b"\xff"], user_id="u"), "`item_id` must be texts in UTF-8"),
+        (written(TWICE, {"user_id": "u"}), "several columns `row`"),
+        (written(NO_UTF8, {"user_id": "u"}), "not an Arrow IPC stream"),
     ],
 )
 def test_bad_arrow_is_a_problem_that_names_it(client, body, said):
     found = ask(client, body)
     assert (found.status_code, said in found.json()["detail"]) == (422, True)
+
+
+@pytest.mark.parametrize("ids", [ONE, pa.array(["i", "j"])])
+def test_no_flipped_byte_of_a_stream_breaks_it(client, ids):
+    name = "row" if ids is ONE else "item_id"
+    body = written(pa.table({name: ids}), {"user_id": "u", "top_k": "1"})
+    rng = np.random.default_rng(0)
+    for place in range(len(body)):
+        spoilt = bytearray(body)
+        spoilt[place] ^= 1 << int(rng.integers(8))
+        found = ask(client, bytes(spoilt))
+        assert found.status_code in (200, 422), (place, found.text)
+
+
+@pytest.mark.parametrize(
+    "ids",
+    [
+        pa.array(["i"], pa.large_string()),
+        pa.array([b"i"]),
+        pa.array(["i"]).dictionary_encode(),
+        pa.array(["i"], pa.string_view()),
+    ],
+)
+def test_texts_of_any_kind_are_item_ids(client, ids):
+    body = written(pa.table({"item_id": ids}), {"user_id": "u", "features": "True"})
+    table = pa.ipc.open_stream(ask(client, body).content).read_all()
+    assert table["row"].to_pylist() == [1]
+    assert "features" in table.column_names
+
+
+@pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.uint64()])
+def test_rows_of_any_width_are_rows(client, kind):
+    largest = 2**kind.bit_width // 2 - 1
+    body = written(pa.table({"row": pa.array([2, largest], kind)}), {"user_id": "u"})
+    found = pa.ipc.open_stream(ask(client, body).content).read_all()
+    assert sorted(found["row"].to_pylist()) == [2, min(largest, 2**31 - 1)]
+
+
+def test_a_number_of_items_that_no_machine_holds_is_no_error(client, ids, user):
+    assert rank(client, user_id=user, candidates=ids[:2], top_k=10**30).status_code == 200
+
+
+@pytest.mark.parametrize("path", ["rank", "search"])
+def test_a_page_of_a_day_that_no_night_reads_is_refused_and_makes_none(shop, ids, tmp_path, path):
+    log = ExposureLog(Store(tmp_path / "home"), tmp_path / "spool", "UTC")
+    service = type(shop.service)(shop.service.versions, shop.histories, CONFIG, log)
+    body = {"user_id": "u", "query": "shoes", "ts": "2031-05-05T00:00:00Z"}
+    body |= {"candidates": ids[:2]} if path == "rank" else {}
+    with TestClient(http.create(service)) as client:
+        found = client.post(f"/v1/{path}", json=body)
+        assert (found.status_code, found.json()["detail"][:3]) == (422, "ts:")
+        assert client.post(f"/v1/{path}", json=body | {"page": False}).status_code == 200
+        assert log.flush() == 0
+        of_the_night = {"ts": f"{shop.histories.day}T23:00:00Z"}
+        assert rank(client, user_id="u", candidates=ids[:2], **of_the_night).status_code == 200
+        assert log.flush() == 1
+    assert [day.isoformat() for day in log.store.dates("raw")] == [str(shop.histories.day)]
+
+
+def test_an_error_that_nobody_foresaw_is_a_problem_too(shop, ids, tmp_path, caplog):
+    spoilt = ExposureLog(shop.chain.store, tmp_path / "spool", "UTC")
+    (tmp_path / "spool").rmdir()  # a disk that went away
+    service = type(shop.service)(shop.service.versions, shop.histories, CONFIG, spoilt)
+    with TestClient(http.create(service)) as client:
+        found = rank(client, user_id="u", candidates=ids[:2])
+    assert (found.status_code, found.json()["status"]) == (500, 500)
+    assert found.headers["content-type"] == "application/problem+json"
+    assert "POST /v1/rank failed" in caplog.text
+    assert "Traceback" in caplog.text
 
 
 def test_a_body_that_is_too_long_is_refused_before_it_is_read(client):

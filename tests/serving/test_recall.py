@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from infra.errors import PartitionCorrupt, StoreError
 from serving import recall
 from serving.recall import Recall
 
@@ -36,3 +37,19 @@ def test_words_without_spaces_are_found(found):
 def test_syntax_is_words_and_unknown_words_find_nothing(found, query):
     hits = found.search(query, 5).tolist()
     assert hits == ([] if "red" not in query else found.search("title red row 2", 5).tolist())
+
+
+def test_an_index_that_cannot_be_locked_is_named_with_its_lock(tmp_path):
+    recall.build(TITLES, tmp_path / "index")
+    lock = tmp_path / "index" / recall.LOCK
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # nobody can write a file there, whatever their rights
+    with pytest.raises(StoreError, match=rf"{lock} could not be written .*Mount the disk writable"):
+        Recall(tmp_path / "index")
+
+
+def test_an_index_that_is_spoilt_is_named(tmp_path):
+    recall.build(TITLES, tmp_path / "index")
+    (tmp_path / "index" / "meta.json").write_text("{")
+    with pytest.raises(PartitionCorrupt, match="index holds no index of titles that can be read"):
+        Recall(tmp_path / "index")

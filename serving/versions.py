@@ -3,8 +3,10 @@
 A source says which version stands behind each arm of the traffic (an alias of the registry, or one
 folder). `refresh` loads what has moved beside what is served, lets it answer the bundle's recorded
 requests, and replaces the whole mapping in one assignment: a request that runs keeps the version it
-began with. A version that does not load or answers otherwise is refused, once, and the old one
-keeps serving. Rolling back is the same: the alias moved.
+began with. A version that does not load or answers otherwise is refused, and what was served before
+keeps serving. It is tried again when its bundle was published anew or an alias has come back to it;
+where only something around it failed (the store, MLflow, the disk), after a pause that grows.
+Rolling back is the same: the alias moved.
 """
 
 import logging
@@ -14,14 +16,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from infra.errors import DupnError, RegistryError, StoreError
+from infra.errors import (
+    DupnError,
+    PartitionCorrupt,
+    RegistryError,
+    RegistryUnavailable,
+    StoreError,
+)
 from infra.registry import Registry, Version
+from infra.store import Partition
 from serving import published
 from serving import served as disassembled
 from serving.bundle import LOGGED
 from serving.served import Name, Served
 
 logger = logging.getLogger(__name__)
+
+LONGEST_PAUSE = 32
+"""Looks between two tries of a version around which something fails: 5 minutes of `poll_s`."""
 
 
 class Source(Protocol):
@@ -33,6 +45,10 @@ class Source(Protocol):
 
     def fetch(self, number: str) -> tuple[Name, Path]:
         """A version's name and its bundle, on this machine."""
+        ...
+
+    def stamp(self, number: str) -> str:
+        """Another text once a version's bundle was published anew."""
         ...
 
 
@@ -52,6 +68,11 @@ class OneFolder:
         """See `Source`."""
         del number
         return self.name, self.bundle
+
+    def stamp(self, number: str) -> str:
+        """See `Source`: it stays as it is."""
+        del number
+        return ""
 
 
 @dataclass(frozen=True)
@@ -95,21 +116,44 @@ class FromRegistry:
 
     def fetch(self, number: str) -> tuple[Name, Path]:
         """See `Source`."""
-        version = self.registry.version(number)
-        if version is None:
-            raise RegistryError(f"version {number} is gone from the registry.")
-        name = published.name_of(version)
-        place = published.place(self.registry.ledger.store, name.run or "none", number)
+        version, name, place = self._find(number)
         try:
             return published.fetch(place, self.copies, version.tags.get("model_uri"))
         except StoreError as error:
             logger.warning("%s Version %s is taken from MLflow instead.", error, number)
         return name, self.registry.download(number, LOGGED, _folder(self.own, number))
 
+    def stamp(self, number: str) -> str:
+        """See `Source`."""
+        return self._find(number)[2].stamp()
+
+    def _find(self, number: str) -> tuple[Version, Name, Partition]:
+        version = self.registry.version(number)
+        if version is None:
+            raise RegistryError(f"version {number} is gone from the registry.")
+        name = published.name_of(version)
+        run = name.run or "none"
+        return version, name, published.place(self.registry.ledger.store, run, number)
+
 
 def _folder(work: Path, number: str) -> Path:
     """What a process keeps of a version that it disassembled itself."""
     return work / f"v{number}"
+
+
+@dataclass
+class _Refusal:
+    """When a refused version is tried again.
+
+    Args:
+        stamp: of its bundle; another one is tried at once.
+        pause: looks until the next try; 0: only another stamp is tried.
+        waited: looks that have passed.
+    """
+
+    stamp: str
+    pause: int = 0
+    waited: int = 0
 
 
 @dataclass
@@ -127,7 +171,8 @@ class Versions:
     tolerance: float
     served: Mapping[str, Served] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
-    """Version -> why it was refused; it is not tried again."""
+    """Version -> why it is refused."""
+    _refusals: dict[str, "_Refusal"] = field(default_factory=dict)
 
     def refresh(self, keep: Iterable[str] = ()) -> bool:
         """Take over what has moved; whether anything is served anew. Never raises.
@@ -141,8 +186,10 @@ class Versions:
             logger.warning("the registry was not read: %s", error)
             return False
         known = {one.name.version: one for one in self.served.values()}
+        for number in set(self.refused).difference(wanted.values()):
+            self._forget(number)
         for number in dict.fromkeys(wanted.values()):
-            if number not in known and number not in self.refused:
+            if number not in known and self._may_try(number):
                 loaded = self._load(number)
                 if loaded is not None:
                     known[number] = loaded
@@ -164,28 +211,68 @@ class Versions:
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def _may_try(self, number: str) -> bool:
+        refusal = self._refusals.get(number)
+        if refusal is None:
+            return True
+        refusal.waited += 1
+        due = 0 < refusal.pause <= refusal.waited
+        return due or self._stamp(number, refusal.stamp) != refusal.stamp
+
+    def _stamp(self, number: str, otherwise: str = "") -> str:
+        try:
+            return self.source.stamp(number)
+        except DupnError:
+            return otherwise
+
     def _load(self, number: str) -> Served | None:
         """A version that has answered its recorded requests; None if it is refused."""
+        stamp = self._stamp(number)
         try:
-            shutil.rmtree(_folder(self.work, number), ignore_errors=True)
-            name, bundle = self.source.fetch(number)
-            folder = bundle / disassembled.FOLDER
-            if not folder.exists():
-                folder = _folder(self.work, number)
-                disassembled.disassemble(bundle, folder)
-            loaded = disassembled.load(bundle, folder, name)
-            worst = disassembled.worst_difference(loaded, bundle)
+            loaded, worst = self._fetch(number)
         except Exception as error:  # whatever is wrong with it, the old version keeps serving
-            self._refuse(number, f"{type(error).__name__}: {error}")
+            why = f"{type(error).__name__}: {error}"
+            self._refuse(number, why, stamp, passing=_is_passing(error))
             return None
         if not worst <= self.tolerance:
-            self._refuse(number, f"its scores differ by {worst:.3g} from the recorded ones")
+            why = f"its scores differ by {worst:.3g} from the recorded ones"
+            self._refuse(number, why, stamp, passing=False)
             return None
+        self._forget(number)
         logger.info(
-            "version %s (%s) is loaded; recorded scores within %.1e", number, name.run, worst
+            "version %s (%s) is loaded; recorded scores within %.1e", number, loaded.name.run, worst
         )
         return loaded
 
-    def _refuse(self, number: str, why: str) -> None:
+    def _fetch(self, number: str) -> tuple[Served, float]:
+        """A version, and how far its answers are from the recorded ones."""
+        shutil.rmtree(_folder(self.work, number), ignore_errors=True)
+        name, bundle = self.source.fetch(number)
+        folder = bundle / disassembled.FOLDER
+        if not folder.exists():
+            folder = _folder(self.work, number)
+            disassembled.disassemble(bundle, folder)
+        loaded = disassembled.load(bundle, folder, name)
+        return loaded, disassembled.worst_difference(loaded, bundle)
+
+    def _refuse(self, number: str, why: str, stamp: str, *, passing: bool) -> None:
+        before = self._refusals.get(number)
+        pause = min(2 * before.pause or 1, LONGEST_PAUSE) if before else 1
+        self._refusals[number] = _Refusal(stamp, pause if passing else 0)
         self.refused[number] = why
-        logger.error("version %s is refused, the old one keeps serving: %s", number, why)
+        meanwhile = "what was served before keeps serving" if self.served else "nothing is served"
+        again = f" It is tried again in {pause} looks." if passing else ""
+        logger.error("version %s is refused, %s: %s%s", number, meanwhile, why, again)
+
+    def _forget(self, number: str) -> None:
+        self.refused.pop(number, None)
+        self._refusals.pop(number, None)
+
+
+def _is_passing(error: Exception) -> bool:
+    """Whether something around a version failed, rather than what it holds."""
+    if isinstance(error, OSError):
+        return error.errno is not None  # Arrow's about the content have no number
+    return isinstance(error, RegistryUnavailable | StoreError) and not isinstance(
+        error, PartitionCorrupt
+    )

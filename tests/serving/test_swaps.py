@@ -33,6 +33,9 @@ class Moving:
     def fetch(self, number):
         return Name(version=number, line="dupn"), self.bundle
 
+    def stamp(self, number):
+        return ""
+
 
 @pytest.mark.drill
 def test_twenty_swaps_under_load_fail_no_request(chain, tmp_path):

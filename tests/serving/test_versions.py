@@ -1,5 +1,6 @@
 """Versions come in whole and heard, or not at all."""
 
+import errno
 import json
 import shutil
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.errors import RegistryError
+from infra.errors import PartitionMissing, RegistryError, RegistryUnavailable, StoreError
 from serving import served as disassembled
 from serving.served import Name
 from serving.snapshot import Past
@@ -27,6 +28,8 @@ class Shelf:
     arms: dict[str, str]
     fetched: list[str] = field(default_factory=list)
     down: bool = False
+    away: Exception | None = None
+    stamps: dict[str, str] = field(default_factory=dict)
 
     def wanted(self):
         if self.down:
@@ -35,7 +38,12 @@ class Shelf:
 
     def fetch(self, number):
         self.fetched.append(number)
+        if self.away:
+            raise self.away
         return Name(version=number, line="dupn"), self.bundles[number]
+
+    def stamp(self, number):
+        return self.stamps.get(number, "")
 
 
 @pytest.fixture
@@ -94,6 +102,51 @@ def test_a_bad_version_is_refused_once_and_the_old_one_serves(versions, shelf, b
         assert version(versions) == "1"
     assert why in versions.refused[bad]
     assert shelf.fetched == ["1", bad]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreError("the disk is full"),
+        PartitionMissing("not published yet"),
+        RegistryUnavailable("MLflow is silent"),
+        OSError(errno.ENOSPC, "no space"),
+    ],
+)
+def test_what_fails_around_a_version_is_tried_again_ever_more_rarely(
+    versions, shelf, error, caplog
+):
+    shelf.away = error
+    tried = []
+    for _ in range(200):
+        versions.refresh()
+        tried.append(len(shelf.fetched))
+    assert [tried.index(n) for n in range(1, 8)] == [0, 1, 3, 7, 15, 31, 63]
+    assert tried[-1] == 11  # every 32nd look from then on
+    assert "nothing is served" in caplog.text
+    shelf.away = None
+    for _ in range(32):
+        versions.refresh()
+    assert version(versions) == "1"
+    assert versions.refused == {}
+
+
+def test_a_bad_version_whose_bundle_is_published_anew_is_tried_at_once(versions, shelf):
+    shelf.arms["champion"] = "3"
+    versions.refresh()
+    versions.refresh()
+    shelf.bundles["3"], shelf.stamps["3"] = shelf.bundles["1"], "anew"
+    assert versions.refresh()
+    assert version(versions) == "3"
+    assert shelf.fetched == ["3", "3"]
+
+
+def test_a_bad_version_is_tried_again_when_an_alias_comes_back_to_it(versions, shelf):
+    for number in ("3", "1", "3"):
+        shelf.arms["champion"] = number
+        versions.refresh()
+    assert shelf.fetched == ["3", "1", "3"]
+    assert version(versions) == "1"
 
 
 def test_a_silent_registry_changes_nothing(versions, shelf):

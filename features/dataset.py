@@ -21,6 +21,8 @@ from infra.config import Config, load_toml
 from infra.errors import ConfigError
 from infra.toml_lines import line_of
 
+_FOLDER = Path(str(resources.files("infra"))) / "datasets"
+
 
 class Dataset(Config):
     """A raw log: its clock, its valid days and its tables."""
@@ -153,14 +155,18 @@ def _unknown_columns(name: str, table: Table) -> Iterator[tuple[str, tuple[str, 
             yield f"{name} has no column {column}. Take it out.", ("float_ids",)
 
 
+def shipped() -> list[str]:
+    """Names of the data sets that need no path."""
+    return sorted(path.stem for path in _FOLDER.glob("*.toml"))
+
+
 def _find(name: str) -> Path:
     if name.endswith(".toml"):
         return Path(name)
-    folder = Path(str(resources.files("infra"))) / "datasets"
-    known = sorted(path.stem for path in folder.glob("*.toml"))
+    known = shipped()
     if name not in known:
         raise ConfigError(
             f"data set {name!r} is not described. Choose one of {', '.join(known)}, "
             "or give the path of a .toml file."
         )
-    return folder / f"{name}.toml"
+    return _FOLDER / f"{name}.toml"

@@ -71,6 +71,10 @@ def simulate(
 def import_log(
     dataset: Annotated[str, typer.Argument(help="A name in infra/datasets, or a .toml file.")],
     files: Annotated[list[str], typer.Argument(help="Files, or table=file.")],
+    day: Annotated[
+        datetime | None,
+        typer.Option(formats=["%Y-%m-%d"], help="Of snapshots that come without a log."),
+    ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Overwrite days that hold rows of other files.")
     ] = False,
@@ -79,7 +83,8 @@ def import_log(
     from pipeline import steps
 
     paths = [Path(name) for name in files]
-    found = steps.import_log(front.settings(), dataset, paths, replace=replace)
+    of = day.date() if day else None
+    found = steps.import_log(front.settings(), dataset, paths, day=of, replace=replace)
     front.say("import", found)
 
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from features import checking, clock, columns, parse
 from features.dataset import Dataset
-from features.raw_table import LOGS
+from features.raw_table import LOGS, TABLES
 from infra.errors import ConfigError, InputError
 from infra.store import Store
 from pipeline.raw_writer import BLOCK_ROWS, RawWriter, Source, Spill, read_back
@@ -91,7 +91,7 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
     """Every file with its table.
 
     Raises:
-        ConfigError: no table's glob fits, or the named table does not exist.
+        ConfigError: no table's glob fits, or the named table is not described.
         InputError: there is no such file.
     """
     found: list[Source] = []
@@ -100,6 +100,8 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
         explicit = bool(separator) and named in dataset.tables()
         path = Path(rest if explicit else str(given))
         if not path.is_file():
+            if named.isidentifier() and separator and not explicit:
+                raise ConfigError(_no_table(dataset, named, rest))
             raise InputError(f"{path} is not a file. Check the path.")
         table = named if explicit else dataset.table_of(path)
         if table is None:
@@ -114,6 +116,15 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
     if not found:
         raise InputError(f"no files were given for data set {dataset.name}. Name at least one.")
     return found
+
+
+def _no_table(dataset: Dataset, named: str, file: str) -> str:
+    described = ", ".join(dataset.tables()) or "nothing"
+    more = f", or describe it under [{named}]" if named in TABLES else ""
+    return (
+        f"{named}={file}: {named} is no table of {dataset.name}, which describes {described}. "
+        f"Write one of these{more}."
+    )
 
 
 def read_blocks(
@@ -201,7 +212,7 @@ def _first_day(store: Store, dataset: Dataset, writer: RawWriter, day: date | No
     if first is None:
         raise InputError(
             f"the files of {dataset.name} have no row with a day. "
-            "Import a log first, or give the day."
+            "Import a log first, or give the day of the snapshots with --day."
         )
     return first
 

@@ -110,6 +110,7 @@ class RawWriter:
             "files": list(self.files[name]),
             "sha256": self.files[name],
             "description": self.dataset.text,
+            "described_in": str(Path(self.dataset.source).absolute()),
         }
         attempt = self.stack.enter_context(partition.publish(**lineage))
         self.open[name, day] = _Day(attempt)

@@ -45,9 +45,18 @@ def described(store: Store, day: date, given: Dataset | None) -> Dataset:
     if name and name != given.name:
         raise InputError(
             f"{partition.key} was written as data set {name}, not {given.name}. "
-            f"Set dataset={name}, or import the day again."
+            f"{_advice(str(name), lineage.get('described_in', ''))}, or import the day again."
         )
     return given
+
+
+def _advice(name: str, path: str) -> str:
+    """How to set that data set: by its name if it is shipped, else by the path of its TOML."""
+    if name in datasets.shipped():
+        return f"Set dataset={name}"
+    return (
+        f"Set dataset={path}" if path else "Set dataset to the path of the TOML that describes it"
+    )
 
 
 def extra_columns(name: str, parts: Sequence[RawPart], dataset: Dataset) -> tuple[str, ...]:

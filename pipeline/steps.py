@@ -33,13 +33,18 @@ def simulate(settings: Settings, first: date, days: int, spoil: float = 0.0) -> 
 
 
 def import_log(
-    settings: Settings, dataset: str, files: Sequence[Path], *, replace: bool = False
+    settings: Settings,
+    dataset: str,
+    files: Sequence[Path],
+    *,
+    day: date | None = None,
+    replace: bool = False,
 ) -> Summary:
     """Your files -> raw partitions by arrival day, as received."""
     from features.dataset import load
     from pipeline.importing import import_files
 
-    return import_files(settings.store, load(dataset), files, replace=replace)
+    return import_files(settings.store, load(dataset), files, day=day, replace=replace)
 
 
 def raw(settings: Settings, day: date) -> Summary:

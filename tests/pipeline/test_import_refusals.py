@@ -1,0 +1,86 @@
+"""What an import refuses, and what it says to do instead."""
+
+import gzip
+import re
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from features.dataset import load, parse_description
+from infra.errors import ConfigError, InputError
+from infra.store import Store
+from pipeline.importing import import_files
+from pipeline.jobs import events
+from tests.pipeline.test_cli import dupn  # noqa: F401  # fixture
+from tests.pipeline.test_importing import MINE, mine, raw_rows  # noqa: F401  # fixture
+
+
+def test_another_file_of_the_same_name_does_not_replace_a_day(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    import_files(store, dataset, [mine[0]])
+    stamps = {day: store.partition("raw", day, "behaviors").stamp() for day in raw_rows(store)}
+    half = tmp_path / "half" / mine[0].name
+    half.parent.mkdir()
+    lines = gzip.decompress(mine[0].read_bytes()).splitlines(keepends=True)
+    half.write_bytes(gzip.compress(b"".join(lines[:5])))
+    said = (
+        r"rows of actions_1\.csv\.gz \(13 rows\), and actions_1\.csv\.gz is another file.*--replace"
+    )
+    with pytest.raises(InputError, match=said):
+        import_files(store, dataset, [half])
+    assert {day: rows.num_rows for day, rows in raw_rows(store).items()} == {
+        date(2026, 11, 1): 13,
+        date(2026, 11, 2): 12,
+    }
+    copy = tmp_path / "copy" / mine[0].name
+    copy.parent.mkdir()
+    copy.write_bytes(mine[0].read_bytes())
+    import_files(store, dataset, [copy])
+    assert stamps == {day: store.partition("raw", day, "behaviors").stamp() for day in stamps}
+    assert import_files(store, dataset, [half], replace=True)["behaviors_rows"] == 4
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        (
+            "other=actions.csv",
+            r"other is no table of mine, which describes behaviors, items, users",
+        ),
+        ("follows=f.csv", r"or describe it under \[follows\]"),
+    ],
+)
+def test_a_table_that_is_none_is_told_from_a_file_that_is_gone(tmp_path, given, said):
+    with pytest.raises(ConfigError, match=said):
+        import_files(Store(tmp_path), parse_description(MINE, "mine.toml"), [Path(given)])
+
+
+def test_a_product_table_alone_goes_with_the_day_that_is_given(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    products = mine[2]
+    with pytest.raises(InputError, match="--day"):
+        import_files(store, dataset, [products])
+    import_files(store, dataset, [products], day=date(2026, 11, 5))
+    assert store.days("raw", "items") == [date(2026, 11, 5)]
+
+
+def test_the_advice_about_another_data_set_works(tmp_path, mine):  # noqa: F811  # a fixture
+    toml = tmp_path / "mine.toml"
+    toml.write_text(MINE)
+    store = Store(tmp_path / "home")
+    import_files(store, load(toml), mine)
+    first = date(2026, 11, 1)
+    with pytest.raises(InputError, match="was written as data set mine") as error:
+        events.run(store, first, load("marketplace"))
+    advised = re.search(r"Set dataset=(\S+),", str(error.value))[1]
+    assert events.run(store, first, load(advised))["behaviors_kept"] > 0
+
+
+def test_the_command_takes_the_day(dupn, tmp_path, mine):  # noqa: F811  # fixtures
+    toml = tmp_path / "mine.toml"
+    toml.write_text(MINE)
+    command = ["--home", tmp_path / "home", "import", toml, mine[2]]
+    assert dupn(*command)[0] == 1
+    assert dupn(*command, "--day", "2026-11-05")[0] == 0
+    assert Store(tmp_path / "home").days("raw", "items") == [date(2026, 11, 5)]

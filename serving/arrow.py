@@ -2,14 +2,13 @@
 
 The body of `POST /v1/rank` may be an Arrow IPC stream with a column `row` (int32 catalog rows; rows
 never change) or `item_id` (strings). Who asks stands in the schema's metadata under the names of
-the JSON fields. The answer is a stream with `row`, `ctr`, `l2r`, `rank` (best first), `features`
-where asked, and the stamp in its metadata. Whatever a body holds, it is checked before it is used:
-Arrow trusts the bytes that it reads.
+the JSON fields. The answer is a stream with `row`, `ctr`, `l2r`, `rank` (best first), `item_id`
+where items were named so, `features` where asked, and the stamp in its metadata. Whatever a body
+holds, it is checked before it is used: Arrow trusts the bytes that it reads.
 """
 
 import re
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -39,8 +38,10 @@ def rank(service: Service, body: bytes) -> bytes:
     top = _top(given.pop("top_k", ""), table)
     asking = _asking(given)
     chosen = service.choose(asking.user_id)
-    page = service.page(asking, chosen, _rows(chosen.served, table), top)
-    return _write(service, page, features)
+    ids = _ids(table)
+    rows = _rows(table) if ids is None else chosen.served.rows_of(ids)
+    page = service.page(asking, chosen, rows, top)
+    return _write(service, page, ids, features)
 
 
 def _read(body: bytes) -> pa.Table:
@@ -89,19 +90,23 @@ def _top(text: str, table: pa.Table) -> int:
     return int(text)
 
 
-def _rows(served: Any, table: pa.Table) -> NDArray[np.int32]:
+def _ids(table: pa.Table) -> pa.Array | None:
+    """The candidates' item ids; None where catalog rows are given."""
     if not table.num_rows:
         raise InputError("the stream has no candidates.")
     if "row" in table.column_names:
-        rows = _column(table, "row", "integers").to_numpy()
-        if rows.min() < 1:
-            raise InputError("column `row` must hold catalog rows from 1.")
-        most = min(np.iinfo(rows.dtype).max, np.iinfo(np.int32).max)  # both kinds must hold it
-        return np.minimum(rows, rows.dtype.type(most)).astype(np.int32)
+        return None
     if "item_id" in table.column_names:
-        found: NDArray[np.int32] = served.rows_of(_column(table, "item_id", "texts"))
-        return found
+        return _column(table, "item_id", "texts")
     raise InputError("the stream has neither a column `row` nor `item_id`.")
+
+
+def _rows(table: pa.Table) -> NDArray[np.int32]:
+    rows = _column(table, "row", "integers").to_numpy()
+    if rows.min() < 1:
+        raise InputError("column `row` must hold catalog rows from 1.")
+    most = min(np.iinfo(rows.dtype).max, np.iinfo(np.int32).max)  # both kinds must hold it
+    return np.minimum(rows, rows.dtype.type(most)).astype(np.int32)
 
 
 def _column(table: pa.Table, name: str, kind: str) -> pa.Array:
@@ -130,7 +135,7 @@ def _is_text(kind: pa.DataType) -> bool:
 _IS = {"texts": _is_text, "integers": pa.types.is_integer}
 
 
-def _write(service: Service, page: Page, features: bool) -> bytes:
+def _write(service: Service, page: Page, ids: pa.Array | None, features: bool) -> bytes:
     order = page.order
     columns = {
         "row": pa.array(page.rows[order]),
@@ -138,6 +143,8 @@ def _write(service: Service, page: Page, features: bool) -> bytes:
         "l2r": pa.array(page.ranked.l2r[order]),
         "rank": pa.array(np.arange(1, len(order) + 1, dtype=np.int32)),
     }
+    if ids is not None:
+        columns["item_id"] = ids.take(pa.array(order))
     if features:
         table = page.ranked.features[order]
         columns["features"] = pa.FixedSizeListArray.from_arrays(

@@ -11,7 +11,7 @@ class ServeConfig(Config):
     host: str = "127.0.0.1"
     """Address to listen on."""
     port: int = Field(8000, ge=1024, le=65000)
-    """Port to listen on; `dupn serve --port N` takes another."""
+    """Port to listen on; `--port` of `dupn serve` takes another."""
     workers: int = Field(0, ge=0)
     """Processes; 0 for one a core."""
     threads: int = Field(1, ge=1)

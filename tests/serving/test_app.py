@@ -145,6 +145,8 @@ def test_arrow_and_json_answer_the_same(client, shop, ids, user):
     assert table.schema.metadata[b"model_version"] == b"1"
     by_id = pa.ipc.open_stream(ask(client, stream(ids=ids[:40], **moment)).content).read_all()
     assert by_id["row"].equals(table["row"])
+    assert by_id["item_id"].to_pylist() == names
+    assert "item_id" not in table.column_names
 
 
 @pytest.mark.parametrize(
@@ -220,7 +222,7 @@ def test_no_flipped_byte_of_a_stream_breaks_it(client, ids):
 def test_texts_of_any_kind_are_item_ids(client, ids):
     body = written(pa.table({"item_id": ids}), {"user_id": "u", "features": "True"})
     table = pa.ipc.open_stream(ask(client, body).content).read_all()
-    assert table["row"].to_pylist() == [1]
+    assert (table["row"].to_pylist(), table["item_id"].to_pylist()) == ([1], ["i"])
     assert "features" in table.column_names
 
 

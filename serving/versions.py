@@ -261,7 +261,7 @@ class Versions:
         self._refusals[number] = _Refusal(stamp, pause if passing else 0)
         self.refused[number] = why
         meanwhile = "what was served before keeps serving" if self.served else "nothing is served"
-        again = f" It is tried again in {pause} looks." if passing else ""
+        again = f" The next try is look {pause} from now." if passing else ""
         logger.error("version %s is refused, %s: %s%s", number, meanwhile, why, again)
 
     def _forget(self, number: str) -> None:

@@ -60,6 +60,21 @@ def test_what_is_started_splits_the_users_and_cannot_be_changed(better):
         experiments.start(better, logs.experiment("another"))
 
 
+@pytest.mark.parametrize(
+    ("recipe", "said"),
+    [
+        ({"settings": ["trian.epochs=2"]}, "a recipe cannot say trian.epochs=2"),
+        ({"settings": ["train.epchs=2"]}, r"train.epchs is not a setting.*train.epochs"),
+        ({"preset": "nope"}, "preset 'nope' does not exist"),
+    ],
+)
+def test_a_recipe_that_cannot_work_is_refused_before_anything_is_kept(tmp_path, recipe, said):
+    mine = logs.settings(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        experiments.start(mine, logs.experiment(recipes={NEW: recipe}))
+    assert experiments.listing(mine) == []
+
+
 def test_an_unknown_id_or_day_is_refused(better):
     with pytest.raises(ConfigError, match=r"'other' is not registered \(known: new-for-old\)"):
         looks.readout(better, "other", FIRST)

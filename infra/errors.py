@@ -11,7 +11,7 @@ DupnError
 ├── TrainingError         no samples, diverged loss, a checkpoint that does not fit
 ├── RegistryError         a verdict: a move was refused, the canary heard other scores
 │   └── RegistryUnavailable   MLflow does not answer; the same question may be answered later
-├── ServingUnavailable    the service cannot answer: nothing is loaded, too much is asked, its port is taken
+├── ServingUnavailable    the service cannot answer: no version, too much asked, its port taken
 └── OrchestrationError    Airflow or the MLflow UI did not start, or a DAG run failed
 
 Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches broadly.

@@ -59,6 +59,8 @@ def _band(ax: Axes, days: Sequence[int], bounds: Sequence[Bounds]) -> None:
     ax.fill_between(
         days, low, high, color=MODEL, alpha=0.14, linewidth=0, label="always-valid interval"
     )
+    if len(days) == 1:  # a band of one day has no area
+        ax.vlines(days, low, high, color=MODEL, alpha=0.25, linewidth=12)
     ax.vlines(
         days, once_low, once_high, color=SECOND, linewidth=2, alpha=0.8, label="fixed horizon"
     )

@@ -14,6 +14,9 @@ from tests.pipeline.jobs import market_days, one_stage
 
 pytestmark = pytest.mark.drill
 
+SLACK_MB = 60
+"""`sequences` grows by 33 to 45 MB here, with 64 buckets or 256 (docs/log.md); the larger day
+in one bucket costs over 100 more (the next test)."""
 SCRIPT = Path(one_stage.__file__)
 ROOT = SCRIPT.parents[3]
 SMALL, LARGE = Size(200_000, 10_000), Size(800_000, 10_000)
@@ -63,7 +66,7 @@ def test_a_larger_day_takes_more_buckets_and_no_more_memory(homes, stage):
     assert digests(large, stage) == usual
     events = Store(large).partition("events", DAY, "behaviors").table().nbytes / 2**20
     assert events > 50
-    assert much < little + 40
+    assert much < little + SLACK_MB
 
 
 def test_with_one_bucket_the_whole_day_is_in_memory(homes):

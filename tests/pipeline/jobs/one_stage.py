@@ -2,7 +2,8 @@
 
     python one_stage.py HOME STAGE DAY BUCKETS ROWS
 
-ROWS is how many rows are counted at a time. A process of its own, because a peak never falls.
+ROWS is how many rows are counted at a time, and how many clicks the pool of `sequences` has at
+most. A process of its own, because a peak never falls.
 """
 
 import sys
@@ -25,7 +26,8 @@ def run(store: Store, stage: str, day: date, beam: BeamConfig, rows: int) -> Non
     elif stage == "statistics":
         statistics.run(store, day, config=StatisticsConfig(rows_per_batch=rows), beam=beam)
     elif stage == "sequences":
-        sequences.run(store, day, config=SequencesConfig(), time_zone="UTC", beam=beam)
+        config = SequencesConfig(pool_size=min(rows, SequencesConfig().pool_size))
+        sequences.run(store, day, config=config, time_zone="UTC", beam=beam)
     else:
         samples.run(store, day, config=SamplesConfig(), time_zone="UTC", beam=beam, seed=7)
 

@@ -28,7 +28,7 @@ from infra.store import Store
 from training.ancestry import Part
 from training.batch import Batch
 from training.data import Position, Reader, Samples
-from training.model.dupn import Dupn, Outputs
+from training.model.network import Network, Outputs
 from training.moments import MomentInfo
 from training.slices import Slice
 
@@ -46,7 +46,7 @@ class Shuffle(StrEnum):
 
 
 def predict(  # noqa: PLR0913  # a front door: who is asked what, and what was read before
-    model: Dupn,
+    model: Network,
     store: Store,
     day: date,
     config: EvaluateConfig,
@@ -103,7 +103,7 @@ def _dealt(batch: Batch, name: str, real: Tensor, order: Tensor) -> Tensor:
 
 
 @contextmanager
-def answering(model: Dupn) -> Iterator[None]:
+def answering(model: Network) -> Iterator[None]:
     """No dropout and no gradients inside."""
     mode = model.training
     model.eval()

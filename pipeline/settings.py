@@ -30,9 +30,10 @@ from pipeline.night_config import NightlyConfig
 from pipeline.represent_config import RepresentConfig
 from pipeline.retention import RetentionConfig
 from pipeline.runner import BeamConfig
+from pipeline.study_config import StudyConfig
 from serving.settings import ServeConfig
 from training.config import ModelConfig, TrainConfig
-from training.peers.config import WideConfig
+from training.peers.config import PeersConfig, WideConfig
 from training.update_config import UpdateConfig
 
 
@@ -80,6 +81,8 @@ class Settings(Config):
     train: TrainConfig = TrainConfig()
     update: UpdateConfig = UpdateConfig()
     wide: WideConfig = WideConfig()
+    peers: PeersConfig = PeersConfig()
+    study: StudyConfig = StudyConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
     gate: GateConfig = GateConfig()
     compatibility: CompatibilityConfig = CompatibilityConfig()

@@ -1,6 +1,6 @@
 """One step of learning: losses of all tasks, one gradient, one move (Section 4.3, multi-task)."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
@@ -11,7 +11,8 @@ from infra.errors import TrainingError
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig, Task, TrainConfig
 from training.memory import keep_freed_memory
-from training.model.dupn import Dupn, Outputs
+from training.model.dupn import Dupn
+from training.model.network import Network, Outputs
 from training.optim import Optimizer
 
 
@@ -30,6 +31,7 @@ class Learner:
         train_config: tasks, rates, precision.
         sizes: rows of the embedding tables.
         seed: of the first weights and of dropout.
+        build: makes the network.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class Learner:
         train_config: TrainConfig,
         sizes: VocabularySizes,
         seed: int,
+        build: Callable[[ModelConfig, VocabularySizes], Network] = Dupn,
     ) -> None:
         if train_config.threads is not None:
             torch.set_num_threads(train_config.threads)
@@ -45,7 +48,7 @@ class Learner:
         torch.manual_seed(seed)
         self.config = train_config
         self.device = pick_device(train_config)
-        self.model = Dupn(model_config, sizes).to(self.device)
+        self.model = build(model_config, sizes).to(self.device)
         self.optimizer = Optimizer.of(self.model, train_config)
 
     def begin_with(

@@ -4,9 +4,11 @@ A table's step costs what the batch touches, never the table: gradients come spa
 on the touched rows only. The arithmetic is `torch.optim.Adagrad`'s, which is kept for
 the dense weights; on sparse gradients torch's detours over sparse tensors (and refuses weight
 decay), so the rows are updated here in place.
+
+A part of a network may move by a rule of its own (`SelfMoving`), after the same gradients.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,6 +18,14 @@ from training.config import TrainConfig
 
 EPSILON = 1e-10
 """torch.optim.Adagrad's."""
+
+
+class SelfMoving(nn.Module):
+    """A module whose weights are no parameters: it moves them itself, by its own optimizer."""
+
+    def move(self) -> None:
+        """After a backward pass: one step by the gradients that it brought."""
+        raise NotImplementedError
 
 
 class SparseAdagrad:
@@ -69,6 +79,7 @@ class Optimizer:
         dense: weights with ordinary gradients, by name.
         sparse: embedding tables, by name.
         config: learning rates, L2 and the clipping norm.
+        others: parts that move themselves.
     """
 
     def __init__(
@@ -76,10 +87,13 @@ class Optimizer:
         dense: Mapping[str, nn.Parameter],
         sparse: Mapping[str, nn.Parameter],
         config: TrainConfig,
+        others: Sequence[SelfMoving] = (),
     ) -> None:
         self.clip_norm = config.clip_norm
+        self.others = tuple(others)
+        weights = list(dense.values()) or [nn.Parameter(torch.zeros(0))]  # torch refuses none
         self.dense = torch.optim.Adagrad(
-            dense.values(), lr=config.learning_rate, weight_decay=config.l2, eps=EPSILON
+            weights, lr=config.learning_rate, weight_decay=config.l2, eps=EPSILON
         )
         self.sparse = SparseAdagrad(
             sparse, config.embedding_learning_rate or config.learning_rate, config.embedding_l2
@@ -96,7 +110,9 @@ class Optimizer:
         }
         weights = {name: w for name, w in model.named_parameters() if w.requires_grad}
         dense = {name: weight for name, weight in weights.items() if name not in tables}
-        return cls(dense, {n: w for n, w in weights.items() if n in tables}, config)
+        sparse = {name: weight for name, weight in weights.items() if name in tables}
+        others = [module for module in model.modules() if isinstance(module, SelfMoving)]
+        return cls(dense, sparse, config, others)
 
     def step(self) -> None:
         """Clip, then move every weight that has a gradient."""
@@ -104,6 +120,8 @@ class Optimizer:
             nn.utils.clip_grad_norm_(self._dense_weights(), self.clip_norm)
         self.dense.step()
         self.sparse.step()
+        for part in self.others:
+            part.move()
 
     def zero_grad(self) -> None:
         """Forget all gradients."""

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from training.batch import Batch
 from training.config import Task
-from training.model.dupn import Outputs
+from training.model.network import Outputs
 
 BINS = 8192
 LARGEST = 16.0

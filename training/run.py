@@ -163,7 +163,7 @@ class Run:
 
     def _judge(self, epoch: int, judges: Reader) -> None:
         """Figures on unseen days; the best epoch's weights are put aside."""
-        figures = judge(self.learner, judges)
+        figures = judge(self.learner, (one.batch for one in judges.epoch(Position())))
         self.tracker.metrics(figures, self.tally.steps)
         loss = figures[f"{VALIDATION}_loss"]
         if self.tally.best_loss is None or loss < self.tally.best_loss:

@@ -1,7 +1,10 @@
 """How well a network in training answers days that it does not learn from."""
 
+from collections.abc import Iterable
+
+from training.batch import Batch
 from training.config import TrainConfig
-from training.data import Position, Reader, Samples
+from training.data import Reader, Samples
 from training.learner import Learner
 from training.progressive import Meters
 
@@ -19,12 +22,12 @@ def judging(samples: Samples, config: TrainConfig) -> Reader:
     )
 
 
-def judge(learner: Learner, reader: Reader) -> dict[str, float]:
+def judge(learner: Learner, batches: Iterable[Batch]) -> dict[str, float]:
     """`validation_ctr_auc` and the like, and `validation_loss`: the tasks' losses, weighted."""
     config = learner.config
     meters = Meters(config.tasks)
-    for loaded in reader.epoch(Position()):
-        step = learner.judge(loaded.batch)
-        meters.add(step.outputs, loaded.batch, step.losses)
+    for batch in batches:
+        step = learner.judge(batch)
+        meters.add(step.outputs, batch, step.losses)
     loss = sum(config.weights.get(task, 1.0) * meter.loss for task, meter in meters.of.items())
     return meters.figures(VALIDATION) | {f"{VALIDATION}_loss": loss}

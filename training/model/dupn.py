@@ -8,17 +8,14 @@ are computed once an item and once a moment, the heads' `of_pair` per candidate.
 Shape suffixes: see `training.batch`; E item, P property, H hidden, R representation.
 """
 
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from features.schemas import PRICE_LEVELS
 from training.batch import Batch, Items, VocabularySizes
-from training.config import ModelConfig, Task
-from training.model import losses
+from training.config import ModelConfig
 from training.model.attention import Attention, AttentionDims
 from training.model.embedding import (
     ItemEmbedding,
@@ -30,6 +27,7 @@ from training.model.embedding import (
 )
 from training.model.heads import PairHead, PriceHead, RankingHead
 from training.model.lstm import PropertyGatedLSTM
+from training.model.network import Network, Outputs
 
 HEAD_HIDDEN = 64
 """Width of the one hidden layer of L2R, PPP, FIFP and SPP; the paper leaves it open."""
@@ -42,26 +40,12 @@ class Encoded(NamedTuple):
     attention_BT: Tensor
 
 
-@dataclass
-class Outputs:
-    """Logits and scores of every question of a batch."""
-
-    ctr_C: Tensor
-    l2r_C: Tensor
-    ppp_K7: Tensor
-    fifp_I: Tensor
-    spp_S: Tensor
-    rep_BR: Tensor
-    attention_BT: Tensor
-
-
-class Dupn(nn.Module):
+class Dupn(Network):
     """Encoder and heads; fp32, or bf16 under autocast, on any device."""
 
     def __init__(self, config: ModelConfig, sizes: VocabularySizes) -> None:
-        super().__init__()
+        super().__init__(sizes)
         self.config = config
-        self.sizes = sizes
         in_lstm = config.p_dim if config.variant in ("all", "bplstm") else 0
         in_attention = config.p_dim if config.variant in ("all", "bpatt") else 0
         context_dim = config.query_dim + config.user_dim
@@ -134,53 +118,3 @@ class Dupn(nn.Module):
         if not self.config.ranks_with_ctr:
             return given_CF
         return torch.cat([given_CF, ctr_C.detach()[:, None]], dim=1)
-
-    def losses(self, outputs: Outputs, batch: Batch, tasks: Iterable[Task]) -> dict[Task, Tensor]:
-        """The mean loss of each of `tasks` over its questions; zero where none is asked."""
-        return {task: LOSSES[task](outputs, batch) for task in tasks}
-
-    def sparse_parameters(self) -> list[nn.Parameter]:
-        """The tables with sparse gradients: L2 and learning rate of their own."""
-        return [weight for weight, sparse in self._parameters_by_kind() if sparse]
-
-    def dense_parameters(self) -> list[nn.Parameter]:
-        """Everything else."""
-        return [weight for weight, sparse in self._parameters_by_kind() if not sparse]
-
-    def _parameters_by_kind(self) -> Iterator[tuple[nn.Parameter, bool]]:
-        for module in self.modules():
-            for weight in module.parameters(recurse=False):
-                yield weight, bool(getattr(module, "sparse", False))
-
-
-def _ctr(out: Outputs, batch: Batch) -> Tensor:
-    scale_C = batch.scale(batch.cand_moment_C)
-    return losses.click_loss(out.ctr_C, batch.cand_clicked_C, scale_C)
-
-
-def _l2r(out: Outputs, batch: Batch) -> Tensor:
-    scale_C = batch.scale(batch.cand_moment_C)
-    return losses.ranking_loss(out.l2r_C, batch.cand_label_C, batch.cand_weight_C, scale_C)
-
-
-def _ppp(out: Outputs, batch: Batch) -> Tensor:
-    return losses.price_loss(out.ppp_K7, batch.price_level_K, batch.scale(batch.price_moment_K))
-
-
-def _fifp(out: Outputs, batch: Batch) -> Tensor:
-    scale_I = batch.scale(batch.icon_moment_I)
-    return losses.click_loss(out.fifp_I, batch.icon_followed_I, scale_I)
-
-
-def _spp(out: Outputs, batch: Batch) -> Tensor:
-    scale_S = batch.scale(batch.shop_moment_S)
-    return losses.click_loss(out.spp_S, batch.shop_preferred_S, scale_S)
-
-
-LOSSES: dict[Task, Callable[[Outputs, Batch], Tensor]] = {
-    Task.CTR: _ctr,
-    Task.L2R: _l2r,
-    Task.PPP: _ppp,
-    Task.FIFP: _fifp,
-    Task.SPP: _spp,
-}

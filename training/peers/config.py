@@ -29,3 +29,16 @@ class WideConfig(FtrlConfig):
     """Moments a step."""
     epochs: int = Field(2, ge=1)
     """Passes over the first training days; a night is one."""
+
+
+class PeersConfig(Config):
+    """Widths of the networks that the network is compared with; the defaults are the paper's."""
+
+    deep_hidden: tuple[int, ...] = (1024, 512, 128)
+    """Hidden layers of Wide & Deep and of both towers of DSSM."""
+    windows: int = Field(10, ge=1)
+    """CNN-max has windows of one to this many behaviours."""
+    maps: int = Field(64, ge=1)
+    """Feature maps of each window."""
+    cosine_scale: float = Field(10.0, gt=0)
+    """DSSM: what the cosine is multiplied by to make a logit."""

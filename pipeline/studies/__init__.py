@@ -1,0 +1,1 @@
+"""The studies of `dupn study`: what each runs, cell by cell; what cells show is evaluation's."""

@@ -1,0 +1,125 @@
+"""What a study is: cells that are run once each, in stages, and what they show together.
+
+A cell is known by its key (`all-ctr-3`), leaves one JSON file of figures, and is run again only if
+a setting that decides it has changed. The cells of a stage do not need each other, so they may run
+side by side, here or as mapped tasks of the `dupn_study` DAG; a stage needs those before it.
+"""
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Generic, TypeVar
+
+from evaluation.results import Record
+from infra.errors import ConfigError
+from infra.progress import Progress
+from infra.store import Store
+from pipeline.settings import Settings
+
+
+class Cell(Record):
+    """What a cell leaves."""
+
+    settings: str
+    """Digest of what decides it."""
+
+
+C = TypeVar("C", bound=Cell)
+
+
+class Study(ABC, Generic[C]):
+    """A study of some seeds, or its small form that only shows that it runs.
+
+    Args:
+        settings: of its preset.
+        seeds: worlds: the seeds 1, 2, ...
+        quick: the small form, reported under `<name>-quick`.
+    """
+
+    title: ClassVar[str]
+    """Its name on the command line."""
+    preset: ClassVar[str]
+    """Whose settings it takes."""
+
+    def __init__(self, settings: Settings, seeds: int, quick: bool) -> None:
+        if not settings.store.is_local:
+            raise ConfigError(f"a study works on a local disk. Give --home, not {settings.home}.")
+        self.settings = settings
+        self.seeds = seeds
+        self.quick = quick
+
+    @property
+    def name(self) -> str:
+        """Of its folder under `reports/study`."""
+        return f"{self.title}-quick" if self.quick else self.title
+
+    @property
+    def store(self) -> Store:
+        """Where figures and reports go."""
+        return self.settings.store
+
+    @abstractmethod
+    def stages(self) -> Sequence[Sequence[str]]:
+        """Keys of all cells; a stage may need the results of those before it."""
+
+    @abstractmethod
+    def decides(self, key: str) -> Any:
+        """What decides a cell, as plain JSON: with anything else it would be another."""
+
+    @abstractmethod
+    def kind(self, key: str) -> type[C]:
+        """The record that the cell leaves."""
+
+    @abstractmethod
+    def work(self, key: str, digest: str, progress: Progress) -> C:
+        """Run a cell; it counts its own steps, `steps(key)` of them."""
+
+    @abstractmethod
+    def report(self) -> Mapping[str, Any]:
+        """JSON, pictures and page under `reports/study/<name>`; what the command says."""
+
+    def steps(self, key: str) -> int:
+        """Of a cell, for the progress."""
+        del key
+        return 1
+
+    def kept(self, key: str) -> C | None:
+        """A finished cell of these settings."""
+        content = self.store.get(self.place(key))
+        cell = self.kind(key).model_validate_json(content) if content else None
+        return cell if cell is not None and cell.settings == self.digest(key) else None
+
+    def cell(self, key: str, progress: Progress) -> C:
+        """A cell, run if it is not there."""
+        found = self.kept(key)
+        if found is not None:
+            progress.advance(self.steps(key))
+            return found
+        done = self.work(key, self.digest(key), progress)
+        self.store.put(self.place(key), done.model_dump_json())
+        return done
+
+    def finished(self, keys: Sequence[str]) -> list[C]:
+        """Cells that have to be there.
+
+        Raises:
+            ConfigError: one is not.
+        """
+        found = [self.kept(key) for key in keys]
+        missing = [key for key, cell in zip(keys, found, strict=True) if cell is None]
+        if missing:
+            raise ConfigError(
+                f"study {self.name}: {len(missing)} of {len(keys)} cells are missing, first "
+                f"{missing[0]}. Run `dupn study {self.title}` again: it does what is left."
+            )
+        return [cell for cell in found if cell is not None]
+
+    def place(self, key: str) -> str:
+        """Where the store keeps a cell."""
+        return f"reports/study/{self.name}/cells/{key}.json"
+
+    def digest(self, key: str) -> str:
+        """Changes with what decides a cell, and with nothing else."""
+        plain = json.dumps(self.decides(key), sort_keys=True, default=str)
+        return hashlib.sha256(plain.encode()).hexdigest()[:12]

@@ -1,0 +1,108 @@
+"""The marketplace of a seed, from raw logs to samples, shared by the studies that learn from it.
+
+Days are built once, under `study/worlds`; studies of the same settings read the same bytes. They
+are working data: the folder may be deleted when no study runs, and is made again if one needs it.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from infra.progress import Progress
+from infra.store import Store
+from pipeline import steps
+from pipeline.arrival import ONE_DAY
+from pipeline.settings import Settings
+from training.peers.held import Held
+
+DECIDING = frozenset({
+    "first_day", "marketplace", "events", "vocabulary", "statistics", "sequences", "samples",
+})  # fmt: skip
+"""Settings that decide a world, beside its seed and its number of days."""
+STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
+SMALL = {"users": 200, "items": 600, "categories": 24, "shops": 40, "icons": 40}
+"""A world of a quick study."""
+
+
+def build(settings: Settings, days: Sequence[date], progress: Progress) -> None:
+    """Raw logs and samples of some days, each once; a step of progress a day.
+
+    Args:
+        settings: with the seed and a home of its own.
+        days: in order, from `settings.first_day` on.
+        progress: counts days.
+    """
+    store = settings.store
+    if not store.partition("raw", days[-1], "behaviors").exists():
+        steps.simulate(settings, days[0], len(days))
+    for day in days:
+        if not store.partition("samples", day).exists():
+            for stage in STAGES:
+                getattr(steps, stage)(settings, day)
+        progress.advance(1)
+
+
+@dataclass(frozen=True)
+class World:
+    """A seed's days: some are learnt, then some judge what is learnt, then some are asked.
+
+    Args:
+        settings: of the study; its seed is not this world's.
+        seed: of the world.
+        quick: whether it is small.
+    """
+
+    settings: Settings
+    seed: int
+    quick: bool = False
+
+    @property
+    def days(self) -> list[date]:
+        """All of them."""
+        study = self.settings.study
+        count = study.learnt + study.judges + study.asked
+        return [self.settings.first_day + ONE_DAY * number for number in range(count)]
+
+    @property
+    def learnt(self) -> list[date]:
+        """Days that networks learn from."""
+        return self.days[: self.settings.study.learnt]
+
+    @property
+    def judges(self) -> list[date]:
+        """Days that stop the learning and choose settings."""
+        study = self.settings.study
+        return self.days[study.learnt : study.learnt + study.judges]
+
+    @property
+    def asked(self) -> list[date]:
+        """Days that figures are about; nothing is chosen by them."""
+        return self.days[-self.settings.study.asked :]
+
+    @property
+    def own(self) -> Settings:
+        """Settings of its data, with a home of their own."""
+        mine = self.settings.model_copy(update={"seed": self.seed})
+        if self.quick:
+            market = mine.marketplace.model_copy(update=SMALL)
+            mine = mine.model_copy(update={"marketplace": market})
+        plain = mine.model_dump_json(include=set(DECIDING))
+        digest = hashlib.sha256(f"{plain} {len(self.days)}".encode()).hexdigest()[:12]
+        home = self.settings.store.address("study", "worlds", f"seed-{self.seed}-{digest}")
+        return mine.model_copy(update={"home": home})
+
+    @property
+    def store(self) -> Store:
+        """Of its own data."""
+        return self.own.store
+
+    def build(self, progress: Progress) -> None:
+        """Make it, or what is left of it."""
+        build(self.own, self.days, progress)
+
+    def held(self, days: Sequence[date]) -> Held:
+        """Samples of some of its days, for networks that know the last learnt day's vocabulary."""
+        from training.sizes import vocabulary_sizes
+
+        return Held.read(self.store, days, vocabulary_sizes(self.store, self.learnt[-1]))

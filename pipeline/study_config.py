@@ -1,0 +1,49 @@
+"""Settings of the paper's studies (Section 6). Torch-free, so that DAG files may read them."""
+
+from pydantic import Field
+
+from infra.config import Config
+from training.config import Task
+
+
+class TrialConfig(Config):
+    """A point of the search: what a network may be tuned by."""
+
+    learning_rate: float = 0.02
+    """Of dense weights."""
+    embedding_learning_rate: float = 0.02
+    """Of embedding tables."""
+    embedding_l2: float = 1e-6
+    """On the rows that a batch touches."""
+    dropout: float = 0.2
+    """After hidden layers."""
+    alpha: float = 0.05
+    """Of FTRL, where there is a wide part."""
+
+
+class StudyConfig(Config):
+    """Days, budgets and search of the paper's studies; the same for every network."""
+
+    learnt: int = Field(10, ge=1)
+    """Days that networks learn from."""
+    judges: int = Field(1, ge=1)
+    """Days after them that stop the learning and choose settings."""
+    asked: int = Field(2, ge=1)
+    """Days after those that figures are about."""
+    shares: dict[Task, float] = Field(default_factory=dict)
+    """Share of the users whose questions of a task are learnt and asked; 1 where not named."""
+    epochs: int = Field(6, ge=1)
+    """Passes over the learnt days, at most."""
+    judgements: int = Field(2, ge=1)
+    """Of an epoch."""
+    patience: int = Field(4, ge=1)
+    """Judgements without a better loss before the learning stops."""
+    tuning_seed: int = 101
+    """World of the search; the seeds 1, 2, ... are never tuned on."""
+    trials: tuple[TrialConfig, ...] = (
+        TrialConfig(),
+        TrialConfig(learning_rate=0.01, embedding_learning_rate=0.05, alpha=0.02),
+        TrialConfig(embedding_l2=1e-4, dropout=0.4, alpha=0.1),
+        TrialConfig(learning_rate=0.005, embedding_learning_rate=0.02, alpha=0.2),
+    )
+    """What every network and task is tried with."""

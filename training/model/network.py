@@ -1,0 +1,93 @@
+"""What every network that answers moments has in common: the questions, their losses, its weights.
+
+`Dupn` is one; the networks that it is compared with (`training.peers`) are others. Whoever trains,
+judges or asks a network needs no more than this. Shape suffixes: see `training.batch`.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from training.batch import Batch, VocabularySizes
+from training.config import Task
+from training.model import losses
+
+
+@dataclass
+class Outputs:
+    """Logits and scores of every question of a batch."""
+
+    ctr_C: Tensor
+    l2r_C: Tensor
+    ppp_K7: Tensor
+    fifp_I: Tensor
+    spp_S: Tensor
+    rep_BR: Tensor
+    attention_BT: Tensor
+
+
+class Network(nn.Module):
+    """Answers all questions of a batch; fp32, or bf16 under autocast, on any device.
+
+    Args:
+        sizes: rows of its embedding tables.
+    """
+
+    def __init__(self, sizes: VocabularySizes) -> None:
+        super().__init__()
+        self.sizes = sizes
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Every question of the batch answered."""
+        raise NotImplementedError
+
+    def losses(self, outputs: Outputs, batch: Batch, tasks: Iterable[Task]) -> dict[Task, Tensor]:
+        """The mean loss of each of `tasks` over its questions; zero where none is asked."""
+        return {task: LOSSES[task](outputs, batch) for task in tasks}
+
+    def sparse_parameters(self) -> list[nn.Parameter]:
+        """The tables with sparse gradients: L2 and learning rate of their own."""
+        return [weight for weight, sparse in self._parameters_by_kind() if sparse]
+
+    def dense_parameters(self) -> list[nn.Parameter]:
+        """Everything else."""
+        return [weight for weight, sparse in self._parameters_by_kind() if not sparse]
+
+    def _parameters_by_kind(self) -> Iterator[tuple[nn.Parameter, bool]]:
+        for module in self.modules():
+            for weight in module.parameters(recurse=False):
+                yield weight, bool(getattr(module, "sparse", False))
+
+
+def _ctr(out: Outputs, batch: Batch) -> Tensor:
+    scale_C = batch.scale(batch.cand_moment_C)
+    return losses.click_loss(out.ctr_C, batch.cand_clicked_C, scale_C)
+
+
+def _l2r(out: Outputs, batch: Batch) -> Tensor:
+    scale_C = batch.scale(batch.cand_moment_C)
+    return losses.ranking_loss(out.l2r_C, batch.cand_label_C, batch.cand_weight_C, scale_C)
+
+
+def _ppp(out: Outputs, batch: Batch) -> Tensor:
+    return losses.price_loss(out.ppp_K7, batch.price_level_K, batch.scale(batch.price_moment_K))
+
+
+def _fifp(out: Outputs, batch: Batch) -> Tensor:
+    scale_I = batch.scale(batch.icon_moment_I)
+    return losses.click_loss(out.fifp_I, batch.icon_followed_I, scale_I)
+
+
+def _spp(out: Outputs, batch: Batch) -> Tensor:
+    scale_S = batch.scale(batch.shop_moment_S)
+    return losses.click_loss(out.spp_S, batch.shop_preferred_S, scale_S)
+
+
+LOSSES: dict[Task, Callable[[Outputs, Batch], Tensor]] = {
+    Task.CTR: _ctr,
+    Task.L2R: _l2r,
+    Task.PPP: _ppp,
+    Task.FIFP: _fifp,
+    Task.SPP: _spp,
+}

@@ -58,8 +58,14 @@ def settings_of(context: Mapping[str, Any]) -> "Settings":
     from pipeline.settings import load
 
     params = context["params"]
-    pairs = [line.strip() for line in str(params["overrides"] or "").splitlines() if line.strip()]
-    return of_line(load(params["preset"], None, [f"dataset={params['dataset']}", *pairs]))
+    dataset = [f"dataset={params['dataset']}"] if "dataset" in params else []
+    preset = params["preset"] or "demo"  # a study's form may leave it open
+    return of_line(load(preset, None, [*dataset, *overrides_of(params)]))
+
+
+def overrides_of(params: Mapping[str, Any]) -> list[str]:
+    """`a.b=value` of the form, one a line."""
+    return [line.strip() for line in str(params["overrides"] or "").splitlines() if line.strip()]
 
 
 def day() -> date:

@@ -128,3 +128,14 @@ def _figure(name: str, value: float) -> str:
         return f"{value:,.0f} {name.removesuffix('_per_s').replace('_', ' ')}/s"
     shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4f}"
     return f"{name.replace('_', ' ')} {shown}"
+
+
+@contextmanager
+def quiet(*_: object, **__: object) -> Iterator[Progress]:
+    """Like `track`, but nothing is shown: work inside other work that shows its own."""
+    yield _Silent()
+
+
+class _Silent:
+    def advance(self, done: int = 1, **figures: float) -> None:
+        """Nothing."""

@@ -46,8 +46,8 @@ class Tracker(Protocol):
     run_id: str
     """Of the run; empty before `start`, and where nothing is recorded."""
 
-    def start(self, name: str, run_id: str | None = None) -> str:
-        """Begin a run, or go on with `run_id` if it is still known; its id comes back."""
+    def start(self, name: str, run_id: str | None = None, parent: str | None = None) -> str:
+        """Begin a run (inside `parent`), or go on with `run_id` if it is still known; its id."""
         ...
 
     def ended(self, run_id: str) -> bool:
@@ -80,9 +80,9 @@ class SilentTracker:
 
     run_id = ""
 
-    def start(self, name: str, run_id: str | None = None) -> str:
+    def start(self, name: str, run_id: str | None = None, parent: str | None = None) -> str:
         """An empty id: there is nothing to go on with."""
-        del name
+        del name, parent
         self.run_id = run_id or ""
         return self.run_id
 
@@ -125,8 +125,8 @@ class MlflowTracker:
             self._client = connect(self.uri)
         return self._client
 
-    def start(self, name: str, run_id: str | None = None) -> str:
-        """Begin a run, or reopen `run_id`.
+    def start(self, name: str, run_id: str | None = None, parent: str | None = None) -> str:
+        """Begin a run, nested in `parent` if there is one, or reopen `run_id`.
 
         One of this name that still counts as running was begun by a process that was killed before
         it kept the id: it is picked up, and left as killed if it turns out to be of other settings.
@@ -138,7 +138,8 @@ class MlflowTracker:
             [experiment], f"attributes.run_name = '{name}' AND attributes.status = 'RUNNING'"
         )
         self._picked_up = bool(left)
-        found = left[0] if left else self.client.create_run(experiment, run_name=name)
+        tags = {"mlflow.parentRunId": parent} if parent else {}
+        found = left[0] if left else self.client.create_run(experiment, run_name=name, tags=tags)
         self.run_id = found.info.run_id
         return self.run_id
 

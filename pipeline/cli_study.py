@@ -8,16 +8,17 @@ from pipeline.front import front
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="drift or abtest.")],
+    name: Annotated[str, typer.Argument(help="table2, multitask, transfer, drift, abtest.")],
     seeds: Annotated[int, typer.Option(min=1, help="Worlds: the seeds 1, 2, ...")] = 5,
     quick: Annotated[bool, typer.Option(help="A size that only shows that it runs.")] = False,
+    jobs: Annotated[int, typer.Option(min=1, help="Cells at once, each with a thread.")] = 1,
 ) -> None:
-    """Run a study, or what is left of it, with the preset of its name."""
+    """Run a study, or what is left of it, with the preset that it is made for."""
     from pipeline.settings import load
-    from pipeline.studying import run
+    from pipeline.studying import preset_of, run
 
-    settings = load(name, front.home, front.pairs)
-    front.say(f"study {name}", run(settings, name, seeds=seeds, quick=quick))
+    settings = load(preset_of(name), front.home, front.pairs)
+    front.say(f"study {name}", run(settings, name, seeds=seeds, quick=quick, jobs=jobs))
 
 
 def add(app: typer.Typer) -> None:

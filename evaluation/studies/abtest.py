@@ -16,8 +16,9 @@ import numpy as np
 
 from evaluation.bootstrap import Interval
 from evaluation.metrics import NAN
-from evaluation.results import Estimate, Figure, Record
-from evaluation.studies.drift import over_cells
+from evaluation.results import Figure
+from evaluation.studies import cells as studies
+from evaluation.studies.cells import over_cells
 from evaluation.studies.uplift import Lived, by_class, total, uplift
 from features.schemas import PRICE_LEVELS
 
@@ -44,12 +45,10 @@ class Shape:
         return self.trained + self.lived * (len(TWINS) + 1)
 
 
-class Cell(Record):
+class Cell(studies.Cell):
     """Everything that one seed gave."""
 
     seed: int
-    settings: str
-    """Digest: a cell of other settings is not taken up again."""
     lived: tuple[Lived, ...]
     estimated: tuple[Figure, ...] = ()
     """What the experiment's statistics say of the split world, by the last day."""
@@ -132,7 +131,7 @@ def _words(cells: Sequence[Cell]) -> str:
 
 def _figure(name: str, values: Sequence[float], unit: str, protocol: str) -> Figure:
     interval = over_cells([Interval(value) for value in values])
-    return Figure(name=name, **Estimate.of(interval).model_dump(), unit=unit, protocol=protocol)
+    return studies.figure(name, interval, unit, protocol)
 
 
 def beats(figure: Figure) -> bool | None:

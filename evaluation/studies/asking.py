@@ -48,6 +48,15 @@ class Answered:
         """Some of the questions."""
         return Answered(self.score[keep], self.truth[keep], self.user[keep])
 
+    @classmethod
+    def joined(cls, parts: "Sequence[Answered]") -> "Answered":
+        """One after the other."""
+        return cls(
+            np.concatenate([part.score for part in parts]),
+            np.concatenate([part.truth for part in parts]),
+            np.concatenate([part.user for part in parts]),
+        )
+
 
 class Score(Record):
     """A figure and its value in every draw of users."""
@@ -121,7 +130,7 @@ def ask(
             out = network(batch.to(device))
             for task in tasks:
                 parts[task].append(_of(task, out, batch, info.user_hash))
-    return {task: _joined(found) for task, found in parts.items()}
+    return {task: Answered.joined(found) for task, found in parts.items()}
 
 
 def _of(task: Task, out: Outputs, batch: Batch, users: NDArray[np.uint64]) -> Answered:
@@ -145,11 +154,3 @@ def _answered(
     score: torch.Tensor, truth: torch.Tensor, moment: torch.Tensor, users: NDArray[np.uint64]
 ) -> Answered:
     return Answered(score.cpu().numpy(), truth.numpy(), users[moment.numpy()])
-
-
-def _joined(parts: Sequence[Answered]) -> Answered:
-    return Answered(
-        np.concatenate([part.score for part in parts]),
-        np.concatenate([part.truth for part in parts]),
-        np.concatenate([part.user for part in parts]),
-    )

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
-from scipy import stats
 
 from evaluation import tasks
 from evaluation.bootstrap import Interval, Resamples
 from evaluation.measures import Bench
 from evaluation.metrics import NAN, Floats
 from evaluation.predictions import Predictions
-from evaluation.results import Estimate, Figure, Record, finite
+from evaluation.results import Figure, Record, finite
 from evaluation.settings import EvaluateConfig
+from evaluation.studies import cells as studies
+from evaluation.studies.cells import figure, over_cells, percentiles
 from evaluation.tasks import scores_of
 
 MEASURES = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc")
-LEVEL = 0.95
 
 
 class Arm(StrEnum):
@@ -87,12 +87,10 @@ class Cost(Record):
     cpu_s: float
 
 
-class Cell(Record):
+class Cell(studies.Cell):
     """Everything that one seed gave."""
 
     seed: int
-    settings: str
-    """Digest: a cell of other settings is not taken up again."""
     scores: tuple[Score, ...]
     costs: tuple[Cost, ...]
 
@@ -154,19 +152,7 @@ def contrast(cell: Cell, one: Arm, other: Arm, measure: str, days: Sequence[int]
     if not all(a.replicates and b.replicates for a, b in both):
         return Interval(value)
     drawn = np.mean([np.array(a.replicates) - np.array(b.replicates) for a, b in both], axis=0)
-    return _percentiles(value, drawn)
-
-
-def over_cells(values: Sequence[Interval]) -> Interval:
-    """Mean over cells with Student's interval; of one cell its own."""
-    known = [one for one in values if np.isfinite(one.value)]
-    if len(known) < 2:
-        return known[0] if known else Interval(NAN)
-    means = np.array([one.value for one in known])
-    error = float(means.std(ddof=1) / np.sqrt(len(means)))
-    reach = float(stats.t.ppf((1 + LEVEL) / 2, len(means) - 1)) * error
-    value = float(means.mean())
-    return Interval(value, value - reach, value + reach, error)
+    return percentiles(value, drawn)
 
 
 def by_day(cells: Sequence[Cell], arm: Arm, measure: str) -> dict[int, Interval]:
@@ -176,7 +162,7 @@ def by_day(cells: Sequence[Cell], arm: Arm, measure: str) -> dict[int, Interval]
         for day, score in series(cell, arm, measure).items():
             if score.value is not None:
                 drawn = np.array(score.replicates)
-                one = _percentiles(score.value, drawn) if len(drawn) else Interval(score.value)
+                one = percentiles(score.value, drawn) if len(drawn) else Interval(score.value)
                 found.setdefault(day, []).append(one)
     return {day: over_cells(values) for day, values in sorted(found.items())}
 
@@ -191,7 +177,7 @@ def headline(cells: Sequence[Cell]) -> Iterator[Figure]:
                 contrast(cell, one, other, measure, _days(cell, measure, which)) for cell in cells
             ]
             protocol = f"paired mean over {_WORDS[which]}; {words}"
-            yield _figure(f"drift_{name}_{measure}", over_cells(parts), unit, protocol)
+            yield figure(f"drift_{name}_{measure}", over_cells(parts), unit, protocol)
     yield from _costs(cells)
 
 
@@ -201,7 +187,7 @@ def daily(cells: Sequence[Cell]) -> Iterator[Figure]:
         unit = "share" if measure.startswith("ppp") else "AUC"
         for arm in Arm:
             for day, interval in by_day(cells, arm, measure).items():
-                yield _figure(f"drift_{arm}_{measure}_day_{day}", interval, unit, f"day {day}")
+                yield figure(f"drift_{arm}_{measure}_day_{day}", interval, unit, f"day {day}")
 
 
 _CONTRASTS = (
@@ -239,25 +225,12 @@ def _costs(cells: Sequence[Cell]) -> Iterator[Figure]:
             for arm in (Arm.NIGHTLY, Arm.RETRAIN)
         }
         for arm, values in means.items():
-            yield _figure(f"drift_{arm}_{kind}", _range(values), "s", f"one training; {words}")
+            yield figure(f"drift_{arm}_{kind}", _range(values), "s", f"one training; {words}")
         ratio = [b / a for a, b in zip(means[Arm.NIGHTLY], means[Arm.RETRAIN], strict=True)]
         name = f"drift_retrain_over_nightly_{kind.removesuffix('_s')}"
-        yield _figure(name, _range(ratio), "x", f"a retrain against a night's update; {words}")
+        yield figure(name, _range(ratio), "x", f"a retrain against a night's update; {words}")
 
 
 def _range(values: Sequence[float]) -> Interval:
     """Mean, smallest and largest: times on a clock are no sample of anything."""
     return Interval(float(np.mean(values)), min(values), max(values))
-
-
-def _figure(name: str, interval: Interval, unit: str, protocol: str) -> Figure:
-    estimate = Estimate.of(interval).model_dump()
-    return Figure(name=name, **estimate, unit=unit, protocol=protocol)
-
-
-def _percentiles(value: float, drawn: Floats) -> Interval:
-    known = drawn[np.isfinite(drawn)]
-    if len(known) < 2:
-        return Interval(value)
-    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Interval(value, float(low), float(high), float(known.std(ddof=1)))

@@ -9,23 +9,24 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
-from evaluation.results import Record
+from evaluation.studies.cells import Cell
 from infra.errors import ConfigError
 from infra.progress import Progress
 from infra.store import Store
 from pipeline.settings import Settings
 
-
-class Cell(Record):
-    """What a cell leaves."""
-
-    settings: str
-    """Digest of what decides it."""
-
-
 C = TypeVar("C", bound=Cell)
+
+
+@dataclass(frozen=True)
+class Logged:
+    """A cell as a run of MLflow: params, and metrics by step."""
+
+    params: Mapping[str, Any] = field(default_factory=dict)
+    metrics: Sequence[tuple[int, Mapping[str, float]]] = ()
 
 
 class Study(ABC, Generic[C]):
@@ -84,21 +85,25 @@ class Study(ABC, Generic[C]):
         del key
         return 1
 
+    def logged(self, cell: C) -> Logged:
+        """What MLflow is told of a cell."""
+        del cell
+        return Logged()
+
     def kept(self, key: str) -> C | None:
         """A finished cell of these settings."""
         content = self.store.get(self.place(key))
         cell = self.kind(key).model_validate_json(content) if content else None
         return cell if cell is not None and cell.settings == self.digest(key) else None
 
-    def cell(self, key: str, progress: Progress) -> C:
-        """A cell, run if it is not there."""
-        found = self.kept(key)
-        if found is not None:
+    def cell(self, key: str, progress: Progress) -> bool:
+        """Run a cell if it is not there; whether it was run now."""
+        if self.kept(key) is not None:
             progress.advance(self.steps(key))
-            return found
+            return False
         done = self.work(key, self.digest(key), progress)
         self.store.put(self.place(key), done.model_dump_json())
-        return done
+        return True
 
     def finished(self, keys: Sequence[str]) -> list[C]:
         """Cells that have to be there.

@@ -17,28 +17,35 @@ from pipeline.settings import Settings
 from training.peers.held import Held
 
 DECIDING = frozenset({
-    "first_day", "marketplace", "events", "vocabulary", "statistics", "sequences", "samples",
+    "seed", "first_day", "marketplace", "events", "vocabulary", "statistics", "sequences",
+    "samples",
 })  # fmt: skip
-"""Settings that decide a world, beside its seed and its number of days."""
+"""Settings that decide a world, beside its number of days."""
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 SMALL = {"users": 200, "items": 600, "categories": 24, "shops": 40, "icons": 40}
 """A world of a quick study."""
 
 
-def build(settings: Settings, days: Sequence[date], progress: Progress) -> None:
+def build(
+    settings: Settings,
+    days: Sequence[date],
+    progress: Progress,
+    stages: Sequence[str] = STAGES,
+) -> None:
     """Raw logs and samples of some days, each once; a step of progress a day.
 
     Args:
         settings: with the seed and a home of its own.
         days: in order, from `settings.first_day` on.
         progress: counts days.
+        stages: of a day, the last of which is `samples`.
     """
     store = settings.store
     if not store.partition("raw", days[-1], "behaviors").exists():
         steps.simulate(settings, days[0], len(days))
     for day in days:
         if not store.partition("samples", day).exists():
-            for stage in STAGES:
+            for stage in stages:
                 getattr(steps, stage)(settings, day)
         progress.advance(1)
 
@@ -83,14 +90,23 @@ class World:
     @property
     def own(self) -> Settings:
         """Settings of its data, with a home of their own."""
+        folder = f"seed-{self.seed}-{self.digest}"
+        home = self.settings.store.address("study", "worlds", folder)
+        return self._data.model_copy(update={"home": home})
+
+    @property
+    def digest(self) -> str:
+        """Changes with what decides its bytes."""
+        plain = self._data.model_dump_json(include=set(DECIDING))
+        return hashlib.sha256(f"{plain} {len(self.days)}".encode()).hexdigest()[:12]
+
+    @property
+    def _data(self) -> Settings:
         mine = self.settings.model_copy(update={"seed": self.seed})
-        if self.quick:
-            market = mine.marketplace.model_copy(update=SMALL)
-            mine = mine.model_copy(update={"marketplace": market})
-        plain = mine.model_dump_json(include=set(DECIDING))
-        digest = hashlib.sha256(f"{plain} {len(self.days)}".encode()).hexdigest()[:12]
-        home = self.settings.store.address("study", "worlds", f"seed-{self.seed}-{digest}")
-        return mine.model_copy(update={"home": home})
+        if not self.quick:
+            return mine
+        market = mine.marketplace.model_copy(update=SMALL)
+        return mine.model_copy(update={"marketplace": market})
 
     @property
     def store(self) -> Store:

@@ -72,10 +72,9 @@ class Held:
             TrainingError: nothing is left.
         """
         by_task = {task: (shares or {}).get(task, 1.0) for task in tasks}
-        place = (self.moments.user_hash % np.uint64(WHOLE)).astype(np.float64) / WHOLE
 
         def mine(*which: Task) -> Mask:
-            return place < max((by_task.get(task, 0.0) for task in which), default=0.0)
+            return of_share(self.moments.user_hash, max(by_task.get(task, 0.0) for task in which))
 
         price = np.where(mine(Task.PPP), self.moments.price_level, 0).astype(np.int8)
         found = replace(
@@ -116,6 +115,11 @@ class Held:
         for part in cut:
             batch = collate(self.moments, part, self.catalogs, self.sizes)
             yield batch, MomentInfo.of(self.moments, part)
+
+
+def of_share(users: NDArray[np.uint64], share: float) -> Mask:
+    """Whether a user, given by their hash, is of a share of all users; shares are nested."""
+    return (users % np.uint64(WHOLE)).astype(np.float64) / WHOLE < share
 
 
 def asked(moments: Moments) -> Mask:

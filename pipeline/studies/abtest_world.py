@@ -14,11 +14,12 @@ from evaluation.studies import uplift
 from evaluation.studies.abtest import BEFORE, DUPN, POLICY, SPLIT, TWINS, Cell, Shape
 from evaluation.studies.uplift import Lived
 from infra.progress import Progress
-from pipeline import living, steps
+from pipeline import living
 from pipeline.arrival import ONE_DAY
 from pipeline.contenders import Before, Contender, Network, Policy
 from pipeline.living import World
 from pipeline.settings import Settings
+from pipeline.studies import worlds
 
 STAGES = (*living.STATE, "samples")
 SALT = "abtest"
@@ -44,7 +45,7 @@ class AbtestWorld:
     def cell(self, digest: str) -> Cell:
         """Everything about the seed, under a digest of the settings."""
         begin = time.monotonic()
-        self._data()
+        worlds.build(self.settings, self.first, self.progress, STAGES)
         Network(self.settings, self.first).begin()
         Before(self.settings, self.first).begin()
         lived = [one for world in (*TWINS, SPLIT) for one in self._lived(world)]
@@ -54,16 +55,6 @@ class AbtestWorld:
             lived=tuple(lived),
             seconds=time.monotonic() - begin,
         )
-
-    def _data(self) -> None:
-        settings, store = self.settings, self.settings.store
-        if not store.partition("raw", self.first[-1], "behaviors").exists():
-            steps.simulate(settings, self.first[0], len(self.first))
-        for day in self.first:
-            if not store.partition("samples", day).exists():
-                for stage in STAGES:
-                    getattr(steps, stage)(settings, day)
-            self.progress.advance(1)
 
     def _lived(self, name: str) -> list[Lived]:
         """All days of one world."""

@@ -7,7 +7,6 @@ anew, so that its cost is that of a whole one.
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import date, timedelta
 
 import numpy as np
@@ -17,16 +16,14 @@ from evaluation.predictions import Predictions
 from evaluation.questions import Questions
 from evaluation.questions import read as read_questions
 from evaluation.studies.drift import Arm, Cell, Cost, People, Score, Shape
-from infra.progress import Progress
+from infra.progress import Progress, quiet
 from infra.store import Store
-from pipeline import steps
 from pipeline.settings import Settings
+from pipeline.studies import worlds
 from training import checkpoint as checkpoints
 from training.fit import fit
 from training.tally import Fitted
 from training.update import plan, update
-
-STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 
 
 class DriftWorld:
@@ -62,13 +59,9 @@ class DriftWorld:
         )
 
     def _data(self) -> None:
-        settings, days = self.settings, [self._day(n + 1) for n in range(self.shape.days)]
-        if not self.store.partition("raw", days[-1], "behaviors").exists():
-            steps.simulate(settings, days[0], len(days))
-        for day in days:
-            if not self.store.partition("samples", day).exists():
-                for stage in STAGES:
-                    getattr(steps, stage)(settings, day)
+        days = [self._day(n + 1) for n in range(self.shape.days)]
+        with quiet() as silent:
+            worlds.build(self.settings, days, silent)
 
     def _answered(self) -> Iterator[tuple[Arm, int, int, Predictions]]:
         """Every arm on every asked day, with the age of its model in days."""
@@ -105,7 +98,7 @@ class DriftWorld:
             seed=self.settings.seed,
             run_name=key,
             resume=resume,
-            progress=_quiet,
+            progress=quiet,
         )
 
     def _night(self, number: int, parent: str) -> None:
@@ -124,7 +117,7 @@ class DriftWorld:
             seed=settings.seed,
             run_name=f"night-{number}",
             resume=False,
-            progress=_quiet,
+            progress=quiet,
         )
 
     def _timed(self, arm: Arm, day: int, work: Callable[[], Fitted]) -> None:
@@ -146,14 +139,3 @@ class DriftWorld:
 
     def _day(self, number: int) -> date:
         return self.settings.first_day + timedelta(days=number - 1)
-
-
-@contextmanager
-def _quiet(*_: object, **__: object) -> Iterator[Progress]:
-    """No bar inside the study's own."""
-    yield _Silent()
-
-
-class _Silent:
-    def advance(self, done: int = 1, **figures: float) -> None:
-        """Nothing."""

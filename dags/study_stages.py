@@ -1,0 +1,85 @@
+"""The tasks of `dupn_study`: the cells of a study, a mapped task each, then its report.
+
+The keys of the cells come from the study; a finished cell is not run again.
+"""
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import TriggerRule, get_current_context, task
+
+from dags import running
+from dags.running import stage
+
+if TYPE_CHECKING:
+    from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+STAGES = 4
+"""Stages of a study, at most: worlds, searches, what rests on searches, fits."""
+KEY = "{{ task.op_kwargs['key'] }}"
+"""What the grid writes on a mapped task."""
+
+
+@stage(task, pool="data", multiple_outputs=True)
+def cells() -> dict[str, list[str]]:
+    """Keys of all cells of the study, by stage; a stage may be empty."""
+    from pipeline import studying
+
+    with running.front_door():
+        study = studying.make(*_study(), quick=_quick())
+        found = [list(keys) for keys in study.stages()]
+    return {name_of(place): found[place] if place < len(found) else [] for place in range(STAGES)}
+
+
+def of_stage(place: int, keys: Any) -> Any:
+    """The mapped task of a stage."""
+    return _cell.override(
+        task_id=name_of(place), map_index_template=KEY, trigger_rule=TriggerRule.NONE_FAILED
+    ).expand(key=keys[name_of(place)])
+
+
+@task(pool="data")
+def _cell(key: str) -> None:
+    """One cell: a world, a search, or a network fitted and asked; skipped if it is there."""
+    from pipeline import studying
+
+    settings, name, seeds = _study()
+    with running.front_door():
+        studying.cell(settings, name, key, seeds=seeds, quick=_quick())
+
+
+@stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)
+def report() -> str:
+    """All cells -> JSON, pictures and a page under `reports/study/`, and into MLflow."""
+    from pipeline import studying
+    from pipeline.studies.diary import Diary
+
+    with running.front_door():
+        study = studying.make(*_study(), quick=_quick())
+        said = studying.report(study, Diary(study))
+    for sentence in said.get("said", []):
+        logger.info("%s", sentence)
+    return str(said["report"])
+
+
+def name_of(place: int) -> str:
+    """Id of a stage's task."""
+    return f"stage_{place + 1}"
+
+
+def _study() -> "tuple[Settings, str, int]":
+    """Settings, name and seeds of the run; the preset is the study's unless the form says one."""
+    from pipeline import studying
+    from pipeline.settings import load
+
+    params = get_current_context()["params"]
+    name = str(params["study"])
+    with running.front_door():
+        preset = params["preset"] or studying.preset_of(name)
+        return load(preset, None, running.overrides_of(params)), name, int(params["seeds"])
+
+
+def _quick() -> bool:
+    return bool(get_current_context()["params"]["quick"])

@@ -1,0 +1,209 @@
+"""Records of networks that learn the same and answer the same, and the figures of Table 2.
+
+A **cell** is one network that learnt one task (or several) in one world; its figures keep their
+replicates, drawn from the same people for all networks of the world, so that rows are compared
+pairwise. How a network was tuned is a cell of its own: a few settings, tried in another world.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from evaluation.bootstrap import Interval
+from evaluation.results import Figure, Record
+from evaluation.studies.asking import MEASURES, Score
+from evaluation.studies.cells import Cell, figure, mean_difference, mean_of, words
+from training.config import Task
+
+CHANCE = {Task.CTR: 0.5, Task.L2R: 0.5, Task.PPP: 1 / 7, Task.FIFP: 0.5, Task.SPP: 0.5}
+ALL = "all"
+GOAL_HEADROOM = 0.85
+PAPER: Mapping[str, Mapping[Task, float]] = {
+    "wide": {Task.L2R: 0.70502, Task.CTR: 0.68266, Task.FIFP: 0.71839, Task.PPP: 0.34094},
+    "wide_deep": {Task.L2R: 0.71581, Task.CTR: 0.69957, Task.FIFP: 0.74581, Task.PPP: 0.38581},
+    "dssm": {Task.CTR: 0.68961, Task.FIFP: 0.72035},
+    "cnn_max": {Task.L2R: 0.72391, Task.CTR: 0.70735, Task.FIFP: 0.73803, Task.PPP: 0.39904},
+    "nobp": {Task.L2R: 0.73307, Task.CTR: 0.70221, Task.FIFP: 0.74082, Task.PPP: 0.39394},
+    "bplstm": {Task.L2R: 0.74583, Task.CTR: 0.72139, Task.FIFP: 0.75337, Task.PPP: 0.42926},
+    "bpatt": {Task.L2R: 0.73901, Task.CTR: 0.71303, Task.FIFP: 0.75927, Task.PPP: 0.41350},
+    "all": {Task.L2R: 0.75005, Task.CTR: 0.72519, Task.FIFP: 0.77323, Task.PPP: 0.44011},
+    "w2v": {Task.L2R: 0.73091, Task.CTR: 0.70127, Task.FIFP: 0.73749, Task.PPP: 0.38079},
+}
+"""Table 2 as printed."""
+TASKS = (Task.L2R, Task.CTR, Task.FIFP, Task.PPP)
+"""In the order of Table 2."""
+
+
+class Step(Record):
+    """A judgement on the way."""
+
+    moments: int
+    loss: float
+    figures: dict[str, float]
+
+
+class WorldCell(Cell):
+    """A world: what is in it, and what others answer."""
+
+    seed: int
+    moments: int
+    """On the learnt days."""
+    behaviours: float
+    """Mean length of a moment's history."""
+    others: dict[str, tuple[Score, ...]]
+    """Yardsticks and ceilings by name."""
+
+    def score(self, name: str, task: Task) -> Score | None:
+        """Somebody's figure."""
+        found = [one for one in self.others.get(name, ()) if one.measure == MEASURES[task]]
+        return found[0] if found else None
+
+
+class Trial(Record):
+    """One point of the search."""
+
+    settings: dict[str, float]
+    loss: float
+    """On the judging days, at its best judgement."""
+    figures: dict[str, float]
+    moments: int
+    """Learnt until then, repetitions counted."""
+    seconds: float
+
+
+class TunedCell(Cell):
+    """A search: the point with the smallest loss is what the network is then given."""
+
+    model: str
+    tasks: tuple[Task, ...]
+    trials: tuple[Trial, ...]
+    chosen: int
+
+
+class FitCell(Cell):
+    """A network in a world."""
+
+    model: str
+    tasks: tuple[Task, ...]
+    seed: int
+    trial: int
+    """The point of the search that it was given."""
+    scores: tuple[Score, ...]
+    curve: tuple[Step, ...]
+    parameters: int
+    seconds: float
+    """Of the processor."""
+
+    def score(self, task: Task) -> Score | None:
+        """Its figure of a task."""
+        found = [one for one in self.scores if one.measure == MEASURES[task]]
+        return found[0] if found else None
+
+
+class Table:
+    """All cells of Table 2, by who and what.
+
+    Args:
+        worlds: of the reported seeds.
+        fits: of every model, task and seed.
+        models: rows, in order.
+    """
+
+    def __init__(
+        self, worlds: Sequence[WorldCell], fits: Sequence[FitCell], models: Sequence[str]
+    ) -> None:
+        self.worlds = sorted(worlds, key=lambda one: one.seed)
+        self.models = tuple(models)
+        self._fits = {(fit.model, fit.tasks, fit.seed): fit for fit in fits}
+
+    def row(self, model: str, task: Task) -> list[Score | None]:
+        """A model's figure in each world; None: it cannot answer, or was not asked."""
+        fits = [self._fits.get((model, (task,), world.seed)) for world in self.worlds]
+        return [fit.score(task) if fit else None for fit in fits]
+
+    def other(self, name: str, task: Task) -> list[Score | None]:
+        """The figure of a yardstick, or of the ceiling, in each world."""
+        return [world.score(name, task) for world in self.worlds]
+
+    def value(self, model: str, task: Task) -> Interval:
+        """Mean over worlds."""
+        return mean_of(self.row(model, task))
+
+    def over(self, model: str, other: str, task: Task) -> Interval:
+        """A model less another one, or less a yardstick, paired."""
+        theirs = self.row(other, task) if other in self.models else self.other(other, task)
+        return mean_difference(self.row(model, task), theirs)
+
+    def headroom(self, model: str, task: Task) -> float:
+        """(figure - chance) / (ceiling - chance)."""
+        best = mean_of(self.other("ceiling", task)).value
+        return (self.value(model, task).value - CHANCE[task]) / (best - CHANCE[task])
+
+    def others(self, task: Task) -> list[str]:
+        """Yardsticks that answer a task, ceilings aside."""
+        names = dict.fromkeys(name for world in self.worlds for name in world.others)
+        known = [name for name in names if any(self.other(name, task))]
+        return [name for name in known if not name.endswith("ceiling")]
+
+
+def figures(table: Table) -> Iterator[Figure]:
+    """Every number of the table, the differences that it is read for, and the headroom."""
+    said = words(len(table.worlds))
+    for task in TASKS:
+        measure, unit = MEASURES[task], "share" if task is Task.PPP else "AUC"
+        alone = f"{task} learnt alone; {said}"
+        for model in table.models:
+            value = table.value(model, task)
+            if not np.isfinite(value.value):
+                continue
+            yield figure(f"table2_{model}_{measure}", value, unit, alone)
+            share = Interval(table.headroom(model, task))
+            yield figure(f"table2_{model}_headroom_{measure}", share, "share",
+                         f"(figure - chance) / (ceiling - chance); {alone}")  # fmt: skip
+        for model, other in pairs(table, task):
+            yield figure(f"table2_{model}_over_{other}_{measure}", table.over(model, other, task),
+                         unit, f"paired difference; {alone}")  # fmt: skip
+        for name in ("ceiling", "visible_ceiling", *table.others(task)):
+            value = mean_of(table.other(name, task))
+            if np.isfinite(value.value):
+                yield figure(f"table2_{name}_{measure}", value, unit, f"same questions; {said}")
+
+
+def pairs(table: Table, task: Task) -> Iterator[tuple[str, str]]:
+    """Neighbouring rows, and the full network over every other row and yardstick."""
+    asked = [model for model in table.models if any(table.row(model, task))]
+    seen = set()
+    for above, below in pairwise(asked):
+        seen.add((below, above))
+        yield below, above
+    rest = [model for model in asked if model != ALL]
+    for other in (*rest, *table.others(task)):
+        if ALL in asked and (ALL, other) not in seen:
+            yield ALL, other
+
+
+def goals(table: Table) -> list[str]:
+    """A sentence for each goal, reached or not."""
+    found = []
+    for task in TASKS:
+        rest = [m for m in table.models if m != ALL and any(table.row(m, task))]
+        gaps = {other: table.over(ALL, other, task) for other in rest}
+        short = [other for other, gap in gaps.items() if not gap.low > 0]
+        if short:
+            worst = min(short, key=lambda other: gaps[other].value)
+            gap = gaps[worst]
+            found.append(
+                f"{task}: the full network is not clearly above {', '.join(short)}; "
+                f"against {worst} it stands at {gap.value:+.4f} "
+                f"({gap.low:+.4f} to {gap.high:+.4f})."
+            )
+        else:
+            found.append(f"{task}: the full network is above every other model, clear of zero.")
+    reached = table.headroom(ALL, Task.CTR)
+    verdict = "reached" if reached >= GOAL_HEADROOM else "not reached"
+    found.append(
+        f"CTR: {reached:.0%} of the attainable headroom; "
+        f"the goal of {GOAL_HEADROOM:.0%} is {verdict}."
+    )
+    return found

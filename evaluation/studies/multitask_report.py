@@ -1,0 +1,136 @@
+"""Figure 6: curves of a task learnt alone and together with the others, and where they end."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evaluation.bootstrap import Interval
+from evaluation.plots import INK, MODEL, SECOND, new_figure, png, tidy
+from evaluation.results import Figure
+from evaluation.studies import page
+from evaluation.studies.asking import MEASURES, Score
+from evaluation.studies.cells import figure, mean_difference, mean_of, words
+from evaluation.studies.contest import TASKS, FitCell
+from evaluation.studies.page import Grid, Page, Picture, shown
+from infra.store import Store
+from training.config import Task
+
+LEAD = (
+    "The full network, once for each task and once for all four together, on the same questions: "
+    "the joint run learns every question that the four single runs learn, and no other."
+)
+GOAL = 3
+"""Tasks on which joint training is to be above single-task training."""
+
+
+class Learnt:
+    """Fits by what they learnt.
+
+    Args:
+        fits: of every world, alone and joint.
+    """
+
+    def __init__(self, fits: Sequence[FitCell]) -> None:
+        self.seeds = sorted({fit.seed for fit in fits})
+        self.joint = {fit.seed: fit for fit in fits if len(fit.tasks) > 1}
+        self.alone = {(fit.tasks[0], fit.seed): fit for fit in fits if len(fit.tasks) == 1}
+
+    def of(self, task: Task, *, joint: bool) -> list[FitCell]:
+        """One a world."""
+        return [self.joint[s] if joint else self.alone[task, s] for s in self.seeds]
+
+    def scores(self, task: Task, *, joint: bool) -> list[Score | None]:
+        """One a world."""
+        return [fit.score(task) for fit in self.of(task, joint=joint)]
+
+    def gain(self, task: Task) -> Interval:
+        """Joint less alone, paired."""
+        return mean_difference(self.scores(task, joint=True), self.scores(task, joint=False))
+
+
+def write(store: Store, name: str, fits: Sequence[FitCell]) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<name>/`; what the command says."""
+    learnt = Learnt(fits)
+    pictures = {
+        "figure6": Picture(
+            "While they learn",
+            _curves(learnt),
+            "On the judging day, against moments learnt; a line is one world.",
+        )
+    }
+    return page.publish(
+        store,
+        Page(
+            study=name,
+            title="Figure 6: one task, or all together",
+            lead=LEAD,
+            protocol={
+                "Network": "DUPN-all; L2R weighs no CTR logit in either run",
+                "Questions": "days after the learnt and the judging ones",
+                "Budget": "epochs, patience and search as in study.*; the joint run's best "
+                "judgement is by the sum of its losses",
+                "Intervals": words(len(learnt.seeds)),
+                "Settings": ", ".join(sorted({fit.settings for fit in fits})),
+            },
+            figures=list(figures(learnt)),
+            said=goals(learnt),
+            grids=[_ends(learnt)],
+            pictures=pictures,
+            facts={"seeds": learnt.seeds},
+        ),
+    )
+
+
+def figures(learnt: Learnt) -> Iterator[Figure]:
+    """Where the runs end, and the gain."""
+    said = words(len(learnt.seeds))
+    for task in TASKS:
+        measure, unit = MEASURES[task], "share" if task is Task.PPP else "AUC"
+        for joint, word in ((False, "alone"), (True, "joint")):
+            value = mean_of(learnt.scores(task, joint=joint))
+            yield figure(f"multitask_{word}_{measure}", value, unit, said)
+        protocol = f"joint less alone, paired; {said}"
+        yield figure(f"multitask_gain_{measure}", learnt.gain(task), unit, protocol)
+
+
+def goals(learnt: Learnt) -> list[str]:
+    """Whether joint training is above single-task training on three tasks or more."""
+    gains = {task: learnt.gain(task) for task in TASKS}
+    above = [task for task in TASKS if gains[task].value > 0]
+    clear = [task for task in TASKS if gains[task].low > 0]
+    verdict = "reached" if len(above) >= GOAL else "not reached"
+    named = ", ".join(f"{task} {gains[task].value:+.4f}" for task in TASKS)
+    return [
+        f"Joint training is above single-task training on {len(above)} of {len(TASKS)} tasks, "
+        f"clear of zero on {len(clear)}; the goal of {GOAL} is {verdict} ({named})."
+    ]
+
+
+def _ends(learnt: Learnt) -> Grid:
+    rows = [
+        [
+            MEASURES[task],
+            shown(mean_of(learnt.scores(task, joint=False))),
+            shown(mean_of(learnt.scores(task, joint=True))),
+            shown(learnt.gain(task), sign=True),
+        ]
+        for task in TASKS
+    ]
+    return Grid("Where they end", ["", "alone", "joint", "joint less alone, paired"], rows)
+
+
+def _curves(learnt: Learnt) -> bytes:
+    figure, axes = new_figure(9.6, 2.2 * len(TASKS), len(TASKS))
+    for ax, task in zip(axes, TASKS, strict=True):
+        for joint, colour, word in ((False, SECOND, "alone"), (True, MODEL, "joint")):
+            for place, fit in enumerate(learnt.of(task, joint=joint)):
+                points = [one for one in fit.curve if MEASURES[task] in one.figures]
+                epochs = np.arange(1, len(points) + 1)
+                ax.plot(epochs, [one.figures[MEASURES[task]] for one in points], color=colour,
+                        linewidth=1.3, alpha=0.8, label=word if place == 0 else None)  # fmt: skip
+        ax.set_title(MEASURES[task], loc="left", fontsize=10, color=INK)
+        tidy(ax, "both")
+    axes[-1].set_xlabel("judgements (the same share of an epoch in both)")
+    axes[0].legend(frameon=False, fontsize=8.5, ncols=2)
+    return png(figure)

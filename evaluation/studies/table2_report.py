@@ -1,0 +1,143 @@
+"""Table 2 on paper: the table beside the paper's, what each row was tuned with, and a picture."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from evaluation.plots import INK, MODEL, OTHER, new_figure, png, tidy
+from evaluation.studies import page
+from evaluation.studies.asking import MEASURES
+from evaluation.studies.cells import mean_of, words
+from evaluation.studies.contest import ALL, PAPER, TASKS, Table, TunedCell, figures, goals
+from evaluation.studies.page import Grid, Page, Picture, shown
+from infra.store import Store
+from training.config import Task
+
+LEAD = (
+    "Nine networks, each task learnt alone, on the same samples of the same marketplaces, with the "
+    "same budget of training and of tuning. The numbers of the paper are from another world and "
+    "another size: what can be compared is the order of the rows and their distances."
+)
+
+
+def write(
+    store: Store,
+    name: str,
+    table: Table,
+    tuned: Sequence[TunedCell],
+    titles: Mapping[str, str],
+) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<name>/`; what the command says.
+
+    Args:
+        store: where it goes.
+        name: of the study, `-quick` included.
+        table: all cells.
+        tuned: the search of every row and column.
+        titles: of the rows.
+    """
+    return page.publish(
+        store,
+        Page(
+            study=name,
+            title="Table 2: networks compared, task by task",
+            lead=LEAD,
+            protocol=_protocol(table, tuned),
+            figures=list(figures(table)),
+            said=goals(table),
+            grids=[_rows(table, titles), _gaps(table, titles), _searches(tuned, titles)],
+            pictures={
+                "table2": Picture(
+                    "Every network on every task",
+                    _drawn(table, titles),
+                    "Bars: means over worlds; whiskers: 95 % intervals; the truth is in the title.",
+                )
+            },
+            facts={"seeds": [world.seed for world in table.worlds]},
+        ),
+    )
+
+
+def _protocol(table: Table, tuned: Sequence[TunedCell]) -> Mapping[str, str]:
+    worlds = table.worlds
+    moments = ", ".join(f"{world.moments:,}" for world in worlds)
+    return {
+        "Data": f"marketplaces of the seeds {', '.join(str(world.seed) for world in worlds)}; "
+        f"moments on the learnt days: {moments}; mean history {worlds[0].behaviours:.0f}",
+        "Questions": "days after the learnt and the judging ones; negatives: shown and not clicked",
+        "Learning": "epochs at most and patience as in study.*, judged by the day after the learnt "
+        "ones; the best judgement is kept",
+        "Tuning": f"{len(tuned[0].trials)} settings a row and task in a world of its own seed, "
+        "the smallest judging loss chosen, then frozen"
+        if tuned
+        else "none",
+        "Intervals": words(len(worlds)),
+        "Settings": ", ".join(sorted({world.settings for world in worlds})),
+    }
+
+
+def _rows(table: Table, titles: Mapping[str, str]) -> Grid:
+    head = ["", *(f"{_title(task)} ({part})" for task in TASKS for part in ("here", "paper"))]
+    rows = []
+    for model in table.models:
+        row = [titles[model]]
+        for task in TASKS:
+            theirs = PAPER.get(model, {}).get(task)
+            row += [shown(table.value(model, task)), "-" if theirs is None else f"{theirs:.4f}"]
+        rows.append(row)
+    for name in dict.fromkeys(
+        [*(one for task in TASKS for one in table.others(task)), "visible_ceiling", "ceiling"]
+    ):
+        values = [mean_of(table.other(name, task)) for task in TASKS]
+        rows.append([name.replace("_", " "), *(part for v in values for part in (shown(v), ""))])
+    return Grid("Table 2", head, rows, "AUC, and micro precision for the price level.")
+
+
+def _gaps(table: Table, titles: Mapping[str, str]) -> Grid:
+    rest = [model for model in table.models if model != ALL]
+    rows = [
+        [titles[other], *(shown(table.over(ALL, other, task), sign=True) for task in TASKS)]
+        for other in rest
+    ]
+    note = "Paired within each world: the same questions, the same people drawn."
+    head = ["The full network over", *(_title(task) for task in TASKS)]
+    return Grid("Differences", head, rows, note)
+
+
+def _searches(tuned: Sequence[TunedCell], titles: Mapping[str, str]) -> Grid:
+    rows = []
+    for cell in tuned:
+        losses = ", ".join(
+            f"[{trial.loss:.4f}]" if place == cell.chosen else f"{trial.loss:.4f}"
+            for place, trial in enumerate(cell.trials)
+        )
+        chosen = cell.trials[cell.chosen].settings
+        said = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
+        rows.append([titles[cell.model], "+".join(cell.tasks), losses, said])
+    head = ["Network", "Task", "Judging loss of each setting, the chosen one in brackets", "Chosen"]
+    return Grid("How each row was tuned", head, rows)
+
+
+def _drawn(table: Table, titles: Mapping[str, str]) -> bytes:
+    figure, axes = new_figure(9.6, 2.1 * len(TASKS), len(TASKS))
+    for ax, task in zip(axes, TASKS, strict=True):
+        known = [model for model in table.models if any(table.row(model, task))]
+        values = [table.value(model, task) for model in known]
+        ceiling = mean_of(table.other("ceiling", task)).value
+        low = min(value.value for value in values)
+        start = low - 0.35 * (max(value.value for value in values) - low + 1e-3)
+        for place, (model, value) in enumerate(zip(known, values, strict=True)):
+            ax.bar(place, value.value - start, bottom=start, width=0.6,
+                   color=MODEL if model == ALL else OTHER)  # fmt: skip
+            if np.isfinite(value.low):
+                ax.plot([place, place], [value.low, value.high], color=INK, linewidth=1.2)
+        reached = f"the truth: {ceiling:.3f}" if np.isfinite(ceiling) else ""
+        ax.set_title(f"{_title(task)}   {reached}", loc="left", fontsize=10, color=INK)
+        ax.set_xticks(range(len(known)), [titles[model] for model in known], fontsize=8)
+        tidy(ax, "y")
+    return png(figure)
+
+
+def _title(task: Task) -> str:
+    return MEASURES[task].replace("_", " ").upper().replace("PRECISION", "precision")

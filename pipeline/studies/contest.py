@@ -1,0 +1,262 @@
+"""Worlds, searches and fits: the cells of every study in which networks learn the same samples.
+
+Keys: `world-3`; `tune-cnn_max-ctr`, a search in the world of `study.tuning_seed`, which is never
+reported; `cnn_max-ctr-3`, a network with what the search chose. A task in a key is one task, or
+`joint`: all four at once. Studies share these cells: what `table2` has fitted, `multitask` reads.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.studies.asking import Crowd, ask
+from evaluation.studies.cells import Cell
+from evaluation.studies.contest import FitCell, Step, Trial, TunedCell, WorldCell
+from evaluation.studies.others import answers
+from infra.progress import Progress, quiet
+from pipeline.settings import Settings
+from pipeline.studies.base import Logged, Study
+from pipeline.studies.worlds import World
+from pipeline.study_config import TrialConfig
+from training.config import ModelConfig, Task, TrainConfig
+from training.peers.build import builder
+from training.peers.fitting import Build, Course, Fit, fit
+from training.peers.held import Held
+from training.peers.word2vec import pretrain
+
+JOINT = "joint"
+TASKS = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
+TASKS_OF: Mapping[str, tuple[Task, ...]] = {JOINT: TASKS, **{task.value: (task,) for task in TASKS}}
+"""What is learnt, by its word in a key."""
+LEARNING = frozenset({"model", "train", "peers", "wide", "evaluate"})
+"""Settings that decide a fit, beside its world, its task and the point of the search."""
+BUDGET = ("epochs", "judgements", "patience", "shares")
+HELD_AT_ONCE = 6
+"""Parts of worlds (learnt, judging, asked days) that a process keeps in memory."""
+QUICK = {"learnt": 3, "judges": 1, "asked": 1, "epochs": 2, "judgements": 1, "shares": {}}
+QUICK_TRIALS = 2
+
+
+class Contest(Study[Cell]):
+    """A study made of worlds, searches and fits."""
+
+    preset = "study"
+
+    def __init__(self, settings: Settings, seeds: int, quick: bool) -> None:
+        if quick:
+            trials = settings.study.trials[:QUICK_TRIALS]
+            small = settings.study.model_copy(update={**QUICK, "trials": trials})
+            settings = settings.model_copy(update={"study": small})
+        super().__init__(settings, seeds, quick)
+
+    @property
+    def reported(self) -> range:
+        """Seeds of the worlds that figures are about."""
+        return range(1, self.seeds + 1)
+
+    def worlds(self) -> list[str]:
+        """Keys of all worlds, that of the search first."""
+        return [f"world-{seed}" for seed in (self.settings.study.tuning_seed, *self.reported)]
+
+    @property
+    def folder(self) -> str:
+        """Its cells are everybody's."""
+        return "networks-quick" if self.quick else "networks"
+
+    def place(self, key: str) -> str:
+        """Where the store keeps a cell."""
+        return f"reports/study/{self.folder}/cells/{key}.json"
+
+    def kind(self, key: str) -> type[Cell]:
+        """By the first word of the key."""
+        kinds: Mapping[str, type[Cell]] = {"world": WorldCell, "tune": TunedCell}
+        return kinds.get(key.split("-", maxsplit=1)[0], FitCell)
+
+    def decides(self, key: str) -> Any:
+        """The world's settings, and of a network what it is and how it learns."""
+        first, *rest = key.split("-")
+        if first == "world":
+            return [self._of_world(int(rest[0])), self._plain({"evaluate"}), self._budget]
+        learning = [self._plain(LEARNING), self._budget]
+        if first == "tune":
+            trials = [trial.model_dump() for trial in self.settings.study.trials]
+            return [key, self._of_world(self.settings.study.tuning_seed), *learning, trials]
+        word, seed = rest
+        chosen = self._chosen(first, word)
+        return [key, self._of_world(int(seed)), *learning, chosen.model_dump()]
+
+    def work(self, key: str, digest: str, progress: Progress) -> Cell:
+        """Build a world, search, or fit."""
+        first, *rest = key.split("-")
+        if first == "world":
+            done: Cell = self._build(int(rest[0]), digest)
+        elif first == "tune":
+            done = self._tune(rest[0], rest[1], digest)
+        else:
+            done = self._fit(first, rest[0], int(rest[1]), digest)
+        progress.advance(1)
+        return done
+
+    def logged(self, cell: Cell) -> Logged:
+        """A fit with its curve and its figures; a search with its losses."""
+        if isinstance(cell, FitCell):
+            curve = [(step.moments, {"loss": step.loss, **step.figures}) for step in cell.curve]
+            last = curve[-1][0]
+            ends = {f"asked_{s.measure}": s.value for s in cell.scores if s.value is not None}
+            params = {"network": cell.model, "tasks": "+".join(cell.tasks), "seed": cell.seed,
+                      "trial": cell.trial, "parameters": cell.parameters}  # fmt: skip
+            return Logged(params, [*curve, (last, ends)])
+        if isinstance(cell, TunedCell):
+            losses = [(place, {"loss": trial.loss}) for place, trial in enumerate(cell.trials)]
+            params = {"network": cell.model, "tasks": "+".join(cell.tasks)}
+            return Logged({**params, "chosen": cell.chosen}, losses)
+        return Logged()
+
+    def world(self, seed: int) -> World:
+        """The days of a seed."""
+        return World(self.settings, seed, self.quick)
+
+    def trial(self, model: str, word: str) -> TrialConfig:
+        """What the search has chosen."""
+        return self._chosen(model, word)
+
+    def course(self, world: World, tasks: tuple[Task, ...], trial: TrialConfig) -> Course:
+        """What a network learns from, and how."""
+        study = self.settings.study
+        return Course(
+            learnt=_held(world, "learnt").asking(tasks, study.shares),
+            judges=_held(world, "judges").asking(tasks, study.shares),
+            train=self.train(tasks, trial),
+            judgements=study.judgements,
+        )
+
+    def train(self, tasks: tuple[Task, ...], trial: TrialConfig) -> TrainConfig:
+        """Rates of a point of the search; weights of tasks count where there are several."""
+        study = self.settings.study
+        return self.settings.train.model_copy(
+            update={
+                "tasks": tasks,
+                "weights": self.settings.train.weights if len(tasks) > 1 else {},
+                "learning_rate": trial.learning_rate,
+                "embedding_learning_rate": trial.embedding_learning_rate,
+                "embedding_l2": trial.embedding_l2,
+                "epochs": study.epochs,
+                "patience": study.patience,
+            }
+        )
+
+    def model(self, trial: TrialConfig) -> ModelConfig:
+        """Dimensions; L2R weighs no logit of a task that was not learnt with it."""
+        return self.settings.model.model_copy(
+            update={"dropout": trial.dropout, "ranks_with_ctr": False}
+        )
+
+    def asked(self, world: World, tasks: Sequence[Task]) -> Held:
+        """The questions that figures are about."""
+        return _held(world, "asked").asking(tasks, self.settings.study.shares)
+
+    def crowd(self, world: World) -> Crowd:
+        """Everybody who may be asked, drawn alike for all networks."""
+        return Crowd(_held(world, "asked").moments.user_hash, self.settings.evaluate)
+
+    def _build(self, seed: int, digest: str) -> WorldCell:
+        world = self.world(seed)
+        with quiet() as silent:
+            world.build(silent)
+        learnt = _held(world, "learnt").moments
+        crowd, config = self.crowd(world), self.settings.evaluate
+        found = answers(world.store, world.learnt, world.asked, self.settings.study.shares, config)
+        others: dict[str, list[Any]] = {}
+        for (name, task), one in found.items():
+            others.setdefault(name, []).append(crowd.score(task, one))
+        return WorldCell(
+            settings=digest,
+            seed=seed,
+            moments=len(learnt),
+            behaviours=float(learnt.sequence.lengths.mean()),
+            others={name: tuple(scores) for name, scores in others.items()},
+        )
+
+    def _tune(self, model: str, word: str, digest: str) -> TunedCell:
+        world, tried = self.world(self.settings.study.tuning_seed), []
+        for trial in self.settings.study.trials:
+            done = self.learn(world, model, word, trial)
+            tried.append(
+                Trial(
+                    settings=trial.model_dump(),
+                    loss=done.best.loss,
+                    figures=dict(done.best.figures),
+                    moments=done.best.moments,
+                    seconds=done.seconds,
+                )
+            )
+        losses = [one.loss for one in tried]
+        return TunedCell(
+            settings=digest,
+            model=model,
+            tasks=TASKS_OF[word],
+            trials=tuple(tried),
+            chosen=losses.index(min(losses)),
+        )
+
+    def _fit(self, model: str, word: str, seed: int, digest: str) -> FitCell:
+        world, tasks = self.world(seed), TASKS_OF[word]
+        trial = self._chosen(model, word)
+        done = self.learn(world, model, word, trial)
+        crowd = self.crowd(world)
+        answered = ask(done.network, self.asked(world, tasks), tasks)
+        return FitCell(
+            settings=digest,
+            model=model,
+            tasks=tasks,
+            seed=seed,
+            trial=self.settings.study.trials.index(trial),
+            scores=tuple(crowd.score(task, one) for task, one in answered.items()),
+            curve=tuple(
+                Step(moments=one.moments, loss=one.loss, figures=dict(one.figures))
+                for one in done.curve
+            ),
+            parameters=sum(weight.numel() for weight in done.network.parameters()),
+            seconds=done.seconds,
+        )
+
+    def learn(self, world: World, model: str, word: str, trial: TrialConfig) -> Fit:
+        """A network of the registry, in a world."""
+        course = self.course(world, TASKS_OF[word], trial)
+        return fit(self._network(model, word, world, trial), self.model(trial), course, world.seed)
+
+    def _network(self, model: str, word: str, world: World, trial: TrialConfig) -> Build:
+        settings, vectors = self.settings, None
+        wide = settings.wide.model_copy(update={"alpha": trial.alpha})
+        if model == "w2v":
+            vectors = pretrain(world.store, world.learnt[-1], settings.model.e_dim, world.seed)
+        return builder(model, settings.peers, wide, TASKS_OF[word], vectors)
+
+    def _chosen(self, model: str, word: str) -> TrialConfig:
+        """Of a finished search."""
+        (tuned,) = self.finished([f"tune-{model}-{word}"])
+        assert isinstance(tuned, TunedCell)
+        return self.settings.study.trials[tuned.chosen]
+
+    def _of_world(self, seed: int) -> Any:
+        world = self.world(seed)
+        return [seed, world.digest, self.settings.study.learnt, self.settings.study.asked]
+
+    @property
+    def _budget(self) -> Any:
+        return self.settings.study.model_dump(mode="json", include=set(BUDGET))
+
+    def _plain(self, names: set[str] | frozenset[str]) -> Any:
+        return self.settings.model_dump(mode="json", include=set(names))
+
+
+_kept: dict[tuple[str, str], Held] = {}
+
+
+def _held(world: World, part: str) -> Held:
+    """The learnt, judging or asked days of a world; read once a process."""
+    key = (world.own.home, part)
+    if key not in _kept:
+        while len(_kept) >= HELD_AT_ONCE:
+            del _kept[next(iter(_kept))]
+        _kept[key] = world.held(getattr(world, part))
+    return _kept[key]

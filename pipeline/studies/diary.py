@@ -1,0 +1,61 @@
+"""A study in MLflow: one run, and a run inside it for every cell."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from infra.tracking import MlflowTracker
+from pipeline.studies.base import Study
+
+
+class Diary:
+    """Tells MLflow of a study; its run is the same until the study has ended.
+
+    Args:
+        study: whose cells and report are told.
+    """
+
+    def __init__(self, study: Study[Any]) -> None:
+        self.study = study
+        self._run: str | None = None
+
+    @property
+    def run(self) -> str:
+        """Id of the study's run, which is begun when it is first needed."""
+        if self._run is None:
+            kept = self.study.store.get(self._place)
+            tracker = self._tracker()
+            known = json.loads(kept)["run_id"] if kept else None
+            self._run = tracker.start(f"study {self.study.name}", known)
+            self.study.store.put(self._place, json.dumps({"run_id": self._run}))
+        return self._run
+
+    def cell(self, key: str) -> None:
+        """A finished cell."""
+        (found,) = self.study.finished([key])
+        logged = self.study.logged(found)
+        tracker = self._tracker()
+        tracker.start(f"{self.study.name} {key}", parent=self.run)
+        tracker.params({**logged.params, "settings": found.settings})
+        for step, metrics in logged.metrics:
+            tracker.metrics(metrics, step)
+        tracker.end()
+
+    def end(self, report: Mapping[str, Any]) -> None:
+        """The figures and the page."""
+        tracker = self._tracker()
+        tracker.start(f"study {self.study.name}", self.run)
+        known = {one["name"]: one["value"] for one in report["figures"] if one["value"] is not None}
+        tracker.metrics(known)
+        folder = Path(self.study.store.address("reports", "study", self.study.name))
+        for file in sorted([*folder.glob("*.html"), *folder.glob("*.png"), folder / "report.json"]):
+            tracker.file(file, "study")
+        tracker.end()
+
+    @property
+    def _place(self) -> str:
+        return f"reports/study/{self.study.name}/run.json"
+
+    def _tracker(self) -> MlflowTracker:
+        return MlflowTracker(self.study.settings.tracking, self.study.store)

@@ -1,0 +1,33 @@
+"""Figure 6 (Section 6.2): each task learnt alone, and all four learnt together."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from evaluation.studies import multitask_report
+from evaluation.studies.contest import FitCell
+from pipeline.studies.contest import JOINT, TASKS, Contest
+
+MODEL = "all"
+
+
+class MultitaskStudy(Contest):
+    """The full network, five times a world."""
+
+    title = "multitask"
+
+    def stages(self) -> Sequence[Sequence[str]]:
+        """Worlds, searches, fits."""
+        return [self.worlds(), [f"tune-{MODEL}-{word}" for word in self.learnt()], self.fits()]
+
+    def learnt(self) -> list[str]:
+        """What is learnt, by its word in a key."""
+        return [JOINT, *(task.value for task in TASKS)]
+
+    def fits(self) -> list[str]:
+        """Keys."""
+        return [f"{MODEL}-{word}-{seed}" for seed in self.reported for word in self.learnt()]
+
+    def report(self) -> Mapping[str, Any]:
+        """Curves by moments learnt, and joint less alone."""
+        fits = [one for one in self.finished(self.fits()) if isinstance(one, FitCell)]
+        return multitask_report.write(self.store, self.name, fits)

@@ -16,8 +16,18 @@ from pipeline.settings import Settings
 from pipeline.studies.base import Study
 from pipeline.studies.by_seed import AbtestStudy, DriftStudy
 from pipeline.studies.diary import Diary
+from pipeline.studies.multitask import MultitaskStudy
+from pipeline.studies.table2 import Table2Study
+from pipeline.studies.transfer import TransferStudy
 
-STUDIES: Mapping[str, type[Study[Any]]] = {kind.title: kind for kind in (DriftStudy, AbtestStudy)}
+KINDS: tuple[type[Study[Any]], ...] = (
+    Table2Study,
+    MultitaskStudy,
+    TransferStudy,
+    DriftStudy,
+    AbtestStudy,
+)
+STUDIES = {kind.title: kind for kind in KINDS}
 
 
 def make(settings: Settings, name: str, seeds: int, *, quick: bool) -> Study[Any]:

@@ -188,6 +188,8 @@ def goals(table: Table) -> list[str]:
     found = []
     for task in TASKS:
         rest = [m for m in table.models if m != ALL and any(table.row(m, task))]
+        if not rest:
+            continue
         gaps = {other: table.over(ALL, other, task) for other in rest}
         short = [other for other, gap in gaps.items() if not gap.low > 0]
         if short:

@@ -1,0 +1,101 @@
+"""Table 2: rows, differences, headroom and goals from cells that are made up."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evaluation.studies import contest
+from evaluation.studies.asking import MEASURES, Score
+from evaluation.studies.cells import mean_difference, mean_of
+from evaluation.studies.contest import FitCell, Step, Table, WorldCell
+from training.config import Task
+
+SEEDS = (1, 2, 3)
+MODELS = ("wide", "dssm", "all")
+DRAWS = 40
+
+
+def score(task, value, seed):
+    drawn = np.random.default_rng(seed).normal(value, 0.01, DRAWS)
+    return Score(measure=MEASURES[task], value=value, replicates=tuple(drawn), questions=100)
+
+
+def fit(model, task, seed, value):
+    return FitCell(
+        settings="x", model=model, tasks=(task,), seed=seed, trial=0,
+        scores=(score(task, value, seed),), curve=(Step(moments=1, loss=1.0, figures={}),),
+        parameters=1, seconds=1.0,
+    )  # fmt: skip
+
+
+def table(values, seeds=SEEDS):
+    """`values[model]`: CTR in each world."""
+    worlds = [
+        WorldCell(settings="x", seed=seed, moments=10, behaviours=5.0,
+                  others={"ceiling": (score(Task.CTR, 0.9, seed),),
+                          "popularity": (score(Task.CTR, 0.55, seed),)})
+        for seed in seeds
+    ]  # fmt: skip
+    fits = [
+        fit(model, Task.CTR, seed, value)
+        for model, row in values.items()
+        for seed, value in zip(seeds, row, strict=True)
+    ]
+    return Table(worlds, fits, MODELS)
+
+
+GOOD = {"wide": (0.6, 0.61, 0.62), "dssm": (0.63, 0.6, 0.64), "all": (0.7, 0.72, 0.71)}
+
+
+def test_a_difference_is_paired_within_worlds_and_students_over_them():
+    found = table(GOOD).over("all", "wide", Task.CTR)
+    gaps = np.subtract(GOOD["all"], GOOD["wide"])
+    assert found.value == pytest.approx(gaps.mean())
+    known = stats.t.interval(0.95, 2, gaps.mean(), stats.sem(gaps))
+    assert (found.low, found.high) == pytest.approx(known)
+
+
+def test_of_two_worlds_the_interval_is_that_of_their_people_drawn_together():
+    few = table({name: row[:2] for name, row in GOOD.items()}, seeds=(1, 2))
+    found = few.over("all", "wide", Task.CTR)
+    drawn = np.mean(
+        [np.subtract(few.row("all", Task.CTR)[k].drawn, few.row("wide", Task.CTR)[k].drawn)
+         for k in range(2)], axis=0)  # fmt: skip
+    assert (found.low, found.high) == pytest.approx(tuple(np.quantile(drawn, [0.025, 0.975])))
+
+
+def test_a_world_in_which_one_of_two_was_not_asked_is_left_out():
+    one, other = score(Task.CTR, 0.7, 1), score(Task.CTR, 0.6, 1)
+    assert mean_difference([one, None], [other, other]).value == pytest.approx(0.1)
+    assert np.isnan(mean_of([None]).value)
+
+
+def test_headroom_is_the_share_of_what_is_possible_above_chance():
+    assert table(GOOD).headroom("all", Task.CTR) == pytest.approx((0.71 - 0.5) / 0.4)
+
+
+def test_neighbours_are_compared_and_the_full_network_with_everybody():
+    pairs = list(contest.pairs(table(GOOD), Task.CTR))
+    assert pairs == [("dssm", "wide"), ("all", "dssm"), ("all", "wide"), ("all", "popularity")]
+
+
+def test_figures_name_model_measure_and_protocol():
+    found = {one.name: one for one in contest.figures(table(GOOD))}
+    assert found["table2_all_ctr_auc"].value == pytest.approx(0.71)
+    assert "3 worlds" in found["table2_all_over_dssm_ctr_auc"].protocol
+    assert found["table2_ceiling_ctr_auc"].value == pytest.approx(0.9)
+    assert not any("ppp" in name for name in found), "nobody was asked"
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        (GOOD, "ctr: the full network is above every other model"),
+        ({**GOOD, "dssm": (0.69, 0.73, 0.72)}, "not clearly above dssm"),
+    ],
+)
+def test_the_goal_says_who_is_in_the_way(values, said):
+    sentences = contest.goals(table(values))
+    assert any(said in one for one in sentences)
+    assert any("52% of the attainable headroom" in one and "not reached" in one
+               for one in sentences)  # fmt: skip

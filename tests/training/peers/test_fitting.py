@@ -1,0 +1,68 @@
+"""A fit keeps its best judgement, stops by its patience, and is the same from the same seed."""
+
+from datetime import timedelta
+
+import pytest
+import torch
+
+from tests.training.conftest import FIRST
+from training.config import Task, TrainConfig
+from training.model.dupn import Dupn
+from training.peers.fitting import Course, fit
+from training.peers.held import Held
+
+TASKS = (Task.CTR,)
+DAYS = [FIRST, FIRST + timedelta(days=1)]
+
+
+@pytest.fixture(scope="module")
+def course(store):
+    first, last = DAYS
+    config = TrainConfig(tasks=TASKS, batch_size=64, learning_rate=0.3, epochs=6, threads=1)
+    learnt, judges = (Held.read(store, [day]).asking(TASKS) for day in (first, last))
+    return Course(learnt, judges, config, judgements=2)
+
+
+def changed(course, **update):
+    train = course.train.model_copy(update=update)
+    return Course(course.learnt, course.judges, train, course.judgements)
+
+
+def test_the_best_judgement_is_kept_though_later_ones_are_worse(course, tiny):
+    done = fit(Dupn, tiny, course, seed=1)
+    losses = [point.loss for point in done.curve]
+    assert done.best.loss == min(losses)
+    assert losses[-1] > min(losses), "it did not overfit: this test shows nothing"
+    again = 0.0
+    with torch.inference_mode():
+        rows = 0
+        for batch, _ in course.judges.batches(64):
+            losses_of = done.network.losses(done.network(batch), batch, TASKS)
+            again += float(losses_of[Task.CTR]) * len(batch.cand_C)
+            rows += len(batch.cand_C)
+    assert again / rows == pytest.approx(done.best.loss, rel=1e-5)
+
+
+def test_every_epoch_is_judged_as_often_as_asked_and_ends_with_a_judgement(course, tiny):
+    done = fit(Dupn, tiny, changed(course, epochs=2), seed=1)
+    steps = -(-len(course.learnt.rows) // 64)
+    assert [point.step for point in done.curve] == [
+        steps // 2, steps, steps + steps // 2, 2 * steps,
+    ]  # fmt: skip
+    assert done.curve[-1].moments == 2 * len(course.learnt.rows)
+
+
+def test_patience_ends_the_learning_that_many_judgements_after_the_best(course, tiny):
+    free = fit(Dupn, tiny, course, seed=1)
+    best = free.curve.index(free.best)
+    done = fit(Dupn, tiny, changed(course, patience=2), seed=1)
+    assert len(done.curve) <= best + 2 + 2  # judged at the ends of epochs of two judgements
+    assert len(done.curve) < len(free.curve)
+    assert done.curve == free.curve[: len(done.curve)]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(course, tiny):
+    short = changed(course, epochs=1)
+    one, same, other = (fit(Dupn, tiny, short, seed).network.state_dict() for seed in (1, 1, 2))
+    assert all(torch.equal(one[name], same[name]) for name in one)
+    assert not torch.equal(one["ctr.match.weight"], other["ctr.match.weight"])

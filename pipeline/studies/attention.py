@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.studies import attention, attention_report
+from evaluation.studies import attention, attention_map, attention_report
 from evaluation.studies.attending import Asked, Named
 from evaluation.studies.attention import Seen
 from evaluation.studies.cells import Cell
@@ -91,7 +91,7 @@ class AttentionStudy(Study[Cell]):
             known=int((found.wanted > 0).sum()),
             matched=int(held_among_others(found).sum()),
             figures=tuple(attention.figures(found, weights, config)),
-            behaviours=attention.behaviours(found),
+            behaviours=attention_map.behaviours(found),
             example=asked.example(network, Named.of(world.store, world.learnt[-1])),
         )
 

@@ -41,9 +41,9 @@ class Ftrl:
         """Sum of the weights of each row's coordinates.
 
         Args:
-            rows: (examples, features) coordinate numbers, `ABSENT` where there is none.
+            rows: (..., features) coordinate numbers, `ABSENT` where there is none.
         """
-        return self.weights.take(rows).sum(axis=1)
+        return self.weights.take(rows).sum(axis=-1)
 
     def learn(self, rows: NDArray[np.int32], label: Floats, weight: Floats | None = None) -> float:
         """One step on a batch; its mean log loss before the step.
@@ -56,9 +56,18 @@ class Ftrl:
         logit = self.logits(rows)
         error = 1 / (1 + np.exp(-logit)) - label
         loss = float(np.logaddexp(0, np.where(label > 0, -logit, logit)).mean())
-        if weight is not None:
-            error = error * weight
-        each = np.broadcast_to(error[:, None], rows.shape)
+        self.move(rows, error if weight is None else error * weight)
+        return loss
+
+    def move(self, rows: NDArray[np.int32], error: Floats) -> None:
+        """One step by what the loss says of each logit.
+
+        Args:
+            rows: as for `logits`; (..., features).
+            error: (...): derivative of an example's own loss by its logit. Of a mean over
+                examples it is that times their number: the algorithm adds examples up.
+        """
+        each = np.broadcast_to(error[..., None], rows.shape)
         gradient = np.bincount(rows.ravel(), each.ravel(), minlength=len(self.z))
         gradient[ABSENT] = 0
         met = np.flatnonzero(gradient)
@@ -67,7 +76,6 @@ class Ftrl:
         self.z[met] += g - sigma * self.weights[met]
         self.n[met] = n + g * g
         self.weights[met] = self._weights(met)
-        return loss
 
     def saved(self) -> bytes:
         """All that is learnt."""

@@ -1,39 +1,32 @@
 """Wide: "a linear logistic regression model widely used in large-scale search systems" (Table 2).
 
 "User profiles, item features and rich cross-product feature transformations are the model input",
-learnt with FTRL. It is the paper's predecessor online (Section 6.5): what it knows of somebody's
-past is the last few items that were clicked, crossed with the candidate; counts and recencies of
-the whole history, which the network's ranking features hold, are not item features, and `history`
-says whether they are given all the same.
+learnt with FTRL. It is the paper's predecessor online (Section 6.5), and a part of Wide & Deep.
+What it knows of somebody's past is the last few items that were clicked (`training.peers.crosses`);
+counts and recencies of the whole history, which the network's ranking features hold, are not item
+features, and `history` says whether they are given all the same.
 
-Features are hashed into one table. A batch is that of the network, so both see the same moments.
+A batch is that of the network, so both see the same moments.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import count
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
-from features import ranking
-from training.batch import Batch
+from infra.errors import TrainingError
+from training.batch import Batch, VocabularySizes
+from training.config import Task
+from training.model.network import Network, Outputs
+from training.optim import SelfMoving
 from training.peers.config import WideConfig
-from training.peers.ftrl import ABSENT, Ftrl
-
-Ints = NDArray[np.int64]
-WORDS = 8
-"""Query words that are crossed; later ones are left out."""
-CLICKS = 3
-"""Last clicks that are crossed."""
-BINS = 10
-"""Bins a unit of a ranking feature, whose values are of order one."""
-WIDEST_BIN = 40
-"""Bins beyond this many units on either side are one."""
-ITEM_SIDE = (*ranking.ITEM_NAMES[1:], "query_relevance")
-"""Ranking features that need nobody's history."""
-HISTORY = ranking.USER_NAMES[:-1]
-"""Those that do."""
+from training.peers.crosses import OF_TASK, of_clicks
+from training.peers.ftrl import Ftrl
+from training.peers.inputs import outputs
+from training.peers.sheet import Coordinates
 
 
 @dataclass
@@ -67,119 +60,103 @@ class Wide:
         return self.model.logits(coordinates(batch, self.config))
 
 
-def coordinates(batch: Batch, config: WideConfig) -> NDArray[np.int32]:
+def coordinates(batch: Batch, config: WideConfig) -> Coordinates:
     """(candidates, features): hashed feature numbers, `ABSENT` where a part is missing."""
-    sheet = _Sheet(config.bits)
-    moment = batch.cand_moment_C.numpy()
-    item = _Attributes.of(batch, batch.cand_C.numpy())
-    binned = _binned(batch, (*ITEM_SIDE, *(HISTORY if config.history else ())))
-    level = binned[ITEM_SIDE.index("price_level")]
-    sheet.add(np.ones((len(moment), 1), np.int64))
-    for attribute in (item.item, item.brand, item.shop, item.category, item.tags, *binned):
-        sheet.add(attribute)
-    for field in batch.profile_BP.numpy().T:
-        mine = field[moment][:, None]
-        sheet.add(mine)
-        for other in (item.category, item.brand, item.tags, level):
-            sheet.cross(mine, other)
-    for word in batch.query_BQ.numpy()[:, :WORDS].T:
-        mine = word[moment][:, None]
-        for place, other in enumerate((item.category, item.brand, item.tags)):
-            sheet.cross(mine, other, slot=-1 - place)  # of every word: order does not matter
-    for clicked in _last_clicks(batch):
-        past = _Attributes.of(batch, clicked[moment])
-        for one, other in zip(past.crossed, item.crossed, strict=True):
-            sheet.cross(one, other)
-        sheet.cross(past.category, level)
-    return sheet.rows()
+    return of_clicks(batch, config)
 
 
-@dataclass(frozen=True)
-class _Attributes:
-    """Of some positions in `batch.items`; (rows, 1), tags (rows, G)."""
+class WidePart(SelfMoving):
+    """A logistic regression inside a network: a term of its logits, learnt by FTRL.
 
-    item: Ints
-    brand: Ints
-    shop: Ints
-    category: Ints
-    tags: Ints
+    In training its logits are a leaf of the graph, and `move` takes their gradient. Losses are
+    means over questions and FTRL adds questions up, so the gradient is multiplied by their number.
 
-    @classmethod
-    def of(cls, batch: Batch, places: Ints) -> "_Attributes":
-        items = batch.items
+    Args:
+        config: size of the table, and how it learns.
+    """
 
-        def of(values: Tensor) -> Ints:
-            return values.numpy()[places][:, None]
+    def __init__(self, config: WideConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.model = Ftrl.new(1 << config.bits, config)
+        self._rows: Coordinates | None = None
+        self._logit: Tensor | None = None
 
-        return cls(
-            item=of(items.item_U),
-            brand=of(items.brand_U),
-            shop=of(items.shop_U),
-            category=of(items.category_U),
-            tags=items.tags_UG.numpy()[places],
-        )
+    def forward(self, rows: Coordinates) -> Tensor:
+        """Logits of (..., features) coordinates, in the processor's memory."""
+        logit = torch.from_numpy(self.model.logits(rows)).float()
+        if self.training and torch.is_grad_enabled():
+            self._rows, self._logit = rows, logit.requires_grad_()
+        return logit
 
-    @property
-    def crossed(self) -> tuple[Ints, ...]:
-        """What is crossed with itself of another item."""
-        return self.item, self.shop, self.brand, self.category
+    def move(self) -> None:
+        """One step by the gradient of the last logits; none if they were in no loss."""
+        if self._rows is not None and self._logit is not None and self._logit.grad is not None:
+            error = self._logit.grad.double().numpy() * len(self._logit)
+            self.model.move(self._rows, error)
+        self._rows = self._logit = None
 
+    def get_extra_state(self) -> dict[str, Tensor]:
+        """What is learnt: the coordinates that were ever met."""
+        met = np.flatnonzero(self.model.n)
+        z, n = self.model.z[met], self.model.n[met]
+        return {name: torch.from_numpy(v) for name, v in (("met", met), ("z", z), ("n", n))}
 
-class _Sheet:
-    """Columns of hashed features; every kind of feature has a slot of its own."""
+    def set_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Take over what another table of the same size learnt.
 
-    def __init__(self, bits: int) -> None:
-        self._bits = np.uint64(64 - bits)
-        self._slots = count(1)
-        self._columns: list[NDArray[np.int32]] = []
-
-    def add(self, values: Ints) -> None:
-        """(rows, k): k values of one kind; 0 is absent."""
-        self.cross(np.ones((len(values), 1), np.int64), values)
-
-    def cross(self, left: Ints, right: Ints, slot: int | None = None) -> None:
-        """(rows, 1) with (rows, k): all k pairs."""
-        kind = next(self._slots) if slot is None else slot
-        key = ((left.astype(np.uint64) << np.uint64(32)) | right.astype(np.uint64)) + np.uint64(
-            (kind * 0x632BE59BD9B4E019) % 2**64
-        )
-        place = (_mixed(key) >> self._bits).astype(np.int32)
-        there = (left > 0) & (right > 0)
-        self._columns.append(np.where(there, np.maximum(place, 1), ABSENT).astype(np.int32))
-
-    def rows(self) -> NDArray[np.int32]:
-        return np.concatenate(self._columns, axis=1)
+        Raises:
+            TrainingError: it was larger.
+        """
+        z, n = np.zeros((2, 1 << self.config.bits))
+        met = state["met"].numpy()
+        if met.max(initial=0) >= len(z):
+            raise TrainingError(
+                f"the wide part was learnt with more than {self.config.bits} bits. "
+                "Set wide.bits to what it was."
+            )
+        z[met], n[met] = state["z"].numpy(), state["n"].numpy()
+        self.model = Ftrl(self.config, z, n)
 
 
-def _binned(batch: Batch, names: tuple[str, ...]) -> list[Ints]:
-    """Bins of ranking features, from 1 on."""
-    given = batch.cand_features_CF.numpy()
-    half = WIDEST_BIN // 2
-    return [
-        np.clip(np.floor(given[:, [ranking.NAMES.index(name)]] * BINS), -half, half).astype(
-            np.int64
-        )
-        + half
-        + 1
-        for name in names
-    ]
+class WideSide(nn.Module):
+    """A logistic regression a task; tasks share no weight.
+
+    Args:
+        config: of each.
+        tasks: that it answers.
+    """
+
+    def __init__(self, config: WideConfig, tasks: Sequence[Task]) -> None:
+        super().__init__()
+        self.config = config
+        self.parts = nn.ModuleDict({task.value: WidePart(config) for task in tasks})
+
+    def forward(self, batch: Batch) -> dict[Task, Tensor]:
+        """Logits of every question of its tasks, wherever the batch is."""
+        here, device = batch.to("cpu"), batch.length_B.device
+        found = {}
+        for name, part in self.parts.items():
+            rows = OF_TASK[Task(name)](here, self.config)
+            found[Task(name)] = part(rows).to(device)
+        return found
 
 
-def _last_clicks(batch: Batch) -> list[Ints]:
-    """Positions in `batch.items` of each moment's last clicks, newest first; 0: there is none."""
-    seq, clicked = batch.seq_BT.numpy(), batch.type_BT.numpy() == 1
-    if not seq.shape[1]:
-        return [np.zeros(len(seq), np.int64)] * CLICKS
-    from_end = np.cumsum(clicked[:, ::-1], axis=1)[:, ::-1]
-    rows = np.arange(len(seq))
-    found = []
-    for rank in range(1, CLICKS + 1):
-        hit = clicked & (from_end == rank)
-        found.append(np.where(hit.any(axis=1), seq[rows, hit.argmax(axis=1)], 0))
-    return found
+class WideOnly(Network):
+    """Wide for every task: its weights are no parameters, so there is nothing for AdaGrad.
 
+    Args:
+        sizes: of the batches.
+        config: of the regressions.
+        tasks: that it answers; the answers to others are zeros.
+    """
 
-def _mixed(key: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Two rounds of multiply and shift: neighbouring keys, unrelated places."""
-    key = (key ^ (key >> np.uint64(31))) * np.uint64(0x9E3779B97F4A7C15)
-    return (key ^ (key >> np.uint64(29))) * np.uint64(0xBF58476D1CE4E5B9)
+    def __init__(
+        self, sizes: VocabularySizes, config: WideConfig, tasks: Sequence[Task] = tuple(Task)
+    ) -> None:
+        super().__init__(sizes)
+        self.wide = WideSide(config, tasks)
+
+    def forward(self, batch: Batch) -> Outputs:
+        """Every question of its tasks; there is no representation."""
+        return outputs(batch, self.wide(batch))

@@ -107,3 +107,29 @@ def test_it_goes_on_from_what_was_saved():
     for model in (whole, later):
         model.learn(rows[200:], label[200:])
     np.testing.assert_array_equal(whole.weights, later.weights)
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_a_move_by_the_errors_is_the_step_that_it_learns_by(weighted):
+    rows, label = examples(300)
+    weight = np.linspace(0.5, 2, 300) if weighted else np.ones(300)
+    learnt, moved = (Ftrl.new(COORDINATES, CONFIG) for _ in range(2))
+    for _ in range(3):
+        error = (1 / (1 + np.exp(-moved.logits(rows))) - label) * weight
+        moved.move(rows, error)
+        learnt.learn(rows, label, weight if weighted else None)
+    np.testing.assert_array_equal(moved.z, learnt.z)
+    np.testing.assert_array_equal(moved.weights, learnt.weights)
+
+
+def test_questions_of_several_classes_are_as_many_examples():
+    rows, _ = examples(280)
+    error = np.random.default_rng(1).normal(size=280)
+    flat, folded = (Ftrl.new(COORDINATES, CONFIG) for _ in range(2))
+    flat.move(rows, error)
+    folded.move(rows.reshape(40, 7, FEATURES), error.reshape(40, 7))
+    np.testing.assert_array_equal(flat.weights, folded.weights)
+    expected = flat.logits(rows).reshape(40, 7)
+    np.testing.assert_array_equal(folded.logits(rows.reshape(40, 7, FEATURES)), expected)
+    folded.move(rows[:0].reshape(0, 7, FEATURES), error[:0].reshape(0, 7))
+    np.testing.assert_array_equal(flat.weights, folded.weights)

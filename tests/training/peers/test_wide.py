@@ -13,8 +13,9 @@ from training.collate import collate
 from training.data import Position, Reader, Samples
 from training.moments import Moments
 from training.peers.config import WideConfig
+from training.peers.crosses import CLICKS, WORDS, last_clicks
 from training.peers.ftrl import ABSENT
-from training.peers.wide import CLICKS, WORDS, Wide, _last_clicks, coordinates
+from training.peers.wide import Wide, coordinates
 
 CONFIG = WideConfig(bits=18)
 
@@ -79,7 +80,7 @@ def test_every_input_of_the_definition_is_read(batch):
 def test_last_clicks_are_the_newest_clicks():
     seq = torch.tensor([[5, 6, 7, 8, 9], [4, 0, 0, 0, 0]])
     kind = torch.tensor([[1, 1, 4, 1, 3], [2, 0, 0, 0, 0]])
-    found = _last_clicks(SimpleNamespace(seq_BT=seq, type_BT=kind))
+    found = last_clicks(SimpleNamespace(seq_BT=seq, type_BT=kind))
     assert len(found) == CLICKS
     assert np.stack(found).T.tolist() == [[8, 6, 5], [0, 0, 0]]
 

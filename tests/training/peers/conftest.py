@@ -1,0 +1,104 @@
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+import torch
+from torch.nn import functional
+
+from features import ranking
+from training.baselines.synthetic import Shape, synthetic_batch
+from training.batch import Batch, VocabularySizes
+from training.config import ModelConfig, Task, TrainConfig
+from training.learner import Learner
+from training.model.network import Network
+from training.peers.build import builder
+from training.peers.config import PeersConfig, WideConfig
+
+
+@pytest.fixture(autouse=True)
+def _same_numbers_each_time():
+    torch.manual_seed(11)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # tensors this small only wait for a second thread
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def sizes() -> VocabularySizes:
+    return VocabularySizes(
+        item=60, brand=12, shop=15, category=9, tag=20, token=25, icon=10, profile=(4, 6),
+        ranking_features=len(ranking.NAMES),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def small() -> ModelConfig:
+    return ModelConfig(
+        item_dim=5, brand_dim=4, shop_dim=3, category_dim=2, tag_dim=4, type_dim=3, scenario_dim=2,
+        gap_dim=3, daypart_dim=2, weekend_dim=2, hidden_dim=6, attention_dim=5, query_dim=4,
+        user_dim=6, profile_dim=3, ctr_hidden=(7, 5), icon_dim=4, dropout=0.0,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def peers() -> PeersConfig:
+    return PeersConfig(deep_hidden=(16, 12, 8), windows=4, maps=5)
+
+
+@pytest.fixture(scope="session")
+def wide() -> WideConfig:
+    return WideConfig(bits=14, alpha=0.3, l1=0.01)
+
+
+@pytest.fixture
+def asked(sizes) -> Batch:
+    """Histories of 9 and fewer, the last one empty; queries of 0 to 4 tokens; every task."""
+    return synthetic_batch(sizes, Shape(moments=24, length=9, candidates=3, ragged=True), seed=5)
+
+
+@pytest.fixture
+def make(sizes, small, peers, wide) -> Callable[..., Network]:
+    """A small network of Table 2 in evaluation mode, by its name."""
+
+    def made(name: str, tasks=None, **settings) -> Network:
+        vectors = torch.randn(sizes.item, small.e_dim)
+        build = builder(name, peers, wide, tasks, vectors)
+        return build(small.model_copy(update=settings), sizes).eval()
+
+    return made
+
+
+@pytest.fixture
+def learner(sizes, small, peers, wide) -> Callable[..., Learner]:
+    """What learns a small network of Table 2."""
+
+    def made(name: str, *tasks: Task) -> Learner:
+        vectors = torch.randn(sizes.item, small.e_dim)
+        rates = TrainConfig(tasks=tasks, learning_rate=0.05, embedding_learning_rate=0.1, threads=1)
+        return Learner(small, rates, sizes, 0, builder(name, peers, wide, tasks, vectors))
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def more_padding() -> Callable[[Batch], Batch]:
+    """The same moments with three more columns of padding in histories, and two in queries."""
+
+    def padded(batch: Batch) -> Batch:
+        names = ("seq_BT", "type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
+        columns = {name: functional.pad(getattr(batch, name), (0, 3)) for name in names}
+        return replace(batch, **columns, query_BQ=functional.pad(batch.query_BQ, (0, 2)))
+
+    return padded
+
+
+@pytest.fixture(scope="session")
+def without() -> Callable[[Batch, str], Batch]:
+    """A batch without any question of a kind: cand, price, icon or shop."""
+
+    def stripped(batch: Batch, kind: str) -> Batch:
+        names = [name for name in vars(batch) if name.startswith(f"{kind}_")]
+        return replace(batch, **{name: getattr(batch, name)[:0] for name in names})
+
+    return stripped

@@ -1,0 +1,95 @@
+"""CNN-max (Zheng et al., the paper's [37]): convolutions over the behaviours, the largest of each.
+
+DUPN without behaviour properties, but for the encoder: windows of one to ten behaviours with 64
+feature maps each slide over the item embeddings; of each map the largest value over time is kept,
+and a fully connected layer makes rep_s of them. The paper does not say where the query goes; that
+layer sees it, as the attention net of DUPN does. Heads, their interaction, user and query are
+DUPN's, so that a difference between the two is the encoder's.
+
+A window never covers padding: one that does not fit into a history has no value, and a map without
+any has zero, the least that a ReLU can say.
+
+A convolution is the sum over its offsets of a matrix product, and an item stands in a batch many
+times: each offset is multiplied with the distinct items once, and the products are gathered and
+added (half the time of torch's convolutions).
+
+Shape suffixes: see `training.batch`; E item, M maps, W windows times maps, H hidden.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.batch import Batch, VocabularySizes
+from training.config import ModelConfig
+from training.model.dupn import Dupn, Encoded
+from training.model.embedding import rows_of
+from training.peers.config import PeersConfig
+
+
+class CnnMax(Dupn):
+    """`Dupn` with windows in place of LSTM and attention.
+
+    Args:
+        config: dimensions; `variant` is not read.
+        sizes: rows of the tables.
+        peers: windows and maps.
+    """
+
+    def __init__(self, config: ModelConfig, sizes: VocabularySizes, peers: PeersConfig) -> None:
+        super().__init__(config.model_copy(update={"variant": "nobp"}), sizes)
+        del self.lstm, self.attention
+        self.maps = MaxOverTime(config.e_dim, peers.windows, peers.maps)
+        wide = peers.windows * peers.maps + config.query_dim
+        self.layer = nn.Linear(wide, config.hidden_dim)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def user_part(self, batch: Batch, e_UE: Tensor) -> Encoded:
+        """`rep` of each moment; there is no attention."""
+        u_BU = self.user(batch.profile_BP)
+        found_BW = self.maps(e_UE, batch.seq_BT, batch.length_B)
+        seen = torch.cat([found_BW, self.query(batch.query_BQ)], dim=-1)
+        rep_s_BH = self.dropout(torch.tanh(self.layer(seen)).float())
+        no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_s_BH.dtype)
+        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), no_attention_BT)
+
+
+class MaxOverTime(nn.Module):
+    """The largest value of every feature map over a history.
+
+    Args:
+        dim: E.
+        windows: of one to this many behaviours.
+        maps: of each window.
+    """
+
+    def __init__(self, dim: int, windows: int, maps: int) -> None:
+        super().__init__()
+        self.convolutions = nn.ModuleList(nn.Conv1d(dim, maps, k) for k in range(1, windows + 1))
+
+    def forward(self, e_UE: Tensor, seq_BT: Tensor, length_B: Tensor) -> Tensor:
+        """`found_BW`, window after window.
+
+        Args:
+            e_UE: vectors of the distinct items.
+            seq_BT: which of them each behaviour was with.
+            length_B: behaviours; what is right of them is not read.
+        """
+        missing = max(len(self.convolutions) - seq_BT.shape[1], 0)
+        seq_BT = F.pad(seq_BT, (0, missing))  # the largest window has a place, if no value
+        start_T = torch.arange(seq_BT.shape[1], device=seq_BT.device)
+        found = []
+        for size, convolution in enumerate(self.convolutions, start=1):
+            assert isinstance(convolution, nn.Conv1d)
+            assert convolution.bias is not None
+            places = seq_BT.shape[1] - size + 1
+            value_BTM = e_UE.new_zeros(())
+            for offset in range(size):
+                of_item_UM = e_UE @ convolution.weight[:, :, offset].T
+                mine_BT = seq_BT[:, offset : offset + places]
+                value_BTM = value_BTM + rows_of(of_item_UM, mine_BT)
+            beyond_BT = start_T[:places] + size > length_B[:, None]
+            fitting_BTM = value_BTM.masked_fill(beyond_BT[..., None], float("-inf"))
+            # of shift, ReLU and maximum, the order does not matter
+            found.append(torch.relu(fitting_BTM.amax(dim=1) + convolution.bias))
+        return torch.cat(found, dim=-1)

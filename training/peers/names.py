@@ -1,0 +1,33 @@
+"""The networks of Table 2, in its order. Torch-free: see `training.peers.build` for themselves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from training.config import Task
+
+EVERY = tuple(Task)
+MATCHED = (Task.CTR, Task.FIFP)
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A row of Table 2."""
+
+    title: str
+    """The paper's name."""
+    tasks: tuple[Task, ...] = EVERY
+    """What it can answer."""
+
+
+PEERS: Mapping[str, Peer] = {
+    "wide": Peer("Wide"),
+    "wide_deep": Peer("Wide & Deep"),
+    "dssm": Peer("DSSM", MATCHED),
+    "cnn_max": Peer("CNN-max"),
+    "nobp": Peer("DUPN-nobp"),
+    "bplstm": Peer("DUPN-bplstm"),
+    "bpatt": Peer("DUPN-bpatt"),
+    "all": Peer("DUPN-all"),
+    "w2v": Peer("DUPN-w2v"),
+}
+"""By the name that commands and settings use."""

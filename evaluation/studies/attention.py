@@ -74,6 +74,8 @@ class Seen(Cell):
     """What one world shows."""
 
     seed: int
+    judged: dict[str, float]
+    """The network's figures on the judging days (`ctr_auc`, ...)."""
     moments: int
     users: int
     known: int

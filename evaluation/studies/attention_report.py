@@ -62,6 +62,7 @@ def write(store: Store, name: str, worlds: Sequence[Seen], notes: Sequence[str])
         "seeds": [world.seed for world in worlds],
         "readings": [one.model_dump() for one in read],
         "notes": [*notes, *CAVEATS],
+        "judged": [world.judged for world in worlds],
         "behaviours": _counts(worlds).astype(int).tolist(),
         "figures": [figure.model_dump() for figure in figures],
     }
@@ -254,6 +255,7 @@ def _html(
     known = {figure.name: figure for figure in figures}
     return environment.get_template("attention.html.j2").render(
         worlds=worlds,
+        judged=float(np.mean([world.judged.get("ctr_auc", np.nan) for world in worlds])),
         tiles=[(title, known[name]) for name, title in TILES.items()],
         held=sum(one.verdict is Verdict.YES for one in read),
         summary=summary(known, read),

@@ -268,6 +268,7 @@ def seen_by(seed):
     return Seen(
         settings="x",
         seed=seed,
+        judged={"ctr_auc": 0.7},
         moments=found.moments,
         users=found.users,
         known=10,

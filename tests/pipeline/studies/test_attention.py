@@ -10,15 +10,16 @@ from evaluation.studies.attention import Seen
 from features.schemas import UNKNOWN_ROW
 from infra.progress import quiet
 from pipeline.settings import load
-from pipeline.studies import attention, worlds
+from pipeline.studies import contest, worlds
 from pipeline.studies.attention import AttentionStudy
+from pipeline.study_config import TrialConfig
 from training.config import ModelConfig
 from training.model.dupn import Dupn
 from training.moments import Lists
 
 TINY = {"users": 60, "items": 300, "categories": 8, "shops": 8, "icons": 8}
 PAIRS = [
-    "train.threads=1", "train.batch_size=64", "evaluate.replicates=20", "beam.buckets=1",
+    "train.threads=1", "train.batch_size=64", "evaluate.replicates=20", "study.tuning_seed=1",
 ]  # fmt: skip
 DAYS = {"learnt": 1, "judges": 1, "asked": 1, "epochs": 1, "judgements": 1, "shares": {}}
 
@@ -27,7 +28,8 @@ DAYS = {"learnt": 1, "judges": 1, "asked": 1, "epochs": 1, "judgements": 1, "sha
 def small():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(worlds, "SMALL", TINY)
-        patch.setattr(attention, "QUICK", DAYS)
+        patch.setattr(contest, "QUICK", DAYS)
+        patch.setattr(contest, "QUICK_TRIALS", 1)
         yield
 
 
@@ -42,14 +44,14 @@ def finish(study):
 @pytest.fixture(scope="module")
 def studied(tmp_path_factory, small):
     home = str(tmp_path_factory.mktemp("attention"))
-    study = AttentionStudy(load("drift", home, PAIRS), seeds=1, quick=True)
+    study = AttentionStudy(load("study", home, PAIRS), seeds=1, quick=True)
     return study, finish(study)
 
 
 @pytest.fixture(scope="module")
 def asked(studied):
     study, _ = studied
-    world = study._world("seed-1")
+    world = study.world(1)
     return Asked(world.held(world.learnt), world.held(world.asked)), world
 
 
@@ -70,17 +72,17 @@ def test_a_finished_cell_is_not_run_again_unless_what_decides_it_changed(studied
     study, said = studied
     monkeypatch.setattr(AttentionStudy, "work", None)
     assert finish(study) == said
-    other = study.settings.model_copy(
-        update={"model": study.settings.model.model_copy(update={"hidden_dim": 32})}
-    )
+    other = study.settings.model_copy(update={"model": ModelConfig(hidden_dim=32)})
     changed = AttentionStudy(other, seeds=1, quick=True)
     assert changed.kept("world-1") is not None
-    assert changed.kept("seed-1") is None
+    assert changed.kept("tune-all-joint") is None
+    monkeypatch.setattr(study, "trial", lambda *_: TrialConfig(dropout=0.5))
+    assert study.kept("attention-1") is None
 
 
 def test_what_is_seen_are_the_asked_moments_with_a_query_and_a_history(studied, asked):
     study, _ = studied
-    (seen,) = study.finished(["seed-1"])
+    (seen,) = study.finished(["attention-1"])
     assert isinstance(seen, Seen)
     one, _ = asked
     moments = one.held.moments
@@ -169,7 +171,14 @@ def test_the_example_is_asked_about_its_own_categories(asked, monkeypatch):
     found = one.example(network, names)
     assert found is not None
     assert len(set(found.categories)) == len(set(found.queries)) == 4
-    assert all("?" not in query for query in found.queries)
+    typed = {}
+    for category, row in zip(one.wanted, one.rows, strict=True):
+        text = " ".join(names.words.get(word, "?") for word in words(one.held.moments, row))
+        beside = typed.setdefault(names.categories.get(category), {})
+        beside[text] = beside.get(text, 0) + 1
+    assert max(typed[found.categories[0]].values()) > 1
+    for category, query in zip(found.categories, found.queries, strict=True):
+        assert typed[category].get(query) == max(typed[category].values())
     counts = [found.place.count(which) for which in range(4)]
     assert counts == sorted(counts, reverse=True)
     assert counts[-1] > 0

@@ -24,6 +24,8 @@ class TrialConfig(Config):
 class StudyConfig(Config):
     """Days, budgets and search of the paper's studies; the same for every network."""
 
+    data: str = "../shared/data"
+    """Folder of the real logs, `taobao_userbehavior/UserBehavior.csv` and the like (`excerpts`)."""
     learnt: int = Field(10, ge=1)
     """Days that networks learn from."""
     judges: int = Field(1, ge=1)

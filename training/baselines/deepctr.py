@@ -7,6 +7,7 @@ tables keep their dense gradients, so a bench must use small vocabularies to be 
 
 import importlib.util
 import sys
+from collections.abc import Mapping
 from types import ModuleType
 from typing import Any, Literal, get_args
 
@@ -23,8 +24,22 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMES = ("item", "brand", "shop", "category", "tag")
 
 
-def build(kind: Kind, config: ModelConfig, sizes: VocabularySizes, length: int) -> nn.Module:
-    """The model with our feature dimensions and the defaults of its package otherwise."""
+def build(
+    kind: Kind,
+    config: ModelConfig,
+    sizes: VocabularySizes,
+    length: int,
+    options: Mapping[str, Any] | None = None,
+) -> nn.Module:
+    """The model with our feature dimensions and the defaults of its package otherwise.
+
+    Args:
+        kind: which.
+        config: dimensions of the features.
+        sizes: of the tables.
+        length: behaviours of a row.
+        options: more arguments of the package's class.
+    """
     package = _package()
     from deepctr_torch.inputs import SparseFeat, VarLenSparseFeat
 
@@ -35,8 +50,8 @@ def build(kind: Kind, config: ModelConfig, sizes: VocabularySizes, length: int) 
         history = SparseFeat(f"hist_{name}", rows, embedding_dim=dim, embedding_name=name)
         columns.append(VarLenSparseFeat(history, maxlen=length, length_name="length"))
     model = getattr(package, kind.upper())
-    options = {"att_weight_normalization": True} if kind == "din" else {}
-    built: nn.Module = model(columns, list(NAMES), device="cpu", **options)
+    chosen = {"att_weight_normalization": True, "device": "cpu", **(options or {})}
+    built: nn.Module = model(columns, list(NAMES), **chosen)
     return built
 
 

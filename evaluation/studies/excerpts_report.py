@@ -1,0 +1,180 @@
+"""The excerpts study on paper: AUCs and differences, how each network was tuned, and its curves."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
+from evaluation.studies import page
+from evaluation.studies.excerpts import (
+    AUC,
+    HARDER,
+    MODELS,
+    YARDSTICKS,
+    Board,
+    Judged,
+    RunCell,
+    best,
+    figures,
+    goals,
+)
+from evaluation.studies.page import Grid, Page, Picture, shown
+from infra.store import Store
+
+COLOURS = {"all": MODEL, "din": SECOND, "dien": TRUTH}
+TITLES = {**MODELS, **YARDSTICKS}
+HEADS = {AUC: "AUC", HARDER: "AUC, same category"}
+LEAD = (
+    "DUPN beside DIN and DIEN of DeepCTR-Torch on excerpts of real logs: the same samples, the "
+    "same epochs at most and patience, the same few settings tried and chosen by the judging days. "
+    "All learn clicks alone. DIN and DIEN know an item's id, brand, shop, category and one tag; "
+    "DUPN also what was done with it, when, and how long ago."
+)
+BEFORE = (
+    "The preset `taobao` (widths, sizes at which rows start) had been chosen for DUPN on the "
+    "Taobao excerpt's judging day before, in more trials than are made here; DIN and DIEN take the "
+    "same widths and starts, and the package's defaults otherwise."
+)
+
+
+def write(store: Store, name: str, board: Board) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<name>/`; what the command says."""
+    grids = [grid for protocol in board.protocols for grid in _grids(board, protocol)]
+    return page.publish(
+        store,
+        Page(
+            study=name,
+            title="DUPN, DIN and DIEN on real logs",
+            lead=LEAD,
+            protocol=_protocol(board),
+            figures=list(figures(board)),
+            said=goals(board),
+            grids=[*grids, _searches(board), _runs(board)],
+            pictures={
+                "auc": Picture("Everybody on every protocol", _bars(board),
+                               "Means over seeds; whiskers: 95 % intervals."),
+                "curves": Picture("How the fits go on the judging days", _curves(board),
+                                  "Strong: mean over seeds as far as all of them went; pale: each "
+                                  "seed; dotted: the other settings of the search. The best "
+                                  "judgement is kept."),
+            },
+            facts={"seeds": sorted({run.seed for run in board.runs})},
+        ),
+    )  # fmt: skip
+
+
+def _protocol(board: Board) -> Mapping[str, str]:
+    tried = sorted({len(search.trials) for search in board.searches})
+    said = {one.title: one.words for one in board.protocols.values()}
+    return {
+        **said,
+        "Learning": "epochs at most, judgements and patience as in study.*; the judgement with "
+        "the smallest loss is kept",
+        "Tuning": f"{', '.join(map(str, tried))} settings a network and protocol, with a seed of "
+        "its own; the smallest judging loss is chosen, then frozen",
+        "Before": BEFORE,
+        "Intervals": "95 %; seeds share the world, so the variance over draws of users and that of "
+        "the mean over seeds are added",
+    }
+
+
+def _grids(board: Board, protocol: str) -> Iterator[Grid]:
+    asked, measures = board.protocols[protocol], board.measures(protocol)
+    head = [""]
+    for measure in measures:
+        head += [HEADS[measure], "DUPN minus it"]
+    rows = []
+    for name in board.names(protocol):
+        row = [TITLES[name]]
+        for measure in measures:
+            gap = board.over(protocol, "all", name, measure)
+            row.append(shown(board.value(protocol, name, measure)))
+            row.append("" if name == "all" else shown(gap, sign=True))
+        rows.append(row)
+    yield Grid(asked.title, head, rows, f"{asked.words} {asked.learnt:,} moments are learnt.")
+
+
+def _searches(board: Board) -> Grid:
+    rows = []
+    for search in board.searches:
+        for place, trial in enumerate(search.trials):
+            said = ", ".join(f"{name} {value:g}" for name, value in trial.settings.items())
+            at = trial.best
+            mark = "chosen" if place == search.chosen else ""
+            rows.append([board.protocols[search.protocol].title, MODELS[search.model], said,
+                         f"{at.loss:.4f}", f"{at.figures.get(AUC, np.nan):.4f}",
+                         f"{at.epoch:.1f}", mark])  # fmt: skip
+    head = ["Protocol", "Network", "Setting", "judging loss", "judging AUC", "best epoch", ""]
+    return Grid("How each network was tuned", head, rows)
+
+
+def _runs(board: Board) -> Grid:
+    rows = []
+    for run in board.runs:
+        values = [f"{score.value:.4f}" if score.value is not None else "-" for score in run.scores]
+        rows.append([board.protocols[run.protocol].title, MODELS[run.model], str(run.seed),
+                     " / ".join(values), f"{best(run.curve).epoch:.1f}", f"{run.parameters:,}",
+                     f"{run.seconds:.0f}"])  # fmt: skip
+    head = ["Protocol", "Network", "Seed", "AUC", "best epoch", "weights", "processor seconds"]
+    return Grid("Every run", head, rows)
+
+
+def _bars(board: Board) -> bytes:
+    heights = [len(board.names(protocol)) for protocol in board.protocols]
+    size = 0.3 * sum(heights) + 0.62 * len(heights)
+    figure, axes = new_figure(9.0, size, len(heights), heights)
+    for ax, protocol in zip(axes, board.protocols, strict=True):
+        names = board.names(protocol)
+        for row, name in enumerate(names):
+            found = board.value(protocol, name, AUC)
+            ax.barh(row, found.value - 0.5, left=0.5, color=COLOURS.get(name, OTHER), height=0.62)
+            if np.isfinite(found.low):
+                ax.plot([found.low, found.high], [row, row], color=INK, linewidth=1.3)
+            end = np.nanmax([found.value, found.high])
+            ax.annotate(f"{found.value:.3f}", (end, row), (5, 0), textcoords="offset points",
+                        va="center", fontsize=8, color=INK)  # fmt: skip
+        ax.set_yticks(range(len(names)), [TITLES[name] for name in names], fontsize=8.5)
+        ax.invert_yaxis()
+        title = board.protocols[protocol].title
+        ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
+        ax.margins(x=0.14)
+        tidy(ax, "x")
+    return png(figure)
+
+
+def _curves(board: Board) -> bytes:
+    figure, axes = new_figure(9.0, 2.9 * len(board.protocols), len(board.protocols))
+    for ax, protocol in zip(axes, board.protocols, strict=True):
+        for name in MODELS:
+            for search in board.searches:
+                if (search.protocol, search.model) == (protocol, name):
+                    others = [one.curve for one in search.trials if one is not
+                              search.trials[search.chosen]]  # fmt: skip
+                    for curve in others:
+                        _line(ax, curve, name, linestyle=":", linewidth=0.9, alpha=0.7)
+            _seeds(ax, board.of(protocol, name), name)
+        title = f"{board.protocols[protocol].title}: AUC on the judging days"
+        ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
+        tidy(ax, "both")
+    axes[-1].set_xlabel("epochs")
+    axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
+    return png(figure)
+
+
+def _seeds(ax: Axes, runs: Sequence[RunCell], name: str) -> None:
+    for run in runs:
+        _line(ax, run.curve, name, linewidth=0.7, alpha=0.45)
+    both = zip(*(run.curve for run in runs), strict=False)  # as far as all of them went
+    mean = [
+        (points[0].epoch, np.mean([point.figures.get(AUC, np.nan) for point in points]))
+        for points in both
+    ]
+    ax.plot(*zip(*mean, strict=True), color=COLOURS[name], linewidth=2, marker="o", markersize=3.5,
+            label=MODELS[name])  # fmt: skip
+
+
+def _line(ax: Axes, curve: Sequence[Judged], name: str, **style: Any) -> None:
+    values = [point.figures.get(AUC, np.nan) for point in curve]
+    ax.plot([point.epoch for point in curve], values, color=COLOURS[name], **style)

@@ -1,0 +1,154 @@
+"""Means over seeds of one world, paired differences, and what is said of the goal."""
+
+import numpy as np
+import pytest
+
+from evaluation.bootstrap import Resamples
+from evaluation.settings import EvaluateConfig
+from evaluation.studies import excerpts, excerpts_report
+from evaluation.studies.asking import Answered, Crowd, Score
+from evaluation.studies.excerpts import (
+    AUC,
+    HARDER,
+    Board,
+    Judged,
+    OthersCell,
+    RunCell,
+    SearchCell,
+    Tried,
+    over_seeds,
+    scored,
+)
+from infra.store import Store
+
+DRAWS = np.random.default_rng(0).normal(0, 0.01, 200)
+"""What drawing users does to everybody alike."""
+
+
+def score(value, drawn=DRAWS, measure=AUC):
+    return Score(measure=measure, value=value, replicates=tuple(value + drawn), questions=500)
+
+
+def run(model, seed, value, drawn=DRAWS):
+    points = [Judged(epoch=e, moments=e * 100, loss=1 / e, figures={AUC: 0.6}) for e in (1, 2)]
+    return RunCell(
+        settings="x", protocol="taobao", model=model, seed=seed, trial=0,
+        scores=(score(value, drawn), score(value - 0.2, drawn, HARDER)), curve=tuple(points[:seed]),
+        parameters=10, seconds=1.0,
+    )  # fmt: skip
+
+
+def board(values, drawn=None):
+    """`values[model]`: AUC of each seed."""
+    others = OthersCell(
+        settings="x", protocol="taobao", title="Taobao", words="So it goes.", users=99, learnt=100,
+        others={"category_recency": (score(0.8), score(0.6, measure=HARDER))},
+    )  # fmt: skip
+    point = Judged(epoch=1, moments=9, loss=0.5, figures={AUC: 0.7})
+    tried = Tried(settings={"learning_rate": 0.1}, curve=(point,), seconds=1.0)
+    searches = [
+        SearchCell(settings="x", protocol="taobao", model=model, trials=(tried, tried), chosen=0)
+        for model in values
+    ]
+    runs = [
+        run(model, seed, value, (drawn or {}).get(model, DRAWS))
+        for model, row in values.items()
+        for seed, value in enumerate(row, start=1)
+    ]
+    return Board([others], searches, runs)
+
+
+LEVEL = {"all": (0.89, 0.9, 0.85), "din": (0.87, 0.88, 0.89), "dien": (0.86, 0.85, 0.87)}
+
+
+def test_a_mean_over_seeds_varies_with_users_and_with_seeds():
+    values = np.array([0.88, 0.9, 0.86])
+    found = over_seeds([score(value) for value in values])
+    variance = DRAWS.var(ddof=1) + values.var(ddof=1) / 3
+    assert found.value == pytest.approx(0.88)
+    assert found.error == pytest.approx(np.sqrt(variance))
+    assert (found.low, found.high) == pytest.approx(
+        (0.88 - 1.96 * np.sqrt(variance), 0.88 + 1.96 * np.sqrt(variance)), abs=1e-4
+    )
+
+
+def test_its_interval_holds_the_truth_as_often_as_it_says():
+    """Users have an effect of their own on everybody, seeds one on themselves."""
+    rng, hits = np.random.default_rng(3), 0
+    for _ in range(400):
+        users, seeds = rng.normal(0, 1, 60), rng.normal(0, 0.1, 8)
+        counts = Resamples.draw(60, 100, int(rng.integers(1 << 30))).counts
+        drawn = counts.T @ users / 60
+        found = over_seeds([
+            Score(measure=AUC, value=users.mean() + seed, replicates=tuple(drawn + seed))
+            for seed in seeds
+        ])  # fmt: skip
+        hits += found.low <= 0 <= found.high
+    assert 0.91 < hits / 400 < 0.98
+
+
+def test_of_one_seed_the_interval_is_that_of_its_users():
+    found = over_seeds([score(0.8)])
+    assert (found.low, found.high) == pytest.approx(np.quantile(0.8 + DRAWS, [0.025, 0.975]))
+
+
+def test_too_few_users_leave_no_interval():
+    found = over_seeds([Score(measure=AUC, value=0.8), score(0.9)])
+    assert found.value == pytest.approx(0.85)
+    assert np.isnan(found.low)
+
+
+def test_a_difference_is_paired_by_users():
+    """What drawing users does to both cancels; the spread over seeds is left."""
+    found = board(LEVEL).over("taobao", "all", "din", AUC)
+    gaps = np.subtract(LEVEL["all"], LEVEL["din"])
+    assert found.value == pytest.approx(gaps.mean())
+    assert found.error == pytest.approx(gaps.std(ddof=1) / np.sqrt(3))
+
+
+def test_a_yardstick_without_seeds_is_compared_with_every_seed():
+    found = board(LEVEL).over("taobao", "all", "category_recency", AUC)
+    assert found.value == pytest.approx(0.08)
+
+
+@pytest.mark.parametrize(
+    ("shift", "words"),
+    [(0.05, "DUPN is above DIN"), (0.002, "DUPN is level with DIN"), (-0.05, "below it by -0.05")],
+)
+def test_the_goal_is_answered_by_the_interval(shift, words):
+    values = {**LEVEL, "all": tuple(value + shift for value in LEVEL["din"])}
+    noise = {"all": np.random.default_rng(5).normal(0, 0.002, 200) + DRAWS}
+    said = excerpts.goals(board(values, noise))
+    assert words in said[0]
+    assert said[0].startswith("Taobao: ")
+    assert len(said) == 2
+
+
+def test_answers_given_in_splits_are_measured_together():
+    rng = np.random.default_rng(1)
+    user = rng.permutation(np.repeat(np.arange(40, dtype=np.uint64), 5))
+    whole = Answered(rng.random(200), (rng.random(200) < 0.5).astype(int), user)
+    crowd = Crowd(user, EvaluateConfig(replicates=30))
+    halves = [{AUC: whole.only(user % 2 == part)} for part in (0, 1)]
+    (together,), (at_once,) = scored(crowd, halves), scored(crowd, [{AUC: whole}])
+    assert together.value == pytest.approx(at_once.value)
+    assert together.replicates == pytest.approx(at_once.replicates)
+
+
+def test_the_report_has_every_figure_and_stands_alone(tmp_path):
+    store = Store(tmp_path)
+    said = excerpts_report.write(store, "excerpts", board(LEVEL))
+    names = {one["name"] for one in said["figures"]}
+    assert {
+        "excerpts_taobao_all_ctr_auc",
+        "excerpts_taobao_dien_ctr_auc_same_category",
+        "excerpts_taobao_all_over_din_ctr_auc",
+        "excerpts_taobao_all_over_category_recency_ctr_auc",
+    } <= names
+    page = store.get("reports/study/excerpts/report.html").decode()
+    assert page.count("<img") == 2
+    assert all(name in page for name in names)
+    assert b"excerpts_taobao_all_over_din_ctr_auc" in store.get(
+        "reports/study/excerpts/report.json"
+    )
+    assert store.get("reports/study/excerpts/curves.png")

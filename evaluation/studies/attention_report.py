@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
+from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from evaluation.metrics import Floats
@@ -27,6 +28,8 @@ MATCHES = {
     "_top_behaviour": ("the one heaviest behaviour's", MODEL),
     "_top_behaviour_shuffled": ("the same, another user's query", OTHER),
 }
+STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10)
+"""Ticks of multiples of uniform."""
 TILES = {
     "attention_match": "the category looked at most is the query's",
     "attention_match_shuffled": "the same with another user's query",
@@ -51,7 +54,7 @@ def write(store: Store, name: str, worlds: Sequence[Seen], notes: Sequence[str])
         store: where to.
         name: of the study.
         worlds: one a seed.
-        notes: what has to be said beside the figures, by who has looked at them.
+        notes: what has to be said beside the figures, by whoever has looked at them.
     """
     figures = together(worlds)
     known = {figure.name: figure for figure in figures}
@@ -60,7 +63,8 @@ def write(store: Store, name: str, worlds: Sequence[Seen], notes: Sequence[str])
     content = {
         "study": name,
         "seeds": [world.seed for world in worlds],
-        "readings": [one.model_dump() for one in read],
+        "summary": summary(known, read),
+        "readings": [{**one.model_dump(), "said": sentence(one, known)} for one in read],
         "notes": [*notes, *CAVEATS],
         "judged": [world.judged for world in worlds],
         "behaviours": _counts(worlds).astype(int).tolist(),
@@ -76,7 +80,7 @@ def write(store: Store, name: str, worlds: Sequence[Seen], notes: Sequence[str])
         "study": name,
         "seeds": len(worlds),
         "report": store.put(f"{folder}/report.html", page),
-        "readings": {one.claim: one.verdict for one in read},
+        "readings": [sentence(one, known) for one in read],
         "figures": [figure.model_dump() for figure in shown],
     }
 
@@ -99,7 +103,7 @@ def summary(known: Mapping[str, Figure], read: Sequence[Reading]) -> str:
         f"{len(against)} are contradicted and {len(read) - len(held) - len(against)} are "
         f"undecided; in {len(as_log)} attention and the log agree. The category that is looked at "
         f"most is the query's in {_told(known['attention_match'])} of the moments; the query "
-        f"itself is worth {_told(over)} of that."
+        f"itself is good for {_told(over)} of that."
     )
 
 
@@ -149,14 +153,18 @@ def _frame(ax: Axes, column: float, row: float, colour: str, *, fill: bool) -> N
     high = 0.5 if fill else 0.9
     corner = (column - 0.45, row - high / 2)
     face = colour if fill else "none"
-    ax.add_patch(Rectangle(corner, 0.9, high, facecolor=face, edgecolor=colour, linewidth=1.3))
+    ax.add_patch(Rectangle(corner, 0.9, high, facecolor=face, edgecolor=colour, linewidth=1.0))
 
 
 def _figure_9(grid: Floats, counts: Floats | None, title: str) -> bytes:
     """Types by ages; hatched where too few."""
     figure, (ax,) = new_figure(10.4, 3.4, 1)
-    image = ax.imshow(np.ma.masked_invalid(grid), cmap="Blues", aspect="auto")
-    dark = np.nanmean([np.nanmin(grid), np.nanmax(grid)]) if np.isfinite(grid).any() else 0
+    # multiples of uniform differ by factors, shares by what one is more than another
+    known = grid[np.isfinite(grid)]
+    ends = (known.min(initial=1), known.max(initial=1))
+    factors = counts is not None and ends[0] > 0
+    norm = LogNorm(*ends) if factors else Normalize(known.min(initial=0), known.max(initial=1e-9))
+    image = ax.imshow(np.ma.masked_invalid(grid), cmap="Blues", norm=norm, aspect="auto")
     for (row, column), value in np.ndenumerate(grid):
         if not np.isfinite(value):
             corner = (column - 0.5, row - 0.5)
@@ -167,12 +175,15 @@ def _figure_9(grid: Floats, counts: Floats | None, title: str) -> bytes:
         if counts is not None:
             told += f"\n{_short(float(counts[row, column]))}"
         ax.text(column, row, told, ha="center", va="center", fontsize=8,
-                color="white" if value > dark else INK)  # fmt: skip
+                color="white" if norm(value) > 0.55 else INK)  # fmt: skip
     ax.set_xticks(range(len(BUCKETS)), [bucket.title for bucket in BUCKETS], fontsize=8.5)
     ax.set_yticks(range(len(TYPES)), [kind.name.lower() for kind in TYPES], fontsize=9)
     ax.set_xlabel("before the moment", fontsize=8.5)
     _bare(ax)
-    bar = figure.colorbar(image, ax=ax, pad=0.01, fraction=0.03)
+    bar = figure.colorbar(image, ax=ax, pad=0.01, fraction=0.03, format="%.2g")
+    if factors:
+        bar.set_ticks([tick for tick in STEPS if ends[0] <= tick <= ends[1]])
+        bar.ax.minorticks_off()
     bar.set_label(title, fontsize=8.5)
     _small(bar.ax)
     return png(figure)
@@ -234,7 +245,7 @@ def _told(figure: Figure) -> str:
         return "not known"
     if figure.low is None or figure.high is None:
         return f"{figure.value:.3f}"
-    return f"{figure.value:.3f}, {figure.low:.3f} to {figure.high:.3f}"
+    return f"{figure.value:.3f} [{figure.low:.3f} to {figure.high:.3f}]"
 
 
 def _html(

@@ -18,7 +18,7 @@ from pipeline.studies.contest import _held as held
 
 MODEL = "all"
 NOTES: tuple[str, ...] = ()
-"""What has to be said beside the figures, by who has looked at them."""
+"""What has to be said beside the figures, by whoever has looked at them."""
 
 
 class AttentionStudy(Contest):

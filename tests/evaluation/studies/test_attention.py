@@ -298,7 +298,9 @@ def test_the_report_stands_alone_and_says_what_holds(tmp_path):
     assert page.count("<img") == 4
     assert "An honest word." in page
     assert "http" not in page.replace("http-equiv", "")
-    assert set(said["readings"]) == set(attention.READINGS)
+    for claim, sentence in zip(attention.READINGS, said["readings"], strict=True):
+        assert sentence.startswith(claim)
+        assert sentence.split(": ")[1].split()[0] in set(Verdict)
     for picture in ("figure_8", "figure_9", "log", "match"):
         content = store.get(f"reports/study/attention/{picture}.png")
         assert content.startswith(b"\x89PNG")
@@ -306,9 +308,13 @@ def test_the_report_stands_alone_and_says_what_holds(tmp_path):
     assert all(f"attention_heat_{kind.name.lower()}_older" in content for kind in TYPES)
 
 
-def test_a_page_without_an_example_says_so(tmp_path):
-    store = Store(tmp_path)
-    attention_report.write(store, "attention", [seen_by(2)], [])
+def test_a_page_of_which_nothing_is_known_says_so(tmp_path):
+    store, seen = Store(tmp_path), seen_by(2)
+    nothing = {"value": None, "low": None, "high": None}
+    blank = tuple(one.model_copy(update=nothing) for one in seen.figures)
+    seen = seen.model_copy(update={"figures": blank})
+    said = attention_report.write(store, "attention", [seen], [])
+    assert all("undecided (" in sentence for sentence in said["readings"])
     page = store.get("reports/study/attention/report.html").decode()
     assert page.count("<img") == 3
     assert "No history is long and varied enough" in page

@@ -8,7 +8,9 @@ from pipeline.front import front
 
 
 def study(
-    name: Annotated[str, typer.Argument(help="table2, multitask, transfer, drift, abtest.")],
+    name: Annotated[
+        str, typer.Argument(help="table2, multitask, transfer, attention, drift, abtest.")
+    ],
     seeds: Annotated[int, typer.Option(min=1, help="Worlds: the seeds 1, 2, ...")] = 5,
     quick: Annotated[bool, typer.Option(help="A size that only shows that it runs.")] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once, each with a thread.")] = 1,

@@ -68,11 +68,17 @@ def _rows(
 ) -> Iterator[str]:
     schema = kind.model_json_schema()
     for name, field in fields.items():
-        default = json.loads(json.dumps(field.get_default(call_default_factory=True), default=str))
+        default = json.loads(
+            json.dumps(field.get_default(call_default_factory=True), default=_plain)
+        )
         values = _values(schema["properties"][name], schema.get("$defs", {}))
         meaning = " ".join((field.description or "").split())
         cells = (f"`{prefix}{name}`", _shown(default), values, meaning)
         yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |\n"
+
+
+def _plain(value: Any) -> Any:
+    return value.model_dump(mode="json") if isinstance(value, BaseModel) else str(value)
 
 
 def _shown(default: Any) -> str:
@@ -91,7 +97,8 @@ def _values(of: Mapping[str, Any], named: Mapping[str, Any]) -> str:
     if of.get("type") == "array":
         return f"list of {_values(of['items'], named)}"
     if of.get("type") == "object":
-        return f"table of {_values(of.get('additionalProperties', {}), named)}"
+        names = ", ".join(f"`{name}`" for name in of.get("properties", ()))
+        return f"table of {names or _values(of.get('additionalProperties', {}), named)}"
     bounds = [f"{sign} {of[key]:g}" for key, sign in BOUNDS.items() if key in of]
     return " ".join([str(of.get("format", of.get("type", "any"))), ", ".join(bounds)]).strip()
 

@@ -13,6 +13,7 @@ from typing import Any
 from infra.errors import ConfigError
 from infra.progress import Progress, quiet, track
 from pipeline.settings import Settings
+from pipeline.studies.attention import AttentionStudy
 from pipeline.studies.base import Study
 from pipeline.studies.by_seed import AbtestStudy, DriftStudy
 from pipeline.studies.diary import Diary
@@ -24,6 +25,7 @@ KINDS: tuple[type[Study[Any]], ...] = (
     Table2Study,
     MultitaskStudy,
     TransferStudy,
+    AttentionStudy,
     DriftStudy,
     AbtestStudy,
 )

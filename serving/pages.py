@@ -72,9 +72,10 @@ class PageRanker:
     def _answer(self, pages: Pages, scored: Scored, rows: Ints) -> None:
         model, batch = self.ranker.model, pages.batch
         hidden_UD, e_UE = self.ranker.items.of(pages.rows)
-        rep_BR = model.user_part(batch, e_UE).rep_BR
+        encoded = model.user_part(batch, e_UE)
+        rep_BR = encoded.rep_BR
         moment_C, item_C = batch.cand_moment_C, batch.cand_C
-        part = model.ctr.of_moment(rep_BR).of(moment_C)
+        part = model.click_part(encoded).of(moment_C)
         logit_C = model.ctr.of_known(part, rows_of(hidden_UD, item_C), rows_of(e_UE, item_C))
         features_CF = model.ranking_features(batch.cand_features_CF, logit_C)
         weight_CF = rows_of(model.l2r.of_moment(rep_BR), moment_C)

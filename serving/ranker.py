@@ -119,7 +119,7 @@ class Ranker:
         """Score candidates (catalog rows; any other is an unknown item) for a moment."""
         model, rep_BR = self.model, heard.encoded.rep_BR
         candidates = known(candidates, self.world.catalog.num_rows)
-        logit_C = self.pairs.ctr(model.ctr.of_moment(rep_BR), candidates)
+        logit_C = self.pairs.ctr(model.click_part(heard.encoded), candidates)
         given = self.features(moment, candidates)
         weight_F = model.l2r.of_moment(rep_BR)[0]
         l2r_C = self.pairs.l2r(weight_F, torch.from_numpy(given), logit_C)

@@ -142,6 +142,7 @@ class _Bench:
         self.failed: dict[str, str] = {}
         with torch.no_grad():  # compiled programs refuse tensors of inference mode
             self.reps = [self.user(*inputs)[0] for inputs in asked.users]
+            self.wishes = [model.wished(model.query(words)) for *_, words, _ in asked.users]
             self.plain = self._clicks(self.reps)
 
     def kinds(self, part: str) -> Mapping[tuple[str, str], Build]:
@@ -223,7 +224,7 @@ class _Bench:
 
     def _list(self, count: int) -> Inputs:
         rows = np.random.default_rng(4).integers(2, len(self.table), count)
-        part = self.model.ctr.of_moment(self.reps[0])
+        part = self.model.ctr.of_moment(self.reps[0], self.wishes[0])
         assert part.match_BE is not None
         return self.rows, torch.from_numpy(rows), part.hidden_BD, part.match_BE
 
@@ -238,8 +239,8 @@ class _Bench:
     ) -> NDArray[np.float32]:
         """Probability of a click on every asked candidate; lists are padded to `count`."""
         found = []
-        for rep_BR, rows in zip(reps, self.asked.rows, strict=True):
-            part = self.model.ctr.of_moment(rep_BR)
+        for rep_BR, wish_BE, rows in zip(reps, self.wishes, self.asked.rows, strict=True):
+            part = self.model.ctr.of_moment(rep_BR, wish_BE)
             assert part.match_BE is not None
             padded = torch.from_numpy(np.pad(rows, (0, max(0, count - len(rows)))))
             inputs = (self.rows, padded, part.hidden_BD, part.match_BE)

@@ -119,7 +119,7 @@ def _scores(ranker: Ranker, asked: tuple[Moment, NDArray[np.int32]]) -> None:
     """The network alone: click scores without the ranking features."""
     moment, rows = asked
     with torch.inference_mode():
-        part = ranker.model.ctr.of_moment(ranker.hear(moment).encoded.rep_BR)
+        part = ranker.model.click_part(ranker.hear(moment).encoded)
         ranker.pairs.ctr(part, rows)
 
 

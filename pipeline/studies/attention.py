@@ -13,8 +13,7 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.histories import held_among_others
 from infra.progress import Progress
 from pipeline.studies.base import Logged
-from pipeline.studies.contest import JOINT, LEARNING, Contest
-from pipeline.studies.contest import _held as held
+from pipeline.studies.contest import JOINT, LEARNING, Contest, held
 
 MODEL = "all"
 NOTES: tuple[str, ...] = ()

@@ -123,8 +123,8 @@ class Contest(Study[Cell]):
         """What a network learns from, and how."""
         study = self.settings.study
         return Course(
-            learnt=_held(world, "learnt").asking(tasks, study.shares),
-            judges=_held(world, "judges").asking(tasks, study.shares),
+            learnt=held(world, "learnt").asking(tasks, study.shares),
+            judges=held(world, "judges").asking(tasks, study.shares),
             train=self.train(tasks, trial),
             judgements=study.judgements,
         )
@@ -152,17 +152,17 @@ class Contest(Study[Cell]):
 
     def asked(self, world: World, tasks: Sequence[Task]) -> Held:
         """The questions that figures are about."""
-        return _held(world, "asked").asking(tasks, self.settings.study.shares)
+        return held(world, "asked").asking(tasks, self.settings.study.shares)
 
     def crowd(self, world: World) -> Crowd:
         """Everybody who may be asked, drawn alike for all networks."""
-        return Crowd(_held(world, "asked").moments.user_hash, self.settings.evaluate)
+        return Crowd(held(world, "asked").moments.user_hash, self.settings.evaluate)
 
     def _build(self, seed: int, digest: str) -> WorldCell:
         world = self.world(seed)
         with quiet() as silent:
             world.build(silent)
-        learnt = _held(world, "learnt").moments
+        learnt = held(world, "learnt").moments
         crowd, config = self.crowd(world), self.settings.evaluate
         found = answers(world.store, world.learnt, world.asked, self.settings.study.shares, config)
         others: dict[str, list[Any]] = {}
@@ -252,7 +252,7 @@ class Contest(Study[Cell]):
 _kept: dict[tuple[str, str], Held] = {}
 
 
-def _held(world: World, part: str) -> Held:
+def held(world: World, part: str) -> Held:
     """The learnt, judging or asked days of a world; read once a process."""
     key = (world.own.home, part)
     if key not in _kept:

@@ -4,6 +4,7 @@ from evaluation.studies.drift import Arm, Cell, Shape
 from infra.errors import ConfigError
 from pipeline import studying
 from pipeline.settings import load
+from pipeline.studies import by_seed
 
 TINY = {"users": 60, "items": 300, "categories": 8, "shops": 8, "icons": 8}
 
@@ -13,13 +14,13 @@ def studied(tmp_path_factory):
     home = str(tmp_path_factory.mktemp("study"))
     pairs = ["train.threads=1", "train.epochs=1", "train.batch_size=64", "evaluate.replicates=20"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(studying, "QUICK", Shape(trained=1, nights=2, every=3))
-        patch.setattr(studying, "QUICK_SIZE", TINY)
+        patch.setattr(by_seed, "QUICK_DRIFT", Shape(trained=1, nights=2, every=3))
+        patch.setattr(by_seed, "SMALL", TINY)
         settings = load("drift", home, pairs)
-        first = studying.run(settings, "drift", seeds=1, quick=True)
+        first = studying.run(settings, "drift", seeds=1, quick=True, record=False)
         key = "reports/study/drift-quick/cells/seed-1.json"
         before = settings.store.get(key)
-        again = studying.run(settings, "drift", seeds=1, quick=True)
+        again = studying.run(settings, "drift", seeds=1, quick=True, record=False)
         assert settings.store.get(key) == before
     return settings, first, again, Cell.model_validate_json(before)
 
@@ -58,4 +59,4 @@ def test_a_finished_world_is_not_run_again_and_leaves_only_figures(studied):
 def test_an_unknown_study_is_named(studied):
     settings, *_ = studied
     with pytest.raises(ConfigError, match="study weather does not exist"):
-        studying.run(settings, "weather", seeds=1, quick=True)
+        studying.run(settings, "weather", seeds=1, quick=True, record=False)

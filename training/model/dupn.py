@@ -11,7 +11,7 @@ Shape suffixes: see `training.batch`; E item, P property, H hidden, R representa
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from features.schemas import PRICE_LEVELS
 from training.batch import Batch, Items, VocabularySizes
@@ -25,7 +25,7 @@ from training.model.embedding import (
     rows_of,
     sparse_table,
 )
-from training.model.heads import PairHead, PriceHead, RankingHead
+from training.model.heads import MomentPart, PairHead, PriceHead, RankingHead
 from training.model.lstm import PropertyGatedLSTM
 from training.model.network import Network, Outputs
 
@@ -34,10 +34,12 @@ HEAD_HIDDEN = 64
 
 
 class Encoded(NamedTuple):
-    """The universal user representation, and where the attention went."""
+    """The universal user representation, where the attention went, and what was asked for."""
 
     rep_BR: Tensor
     attention_BT: Tensor
+    wish_BE: Tensor | None = None
+    """The query as a vector that items are matched with; None: interaction "concat"."""
 
 
 class Dupn(Network):
@@ -62,6 +64,7 @@ class Dupn(Network):
             product,
         )
         self.icon = sparse_table(sizes.icon, config.icon_dim, config.general_std)
+        self.wish = nn.Linear(config.query_dim, config.e_dim, bias=False) if product else None
         self.ctr = PairHead(rep_dim, config.e_dim, config.ctr_hidden, dropout, product)
         ranking = sizes.ranking_features + config.ranks_with_ctr
         self.l2r = RankingHead(rep_dim, ranking, HEAD_HIDDEN, dropout)
@@ -79,10 +82,19 @@ class Dupn(Network):
         e_BTE = rows_of(e_UE, batch.seq_BT)
         p_BTP = e_BTE[..., :0] if self.property is None else self.property(batch)
         u_BU = self.user(batch.profile_BP)
-        context_BC = torch.cat([self.query(batch.query_BQ), u_BU], dim=-1)
+        q_BQ = self.query(batch.query_BQ)
+        context_BC = torch.cat([q_BQ, u_BU], dim=-1)
         h_BTH = self.lstm(e_BTE, p_BTP, batch.length_B)
         rep_s_BH, a_BT = self.attention(h_BTH, context_BC, p_BTP, batch.length_B)
-        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT)
+        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT, self.wished(q_BQ))
+
+    def wished(self, q_BQ: Tensor) -> Tensor | None:
+        """What items are matched with for the sake of the query alone."""
+        return None if self.wish is None else self.wish(q_BQ)
+
+    def click_part(self, encoded: Encoded) -> MomentPart:
+        """What the CTR head needs to know of each moment; candidates share it."""
+        return self.ctr.of_moment(encoded.rep_BR, encoded.wish_BE)
 
     def encode(self, batch: Batch) -> Tensor:
         """`rep_BR`, 256-dimensional in the paper."""
@@ -96,12 +108,15 @@ class Dupn(Network):
     def answer(self, batch: Batch, rep_BR: Tensor) -> Outputs:
         """Every question answered from a representation that is given: heads, and their items."""
         no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_BR.dtype)
-        return self._answers(batch, self.item_part(batch.items), Encoded(rep_BR, no_attention_BT))
+        wish_BE = self.wished(self.query(batch.query_BQ))
+        encoded = Encoded(rep_BR, no_attention_BT, wish_BE)
+        return self._answers(batch, self.item_part(batch.items), encoded)
 
     def _answers(self, batch: Batch, e_UE: Tensor, encoded: Encoded) -> Outputs:
-        rep_BR, a_BT = encoded
+        rep_BR, a_BT, _ = encoded
         shop_SE = self.item.shop(batch.shop_S)
-        ctr_C = self.ctr(rep_BR, rows_of(e_UE, batch.cand_C), batch.cand_moment_C)
+        part_C = self.click_part(encoded).of(batch.cand_moment_C)
+        ctr_C = self.ctr.of_pair(part_C, rows_of(e_UE, batch.cand_C))
         features_CF = self.ranking_features(batch.cand_features_CF, ctr_C)
         return Outputs(
             ctr_C=ctr_C,

@@ -42,9 +42,11 @@ class PairHead(nn.Module):
         self.rest = mlp((*hidden, 1), dropout)
         self.dropout = nn.Dropout(dropout)
 
-    def of_moment(self, rep_BR: Tensor) -> MomentPart:
-        """The part that candidates share."""
+    def of_moment(self, rep_BR: Tensor, wish_BE: Tensor | None = None) -> MomentPart:
+        """The part that candidates share; `wish_BE` is added to what they are matched with."""
         match = None if self.match is None else self.match(rep_BR)
+        if match is not None and wish_BE is not None:
+            match = match + wish_BE
         return MomentPart(self.first_of_rep(rep_BR), match)
 
     def of_pair(self, part: MomentPart, other_CE: Tensor) -> Tensor:

@@ -48,10 +48,12 @@ class CnnMax(Dupn):
         """`rep` of each moment; there is no attention."""
         u_BU = self.user(batch.profile_BP)
         found_BW = self.maps(e_UE, batch.seq_BT, batch.length_B)
-        seen = torch.cat([found_BW, self.query(batch.query_BQ)], dim=-1)
+        q_BQ = self.query(batch.query_BQ)
+        seen = torch.cat([found_BW, q_BQ], dim=-1)
         rep_s_BH = self.dropout(torch.tanh(self.layer(seen)).float())
         no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_s_BH.dtype)
-        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), no_attention_BT)
+        rep_BR = torch.cat([rep_s_BH, u_BU], dim=-1)
+        return Encoded(rep_BR, no_attention_BT, self.wished(q_BQ))
 
 
 class MaxOverTime(nn.Module):

@@ -1,0 +1,159 @@
+"""Table 2, Figure 6 and Figure 7 in worlds of sixty people, from raw logs to reports."""
+
+import json
+
+import pytest
+
+from evaluation.studies.contest import FitCell, TunedCell, WorldCell
+from infra.errors import ConfigError
+from infra.tracking import MlflowTracker
+from pipeline import studying
+from pipeline.settings import load
+from pipeline.studies import contest, table2, worlds
+from training.config import Task
+from training.peers.names import PEERS
+
+TINY = {"users": 60, "items": 300, "categories": 8, "shops": 8, "icons": 8}
+PAIRS = (
+    "train.threads=1", "train.batch_size=64", "evaluate.replicates=20", "evaluate.min_users=2",
+    "evaluate.min_positives=2", "model.hidden_dim=8", "model.user_dim=8", "peers.maps=4",
+    "peers.windows=3", "wide.bits=14",
+)  # fmt: skip
+FEW = {name: PEERS[name] for name in ("wide", "dssm", "all")}
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    return str(tmp_path_factory.mktemp("contest"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _small():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(worlds, "SMALL", TINY)
+        patch.setattr(table2, "PEERS", FEW)
+        patch.setitem(contest.QUICK, "learnt", 2)
+        patch.setitem(contest.QUICK, "epochs", 1)
+        yield
+
+
+@pytest.fixture(scope="module")
+def settings(home):
+    return load("study", home, PAIRS)
+
+
+@pytest.fixture(scope="module")
+def said(settings):
+    """Of Table 2, told to MLflow."""
+    return studying.run(settings, "table2", seeds=1, quick=True)
+
+
+@pytest.fixture(scope="module")
+def study(settings, said):
+    del said
+    return studying.make(settings, "table2", 1, quick=True)
+
+
+def test_every_network_learns_every_task_that_it_can_answer(study, said):
+    fits = [cell for cell in study.finished(study.fits()) if isinstance(cell, FitCell)]
+    asked = {(fit.model, fit.tasks) for fit in fits}
+    four = {(Task.CTR,), (Task.L2R,), (Task.PPP,), (Task.FIFP,)}
+    assert asked == {
+        *(("wide", one) for one in four),
+        *(("all", one) for one in four),
+        ("dssm", (Task.CTR,)), ("dssm", (Task.FIFP,)),
+    }  # fmt: skip
+    assert {f["name"] for f in said["figures"]} >= {"table2_all_over_wide_ctr_auc"}
+
+
+def test_all_networks_answer_the_same_questions(study):
+    fits = [cell for cell in study.finished(study.fits()) if isinstance(cell, FitCell)]
+    by_task = {}
+    for fit in fits:
+        by_task.setdefault(fit.tasks, set()).add(fit.scores[0].questions)
+    assert all(len(asked) == 1 for asked in by_task.values()), by_task
+
+
+def test_a_network_is_given_what_its_search_chose_in_a_world_that_is_not_reported(study):
+    tuned = study.finished(["tune-all-ctr"])[0]
+    assert isinstance(tuned, TunedCell)
+    assert len(tuned.trials) == contest.QUICK_TRIALS
+    assert tuned.trials[tuned.chosen].loss == min(trial.loss for trial in tuned.trials)
+    assert study.finished(["all-ctr-1"])[0].trial == tuned.chosen
+    assert study.settings.study.tuning_seed not in study.reported
+
+
+def test_nothing_that_is_finished_is_run_again(settings, said, study):
+    places = [study.place(key) for stage in study.stages() for key in stage]
+    before = [study.store.get(place) for place in places]
+    assert studying.run(settings, "table2", seeds=1, quick=True, record=False) == said
+    assert [study.store.get(place) for place in places] == before
+
+
+def test_a_change_of_the_learning_runs_the_networks_again_and_not_the_worlds(home, study):
+    other = load("study", home, [*PAIRS, "train.clip_norm=1"])
+    changed = studying.make(other, "table2", 1, quick=True)
+    assert changed.kept("world-1") is not None
+    assert changed.kept("tune-all-ctr") is None
+    assert study.kept("tune-all-ctr") is not None
+
+
+def test_the_truth_and_the_yardsticks_answer_beside_them(study):
+    world = study.finished(["world-1"])[0]
+    assert isinstance(world, WorldCell)
+    best = world.score("ceiling", Task.CTR).value
+    assert best > world.score("category_recency", Task.CTR).value
+    assert world.score("max_entropy", Task.PPP) or world.score("most_frequent_level", Task.PPP)
+
+
+def test_the_report_is_json_a_picture_and_a_page(study, said):
+    folder = "reports/study/table2-quick"
+    content = json.loads(study.store.get(f"{folder}/report.json"))
+    assert content["figures"] == said["figures"]
+    assert study.store.get(f"{folder}/table2.png").startswith(b"\x89PNG")
+    page = study.store.get(f"{folder}/report.html").decode()
+    assert all(peer.title.replace("&", "&amp;") in page for peer in FEW.values())
+    assert "0.7252" in page, "the paper's number stands beside"
+
+
+def test_mlflow_holds_a_run_of_the_study_and_one_inside_it_for_every_cell(settings, study):
+    client = MlflowTracker(settings.tracking, settings.store).client
+    (experiment,) = [e for e in client.search_experiments() if e.name == "dupn"]
+    runs = client.search_runs([experiment.experiment_id], max_results=500)
+    (parent,) = [run for run in runs if run.info.run_name == "study table2-quick"]
+    inside = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    keys = [key for stage in study.stages() for key in stage]
+    assert {run.info.run_name for run in inside} == {f"table2-quick {key}" for key in keys}
+    assert parent.info.status == "FINISHED"
+    assert "table2_all_ctr_auc" in parent.data.metrics
+    fit = next(run for run in inside if run.info.run_name.endswith("all-ctr-1"))
+    assert {"loss", "asked_ctr_auc"} <= set(fit.data.metrics)
+    assert {file.path for file in client.list_artifacts(parent.info.run_id, "study")} >= {
+        "study/report.html"
+    }
+
+
+def test_figure_6_takes_the_single_tasks_from_table_2_and_adds_the_joint_run(settings, study):
+    before = study.store.get(study.place("all-ctr-1"))
+    said = studying.run(settings, "multitask", seeds=1, quick=True, record=False)
+    assert study.store.get(study.place("all-ctr-1")) == before
+    joint = studying.make(settings, "multitask", 1, quick=True).finished(["all-joint-1"])[0]
+    assert {score.measure for score in joint.scores} == {
+        "ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc",
+    }  # fmt: skip
+    gain = next(f for f in said["figures"] if f["name"] == "multitask_gain_ctr_auc")
+    single = study.finished(["all-ctr-1"])[0].score(Task.CTR).value
+    assert gain["value"] == pytest.approx(joint.score(Task.CTR).value - single)
+
+
+def test_figure_7_learns_the_shop_task_in_four_ways(settings):
+    said = studying.run(settings, "transfer", seeds=1, quick=True, record=False)
+    values = {f["name"]: f["value"] for f in said["figures"]}
+    assert all(values[f"transfer_{way}_spp_auc"] is not None for way in ("rs", "ra", "rt", "ft"))
+    assert any(sentence.startswith("RT converges first") for sentence in said["said"])
+
+
+def test_a_report_before_its_cells_says_what_to_run(tmp_path):
+    empty = studying.make(load("study", str(tmp_path), PAIRS), "table2", 1, quick=True)
+    with pytest.raises(ConfigError, match="cells are missing, first world-1"):
+        empty.report()

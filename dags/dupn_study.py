@@ -49,9 +49,8 @@ del PARAMS["dataset"]  # a study says itself what it runs on
 )
 def dupn_study() -> None:
     """Stages one after the other, the cells of a stage side by side."""
-    keys = stages.cells()
-    mapped = [stages.of_stage(place, keys) for place in range(stages.STAGES)]
-    chain(*mapped, stages.report())
+    pairs = [stages.of_stage(place) for place in range(stages.STAGES)]
+    chain(*(task for pair in pairs for task in pair), stages.report())
 
 
 dupn_study()

@@ -22,26 +22,29 @@ KEY = "{{ task.op_kwargs['key'] }}"
 """What the grid writes on a mapped task."""
 
 
-@stage(task, pool="data", multiple_outputs=True)
-def cells() -> dict[str, list[str]]:
-    """Keys of all cells of the study, by stage; a stage may be empty."""
+@stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)
+def cells(place: int) -> list[str]:
+    """Keys of the cells of a stage; none if the study has fewer stages."""
     from pipeline import studying
 
     with running.front_door():
-        study = studying.make(*_study(), quick=_quick())
-        found = [list(keys) for keys in study.stages()]
-    return {name_of(place): found[place] if place < len(found) else [] for place in range(STAGES)}
+        stages = studying.make(*_study(), quick=_quick()).stages()
+    return list(stages[place]) if place < len(stages) else []
 
 
-def of_stage(place: int, keys: Any) -> Any:
-    """The mapped task of a stage."""
-    return _cell.override(
-        task_id=name_of(place), map_index_template=KEY, trigger_rule=TriggerRule.NONE_FAILED
-    ).expand(key=keys[name_of(place)])
+def of_stage(place: int) -> tuple[Any, Any]:
+    """The task that says the keys of a stage, and the mapped one that runs them."""
+    keys = cells.override(task_id=f"cells_{place + 1}")(place)
+    mapped = cell.override(
+        task_id=f"stage_{place + 1}",
+        map_index_template=KEY,
+        trigger_rule=TriggerRule.NONE_FAILED,
+    )
+    return keys, mapped.expand(key=keys)
 
 
-@task(pool="data")
-def _cell(key: str) -> None:
+@stage(task, pool="data")
+def cell(key: str) -> None:
     """One cell: a world, a search, or a network fitted and asked; skipped if it is there."""
     from pipeline import studying
 
@@ -62,11 +65,6 @@ def report() -> str:
     for sentence in said.get("said", []):
         logger.info("%s", sentence)
     return str(said["report"])
-
-
-def name_of(place: int) -> str:
-    """Id of a stage's task."""
-    return f"stage_{place + 1}"
 
 
 def _study() -> "tuple[Settings, str, int]":

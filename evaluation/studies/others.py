@@ -48,8 +48,8 @@ def answers(
         truth = ceiling.scores(store, day, questions, items)
         known[TRUTH], known[VISIBLE] = dict(truth.best), dict(truth.visible)
         for name, scores in known.items():
-            for task, one in _answered(questions, scores, shares):
-                parts.setdefault((name, task), []).append(one)
+            for task, answered in _answered(questions, scores, shares):
+                parts.setdefault((name, task), []).append(answered)
     whole = {key: found for key, found in parts.items() if len(found) == len(asked)}
     return {key: Answered.joined(found) for key, found in whole.items()}
 

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.studying import STUDIES
+
 ROOT = Path(__file__).resolve().parents[2]
 
 DATA = ["days", "events", "quality", "vocabulary", "statistics", "samples", "quality_samples"]
@@ -130,6 +132,25 @@ def test_an_experiment_is_declared_in_a_form(seen):
     declaration = seen["dags"]["dupn_ab_test"]["params"]["declaration"]
     assert declaration["schema"]["format"] == "multiline"
     assert declaration["value"] == ""
+
+
+def test_a_study_goes_stage_by_stage_with_a_mapped_task_for_every_cell(seen):
+    study = seen["dags"]["dupn_study"]["tasks"]
+    stages = [f"stage_{place}" for place in range(1, 5)]
+    flow = [f"{word}_{place}" for place in range(1, 5) for word in ("cells", "stage")]
+    for earlier, later in pairwise([*flow, "report"]):
+        assert earlier in above(study, later), f"{later} does not wait for {earlier}"
+    assert set(study) == {*flow, "report"}
+    assert all(study[name]["mapped"] and "key" in study[name]["label"] for name in stages)
+    assert all(study[name]["trigger_rule"] == "none_failed" for name in [*flow, "report"])
+    assert {task["pool"] for task in study.values()} == {"data"}, "a cell has one thread"
+
+
+def test_the_form_of_a_study_offers_all_studies(seen):
+    params = seen["dags"]["dupn_study"]["params"]
+    assert params["study"]["schema"]["enum"] == list(STUDIES)
+    assert params["seeds"]["value"] == 5
+    assert "dataset" not in params
 
 
 DAILY = ["dupn_nightly_update", "dupn_release", "dupn_backfill", "dupn_ab_test"]

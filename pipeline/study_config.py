@@ -42,10 +42,17 @@ class StudyConfig(Config):
     """Judgements without a better loss before the learning stops."""
     tuning_seed: int = 101
     """World of the search; the seeds 1, 2, ... are never tuned on."""
+    search_share: float = Field(1.0, gt=0, le=1)
+    """Of the shares, in the search: it may have fewer people than the worlds that are reported."""
     trials: tuple[TrialConfig, ...] = (
         TrialConfig(),
-        TrialConfig(learning_rate=0.01, embedding_learning_rate=0.05, alpha=0.02),
         TrialConfig(embedding_l2=1e-4, dropout=0.4, alpha=0.1),
-        TrialConfig(learning_rate=0.005, embedding_learning_rate=0.02, alpha=0.2),
+        TrialConfig(
+            learning_rate=0.01,
+            embedding_learning_rate=0.05,
+            embedding_l2=3e-4,
+            dropout=0.3,
+            alpha=0.02,
+        ),
     )
     """What every network and task is tried with."""

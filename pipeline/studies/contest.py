@@ -78,8 +78,10 @@ class Contest(Study[Cell]):
             return [self._of_world(int(rest[0])), self._plain({"evaluate"}), self._budget]
         learning = [self._plain(LEARNING), self._budget]
         if first == "tune":
-            trials = [trial.model_dump() for trial in self.settings.study.trials]
-            return [key, self._of_world(self.settings.study.tuning_seed), *learning, trials]
+            study = self.settings.study
+            trials = [trial.model_dump() for trial in study.trials]
+            world = self._of_world(study.tuning_seed)
+            return [key, world, *learning, trials, study.search_share]
         word, seed = rest
         chosen = self._chosen(first, word)
         return [key, self._of_world(int(seed)), *learning, chosen.model_dump()]
@@ -120,11 +122,13 @@ class Contest(Study[Cell]):
         return self._chosen(model, word)
 
     def course(self, world: World, tasks: tuple[Task, ...], trial: TrialConfig) -> Course:
-        """What a network learns from, and how."""
-        study = self.settings.study
+        """What a network learns from, and how; the world of the search has fewer people."""
+        study, shares = self.settings.study, self.settings.study.shares
+        if world.seed == study.tuning_seed:
+            shares = {task: shares.get(task, 1.0) * study.search_share for task in Task}
         return Course(
-            learnt=held(world, "learnt").asking(tasks, study.shares),
-            judges=held(world, "judges").asking(tasks, study.shares),
+            learnt=held(world, "learnt").asking(tasks, shares),
+            judges=held(world, "judges").asking(tasks, shares),
             train=self.train(tasks, trial),
             judgements=study.judgements,
         )

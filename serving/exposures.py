@@ -75,12 +75,26 @@ class ExposureLog:
         spool.mkdir(parents=True, exist_ok=True)
         self.recover()
 
-    def add(self, exposure: Exposure) -> None:
-        """Note a page; it is on disk when this returns."""
+    def add(self, exposure: Exposure) -> bool:
+        """Note a page; it is on disk when this returns.
+
+        A disk that does not take it must not take the search down as well: the page is answered,
+        and its exposure is lost, which is logged and comes back as False.
+        """
         day = self._day(exposure.ts)
         line = json.dumps(asdict(exposure), separators=(",", ":"))
-        with self._lock, self._file(day).open("a") as out:
-            out.write(line + "\n")
+        try:
+            with self._lock, self._file(day).open("a") as out:
+                out.write(line + "\n")
+        except OSError as error:
+            logger.warning(
+                "page %s is answered and not logged: %s cannot be written (%s). Make room there.",
+                exposure.request_id,
+                self.spool,
+                error.strerror or error,
+            )
+            return False
+        return True
 
     def require(self, ts: int, newest: date, now: int) -> None:
         """Refuse the moment of a page for whose day no night would come.

@@ -23,6 +23,7 @@ WAIT = Histogram("dupn_wait_seconds", "From a request's body to its turn", bucke
 WORK = Histogram("dupn_work_seconds", "From its turn to its answer", buckets=_EDGES)
 REQUESTS = Counter("dupn_requests", "Answers by endpoint and status", ["endpoint", "status"])
 SHED = Counter("dupn_shed", "Requests that were turned away", ["reason"])
+LOST = Counter("dupn_exposures_lost", "Pages that were answered and could not be logged")
 CANDIDATES = Counter("dupn_candidates", "Items that were scored")
 CACHE = Gauge(
     "dupn_query_cache", "Look-ups of query words", ["outcome"], multiprocess_mode="livesum"

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from features.ranking import NAMES
 from features.schemas import BehaviorType, Scenario
 from infra.errors import InputError, ServingUnavailable
+from serving import meters
 from serving.contracts import milliseconds
 from serving.exposures import Exposure, ExposureLog
 from serving.histories import Histories, LiveBehavior
@@ -247,7 +248,8 @@ class Service:
             table = page.ranked.features[page.order].astype(float).tolist()
             named = [dict(zip(NAMES, row, strict=True)) for row in table]  # the answer's own items
         if log and self.exposures is not None and len(shown):
-            self.exposures.add(_exposure(request, page, shown, ctr, l2r))
+            noted = self.exposures.add(_exposure(request, page, shown, ctr, l2r))
+            meters.LOST.inc(0 if noted else 1)
         items = [
             RankedItem.model_construct(item_id=item, rank=rank, ctr=c, l2r=s, features=f)
             for rank, (item, c, s, f) in enumerate(

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.quality import QualityConfig
-from features.schemas import BEHAVIORS, CATALOG, SAMPLES, TAGS_PER_ITEM, conform
+from features.schemas import BEHAVIORS, CATALOG, IMPRESSIONS, SAMPLES, TAGS_PER_ITEM, conform
 from infra.errors import QualityFailed
 from infra.store import Store
 from pipeline import quality
@@ -141,3 +141,20 @@ def test_every_share_has_a_limit():
     }
     judged = {one.figure for one in quality.suite("events", figures, QualityConfig())}
     assert judged == set(figures)
+
+
+def test_refused_rows_of_every_log_are_judged(settings):
+    publish(settings.store, DAY)
+    empty = conform(pa.table({"user_hash": pa.array([], pa.uint64())}), IMPRESSIONS)
+    counts = {"impressions_read": 100, "impressions_rejected": 40}
+    with settings.store.partition("events", DAY, "impressions").publish() as out:
+        out.record([out.write_table("part-0", empty, counts=counts)])
+    with pytest.raises(QualityFailed, match=r"impressions has reject share 0\.4, over the limit"):
+        quality.run(settings, DAY, "events")
+
+
+def test_a_catalog_that_says_everything_twice_is_only_a_warning():
+    figures = {"items.duplicate_share": 0.9, "behaviors.duplicate_share": 0.9}
+    expected = quality.suite("events", figures, QualityConfig())
+    critical = {one.figure for one in expected if one.critical and one.high is not None}
+    assert critical == {"behaviors.duplicate_share"}

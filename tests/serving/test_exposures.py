@@ -241,3 +241,15 @@ def test_pages_that_come_after_the_night_are_a_second_arrival(log):
     after = arrival.look(log.store, DAY, NightlyConfig()).here[-1]
     assert (after.name, after.files, after.changed) == ("impressions", before.files + 1, None)
     assert after.bytes > before.bytes
+
+
+def test_a_disk_that_takes_nothing_loses_the_log_and_not_the_page(log, caplog):
+    log.spool.rmdir()
+    log.spool.write_text("a file where the folder was")
+    assert log.add(exposure("r1")) is False
+    assert "page r1 is answered and not logged" in caplog.text
+    log.spool.unlink()
+    log.spool.mkdir()
+    assert log.add(exposure("r2")) is True
+    assert log.flush() == 1
+    assert [one["request_id"] for one in lines(log.store, DAY)] == ["r2"]

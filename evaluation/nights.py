@@ -1,12 +1,10 @@
 """The nights on paper: one JSON a night, and one self-contained page of the last of them."""
 
-import base64
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from evaluation import night_plots
+from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from evaluation.watch import PROGRESSIVE, WATCHED, Night
 from infra.store import Store
@@ -59,20 +57,13 @@ def html(line: str, nights: Sequence[Night]) -> str:
         nights: at least one, oldest first.
     """
     pictures = dict(night_plots.drawings(nights))
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("nights.html.j2").render(
+    return template("nights").render(
         line=line,
         nights=nights,
         last=nights[-1],
         tiles=_tiles(nights[-1]),
         rows=[_row(night) for night in reversed(nights)],
-        pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
+        pictures=inside(pictures),
     )
 
 

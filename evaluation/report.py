@@ -1,14 +1,13 @@
 """The offline report on paper: JSON first, then pictures and one self-contained HTML page of it."""
 
-import base64
 from collections.abc import Mapping
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from rich.table import Table
 
 from evaluation import drift_plot, plots
 from evaluation.gate import Verdict
 from evaluation.probabilities import WORDS
+from evaluation.rendering import inside, template
 from evaluation.results import Estimate, OfflineReport, TaskResult
 from infra.store import Store
 
@@ -47,14 +46,7 @@ def html(
     report: OfflineReport, pictures: Mapping[str, bytes], verdict: Verdict | None = None
 ) -> str:
     """One page that needs no other file."""
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("offline.html.j2").render(
+    return template("offline").render(
         report=report,
         verdict=verdict,
         tiles=[task for task in report.tasks if task.name in TILES and task.questions],
@@ -62,7 +54,7 @@ def html(
         clicks=[figure for figure in report.figures if figure.name in WORDS],
         costs=[figure for figure in report.figures if figure.name.startswith("shuffled_")],
         standing=standing,
-        pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
+        pictures=inside(pictures),
     )
 
 

@@ -1,14 +1,12 @@
 """An experiment on paper: JSON first, then pictures and one self-contained HTML page of it."""
 
-import base64
 from collections.abc import Mapping
-
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluation.abtest import report_plots
 from evaluation.abtest.effect import Effect
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.summary import AbtestReport
+from evaluation.rendering import inside, template
 from infra.store import Store
 
 
@@ -23,18 +21,11 @@ def write(store: Store, folder: str, report: AbtestReport) -> str:
 
 def html(report: AbtestReport, pictures: Mapping[str, bytes]) -> str:
     """One page that needs no other file."""
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("abtest.html.j2").render(
+    return template("abtest").render(
         report=report,
         look=report.look,
         effects=_unique(report.look),
-        pictures={name: base64.b64encode(data).decode() for name, data in pictures.items()},
+        pictures=inside(pictures),
     )
 
 

@@ -1,14 +1,13 @@
 """The A/B study on paper: Table 3 and Figure 10 of this marketplace, beside the paper's."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluation.plots import INK, MODEL, OTHER, SECOND, new_figure, png, tidy
+from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from evaluation.studies.abtest import (
     BEFORE,
@@ -131,15 +130,8 @@ def _html(
     name: str, shape: Shape, cells: Sequence[Cell], notes: Sequence[str],
     figures: Sequence[Figure], pictures: Mapping[str, bytes],
 ) -> str:  # fmt: skip
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     known = {figure.name: figure for figure in figures}
-    return environment.get_template("uplift.html.j2").render(
+    return template("uplift").render(
         name=name,
         shape=shape,
         cells=cells,
@@ -148,7 +140,7 @@ def _html(
         average=_row(known, None),
         goals=goals(list(headline(cells))),
         figures=figures,
-        pictures={key: base64.b64encode(data).decode() for key, data in pictures.items()},
+        pictures=inside(pictures),
     )
 
 

@@ -1,18 +1,17 @@
 """The attention study on paper: Figures 8 and 9 of this marketplace, and what can be read off."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from evaluation.metrics import Floats
 from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
+from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from evaluation.studies.attention import Example, Reading, Seen, Verdict, readings, together
 from evaluation.studies.attention_map import BUCKETS, FEWEST, FEWEST_USERS, TYPES
@@ -256,15 +255,8 @@ def _html(
     notes: Sequence[str],
 ) -> str:
     """One page that needs no other file."""
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     known = {figure.name: figure for figure in figures}
-    return environment.get_template("attention.html.j2").render(
+    return template("attention").render(
         worlds=worlds,
         judged=float(np.mean([world.judged.get("ctr_auc", np.nan) for world in worlds])),
         tiles=[(title, known[name]) for name, title in TILES.items()],
@@ -276,5 +268,5 @@ def _html(
         fewest=(FEWEST, FEWEST_USERS),
         example=next((world.example for world in worlds if world.example is not None), None),
         figures=figures,
-        pictures={key: base64.b64encode(data).decode() for key, data in pictures.items()},
+        pictures=inside(pictures),
     )

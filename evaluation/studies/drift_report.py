@@ -1,14 +1,13 @@
 """The drift study on paper: JSON, pictures, and one self-contained page."""
 
-import base64
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluation.plots import INK, MODEL, OTHER, SECOND, new_figure, png, tidy
+from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from evaluation.studies.drift import Arm, Cell, Shape, by_day, daily, headline, series
 from infra.store import Store
@@ -48,16 +47,9 @@ def write(store: Store, name: str, shape: Shape, cells: Sequence[Cell]) -> Mappi
 
 def html(name: str, shape: Shape, cells: Sequence[Cell], pictures: Mapping[str, bytes]) -> str:
     """One page that needs no other file."""
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     figures = list(headline(cells))
     by_name = {figure.name: figure for figure in figures}
-    return environment.get_template("drift.html.j2").render(
+    return template("drift").render(
         name=name,
         shape=shape,
         cells=cells,
@@ -65,7 +57,7 @@ def html(name: str, shape: Shape, cells: Sequence[Cell], pictures: Mapping[str, 
         figures=figures,
         days=[_day(cells, day) for day in shape.asked],
         titles=[TITLES[measure] for measure in DRAWN],
-        pictures={key: base64.b64encode(data).decode() for key, data in pictures.items()},
+        pictures=inside(pictures),
     )
 
 

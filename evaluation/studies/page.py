@@ -1,15 +1,13 @@
 """The report of a study: JSON first, its pictures, and one page that needs no other file."""
 
-import base64
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from evaluation.bootstrap import Interval
 from evaluation.metrics import NAN
+from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from infra.store import Store
 
@@ -72,17 +70,8 @@ def publish(store: Store, page: Page) -> Mapping[str, Any]:
 
 def html(page: Page) -> str:
     """The page, pictures inside."""
-    environment = Environment(
-        loader=PackageLoader("evaluation"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    images = {
-        name: base64.b64encode(picture.png).decode() for name, picture in page.pictures.items()
-    }
-    return environment.get_template("study.html.j2").render(page=page, images=images)
+    images = inside({name: one.png for name, one in page.pictures.items()})
+    return template("study").render(page=page, images=images)
 
 
 def shown(interval: Interval, digits: int = 4, *, sign: bool = False) -> str:

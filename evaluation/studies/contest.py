@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 
 from evaluation.bootstrap import Interval
+from evaluation.metrics import NAN
 from evaluation.results import Figure, Record
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.cells import Cell, figure, mean_difference, mean_of, words
@@ -137,8 +138,8 @@ class Table:
 
     def headroom(self, model: str, task: Task) -> float:
         """(figure - chance) / (ceiling - chance)."""
-        best = mean_of(self.other("ceiling", task)).value
-        return (self.value(model, task).value - CHANCE[task]) / (best - CHANCE[task])
+        possible = mean_of(self.other("ceiling", task)).value - CHANCE[task]
+        return (self.value(model, task).value - CHANCE[task]) / possible if possible else NAN
 
     def others(self, task: Task) -> list[str]:
         """Yardsticks that answer a task, ceilings aside."""

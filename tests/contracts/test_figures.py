@@ -18,13 +18,16 @@ from evaluation.measures import MEASURES
 from evaluation.offline import Material
 from evaluation.settings import EvaluateConfig, WatchConfig
 from evaluation.slices import Context
-from evaluation.studies import drift
+from evaluation.studies import contest, drift, multitask_report, transfer
+from evaluation.studies.asking import MEASURES as MEASURES_OF
+from evaluation.studies.asking import Score
 from evaluation.tasks import Others
 from evaluation.yardsticks import KINDS, Yardstick
 from pipeline import abtesting
 from pipeline.bench import spoilt
 from tests.evaluation import synthetic
 from tests.evaluation.abtest import test_summary
+from training.peers.names import PEERS
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "cli.md").read_text(encoding="utf-8")
 HARDER = "ctr_auc_same_category"
@@ -83,6 +86,11 @@ CHOICES = {
     "<width>": ["fp32", "bf16", "int8"],
     "<threads>": ["1", "2"],
     "<stage>": ["events", "vocabulary", "statistics", "sequences", "samples"],
+    "<model>": list(PEERS),
+    "<answered>": [MEASURES_OF[task] for task in contest.TASKS],
+    "<other>": [*PEERS, *KINDS],
+    "<way>": list(transfer.Way),
+    "<against>": list(transfer.Way),
 }
 
 
@@ -199,6 +207,50 @@ def test_figures_of_the_drift_study_are_as_documented():
     cell = drift.Cell(seed=1, settings="", scores=tuple(scores), costs=tuple(costs))
     found = {figure.name for figure in [*drift.headline([cell]), *drift.daily([cell])]}
     assert found == documented("`dupn study drift`")
+
+
+def fits_of(models, tasks):
+    """A cell of each model and group of tasks, in one world."""
+    for model, asked in product(models, tasks):
+        scores = tuple(Score(measure=MEASURES_OF[task], value=0.6) for task in asked)
+        yield contest.FitCell(
+            settings="", model=model, tasks=asked, seed=1, trial=0, scores=scores, curve=(),
+            parameters=1, seconds=1.0,
+        )  # fmt: skip
+
+
+def test_figures_of_table_2_are_as_documented():
+    alone = [(task,) for task in contest.TASKS]
+    everybody = tuple(Score(measure=MEASURES_OF[task], value=0.9) for task in contest.TASKS)
+    others = dict.fromkeys(["ceiling", "visible_ceiling", *KINDS], everybody)
+    world = contest.WorldCell(settings="", seed=1, moments=1, behaviours=1.0, others=others)
+    table = contest.Table([world], list(fits_of(PEERS, alone)), tuple(PEERS))
+    found = {figure.name for figure in contest.figures(table)}
+    known = documented("`dupn study table2`")
+    assert found <= known
+    compared = {name for name in known - found if "_over_" in name}
+    assert known - found == compared, "only neighbours, and the full network, are compared"
+
+
+def test_figures_of_multitask_are_as_documented():
+    alone = [(task,) for task in contest.TASKS]
+    fits = list(fits_of(["all"], [*alone, contest.TASKS]))
+    found = {figure.name for figure in multitask_report.figures(multitask_report.Learnt(fits))}
+    assert found == documented("`dupn study multitask`")
+
+
+def test_figures_of_transfer_are_as_documented():
+    score = Score(measure=transfer.MEASURE, value=0.6)
+    curve = (contest.Step(moments=1, loss=1.0, figures={transfer.MEASURE: 0.6}),)
+    learnt = tuple(
+        transfer.Learnt(way=way, trial=0, score=score, curve=curve, seconds=1.0)
+        for way in transfer.Way
+    )
+    cell = transfer.TransferCell(settings="", seed=1, learnt=learnt, known=score)
+    found = {figure.name for figure in transfer.figures([cell])}
+    known = documented("`dupn study transfer`")
+    assert found <= known
+    assert all("_over_" in name for name in known - found)
 
 
 def test_figures_of_the_a_a_study_are_as_documented():

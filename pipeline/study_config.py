@@ -24,7 +24,7 @@ class TrialConfig(Config):
 class StudyConfig(Config):
     """Days, budgets and search of the paper's studies; the same for every network."""
 
-    data: str = "../shared/data"
+    data: str = "data"
     """Folder of the real logs, `taobao_userbehavior/UserBehavior.csv` and the like (`excerpts`)."""
     learnt: int = Field(10, ge=1)
     """Days that networks learn from."""

@@ -17,6 +17,7 @@ from pipeline.studies.attention import AttentionStudy
 from pipeline.studies.base import Study
 from pipeline.studies.by_seed import AbtestStudy, DriftStudy
 from pipeline.studies.diary import Diary
+from pipeline.studies.excerpts import ExcerptsStudy
 from pipeline.studies.multitask import MultitaskStudy
 from pipeline.studies.table2 import Table2Study
 from pipeline.studies.transfer import TransferStudy
@@ -26,6 +27,7 @@ KINDS: tuple[type[Study[Any]], ...] = (
     MultitaskStudy,
     TransferStudy,
     AttentionStudy,
+    ExcerptsStudy,
     DriftStudy,
     AbtestStudy,
 )

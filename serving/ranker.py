@@ -111,7 +111,9 @@ class Ranker:
         _, e_TE = self.items.of(moment.history.item)
         e_UE = torch.cat([torch.zeros(1, e_TE.shape[1]), e_TE])  # position 0 is padding
         encoded = self.model.user_part(self._batch(moment), e_UE)
-        price = torch.softmax(self.model.ppp(encoded.rep_BR), dim=-1)[0].numpy()
+        price = torch.softmax(self.model.price_levels(encoded.rep_BR, encoded.q_BQ), dim=-1)[
+            0
+        ].numpy()
         return Heard(encoded, price)
 
     @torch.inference_mode()

@@ -68,7 +68,8 @@ class ModelConfig(Config):
     """Hidden layers of the CTR head."""
     interaction: Literal["concat", "product"] = "product"
     """`concat` is the paper's; `product` adds the inner product of e_i with a projection of rep
-    (for CTR of q, too), and that of h_t with a projection of (q, u) to the attention score."""
+    (for CTR of q, too), what q says of the price level to PPP, and the inner product of h_t with a
+    projection of (q, u) to the attention score."""
     ranks_with_ctr: bool = True
     """L2R also weighs the CTR task's own logit, as a ranking feature (Section 5, "Online
     Environment"); no gradient flows back through it."""

@@ -38,7 +38,7 @@ class UserPart(nn.Module):
         super().__init__()
         assert model.property is not None, "the bench measures the network with properties"
         self.property, self.query, self.user = model.property.tables, model.query, model.user
-        self.attention, self.ppp = model.attention, model.ppp
+        self.attention, self.ppp, self.budget = model.attention, model.ppp, model.budget
         self.lstm = fused(model.lstm)
 
     def forward(
@@ -49,12 +49,14 @@ class UserPart(nn.Module):
         tables = zip(self.property, properties_5BT.unbind(0), strict=True)
         p_BTP = torch.cat([table(column) for table, column in tables], dim=-1)
         u_BU = self.user(profile_BP)
-        context_BC = torch.cat([self.query(words_BQ), u_BU], dim=-1)
+        q_BQ = self.query(words_BQ)
+        context_BC = torch.cat([q_BQ, u_BU], dim=-1)
         h_BTH = self.lstm(torch.cat([e_BTE.to(p_BTP.dtype), p_BTP], dim=-1))[0]
         real_BT = torch.arange(h_BTH.shape[1]) < length_B[:, None]
         rep_s_BH, _ = self.attention(h_BTH * real_BT[:, :, None], context_BC, p_BTP, length_B)
         rep_BR = torch.cat([rep_s_BH.to(u_BU.dtype), u_BU], dim=-1)
-        return rep_BR, self.ppp(rep_BR)
+        z_B7 = self.ppp(rep_BR)
+        return rep_BR, z_B7 if self.budget is None else z_B7 + self.budget(q_BQ)
 
 
 class ItemPart(nn.Module):

@@ -34,12 +34,12 @@ HEAD_HIDDEN = 64
 
 
 class Encoded(NamedTuple):
-    """The universal user representation, where the attention went, and what was asked for."""
+    """The universal user representation, where the attention went, and what was typed."""
 
     rep_BR: Tensor
     attention_BT: Tensor
-    wish_BE: Tensor | None = None
-    """The query as a vector that items are matched with; None: interaction "concat"."""
+    q_BQ: Tensor
+    """The pooled query: no part of the representation, and with interaction "concat" not read."""
 
 
 class Dupn(Network):
@@ -65,6 +65,7 @@ class Dupn(Network):
         )
         self.icon = sparse_table(sizes.icon, config.icon_dim, config.general_std)
         self.wish = nn.Linear(config.query_dim, config.e_dim, bias=False) if product else None
+        self.budget = nn.Linear(config.query_dim, PRICE_LEVELS, bias=False) if product else None
         self.ctr = PairHead(rep_dim, config.e_dim, config.ctr_hidden, dropout, product)
         ranking = sizes.ranking_features + config.ranks_with_ctr
         self.l2r = RankingHead(rep_dim, ranking, HEAD_HIDDEN, dropout)
@@ -86,15 +87,20 @@ class Dupn(Network):
         context_BC = torch.cat([q_BQ, u_BU], dim=-1)
         h_BTH = self.lstm(e_BTE, p_BTP, batch.length_B)
         rep_s_BH, a_BT = self.attention(h_BTH, context_BC, p_BTP, batch.length_B)
-        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT, self.wished(q_BQ))
+        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT, q_BQ)
+
+    def click_part(self, encoded: Encoded) -> MomentPart:
+        """What the CTR head needs to know of each moment; candidates share it."""
+        return self.ctr.of_moment(encoded.rep_BR, self.wished(encoded.q_BQ))
 
     def wished(self, q_BQ: Tensor) -> Tensor | None:
         """What items are matched with for the sake of the query alone."""
         return None if self.wish is None else self.wish(q_BQ)
 
-    def click_part(self, encoded: Encoded) -> MomentPart:
-        """What the CTR head needs to know of each moment; candidates share it."""
-        return self.ctr.of_moment(encoded.rep_BR, encoded.wish_BE)
+    def price_levels(self, rep_BR: Tensor, q_BQ: Tensor) -> Tensor:
+        """`z_B7`: what the representation and the words that were typed say of the price."""
+        z_B7: Tensor = self.ppp(rep_BR)
+        return z_B7 if self.budget is None else z_B7 + self.budget(q_BQ).float()
 
     def encode(self, batch: Batch) -> Tensor:
         """`rep_BR`, 256-dimensional in the paper."""
@@ -108,20 +114,22 @@ class Dupn(Network):
     def answer(self, batch: Batch, rep_BR: Tensor) -> Outputs:
         """Every question answered from a representation that is given: heads, and their items."""
         no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_BR.dtype)
-        wish_BE = self.wished(self.query(batch.query_BQ))
-        encoded = Encoded(rep_BR, no_attention_BT, wish_BE)
+        encoded = Encoded(rep_BR, no_attention_BT, self.query(batch.query_BQ))
         return self._answers(batch, self.item_part(batch.items), encoded)
 
     def _answers(self, batch: Batch, e_UE: Tensor, encoded: Encoded) -> Outputs:
-        rep_BR, a_BT, _ = encoded
+        rep_BR, a_BT, q_BQ = encoded
         shop_SE = self.item.shop(batch.shop_S)
         part_C = self.click_part(encoded).of(batch.cand_moment_C)
         ctr_C = self.ctr.of_pair(part_C, rows_of(e_UE, batch.cand_C))
         features_CF = self.ranking_features(batch.cand_features_CF, ctr_C)
+        prices_K7 = self.price_levels(
+            rows_of(rep_BR, batch.price_moment_K), rows_of(q_BQ, batch.price_moment_K)
+        )
         return Outputs(
             ctr_C=ctr_C,
             l2r_C=self.l2r(rep_BR, features_CF, batch.cand_moment_C),
-            ppp_K7=self.ppp(rows_of(rep_BR, batch.price_moment_K)),
+            ppp_K7=prices_K7,
             fifp_I=self.fifp(rep_BR, self.icon(batch.icon_I), batch.icon_moment_I),
             spp_S=self.spp(rep_BR, shop_SE, batch.shop_moment_S),
             rep_BR=rep_BR,

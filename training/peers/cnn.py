@@ -53,7 +53,7 @@ class CnnMax(Dupn):
         rep_s_BH = self.dropout(torch.tanh(self.layer(seen)).float())
         no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_s_BH.dtype)
         rep_BR = torch.cat([rep_s_BH, u_BU], dim=-1)
-        return Encoded(rep_BR, no_attention_BT, self.wished(q_BQ))
+        return Encoded(rep_BR, no_attention_BT, q_BQ)
 
 
 class MaxOverTime(nn.Module):

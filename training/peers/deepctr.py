@@ -25,7 +25,7 @@ from training.peers.fitting import Build
 
 __all__ = ["KINDS", "DeepCtr", "builder"]
 
-ROWS = 1024
+ROWS = 512
 """Candidates that are answered at a time: bounds the memory of attention over their histories."""
 
 

@@ -72,7 +72,7 @@ def test_every_question_gets_one_answer(make, batch):
     assert out.spp_S.shape == batch.shop_S.shape
 
 
-def test_what_is_typed_reaches_a_click_without_any_history_and_no_other_answer(make, batch):
+def test_what_is_typed_reaches_clicks_and_prices_without_any_history_and_no_icon(make, batch):
     net = make()
     stranger = replace(batch, length_B=torch.zeros_like(batch.length_B))
     other = replace(stranger, query_BQ=(stranger.query_BQ > 0) * (stranger.query_BQ % 24 + 1))
@@ -82,7 +82,9 @@ def test_what_is_typed_reaches_a_click_without_any_history_and_no_other_answer(m
     assert not torch.isclose(one.ctr_C, two.ctr_C)[typed_C].any()
     assert torch.equal(one.ctr_C[~typed_C], two.ctr_C[~typed_C])
     assert torch.equal(one.rep_BR, two.rep_BR), "q is no part of what is remembered of a stranger"
-    assert torch.equal(one.ppp_K7, two.ppp_K7)
+    assert torch.equal(one.fifp_I, two.fifp_I)
+    typed_K = (batch.query_BQ > 0).any(dim=1)[batch.price_moment_K]
+    assert torch.equal(one.ppp_K7[~typed_K], two.ppp_K7[~typed_K])
 
 
 def test_a_click_matches_item_vectors_with_rep_and_query_together(make, batch):
@@ -96,8 +98,19 @@ def test_a_click_matches_item_vectors_with_rep_and_query_together(make, batch):
     torch.testing.assert_close(out.ctr_C, plain + match)
 
 
+def test_a_price_level_is_said_by_rep_and_query_together(make, batch):
+    net = make()
+    out = net(batch)
+    q_KQ = net.query(batch.query_BQ)[batch.price_moment_K]
+    said = net.ppp(out.rep_BR[batch.price_moment_K]) + net.budget(q_KQ)
+    torch.testing.assert_close(out.ppp_K7, said)
+    assert (net.budget.weight != 0).any()
+
+
 def test_the_paper_s_heads_know_no_query(make):
-    assert make(interaction="concat").wish is None
+    paper = make(interaction="concat")
+    assert paper.wish is None
+    assert paper.budget is None
 
 
 def test_encode_gives_the_representation(make, batch):

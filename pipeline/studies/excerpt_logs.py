@@ -43,6 +43,8 @@ class Log:
     """Days."""
     changes: Mapping[str, int] = field(default_factory=dict)
     """Widths of what this log knows of an item, over those of the preset."""
+    note: str = ""
+    """What a reader of its figures must know."""
 
     @property
     def days(self) -> list[date]:
@@ -84,14 +86,15 @@ class Protocol:
             last, judges, asked = self.days
             return (
                 f"{self.log.dataset}: {self.log.first} to {last} learnt, {judges} judges, {asked} "
-                "asked; each click among clicks of other users of its day."
-            )
+                f"asked; each click among clicks of other users of its day. {self.log.note}"
+            ).strip()
         learnt = "last click" if self.targets == 1 else f"last {self.targets} clicks"
         return (
-            f"{self.log.dataset}, in the manner of MIMN's Taobao set: a user's last click, or half "
-            "the time a random item of the whole log in its place, after all that the user did "
-            f"before; users in {self.folds} parts, one judges, of the others each is asked by a "
-            f"network that learnt the {learnt} of the rest."
+            f"{self.log.dataset}, in the manner of MIMN's Taobao set: a user's last click (an hour "
+            "before the log's end or earlier), or half the time a random item of the whole log in "
+            f"its place, after all that the user did before; users in {self.folds} parts, one "
+            "judges, of the others each is asked by a network that learnt the "
+            f"{learnt} of the rest."
         )
 
 
@@ -109,6 +112,8 @@ TMALL = Log(
     date(2014, 10, 13),
     30,
     {"brand_dim": 16, "shop_dim": 16, "category_dim": 32},
+    "The log has days and no times, so nothing of a click's own day is in its history; the day "
+    "asked is the sale of 11 November.",
 )
 PROTOCOLS = (
     Protocol("taobao", "Taobao, same-day negatives", TAOBAO, learnt=6, searched=0.25),

@@ -13,7 +13,7 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.histories import held_among_others
 from infra.progress import Progress
 from pipeline.studies.base import Logged
-from pipeline.studies.contest import JOINT, LEARNING, Contest, held
+from pipeline.studies.contest import JOINT, Contest, held
 
 MODEL = "all"
 NOTES: tuple[str, ...] = ()
@@ -43,7 +43,7 @@ class AttentionStudy(Contest):
         if first != "attention":
             return super().decides(key)
         known = self.trial(MODEL, JOINT).model_dump()
-        return [key, self._of_world(int(rest[0])), self._plain(LEARNING), self._budget, known]
+        return [key, self._of_world(int(rest[0])), *self.learning, known]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """Fit and look, or what it takes."""

@@ -18,6 +18,7 @@ from pipeline.studies.base import Logged, Study
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
 from training.config import ModelConfig, Task, TrainConfig
+from training.model.network import REVISION
 from training.peers.build import builder
 from training.peers.fitting import Build, Course, Fit, fit
 from training.peers.held import Held
@@ -76,15 +77,14 @@ class Contest(Study[Cell]):
         first, *rest = key.split("-")
         if first == "world":
             return [self._of_world(int(rest[0])), self._plain({"evaluate"}), self._budget]
-        learning = [self._plain(LEARNING), self._budget]
         if first == "tune":
             study = self.settings.study
             trials = [trial.model_dump() for trial in study.trials]
             world = self._of_world(study.tuning_seed)
-            return [key, world, *learning, trials, study.search_share]
+            return [key, world, *self.learning, trials, study.search_share]
         word, seed = rest
         chosen = self._chosen(first, word)
-        return [key, self._of_world(int(seed)), *learning, chosen.model_dump()]
+        return [key, self._of_world(int(seed)), *self.learning, chosen.model_dump()]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """Build a world, search, or fit."""
@@ -244,6 +244,11 @@ class Contest(Study[Cell]):
     def _of_world(self, seed: int) -> Any:
         world = self.world(seed)
         return [seed, world.digest, self.settings.study.learnt, self.settings.study.asked]
+
+    @property
+    def learning(self) -> list[Any]:
+        """What decides a fit, beside its world, its task and the point of the search."""
+        return [self._plain(LEARNING), self._budget, REVISION]
 
     @property
     def _budget(self) -> Any:

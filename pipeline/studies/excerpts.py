@@ -36,6 +36,7 @@ from pipeline.study_config import TrialConfig
 from training.baselines.deepctr import KINDS
 from training.config import Task, TrainConfig
 from training.model.dupn import Dupn
+from training.model.network import REVISION
 from training.peers import deepctr
 from training.peers.fitting import Build, Course, Fit, Point, fit
 
@@ -84,7 +85,8 @@ class ExcerptsStudy(Study[Cell]):
         asked = [key, *self._data(name)]
         if first == "others":
             return [*asked, self._plain({"evaluate"})]
-        learning = [self._plain(LEARNING), self.settings.study.model_dump(include=set(BUDGET))]
+        budget = self.settings.study.model_dump(include=set(BUDGET))
+        learning = [self._plain(LEARNING), budget, REVISION]
         if first == "tune":
             return [*asked, *learning, [trial.model_dump() for trial in self.trials]]
         return [*asked, *learning, self._chosen(first, name).model_dump()]

@@ -13,7 +13,7 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.contest import Step
 from evaluation.studies.transfer import Learnt, TransferCell
 from infra.progress import Progress
-from pipeline.studies.contest import JOINT, LEARNING, Contest
+from pipeline.studies.contest import JOINT, Contest
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
 from training.config import Task
@@ -67,8 +67,7 @@ class TransferStudy(Contest):
         return [
             key,
             self._of_world(seed),
-            self._plain(LEARNING),
-            self._budget,
+            *self.learning,
             trials,
             known,
             plain,

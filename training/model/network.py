@@ -13,6 +13,9 @@ from training.batch import Batch, VocabularySizes
 from training.config import Task
 from training.model import losses
 
+REVISION = 2
+"""Goes up when the same settings make another network, so that studies fit theirs again."""
+
 
 @dataclass
 class Outputs:

@@ -256,8 +256,11 @@ def test_a_page_of_a_day_that_no_night_reads_is_refused_and_makes_none(shop, ids
 
 
 def test_an_error_that_nobody_foresaw_is_a_problem_too(shop, ids, tmp_path, caplog):
-    spoilt = ExposureLog(shop.chain.store, tmp_path / "spool", "UTC")
-    (tmp_path / "spool").rmdir()  # a disk that went away
+    class Spoilt(ExposureLog):
+        def add(self, exposure):
+            raise RuntimeError(f"nobody thought of {exposure.request_id}")
+
+    spoilt = Spoilt(shop.chain.store, tmp_path / "spool", "UTC")
     service = type(shop.service)(shop.service.versions, shop.histories, CONFIG, spoilt)
     with TestClient(http.create(service)) as client:
         found = rank(client, user_id="u", candidates=ids[:2])

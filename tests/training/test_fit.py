@@ -18,7 +18,7 @@ from infra.tracking import MlflowTracker, TrackingConfig
 from training import checkpoint
 from training.checkpoint import load_model
 from training.config import Task, TrainConfig
-from training.data import Samples
+from training.data import Position, Samples
 from training.fit import fit
 from training.learner import Learner
 from training.validation import judge, judging
@@ -255,18 +255,19 @@ def test_a_run_is_recorded_in_mlflow(own, days, tiny, eager):
 
 def test_the_epoch_that_judged_best_is_kept(own, days, tiny, quick):
     config = quick.model_copy(
-        update={"epochs": 8, "validation_days": 1, "patience": 1, "learning_rate": 0.4}
+        update={"epochs": 30, "validation_days": 1, "patience": 1, "learning_rate": 0.4}
     )
     fitted = fit(own, days, tiny, config, seed=1, run_name="run")
     tally = fitted.checkpoint.manifest().lineage["tally"]
     best = tally["best_epoch"]
     assert fitted.checkpoint.manifest().lineage["days"] == ["2026-03-02"]
-    assert best + 2 < 8
+    assert best + 2 < 30
     assert fitted.moments == 300 * (best + 2)
     judges = judging(Samples(own, days[1:], load_model(fitted.checkpoint).sizes), config)
     learner = Learner(tiny, config, judges.samples.sizes, 1)
     learner.model.load_state_dict(weights(fitted))
-    assert judge(learner, judges)["validation_loss"] == pytest.approx(tally["best_loss"])
+    batches = (one.batch for one in judges.epoch(Position()))
+    assert judge(learner, batches)["validation_loss"] == pytest.approx(tally["best_loss"])
     assert fitted.metrics["validation_loss"] == tally["best_loss"]
 
 

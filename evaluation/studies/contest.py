@@ -74,7 +74,10 @@ class Trial(Record):
 
 
 class TunedCell(Cell):
-    """A search: the point with the smallest loss is what the network is then given."""
+    """A search: the point with the smallest loss is what the network is then given.
+
+    Without trials there was one point, and nothing to search.
+    """
 
     model: str
     tasks: tuple[Task, ...]

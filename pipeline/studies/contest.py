@@ -182,7 +182,8 @@ class Contest(Study[Cell]):
 
     def _tune(self, model: str, word: str, digest: str) -> TunedCell:
         world, tried = self.world(self.settings.study.tuning_seed), []
-        for trial in self.settings.study.trials:
+        every = self.settings.study.trials
+        for trial in every if len(every) > 1 else ():  # of one there is nothing to choose
             done = self.learn(world, model, word, trial)
             tried.append(
                 Trial(
@@ -199,7 +200,7 @@ class Contest(Study[Cell]):
             model=model,
             tasks=TASKS_OF[word],
             trials=tuple(tried),
-            chosen=losses.index(min(losses)),
+            chosen=losses.index(min(losses)) if losses else 0,
         )
 
     def _fit(self, model: str, word: str, seed: int, digest: str) -> FitCell:

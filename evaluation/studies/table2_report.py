@@ -68,13 +68,20 @@ def _protocol(table: Table, tuned: Sequence[TunedCell]) -> Mapping[str, str]:
         "Questions": "days after the learnt and the judging ones; negatives: shown and not clicked",
         "Learning": "epochs at most and patience as in study.*, judged by the day after the learnt "
         "ones; the best judgement is kept",
-        "Tuning": f"{len(tuned[0].trials)} settings a row and task in a world of its own seed, "
-        "the smallest judging loss chosen, then frozen"
-        if tuned
-        else "none",
+        "Tuning": _tuning(tuned),
         "Intervals": words(len(worlds)),
         "Settings": ", ".join(sorted({world.settings for world in worlds})),
     }
+
+
+def _tuning(tuned: Sequence[TunedCell]) -> str:
+    points = max((len(one.trials) for one in tuned), default=0)
+    if not points:
+        return "none: every network has the same one setting"
+    return (
+        f"{points} settings a row and task in a world of its own seed, the smallest judging loss "
+        "chosen, then frozen"
+    )
 
 
 def _rows(table: Table, titles: Mapping[str, str]) -> Grid:
@@ -107,7 +114,7 @@ def _gaps(table: Table, titles: Mapping[str, str]) -> Grid:
 
 def _searches(tuned: Sequence[TunedCell], titles: Mapping[str, str]) -> Grid:
     rows = []
-    for cell in tuned:
+    for cell in (one for one in tuned if one.trials):
         losses = ", ".join(
             f"[{trial.loss:.4f}]" if place == cell.chosen else f"{trial.loss:.4f}"
             for place, trial in enumerate(cell.trials)

@@ -6,6 +6,7 @@ import pytest
 
 from evaluation.studies.contest import FitCell, TunedCell, WorldCell
 from infra.errors import ConfigError
+from infra.progress import quiet
 from infra.tracking import MlflowTracker
 from pipeline import studying
 from pipeline.settings import load
@@ -157,3 +158,13 @@ def test_a_report_before_its_cells_says_what_to_run(tmp_path):
     empty = studying.make(load("study", str(tmp_path), PAIRS), "table2", 1, quick=True)
     with pytest.raises(ConfigError, match="cells are missing, first world-1"):
         empty.report()
+
+
+def test_of_one_setting_nothing_is_searched(tmp_path):
+    pairs = [*PAIRS, "study.trials=[{dropout=0.1}]"]
+    study = studying.make(load("study", str(tmp_path), pairs), "table2", 1, quick=True)
+    with quiet() as silent:
+        assert study.cell("tune-all-ctr", silent)
+    (tuned,) = study.finished(["tune-all-ctr"])
+    assert (tuned.trials, tuned.chosen) == ((), 0)
+    assert study.trial("all", "ctr").dropout == 0.1

@@ -83,7 +83,7 @@ class Contest(Study[Cell]):
             world = self._of_world(study.tuning_seed)
             return [key, world, *self.learning, trials, study.search_share]
         word, seed = rest
-        chosen = self._chosen(first, word)
+        chosen = self.trial(first, word)
         return [key, self._of_world(int(seed)), *self.learning, chosen.model_dump()]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
@@ -116,10 +116,6 @@ class Contest(Study[Cell]):
     def world(self, seed: int) -> World:
         """The days of a seed."""
         return World(self.settings, seed, self.quick)
-
-    def trial(self, model: str, word: str) -> TrialConfig:
-        """What the search has chosen."""
-        return self._chosen(model, word)
 
     def course(self, world: World, tasks: tuple[Task, ...], trial: TrialConfig) -> Course:
         """What a network learns from, and how; the world of the search has fewer people."""
@@ -205,7 +201,7 @@ class Contest(Study[Cell]):
 
     def _fit(self, model: str, word: str, seed: int, digest: str) -> FitCell:
         world, tasks = self.world(seed), TASKS_OF[word]
-        trial = self._chosen(model, word)
+        trial = self.trial(model, word)
         done = self.learn(world, model, word, trial)
         crowd = self.crowd(world)
         answered = ask(done.network, self.asked(world, tasks), tasks)
@@ -236,8 +232,8 @@ class Contest(Study[Cell]):
             vectors = pretrain(world.store, world.learnt[-1], settings.model.e_dim, world.seed)
         return builder(model, settings.peers, wide, TASKS_OF[word], vectors)
 
-    def _chosen(self, model: str, word: str) -> TrialConfig:
-        """Of a finished search."""
+    def trial(self, model: str, word: str) -> TrialConfig:
+        """What a finished search has chosen."""
         (tuned,) = self.finished([f"tune-{model}-{word}"])
         assert isinstance(tuned, TunedCell)
         return self.settings.study.trials[tuned.chosen]

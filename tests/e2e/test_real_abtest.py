@@ -20,6 +20,7 @@ from infra.runtime import RuntimeConfig
 from pipeline import chain, demo_abtest, simulated, standing
 from pipeline.incumbent import registry_of
 from pipeline.settings import load
+from tests.e2e.person import says_yes
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(2400)]  # the machine may be busy
 
@@ -141,7 +142,7 @@ def test_a_better_rival_is_shipped_when_a_person_says_yes(airflow, settings, sto
     asked = airflow.call("GET", path)
     assert "ship dupn against bad" in asked["subject"]
     assert "report.html" in asked["body"]
-    airflow.call("PATCH", path, {"chosen_options": ["Approve"]})
+    says_yes(airflow, AB_TEST, run, PATIENCE_S)
     follow(airflow, AB_TEST, run, timeout_s=PATIENCE_S)
     assert standing.status(settings)["aliases"]["champion"] == "1"
 

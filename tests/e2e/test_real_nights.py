@@ -15,6 +15,7 @@ from infra.runtime import RuntimeConfig
 from pipeline import nightly, steps
 from pipeline.nightly import State
 from pipeline.settings import load
+from tests.e2e.person import says_yes
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(2400)]  # the machine may be busy
 
@@ -90,7 +91,7 @@ def test_a_night_asks_a_person_and_promotes(airflow, settings):
     assert f"dupn-{GOOD}" in question["subject"]
     assert "report.html" in question["body"]
     assert states(airflow.run(NIGHT, run))["release"] == "deferred"
-    airflow.call("PATCH", path, {"chosen_options": ["Approve"]})
+    says_yes(airflow, RELEASE, child, PATIENCE_S)
     follow(airflow, NIGHT, run, timeout_s=PATIENCE_S)
     assert set(states(airflow.run(RELEASE, child)).values()) == {"success"}
     assert champion_of(settings) == f"dupn-{GOOD}"

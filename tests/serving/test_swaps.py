@@ -18,6 +18,8 @@ from tests.chain import logged_bundle
 from tests.serving.world import open_shop
 
 SWAPS = 20
+PATIENCE_S = 30
+"""A version that nobody has heard of by then is not served."""
 
 
 class Moving:
@@ -54,8 +56,12 @@ def test_twenty_swaps_under_load_fail_no_request(chain, tmp_path):
         time.sleep(0.05)
     ids = shop.served.ids.drop_null().to_pylist()[:50]
     body = json.dumps({"user_id": "u", "candidates": ids}).encode()
-    done = threading.Event()
+    done, seen = threading.Event(), set()
     heard = []
+
+    def version(answer):
+        seen.add(found := json.loads(answer)["model_version"])
+        return found
 
     def ask():
         while not done.is_set():
@@ -68,7 +74,9 @@ def test_twenty_swaps_under_load_fail_no_request(chain, tmp_path):
     for number in range(2, SWAPS + 2):
         source.number = number
         assert versions.refresh()
-        time.sleep(0.1)
+        until = time.monotonic() + PATIENCE_S
+        while str(number) not in seen and time.monotonic() < until:
+            time.sleep(0.02)
     done.set()
     asking.join()
     server.should_exit = True
@@ -77,9 +85,4 @@ def test_twenty_swaps_under_load_fail_no_request(chain, tmp_path):
     assert sum(part.shed for part in heard) == 0
     answered = [v for part in heard for v in part.versions]
     assert len(answered) == sum(len(part.seconds) for part in heard) > 100
-    assert set(answered) <= {str(n) for n in range(1, SWAPS + 2)}
-    assert len(set(answered)) > SWAPS // 2
-
-
-def version(body):
-    return json.loads(body)["model_version"]
+    assert set(answered) == {str(n) for n in range(1, SWAPS + 2)}

@@ -26,7 +26,11 @@ NUM_GAPS = len(GAP_EDGES_MIN) + 1
 NUM_DAYPARTS = 8
 WORKDAY, WEEKEND = 1, 2
 
-_WEEK_MIN = 7 * 24 * 60
+_FIRST_WEEKDAY = EPOCH.weekday()
+_HOUR_MS = 60 * MINUTE_MS
+_DAY_MIN, _WEEK_MIN = 24 * 60, 7 * 24 * 60
+_LAST_DAY = 200 * 365
+"""Since 1970; later, a zone's offset stays what it is then."""
 _HOURS_PER_PART = 24 // NUM_DAYPARTS
 _GAP_TABLE = (
     np.searchsorted(GAP_EDGES_MIN, np.arange(GAP_EDGES_MIN[-1] + 1), side="right") + 1
@@ -74,16 +78,13 @@ class LocalClock:
         return ClockParts(table.day.take(at), table.daypart.take(at), table.weekend.take(at))
 
     def _convert(self, minutes: NDArray[np.int64]) -> ClockParts:
-        local = (
-            pl.Series(minutes * MINUTE_MS)
-            .cast(pl.Datetime("ms"))
-            .dt.replace_time_zone("UTC")
-            .dt.convert_time_zone(self.zone)
-        )
-        day = local.dt.date().to_physical().to_numpy().astype(np.int32)
-        part = (local.dt.hour().to_numpy() // _HOURS_PER_PART + 1).astype(np.int8)
-        weekend = np.where(local.dt.weekday().to_numpy() >= 6, WEEKEND, WORKDAY).astype(np.int8)
-        return ClockParts(day, part, weekend)
+        turns = _turns(self.zone)
+        shift = turns.shift_ms.take(np.searchsorted(turns.minute, minutes, side="right"))
+        hours = (minutes * MINUTE_MS + shift) // _HOUR_MS
+        day = hours // 24
+        part = hours % 24 // _HOURS_PER_PART + 1
+        weekend = np.where((day + _FIRST_WEEKDAY) % 7 >= 5, WEEKEND, WORKDAY)
+        return ClockParts(day.astype(np.int32), part.astype(np.int8), weekend.astype(np.int8))
 
     def midnight_ms(self, day: date) -> int:
         """UTC milliseconds at which the local day begins.
@@ -109,6 +110,40 @@ class LocalClock:
 def _minutes(clock: LocalClock, first_week: int, last_week: int) -> ClockParts:
     """Every minute of some weeks since 1970; buckets of a day ask for the same ones."""
     return clock._convert(np.arange(first_week * _WEEK_MIN, last_week * _WEEK_MIN))
+
+
+@dataclass(frozen=True)
+class _Turns:
+    """When a zone's offset from UTC changes."""
+
+    minute: NDArray[np.int64]
+    """Since 1970, ascending."""
+    shift_ms: NDArray[np.int64]
+    """The offset before the first of them, and from each on."""
+
+
+@lru_cache(maxsize=16)
+def _turns(zone: str) -> _Turns:
+    """Found once a process, by polars.
+
+    Polars wakes all its threads even for the hundred times of one history, which on a busy machine
+    costs a request more than its network.
+    """
+    days = np.arange(_LAST_DAY) * _DAY_MIN
+    shift = _shift_ms(zone, days)
+    turned = days[:-1][shift[1:] != shift[:-1]]
+    minutes = (turned[:, None] + np.arange(_DAY_MIN + 1)).ravel()
+    each = _shift_ms(zone, minutes)
+    at = np.flatnonzero(each[1:] != each[:-1]) + 1
+    return _Turns(minutes[at], np.append(shift[:1], each[at]))
+
+
+def _shift_ms(zone: str, minutes: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Of local time from UTC."""
+    utc = pl.Series(minutes * MINUTE_MS).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
+    local = utc.dt.convert_time_zone(zone).dt.replace_time_zone(None)
+    shift: NDArray[np.int64] = (local.to_physical() - utc.to_physical()).to_numpy()
+    return shift
 
 
 def day_number(day: date) -> int:

@@ -13,9 +13,8 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.histories import held_among_others
 from infra.progress import Progress
 from pipeline.studies.base import Logged
-from pipeline.studies.contest import JOINT, Contest, held
+from pipeline.studies.contest import JOINT, MODEL, Contest, held
 
-MODEL = "all"
 NOTES: tuple[str, ...] = ()
 """What has to be said beside the figures, by whoever has looked at them."""
 
@@ -72,7 +71,7 @@ class AttentionStudy(Contest):
 
     def _seen(self, seed: int, digest: str) -> Seen:
         world, config = self.world(seed), self.settings.evaluate
-        done = self.learn(world, MODEL, JOINT, self.trial(MODEL, JOINT))
+        done = self.joint(world)
         # all moments: shares are of what is learnt and scored, and a look costs little
         asked = Asked(held(world, "learnt"), held(world, "asked"))
         found = asked.histories

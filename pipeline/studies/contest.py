@@ -15,6 +15,7 @@ from evaluation.studies.others import answers
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
 from pipeline.studies.base import Logged, Study
+from pipeline.studies.shelf import once
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
 from training.config import ModelConfig, Task, TrainConfig
@@ -24,6 +25,8 @@ from training.peers.fitting import Build, Course, Fit, fit
 from training.peers.held import Held
 from training.peers.word2vec import pretrain
 
+MODEL = "all"
+"""The full network."""
 JOINT = "joint"
 TASKS = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
 TASKS_OF: Mapping[str, tuple[Task, ...]] = {JOINT: TASKS, **{task.value: (task,) for task in TASKS}}
@@ -202,7 +205,8 @@ class Contest(Study[Cell]):
     def _fit(self, model: str, word: str, seed: int, digest: str) -> FitCell:
         world, tasks = self.world(seed), TASKS_OF[word]
         trial = self.trial(model, word)
-        done = self.learn(world, model, word, trial)
+        whole = (model, word) == (MODEL, JOINT)
+        done = self.joint(world) if whole else self.learn(world, model, word, trial)
         crowd = self.crowd(world)
         answered = ask(done.network, self.asked(world, tasks), tasks)
         return FitCell(
@@ -224,6 +228,18 @@ class Contest(Study[Cell]):
         """A network of the registry, in a world."""
         course = self.course(world, TASKS_OF[word], trial)
         return fit(self._network(model, word, world, trial), self.model(trial), course, world.seed)
+
+    def joint(self, world: World) -> Fit:
+        """DUPN on all tasks at once, with what its search chose; fitted once for all studies."""
+        trial = self.trial(MODEL, JOINT)
+        key = f"{MODEL}-{JOINT}-{world.seed}"
+        build = self._network(MODEL, JOINT, world, trial)
+        return once(
+            self.store,
+            f"{key}-{self.digest(key)}",
+            lambda: build(self.model(trial), held(world, "learnt").sizes),
+            lambda: self.learn(world, MODEL, JOINT, trial),
+        )
 
     def _network(self, model: str, word: str, world: World, trial: TrialConfig) -> Build:
         settings, vectors = self.settings, None

@@ -5,9 +5,7 @@ from typing import Any
 
 from evaluation.studies import multitask_report
 from evaluation.studies.contest import FitCell
-from pipeline.studies.contest import JOINT, TASKS, Contest
-
-MODEL = "all"
+from pipeline.studies.contest import JOINT, MODEL, TASKS, Contest
 
 
 class MultitaskStudy(Contest):

@@ -13,14 +13,12 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.contest import Step
 from evaluation.studies.transfer import Learnt, TransferCell
 from infra.progress import Progress
-from pipeline.studies.contest import JOINT, Contest
+from pipeline.studies.contest import JOINT, MODEL, Contest
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
 from training.config import Task
 from training.peers.fitting import Fit, fit
 from training.transfer import NEW, Way, Weights, build
-
-MODEL = "all"
 
 
 class SearchCell(Cell):
@@ -93,7 +91,7 @@ class TransferStudy(Contest):
 
     def _searched(self, digest: str) -> SearchCell:
         world = self.world(self.settings.study.tuning_seed)
-        known = self._known(world).network.state_dict()
+        known = self.joint(world).network.state_dict()
         losses = {
             way: tuple(
                 self._way(world, way, trial, known).best.loss
@@ -105,7 +103,7 @@ class TransferStudy(Contest):
 
     def _transferred(self, seed: int, digest: str) -> TransferCell:
         world, search, trials = self.world(seed), self._search(), self.settings.study.trials
-        crowd, known = self.crowd(world), self._known(world)
+        crowd, known = self.crowd(world), self.joint(world)
         weights = known.network.state_dict()
         learnt = []
         for way in Way:
@@ -130,10 +128,6 @@ class TransferStudy(Contest):
             learnt=tuple(learnt),
             known=crowd.score(Task.CTR, clicks),
         )
-
-    def _known(self, world: World) -> Fit:
-        """The network that knows four tasks."""
-        return self.learn(world, MODEL, JOINT, self.trial(MODEL, JOINT))
 
     def _way(self, world: World, way: Way, trial: TrialConfig, known: Weights) -> Fit:
         course = self.course(world, way.tasks, trial)

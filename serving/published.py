@@ -6,7 +6,8 @@ lineage says whose it is. It holds one folder, which is read as it lies:
 ```
 bundle.json, model.pt, store/, recorded.json     the logged bundle (`serving.bundle`)
 disassembled/                                    what `serving.served.disassemble` adds: the item
-                                                 half of the network, row by catalog row, and recall
+                                                 half of the network, row by catalog row, its user
+                                                 part as an ONNX graph, and recall
 ```
 
 On a local store it is memory-mapped where it is, so all processes of a machine share its pages;
@@ -35,8 +36,8 @@ from training.model.dupn import Dupn
 logger = logging.getLogger(__name__)
 
 ROOT = "bundles"
-FORMAT = 1
-"""Of what is published; a bundle of another format is built again."""
+FORMAT = 2
+"""Of what is published; a bundle of another format is built again. 1 had no user part."""
 COPIES = 4
 """Copies from an object store that stay on a machine."""
 

@@ -22,13 +22,11 @@ from features.timeline import Codes, Ints, Spans
 from features.world import World
 from serving.items import ItemTable
 from serving.pairs import Pairs
-from training.batch import Batch, Items
+from serving.user_part import Heard, Inputs, TorchPart, UserPart
 from training.collate import known
-from training.model.dupn import Dupn, Encoded
+from training.model.dupn import Dupn
 
 Floats = NDArray[np.float32]
-_NO_LONGS = torch.empty(0, dtype=torch.long)
-_NO_FLOATS = torch.empty(0)
 
 
 @dataclass(frozen=True)
@@ -57,27 +55,6 @@ class Moment:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """The deep part's answer for a moment."""
-
-    encoded: Encoded
-    price_preference: Floats
-    """Probabilities of the 7 price levels, cheapest first."""
-
-    @property
-    def representation(self) -> Floats:
-        """Rep = [rep_s, u]."""
-        rep: Floats = self.encoded.rep_BR[0].numpy()
-        return rep
-
-    @property
-    def attention(self) -> Floats:
-        """Weight of each behaviour of the history."""
-        weights: Floats = self.encoded.attention_BT[0].numpy()
-        return weights
-
-
-@dataclass(frozen=True)
 class Ranked:
     """Scores in the order of the candidates."""
 
@@ -96,35 +73,36 @@ class Ranker:
         items: its item half.
         world: tables that ranking features are looked up in.
         titles: of the world's catalog.
+        user_part: its deep part; None: the network itself.
     """
 
-    def __init__(self, model: Dupn, items: ItemTable, world: World, titles: TitleIndex) -> None:
+    def __init__(
+        self,
+        model: Dupn,
+        items: ItemTable,
+        world: World,
+        titles: TitleIndex,
+        user_part: UserPart | None = None,
+    ) -> None:
         self.model = model
         self.items = items
         self.world = world
         self.titles = titles
+        self.user_part = user_part or TorchPart(model)
         self.pairs = Pairs(model, items)
 
     @torch.inference_mode()
     def hear(self, moment: Moment) -> Heard:
         """Everything that does not depend on the candidates."""
-        _, e_TE = self.items.of(moment.history.item)
-        e_UE = torch.cat([torch.zeros(1, e_TE.shape[1]), e_TE])  # position 0 is padding
-        encoded = self.model.user_part(self._batch(moment), e_UE)
-        price = torch.softmax(self.model.price_levels(encoded.rep_BR, encoded.q_BQ), dim=-1)[
-            0
-        ].numpy()
-        return Heard(encoded, price)
+        return self.user_part.hear(self._inputs(moment))
 
     @torch.inference_mode()
     def rank(self, moment: Moment, heard: Heard, candidates: Codes) -> Ranked:
         """Score candidates (catalog rows; any other is an unknown item) for a moment."""
-        model, rep_BR = self.model, heard.encoded.rep_BR
         candidates = known(candidates, self.world.catalog.num_rows)
-        logit_C = self.pairs.ctr(model.click_part(heard.encoded), candidates)
+        logit_C = self.pairs.ctr(heard.click, candidates)
         given = self.features(moment, candidates)
-        weight_F = model.l2r.of_moment(rep_BR)[0]
-        l2r_C = self.pairs.l2r(weight_F, torch.from_numpy(given), logit_C)
+        l2r_C = self.pairs.l2r(heard.weight_F, torch.from_numpy(given), logit_C)
         return Ranked(torch.sigmoid(logit_C).numpy(), l2r_C.numpy(), given)
 
     def features(self, moment: Moment, candidates: Codes) -> Floats:
@@ -147,26 +125,21 @@ class Ranker:
         )
         return ranking.features(asked, pasts, self.world.catalog, self.world.item_table)
 
-    def _batch(self, moment: Moment) -> Batch:
-        """The moment as a batch of one, without questions."""
+    def _inputs(self, moment: Moment) -> Inputs:
+        """The moment in the network's own rows."""
         history, sizes = moment.history, self.model.sizes
-        length = len(history.item)
         parts = self.world.clock.parts(history.ts)
-        columns = {
-            "type_BT": history.type,
-            "scenario_BT": history.scenario,
-            "gap_BT": gap_bucket(moment.ts - history.ts),
-            "daypart_BT": parts.daypart,
-            "weekend_BT": parts.weekend,
-            "query_BQ": known(moment.query, sizes.token),
-            "profile_BP": _profile(moment.profile, sizes.profile),
-        }
-        return Batch(
-            items=Items(*[_NO_LONGS] * 5),
-            seq_BT=torch.arange(1, length + 1)[None],
-            length_B=torch.tensor([length]),
-            **{name: _row(values) for name, values in columns.items()},
-            **NO_QUESTIONS,
+        return Inputs(
+            e_TE=self.items.of(history.item)[1].numpy(),
+            properties={
+                "type": history.type,
+                "scenario": history.scenario,
+                "gap": gap_bucket(moment.ts - history.ts),
+                "daypart": parts.daypart,
+                "weekend": parts.weekend,
+            },
+            words_Q=known(moment.query, sizes.token),
+            profile_P=_profile(moment.profile, sizes.profile),
         )
 
 
@@ -191,15 +164,3 @@ def _profile(rows: Codes, sizes: Sequence[int]) -> NDArray[np.int64]:
     """A row a column; all padding where there is no profile."""
     given = rows if len(rows) else np.zeros(len(sizes), np.int32)
     return np.where(given < np.array(sizes, np.int64), given, UNKNOWN_ROW).astype(np.int64)
-
-
-def _row(values: NDArray[np.generic]) -> torch.Tensor:
-    return torch.from_numpy(values.astype(np.int64))[None]
-
-
-NO_QUESTIONS = {
-    name: _NO_FLOATS if name.endswith(("_clicked_C", "_label_C", "_weight_C")) else _NO_LONGS
-    for name in Batch.__dataclass_fields__
-    if name.endswith(("_C", "_CF", "_K", "_I", "_S"))
-}
-"""Of a batch whose moments are only heard."""

@@ -37,6 +37,7 @@ from serving.service import Service
 from serving.settings import ServeConfig
 from serving.snapshot import Snapshot
 from serving.splitting import Splitting
+from serving.user_part import Runtime
 from serving.versions import FromRegistry, OneFolder, Source, Versions
 
 logger = logging.getLogger(__name__)
@@ -142,14 +143,16 @@ def build() -> FastAPI:
     histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
     own = _own_folder(setup)
     splitting = Splitting(setup.config, None if setup.bundle else Store(setup.home))
-    versions = Versions(_source(setup, own, splitting), own, setup.config.tolerance)
+    config = setup.config
+    runtime = Runtime(config.user_part, config.threads)
+    versions = Versions(_source(setup, own, splitting), own, config.tolerance, runtime)
     splitting.look()
     versions.refresh()
     splitting.settle(versions.served)
     exposures = None
-    if setup.config.exposures:
+    if config.exposures:
         exposures = ExposureLog(Store(setup.home), setup.folder / "spool", setup.zone)
-    service = Service(versions, histories, setup.config, exposures, splitting)
+    service = Service(versions, histories, config, exposures, splitting)
     background = Background(setup, service, histories)
 
     @asynccontextmanager

@@ -21,12 +21,13 @@ from features.timeline import Codes
 from infra.errors import PartitionCorrupt
 from infra.store import Store
 from serving import bundle as bundles
-from serving import items, recall
+from serving import items, recall, user_graph, user_part
 from serving.bundle import Bundle
 from serving.contracts import Question, milliseconds, question
-from serving.ranker import Heard, History, Moment, Ranked, Ranker, newest
+from serving.ranker import History, Moment, Ranked, Ranker, newest
 from serving.recall import Recall
 from serving.snapshot import Past
+from serving.user_part import Heard, Runtime
 
 FOLDER = "disassembled"
 """Inside a published bundle: what `disassemble` wrote for it."""
@@ -119,18 +120,25 @@ class Served:
 
 
 def disassemble(bundle: Path, folder: Path) -> None:
-    """Write what a bundle does not hold yet: item table, recall index, and their checksums."""
+    """Write what a bundle does not hold: item table, user part, recall index, and checksums."""
     loaded = bundles.load(bundle)
     folder.mkdir(parents=True, exist_ok=True)
     items.build(loaded.model, loaded.world.catalog, folder / items.FILE)
+    user_graph.build(loaded.model, folder / user_graph.FILE)
     recall.build(loaded.world.titles, folder / recall.FOLDER)
-    sums = {items.FILE: _sha256(folder / items.FILE)}
+    sums = {name: _sha256(folder / name) for name in (items.FILE, user_graph.FILE)}
     content = {"bundle": bundles.digest(bundle), "files": sums}
     (folder / CHECKSUMS).write_text(json.dumps(content, indent=1))
 
 
-def load(bundle: Path, folder: Path, name: Name) -> Served:
+def load(bundle: Path, folder: Path, name: Name, runtime: Runtime = user_part.DEFAULT) -> Served:
     """A version from its bundle and from the folder that `disassemble` wrote.
+
+    Args:
+        bundle: its folder.
+        folder: of `disassemble`.
+        name: what its answers say of it.
+        runtime: answers its user part.
 
     Raises:
         PartitionCorrupt: nothing was disassembled there, or a file is not what was written.
@@ -149,6 +157,7 @@ def load(bundle: Path, folder: Path, name: Name) -> Served:
         items.load(loaded.model, folder / items.FILE),
         world,
         TitleIndex.of(world.titles, world.token),
+        user_part.load(loaded.model, folder / user_graph.FILE, runtime),
     )
     return Served(name, loaded, ranker, Recall(folder / recall.FOLDER))
 

@@ -1,5 +1,7 @@
 """How the service answers, and how much it takes on."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from infra.config import Config
@@ -15,7 +17,9 @@ class ServeConfig(Config):
     workers: int = Field(0, ge=0)
     """Processes; 0 for one a core."""
     threads: int = Field(1, ge=1)
-    """Torch threads a request: one, where each core has a process of its own."""
+    """Threads of a request's network: one, where each core has a process of its own."""
+    user_part: Literal["onnx", "torch"] = "onnx"
+    """What runs the network over a history: ONNX Runtime, or torch; the scores are the same."""
     work: str = ""
     """Local folder for live behaviours, spools and item tables; `serving/` of the home if empty."""
     token: str = ""

@@ -29,6 +29,7 @@ from serving import published
 from serving import served as disassembled
 from serving.bundle import LOGGED
 from serving.served import Name, Served
+from serving.user_part import DEFAULT, Runtime
 
 logger = logging.getLogger(__name__)
 
@@ -164,11 +165,13 @@ class Versions:
         source: says what should be served.
         work: a folder of this process for item tables and recall indexes.
         tolerance: largest difference from a recorded score.
+        runtime: answers the user part of each version.
     """
 
     source: Source
     work: Path
     tolerance: float
+    runtime: Runtime = DEFAULT
     served: Mapping[str, Served] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Version -> why it is refused."""
@@ -252,7 +255,7 @@ class Versions:
         if not folder.exists():
             folder = _folder(self.work, number)
             disassembled.disassemble(bundle, folder)
-        loaded = disassembled.load(bundle, folder, name)
+        loaded = disassembled.load(bundle, folder, name, self.runtime)
         return loaded, disassembled.worst_difference(loaded, bundle)
 
     def _refuse(self, number: str, why: str, stamp: str, *, passing: bool) -> None:

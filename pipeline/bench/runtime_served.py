@@ -1,7 +1,7 @@
 """What the service runs today, for `dupn bench runtime`: also with smaller item tables.
 
-The user part is `Dupn.user_part` as `Ranker.hear` calls it; the item part is `serving.pairs.Pairs`,
-block by block. Reading ten thousand rows of a kilobyte is most of the item part, so a table of half
+The user part is the session that `Ranker.hear` calls; the item part is `serving.pairs.Pairs`, block
+by block. Reading ten thousand rows of a kilobyte is most of the item part, so a table of half
 or a quarter of the bytes is measured as well: rows are widened to fp32 in the block.
 """
 
@@ -15,14 +15,12 @@ from torch import Tensor, nn
 
 from pipeline.bench.runtime_kinds import Build, Call, Load
 from pipeline.bench.runtime_parts import Inputs
+from serving import user_graph, user_part
 from serving.items import ItemTable
 from serving.pairs import Pairs
-from serving.ranker import NO_QUESTIONS
-from training.batch import Batch, Items
+from serving.user_part import OnnxPart
 from training.model.dupn import Dupn
 from training.model.heads import MomentPart
-
-_NO_LONGS = torch.empty(0, dtype=torch.long)
 
 
 class Bf16Table(ItemTable):
@@ -91,19 +89,17 @@ def item_kinds(model: Dupn, table: NDArray[np.float32]) -> Mapping[tuple[str, st
 
 
 def user_kinds(model: Dupn) -> Mapping[tuple[str, str], Build]:
-    """The network's own user part."""
+    """The session that answers moments."""
 
     def build(module: nn.Module, example: Inputs, file: Path) -> Load:
         del module, example
-        torch.save(model.state_dict(), file)
+        user_graph.build(model, file)
 
         def load(threads: int) -> Call:
-            torch.set_num_threads(threads)
-            model.load_state_dict(torch.load(file, weights_only=True))
+            part = OnnxPart(model, file, threads)
 
             def call(inputs: Inputs) -> Tensor:
-                batch, e_UE = _batch(inputs)
-                return model.user_part(batch, e_UE).rep_BR
+                return torch.from_numpy(part.hear(_inputs(inputs)).representation)[None]
 
             return call
 
@@ -112,19 +108,14 @@ def user_kinds(model: Dupn) -> Mapping[tuple[str, str], Build]:
     return {("served", "fp32"): build}
 
 
-def _batch(inputs: Inputs) -> tuple[Batch, Tensor]:
+def _inputs(inputs: Inputs) -> user_part.Inputs:
     """Without the padding, as `Ranker.hear` makes it."""
     e_1TE, columns_51T, length_1, words_1Q, profile_1P = inputs
     length = int(length_1)
-    names = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
-    e_UE = torch.cat([torch.zeros(1, e_1TE.shape[2]), e_1TE[0, :length]])
-    batch = Batch(
-        items=Items(*[_NO_LONGS] * 5),
-        seq_BT=torch.arange(1, length + 1)[None],
-        length_B=length_1,
-        query_BQ=words_1Q,
-        profile_BP=profile_1P,
-        **{name: columns_51T[place][:, :length] for place, name in enumerate(names)},
-        **NO_QUESTIONS,
+    columns = zip(user_graph.PROPERTIES, columns_51T[:, 0, :length].numpy(), strict=True)
+    return user_part.Inputs(
+        e_TE=e_1TE[0, :length].numpy(),
+        properties={name: column.astype(np.int8) for name, column in columns},
+        words_Q=words_1Q[0].numpy().astype(np.int32),
+        profile_P=profile_1P[0].numpy(),
     )
-    return batch, e_UE

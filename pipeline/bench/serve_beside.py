@@ -97,15 +97,16 @@ class Computed(ItemTable):
 
 
 def _without_table(mine: Served) -> tuple[Ranker, Ranker]:
-    """The same ranker with item vectors computed for the request, of history and candidates.
+    """The same ranker and user part; item vectors computed for the request, past and candidates.
 
     Block by block, as ours reads the table, and the whole list at once: whichever is faster.
     """
-    model, table, world = mine.ranker.model, mine.ranker.items, mine.bundle.world
+    ours = mine.ranker
+    model, table, world = ours.model, ours.items, mine.bundle.world
     computed = Computed(
         rows=table.rows, hidden_dim=table.hidden_dim, model=model, catalog=world.catalog
     )
-    blocks, whole = (Ranker(model, computed, world, mine.ranker.titles) for _ in range(2))
+    blocks, whole = (Ranker(model, computed, world, ours.titles, ours.user_part) for _ in range(2))
     whole.pairs = Pairs(model, computed, at_once=1 << 20)
     return blocks, whole
 
@@ -119,8 +120,7 @@ def _scores(ranker: Ranker, asked: tuple[Moment, NDArray[np.int32]]) -> None:
     """The network alone: click scores without the ranking features."""
     moment, rows = asked
     with torch.inference_mode():
-        part = ranker.model.click_part(ranker.hear(moment).encoded)
-        ranker.pairs.ctr(part, rows)
+        ranker.pairs.ctr(ranker.hear(moment).click, rows)
 
 
 def _unsplit(mine: Served, moment: Moment, rows: np.ndarray) -> None:

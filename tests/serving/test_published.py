@@ -160,16 +160,37 @@ def test_a_version_is_served_from_the_store(home, tmp_path):
     assert not (tmp_path / "own").exists()
 
 
-@pytest.mark.parametrize("wrong", ["absent", "spoilt", "of another model"])
+def age(target: Partition, folder: Path) -> None:
+    """Publish it again as bundles were before they held a user part."""
+    lineage = target.manifest().lineage
+    name, bundle = published.fetch(target, folder)
+    with pytest.MonkeyPatch.context() as past:
+        past.setattr(published, "FORMAT", 1)
+        published.publish(target, bundle, name, lineage["model_uri"], 1e-4)
+
+
+@pytest.mark.parametrize("wrong", ["absent", "spoilt", "of another model", "of an older format"])
 def test_without_a_bundle_of_its_own_it_is_taken_from_mlflow(home, place, tmp_path, wrong):
     mine = Partition(home.store.root, place.key)
     if wrong == "absent":
         mine.remove()
     elif wrong == "spoilt":
         spoil(mine, "items.npy")
+    elif wrong == "of an older format":
+        age(mine, tmp_path)
     else:
         published.publish(mine, *published.fetch(mine, tmp_path)[::-1], "models:/m-other", 1e-4)
     assert served_from(home, tmp_path).is_relative_to(tmp_path / "own")
+
+
+def test_a_bundle_of_an_older_format_is_not_whole_and_says_what_to_do(home, place, tmp_path):
+    mine = Partition(home.store.root, place.key)
+    model = mine.manifest().lineage["model_uri"]
+    assert published.is_whole(mine, model)
+    age(mine, tmp_path)
+    assert not published.is_whole(mine, model)
+    with pytest.raises(PartitionCorrupt, match=r"format 1, .* reads 2\. Run `dupn bundle --versi"):
+        published.fetch(mine, tmp_path)
 
 
 def test_a_key_names_the_newest_version_and_a_version_itself(tmp_path):

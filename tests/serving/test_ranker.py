@@ -3,16 +3,18 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+import torch
 
 from features.query import tokens_of
 from features.ranking import NAMES
 from features.relevance import TitleIndex, Tokens, relevance
 from serving import bundle as bundles
-from serving import items, pairs
+from serving import items, pairs, user_graph, user_part
 from serving.answering import answer
 from serving.asking import samples_of
 from serving.pyfunc import question
 from serving.ranker import History, Moment, Ranker, newest, order_of
+from serving.user_part import Runtime
 from tests.chain import logged_bundle, recorded_questions
 
 
@@ -21,12 +23,15 @@ def bundle(chain):
     return bundles.load(logged_bundle(chain))
 
 
-@pytest.fixture(scope="module")
-def ranker(bundle, tmp_path_factory):
-    file = tmp_path_factory.mktemp("items") / items.FILE
-    items.build(bundle.model, bundle.world.catalog, file)
+@pytest.fixture(scope="module", params=["onnx", "torch"])
+def ranker(request, bundle, tmp_path_factory):
+    folder, model = tmp_path_factory.mktemp("disassembled"), bundle.model
+    items.build(model, bundle.world.catalog, folder / items.FILE)
+    user_graph.build(model, folder / user_graph.FILE)
     titles = TitleIndex.of(bundle.world.titles, bundle.world.token)
-    return Ranker(bundle.model, items.load(bundle.model, file), bundle.world, titles)
+    part = user_part.load(model, folder / user_graph.FILE, Runtime(request.param))
+    table = items.load(model, folder / items.FILE)
+    return Ranker(model, table, bundle.world, titles, part)
 
 
 @pytest.fixture(scope="module")
@@ -81,9 +86,15 @@ def test_ranking_features_are_those_of_the_samples(ranker, asked):
         np.testing.assert_array_equal(ranker.features(moment, candidates), features)
 
 
-def test_attention_sums_to_one_over_the_history(ranker, asked):
+def test_attention_is_the_networks_and_sums_to_one_over_the_history(ranker, asked):
     moment = max((one[0] for one in asked), key=lambda m: len(m.history.item))
     attention = ranker.hear(moment).attention
+    inputs = ranker._inputs(moment)
+    with torch.inference_mode():
+        e_TE = torch.from_numpy(inputs.e_TE)
+        e_UE = torch.cat([torch.zeros(1, e_TE.shape[1]), e_TE])
+        expected = ranker.model.user_part(user_part.batch_of(inputs), e_UE).attention_BT[0]
+    np.testing.assert_allclose(attention, expected, atol=1e-5, rtol=0)
     assert attention.shape == moment.history.item.shape
     assert attention.sum() == pytest.approx(1, abs=1e-5)
 

@@ -9,10 +9,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from infra.errors import PartitionMissing, RegistryError, RegistryUnavailable, StoreError
+from infra.errors import (
+    PartitionCorrupt,
+    PartitionMissing,
+    RegistryError,
+    RegistryUnavailable,
+    StoreError,
+)
+from serving import items, user_graph
 from serving import served as disassembled
 from serving.served import Name
 from serving.snapshot import Past
+from serving.user_part import OnnxPart, Runtime, TorchPart
 from serving.versions import Versions
 from tests.chain import logged_bundle
 
@@ -173,11 +181,19 @@ def test_an_arm_that_still_has_users_is_kept_until_they_are_split_anew(versions,
     assert set(versions.served) == {"old", "new"}
 
 
-def test_a_changed_item_table_is_noticed(chain, tmp_path):
+@pytest.mark.parametrize("name", [items.FILE, user_graph.FILE])
+def test_a_changed_file_is_noticed(chain, tmp_path, name):
     bundle = logged_bundle(chain)
     disassembled.disassemble(bundle, tmp_path)
-    raw = bytearray((tmp_path / "items.npy").read_bytes())
+    raw = bytearray((tmp_path / name).read_bytes())
     raw[-1] ^= 1
-    (tmp_path / "items.npy").write_bytes(raw)
-    with pytest.raises(Exception, match="is not the file that was written"):
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(PartitionCorrupt, match="is not the file that was written"):
         disassembled.load(bundle, tmp_path, Name(version="1"))
+
+
+@pytest.mark.parametrize(("name", "kind"), [("onnx", OnnxPart), ("torch", TorchPart)])
+def test_the_runtime_that_is_set_answers_the_recorded_questions(shelf, tmp_path, name, kind):
+    versions = Versions(shelf, tmp_path, 1e-5, Runtime(name))
+    assert versions.refresh(), versions.refused
+    assert isinstance(versions.served["champion"].ranker.user_part, kind)

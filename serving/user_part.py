@@ -1,0 +1,191 @@
+"""The deep part of the network, once a moment: by ONNX Runtime or by torch (Section 7).
+
+Both give the same numbers (to 1e-5, tested). ONNX Runtime runs the graph that `user_graph` wrote
+when the version was disassembled, in one call; torch runs the network itself, as training does.
+
+Shape suffixes: T behaviours, E item, Q words, P profile columns, R representation, F ranking
+features, D first hidden layer of the CTR head; the axis of one moment is dropped.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, NamedTuple, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from features.timeline import Codes
+from infra.errors import PartitionCorrupt
+from serving import user_graph as graphs
+from training.batch import Batch, Items
+from training.model.dupn import Dupn
+from training.model.heads import MomentPart
+
+Floats = NDArray[np.float32]
+_NO_LONGS = torch.empty(0, dtype=torch.long)
+_NO_FLOATS = torch.empty(0)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """A moment as the network reads it."""
+
+    e_TE: Floats
+    """Vectors of the history's items."""
+    properties: Mapping[str, NDArray[np.int8]]
+    """Codes of each behaviour, by `user_graph.PROPERTIES`."""
+    words_Q: Codes
+    """Token rows that the network knows; none where nothing was typed."""
+    profile_P: NDArray[np.int64]
+    """A row a profile column; all 0 without a profile."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """The deep part's answer for a moment: all that its candidates share."""
+
+    representation: Floats
+    """Rep = [rep_s, u]."""
+    attention: Floats
+    """Weight of each behaviour of the history."""
+    price_preference: Floats
+    """Probabilities of the 7 price levels, cheapest first."""
+    weight_F: torch.Tensor
+    """L2R's weight of each ranking feature, the constant's last (equation 9)."""
+    click: MomentPart
+    """What the CTR head needs to know of the moment."""
+
+
+class UserPart(Protocol):
+    """Answers one moment; shared by threads."""
+
+    def hear(self, inputs: Inputs) -> Heard:
+        """Everything that does not depend on the candidates."""
+        ...
+
+
+class Runtime(NamedTuple):
+    """What answers the user part of a version, and on how many threads."""
+
+    name: Literal["onnx", "torch"] = "onnx"
+    threads: int = 1
+
+
+DEFAULT = Runtime()
+
+
+def load(model: Dupn, file: Path, runtime: Runtime) -> UserPart:
+    """The user part of a version.
+
+    Raises:
+        PartitionCorrupt: its graph is absent.
+    """
+    if runtime.name == "torch":
+        return TorchPart(model)
+    if not file.exists():
+        raise PartitionCorrupt(f"{file} is absent. Run `dupn bundle` again.")
+    return OnnxPart(model, file, runtime.threads)
+
+
+class OnnxPart:
+    """A session over the graph; the tables of words stay the network's.
+
+    Args:
+        model: the network that the graph was made of.
+        file: the graph.
+        threads: of a call.
+    """
+
+    def __init__(self, model: Dupn, file: Path, threads: int) -> None:
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # cores are shared
+        providers = ["CPUExecutionProvider"]
+        self._session = onnxruntime.InferenceSession(str(file), options, providers=providers)
+        self._outputs = [one.name for one in self._session.get_outputs()]
+        self._asked = {one.name for one in self._session.get_inputs()}
+        self._token = model.query.token.weight.detach().numpy()
+        self._absent = model.query.absent.detach().numpy()
+
+    def hear(self, inputs: Inputs) -> Heard:
+        """See `UserPart`."""
+        words = inputs.words_Q[inputs.words_Q > 0]
+        query = self._token[words].mean(axis=0) if len(words) else self._absent
+        feed = {
+            graphs.ITEMS: inputs.e_TE,
+            graphs.QUERY: query[None],
+            graphs.PROFILE: inputs.profile_P,
+            **{name: codes.astype(np.int64) for name, codes in inputs.properties.items()},
+        }
+        answers = self._session.run(None, {name: feed[name] for name in self._asked})
+        found = dict(zip(self._outputs, answers, strict=True))
+        match_1E = found.get(graphs.MATCH)
+        return Heard(
+            representation=found[graphs.REPRESENTATION][0],
+            attention=found[graphs.ATTENTION][0],
+            price_preference=found[graphs.PRICE][0],
+            weight_F=torch.from_numpy(found[graphs.WEIGHT][0]),
+            click=MomentPart(
+                torch.from_numpy(found[graphs.HIDDEN]),
+                None if match_1E is None else torch.from_numpy(match_1E),
+            ),
+        )
+
+
+class TorchPart:
+    """The network itself.
+
+    Args:
+        model: in eval mode.
+    """
+
+    def __init__(self, model: Dupn) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def hear(self, inputs: Inputs) -> Heard:
+        """See `UserPart`."""
+        model = self.model
+        e_TE = torch.from_numpy(inputs.e_TE)
+        e_UE = torch.cat([torch.zeros(1, e_TE.shape[1]), e_TE])  # position 0 is padding
+        encoded = model.user_part(batch_of(inputs), e_UE)
+        price_17 = torch.softmax(model.price_levels(encoded.rep_BR, encoded.q_BQ), dim=-1)
+        return Heard(
+            representation=encoded.rep_BR[0].numpy(),
+            attention=encoded.attention_BT[0].numpy(),
+            price_preference=price_17[0].numpy(),
+            weight_F=model.l2r.of_moment(encoded.rep_BR)[0],
+            click=model.click_part(encoded),
+        )
+
+
+def batch_of(inputs: Inputs) -> Batch:
+    """A batch of one moment, without questions; item k of the history stands at place k + 1."""
+    length = len(inputs.e_TE)
+    columns = {f"{name}_BT": _row(codes) for name, codes in inputs.properties.items()}
+    return Batch(
+        items=Items(*[_NO_LONGS] * 5),
+        seq_BT=torch.arange(1, length + 1)[None],
+        length_B=torch.tensor([length]),
+        query_BQ=_row(inputs.words_Q),
+        profile_BP=_row(inputs.profile_P),
+        **columns,
+        **_NO_QUESTIONS,
+    )
+
+
+def _row(values: NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(values.astype(np.int64))[None]
+
+
+_NO_QUESTIONS = {
+    name: _NO_FLOATS if name.endswith(("_clicked_C", "_label_C", "_weight_C")) else _NO_LONGS
+    for name in Batch.__dataclass_fields__
+    if name.endswith(("_C", "_CF", "_K", "_I", "_S"))
+}
+"""Of a batch whose moments are only heard."""

@@ -191,10 +191,11 @@ class Registry:
         if cut_off and cut_off[0].action == "rollback":
             return entries[cut_off[0].number - 1]
         now = dict(entries[-1].aliases) if entries else {}
-        if "previous" not in now:
+        before = _before(entries)
+        if before is None:
             raise RegistryError("there is no previous champion to roll back to. See `dupn log`.")
-        aliases = {**now, "champion": now["previous"]}
-        aliases.pop("previous")
+        aliases = {**now, "champion": before}
+        aliases.pop("previous", None)
         if "champion" in now:
             aliases["previous"] = now["champion"]
         return self.move(entries, "rollback", aliases, why, who)
@@ -339,3 +340,13 @@ _DESCRIPTION = (
     "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
     "and price preference answered from it. Input: raw ids and history."
 )
+
+
+def _before(entries: Sequence[Entry]) -> str | None:
+    """The alias `previous`; if it names nobody else, as after a move by hand: who was before."""
+    now = entries[-1].aliases if entries else {}
+    champion, previous = now.get("champion"), now.get("previous")
+    if previous not in (None, champion):
+        return previous
+    were = (entry.aliases.get("champion") for entry in reversed(entries))
+    return next((number for number in were if number and number != champion), None)

@@ -72,7 +72,8 @@ class ModelConfig(Config):
     projection of (q, u) to the attention score."""
     ranks_with_ctr: bool = True
     """L2R also weighs the CTR task's own logit, as a ranking feature (Section 5, "Online
-    Environment"); no gradient flows back through it."""
+    Environment"). No gradient flows back through it, unless CTR is not learnt: the logit is then
+    L2R's own match of user and item."""
     icon_dim: int = 32
     """Of an icon."""
     dropout: float = Field(0.2, ge=0, lt=1)

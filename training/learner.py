@@ -49,6 +49,7 @@ class Learner:
         self.config = train_config
         self.device = pick_device(train_config)
         self.model = build(model_config, sizes).to(self.device)
+        self.model.learns(train_config.tasks)
         self.optimizer = Optimizer.of(self.model, train_config)
 
     def begin_with(

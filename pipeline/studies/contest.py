@@ -36,6 +36,8 @@ LEARNING = frozenset({"model", "train", "peers", "wide", "evaluate"})
 BUDGET = ("epochs", "judgements", "patience", "shares")
 HELD_AT_ONCE = 6
 """Parts of worlds (learnt, judging, asked days) that a process keeps in memory."""
+ROUND = 1
+"""Goes up when the same settings are another contest, so that everything is fitted again."""
 QUICK = {"learnt": 3, "judges": 1, "asked": 1, "epochs": 2, "judgements": 1, "shares": {}}
 QUICK_TRIALS = 2
 
@@ -148,9 +150,9 @@ class Contest(Study[Cell]):
         )
 
     def model(self, trial: TrialConfig) -> ModelConfig:
-        """Dimensions; L2R weighs no logit of a task that was not learnt with it."""
+        """Dimensions; L2R weighs a click logit, which alone it learns for itself."""
         return self.settings.model.model_copy(
-            update={"dropout": trial.dropout, "ranks_with_ctr": False}
+            update={"dropout": trial.dropout, "ranks_with_ctr": True}
         )
 
     def asked(self, world: World, tasks: Sequence[Task]) -> Held:
@@ -261,7 +263,7 @@ class Contest(Study[Cell]):
     @property
     def learning(self) -> list[Any]:
         """What decides a fit, beside its world, its task and the point of the search."""
-        return [self._plain(LEARNING), self._budget, REVISION]
+        return [self._plain(LEARNING), self._budget, REVISION, ROUND]
 
     @property
     def _budget(self) -> Any:

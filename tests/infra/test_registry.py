@@ -85,6 +85,16 @@ def test_an_alias_moved_back_by_hand_is_what_a_rollback_and_a_promotion_start_fr
     assert actions[-2:] == [("observed", "dupn-0"), ("promote", "dupn-2")]
 
 
+def test_a_rollback_after_a_move_by_hand_brings_back_who_was_champion_before_it(registry):
+    versions(registry, 2)
+    registry.promote("1", "first")
+    registry.client.set_registered_model_alias(MODEL, "champion", "2")
+    assert registry.rollback("a slip").aliases == {"champion": "1", "previous": "2"}
+    registry.promote("2", "better")
+    registry.client.set_registered_model_alias(MODEL, "champion", "1")
+    assert registry.rollback("a slip again").aliases == {"champion": "2", "previous": "1"}
+
+
 def test_an_alias_deleted_by_hand_stays_deleted_and_is_entered(registry):
     versions(registry, 2)
     registry.promote("1", "first")

@@ -8,6 +8,7 @@ are computed once an item and once a moment, the heads' `of_pair` per candidate.
 Shape suffixes: see `training.batch`; E item, P property, H hidden, R representation.
 """
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 import torch
@@ -15,7 +16,7 @@ from torch import Tensor, nn
 
 from features.schemas import PRICE_LEVELS
 from training.batch import Batch, Items, VocabularySizes
-from training.config import ModelConfig
+from training.config import ModelConfig, Task
 from training.model.attention import Attention, AttentionDims
 from training.model.embedding import (
     ItemEmbedding,
@@ -48,6 +49,7 @@ class Dupn(Network):
     def __init__(self, config: ModelConfig, sizes: VocabularySizes) -> None:
         super().__init__(sizes)
         self.config = config
+        self.clicks_are_learnt = True
         in_lstm = config.p_dim if config.variant in ("all", "bplstm") else 0
         in_attention = config.p_dim if config.variant in ("all", "bpatt") else 0
         context_dim = config.query_dim + config.user_dim
@@ -72,6 +74,10 @@ class Dupn(Network):
         self.ppp = PriceHead(rep_dim, PRICE_LEVELS, HEAD_HIDDEN, dropout)
         self.fifp = PairHead(rep_dim, config.icon_dim, (HEAD_HIDDEN,), dropout, product)
         self.spp = PairHead(rep_dim, config.shop_dim, (HEAD_HIDDEN,), dropout, product)
+
+    def learns(self, tasks: Collection[Task]) -> None:
+        """Without CTR among them, the CTR logit is what L2R makes of it."""
+        self.clicks_are_learnt = Task.CTR in tasks
 
     def item_part(self, items: Items) -> Tensor:
         """`e_UE`: everything the network knows of an item; the same for every user."""
@@ -140,4 +146,5 @@ class Dupn(Network):
         """r_i of equation (9): the given features and, by setting, the CTR logit."""
         if not self.config.ranks_with_ctr:
             return given_CF
-        return torch.cat([given_CF, ctr_C.detach()[:, None]], dim=1)
+        logit_C = ctr_C.detach() if self.clicks_are_learnt else ctr_C
+        return torch.cat([given_CF, logit_C[:, None]], dim=1)

@@ -4,7 +4,7 @@
 judges or asks a network needs no more than this. Shape suffixes: see `training.batch`.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -40,6 +40,9 @@ class Network(nn.Module):
     def __init__(self, sizes: VocabularySizes) -> None:
         super().__init__()
         self.sizes = sizes
+
+    def learns(self, tasks: Collection[Task]) -> None:
+        """Told before the first step which tasks are learnt together; most need not know."""
 
     def forward(self, batch: Batch) -> Outputs:
         """Every question of the batch answered."""

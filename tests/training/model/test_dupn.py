@@ -143,6 +143,13 @@ def test_the_ranking_weighs_the_click_logit_without_teaching_it(make, batch):
     assert net.ranking_features(given, net(batch).ctr_C).shape[1] == given.shape[1] + 1
 
 
+def test_a_ranking_that_is_learnt_without_clicks_learns_its_own_match(make, batch):
+    net = make()
+    net.learns([Task.L2R])
+    net(batch).l2r_C.sum().backward()
+    assert all(weight.grad is not None for weight in net.ctr.parameters())
+
+
 @pytest.mark.parametrize("variant", ["all", "nobp", "bplstm", "bpatt"])
 def test_a_variant_uses_properties_where_its_name_says(make, batch, variant):
     net = make(variant=variant)

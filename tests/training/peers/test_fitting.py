@@ -66,3 +66,15 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(course, ti
     one, same, other = (fit(Dupn, tiny, short, seed).network.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["ctr.match.weight"], other["ctr.match.weight"])
+
+
+def test_a_network_is_told_before_it_learns_whether_clicks_are_learnt_with_the_ranking(
+    course, tiny
+):
+    told = tiny.model_copy(update={"ranks_with_ctr": True})
+    alone, both = (
+        fit(Dupn, told, changed(course, tasks=tasks, epochs=1), seed=1).network
+        for tasks in ((Task.L2R,), (Task.L2R, Task.CTR))
+    )
+    assert not alone.clicks_are_learnt
+    assert both.clicks_are_learnt

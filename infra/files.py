@@ -59,6 +59,13 @@ def writing(where: str) -> Iterator[None]:
         raise unwritable(where, error) from error
 
 
+def names_in(fs: Any, path: str) -> list[str]:
+    """Names of what lies directly in a folder, sorted; none if it is absent."""
+    if not fs.exists(path):
+        return []
+    return sorted(item.rstrip("/").rsplit("/", 1)[-1] for item in fs.ls(path, detail=False))
+
+
 def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) -> None:
     """Write one file whole, in place of any before it.
 

@@ -1,0 +1,225 @@
+"""A folder of the store that is whole or absent: its manifest says what counts.
+
+A small picklable value, so that Beam workers can read through it.
+"""
+
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from infra.attempt import FOLDER, Attempt
+from infra.errors import PartitionCorrupt, PartitionMissing
+from infra.files import filesystem, is_local, local, names_in, sha256
+from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
+
+
+@dataclass(frozen=True)
+class Partition:
+    """A folder whose manifest says what counts."""
+
+    root: str
+    key: str
+
+    @property
+    def path(self) -> str:
+        """Full address of the folder."""
+        return f"{self.root}/{self.key}"
+
+    def exists(self) -> bool:
+        """Whether it is published."""
+        return bool(filesystem(self.root).exists(f"{self.path}/{MANIFEST}"))
+
+    def names(self) -> list[str]:
+        """Names of what lies directly in the folder, published or not, sorted."""
+        return names_in(filesystem(self.root), self.path)
+
+    def manifest(self) -> Manifest:
+        """The manifest of a published partition.
+
+        Raises:
+            PartitionMissing: nothing is published under this key.
+            PartitionCorrupt: the manifest cannot be read.
+        """
+        fs = filesystem(self.root)
+        try:
+            raw = fs.cat_file(f"{self.path}/{MANIFEST}")
+        except FileNotFoundError:
+            raise PartitionMissing(
+                f"{self.key} is not published under {self.root}. {remedy(self.key)}"
+            ) from None
+        try:
+            return Manifest.read(raw)
+        except (ValueError, TypeError, KeyError) as error:
+            raise PartitionCorrupt(
+                f"{self.key}/{MANIFEST} cannot be read ({error}). {mend(self.key)}"
+            ) from None
+
+    def stamp(self) -> str:
+        """`Manifest.stamp`, or an empty text where nothing is published."""
+        return self.manifest().stamp if self.exists() else ""
+
+    def remove(self) -> int:
+        """Take the partition back: manifest first, then its files; the bytes that came free.
+
+        Partitions inside its folder stay. A reader that has resolved the manifest already may
+        find its files gone, so this is for what no reader wants any more.
+        """
+        fs = filesystem(self.root)
+        if not fs.exists(self.path):
+            return 0
+        if self.exists():
+            fs.rm_file(f"{self.path}/{MANIFEST}")
+        freed = 0
+        for path, files in self._lying().items():
+            fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
+            freed += sum(int(info.get("size") or 0) for info in files)
+        if is_local(fs) and not fs.ls(self.path, detail=False):
+            fs.rmdir(self.path)
+        return freed
+
+    def require(self) -> "Partition":
+        """Itself, or `PartitionMissing`."""
+        self.manifest()
+        return self
+
+    @contextmanager
+    def publish(self, **lineage: Any) -> Iterator[Attempt]:
+        """Write files through the attempt; they become the partition if the block succeeds."""
+        attempt = Attempt(partition=self, id=uuid.uuid4().hex[:10])
+        start = time.monotonic()
+        yield attempt
+        attempt.commit({**lineage, "wall_s": round(time.monotonic() - start, 3)})
+
+    def open(self, entry: FileEntry) -> IO[bytes]:
+        """One file of the partition, for reading."""
+        path = f"{self.path}/{entry.name}"
+        try:
+            return filesystem(self.root).open(path, "rb")
+        except FileNotFoundError:
+            raise PartitionCorrupt(
+                f"{self.key} lists {entry.name}, which is gone. {mend(self.key)}"
+            ) from None
+
+    def table(
+        self,
+        columns: Sequence[str] | None = None,
+        entries: Sequence[FileEntry] | None = None,
+        **read: Any,
+    ) -> pa.Table:
+        """The rows of `entries` (default: all files) in manifest order; grows with what is asked.
+
+        Args:
+            columns: names to read; all by default.
+            entries: a subset of `manifest().files`.
+            read: passed to `pyarrow.parquet.read_table`.
+        """
+        chosen = self.manifest().files if entries is None else entries
+        wanted = list(columns) if columns else None
+        tables = []
+        for entry in chosen:
+            with self.open(entry) as source:
+                try:
+                    tables.append(
+                        pq.read_table(
+                            source, columns=wanted, page_checksum_verification=True, **read
+                        )
+                    )
+                except (pa.ArrowInvalid, OSError) as error:
+                    if isinstance(error, OSError) and error.errno:
+                        raise  # the disk's own words; Arrow's about the content have no number
+                    said = str(error).rstrip(".")
+                    raise PartitionCorrupt(
+                        f"{self.key}/{entry.name} cannot be read: {said}. {mend(self.key)}"
+                    ) from None
+        if not tables:
+            return pa.table({})
+        return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+
+    def verify(self) -> None:
+        """Read every byte and compare with the manifest.
+
+        Raises:
+            PartitionCorrupt: naming the first file that differs.
+        """
+        for entry in self.manifest().files:
+            with self.open(entry) as source:
+                self._compare(entry, source)
+
+    def folder(self, scratch: Path) -> Path:
+        """The folder that was published (`Attempt.folder`), every byte compared, on this machine.
+
+        Args:
+            scratch: where it is copied from an object store; on a local disk nothing is copied.
+
+        Raises:
+            PartitionCorrupt: naming the first file that differs.
+        """
+        files = [entry for entry in self.manifest().files if "/" in entry.name]
+        if not files:
+            raise PartitionCorrupt(f"{self.key} holds no folder. {mend(self.key)}")
+        fs = filesystem(self.root)
+        here = local(fs, self.path) if is_local(fs) else scratch
+        for entry in files:
+            if here is scratch:
+                (scratch / entry.name).parent.mkdir(parents=True, exist_ok=True)
+                fs.get_file(f"{self.path}/{entry.name}", str(scratch / entry.name))
+            with (here / entry.name).open("rb") as source:
+                self._compare(entry, source)
+        return here / files[0].name.partition("/")[0]
+
+    def _compare(self, entry: FileEntry, source: IO[bytes]) -> None:
+        found = sha256(source)
+        if found != entry.sha256:
+            raise PartitionCorrupt(
+                f"{self.key}/{entry.name} is not the file that was published "
+                f"(SHA-256 {found[:12]}, manifest {entry.sha256[:12]}). {mend(self.key)}"
+            )
+
+    def digest(self) -> str:
+        """SHA-256 over the rows in order, whatever files they lie in (equal data, equal digest).
+
+        Reads the whole partition into memory: for tests and small tables.
+        """
+        return digest_of(self.table())
+
+    def sweep(self, older_than_s: float = 86_400) -> int:
+        """Remove files that the manifest does not list and no running attempt can still own.
+
+        Where nothing is published, that is every old file: never to be called on raw.
+        """
+        fs = filesystem(self.root)
+        files = self.manifest().files if self.exists() else ()
+        keep = {entry.name.partition("/")[0] for entry in files} | {MANIFEST}
+        removed = 0
+        for path, found in self._lying().items():
+            youngest = max((_stamp(info) for info in found), default=0.0)
+            if path.rsplit("/", 1)[-1] not in keep and time.time() - youngest > older_than_s:
+                fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
+                removed += 1
+        return removed
+
+    def _lying(self) -> dict[str, list[dict[str, Any]]]:
+        """What lies here and is no partition of its own: addresses -> the files behind them."""
+        fs = filesystem(self.root)
+        found = {}
+        for info in fs.ls(self.path, detail=True, refresh=True):
+            if info["type"] == "file":
+                found[info["name"]] = [info]
+            elif info["name"].rstrip("/").endswith(FOLDER):
+                path = info["name"].rstrip("/")
+                found[path] = list(fs.find(path, detail=True).values()) or [info]
+        return found
+
+
+def _stamp(info: Mapping[str, Any]) -> float:
+    """When a file was last changed, in seconds; long ago where nobody knows."""
+    changed = info.get("mtime") or info.get("LastModified") or 0
+    return changed.timestamp() if isinstance(changed, datetime) else float(changed)

@@ -94,7 +94,7 @@ class Ranker:
     @torch.inference_mode()
     def hear(self, moment: Moment) -> Heard:
         """Everything that does not depend on the candidates."""
-        return self.user_part.hear(self._inputs(moment))
+        return self.user_part.hear(self.inputs(moment))
 
     @torch.inference_mode()
     def rank(self, moment: Moment, heard: Heard, candidates: Codes) -> Ranked:
@@ -125,7 +125,7 @@ class Ranker:
         )
         return ranking.features(asked, pasts, self.world.catalog, self.world.item_table)
 
-    def _inputs(self, moment: Moment) -> Inputs:
+    def inputs(self, moment: Moment) -> Inputs:
         """The moment in the network's own rows."""
         history, sizes = moment.history, self.model.sizes
         parts = self.world.clock.parts(history.ts)

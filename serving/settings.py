@@ -19,7 +19,7 @@ class ServeConfig(Config):
     threads: int = Field(1, ge=1)
     """Threads of a request's network: one, where each core has a process of its own."""
     user_part: Literal["onnx", "torch"] = "onnx"
-    """What runs the network over a history: ONNX Runtime, or torch; the scores are the same."""
+    """What runs the network over a history: ONNX Runtime or torch; scores agree to 1e-5."""
     work: str = ""
     """Local folder for live behaviours, spools and item tables; `serving/` of the home if empty."""
     token: str = ""

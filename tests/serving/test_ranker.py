@@ -89,7 +89,7 @@ def test_ranking_features_are_those_of_the_samples(ranker, asked):
 def test_attention_is_the_networks_and_sums_to_one_over_the_history(ranker, asked):
     moment = max((one[0] for one in asked), key=lambda m: len(m.history.item))
     attention = ranker.hear(moment).attention
-    inputs = ranker._inputs(moment)
+    inputs = ranker.inputs(moment)
     with torch.inference_mode():
         e_TE = torch.from_numpy(inputs.e_TE)
         e_UE = torch.cat([torch.zeros(1, e_TE.shape[1]), e_TE])

@@ -82,9 +82,10 @@ def test_every_history_is_the_samples(replayed):
 def test_every_property_is_the_samples(replayed):
     shop, found, _ = replayed
     for sample, moment in found:
-        batch = shop.served.ranker._batch(moment)
-        for name in SEQUENCE:
-            assert getattr(batch, f"{name}_BT")[0].tolist() == sample[f"seq_{name}"]
+        properties = shop.served.ranker.inputs(moment).properties
+        assert set(properties) == set(SEQUENCE)
+        for name, codes in properties.items():
+            assert codes.tolist() == sample[f"seq_{name}"]
 
 
 def test_every_ranking_feature_is_the_samples(replayed):

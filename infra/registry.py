@@ -345,8 +345,5 @@ _DESCRIPTION = (
 def _before(entries: Sequence[Entry]) -> str | None:
     """The alias `previous`; if it names nobody else, as after a move by hand: who was before."""
     now = entries[-1].aliases if entries else {}
-    champion, previous = now.get("champion"), now.get("previous")
-    if previous not in (None, champion):
-        return previous
-    were = (entry.aliases.get("champion") for entry in reversed(entries))
-    return next((number for number in were if number and number != champion), None)
+    were = [now.get("previous"), *(entry.aliases.get("champion") for entry in reversed(entries))]
+    return next((number for number in were if number not in (None, now.get("champion"))), None)

@@ -78,7 +78,7 @@ class _Count:
         return max(time.monotonic() - self.start, 1e-9)
 
     def rates(self) -> str:
-        shown = [f"{self.done / self.elapsed_s:,.0f} {self.unit}/s"]
+        shown = [_rate(self.done / self.elapsed_s, self.unit)]
         shown += [_figure(name, value) for name, value in self.figures.items()]
         return ", ".join(shown)
 
@@ -122,10 +122,15 @@ class _OnTerminal:
         self.bar.update(self.task, advance=done, figures=self.count.rates())
 
 
+def _rate(per_s: float, unit: str) -> str:
+    """What takes longer than a second is counted by the minute."""
+    return f"{per_s:,.0f} {unit}/s" if per_s >= 1 else f"{per_s * 60:,.1f} {unit}/min"
+
+
 def _figure(name: str, value: float) -> str:
     """`candidates_per_s` as a rate, anything else as name and value."""
     if name.endswith("_per_s"):
-        return f"{value:,.0f} {name.removesuffix('_per_s').replace('_', ' ')}/s"
+        return _rate(value, name.removesuffix("_per_s").replace("_", " "))
     shown = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.4f}"
     return f"{name.replace('_', ' ')} {shown}"
 

@@ -57,3 +57,11 @@ def test_on_a_terminal_it_is_a_bar(caplog, monkeypatch, capsys):
     assert "loss 0.5000" in shown.err
     assert not shown.out
     assert not caplog.messages
+
+
+def test_what_takes_longer_than_a_second_is_counted_by_the_minute(caplog, monkeypatch):
+    clock = iter([0.0, 0.0, 30.0, 30.0, 30.0, 30.0, 30.0, 30.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock, 30.0))
+    with track("stages", 2, unit="stages") as bar:
+        bar.advance(2)
+    assert caplog.messages[-1] == "stages: 2 stages in 30.0 s (4.0 stages/min)"

@@ -60,9 +60,8 @@ def test_on_a_terminal_it_is_a_bar(caplog, monkeypatch, capsys):
 
 
 def test_what_takes_longer_than_a_second_is_counted_by_the_minute(caplog, monkeypatch):
-    moments = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: moments[-1])
+    real = progress.time.monotonic
     with track("stages", 2, unit="stages") as bar:
-        moments.append(30.0)
+        monkeypatch.setattr(progress.time, "monotonic", lambda: real() + 30)
         bar.advance(2)
     assert caplog.messages[-1] == "stages: 2 stages in 30.0 s (4.0 stages/min)"

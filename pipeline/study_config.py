@@ -54,5 +54,7 @@ class StudyConfig(Config):
             dropout=0.3,
             alpha=0.02,
         ),
+        TrialConfig(learning_rate=0.003, embedding_l2=1e-5, alpha=0.2),
+        TrialConfig(learning_rate=0.001, embedding_l2=1e-4, dropout=0.3, alpha=0.01),
     )
     """What every network and task is tried with."""

@@ -56,7 +56,8 @@ def write(store: Store, name: str, fits: Sequence[FitCell]) -> Mapping[str, Any]
         "figure6": Picture(
             "While they learn",
             _curves(learnt),
-            "On the judging day, against moments learnt; a line is one world.",
+            "On the judging day, by judgement: the same share of a run's questions in both; "
+            "a line is one world.",
         )
     }
     return page.publish(
@@ -66,7 +67,7 @@ def write(store: Store, name: str, fits: Sequence[FitCell]) -> Mapping[str, Any]
             title="Figure 6: one task, or all together",
             lead=LEAD,
             protocol={
-                "Network": "DUPN-all; L2R weighs no CTR logit in either run",
+                "Network": "DUPN-all; L2R weighs a click logit: alone its own, joint that of CTR",
                 "Questions": "days after the learnt and the judging ones",
                 "Budget": "epochs, patience and search as in study.*; the joint run's best "
                 "judgement is by the sum of its losses",

@@ -37,7 +37,7 @@ class Learnt(Record):
 
     @property
     def converged(self) -> float:
-        """Moments learnt until the curve is near its best; of the judging day."""
+        """Moments that ask of a shop, learnt until the judging day's curve is near its best."""
         values = np.array([step.figures[MEASURE] for step in self.curve])
         near = 0.5 + NEAR * (values.max() - 0.5)
         return float(self.curve[int(np.argmax(values >= near))].moments)
@@ -67,7 +67,8 @@ def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
             f"transfer_{way}_converged",
             over_cells(moments),
             "moments",
-            f"learnt until {NEAR:.0%} of the way from chance to its best on the judging day",
+            f"that ask of a shop, learnt until {NEAR:.0%} of the way from chance to its own best "
+            "on the judging day",
         )
     for one, other in PAIRS:
         gap = difference(cells, one, other)
@@ -97,8 +98,9 @@ def goals(cells: Sequence[TransferCell]) -> list[str]:
                 f"({gap.low:+.4f} to {gap.high:+.4f})."
             )
     speed = {way: float(np.mean([c.way(way).converged for c in cells])) for way in Way}
-    first = min(speed, key=lambda way: speed[way])
+    first = [way for way in Way if speed[way] == min(speed.values())]
     named = ", ".join(f"{way.upper()} {moments:,.0f}" for way, moments in speed.items())
-    verdict = "reached" if first is Way.RT else "not reached"
-    found.append(f"RT converges first: {verdict} (moments learnt: {named}).")
+    alone, among = first == [Way.RT], Way.RT in first
+    verdict = "reached" if alone else "level with others" if among else "not reached"
+    found.append(f"RT converges first: {verdict} (moments learnt that ask of a shop: {named}).")
     return found

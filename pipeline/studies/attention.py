@@ -37,12 +37,11 @@ class AttentionStudy(Contest):
         return Seen if key.startswith("attention-") else super().kind(key)
 
     def decides(self, key: str) -> Any:
-        """As of any fit."""
+        """The network that is looked into."""
         first, *rest = key.split("-")
         if first != "attention":
             return super().decides(key)
-        known = self.trial(MODEL, JOINT).model_dump()
-        return [key, self._of_world(int(rest[0])), *self.learning, known]
+        return [key, self.digest(f"{MODEL}-{JOINT}-{rest[0]}")]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """Fit and look, or what it takes."""

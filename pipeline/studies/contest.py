@@ -31,8 +31,15 @@ JOINT = "joint"
 TASKS = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
 TASKS_OF: Mapping[str, tuple[Task, ...]] = {JOINT: TASKS, **{task.value: (task,) for task in TASKS}}
 """What is learnt, by its word in a key."""
-LEARNING = frozenset({"model", "train", "peers", "wide", "evaluate"})
-"""Settings that decide a fit, beside its world, its task and the point of the search."""
+LEARNING = frozenset({"model", "train", "evaluate"})
+"""Settings that decide every fit, beside its world, its task and the point of the search."""
+OWN: Mapping[str, frozenset[str]] = {
+    "wide": frozenset({"wide"}),
+    "wide_deep": frozenset({"wide", "peers"}),
+    "dssm": frozenset({"peers"}),
+    "cnn_max": frozenset({"peers"}),
+}
+"""Settings that decide the fits of one network, too."""
 BUDGET = ("epochs", "judgements", "patience", "shares")
 HELD_AT_ONCE = 6
 """Parts of worlds (learnt, judging, asked days) that a process keeps in memory."""
@@ -80,16 +87,17 @@ class Contest(Study[Cell]):
     def decides(self, key: str) -> Any:
         """The world's settings, and of a network what it is and how it learns."""
         first, *rest = key.split("-")
+        study = self.settings.study
         if first == "world":
             return [self._of_world(int(rest[0])), self._plain({"evaluate"}), self._budget]
         if first == "tune":
-            study = self.settings.study
-            trials = [trial.model_dump() for trial in study.trials]
+            trials = [self._point(rest[0], trial) for trial in study.trials]
             world = self._of_world(study.tuning_seed)
-            return [key, world, *self.learning, trials, study.search_share]
+            return [key, world, *self.learning(rest[0]), trials, study.search_share]
         word, seed = rest
-        chosen = self.trial(first, word)
-        return [key, self._of_world(int(seed)), *self.learning, chosen.model_dump()]
+        chosen = self._point(first, self.trial(first, word))
+        fewer = [study.search_share] if int(seed) == study.tuning_seed else []
+        return [key, self._of_world(int(seed)), *self.learning(first), chosen, *fewer]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """Build a world, search, or fit."""
@@ -124,15 +132,20 @@ class Contest(Study[Cell]):
 
     def course(self, world: World, tasks: tuple[Task, ...], trial: TrialConfig) -> Course:
         """What a network learns from, and how; the world of the search has fewer people."""
-        study, shares = self.settings.study, self.settings.study.shares
-        if world.seed == study.tuning_seed:
-            shares = {task: shares.get(task, 1.0) * study.search_share for task in Task}
+        study, shares = self.settings.study, self.shares(world)
         return Course(
             learnt=held(world, "learnt").asking(tasks, shares),
             judges=held(world, "judges").asking(tasks, shares),
             train=self.train(tasks, trial),
             judgements=study.judgements,
         )
+
+    def shares(self, world: World) -> Mapping[Task, float]:
+        """Of the users, by task."""
+        study, shares = self.settings.study, self.settings.study.shares
+        if world.seed != study.tuning_seed:
+            return shares
+        return {task: shares.get(task, 1.0) * study.search_share for task in Task}
 
     def train(self, tasks: tuple[Task, ...], trial: TrialConfig) -> TrainConfig:
         """Rates of a point of the search; weights of tasks count where there are several."""
@@ -260,10 +273,15 @@ class Contest(Study[Cell]):
         world = self.world(seed)
         return [seed, world.digest, self.settings.study.learnt, self.settings.study.asked]
 
-    @property
-    def learning(self) -> list[Any]:
-        """What decides a fit, beside its world, its task and the point of the search."""
-        return [self._plain(LEARNING), self._budget, REVISION, ROUND]
+    def learning(self, model: str) -> list[Any]:
+        """What decides a network's fits, beside world, task and the point of the search."""
+        own = OWN.get(model, frozenset())
+        return [self._plain(LEARNING | own), self._budget, REVISION, ROUND]
+
+    def _point(self, model: str, trial: TrialConfig) -> Any:
+        """A point of the search, as far as the network hears of it."""
+        deaf = set() if "wide" in OWN.get(model, ()) else {"alpha"}
+        return trial.model_dump(exclude=deaf)
 
     @property
     def _budget(self) -> Any:

@@ -26,6 +26,6 @@ class MultitaskStudy(Contest):
         return [f"{MODEL}-{word}-{seed}" for seed in self.reported for word in self.learnt()]
 
     def report(self) -> Mapping[str, Any]:
-        """Curves by moments learnt, and joint less alone."""
+        """Curves by judgement, and joint less alone."""
         fits = [one for one in self.finished(self.fits()) if isinstance(one, FitCell)]
         return multitask_report.write(self.store, self.name, fits)

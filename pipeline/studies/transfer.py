@@ -5,6 +5,7 @@ each way learns is searched in the world of `study.tuning_seed`.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from evaluation.studies import transfer_report
@@ -13,12 +14,17 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.contest import Step
 from evaluation.studies.transfer import Learnt, TransferCell
 from infra.progress import Progress
-from pipeline.studies.contest import JOINT, MODEL, Contest
+from pipeline.studies.contest import JOINT, MODEL, Contest, held
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
 from training.config import Task
 from training.peers.fitting import Fit, fit
 from training.transfer import NEW, Way, Weights, build
+
+FINER = 4
+"""Judgements for one of the other studies: who is first is asked here."""
+ROUND = 1
+"""Goes up when the same settings are another study."""
 
 
 class SearchCell(Cell):
@@ -52,24 +58,17 @@ class TransferStudy(Contest):
         return kinds.get(key.split("-", maxsplit=1)[0]) or super().kind(key)
 
     def decides(self, key: str) -> Any:
-        """As any fit, and the searches that it rests on."""
+        """The known network, and the searches that it rests on."""
         first, *rest = key.split("-")
         if first not in ("search", "transfer"):
             return super().decides(key)
         study = self.settings.study
         seed = study.tuning_seed if first == "search" else int(rest[0])
-        trials = [trial.model_dump() for trial in study.trials]
-        known = self.trial(MODEL, JOINT).model_dump()
+        trials = [trial.model_dump(exclude={"alpha"}) for trial in study.trials]
         searched = self._search().losses if first == "transfer" else {}
         plain = {way.value: losses for way, losses in searched.items()}
-        return [
-            key,
-            self._of_world(seed),
-            *self.learning,
-            trials,
-            known,
-            plain,
-        ]
+        known = self.digest(f"{MODEL}-{JOINT}-{seed}")
+        return [key, known, trials, plain, study.search_share, FINER, ROUND]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """A search, or a world."""
@@ -130,10 +129,26 @@ class TransferStudy(Contest):
         )
 
     def _way(self, world: World, way: Way, trial: TrialConfig, known: Weights) -> Fit:
-        course = self.course(world, way.tasks, trial)
-        return fit(build(way, known), self.model(trial), course, world.seed)
+        """Judged, and so stopped, kept and searched, by the new task alone, whatever it learns."""
+        course, shares = self.course(world, way.tasks, trial), self.shares(world)
+        patience = self.settings.study.patience * FINER
+        course = replace(
+            course,
+            judges=held(world, "judges").asking([NEW], shares),
+            train=course.train.model_copy(update={"patience": patience}),
+            judgements=course.judgements * FINER,
+        )
+        done = fit(build(way, known), self.model(trial), course, world.seed)
+        asking = held(world, "learnt").asking([NEW], shares)
+        return _counting(done, len(asking.rows) / len(course.learnt.rows))
 
     def _search(self) -> SearchCell:
         (found,) = self.finished(["search-transfer"])
         assert isinstance(found, SearchCell)
         return found
+
+
+def _counting(done: Fit, share: float) -> Fit:
+    """Its moments counted as all ways can be compared: those that ask of a shop."""
+    curve = tuple(replace(one, moments=round(one.moments * share)) for one in done.curve)
+    return replace(done, curve=curve)

@@ -23,6 +23,8 @@ class WideConfig(FtrlConfig):
 
     bits: int = Field(20, ge=8, le=28)
     """The table has two to this many coordinates."""
+    statistics: bool = True
+    """Whether CTR gets the ranking features that need nobody's history, beside the item's tags."""
     history: bool = False
     """Whether it gets the ranking features of the user's whole history, too."""
     batch_size: int = Field(64, ge=1)

@@ -27,6 +27,8 @@ BINS = 10
 """Bins a unit of a ranking feature, whose values are of order one."""
 WIDEST_BIN = 40
 """Bins beyond this many units on either side are one."""
+LEVEL = "price_level"
+"""The ranking feature that is crossed; networks see it among an item's tags."""
 ITEM_SIDE = (*ranking.ITEM_NAMES[1:], "query_relevance")
 """Ranking features that need nobody's history."""
 HISTORY = ranking.USER_NAMES[:-1]
@@ -35,7 +37,8 @@ HISTORY = ranking.USER_NAMES[:-1]
 
 def of_clicks(batch: Batch, config: WideConfig) -> Coordinates:
     """CTR: (candidates, features)."""
-    return _of_candidates(batch, config, ITEM_SIDE + (HISTORY if config.history else ()))
+    item = ITEM_SIDE if config.statistics else (LEVEL,)
+    return _of_candidates(batch, config, item + (HISTORY if config.history else ()))
 
 
 def of_ranking(batch: Batch, config: WideConfig) -> Coordinates:
@@ -151,7 +154,7 @@ def _of_candidates(batch: Batch, config: WideConfig, features: tuple[str, ...]) 
     moment = batch.cand_moment_C.numpy()
     item = Attributes.of(batch, batch.cand_C.numpy())
     binned = _binned(batch, features)
-    level = binned[features.index("price_level")]
+    level = binned[features.index(LEVEL)]
     sheet.add(_always(moment))
     for attribute in (item.item, item.brand, item.shop, item.category, item.tags, *binned):
         sheet.add(attribute)

@@ -13,6 +13,7 @@ from pipeline.settings import load
 from pipeline.studies import contest, table2, worlds
 from training.config import Task
 from training.peers.names import PEERS
+from training.transfer import Way
 
 TINY = {"users": 60, "items": 300, "categories": 8, "shops": 8, "icons": 8}
 PAIRS = (
@@ -152,6 +153,26 @@ def test_figure_7_learns_the_shop_task_in_four_ways(settings):
     values = {f["name"]: f["value"] for f in said["figures"]}
     assert all(values[f"transfer_{way}_spp_auc"] is not None for way in ("rs", "ra", "rt", "ft"))
     assert any(sentence.startswith("RT converges first") for sentence in said["said"])
+
+
+def test_every_way_is_judged_by_the_shop_task_alone_and_counts_moments_that_ask_of_a_shop(
+    settings, study
+):
+    del study
+    (cell,) = studying.make(settings, "transfer", 1, quick=True).finished(["transfer-1"])
+    for way in cell.learnt:
+        assert all(set(step.figures) <= {"spp_auc", "spp_loss"} for step in way.curve)
+        assert all(step.loss == step.figures["spp_loss"] for step in way.curve)
+    ends = {way.way: way.curve[-1].moments for way in cell.learnt}
+    assert ends[Way.RA] == pytest.approx(ends[Way.RS], abs=1), "one pass each"
+
+
+def test_a_network_is_not_fitted_again_for_settings_that_only_others_read(home, study):
+    other = load("study", home, [*PAIRS[:-1], "wide.bits=15"])
+    changed = studying.make(other, "table2", 1, quick=True)
+    assert changed.kept("tune-wide-ctr") is None
+    assert changed.kept("tune-dssm-ctr") is not None
+    assert changed.kept("all-ctr-1") is not None
 
 
 def test_a_report_before_its_cells_says_what_to_run(tmp_path):

@@ -69,6 +69,16 @@ def test_ranking_knows_every_ranking_feature_and_clicks_only_the_items(name, ask
     assert read(Task.CTR) == (name not in crosses.HISTORY)
 
 
+@pytest.mark.parametrize("name", ranking.NAMES[1:])
+def test_clicks_without_statistics_see_the_price_level_alone(name, asked, wide):
+    bare = wide.model_copy(update={"statistics": False})
+    given = asked.cand_features_CF.clone()
+    given[:, ranking.NAMES.index(name)] += 1.0
+    other = replace(asked, cand_features_CF=given)
+    read = not np.array_equal(OF_TASK[Task.CTR](asked, bare), OF_TASK[Task.CTR](other, bare))
+    assert read == (name == crosses.LEVEL)
+
+
 def test_price_levels_have_weights_of_their_own(asked, wide):
     rows = OF_TASK[Task.PPP](asked, wide.model_copy(update={"bits": 26}))
     missing = rows == ABSENT

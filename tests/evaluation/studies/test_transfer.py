@@ -1,0 +1,46 @@
+"""Who converges first, and what counts as first."""
+
+import pytest
+
+from evaluation.studies.asking import Score
+from evaluation.studies.contest import Step
+from evaluation.studies.transfer import MEASURE, Learnt, TransferCell, goals
+from training.transfer import Way
+
+
+def learnt(way, aucs, end=0.6):
+    curve = tuple(
+        Step(moments=100 * place, loss=1.0, figures={MEASURE: auc})
+        for place, auc in enumerate(aucs, start=1)
+    )
+    score = Score(measure=MEASURE, value=end, replicates=(end,) * 20)
+    return Learnt(way=way, trial=0, score=score, curve=curve, seconds=1.0)
+
+
+def verdict(**curves):
+    cell = TransferCell(
+        settings="",
+        seed=1,
+        learnt=tuple(learnt(Way(name), aucs) for name, aucs in curves.items()),
+        known=Score(measure="ctr_auc", value=0.7),
+    )
+    return goals([cell])[-1]
+
+
+SLOW, FAST = (0.55, 0.58, 0.65), (0.65, 0.65, 0.65)
+
+
+@pytest.mark.parametrize(
+    ("curves", "said"),
+    [
+        ({"rs": SLOW, "ra": SLOW, "rt": FAST, "ft": SLOW}, "RT converges first: reached"),
+        ({"rs": SLOW, "ra": SLOW, "rt": FAST, "ft": FAST}, "RT converges first: level"),
+        ({"rs": FAST, "ra": SLOW, "rt": SLOW, "ft": SLOW}, "RT converges first: not reached"),
+    ],
+)
+def test_first_is_who_is_first_alone(curves, said):
+    assert verdict(**curves).startswith(said)
+
+
+def test_converged_is_the_first_judgement_within_a_twentieth_of_the_way_to_its_best():
+    assert learnt(Way.RS, (0.55, 0.598, 0.6, 0.59)).converged == 200

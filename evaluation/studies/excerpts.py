@@ -3,41 +3,25 @@
 Real logs have one world: seeds differ in first weights, dropout and order alone, and everybody is
 asked the same questions. A mean over seeds is therefore uncertain twice: other users could have
 been asked (the bootstrap draws users, the same for all), and other seeds taken (their spread). The
-two variances are added.
+two variances are added; of the second little is known from a few seeds, so the interval is
+Student's.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import stats
 
 from evaluation.bootstrap import Interval
-from evaluation.history import History
-from evaluation.measures import headline, same_category
-from evaluation.metrics import NAN, AnyArray, Floats
-from evaluation.predict import answering
-from evaluation.questions import Candidates
+from evaluation.metrics import NAN, Floats
 from evaluation.results import Figure, Record
 from evaluation.studies.asking import Answered, Crowd, Score
 from evaluation.studies.cells import LEVEL, Cell, figure, percentiles
-from features import ranking
-from features.schemas import CandidateOrigin
+from evaluation.studies.excerpt_questions import AUC, HARDER, Parts
 from training.config import Task
-from training.model.network import Network
-from training.peers.held import Held
 
-AUC, HARDER = "ctr_auc", "ctr_auc_same_category"
-MODELS = {"all": "DUPN", "din": "DIN", "dien": "DIEN"}
+MODELS = {"all": "DUPN", "din": "DIN", "dien": "DIEN (GRU)"}
 """Names in keys and figures, and what readers know them by."""
-YARDSTICKS = {
-    "category_recency": "category recency",
-    "seen_before": "seen before",
-    "popularity": "popularity (clicks so far)",
-}
-Parts = Mapping[str, Answered]
-"""Answers by measure."""
 
 
 class LogCell(Cell):
@@ -90,12 +74,18 @@ class Tried(Record):
 
 
 class SearchCell(Cell):
-    """A search: the point with the smallest loss on the judging days is taken."""
+    """A search: the point with the smallest loss on the judging days is taken.
+
+    All negatives count in that loss and in the AUC beside it, those of the click's own category
+    among them; the headline of what is asked leaves these out.
+    """
 
     protocol: str
     model: str
     trials: tuple[Tried, ...]
     chosen: int
+    share: float
+    """Of the users, from whom it learns and by whom it is judged."""
 
 
 class RunCell(Cell):
@@ -111,56 +101,6 @@ class RunCell(Cell):
     parameters: int
     seconds: float
     """Of the processor."""
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Candidates of held moments, in the order in which networks answer them."""
-
-    held: Held
-    candidates: Candidates
-    user: NDArray[np.uint64]
-    """Hash of who was asked."""
-
-    @classmethod
-    def of(cls, held: Held) -> "Asked":
-        """All candidates of its moments."""
-        rows = held.rows
-        found = held.moments.candidates.gather(rows)
-        names = ("item", "clicked", "label", "weight", "purchased", "origin")
-        columns = {name: found.flat(name) for name in names}
-        block = Candidates(moment=found.owner, **columns)
-        return cls(held, block, held.moments.user_hash[rows][found.owner])
-
-    def parts(self, scores: AnyArray) -> dict[str, Answered]:
-        """Somebody's answers, by measure: beside the headline, the same category if asked."""
-        keep = {AUC: headline(self.candidates)}
-        if (self.candidates.origin == CandidateOrigin.SAME_CATEGORY).any():
-            keep[HARDER] = same_category(self.candidates)
-        whole = Answered(scores, self.candidates.clicked, self.user)
-        return {name: whole.only(mask) for name, mask in keep.items()}
-
-    def by(self, network: Network, batch_size: int) -> dict[str, Answered]:
-        """A network's answers."""
-        device = str(next(network.parameters()).device)
-        with answering(network):
-            batches = self.held.batches(batch_size)
-            logits = [network(batch.to(device)).ctr_C.cpu().numpy() for batch, _ in batches]
-        return self.parts(np.concatenate(logits))
-
-    def yardsticks(self) -> Iterator[tuple[str, dict[str, Answered]]]:
-        """Simple answers; who says the same of every candidate knows nothing, and is left out."""
-        past, asked = _history(self.held), self.candidates
-        seen = past.recency(past.item, asked.moment, asked.item)
-        of = self.held.catalogs[-1].category
-        category = np.where(of > 1, of, -1)
-        recency = past.recency(category[past.item], asked.moment, category[asked.item])
-        features = self.held.moments.candidates.gather(self.held.rows).flat("features")
-        popular = features[:, ranking.NAMES.index("popularity")]
-        found = (recency, (seen > 0).astype(np.float64), popular)
-        for name, scores in zip(YARDSTICKS, found, strict=True):
-            if np.ptp(scores) > 0:
-                yield name, self.parts(scores)
 
 
 def best(curve: Sequence[Judged]) -> Judged:
@@ -228,7 +168,11 @@ class Board:
 
 
 def over_seeds(scores: Sequence[Score]) -> Interval:
-    """Mean over seeds; its variance is that over draws of users, plus that of a mean of seeds."""
+    """Mean over seeds; its variance is that over draws of users, plus that of a mean of seeds.
+
+    Degrees of freedom are those of the seeds' share of it (Welch and Satterthwaite): next to seeds,
+    users are many.
+    """
     values = np.array([one.value for one in scores if one.value is not None])
     if not len(values) or len(values) < len(scores):
         return Interval(NAN)
@@ -238,9 +182,11 @@ def over_seeds(scores: Sequence[Score]) -> Interval:
     drawn: Floats = np.mean([one.drawn for one in scores], axis=0)
     if len(values) == 1:
         return percentiles(value, drawn)
-    known = drawn[np.isfinite(drawn)]
-    error = float(np.sqrt(known.var(ddof=1) + values.var(ddof=1) / len(values)))
-    reach = float(stats.norm.ppf((1 + LEVEL) / 2)) * error
+    known, others = drawn[np.isfinite(drawn)], len(values) - 1
+    of_users, of_seeds = float(known.var(ddof=1)), float(values.var(ddof=1)) / len(values)
+    error = float(np.sqrt(of_users + of_seeds))
+    freedom = others * (error**2 / of_seeds) ** 2 if of_seeds else np.inf
+    reach = float(stats.t.ppf((1 + LEVEL) / 2, freedom)) * error
     return Interval(value, value - reach, value + reach, error)
 
 
@@ -295,14 +241,3 @@ def _standing(board: Board, protocol: str, other: str) -> str:
     if gap.high < 0:
         return f"{MODELS['all']} is not level with {name}: below it by {span}."
     return f"{MODELS['all']} is level with {name} as far as can be told, {span}."
-
-
-def _history(held: Held) -> History:
-    found = held.moments.sequence.gather(held.rows)
-    return History(
-        moment=found.owner,
-        item=found.flat("item").astype(np.int64),
-        type=found.flat("type").astype(np.int64),
-        ago=found.lengths[found.owner] - 1 - found.within,
-        moments=len(found.lengths),
-    )

@@ -8,11 +8,9 @@ from matplotlib.axes import Axes
 
 from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
 from evaluation.studies import page
+from evaluation.studies.excerpt_questions import AUC, HARDER, YARDSTICKS
 from evaluation.studies.excerpts import (
-    AUC,
-    HARDER,
     MODELS,
-    YARDSTICKS,
     Board,
     Judged,
     RunCell,
@@ -27,15 +25,22 @@ COLOURS = {"all": MODEL, "din": SECOND, "dien": TRUTH}
 TITLES = {**MODELS, **YARDSTICKS}
 HEADS = {AUC: "AUC", HARDER: "AUC, same category"}
 LEAD = (
-    "DUPN beside DIN and DIEN of DeepCTR-Torch on excerpts of real logs: the same samples, the "
-    "same epochs at most and patience, the same few settings tried and chosen by the judging days. "
-    "All learn clicks alone. DIN and DIEN know an item's id, brand, shop, category and one tag; "
-    "DUPN also what was done with it, when, and how long ago."
+    "DUPN beside DIN and DIEN (GRU) of DeepCTR-Torch on excerpts of real logs: the same samples "
+    "and inputs, the same epochs at most and patience, the same few settings tried and chosen by "
+    "the judging days. All learn clicks alone. All see of an item its id, brand, shop, category "
+    "and tags (here deciles of the days before), and of a behaviour what was done, where, when and "
+    "how long ago. DIEN is in the package's GRU form: its second recurrence does not see the "
+    "candidate."
 )
 BEFORE = (
     "The preset `taobao` (widths, sizes at which rows start) had been chosen for DUPN on the "
     "Taobao excerpt's judging day before, in more trials than are made here; DIN and DIEN take the "
-    "same widths and starts, and the package's defaults otherwise."
+    "same widths and starts, and the package's defaults otherwise (DIN's attention is not "
+    "normalised, DIEN's is, and there is no auxiliary loss)."
+)
+JUDGING = (
+    "Judging loss and judging AUC are of all negatives, those of the click's own category among "
+    "them where there are any; the headline of the asked day leaves these out."
 )
 
 
@@ -46,7 +51,7 @@ def write(store: Store, name: str, board: Board) -> Mapping[str, Any]:
         store,
         Page(
             study=name,
-            title="DUPN, DIN and DIEN on real logs",
+            title="DUPN, DIN and DIEN (GRU) on real logs",
             lead=LEAD,
             protocol=_protocol(board),
             figures=list(figures(board)),
@@ -73,11 +78,20 @@ def _protocol(board: Board) -> Mapping[str, str]:
         "Learning": "epochs at most, judgements and patience as in study.*; the judgement with "
         "the smallest loss is kept",
         "Tuning": f"{', '.join(map(str, tried))} settings a network and protocol, with a seed of "
-        "its own; the smallest judging loss is chosen, then frozen",
+        f"its own; the smallest judging loss is chosen, then frozen. {_searched(board)}",
         "Before": BEFORE,
         "Intervals": "95 %; seeds share the world, so the variance over draws of users and that of "
-        "the mean over seeds are added",
+        "the mean over seeds are added; Student's, with the freedom that the seeds' share leaves",
     }
+
+
+def _searched(board: Board) -> str:
+    """Whose answers the search learns and is judged by."""
+    shares = {one.protocol: one.share for one in board.searches if one.share < 1}
+    few = [f"{board.protocols[name].title}: {share:.0%}" for name, share in shares.items()]
+    if not few:
+        return f"It has all users. {JUDGING}"
+    return f"It has a share of the users ({'; '.join(few)}), elsewhere all. {JUDGING}"
 
 
 def _grids(board: Board, protocol: str) -> Iterator[Grid]:
@@ -107,7 +121,7 @@ def _searches(board: Board) -> Grid:
                          f"{at.loss:.4f}", f"{at.figures.get(AUC, np.nan):.4f}",
                          f"{at.epoch:.1f}", mark])  # fmt: skip
     head = ["Protocol", "Network", "Setting", "judging loss", "judging AUC", "best epoch", ""]
-    return Grid("How each network was tuned", head, rows)
+    return Grid("How each network was tuned", head, rows, _searched(board))
 
 
 def _runs(board: Board) -> Grid:

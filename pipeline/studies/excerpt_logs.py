@@ -91,10 +91,13 @@ class Protocol:
         learnt = "last click" if self.targets == 1 else f"last {self.targets} clicks"
         return (
             f"{self.log.dataset}, in the manner of MIMN's Taobao set: a user's last click (an hour "
-            "before the log's end or earlier), or half the time a random item of the whole log in "
-            f"its place, after all that the user did before; users in {self.folds} parts, one "
-            "judges, of the others each is asked by a network that learnt the "
-            f"{learnt} of the rest."
+            "before the log's end or earlier), or half the time a random item in its place that is "
+            "as new (met before that day if the click's item was, else first met that day), after "
+            "all that the user did before; statistics and ids as they were the evening before. "
+            f"Users in {self.folds} parts: one judges, of the others each is asked by a network "
+            f"that learnt the {learnt} of the rest. The search learns from parts that are asked "
+            "later by networks that have not seen them; what chooses is the judging part, which "
+            "is never asked."
         )
 
 

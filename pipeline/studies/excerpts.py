@@ -3,7 +3,8 @@
 Keys: `log-taobao`, a log made into samples; `others-mimn`, a protocol's questions and yardsticks;
 `tune-din-mimn`, a search on the judging days; `din-mimn-1`, a network of one seed with what the
 search chose. All networks learn clicks alone, from the same samples, with the same epochs at most,
-patience, and points of the search; nothing is chosen by what is asked.
+patience, and points of the search; what chooses is never asked. Where users are split, the search
+learns from some who are asked later, by networks that have not seen them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +15,13 @@ import numpy as np
 from evaluation.studies import excerpts_report
 from evaluation.studies.asking import Crowd
 from evaluation.studies.cells import Cell
+from evaluation.studies.excerpt_questions import Asked, Parts
 from evaluation.studies.excerpts import (
     MODELS,
-    Asked,
     Board,
     Judged,
     LogCell,
     OthersCell,
-    Parts,
     RunCell,
     SearchCell,
     Tried,
@@ -44,6 +44,8 @@ BUILD: Mapping[str, Build] = {"all": Dupn} | {kind: deepctr.builder(kind) for ki
 LEARNING = frozenset({"model", "train", "evaluate"})
 """Settings that decide a fit, beside its data and its point of the search."""
 BUDGET = ("epochs", "judgements", "patience")
+ROUND = 1
+"""Goes up when the same settings are another study, so that everything is asked again."""
 QUICK_SHARE = 0.1
 """Share of the users in a quick study."""
 QUICK_EPOCHS = 1
@@ -164,7 +166,10 @@ class ExcerptsStudy(Study[Cell]):
     def _ask_others(self, protocol: Protocol, digest: str) -> OthersCell:
         splits = self._splits(protocol)
         crowd, asked = _crowd(self.settings, splits), [Asked.of(one.asked) for one in splits]
-        answers = [dict(one.yardsticks()) for one in asked]
+        answers = [
+            dict(one.yardsticks(Asked.of(split.learnt)))
+            for one, split in zip(asked, splits, strict=True)
+        ]
         known = [name for name in answers[0] if all(name in one for one in answers)]
         return OthersCell(
             settings=digest,
@@ -200,6 +205,7 @@ class ExcerptsStudy(Study[Cell]):
             model=model,
             trials=tuple(tried),
             chosen=losses.index(min(losses)),
+            share=share[Task.CTR],
         )
 
     def _run(self, model: str, protocol: Protocol, seed: int, digest: str) -> RunCell:
@@ -270,7 +276,8 @@ class ExcerptsStudy(Study[Cell]):
         one = self.protocols[protocol]
         excerpt = Excerpt(self.settings, one.log)
         widths = dict(one.log.changes)
-        return [excerpt.digest, repr(one), widths, self.share, QUICK_EPOCHS if self.quick else 0]
+        quick = QUICK_EPOCHS if self.quick else 0
+        return [ROUND, excerpt.digest, repr(one), widths, self.share, quick]
 
     def _plain(self, names: set[str] | frozenset[str]) -> Any:
         return self.settings.model_dump(mode="json", include=set(names))

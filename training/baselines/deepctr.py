@@ -1,15 +1,16 @@
-"""DIN and DIEN of DeepCTR-Torch (extra `bench`) on our batches, one row a candidate.
+"""DIN and DIEN of DeepCTR-Torch (extra `bench`): over any tables, and on our batches for the bench.
 
-Their items have our features and dimensions (item 32, brand 24, shop 24, category 16, tag 28), but
-one tag instead of a pooled set and no behaviour properties, which is less work than ours. Embedding
-tables keep their dense gradients, so a bench must use small vocabularies to be fair to them.
+On our batches, one row a candidate: items have our features and dimensions (item 32, brand 24, shop
+24, category 16, tag 28), but one tag instead of a pooled set and no behaviour properties, which is
+less work than ours. Embedding tables keep their dense gradients, so a bench must use small
+vocabularies to be fair to them.
 """
 
 import importlib.util
 import sys
 from collections.abc import Mapping
 from types import ModuleType
-from typing import Any, Literal, get_args
+from typing import Any, Literal, NamedTuple, get_args
 
 import numpy as np
 import torch
@@ -24,34 +25,47 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 NAMES = ("item", "brand", "shop", "category", "tag")
 
 
-def build(
-    kind: Kind,
-    config: ModelConfig,
-    sizes: VocabularySizes,
-    length: int,
-    options: Mapping[str, Any] | None = None,
-) -> nn.Module:
-    """The model with our feature dimensions and the defaults of its package otherwise.
+class Table(NamedTuple):
+    """What a feature of candidates and of behaviours is embedded by."""
+
+    rows: int
+    dim: int
+
+
+def build(kind: Kind, config: ModelConfig, sizes: VocabularySizes, length: int) -> nn.Module:
+    """The model with our item features and dimensions, and the defaults of its package otherwise.
 
     Args:
         kind: which.
         config: dimensions of the features.
         sizes: of the tables.
         length: behaviours of a row.
-        options: more arguments of the package's class.
+    """
+    dims = {name: getattr(config, f"{name}_dim") for name in NAMES}
+    tables = {name: Table(getattr(sizes, name), dim) for name, dim in dims.items()}
+    return over(kind, tables, length)
+
+
+def over(
+    kind: Kind, tables: Mapping[str, Table], length: int, options: Mapping[str, Any] | None = None
+) -> nn.Module:
+    """The model over some features, at the defaults of its package otherwise.
+
+    Args:
+        kind: which.
+        tables: by feature; candidates and behaviours have the same.
+        length: behaviours of a row.
+        options: arguments of the package's class that are not its defaults.
     """
     package = _package()
     from deepctr_torch.inputs import SparseFeat, VarLenSparseFeat
 
     columns: list[Any] = []
-    for name in NAMES:
-        rows, dim = getattr(sizes, name), getattr(config, f"{name}_dim")
+    for name, (rows, dim) in tables.items():
         columns.append(SparseFeat(name, rows, embedding_dim=dim))
         history = SparseFeat(f"hist_{name}", rows, embedding_dim=dim, embedding_name=name)
         columns.append(VarLenSparseFeat(history, maxlen=length, length_name="length"))
-    model = getattr(package, kind.upper())
-    chosen = {"att_weight_normalization": True, "device": "cpu", **(options or {})}
-    built: nn.Module = model(columns, list(NAMES), **chosen)
+    built: nn.Module = getattr(package, kind.upper())(columns, list(tables), **(options or {}))
     return built
 
 

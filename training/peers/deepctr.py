@@ -1,25 +1,29 @@
 """DIN and DIEN of DeepCTR-Torch (extra `bench`) as networks of ours; they answer clicks only.
 
-Their layers are theirs, put together as their own `forward` does. What does not depend on the
-candidate (looking the history up, DIEN's two GRUs) is done once a moment and not once a candidate:
-the same answers, several times as fast. Their tables start and learn as ours do, by rows that a
-batch touches: a dense L2 moves every row that a batch does not touch, and AdaGrad makes the first
-such move as large as the learning rate. There are no behaviour properties, queries or profiles,
-and one tag an item.
+They see what DUPN sees, through tables of the same kind: the item vector of equation (1), tags
+pooled, beside each behaviour's properties; a candidate, which is no behaviour, has none. The rest
+is theirs at the package's defaults (DIEN's second recurrence is a plain GRU, and it has no
+auxiliary loss), put together as their own `forward` does: the same answers, several times as fast.
+What does not depend on the candidate (looking the history up, DIEN's two GRUs) is done once a
+moment, and the first layer of attention is taken apart into what is of the candidate, of the
+behaviour, and of both. There is no place for queries or profiles, which the real logs do not have.
+
+Shape suffixes: see `training.batch`; E item and properties, R candidates at a time, H hidden.
 """
 
-from collections.abc import Mapping
 from functools import partial
-from typing import Any, cast
+from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from training.baselines import deepctr
-from training.baselines.deepctr import KINDS, NAMES, Kind
-from training.batch import Batch, Items, VocabularySizes
+from training.baselines.deepctr import KINDS, Kind, Table
+from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig
+from training.model.embedding import ItemEmbedding, PropertyEmbedding, rows_of
 from training.model.network import Network, Outputs
 from training.peers.fitting import Build
 
@@ -27,10 +31,14 @@ __all__ = ["KINDS", "DeepCtr", "builder"]
 
 ROWS = 512
 """Candidates that are answered at a time: bounds the memory of attention over their histories."""
+FEATURE = "all"
+"""To the package an item and its properties are one feature, whose rows we look up."""
+NOWHERE = -(2.0**32) + 1
+"""Their score of padding, where scores are normalised."""
 
 
 class DeepCtr(Network):
-    """DIN or DIEN over item, brand, shop, category and one tag.
+    """DIN or DIEN over item vectors and behaviour properties.
 
     Args:
         kind: which.
@@ -41,24 +49,21 @@ class DeepCtr(Network):
     def __init__(self, kind: Kind, config: ModelConfig, sizes: VocabularySizes) -> None:
         super().__init__(sizes)
         self.kind = kind
+        self.dim = config.e_dim + config.p_dim
         options = {
             "task": "regression",  # without the sigmoid: our losses take logits
             "dnn_dropout": config.dropout,
             "seed": torch.initial_seed(),  # they set the seed themselves: to what it already is
         }
-        self.model: Any = deepctr.build(kind, config, sizes, 1, options)  # untyped package
-        general, group = config.general_std, config.group_std
-        starts = (config.item_std, group, group, general, general)
-        tables = cast("Mapping[str, nn.Embedding]", self.model.embedding_dict)
-        for name, start in zip(NAMES, starts, strict=True):
-            tables[name].sparse = True
-            nn.init.normal_(tables[name].weight, std=start)
+        # The package is untyped.
+        self.model: Any = deepctr.over(kind, {FEATURE: Table(1, self.dim)}, 1, options)
+        self.model.embedding_dict = nn.ModuleDict()
+        self.item = ItemEmbedding(config, sizes)
+        self.property = PropertyEmbedding(config)
 
     def forward(self, batch: Batch) -> Outputs:
         """Clicks answered; zero for everything else."""
-        e_UE = self._embedded(batch.items)
-        # Their rows always have a history, if one of padding.
-        past_BTE = e_UE[nn.functional.pad(batch.seq_BT, (0, int(not batch.seq_BT.shape[1])))]
+        e_UE, past_BTE = self.vectors(batch)
         if self.kind == "dien":
             past_BTE = self._states(past_BTE, batch.length_B)
         # A step keeps everything for its gradient, and batch norm wants to see the whole batch.
@@ -76,16 +81,13 @@ class DeepCtr(Network):
             attention_BT=zeros(batch.seq_BT.shape),
         )
 
-    def _embedded(self, items: Items) -> Tensor:
-        """Their vectors of the batch's items."""
-        named = {
-            "item": items.item_U,
-            "brand": items.brand_U,
-            "shop": items.shop_U,
-            "category": items.category_U,
-            "tag": items.tags_UG[:, 0],
-        }
-        return torch.cat([self.model.embedding_dict[name](named[name]) for name in NAMES], dim=-1)
+    def vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Of the batch's items as candidates, and of its behaviours."""
+        e_UE = self.item(batch.items)
+        past_BTE = torch.cat([rows_of(e_UE, batch.seq_BT), self.property(batch)], dim=-1)
+        # Their rows always have a history, if one of padding.
+        past_BTE = F.pad(past_BTE, (0, 0, 0, int(not batch.seq_BT.shape[1])))
+        return F.pad(e_UE, (0, self.dim - e_UE.shape[1])), past_BTE
 
     def _states(self, past_BTE: Tensor, length_B: Tensor) -> Tensor:
         """DIEN's interests after both GRUs, which do not see the candidate; zero where no past."""
@@ -105,16 +107,38 @@ class DeepCtr(Network):
     def _logits(self, batch: Batch, e_UE: Tensor, past_BTE: Tensor, part_R: Tensor) -> Tensor:
         """Of some candidates."""
         model, moment_R = self.model, batch.cand_moment_C[part_R]
-        query_RE = e_UE[batch.cand_C[part_R]]
+        query_RE = rows_of(e_UE, batch.cand_C[part_R])
         attention = model.attention if self.kind == "din" else model.interest_evolution.attention
-        length_R1 = batch.length_B[moment_R][:, None]
-        pooled_RE = attention(query_RE[:, None], past_BTE[moment_R], length_R1)[:, 0]
+        past_RTE = rows_of(past_BTE.flatten(1), moment_R).view(-1, *past_BTE.shape[1:])
+        score_R1T = _scores(attention.local_att, query_RE, past_RTE).transpose(1, 2)
+        real_RT = (
+            torch.arange(past_RTE.shape[1], device=moment_R.device)
+            < (batch.length_B[moment_R][:, None])
+        )
+        normal = attention.weight_normalization
+        score_R1T = torch.where(real_RT[:, None], score_R1T, NOWHERE if normal else 0.0)
+        weight_R1T = score_R1T.softmax(dim=-1) if normal else score_R1T
+        pooled_RE = torch.bmm(weight_R1T, past_RTE)[:, 0]
         if self.kind == "din":
             logit_R1 = model.dnn_linear(model.dnn(torch.cat([query_RE, pooled_RE], dim=-1)))
         else:
             logit_R1 = model.linear(model.dnn(torch.cat([pooled_RE, query_RE], dim=-1)))
         logit: Tensor = model.out(logit_R1)[:, 0]
         return logit
+
+
+def _scores(unit: Any, query_RE: Tensor, past_RTE: Tensor) -> Tensor:
+    """Their activation unit of [q, k, q - k, q * k], which are never laid side by side."""
+    layers, activations = unit.dnn.linears, unit.dnn.activation_layers
+    q_HE, k_HE, less_HE, times_HE = layers[0].weight.chunk(4, dim=1)
+    of_query_R1H = F.linear(query_RE, q_HE + less_HE, layers[0].bias)[:, None]
+    # k and q * k in one product: what each candidate makes of a behaviour is linear.
+    of_past_REH = (k_HE - less_HE).T + query_RE[:, :, None] * times_HE.T
+    hidden_RTH = activations[0](torch.baddbmm(of_query_R1H, past_RTE, of_past_REH))
+    for layer, activation in zip(layers[1:], activations[1:], strict=True):
+        hidden_RTH = activation(layer(hidden_RTH))
+    score_RT1: Tensor = unit.dense(hidden_RTH)
+    return score_RT1
 
 
 def builder(kind: Kind) -> Build:

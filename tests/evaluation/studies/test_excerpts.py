@@ -1,15 +1,17 @@
 """Means over seeds of one world, paired differences, and what is said of the goal."""
 
+import re
+
 import numpy as np
 import pytest
+from scipy import stats
 
 from evaluation.bootstrap import Resamples
 from evaluation.settings import EvaluateConfig
-from evaluation.studies import excerpts, excerpts_report
+from evaluation.studies import excerpt_questions, excerpts, excerpts_report
 from evaluation.studies.asking import Answered, Crowd, Score
+from evaluation.studies.excerpt_questions import AUC, HARDER
 from evaluation.studies.excerpts import (
-    AUC,
-    HARDER,
     Board,
     Judged,
     OthersCell,
@@ -47,7 +49,14 @@ def board(values, drawn=None):
     point = Judged(epoch=1, moments=9, loss=0.5, figures={AUC: 0.7})
     tried = Tried(settings={"learning_rate": 0.1}, curve=(point,), seconds=1.0)
     searches = [
-        SearchCell(settings="x", protocol="taobao", model=model, trials=(tried, tried), chosen=0)
+        SearchCell(
+            settings="x",
+            protocol="taobao",
+            model=model,
+            trials=(tried, tried),
+            chosen=0,
+            share=0.25,
+        )
         for model in values
     ]
     runs = [
@@ -67,16 +76,24 @@ def test_a_mean_over_seeds_varies_with_users_and_with_seeds():
     variance = DRAWS.var(ddof=1) + values.var(ddof=1) / 3
     assert found.value == pytest.approx(0.88)
     assert found.error == pytest.approx(np.sqrt(variance))
-    assert (found.low, found.high) == pytest.approx(
-        (0.88 - 1.96 * np.sqrt(variance), 0.88 + 1.96 * np.sqrt(variance)), abs=1e-4
-    )
+    freedom = 2 * (variance / (values.var(ddof=1) / 3)) ** 2
+    reach = stats.t.ppf(0.975, freedom) * np.sqrt(variance)
+    assert (found.low, found.high) == pytest.approx((0.88 - reach, 0.88 + reach))
 
 
-def test_its_interval_holds_the_truth_as_often_as_it_says():
+def test_of_seeds_alone_the_interval_is_students_and_of_users_alone_normal():
+    alone = over_seeds([score(value, DRAWS * 0) for value in (0.8, 0.82)])
+    assert alone.high - 0.81 == pytest.approx(12.706 * 0.01, rel=1e-3)
+    same = over_seeds([score(0.8), score(0.8)])
+    assert same.high - 0.8 == pytest.approx(1.96 * DRAWS.std(ddof=1), rel=1e-3)
+
+
+@pytest.mark.parametrize(("many", "spread"), [(8, 0.1), (2, 1.0)])
+def test_its_interval_holds_the_truth_as_often_as_it_says(many, spread):
     """Users have an effect of their own on everybody, seeds one on themselves."""
     rng, hits = np.random.default_rng(3), 0
     for _ in range(400):
-        users, seeds = rng.normal(0, 1, 60), rng.normal(0, 0.1, 8)
+        users, seeds = rng.normal(0, 1, 60), rng.normal(0, spread, many)
         counts = Resamples.draw(60, 100, int(rng.integers(1 << 30))).counts
         drawn = counts.T @ users / 60
         found = over_seeds([
@@ -84,7 +101,7 @@ def test_its_interval_holds_the_truth_as_often_as_it_says():
             for seed in seeds
         ])  # fmt: skip
         hits += found.low <= 0 <= found.high
-    assert 0.91 < hits / 400 < 0.98
+    assert 0.9 < hits / 400 < 0.98, "of two seeds a normal one holds it in three cases of four"
 
 
 def test_of_one_seed_the_interval_is_that_of_its_users():
@@ -133,6 +150,35 @@ def test_answers_given_in_splits_are_measured_together():
     (together,), (at_once,) = scored(crowd, halves), scored(crowd, [{AUC: whole}])
     assert together.value == pytest.approx(at_once.value)
     assert together.replicates == pytest.approx(at_once.replicates)
+
+
+def test_a_decile_is_worth_the_share_of_clicks_that_is_learnt_of_it():
+    """Whichever way it goes: of what is popular nothing is presumed."""
+    decile = np.repeat([3, 4, 7], [1000, 1000, 1])
+    clicked = np.r_[np.arange(1000) < 100, np.arange(1000) < 900, True].astype(int)
+    rates = excerpt_questions.click_rates(decile, clicked)
+    assert rates[3] == pytest.approx(0.1, abs=0.003)
+    assert rates[4] == pytest.approx(0.9, abs=0.003)
+    assert rates[7] == pytest.approx((1 + 5 * 0.5) / 6, abs=0.003), "one question says little"
+    assert rates[5] == pytest.approx(clicked.mean()), "and none nothing"
+
+
+def test_dien_is_named_by_the_form_of_its_recurrence_wherever_it_is_read(tmp_path):
+    store = Store(tmp_path)
+    said = excerpts_report.write(store, "excerpts", board(LEVEL))
+    assert "DIEN (GRU)" in said["said"][1]
+    page = store.get("reports/study/excerpts/report.html").decode()
+    headings = re.findall(r"<(?:td|th|h1|h2)[^>]*>([^<]*DIEN[^<]*)<", page)
+    assert headings
+    assert all("DIEN (GRU)" in heading for heading in headings)
+
+
+def test_the_page_says_who_is_searched_with_and_what_judging_figures_are_of(tmp_path):
+    store = Store(tmp_path)
+    excerpts_report.write(store, "excerpts", board(LEVEL))
+    page = store.get("reports/study/excerpts/report.html").decode()
+    assert "share of the users (Taobao: 25%)" in page
+    assert "own category among them where there are any; the headline of the asked day" in page
 
 
 def test_the_report_has_every_figure_and_stands_alone(tmp_path):

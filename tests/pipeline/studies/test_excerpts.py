@@ -11,19 +11,22 @@ import torch
 
 from evaluation import measures, metrics, yardsticks
 from evaluation.questions import read
-from evaluation.studies.excerpts import AUC, HARDER
+from evaluation.studies.excerpt_questions import AUC, HARDER
 from features import catalog
 from infra.errors import ConfigError
 from infra.progress import quiet
+from pipeline.arrival import ONE_DAY
 from pipeline.settings import load
-from pipeline.studies import excerpt_logs
+from pipeline.studies import excerpt_logs, excerpts
 from pipeline.studies.excerpt_logs import TAOBAO, TMALL, Excerpt, Protocol, shortened
 from pipeline.studies.excerpts import ExcerptsStudy
+from training.peers.last_click import of_some
 
 pytestmark = pytest.mark.skipif(
     find_spec("deepctr_torch") is None, reason="the extra `bench` is not installed"
 )
 USERS, ITEMS, CATEGORIES, DAYS = 40, 60, 6, 4
+FIRST = TAOBAO.first
 TAOBAO_4 = replace(TAOBAO, count=DAYS)
 TMALL_3 = replace(TMALL, first=date(2014, 11, 9), count=3)
 PROTOCOLS = (
@@ -109,6 +112,9 @@ def test_every_network_answers_every_protocol_with_every_seed(studied):
     assert {(r.protocol, r.scores[0].questions) for r in runs} == questions
     names = {figure["name"] for figure in said["figures"]}
     assert {"excerpts_mimn_all_over_dien_ctr_auc", "excerpts_tmall_seen_before_ctr_auc"} <= names
+    # Of Tmall the first day alone is learnt here, before which nothing was popular.
+    deciles = {f"excerpts_{name}_popularity_decile_ctr_auc" for name in ("taobao", "mimn")}
+    assert deciles <= names, "what popularity alone tells stands beside the networks"
     assert len(said["said"]) == 6
 
 
@@ -144,6 +150,29 @@ def test_what_decides_a_cell_makes_it_another(studied, logs):
     log.write_text(text + "9999,1,1,1,1,1.0,1109,0\n")
     assert changed() == {"log", "others", "tune"}
     log.write_text(text)
+
+
+def test_another_round_makes_every_question_another(studied, monkeypatch):
+    study, _ = studied
+    keys = [key for stage in study.stages()[:2] for key in stage]
+    before = {key: study.digest(key) for key in keys}
+    monkeypatch.setattr(excerpts, "ROUND", excerpts.ROUND + 1)
+    changed = {key for key in keys if study.digest(key) != before[key]}
+    assert changed == {key for key in keys if not key.startswith("log-")}
+
+
+def test_the_search_says_whose_answers_it_had(studied):
+    study, _ = studied
+    searches = study.finished([key for key in study.stages()[1] if key.startswith("tune-")])
+    assert {(one.protocol, one.share) for one in searches} == {
+        (one.name, one.searched) for one in PROTOCOLS
+    }
+
+
+def test_five_points_are_tried_with_dense_rates_down_to_a_thousandth():
+    trials = load("taobao", None, []).study.trials
+    assert len(trials) == 5
+    assert {0.003, 0.001} <= {trial.learning_rate for trial in trials}
 
 
 def ids_of(excerpt, rows):
@@ -190,6 +219,25 @@ def test_in_mimns_manner_everybody_is_asked_of_the_last_click_by_who_never_saw_t
     assert 0.25 < np.mean(shares) < 0.75
 
 
+def test_in_mimns_manner_nobody_knows_more_than_the_evening_before(studied):
+    """Neither of an item's popularity nor of which ids have a row, for clicks and random items."""
+    study, _ = studied
+    protocol = study.protocols["mimn"]
+    excerpt = Excerpt(study.settings, protocol.log)
+    for split in excerpt.splits(protocol):
+        for held in vars(split).values():
+            moments, lists = held.moments, held.moments.candidates
+            for row in held.rows:
+                day = protocol.log.days[moments.day[row]]
+                known = catalog.load(excerpt.store, day)
+                item = lists.columns["item"][lists.starts[row]]
+                (batch, _), *_ = of_some(held, np.arange(len(moments)) == row).batches(1)
+                (at,) = batch.cand_C.tolist()
+                assert batch.items.tags_UG[at].tolist() == known.tags[item].tolist()
+                last = catalog.load(excerpt.store, day - ONE_DAY).item.max() if day > FIRST else 1
+                assert batch.items.item_U[at] <= last
+
+
 def test_by_days_the_last_day_is_asked_and_neither_learnt_nor_a_judge(studied):
     study, _ = studied
     protocol = study.protocols["taobao"]
@@ -208,7 +256,7 @@ def test_yardsticks_are_those_of_the_offline_report(studied):
     known = yardsticks.compute(store, day, protocol.log.days[:2], items, study.settings.evaluate)
     (others,) = study.finished(["others-taobao"])
     mine = {name: {s.measure: s.value for s in scores} for name, scores in others.others.items()}
-    assert set(mine) == {"category_recency", "seen_before", "popularity"}
+    assert set(mine) == {"category_recency", "seen_before", "popularity", "popularity_decile"}
     masks = {AUC: measures.headline(block), HARDER: measures.same_category(block)}
     for one in known:
         for measure, keep in masks.items():

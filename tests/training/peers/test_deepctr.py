@@ -4,7 +4,6 @@ from dataclasses import replace
 from datetime import timedelta
 from importlib.util import find_spec
 
-import numpy as np
 import pytest
 import torch
 
@@ -22,6 +21,8 @@ pytestmark = pytest.mark.skipif(
     find_spec("deepctr_torch") is None, reason="the extra `bench` is not installed"
 )
 DAYS = [FIRST, FIRST + timedelta(days=1)]
+ITEM = ("item_U", "brand_U", "shop_U", "category_U")
+PROPERTY = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
 BOTH = pytest.mark.parametrize("kind", deepctr.KINDS)
 
 
@@ -39,25 +40,29 @@ def make(sizes, small):
 
 
 def by_their_own_forward(network, batch, config):
-    """Candidate by candidate: a row of numbers, with the history as long as any."""
-    length = max(batch.seq_BT.shape[1], 1)
-    model = theirs.build(network.kind, config, network.sizes, length, {"task": "regression"})
-    model.load_state_dict(network.model.state_dict())
+    """Candidate by candidate: a row of numbers, with the history as long as any.
+
+    Their one table holds a row for every candidate and every behaviour: what DUPN knows of each.
+    """
+    items, properties = network.item(batch.items), network.property(batch)
+    nothing = torch.zeros(len(batch.cand_C), config.p_dim)
+    candidates = torch.cat([items[batch.cand_C], nothing], dim=1)
+    behaviours = torch.cat([items[batch.seq_BT], properties], dim=2)
+    (B, T), C = batch.seq_BT.shape, len(batch.cand_C)
+    vectors = torch.cat([candidates, behaviours.flatten(0, 1)])
+    tables, length = {"all": theirs.Table(*vectors.shape)}, max(T, 1)
+    model = theirs.over(network.kind, tables, length, {"task": "regression"})
+    theirs_of_ours = {**network.model.state_dict(), "embedding_dict.all.weight": vectors}
+    model.load_state_dict(theirs_of_ours)
     model.eval()
-    items = batch.items
-    of = {name: getattr(items, f"{name}_U") for name in ("item", "brand", "shop", "category")}
-    of["tag"] = items.tags_UG[:, 0]
-    width = max(end for _, end in model.feature_index.values())
-    rows = np.zeros((len(batch.cand_C), width), np.float32)
-    for row, (place, moment) in enumerate(zip(batch.cand_C, batch.cand_moment_C, strict=True)):
-        for name, column in of.items():
-            rows[row, slice(*model.feature_index[name])] = column[place]
-            past = model.feature_index[f"hist_{name}"][0]
-            for step in range(int(batch.length_B[moment])):
-                rows[row, past + step] = column[batch.seq_BT[moment, step]]
-        rows[row, slice(*model.feature_index["length"])] = batch.length_B[moment]
+    moment = batch.cand_moment_C
+    named = {
+        "all": torch.arange(C)[:, None],
+        "hist_all": (C + torch.arange(B * T).view(B, T))[moment],
+        "length": batch.length_B[moment][:, None],
+    }
     with torch.inference_mode():
-        return model(torch.from_numpy(rows))[:, 0]
+        return model(torch.cat([named[name] for name in model.feature_index], dim=1))[:, 0]
 
 
 @BOTH
@@ -66,8 +71,68 @@ def test_its_answers_are_those_of_their_own_forward(kind, make, asked, small):
     assert (asked.length_B == 0).any()
     with torch.inference_mode():
         mine = network(asked).ctr_C
+        own = by_their_own_forward(network, asked, small)
     assert mine.std() > 0.05, "all the same: this test shows nothing"
-    torch.testing.assert_close(mine, by_their_own_forward(network, asked, small))
+    torch.testing.assert_close(mine, own, rtol=1e-4, atol=1e-4)
+
+
+def seen(network, batch):
+    """Names of what changes the clicks that a network answers, were it something else."""
+    one = {f"items.{name}": getattr(batch.items, name) for name in (*ITEM, "tags_UG")}
+    parts = {**one, **{name: getattr(batch, name) for name in PROPERTY}, "query_BQ": batch.query_BQ}
+    found = set()
+    with torch.inference_mode():
+        before = network(batch).ctr_C
+        for name, value in parts.items():
+            columns = range(value.shape[1]) if name == "items.tags_UG" else (slice(None),)
+            for column in columns:
+                if not torch.equal(network(_other(batch, name, value, column)).ctr_C, before):
+                    found.add(f"{name} {column}" if len(columns) > 1 else name)
+    return found
+
+
+def _other(batch, name, value, column):
+    """The batch with one of its numbers 1 where it was 2 and 2 where it was more, or nothing."""
+    changed = value.clone()
+    changed[..., column] = torch.where(value[..., column] == 2, 1, 2) * (value[..., column] > 0)
+    field = name.removeprefix("items.")
+    if field == name:
+        return replace(batch, **{name: changed})
+    return replace(batch, items=replace(batch.items, **{field: changed}))
+
+
+@BOTH
+def test_it_sees_of_an_item_and_of_a_behaviour_what_dupn_sees(kind, make, asked, small, sizes):
+    """Every attribute, every one of the tags (the last ones are statistics), every property."""
+    ours = Dupn(small, sizes).eval()
+    for weight in ours.parameters():
+        torch.nn.init.normal_(weight, std=0.4)
+    wanted = seen(ours, asked) - {"query_BQ"}
+    tags = asked.items.tags_UG.shape[1]
+    assert len(wanted) == len(ITEM) + tags + len(PROPERTY)
+    assert seen(make(kind), asked) == wanted
+
+
+@BOTH
+def test_a_candidate_and_a_behaviour_of_an_item_differ_by_properties_alone(kind, make, asked):
+    network = make(kind)
+    with torch.inference_mode():
+        items, past = network.vectors(asked)
+    width = items.shape[1] - network.property(asked).shape[2]
+    assert torch.equal(past[..., :width], items[asked.seq_BT][..., :width])
+    assert not items[:, width:].any()
+    assert past[asked.seq_BT > 0][:, width:].any(dim=1).all()
+
+
+def test_din_is_at_the_defaults_of_its_package(sizes, small):
+    """DIN's scores are not normalised, DIEN's are."""
+    din, dien = (theirs.build(kind, small, sizes, 5) for kind in ("din", "dien"))
+    assert not din.attention.weight_normalization
+    assert dien.interest_evolution.attention.weight_normalization
+    assert dien.interest_evolution.gru_type == "GRU"
+    peers = [deepctr.builder(kind)(small, sizes).model for kind in ("din", "dien")]
+    assert not peers[0].attention.weight_normalization
+    assert peers[1].interest_evolution.attention.weight_normalization
 
 
 @BOTH
@@ -91,7 +156,7 @@ def test_who_has_no_history_is_answered_alike_alone_and_among_others(kind, make,
     network = make(kind)
     nobody = torch.zeros_like(asked.length_B)
     empty = replace(asked, length_B=nobody, seq_BT=torch.zeros_like(asked.seq_BT))
-    alone = replace(empty, seq_BT=asked.seq_BT[:, :0])
+    alone = replace(empty, **{n: getattr(asked, n)[:, :0] for n in ("seq_BT", *PROPERTY)})
     strangers = asked.length_B[asked.cand_moment_C] == 0
     with torch.inference_mode():
         among = network(asked).ctr_C[strangers]
@@ -124,7 +189,7 @@ def test_a_step_moves_the_rows_that_it_touches_and_no_others(kind, sizes, small)
     batch = synthetic_batch(sizes, Shape(moments=8, length=5, candidates=2), seed=1)
     rates = TrainConfig(tasks=(Task.CTR,), learning_rate=0.1, embedding_l2=0.1, threads=1)
     learner = Learner(small, rates, few, 1, deepctr.builder(kind))
-    table = learner.model.model.embedding_dict["item"].weight
+    table = learner.model.item.item.weight
     before = table.detach().clone()
     learner.learn(batch, 0)
     moved = (table != before).any(dim=1).nonzero()[:, 0].tolist()

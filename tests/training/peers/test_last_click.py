@@ -11,16 +11,27 @@ from features.schemas import CandidateOrigin
 from tests.training.conftest import FIRST
 from training.config import Task
 from training.peers.held import Held
-from training.peers.last_click import folds_of, last_clicks, of_some
+from training.peers.last_click import (
+    IDS,
+    as_new,
+    folds_of,
+    last_clicks,
+    of_some,
+    of_the_evening_before,
+)
 
 DAYS = [FIRST, FIRST + timedelta(days=1)]
 SEED = 5
+FIRST_DAY_ROWS = 200
 ORIGINS = (CandidateOrigin.CLICKED, CandidateOrigin.SAME_DAY)
 
 
 @pytest.fixture(scope="module")
 def held(store):
-    """As of a log without pages: the first candidate of a moment was clicked, others were drawn."""
+    """As of a log without pages: the first candidate of a moment was clicked, others were drawn.
+
+    Two thirds of the items had been met by the end of the first day.
+    """
     whole = Held.read(store, DAYS).asking((Task.CTR,))
     moments, lists = whole.moments, whole.moments.candidates
     first = np.zeros(len(lists.columns["item"]), bool)
@@ -31,7 +42,18 @@ def held(store):
         "label": np.where(first, 1, -1).astype(np.int8),
         "origin": np.where(first, *ORIGINS).astype(np.int8),
     }
-    return replace(whole, moments=replace(moments, candidates=replace(lists, columns=columns)))
+    first_day, then = whole.catalogs
+    known = {
+        name: np.where(getattr(first_day, name) <= FIRST_DAY_ROWS, getattr(first_day, name), 1)
+        for name in IDS
+    }
+    met = first_day.rows <= FIRST_DAY_ROWS
+    few = {"hashes": first_day.hashes[met], "rows": first_day.rows[met]}
+    return replace(
+        whole,
+        moments=replace(moments, candidates=replace(lists, columns=columns)),
+        catalogs=[replace(first_day, **known, **few), then],
+    )
 
 
 def clicks(held):
@@ -72,7 +94,8 @@ def test_half_of_them_are_replaced_by_a_random_item_that_is_another(held):
     assert all(found[row][0] != target[row] for row in swapped)
     assert all(found[row][0] == target[row] for row in set(found) - set(swapped))
     drawn = [found[row][0] for row in swapped]
-    assert held.catalogs[-1].is_item()[drawn].all()
+    days = held.moments.day[swapped]
+    assert all(held.catalogs[day].is_item()[item] for day, item in zip(days, drawn, strict=True))
     assert len(set(drawn)) > 0.6 * len(drawn), "not from the whole log"
 
 
@@ -106,3 +129,58 @@ def test_a_user_is_in_one_fold_and_folds_are_alike(held):
     left, rest = of_some(held, fold == 2), of_some(held, fold != 2)
     assert set(folds_of(users[left.rows], 4)) == {2}
     assert sorted([*left.rows, *rest.rows]) == held.rows.tolist()
+
+
+def test_how_new_an_item_is_does_not_tell_a_random_one(held):
+    """It had been met the evening before if the click's item had: this once told most of them."""
+    met = held.catalogs[0].is_item()
+    target = {place: item for times in clicks(held).values() for _, place, item in times}
+    found = questions(last_clicks(held, SEED))
+    second = [row for row in found if held.moments.day[row] == 1]
+    swapped = [row for row in second if found[row][0] != target[row]]
+    olds = {row: bool(met[target[row]]) for row in swapped}
+    assert min(sum(olds.values()), len(olds) - sum(olds.values())) > 10, "shows nothing"
+    assert all(met[found[row][0]] == old for row, old in olds.items())
+
+
+def test_where_nothing_is_as_new_a_click_stays(held):
+    """As itself: what was clicked is never called a random item."""
+    first_day, then = held.catalogs
+    only = int(then.rows[0])
+    most = then.rows != only
+    earlier = replace(then, rows=then.rows[most], hashes=then.hashes[most])
+    day, rng = np.ones(3, np.int64), np.random.default_rng(0)
+    items = np.array([only, int(then.rows[1]), only])
+    drawn = as_new(items, day, [earlier, then], rng)
+    assert drawn[[0, 2]].tolist() == [only, only]
+    assert drawn[1] != items[1]
+    assert first_day.num_rows == then.num_rows
+    alone = replace(held, catalogs=[replace(one, rows=one.rows[:0]) for one in held.catalogs])
+    assert all(clicked for _, clicked in questions(last_clicks(alone, SEED)).values())
+
+
+def test_statistics_and_ids_are_those_of_the_evening_before(held):
+    """Of the day itself nothing is known: an id's row may be owed to the very click."""
+    made = last_clicks(held, SEED)
+    assert made.moments.day is held.moments.day
+    first_day, second_day = made.catalogs
+    for catalog, before in zip(made.catalogs, held.catalogs, strict=True):
+        assert np.array_equal(catalog.tags, before.tags), "which are of the evening before"
+    for name in IDS:
+        assert set(getattr(first_day, name)[2:]) == {1}
+        row, last = getattr(held.catalogs[1], name), getattr(held.catalogs[0], name).max()
+        assert np.array_equal(getattr(second_day, name), np.where(row <= last, row, 1))
+    assert (second_day.item[2:] == 1).any()
+    assert held.catalogs[0].tags[2:].tolist() != held.catalogs[1].tags[2:].tolist()
+    rows = made.rows[made.moments.day[made.rows] == 1]
+    asked = of_some(made, np.isin(np.arange(len(made.moments)), rows))
+    (batch, _), *_ = asked.batches(10_000)
+    item = asked.moments.candidates.gather(rows).flat("item")
+    assert np.array_equal(batch.items.tags_UG[batch.cand_C], second_day.tags[item])
+    assert np.array_equal(batch.items.item_U[batch.cand_C], second_day.item[item])
+
+
+def test_of_the_first_day_nobody_knows_an_id(held):
+    (only,) = of_the_evening_before(held.catalogs[:1])
+    assert all(getattr(only, name).max() == 1 for name in IDS)
+    assert not any(getattr(only, name)[0] for name in IDS), "padding"

@@ -70,13 +70,14 @@ def as_new(
     """
     found = np.array(item, np.int64)
     for number in np.unique(day):  # days and not rows
+        todays = np.flatnonzero(day == number)
         met = catalogs[number].is_item()
         before = np.zeros_like(met)
         if number:
             earlier = catalogs[number - 1].is_item()
             before[: len(earlier)] = earlier
         for old in (False, True):
-            mine = np.flatnonzero((day == number) & (before[item] == old))
+            mine = todays[before[item[todays]] == old]
             pool = np.flatnonzero(met & (before == old))
             if len(mine) and len(pool):
                 drawn = rng.integers(0, len(pool), len(mine))

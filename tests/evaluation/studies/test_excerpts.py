@@ -177,7 +177,7 @@ def test_the_page_says_who_is_searched_with_and_what_judging_figures_are_of(tmp_
     store = Store(tmp_path)
     excerpts_report.write(store, "excerpts", board(LEVEL))
     page = store.get("reports/study/excerpts/report.html").decode()
-    assert "share of the users (Taobao: 25%)" in page
+    assert page.count("share of the users (Taobao: 25%)") == 2, "on top, and below the search"
     assert "own category among them where there are any; the headline of the asked day" in page
 
 

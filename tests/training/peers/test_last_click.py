@@ -159,6 +159,19 @@ def test_where_nothing_is_as_new_a_click_stays(held):
     assert all(clicked for _, clicked in questions(last_clicks(alone, SEED)).values())
 
 
+def test_a_catalog_of_an_early_day_ends_before_later_items(held):
+    """Rows are given in order: what is drawn on a day is in the catalog of that day."""
+    then = held.catalogs[1]
+    met = then.rows <= FIRST_DAY_ROWS
+    few = {"rows": then.rows[met], "hashes": then.hashes[met]}
+    short = replace(then, item=then.item[: FIRST_DAY_ROWS + 1], **few)
+    assert short.num_rows < then.num_rows
+    item, day = np.array([5, then.num_rows - 1, 7]), np.array([0, 1, 1])
+    drawn = as_new(item, day, [short, then], np.random.default_rng(0))
+    assert drawn[0] <= FIRST_DAY_ROWS < drawn[1]
+    assert drawn[2] <= FIRST_DAY_ROWS
+
+
 def test_statistics_and_ids_are_those_of_the_evening_before(held):
     """Of the day itself nothing is known: an id's row may be owed to the very click."""
     made = last_clicks(held, SEED)

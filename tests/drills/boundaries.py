@@ -49,11 +49,11 @@ class Boundaries:
         from fsspec.implementations.local import LocalFileSystem
         from mlflow.tracking import MlflowClient
 
-        from infra import files, store
+        from infra import attempt, files, store
         from serving import items, published, recall
 
-        for name in ("put", "put_new"):
-            setattr(store, name, self._file(name, getattr(files, name)))
+        for module, name in ((store, "put"), (store, "put_new"), (attempt, "put")):
+            setattr(module, name, self._file(name, getattr(files, name)))
         for name in ("rm_file", "rm"):
             setattr(LocalFileSystem, name, self._call(name, getattr(LocalFileSystem, name)))
         for module, name in ((published.shutil, "copytree"), (items, "build"), (recall, "build")):

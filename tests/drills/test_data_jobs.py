@@ -44,7 +44,9 @@ class Job:
         assert self.seen() == self.after, self.passed[kill_at]
 
     def boundaries(self, *words: str) -> list[int]:
-        return [n for n, name in enumerate(self.passed) if any(word in name for word in words)]
+        found = [n for n, name in enumerate(self.passed) if any(word in name for word in words)]
+        assert found, f"nobody writes {words}: {self.passed}"
+        return found
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ every front door says the same sentence: which file, what is wrong, what to do.
 """
 
 import errno
+import fcntl
 import hashlib
 import os
 import uuid
@@ -57,6 +58,19 @@ def writing(where: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise unwritable(where, error) from error
+
+
+@contextmanager
+def alone(lock: Path) -> Iterator[None]:
+    """A block that one process of this machine enters at a time; a killed one leaves it open.
+
+    Args:
+        lock: an empty file, whose folder is made; it stays.
+    """
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        yield
 
 
 def names_in(fs: Any, path: str) -> list[str]:

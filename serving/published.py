@@ -14,17 +14,14 @@ On a local store it is memory-mapped where it is, so all processes of a machine 
 from an object store it is copied once a machine.
 """
 
-import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError
-from infra.files import filesystem, is_local
+from infra.files import alone, filesystem, is_local
 from infra.manifest import Manifest
 from infra.registry import Version
 from infra.store import Partition, Store
@@ -174,7 +171,7 @@ def _is_version(name: str) -> bool:
 
 def _copied(target: Partition, folder: Path) -> Path:
     """The bundle on this machine; processes that ask at once wait for the one that copies."""
-    with _alone(folder.parent):
+    with alone(folder.parent / "copying"):
         if not folder.exists():
             scratch = folder.with_name(f".{folder.name}.partial")
             shutil.rmtree(scratch, ignore_errors=True)
@@ -191,11 +188,3 @@ def _tidy(copies: Path) -> None:
     found = [one for one in copies.iterdir() if one.is_dir()]
     for old in sorted(found, key=lambda one: one.stat().st_mtime)[:-COPIES]:
         shutil.rmtree(old, ignore_errors=True)
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "copying").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

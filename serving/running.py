@@ -6,7 +6,6 @@ requests a process looks at the registry, takes over newer snapshots and flushes
 """
 
 import asyncio
-import fcntl
 import logging
 import os
 import shutil
@@ -25,7 +24,7 @@ from pydantic import BaseModel
 
 from infra import logs
 from infra.errors import ServingUnavailable, StoreError
-from infra.files import writing
+from infra.files import alone, writing
 from infra.registry import Registry
 from infra.store import Store
 from serving import app as http
@@ -127,9 +126,7 @@ def prepare_snapshot(setup: Setup) -> Snapshot:
     day = days[-1]
     folder = setup.folder / "snapshots" / day.isoformat()
     if not (folder / snapshot.DESCRIPTION).exists():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with (folder.parent / "building").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone(folder.parent / "building"):
             if not (folder / snapshot.DESCRIPTION).exists():
                 snapshot.build(store, day, folder)
     return snapshot.load(folder)

@@ -8,8 +8,10 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
-from infra.progress import Progress
+from infra.files import alone
+from infra.progress import Progress, quiet
 from infra.store import Store
 from pipeline import steps
 from pipeline.arrival import ONE_DAY
@@ -114,11 +116,18 @@ class World:
         return self.own.store
 
     def build(self, progress: Progress) -> None:
-        """Make it, or what is left of it."""
-        build(self.own, self.days, progress)
+        """Make it, or what is left of it; cells side by side make it once."""
+        with alone(Path(self.own.home) / "building"):
+            build(self.own, self.days, progress)
 
     def held(self, days: Sequence[date]) -> Held:
-        """Samples of some of its days, for networks that know the last learnt day's vocabulary."""
+        """Samples of some of its days, for networks that know the last learnt day's vocabulary.
+
+        A world whose folder was deleted is made again.
+        """
         from training.sizes import vocabulary_sizes
 
+        if not self.store.partition("samples", self.days[-1]).exists():
+            with quiet() as silent:
+                self.build(silent)
         return Held.read(self.store, days, vocabulary_sizes(self.store, self.learnt[-1]))

@@ -1,6 +1,8 @@
 """Table 2, Figure 6 and Figure 7 in worlds of sixty people, from raw logs to reports."""
 
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -90,6 +92,17 @@ def test_nothing_that_is_finished_is_run_again(settings, said, study):
     before = [study.store.get(place) for place in places]
     assert studying.run(settings, "table2", seeds=1, quick=True, record=False) == said
     assert [study.store.get(place) for place in places] == before
+
+
+def test_a_world_that_was_deleted_is_made_again_by_the_fit_that_needs_it(settings, study):
+    fit, world = study.place("all-ctr-1"), study.world(1)
+    before = study.finished(["all-ctr-1"])[0]
+    shutil.rmtree(world.own.home)
+    contest._kept.clear()
+    Path(study.store.address(fit)).unlink()
+    studying.run(settings, "table2", seeds=1, quick=True, record=False)
+    again = study.finished(["all-ctr-1"])[0]
+    assert again.model_copy(update={"seconds": before.seconds}) == before
 
 
 def test_a_change_of_the_learning_runs_the_networks_again_and_not_the_worlds(home, study):

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -33,7 +34,7 @@ def in_airflow(airflow_environment):
 
     def run(script, *arguments, **variables):
         done = subprocess.run(
-            [sys.executable, str(HERE / script), *map(_text, arguments)],
+            [sys.executable, str(HERE / script), *map(str, arguments)],
             env=airflow_environment | variables,
             cwd=ROOT,
             capture_output=True,
@@ -44,6 +45,38 @@ def in_airflow(airflow_environment):
         return json.loads(done.stdout.strip().splitlines()[-1])
 
     return run
+
+
+@pytest.fixture(scope="session")
+def run_dag(airflow_environment, tmp_path_factory):
+    """Run a DAG whole, without a scheduler; states of the run and of its tasks come back."""
+    folder = tmp_path_factory.mktemp("runs")
+    said, answer = folder / "said.log", folder / "answer.json"
+    with said.open("w") as output:
+        worker = subprocess.Popen(
+            [sys.executable, HERE / "run_dags.py"],
+            env=airflow_environment,
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    def run(dag, conf, left_out=None, home=airflow_environment["DUPN_HOME"]):
+        asked = {"dag": dag, "conf": conf, "left_out": left_out, "home": str(home)}
+        worker.stdin.write(json.dumps(asked | {"answer": str(answer)}) + "\n")
+        worker.stdin.flush()
+        while not answer.exists():
+            assert worker.poll() is None, said.read_text()[-9000:]
+            time.sleep(0.02)
+        content = json.loads(answer.read_text())
+        answer.unlink()
+        return content
+
+    yield run
+    worker.stdin.close()
+    worker.wait(60)
 
 
 @pytest.fixture(scope="session")
@@ -63,7 +96,3 @@ def scheduled(in_airflow):
         DUPN_NIGHTLY_DATASET="mylog.toml",
         DUPN_NIGHTLY_PRESET="smoke",
     )
-
-
-def _text(argument):
-    return json.dumps(argument) if isinstance(argument, dict) else str(argument)

@@ -3,15 +3,13 @@
 One home for all: an initial training that the gate keeps back, then promoted by hand, then nights.
 """
 
-import subprocess
-import sys
 from datetime import date
-from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from evaluation.marketplace.spoil import spoil_day
-from pipeline import nightly
+from pipeline import cli, nightly
 from pipeline.nightly import State
 from pipeline.settings import load
 
@@ -22,10 +20,10 @@ PREPARED = ("events", "quality", "vocabulary", "statistics", "sequences", "sampl
 
 
 @pytest.fixture(scope="module")
-def kept(in_airflow):
+def kept(run_dag):
     """A first model that the gate does not let through, on a day that holds too few clicks."""
     conf = {"preset": "smoke", "days": 1, "first_day": FIRST, "overrides": STRICT}
-    return in_airflow("run_dag.py", "dupn_initial_train", conf)
+    return run_dag("dupn_initial_train", conf)
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +31,9 @@ def dupn(airflow_environment):
     """The command, on the same home."""
 
     def run(*arguments):
-        command = [Path(sys.executable).with_name("dupn"), "--preset", "smoke", *arguments]
-        done = subprocess.run(
-            command, env=airflow_environment, capture_output=True, text=True, check=False
-        )
-        assert done.returncode == 0, done.stderr[-4000:]
+        place = ["--preset", "smoke", "--home", airflow_environment["DUPN_HOME"]]
+        done = CliRunner().invoke(cli.app, [*place, *arguments])
+        assert done.exit_code == 0, done.output[-4000:]
 
     return run
 
@@ -57,10 +53,10 @@ def settings(airflow_environment):
 
 
 @pytest.fixture(scope="module")
-def night(in_airflow):
+def night(run_dag):
     def run(day, **conf):
         conf = {"preset": "smoke", "day": day, **conf}
-        return in_airflow("run_dag.py", "dupn_nightly_update", conf, "release")
+        return run_dag("dupn_nightly_update", conf, "release")
 
     return run
 
@@ -72,10 +68,10 @@ def good(champion, night):
 
 
 @pytest.fixture(scope="module")
-def refused(good, in_airflow):
+def refused(good, run_dag):
     """The release of that night, whose day is said to hold too few clicks."""
     conf = {"preset": "smoke", "day": GOOD, "run": f"dupn-{GOOD}", "overrides": STRICT}
-    return in_airflow("run_dag.py", "dupn_release", conf)
+    return run_dag("dupn_release", conf)
 
 
 @pytest.fixture(scope="module")

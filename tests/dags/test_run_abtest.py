@@ -31,13 +31,12 @@ def world(tmp_path_factory, shop):
 
 
 @pytest.fixture(scope="module")
-def look(in_airflow):
+def look(run_dag):
     """A run of the DAG; with `of_rival`, tasks that need a model of its own count as done."""
 
     def run(mine, of_rival="", **conf):
         conf = {"preset": "smoke", "overrides": "beam.buckets=2", **conf}
-        left_out = [of_rival] if of_rival else []
-        return in_airflow("run_dag.py", "dupn_ab_test", conf, *left_out, DUPN_HOME=mine.home)
+        return run_dag("dupn_ab_test", conf, of_rival or None, mine.home)
 
     return run
 
@@ -101,12 +100,10 @@ def test_an_experiment_that_goes_on_changes_nothing(equal, look):
 
 
 @pytest.mark.parametrize(("day", "looks"), [("2026-03-05", True), ("2026-03-08", False)])
-def test_a_night_triggers_a_look_on_the_days_of_the_experiment(in_airflow, equal, day, looks):
+def test_a_night_triggers_a_look_on_the_days_of_the_experiment(run_dag, equal, day, looks):
     """All tasks of the night but this one count as done."""
     conf = {"preset": "smoke", "day": day}
-    run = in_airflow(
-        "run_dag.py", "dupn_nightly_update", conf, "(?!abtest).*", DUPN_HOME=equal.home
-    )
+    run = run_dag("dupn_nightly_update", conf, "(?!abtest).*", equal.home)
     assert run["state"] == "success"
     assert run["triggered"] == ([f"night__{day}__{run['run']}"] if looks else [])
     assert states(run)["abtest"] == ("success" if looks else "skipped")

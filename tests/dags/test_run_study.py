@@ -18,9 +18,9 @@ def home(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def run(in_airflow, home):
+def run(run_dag, home):
     conf = {"study": "multitask", "seeds": 1, "quick": True, "overrides": OVERRIDES}
-    return lambda: in_airflow("run_dag.py", "dupn_study", conf, DUPN_HOME=home)
+    return lambda: run_dag("dupn_study", conf, home=home)
 
 
 @pytest.fixture(scope="module")

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import NoReturn
 from zoneinfo import ZoneInfo
 
+import numpy as np
 from pydantic import Field, ValidationError, field_validator
 
+from features.property import LocalClock
 from features.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table
 from infra.config import Config, load_toml
 from infra.errors import ConfigError
@@ -58,7 +60,8 @@ class Dataset(Config):
     def _zone(cls, value: str) -> str:
         try:
             ZoneInfo(value)
-        except (KeyError, ValueError, OSError):
+            LocalClock(value).parts(np.zeros(1, np.int64))
+        except (KeyError, ValueError, OSError, ConfigError):
             raise ValueError(f"{value} is not a time zone (write it like Asia/Shanghai)") from None
         return value
 

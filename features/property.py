@@ -29,8 +29,8 @@ WORKDAY, WEEKEND = 1, 2
 _FIRST_WEEKDAY = EPOCH.weekday()
 _HOUR_MS = 60 * MINUTE_MS
 _DAY_MIN, _WEEK_MIN = 24 * 60, 7 * 24 * 60
-_LAST_DAY = 200 * 365
-"""Since 1970; later, a zone's offset stays what it is then."""
+_LAST_DAY = 130 * 365 + 32
+"""Since 1970, the end of 2099: polars knows no summer time after it."""
 _HOURS_PER_PART = 24 // NUM_DAYPARTS
 _GAP_TABLE = (
     np.searchsorted(GAP_EDGES_MIN, np.arange(GAP_EDGES_MIN[-1] + 1), side="right") + 1
@@ -64,7 +64,14 @@ class LocalClock:
     zone: str
 
     def parts(self, ts: NDArray[np.int64]) -> ClockParts:
-        """Local date, daypart 1..NUM_DAYPARTS and workday/weekend of UTC milliseconds."""
+        """Local date, daypart 1..NUM_DAYPARTS and workday/weekend of UTC milliseconds.
+
+        Of the years 1970 to 2099; before and after them a zone's offset stays what it is at the
+        edge, without summer time.
+
+        Raises:
+            ConfigError: the zone is unknown.
+        """
         if not len(ts):
             return ClockParts(np.empty(0, np.int32), np.empty(0, np.int8), np.empty(0, np.int8))
         minutes = ts // MINUTE_MS
@@ -95,9 +102,7 @@ class LocalClock:
         try:
             zone = ZoneInfo(self.zone)
         except (ZoneInfoNotFoundError, ValueError):
-            raise ConfigError(
-                f"time zone {self.zone!r} is unknown. Give an IANA name such as Asia/Shanghai."
-            ) from None
+            raise _unknown(self.zone) from None
         start = datetime(day.year, day.month, day.day, tzinfo=zone)
         return round(start.timestamp() * 1000)
 
@@ -130,12 +135,19 @@ def _turns(zone: str) -> _Turns:
     costs a request more than its network.
     """
     days = np.arange(_LAST_DAY) * _DAY_MIN
-    shift = _shift_ms(zone, days)
+    try:
+        shift = _shift_ms(zone, days)
+    except pl.exceptions.PolarsError:  # it knows fewer names than zoneinfo, as of `localtime`
+        raise _unknown(zone) from None
     turned = days[:-1][shift[1:] != shift[:-1]]
     minutes = (turned[:, None] + np.arange(_DAY_MIN + 1)).ravel()
     each = _shift_ms(zone, minutes)
     at = np.flatnonzero(each[1:] != each[:-1]) + 1
     return _Turns(minutes[at], np.append(shift[:1], each[at]))
+
+
+def _unknown(zone: str) -> ConfigError:
+    return ConfigError(f"time zone {zone!r} is unknown. Give an IANA name such as Asia/Shanghai.")
 
 
 def _shift_ms(zone: str, minutes: NDArray[np.int64]) -> NDArray[np.int64]:

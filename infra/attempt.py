@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.files import filesystem, is_local, local, put, sha256, writing
+from infra.files import filesystem, is_local, local, names_in, put, sha256, writing
 from infra.manifest import MANIFEST, FileEntry, Manifest
 
 if TYPE_CHECKING:
@@ -137,8 +137,9 @@ class Attempt:
         return manifest
 
     def _notes(self) -> list[str]:
-        fs = filesystem(self.partition.root)
-        return sorted(fs.glob(f"{self.partition.path}/_entries-{self.id}-*.json"))
+        path = self.partition.path
+        names = names_in(filesystem(self.partition.root), path)  # no pattern: a path may hold [1]
+        return [f"{path}/{name}" for name in names if name.startswith(f"_entries-{self.id}-")]
 
     def _noted(self, notes: Sequence[str]) -> tuple[list[FileEntry], dict[str, Any]]:
         """The recorded entries in the order of their names, and the recorded facts."""

@@ -66,9 +66,14 @@ def alone(lock: Path) -> Iterator[None]:
 
     Args:
         lock: an empty file, whose folder is made; it stays.
+
+    Raises:
+        StoreError: it cannot be written.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as held:
+    with writing(str(lock)):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        opened = lock.open("w")
+    with opened as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         yield
 

@@ -24,6 +24,11 @@ def lineage(market: Marketplace) -> dict[str, Any]:
     return {"dataset": DATASET, "seed": place.seed, "config": place.config.digest()}
 
 
+def saved(store: Store, day: date) -> bool:
+    """Whether a day was simulated to its end: its state is the last thing that it publishes."""
+    return store.partition("truth", day, "state").exists()
+
+
 def restore(store: Store, today: date, market: Marketplace) -> Carried:
     """How the day before `today` ended, or the eve of a new world if it was not simulated.
 

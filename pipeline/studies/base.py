@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
+from pydantic import ValidationError
+
 from evaluation.studies.cells import Cell
 from infra.errors import ConfigError
 from infra.progress import Progress
@@ -93,17 +95,26 @@ class Study(ABC, Generic[C]):
     def kept(self, key: str) -> C | None:
         """A finished cell of these settings."""
         content = self.store.get(self.place(key))
-        cell = self.kind(key).model_validate_json(content) if content else None
+        try:
+            cell = self.kind(key).model_validate_json(content) if content else None
+        except ValidationError:  # cut off, or of an older form: it is run again
+            return None
         return cell if cell is not None and cell.settings == self.digest(key) else None
 
     def cell(self, key: str, progress: Progress) -> bool:
         """Run a cell if it is not there; whether it was run now."""
-        if self.kept(key) is not None:
+        known = self.kept(key) is not None
+        if known:
             progress.advance(self.steps(key))
-            return False
-        done = self.work(key, self.digest(key), progress)
-        self.store.put(self.place(key), done.model_dump_json())
-        return True
+        else:
+            done = self.work(key, self.digest(key), progress)
+            self.store.put(self.place(key), done.model_dump_json())
+        self.clean(key)
+        return not known
+
+    def clean(self, key: str) -> None:
+        """Remove what a finished cell worked with."""
+        del key
 
     def finished(self, keys: Sequence[str]) -> list[C]:
         """Cells that have to be there.

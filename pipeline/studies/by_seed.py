@@ -5,10 +5,11 @@ finished. One that is cut off goes on where it was: neither a finished day nor a
 is done again.
 """
 
-import hashlib
 import shutil
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
 from typing import Any, ClassVar
 
 from evaluation.studies import abtest, abtest_report, drift, drift_report
@@ -19,6 +20,7 @@ from pipeline.studies.abtest_world import AbtestWorld
 from pipeline.studies.base import C, Study
 from pipeline.studies.drift_world import DriftWorld
 from pipeline.studies.worlds import SMALL
+from training.model.network import REVISION
 
 QUICK_DRIFT = drift.Shape(trained=3, nights=4, every=2)
 QUICK_ABTEST = abtest.Shape(trained=3, lived=2)
@@ -41,24 +43,36 @@ class BySeed(Study[C]):
         """All seeds at once."""
         return [[f"seed-{seed}" for seed in range(1, self.seeds + 1)]]
 
-    def decides(self, key: str) -> str:
-        """Settings, the seed among them."""
-        return self._mine(key).model_dump_json(include=set(self.deciding))
+    @property
+    @abstractmethod
+    def shape(self) -> Any:
+        """How many days of what: a dataclass."""
 
-    def digest(self, key: str) -> str:
-        """Of the settings as they are written."""
-        return hashlib.sha256(self.decides(key).encode()).hexdigest()[:12]
+    def decides(self, key: str) -> Any:
+        """Settings, the seed among them, days, and the network."""
+        settings = self._mine(key).model_dump(mode="json", include=set(self.deciding))
+        return [settings, asdict(self.shape), REVISION]
 
     def work(self, key: str, digest: str, progress: Progress) -> C:
         """A seed from nothing, or from where it was cut off."""
-        home = self.store.address("study", self.name, f"{key}-{digest}")
-        done = self.world(self._mine(key).model_copy(update={"home": home}), digest, progress)
-        shutil.rmtree(home)
-        return done
+        settings = self._mine(key).model_copy(update={"home": self._home(key)})
+        return self.world(settings, digest, progress)
+
+    def clean(self, key: str) -> None:
+        """Its data and models; moved away first, so that nobody goes on with half of it."""
+        home = Path(self._home(key))
+        gone = home.with_name(f".{home.name}.gone")
+        shutil.rmtree(gone, ignore_errors=True)
+        if home.exists():
+            home.rename(gone)
+            shutil.rmtree(gone)
 
     def cells(self) -> list[C]:
         """All of them."""
         return self.finished(self.stages()[0])
+
+    def _home(self, key: str) -> str:
+        return self.store.address("study", self.name, f"{key}-{self.digest(key)}")
 
     def _mine(self, key: str) -> Settings:
         update: dict[str, Any] = {"seed": int(key.rpartition("-")[2])}

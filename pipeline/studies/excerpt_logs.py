@@ -205,7 +205,7 @@ class Excerpt:
         own, days = self.own, self.log.days
         if not all(own.store.partition("raw", day, "behaviors").exists() for day in days):
             steps.import_log(own, self.log.dataset, [self.file])
-        worlds.build(own, days, progress)
+        worlds.prepare(own, days, progress)
 
     def held(self, days: Sequence[date], known: date) -> Held:
         """Samples of some days, for networks that know the vocabulary of the day `known`."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
+from evaluation.marketplace import state
 from infra.files import alone
 from infra.progress import Progress, quiet
 from infra.store import Store
@@ -42,9 +43,16 @@ def build(
         progress: counts days.
         stages: of a day, the last of which is `samples`.
     """
-    store = settings.store
-    if not store.partition("raw", days[-1], "behaviors").exists():
+    if not state.saved(settings.store, days[-1]):  # the last thing that a day writes
         steps.simulate(settings, days[0], len(days))
+    prepare(settings, days, progress, stages)
+
+
+def prepare(
+    settings: Settings, days: Sequence[date], progress: Progress, stages: Sequence[str] = STAGES
+) -> None:
+    """Samples of days whose raw logs are there, as `build` makes them."""
+    store = settings.store
     for day in days:
         if not store.partition("samples", day).exists():
             for stage in stages:

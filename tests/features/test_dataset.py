@@ -57,6 +57,7 @@ def test_a_path_is_as_good_as_a_name(tmp_path):
         ('ts = "at"', 'ts = "when"', 14, "when"),
         ('files = "log*.csv"', 'fils = "log*.csv"', 5, "not a known key"),
         ('time_zone = "Asia/Shanghai"', 'time_zone = "Shanghai"', 2, "time zone"),
+        ('time_zone = "Asia/Shanghai"', 'time_zone = "localtime"', 2, "time zone"),
         ("header = false", 'header = false\nencoding = "utf-16"', 8, "utf-16"),
         ("header = false", 'header = false\nignore_types = ["2"]', 8, "both mapped and ignored"),
         ('columns = ["uid", "iid", "code", "at"]', "", 4, "list of its columns"),

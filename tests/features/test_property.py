@@ -59,3 +59,5 @@ def test_a_day_is_as_long_as_its_clock_change_makes_it():
 def test_an_unknown_zone_is_named():
     with pytest.raises(ConfigError, match="Mars/Olympus"):
         LocalClock("Mars/Olympus").midnight_ms(date(2026, 1, 1))
+    with pytest.raises(ConfigError, match="Mars/Olympus"):
+        LocalClock("Mars/Olympus").parts(np.zeros(1, np.int64))

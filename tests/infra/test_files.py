@@ -1,11 +1,13 @@
 """What the system answers to a write is told as a sentence, whatever is written."""
 
 import errno
+import subprocess
+import sys
 
 import pytest
 
 from infra.errors import StoreError
-from infra.files import unwritable
+from infra.files import alone, unwritable
 from infra.store import Store
 from tests.disks import disk, files_up_to, fill, read_only
 
@@ -79,3 +81,24 @@ def test_every_answer_of_the_system_makes_one_sentence(number):
     assert told.startswith("/home/x could not be written: ")
     assert "\n" not in told
     assert ".." not in told
+
+
+def test_a_lock_that_cannot_be_made_says_so(tmp_path):
+    (tmp_path / "study").write_text("a file")
+    sentence = "a file stands where a folder is needed"
+    with pytest.raises(StoreError, match=sentence), alone(tmp_path / "study" / "building"):
+        pass
+
+
+def test_one_process_at_a_time_is_alone(tmp_path):
+    lock = tmp_path / "deep" / "lock"
+    ask = f"""
+import fcntl, sys
+try:
+    fcntl.flock(open({str(lock)!r}, "w"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+except BlockingIOError:
+    sys.exit(7)
+"""
+    with alone(lock):
+        assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 7
+    assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 0

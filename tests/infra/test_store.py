@@ -56,6 +56,15 @@ def test_files_without_a_manifest_are_not_a_partition(partition):
         partition.require()
 
 
+def test_a_path_may_hold_what_a_pattern_would_read(tmp_path):
+    partition = Store(tmp_path / "shop[1]*?" / "home").partition("events")
+    with partition.publish() as out:
+        out.record([out.write_bytes("a.bin", b"xyz", rows=3)])
+    assert partition.manifest().rows == 3
+    names = Store(tmp_path / "shop[1]*?" / "home").names("events")
+    assert len(names) == 2, "the file and the manifest, no notes"
+
+
 def test_of_two_writers_at_once_the_last_wins_whole(partition):
     with partition.publish() as slow:
         slow.record([slow.write_table("part-0", pa.table({"a": [1, 1]}))])

@@ -1,10 +1,15 @@
+import shutil
+
 import pytest
 
 from evaluation.studies.drift import Arm, Cell, Shape
-from infra.errors import ConfigError
+from infra.errors import ConfigError, StoreError
+from infra.progress import quiet
 from pipeline import studying
+from pipeline.arrival import ONE_DAY
 from pipeline.settings import load
-from pipeline.studies import by_seed
+from pipeline.studies import by_seed, worlds
+from pipeline.studies.by_seed import DriftStudy
 
 TINY = {"users": 60, "items": 300, "categories": 8, "shops": 8, "icons": 8}
 
@@ -54,6 +59,65 @@ def test_a_finished_world_is_not_run_again_and_leaves_only_figures(studied):
     settings, first, again, _ = studied
     assert first == again
     assert settings.store.names("study/drift-quick") == []
+
+
+def test_a_seed_keeps_its_work_until_its_figures_are_stored(studied, monkeypatch, tmp_path):
+    settings, *_, cell = studied
+    mine = settings.model_copy(update={"home": str(tmp_path)})
+    study = studying.make(mine, "drift", 1, quick=True)
+    home = tmp_path / "study" / "drift-quick" / f"seed-1-{study.digest('seed-1')}"
+    home.mkdir(parents=True)
+    done = cell.model_copy(update={"settings": study.digest("seed-1")})
+    monkeypatch.setattr(DriftStudy, "world", lambda *_: done)
+    blocked = tmp_path / "reports" / "study" / "drift-quick"
+    blocked.mkdir(parents=True)
+    (blocked / "cells").write_text("a file where the cells belong")
+    with quiet() as silent, pytest.raises(StoreError):
+        study.cell("seed-1", silent)
+    assert home.exists()
+    (blocked / "cells").unlink()
+    with quiet() as silent:
+        assert study.cell("seed-1", silent)
+        assert not study.cell("seed-1", silent)
+    assert list(home.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("content", ["{", "{}"])
+def test_a_cell_that_cannot_be_read_is_run_again(studied, tmp_path, content):
+    settings, *_ = studied
+    mine = settings.model_copy(update={"home": str(tmp_path)})
+    study = studying.make(mine, "drift", 1, quick=True)
+    mine.store.put(study.place("seed-1"), content)
+    assert study.kept("seed-1") is None
+
+
+def test_another_network_or_other_days_are_another_seed(studied, monkeypatch):
+    settings, *_ = studied
+
+    def digest():
+        return studying.make(settings, "drift", 1, quick=True).digest("seed-1")
+
+    before = digest()
+    monkeypatch.setattr(by_seed, "REVISION", by_seed.REVISION + 1)
+    other_network = digest()
+    monkeypatch.setattr(by_seed, "QUICK_DRIFT", Shape(trained=1, nights=3, every=3))
+    assert len({before, other_network, digest()}) == 3
+
+
+def test_a_world_cut_off_in_its_last_day_is_lived_to_its_end(studied, tmp_path):
+    settings, *_ = studied
+    market = settings.marketplace.model_copy(update=TINY)
+    mine = settings.model_copy(update={"home": str(tmp_path), "marketplace": market})
+    days = [mine.first_day, mine.first_day + ONE_DAY]
+    with quiet() as silent:
+        worlds.build(mine, days, silent)
+        whole = mine.store.partition("samples", days[-1]).digest()
+        for folder in tmp_path.glob(f"*/dt={days[-1]}"):  # all but the first table is lost
+            for table in folder.iterdir():
+                if folder.parent.name != "raw" or table.name != "behaviors":
+                    shutil.rmtree(table) if table.is_dir() else table.unlink()
+        worlds.build(mine, days, silent)
+    assert mine.store.partition("samples", days[-1]).digest() == whole
 
 
 def test_an_unknown_study_is_named(studied):

@@ -18,13 +18,16 @@ class Profiles:
 
     hashes: Hashes
     rows: NDArray[np.int32]
+    columns: tuple[str, ...]
+    """Whose vocabulary each column of `rows` is in (`profile_age`, ...)."""
 
     @classmethod
     def of(cls, store: Store, day: date) -> "Profiles":
         """The newest snapshot at or before a day, in the vocabulary of the day."""
         snapshot = store.latest("events", day, "users")
         if snapshot is None:
-            return cls(np.empty(0, np.uint64), np.empty((0, _columns(store, day)), np.int32))
+            columns = _columns(store, day)
+            return cls(np.empty(0, np.uint64), np.empty((0, len(columns)), np.int32), columns)
         names = vocabulary.published(store, day, "profile_")
         table = snapshot.table()
         rows = np.ones((table.num_rows, len(names)), np.int32)
@@ -34,7 +37,7 @@ class Profiles:
                 rows[:, index] = vocabulary.load(store, day, name).rows_of(table[column])
         hashes = table["user_hash"].to_numpy()
         order = np.argsort(hashes, kind="stable")
-        return cls(hashes[order], rows[order])
+        return cls(hashes[order], rows[order], tuple(names))
 
     def of_users(self, hashes: Hashes) -> NDArray[np.int32]:
         """[users, profile columns]; 1 where nothing is known."""
@@ -46,7 +49,7 @@ class Profiles:
         return out
 
 
-def _columns(store: Store, day: date) -> int:
-    """How many profile columns there are where nobody has a profile."""
+def _columns(store: Store, day: date) -> tuple[str, ...]:
+    """The profile columns where nobody has a profile."""
     known = store.partition("catalog", day).exists()
-    return len(vocabulary.published(store, day, "profile_")) if known else 0
+    return tuple(vocabulary.published(store, day, "profile_")) if known else ()

@@ -2,8 +2,9 @@
 
 A snapshot of `sequences` (memory-mapped, read-only) and, over it, what has happened since, in
 SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share it. What a
-night has carried into a newer snapshot is forgotten when that snapshot is taken over. The service
-knows only the `Histories` protocol, so a Redis store can take this one's place.
+night has carried into a newer snapshot no longer counts for the process that takes that snapshot
+over; it is forgotten one snapshot later, since the other processes still look at the old one. The
+service knows only the `Histories` protocol, so a Redis store can take this one's place.
 """
 
 import sqlite3
@@ -11,7 +12,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -54,8 +55,11 @@ class Histories(Protocol):
         """The last 100 behaviours of a user strictly before a time, oldest first."""
         ...
 
-    def profile(self, user_id: str) -> NDArray[np.int32]:
-        """The user's profile rows; empty where nothing is known."""
+    def profile(self, user_id: str, columns: Sequence[str]) -> NDArray[np.int32]:
+        """The user's row in each of these columns, 1 in one that nothing is known of.
+
+        Empty where nothing is known of the user.
+        """
         ...
 
     def add(self, behaviors: Sequence[LiveBehavior], arrived: int | None = None) -> int:
@@ -107,9 +111,9 @@ class LocalHistories:
         order = order[: int(np.searchsorted(both.ts[order], ts))]
         return _rows(both, order[-SEQUENCE_LENGTH:])
 
-    def profile(self, user_id: str) -> NDArray[np.int32]:
+    def profile(self, user_id: str, columns: Sequence[str]) -> NDArray[np.int32]:
         """See `Histories`."""
-        return self.snapshot.profile(user_hash(user_id))
+        return self.snapshot.profile(user_hash(user_id), columns)
 
     def add(self, behaviors: Sequence[LiveBehavior], arrived: int | None = None) -> int:
         """See `Histories`.
@@ -140,10 +144,15 @@ class LocalHistories:
         return new
 
     def take_over(self, snapshot: Snapshot) -> None:
-        """Go on from a newer day's end; what it holds already no longer counts here."""
+        """Go on from a newer day's end, or from the same one that was published anew.
+
+        What it holds already no longer counts here. Other processes on the file may still go on
+        from the one before, so only what that one held as well is forgotten.
+        """
+        held = day_number(min(self.day, snapshot.day - timedelta(days=1)))
         self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
         with self._database() as database:
-            database.execute("DELETE FROM live WHERE day <= ?", (day_number(snapshot.day),))
+            database.execute("DELETE FROM live WHERE day <= ?", (held,))
 
     def _database(self) -> sqlite3.Connection:
         """This thread's connection."""

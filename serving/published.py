@@ -11,7 +11,8 @@ disassembled/                                    what `serving.served.disassembl
 ```
 
 On a local store it is memory-mapped where it is, so all processes of a machine share its pages;
-from an object store it is copied once a machine.
+from an object store it is copied once a machine. Every byte is compared with the manifest at each
+load from a disk, and once, as it arrives, from an object store.
 """
 
 import logging
@@ -128,7 +129,10 @@ def find(store: Store, key: str) -> Partition:
 
 
 def fetch(target: Partition, copies: Path, model: str | None = None) -> tuple[Name, Path]:
-    """Name and folder of a published bundle, every byte compared with its manifest.
+    """Name and folder of a published bundle, on this machine.
+
+    Every byte is compared with the manifest, but of a copy that lies in `copies` already: that was
+    compared when it was made (`serving.served.load` compares its largest files at each load).
 
     Args:
         target: where it is published.

@@ -2,7 +2,8 @@
 
 `dupn serve` prepares what all processes share (the snapshot of the newest `sequences`), writes
 `Setup` into the environment and lets uvicorn start the workers; each calls `build`. Beside the
-requests a process looks at the registry, takes over newer snapshots and flushes exposures.
+requests a process looks at the registry, takes over newer snapshots and flushes exposures, each at
+its own pace: none waits for another.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
@@ -41,6 +42,8 @@ from serving.versions import FromRegistry, OneFolder, Source, Versions
 
 logger = logging.getLogger(__name__)
 
+SNAPSHOTS = 2
+"""Snapshots that stay on a machine."""
 VARIABLE = "DUPN_SERVE"
 METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -81,14 +84,11 @@ class Background:
     async def run(self) -> None:
         """Until cancelled."""
         config = self.setup.config
-        since_flush = 0.0
-        while True:
-            await asyncio.sleep(config.poll_s)
-            since_flush += config.poll_s
-            await asyncio.to_thread(self.look)
-            if since_flush >= config.flush_s:
-                since_flush = 0.0
-                await asyncio.to_thread(self.flush)
+        await asyncio.gather(
+            _every(config.poll_s, self.look),
+            _every(config.poll_s, self.catch_up),
+            _every(config.flush_s, self.flush),
+        )
 
     def flush(self) -> None:
         """What was shown, under `raw/`."""
@@ -99,37 +99,73 @@ class Background:
             logger.exception("moving exposures under raw/ failed")
 
     def look(self) -> None:
-        """Once: the registry, and a newer day's end."""
+        """Once: the registry."""
         try:
             splitting, versions = self.service.splitting, self.service.versions
             splitting.look()
             if versions.refresh(keep=splitting.now.shares):
                 meters.SWAPS.inc()
             splitting.settle(versions.served)
-            newest = prepare_snapshot(self.setup)
-            if newest.day > self.histories.snapshot.day:
-                self.histories.take_over(newest)
-                logger.info("histories go on from the end of %s", newest.day)
         except Exception:  # requests go on whatever happens here; the next look tries again
             logger.exception("looking for newer versions failed")
+
+    def catch_up(self) -> None:
+        """Go on from a newer day's end, or from the same one if it was published anew."""
+        try:
+            store, held = Store(self.setup.home), self.histories.snapshot
+            day = _newest(store)
+            if day is None or day < held.day:
+                return
+            if day == held.day and snapshot.stamp(store, day) == held.stamp:
+                return
+            newest = prepare_snapshot(self.setup)
+            if newest.day >= held.day:
+                self.histories.take_over(newest)
+                logger.info("histories go on from the end of %s (%s)", newest.day, newest.stamp)
+        except Exception:  # as in `look`
+            logger.exception("looking for newer histories failed")
+
+
+async def _every(seconds: float, work: Callable[[], None]) -> None:
+    while True:
+        await asyncio.sleep(seconds)
+        await asyncio.to_thread(work)
 
 
 def prepare_snapshot(setup: Setup) -> Snapshot:
     """The snapshot of the newest day of `sequences`, built once a machine; empty before the first.
 
-    Processes that ask at once wait for the one that builds.
+    Processes that ask at once wait for the one that builds. A folder is named by what it was built
+    from, so a day that is published anew gets another one.
     """
     store = Store(setup.home)
-    days = store.days("sequences", "history")
-    if not days:
-        return snapshot.empty(date(1970, 1, 1))
-    day = days[-1]
-    folder = setup.folder / "snapshots" / day.isoformat()
-    if not (folder / snapshot.DESCRIPTION).exists():
-        with alone(folder.parent / "building"):
-            if not (folder / snapshot.DESCRIPTION).exists():
-                snapshot.build(store, day, folder)
-    return snapshot.load(folder)
+    place = setup.folder / "snapshots"
+    with alone(place / "building"):  # until it is loaded: nobody clears it away in between
+        day = _newest(store)
+        if day is None:
+            return snapshot.empty(date(1970, 1, 1))
+        folder = place / f"{day.isoformat()}-{snapshot.stamp(store, day)}"
+        if not (folder / snapshot.DESCRIPTION).exists():
+            snapshot.build(store, day, folder)
+        os.utime(folder)
+        found = snapshot.load(folder)
+        _tidy(place)
+    return found
+
+
+def _newest(store: Store) -> date | None:
+    """The newest day whose `sequences` are published."""
+    for day in reversed(store.dates("sequences")):
+        if store.partition("sequences", day, "history").exists():
+            return day
+    return None
+
+
+def _tidy(snapshots: Path) -> None:
+    """Only those used last stay; what a process has mapped of others stays readable."""
+    found = [one for one in snapshots.iterdir() if one.is_dir()]
+    for old in sorted(found, key=lambda one: one.stat().st_mtime_ns)[:-SNAPSHOTS]:
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def build() -> FastAPI:
@@ -235,8 +271,10 @@ def environment(setup: Setup) -> Mapping[str, str]:
 def _own_folder(setup: Setup) -> Path:
     """This process's; those of processes that are gone are removed."""
     folder = setup.folder / "versions"
-    for old in folder.glob("*"):
-        if not psutil.pid_exists(int(old.name)) or int(old.name) == os.getpid():
+    there = list(folder.glob("*"))  # before the processes: one that starts now is not among them
+    others = {str(process) for process in psutil.pids() if process != os.getpid()}
+    for old in there:
+        if old.name.isdecimal() and old.name not in others:  # `lost+found` is none of ours
             shutil.rmtree(old, ignore_errors=True)
     return folder / str(os.getpid())
 

@@ -64,10 +64,19 @@ class Served:
         self.ranker = ranker
         self.recall = found
         self.ids = _ids(bundle)
+        self.profile_columns = tuple(words.feature for words in bundle.profile)
+        """Feature of each profile column, in the network's order."""
         self._tokens = lru_cache(maxsize=16_384)(self._cut)
 
     def moment(self, ts: int, past: Past, query: str | None, profile: Codes) -> Moment:
-        """Somebody's moment, in this version's rows."""
+        """Somebody's moment, in this version's rows.
+
+        Args:
+            ts: UTC milliseconds.
+            past: what was done before it.
+            query: what was typed.
+            profile: a row in each of `profile_columns`; empty without a profile.
+        """
         history = History(self.rows_of_hashes(past.item), past.ts, past.type, past.scenario)
         return Moment(ts, history, self._tokens(query or ""), profile)
 

@@ -233,7 +233,7 @@ class Service:
         ts = milliseconds(asking.ts or datetime.now(UTC))
         past = self.histories.before(asking.user_id, ts)
         if asking.profile is None:
-            profile = self.histories.profile(asking.user_id)
+            profile = self.histories.profile(asking.user_id, served.profile_columns)
         else:
             profile = served.profile_rows(asking.profile)
         return served.moment(ts, past, asking.query, profile), past

@@ -3,12 +3,14 @@
 Built from `sequences(D)/history` and the users' snapshot, file by file, so that memory is bounded
 by one bucket. A look-up is a binary search: microseconds, whatever the number of users, and
 processes share the pages. Users are told apart by their 64-bit hash, items too (as the catalog
-does).
+does). Profiles stand in the columns of the snapshot's own day, which have names: the version that
+reads them may know other ones.
 """
 
+import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -18,9 +20,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features import vocabulary
 from features.buckets import hash_ids
 from features.profiles import Profiles
-from infra.errors import PartitionCorrupt
+from features.schemas import UNKNOWN_ROW
+from infra.errors import PartitionCorrupt, StoreError
 from infra.store import Store
 
 COLUMNS = {"item": np.uint64, "ts": np.int64, "type": np.int8, "scenario": np.int8}
@@ -57,6 +61,10 @@ class Snapshot:
     """Ascending hashes of the users with a profile."""
     profiles: NDArray[np.int32]
     """[known users, profile columns]: vocabulary rows."""
+    columns: tuple[str, ...] = ()
+    """Feature of each profile column (`profile_age`, ...)."""
+    stamp: str = ""
+    """Of what it was built from (`stamp`); empty where that is nothing."""
 
     def of(self, user: int) -> Past:
         """Behaviours of a user hash."""
@@ -66,12 +74,36 @@ class Snapshot:
         mine = slice(self.offsets[place], self.offsets[place + 1])
         return Past(*(np.asarray(getattr(self.past, name)[mine]) for name in COLUMNS))
 
-    def profile(self, user: int) -> NDArray[np.int32]:
-        """A row a profile column; empty for a user without a profile."""
+    def profile(self, user: int, columns: Sequence[str]) -> NDArray[np.int32]:
+        """A row a column, in the order asked; empty for a user without a profile.
+
+        Args:
+            user: the hash.
+            columns: features of the version that reads them; one that is not here is unknown.
+        """
         place = int(np.searchsorted(self.known, np.uint64(user)))
         if place == len(self.known) or self.known[place] != user:
             return np.empty(0, np.int32)
-        return np.asarray(self.profiles[place])
+        mine = self.profiles[place]
+        if columns == self.columns:  # nearly always
+            return np.asarray(mine)
+        rows = dict(zip(self.columns, mine.tolist(), strict=True))
+        return np.array([rows.get(column, UNKNOWN_ROW) for column in columns], np.int32)
+
+
+def stamp(store: Store, day: date) -> str:
+    """Sixteen hex digits of all that `build` reads: others once some of it is published anew.
+
+    Raises:
+        PartitionMissing: `sequences` of the day are not published.
+    """
+    read = [store.partition("sequences", day, "history")]
+    users = store.latest("events", day, "users")
+    if users is not None:
+        names = vocabulary.published(store, day, "profile_")
+        read += [users, *(store.partition("vocabulary", day, name) for name in names)]
+    text = "\n".join(f"{one.key} {one.manifest().stamp}" for one in read)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def build(store: Store, day: date, folder: Path) -> None:
@@ -79,10 +111,12 @@ def build(store: Store, day: date, folder: Path) -> None:
 
     Raises:
         PartitionMissing: `sequences` of the day are not published.
+        StoreError: they, or the profiles, were published anew meanwhile; nothing is written.
     """
     scratch = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(scratch, ignore_errors=True)
     scratch.mkdir(parents=True)
+    before = stamp(store, day)
     sizes = {"users": 0, "behaviors": 0}
     with _Files(scratch) as out:
         for table in _tables(store, day):
@@ -100,8 +134,20 @@ def build(store: Store, day: date, folder: Path) -> None:
         hashes, rows = profiles.hashes, profiles.rows
         out.add("known", hashes)
         out.add("profiles", rows)
-    content = {"day": day.isoformat(), **sizes, "known": len(hashes), "fields": rows.shape[1]}
+    content = {
+        "day": day.isoformat(),
+        "stamp": before,
+        **sizes,
+        "known": len(hashes),
+        "columns": profiles.columns,
+    }
     (scratch / DESCRIPTION).write_text(json.dumps(content, indent=1))
+    if stamp(store, day) != before:  # what was read may be some of both
+        shutil.rmtree(scratch)
+        raise StoreError(
+            f"sequences/dt={day}, or the profiles of that day, were published anew while a "
+            "snapshot was built of them; it was dropped. Build it again."
+        )
     shutil.rmtree(folder, ignore_errors=True)
     scratch.rename(folder)
 
@@ -110,22 +156,30 @@ def load(folder: Path) -> Snapshot:
     """The snapshot in a folder, memory-mapped.
 
     Raises:
-        PartitionCorrupt: there is none.
+        PartitionCorrupt: there is none, or one that does not name its profile columns.
     """
     file = folder / DESCRIPTION
     if not file.exists():
         raise PartitionCorrupt(f"{folder} holds no snapshot: {DESCRIPTION} is absent.")
     content: dict[str, Any] = json.loads(file.read_text())
+    if "columns" not in content:
+        raise PartitionCorrupt(
+            f"{file} does not name its profile columns: an earlier release wrote it. Remove "
+            f"{folder}; a service builds its snapshots itself."
+        )
+    columns = tuple(content["columns"])
     users, rows = content["users"], content["behaviors"]
     arrays = {name: _map(folder, name, kind, rows) for name, kind in COLUMNS.items()}
-    profiles = _map(folder, "profiles", np.int32, content["known"] * content["fields"])
+    profiles = _map(folder, "profiles", np.int32, content["known"] * len(columns))
     return Snapshot(
         day=date.fromisoformat(content["day"]),
         users=_map(folder, "users", np.uint64, users),
         offsets=_map(folder, "offsets", np.int64, users + 1),
         past=Past(**arrays),
         known=_map(folder, "known", np.uint64, content["known"]),
-        profiles=profiles.reshape(content["known"], content["fields"]),
+        profiles=profiles.reshape(content["known"], len(columns)),
+        columns=columns,
+        stamp=content["stamp"],
     )
 
 

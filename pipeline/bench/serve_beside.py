@@ -75,7 +75,8 @@ def _questions(
     found = []
     for place in range(repeats):  # a few dozen
         user = user_hash(market.user_ids[place % len(market.user_ids)])
-        moment = mine.moment(NOW_MS, past.of(user), "red shoes", past.profile(user))
+        profile = past.profile(user, mine.profile_columns)
+        moment = mine.moment(NOW_MS, past.of(user), "red shoes", profile)
         rows = mine.rows_of(pa.array(rng.choice(ids, count, replace=False)))
         found.append((moment, rows))
     return found

@@ -126,7 +126,7 @@ def test_scores_are_those_that_the_service_gives(split, tmp_path):
     assert done
     for page in pages.iter_rows(named=True):
         past = histories.before(page["user_id"], page["ts"])
-        profile = histories.profile(page["user_id"])
+        profile = histories.profile(page["user_id"], served.profile_columns)
         moment = served.moment(page["ts"], past, page["query"], profile)
         answer = served.answer(moment, served.rows_of(pa.array(page["item_ids"])))
         np.testing.assert_allclose(page["l2r"], answer.ranked.l2r, atol=1e-4, rtol=0)

@@ -144,6 +144,35 @@ def test_a_newer_snapshot_replaces_what_its_days_brought(tmp_path, known):
     assert items(histories.before("u1", after + 1)) == hashes("b", "d", "e")
 
 
+def test_a_process_that_has_not_looked_yet_still_sees_the_day_that_another_took_over(
+    tmp_path, known
+):
+    store, old = known
+    first, second = (LocalHistories(tmp_path / "live.db", old, "UTC") for _ in range(2))
+    first.add([behavior(NEXT, "d", event="e1")], NEXT)
+    tomorrow = date(2026, 3, 4)
+    publish(store, tomorrow, history(("u1", NEXT - 400, "b"), ("u1", NEXT, "d")))
+    snapshot.build(store, tomorrow, tmp_path / "newer")
+    first.take_over(snapshot.load(tmp_path / "newer"))
+    assert items(second.before("u1", NEXT + 1)) == hashes("a", "b", "d")
+    assert items(first.before("u1", NEXT + 1)) == hashes("b", "d")
+    first.take_over(snapshot.load(tmp_path / "newer"))  # the same day, published anew
+    assert items(second.before("u1", NEXT + 1)) == hashes("a", "b", "d")
+
+
+def test_what_is_missed_is_kept_for_others_until_the_snapshot_after(tmp_path, known):
+    first, second = (LocalHistories(tmp_path / "live.db", known[1], "UTC") for _ in range(2))
+    days = [NEXT + day * 86_400_000 for day in range(4)]
+    for place, ts in enumerate(days):
+        first.add([behavior(ts, f"i{place}")], ts)
+    first.take_over(snapshot.empty(date(2026, 3, 6)))  # three nights at once
+    assert items(second.before("u1", days[-1] + 1)) == hashes("a", "b", "i0", "i1", "i2", "i3")
+    assert items(first.before("u1", days[-1] + 1)) == hashes("i3")
+    first.take_over(snapshot.empty(date(2026, 3, 7)))
+    rows = first._database().execute("SELECT count(*) FROM live").fetchone()[0]
+    assert rows == 1
+
+
 def test_behaviors_survive_a_kill(tmp_path):
     code = (
         "import os, signal, sys; from datetime import date; from pathlib import Path;"

@@ -101,7 +101,7 @@ def one_by_one(shop, crowd, ids, asked):
     found = []
     for user, ts, query, rows in zip(*asked, strict=True):
         past = shop.histories.before(ids[user], int(ts))
-        profile = shop.histories.profile(ids[user])
+        profile = shop.histories.profile(ids[user], shop.served.profile_columns)
         moment = shop.served.moment(int(ts), past, query, profile)
         candidates = np.where(rows < 0, np.int32(2**31 - 1), rows)  # an item nobody knows
         found.append((moment, shop.served.answer(moment, candidates)))

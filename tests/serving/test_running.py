@@ -1,0 +1,192 @@
+"""What goes on beside the requests: snapshots by what they were made of, and what is cleared."""
+
+import asyncio
+import json
+import os
+import subprocess
+import threading
+import time
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from features.schemas import VOCABULARY
+from infra.errors import PartitionCorrupt, StoreError
+from infra.store import Store
+from serving import running, snapshot
+from serving.histories import LocalHistories, user_hash
+from serving.running import Background, Setup, prepare_snapshot
+from serving.service import Service
+from serving.settings import ServeConfig
+from serving.versions import Versions
+from tests.serving.test_histories import DAY, NEXT, hashes, history, items, publish
+
+TOMORROW = date(2026, 3, 4)
+LATER = NEXT + 86_400_000
+
+
+@pytest.fixture
+def setup(tmp_path):
+    """A home in which `u1` has done `a`, and a folder to work in."""
+    publish(Store(tmp_path / "home"), DAY, history(("u1", NEXT - 500, "a")))
+    return Setup(
+        config=ServeConfig(poll_s=0.01), home=str(tmp_path / "home"), work=str(tmp_path / "work"),
+        zone="UTC",
+    )  # fmt: skip
+
+
+def again(setup, *done, day=DAY):
+    """Publish `sequences` of a day, anew where they are."""
+    publish(
+        Store(setup.home), day, history(*[("u1", NEXT - 500 + n, i) for n, i in enumerate(done)])
+    )
+
+
+def known(found):
+    return items(found.of(user_hash("u1")))
+
+
+def folders(setup):
+    return sorted(one.name for one in Path(setup.work, "snapshots").iterdir() if one.is_dir())
+
+
+class Slow:
+    """A source of versions that answers when it is let go, and then not as a registry would."""
+
+    def __init__(self):
+        self.asked, self.go = threading.Event(), threading.Event()
+
+    def wanted(self):
+        self.asked.set()
+        self.go.wait(30)
+        raise OSError("unforeseen")
+
+
+@pytest.fixture
+def slow():
+    return Slow()
+
+
+def background(setup, source):
+    histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
+    versions = Versions(source, setup.folder / "versions", 1e-4)
+    return Background(setup, Service(versions, histories, setup.config, None), histories)
+
+
+def comes_true(mine, what):
+    """Whether something comes true beside the requests, before the source is let go."""
+
+    async def some_time():
+        task = asyncio.create_task(mine.run())
+        for _ in range(500):
+            await asyncio.sleep(0.01)
+            if task.done() or what():
+                break
+        so = what() and not task.done()
+        mine.service.versions.source.go.set()
+        task.cancel()
+        return so
+
+    return asyncio.run(some_time())
+
+
+def test_a_day_that_is_published_anew_is_taken_over_and_found_after_a_restart(setup, slow):
+    mine = background(setup, slow)
+    again(setup, "a", "late")
+    assert comes_true(mine, lambda: known(mine.histories.snapshot) == hashes("a", "late"))
+    assert known(prepare_snapshot(setup)) == hashes("a", "late")
+
+
+def test_profiles_that_are_published_anew_make_another_snapshot(setup, tmp_path):
+    before = prepare_snapshot(setup)
+    store = Store(setup.home)
+    for name in ("catalog", "vocabulary"):
+        place = store.partition(name, DAY, *(["profile_sex"] if name == "vocabulary" else []))
+        with place.publish() as out:
+            out.record([out.write_table("all", VOCABULARY.empty_table())])
+    with store.partition("events", DAY, "users").publish() as out:
+        table = history(("u1", 0, "a")).select(["user_hash", "user_id"])
+        out.record([out.write_table("all", table)])
+    after = prepare_snapshot(setup)
+    assert before.stamp != after.stamp
+    assert len(before.profile(user_hash("u1"), ["profile_sex"])) == 0
+    assert after.profile(user_hash("u1"), ["profile_sex"]).tolist() == [1]
+
+
+def test_what_is_there_already_is_not_built_again(setup):
+    first = prepare_snapshot(setup)
+    (folder,) = folders(setup)
+    changed = Path(setup.work, "snapshots", folder, snapshot.DESCRIPTION).stat().st_mtime_ns
+    assert known(prepare_snapshot(setup)) == known(first)
+    assert Path(setup.work, "snapshots", folder, snapshot.DESCRIPTION).stat().st_mtime_ns == changed
+
+
+def test_the_newest_two_snapshots_stay_and_what_is_mapped_stays_readable(setup):
+    first = prepare_snapshot(setup)
+    left = Path(setup.work, "snapshots", ".2026-03-01.partial")  # by a build that was killed
+    left.mkdir()
+    Path(setup.work, "snapshots", "2026-03-01").mkdir()  # of a release that named them by day
+    for done in ("b", "c"):
+        again(setup, done)
+        prepare_snapshot(setup)
+    assert len(folders(setup)) == 2
+    assert known(first) == hashes("a")
+    again(setup, "b")
+    assert known(prepare_snapshot(setup)) == hashes("b")
+
+
+def test_a_newer_day_is_taken_over_while_versions_are_slow(setup, slow):
+    mine = background(setup, slow)
+    again(setup, "a", "b", day=TOMORROW)
+    assert comes_true(mine, lambda: slow.asked.is_set() and mine.histories.day == TOMORROW)
+
+
+def test_a_newer_day_is_taken_over_when_versions_fail(setup, slow, caplog):
+    slow.go.set()
+    mine = background(setup, slow)
+    again(setup, "a", "b", day=TOMORROW)
+    assert comes_true(mine, lambda: "unforeseen" in caplog.text and mine.histories.day == TOMORROW)
+
+
+def test_an_older_day_is_not_taken_over(setup):
+    again(setup, "a", "b", day=TOMORROW)
+    mine = background(setup, Slow())
+    Store(setup.home).partition("sequences", TOMORROW, "history").remove()
+    mine.catch_up()
+    assert mine.histories.day == TOMORROW
+
+
+class Restless(Store):
+    """A store in which the day is published anew while it is read."""
+
+    def latest(self, stage, at_or_before, *names):
+        publish(self, DAY, history(("u1", NEXT - 400, f"a{time.monotonic_ns()}")))
+        return super().latest(stage, at_or_before, *names)
+
+
+def test_a_snapshot_of_two_states_is_not_kept(setup, tmp_path):
+    with pytest.raises(StoreError, match="published anew while a snapshot was built of them"):
+        snapshot.build(Restless(setup.home), DAY, tmp_path / "some" / "folder")
+    assert list((tmp_path / "some").iterdir()) == []
+
+
+def test_a_snapshot_of_an_earlier_release_says_what_to_do(setup, tmp_path):
+    snapshot.build(Store(setup.home), DAY, tmp_path / "old")
+    file = tmp_path / "old" / snapshot.DESCRIPTION
+    content = json.loads(file.read_text())
+    del content["columns"]
+    file.write_text(json.dumps(content | {"fields": 0}))
+    with pytest.raises(PartitionCorrupt, match=r"does not name its profile columns.*Remove"):
+        snapshot.load(tmp_path / "old")
+
+
+def test_processes_that_are_gone_leave_no_folder_and_what_is_not_ours_stays(setup):
+    place = Path(setup.work, "versions")
+    with subprocess.Popen(["true"]) as process:
+        gone = str(process.pid)
+    kept = sorted([str(os.getppid()), "lost+found", "²"])
+    for name in (gone, str(os.getpid()), *kept):
+        (place / name).mkdir(parents=True)
+    assert running._own_folder(setup) == place / str(os.getpid())
+    assert sorted(one.name for one in place.iterdir()) == kept

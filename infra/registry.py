@@ -2,47 +2,29 @@
 
 Aliases: `champion` (the line in production), `challenger` (the rival line's newest), `previous`
 (what was champion before). No stages. A person may move an alias in the MLflow UI: `look()`
-notices, obeys and enters it.
+notices, obeys and enters it. A person may delete a version, too: no move goes to it, and one that
+was cut off on its way there is not made.
 """
 
 import logging
-import os
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
 
-from infra.errors import RegistryError, StoreError
+from infra.errors import RegistryError
 from infra.ledger import Entry, Ledger, LedgerTaken
-from infra.mlflow_client import answering
+from infra.registered import ALIASES, MODEL, Registered, Version, VersionGone
 from infra.store import Store
-from infra.tracking import connect
+from infra.succession import OBSERVED, before, crowned, rolled_back
+
+__all__ = ["ALIASES", "MODEL", "Registry", "Version", "VersionGone", "crowned"]
 
 logger = logging.getLogger(__name__)
-
-MODEL = "dupn"
-ALIASES = ("champion", "challenger", "previous")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Version:
-    """A registered version; `tags` hold the run key, the training days and the report address."""
-
-    number: str
-    source: str
-    run_id: str
-    tags: Mapping[str, str]
-
-
-OBSERVED = "observed"
-"""The action of a move that was made elsewhere and is only entered."""
 
 LOOKS = 5
 """Times that a look is repeated when somebody else enters a move meanwhile."""
 
 
-class Registry:
-    """Registered model `dupn` on a tracking server.
+class Registry(Registered):
+    """Registered model `dupn` on a tracking server, and the ledger of its moves.
 
     Args:
         uri: the MLflow tracking URI (absolute).
@@ -50,99 +32,8 @@ class Registry:
     """
 
     def __init__(self, uri: str, store: Store) -> None:
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-        import mlflow
-
-        self.uri = uri
-        mlflow.set_tracking_uri(uri)  # `models:/m-...` sources are resolved through the global one
-        self.client: Any = connect(uri)
+        super().__init__(uri)
         self.ledger = Ledger(store)
-
-    def version(self, number_or_alias: str) -> Version | None:
-        """A version by number or alias; None if there is none."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            if number_or_alias.isdigit():
-                found = self.client.get_model_version(MODEL, number_or_alias)
-            else:
-                found = self.client.get_model_version_by_alias(MODEL, number_or_alias)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
-                return None
-            raise RegistryError(f"MLflow refused to name {number_or_alias}: {error}.") from error
-        return _version(found)
-
-    def aliases(self) -> dict[str, str]:
-        """Where each alias points now."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            model = self.client.get_registered_model(MODEL)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}
-            raise RegistryError(f"MLflow refused to show {MODEL}: {error}.") from error
-        return {name: str(number) for name, number in model.aliases.items() if name in ALIASES}
-
-    def holds(self, model_uri: str) -> bool:
-        """Whether the logged model behind `models:/m-...` is still there."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.client.get_logged_model(model_uri.removeprefix("models:/"))
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return False
-            raise RegistryError(f"MLflow refused to show {model_uri}: {error}.") from error
-        return True
-
-    def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
-        """A new version of the logged model; the same model is registered once."""
-        from mlflow.exceptions import MlflowException
-
-        try:
-            self.client.create_registered_model(MODEL, description=_DESCRIPTION)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise RegistryError(f"MLflow refused the model {MODEL}: {error}.") from error
-        for known in self.client.search_model_versions(f"name = '{MODEL}'"):
-            if known.tags.get("model_uri") == model_uri:
-                return self._found(str(known.version))
-        made = self.client.create_model_version(
-            MODEL, source=model_uri, run_id=run_id or None, tags={**tags, "model_uri": model_uri}
-        )
-        return self._found(str(made.version))
-
-    def download(self, number: str, path: str, folder: Path) -> Path:
-        """Files of a version's logged model, copied into a local folder; where they lie there.
-
-        Args:
-            number: of the version.
-            path: of a file or folder inside the model.
-            folder: local; made if it is absent.
-
-        Raises:
-            RegistryError: the version has no such files.
-            RegistryUnavailable: MLflow does not answer.
-        """
-        import mlflow
-        from mlflow.exceptions import MlflowException
-
-        folder.mkdir(parents=True, exist_ok=True)
-        uri = f"models:/{MODEL}/{number}/{path}"
-        try:
-            with answering(self.uri):
-                return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
-        except (MlflowException, StoreError) as error:
-            raise RegistryError(
-                f"version {number} of {MODEL} has no {path} that can be read: {error}."
-            ) from error
-
-    def versions(self) -> list[Version]:
-        """All registered versions, oldest first."""
-        found = self.client.search_model_versions(f"name = '{MODEL}'")
-        return sorted((_version(one) for one in found), key=lambda one: int(one.number))
 
     def promote(
         self, number: str, why: str, who: str = "dupn", after: Sequence[Entry] | None = None
@@ -159,7 +50,7 @@ class Registry:
         Raises:
             RegistryError: there is no such version, or another promotion came first.
         """
-        version = self._found(number)
+        version = self.found(number)
         entries = self.look() if after is None else list(after)
         now = dict(entries[-1].aliases) if entries else {}
         if now.get("champion") == version.number:
@@ -173,7 +64,7 @@ class Registry:
         Raises:
             RegistryError: there is no such version, or another move came first.
         """
-        version = self._found(number)
+        version = self.found(number)
         entries = self.look()
         now = dict(entries[-1].aliases) if entries else {}
         if now.get("challenger") == version.number:
@@ -181,24 +72,50 @@ class Registry:
             return entries[-1]
         return self.move(entries, "challenge", {**now, "challenger": version.number}, why, who)
 
-    def rollback(self, why: str, who: str = "dupn") -> Entry:
-        """Make `previous` champion again, and the champion `previous`.
+    def rollback(
+        self, why: str, who: str = "dupn", ready: Callable[[str], object] = lambda number: None
+    ) -> Entry:
+        """Make who was champion before champion again, and the champion `previous`.
 
         A rollback that was cut off is finished instead: a second one would undo it.
+
+        Args:
+            why: a sentence for the ledger.
+            who: moves it.
+            ready: called with the version that it goes to, before an alias moves there.
+
+        Raises:
+            RegistryError: there is no such version, or another move came first.
         """
-        cut_off = [entry for entry in self.ledger.entries()[-1:] if not entry.done]
+        last = self.ledger.entries()[-1:]
+        cut_off = next((one for one in last if one.action == "rollback" and not one.done), None)
+        if cut_off is not None:
+            ready(cut_off.aliases["champion"])
         entries = self.look()
-        if cut_off and cut_off[0].action == "rollback":
-            return entries[cut_off[0].number - 1]
-        now = dict(entries[-1].aliases) if entries else {}
-        before = _before(entries)
-        if before is None:
-            raise RegistryError("there is no previous champion to roll back to. See `dupn log`.")
-        aliases = {**now, "champion": before}
-        aliases.pop("previous", None)
-        if "champion" in now:
-            aliases["previous"] = now["champion"]
-        return self.move(entries, "rollback", aliases, why, who)
+        if cut_off is not None and not _given_up(cut_off, entries[-1]):
+            return entries[cut_off.number - 1]
+        number = self._before(entries)
+        ready(number)
+        now = self.look()
+        if len(now) > len(entries):
+            raise LedgerTaken(
+                f"ledger entry {now[-1].number} ({now[-1].action}: {now[-1].why}) came while a "
+                f"rollback to version {number} of {MODEL} was made ready, which moved nothing. "
+                f"{_AGAIN}"
+            )
+        return self.move(entries, "rollback", rolled_back(now[-1].aliases, number), why, who)
+
+    def _before(self, entries: Sequence[Entry]) -> str:
+        """Whom a rollback goes to."""
+        were = before(entries)
+        for number in were:
+            if self.version(number) is not None:
+                return number
+        deleted = f" (version {', '.join(were)}: deleted in MLflow)" if were else ""
+        raise RegistryError(
+            f"there is no previous champion to roll back to{deleted}. Look at `dupn log`, or name "
+            "the version that shall be champion: `dupn promote --version N --why ...`."
+        )
 
     def look(self) -> list[Entry]:
         """The ledger, after finishing a move that was cut off and entering moves made elsewhere.
@@ -227,12 +144,12 @@ class Registry:
         return self.version(number) if number else None
 
     def _look(self) -> list[Entry]:
-        entries = self.ledger.entries()
+        entries, not_made = self.ledger.entries(), ""
         if entries and not entries[-1].done:
             if entries[-1].action == OBSERVED:  # nothing was to be moved
                 self.ledger.finish(entries[-1])
             else:
-                self._apply(entries[-1])
+                not_made = self._apply(entries[-1])
             entries = self.ledger.entries()
         now = self.aliases()
         then = dict(entries[-1].aliases) if entries else {}
@@ -243,7 +160,7 @@ class Registry:
             for name in ALIASES
             if then.get(name) != now.get(name)
         )
-        why = f"moved outside dupn: {moved}"
+        why = f"{not_made}; {moved}" if not_made else f"moved outside dupn: {moved}"
         entry = self.ledger.append(
             entries,
             action=OBSERVED,
@@ -276,13 +193,18 @@ class Registry:
             more: facts beside the tags of the champion.
 
         Raises:
-            RegistryError: another move came first.
+            RegistryError: a version was deleted, or another move came first.
         """
+        gone = self._gone(aliases)
+        if gone:
+            raise VersionGone(f"{action} moved nothing: {gone}. {_AGAIN}")
         facts = {**self._facts(aliases), **(more or {})}
         entry = self.ledger.append(
             after, action=action, aliases=aliases, why=why, who=who, facts=facts
         )
-        self._apply(entry)
+        not_made = self._apply(entry)
+        if not_made:
+            raise VersionGone(f"{not_made}. {_AGAIN}")
         return entry
 
     def _facts(self, aliases: Mapping[str, str]) -> dict[str, str]:
@@ -290,60 +212,48 @@ class Registry:
         version = self.version(aliases["champion"]) if "champion" in aliases else None
         return dict(version.tags) if version else {}
 
-    def _apply(self, entry: Entry) -> None:
+    def _gone(self, aliases: Mapping[str, str]) -> str:
+        """Which of them cannot be, as its version was deleted; nothing if all can."""
+        for alias, number in aliases.items():
+            if self.version(number) is None:
+                return f"version {number} of {MODEL}, to be {alias}, is deleted in MLflow"
+        return ""
+
+    def _apply(self, entry: Entry) -> str:
         """Move the aliases as an entry says; if a newer one came meanwhile, that has the last word.
 
         MLflow knows no conditional move, and this process may have slept since it made the entry.
+        One that names a version that is gone can never be made: it is done with, where the aliases
+        stand is for the next look to enter, and why is returned (nothing if it was made).
         """
-        now = self.aliases()
-        for name in ALIASES:
-            number = entry.aliases.get(name)
-            if now.get(name) != number and self.ledger.count() == entry.number:
-                if number:
-                    self.client.set_registered_model_alias(MODEL, name, number)
-                else:
-                    self.client.delete_registered_model_alias(MODEL, name)
+        gone = self._point_all(entry)
+        not_made = f"ledger entry {entry.number} ({entry.action}) was not made: {gone}"
+        if gone:
+            logger.warning("%s", not_made)
         self.ledger.finish(entry)
         if self.ledger.count() > entry.number:
             self._apply(self.ledger.entries()[-1])
+        return not_made if gone else ""
 
-    def _found(self, number: str) -> Version:
-        version = self.version(number)
-        if version is None:
-            found = self.client.search_model_versions(f"name='{MODEL}'")
-            numbers = sorted(int(one.version) for one in found)
-            newest = ", ".join(map(str, numbers[-20:])) or "none"
-            raise RegistryError(f"version {number} of {MODEL} does not exist; there are: {newest}.")
-        return version
-
-
-def crowned(now: Mapping[str, str], number: str) -> dict[str, str]:
-    """The aliases once a version is champion: the old champion is `previous`."""
-    aliases = {**now, "champion": number}
-    if "champion" in now:
-        aliases["previous"] = now["champion"]
-    if now.get("challenger") == number:
-        aliases.pop("challenger")
-    return aliases
+    def _point_all(self, entry: Entry) -> str:
+        """Point every alias where an entry has it; returns what `_gone` says if one cannot be."""
+        gone = self._gone(entry.aliases)
+        if gone:
+            return gone
+        now = self.aliases()
+        try:
+            for name in ALIASES:
+                number = entry.aliases.get(name)
+                if now.get(name) != number and self.ledger.count() == entry.number:
+                    self.point(name, number)
+        except VersionGone:  # deleted since it was asked for
+            return self._gone(entry.aliases)
+        return ""
 
 
-def _version(found: Any) -> Version:
-    return Version(
-        number=str(found.version),
-        source=found.source,
-        run_id=found.run_id or "",
-        tags=dict(found.tags),
-    )
+def _given_up(move: Entry, newest: Entry) -> bool:
+    """Whether a move that was cut off turned out to name a version that is gone."""
+    return newest.action == OBSERVED and newest.aliases.get("champion") != move.aliases["champion"]
 
 
-_DESCRIPTION = (
-    "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
-    "and price preference answered from it. Input: raw ids and history."
-)
-
-
-def _before(entries: Sequence[Entry]) -> str | None:
-    """The alias `previous`; if it names nobody else, as after a move by hand: who was before."""
-    now = entries[-1].aliases if entries else {}
-    were = [now.get("previous"), *(entry.aliases.get("champion") for entry in reversed(entries))]
-    return next((number for number in were if number not in (None, now.get("champion"))), None)
+_AGAIN = "Look at `dupn status`, and decide again."

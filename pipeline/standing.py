@@ -21,14 +21,14 @@ _LEAF = {"raw": ("behaviors",), "events": ("behaviors",), "samples": ()}
 def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
     """Make the previous champion champion again, with its bundle and representations.
 
-    Its bundle is whole before the alias moves, its table of the newest represented day is there
-    after.
+    The bundle of the very version that it goes to is whole before the alias moves, its table of the
+    newest represented day is there after.
     """
     from pipeline import bundling, representing
 
     registry = registry_of(settings)
-    bundling.ensure(settings, registry, registry.aliases().get("previous", ""))
-    told = moved(settings, registry.rollback(why))
+    entry = registry.rollback(why, ready=lambda number: bundling.ensure(settings, registry, number))
+    told = moved(settings, entry)
     return told | {"represented": representing.restore(settings)}
 
 

@@ -10,28 +10,11 @@ import pytest
 
 from infra.errors import RegistryError
 from infra.ledger import Ledger
-from infra.registry import MODEL, Registry
+from infra.registry import MODEL
 from infra.store import Store
+from tests.infra.moves import versions
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
-
-
-@pytest.fixture(scope="module")
-def uri(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('mlflow')}/mlflow.db"
-
-
-@pytest.fixture
-def registry(uri, tmp_path):
-    registry = Registry(uri, Store(tmp_path))
-    yield registry
-    if registry.aliases() or registry.version("1"):
-        registry.client.delete_registered_model(MODEL)
-
-
-def versions(registry: Registry, count: int) -> None:
-    for number in range(count):
-        registry.register(f"file:///models/{number}", "", {"run_key": f"dupn-{number}"})
 
 
 def test_promotion_moves_champion_and_previous_and_says_why(registry):
@@ -47,21 +30,6 @@ def test_the_same_model_is_registered_once(registry):
     versions(registry, 1)
     versions(registry, 1)
     assert registry.version("2") is None
-
-
-def test_rollback_swaps_champion_and_previous(registry):
-    versions(registry, 2)
-    registry.promote("1", "first")
-    registry.promote("2", "better")
-    registry.rollback("worse after all")
-    assert registry.aliases() == {"champion": "1", "previous": "2"}
-
-
-def test_rollback_without_a_previous_is_refused(registry):
-    versions(registry, 1)
-    registry.promote("1", "first")
-    with pytest.raises(RegistryError, match="no previous"):
-        registry.rollback("no reason")
 
 
 def test_a_hand_move_is_noticed_obeyed_and_entered(registry):
@@ -83,16 +51,6 @@ def test_an_alias_moved_back_by_hand_is_what_a_rollback_and_a_promotion_start_fr
     assert entry.aliases == {"champion": "3", "previous": "1"}
     actions = [(one.action, one.facts["run_key"]) for one in registry.look()]
     assert actions[-2:] == [("observed", "dupn-0"), ("promote", "dupn-2")]
-
-
-def test_a_rollback_after_a_move_by_hand_brings_back_who_was_champion_before_it(registry):
-    versions(registry, 2)
-    registry.promote("1", "first")
-    registry.client.set_registered_model_alias(MODEL, "champion", "2")
-    assert registry.rollback("a slip").aliases == {"champion": "1", "previous": "2"}
-    registry.promote("2", "better")
-    registry.client.set_registered_model_alias(MODEL, "champion", "1")
-    assert registry.rollback("a slip again").aliases == {"champion": "2", "previous": "1"}
 
 
 def test_an_alias_deleted_by_hand_stays_deleted_and_is_entered(registry):

@@ -73,6 +73,16 @@ def test_a_rollback_mends_the_bundle_first(home):
     bundles(home)[1].verify()
 
 
+def test_after_a_move_by_hand_a_rollback_mends_the_bundle_of_whom_it_goes_to(home):
+    registry_of(home).client.set_registered_model_alias(MODEL, "champion", "2")
+    bundles(home)[1].remove()
+    with pytest.raises(RegistryError, match="version 1, disassembled, answers"):
+        steps.rollback(smoke(home.home, NEVER), "a slip")
+    assert champion(home) == "2"
+    assert steps.rollback(home, "a slip")["bundle"].endswith(f"bundles/{KEY}/v1")
+    bundles(home)[1].verify()
+
+
 def test_a_spoilt_bundle_is_built_again_by_hand(home):
     mine = bundles(home)[1]
     file = next(Path(mine.path, one.name) for one in mine.manifest().files if one.bytes > 100)

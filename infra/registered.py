@@ -1,0 +1,183 @@
+"""The registered model as the MLflow server has it: versions, their files, where aliases point.
+
+Nothing here knows the ledger: `infra.registry` decides what moves, and moves it through this.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from infra.errors import RegistryError, StoreError
+from infra.mlflow_client import answering
+from infra.tracking import connect
+
+MODEL = "dupn"
+ALIASES = ("champion", "challenger", "previous")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """A registered version; `tags` hold the run key, the training days and the report address."""
+
+    number: str
+    source: str
+    run_id: str
+    tags: Mapping[str, str]
+
+
+class VersionGone(RegistryError):
+    """A version that is asked for was deleted in MLflow, or never was."""
+
+
+class Registered:
+    """Registered model `dupn` on a tracking server.
+
+    Args:
+        uri: the MLflow tracking URI (absolute).
+    """
+
+    def __init__(self, uri: str) -> None:
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        import mlflow
+
+        self.uri = uri
+        mlflow.set_tracking_uri(uri)  # `models:/m-...` sources are resolved through the global one
+        self.client: Any = connect(uri)
+
+    def version(self, number_or_alias: str) -> Version | None:
+        """A version by number or alias; None if there is none."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if number_or_alias.isdigit():
+                found = self.client.get_model_version(MODEL, number_or_alias)
+            else:
+                found = self.client.get_model_version_by_alias(MODEL, number_or_alias)
+        except MlflowException as error:
+            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                return None
+            raise RegistryError(f"MLflow refused to name {number_or_alias}: {error}.") from error
+        return _version(found)
+
+    def aliases(self) -> dict[str, str]:
+        """Where each alias points now."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            model = self.client.get_registered_model(MODEL)
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return {}
+            raise RegistryError(f"MLflow refused to show {MODEL}: {error}.") from error
+        return {name: str(number) for name, number in model.aliases.items() if name in ALIASES}
+
+    def holds(self, model_uri: str) -> bool:
+        """Whether the logged model behind `models:/m-...` is still there."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.get_logged_model(model_uri.removeprefix("models:/"))
+        except MlflowException as error:
+            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+                return False
+            raise RegistryError(f"MLflow refused to show {model_uri}: {error}.") from error
+        return True
+
+    def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
+        """A new version of the logged model; the same model is registered once."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self.client.create_registered_model(MODEL, description=_DESCRIPTION)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise RegistryError(f"MLflow refused the model {MODEL}: {error}.") from error
+        for known in self.client.search_model_versions(f"name = '{MODEL}'"):
+            if known.tags.get("model_uri") == model_uri:
+                return self.found(str(known.version))
+        made = self.client.create_model_version(
+            MODEL, source=model_uri, run_id=run_id or None, tags={**tags, "model_uri": model_uri}
+        )
+        return self.found(str(made.version))
+
+    def download(self, number: str, path: str, folder: Path) -> Path:
+        """Files of a version's logged model, copied into a local folder; where they lie there.
+
+        Args:
+            number: of the version.
+            path: of a file or folder inside the model.
+            folder: local; made if it is absent.
+
+        Raises:
+            RegistryError: the version has no such files.
+            RegistryUnavailable: MLflow does not answer.
+        """
+        import mlflow
+        from mlflow.exceptions import MlflowException
+
+        folder.mkdir(parents=True, exist_ok=True)
+        uri = f"models:/{MODEL}/{number}/{path}"
+        try:
+            with answering(self.uri):
+                return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
+        except (MlflowException, StoreError) as error:
+            raise RegistryError(
+                f"version {number} of {MODEL} has no {path} that can be read: {error}."
+            ) from error
+
+    def versions(self) -> list[Version]:
+        """All registered versions, oldest first."""
+        found = self.client.search_model_versions(f"name = '{MODEL}'")
+        return sorted((_version(one) for one in found), key=lambda one: int(one.number))
+
+    def found(self, number: str) -> Version:
+        """A version by number or alias.
+
+        Raises:
+            VersionGone: there is none.
+        """
+        version = self.version(number)
+        if version is None:
+            found = self.client.search_model_versions(f"name='{MODEL}'")
+            numbers = sorted(int(one.version) for one in found)
+            newest = ", ".join(map(str, numbers[-20:])) or "none"
+            raise VersionGone(f"version {number} of {MODEL} does not exist; there are: {newest}.")
+        return version
+
+    def point(self, alias: str, number: str | None) -> None:
+        """Let an alias name a version, or nobody.
+
+        Raises:
+            VersionGone: there is no such version.
+            RegistryError: MLflow refused it for another reason.
+        """
+        from mlflow.exceptions import MlflowException
+
+        try:
+            if number:
+                self.client.set_registered_model_alias(MODEL, alias, number)
+            else:
+                self.client.delete_registered_model_alias(MODEL, alias)
+        except MlflowException as error:
+            if number:
+                self.found(number)
+            raise RegistryError(
+                f"MLflow refused to point {alias} to {number or 'nobody'}: {error}."
+            ) from error
+
+
+def _version(found: Any) -> Version:
+    return Version(
+        number=str(found.version),
+        source=found.source,
+        run_id=found.run_id or "",
+        tags=dict(found.tags),
+    )
+
+
+_DESCRIPTION = (
+    "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
+    "and price preference answered from it. Input: raw ids and history."
+)

@@ -1,0 +1,57 @@
+"""Who is champion after whom: pure readings of the aliases and of the ledger's entries."""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+
+from infra.ledger import Entry
+
+OBSERVED = "observed"
+"""The action of a move that was made elsewhere and is only entered."""
+
+
+def crowned(now: Mapping[str, str], number: str) -> dict[str, str]:
+    """The aliases once a version is champion: the old champion is `previous`."""
+    aliases = {**now, "champion": number}
+    if "champion" in now:
+        aliases["previous"] = now["champion"]
+    if now.get("challenger") == number:
+        aliases.pop("challenger")
+    return aliases
+
+
+def rolled_back(now: Mapping[str, str], number: str) -> dict[str, str]:
+    """The aliases once a version is champion again: the champion, if there is one, `previous`."""
+    aliases = {**now, "champion": number}
+    aliases.pop("previous", None)
+    if "champion" in now:
+        aliases["previous"] = now["champion"]
+    return aliases
+
+
+def before(entries: Sequence[Entry]) -> list[str]:
+    """Who was champion before: whom a rollback goes to, and who is next if that one is gone.
+
+    `previous` says it, whoever set it. But a hand that moves `champion` alone leaves `previous` as
+    it was, one champion too old: then it is who served until that move.
+    """
+    now = entries[-1].aliases if entries else {}
+    served = [entry.aliases.get("champion") for entry in reversed(entries)]
+    said = now.get("previous")
+    were = [*served, said] if _left_behind(entries) else [said, *served]
+    return [one for one in dict.fromkeys(were) if one and one != now.get("champion")]
+
+
+def _left_behind(entries: Sequence[Entry]) -> bool:
+    """Whether the champion came by hand, and `previous` has not been moved with him or since.
+
+    Where a hand took the alias away and nobody is champion, `previous` stands: whoever was champion
+    shall not serve.
+    """
+    if not entries or "champion" not in entries[-1].aliases:
+        return False
+    for later, earlier in pairwise(reversed(entries)):
+        if later.aliases.get("previous") != earlier.aliases.get("previous"):
+            return False
+        if later.aliases.get("champion") != earlier.aliases.get("champion"):
+            return later.action == OBSERVED
+    return False

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.schemas import SEQUENCE_LENGTH
+from features.schemas import SEQUENCE_LENGTH, UNKNOWN_ROW
 from features.timeline import Codes, Ints, Packing, Spans
 from serving.snapshot import Snapshot
 
@@ -58,7 +58,7 @@ class Crowd:
         rows_of: Callable[[NDArray[np.uint64]], Codes],
     ) -> None:
         self.profiles = _profiles(snapshot, people)
-        """A row a person: vocabulary rows, zeros for somebody without a profile."""
+        """A row a person: vocabulary rows; nothing is known of somebody without a profile."""
         numbers = np.argsort(people, kind="stable").astype(np.int32)
         place = np.searchsorted(people[numbers], snapshot.users)
         place = np.minimum(place, max(len(people) - 1, 0))
@@ -129,7 +129,7 @@ class _Sorted:
 
 def _profiles(snapshot: Snapshot, people: NDArray[np.uint64]) -> Codes:
     if not len(snapshot.known):
-        return np.zeros((len(people), snapshot.profiles.shape[1]), np.int32)
+        return np.full((len(people), snapshot.profiles.shape[1]), UNKNOWN_ROW, np.int32)
     place = np.minimum(np.searchsorted(snapshot.known, people), len(snapshot.known) - 1)
     here = np.asarray(snapshot.known)[place] == people
-    return np.where(here[:, None], np.asarray(snapshot.profiles)[place], 0).astype(np.int32)
+    return np.where(here[:, None], snapshot.profiles[place], UNKNOWN_ROW).astype(np.int32)

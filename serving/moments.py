@@ -161,7 +161,7 @@ class Desk:
     def _profile(self, moments: Moments) -> NDArray[np.generic]:
         sizes = np.array(self.sizes.profile, np.int64)
         if moments.profile.shape[1] != len(sizes):  # nobody has a profile
-            return np.zeros((len(moments), len(sizes)), np.int64)
+            return np.full((len(moments), len(sizes)), UNKNOWN_ROW, np.int64)
         return np.where(moments.profile < sizes, moments.profile, UNKNOWN_ROW)
 
     def _features(self, moments: Moments, candidates_BK: Codes) -> Floats:

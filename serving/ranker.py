@@ -161,6 +161,6 @@ def newest(history: History, before_ts: int) -> History:
 
 
 def _profile(rows: Codes, sizes: Sequence[int]) -> NDArray[np.int64]:
-    """A row a column; all padding where there is no profile."""
-    given = rows if len(rows) else np.zeros(len(sizes), np.int32)
+    """A row a column; of a user without a profile nothing is known, as in samples."""
+    given = rows if len(rows) else np.full(len(sizes), UNKNOWN_ROW, np.int32)
     return np.where(given < np.array(sizes, np.int64), given, UNKNOWN_ROW).astype(np.int64)

@@ -1,5 +1,7 @@
 """The disassembled network answers as the whole one does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -111,6 +113,16 @@ def test_a_stranger_without_history_and_unknown_items_are_scored(ranker, asked):
     ranked = ranker.rank(nobody, ranker.hear(nobody), np.array([1, 1], np.int32))
     assert np.isfinite(ranked.ctr).all()
     assert ranker.items.of(far)[1][0].equal(ranker.items.of(far)[1][1])
+
+
+def test_who_has_no_profile_is_who_nothing_is_known_of_as_in_samples(ranker, asked):
+    moment = max((one[0] for one in asked), key=lambda m: len(m.profile))
+    assert len(moment.profile)
+    without = replace(moment, profile=np.array([], np.int32))
+    unknown = replace(moment, profile=np.ones(len(moment.profile), np.int32))
+    np.testing.assert_array_equal(ranker.inputs(without).profile_P, unknown.profile)
+    alike = ranker.hear(without).representation, ranker.hear(unknown).representation
+    np.testing.assert_array_equal(*alike)
 
 
 def test_a_row_that_the_catalog_has_not_is_an_unknown_item(ranker, asked):

@@ -82,7 +82,7 @@ def _by_day(cells: Sequence[Cell]) -> bytes:
             ax.fill_between(days, low, high, color=COLOURS[arm], alpha=0.13, linewidth=0)
         ax.set_title(TITLES[measure], loc="left", fontsize=10, fontweight="bold", color=INK)
         tidy(ax, "both")
-        ax.set_xticks(days)
+        ax.set_xticks(list(by_day(cells, Arm.FROZEN, measure)))
     axes[-1].set_xlabel("day")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
     return png(figure)

@@ -47,7 +47,7 @@ def in_airflow(airflow_environment):
     return run
 
 
-@pytest.fixture(scope="package")
+@pytest.fixture(scope="module")
 def run_dag(airflow_environment, tmp_path_factory):
     """Run a DAG whole, without a scheduler; states of the run and of its tasks come back."""
     folder = tmp_path_factory.mktemp("runs")

@@ -139,7 +139,7 @@ REFUSED = {
     "no previous champion": (
         ["rollback", "--why", "x"],
         "RegistryError: there is no previous champion",
-        "See `dupn log`.",
+        "Look at `dupn log`",
     ),
 }
 

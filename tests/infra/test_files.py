@@ -87,7 +87,7 @@ def test_a_lock_that_cannot_be_made_says_so(tmp_path):
     (tmp_path / "study").write_text("a file")
     sentence = "a file stands where a folder is needed"
     with pytest.raises(StoreError, match=sentence), alone(tmp_path / "study" / "building"):
-        pass
+        raise AssertionError("let in without a lock")
 
 
 def test_one_process_at_a_time_is_alone(tmp_path):

@@ -2,7 +2,8 @@
 
 `ledger/<number>.json` is created only if it is absent; of two moves at once one finds the number
 taken and loses whole. `ledger/<number>.done` follows once the aliases were moved; an entry
-without it was cut off in between and is finished at the next look.
+without it was cut off in between and is finished at the next look. One that can never be made has
+`ledger/<number>.given-up` beside it, which says why.
 """
 
 import json
@@ -20,7 +21,11 @@ class LedgerTaken(RegistryError):
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One move of the aliases: what they point to from now on (absent: the alias is removed)."""
+    """One move of the aliases: what they point to from now on (absent: the alias is removed).
+
+    `done` is how far it got, not that it was made: one that could not be made is `given_up`, with
+    the reason.
+    """
 
     number: int
     action: str
@@ -30,6 +35,7 @@ class Entry:
     at: str
     facts: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
+    given_up: str = ""
 
 
 class Ledger:
@@ -45,7 +51,9 @@ class Ledger:
         for name in sorted(name for name in names if name.endswith(".json")):
             content = json.loads(self.store.get(f"ledger/{name}") or b"{}")
             done = name.replace(".json", ".done") in names
-            found.append(Entry(**{**content, "done": done}))
+            why = name.replace(".json", ".given-up")
+            given_up = (self.store.get(f"ledger/{why}") or b"").decode() if why in names else ""
+            found.append(Entry(**{**content, "done": done, "given_up": given_up}))
         return found
 
     def count(self) -> int:
@@ -77,7 +85,7 @@ class Ledger:
             facts=dict(facts or {}),
         )
         content = asdict(entry)
-        content.pop("done")
+        del content["done"], content["given_up"]
         if not self.store.put_new(f"ledger/{entry.number:08d}.json", json.dumps(content, indent=1)):
             raise LedgerTaken(
                 f"ledger entry {entry.number} was taken by another move at the same time. "
@@ -85,6 +93,8 @@ class Ledger:
             )
         return entry
 
-    def finish(self, entry: Entry) -> None:
-        """Note that the aliases now stand as the entry says."""
+    def finish(self, entry: Entry, given_up: str = "") -> None:
+        """Note that the aliases now stand as the entry says, or why they never will."""
+        if given_up:
+            self.store.put_new(f"ledger/{entry.number:08d}.given-up", given_up)
         self.store.put_new(f"ledger/{entry.number:08d}.done", "")

@@ -92,7 +92,7 @@ class Registry(Registered):
         if cut_off is not None:
             ready(cut_off.aliases["champion"])
         entries = self.look()
-        if cut_off is not None and not _given_up(cut_off, entries[-1]):
+        if cut_off is not None and not entries[cut_off.number - 1].given_up:
             return entries[cut_off.number - 1]
         number = self._before(entries)
         ready(number)
@@ -230,7 +230,7 @@ class Registry(Registered):
         not_made = f"ledger entry {entry.number} ({entry.action}) was not made: {gone}"
         if gone:
             logger.warning("%s", not_made)
-        self.ledger.finish(entry)
+        self.ledger.finish(entry, given_up=gone)
         if self.ledger.count() > entry.number:
             self._apply(self.ledger.entries()[-1])
         return not_made if gone else ""
@@ -249,11 +249,6 @@ class Registry(Registered):
         except VersionGone:  # deleted since it was asked for
             return self._gone(entry.aliases)
         return ""
-
-
-def _given_up(move: Entry, newest: Entry) -> bool:
-    """Whether a move that was cut off turned out to name a version that is gone."""
-    return newest.action == OBSERVED and newest.aliases.get("champion") != move.aliases["champion"]
 
 
 _AGAIN = "Look at `dupn status`, and decide again."

@@ -35,9 +35,10 @@ def before(entries: Sequence[Entry]) -> list[str]:
     it was, one champion too old: then it is who served until that move.
     """
     now = entries[-1].aliases if entries else {}
-    served = [entry.aliases.get("champion") for entry in reversed(entries)]
+    made = [entry for entry in entries if not entry.given_up]
+    served = [entry.aliases.get("champion") for entry in reversed(made)]
     said = now.get("previous")
-    were = [*served, said] if _left_behind(entries) else [said, *served]
+    were = [*served, said] if _left_behind(made) else [said, *served]
     return [one for one in dict.fromkeys(were) if one and one != now.get("champion")]
 
 

@@ -79,7 +79,7 @@ def log(settings: Settings) -> list[Mapping[str, Any]]:
             "run": entry.facts.get("run_key", ""),
             "trained_on": entry.facts.get("trained_on", ""),
             "watermark": entry.facts.get("watermark", ""),
-            "why": entry.why,
+            "why": f"{entry.why} (not made: {entry.given_up})" if entry.given_up else entry.why,
             "who": entry.who,
         }
         for entry in registry_of(settings).look()

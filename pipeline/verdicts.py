@@ -129,7 +129,8 @@ def _by_hand(why: str) -> Mapping[str, Any]:
 def _entered(settings: Settings, experiment: Experiment) -> Entry | None:
     """The move of this experiment, if it was made before and only its end was not noted."""
     entries = registry_of(settings).look()
-    mine = [one for one in entries if one.facts.get("experiment") == experiment.id]
+    made = [one for one in entries if not one.given_up]
+    mine = [one for one in made if one.facts.get("experiment") == experiment.id]
     return mine[-1] if mine else None
 
 

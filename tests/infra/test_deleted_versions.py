@@ -5,6 +5,7 @@ import re
 import pytest
 
 from infra.errors import RegistryError
+from infra.succession import before
 from tests.infra.moves import by_hand, delete, promoted, versions
 
 
@@ -59,6 +60,7 @@ def test_a_cut_off_move_that_names_a_deleted_version_is_not_made(registry, caplo
     assert registry.aliases() == stand == entries[-1].aliases
     assert [one.action for one in entries[2:]] == ["promote", "observed"]
     assert all(one.done for one in registry.ledger.entries())
+    assert [bool(one.given_up) for one in entries] == [False, False, True, False]
     said = f"ledger entry 3 \\(promote\\) was not made: version {move[alias]} "
     assert re.search(said, caplog.text)
     assert re.search(said, entries[-1].why)
@@ -87,6 +89,16 @@ def test_a_cut_off_rollback_to_a_deleted_version_gives_way_to_one_that_can_be_ma
     registry.ledger.append(registry.look(), action="rollback", aliases=back, why="cut off")
     delete(registry, "2")
     assert registry.rollback("again").aliases == {"champion": "1", "previous": "3"}
+
+
+def test_a_champion_that_was_never_made_is_nobody_to_roll_back_to(registry):
+    """Its move was given up because its challenger was deleted; the version itself is there."""
+    promoted(registry, 2)
+    versions(registry, 4)
+    move = {"champion": "3", "challenger": "4", "previous": "2"}
+    registry.ledger.append(registry.look(), action="promote", aliases=move, why="cut off")
+    delete(registry, "4")
+    assert before(registry.look()) == ["1"]
 
 
 def test_a_version_deleted_between_the_entry_and_the_alias_is_named_and_locks_nothing(registry):

@@ -119,6 +119,17 @@ def test_a_conclusion_that_was_cut_off_after_the_ledger_is_finished(better):
     assert json.loads(path.read_text()) == json.loads(kept)
 
 
+def test_a_conclusion_that_was_given_up_was_not_made(better):
+    """Its version was deleted after the ledger had it: no alias went there."""
+    mine, registry = experiments.find(better.store, "new-for-old").experiment, registry_of(better)
+    entry = registry.look()[-1]
+    assert verdicts._entered(better, mine) == entry
+    registry.ledger.finish(entry, given_up="version 2 is deleted")
+    assert verdicts._entered(better, mine) is None
+    assert standing.log(better)[-1]["why"].endswith(" (not made: version 2 is deleted)")
+    logs.Path(better.home, f"ledger/{entry.number:08d}.given-up").unlink()
+
+
 def test_the_night_after_continues_the_line_that_won(better):
     registry = registry_of(better)
     assert registry.champion().tags["line"] == NEW

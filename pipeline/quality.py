@@ -25,7 +25,7 @@ from features.quality import QualityConfig
 from features.raw_table import TABLES
 from features.rejects import Reason
 from infra.errors import ConfigError, QualityFailed
-from infra.files import writing
+from infra.files import alone, writing
 from infra.store import Store
 from pipeline import rawday
 from pipeline.jobs import quality as job
@@ -179,22 +179,39 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
 def judge(
     store: Store, name: str, of: str, figures: Mapping[str, float], expected: Sequence[Expected]
 ) -> list[Failure]:
-    """Run the suite in Great Expectations and update the Data Docs; the failures come back."""
+    """Run the suite in Great Expectations and update the Data Docs; the failures come back.
+
+    On a local store one process does so at a time: the project there, its suites among it, is
+    shared by all days, and Great Expectations refuses a suite that another process has changed.
+    """
     os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     for chatty in ("great_expectations", "great_expectations.expectations.registry"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     import great_expectations as gx
-    import pandas as pd
+
+    if not store.is_local:
+        return _judge(gx.get_context(mode="ephemeral"), [], name, of, figures, expected)
     from great_expectations.checkpoint import UpdateDataDocsAction
+
+    root = Path(store.address("reports/quality"))
+    with alone(root / "judging"):
+        context = gx.get_context(mode="file", project_root_dir=str(root))
+        docs = [UpdateDataDocsAction(name="docs")]
+        return _judge(context, docs, name, of, figures, expected)
+
+
+def _judge(
+    context: Any,
+    actions: Sequence[Any],
+    name: str,
+    of: str,
+    figures: Mapping[str, float],
+    expected: Sequence[Expected],
+) -> list[Failure]:
+    import great_expectations as gx
+    import pandas as pd
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
-    local = store.is_local
-    if local:
-        root = Path(store.address("reports/quality"))
-        root.mkdir(parents=True, exist_ok=True)
-        context = gx.get_context(mode="file", project_root_dir=str(root))
-    else:
-        context = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
     asset_name = f"metrics_{of}"
     source = context.data_sources.add_or_update_pandas(name="dupn")
@@ -205,9 +222,8 @@ def judge(
     definition = context.validation_definitions.add_or_update(
         gx.ValidationDefinition(name=name, data=batch, suite=made)
     )
-    actions = [UpdateDataDocsAction(name="docs")] if local else []
     checkpoint = context.checkpoints.add_or_update(
-        gx.Checkpoint(name=name, validation_definitions=[definition], actions=actions)
+        gx.Checkpoint(name=name, validation_definitions=[definition], actions=list(actions))
     )
     wide = {one.figure: [figures.get(one.figure, 0.0)] for one in expected}
     frame = pd.DataFrame(wide, dtype="float64")

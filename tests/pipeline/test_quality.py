@@ -1,6 +1,7 @@
 """A failed critical expectation stops the run with a sentence; a warning does not."""
 
 import json
+import multiprocessing
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -158,3 +159,26 @@ def test_a_catalog_that_says_everything_twice_is_only_a_warning():
     expected = quality.suite("events", figures, QualityConfig())
     critical = {one.figure for one in expected if one.critical and one.high is not None}
     assert critical == {"behaviors.duplicate_share"}
+
+
+def test_days_are_judged_side_by_side(tmp_path):
+    """As the tasks of ten days do; their suites differ, as their figures do."""
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(2)
+    children = [
+        spawn.Process(target=judge_often, args=(str(tmp_path), together, number))
+        for number in range(2)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+
+
+def judge_often(home, together, number):
+    together.wait()
+    for turn in range(6):
+        asked = [quality.Expected(figure="behaviors.rows", low=float(10 * number + turn))]
+        name = f"events_2026-03-{10 + 10 * number + turn}"
+        assert not quality.judge(Store(home), name, "events", {"behaviors.rows": 100.0}, asked)

@@ -218,10 +218,8 @@ def _judge(
     asset = source.add_dataframe_asset(name=asset_name)
     batch = asset.add_batch_definition_whole_dataframe("day")
     expectations = [_expectation(one) for one in expected]
-    made = context.suites.add_or_update(gx.ExpectationSuite(name=of, expectations=expectations))
-    definition = context.validation_definitions.add_or_update(
-        gx.ValidationDefinition(name=name, data=batch, suite=made)
-    )
+    made = gx.ExpectationSuite(name=of, expectations=expectations)
+    definition = gx.ValidationDefinition(name=name, data=batch, suite=made)
     checkpoint = context.checkpoints.add_or_update(
         gx.Checkpoint(name=name, validation_definitions=[definition], actions=list(actions))
     )

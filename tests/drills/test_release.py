@@ -84,10 +84,12 @@ def release(warm, homes):
     return Release(warm, homes)
 
 
+@pytest.mark.drill
 def test_killed_at_every_write_of_register(release):
     assert release.survives_at_every_write("judged", REGISTER) >= 8
 
 
+@pytest.mark.drill
 def test_killed_at_every_write_of_promote(release):
     release.undisturbed("judged", REGISTER)
     release.homes.keep("registered")

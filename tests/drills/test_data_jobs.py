@@ -54,14 +54,6 @@ def job(request, warm, data, tmp_path):
     return Job(warm, request.param, data, tmp_path)
 
 
-@pytest.mark.parametrize("job", ["samples"], indirect=True)
-def test_killed_around_the_manifest(job):
-    """The two moments that decide; all others are drilled by `make drills`."""
-    assert list(job.after) == [f"samples/dt={EVALUATED}"]
-    for number in job.boundaries("half of _manifest", "rm_file"):
-        job.survives(number)
-
-
 @pytest.mark.drill
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("job", ["events", "sequences", "samples"], indirect=True)

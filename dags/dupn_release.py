@@ -3,7 +3,7 @@
 `dupn_nightly_update` triggers it at the end of a night. Trigger it yourself, with the day and the
 candidate's run key, to release a model again or to look at one with the question `approval`: a
 person then says yes or no in the UI before the champion changes. A gate that keeps the champion,
-or a person who does, is a green run; `represent` and `watch` run all the same.
+or a person who does, is a green run; `refresh`, `represent` and `watch` run all the same.
 """
 
 from airflow.sdk import Param, chain, dag
@@ -39,7 +39,8 @@ def dupn_release() -> None:
     canary, asked, register = stages.canary(), stages.approval(), stages.register()
     chain(stages.evaluate(), stages.bundle(), stages.gate(), canary, asked, register)
     chain(canary, register)
-    chain(register, stages.promote(), stages.check(), stages.represent(), stages.watch())
+    after = [stages.refresh(), stages.represent(), stages.watch()]
+    chain(register, stages.promote(), stages.check(), *after)
 
 
 dupn_release()

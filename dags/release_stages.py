@@ -91,6 +91,15 @@ def check() -> None:
 
 
 @stage(task, pool="compute", trigger_rule=TriggerRule.NONE_FAILED)
+def refresh() -> None:
+    """What answers in production is published anew with the tables of the day.
+
+    A champion that was kept would be served with those of its own evaluation for ever.
+    """
+    run("refresh", day=running.day())
+
+
+@stage(task, pool="compute", trigger_rule=TriggerRule.NONE_FAILED)
 def represent() -> None:
     """The champion's 256 numbers of every user of the day -> `representations/`."""
     run("represent", day=running.day())

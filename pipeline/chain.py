@@ -56,7 +56,7 @@ def nightly(
         and not settings.store.partition("raw", day, "behaviors").exists()
     ):
         steps.simulate(settings, day, 1)
-    total = 8 + len(RELEASE) + 2
+    total = 8 + len(RELEASE) + 3
     with track("stages", total=total, unit="stages") as progress:
         for work in _data(settings, [day]):
             _counted(progress, partial(_forgiving, work) if leave_out else work)
@@ -81,7 +81,8 @@ def _forgiving(work: Callable[[], object]) -> object:
 
 
 def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mapping[str, Any]:
-    _counted(progress, partial(steps.represent, settings, day))
+    for step in (steps.refresh, steps.represent):
+        _counted(progress, partial(step, settings, day))
     seen = _counted(progress, partial(steps.watch, settings, day, run=run))
     return {"alerts": seen["alerts"], "page": seen["page"]}
 

@@ -98,6 +98,13 @@ def watch(day: TheDay, run: Run = "") -> None:
     _release_step("watch", day, run)
 
 
+def refresh(day: TheDay) -> None:
+    """Let champion and challenger be served with the tables of a day: new items, new statistics."""
+    from pipeline import steps
+
+    front.say("refresh", steps.refresh(front.settings(), day.date()))
+
+
 def represent(day: TheDay) -> None:
     """The champion's representation of every user at the end of a day, as a table."""
     from pipeline import steps
@@ -122,5 +129,5 @@ def log() -> None:
 def add(app: typer.Typer) -> None:
     """Give the commands to the application."""
     judging = (evaluate, bundle, gate, canary, register, promote, rollback, check)
-    for command in (*judging, watch, represent, status, log):
+    for command in (*judging, watch, refresh, represent, status, log):
         app.command()(command)

@@ -216,6 +216,13 @@ def watch(settings: Settings, day: date, run: str = "") -> Summary:
     return look(settings, day, run)
 
 
+def refresh(settings: Settings, day: date) -> Summary:
+    """The bundles of champion and challenger, published anew with the tables of the day."""
+    from pipeline.refreshing import run
+
+    return run(settings, day)
+
+
 def represent(settings: Settings, day: date) -> Summary:
     """The champion's 256 numbers of every user at the end of a day -> `representations/`."""
     from pipeline.representing import run

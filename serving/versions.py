@@ -1,11 +1,12 @@
 """Which versions are served, and how a new one comes in: fetched aside, heard, swapped at once.
 
 A source says which version stands behind each arm of the traffic (an alias of the registry, or one
-folder). `refresh` loads what has moved beside what is served, lets it answer the bundle's recorded
-requests, and replaces the whole mapping in one assignment: a request that runs keeps the version it
-began with. A version that does not load or answers otherwise is refused, and what was served before
-keeps serving. It is tried again when its bundle was published anew or an alias has come back to it;
-where only something around it failed (the store, MLflow, the disk), after a pause that grows.
+folder). `refresh` loads what has moved, or was published anew, beside what is served, lets it
+answer the bundle's recorded requests, and replaces the whole mapping in one assignment: a request
+that runs keeps the version it began with. A version that does not load or answers otherwise is
+refused, and what was served before keeps serving. It is tried again when its bundle was published
+anew or an alias has come back to it; where only something around it failed (the store, MLflow, the
+disk), after a pause that grows.
 Rolling back is the same: the alias moved.
 """
 
@@ -176,6 +177,8 @@ class Versions:
     refused: dict[str, str] = field(default_factory=dict)
     """Version -> why it is refused."""
     _refusals: dict[str, "_Refusal"] = field(default_factory=dict)
+    _stamps: dict[str, str] = field(default_factory=dict)
+    """Version -> of the bundle that is served."""
 
     def refresh(self, keep: Iterable[str] = ()) -> bool:
         """Take over what has moved; whether anything is served anew. Never raises.
@@ -192,15 +195,15 @@ class Versions:
         for number in set(self.refused).difference(wanted.values()):
             self._forget(number)
         for number in dict.fromkeys(wanted.values()):
-            if number not in known and self._may_try(number):
+            if (number not in known or self._renewed(number)) and self._may_try(number):
                 loaded = self._load(number)
                 if loaded is not None:
                     known[number] = loaded
         changed = {arm: known[number] for arm, number in wanted.items() if number in known}
         kept = [arm for arm in (*wanted, *keep) if arm in self.served]
         merged = {**{arm: self.served[arm] for arm in kept}, **changed}
-        moved = {arm: one.name.version for arm, one in merged.items()} != {
-            arm: one.name.version for arm, one in self.served.items()
+        moved = {arm: id(one) for arm, one in merged.items()} != {
+            arm: id(one) for arm, one in self.served.items()
         }
         self.served = merged
         if moved:
@@ -213,6 +216,11 @@ class Versions:
         for folder in self.work.glob("v*"):
             if folder.name not in kept:
                 shutil.rmtree(folder, ignore_errors=True)
+
+    def _renewed(self, number: str) -> bool:
+        """Whether the bundle of a version that is served was published anew."""
+        held = self._stamps.get(number, "")
+        return self._stamp(number, held) not in ("", held)
 
     def _may_try(self, number: str) -> bool:
         refusal = self._refusals.get(number)
@@ -242,6 +250,7 @@ class Versions:
             self._refuse(number, why, stamp, passing=False)
             return None
         self._forget(number)
+        self._stamps[number] = stamp
         logger.info(
             "version %s (%s) is loaded; recorded scores within %.1e", number, loaded.name.run, worst
         )

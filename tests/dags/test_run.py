@@ -120,7 +120,14 @@ def test_a_night_goes_from_raw_to_a_candidate(good, settings):
 def test_a_refused_candidate_is_a_green_release_that_is_watched_all_the_same(refused):
     assert refused["state"] == "success"
     assert states(refused, "skipped") == {"canary", "approval", "register", "promote", "check"}
-    assert states(refused, "success") == {"evaluate", "bundle", "gate", "represent", "watch"}
+    assert states(refused, "success") == {
+        "evaluate",
+        "bundle",
+        "gate",
+        "refresh",
+        "represent",
+        "watch",
+    }
 
 
 def test_dirty_data_stops_the_night_at_quality(dirty, settings):

@@ -80,7 +80,7 @@ def test_a_night_follows_the_flow_too(night):
 
 
 def test_a_release_follows_the_flow_too(released):
-    flow = [*RELEASE[:4], "approval", *RELEASE[4:], "represent", "watch"]
+    flow = [*RELEASE[:4], "approval", *RELEASE[4:], "refresh", "represent", "watch"]
     for earlier, later in pairwise(flow):
         assert earlier in above(released, later), f"{later} does not wait for {earlier}"
     assert set(released) == set(flow)

@@ -149,6 +149,31 @@ def test_a_bad_version_whose_bundle_is_published_anew_is_tried_at_once(versions,
     assert shelf.fetched == ["3", "3"]
 
 
+def test_a_served_version_that_is_published_anew_is_taken_over(versions, shelf):
+    shelf.stamps["1"] = "one day"
+    versions.refresh()
+    first = versions.served["champion"]
+    assert not versions.refresh()
+    shelf.stamps["1"] = "the next"
+    assert versions.refresh()
+    assert versions.served["champion"] is not first
+    assert not versions.refresh()
+    assert len(shelf.fetched) == 2
+
+
+def test_what_was_published_anew_and_is_bad_leaves_the_old_one_serving(versions, shelf):
+    shelf.stamps["1"] = "one day"
+    versions.refresh()
+    first, shelf.bundles["1"], shelf.stamps["1"] = (
+        versions.served["champion"], shelf.bundles["3"], "the next",
+    )  # fmt: skip
+    assert not versions.refresh()
+    assert versions.served["champion"] is first
+    assert "recorded" in versions.refused["1"]
+    assert not versions.refresh()
+    assert len(shelf.fetched) == 2
+
+
 def test_a_bad_version_is_tried_again_when_an_alias_comes_back_to_it(versions, shelf):
     for number in ("3", "1", "3"):
         shelf.arms["champion"] = number

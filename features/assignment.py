@@ -38,7 +38,8 @@ def places(user_ids: pa.Array, salt: str, shares: Mapping[str, float]) -> NDArra
         ConfigError: the shares do not add up to 1.
     """
     total = sum(shares.values())
-    if not shares or abs(total - 1) > 1e-9 or min(shares.values()) < 0:
+    whole = abs(total - 1) <= 1e-9  # false, too, where a share is no number
+    if not shares or not whole or min(shares.values()) < 0:
         raise ConfigError(
             f"the shares of {', '.join(shares) or 'no arm'} add up to {total:g}, not 1."
         )

@@ -88,6 +88,14 @@ def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> No
 
 def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str]) -> None:
     table = dataset.table(name)
+    for column in present:
+        if present.count(column) > 1:
+            dataset.refuse(
+                f"{file} has the column {column!r} {present.count(column)} times, as in "
+                f"{_list(present)}. Give each a name of its own, in the file or (where it has no "
+                "header) under `columns`.",
+                name,
+            )
     for canonical, source in table.map.items():
         if source not in present:
             dataset.refuse(

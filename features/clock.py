@@ -115,7 +115,23 @@ def _years(texts: pl.Series, form: TimeFormat) -> pl.Series:
 
 
 def _localise(naive: pl.Series, zone: str) -> pa.ChunkedArray:
-    local = naive.dt.cast_time_unit("ms").dt.replace_time_zone(
-        zone, ambiguous="earliest", non_existent="null"
+    """UTC milliseconds of local times; null where the clocks were put forward over one.
+
+    But a midnight stands for its day, also where clocks go forward at midnight: it is the moment at
+    which that day begins.
+    """
+    naive = naive.dt.cast_time_unit("ms")
+    hour = pl.duration(hours=1)
+    found = pl.DataFrame({"naive": naive}).select(
+        pl.coalesce(
+            _in_zone(pl.col("naive"), zone),
+            pl.when(pl.col("naive").dt.time() == time(0)).then(
+                _in_zone(pl.col("naive") - hour, zone) + hour
+            ),
+        )
     )
-    return pa.chunked_array([local.to_physical().to_arrow()])
+    return pa.chunked_array([found.to_series().to_physical().to_arrow()])
+
+
+def _in_zone(naive: pl.Expr, zone: str) -> pl.Expr:
+    return naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")

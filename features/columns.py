@@ -162,7 +162,7 @@ def _json_lists(plain: pa.Array, separator: str) -> Column:
 def _try_list(text: str) -> list[str] | None:
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     plain = all(isinstance(value, (str, int)) for value in found)
     return [str(value) for value in found] if plain else None

@@ -7,7 +7,7 @@ ranges, sets, rejects and duplicates, volume and mix against the days before, fr
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -51,9 +51,9 @@ class QualityConfig(Config):
     warn_drift: float = Field(0.1, gt=0)
     """As `max_drift`."""
     warn_stale_h: float = Field(6.0, gt=0)
-    """Hours from the day's last event to its end."""
+    """Hours from the day's last event to its end, of a day of 24."""
     max_stale_h: float = Field(24.0, gt=0)
-    """Hours from the day's last event to its end."""
+    """Hours from the day's last event to its end, of a day of 24."""
     warn_null_share: float = Field(0.5, ge=0, le=1)
     """Of the optional attributes of an item: category, brand, shop, price."""
     warn_bad_price_share: float = Field(0.0, ge=0, le=1)
@@ -99,8 +99,13 @@ def metrics(
     )
     out = _shares(flat) | _against(flat, past) | _refused(counts) | _gaps(flat)
     if "behaviors.ts.last" in flat:
-        end = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone)).astimezone(UTC)
-        out["behaviors.ts.stale_h"] = end.timestamp() / 3600 - flat["behaviors.ts.last"] / 3.6e6
+        begin, end = (
+            datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)).timestamp() / 3600
+            for n in (0, 1)
+        )
+        stale_h = end - flat["behaviors.ts.last"] / 3.6e6
+        # of 24: times may be dates alone, and then a day of 25 hours is not staler than another
+        out["behaviors.ts.stale_h"] = stale_h * 24 / (end - begin)
     return dict(sorted(out.items()))
 
 

@@ -6,7 +6,7 @@ are logged with the number of the day as their step.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,6 +19,7 @@ from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.sufficient import READOUT
 from evaluation.abtest.summary import AbtestReport
+from features import readout
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker
 from pipeline import experiments, looks, verdicts
@@ -55,8 +56,8 @@ def made(settings: Settings, experiment: Experiment, registered: str, day: date)
     store = settings.store
     told = verdicts.verdict(settings, experiment.id, day)
     parts = looks.read(store, experiment, day)
-    rows = pa.concat_tables(one.table(READOUT.names) for one in parts["readout"])
-    bought = pa.concat_tables(one.table([*price_levels.COLUMNS]) for one in parts["readout"])
+    rows = looks.together(parts["readout"], READOUT)
+    bought = looks.together(parts["readout"], _only(readout.READOUT, price_levels.COLUMNS))
     days = [experiment.first_day + timedelta(n) for n in range(experiment.day_number(day))]
     seen = [_look(settings, experiment, one) for one in days]
     whole = AbtestReport(
@@ -82,7 +83,7 @@ def _look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
 
 
 def _answered(hours: list[Partition]) -> dict[str, dict[str, int]]:
-    table = pa.concat_tables(one.table(["arm", "model_version", "requests"]) for one in hours)
+    table = looks.together(hours, _only(readout.HOURS, ("arm", "model_version", "requests")))
     grouped = table.group_by(["arm", "model_version"], use_threads=False)
     rows = grouped.aggregate([("requests", "sum")]).sort_by(
         [("arm", "ascending"), ("model_version", "ascending")]
@@ -92,6 +93,10 @@ def _answered(hours: list[Partition]) -> dict[str, dict[str, int]]:
         version = row["model_version"] or "not logged"
         found.setdefault(row["arm"], {})[version] = row["requests_sum"]
     return found
+
+
+def _only(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
+    return pa.schema([schema.field(name) for name in columns])
 
 
 def _declared(experiment: Experiment) -> dict[str, str]:

@@ -8,8 +8,9 @@ is checked against the head of every file before anything is written, and travel
 
 import logging
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -110,12 +111,26 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
                 f"{path.name} fits no table of {dataset.name} ({globs or 'no globs'}). "
                 f"Say which one: behaviors={path}"
             )
-        taken = {source.name for source in found}
-        name = path.name if path.name not in taken else f"{path.parent.name}/{path.name}"
-        found.append(Source(path, table, name))
+        if any(one.table == table and one.path.samefile(path) for one in found):
+            raise InputError(f"{path} was given twice for {table}. Name each file once.")
+        found.append(Source(path, table, path.name))
     if not found:
         raise InputError(f"no files were given for data set {dataset.name}. Name at least one.")
-    return found
+    names = _names({source.path for source in found})
+    return [replace(source, name=names[source.path]) for source in found]
+
+
+def _names(paths: Collection[Path]) -> dict[Path, str]:
+    """What each file is called: its name, with as many folders as tell it from all others."""
+    names: dict[Path, str] = {}
+    alike = {name: [one for one in paths if one.name == name] for name in {p.name for p in paths}}
+    for same in alike.values():
+        whole = {path: path.absolute().parts for path in same}
+        depth = 1
+        while len({parts[-depth:] for parts in whole.values()}) < len(same):
+            depth += 1
+        names |= {path: "/".join(parts[-depth:]) for path, parts in whole.items()}
+    return names
 
 
 def _no_table(dataset: Dataset, named: str, file: str) -> str:

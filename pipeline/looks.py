@@ -6,7 +6,7 @@ say about the log itself becomes sentences here: with a broken log nothing ships
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -58,16 +58,16 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
     require_day(experiment, day)
     parts = read(settings.store, experiment, day)
     return read_out(
-        pa.concat_tables(one.table(READOUT.names) for one in parts["readout"]),
+        together(parts["readout"], READOUT),
         experiment,
         day,
-        hours=pa.concat_tables(one.table(HEALTH.names) for one in parts["hours"]),
+        hours=together(parts["hours"], HEALTH),
         broken=list(broken(parts["readout"], experiment)),
     )
 
 
 def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[Partition]]:
-    """The read-outs and hours of all days up to one, oldest first; those with rows.
+    """The read-outs and hours of all days up to one, oldest first.
 
     Raises:
         PartitionMissing: naming the first day that was not read out.
@@ -84,6 +84,12 @@ def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[P
                 )
             parts.append(part)
     return found
+
+
+def together(days: Sequence[Partition], schema: pa.Schema) -> pa.Table:
+    """The rows of all days; a day on which no arm showed anything has no file, and so no rows."""
+    rows = [one.table(schema.names) for one in days if one.manifest().files]
+    return pa.concat_tables([schema.empty_table(), *rows])
 
 
 def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:

@@ -20,6 +20,7 @@ from features.raw_table import LOGS
 from infra.errors import InputError
 from infra.files import sha256, writing
 from infra.store import Attempt, FileEntry, Partition, Store
+from pipeline import rawfiles
 
 BLOCK_ROWS = 262_144
 HELD_ROWS = 4_000_000
@@ -105,6 +106,8 @@ class RawWriter:
         partition = self.store.partition("raw", day, name)
         if partition.exists() and not self.replace:
             _refuse_others(partition, self.dataset.name, self.files[name])
+        if not partition.exists() and not self.replace:
+            _refuse_plain(self.store, partition)
         lineage = {
             "dataset": self.dataset.name,
             "files": list(self.files[name]),
@@ -128,6 +131,24 @@ class RawWriter:
             day.written.append(day.attempt.write_table(name, whole, row_group_size=BLOCK_ROWS))
         self.held -= day.rows
         day.held, day.rows = [], 0
+
+
+def _refuse_plain(store: Store, partition: Partition) -> None:
+    """Refuse a day whose files lie there as they came: what is imported would hide them.
+
+    Raises:
+        InputError: naming them.
+    """
+    found = sorted(one for one in store.names(partition.key) if rawfiles.is_data(one))
+    plain = [one for one in found if not rawfiles.is_served(one)]
+    if plain:
+        more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
+        raise InputError(
+            f"{partition.key} already holds files that were put there: "
+            f"{', '.join(plain[:3])}{more}. They are read where they lie, and would not be beside "
+            "imported ones. Give --replace to read the imported ones alone; to have both, put "
+            "these files beside them instead of importing them."
+        )
 
 
 def _refuse_others(partition: Partition, dataset: str, files: Mapping[str, str]) -> None:

@@ -135,10 +135,11 @@ class Ancestry:
 
         None too for a day of which nothing was learnt: all its moments are unknown.
         """
-        shares = {part.share: part.held for part in self.of(day)}
-        if Share.ALL in shares or Share.HOLDOUT in shares:
+        parts = self.of(day)
+        if any(part.share is not Share.REST for part in parts):
             return None
-        return shares.get(Share.REST)
+        # learnt again with another share, only the users of the smallest one are still unknown
+        return min((part.held for part in parts), default=None)
 
     def learnt(self, day: date, user_hash: NDArray[np.uint64]) -> NDArray[np.bool_]:
         """Which moments of a day were learnt, by their users."""

@@ -4,16 +4,19 @@ Whoever registers experiments embeds this in their declaration. Everything that 
 that a verdict is a function of the read-out and of what was promised beforehand.
 """
 
+import math
 from datetime import date, timedelta
-from typing import TypeVar
+from typing import Self, TypeVar
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from evaluation.abtest import always_valid
 from evaluation.abtest.always_valid import Mixture
 from evaluation.abtest.ratios import METRICS
 from infra.config import Config
 
+LONGEST = 366
+"""Days of an experiment."""
 Named = TypeVar("Named", tuple[str, ...], dict[str, float])
 
 
@@ -61,7 +64,13 @@ class Rule(Config):
     @field_validator("guardrails")
     @classmethod
     def _known(cls, guardrails: dict[str, float]) -> dict[str, float]:
-        return known(guardrails)
+        for name, drop in known(guardrails).items():
+            if not 0 <= drop < 1:
+                raise ValueError(
+                    f"guardrail {name} = {drop:g}: a tolerated drop is a share from 0 to below 1 "
+                    "(0.01 is one per cent)"
+                )
+        return guardrails
 
 
 class TrustConfig(Config):
@@ -82,7 +91,7 @@ class Design(Config):
     """Arm as logged -> share of the users; the first is the control."""
     first_day: date
     """Of exposure."""
-    planned_days: int = Field(14, ge=1)
+    planned_days: int = Field(14, ge=1, le=LONGEST)
     """Looks are daily; after the last planned one there is a verdict, hence no further look."""
     metrics: tuple[str, ...] = ("ctr", "sales", "orders", "price_precision")
     """What is reported beside the primary and the guardrails."""
@@ -100,7 +109,8 @@ class Design(Config):
     @field_validator("arms")
     @classmethod
     def _shares(cls, arms: dict[str, float]) -> dict[str, float]:
-        if len(arms) < 2 or min(arms.values()) <= 0 or abs(sum(arms.values()) - 1) > 1e-9:
+        whole = abs(sum(arms.values()) - 1) <= 1e-9  # false, too, where a share is no number
+        if len(arms) < 2 or not whole or min(arms.values()) <= 0:
             raise ValueError("arms must be two or more, with shares above 0 that add up to 1")
         return arms
 
@@ -108,6 +118,23 @@ class Design(Config):
     @classmethod
     def _known(cls, named: Named) -> Named:
         return known(named)
+
+    @field_validator("planned_errors")
+    @classmethod
+    def _positive(cls, errors: dict[str, float]) -> dict[str, float]:
+        for name, error in errors.items():
+            if not 0 < error < math.inf:
+                raise ValueError(f"planned_errors of {name} = {error:g}: it must be above 0")
+        return errors
+
+    @model_validator(mode="after")
+    def _long_enough(self) -> Self:
+        if self.rule.min_days > self.planned_days:
+            raise ValueError(
+                f"rule.min_days = {self.rule.min_days} is more than planned_days = "
+                f"{self.planned_days}: nothing could ever ship"
+            )
+        return self
 
     @property
     def control(self) -> str:

@@ -57,6 +57,15 @@ def test_a_text_is_read_in_its_zone():
     assert to_ms(column, form, "Asia/Shanghai").to_pylist() == [1_569_888_000_000, None, None]
 
 
+def test_a_date_without_a_time_begins_its_day_also_where_midnight_is_skipped():
+    """Cairo goes from 24 April 2026, 0:00, to 1:00."""
+    days = pa.chunked_array([["2026-04-23", "2026-04-24", "2026-04-25"]])
+    found = to_ms(days, TimeFormat(format="%Y-%m-%d"), "Africa/Cairo").to_pylist()
+    assert found == [midnight_ms(date(2026, 4, n), ZoneInfo("Africa/Cairo")) for n in (23, 24, 25)]
+    gone = pa.chunked_array([["2026-04-24 00:30"]])
+    assert to_ms(gone, TimeFormat(format="%Y-%m-%d %H:%M"), "Africa/Cairo").to_pylist() == [None]
+
+
 def test_a_date_without_a_year_gets_it_by_rule():
     column = pa.chunked_array([["829", "0101", "230", "1231"]])
     plain = to_ms(column, TimeFormat(format="%m%d", pad=4, year=2014), "UTC").to_pylist()

@@ -1,6 +1,7 @@
 """Tallies merge in any order, and the figures made of them are those counted by hand."""
 
-from datetime import date
+from datetime import date, datetime, time
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -43,6 +44,18 @@ def test_shares_are_those_counted_by_hand():
     assert figures["behaviors.reject_share"] == pytest.approx(0.1)
     assert figures["behaviors.duplicate_share"] == pytest.approx(0.4)
     assert figures["behaviors.ts.stale_h"] == pytest.approx(20.0)
+
+
+def test_a_day_of_25_hours_is_not_staler_than_another():
+    """Where times are dates alone, all of them are the day's first moment."""
+    day, zone = date(2026, 10, 25), "Europe/Berlin"
+    start = int(datetime.combine(day, time(), ZoneInfo(zone)).timestamp() * 1000)
+    table = TABLE.set_column(
+        TABLE.schema.get_field_index("ts"), TABLE.schema.field("ts"),
+        pa.array([start] * TABLE.num_rows, pa.int64()).cast(TABLE.schema.field("ts").type),
+    )  # fmt: skip
+    figures = metrics(measure("behaviors", table), {}, day, zone, [])
+    assert figures["behaviors.ts.stale_h"] == pytest.approx(24.0)
 
 
 def test_parts_in_any_order_give_the_tally_of_the_whole():

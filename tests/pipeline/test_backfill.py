@@ -34,7 +34,7 @@ def home(whole, tmp_path_factory):
         with mine.store.partition("quality", day, "samples").publish(inputs=stamps) as out:
             out.record([out.write_bytes("tally.json", b"{}")])
         report = f"reports/quality/samples/{day}.json"
-        mine.store.put(report, json.dumps({"passed": True}))
+        mine.store.put(report, json.dumps({"passed": True, "inputs": stamps}))
     return mine
 
 

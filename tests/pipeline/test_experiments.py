@@ -2,8 +2,10 @@
 
 import json
 
+import pyarrow as pa
 import pytest
 
+from evaluation.abtest.health import HEALTH
 from features import traffic
 from infra.errors import ConfigError, PartitionMissing, RegistryError
 from pipeline import experiments, looks, standing, verdicts
@@ -82,6 +84,21 @@ def test_an_unknown_id_or_day_is_refused(better):
         looks.readout(better, "new-for-old", FIRST - ONE_DAY)
     with pytest.raises(PartitionMissing, match="Run `dupn abtest readout --id new-for-old --day"):
         verdicts.verdict(better, "new-for-old", FIRST + ONE_DAY)
+
+
+def test_a_day_on_which_no_arm_showed_anything_has_no_rows_and_stops_no_later_look(tmp_path):
+    """Its hours are published without a file."""
+    store, hours = logs.settings(tmp_path).store, []
+    for day, rows in ((FIRST, 0), (FIRST + ONE_DAY, 2)):
+        part = store.partition("hours", day)
+        with part.publish() as out:
+            if rows:
+                values = {"arm": OLD, "hour": 0, "requests": 9, "errors": 0, "slow": 0}
+                table = pa.Table.from_pylist([values] * rows, HEALTH)
+                out.record([out.write_table("part-0", table)])
+        hours.append(part)
+    assert looks.together(hours, HEALTH).num_rows == 2
+    assert looks.together(hours[:1], HEALTH).equals(HEALTH.empty_table())
 
 
 def test_a_better_line_ships_through_the_ledger(better):

@@ -10,7 +10,7 @@ import pytest
 from features.dataset import load, parse_description
 from infra.errors import ConfigError, InputError
 from infra.store import Store
-from pipeline.importing import import_files
+from pipeline.importing import import_files, match
 from pipeline.jobs import events
 from tests.pipeline.test_cli import dupn  # noqa: F401  # fixture
 from tests.pipeline.test_importing import MINE, mine, raw_rows  # noqa: F401  # fixture
@@ -84,3 +84,51 @@ def test_the_command_takes_the_day(dupn, tmp_path, mine):  # noqa: F811  # fixtu
     assert dupn(*command)[0] == 1
     assert dupn(*command, "--day", "2026-11-05")[0] == 0
     assert Store(tmp_path / "home").days("raw", "items") == [date(2026, 11, 5)]
+
+
+def test_files_that_were_put_into_a_day_are_not_hidden_by_an_import(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    folder = tmp_path / "home" / "raw" / "dt=2026-11-01" / "behaviors"
+    folder.mkdir(parents=True)
+    (folder / "came.csv").write_text("member|sku|act|when\nm0|s0|1|01.11.2026 08:00\n")
+    (folder / "served-1.jsonl").write_text("")
+    with pytest.raises(InputError, match=r"put there: came\.csv\. .*--replace"):
+        import_files(store, dataset, [mine[0]])
+    assert not store.partition("raw", date(2026, 11, 2), "behaviors").exists()
+    (folder / "came.csv").unlink()
+    assert import_files(store, dataset, [mine[0]])["behaviors_days"] == 2
+
+
+def test_a_file_is_named_once(tmp_path, mine):  # noqa: F811  # a fixture
+    link = tmp_path / "again.csv"
+    link.symlink_to(mine[0])
+    with pytest.raises(InputError, match=r"again\.csv was given twice for behaviors"):
+        match(parse_description(MINE, "mine.toml"), [mine[0], f"behaviors={link}"])
+
+
+def test_files_are_told_apart_by_as_many_folders_as_it_takes_in_any_order(tmp_path):
+    paths = [tmp_path / one for one in ("h0/p.csv", "x/h1/p.csv", "y/h1/p.csv", "q.csv")]
+    for path in paths:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    dataset = parse_description(MINE, "mine.toml")
+    for given in (paths, paths[::-1]):
+        names = {one.path: one.name for one in match(dataset, [f"behaviors={p}" for p in given])}
+        first = tmp_path.name
+        assert [names[path] for path in paths] == [
+            f"{first}/h0/p.csv",
+            "x/h1/p.csv",
+            "y/h1/p.csv",
+            "q.csv",
+        ]
+
+
+@pytest.mark.parametrize("header", ["member|sku|act|when|when", "member|sku|act|when||"])
+def test_a_header_that_says_a_column_twice_is_refused(tmp_path, header):
+    file = tmp_path / "actions_1.csv"
+    more = "|x" * (header.count("|") - 3)
+    file.write_text(f"{header}\nm0|s0|1|01.11.2026 08:00{more}\n")
+    with pytest.raises(ConfigError, match=r"has the column '(when|)' 2 times"):
+        import_files(
+            Store(tmp_path / "home"), parse_description(MINE, "mine.toml"), [f"behaviors={file}"]
+        )

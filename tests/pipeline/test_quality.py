@@ -161,6 +161,18 @@ def test_a_catalog_that_says_everything_twice_is_only_a_warning():
     assert critical == {"behaviors.duplicate_share"}
 
 
+def test_a_day_that_came_anew_is_not_judged_until_the_report_says_so(settings, monkeypatch):
+    """Killed between its figures and their judgement, it is as before: found good, of old data."""
+    publish(settings.store, DAY)
+    quality.run(settings, DAY, "events")
+    assert quality.is_current(settings.store, DAY, "events")
+    publish(settings.store, DAY, bad_types=50)
+    monkeypatch.setattr(quality, "judge", lambda *_: exec("raise KeyboardInterrupt"))
+    with pytest.raises(KeyboardInterrupt):
+        quality.run(settings, DAY, "events")
+    assert not quality.is_current(settings.store, DAY, "events")
+
+
 def test_days_are_judged_side_by_side(tmp_path):
     """As the tasks of ten days do; their suites differ, as their figures do."""
     spawn = multiprocessing.get_context("spawn")

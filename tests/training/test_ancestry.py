@@ -41,6 +41,13 @@ def test_held_out_users_who_were_learnt_wait_no_longer():
     assert (joined.held(d(5)), Ancestry((NIGHT,)).held(d(5))) == (None, 0.1)
 
 
+def test_of_a_day_learnt_again_with_a_larger_share_only_the_smaller_one_is_unknown():
+    again = Ancestry((NIGHT, Part(day=d(5), share=Share.REST, held=0.3)))
+    assert again.held(d(5)) == 0.1
+    assert described(again.waiting(d(5))) == [(5, "holdout", 0.1)]
+    assert np.array_equal(~again.learnt(d(5), USERS), held_out(USERS, d(5), 0.1))
+
+
 def test_rest_and_holdout_split_the_users_of_a_day():
     rest, holdout = (Part(day=d(5), share=s, held=0.1) for s in (Share.REST, Share.HOLDOUT))
     assert (rest.mask(USERS) ^ holdout.mask(USERS)).all()

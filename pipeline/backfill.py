@@ -7,6 +7,7 @@ run that was killed goes on where it stood. Samples that were trained stay in th
 them: facts are not unlearned, and the plan says which models those are.
 """
 
+import json
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
@@ -109,7 +110,10 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     """Redo the day and what follows from it; what was redone, and what came out as it was."""
     done: list[str] = []
     kept: list[str] = []
-    differs = False  # whether anything came out otherwise so far
+    store, note = settings.store, f"reports/backfill/{day.isoformat()}.json"
+    # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
+    differs = bool(json.loads(store.get(note) or b"{}").get("open"))
+    store.put(note, json.dumps({"open": True}))
     for redo in plan(settings, day):
         name = f"{redo.stage} {redo.day}"
         if not _wanted(settings, redo, differs=differs):
@@ -120,12 +124,14 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         _redo(settings, redo)
         done.append(name)
         differs |= _stamps(settings.store, redo) != before
-    return {
+    told = {
         "day": day.isoformat(),
         "redone": done,
         "as they were": kept,
         "models": models(settings, day),
     }
+    store.put(note, json.dumps({"open": False, **told}, indent=1))
+    return told
 
 
 def _wanted(settings: Settings, redo: Redo, *, differs: bool) -> bool:

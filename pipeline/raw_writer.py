@@ -4,6 +4,7 @@ A log may be sorted by user, so every block of it may hold rows of every day. Ro
 when too many wait, the largest days are written out. Nothing is visible before all of it is.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -21,6 +22,8 @@ from infra.errors import InputError
 from infra.files import sha256, writing
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline import rawfiles
+
+logger = logging.getLogger(__name__)
 
 BLOCK_ROWS = 262_144
 HELD_ROWS = 4_000_000
@@ -47,6 +50,8 @@ class _Day:
     held: list[pa.Table] = field(default_factory=list)
     rows: int = 0
     written: list[FileEntry] = field(default_factory=list)
+    before: int = 0
+    """Rows that are published there now."""
 
 
 class RawWriter:
@@ -87,8 +92,15 @@ class RawWriter:
 
     def record(self) -> None:
         """Note the files; leaving the stack then publishes the days."""
-        for day in self.open.values():
+        for (name, of), day in self.open.items():
             day.attempt.record(day.written)
+            rows = sum(entry.rows for entry in day.written)
+            if name in LOGS and 2 * rows < day.before:
+                logger.warning(
+                    "raw/dt=%s/%s had %s rows and gets %s: was a straggler of another day's file "
+                    "put in its place? To mend it, import all files of that day with --replace.",
+                    of, name, f"{day.before:,}", f"{rows:,}",
+                )  # fmt: skip
 
     def days(self) -> list[date]:
         """Days of logs so far, in order."""
@@ -116,7 +128,8 @@ class RawWriter:
             "described_in": str(Path(self.dataset.source).absolute()),
         }
         attempt = self.stack.enter_context(partition.publish(**lineage))
-        self.open[name, day] = _Day(attempt)
+        before = partition.manifest().rows if partition.exists() else 0
+        self.open[name, day] = _Day(attempt, before=before)
         return self.open[name, day]
 
     def _write(self, day: _Day) -> None:

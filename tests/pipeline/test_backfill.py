@@ -26,7 +26,12 @@ NEW = "i-new"
 
 @pytest.fixture(scope="module")
 def home(whole, tmp_path_factory):
-    mine = nights.settings(tmp_path_factory.mktemp("backfill"), 1, *LENIENT)
+    return made(whole, tmp_path_factory.mktemp("backfill"))
+
+
+def made(whole, folder):
+    """Three days as they were published first, judged and found good."""
+    mine = nights.settings(folder, 1, *LENIENT)
     nights.copy(whole.store, mine.store, [f"{stage}/dt={day}" for stage in STAGES for day in MINE])
     for day in MINE:
         judged = [mine.store.partition(stage, day) for stage in quality.GROUPS["samples"]]
@@ -100,6 +105,33 @@ def test_a_run_that_was_cut_off_goes_on(home, redone):
         for stage in inputs.STAGES:
             assert inputs.changed(home.store, stage, day) == []
     assert steps.backfill(home, DAY)["redone"] == [f"events {DAY}", f"quality {DAY}"]
+
+
+def test_one_that_was_cut_off_rebuilds_the_state_that_was_swept(whole, tmp_path, monkeypatch):
+    """The day after has samples and no state any more; it is killed before it has made that."""
+    left = []
+    for name in ("undisturbed", "killed"):
+        mine = made(whole, tmp_path / name)
+        change(mine)
+        for stage in backfill.STATE:
+            shutil.rmtree(Path(mine.home, stage, f"dt={MINE[-1]}"))
+        if name == "killed":
+            monkeypatch.setattr(steps, "statistics", killed_on(MINE[-1], steps.statistics))
+            with pytest.raises(KeyboardInterrupt):
+                steps.backfill(mine, DAY)
+            monkeypatch.undo()
+        steps.backfill(mine, DAY)
+        left.append(nights.digests(mine.store, MINE))
+    assert left[0] == left[1]
+
+
+def killed_on(day, work):
+    def step(settings, asked):
+        if asked == day:
+            raise KeyboardInterrupt
+        return work(settings, asked)
+
+    return step
 
 
 def test_sequences_are_those_of_a_build_from_the_new_log(home, redone, tmp_path):

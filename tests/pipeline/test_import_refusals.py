@@ -16,7 +16,7 @@ from tests.pipeline.test_cli import dupn  # noqa: F401  # fixture
 from tests.pipeline.test_importing import MINE, mine, raw_rows  # noqa: F401  # fixture
 
 
-def test_another_file_of_the_same_name_does_not_replace_a_day(tmp_path, mine):  # noqa: F811  # a fixture
+def test_another_file_of_the_same_name_does_not_replace_a_day(tmp_path, mine, caplog):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
     import_files(store, dataset, [mine[0]])
     stamps = {day: store.partition("raw", day, "behaviors").stamp() for day in raw_rows(store)}
@@ -38,7 +38,9 @@ def test_another_file_of_the_same_name_does_not_replace_a_day(tmp_path, mine):  
     copy.write_bytes(mine[0].read_bytes())
     import_files(store, dataset, [copy])
     assert stamps == {day: store.partition("raw", day, "behaviors").stamp() for day in stamps}
+    assert "had 13 rows" not in caplog.text
     assert import_files(store, dataset, [half], replace=True)["behaviors_rows"] == 4
+    assert "raw/dt=2026-11-01/behaviors had 13 rows and gets 2: was a straggler" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -107,6 +107,7 @@ def test_a_run_that_was_cut_off_goes_on(home, redone):
     assert steps.backfill(home, DAY)["redone"] == [f"events {DAY}", f"quality {DAY}"]
 
 
+@pytest.mark.drill
 def test_one_that_was_cut_off_rebuilds_the_state_that_was_swept(whole, tmp_path, monkeypatch):
     """The day after has samples and no state any more; it is killed before it has made that."""
     left = []

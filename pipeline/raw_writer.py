@@ -5,6 +5,7 @@ when too many wait, the largest days are written out. Nothing is visible before 
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -146,6 +147,10 @@ class RawWriter:
         day.held, day.rows = [], 0
 
 
+_OURS = re.compile(r"part-\d{5}-[0-9a-f]{10}\.parquet")
+"""What an import that was killed has left: the next one goes on."""
+
+
 def _refuse_plain(store: Store, partition: Partition) -> None:
     """Refuse a day whose files lie there as they came: what is imported would hide them.
 
@@ -153,7 +158,7 @@ def _refuse_plain(store: Store, partition: Partition) -> None:
         InputError: naming them.
     """
     found = sorted(one for one in store.names(partition.key) if rawfiles.is_data(one))
-    plain = [one for one in found if not rawfiles.is_served(one)]
+    plain = [one for one in found if not rawfiles.is_served(one) and not _OURS.fullmatch(one)]
     if plain:
         more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
         raise InputError(

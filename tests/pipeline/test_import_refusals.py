@@ -98,6 +98,7 @@ def test_files_that_were_put_into_a_day_are_not_hidden_by_an_import(tmp_path, mi
         import_files(store, dataset, [mine[0]])
     assert not store.partition("raw", date(2026, 11, 2), "behaviors").exists()
     (folder / "came.csv").unlink()
+    (folder / "part-00000-7a3a1b02e1.parquet").write_bytes(b"left by an import that was killed")
     assert import_files(store, dataset, [mine[0]])["behaviors_days"] == 2
 
 

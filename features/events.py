@@ -227,7 +227,11 @@ class _Block:
             rejects.mark(self.codes, _nulls(told), Reason.MISSING_ID)
             return {"key": pa.array(identity.mix(users, identity.hash_column(told)))}
         own = sorted(name for name in self.raw.column_names if name not in PLACE)
-        content = identity.mix(users, identity.hash_rows(self.raw.select(own)))
+        told = self.raw.select(own)
+        # which keys a block of JSON has depends on the other lines in it, CSV and Parquet say all
+        named = bool(self.from_json.any())
+        hashed = identity.hash_objects(told) if named else identity.hash_rows(told)
+        content = identity.mix(users, hashed)
         if self.table.identity == "row":
             return {"key": pa.array(content)}
         source = identity.hash_column(self.raw["_source"])

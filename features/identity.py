@@ -39,6 +39,16 @@ def hash_rows(table: pa.Table) -> Hashes:
     return out
 
 
+def hash_objects(table: pa.Table) -> Hashes:
+    """One hash per row over the names and values that it has; a null is no value."""
+    out = np.zeros(table.num_rows, np.uint64)
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        there = ~_null_mask(column)
+        value = hash_column(column)[there]
+        out[there] += mix(np.full(len(value), hash_column(pa.array([name]))[0]), value)
+    return _finish(out)
+
+
 def hash_column(column: pa.ChunkedArray | pa.Array) -> Hashes:
     """One hash per value: numbers and times by value, texts by bytes, lists by their values."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column

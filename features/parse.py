@@ -2,18 +2,19 @@
 
 A block of whole lines is parsed at once; if that fails, or gives another number of rows than there
 are lines, the block is read line by line, and lines that cannot be split keep their text in
-`_text` for `features.events` to refuse. Memory is one block, whatever the file.
+`_text` for `features.events` to refuse. What a line becomes is the same both ways, whatever stands
+beside it. Memory is one block, whatever the file.
 """
 
 import bz2
-import csv
 import gzip
 import json
 import lzma
 import re
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import IO, Protocol, cast
 
 import numpy as np
@@ -25,8 +26,10 @@ from features.raw_table import Table
 
 LINE_BYTES = 64
 """Bytes of a line assumed where a block is asked for in rows."""
+BOM = "\ufeff"
 MAX_LINE_BYTES = 64 << 20
 """A longer run without a line feed is not a text file."""
+_BLANK_LINE = re.compile(rb"\n[ \t\r\x0b\x0c]*\n")
 _ODD_ESCAPE = re.compile(
     rb"\\(?:\\u[dD]|u(?:0000|[dD](?:"
     rb"[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
@@ -152,33 +155,44 @@ def whole_lines(stream: Readable, size: int) -> Iterator[Lines]:
         yield Lines(rest, number)
 
 
-def split_line(line: bytes, table: Table) -> list[str]:
-    """The column texts of one CSV line.
+def split_line(text: str, table: Table) -> list[str] | None:
+    """The column texts of one CSV line, as Arrow would split it; None where a quote does not close.
 
-    Raises:
-        UnicodeDecodeError: it is not text in the table's encoding.
-        csv.Error: its quotes do not close.
+    Only a quote at the start of a column opens one; what follows its end is taken as it stands.
     """
-    text = line.decode(table.encoding).rstrip("\r\n").removeprefix("\ufeff")
-    reader = csv.reader(
-        [text],
-        delimiter=table.delimiter,
-        quotechar=table.quote or None,
-        quoting=csv.QUOTE_MINIMAL if table.quote else csv.QUOTE_NONE,
-        strict=True,
-    )
-    return next(reader, [])
+    text = text.rstrip("\r\n")
+    cut = table.delimiter
+    if not table.quote:
+        return None if "\r" in text else text.split(cut)
+    column = _column_pattern(cut, table.quote)
+    values: list[str] = []
+    at = 0
+    while found := column.match(text, at):
+        quoted, rest, plain = found.groups()
+        twice = table.quote * 2
+        values.append(plain if quoted is None else quoted.replace(twice, table.quote) + rest)
+        at = found.end() + len(cut)
+        if found.end() == len(text):
+            return values
+    return None
+
+
+@cache
+def _column_pattern(cut: str, quote: str) -> re.Pattern[str]:
+    """A column of a line up to the next delimiter: in quotes and what follows them, or plain."""
+    c, q = re.escape(cut), re.escape(quote)
+    return re.compile(f"(?:{q}((?:[^{q}]|{q}{q})*+){q}([^{c}\\r]*)|((?!{q})[^{c}\\r]*))(?={c}|\\Z)")
 
 
 def _names_of(head: bytes, table: Table) -> list[str]:
     """Names of a header; bytes that are no text show as U+FFFD, for `checking` to refuse."""
-    plain = _readable(head, table.encoding)
-    return split_line(plain.encode(), table.model_copy(update={"encoding": "utf-8"}))
+    plain = _readable(head, table.encoding).removeprefix(BOM)
+    return split_line(plain, table) or [plain]
 
 
 def _csv_block(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
     try:
-        data = _utf8(block.data, table.encoding)
+        data = _utf8(block, table.encoding)
         rows = pa.csv.read_csv(
             pa.BufferReader(data),
             read_options=pa.csv.ReadOptions(
@@ -196,9 +210,21 @@ def _csv_block(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
         )
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return _csv_line_by_line(block, table, names)
-    if rows.num_rows != _count_lines(block.data):
+    if rows.num_rows != _count_lines(data) or _runs_on(rows) or _has_blank_line(data):
         return _csv_line_by_line(block, table, names)
     return _numbered(rows, np.arange(block.first, block.first + rows.num_rows), None)
+
+
+def _runs_on(rows: pa.Table) -> bool:
+    """Whether a quote that never closes took the end of the block into its last row."""
+    last = rows.slice(rows.num_rows - 1).to_pylist()
+    return any("\n" in text for row in last for text in row.values())
+
+
+def _has_blank_line(data: bytes) -> bool:
+    last = data.rfind(b"\n", 0, -1) + 1
+    ends = (data[: data.find(b"\n") + 1], data[last:])
+    return any(line and not line.strip() for line in ends) or bool(_BLANK_LINE.search(data))
 
 
 def _csv_line_by_line(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
@@ -209,7 +235,7 @@ def _csv_line_by_line(block: Lines, table: Table, names: Sequence[str]) -> pa.Ta
     for number, line in enumerate(block.data.split(b"\n"), start=block.first):
         if not line.strip():
             continue
-        values = _try_split(line, table)
+        values = _try_split(line, table, first=number == 1)
         good = values is not None and len(values) == len(names)
         rows.append(cast(Sequence[str | None], values) if good else nothing)
         texts.append(None if good else _readable(line, table.encoding))
@@ -221,54 +247,101 @@ def _csv_line_by_line(block: Lines, table: Table, names: Sequence[str]) -> pa.Ta
 def _json_block(block: Lines, table: Table) -> pa.Table:
     """Objects as columns of strings; inner lists and objects are written out as JSON."""
     try:
-        data = _utf8(block.data, table.encoding)
-        if data.count(b"}\n") + (not data.endswith(b"\n")) != _count_lines(block.data):
-            return _json_line_by_line(block, table)
-        if _ODD_ESCAPE.search(data):
-            return _json_line_by_line(block, table)
-        names = pl.read_ndjson(data, infer_schema_length=None).columns
+        data = _utf8(block, table.encoding)
+    except UnicodeDecodeError:
+        return _json_line_by_line(block, table)
+    lines = _count_lines(block.data)
+    ended = data.count(b"}\n") + data.count(b"}\r\n") + (not data.endswith(b"\n"))
+    rows = None
+    if ended == lines and not _ODD_ESCAPE.search(data):
+        rows = _objects(data, lines)
+    if rows is None:
+        return _json_line_by_line(block, table)
+    return _numbered(rows, np.arange(block.first, block.first + lines), None)
+
+
+def _objects(data: bytes, count: int, names: Sequence[str] = ()) -> pa.Table | None:
+    """So many JSON lines as columns of strings; None where they are anything else."""
+    try:
+        names = names or pl.read_ndjson(data, infer_schema_length=None).columns
         frame = pl.read_ndjson(data, schema=dict.fromkeys(names, pl.String))
-    except (pl.exceptions.PolarsError, UnicodeDecodeError):
-        return _json_line_by_line(block, table)
-    if not names or frame.height != _count_lines(block.data):
-        return _json_line_by_line(block, table)
+    except pl.exceptions.PolarsError:
+        return None
+    if not names or frame.height != count:
+        return None
     rows = frame.to_arrow()
-    rows = rows.cast(pa.schema([(name, pa.string()) for name in rows.column_names]))
-    return _numbered(rows, np.arange(block.first, block.first + rows.num_rows), None)
+    return rows.cast(pa.schema([(name, pa.string()) for name in rows.column_names]))
 
 
 def _json_line_by_line(block: Lines, table: Table) -> pa.Table:
-    rows: list[dict[str, str | None]] = []
-    numbers: list[int] = []
-    texts: list[str | None] = []
+    """Lines that Python can read go to Polars together, so that they read as in a sound block."""
+    sound: list[tuple[int, bytes]] = []
+    names: dict[str, None] = {}
+    others: list[tuple[int, dict[str, str | None], str | None]] = []
     for number, line in enumerate(block.data.split(b"\n"), start=block.first):
         if not line.strip():
             continue
-        values = _try_object(line, table.encoding)
-        rows.append(values or {})
-        texts.append(None if values is not None else _readable(line, table.encoding))
-        numbers.append(number)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    arrays = [pa.array([row.get(name) for row in rows], pa.string()) for name in names]
-    table_rows = pa.table(arrays, names=names) if names else pa.table({"": pa.nulls(len(rows))})
-    return _numbered(table_rows, np.array(numbers, np.int64), texts)
+        text = _decoded(line, table.encoding, first=number == 1)
+        values = None if text is None else _try_object(text)
+        if text is None or values is None:
+            others.append((number, {}, _readable(line, table.encoding)))
+        elif not values or _ODD_ESCAPE.search(text.encode()):
+            others.append((number, values, None))
+        else:
+            sound.append((number, text.strip().encode()))
+            names.update(dict.fromkeys(values))
+    read, refused = _sound(sound, list(names))
+    others += [(number, {}, line.decode()) for number, line in refused]
+    return pa.concat_tables([*read, _by_hand(others)], promote_options="default").sort_by("_line")
 
 
-def _try_split(line: bytes, table: Table) -> list[str] | None:
+def _by_hand(lines: Sequence[tuple[int, Mapping[str, str | None], str | None]]) -> pa.Table:
+    """Rows of numbers, values, and the text of lines that have none."""
+    names = list(dict.fromkeys(name for _, row, _ in lines for name in row))
+    columns = {
+        name: pa.array([row.get(name) for _, row, _ in lines], pa.string()) for name in names
+    }
+    columns["_line"] = pa.array([number for number, _, _ in lines], pa.int64())
+    columns["_text"] = pa.array([text for _, _, text in lines], pa.string())
+    return pa.table(columns)
+
+
+def _sound(
+    lines: Sequence[tuple[int, bytes]], names: Sequence[str]
+) -> tuple[list[pa.Table], list[tuple[int, bytes]]]:
+    """Objects of lines, together where that works, else in halves; and the lines that are none."""
+    if not lines:
+        return [], []
+    rows = _objects(b"\n".join(line for _, line in lines) + b"\n", len(lines), names)
+    if rows is not None:
+        return [_numbered(rows, np.array([number for number, _ in lines]), None)], []
+    if len(lines) == 1:
+        return [], list(lines)
+    halves = [_sound(half, names) for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :])]
+    return [table for read, _ in halves for table in read], [bad for _, r in halves for bad in r]
+
+
+def _try_split(line: bytes, table: Table, *, first: bool) -> list[str] | None:
+    text = _decoded(line, table.encoding, first=first)
+    return None if text is None else split_line(text, table)
+
+
+def _decoded(line: bytes, encoding: str, *, first: bool) -> str | None:
     try:
-        return split_line(line, table)
-    except (UnicodeDecodeError, csv.Error):
+        text = line.decode(encoding)
+    except UnicodeDecodeError:
         return None
+    return text.removeprefix(BOM) if first else text
 
 
-def _try_object(line: bytes, encoding: str) -> dict[str, str | None] | None:
+def _try_object(text: str) -> dict[str, str | None] | None:
     try:
-        found = json.loads(line.decode(encoding))
+        found = json.loads(text)
         if not isinstance(found, dict):
             return None
         values = {name: _as_text(value) for name, value in found.items()}
-        for text in (*values, *values.values()):
-            (text or "").encode()  # half a surrogate pair is no text
+        for part in (*values, *values.values()):
+            (part or "").encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         return None
     return None if "\0" in "".join(values) else values
@@ -285,10 +358,12 @@ def _without_head(block: Lines) -> tuple[bytes, Lines]:
     return head, Lines(rest, 2)
 
 
-def _utf8(data: bytes, encoding: str) -> bytes:
-    if encoding.lower().replace("_", "-") in ("utf-8", "utf8"):
-        return data.removeprefix(b"\xef\xbb\xbf")
-    return data.decode(encoding).encode()
+def _utf8(block: Lines, encoding: str) -> bytes:
+    """The block in UTF-8, without the mark that may stand at the head of a file."""
+    data = block.data
+    if encoding.lower().replace("_", "-") not in ("utf-8", "utf8"):
+        data = data.decode(encoding).encode()
+    return data.removeprefix(BOM.encode()) if block.first == 1 else data
 
 
 def _readable(line: bytes, encoding: str) -> str:

@@ -41,6 +41,9 @@ LOGS = ("behaviors", "impressions", "follows")
 """Tables of events, split by day; the others are snapshots."""
 SERVED = "served-"
 """Begins the names of the files that `dupn serve` adds to a day, whether or not it is published."""
+LISTED = "_"
+"""Begins the names of raw files that count only once a manifest lists them: what an import leaves
+that was killed is no day."""
 
 
 class TimeFormat(Config):

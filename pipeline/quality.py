@@ -131,9 +131,35 @@ def _report(day: date, of: str) -> str:
 
 
 def passed(store: Store, day: date, of: str) -> bool:
-    """Whether the day was judged and found good."""
+    """Whether the day was judged as it is published now, and found good."""
+    return not objection(store, day, of)
+
+
+def objection(store: Store, day: date, of: str) -> str:
+    """Why nothing may be learnt from the day, as the end of a sentence; "" where all is good.
+
+    Tables that were swept since they were judged are not asked.
+    """
     raw = store.get(_report(day, of))
-    return bool(raw and json.loads(raw)["passed"])
+    if raw is None:
+        return "never came before quality"
+    told = json.loads(raw)
+    if not told["passed"]:
+        return "did not pass quality"
+    tables = {name: _partition(store, of, day, name) for name in GROUPS[of]}
+    judged = told.get("inputs")  # reports of older versions have none
+    if judged is None:
+        return ""
+    anew = [key for key, stamp in job.stamps(tables).items() if judged.get(key) != stamp]
+    return f"changed after quality had judged ({anew[0]} is another)" if anew else ""
+
+
+def objections(store: Store, day: date) -> str:
+    """Those to both groups in one clause: "events and samples did not pass quality"."""
+    found: dict[str, list[str]] = {}
+    for of in GROUPS:
+        found.setdefault(objection(store, day, of), []).append(of)
+    return ", ".join(f"{' and '.join(groups)} {why}" for why, groups in found.items() if why)
 
 
 def suite(of: str, figures: Mapping[str, float], config: QualityConfig) -> list[Expected]:

@@ -5,7 +5,6 @@ when too many wait, the largest days are written out. Nothing is visible before 
 """
 
 import logging
-import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features.dataset import Dataset
-from features.raw_table import LOGS
+from features.raw_table import LISTED, LOGS
 from infra.errors import InputError
 from infra.files import sha256, writing
 from infra.store import Attempt, FileEntry, Partition, Store
@@ -140,15 +139,11 @@ class RawWriter:
         for rows in day.held:
             by_schema.setdefault(str(rows.schema.remove_metadata()), []).append(rows)
         for alike in by_schema.values():
-            name = f"part-{len(day.written):05d}"
+            name = f"{LISTED}part-{len(day.written):05d}"
             whole = pa.concat_tables(alike)
             day.written.append(day.attempt.write_table(name, whole, row_group_size=BLOCK_ROWS))
         self.held -= day.rows
         day.held, day.rows = [], 0
-
-
-_OURS = re.compile(r"part-\d{5}-[0-9a-f]{10}\.parquet")
-"""What an import that was killed has left: the next one goes on."""
 
 
 def _refuse_plain(store: Store, partition: Partition) -> None:
@@ -158,7 +153,7 @@ def _refuse_plain(store: Store, partition: Partition) -> None:
         InputError: naming them.
     """
     found = sorted(one for one in store.names(partition.key) if rawfiles.is_data(one))
-    plain = [one for one in found if not rawfiles.is_served(one) and not _OURS.fullmatch(one)]
+    plain = [one for one in found if not rawfiles.is_served(one)]
     if plain:
         more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
         raise InputError(

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 
 from features import parse
 from features.canonical import REPEATED
-from features.raw_table import PLACE, SERVED, Table
+from features.raw_table import LISTED, PLACE, SERVED, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import MANIFEST, FileEntry, Partition, Store
 
@@ -143,14 +143,14 @@ def _parts_of_file(
 
 
 def _source_name(name: str) -> str:
-    """A published file's name without the mark of its attempt, so that a rerun says the same."""
-    stem, _, suffix = name.rpartition(".")
+    """A published file's name without the marks of its attempt, so that a rerun says the same."""
+    stem, _, suffix = name.removeprefix(LISTED).rpartition(".")
     return f"{stem.rpartition('-')[0]}.{suffix}"
 
 
 def is_data(name: str) -> bool:
     """Whether a plain file of that name is read (no marker, no hidden or temporary file)."""
-    return name != MANIFEST and not name.startswith((".", "_")) and name.endswith(SUFFIXES)
+    return name != MANIFEST and not name.startswith((".", LISTED)) and name.endswith(SUFFIXES)
 
 
 def is_served(name: str) -> bool:

@@ -132,10 +132,10 @@ def _quality_failures(settings: Settings, mine: Candidate, day: date) -> list[st
     """A sentence for every day that tonight's training or the evaluation read and should not."""
     unforced = {part.day for part in mine.learnt if not part.forced}
     return [
-        f"{of} of {one} did not pass quality."
+        f"{of} of {one} {objection}."
         for of in GROUPS
         for one in sorted(unforced | {day})
-        if not quality.passed(settings.store, one, of)
+        if (objection := quality.objection(settings.store, one, of))
     ]
 
 

@@ -124,17 +124,14 @@ def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
 
 
 def _require_quality(store: Store, day: date, forced: str) -> None:
-    bad = _not_passed(store, day)
-    if bad and not forced:
+    objections = quality.objections(store, day)
+    if objections and not forced:
+        of = next(group for group in GROUPS if not quality.passed(store, day, group))
         raise QualityFailed(
-            f"{' and '.join(bad)} of {day} did not pass quality: nothing is learnt from the day. "
-            f"Mend it and run `dupn quality --of {bad[0]} --day {day}` again, or say why it is "
+            f"{day}: {objections}; nothing is learnt from the day. "
+            f"Mend it and run `dupn quality --of {of} --day {day}` again, or say why it is "
             f'learnt all the same: `dupn update --day {day} --force --why "..."`.'
         )
-
-
-def _not_passed(store: Store, day: date) -> list[str]:
-    return [of for of in GROUPS if not quality.passed(store, day, of)]
 
 
 def _require_same_network(settings: Settings, parent: Partition) -> None:
@@ -173,8 +170,7 @@ def _reason(store: Store, part: Part) -> str:
     """Why a part that waits cannot be learnt tonight; empty if it can."""
     if not readable(store, part.day):
         return "its samples, or their catalog, are not published"
-    bad = _not_passed(store, part.day)
-    return f"{' and '.join(bad)} did not pass quality" if bad else ""
+    return quality.objections(store, part.day)
 
 
 def examined(settings: Settings, day: date) -> tuple[Finding, ...]:
@@ -184,7 +180,7 @@ def examined(settings: Settings, day: date) -> tuple[Finding, ...]:
     before: list[Mapping[str, float]] = []
     for back in range(1, 2 * config.abnormal_days + 1):
         one = day - timedelta(days=back)
-        if len(before) < config.abnormal_days and not _not_passed(store, one):
+        if len(before) < config.abnormal_days and not quality.objections(store, one):
             before.append(_tally(store, one))
     found = abnormal.judge(
         today,

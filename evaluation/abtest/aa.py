@@ -92,7 +92,7 @@ def experiment(world: AAWorld, seed: np.random.SeedSequence, effect: float = 0.0
 def _clustered(users: Users, name: str) -> Floats:
     """(estimate, error) x (adjusted, plain)."""
     metric = METRICS[name]
-    part, whole = users.column(metric.part), users.column(metric.whole)
+    part, whole = users.column(metric.counted), users.column(metric.whole)
     treated = users.arm == 1
     if min(part[treated].sum(), part[~treated].sum()) <= 0:
         return np.full((2, 2), NAN)

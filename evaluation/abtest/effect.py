@@ -104,7 +104,7 @@ def compare(
     pair = users if users.arm.max(initial=0) <= 1 == treatment else _pair(users, treatment)
     treated = pair.arm == treatment
     sizes = int((~treated).sum()), int(treated.sum())
-    part, whole = pair.column(metric.part), pair.column(metric.whole)
+    part, whole = pair.column(metric.counted), pair.column(metric.whole)
     reason = _too_little(part, whole, treated, sizes)
     if reason:
         nothing = Bounds(value=None)

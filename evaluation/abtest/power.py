@@ -102,7 +102,7 @@ def of_log(table: pa.Table, metric: Metric, arms: Sequence[str]) -> Traffic:
 def correlation_of(table: pa.Table, metric: Metric, arms: Sequence[str]) -> float:
     """What CUPED will take off, from the same read-out: see `Traffic.errors`."""
     users = exposed(table, arms).users
-    part, whole = users.column(metric.part), users.column(metric.whole)
+    part, whole = users.column(metric.counted), users.column(metric.whole)
     if not np.isfinite(_spread(part, whole)):
         return 0.0
     return cuped.correlation(pull(part, whole), cuped.covariates(users))

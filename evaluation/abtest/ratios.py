@@ -28,6 +28,13 @@ class Metric:
     part: str
     whole: str = ""
     """"": one a user."""
+    as_cut: str = ""
+    """What of `Users` stands for `part` once totals are winsorised; "": `part` itself."""
+
+    @property
+    def counted(self) -> str:
+        """The column of `Users` that is summed."""
+        return self.as_cut or self.part
 
 
 METRICS: Mapping[str, Metric] = {
@@ -35,7 +42,9 @@ METRICS: Mapping[str, Metric] = {
     for metric in (
         Metric("ctr", "clicks per item shown", "clicks", "impressions"),
         Metric("sales", "sales per user", "sales"),
-        Metric("sales_per_impression", "sales per item shown", "sales", "impressions"),
+        Metric(
+            "sales_per_impression", "sales per item shown", "sales", "impressions", "sales_as_shown"
+        ),
         Metric("orders", "orders per user", "orders"),
         Metric("pages", "pages per user", "pages"),
         Metric("price_precision", "share of price levels right", "ppp_right", "ppp_asked"),

@@ -12,6 +12,7 @@ no row of it is told apart by `seen_before`, not by zeros.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -69,6 +70,13 @@ class Users:
     pre_sales: Floats
     seen_before: Floats
     """1 or 0."""
+    kept: Floats | None = None
+    """Share of a user's impressions that a cap left; None where none was set."""
+
+    @property
+    def sales_as_shown(self) -> Floats:
+        """Sales beside impressions: who is cut in these keeps his rate of those."""
+        return self.sales if self.kept is None else self.sales * self.kept
 
     def __len__(self) -> int:
         return len(self.user)
@@ -79,7 +87,11 @@ class Users:
 
     def take(self, which: AnyArray) -> "Users":
         """The users of a mask or of positions."""
-        return Users(**{name: getattr(self, name)[which] for name in self.__dataclass_fields__})
+        taken: dict[str, Any] = {}
+        for name in self.__dataclass_fields__:
+            column = getattr(self, name)
+            taken[name] = None if column is None else column[which]
+        return Users(**taken)
 
     def count(self, arms: int) -> NDArray[np.int64]:
         """Users of each of the first `arms` arms."""

@@ -6,7 +6,8 @@ experiment so far is cut at the cap of a whole pre-period, so the pre-period sho
 as the experiment is planned to be; early looks are then hardly cut at all, never too much.
 
 Money is cut at its cap. A user who was shown more items than the cap keeps his rate but not his
-weight: impressions are cut, and clicks with them in proportion (a crawler with 50,000 impressions).
+weight: impressions are cut, and clicks with them in proportion (a crawler with 50,000 impressions),
+and his sales where they are counted per item shown; what he bought as a user stays.
 What is estimated is the effect on the cut metrics, and reports say so.
 """
 
@@ -49,6 +50,7 @@ def cut(users: Users, at: Caps) -> Users:
         users,
         impressions=users.impressions * weight,
         clicks=users.clicks * weight,
+        kept=weight,
         pre_impressions=users.pre_impressions * before,
         pre_clicks=users.pre_clicks * before,
         sales=np.minimum(users.sales, at.sales),

@@ -19,6 +19,7 @@ from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.play import Carried, Marketplace, Played, play
 from evaluation.marketplace.seeds import Purpose, stream
 from evaluation.marketplace.session import DAY_MS
+from features.raw_table import LISTED
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
@@ -116,7 +117,7 @@ class Writer:
         with partition.publish(**state.lineage(self.market)) as out:
             out.record(
                 [
-                    out.write_table(f"part-{index:03d}", table.slice(low, high - low))
+                    out.write_table(f"{LISTED}part-{index:03d}", table.slice(low, high - low))
                     for index, (low, high) in enumerate(pairwise(edges))
                     if high > low or index == 0
                 ]

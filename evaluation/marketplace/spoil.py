@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from evaluation.marketplace.seeds import Purpose, stream
+from features.raw_table import LISTED
 from infra.store import Store
 
 UNKNOWN_TYPE = "undefined"
@@ -37,7 +38,7 @@ def spoil_day(store: Store, day: date, share: float, seed: int) -> int:
     sound = partition.table()
     spoilt = spoil(sound, share, stream(seed, Purpose.SPOIL, day.toordinal()))
     with partition.publish(**manifest.lineage, spoilt=share) as out:
-        out.record([out.write_table("part-000", spoilt)])
+        out.record([out.write_table(f"{LISTED}part-000", spoilt)])
     broken = np.asarray(sound["ts"].to_numpy() != spoilt["ts"].to_numpy())
     types = np.asarray([kind == UNKNOWN_TYPE for kind in spoilt["type"].to_pylist()])
     return int((broken | types).sum())

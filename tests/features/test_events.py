@@ -254,6 +254,20 @@ def test_the_text_of_a_refused_row_is_its_values():
     assert found.rejected["text"].to_pylist() == [f"u,i,look,{NOON},1.5"]
 
 
+def test_a_json_row_is_the_same_row_whatever_keys_the_lines_beside_it_have():
+    plain = behavior(ts=str(NOON))
+    more = behavior(ts=str(NOON), price="2.5", coupon="c")
+    log = pa.array(["log.jsonl"] * 2)
+    alone = parse(
+        block([plain, plain]).set_column(4, "_source", log), *("behaviors", MARKET, WINDOW)
+    )
+    beside = parse(
+        block([plain, more]).set_column(6, "_source", log), *("behaviors", MARKET, WINDOW)
+    )
+    first, again = alone.accepted["key"].to_pylist()
+    assert first == again == beside.accepted["key"][0].as_py() != beside.accepted["key"][1].as_py()
+
+
 def test_float_text_ids_lose_their_fraction():
     tmall = load("tmall_ijcai15")
     window = Window.of(date(2014, 8, 29), tmall, EventsConfig())

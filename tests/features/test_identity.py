@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.identity import hash_column, hash_rows, mix, occurrences
+from features.identity import hash_column, hash_objects, hash_rows, mix, occurrences
 
 WORD = 2**64
 texts = st.lists(st.one_of(st.none(), st.text(max_size=30)), max_size=30)
@@ -70,3 +70,11 @@ def test_hashes_are_the_same_in_every_version():
 def test_occurrences_count_what_stood_before(values):
     expected = [values[:at].count(value) for at, value in enumerate(values)]
     assert occurrences(np.array(values, np.uint64)).tolist() == expected
+
+
+def test_an_object_is_its_names_and_values_whatever_others_have():
+    few = hash_objects(pa.table({"a": ["x", "y", None]}))
+    more = hash_objects(pa.table({"b": pa.nulls(3, pa.string()), "a": ["x", "y", None]}))
+    other = hash_objects(pa.table({"b": ["x", "y", "z"], "a": pa.array(["x", None, "z"])}))
+    assert few.tolist() == more.tolist()
+    assert len({*few.tolist(), *other.tolist()}) == 6

@@ -41,6 +41,64 @@ def test_every_line_is_a_row_or_is_kept_as_text(lines):
             assert [row["a"], row["_text"]] == [None, texts[number - 1]]
 
 
+PIECES = ["a", "1", ",", '"', '""', '","', " ", "\r", "\ufeff", "\u4e2d", "\\"]
+ODD_OBJECTS = [
+    b'{"a": 1.0, "b": "x"}',
+    b'{"a": 1e5}',
+    b'{"a": -0.0, "a": 2}',
+    b'{"b": [1, 2.0, {"c": 1E-7}]}',
+    b'{"a": "\\ud800"}',
+    b'{"a": "\\ud83d\\ude00", "c": 1.50}',
+    b'{"a": NaN}',
+    b'{"a": 1e999}',
+    b'{"a": "x\ty"}',
+    b'{"a": "\xff"}',
+    b'\xef\xbb\xbf{"a": 1}',
+    b'{"a": 1}{"b": 2}',
+    b'{"a": 1} ',
+    b'{"a": 1}\r',
+    b"{}",
+    b"[1]",
+    b"7",
+    b'{"a": ',
+    b" ",
+]
+
+
+def alone(lines, table, name):
+    """What each line becomes in a file whose other line is sound."""
+    good = b"1,2,3\n" if table is CSV else b'{"a": "1"}\n'
+    found = [read(good + line + b"\n", table, name=name).to_pylist()[1:] for line in lines]
+    return [row | {"_line": number} for number, rows in enumerate(found, 1) for row in rows]
+
+
+def without_nulls(rows):
+    return [{name: value for name, value in row.items() if value is not None} for row in rows]
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.lists(st.sampled_from(PIECES), max_size=9).map("".join), max_size=6))
+def test_a_csv_line_is_the_same_whatever_stands_beside_it(lines):
+    data = [line.encode() for line in lines]
+    found = read(b"\n".join([b"0,0,0", *data, b""]), CSV).to_pylist()[1:]
+    expected = alone(data, CSV, "log.csv")
+    assert [row | {"_line": row["_line"] - 1} for row in found] == expected
+
+
+@settings(deadline=None, max_examples=300)
+@given(st.lists(st.sampled_from(ODD_OBJECTS), max_size=6))
+def test_a_json_line_is_the_same_whatever_stands_beside_it(lines):
+    found = read(b"\n".join([b'{"a": "0"}', *lines, b""]), JSONL, name="log.jsonl").to_pylist()[1:]
+    expected = without_nulls(alone(lines, JSONL, "log.jsonl"))
+    assert without_nulls([row | {"_line": row["_line"] - 1} for row in found]) == expected
+
+
+def test_a_quote_that_never_closes_takes_nothing_with_it():
+    found = read(b'1,2,3\n4,5,"6\n7,8,9\n1,2,"3\n', CSV).to_pylist()
+    assert [row["a"] for row in found] == ["1", None, "7", None]
+    assert [row["_text"] for row in found] == [None, '4,5,"6', None, '1,2,"3']
+
+
 @pytest.mark.parametrize("rows", [1, 3, 7, 1_000])
 def test_the_size_of_a_block_does_not_show(rows):
     data = "".join(f"{i},x{i},{'z' * (i % 60)}\n" for i in range(500)).encode() + b"500,cut"

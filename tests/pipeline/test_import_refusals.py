@@ -10,8 +10,11 @@ import pytest
 from features.dataset import load, parse_description
 from infra.errors import ConfigError, InputError
 from infra.store import Store
+from pipeline import arrival, rawfiles
 from pipeline.importing import import_files, match
 from pipeline.jobs import events
+from pipeline.night_config import NightlyConfig
+from pipeline.raw_writer import RawWriter
 from tests.pipeline.test_cli import dupn  # noqa: F401  # fixture
 from tests.pipeline.test_importing import MINE, mine, raw_rows  # noqa: F401  # fixture
 
@@ -98,8 +101,23 @@ def test_files_that_were_put_into_a_day_are_not_hidden_by_an_import(tmp_path, mi
         import_files(store, dataset, [mine[0]])
     assert not store.partition("raw", date(2026, 11, 2), "behaviors").exists()
     (folder / "came.csv").unlink()
-    (folder / "part-00000-7a3a1b02e1.parquet").write_bytes(b"left by an import that was killed")
     assert import_files(store, dataset, [mine[0]])["behaviors_days"] == 2
+
+
+def test_what_a_killed_import_leaves_is_no_day_and_no_hindrance(tmp_path, mine, monkeypatch):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    day = date(2026, 11, 1)
+    with monkeypatch.context() as killed:
+        killed.setattr(RawWriter, "record", lambda _: exec("raise KeyboardInterrupt"))
+        with pytest.raises(KeyboardInterrupt):
+            import_files(store, dataset, [mine[0]])
+    assert store.names(f"raw/dt={day}/behaviors")
+    assert rawfiles.parts(store, day, "behaviors") == []
+    assert arrival.look(store, day, NightlyConfig()).here == ()
+    assert import_files(store, dataset, [mine[0]])["behaviors_days"] == 2
+    assert {part.source for part in rawfiles.parts(store, day, "behaviors")} == {
+        "part-00000.parquet"
+    }
 
 
 def test_a_file_is_named_once(tmp_path, mine):  # noqa: F811  # a fixture

@@ -173,6 +173,18 @@ def test_a_day_that_came_anew_is_not_judged_until_the_report_says_so(settings, m
     assert not quality.is_current(settings.store, DAY, "events")
 
 
+def test_a_day_counts_as_good_only_as_it_was_judged(settings):
+    assert quality.objection(settings.store, DAY, "events") == "never came before quality"
+    publish(settings.store, DAY)
+    quality.run(settings, DAY, "events")
+    publish(settings.store, DAY)  # the same rows again
+    assert quality.passed(settings.store, DAY, "events")
+    publish(settings.store, DAY, count=201)
+    assert "changed after quality had judged" in quality.objection(settings.store, DAY, "events")
+    settings.store.partition("events", DAY, "behaviors").remove()
+    assert quality.passed(settings.store, DAY, "events")
+
+
 def test_days_are_judged_side_by_side(tmp_path):
     """As the tasks of ten days do; their suites differ, as their figures do."""
     spawn = multiprocessing.get_context("spawn")

@@ -130,7 +130,7 @@ def test_a_night_done_before_is_not_done_again(settings):
 
 def test_a_day_that_failed_quality_is_refused_or_forced_with_a_reason(settings):
     judge(settings.store, NIGHT, passed=False)
-    with pytest.raises(QualityFailed, match="events and samples of 2026-03-06 did not pass"):
+    with pytest.raises(QualityFailed, match="2026-03-06: events and samples did not pass"):
         steps.update(settings, NIGHT)
     done = steps.update(settings, NIGHT, forced="the limit was wrong")
     lineage = checkpoint.final(settings.store, done["run"]).manifest().lineage

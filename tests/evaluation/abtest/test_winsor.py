@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.abtest import winsor
+from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import exposed
 from tests.evaluation.abtest.rows import ARMS, readout
 
@@ -46,6 +47,16 @@ def test_a_cut_user_keeps_his_rate(users):
     found = winsor.cut(users, winsor.Caps(impressions=30))
     assert found.impressions.max() == pytest.approx(30)
     assert found.clicks / found.impressions == pytest.approx(users.clicks / users.impressions)
+
+
+def test_a_cut_user_keeps_his_sales_per_item_shown_and_all_his_sales(users):
+    found = winsor.cut(users, winsor.Caps(impressions=30))
+    shown = METRICS["sales_per_impression"]
+    rate = found.column(shown.counted) / found.column(shown.whole)
+    assert rate == pytest.approx(users.sales / users.impressions)
+    some = found.take(found.sales > 0)
+    assert some.column(shown.counted) / some.impressions == pytest.approx(rate[found.sales > 0])
+    assert (found.column(METRICS["sales"].counted) == users.sales).all()
 
 
 def test_the_unit_of_money_moves_the_cap_along(users):

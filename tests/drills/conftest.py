@@ -21,6 +21,12 @@ def homes(tmp_path_factory, chain):
     return Homes(tmp_path_factory.mktemp("homes"), chain.settings.home)
 
 
+@pytest.fixture(scope="session")
+def places(tmp_path_factory, chain, homes):
+    """Two of these, for drills that are shared out."""
+    return [homes, Homes(tmp_path_factory.mktemp("beside"), chain.settings.home)]
+
+
 @pytest.fixture
 def data(tmp_path, chain):
     """The data of the smoke chain alone, without models and registry."""

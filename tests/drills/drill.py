@@ -4,15 +4,19 @@ import contextlib
 import hashlib
 import json
 import os
+import queue
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 
@@ -22,6 +26,7 @@ from infra.store import MANIFEST, Partition, Store
 ROOT = Path(__file__).resolve().parents[2]
 PAIRS = ("train.threads=1", "beam.buckets=2")
 Step = tuple[str, Mapping[str, Any]]
+Place = TypeVar("Place")
 
 
 @dataclass(frozen=True)
@@ -44,10 +49,11 @@ class Running:
     folder: Path
 
     def wait(self) -> Told:
-        code = int(self.warm.ask({"do": "wait", "child": self.child}))
+        while not (code := self.warm.ask({"do": "look", "child": self.child})):
+            time.sleep(0.02)
         file = self.folder / "told.json"
         said = json.loads(file.read_text()) if file.exists() else {}
-        return Told(code, **said)
+        return Told(int(code), **said)
 
     def until_it_waits(self) -> bool:
         """Whether it has come to its boundary; False if it ended before."""
@@ -67,14 +73,15 @@ class Warm:
 
     process: Any
     scratch: Path
-    started: int = 0
+    lock: threading.Lock = field(default_factory=threading.Lock)
 
     def ask(self, order: Mapping[str, Any]) -> str:
-        self.process.stdin.write(json.dumps(order, default=str) + "\n")
-        self.process.stdin.flush()
-        said = self.process.stdout.readline()
+        with self.lock:
+            self.process.stdin.write(json.dumps(order, default=str) + "\n")
+            self.process.stdin.flush()
+            said = self.process.stdout.readline()
         assert said, "the warm process ended"
-        return said
+        return said.strip()
 
     def start(
         self,
@@ -84,9 +91,7 @@ class Warm:
         wait_at: int | None = None,
         pairs: Sequence[str] = (),
     ) -> Running:
-        folder = self.scratch / f"{self.started:05d}"
-        folder.mkdir()
-        self.started += 1
+        folder = Path(tempfile.mkdtemp(dir=self.scratch))
         order = {"do": "start", "home": home, "folder": folder, "steps": steps}
         order |= {"kill_at": kill_at, "wait_at": wait_at, "pairs": [*PAIRS, *pairs]}
         return Running(self, int(self.ask(order)), folder)
@@ -207,6 +212,29 @@ def whole(now: Mapping[str, str], before: Mapping[str, str], after: Mapping[str,
     for key, content in now.items():
         assert content in (before.get(key), after.get(key)), f"{key} is neither old nor new"
     assert before.keys() <= now.keys()
+
+
+def share_out(
+    numbers: Iterable[int], places: Sequence[Place], do: Callable[[Place, int], None]
+) -> None:
+    """`do` with each number, at all places at once, and at none with two numbers at a time.
+
+    A drill is mostly one thread at work, so two places take two cores half the time of one.
+    """
+    free: queue.SimpleQueue[Place] = queue.SimpleQueue()
+    for place in places:
+        free.put(place)
+
+    def one(number: int) -> None:
+        place = free.get()
+        try:
+            do(place, number)
+        finally:
+            free.put(place)
+
+    with ThreadPoolExecutor(len(places)) as threads:
+        for done in [threads.submit(one, number) for number in numbers]:
+            done.result()
 
 
 def killed(told: Told) -> bool:

@@ -1,11 +1,12 @@
 """Killed at any write, a data job done again leaves what an undisturbed one leaves."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.chain import EVALUATED
-from tests.drills.drill import Warm, copy, killed, picture, whole
+from tests.drills.drill import Warm, copy, killed, picture, share_out, whole
 
 FOLDERS = {
     "events": ("events", "rejects"),
@@ -29,19 +30,22 @@ class Job:
             (self.start / name).rename(folder / name.partition("/")[0])
         copy(self.start, self.work)
         self.passed = warm.done(self.work, self.step).passed
-        self.after = self.seen()
+        self.after = self.seen(self.work)
 
-    def seen(self) -> dict[str, str]:
-        return picture(self.work, *self.folders)
+    def seen(self, work: Path) -> dict[str, str]:
+        return picture(work, *self.folders)
 
-    def survives(self, kill_at: int) -> None:
-        copy(self.start, self.work)
-        before = self.seen()
-        told = self.warm.run(self.work, self.step, kill_at=kill_at)
+    def survives(self, numbers: Sequence[int]) -> None:
+        share_out(numbers, [self.work, self.work.with_name("beside")], self._survives)
+
+    def _survives(self, work: Path, kill_at: int) -> None:
+        copy(self.start, work)
+        before = self.seen(work)
+        told = self.warm.run(work, self.step, kill_at=kill_at)
         assert killed(told), (kill_at, told)
-        whole(self.seen(), before, self.after)
-        self.warm.done(self.work, self.step)
-        assert self.seen() == self.after, self.passed[kill_at]
+        whole(self.seen(work), before, self.after)
+        self.warm.done(work, self.step)
+        assert self.seen(work) == self.after, self.passed[kill_at]
 
     def boundaries(self, *words: str) -> list[int]:
         found = [n for n, name in enumerate(self.passed) if any(word in name for word in words)]
@@ -59,16 +63,14 @@ def job(request, warm, data, tmp_path):
 @pytest.mark.parametrize("job", ["events", "sequences", "samples"], indirect=True)
 def test_killed_at_every_write(job):
     assert len(job.passed) > 8
-    for number in range(len(job.passed)):
-        job.survives(number)
+    job.survives(range(len(job.passed)))
 
 
 @pytest.mark.drill
 @pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("job", ["vocabulary", "statistics"], indirect=True)
 def test_killed_between_the_tables_of_a_step(job):
-    for number in job.boundaries("put _manifest"):
-        job.survives(number)
+    job.survives(job.boundaries("put _manifest"))
 
 
 @pytest.mark.drill
@@ -77,7 +79,6 @@ def test_what_was_published_before_holds_until_it_is_replaced(job, warm):
     """The day was published without its late rows; then it is done again, and killed."""
     copy(job.start, job.work)
     warm.done(job.work, job.step, pairs=("events.lookback_days=0",))
-    assert job.seen() != job.after
+    assert job.seen(job.work) != job.after
     copy(job.work, job.start)
-    for number in job.boundaries("_manifest", "rm_file"):
-        job.survives(number)
+    job.survives(job.boundaries("_manifest", "rm_file"))

@@ -63,6 +63,7 @@ def test_of_two_promotions_one_wins_or_both_do_in_order(warm, three):
             assert moves in (["1", "2", "3"], ["1", "3", "2"]), name
 
 
+@pytest.mark.drill
 def test_a_rollback_that_was_killed_is_finished_and_not_undone(warm, three):
     home = three.back("three")
     warm.done(home, promotion("2"))

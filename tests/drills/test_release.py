@@ -2,6 +2,7 @@
 
 import shutil
 import sqlite3
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from infra.store import Store
 from serving import published
 from tests.chain import DAYS, EVALUATED
-from tests.drills.drill import Told, Warm, decisions, killed
+from tests.drills.drill import Told, Warm, decisions, killed, share_out
 from tests.drills.homes import Homes, tracked
 
 RUN = f"dupn-{DAYS[-2]}"
@@ -20,34 +21,43 @@ PROMOTE = ("promote", {"day": EVALUATED, "run": RUN})
 class Release:
     """The chain's candidate, judged and let pass, before anybody knows it."""
 
-    def __init__(self, warm: Warm, homes: Homes) -> None:
-        self.warm, self.homes = warm, homes
-        forget(homes.back("chain"))
-        homes.keep("judged")
+    def __init__(self, warm: Warm, places: Sequence[Homes]) -> None:
+        self.warm, self.places = warm, places
+        self.homes = places[0]
+        for homes in places:
+            forget(homes.back("chain"))
+            homes.keep("judged")
 
-    def run(self, *steps: Any, **options: Any) -> Told:
-        return self.warm.run(self.homes.work, *steps, **options)
+    def run(self, homes: Homes, *steps: Any, **options: Any) -> Told:
+        return self.warm.run(homes.work, *steps, **options)
 
-    def seen(self) -> dict[str, Any]:
-        work = self.homes.work
+    def seen(self, homes: Homes) -> dict[str, Any]:
+        work = homes.work
         return {"ledger": decisions(work), "bundles": bundles(work), **tracked(work)}
 
-    def undisturbed(self, start: str, *steps: Any) -> tuple[Told, dict[str, Any]]:
-        self.homes.back(start)
-        told = self.run(*steps)
+    def undisturbed(self, homes: Homes, start: str, *steps: Any) -> tuple[Told, dict[str, Any]]:
+        homes.back(start)
+        told = self.run(homes, *steps)
         assert told.code == 0, told.sentence
-        return told, self.seen()
+        return told, self.seen(homes)
 
     def survives_at_every_write(self, start: str, *steps: Any) -> int:
-        told, after = self.undisturbed(start, *steps)
-        for number, name in enumerate(told.passed):
-            self.homes.back(start)
-            died = self.run(*steps, kill_at=number)
+        passed, after = [], {}  # what versions say of their settings knows the place
+        for homes in self.places:
+            told, after[homes] = self.undisturbed(homes, start, *steps)
+            passed = told.passed
+
+        def survives(homes: Homes, number: int) -> None:
+            name = passed[number]
+            homes.back(start)
+            died = self.run(homes, *steps, kill_at=number)
             assert killed(died), (name, died)
-            again = self.run(*steps)
+            again = self.run(homes, *steps)
             assert again.code == 0, (name, again.sentence)
-            assert self.seen() == after, name
-        return len(told.passed)
+            assert self.seen(homes) == after[homes], name
+
+        share_out(range(len(passed)), self.places, survives)
+        return len(passed)
 
 
 def bundles(home: Any) -> dict[str, Any]:
@@ -80,8 +90,8 @@ def forget(home: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def release(warm, homes):
-    return Release(warm, homes)
+def release(warm, places):
+    return Release(warm, places)
 
 
 @pytest.mark.drill
@@ -91,25 +101,28 @@ def test_killed_at_every_write_of_register(release):
 
 @pytest.mark.drill
 def test_killed_at_every_write_of_promote(release):
-    release.undisturbed("judged", REGISTER)
-    release.homes.keep("registered")
+    for homes in release.places:
+        release.undisturbed(homes, "judged", REGISTER)
+        homes.keep("registered")
     assert release.survives_at_every_write("registered", PROMOTE) >= 5
 
 
+@pytest.mark.drill
 def test_killed_before_the_alias_moves_the_bundle_is_there_or_the_alias_is_not(release):
     """A version was registered and its bundle lost; promoted again, and killed where it counts."""
-    release.undisturbed("judged", REGISTER)
-    work = release.homes.work
+    homes = release.homes
+    release.undisturbed(homes, "judged", REGISTER)
+    work = homes.work
     for bundle in work.glob("bundles/*/v*"):
         shutil.rmtree(bundle)
-    release.homes.keep("bare")
-    passed = release.undisturbed("bare", PROMOTE)[0].passed
+    homes.keep("bare")
+    passed = release.undisturbed(homes, "bare", PROMOTE)[0].passed
     assert {"copytree of a bundle", "build of a bundle"} < set(passed)
     counting = [n for n, name in enumerate(passed) if "manifest" in name or "alias" in name]
     assert len(counting) >= 3
     for number in counting:
         name = passed[number]
-        release.homes.back("bare")
-        assert killed(release.run(PROMOTE, kill_at=number)), name
-        seen = release.seen()
+        homes.back("bare")
+        assert killed(release.run(homes, PROMOTE, kill_at=number)), name
+        seen = release.seen(homes)
         assert not seen["aliases"] or seen["bundles"], name

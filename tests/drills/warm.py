@@ -56,7 +56,7 @@ STEPS = {"version": version, "night": night}
 
 
 def serve() -> None:
-    """Fork on `start`, reap on `wait`, until the orders end."""
+    """Fork on `start`, reap on `look` what has ended, until the orders end."""
     for line in sys.stdin:
         order = json.loads(line)
         if order["do"] == "start":
@@ -65,11 +65,11 @@ def serve() -> None:
                 work(order)
             answer(child)
         else:
-            _, status = os.waitpid(order["child"], 0)
-            answer(os.waitstatus_to_exitcode(status))
+            ended, status = os.waitpid(order["child"], os.WNOHANG)
+            answer(os.waitstatus_to_exitcode(status) if ended else "")
 
 
-def answer(what: int) -> None:
+def answer(what: int | str) -> None:
     sys.stdout.write(f"{what}\n")
     sys.stdout.flush()
 

@@ -228,9 +228,9 @@ class _Block:
             return {"key": pa.array(identity.mix(users, identity.hash_column(told)))}
         own = sorted(name for name in self.raw.column_names if name not in PLACE)
         told = self.raw.select(own)
-        # which keys a block of JSON has depends on the other lines in it, CSV and Parquet say all
-        named = bool(self.from_json.any())
-        hashed = identity.hash_objects(told) if named else identity.hash_rows(told)
+        hashed = identity.hash_rows(told)
+        if self.from_json.any():  # which keys a block has depends on the other lines in it
+            hashed = np.where(self.from_json, identity.hash_objects(told), hashed)
         content = identity.mix(users, hashed)
         if self.table.identity == "row":
             return {"key": pa.array(content)}

@@ -10,23 +10,26 @@ import bz2
 import gzip
 import json
 import lzma
+import math
 import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import IO, Protocol, cast
+from typing import IO, NoReturn, Protocol, cast
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.csv
 
-from features.raw_table import Table
+from features.raw_table import PLACE, Table
 
 LINE_BYTES = 64
 """Bytes of a line assumed where a block is asked for in rows."""
 BOM = "\ufeff"
+WHITE = " \t\r\n\v\f"
 MAX_LINE_BYTES = 64 << 20
 """A longer run without a line feed is not a text file."""
 _BLANK_LINE = re.compile(rb"\n[ \t\r\x0b\x0c]*\n")
@@ -37,6 +40,9 @@ _ODD_ESCAPE = re.compile(
 )
 """What may be half a surrogate pair in JSON, or a zero byte: Polars makes another text of the
 first, and panics at a name with the second."""
+
+_MAYBE_BEYOND = re.compile(r"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{39}")
+"""Stands in every line of JSON that has a number of which Python knows and Polars does not."""
 
 
 class Readable(Protocol):
@@ -187,12 +193,15 @@ def _column_pattern(cut: str, quote: str) -> re.Pattern[str]:
 def _names_of(head: bytes, table: Table) -> list[str]:
     """Names of a header; bytes that are no text show as U+FFFD, for `checking` to refuse."""
     plain = _readable(head, table.encoding).removeprefix(BOM)
-    return split_line(plain, table) or [plain]
+    return (split_line(plain, table) or [plain]) if plain.strip() else []
 
 
 def _csv_block(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
     try:
         data = _utf8(block, table.encoding)
+        data += b"" if data.endswith(b"\n") else b"\n"  # or the end would close a quote
+        if not _is_plain(data, table, len(names)):
+            return _csv_line_by_line(block, table, names)
         rows = pa.csv.read_csv(
             pa.BufferReader(data),
             read_options=pa.csv.ReadOptions(
@@ -210,21 +219,30 @@ def _csv_block(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
         )
     except (pa.ArrowInvalid, UnicodeDecodeError):
         return _csv_line_by_line(block, table, names)
-    if rows.num_rows != _count_lines(data) or _runs_on(rows) or _has_blank_line(data):
+    quotes = bool(table.quote) and table.quote.encode() in data
+    if rows.num_rows != _count_lines(data) or (quotes and _runs_on(rows)):
         return _csv_line_by_line(block, table, names)
+    rows = rows.drop_columns([name for name in PLACE if name in rows.column_names])
     return _numbered(rows, np.arange(block.first, block.first + rows.num_rows), None)
 
 
+def _is_plain(data: bytes, table: Table, columns: int) -> bool:
+    """Whether Arrow takes line feeds alone for ends of lines here, and nothing away.
+
+    A bare CR ends a line for it; a blank line is a row; a byte-order mark at the head is dropped.
+    """
+    if data.count(b"\r") != data.count(b"\r\n") or data.startswith(BOM.encode()):
+        return False
+    if not data[: data.find(b"\n")].strip() or b"\n\n" in data or b"\n\r\n" in data:
+        return False
+    # where there are columns to part, a line of blanks is an error to Arrow
+    parted = columns > 1 and table.delimiter not in WHITE
+    return parted or not _BLANK_LINE.search(data)
+
+
 def _runs_on(rows: pa.Table) -> bool:
-    """Whether a quote that never closes took the end of the block into its last row."""
-    last = rows.slice(rows.num_rows - 1).to_pylist()
-    return any("\n" in text for row in last for text in row.values())
-
-
-def _has_blank_line(data: bytes) -> bool:
-    last = data.rfind(b"\n", 0, -1) + 1
-    ends = (data[: data.find(b"\n") + 1], data[last:])
-    return any(line and not line.strip() for line in ends) or bool(_BLANK_LINE.search(data))
+    """Whether a quote that does not close in its line took the next one with it."""
+    return any(pc.any(pc.match_substring(column, "\n")).as_py() for column in rows.columns)
 
 
 def _csv_line_by_line(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
@@ -232,16 +250,21 @@ def _csv_line_by_line(block: Lines, table: Table, names: Sequence[str]) -> pa.Ta
     numbers: list[int] = []
     texts: list[str | None] = []
     nothing: Sequence[str | None] = [None] * len(names)
+    blank = WHITE.replace(table.delimiter, "").encode()  # delimiters alone are a row of nothing
     for number, line in enumerate(block.data.split(b"\n"), start=block.first):
-        if not line.strip():
+        if not line.strip(blank):
             continue
         values = _try_split(line, table, first=number == 1)
         good = values is not None and len(values) == len(names)
         rows.append(cast(Sequence[str | None], values) if good else nothing)
         texts.append(None if good else _readable(line, table.encoding))
         numbers.append(number)
-    arrays = [pa.array([row[at] for row in rows], pa.string()) for at in range(len(names))]
-    return _numbered(pa.table(arrays, names=list(names)), np.array(numbers, np.int64), texts)
+    columns = {
+        name: pa.array([row[at] for row in rows], pa.string())
+        for at, name in enumerate(names)
+        if name not in PLACE
+    }
+    return _numbered(pa.table(columns), np.array(numbers, np.int64), texts)
 
 
 def _json_block(block: Lines, table: Table) -> pa.Table:
@@ -264,6 +287,7 @@ def _objects(data: bytes, count: int, names: Sequence[str] = ()) -> pa.Table | N
     """So many JSON lines as columns of strings; None where they are anything else."""
     try:
         names = names or pl.read_ndjson(data, infer_schema_length=None).columns
+        names = [name for name in names if name not in PLACE]
         frame = pl.read_ndjson(data, schema=dict.fromkeys(names, pl.String))
     except pl.exceptions.PolarsError:
         return None
@@ -285,7 +309,7 @@ def _json_line_by_line(block: Lines, table: Table) -> pa.Table:
         values = None if text is None else _try_object(text)
         if text is None or values is None:
             others.append((number, {}, _readable(line, table.encoding)))
-        elif not values or _ODD_ESCAPE.search(text.encode()):
+        elif not values or _ODD_ESCAPE.search(text.encode()) or _is_beyond(text):
             others.append((number, values, None))
         else:
             sound.append((number, text.strip().encode()))
@@ -339,12 +363,35 @@ def _try_object(text: str) -> dict[str, str | None] | None:
         found = json.loads(text)
         if not isinstance(found, dict):
             return None
-        values = {name: _as_text(value) for name, value in found.items()}
+        values = {name: _as_text(value) for name, value in found.items() if name not in PLACE}
         for part in (*values, *values.values()):
             (part or "").encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         return None
     return None if "\0" in "".join(values) else values
+
+
+def _is_beyond(text: str) -> bool:
+    """Whether JSON has a number that Polars refuses: endless, or over 128 bits."""
+    if not _MAYBE_BEYOND.search(text):
+        return False
+    try:
+        json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_short)
+    except OverflowError:
+        return True
+    return False
+
+
+def _refuse(_: str) -> NoReturn:
+    raise OverflowError
+
+
+def _finite(digits: str) -> float:
+    return float(digits) if math.isfinite(float(digits)) else _refuse(digits)
+
+
+def _short(digits: str) -> int:
+    return int(digits) if -(2**127) <= int(digits) < 2**128 else _refuse(digits)
 
 
 def _as_text(value: object) -> str | None:

@@ -3,6 +3,7 @@
 Which canonical columns there are, and what a description may say about the files they come from.
 """
 
+import codecs
 from collections.abc import Mapping
 from typing import Literal
 
@@ -44,6 +45,9 @@ SERVED = "served-"
 LISTED = "_"
 """Begins the names of raw files that count only once a manifest lists them: what an import leaves
 that was killed is no day."""
+
+_STATEFUL = ("iso2022", "hz", "utf-7", "idna", "punycode", "raw-unicode", "unicode")
+"""Encodings in which what a byte says depends on those before it, or that are none of files."""
 
 
 class TimeFormat(Config):
@@ -147,11 +151,24 @@ class Table(Config):
     @classmethod
     def _encoding(cls, value: str) -> str:
         try:
-            same = "\n".encode(value) == b"\n"
+            apart = "\n".encode(value) == b"\n"
+            apart &= not codecs.lookup(value).name.startswith(_STATEFUL)
         except LookupError:
             raise ValueError(f"{value} is not an encoding that Python knows") from None
-        if not same:
-            raise ValueError(f"{value} has no one-byte line feed; convert the file to utf-8")
+        if value.lower().replace("_", "-") == "utf-8-sig":
+            raise ValueError("utf-8 reads a mark at the head of the file as well: write utf-8")
+        if not apart:
+            raise ValueError(
+                f"{value} cannot be read line by line (its line feed is not one byte, or a line "
+                "depends on those before it); convert the file to utf-8"
+            )
+        return value
+
+    @field_validator("delimiter", "quote")
+    @classmethod
+    def _letter(cls, value: str) -> str:
+        if value and not (len(value) == 1 and value.isascii()):
+            raise ValueError(f"{value!r} is not one ASCII letter")
         return value
 
     def type_codes(self) -> Mapping[str, str]:

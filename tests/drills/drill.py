@@ -233,8 +233,11 @@ def share_out(
             free.put(place)
 
     with ThreadPoolExecutor(len(places)) as threads:
-        for done in [threads.submit(one, number) for number in numbers]:
-            done.result()
+        try:
+            for done in [threads.submit(one, number) for number in numbers]:
+                done.result()
+        finally:
+            threads.shutdown(cancel_futures=True)
 
 
 def killed(told: Told) -> bool:

@@ -268,6 +268,18 @@ def test_a_json_row_is_the_same_row_whatever_keys_the_lines_beside_it_have():
     assert first == again == beside.accepted["key"][0].as_py() != beside.accepted["key"][1].as_py()
 
 
+def test_a_row_of_csv_is_the_same_row_beside_one_of_json():
+    sources = [pa.array(["log.csv", "log.csv"]), pa.array(["log.csv", "log.jsonl"])]
+    rows = block([behavior(ts=str(NOON)), behavior(ts=str(NOON), item_id="j")])
+    at = rows.column_names.index("_source")
+    keys = [
+        parse(rows.set_column(at, "_source", one), "behaviors", MARKET, WINDOW).accepted["key"]
+        for one in sources
+    ]
+    assert keys[0][0] == keys[1][0]
+    assert keys[0][1] != keys[1][1]
+
+
 def test_float_text_ids_lose_their_fraction():
     tmall = load("tmall_ijcai15")
     window = Window.of(date(2014, 8, 29), tmall, EventsConfig())

@@ -50,7 +50,11 @@ ODD_OBJECTS = [
     b'{"a": "\\ud800"}',
     b'{"a": "\\ud83d\\ude00", "c": 1.50}',
     b'{"a": NaN}',
-    b'{"a": 1e999}',
+    b'{"a": 1e999, "b": 1.0}',
+    b'{"a": 340282366920938463463374607431768211456}',
+    b'{"a": 340282366920938463463374607431768211455, "b": 1e308}',
+    b'{"a": "x", "_text": "1", "_line": 2}',
+    b'{"_source": "y"}',
     b'{"a": "x\ty"}',
     b'{"a": "\xff"}',
     b'\xef\xbb\xbf{"a": 1}',
@@ -91,6 +95,41 @@ def test_a_json_line_is_the_same_whatever_stands_beside_it(lines):
     found = read(b"\n".join([b'{"a": "0"}', *lines, b""]), JSONL, name="log.jsonl").to_pylist()[1:]
     expected = without_nulls(alone(lines, JSONL, "log.jsonl"))
     assert without_nulls([row | {"_line": row["_line"] - 1} for row in found]) == expected
+
+
+def test_numbers_that_are_none_are_kept_as_python_writes_them():
+    lines = b'{"a": NaN}\n{"a": 1e999}\n{"a": 1.0}\n'
+    found = read(lines, JSONL, name="log.jsonl")
+    assert found["a"].to_pylist() == ["NaN", "Infinity", "1"]
+
+
+def test_an_end_of_the_file_closes_no_quote():
+    for end in ("", "\n"):
+        found = read(f'1,2,3\n4,5,"6{end}'.encode(), CSV).to_pylist()
+        assert [row["_text"] for row in found] == [None, '4,5,"6']
+
+
+def test_a_bare_cr_does_not_make_up_for_a_line_feed_in_quotes():
+    found = read(b'1,2,"3\n4,5,6"\n7,8,9\r1,2,3\n9,9,9\n', CSV).to_pylist()
+    assert [row["a"] for row in found] == [None, "4", None, "9"]
+
+
+@pytest.mark.parametrize("broken", [b"", b"x\n"])
+def test_a_mark_inside_a_file_belongs_to_its_line(broken):
+    found = read(b"a,b\n\xef\xbb\xbf1,2\n3,4\n" + broken, Table(format="csv")).to_pylist()
+    assert found[0]["a"] == "\ufeff1"
+
+
+def test_a_blank_head_leaves_the_columns_as_they_are_described():
+    table = Table(format="csv", columns=("a", "b", "c"))
+    assert read(b"\n1,2,3\n", table)["b"].to_pylist() == ["2"]
+
+
+def test_delimiters_alone_are_a_row_of_nothing():
+    tabs = Table(format="csv", header=False, columns=("a", "b", "c"), delimiter="\t")
+    found = read(b"\t\t\n \n1\t2\t3\n", tabs)
+    assert found["a"].to_pylist() == ["", "1"]
+    assert found["_line"].to_pylist() == [1, 3]
 
 
 def test_a_quote_that_never_closes_takes_nothing_with_it():

@@ -18,7 +18,7 @@ from features import inputs
 from features.carry import ONE_DAY
 from infra.errors import PartitionMissing
 from infra.store import Store
-from pipeline import quality, rawday, rebuilding, steps
+from pipeline import judged, rawday, rebuilding, steps
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -139,7 +139,7 @@ def _wanted(settings: Settings, redo: Redo, *, differs: bool) -> bool:
     if redo.stage in ("events", "quality"):
         return True
     if redo.stage == "quality_samples":
-        return not quality.is_current(store, redo.day, "samples")
+        return not judged.is_current(store, redo.day, "samples")
     if not inputs.published(store, redo.stage, redo.day).exists():
         return redo.sure or differs  # swept state, in the way of a change
     return bool(inputs.changed(store, redo.stage, redo.day))

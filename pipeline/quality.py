@@ -27,13 +27,12 @@ from features.rejects import Reason
 from infra.errors import ConfigError, QualityFailed
 from infra.files import alone, writing
 from infra.store import Store
-from pipeline import rawday
+from pipeline import judged, rawday
 from pipeline.jobs import quality as job
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
-GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
 SUITES = {"events": ("events",), "samples": ("samples", "catalog")}
 """Great Expectations suites of a group."""
 OPTIONAL = ("items.", "catalog.")
@@ -72,10 +71,10 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
         QualityFailed: a critical expectation failed; the sentence names day, table, column and
             figure, and the report is written all the same.
     """
-    if of not in GROUPS:
+    if of not in judged.GROUPS:
         raise ConfigError(f"quality of {of} is not known. Say events or samples.")
     store = settings.store
-    tables = {name: _partition(store, of, day, name) for name in GROUPS[of]}
+    tables = {name: judged.table(store, of, day, name) for name in judged.GROUPS[of]}
     next(iter(tables.values())).require()
     inputs = job.stamps(tables)
     tally = job.run(tables, store.partition("quality", day, of), settings.beam)
@@ -104,7 +103,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
         "inputs": inputs,
         "judged_on": "metrics over all rows, computed by Beam",
     }
-    store.put(_report(day, of), json.dumps(report, indent=1))
+    store.put(judged.report(day, of), json.dumps(report, indent=1))
     for failure in failures:
         logger.warning("%s", failure.sentence)
     if critical:
@@ -116,50 +115,6 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
             + remedy
         )
     return {"checks": len(expected), "warnings": len(failures), "passed": True}
-
-
-def is_current(store: Store, day: date, of: str) -> bool:
-    """Whether the day was judged as it is published now, and found good."""
-    tables = {name: _partition(store, of, day, name) for name in GROUPS[of]}
-    raw = store.get(_report(day, of))
-    told = json.loads(raw) if raw else {}
-    return bool(told.get("passed")) and told.get("inputs") == job.stamps(tables)
-
-
-def _report(day: date, of: str) -> str:
-    return f"reports/quality/{of}/{day.isoformat()}.json"
-
-
-def passed(store: Store, day: date, of: str) -> bool:
-    """Whether the day was judged as it is published now, and found good."""
-    return not objection(store, day, of)
-
-
-def objection(store: Store, day: date, of: str) -> str:
-    """Why nothing may be learnt from the day, as the end of a sentence; "" where all is good.
-
-    Tables that were swept since they were judged are not asked.
-    """
-    raw = store.get(_report(day, of))
-    if raw is None:
-        return "never came before quality"
-    told = json.loads(raw)
-    if not told["passed"]:
-        return "did not pass quality"
-    tables = {name: _partition(store, of, day, name) for name in GROUPS[of]}
-    judged = told.get("inputs")  # reports of older versions have none
-    if judged is None:
-        return ""
-    anew = [key for key, stamp in job.stamps(tables).items() if judged.get(key) != stamp]
-    return f"changed after quality had judged ({anew[0]} is another)" if anew else ""
-
-
-def objections(store: Store, day: date) -> str:
-    """Those to both groups in one clause: "events and samples did not pass quality"."""
-    found: dict[str, list[str]] = {}
-    for of in GROUPS:
-        found.setdefault(objection(store, day, of), []).append(of)
-    return ", ".join(f"{' and '.join(groups)} {why}" for why, groups in found.items() if why)
 
 
 def suite(of: str, figures: Mapping[str, float], config: QualityConfig) -> list[Expected]:
@@ -350,11 +305,9 @@ def _naming_files(store: Store, day: date, failures: Sequence[Failure]) -> list[
     ]
 
 
-def _partition(store: Store, of: str, day: date, name: str) -> Any:
-    return store.partition(name, day) if of == "samples" else store.partition(of, day, name)
-
-
 def _before(store: Store, day: date, of: str, limit: int) -> list[Tally]:
-    good = (d for d in reversed(store.days("quality", of)) if d < day and passed(store, d, of))
+    good = (
+        d for d in reversed(store.days("quality", of)) if d < day and judged.passed(store, d, of)
+    )
     days = sorted(islice(good, limit))
     return [job.read(store.partition("quality", d, of)) for d in days]

@@ -26,7 +26,7 @@ from infra.mlflow_client import answering
 from infra.registry import MODEL, Registry
 from infra.store import Partition
 from infra.tracking import tracking_uri
-from pipeline import learning, quality, recording
+from pipeline import judged, learning, recording
 from pipeline.incumbent import registry_of
 from pipeline.learning import Candidate
 from pipeline.settings import Settings
@@ -37,8 +37,6 @@ from training import checkpoint as checkpoints
 logger = logging.getLogger(__name__)
 
 RECORDED = "recorded.json"
-GROUPS = ("events", "samples")
-"""What quality judges."""
 
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
@@ -133,9 +131,9 @@ def _quality_failures(settings: Settings, mine: Candidate, day: date) -> list[st
     unforced = {part.day for part in mine.learnt if not part.forced}
     return [
         f"{of} of {one} {objection}."
-        for of in GROUPS
+        for of in judged.GROUPS
         for one in sorted(unforced | {day})
-        if (objection := quality.objection(settings.store, one, of))
+        if (objection := judged.objection(settings.store, one, of))
     ]
 
 

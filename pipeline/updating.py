@@ -17,7 +17,7 @@ from infra.errors import QualityFailed, RegistryError, TrainingError
 from infra.registry import MODEL, Registry
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker, flatten, tracking_uri
-from pipeline import quality
+from pipeline import judged
 from pipeline.learning import run_key
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
@@ -32,9 +32,6 @@ from training.update_config import Abnormal
 from training.update_plan import readable
 
 logger = logging.getLogger(__name__)
-
-GROUPS = ("events", "samples")
-"""What quality judges of a day."""
 
 
 def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, Any]:
@@ -124,9 +121,9 @@ def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
 
 
 def _require_quality(store: Store, day: date, forced: str) -> None:
-    objections = quality.objections(store, day)
+    objections = judged.objections(store, day)
     if objections and not forced:
-        of = next(group for group in GROUPS if not quality.passed(store, day, group))
+        of = next(group for group in judged.GROUPS if not judged.passed(store, day, group))
         raise QualityFailed(
             f"{day}: {objections}; nothing is learnt from the day. "
             f"Mend it and run `dupn quality --of {of} --day {day}` again, or say why it is "
@@ -170,7 +167,7 @@ def _reason(store: Store, part: Part) -> str:
     """Why a part that waits cannot be learnt tonight; empty if it can."""
     if not readable(store, part.day):
         return "its samples, or their catalog, are not published"
-    return quality.objections(store, part.day)
+    return judged.objections(store, part.day)
 
 
 def examined(settings: Settings, day: date) -> tuple[Finding, ...]:
@@ -180,7 +177,7 @@ def examined(settings: Settings, day: date) -> tuple[Finding, ...]:
     before: list[Mapping[str, float]] = []
     for back in range(1, 2 * config.abnormal_days + 1):
         one = day - timedelta(days=back)
-        if len(before) < config.abnormal_days and not quality.objections(store, one):
+        if len(before) < config.abnormal_days and not judged.objections(store, one):
             before.append(_tally(store, one))
     found = abnormal.judge(
         today,
@@ -196,7 +193,7 @@ def examined(settings: Settings, day: date) -> tuple[Finding, ...]:
 def _tally(store: Store, day: date) -> dict[str, float]:
     """What quality counted of a day's events and samples."""
     tally: dict[str, float] = {}
-    for of in GROUPS:
+    for of in judged.GROUPS:
         partition = store.partition("quality", day, of)
         if partition.exists():
             with partition.open(partition.manifest().files[0]) as source:

@@ -14,7 +14,7 @@ import pytest
 
 from features import inputs
 from infra.errors import PartitionMissing
-from pipeline import backfill, quality, steps
+from pipeline import backfill, judged, steps
 from tests import nights
 from tests.nights import DAYS
 
@@ -34,8 +34,8 @@ def made(whole, folder):
     mine = nights.settings(folder, 1, *LENIENT)
     nights.copy(whole.store, mine.store, [f"{stage}/dt={day}" for stage in STAGES for day in MINE])
     for day in MINE:
-        judged = [mine.store.partition(stage, day) for stage in quality.GROUPS["samples"]]
-        stamps = {part.key: part.stamp() for part in judged}
+        parts = [mine.store.partition(stage, day) for stage in judged.GROUPS["samples"]]
+        stamps = {part.key: part.stamp() for part in parts}
         with mine.store.partition("quality", day, "samples").publish(inputs=stamps) as out:
             out.record([out.write_bytes("tally.json", b"{}")])
         report = f"reports/quality/samples/{day}.json"

@@ -11,7 +11,7 @@ from features.quality import QualityConfig
 from features.schemas import BEHAVIORS, CATALOG, IMPRESSIONS, SAMPLES, TAGS_PER_ITEM, conform
 from infra.errors import QualityFailed
 from infra.store import Store
-from pipeline import quality
+from pipeline import judged, quality
 from pipeline.settings import load
 
 DAY = date(2026, 3, 2)
@@ -46,7 +46,7 @@ def settings(tmp_path):
 def test_a_good_day_passes_and_leaves_report_and_data_docs(settings, tmp_path):
     publish(settings.store, DAY)
     assert quality.run(settings, DAY, "events")["passed"]
-    assert quality.passed(settings.store, DAY, "events")
+    assert judged.passed(settings.store, DAY, "events")
     docs = tmp_path / "reports/quality/gx/uncommitted/data_docs/local_site/index.html"
     assert docs.exists()
 
@@ -55,7 +55,7 @@ def test_a_critical_failure_names_day_table_column_and_figure(settings):
     publish(settings.store, DAY, bad_types=50)
     with pytest.raises(QualityFailed, match=r"2026-03-02.*behaviors\.type has bad share 0\.25"):
         quality.run(settings, DAY, "events")
-    assert not quality.passed(settings.store, DAY, "events")
+    assert not judged.passed(settings.store, DAY, "events")
     report = json.loads(settings.store.get("reports/quality/events/2026-03-02.json"))
     assert not report["passed"]
 
@@ -118,7 +118,7 @@ def test_a_broken_catalog_stops_the_run(settings):
     publish_samples(settings.store, category=0)
     with pytest.raises(QualityFailed, match=r"of catalog 2026-03-02 failed: catalog\.item has bad"):
         quality.run(settings, DAY, "samples")
-    assert not quality.passed(settings.store, DAY, "samples")
+    assert not judged.passed(settings.store, DAY, "samples")
 
 
 def test_figures_are_the_flat_list_of_every_report(settings):
@@ -165,24 +165,24 @@ def test_a_day_that_came_anew_is_not_judged_until_the_report_says_so(settings, m
     """Killed between its figures and their judgement, it is as before: found good, of old data."""
     publish(settings.store, DAY)
     quality.run(settings, DAY, "events")
-    assert quality.is_current(settings.store, DAY, "events")
+    assert judged.is_current(settings.store, DAY, "events")
     publish(settings.store, DAY, bad_types=50)
     monkeypatch.setattr(quality, "judge", lambda *_: exec("raise KeyboardInterrupt"))
     with pytest.raises(KeyboardInterrupt):
         quality.run(settings, DAY, "events")
-    assert not quality.is_current(settings.store, DAY, "events")
+    assert not judged.is_current(settings.store, DAY, "events")
 
 
 def test_a_day_counts_as_good_only_as_it_was_judged(settings):
-    assert quality.objection(settings.store, DAY, "events") == "never came before quality"
+    assert judged.objection(settings.store, DAY, "events") == "never came before quality"
     publish(settings.store, DAY)
     quality.run(settings, DAY, "events")
     publish(settings.store, DAY)  # the same rows again
-    assert quality.passed(settings.store, DAY, "events")
+    assert judged.passed(settings.store, DAY, "events")
     publish(settings.store, DAY, count=201)
-    assert "changed after quality had judged" in quality.objection(settings.store, DAY, "events")
+    assert "changed after quality had judged" in judged.objection(settings.store, DAY, "events")
     settings.store.partition("events", DAY, "behaviors").remove()
-    assert quality.passed(settings.store, DAY, "events")
+    assert judged.passed(settings.store, DAY, "events")
 
 
 def test_days_are_judged_side_by_side(tmp_path):

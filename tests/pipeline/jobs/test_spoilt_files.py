@@ -11,7 +11,7 @@ import pytest
 from features.dataset import load
 from infra.errors import InputError, QualityFailed
 from infra.store import Store
-from pipeline import quality, settings
+from pipeline import judged, quality, settings
 from pipeline.beam import BeamConfig
 from pipeline.jobs import events
 
@@ -84,7 +84,7 @@ def test_a_day_with_a_lost_file_does_not_pass_quality(tmp_path):
     run(store)
     with pytest.raises(QualityFailed, match=r"behaviors has lost parts 1.*: a\.jsonl\.zst at line"):
         quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
-    assert not quality.passed(store, DAY, "events")
+    assert not judged.passed(store, DAY, "events")
 
 
 def test_a_lost_file_of_any_table_counts(tmp_path):

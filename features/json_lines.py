@@ -1,0 +1,148 @@
+"""JSON lines to columns of texts: Polars reads a sound block, and what Python can read of others.
+
+A line becomes the same both ways: the same values, or no row and its text in `_text`. What Polars
+makes something else of, or refuses though it is JSON, Python reads by itself wherever it stands.
+"""
+
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import NoReturn
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+
+from features.raw_table import PLACE, Table
+from features.textfile import Lines, count_lines, decoded, numbered, readable, utf8
+
+_ODD_ESCAPE = re.compile(
+    rb"\\(?:\\u[dD]|u(?:0000|[dD](?:"
+    rb"[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F])"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F])))"
+)
+"""What may be half a surrogate pair in JSON, or a zero byte: Polars makes another text of the
+first, and panics at a name with the second."""
+_MAYBE_BEYOND = re.compile(r"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{39}")
+"""Stands in every line of JSON that has a number of which Python knows and Polars does not."""
+
+
+def json_block(block: Lines, table: Table) -> pa.Table:
+    """Objects as columns of strings; inner lists and objects are written out as JSON."""
+    try:
+        data = utf8(block, table.encoding)
+    except UnicodeDecodeError:
+        return _json_line_by_line(block, table)
+    lines = count_lines(block.data)
+    ended = data.count(b"}\n") + data.count(b"}\r\n") + (not data.endswith(b"\n"))
+    rows = None
+    if ended == lines and not _ODD_ESCAPE.search(data):
+        rows = _objects(data, lines)
+    if rows is None:
+        return _json_line_by_line(block, table)
+    return numbered(rows, np.arange(block.first, block.first + lines), None)
+
+
+def _objects(data: bytes, count: int, names: Sequence[str] = ()) -> pa.Table | None:
+    """So many JSON lines as columns of strings; None where they are anything else."""
+    try:
+        names = names or pl.read_ndjson(data, infer_schema_length=None).columns
+        names = [name for name in names if name not in PLACE]
+        frame = pl.read_ndjson(data, schema=dict.fromkeys(names, pl.String))
+    except pl.exceptions.PolarsError:
+        return None
+    if not names or frame.height != count:
+        return None
+    rows = frame.to_arrow()
+    return rows.cast(pa.schema([(name, pa.string()) for name in rows.column_names]))
+
+
+def _json_line_by_line(block: Lines, table: Table) -> pa.Table:
+    """Lines that Python can read go to Polars together, so that they read as in a sound block."""
+    sound: list[tuple[int, bytes]] = []
+    names: dict[str, None] = {}
+    others: list[tuple[int, dict[str, str | None], str | None]] = []
+    for number, line in enumerate(block.data.split(b"\n"), start=block.first):
+        if not line.strip():
+            continue
+        text = decoded(line, table.encoding, first=number == 1)
+        values = None if text is None else _try_object(text)
+        if text is None or values is None:
+            others.append((number, {}, readable(line, table.encoding)))
+        elif not values or _ODD_ESCAPE.search(text.encode()) or _is_beyond(text):
+            others.append((number, values, None))
+        else:
+            sound.append((number, text.strip().encode()))
+            names.update(dict.fromkeys(values))
+    read, refused = _sound(sound, list(names))
+    others += [(number, {}, line.decode()) for number, line in refused]
+    return pa.concat_tables([*read, _by_hand(others)], promote_options="default").sort_by("_line")
+
+
+def _sound(
+    lines: Sequence[tuple[int, bytes]], names: Sequence[str]
+) -> tuple[list[pa.Table], list[tuple[int, bytes]]]:
+    """Objects of lines, together where that works, else in halves; and the lines that are none."""
+    if not lines:
+        return [], []
+    rows = _objects(b"\n".join(line for _, line in lines) + b"\n", len(lines), names)
+    if rows is not None:
+        return [numbered(rows, np.array([number for number, _ in lines]), None)], []
+    if len(lines) == 1:
+        return [], list(lines)
+    halves = [_sound(half, names) for half in (lines[: len(lines) // 2], lines[len(lines) // 2 :])]
+    return [table for read, _ in halves for table in read], [bad for _, r in halves for bad in r]
+
+
+def _by_hand(lines: Sequence[tuple[int, Mapping[str, str | None], str | None]]) -> pa.Table:
+    """Rows of numbers, values, and the text of lines that have none."""
+    names = list(dict.fromkeys(name for _, row, _ in lines for name in row))
+    columns = {
+        name: pa.array([row.get(name) for _, row, _ in lines], pa.string()) for name in names
+    }
+    columns["_line"] = pa.array([number for number, _, _ in lines], pa.int64())
+    columns["_text"] = pa.array([text for _, _, text in lines], pa.string())
+    return pa.table(columns)
+
+
+def _try_object(text: str) -> dict[str, str | None] | None:
+    try:
+        found = json.loads(text)
+        if not isinstance(found, dict):
+            return None
+        values = {name: _as_text(value) for name, value in found.items() if name not in PLACE}
+        for part in (*values, *values.values()):
+            (part or "").encode()  # half a surrogate pair is no text
+    except (ValueError, RecursionError):
+        return None
+    return None if "\0" in "".join(values) else values
+
+
+def _is_beyond(text: str) -> bool:
+    """Whether JSON has a number that Polars refuses: endless, or over 128 bits."""
+    if not _MAYBE_BEYOND.search(text):
+        return False
+    try:
+        json.loads(text, parse_constant=_refuse, parse_float=_finite, parse_int=_short)
+    except OverflowError:
+        return True
+    return False
+
+
+def _refuse(_: str) -> NoReturn:
+    raise OverflowError
+
+
+def _finite(digits: str) -> float:
+    return float(digits) if math.isfinite(float(digits)) else _refuse(digits)
+
+
+def _short(digits: str) -> int:
+    return int(digits) if -(2**127) <= int(digits) < 2**128 else _refuse(digits)
+
+
+def _as_text(value: object) -> str | None:
+    if value is None or isinstance(value, str):
+        return value
+    return json.dumps(value, ensure_ascii=False)

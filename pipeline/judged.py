@@ -1,0 +1,64 @@
+"""Which days quality found good, as they are published now: nothing else is learnt from.
+
+Judged by `pipeline.quality`, whose report of a day names the publications that it is of.
+"""
+
+import json
+from datetime import date
+
+from features import quality
+from infra.partition import Partition
+from infra.store import Store
+from pipeline.jobs import quality as job
+
+GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
+
+
+def is_current(store: Store, day: date, of: str) -> bool:
+    """Whether the day was judged as it is published now, and found good."""
+    tables = {name: table(store, of, day, name) for name in GROUPS[of]}
+    raw = store.get(report(day, of))
+    told = json.loads(raw) if raw else {}
+    return bool(told.get("passed")) and told.get("inputs") == job.stamps(tables)
+
+
+def passed(store: Store, day: date, of: str) -> bool:
+    """Whether the day was judged as it is published now, and found good."""
+    return not objection(store, day, of)
+
+
+def objection(store: Store, day: date, of: str) -> str:
+    """Why nothing may be learnt from the day, as the end of a sentence; "" where all is good.
+
+    Tables that were swept since they were judged are not asked.
+    """
+    raw = store.get(report(day, of))
+    if raw is None:
+        return "never came before quality"
+    told = json.loads(raw)
+    if not told["passed"]:
+        return "did not pass quality"
+    tables = {name: table(store, of, day, name) for name in GROUPS[of]}
+    judged = told.get("inputs")  # reports of older versions have none
+    if judged is None:
+        return ""
+    anew = [key for key, stamp in job.stamps(tables).items() if judged.get(key) != stamp]
+    return f"changed after quality had judged ({anew[0]} is another)" if anew else ""
+
+
+def objections(store: Store, day: date) -> str:
+    """Those to both groups in one clause: "events and samples did not pass quality"."""
+    found: dict[str, list[str]] = {}
+    for of in GROUPS:
+        found.setdefault(objection(store, day, of), []).append(of)
+    return ", ".join(f"{' and '.join(groups)} {why}" for why, groups in found.items() if why)
+
+
+def report(day: date, of: str) -> str:
+    """The key of the report of a group on a day."""
+    return f"reports/quality/{of}/{day.isoformat()}.json"
+
+
+def table(store: Store, of: str, day: date, name: str) -> Partition:
+    """A table of a group."""
+    return store.partition(name, day) if of == "samples" else store.partition(of, day, name)

@@ -11,6 +11,8 @@ from pipeline.importing import import_files
 from tests import samples_log
 from tests.samples_log import MINUTE, ZONE
 
+pytestmark = pytest.mark.drill
+
 STEP = 10 * MINUTE
 WINDOW = 60 * MINUTE
 USERS = ("u1", "u2")

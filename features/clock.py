@@ -27,7 +27,7 @@ def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArr
     if form.format is not None:
         return _from_texts(column, form, form.zone or zone)
     if pa.types.is_integer(kind):
-        whole = column.cast(pa.int64())
+        whole = _within(column).cast(pa.int64())
     elif pa.types.is_floating(kind):
         whole = pc.floor(pc.if_else(pc.is_finite(column), column, None)).cast(
             pa.int64(), safe=False
@@ -41,6 +41,14 @@ def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArr
         fits = pc.less_equal(pc.abs(whole), limit)
         return pc.multiply(pc.if_else(fits, whole, None), pa.scalar(1_000, pa.int64()))
     return whole
+
+
+def _within(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Null for what is past the numbers with a sign; no time is."""
+    if not pa.types.is_uint64(column.type):
+        return column
+    fits = pc.less_equal(column, pa.scalar(np.iinfo(np.int64).max, pa.uint64()))
+    return pc.if_else(fits, column, None)
 
 
 def midnight_ms(day: date, zone: ZoneInfo) -> int:

@@ -29,6 +29,9 @@ from pipeline.rawfiles import with_place
 
 logger = logging.getLogger(__name__)
 
+HEAD_BYTES = 1 << 16
+"""Looked at to say what is wrong with a file without rows."""
+
 Progress = Callable[[int, int], None]
 """Called with bytes read so far and in all."""
 
@@ -243,4 +246,10 @@ def _check_head(dataset: Dataset, source: Source) -> None:
     for block in read_blocks(dataset, source, rows=checking.SAMPLE_ROWS):
         checking.check(dataset, source.table, source.name, block)
         return
+    with source.path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    if b"\r" in head and b"\n" not in head:
+        raise InputError(
+            f"{source.path}: its lines end with CR alone. End them with LF (`tr '\\r' '\\n'`)."
+        )
     raise InputError(f"{source.path} holds no row. Leave it out.")

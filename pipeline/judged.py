@@ -15,7 +15,7 @@ GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
 
 
 def is_current(store: Store, day: date, of: str) -> bool:
-    """Whether the day was judged as it is published now, and found good."""
+    """Whether the report is good and of exactly what is published now, nothing swept or added."""
     tables = {name: table(store, of, day, name) for name in GROUPS[of]}
     raw = store.get(report(day, of))
     told = json.loads(raw) if raw else {}

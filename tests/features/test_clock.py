@@ -51,6 +51,11 @@ def test_microseconds_and_typed_columns_are_read_too():
     ]
 
 
+def test_a_number_past_those_with_a_sign_is_no_time():
+    column = pa.chunked_array([pa.array([2**63 + 5, 1_700_000_000_000, None], pa.uint64())])
+    assert to_ms(column, TimeFormat(), "UTC").to_pylist() == [None, 1_700_000_000_000, None]
+
+
 def test_a_text_is_read_in_its_zone():
     column = pa.chunked_array([["2019-10-01 00:00:00 UTC", "2019-10-01", None]])
     form = TimeFormat(format="%Y-%m-%d %H:%M:%S UTC", zone="UTC")

@@ -120,6 +120,13 @@ def test_what_a_killed_import_leaves_is_no_day_and_no_hindrance(tmp_path, mine, 
     }
 
 
+def test_lines_that_end_with_cr_alone_are_told(tmp_path, mine):  # noqa: F811  # a fixture
+    log = tmp_path / "old.csv"
+    log.write_bytes(gzip.decompress(mine[0].read_bytes()).replace(b"\n", b"\r"))
+    with pytest.raises(InputError, match=r"old\.csv: its lines end with CR alone"):
+        import_files(Store(tmp_path), parse_description(MINE, "mine.toml"), [f"behaviors={log}"])
+
+
 def test_a_file_is_named_once(tmp_path, mine):  # noqa: F811  # a fixture
     link = tmp_path / "again.csv"
     link.symlink_to(mine[0])

@@ -227,16 +227,21 @@ class _Block:
             rejects.mark(self.codes, _nulls(told), Reason.MISSING_ID)
             return {"key": pa.array(identity.mix(users, identity.hash_column(told)))}
         own = sorted(name for name in self.raw.column_names if name not in PLACE)
-        told = self.raw.select(own)
-        hashed = identity.hash_rows(told)
-        if self.from_json.any():  # which keys a block has depends on the other lines in it
-            hashed = np.where(self.from_json, identity.hash_objects(told), hashed)
-        content = identity.mix(users, hashed)
+        content = identity.mix(users, self._content(self.raw.select(own)))
         if self.table.identity == "row":
             return {"key": pa.array(content)}
         source = identity.hash_column(self.raw["_source"])
         place = identity.mix(source, identity.hash_column(self.raw["_line"].cast(pa.int64())))
         return {"key": pa.array(identity.mix(content, source)), "_place": pa.array(place)}
+
+    def _content(self, told: pa.Table) -> identity.Hashes:
+        """Of JSON by names too: which keys a block has depends on the other lines in it."""
+        if self.from_json.all():
+            return identity.hash_objects(told)
+        hashed = identity.hash_rows(told)
+        if not self.from_json.any():
+            return hashed
+        return np.where(self.from_json, identity.hash_objects(told), hashed)
 
     def _mark_ignored(self) -> None:
         if not self.table.ignore_types or self.name != "behaviors":

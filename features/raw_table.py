@@ -168,7 +168,7 @@ class Table(Config):
     @classmethod
     def _letter(cls, value: str) -> str:
         if value and not (len(value) == 1 and value.isascii()):
-            raise ValueError(f"{value!r} is not one ASCII letter")
+            raise ValueError(f"{value!r} is not one ASCII character")
         return value
 
     def type_codes(self) -> Mapping[str, str]:

@@ -8,7 +8,7 @@ side by side, here or as mapped tasks of the `dupn_study` DAG; a stage needs tho
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Generic, TypeVar
 
@@ -21,6 +21,17 @@ from infra.store import Store
 from pipeline.settings import Settings
 
 C = TypeVar("C", bound=Cell)
+HOW = {"threads": 1, "device": "auto", "resume": True, "checkpoint_every_s": 60.0}
+"""Settings of `train` that say how to learn and not what (`training.checkpoint.FREE`). A digest has
+them as every cell under docs/results has, whatever they are, so that a cell is good for all."""
+
+
+def plain(settings: Settings, names: Collection[str]) -> dict[str, Any]:
+    """Groups of settings as JSON has them, as far as they decide what is found."""
+    found = settings.model_dump(mode="json", include=set(names))
+    if "train" in found:
+        found["train"] |= HOW
+    return found
 
 
 @dataclass(frozen=True)
@@ -137,5 +148,5 @@ class Study(ABC, Generic[C]):
 
     def digest(self, key: str) -> str:
         """Changes with what decides a cell, and with nothing else."""
-        plain = json.dumps(self.decides(key), sort_keys=True, default=str)
-        return hashlib.sha256(plain.encode()).hexdigest()[:12]
+        deciding = json.dumps(self.decides(key), sort_keys=True, default=str)
+        return hashlib.sha256(deciding.encode()).hexdigest()[:12]

@@ -17,7 +17,7 @@ from infra.progress import Progress
 from pipeline.living import INTERFERENCE
 from pipeline.settings import Settings
 from pipeline.studies.abtest_world import AbtestWorld
-from pipeline.studies.base import C, Study
+from pipeline.studies.base import C, Study, plain
 from pipeline.studies.drift_world import DriftWorld
 from pipeline.studies.worlds import SMALL
 from training.model.network import REVISION
@@ -50,8 +50,7 @@ class BySeed(Study[C]):
 
     def decides(self, key: str) -> Any:
         """Settings, the seed among them, days, and the network."""
-        settings = self._mine(key).model_dump(mode="json", include=set(self.deciding))
-        return [settings, asdict(self.shape), REVISION]
+        return [plain(self._mine(key), self.deciding), asdict(self.shape), REVISION]
 
     def work(self, key: str, digest: str, progress: Progress) -> C:
         """A seed from nothing, or from where it was cut off."""

@@ -14,7 +14,7 @@ from evaluation.studies.contest import FitCell, Step, Trial, TunedCell, WorldCel
 from evaluation.studies.others import answers
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
-from pipeline.studies.base import Logged, Study
+from pipeline.studies.base import Logged, Study, plain
 from pipeline.studies.shelf import once
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
@@ -89,7 +89,7 @@ class Contest(Study[Cell]):
         first, *rest = key.split("-")
         study = self.settings.study
         if first == "world":
-            return [self._of_world(int(rest[0])), self._plain({"evaluate"}), self._budget]
+            return [self._of_world(int(rest[0])), plain(self.settings, {"evaluate"}), self._budget]
         if first == "tune":
             trials = [self._point(rest[0], trial) for trial in study.trials]
             world = self._of_world(study.tuning_seed)
@@ -276,7 +276,7 @@ class Contest(Study[Cell]):
     def learning(self, model: str) -> list[Any]:
         """What decides a network's fits, beside world, task and the point of the search."""
         own = OWN.get(model, frozenset())
-        return [self._plain(LEARNING | own), self._budget, REVISION, ROUND]
+        return [plain(self.settings, LEARNING | own), self._budget, REVISION, ROUND]
 
     def _point(self, model: str, trial: TrialConfig) -> Any:
         """A point of the search, as far as the network hears of it."""
@@ -286,9 +286,6 @@ class Contest(Study[Cell]):
     @property
     def _budget(self) -> Any:
         return self.settings.study.model_dump(mode="json", include=set(BUDGET))
-
-    def _plain(self, names: set[str] | frozenset[str]) -> Any:
-        return self.settings.model_dump(mode="json", include=set(names))
 
 
 _kept: dict[tuple[str, str], Held] = {}

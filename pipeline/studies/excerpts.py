@@ -30,7 +30,7 @@ from evaluation.studies.excerpts import (
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
 from pipeline.studies import excerpt_logs
-from pipeline.studies.base import Logged, Study
+from pipeline.studies.base import Logged, Study, plain
 from pipeline.studies.excerpt_logs import CLICKS, Excerpt, Protocol, Split
 from pipeline.study_config import TrialConfig
 from training.baselines.deepctr import KINDS
@@ -86,9 +86,9 @@ class ExcerptsStudy(Study[Cell]):
         name = rest[1] if first == "tune" else rest[0]
         asked = [key, *self._data(name)]
         if first == "others":
-            return [*asked, self._plain({"evaluate"})]
+            return [*asked, plain(self.settings, {"evaluate"})]
         budget = self.settings.study.model_dump(include=set(BUDGET))
-        learning = [self._plain(LEARNING), budget, REVISION]
+        learning = [plain(self.settings, LEARNING), budget, REVISION]
         if first == "tune":
             return [*asked, *learning, [trial.model_dump() for trial in self.trials]]
         return [*asked, *learning, self._chosen(first, name).model_dump()]
@@ -278,9 +278,6 @@ class ExcerptsStudy(Study[Cell]):
         widths = dict(one.log.changes)
         quick = QUICK_EPOCHS if self.quick else 0
         return [ROUND, excerpt.digest, repr(one), widths, self.share, quick]
-
-    def _plain(self, names: set[str] | frozenset[str]) -> Any:
-        return self.settings.model_dump(mode="json", include=set(names))
 
 
 def _crowd(settings: Settings, splits: Sequence[Split]) -> Crowd:

@@ -104,6 +104,20 @@ def test_another_network_or_other_days_are_another_seed(studied, monkeypatch):
     assert len({before, other_network, digest()}) == 3
 
 
+@pytest.mark.parametrize(("name", "stage"), [("drift", 0), ("abtest", 0), ("table2", 1)])
+def test_how_many_threads_learn_and_how_often_they_save_decides_no_cell(studied, name, stage):
+    settings, *_ = studied
+
+    def digest(**changed):
+        train = settings.train.model_copy(update=changed)
+        study = studying.make(settings.model_copy(update={"train": train}), name, 1, quick=True)
+        return study.digest(study.stages()[stage][-1])  # a seed, or a search
+
+    before = digest(threads=1)
+    assert digest(threads=2, resume=False, checkpoint_every_s=5.0) == before
+    assert digest(batch_size=7) != before
+
+
 def test_a_world_cut_off_in_its_last_day_is_lived_to_its_end(studied, tmp_path):
     settings, *_ = studied
     market = settings.marketplace.model_copy(update=TINY)

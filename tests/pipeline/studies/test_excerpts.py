@@ -144,6 +144,7 @@ def test_what_decides_a_cell_makes_it_another(studied, logs):
     train = study.settings.train.model_copy(update={"l2": 0.1})
     samples = study.settings.samples.model_copy(update={"same_category": 2})
     assert changed(train=train) == {"tune"}
+    assert changed(train=study.settings.train.model_copy(update={"threads": 2})) == set()
     assert changed(samples=samples) == {"log", "others", "tune"}
     log = logs[0] / TMALL.file
     text = log.read_text()

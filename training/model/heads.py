@@ -67,7 +67,11 @@ class PairHead(nn.Module):
 
 
 class RankingHead(nn.Module):
-    """L2R: the weight of each ranking feature, and of a constant, from the representation."""
+    """L2R: the weight of each ranking feature, and of a constant, from the representation.
+
+    Equation (9) has no constant: with the feature `bias`, always 1, the term stands there twice.
+    It orders no candidates of a moment otherwise (docs/adr/0007).
+    """
 
     def __init__(self, rep_dim: int, features: int, hidden: int, dropout: float) -> None:
         super().__init__()

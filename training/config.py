@@ -108,7 +108,7 @@ class TrainConfig(Config):
     """Moments a step."""
     learning_rate: float = Field(1e-3, gt=0)
     """AdaGrad rate of the dense weights."""
-    embedding_learning_rate: float | None = None
+    embedding_learning_rate: float | None = Field(None, gt=0)
     """AdaGrad rate of the sparse tables; `learning_rate` when absent."""
     l2: float = Field(1e-6, ge=0)
     """On dense weights."""

@@ -95,8 +95,9 @@ class Optimizer:
         self.dense = torch.optim.Adagrad(
             weights, lr=config.learning_rate, weight_decay=config.l2, eps=EPSILON
         )
+        own = config.embedding_learning_rate
         self.sparse = SparseAdagrad(
-            sparse, config.embedding_learning_rate or config.learning_rate, config.embedding_l2
+            sparse, config.learning_rate if own is None else own, config.embedding_l2
         )
 
     @classmethod

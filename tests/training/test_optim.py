@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from pydantic import ValidationError
 from torch import nn
 
 from training.config import TrainConfig
@@ -90,6 +91,12 @@ def test_tables_and_layers_are_told_apart_and_have_their_own_rates():
     assert set(optimizer.sparse.tables) == {"table.weight", "bag.weight"}
     assert moved["layer.weight"] == pytest.approx(0.01, rel=1e-3)  # AdaGrad's first step is lr
     assert moved["table.weight"] == pytest.approx(0.3, rel=1e-3)
+
+
+@pytest.mark.parametrize("rate", [0, -0.1])
+def test_tables_that_would_not_learn_are_refused(rate):
+    with pytest.raises(ValidationError, match=r"embedding_learning_rate\n.*greater than 0"):
+        TrainConfig(embedding_learning_rate=rate)
 
 
 def test_dense_gradients_are_clipped_together():

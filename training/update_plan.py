@@ -150,6 +150,11 @@ def _replayed(store: Store, of: Plan, config: UpdateConfig, seed: int) -> list[S
 
 
 def _learnt(ancestry: Ancestry, day: date) -> Part:
-    """What the parent has learnt of a day: held-out users are not replayed before their time."""
-    held = ancestry.held(day)
-    return Part(day=day) if held is None else Part(day=day, share=Share.REST, held=held)
+    """What the parent has learnt of a day, weighed as it was learnt last.
+
+    Held-out users are not replayed before their time.
+    """
+    held, weight = ancestry.held(day), ancestry.of(day)[-1].weight
+    if held is None:
+        return Part(day=day, weight=weight)
+    return Part(day=day, share=Share.REST, held=held, weight=weight)

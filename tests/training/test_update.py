@@ -175,6 +175,16 @@ def test_replay_draws_some_moments_learnt_before_and_none_held_back(trained, qui
     assert rows == seen(store, plan(store, night.checkpoint, DAYS[3], config), config)
 
 
+def test_what_was_learnt_with_less_weight_is_replayed_with_less(trained, quick):
+    store, parent = trained
+    light = plan(store, parent, DAYS[2], CONFIG, weights={DAYS[2]: 0.3})
+    night = update(store, light, quick, CONFIG, seed=1, run_name="light")
+    config = UpdateConfig(holdout_share=0.2, replay_share=1.0)
+    after = plan(store, night.checkpoint, DAYS[3], config)
+    replayed = {s.part.day: s.part.weight for s in slices(store, after, config, 1) if s.draw}
+    assert replayed == {DAYS[0]: 1.0, DAYS[1]: 1.0, DAYS[2]: 0.3}
+
+
 def test_replayed_moments_are_not_counted_as_predicted(trained, quick):
     store, parent = trained
     config = UpdateConfig(holdout_share=0.2, replay_share=1.0)

@@ -38,6 +38,9 @@ class Recipe:
     seed: int
     inputs: Mapping[str, str]
     """Day -> digest of its samples' files."""
+    catalogs: Mapping[str, str] = field(default_factory=dict)
+    """Day -> stamp of the catalog that its items are looked up in; not of days that had none, nor
+    in recipes written before these were kept."""
     start: Mapping[str, Any] = field(default_factory=dict)
     """What a run that does not start from scratch starts from, and learns; see `Start`."""
 
@@ -51,8 +54,12 @@ class Recipe:
         seed: int,
     ) -> "Recipe":
         """The recipe of training on these samples, from scratch."""
-        found = inputs(samples) | (inputs(validation) if validation is not None else {})
-        return cls(model=model, train=train, sizes=samples.sizes, seed=seed, inputs=found)
+        found, read = inputs(samples), catalogs(samples)
+        if validation is not None:
+            found, read = found | inputs(validation), read | catalogs(validation)
+        return cls(
+            model=model, train=train, sizes=samples.sizes, seed=seed, inputs=found, catalogs=read
+        )
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""
@@ -62,6 +69,7 @@ class Recipe:
             "sizes": asdict(self.sizes) | {"profile": list(self.sizes.profile)},
             "seed": self.seed,
             "inputs": dict(self.inputs),
+            "catalogs": dict(self.catalogs),
         } | ({"start": dict(self.start)} if self.start else {})
 
     @classmethod
@@ -88,12 +96,20 @@ class Recipe:
             sizes=VocabularySizes(**sizes),
             seed=plain["seed"],
             inputs=plain["inputs"],
+            catalogs=plain.get("catalogs", {}),
             start=plain.get("start", {}),
         )
 
     def differences(self, other: "Recipe") -> list[str]:
-        """Each setting that `other` has differently, as a phrase."""
-        mine, theirs = flatten(self.plain()), flatten(other.plain())
+        """Each setting and input that `other` has differently, as a phrase.
+
+        A catalog that only one of them knows is none: it was not kept then, or is swept by now.
+        """
+        both = self.catalogs.keys() & other.catalogs.keys()
+        mine, theirs = (
+            flatten(one.plain() | {"catalogs": {day: one.catalogs[day] for day in both}})
+            for one in (self, other)
+        )
         return [
             f"{name} was {mine.get(name, 'absent')} and is {theirs.get(name, 'absent')}"
             for name in sorted((mine.keys() | theirs.keys()) - FREE)
@@ -145,6 +161,12 @@ def inputs(samples: Samples) -> dict[str, str]:
     """What identifies the data of a run: a digest of each day's files, in order."""
     pairs = zip(samples.days, samples.manifests, strict=True)
     return {day.isoformat(): digest_of(manifest) for day, manifest in pairs}
+
+
+def catalogs(samples: Samples) -> dict[str, str]:
+    """What identifies what a run knows of items: a stamp of each day's catalog."""
+    pairs = zip(samples.days, samples.catalog_stamps, strict=True)
+    return {day.isoformat(): stamp for day, stamp in pairs if stamp}
 
 
 def digest_of(manifest: Manifest) -> str:

@@ -73,6 +73,8 @@ class Loaded:
 class Samples:
     """The published samples of some days, resolved once: a rerun of a day does not mix in.
 
+    Nor does another catalog: one that is published again before it is read is an error.
+
     Args:
         store: where they are.
         days: in the order that unshuffled reading follows.
@@ -92,6 +94,7 @@ class Samples:
         self._sizes = sizes
         self.partitions = [store.partition("samples", day) for day in self.days]
         self.manifests: list[Manifest] = [partition.manifest() for partition in self.partitions]
+        self.catalog_stamps = [store.partition("catalog", day).stamp() for day in self.days]
         self.slices = tuple(slices or [Slice(Part(day=day)) for day in self.days])
         self._day = [self.days.index(piece.part.day) for piece in self.slices]
 
@@ -109,7 +112,14 @@ class Samples:
     @cached_property
     def catalogs(self) -> list[CatalogArrays]:
         """Each day's catalog, loaded at the first batch; memory grows with items times days."""
-        return [catalog.load(self.store, day) for day in self.days]
+        loaded = [catalog.load(self.store, day) for day in self.days]
+        for day, stamp in zip(self.days, self.catalog_stamps, strict=True):
+            if self.store.partition("catalog", day).stamp() != stamp:
+                raise TrainingError(
+                    f"catalog/dt={day} was published again before its samples were read. "
+                    "Run the command again."
+                )
+        return loaded
 
     @cached_property
     def sizes(self) -> VocabularySizes:

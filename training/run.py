@@ -244,6 +244,7 @@ class Run:
             "days": len(days),
             "moments": facts.get("moments", self.samples.moments),
             "samples": plain.pop("inputs"),
+            "catalogs": plain.pop("catalogs"),
         }
         if "parent" in facts:
             lineage |= {name: facts[name] for name in ("parent", "ancestry_digest", "replayed")}

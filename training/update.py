@@ -105,6 +105,7 @@ def prepared(  # noqa: PLR0913  # as `update`
         sizes=sizes,
         seed=seed,
         inputs=inputs,
+        catalogs=checkpoints.catalogs(samples),
         start=_start_of(of, config),
     )
     return Run(

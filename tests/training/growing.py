@@ -1,6 +1,7 @@
-"""A store whose vocabulary grows on a day."""
+"""A store whose vocabulary grows on a day, or whose catalog or labels are corrected."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features.schemas import CATALOG, VOCABULARY
 
@@ -29,6 +30,33 @@ def grow_vocabulary(store, day, more):
     with place.publish() as out:
         out.record([out.write_table("part", whole)])
     return fresh, index
+
+
+def correct_catalog(store, day):
+    """Every item of `day` gets another brand; samples stay as they are."""
+    place = store.partition("catalog", day)
+    table = place.table()
+    brands = pa.array([2 + (row + 7) % 20 for row in range(len(table))], pa.int32())
+    with place.publish() as out:
+        corrected = table.set_column(table.column_names.index("brand"), "brand", brands)
+        out.record([out.write_table("part", corrected)])
+
+
+def relabel(store, day, whose):
+    """Turn every label of some users round, leaving files and row groups as they are."""
+    place = store.partition("samples", day)
+    with place.publish() as out:
+        entries = []
+        for entry in place.manifest().files:
+            table = place.table(entries=[entry])
+            mask = whose(table["user_hash"].to_numpy())
+            level = table["price_level"]
+            turned = pc.if_else(pa.array(mask), pc.subtract(pa.scalar(8, pa.int8()), level), level)
+            at = table.column_names.index("price_level")
+            table = table.set_column(at, table.schema.field(at), turned)
+            stem = entry.name.rpartition("-")[0]
+            entries.append(out.write_table(stem, table, row_group_size=64))
+        out.record(entries)
 
 
 def samples_catalog(store, day):

@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from infra.errors import PartitionCorrupt, PartitionMissing, TrainingError
+from tests.training.growing import correct_catalog
 from training.data import Position, Reader, Samples, grouped
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -156,6 +157,13 @@ def test_no_samples_and_missing_days_are_refused(make_store, tmp_path, days):
         Reader(Samples(store, []), batch_size=32, buffer=200)
     with pytest.raises(PartitionMissing, match="samples"):
         Samples(store, [days[0].replace(year=2020)])
+
+
+def test_a_catalog_that_is_published_again_meanwhile_does_not_mix_in(make_store, tmp_path, days):
+    samples = Samples(make_store(tmp_path), days)
+    correct_catalog(samples.store, days[1])
+    with pytest.raises(TrainingError, match="catalog/dt=2026-03-03 was published again"):
+        next(Reader(samples, batch_size=32, buffer=200).epoch(Position()))
 
 
 @pytest.mark.drill

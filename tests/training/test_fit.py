@@ -15,6 +15,7 @@ import torch
 
 from infra.errors import PartitionMissing, TrainingError
 from infra.tracking import MlflowTracker, TrackingConfig
+from tests.training.growing import correct_catalog
 from training import checkpoint
 from training.checkpoint import load_model
 from training.config import Task, TrainConfig
@@ -158,6 +159,22 @@ def test_a_checkpoint_that_does_not_fit_says_what_differs(own, days, tiny, eager
     assert fit(own, days, tiny, other, seed=1, run_name="cut", resume=False).steps
 
 
+def test_a_corrected_catalog_is_learnt_anew(own, days, tiny, quick):
+    before = weights(fit(own, days, tiny, quick, seed=1, run_name="run"))
+    correct_catalog(own, days[1])
+    after = weights(fit(own, days, tiny, quick, seed=1, run_name="run"))
+    assert not same(before, after)
+    assert same(after, weights(fit(own, days, tiny, quick, seed=1, run_name="fresh")))
+
+
+def test_a_run_that_is_cut_off_does_not_go_on_with_another_catalog(own, days, tiny, eager):
+    with pytest.raises(Cut):
+        fit(own, days, tiny, eager, seed=1, run_name="cut", progress=stopping_after(3))
+    correct_catalog(own, days[0])
+    with pytest.raises(TrainingError, match=r"catalogs.2026-03-02 was \w+ and is \w+. Start"):
+        fit(own, days, tiny, eager, seed=1, run_name="cut")
+
+
 def test_what_there_is_to_learn_is_learnt(own, days, tiny, quick):
     config = quick.model_copy(update={"epochs": 6})
     fitted = fit(own, days, tiny, config, seed=1, run_name="run")
@@ -245,6 +262,7 @@ def test_a_run_is_recorded_in_mlflow(own, days, tiny, eager):
     assert params["model.hidden_dim"] == "8"
     assert (params["lineage.days"], params["lineage.moments"]) == ("2", "600")
     assert len(params["lineage.samples.2026-03-03"]) == 16
+    assert len(params["lineage.catalogs.2026-03-03"]) == 16
     for name in ("progressive_ctr_auc", "progressive_ppp_precision", "repeated_l2r_loss"):
         assert run.data.metrics[name] == pytest.approx(fitted.metrics[name])
     assert run.data.metrics["moments_per_s"] > 0

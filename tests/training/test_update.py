@@ -9,15 +9,13 @@ from datetime import date, timedelta
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 import pytest
 import torch
 
 from features.holdout import held_out
 from infra.errors import TrainingError
 from tests.training.cutting import Cut, CutAfter
-from tests.training.growing import grow_vocabulary, samples_catalog
+from tests.training.growing import correct_catalog, grow_vocabulary, relabel, samples_catalog
 from training import checkpoint
 from training.ancestry import Ancestry
 from training.data import Position, Reader, Samples
@@ -101,23 +99,6 @@ def test_the_labels_of_held_out_users_change_no_weight(own, quick):
     relabel(store, DAYS[2], lambda users: ~held_out(users, DAYS[2], 0.2))
     other = update(store, plan(store, parent, DAYS[2], CONFIG), quick, CONFIG, seed=1, run_name="c")
     assert not same(weights(one), weights(other))
-
-
-def relabel(store, day, whose):
-    """Turn every label of some users round, leaving files and row groups as they are."""
-    place = store.partition("samples", day)
-    with place.publish() as out:
-        entries = []
-        for entry in place.manifest().files:
-            table = place.table(entries=[entry])
-            mask = whose(table["user_hash"].to_numpy())
-            level = table["price_level"]
-            turned = pc.if_else(pa.array(mask), pc.subtract(pa.scalar(8, pa.int8()), level), level)
-            at = table.column_names.index("price_level")
-            table = table.set_column(at, table.schema.field(at), turned)
-            stem = entry.name.rpartition("-")[0]
-            entries.append(out.write_table(stem, table, row_group_size=64))
-        out.record(entries)
 
 
 def test_a_night_that_was_not_promoted_is_learnt_by_the_next_one(trained, quick):
@@ -273,6 +254,10 @@ def test_a_finished_update_is_not_done_again_unless_something_changed(own, quick
     faster = CONFIG.model_copy(update={"accumulator_decay": 0.5})
     other = update(store, night, quick, faster, seed=1, run_name="night")
     assert checkpoint.digest(other.checkpoint) != written[1]
+    before = weights(other)
+    correct_catalog(store, DAYS[2])
+    anew = update(store, night, quick, faster, seed=1, run_name="night")
+    assert not same(weights(anew), before)
 
 
 def test_a_moment_of_less_weight_moves_the_network_less(trained, quick):

@@ -41,6 +41,11 @@ def line_of(key: str) -> str:
     return key[:-DATED]
 
 
+def until_of(key: str) -> str:
+    """The last training day of a run key, as it stands there."""
+    return key.removeprefix(f"{line_of(key)}-")
+
+
 def of(settings: Settings, key: str) -> Incumbent | None:
     """Whom the candidate of a run key is held against; None: it is the first.
 

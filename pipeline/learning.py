@@ -98,11 +98,11 @@ def candidate(settings: Settings, day: date, run: str = "") -> Candidate:
         mine = of_run(store, tonight)
         if mine.ancestry.held(day) is not None:
             return mine
-    prefix = f"{settings.line}-"
-    found = [name for name in store.names("checkpoints") if name.startswith(prefix)]
+    found = [
+        name for name in store.names("checkpoints") if incumbent.line_of(name) == settings.line
+    ]
     for name in sorted(found, reverse=True):
-        until = name.removeprefix(prefix)
-        if until < day.isoformat() and checkpoints.final(store, name).exists():
+        if incumbent.until_of(name) < day.isoformat() and checkpoints.final(store, name).exists():
             return of_run(store, name)
     raise PartitionMissing(
         f"no model of line {settings.line} was trained on days before {day}. "

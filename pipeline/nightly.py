@@ -18,6 +18,7 @@ from typing import Any
 from infra.errors import OutOfTurn, PartitionMissing
 from pipeline import arrival, workers
 from pipeline.arrival import ONE_DAY
+from pipeline.incumbent import line_of, until_of
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -225,7 +226,7 @@ def _require_unlearnt(settings: Settings, day: date) -> None:
     if read(settings, day) is not None:
         return
     for run in store.names("checkpoints"):
-        if run[:-11] != line or run[-10:] < day.isoformat():
+        if line_of(run) != line or until_of(run) < day.isoformat():
             continue
         final = store.partition("checkpoints", None, run, "final")
         lineage = final.manifest().lineage if final.exists() else {"parent": ""}

@@ -174,6 +174,15 @@ def test_a_registered_model_is_not_trained_over(settings):
     assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
 
 
+def test_a_line_s_newest_model_is_not_one_of_a_longer_name(settings):
+    folder = Path(settings.home, "checkpoints")
+    shutil.copytree(folder / "dupn-2026-03-05", folder / "fast-1-2026-03-05")
+    with pytest.raises(PartitionMissing, match="no model of line fast was trained"):
+        learning.candidate(changed(settings, "line=fast"), NIGHT)
+    found = learning.candidate(changed(settings, "line=fast-1"), NIGHT)
+    assert (found.key, found.line) == ("fast-1-2026-03-05", "fast-1")
+
+
 def test_another_network_is_another_line(settings):
     with pytest.raises(TrainingError, match=r"model.hidden_dim was 4 in dupn-2026-03-05 and is 5"):
         steps.update(changed(settings, "model.hidden_dim=5"), NIGHT)

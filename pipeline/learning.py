@@ -9,15 +9,17 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from infra.errors import PartitionMissing
+from infra.errors import PartitionMissing, TrainingError
+from infra.registry import Registry
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker
 from pipeline import incumbent
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry, Part
-from training.fit import fit
+from training.fit import carry_out, prepared
 from training.model.dupn import Dupn
+from training.run import Run
 
 logger = logging.getLogger(__name__)
 
@@ -51,9 +53,13 @@ def run_key(settings: Settings, until: date) -> str:
 
 
 def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
-    """Fit the network on `days`, in order."""
+    """Fit the network on `days`, in order.
+
+    Raises:
+        TrainingError: the run is a registered version already, which was trained otherwise.
+    """
     key = run_key(settings, days[-1])
-    fitted = fit(
+    run = prepared(
         settings.store,
         days,
         settings.model,
@@ -62,6 +68,13 @@ def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
         run_name=key,
         tracker=MlflowTracker(settings.tracking, settings.store),
     )
+    require_free(
+        run,
+        incumbent.registry_of(settings),
+        "To train a first model once more, give it a line of its own (--set line=NAME) or another "
+        "last day (--until D).",
+    )
+    fitted = carry_out(run, settings.train.resume)
     return {
         "run": key,
         "mlflow_run": fitted.run_id,
@@ -71,6 +84,23 @@ def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
         "moments_per_s": round(fitted.moments_per_s, 1),
         **{name: round(value, 5) for name, value in fitted.metrics.items()},
     }
+
+
+def require_free(run: Run, registry: Registry, remedy: str) -> None:
+    """A registered version keeps its checkpoint: evaluation, updates and rollback go back to it.
+
+    An equal run may be done again: it finds the checkpoint, or writes one that is the same.
+
+    Raises:
+        TrainingError: the run would replace a registered version with something else.
+    """
+    taken = registry.versions() if run.final.exists() else []
+    for version in taken:
+        if version.tags.get("run_key") == run.name and (differences := run.differences()):
+            raise TrainingError(
+                f"{run.name} is version {version.number} of the registry already, and was trained "
+                f"otherwise: {differences[0]}. {remedy}"
+            )
 
 
 def candidate(settings: Settings, day: date, run: str = "") -> Candidate:

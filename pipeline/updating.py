@@ -14,18 +14,17 @@ from typing import Any
 from features import abnormal
 from features.abnormal import Finding
 from infra.errors import QualityFailed, RegistryError, TrainingError
-from infra.registry import MODEL, Registry
+from infra.registry import Registry
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker, flatten, tracking_uri
 from pipeline import judged
-from pipeline.learning import run_key
+from pipeline.learning import require_free, run_key
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training import update as updates
 from training.ancestry import Ancestry, Part
 from training.checkpoint import Recipe
 from training.fit import carry_out
-from training.run import Run
 from training.tally import Fitted
 from training.update import Plan
 from training.update_config import Abnormal
@@ -71,7 +70,13 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
         tracker=tracker,
         facts={"abnormal": _plain(findings), "left_out": left_out},
     )
-    _require_free(run, registry, forced)
+    if not forced:
+        require_free(
+            run,
+            registry,
+            "What it would learn now is not lost: the next night learns it. To replace it all the "
+            "same, give a reason with --force --why.",
+        )
     fitted = carry_out(run, settings.train.resume)
     if findings:
         tracker.client.set_tag(fitted.run_id, "abnormal", _sentences(findings))
@@ -199,19 +204,6 @@ def _tally(store: Store, day: date) -> dict[str, float]:
             with partition.open(partition.manifest().files[0]) as source:
                 tally |= json.load(source)
     return tally
-
-
-def _require_free(run: Run, registry: Registry, forced: str) -> None:
-    """A registered version keeps its checkpoint: evaluation and rollback go back to it."""
-    if forced or not run.final.exists() or run.finished() is not None:
-        return
-    for version in registry.client.search_model_versions(f"name = '{MODEL}'"):
-        if version.tags.get("run_key") == run.name:
-            raise TrainingError(
-                f"{run.name} is version {version.version} of the registry already, trained from "
-                "other data or another parent. What it would learn now is not lost: the next "
-                "night learns it. To replace it all the same, give a reason with --force --why."
-            )
 
 
 def _nothing(

@@ -20,7 +20,7 @@ from training.data import Samples
 from training.run import Run
 from training.tally import Fitted
 
-__all__ = ["Fitted", "fit"]
+__all__ = ["Fitted", "fit", "prepared"]
 
 logger = logging.getLogger(__name__)
 
@@ -60,6 +60,23 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
         TrainingError: nothing to learn from, a loss that is not a number, or a checkpoint of
             another recipe in the way.
     """
+    run = prepared(
+        store, days, model_config, train_config, seed=seed, run_name=run_name, tracker=tracker
+    )
+    return carry_out(run, train_config.resume if resume is None else resume, progress)
+
+
+def prepared(  # noqa: PLR0913  # as `fit`
+    store: Store,
+    days: Sequence[date],
+    model_config: ModelConfig,
+    train_config: TrainConfig,
+    *,
+    seed: int,
+    run_name: str,
+    tracker: Tracker | None = None,
+) -> Run:
+    """The run of `fit` before it begins: `differences()` says whether it replaces another."""
     learnt = len(days) - train_config.validation_days
     if learnt < 1:
         raise TrainingError(
@@ -70,8 +87,7 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
     validation = Samples(store, days[learnt:], samples.sizes) if learnt < len(days) else None
     recipe = Recipe.of(samples, validation, model_config, train_config, seed)
     facts = {"ancestry": _ancestry(samples, recipe).plain()}
-    run = Run(samples, recipe, run_name, tracker or SilentTracker(), validation, facts=facts)
-    return carry_out(run, train_config.resume if resume is None else resume, progress)
+    return Run(samples, recipe, run_name, tracker or SilentTracker(), validation, facts=facts)
 
 
 def _ancestry(samples: Samples, recipe: Recipe) -> Ancestry:

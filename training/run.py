@@ -88,12 +88,18 @@ class Run:
         """The result of an earlier run with this name and recipe."""
         if not self.final.exists():
             return None
-        lineage = self.final.manifest().lineage
-        differences = Recipe.of_plain(lineage["recipe"]).differences(self.recipe)
+        differences = self.differences()
         if differences:
             logger.info("%s was trained otherwise (%s): again", self.name, differences[0])
             return None
+        lineage = self.final.manifest().lineage
         return self._fitted(Tally(**lineage["tally"]), lineage["run_id"], resumed=True)
+
+    def differences(self) -> list[str]:
+        """How this run differs from the finished one of its name; empty if there is none."""
+        if not self.final.exists():
+            return []
+        return Recipe.of_plain(self.final.manifest().lineage["recipe"]).differences(self.recipe)
 
     def begin(self, resume: bool) -> None:
         """Fresh weights, or those of the newest checkpoint."""

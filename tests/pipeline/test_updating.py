@@ -174,6 +174,17 @@ def test_a_registered_model_is_not_trained_over(settings):
     assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
 
 
+def test_the_first_model_is_not_trained_over_either_once_it_is_registered(settings):
+    place = checkpoint.final(settings.store, "dupn-2026-03-05")
+    before = place.manifest().written_at
+    faster = "train.learning_rate=0.5"
+    with pytest.raises(TrainingError, match=r"version 1 .*train.learning_rate was .* line=NAME"):
+        steps.train(changed(settings, faster), DAYS[3], 4)
+    assert steps.train(settings, DAYS[3], 4)["run"] == "dupn-2026-03-05"  # the DAG may run again
+    assert place.manifest().written_at == before
+    assert steps.train(changed(settings, faster, "line=fast"), DAYS[3], 4)["moments"] == 240
+
+
 def test_a_line_s_newest_model_is_not_one_of_a_longer_name(settings):
     folder = Path(settings.home, "checkpoints")
     shutil.copytree(folder / "dupn-2026-03-05", folder / "fast-1-2026-03-05")

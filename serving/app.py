@@ -159,18 +159,19 @@ def _probes(app: FastAPI, service: Service) -> None:
 
     @app.get("/readyz", response_model=None)
     async def readyz() -> Response:
-        """A version is loaded; which, by arm."""
-        served = service.versions.served
+        """Every user is answered; which versions are loaded, by arm, and what is wrong."""
+        versions, ready = service.versions, service.ready
         arms = {
             arm: {"version": one.name.version, "line": one.name.line, "run": one.name.run}
-            for arm, one in served.items()
+            for arm, one in versions.served.items()
         }
         content = {
-            "status": "ready" if served else "no version is loaded",
+            "status": "ready" if ready else "no version is loaded that answers everybody",
             "arms": arms,
-            "refused": service.versions.refused,
+            "refused": versions.refused,
+            "missing": versions.missing,
         }
-        return Response(orjson.dumps(content), 200 if served else 503, media_type=_JSON)
+        return Response(orjson.dumps(content), 200 if ready else 503, media_type=_JSON)
 
     @app.get("/metrics", response_model=None)
     async def metrics() -> Response:

@@ -72,7 +72,7 @@ class Stamp(_Record):
     model_version: str
     line: str
     variant: str
-    """The arm that the user is in."""
+    """The arm that answered: the user's own, or `champion` where no version of that is loaded."""
     representation_version: str
 
 

@@ -38,12 +38,12 @@ from serving.served import Answered, Served
 from serving.settings import ServeConfig
 from serving.snapshot import Past
 from serving.splitting import Splitting
-from serving.versions import Versions
+from serving.versions import CHAMPION, Versions
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The version that answers a user, and the user's arm."""
+    """The version that answers a user, and the arm that it answers as."""
 
     served: Served
     variant: str
@@ -201,15 +201,24 @@ class Service:
     def choose(self, user_id: str) -> Chosen:
         """The version that answers a user, by the stable hash of the user and the salt.
 
+        Where the user's arm is not loaded it is the champion's, and the answer says so: a page
+        that carries the name of an arm was made by it.
+
         Raises:
-            ServingUnavailable: no version is loaded.
+            ServingUnavailable: neither is loaded.
         """
+        own = self.splitting.variant(user_id)  # first: a split comes after the versions of its arms
         served = self.versions.served
-        if not served:
-            raise ServingUnavailable("no version is loaded yet. Ask /readyz.")
-        variant = self.splitting.variant(user_id)
-        found = served.get(variant) or next(iter(served.values()))
-        return Chosen(found, variant)
+        variant = own if own in served else CHAMPION
+        if variant not in served:
+            raise ServingUnavailable(f"no version of {own} or {CHAMPION} is loaded. Ask /readyz.")
+        return Chosen(served[variant], variant)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every user is answered."""
+        arms = set(self.splitting.now.shares)
+        return CHAMPION in self.versions.served or arms <= set(self.versions.served)
 
     def stamp(self, chosen: Chosen, request_id: str = "") -> dict[str, Any]:
         """What every answer says of the model."""

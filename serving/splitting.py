@@ -1,7 +1,9 @@
 """How users are split between arms: as the experiment that runs declares, else by the settings.
 
 A new split is announced first (`look`), so that the versions of its arms can be loaded, and takes
-over whole once all of them answer (`settle`): a page never says one arm and is answered by another.
+over whole once all of them answer (`settle`). Where an arm of the settings has no version, the
+champion answers its users and its pages say so (`Service.choose`): a page never says one arm and is
+answered by another, and a page of the champion's counts for no experiment, whose arms are lines.
 """
 
 import logging

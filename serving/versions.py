@@ -4,9 +4,9 @@ A source says which version stands behind each arm of the traffic (an alias of t
 folder). `refresh` loads what has moved, or was published anew, beside what is served, lets it
 answer the bundle's recorded requests, and replaces the whole mapping in one assignment: a request
 that runs keeps the version it began with. A version that does not load or answers otherwise is
-refused, and what was served before keeps serving. It is tried again when its bundle was published
-anew or an alias has come back to it; where only something around it failed (the store, MLflow, the
-disk), after a pause that grows.
+refused, and what was served before keeps serving; so it is with an arm that names no version. A
+refused version is tried again when its bundle was published anew or an alias has come back to it;
+where only something around it failed (the store, MLflow, the disk), after a pause that grows.
 Rolling back is the same: the alias moved.
 """
 
@@ -34,6 +34,8 @@ from serving.user_part import DEFAULT, Runtime
 
 logger = logging.getLogger(__name__)
 
+CHAMPION = "champion"
+"""The arm that answers for those that are not loaded."""
 LONGEST_PAUSE = 32
 """Looks between two tries of a version around which something fails: 5 minutes of `poll_s`."""
 
@@ -41,8 +43,8 @@ LONGEST_PAUSE = 32
 class Source(Protocol):
     """Where versions come from."""
 
-    def wanted(self) -> Mapping[str, str]:
-        """Arm -> number of the version that should answer it."""
+    def wanted(self) -> Mapping[str, str | None]:
+        """Arm -> number of the version that should answer it; None where it names none."""
         ...
 
     def fetch(self, number: str) -> tuple[Name, Path]:
@@ -60,9 +62,9 @@ class OneFolder:
 
     bundle: Path
     name: Name
-    arms: tuple[str, ...] = ("champion",)
+    arms: tuple[str, ...] = (CHAMPION,)
 
-    def wanted(self) -> Mapping[str, str]:
+    def wanted(self) -> Mapping[str, str | None]:
         """See `Source`."""
         return dict.fromkeys(self.arms, self.name.version)
 
@@ -81,6 +83,8 @@ class OneFolder:
 class FromRegistry:
     """Versions of the registered model: an arm is an alias, a version number, or a line in place.
 
+    The champion is wanted always: it answers for an arm that is not loaded.
+
     A version's bundle of the store is served as it lies. A version without one (an alias was moved
     by hand to a version that dupn did not register), or whose bundle is spoilt, is taken from
     MLflow and disassembled here.
@@ -94,23 +98,21 @@ class FromRegistry:
     own: Path
     """`Versions.work`: for what comes from MLflow."""
 
-    def wanted(self) -> Mapping[str, str]:
+    def wanted(self) -> Mapping[str, str | None]:
         """See `Source`.
 
         Raises:
-            RegistryError: MLflow does not answer, or an arm names nothing.
+            RegistryError: MLflow does not answer.
         """
-        found = {}
-        for arm in self.arms:
+        found: dict[str, str | None] = {}
+        for arm in dict.fromkeys((*self.arms, CHAMPION)):
             version = self.registry.version(arm) or self._of_line(arm)
-            if version is None:
-                raise RegistryError(f"no version is {arm}. Promote one, or change serve.shares.")
-            found[arm] = version.number
+            found[arm] = version.number if version else None
         return found
 
     def _of_line(self, line: str) -> Version | None:
         """The newest promoted version of a line (an arm of an experiment)."""
-        for alias in ("champion", "challenger"):
+        for alias in (CHAMPION, "challenger"):
             version = self.registry.version(alias)
             if version is not None and version.tags.get("line") == line:
                 return version
@@ -176,6 +178,8 @@ class Versions:
     served: Mapping[str, Served] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Version -> why it is refused."""
+    missing: tuple[str, ...] = ()
+    """Arms that named no version at the last look."""
     _refusals: dict[str, "_Refusal"] = field(default_factory=dict)
     _stamps: dict[str, str] = field(default_factory=dict)
     """Version -> of the bundle that is served."""
@@ -187,10 +191,12 @@ class Versions:
             keep: arms that go on being served though they are not wanted any more.
         """
         try:
-            wanted = self.source.wanted()
+            named = self.source.wanted()
         except DupnError as error:
             logger.warning("the registry was not read: %s", error)
             return False
+        wanted = {arm: number for arm, number in named.items() if number is not None}
+        self._miss(tuple(arm for arm in named if arm not in wanted))
         known = {one.name.version: one for one in self.served.values()}
         for number in set(self.refused).difference(wanted.values()):
             self._forget(number)
@@ -200,7 +206,7 @@ class Versions:
                 if loaded is not None:
                     known[number] = loaded
         changed = {arm: known[number] for arm, number in wanted.items() if number in known}
-        kept = [arm for arm in (*wanted, *keep) if arm in self.served]
+        kept = [arm for arm in (*named, *keep) if arm in self.served]
         merged = {**{arm: self.served[arm] for arm in kept}, **changed}
         moved = {arm: id(one) for arm, one in merged.items()} != {
             arm: id(one) for arm, one in self.served.items()
@@ -209,6 +215,16 @@ class Versions:
         if moved:
             self._tidy()
         return moved
+
+    def _miss(self, arms: tuple[str, ...]) -> None:
+        """Remember the arms that name no version; told when they change, not at every look."""
+        for arm in arms:
+            if arm not in self.missing:
+                meanwhile = "what it had keeps serving" if arm in self.served else "it is left out"
+                logger.warning(
+                    "no version is %s: %s. Promote one, or change serve.shares.", arm, meanwhile
+                )
+        self.missing = arms
 
     def _tidy(self) -> None:
         """Give back the disk of versions served no more; what is mapped stays readable."""

@@ -2,7 +2,7 @@
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from infra.config import Config
 
@@ -35,8 +35,8 @@ class ServeConfig(Config):
     """Requests that may wait for their turn in one process; one more is shed (503)."""
     top_k: int = Field(100, ge=1)
     """Items of an answer where the caller names no number."""
-    recall: int = Field(1000, ge=1)
-    """Items that a search recalls before they are ranked."""
+    recall: int = Field(1000, ge=1, validate_default=True)
+    """Items that a search recalls before they are ranked; at most `max_candidates`."""
 
     poll_s: float = Field(10.0, gt=0)
     """Seconds between two looks at the registry."""
@@ -52,3 +52,24 @@ class ServeConfig(Config):
     """Alias (or version number, or line in place) -> share of the users; the shares add up to 1."""
     experiments: bool = True
     """Whether a running experiment splits the users (`dupn abtest start`) instead of `shares`."""
+
+    @field_validator("recall")
+    @classmethod
+    def _ranked(cls, recall: int, info: ValidationInfo) -> int:
+        most = info.data.get("max_candidates", recall)  # absent where it was refused itself
+        if recall > most:
+            raise ValueError(
+                f"a search would recall {recall:,} items, and one request may rank {most:,} "
+                "(serve.max_candidates); lower serve.recall or raise that"
+            )
+        return recall
+
+    @field_validator("shares")
+    @classmethod
+    def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
+        below = [arm for arm, share in shares.items() if not share >= 0]
+        if below:
+            raise ValueError(f"the share of {below[0]} is {shares[below[0]]:g}, not from 0 to 1")
+        if not abs(sum(shares.values()) - 1) <= 1e-9:  # as `features.assignment` asks
+            raise ValueError(f"the shares add up to {sum(shares.values()):g}, not 1")
+        return shares

@@ -5,13 +5,20 @@ never change) or `item_id` (strings). Who asks stands in the schema's metadata u
 the JSON fields. The answer is a stream with `row`, `ctr`, `l2r`, `rank` (best first), `item_id`
 where items were named so, `features` where asked, and the stamp in its metadata. Whatever a body
 holds, it is checked before it is used: Arrow trusts the bytes that it reads.
+
+A small body must not become a large table. What is not compressed is read where it lies in the
+body, only the one column, batch by batch, and what would repeat a text (a dictionary, views) has
+its lengths looked at first. Compressed buffers are refused: Arrow makes room for whatever length
+they claim.
 """
 
 import re
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
@@ -21,8 +28,12 @@ from serving.service import Page, Service
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 _NUMBER = re.compile(r"[0-9]{1,9}")
-_SPOILT = (pa.ArrowException, OSError, ValueError, KeyError, OverflowError, MemoryError)
-"""What Arrow raises about bytes that are not what they should be (texts that are not UTF-8 too)."""
+LONGEST_ID = 256
+"""Characters of an item id, as in JSON."""
+_SPOILT = (
+    pa.ArrowException, OSError, ValueError, LookupError, OverflowError, MemoryError, struct.error,
+)  # fmt: skip
+"""What is raised about bytes that are not what they should be (texts that are not UTF-8 too)."""
 
 
 def rank(service: Service, body: bytes) -> bytes:
@@ -31,26 +42,61 @@ def rank(service: Service, body: bytes) -> bytes:
     Raises:
         InputError: it is not such a stream; names the column or the field.
     """
-    table = _read(body)
-    given = _metadata(table.schema)
+    schema = _schema(body)
+    given = _metadata(schema)
     features = _flag(given, "features")
     _flag(given, "page")
-    top = _top(given.pop("top_k", ""), table)
+    column = _column(body, schema, service.config.max_candidates)
+    top = _top(given.pop("top_k", ""), len(column))
     asking = _asking(given)
     chosen = service.choose(asking.user_id)
-    ids = _ids(table)
-    rows = _rows(table) if ids is None else chosen.served.rows_of(ids)
+    ids = None if pa.types.is_integer(column.type) else column
+    rows = _rows(column) if ids is None else chosen.served.rows_of(ids)
     page = service.page(asking, chosen, rows, top)
     return _write(service, page, ids, features)
 
 
-def _read(body: bytes) -> pa.Table:
+def _schema(body: bytes) -> pa.Schema:
     try:
-        table = pa.ipc.open_stream(body).read_all()
-        table.validate(full=True)
+        if any(_is_compressed(message) for message in pa.ipc.MessageReader.open_stream(body)):
+            raise InputError("the stream is compressed. Write it without compression.")
+        return pa.ipc.open_stream(body).schema
     except _SPOILT as error:
-        raise InputError(f"the body is not an Arrow IPC stream: {error}") from None
-    return table
+        raise _no_stream(error) from None
+
+
+def _no_stream(error: Exception) -> InputError:
+    return InputError(f"the body is not an Arrow IPC stream: {error}")
+
+
+def _is_compressed(message: pa.ipc.Message) -> bool:
+    """Whether a batch says so in its head, a flatbuffer that Arrow has verified but does not show.
+
+    The fourth field of a record batch is its compression; it is the third field of a message, or
+    stands second in a dictionary batch, which is that.
+    """
+    if message.type not in ("record batch", "dictionary"):
+        return False
+    head = message.metadata.to_pybytes()
+    batch = _follow(head, _field(head, _follow(head, 0), 2))
+    if message.type == "dictionary":
+        batch = _follow(head, _field(head, batch, 1))
+    return _field(head, batch, 3) > 0
+
+
+def _field(head: bytes, table: int, number: int) -> int:
+    """Where a table of a flatbuffer has its field; 0 if it lacks it."""
+    entries = table - struct.unpack_from("<i", head, table)[0]
+    entry = 4 + 2 * number
+    if entry >= struct.unpack_from("<H", head, entries)[0]:
+        return 0
+    place = struct.unpack_from("<H", head, entries + entry)[0]
+    return table + place if place else 0
+
+
+def _follow(head: bytes, place: int) -> int:
+    """Where a reference of a flatbuffer leads."""
+    return int(place + struct.unpack_from("<I", head, place)[0])
 
 
 def _metadata(schema: pa.Schema) -> dict[str, str]:
@@ -80,9 +126,9 @@ def _asking(given: Mapping[str, str]) -> Asking:
         raise InputError(f"the stream's metadata: {where}: {first['msg']}.") from None
 
 
-def _top(text: str, table: pa.Table) -> int:
+def _top(text: str, candidates: int) -> int:
     if not text:
-        return table.num_rows
+        return candidates
     if not _NUMBER.fullmatch(text) or not int(text):
         raise InputError(
             f"the stream's metadata: top_k {text[:40]!r} is not a number from 1 to 999999999."
@@ -90,39 +136,93 @@ def _top(text: str, table: pa.Table) -> int:
     return int(text)
 
 
-def _ids(table: pa.Table) -> pa.Array | None:
-    """The candidates' item ids; None where catalog rows are given."""
-    if not table.num_rows:
-        raise InputError("the stream has no candidates.")
-    if "row" in table.column_names:
-        return None
-    if "item_id" in table.column_names:
-        return _column(table, "item_id", "texts")
-    raise InputError("the stream has neither a column `row` nor `item_id`.")
-
-
-def _rows(table: pa.Table) -> NDArray[np.int32]:
-    rows = _column(table, "row", "integers").to_numpy()
-    if rows.min() < 1:
+def _rows(rows: pa.Array) -> NDArray[np.int32]:
+    found = rows.to_numpy()
+    if found.min() < 1:
         raise InputError("column `row` must hold catalog rows from 1.")
-    most = min(np.iinfo(rows.dtype).max, np.iinfo(np.int32).max)  # both kinds must hold it
-    return np.minimum(rows, rows.dtype.type(most)).astype(np.int32)
+    most = min(np.iinfo(found.dtype).max, np.iinfo(np.int32).max)  # both kinds must hold it
+    return np.minimum(found, found.dtype.type(most)).astype(np.int32)
 
 
-def _column(table: pa.Table, name: str, kind: str) -> pa.Array:
-    """The only column of that name, of that kind, without nulls."""
-    if table.column_names.count(name) > 1:
+def _column(body: bytes, schema: pa.Schema, most: int) -> pa.Array:
+    """The candidates: `row` as integers, or `item_id` as texts, without nulls."""
+    names = _names(schema)
+    name = next((name for name in _IS if name in names), "")
+    if not name:
+        raise InputError("the stream has neither a column `row` nor `item_id`.")
+    if names.count(name) > 1:
         raise InputError(f"the stream has several columns `{name}`.")
-    column = table[name]
-    if pa.types.is_dictionary(column.type):
-        column = column.cast(column.type.value_type)
-    if not _IS[kind](column.type) or column.null_count:
-        raise InputError(f"column `{name}` must be {kind} without nulls, not {column.type}.")
+    place = names.index(name)
+    kind = schema.field(place).type
+    is_it, words = _IS[name]
+    if not is_it(kind.value_type if pa.types.is_dictionary(kind) else kind):
+        raise InputError(f"column `{name}` must be {words} without nulls, not {kind}.")
+    parts, count = [], 0
+    for part in _parts(body, place):
+        count += len(part)
+        if count > most:
+            raise InputError(
+                f"more than {most:,} candidates are too many. Send at most {most:,} "
+                "(serve.max_candidates)."
+            )
+        parts.append(_plain(part, name, words))
+    if not count:
+        raise InputError("the stream has no candidates.")
+    return pa.concat_arrays(parts)
+
+
+def _names(schema: pa.Schema) -> list[str]:
     try:
-        column = column.cast(pa.string()) if kind == "texts" else column
+        return list(schema.names)
+    except UnicodeDecodeError as error:
+        raise _no_stream(error) from None
+
+
+def _parts(body: bytes, place: int) -> Iterator[pa.Array]:
+    """One column, batch by batch; the others are never read."""
+    options = pa.ipc.IpcReadOptions(included_fields=[place], use_threads=False)
+    try:
+        for batch in pa.ipc.open_stream(body, options=options):
+            yield batch.column(0)
     except _SPOILT as error:
-        raise InputError(f"column `{name}` must be texts in UTF-8: {error}") from None
-    return pa.concat_arrays(column.chunks)
+        raise _no_stream(error) from None
+
+
+def _plain(part: pa.Array, name: str, words: str) -> pa.Array:
+    """A checked part, without dictionary and nulls; texts are short before they are repeated."""
+    coded = pa.types.is_dictionary(part.type)
+    try:
+        part.validate(full=True)
+        if name == "item_id" and _longest(part.dictionary if coded else part) > 4 * LONGEST_ID:
+            raise _too_long()  # bytes of UTF-8, four a character at most
+        plain = part.dictionary_decode() if coded else part
+    except _SPOILT as error:
+        raise _no_stream(error) from None
+    if plain.null_count:
+        raise InputError(f"column `{name}` must be {words} without nulls.")
+    return _texts(plain) if name == "item_id" else plain
+
+
+def _texts(part: pa.Array) -> pa.Array:
+    try:
+        texts = part.cast(pa.string())
+    except _SPOILT as error:
+        raise InputError(f"column `item_id` must be texts in UTF-8: {error}") from None
+    if (pc.max(pc.utf8_length(texts)).as_py() or 0) > LONGEST_ID:
+        raise _too_long()
+    return texts
+
+
+def _too_long() -> InputError:
+    return InputError(f"column `item_id`: an id may have {LONGEST_ID} characters.")
+
+
+def _longest(texts: pa.Array) -> int:
+    """Bytes of the longest text."""
+    if pa.types.is_string_view(texts.type):  # Arrow counts them not; a view begins with its length
+        views = np.frombuffer(texts.buffers()[1] or b"", np.int32).reshape(-1, 4)
+        return int(views[texts.offset : texts.offset + len(texts), 0].max(initial=0))
+    return int(pc.max(pc.binary_length(texts)).as_py() or 0)
 
 
 def _is_text(kind: pa.DataType) -> bool:
@@ -132,7 +232,7 @@ def _is_text(kind: pa.DataType) -> bool:
     return bool(texts or types.is_binary(kind) or types.is_large_binary(kind))
 
 
-_IS = {"texts": _is_text, "integers": pa.types.is_integer}
+_IS = {"row": (pa.types.is_integer, "integers"), "item_id": (_is_text, "texts")}
 
 
 def _write(service: Service, page: Page, ids: pa.Array | None, features: bool) -> bytes:

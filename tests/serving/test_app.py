@@ -1,8 +1,6 @@
 """The HTTP service: what callers get, and what they get when they ask badly."""
 
-import numpy as np
 import orjson
-import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
@@ -109,46 +107,6 @@ def test_attention_is_explained_behavior_by_behavior(client, user):
     assert times == sorted(times)
 
 
-def stream(ids=None, rows=None, **metadata):
-    column = {"item_id": pa.array(ids)} if ids is not None else {"row": pa.array(rows, pa.int32())}
-    return written(pa.table(column), metadata)
-
-
-def written(table, metadata):
-    table = table.replace_schema_metadata(metadata)
-    sink = pa.BufferOutputStream()
-    with pa.ipc.new_stream(sink, table.schema) as writer:
-        writer.write_table(table)
-    return sink.getvalue().to_pybytes()
-
-
-ONE = pa.array([2], pa.int32())
-TWICE = pa.Table.from_arrays([ONE, ONE], ["row", "row"])
-NO_UTF8 = pa.table({"item_id": pa.array([b"\xff\xfe"]).view(pa.string())})
-
-
-def ask(client, body):
-    return client.post("/v1/rank", content=body, headers={"content-type": MEDIA_TYPE})
-
-
-def test_arrow_and_json_answer_the_same(client, shop, ids, user):
-    rows = shop.served.rows_of(pa.array(ids[:40]))
-    moment = {"user_id": user, "ts": "2026-03-05T12:00:00Z", "query": "shoes"}
-    told = ask(client, stream(rows=rows, features="true", **moment))
-    table = pa.ipc.open_stream(told.content).read_all()
-    whole = rank(client, candidates=ids[:40], top_k=40, features=True, **moment).json()
-    names = shop.served.ids.take(table["row"].combine_chunks()).to_pylist()
-    assert names == [item["item_id"] for item in whole["items"]]
-    ctr = [item["ctr"] for item in whole["items"]]
-    np.testing.assert_allclose(table["ctr"].to_numpy(), ctr, atol=1e-6)
-    assert table["features"].type.list_size == len(whole["items"][0]["features"])
-    assert table.schema.metadata[b"model_version"] == b"1"
-    by_id = pa.ipc.open_stream(ask(client, stream(ids=ids[:40], **moment)).content).read_all()
-    assert by_id["row"].equals(table["row"])
-    assert by_id["item_id"].to_pylist() == names
-    assert "item_id" not in table.column_names
-
-
 @pytest.mark.parametrize(
     ("body", "said"),
     [
@@ -166,72 +124,6 @@ def test_bad_json_is_a_problem_that_names_it(client, body, said):
     assert (found.status_code, found.json()["status"]) == (422, 422)
     assert said in found.json()["detail"]
     assert found.headers["content-type"] == "application/problem+json"
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        (b"no stream", "not an Arrow IPC stream"),
-        (stream(rows=[5]), "user_id"),
-        (stream(rows=[], user_id="u"), "no candidates"),
-        (stream(rows=[0], user_id="u"), "from 1"),
-        (stream(rows=[2], user_id="u", top_k="many"), "top_k"),
-        (stream(rows=[2], user_id="u", top_k="\u00b2"), "top_k"),
-        (stream(rows=[2], user_id="u", top_k="1" * 5_000), "top_k"),
-        (stream(rows=[2], user_id="u", top_k="0"), "top_k"),
-        (stream(rows=[2], user_id="u", features="yes"), "features"),
-        (stream(rows=[2], user_id="u", page="no"), "page"),
-        (stream(rows=[2], user_id=b"\xff"), "user_id is not UTF-8"),
-        (stream(rows=[2], user_id="u", é="1"), "\u00e9"),
-        (written(pa.table({"row": [2]}), {b"\xff": "1", "user_id": "u"}), "is not UTF-8"),
-        (stream(ids=["i", None], user_id="u"), "`item_id` must be texts without nulls"),
-        (stream(ids=[["i"]], user_id="u"), "`item_id` must be texts"),
-        (stream(ids=[{"i": 1}], user_id="u"), "`item_id` must be texts"),
-        (stream(ids=[1.5], user_id="u"), "`item_id` must be texts"),
-        (stream(ids=[b"\xff"], user_id="u"), "`item_id` must be texts in UTF-8"),
-        (written(TWICE, {"user_id": "u"}), "several columns `row`"),
-        (written(NO_UTF8, {"user_id": "u"}), "not an Arrow IPC stream"),
-    ],
-)
-def test_bad_arrow_is_a_problem_that_names_it(client, body, said):
-    found = ask(client, body)
-    assert (found.status_code, said in found.json()["detail"]) == (422, True)
-
-
-@pytest.mark.parametrize("ids", [ONE, pa.array(["i", "j"])])
-def test_no_flipped_byte_of_a_stream_breaks_it(client, ids):
-    name = "row" if ids is ONE else "item_id"
-    body = written(pa.table({name: ids}), {"user_id": "u", "top_k": "1"})
-    rng = np.random.default_rng(0)
-    for place in range(len(body)):
-        spoilt = bytearray(body)
-        spoilt[place] ^= 1 << int(rng.integers(8))
-        found = ask(client, bytes(spoilt))
-        assert found.status_code in (200, 422), (place, found.text)
-
-
-@pytest.mark.parametrize(
-    "ids",
-    [
-        pa.array(["i"], pa.large_string()),
-        pa.array([b"i"]),
-        pa.array(["i"]).dictionary_encode(),
-        pa.array(["i"], pa.string_view()),
-    ],
-)
-def test_texts_of_any_kind_are_item_ids(client, ids):
-    body = written(pa.table({"item_id": ids}), {"user_id": "u", "features": "True"})
-    table = pa.ipc.open_stream(ask(client, body).content).read_all()
-    assert (table["row"].to_pylist(), table["item_id"].to_pylist()) == ([1], ["i"])
-    assert "features" in table.column_names
-
-
-@pytest.mark.parametrize("kind", [pa.int8(), pa.uint16(), pa.int32(), pa.int64(), pa.uint64()])
-def test_rows_of_any_width_are_rows(client, kind):
-    largest = 2**kind.bit_width // 2 - 1
-    body = written(pa.table({"row": pa.array([2, largest], kind)}), {"user_id": "u"})
-    found = pa.ipc.open_stream(ask(client, body).content).read_all()
-    assert sorted(found["row"].to_pylist()) == [2, min(largest, 2**31 - 1)]
 
 
 def test_a_number_of_items_that_no_machine_holds_is_no_error(client, ids, user):

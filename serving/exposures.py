@@ -1,18 +1,22 @@
 """What was shown, written as raw `impressions` that the next night reads: the loop is closed.
 
-Each process appends lines to a spool file of its own; `flush` moves the whole file under
-`raw/dt=D/impressions/` in one put, so nobody sees half a file. A spool that a killed process left
-behind is moved at the next start; what can never be moved is set aside under another name. Beside
-the columns of `impressions` a line has the model version, the line, the scores, the predicted price
-level and the latency, for the A/B read-out.
+Each process appends lines to a spool file of its own, which it holds locked meanwhile; `flush`
+moves the whole file under `raw/dt=D/impressions/` in one put, so nobody sees half a file. A spool
+that nobody holds any more was left by a killed process and is moved at the next start; a process's
+number would not tell, since it is soon another's, in containers at once. What can never be moved is
+set aside under another name. Beside the columns of `impressions` a line has the model version, the
+line, the scores, the predicted price level and the latency, for the A/B read-out.
 """
 
+import fcntl
 import json
 import logging
 import os
 import re
 import threading
+import uuid
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -27,11 +31,11 @@ from infra.store import Store
 logger = logging.getLogger(__name__)
 
 DAYS_AHEAD = 2
-"""Of a page's own clock: callers' clocks and time zones differ, but not by more."""
+"""Of a caller's own clock: clocks and time zones differ, but not by more."""
 ASIDE = ".aside"
 """Added to the name of a spool file that cannot be moved: nobody tries it again."""
-_SPOOLED = re.compile(r"(?P<pid>\d+)-(?P<day>-?\d+)-\d+")
-"""A spool file's name: process, days since 1970 (negative before it), number of the flush."""
+_SPOOLED = re.compile(r"[0-9a-f]+-(?P<day>-?\d+)-\d+")
+"""A spool file's name: its writer, days since 1970 (negative before it), number of the flush."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +75,10 @@ class ExposureLog:
         self.spool = spool
         self.clock = LocalClock(zone)
         self._lock = threading.Lock()
+        self._writer = uuid.uuid4().hex[:12]
         self._number = 0
+        self._open: dict[int, int] = {}
+        """Day -> its spool file, as a descriptor: open, and locked, until it is flushed."""
         spool.mkdir(parents=True, exist_ok=True)
         self.recover()
 
@@ -82,10 +89,10 @@ class ExposureLog:
         and its exposure is lost, which is logged and comes back as False.
         """
         day = self._day(exposure.ts)
-        line = json.dumps(asdict(exposure), separators=(",", ":"))
+        line = json.dumps(asdict(exposure), separators=(",", ":")) + "\n"
         try:
-            with self._lock, self._file(day).open("a") as out:
-                out.write(line + "\n")
+            with self._lock:
+                _append(self._file(day), line.encode())
         except OSError as error:
             logger.warning(
                 "page %s is answered and not logged: %s cannot be written (%s). Make room there.",
@@ -129,20 +136,26 @@ class ExposureLog:
         A file that the store does not take now stays for the next flush.
         """
         with self._lock:
-            files = sorted(self.spool.glob(f"{os.getpid()}-*.jsonl"))
+            for held in self._open.values():
+                os.close(held)
+            self._open.clear()
+            files = sorted(self.spool.glob(f"{self._writer}-*.jsonl"))
             self._number += 1
         return self._move(files)
 
     def recover(self) -> int:
         """Move what processes that are gone have left."""
-        gone = [f for f in sorted(self.spool.glob("*.jsonl")) if not _alive(f)]
-        return self._move(gone)
+        return self._move([f for f in sorted(self.spool.glob("*.jsonl")) if _is_left(f)])
 
     def _day(self, ts: int) -> int:
         return int(self.clock.parts(np.array([ts])).day[0])
 
-    def _file(self, day: int) -> Path:
-        return self.spool / f"{os.getpid()}-{day}-{self._number}.jsonl"
+    def _file(self, day: int) -> int:
+        if day not in self._open:
+            path = self.spool / f"{self._writer}-{day}-{self._number}.jsonl"
+            self._open[day] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            fcntl.flock(self._open[day], fcntl.LOCK_EX)
+        return self._open[day]
 
     def _move(self, files: Sequence[Path]) -> int:
         moved = 0
@@ -167,7 +180,8 @@ class ExposureLog:
         # Of the last line, so that a file whose removal failed is put again under the same name.
         written = file.stat().st_mtime_ns
         folder = self.store.partition("raw", day, "impressions").key
-        self.store.put(f"{folder}/{SERVED}{file.stem}-{written}.jsonl", file.read_bytes())
+        if content := file.read_bytes():  # empty: its only page found no room
+            self.store.put(f"{folder}/{SERVED}{file.stem}-{written}.jsonl", content)
         file.unlink()
 
 
@@ -181,15 +195,28 @@ def _set_aside(file: Path, error: Exception) -> None:
         logger.warning("%s could be neither moved (%s) nor renamed (%s).", file, error, again)
 
 
-def _alive(file: Path) -> bool:
-    named = _SPOOLED.fullmatch(file.stem)
-    if named is None:
-        return False
-    pid = int(named["pid"])
+def _append(file: int, line: bytes) -> None:
+    """Write a whole line, or nothing: half of one would spoil the next."""
+    size = os.fstat(file).st_size
     try:
-        os.kill(pid, 0)
-    except (ProcessLookupError, OverflowError):
+        while line:  # a disk that gets full takes a part first
+            line = line[os.write(file, line) :]
+    except OSError:
+        with suppress(OSError):
+            os.ftruncate(file, size)
+        raise
+
+
+def _is_left(file: Path) -> bool:
+    """Whether nobody writes to a spool file any more.
+
+    An empty one is left alone: its writer may not have locked it yet.
+    """
+    try:
+        with file.open("rb") as probe:
+            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return os.fstat(probe.fileno()).st_size > 0
+    except BlockingIOError:
         return False
-    except PermissionError:
-        return True
-    return pid != os.getpid()
+    except OSError:
+        return True  # whoever moves it says what is wrong with it

@@ -4,6 +4,8 @@ import asyncio
 import json
 import multiprocessing
 import os
+import resource
+import signal
 from datetime import UTC, date, datetime, time, timedelta
 
 import pyarrow as pa
@@ -253,3 +255,44 @@ def test_a_disk_that_takes_nothing_loses_the_log_and_not_the_page(log, caplog):
     assert log.add(exposure("r2")) is True
     assert log.flush() == 1
     assert [one["request_id"] for one in lines(log.store, DAY)] == ["r2"]
+
+
+def test_half_a_line_of_a_full_disk_spoils_no_other_page(log):
+    log.add(exposure("r1"))
+    (spooled,) = log.spool.iterdir()
+    most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (spooled.stat().st_size + 20, most[1]))
+    try:
+        assert log.add(exposure("r2")) is False
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, most)
+        signal.signal(signal.SIGXFSZ, before)
+    assert log.add(exposure("r3")) is True
+    log.flush()
+    assert [one["request_id"] for one in lines(log.store, DAY)] == ["r1", "r3"]
+
+
+def test_a_page_that_found_no_room_leaves_no_empty_file(log):
+    log.add(exposure())
+    (spooled,) = log.spool.iterdir()
+    os.truncate(spooled, 0)
+    log.flush()
+    assert (lines(log.store, DAY), list(log.spool.iterdir())) == ([], [])
+    assert log.store.names(f"raw/dt={DAY}/impressions") == []
+
+
+def test_a_spool_that_nobody_holds_is_moved_though_its_number_is_another_process_now(log):
+    name = f"{os.getppid()}-{(DAY - date(1970, 1, 1)).days}-0.jsonl"
+    (log.spool / name).write_text(json.dumps({"request_id": "left"}) + "\n")
+    ExposureLog(log.store, log.spool, "UTC")
+    assert [one["request_id"] for one in lines(log.store, DAY)] == ["left"]
+
+
+def test_a_spool_that_is_written_to_is_left_to_its_process(log):
+    log.add(exposure("r1"))
+    other = ExposureLog(log.store, log.spool, "UTC")
+    assert lines(log.store, DAY) == []
+    log.add(exposure("r2"))
+    assert (other.flush(), log.flush()) == (0, 1)
+    assert [one["request_id"] for one in lines(log.store, DAY)] == ["r1", "r2"]

@@ -126,7 +126,8 @@ def _answers(app: FastAPI, service: Service) -> None:
 
 
 def _users(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/users/{user_id}/representation", response_model=RepresentationResponse)
+    # A path, as an id may hold slashes: a server hands on `%2F` as `/`.
+    @app.get("/v1/users/{user_id:path}/representation", response_model=RepresentationResponse)
     async def representation(
         request: Request,
         user_id: str,
@@ -138,7 +139,7 @@ def _users(app: FastAPI, service: Service) -> None:
         asking = _asking(user_id, query, scenario, ts)
         return await _take(request, lambda: _json(service.represent(asking)))
 
-    @app.get("/v1/users/{user_id}/price_preference", response_model=PricePreferenceResponse)
+    @app.get("/v1/users/{user_id:path}/price_preference", response_model=PricePreferenceResponse)
     async def price_preference(
         request: Request,
         user_id: str,

@@ -87,7 +87,7 @@ class Guard:
             logger.exception("%s %s failed", scope["method"], scope["path"])
             await _tell(FAILED, send)
         finally:
-            endpoint = getattr(scope.get("route"), "path", "refused" if refused else "other")
+            endpoint = getattr(scope.get("route"), "path_format", "refused" if refused else "other")
             meters.LATENCY.labels(endpoint).observe(time.perf_counter() - begin)
             meters.REQUESTS.labels(endpoint, status).inc()
 

@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,7 @@ from features.schemas import BehaviorType, Scenario
 from infra.errors import InputError, ServingUnavailable
 from serving import meters
 from serving.contracts import milliseconds
-from serving.exposures import Exposure, ExposureLog
+from serving.exposures import DAYS_AHEAD, Exposure, ExposureLog
 from serving.histories import Histories, LiveBehavior
 from serving.http_contracts import (
     Asking,
@@ -133,8 +133,13 @@ class Service:
         return Page(uuid.uuid4().hex, chosen, rows, order, answered, latency)
 
     def add(self, behaviors: Sequence[Behavior]) -> int:
-        """Take behaviours in; how many were new."""
+        """Take behaviours in; how many were new.
+
+        Raises:
+            InputError: one is of a time that has not come; none is taken.
+        """
         now = datetime.now(UTC)
+        self._require_past(behaviors, now)
         return self.histories.add(
             [
                 LiveBehavior(
@@ -230,6 +235,18 @@ class Service:
             "variant": chosen.variant,
             "representation_version": name.representation,
         }
+
+    def _require_past(self, behaviors: Sequence[Behavior], now: datetime) -> None:
+        """Of a user's live behaviours the newest are kept: wrong ones would push out the true."""
+        # A marketplace may live in days of its own: the newest night's, or today.
+        night = datetime.combine(self.histories.day, datetime.max.time(), UTC)
+        last = milliseconds(max(now, night) + timedelta(days=DAYS_AHEAD))
+        for place, behavior in enumerate(behaviors):
+            if behavior.ts is not None and milliseconds(behavior.ts) > last:
+                raise InputError(
+                    f"behaviors.{place}.ts: {behavior.ts} lies more than {DAYS_AHEAD} days ahead. "
+                    "Send the time at which it happened."
+                )
 
     def _require_day(self, request: Asking, *, log: bool) -> None:
         if log and self.exposures is not None and request.ts is not None:

@@ -1,5 +1,7 @@
 """The HTTP service: what callers get, and what they get when they ask badly."""
 
+from datetime import UTC, datetime, timedelta
+
 import orjson
 import pytest
 from fastapi.testclient import TestClient
@@ -98,6 +100,28 @@ def test_the_next_request_sees_a_live_behavior(client, ids):
     after = client.get(path).json()
     assert (before["behaviors"], after["behaviors"]) == (0, 1)
     assert before["representation"] != after["representation"]
+
+
+@pytest.mark.parametrize("ahead", [{"days": 3}, {"days": 40_000}])
+def test_a_behavior_of_a_time_that_has_not_come_is_refused_and_none_is_taken(client, ids, ahead):
+    when = datetime.now(UTC) + timedelta(**ahead)
+    early = f"early{ahead['days']}"
+    sent = [{"user_id": early, "item_id": ids[0], "type": "cart"}] * 2
+    sent[1] = sent[1] | {"ts": when.isoformat()}
+    found = client.post("/v1/behaviors", json={"behaviors": sent})
+    assert (found.status_code, found.json()["detail"][:16]) == (422, "behaviors.1.ts: ")
+    assert client.get(f"/v1/users/{early}/representation").json()["behaviors"] == 0
+    sent[1]["ts"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()  # a caller's own clock
+    assert client.post("/v1/behaviors", json={"behaviors": sent}).json() == {"taken": 2}
+
+
+@pytest.mark.parametrize("name", ["representation", "price_preference"])
+@pytest.mark.parametrize("user", ["shop/u1", "shop%2Fu1", "shop/price_preference", "/", "a//b"])
+def test_an_id_may_hold_slashes(client, user, name):
+    found = client.get(f"/v1/users/{user}/{name}")
+    assert (found.status_code, found.json()["user_id"]) == (200, user.replace("%2F", "/"))
+    metrics = client.get("/metrics").text
+    assert f'dupn_requests_total{{endpoint="/v1/users/{{user_id}}/{name}",status="200"}}' in metrics
 
 
 def test_attention_is_explained_behavior_by_behavior(client, user):

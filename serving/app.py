@@ -177,19 +177,8 @@ def _probes(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", response_model=None)
     async def metrics() -> Response:
         """Prometheus."""
-        _gauges(service)
+        meters.tell(service.versions)
         return Response(meters.page(), media_type=meters.CONTENT_TYPE)
-
-
-def _gauges(service: Service) -> None:
-    hits = misses = 0
-    for arm, one in service.versions.served.items():
-        meters.VERSION.labels(arm, one.name.version, one.name.line).set(1)
-        found = one.query_cache()
-        hits, misses = hits + found[0], misses + found[1]
-    meters.CACHE.labels("hit").set(hits)
-    meters.CACHE.labels("miss").set(misses)
-    meters.REFUSED.set(len(service.versions.refused))
 
 
 async def _take(request: Request, work: Callable[[], Response]) -> Response:

@@ -1,7 +1,9 @@
 """What Prometheus sees. With several worker processes the client library sums over their files."""
 
 import os
+from pathlib import Path
 
+import psutil
 from prometheus_client import (
     CONTENT_TYPE_LATEST,
     REGISTRY,
@@ -13,7 +15,10 @@ from prometheus_client import (
     multiprocess,
 )
 
+from serving.versions import Versions
+
 CONTENT_TYPE = CONTENT_TYPE_LATEST
+FOLDER_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _EDGES = (0.001, 0.002, 0.003, 0.005, 0.0075, 0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2, 0.5, 1, 2)
 
 LATENCY = Histogram(
@@ -30,17 +35,42 @@ CACHE = Gauge(
 )
 VERSION = Gauge(
     "dupn_model_version",
-    "1 for each version that is served",
+    "1 for each version that is served, 0 for one that was",
     ["arm", "version", "line"],
     multiprocess_mode="livemax",
 )
 SWAPS = Counter("dupn_version_swaps", "Versions taken over")
 REFUSED = Gauge("dupn_versions_refused", "Versions refused", multiprocess_mode="livemax")
+_told: set[tuple[str, str, str]] = set()
+"""Arm, version and line of all that this process has served."""
+
+
+def tell(versions: Versions) -> None:
+    """Set this process's gauges; each process does so, since any one of them answers a scrape."""
+    arms = versions.served
+    serving = {(arm, one.name.version, one.name.line) for arm, one in arms.items()}
+    _told.update(serving)
+    for labels in tuple(_told):  # several processes' files know no removal of labels
+        VERSION.labels(*labels).set(labels in serving)
+    caches = [one.query_cache() for one in {id(one): one for one in arms.values()}.values()]
+    CACHE.labels("hit").set(sum(hits for hits, _ in caches))
+    CACHE.labels("miss").set(sum(misses for _, misses in caches))
+    REFUSED.set(len(versions.refused))
+
+
+def forget_gone() -> None:
+    """Remove gauges of processes that are gone; what they counted stays in the sums."""
+    if FOLDER_VARIABLE not in os.environ:
+        return
+    for file in Path(os.environ[FOLDER_VARIABLE]).glob("gauge_live*.db"):
+        process = file.stem.rpartition("_")[2]
+        if not psutil.pid_exists(int(process)):
+            multiprocess.mark_process_dead(process)  # type: ignore[no-untyped-call]  # no stubs
 
 
 def page() -> bytes:
     """The metrics of all worker processes."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    if FOLDER_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # no stubs

@@ -45,7 +45,6 @@ logger = logging.getLogger(__name__)
 SNAPSHOTS = 2
 """Snapshots that stay on a machine."""
 VARIABLE = "DUPN_SERVE"
-METRICS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 
 
 class Setup(BaseModel):
@@ -106,6 +105,7 @@ class Background:
             if versions.refresh(keep=splitting.now.shares):
                 meters.SWAPS.inc()
             splitting.settle(versions.served)
+            meters.tell(versions)
         except Exception:  # requests go on whatever happens here; the next look tries again
             logger.exception("looking for newer versions failed")
 
@@ -182,6 +182,8 @@ def build() -> FastAPI:
     splitting.look()
     versions.refresh()
     splitting.settle(versions.served)
+    meters.forget_gone()
+    meters.tell(versions)
     exposures = None
     if config.exposures:
         exposures = ExposureLog(Store(setup.home), setup.folder / "spool", setup.zone)
@@ -262,7 +264,7 @@ def environment(setup: Setup) -> Mapping[str, str]:
     threads = str(setup.config.threads)
     return {
         VARIABLE: setup.model_dump_json(),
-        METRICS_VARIABLE: str(metrics),
+        meters.FOLDER_VARIABLE: str(metrics),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }

@@ -10,16 +10,19 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from features.schemas import VOCABULARY
 from infra.errors import PartitionCorrupt, StoreError
 from infra.store import Store
-from serving import running, snapshot
+from serving import meters, running, snapshot
 from serving.histories import LocalHistories, user_hash
 from serving.running import Background, Setup, prepare_snapshot
+from serving.served import Name
 from serving.service import Service
 from serving.settings import ServeConfig
-from serving.versions import Versions
+from serving.versions import OneFolder, Versions
+from tests.chain import logged_bundle
 from tests.serving.test_histories import DAY, NEXT, hashes, history, items, publish
 
 TOMORROW = date(2026, 3, 4)
@@ -179,6 +182,31 @@ def test_a_snapshot_of_an_earlier_release_says_what_to_do(setup, tmp_path):
     file.write_text(json.dumps(content | {"fields": 0}))
     with pytest.raises(PartitionCorrupt, match=r"does not name its profile columns.*Remove"):
         snapshot.load(tmp_path / "old")
+
+
+def test_every_process_tells_what_it_serves_and_no_more_what_it_served(setup, chain):
+    def told(version):
+        labels = {"arm": "champion", "version": version, "line": "told"}
+        return REGISTRY.get_sample_value("dupn_model_version", labels)
+
+    mine = background(setup, OneFolder(logged_bundle(chain), Name(version="8", line="told")))
+    mine.look()
+    assert told("8") == 1
+    newer = OneFolder(logged_bundle(chain), Name(version="9", line="told"))
+    mine.service.versions.source = newer
+    mine.look()
+    assert (told("8"), told("9")) == (0, 1)
+
+
+def test_gauges_of_processes_that_are_gone_are_removed(tmp_path, monkeypatch):
+    monkeypatch.setenv(meters.FOLDER_VARIABLE, str(tmp_path))
+    with subprocess.Popen(["true"]) as process:
+        gone = process.pid
+    kept = [f"counter_{gone}.db", f"gauge_livemax_{os.getppid()}.db"]
+    for name in (*kept, f"gauge_livemax_{gone}.db", f"gauge_livesum_{gone}.db"):
+        (tmp_path / name).touch()
+    meters.forget_gone()
+    assert sorted(one.name for one in tmp_path.iterdir()) == kept
 
 
 def test_processes_that_are_gone_leave_no_folder_and_what_is_not_ours_stays(setup):

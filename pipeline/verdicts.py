@@ -57,6 +57,9 @@ def conclude(
 ) -> Mapping[str, Any]:
     """Make a final verdict so; one that is not final changes nothing.
 
+    A conclusion that the ledger has already, but that was cut off before its end was noted, is
+    finished as it was entered, whatever is asked now; `note` in the result says so if they differ.
+
     Args:
         settings: whose registry.
         experiment: the id.
@@ -72,22 +75,25 @@ def conclude(
     if found.ended is not None:
         return {"id": experiment, "moved": False, **found.ended}
     told = _by_hand(stop) if stop else _kept(settings.store, mine, day)
-    if not told["final"]:
+    entry = _entered(settings, mine)
+    if entry is None and not told["final"]:
         return {
             "id": experiment,
             "moved": False,
             "outcome": told["outcome"],
             "why": told["reasons"][0],
         }
-    entry = _entered(settings, mine) or _move(settings, mine, told)
-    facts = {
-        "outcome": told["outcome"],
-        "day": told["day"],
-        "reasons": list(told["reasons"]),
-        "ledger": entry.number,
-    }
+    made = entry or _move(settings, mine, told)
+    facts = _facts(made, told)
     traffic.end(settings.store, experiment, facts)
-    return {"id": experiment, "moved": True, **facts, **standing.moved(settings, entry)}
+    differs = {} if facts["outcome"] == told["outcome"] else {"note": _note(made, told)}
+    return {
+        "id": experiment,
+        "moved": True,
+        **facts,
+        **standing.moved(settings, made),
+        **differs,
+    }
 
 
 def question(settings: Settings, experiment: str, day: date) -> str:
@@ -132,6 +138,25 @@ def _entered(settings: Settings, experiment: Experiment) -> Entry | None:
     made = [one for one in entries if not one.given_up]
     mine = [one for one in made if one.facts.get("experiment") == experiment.id]
     return mine[-1] if mine else None
+
+
+def _facts(entry: Entry, told: Mapping[str, Any]) -> dict[str, Any]:
+    """What ended the experiment: the ledger decides, for the aliases stand as it says.
+
+    All reasons are known only of what is told now; of another conclusion, the one in the ledger.
+    """
+    day = entry.facts["verdict_day"]
+    same = (entry.action, day) == (told["outcome"], told["day"])
+    reasons = list(told["reasons"]) if same else [entry.why.partition(": ")[2]]
+    return {"outcome": entry.action, "day": day, "reasons": reasons, "ledger": entry.number}
+
+
+def _note(entry: Entry, told: Mapping[str, Any]) -> str:
+    undo = "; `dupn rollback --why TEXT` undoes a ship" if entry.action == Outcome.SHIP else ""
+    return (
+        f"{told['outcome']} was asked, but entry {entry.number} of the ledger had concluded "
+        f"{entry.action} before it was cut off; that was finished{undo}."
+    )
 
 
 def _move(settings: Settings, experiment: Experiment, told: Mapping[str, Any]) -> Entry:

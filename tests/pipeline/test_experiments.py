@@ -136,6 +136,26 @@ def test_a_conclusion_that_was_cut_off_after_the_ledger_is_finished(better):
     assert json.loads(path.read_text()) == json.loads(kept)
 
 
+def test_a_ship_that_was_cut_off_stays_a_ship_whatever_is_asked_afterwards(better):
+    """A person stops it, or another look goes on: the champion is the challenger's already."""
+    path = logs.Path(better.home, traffic.key("new-for-old", "ended"))
+    kept, before = json.loads(path.read_text()), standing.log(better)
+    looked = verdicts.key(better.store, "new-for-old", FIRST, "verdict")
+    told = json.loads(better.store.get(looked))
+    path.unlink()
+    done = verdicts.conclude(better, "new-for-old", stop="it looks odd")
+    assert (done["moved"], done["outcome"], done["champion"]) == (True, "ship", "2")
+    assert "stop was asked" in done["note"]
+    assert "`dupn rollback --why TEXT` undoes a ship" in done["note"]
+    assert json.loads(path.read_text()) == {**kept, "reasons": kept["reasons"][:1]}
+    path.unlink()
+    better.store.put(looked, json.dumps({**told, "outcome": "continue", "final": False}))
+    assert verdicts.conclude(better, "new-for-old", FIRST)["outcome"] == "ship"
+    assert experiments.listing(better)[0]["state"] == "ended: ship"
+    assert standing.log(better) == before
+    better.store.put(looked, json.dumps(told))
+
+
 def test_a_conclusion_that_was_given_up_was_not_made(better):
     """Its version was deleted after the ledger had it: no alias went there."""
     mine, registry = experiments.find(better.store, "new-for-old").experiment, registry_of(better)

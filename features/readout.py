@@ -63,6 +63,7 @@ HOURS = pa.schema(
         pa.field("errors", pa.int64(), nullable=False),
         pa.field("slow", pa.int64(), nullable=False),  # over the latency budget
         pa.field("timed", pa.int64(), nullable=False),  # with a latency
+        pa.field("reported", pa.int64(), nullable=False),  # that say whether they failed
     ]
 )
 """`experiments/<id>/hours/dt=D`: how the pages were answered, by the hour (UTC)."""
@@ -156,6 +157,7 @@ def by_hour(counted: Counted, budget_ms: float) -> pa.Table:
             "errors": pc.fill_null(pages["failed"], False).cast(pa.int64()),
             "slow": slow.cast(pa.int64()),
             "timed": pc.is_valid(latency).cast(pa.int64()),
+            "reported": pc.is_valid(pages["failed"]).cast(pa.int64()),
         }
     )
     return hours_together([plain])
@@ -164,7 +166,7 @@ def by_hour(counted: Counted, budget_ms: float) -> pa.Table:
 def hours_together(parts: Sequence[pa.Table]) -> pa.Table:
     """HOURS of several buckets as one, by arm, hour, line and version."""
     keys = ["arm", "hour", "line", "model_version"]
-    sums = ["requests", "errors", "slow", "timed"]
+    sums = ["requests", "errors", "slow", "timed", "reported"]
     whole = pa.concat_tables(parts).group_by(keys, use_threads=False)
     added = whole.aggregate([(name, "sum") for name in sums])
     named = added.rename_columns([name.removesuffix("_sum") for name in added.column_names])

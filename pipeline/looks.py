@@ -61,7 +61,7 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
         together(parts["readout"], READOUT),
         experiment,
         day,
-        hours=together(parts["hours"], HEALTH),
+        hours=hours(parts["hours"]),
         broken=list(broken(parts["readout"], experiment)),
     )
 
@@ -90,6 +90,22 @@ def together(days: Sequence[Partition], schema: pa.Schema) -> pa.Table:
     """The rows of all days; a day on which no arm showed anything has no file, and so no rows."""
     rows = [one.table(schema.names) for one in days if one.manifest().files]
     return pa.concat_tables([schema.empty_table(), *rows])
+
+
+def hours(days: Sequence[Partition]) -> pa.Table:
+    """The hours of all days; one read out before `reported` was counted says nothing of failures.
+
+    An experiment that was under way then goes on, and its old days need not be read out again.
+    """
+    rows = [one.table() for one in days if one.manifest().files]
+    unknown = HEALTH.field("reported")
+    told = [
+        table
+        if unknown.name in table.column_names
+        else table.append_column(unknown, pa.array([0] * len(table), unknown.type))
+        for table in rows
+    ]
+    return pa.concat_tables([HEALTH.empty_table(), *(table.select(HEALTH.names) for table in told)])
 
 
 def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:

@@ -45,9 +45,10 @@ class Rule(Config):
     guardrails: dict[str, float] = Field({"sales": 0.0})
     """Metric -> relative drop that is tolerated; significantly more than it stops early."""
     max_error_rise: float = Field(0.002, ge=0)
-    """Rise of the share of failed requests that is tolerated; significantly more stops early."""
+    """Rise of the share of failed requests, among those that say whether they failed, that is
+    tolerated; significantly more stops early."""
     max_slow_rise: float = Field(0.02, ge=0)
-    """The same for the share of requests over the latency budget."""
+    """The same for the share over the latency budget, among requests with a latency."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
     """Two-sided error of the primary, and of all guardrails together; over all looks, over all
     challengers."""
@@ -153,7 +154,11 @@ class Design(Config):
 
     @property
     def guard_alpha(self) -> float:
-        """Of one guardrail of one challenger; errors and latency are two of them."""
+        """Of one guardrail of one challenger; errors and latency are two of them.
+
+        They keep their share where they are not logged: what is logged may change with the lines
+        and from day to day, and an alpha that follows it would not hold over all looks.
+        """
         return self.alpha / (len(self.rule.guardrails) + 2)
 
     @property

@@ -3,10 +3,12 @@
 Requests of one hour share their fate (a restart, a burst), so an hour is what is independent here.
 Both arms live through the same hours: the difference of their shares is estimated from pulls paired
 by hour, which takes out what hits both. Latency is the share of requests over the declared budget,
-a share like any other, so that no quantile needs a law.
+a share like any other, so that no quantile needs a law. Each share is of the requests that say it:
+where an arm logs no latency, or never whether a request failed, there is none.
 """
 
 import math
+from collections.abc import Mapping
 
 import numpy as np
 import pyarrow as pa
@@ -22,14 +24,18 @@ HEALTH = pa.schema(
     [
         pa.field("arm", pa.string(), nullable=False),
         pa.field("hour", pa.timestamp("ms", tz="UTC"), nullable=False),
-        pa.field("requests", pa.int64(), nullable=False),
         pa.field("errors", pa.int64(), nullable=False),
         pa.field("slow", pa.int64(), nullable=False),  # over the latency budget
+        pa.field("timed", pa.int64(), nullable=False),  # with a latency
+        pa.field("reported", pa.int64(), nullable=False),  # that say whether they failed
     ]
 )
 FEWEST = 12
-"""Hours with requests of both arms below which nothing is said."""
+"""Hours that both arms say something of below which nothing is said."""
 TITLES = {"errors": "share of failed requests", "slow": "share of slow requests"}
+OF: Mapping[str, str] = {"errors": "reported", "slow": "timed"}
+"""The requests that each share is of."""
+LOGGED = {"errors": "`failed`", "slow": "`latency_ms`"}
 
 
 class Harm(Record):
@@ -51,7 +57,7 @@ class Harm(Record):
 
 
 def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) -> Harm:
-    """Rise of the share `name` among requests.
+    """Rise of the share `name` among the requests that say it.
 
     Args:
         hours: rows of `HEALTH` up to the look.
@@ -59,16 +65,16 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
         arms: control and treatment.
         mixture: the always-valid rule; tau is a rise that would matter.
     """
-    bad, whole = (_by_hour(hours, column, arms) for column in (name, "requests"))
+    bad, whole = (_by_hour(hours, column, arms) for column in (name, OF[name]))
+    reason = _too_little(name, whole, arms)
+    if reason:
+        nothing = Bounds(value=None)
+        return Harm(
+            name=name, title=TITLES[name], control=None, treatment=None, rise=nothing, reason=reason
+        )
     both = (whole > 0).all(axis=1)
     bad, whole = bad[both], whole[both]
     totals = whole.sum(0)
-    if len(whole) < FEWEST:
-        nothing = Bounds(value=None)
-        why = f"fewer than {FEWEST} hours with requests of both arms."
-        return Harm(
-            name=name, title=TITLES[name], control=None, treatment=None, rise=nothing, reason=why
-        )
     shares = bad.sum(0) / totals
     pulls = (bad - shares * whole) / totals  # per hour and arm
     paired = pulls[:, 1] - pulls[:, 0]
@@ -79,6 +85,15 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
         name=name, title=TITLES[name], control=float(shares[0]), treatment=float(shares[1]),
         rise=_bounds(rise, error, mixture),
     )  # fmt: skip
+
+
+def _too_little(name: str, whole: Floats, arms: tuple[str, str]) -> str | None:
+    mute = [arm for arm, count in zip(arms, whole.sum(0), strict=True) if not count]
+    if mute:
+        return f"not logged: no page of {' or '.join(mute)} has {LOGGED[name]}."
+    if int((whole > 0).all(axis=1).sum()) < FEWEST:
+        return f"fewer than {FEWEST} hours in which both arms log it."
+    return None
 
 
 def _bounds(rise: float, error: float, mixture: Mixture) -> Bounds:

@@ -93,12 +93,29 @@ def test_a_day_on_which_no_arm_showed_anything_has_no_rows_and_stops_no_later_lo
         part = store.partition("hours", day)
         with part.publish() as out:
             if rows:
-                values = {"arm": OLD, "hour": 0, "requests": 9, "errors": 0, "slow": 0}
+                values = {"arm": OLD, "hour": 0, "errors": 0, "slow": 0, "timed": 9, "reported": 9}
                 table = pa.Table.from_pylist([values] * rows, HEALTH)
                 out.record([out.write_table("part-0", table)])
         hours.append(part)
     assert looks.together(hours, HEALTH).num_rows == 2
+    assert looks.hours(hours).equals(looks.together(hours, HEALTH))
     assert looks.together(hours[:1], HEALTH).equals(HEALTH.empty_table())
+
+
+def test_hours_of_before_failures_were_reported_say_nothing_of_them(tmp_path):
+    """An experiment that is under way when the column comes goes on."""
+    store, days = logs.settings(tmp_path).store, []
+    values = {"arm": OLD, "hour": 0, "errors": 0, "slow": 1, "timed": 9, "reported": 9}
+    for day, left_out in ((FIRST, "reported"), (FIRST + ONE_DAY, "")):
+        schema = pa.schema([field for field in HEALTH if field.name != left_out])
+        part = store.partition("hours", day)
+        with part.publish() as out:
+            out.record([out.write_table("part-0", pa.Table.from_pylist([values], schema))])
+        days.append(part)
+    rows = looks.hours(days)
+    assert rows.schema.equals(HEALTH)
+    assert rows["reported"].to_pylist() == [0, 9]
+    assert rows["timed"].to_pylist() == [9, 9]
 
 
 def test_a_better_line_ships_through_the_ledger(better):

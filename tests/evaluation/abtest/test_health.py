@@ -19,9 +19,10 @@ def hours(number=48, errors=(0.001, 0.001), seed=0, requests=20_000):
         {
             "arm": arm,
             "hour": START + timedelta(hours=hour),
-            "requests": requests,
             "errors": int(rng.binomial(requests, min(1, share * bad_luck[hour]))),
             "slow": int(rng.binomial(requests, 0.05)),
+            "timed": requests,
+            "reported": requests,
         }
         for hour in range(number)
         for arm, share in zip(ARMS, errors, strict=True)
@@ -29,13 +30,13 @@ def hours(number=48, errors=(0.001, 0.001), seed=0, requests=20_000):
     return pa.Table.from_pylist(rows, HEALTH)
 
 
-def test_shares_are_those_of_all_requests():
+def test_shares_are_those_of_all_requests_that_say_it():
     table = hours(errors=(0.001, 0.01))
     found = harm(table, "errors", ARMS, RULE)
     frame = table.to_pandas()
     for arm, value in zip(ARMS, (found.control, found.treatment), strict=True):
         mine = frame[frame.arm == arm]
-        assert value == pytest.approx(mine.errors.sum() / mine.requests.sum())
+        assert value == pytest.approx(mine.errors.sum() / mine.reported.sum())
     assert found.rise.value == pytest.approx(found.treatment - found.control)
 
 
@@ -60,6 +61,39 @@ def test_a_few_hours_say_nothing():
     assert found.rise.value is None
     assert not found.exceeds(0.0)
     assert "hours" in found.reason
+
+
+def with_column(table, name, values):
+    at = table.schema.get_field_index(name)
+    return table.set_column(at, table.schema.field(name), pa.array(values, pa.int64()))
+
+
+def test_a_share_is_of_the_pages_that_say_it():
+    """The treatment is timed on a tenth of its pages, and as slow there as the control."""
+    table = hours()
+    new = [arm == "new" for arm in table["arm"].to_pylist()]
+    for name in ("timed", "slow"):
+        values = [v // 10 if n else v for v, n in zip(table[name].to_pylist(), new, strict=True)]
+        table = with_column(table, name, values)
+    found = harm(table, "slow", ARMS, RULE)
+    assert found.control == pytest.approx(0.05, rel=0.02)
+    assert found.treatment == pytest.approx(0.05, rel=0.05)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "logged"),
+    [("errors", "reported", "`failed`"), ("slow", "timed", "`latency_ms`")],
+)
+def test_what_an_arm_never_logs_is_not_judged(name, column, logged):
+    """No page says that it failed: that is no share of 0."""
+    table = hours(errors=(0.0, 0.0))
+    nobody = with_column(table, column, [0] * len(table))
+    found = harm(nobody, name, ARMS, RULE)
+    assert (found.control, found.rise.value, found.exceeds(0.0)) == (None, None, False)
+    assert found.reason == f"not logged: no page of old or new has {logged}."
+    one = [arm == "old" for arm in table["arm"].to_pylist()]
+    half = with_column(table, column, [20_000 * old for old in one])
+    assert harm(half, name, ARMS, RULE).reason == f"not logged: no page of new has {logged}."
 
 
 def test_no_errors_at_all_are_no_rise():

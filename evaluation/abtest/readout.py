@@ -118,7 +118,11 @@ def read_out(
             days, METRICS[design.rule.primary], alpha=design.alpha, treatment=index
         ),
         segments=segments.effects(
-            as_two, segments.by_activity(as_two), METRICS[design.rule.primary], mixture
+            as_two,
+            segments.by_activity(as_two),
+            METRICS[design.rule.primary],
+            mixture,
+            adjusted=design.adjusted,
         ),
         caps={
             name: value if value < winsor.INFINITE else None

@@ -45,7 +45,13 @@ def by_activity(users: Users) -> AnyArray:
 
 
 def effects(
-    users: Users, names: AnyArray, metric: Metric, mixture: Mixture, *, treatment: int = 1
+    users: Users,
+    names: AnyArray,
+    metric: Metric,
+    mixture: Mixture,
+    *,
+    treatment: int = 1,
+    adjusted: bool = True,
 ) -> tuple[Segment, ...]:
     """The effect in each part, in the order of the names.
 
@@ -55,10 +61,12 @@ def effects(
         metric: what is compared.
         mixture: its alpha is that of all parts together.
         treatment: index of the arm, against arm 0.
+        adjusted: with CUPED.
     """
     parts = [str(name) for name in np.unique(names)]
+    parted = [users.take(names == name) for name in parts]
     found = [
-        compare(users.take(names == name), metric, mixture, treatment=treatment) for name in parts
+        compare(part, metric, mixture, treatment=treatment, adjusted=adjusted) for part in parted
     ]
     holm, bh = (corrected([effect.p_always for effect in found], how) for how in ("holm", "fdr_bh"))
     return tuple(

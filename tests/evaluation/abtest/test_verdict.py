@@ -146,6 +146,15 @@ def test_every_metric_and_check_is_in_the_record(good):
     assert sum(good.users.values()) == sum(good.primary.users)
 
 
+def test_an_unadjusted_design_adjusts_nothing(good):
+    """Neither the whole nor its parts; before, CUPED took something off both."""
+    assert good.primary.kept_variance < 1
+    assert min(part.effect.kept_variance for part in good.segments) < 1
+    plain = look(0.3, design=DESIGN.model_copy(update={"adjusted": False}))
+    assert plain.primary.kept_variance == 1
+    assert {part.effect.kept_variance for part in plain.segments} == {1}
+
+
 def test_of_three_arms_each_is_held_against_the_control():
     table = readout(users=6000, days=3)
     arms = [

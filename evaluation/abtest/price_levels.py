@@ -2,7 +2,9 @@
 
 A question is a page on which something was bought: what the arm's PPP said there against the level
 of what was bought. Both shares are ratios over users (`ratios`), so their intervals hold however
-alike a user's purchases are; they are for one look, since nothing is decided on them.
+alike a user's purchases are; they are for one look, since nothing is decided on them. Users who
+saw several arms are left out, as of all estimates, and a share of few questions or users, or one in
+which all users are alike, has no interval.
 """
 
 from collections.abc import Sequence
@@ -17,6 +19,8 @@ from evaluation.metrics import AnyArray, Floats
 from evaluation.results import ClassResult, Estimate, Record, finite
 
 LEVELS = 7
+FEWEST, FEWEST_USERS = 30, 20
+"""Questions, and users asked, below which a share has no interval (offline: `evaluate.min_*`)."""
 COLUMNS = ("user", "arm", "ppp_said", "ppp_true")
 """Of `features.readout.READOUT`."""
 
@@ -42,7 +46,15 @@ def of_arms(rows: pa.Table, arms: Sequence[str], level: float = 0.95) -> tuple[A
         level: of the intervals.
     """
     z = always_valid.fixed(1 - level)
-    return tuple(_of_arm(rows.filter(pc.equal(rows["arm"], arm)), arm, z) for arm in arms)
+    seen = _of_one_arm(rows.filter(pc.is_in(rows["arm"], pa.array(list(arms), pa.string()))))
+    return tuple(_of_arm(seen.filter(pc.equal(seen["arm"], arm)), arm, z) for arm in arms)
+
+
+def _of_one_arm(rows: pa.Table) -> pa.Table:
+    """The rows of users who saw one arm only."""
+    arms = rows.group_by("user", use_threads=False).aggregate([("arm", "count_distinct")])
+    several = arms.filter(pc.greater(arms["arm_count_distinct"], 1))
+    return rows.filter(pc.invert(pc.is_in(rows["user"], several["user"])))
 
 
 def _of_arm(rows: pa.Table, arm: str, z: float) -> ArmLevels:
@@ -53,7 +65,10 @@ def _of_arm(rows: pa.Table, arm: str, z: float) -> ArmLevels:
     np.add.at(confusion, (true - 1, said - 1), 1)
 
     def share(part: AnyArray, whole: AnyArray) -> Estimate:
-        return _estimate(ratio(_sum(user, part, len(users)), _sum(user, whole, len(users))), z)
+        questions = _sum(user, whole, len(users))
+        found = ratio(_sum(user, part, len(users)), questions)
+        few = questions.sum() < FEWEST or np.count_nonzero(questions) < FEWEST_USERS
+        return Estimate(value=finite(found.value)) if few else _estimate(found, z)
 
     right = said == true
     return ArmLevels(
@@ -78,6 +93,8 @@ def _sum(user: AnyArray, value: AnyArray, users: int) -> Floats:
 
 
 def _estimate(found: Ratio, z: float) -> Estimate:
+    if not found.variance > 0:
+        return Estimate(value=finite(found.value))
     reach = z * found.variance**0.5
     return Estimate(
         value=finite(found.value),

@@ -25,12 +25,20 @@ def html(report: AbtestReport, pictures: Mapping[str, bytes]) -> str:
         report=report,
         look=report.look,
         effects=_unique(report.look),
+        totals=_at_one_alpha(report.look),
+        guarded={one.metric for one in report.look.guardrails} - {report.look.primary.metric},
         pictures=inside(pictures),
     )
 
 
 def _unique(look: ReadOut) -> list[Effect]:
-    """Every metric once, the primary first."""
-    return list(
-        {one.metric: one for one in (look.primary, *look.guardrails, *look.effects)}.values()
-    )
+    """Every metric once, the primary first; a guardrail as the verdict judges it, at its alpha."""
+    others = {one.metric: one for one in (*look.effects, *look.guardrails)}
+    others.pop(look.primary.metric, None)
+    return [look.primary, *others.values()]
+
+
+def _at_one_alpha(look: ReadOut) -> list[Effect]:
+    """Every metric once, at the primary's alpha where it has such an interval (Table 3)."""
+    every = (*look.guardrails, *look.effects, look.primary)
+    return list({one.metric: one for one in every}.values())

@@ -12,7 +12,7 @@ import pyarrow as pa
 from evaluation.abtest import novelty
 from evaluation.abtest.effect import Bounds
 from evaluation.abtest.experiment import Experiment
-from evaluation.abtest.price_levels import ArmLevels
+from evaluation.abtest.price_levels import FEWEST, FEWEST_USERS, ArmLevels
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.sufficient import UserDays, exposed, user_days
@@ -139,7 +139,10 @@ def _by_day(report: AbtestReport) -> Iterator[Figure]:
 
 def _by_level(report: AbtestReport) -> Iterator[Figure]:
     for arm, found in zip(PAIR, report.levels, strict=True):
-        told = f"{found.arm}, {found.questions:,} purchases; interval clustered by user"
+        told = (
+            f"{found.arm}, {found.questions:,} purchases; interval clustered by user, none under "
+            f"{FEWEST} purchases or {FEWEST_USERS} users"
+        )
         yield _share(f"abtest_price_precision_{arm}", found.precision, told)
         for row in found.classes:
             yield _share(f"abtest_price_precision_{arm}_level_{row.level}", row.precision, told)

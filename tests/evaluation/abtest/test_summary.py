@@ -92,6 +92,32 @@ def test_price_levels_are_counted_by_hand():
     assert (new.precision.value, new.precision.low) == (1.0, None)  # one user: no spread
 
 
+@pytest.mark.parametrize(
+    ("users", "each", "right", "known"),
+    [
+        (2, 1, 1.0, False),  # too few of both
+        (2, 40, 0.5, False),  # too few users
+        (24, 1, 0.5, False),  # too few purchases
+        (40, 1, 1.0, False),  # all alike: no spread to judge by
+        (40, 1, 0.5, True),
+    ],
+)
+def test_a_share_of_little_has_no_interval(users, each, right, known):
+    true = np.where(np.arange(users) < right * users, 1, 2)
+    said, bought = [[1] * each] * users, [[int(one)] * each for one in true]
+    (old,) = price_levels.of_arms(levels(range(users), ["old"] * users, said, bought), ("old",))
+    for share in (old.precision, old.classes[0].precision):
+        assert share.value == right
+        assert (share.low is not None, share.high is not None) == (known, known)
+
+
+def test_who_saw_several_arms_has_no_price_levels():
+    table = levels(
+        [1, 2, 2, 3, 3], ["old", "old", "new", "new", "gone"], [[1]] * 5, [[1], [2], [2], [1], [1]]
+    )
+    assert [one.questions for one in price_levels.of_arms(table, ARMS)] == [1, 1]
+
+
 def test_an_interval_of_a_price_level_is_over_users_not_purchases():
     """A user whose twenty purchases are all alike is worth one."""
     users = 60
@@ -112,6 +138,19 @@ def test_the_page_says_what_decided_and_what_the_arms_share(whole):
     assert "Item statistics (popularity, conversion, LR-CTR)" in page
     assert "&lt;b&gt;" in page  # what people wrote is escaped
     assert page.count("data:image/png") == 1
+
+
+def test_the_page_shows_a_guardrail_at_the_alpha_that_its_verdict_has(whole):
+    """Sales are reported too, at the larger alpha of the primary: there a drop is found sooner."""
+    _, found = whole
+    (guard,) = found.look.guardrails
+    (other,) = (one for one in found.look.effects if one.metric == "sales")
+    assert guard.uplift.high > other.uplift.high
+    shown = {one.metric: one for one in report._unique(found.look)}
+    assert (shown["sales"], next(iter(shown))) == (guard, "ctr")
+    both = found.look.model_copy(update={"guardrails": (guard, found.look.primary)})
+    assert report._unique(both)[0] == found.look.primary
+    assert ", guardrail" in report.html(found, {})
 
 
 def test_every_picture_is_drawn_and_the_record_comes_back(whole, tmp_path):

@@ -15,6 +15,7 @@ from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
 from evaluation.results import Figure
 from features.dataset import load as load_dataset
+from features.readout import BEFORE
 from features.traffic import Traffic
 from pipeline.jobs import before, readout
 from pipeline.jobs.readout import Asked
@@ -38,13 +39,17 @@ def looks(settings: Settings, traffic: Traffic, days: Sequence[date]) -> dict[st
     asked = Asked(traffic=traffic, digest=digest, first_day=days[0], budget_ms=BUDGET_MS)
     window, beam = settings.sequences.window_ms, settings.beam
     before.run(store, asked, len(days), window, zone, beam)
+    known = readout.place(store, traffic.experiment, "before").table(BEFORE.names)
     for day in days:
         readout.run(store, day, asked, window, zone, beam)
     rows = pa.concat_tables(
         readout.place(store, traffic.experiment, "readout", day).table(READOUT.names)
         for day in days
     )
-    return {arm: read_out(rows, design, days[-1], treatment=arm) for arm in design.treatments}
+    return {
+        arm: read_out(rows, design, days[-1], treatment=arm, before=known)
+        for arm in design.treatments
+    }
 
 
 def figures(seen: ReadOut) -> list[Figure]:

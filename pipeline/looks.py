@@ -17,6 +17,7 @@ from evaluation.abtest.health import HEALTH
 from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
 from features.dataset import load as load_dataset
+from features.readout import BEFORE
 from infra.errors import ConfigError, PartitionMissing
 from infra.store import Partition, Store
 from pipeline import experiments
@@ -53,14 +54,16 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
     """What is known at the end of a day of the experiment.
 
     Raises:
-        PartitionMissing: a day up to then was not read out.
+        PartitionMissing: a day up to then, or the pre-period, was not read out.
     """
     require_day(experiment, day)
     parts = read(settings.store, experiment, day)
+    before = place(settings.store, experiment.id, "before").require()
     return read_out(
         together(parts["readout"], READOUT),
         experiment,
         day,
+        before=together([before], BEFORE),
         hours=hours(parts["hours"]),
         broken=list(broken(parts["readout"], experiment)),
     )

@@ -76,12 +76,13 @@ class Looks:
 def experiment(world: AAWorld, seed: np.random.SeedSequence, effect: float = 0.0) -> Looks:
     """One experiment's looks, after each of its days."""
     life = live(world, seed, effect)
+    caps = winsor.caps(life.pre[0] * life.items_a_page, life.pre[3])
     found = np.full((2, len(METRIC_NAMES), len(WAYS), world.days), NAN)
     counts = np.zeros((world.days, 2))
     for look in range(world.days):
         users = life.until(look + 1)
         counts[look] = users.count(2)
-        users = winsor.cut(users, winsor.caps(users))
+        users = winsor.cut(users, caps)
         for place, name in enumerate(METRIC_NAMES):
             found[:, place, :2, look] = _clustered(users, name)
     for place, by_look in enumerate((_impressions(life), _visits(life))):

@@ -19,6 +19,7 @@ from evaluation.abtest.novelty import Novelty
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.segments import Segment
 from evaluation.abtest.sufficient import Exposed, Users, exposed, user_days
+from evaluation.abtest.winsor import Caps
 from evaluation.gate import Check
 from evaluation.results import Figure, Record
 
@@ -70,12 +71,13 @@ class ReadOut(Record):
         )
 
 
-def read_out(
+def read_out(  # noqa: PLR0913  # each is a part of the log, and most looks have them all
     rows: pa.Table,
     design: Design,
     day: date,
     *,
     treatment: str | None = None,
+    before: pa.Table | None = None,
     hours: pa.Table | None = None,
     broken: Sequence[str] = (),
 ) -> ReadOut:
@@ -86,6 +88,8 @@ def read_out(
         design: what was declared.
         day: of the look.
         treatment: the arm that is held against the control; default the first.
+        before: `pre_impressions` and `pre_sales` of all users of the pre-period, whose quantiles
+            are the caps at every look; none: nobody is cut.
         hours: of `health.HEALTH`, up to the look; none: errors and latency are not judged.
         broken: what others found wrong with the log, a sentence each.
     """
@@ -93,7 +97,7 @@ def read_out(
     arm = treatment or design.treatments[0]
     index = arms.index(arm)
     seen = exposed(rows, arms, design.first_day, day)
-    caps = winsor.caps(seen.users, design.winsorise)
+    caps = _caps(before, design)
     users = winsor.cut(seen.users, caps)
     pair = users.take((users.arm == 0) | (users.arm == index))
     as_two = replace(pair, arm=(pair.arm == index).astype(pair.arm.dtype))
@@ -129,6 +133,13 @@ def read_out(
             for name, value in (("impressions", caps.impressions), ("sales", caps.sales))
         },
     )
+
+
+def _caps(before: pa.Table | None, design: Design) -> Caps:
+    if before is None:
+        return Caps()
+    impressions, sales = (before[name].to_numpy() for name in ("pre_impressions", "pre_sales"))
+    return winsor.caps(impressions, sales, design.winsorise)
 
 
 def _primary(users: Users, design: Design) -> tuple[Effect, Mixture]:

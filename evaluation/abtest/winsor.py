@@ -1,7 +1,8 @@
 """Winsorising: a few whales must not decide an experiment, and outcomes must not decide the cut.
 
-Caps are quantiles of users' totals over the pre-period, both arms pooled. They are settled before
-the first exposure: a cap drawn from outcomes would move with the effect. A user's total over the
+Caps are quantiles of users' totals over the pre-period, both arms pooled, whether the users come
+again or not. So they are settled before the first exposure and the same at every look: a cap drawn
+from outcomes, or from who has come so far, would move what is estimated. A user's total over the
 experiment so far is cut at the cap of a whole pre-period, so the pre-period should be about as long
 as the experiment is planned to be; early looks are then hardly cut at all, never too much.
 
@@ -16,7 +17,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from evaluation.abtest.sufficient import Users
-from evaluation.metrics import Floats
+from evaluation.metrics import AnyArray
 
 INFINITE = float("inf")
 
@@ -30,14 +31,19 @@ class Caps:
     """In money."""
 
 
-def caps(users: Users, quantile: float = 0.999) -> Caps:
+def caps(impressions: AnyArray, sales: AnyArray, quantile: float = 0.999) -> Caps:
     """Quantiles over the users with something in the pre-period; infinite where there are none.
 
     Sales: over the users who bought. Nobody is cut by a quantile of 1 or more.
+
+    Args:
+        impressions: of each user in the pre-period.
+        sales: of each user in the pre-period.
+        quantile: at which is cut.
     """
     if quantile >= 1:
         return Caps()
-    return Caps(_cap(users.pre_impressions, quantile), _cap(users.pre_sales, quantile))
+    return Caps(_cap(impressions, quantile), _cap(sales, quantile))
 
 
 def cut(users: Users, at: Caps) -> Users:
@@ -58,6 +64,6 @@ def cut(users: Users, at: Caps) -> Users:
     )
 
 
-def _cap(column: Floats, quantile: float) -> float:
+def _cap(column: AnyArray, quantile: float) -> float:
     some = column[column > 0]
     return float(np.quantile(some, quantile, method="higher")) if len(some) else INFINITE

@@ -21,6 +21,7 @@ from evaluation.abtest.design import Design
 from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
 from features.assignment import arms
+from features.readout import BEFORE as PRE_PERIOD
 from features.traffic import Traffic
 from infra.store import Store
 from pipeline.bench import day as synthetic
@@ -80,7 +81,8 @@ def look(store: Store) -> ReadOut:
         rows.set_column(at, READOUT.field("day"), pa.array([day] * len(rows), pa.date32()))
         for day in (DAY + timedelta(number) for number in range(DAYS))
     ]
-    return read_out(pa.concat_tables(week), DESIGN, DAY + timedelta(DAYS - 1))
+    known = readout.place(store, "bench", "before").table(PRE_PERIOD.names)
+    return read_out(pa.concat_tables(week), DESIGN, DAY + timedelta(DAYS - 1), before=known)
 
 
 def write(home: Path, day: date, users: int, pages: int, rng: np.random.Generator) -> None:

@@ -1,8 +1,8 @@
 """`experiments/<id>/before`: what was known of each user before the experiment's first day.
 
 The same sums as in the read-out, over the days before, whatever was shown then and by whom: they
-are covariates and caps, settled before the first exposure and never changed after it. An element
-is a bucket of users, whose worker goes through the days.
+are covariates, and their quantiles over all users the caps, settled before the first exposure and
+the same at every look. An element is a bucket of users, whose worker goes through the days.
 """
 
 import logging

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -122,6 +123,9 @@ def test_a_better_line_ships_through_the_ledger(better):
     told = judged(better)
     assert (told["outcome"], told["trusted"]) == ("ship", True), told["reasons"]
     assert {f["name"] for f in told["figures"]} >= {"abtest_ctr_uplift", "abtest_sales_uplift"}
+    known = looks.place(better.store, "new-for-old", "before").table()["pre_impressions"]
+    cap = np.quantile(known, 0.999, method="higher")  # of all, whoever came today
+    assert verdicts.read_look(better.store, "new-for-old", FIRST).caps["impressions"] == cap
     done = verdicts.conclude(better, "new-for-old", FIRST)
     assert done["moved"]
     assert aliases(better) == {"champion": "2", "previous": "1"}

@@ -54,7 +54,8 @@ def test_an_effect_is_on_the_clicks_of_the_treated_and_nothing_else():
 def test_a_look_is_the_read_outs_own(life):
     looks = aa.experiment(WORLD, SEED)
     users = life.until(9)
-    effect = compare(cut(users, caps(users)), METRICS["ctr"], Mixture(0.1))
+    everybody = caps(life.pre[0] * life.items_a_page, life.pre[3])
+    effect = compare(cut(users, everybody), METRICS["ctr"], Mixture(0.1))
     assert looks.estimate[0, 0, 8] == pytest.approx(np.log1p(effect.uplift.value))
     assert looks.error[0, 0, 8] == pytest.approx(effect.error)
     assert looks.users[8].sum() == len(users)

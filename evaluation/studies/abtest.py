@@ -114,11 +114,12 @@ def _split(cells: Sequence[Cell], words: str) -> Iterator[Figure]:
         gains = [uplift(new, old, what) for new, old in arms]
         protocol = f"{DUPN} over {BEFORE} minus 1, arms of one world, expectations; {words}"
         yield _figure(f"uplift_split_{what}", gains, "ratio", protocol)
-    for name in dict.fromkeys(figure.name for cell in cells for figure in cell.estimated):
-        found = [f for cell in cells for f in cell.estimated if f.name == name]
+    known = [cell for cell in cells if cell.estimated]  # older ones were recorded without
+    for name in dict.fromkeys(figure.name for cell in known for figure in cell.estimated):
+        found = [f for cell in known for f in cell.estimated if f.name == name]
         values = [one.value if one.value is not None else NAN for one in found]
         yield _figure(f"uplift_split_estimated_{name}", values, "ratio",
-                      f"{found[0].protocol}; mean of the estimates; {words}")  # fmt: skip
+                      f"{found[0].protocol}; mean of the estimates; {_words(known)}")  # fmt: skip
 
 
 def _on(cell: Cell, arm: str, day: int) -> Lived:

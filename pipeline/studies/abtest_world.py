@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from pathlib import Path
 
+from evaluation.results import Figure
 from evaluation.studies import uplift
 from evaluation.studies.abtest import BEFORE, DUPN, POLICY, SPLIT, TWINS, Cell, Shape
 from evaluation.studies.uplift import Lived
+from features.traffic import Traffic
 from infra.progress import Progress
-from pipeline import living
+from pipeline import estimating, living
 from pipeline.arrival import ONE_DAY
 from pipeline.contenders import Before, Contender, Network, Policy
 from pipeline.living import World
@@ -53,6 +55,7 @@ class AbtestWorld:
             seed=self.settings.seed,
             settings=digest,
             lived=tuple(lived),
+            estimated=self._estimated(),
             seconds=time.monotonic() - begin,
         )
 
@@ -65,6 +68,13 @@ class AbtestWorld:
             found += self._day(world, name, number)
             self.progress.advance(1)
         return found
+
+    def _estimated(self) -> tuple[Figure, ...]:
+        """What the experiment's own statistics say of the split world, from its log alone."""
+        settings = living.copy_home(self.settings, self.folder / SPLIT)
+        days = living.days_from(self.first[-1] + ONE_DAY, self.shape.lived)
+        traffic = Traffic(experiment=SALT, salt=SALT, shares=SHARES)
+        return tuple(estimating.figures(estimating.looks(settings, traffic, days)[DUPN]))
 
     def _day(self, world: World, name: str, number: int) -> list[Lived]:
         store = world.settings.store

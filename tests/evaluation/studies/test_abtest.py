@@ -55,6 +55,17 @@ def test_every_comparison_is_there_by_day_and_over_all_days():
     assert found["uplift_split_estimated_ctr"].value == pytest.approx(0.025)
 
 
+def test_a_cell_that_was_recorded_without_estimates_is_still_read():
+    plain = CELLS[0].model_dump(mode="json")
+    del plain["estimated"]
+    found = {figure.name for figure in abtest.headline([Cell.model_validate(plain)])}
+    assert "uplift_split_ctr" in found
+    assert "uplift_split_estimated_ctr" not in found
+    both = abtest.headline([CELLS[1], Cell.model_validate(plain)])
+    (mixed,) = (figure for figure in both if figure.name == "uplift_split_estimated_ctr")
+    assert (mixed.value, mixed.protocol) == (0.03, "estimated; mean of the estimates; one world")
+
+
 def test_a_goal_is_beaten_only_with_the_whole_interval():
     sure = [cell(1, 0.0400), cell(2, 0.0404)]
     goal = "uplift_dupn_over_predecessor_ctr"

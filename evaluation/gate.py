@@ -16,18 +16,25 @@ from dataclasses import dataclass
 from enum import StrEnum
 from statistics import NormalDist
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from infra.config import Config
+from infra.config import Config, nearest
 
 NORMAL = NormalDist()  # SciPy would cost every command half a second to import
+MEASURED = (
+    *("ctr_auc", "l2r_auc", "l2r_weighted_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc"),
+    *("spp_auc", "ppp_recall"),
+)
+"""What names of figures begin with: those of `evaluation.measures`, which is slow to import, and
+the recall of price levels."""
 
 
 class GateConfig(Config):
     """What a candidate must show."""
 
     floors: dict[str, float] = Field({"ctr_auc": 0.55, "l2r_auc": 0.52, "fifp_auc": 0.52})
-    """Lowest value of a figure, champion or not; a task that was not asked is not judged."""
+    """Lowest value of a figure (`ctr_auc`, or one made of it), champion or not; a task that was not
+    asked is not judged."""
     max_calibration_error: float = Field(0.05, gt=0)
     """Largest ECE of the click probabilities."""
     min_positives: int = Field(100, ge=1)
@@ -48,6 +55,16 @@ class GateConfig(Config):
     """What another task may lose without being called worse."""
     slice_tolerance: float = Field(0.01, ge=0)
     """The same for a slice, of which a night holds little: 0.01 is what the whole may lose."""
+
+    @field_validator("floors")
+    @classmethod
+    def _measured(cls, floors: dict[str, float]) -> dict[str, float]:
+        """A floor of what there is not would never be judged."""
+        for name in floors:
+            if not any(name == one or name.startswith(f"{one}_") for one in MEASURED):
+                near = nearest(name, MEASURED) or ", ".join(MEASURED)
+                raise ValueError(f"{name} is no figure of a model; did you mean {near}?")
+        return floors
 
 
 class Outcome(StrEnum):

@@ -1,11 +1,31 @@
 import pytest
 
-from evaluation.gate import Comparison, Difference, Evidence, GateConfig, Outcome, Verdict, decide
+from evaluation.gate import (
+    MEASURED,
+    Comparison,
+    Difference,
+    Evidence,
+    GateConfig,
+    Outcome,
+    Verdict,
+    decide,
+)
+from evaluation.measures import BY_NAME
+from infra.config import build
+from infra.errors import ConfigError
 
 CONFIG = GateConfig(floors={"ctr_auc": 0.6, "l2r_auc": 0.55})
 GOOD = Evidence(
     figures={"ctr_auc": 0.7, "l2r_auc": 0.65, "ctr_ece": 0.01}, positives=5000, users=900
 )
+
+
+def test_a_floor_of_a_figure_that_there_is_not_is_refused_with_a_hint():
+    with pytest.raises(ConfigError, match="ctr_acu is no figure of a model; did you mean ctr_auc"):
+        build(GateConfig, {"floors": {"ctr_auc": 0.5, "ctr_acu": 0.9}})
+    made = {"ctr_auc_same_category": 0.5, "ppp_precision_level_1": 0.1, "ppp_recall_level_1": 0.1}
+    assert GateConfig(floors=made).floors == made
+    assert {*MEASURED} == {*BY_NAME, "ppp_recall"}
 
 
 def evidence(positives=5000, users=900, **figures):

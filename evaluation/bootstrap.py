@@ -29,11 +29,6 @@ class Interval:
     error: float = NAN
     """Standard error over replicates."""
 
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside."""
-        return bool(self.low > 0 or self.high < 0)
-
 
 @dataclass(frozen=True)
 class Resamples:

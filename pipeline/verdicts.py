@@ -15,7 +15,7 @@ from typing import Any
 
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.readout import ReadOut
-from evaluation.abtest.verdict import Outcome, Verdict, decide
+from evaluation.abtest.verdict import Outcome, decide
 from features import traffic
 from infra.errors import ConfigError, PartitionMissing
 from infra.ledger import Entry
@@ -182,12 +182,3 @@ def read_look(store: Store, experiment: str, day: date) -> ReadOut | None:
     """A look that was kept, or None."""
     content = store.get(key(store, experiment, day, "look"))
     return ReadOut.model_validate_json(content) if content else None
-
-
-def read_verdict(store: Store, experiment: str, day: date) -> Verdict | None:
-    """A verdict that was kept, or None."""
-    content = store.get(key(store, experiment, day, "verdict"))
-    if content is None:
-        return None
-    plain = json.loads(content)
-    return Verdict(outcome=Outcome(plain["outcome"]), reasons=tuple(plain["reasons"]))

@@ -7,8 +7,8 @@ y (part) and x (whole) of n users, R = sum y / sum x, and to first order
     var R  =  (s_yy - 2 R s_xy + R^2 s_xx) / (n mean(x)^2)
 
 (Deng, Knoblich, Lu: Applying the delta method in metric analytics, KDD 2018). Pulls carry
-everything: their variance is the ratio's, products of pulls of two metrics give covariances, and
-regressing pulls on what was known before is CUPED for ratios. A mean per user is the case x = 1.
+everything: their variance is the ratio's, and regressing pulls on what was known before is CUPED
+for ratios. A mean per user is the case x = 1.
 """
 
 from collections.abc import Mapping
@@ -89,9 +89,3 @@ def variance_of(pulls: Floats) -> float:
     """Variance of what has these pulls (whose mean is 0 or does not count)."""
     n = len(pulls)
     return float(pulls.var(ddof=1) / n) if n > 1 else NAN
-
-
-def covariance(one: Floats, two: Floats) -> float:
-    """Covariance of two figures of the *same* users from their pulls."""
-    n = len(one)
-    return float(np.cov(one, two, ddof=1)[0, 1] / n) if n > 1 else NAN

@@ -1,5 +1,7 @@
 """`dupn_ab_test` run whole in one process, on raw days with planted effects and a real registry."""
 
+import json
+
 import pytest
 
 from features import traffic
@@ -94,7 +96,8 @@ def test_an_experiment_that_goes_on_changes_nothing(equal, look):
     assert run["state"] == "success"
     assert states(run)["approval"] == "skipped"
     assert states(run)["conclude"] == "success"
-    assert verdicts.read_verdict(mine.store, "new-for-old", FIRST).outcome == "continue"
+    kept = mine.store.get(verdicts.key(mine.store, "new-for-old", FIRST, "verdict"))
+    assert json.loads(kept)["outcome"] == "continue"
     assert standing.log(mine) == before
     assert traffic.running(mine.store) is not None
 

@@ -32,10 +32,16 @@ def aa(
 def plan(  # noqa: PLR0913, PLR0917  # each is an option of the command
     effect: Annotated[float, typer.Option(help="Relative effect to find: 0.02 is +2 %.")],
     days: Annotated[int, typer.Option(min=1, max=FARTHEST, help="Planned length.")],
-    users_per_day: Annotated[float, typer.Option(help="New users a day, all arms.")],
-    mean: Annotated[float, typer.Option(help="Of the metric per user.")],
-    variance: Annotated[float, typer.Option(help="Of it between users.")],
-    correlation: Annotated[float, typer.Option(help="With the pre-period (CUPED).")] = 0.0,
+    users_per_day: Annotated[float | None, typer.Option(help="New users a day, all arms.")] = None,
+    mean: Annotated[float | None, typer.Option(help="Of the metric per user.")] = None,
+    variance: Annotated[float | None, typer.Option(help="Of it between users.")] = None,
+    like: Annotated[
+        str, typer.Option(metavar="ID", help="Instead: an experiment whose read-outs say these.")
+    ] = "",
+    metric: Annotated[str, typer.Option(help="With --like; its primary, if absent.")] = "",
+    correlation: Annotated[
+        float | None, typer.Option(help="With the pre-period (CUPED); 0, or what --like says.")
+    ] = None,
     share: Annotated[float, typer.Option(help="Of the users that are treated.")] = 0.5,
     alpha: Annotated[float, typer.Option(help="Two-sided error.")] = 0.05,
     power: Annotated[float, typer.Option(help="Wanted chance to find the effect.")] = 0.8,
@@ -44,11 +50,22 @@ def plan(  # noqa: PLR0913, PLR0917  # each is an option of the command
     from evaluation.abtest.power import Wanted, steady
     from pipeline import abtesting
 
+    given = (mean, variance, users_per_day)
+    if any(value is None for value in given) if not like else given != (None, None, None):
+        raise typer.BadParameter(
+            "give --users-per-day, --mean and --variance, or --like ID, which says all three."
+        )
+    if like:
+        from pipeline import looks
+
+        seen = looks.traffic(front.settings(), like, metric)
+        traffic, known = seen.traffic, seen.correlation
+    else:
+        traffic, known = steady(mean or 0.0, variance or 0.0, users_per_day or 0.0, FARTHEST), 0.0
     wanted = Wanted(
-        effect=effect, days=days, shares=(1 - share, share), correlation=correlation,
-        alpha=alpha, power=power,
+        effect=effect, days=days, shares=(1 - share, share),
+        correlation=known if correlation is None else correlation, alpha=alpha, power=power,
     )  # fmt: skip
-    traffic = steady(mean, variance, users_per_day, FARTHEST)
     front.say("abtest plan", abtesting.plan(traffic, wanted))
 
 

@@ -7,15 +7,19 @@ say about the log itself becomes sentences here: with a broken log nothing ships
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
 import pyarrow as pa
 
+from evaluation.abtest import power
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.health import HEALTH
+from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
+from features.carry import ONE_DAY
 from features.dataset import load as load_dataset
 from features.readout import BEFORE
 from infra.errors import ConfigError, PartitionMissing
@@ -30,6 +34,15 @@ logger = logging.getLogger(__name__)
 
 TOLERATED = 0.001
 """Share of the pages in which the log may contradict itself."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a log says of the users that are to come."""
+
+    traffic: power.Traffic
+    correlation: float
+    """With the pre-period."""
 
 
 def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
@@ -109,6 +122,30 @@ def hours(days: Sequence[Partition]) -> pa.Table:
         for table in rows
     ]
     return pa.concat_tables([HEALTH.empty_table(), *(table.select(HEALTH.names) for table in told)])
+
+
+def traffic(settings: Settings, experiment: str, metric: str = "") -> Seen:
+    """What the read-outs of an earlier experiment, all arms as one, say for the plan of another.
+
+    Args:
+        settings: whose store.
+        experiment: the id.
+        metric: to plan for; empty: the primary of that experiment.
+
+    Raises:
+        ConfigError: there is no such experiment or metric, or nothing of it was counted.
+        PartitionMissing: no day was read out.
+    """
+    mine = experiments.find(settings.store, experiment).experiment
+    name = metric or mine.rule.primary
+    if name not in METRICS:
+        raise ConfigError(f"{name} is no metric. Give one of {', '.join(METRICS)}.")
+    last = mine.first_day
+    while place(settings.store, mine.id, "readout", last + ONE_DAY).exists():
+        last += ONE_DAY
+    rows = together(read(settings.store, mine, last)["readout"], READOUT)
+    arms, planned = tuple(mine.arms), METRICS[name]
+    return Seen(power.of_log(rows, planned, arms), power.correlation_of(rows, planned, arms))
 
 
 def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:

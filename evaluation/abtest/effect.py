@@ -69,6 +69,11 @@ class Effect(Record):
         return self.uplift.high is not None and self.uplift.high < 0
 
 
+def percent(share: float | None) -> str:
+    """`+2.10%`; what is over ten times as much, or past all numbers (None), is `over +1000%`."""
+    return "over +1000%" if share is None or share > 10 else f"{share:+.2%}"
+
+
 @dataclass(frozen=True)
 class Contrast:
     """An estimate and its standard error, before any interval."""

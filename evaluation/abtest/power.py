@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 
 from evaluation.abtest import always_valid, cuped
 from evaluation.abtest.always_valid import NORMAL
+from evaluation.abtest.effect import percent
 from evaluation.abtest.ratios import Metric, pull
 from evaluation.abtest.sufficient import exposed, user_days
 from evaluation.metrics import Floats
@@ -119,8 +120,9 @@ class Answer(Record):
 
     power: float
     """At the planned end."""
-    detectable: float
-    """Smallest relative effect that is found with the wanted power at the planned end."""
+    detectable: float | None
+    """Smallest relative effect that is found with the wanted power at the planned end; null: past
+    all numbers."""
     users: float
     """Needed in all, with the spread of the planned end."""
     days: int | None
@@ -202,7 +204,7 @@ def _answer(traffic: Traffic, errors: Floats, z: Floats, wanted: Wanted) -> Answ
     enough = np.flatnonzero(reach <= log_effect)
     return Answer(
         power=NORMAL.cdf(log_effect / errors[at] - z[at]),
-        detectable=math.expm1(reach[at]) if reach[at] < 700 else math.inf,
+        detectable=math.expm1(reach[at]) if reach[at] < 700 else None,
         users=float(traffic.users[at] * (reach[at] / log_effect) ** 2),
         days=int(enough[0]) + 1 if len(enough) else None,
     )
@@ -219,7 +221,7 @@ def _sentence(always: Answer, wanted: Wanted, known: int) -> str:
     return (
         f"The traffic cannot answer in {days} days: an effect of {effect:+.2%} is found with "
         f"power {always.power:.0%} only, and the smallest that is found with {power:.0%} is "
-        f"{always.detectable:+.2%}; {longer}."
+        f"{percent(always.detectable)}; {longer}."
     )
 
 
@@ -232,6 +234,11 @@ def _refuse(traffic: Traffic, wanted: Wanted) -> None:
         raise ConfigError(
             f"{wanted.days} days cannot be planned: traffic is known for {traffic.days}."
             " Give fewer."
+        )
+    if not math.isfinite(traffic.spread[wanted.days - 1]):
+        raise ConfigError(
+            f"nothing of the metric was counted in the first {wanted.days} days of this traffic. "
+            "Plan more days, or with other traffic."
         )
     if min(wanted.shares) <= 0 or sum(wanted.shares) > 1 + 1e-9:
         raise ConfigError(f"shares {wanted.shares} are no shares of the users. Give parts of 1.")

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from evaluation.abtest.always_valid import NORMAL
 from evaluation.abtest.design import Design
-from evaluation.abtest.effect import Bounds
+from evaluation.abtest.effect import Bounds, percent
 from evaluation.abtest.readout import ReadOut
 from evaluation.results import Record
 
@@ -118,13 +118,13 @@ def _futile(seen: ReadOut, design: Design) -> str:
     error = seen.primary.error
     reach = (mixture.multiplier(error) + NORMAL.inv_cdf(design.rule.power)) * error
     return (
-        f"{end}; with this traffic an effect of {reach:+.2%} would have been found with power "
+        f"{end}; with this traffic an effect of {percent(reach)} would have been found with power "
         f"{design.rule.power:.0%}."
     )
 
 
 def interval(bounds: Bounds) -> str:
-    """`+2.10% (+0.40% to +3.90%)`, always-valid."""
+    """`+2.10% (+0.40% to +3.90%)`, always-valid; bounds that know nothing are cut (`percent`)."""
     if bounds.value is None or bounds.low is None or bounds.high is None:
         return "no estimate"
-    return f"{bounds.value:+.2%} ({bounds.low:+.2%} to {bounds.high:+.2%})"
+    return f"{percent(bounds.value)} ({percent(bounds.low)} to {percent(bounds.high)})"

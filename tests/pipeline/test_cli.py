@@ -54,6 +54,7 @@ def test_every_command_explains_itself(dupn, command):
     assert f"dupn {command}" in out
 
 
+PLAN = ["abtest", "plan", "--effect", "0.02", "--days", "14"]
 USAGE = {
     "no such command": ["nope"],
     "no such option": ["status", "--colour", "red"],
@@ -68,6 +69,8 @@ USAGE = {
     "two things to bundle": ["bundle", "--day", "2026-03-02", "--version", "1"],
     "no such chain": ["run", "weekly"],
     "rollback without a reason": ["rollback"],
+    "a plan without traffic": [*PLAN, "--mean", "1"],
+    "a plan with two kinds of traffic": [*PLAN, "--like", "e", "--mean", "1"],
 }
 
 
@@ -79,6 +82,11 @@ def test_is_a_usage_error(dupn, tmp_path, what):
 
 
 REFUSED = {
+    "a plan like nothing": (
+        [*PLAN, "--like", "e"],
+        "ConfigError: experiment 'e' is not registered (known: none).",
+        "Start it with `dupn abtest start FILE`.",
+    ),
     "a day that is missing": (
         ["events", "--day", "2026-03-02"],
         "PartitionMissing: raw/dt=2026-03-02/behaviors",

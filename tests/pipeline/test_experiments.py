@@ -138,6 +138,16 @@ def test_a_better_line_ships_through_the_ledger(better):
     assert experiments.listing(better)[0]["state"] == "ended: ship"
 
 
+def test_the_next_experiment_is_planned_with_the_log_of_this_one(better):
+    seen = looks.traffic(better, "new-for-old")
+    table = looks.place(better.store, "new-for-old", "readout", FIRST).table()
+    assert seen.traffic.users.tolist() == [table.num_rows]
+    assert 0 <= seen.correlation < 1
+    assert looks.traffic(better, "new-for-old", "orders").traffic.spread[0] > seen.traffic.spread[0]
+    with pytest.raises(ConfigError, match=r"ctrr is no metric\. Give one of ctr, sales"):
+        looks.traffic(better, "new-for-old", "ctrr")
+
+
 def test_a_conclusion_is_drawn_once(better):
     before = standing.log(better)
     assert verdicts.conclude(better, "new-for-old", FIRST)["moved"] is False

@@ -1,3 +1,4 @@
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,7 @@ from evaluation.abtest.power import Wanted
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import exposed
 from infra.errors import ConfigError
+from pipeline import abtesting
 from tests.evaluation.abtest.rows import ARMS, readout
 
 STEADY = power.steady(mean=2.0, variance=16.0, users_per_day=1000, days=365)
@@ -88,6 +90,23 @@ def test_a_tuned_mixture_is_as_sharp_as_planned():
 def test_plans_of_the_impossible_are_refused(wrong):
     with pytest.raises(ConfigError):
         power.plan(STEADY, Wanted(**{"effect": 0.02, "days": 14} | wrong))
+
+
+def test_an_effect_past_all_numbers_is_null_and_told_in_words():
+    """JSON knows no infinity."""
+    few = power.steady(mean=1.0, variance=1e6, users_per_day=1, days=9)
+    found = power.plan(few, Wanted(effect=0.02, days=2))
+    assert found.always.detectable is None
+    assert "is over +1000%; 9 days would not either" in found.sentence
+    json.dumps(abtesting.plan(few, Wanted(effect=0.02, days=2)), allow_nan=False)
+
+
+def test_days_in_which_nothing_was_counted_cannot_be_planned_with():
+    traffic = power.Traffic(np.array([100.0, 200.0, 300.0]), np.array([np.inf, np.inf, 5.0]))
+    with pytest.raises(ConfigError, match="nothing of the metric was counted in the first 2 days"):
+        power.plan(traffic, Wanted(effect=0.02, days=2))
+    found = power.plan(traffic, Wanted(effect=0.02, days=3))
+    json.dumps(found.model_dump(), allow_nan=False)
 
 
 def test_traffic_of_nothing_is_refused():

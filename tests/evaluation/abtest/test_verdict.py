@@ -6,6 +6,7 @@ import pytest
 
 from evaluation.abtest import verdict
 from evaluation.abtest.design import Design, Rule
+from evaluation.abtest.effect import Bounds
 from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.verdict import Outcome
 from infra.config import build
@@ -131,6 +132,12 @@ def test_errors_stop_early():
 def test_healthy_hours_do_not_stop():
     seen = look(0.3, hours=test_health.hours())
     assert verdict.decide(seen, DESIGN).outcome is Outcome.SHIP
+
+
+def test_a_bound_that_knows_nothing_is_cut():
+    wide = Bounds(value=-0.83, low=-1.0, high=4.5e83)
+    assert verdict.interval(wide) == "-83.00% (-100.00% to over +1000%)"
+    assert verdict.interval(Bounds(value=0.5, low=0.1, high=9.0)) == "+50.00% (+10.00% to +900.00%)"
 
 
 def test_every_metric_and_check_is_in_the_record(good):

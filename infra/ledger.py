@@ -3,7 +3,8 @@
 `ledger/<number>.json` is created only if it is absent; of two moves at once one finds the number
 taken and loses whole. `ledger/<number>.done` follows once the aliases were moved; an entry
 without it was cut off in between and is finished at the next look. One that can never be made has
-`ledger/<number>.given-up` beside it, which says why.
+`ledger/<number>.given-up` beside it, which says why. A rollback has work to do after its aliases;
+`ledger/<number>.ended` follows that, and one without it is finished by the next rollback.
 """
 
 import json
@@ -24,7 +25,7 @@ class Entry:
     """One move of the aliases: what they point to from now on (absent: the alias is removed).
 
     `done` is how far it got, not that it was made: one that could not be made is `given_up`, with
-    the reason.
+    the reason. `ended` is asked of rollbacks only.
     """
 
     number: int
@@ -36,6 +37,7 @@ class Entry:
     facts: Mapping[str, str] = field(default_factory=dict)
     done: bool = False
     given_up: str = ""
+    ended: bool = False
 
 
 class Ledger:
@@ -53,7 +55,9 @@ class Ledger:
             done = name.replace(".json", ".done") in names
             why = name.replace(".json", ".given-up")
             given_up = (self.store.get(f"ledger/{why}") or b"").decode() if why in names else ""
-            found.append(Entry(**{**content, "done": done, "given_up": given_up}))
+            ended = name.replace(".json", ".ended") in names
+            notes = {"done": done, "given_up": given_up, "ended": ended}
+            found.append(Entry(**{**content, **notes}))
         return found
 
     def count(self) -> int:
@@ -85,7 +89,7 @@ class Ledger:
             facts=dict(facts or {}),
         )
         content = asdict(entry)
-        del content["done"], content["given_up"]
+        del content["done"], content["given_up"], content["ended"]
         if not self.store.put_new(f"ledger/{entry.number:08d}.json", json.dumps(content, indent=1)):
             raise LedgerTaken(
                 f"ledger entry {entry.number} was taken by another move at the same time. "
@@ -98,3 +102,7 @@ class Ledger:
         if given_up:
             self.store.put_new(f"ledger/{entry.number:08d}.given-up", given_up)
         self.store.put_new(f"ledger/{entry.number:08d}.done", "")
+
+    def end(self, entry: Entry) -> None:
+        """Note that all that belongs to a rollback is in place, not only its aliases."""
+        self.store.put_new(f"ledger/{entry.number:08d}.ended", "")

@@ -77,7 +77,8 @@ class Registry(Registered):
     ) -> Entry:
         """Make who was champion before champion again, and the champion `previous`.
 
-        A rollback that was cut off is finished instead: a second one would undo it.
+        One that was cut off is finished instead, and one that the caller has not ended
+        (`Ledger.end`) is told again: a second one would undo it.
 
         Args:
             why: a sentence for the ledger.
@@ -88,12 +89,15 @@ class Registry(Registered):
             RegistryError: there is no such version, or another move came first.
         """
         last = self.ledger.entries()[-1:]
-        cut_off = next((one for one in last if one.action == "rollback" and not one.done), None)
-        if cut_off is not None:
+        cut_off = next((one for one in last if one.action == "rollback" and not one.ended), None)
+        if cut_off is not None and not cut_off.done:
             ready(cut_off.aliases["champion"])
         entries = self.look()
-        if cut_off is not None and not entries[cut_off.number - 1].given_up:
-            return entries[cut_off.number - 1]
+        if cut_off is not None:
+            mine = entries[cut_off.number - 1]
+            overtaken = cut_off.done and len(entries) > cut_off.number
+            if not (mine.given_up or overtaken):
+                return mine
         number = self._before(entries)
         ready(number)
         now = self.look()

@@ -20,7 +20,7 @@ from features.catalog import CatalogArrays
 from features.dataset import load as load_dataset
 from features.profiles import Hashes, Profiles
 from features.property import LocalClock
-from infra.errors import PartitionMissing, RegistryError
+from infra.errors import DupnError, RegistryError
 from infra.registry import Version
 from infra.store import FileEntry, Partition, Store
 from pipeline import bundling, learning
@@ -83,7 +83,8 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
 def restore(settings: Settings) -> str:
     """After a rollback: the champion's table of the newest day that has one of anybody's.
 
-    What it published while it was champion is still there; it is brought up to that day.
+    What it published while it was champion is still there; it is brought up to that day. Why it
+    could not be is said, not raised: the alias has moved, and its older tables stand.
     """
     store = settings.store
     days = [day for key in store.names(ROOT) for day in days_of(store, key)]
@@ -91,12 +92,12 @@ def restore(settings: Settings) -> str:
     if not days or champion is None or not _key(champion):
         return "none"
     target = table_of(store, _key(champion), max(days))
-    if not (target.exists() and _made_by(target, champion.number)):
-        try:
+    try:
+        if not (target.exists() and _made_by(target, champion.number)):
             run(settings, max(days))
-        except PartitionMissing as error:  # the alias has moved; its older tables stand
-            logger.warning("the champion has no table of %s: %s", max(days), error)
-            return f"none of {max(days)}: {error}"
+    except DupnError as error:
+        logger.warning("the champion has no table of %s: %s", max(days), error)
+        return f"none of {max(days)}: {error}"
     return store.address(*target.key.split("/"))
 
 

@@ -22,14 +22,15 @@ def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
     """Make the previous champion champion again, with its bundle and representations.
 
     The bundle of the very version that it goes to is whole before the alias moves, its table of the
-    newest represented day is there after.
+    newest represented day is there after. Killed in between, the next call goes on from there.
     """
     from pipeline import bundling, representing
 
     registry = registry_of(settings)
     entry = registry.rollback(why, ready=lambda number: bundling.ensure(settings, registry, number))
-    told = moved(settings, entry)
-    return told | {"represented": representing.restore(settings)}
+    told = moved(settings, entry) | {"represented": representing.restore(settings)}
+    registry.ledger.end(entry)
+    return told
 
 
 def moved(settings: Settings, entry: Entry) -> dict[str, Any]:

@@ -36,7 +36,9 @@ def test_a_rollback_after_a_move_by_hand_brings_back_who_was_champion_before_it(
 def test_a_rollback_after_a_move_by_hand_goes_to_who_served_until_then(registry):
     promoted(registry, 3)
     by_hand(registry, champion="1")
-    assert registry.rollback("a slip").aliases == {"champion": "3", "previous": "1"}
+    slip = registry.rollback("a slip")
+    assert slip.aliases == {"champion": "3", "previous": "1"}
+    registry.ledger.end(slip)
     assert registry.rollback("it was none").aliases == {"champion": "1", "previous": "3"}
 
 
@@ -105,3 +107,19 @@ def test_a_rollback_that_was_cut_off_is_told_and_finished(registry):
     assert (entry.number, entry.why) == (3, "cut off")
     assert told == [("1", {"champion": "2", "previous": "1"})]
     assert registry.aliases() == back
+
+
+def test_a_rollback_that_has_not_ended_is_told_again_and_goes_no_further(registry):
+    promoted(registry, 3)
+    first = registry.rollback("worse")
+    again = registry.rollback("worse")
+    assert (again.number, again.aliases) == (first.number, {"champion": "2", "previous": "3"})
+    registry.ledger.end(first)
+    assert registry.rollback("it was none").aliases == {"champion": "3", "previous": "2"}
+
+
+def test_a_rollback_that_has_not_ended_does_not_hide_a_later_move_by_hand(registry):
+    promoted(registry, 3)
+    registry.rollback("worse")
+    by_hand(registry, champion="1")
+    assert registry.rollback("a slip").aliases == {"champion": "2", "previous": "1"}

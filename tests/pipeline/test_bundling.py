@@ -126,6 +126,28 @@ def test_a_rollback_whose_table_cannot_be_made_is_done_and_says_so(home):
     assert champion(home) == "1"
 
 
+def test_a_rollback_whose_table_needs_a_spoilt_file_is_done_and_says_so(home):
+    steps.promote(home, EVALUATED, "2", "to see")
+    steps.represent(home, EVALUATED)
+    history = home.store.partition("sequences", EVALUATED, "history")
+    for entry in history.manifest().files:
+        Path(history.path, entry.name).write_bytes(b"rotten")
+    told = steps.rollback(home, "worse")
+    assert told["represented"].startswith(f"none of {EVALUATED}: sequences/dt={EVALUATED}")
+    assert champion(home) == "1"
+
+
+def test_a_rollback_killed_before_its_table_is_finished_by_the_next_and_not_undone(home):
+    steps.promote(home, EVALUATED, "2", "to see")
+    steps.represent(home, EVALUATED)
+    registry_of(home).rollback("worse")  # as far as the alias
+    told = steps.rollback(home, "worse")
+    assert (told["champion"], champion(home)) == ("1", "1")
+    table = representing.table_of(home.store, KEY, EVALUATED)
+    assert table.manifest().lineage["version"] == "1"
+    assert steps.rollback(home, "it was none")["champion"] == "2"
+
+
 def test_users_are_represented_by_the_version_and_not_by_what_was_trained_since(home):
     steps.represent(home, EVALUATED)
     table = representing.table_of(home.store, KEY, EVALUATED)

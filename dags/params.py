@@ -37,10 +37,14 @@ def common(dataset: str = "marketplace", preset: str = "demo") -> dict[str, Any]
 
 
 def one_day(meaning: str, *, required: bool = False) -> dict[str, Any]:
-    """The Param `day`, of runs that are about one day of data."""
+    """The Param `day`, of runs that are about one day of data.
+
+    A required one has no default: Airflow refuses a trigger that does not give it, since a day that
+    nobody meant would be judged, or made again.
+    """
+    value: dict[str, Any] = {} if required else {"default": None}
     kinds = "string" if required else ["null", "string"]
-    value = "2026-03-13" if required else None
-    return {"day": Param(value, type=kinds, format="date", title="Day", description=meaning)}
+    return {"day": Param(**value, type=kinds, format="date", title="Day", description=meaning)}
 
 
 def approval() -> dict[str, Any]:

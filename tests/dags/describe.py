@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from airflow.dag_processing.dagbag import DagBag
+from airflow.exceptions import ParamValidationError
 
 HEAVY = ("torch", "mlflow", "apache_beam", "polars", "pandas", "pyarrow", "great_expectations")
 
@@ -36,8 +37,21 @@ def _dag(dag):
         "schedule": None if dag.schedule is None else type(dag.schedule).__name__,
         "first_runs": _first_runs(dag) if dag.start_date else [],
         "params": {name: dag.params.get_param(name).dump() for name in dag.params},
+        "bare": _bare(dag),
         "tasks": {task.task_id: _task(task) for task in dag.topological_sort()},
     }
+
+
+def _bare(dag):
+    """What the server answers to a trigger that gives no Param; nothing if it starts a run."""
+    from airflow.serialization.serialized_objects import DagSerialization
+
+    known = DagSerialization.from_dict(DagSerialization.to_dict(dag))
+    try:
+        known.params.deep_merge({}).validate()
+    except ParamValidationError as error:
+        return str(error)
+    return ""
 
 
 def _first_runs(dag, count=240):

@@ -163,6 +163,12 @@ def test_the_form_of_a_day_asks_for_the_day(seen, name):
     assert {"dataset", "preset", "overrides"} <= set(params)
 
 
+@pytest.mark.parametrize("name", ["dupn_release", "dupn_backfill"])
+def test_a_trigger_that_forgets_the_day_is_refused(seen, name):
+    assert "day" in seen["dags"][name]["bare"]
+    assert seen["dags"][name]["params"]["day"]["value"] is None
+
+
 def test_without_a_first_day_nothing_is_scheduled(seen):
     assert seen["dags"]["dupn_nightly_update"]["schedule"] is None
 

@@ -24,7 +24,7 @@ class RetentionConfig(Config):
     tables_days: int = Field(60, ge=LEAST)
     """Days of vocabulary and catalog: samples of older days need `dupn rebuild` to be trained."""
     samples_days: int | None = Field(None, ge=LEAST)
-    """Days of samples, and of their quality; none: for ever."""
+    """Days of samples; none: for ever. What champion or challenger has still to learn stays."""
     events_days: int | None = Field(None, ge=LEAST)
     """Days of events and rejects; none: for ever. State that is lost later is built from these."""
     bundle_days: int = Field(14, ge=LEAST)

@@ -7,7 +7,7 @@ touched.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -16,6 +16,7 @@ from infra.errors import PartitionCorrupt
 from infra.store import Partition, Store
 from pipeline import retention
 from pipeline.settings import Settings
+from training.ancestry import Ancestry
 
 logger = logging.getLogger(__name__)
 
@@ -67,25 +68,33 @@ def outdated(settings: Settings, stage: str, day: date) -> list[date]:
         return []
     found = retention.outdated(store.dates(stage), min(day, samples[-1]), keep)
     if stage == "samples" and found:
-        learnt = _learnt_until(settings)
-        found = [one for one in found if learnt is None or one <= learnt]
+        wanted = _unlearnt(settings, found)
+        found = [one for one in found if one not in wanted]
     return found
 
 
-def _learnt_until(settings: Settings) -> date | None:
-    """The last day that the champion has learnt; samples after it are still to be trained."""
+def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:
+    """The days of which champion or challenger has still to learn, if only held-out users.
+
+    All of them where nobody is champion yet, or nothing is known of who is.
+    """
     store = settings.store
     if not any(key.startswith(f"{settings.line}-") for key in store.names("checkpoints")):
-        return None
+        return set()
     from infra.registry import Registry
     from infra.tracking import tracking_uri
 
-    version = Registry(tracking_uri(settings.tracking, store), store).version("champion")
-    key = version.tags.get("run_key", "") if version else ""
-    final = store.partition("checkpoints", None, key, "final")
-    if not key or not final.exists():
-        return date.min
-    return date.fromisoformat(max(final.manifest().lineage["days"]))
+    registry = Registry(tracking_uri(settings.tracking, store), store)
+    champion, challenger = registry.version("champion"), registry.version("challenger")
+    wanted: set[date] = set()
+    for version in [champion, challenger] if challenger else [champion]:
+        key = version.tags.get("run_key", "") if version else ""
+        final = store.partition("checkpoints", None, key, "final")
+        if not key or not final.exists():
+            return set(days)
+        ancestry = Ancestry.of_lineage(final.manifest().lineage)
+        wanted |= {part.day for part in ancestry.waiting(max(days))}
+    return wanted
 
 
 def _in_force(store: Store, old: list[date]) -> set[Partition]:

@@ -25,6 +25,7 @@ from pipeline.learning import Candidate
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry
+from training.update_plan import readable
 
 logger = logging.getLogger(__name__)
 
@@ -110,6 +111,12 @@ class _Look:
             day = self.day - timedelta(days=back)
             then = self._key(day)
             if then == self.key or not self._exists(then):
+                continue
+            if not readable(self.store, day):
+                self.notes.append(
+                    f"nothing is asked about {day}, {back} days back: its samples, or their "
+                    "catalog, are not published."
+                )
                 continue
             held = self._ancestry(then).held(day)
             if held is None:

@@ -10,7 +10,9 @@ import pytest
 
 from infra.store import Store
 from pipeline import steps
+from pipeline.incumbent import registry_of
 from pipeline.settings import load
+from training.ancestry import Ancestry, Part, Share
 
 FIRST = date(2026, 3, 1)
 DAYS = [FIRST + timedelta(days=n) for n in range(20)]
@@ -89,6 +91,27 @@ def test_events_and_samples_go_when_a_setting_says_so_but_a_snapshot_in_force_st
     assert store.days("events", "users") == [DAYS[9]]  # the newest one: it still holds
     assert store.days("rejects") == DAYS[-6:]
     assert store.days("raw", "behaviors") == DAYS
+
+
+def model(settings, name, missed, rest):
+    """A version that learnt ten days, but for one and for the held-out users of another."""
+    parts = [Part(day=day) for day in DAYS[:10] if day not in (missed, rest)]
+    ancestry = Ancestry(tuple(parts)).grown([Part(day=rest, share=Share.REST, held=0.1)])
+    run = f"{name}-{DAYS[9]}"
+    final = settings.store.partition("checkpoints", None, run, "final")
+    with final.publish(days=[], ancestry=ancestry.plain()):
+        pass
+    tags = {"run_key": run, "line": name}
+    return registry_of(settings).register(f"file:///models/{name}", "", tags).number
+
+
+def test_samples_stay_until_champion_and_challenger_have_learnt_them(home):
+    settings = load("smoke", str(home))
+    champion = model(settings, settings.line, missed=DAYS[3], rest=DAYS[8])
+    registry_of(settings).promote(champion, "first")
+    registry_of(settings).challenge(model(settings, "wide", DAYS[6], DAYS[8]), "beside it")
+    _, store = sweep(home, DAYS[-1], "retention.samples_days=5")
+    assert store.days("samples") == [DAYS[3], DAYS[6], DAYS[8], *DAYS[10:]]
 
 
 def test_a_pipeline_that_stood_still_keeps_what_its_next_night_reads(home):

@@ -92,3 +92,15 @@ def test_a_model_that_has_learnt_the_day_is_not_asked_about_it(watched):
     said = steps.watch(settings, DAY - timedelta(days=1), run=BEFORE)
     assert not [one for one in said["figures"] if one["name"].startswith("watch_progressive")]
     assert BEFORE in said["notes"][0]
+
+
+def test_a_day_whose_samples_were_swept_is_passed_over_with_a_note(watched, tmp_path):
+    settings, said = watched
+    yesterday = DAY - timedelta(days=1)
+    swept = Path(settings.store.partition("samples", yesterday).path)
+    kept = swept.rename(tmp_path / "samples")
+    again = steps.watch(settings, DAY, run=TONIGHT)
+    kept.rename(swept)
+    assert not [one for one in again["figures"] if one["name"].startswith("watch_back_1_")]
+    assert figure(again, "watch_age_1_ctr_auc") == figure(said, "watch_age_1_ctr_auc")
+    assert str(yesterday) in again["notes"][-1]

@@ -210,7 +210,8 @@ def onward() -> None:
     context, settings, day = get_current_context(), running.settings(), running.day()
     run("sweep", day=day)
     with running.front_door():
-        nightly.end(settings, day, _outcome(context, settings, day))
+        outcome = _outcome(context, settings, day)
+        nightly.end(settings, day, context["dag_run"].run_id, outcome)
         after, again = nightly.waiting(settings, day), nightly.arrived_again(settings)
     if again:
         callbacks.tell("arrived_again", "raw data changed after its night", " ".join(again))

@@ -68,7 +68,7 @@ def nightly(
             verdict |= _release(mine, day, verdict["run"], progress)
             verdict |= _after(mine, day, verdict["run"], progress)
     steps.sweep(settings, day)
-    nights.end(settings, day, verdict["outcome"])
+    nights.end(settings, day, workers.this(), verdict["outcome"])
     return verdict
 
 

@@ -4,7 +4,8 @@ A night needs the state that the day before left, so it begins only when that da
 ended (or when the day belongs to the initial training). `reports/nightly/<line>/dt=D/night.json`
 says how far the night of D is: `waiting` for an older one, `begun`, or `ended`. The record lies in
 the store, not in Airflow, so nights by the command and by the DAG take turns with one another. Of
-two that begin one night at once, one writes the record and the other is refused.
+two that begin one night at once, one writes the record and the other is refused; a night is taken
+over by creating `turn-<n>` beside it, which one of two can do. The newest turn holds the night.
 """
 
 import json
@@ -53,6 +54,8 @@ class Night:
     """Of the gate; else why nothing was judged."""
     late: bool = False
     """Whether somebody was told that its raw data is late."""
+    turn: int = 0
+    """How many times it was taken over."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +70,7 @@ class Look:
 
 def key(settings: Settings, day: date) -> str:
     """Where the record of a night lies."""
-    folder = settings.store.partition(f"reports/nightly/{settings.line}", day).key
-    return f"{folder}/night.json"
+    return f"{_folder(settings, day)}/night.json"
 
 
 def read(settings: Settings, day: date) -> Night | None:
@@ -149,7 +151,7 @@ def begin(
     mine = _new(day, State.BEGUN, run, conf)
     if _note_first(settings, mine):
         return
-    night = read(settings, day) or mine
+    night = _held(settings, day) or mine
     if night.state is State.BEGUN and night.run == run:
         return
     if night.state is State.BEGUN and not take_over and _at_work(night.run, run):
@@ -157,9 +159,13 @@ def begin(
             f"the night of {day} is being worked on since {night.at} ({night.run}). Wait for its "
             "end; if it is dead, take it over: `dupn run nightly --take-over`."
         )
-    _write(settings, mine)
-    if (now := read(settings, day)) is not None and now.run != run:
-        raise OutOfTurn(f"the night of {day} was taken at the same moment by {now.run}.")
+    turn = night.turn + 1
+    if not settings.store.put_new(_turn(settings, day, turn), run):
+        raise OutOfTurn(
+            f"the night of {day} was taken at the same moment by somebody else. `dupn status` "
+            "says who works on it; wait for its end."
+        )
+    _write(settings, replace(mine, turn=turn))
 
 
 def look(settings: Settings, day: date, waited: timedelta) -> Look:
@@ -183,9 +189,22 @@ def look(settings: Settings, day: date, waited: timedelta) -> Look:
     return Look(ready=False, late=late, sentence=found.sentence)
 
 
-def end(settings: Settings, day: date, outcome: str) -> Night:
-    """Give the turn back; the record as it stands then."""
-    night = read(settings, day) or _new(day, State.BEGUN, "dupn", None)
+def end(settings: Settings, day: date, run: str, outcome: str) -> Night:
+    """Give the turn back; the record as it stands then.
+
+    A night that somebody else has taken over and ended stays as it is.
+
+    Raises:
+        OutOfTurn: somebody else has taken it over and works on it.
+    """
+    night = _held(settings, day) or _new(day, State.BEGUN, run, None)
+    if night.run != run:
+        if night.state is State.ENDED:
+            return night
+        raise OutOfTurn(
+            f"the night of {day} was taken over from {run} and is {night.state} since {night.at} "
+            f"({night.run}), which will end it. There is nothing to do here."
+        )
     ended = replace(night, state=State.ENDED, at=_now(), outcome=outcome)
     _write(settings, ended)
     return ended
@@ -236,6 +255,26 @@ def _require_unlearnt(settings: Settings, day: date) -> None:
                 f"`dupn backfill --day {day}` makes the data of the day again, and all that rests "
                 "on it."
             )
+
+
+def _held(settings: Settings, day: date) -> Night | None:
+    """The record, held by whoever took the newest turn, even if he died before he wrote it."""
+    night = read(settings, day)
+    names = settings.store.names(_folder(settings, day)) if night else []
+    newest = max((int(name[5:]) for name in names if name.startswith("turn-")), default=0)
+    if night is None or newest <= night.turn:
+        return night
+    run = (settings.store.get(_turn(settings, day, newest)) or b"").decode()
+    return replace(night, state=State.BEGUN, run=run, turn=newest)
+
+
+def _folder(settings: Settings, day: date) -> str:
+    return settings.store.partition(f"reports/nightly/{settings.line}", day).key
+
+
+def _turn(settings: Settings, day: date, number: int) -> str:
+    """What is created, once, by whoever takes a night over: 1 at first, then 2."""
+    return f"{_folder(settings, day)}/turn-{number}"
 
 
 def _new(day: date, state: State, run: str, conf: Mapping[str, Any] | None) -> Night:

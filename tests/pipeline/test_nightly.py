@@ -33,7 +33,7 @@ def published(settings, day, stage="samples", *names):
 def ended(settings, day, run="r"):
     nightly.begin(settings, day, run)
     published(settings, day)
-    nightly.end(settings, day, "promote")
+    nightly.end(settings, day, run, "promote")
 
 
 def test_the_first_night_follows_the_initial_training(settings):
@@ -52,7 +52,7 @@ def test_a_night_does_not_overtake_one_that_has_begun(settings):
     with pytest.raises(OutOfTurn, match=r"the night of 2026-03-13 has not ended \(begun since"):
         nightly.begin(settings, DAY + ONE, "r2")
     assert nightly.waiting(settings, DAY).run == "r2"
-    nightly.end(settings, DAY, "promote")
+    nightly.end(settings, DAY, "r1", "promote")
     nightly.begin(settings, DAY + ONE, "r2")
     assert nightly.waiting(settings, DAY) is None
 
@@ -63,7 +63,7 @@ def test_nights_that_wait_go_on_oldest_first(settings):
         with pytest.raises(OutOfTurn):
             nightly.begin(settings, DAY + back * ONE, f"w{back}")
     published(settings, DAY)
-    nightly.end(settings, DAY, "promote")
+    nightly.end(settings, DAY, "r1", "promote")
     with pytest.raises(OutOfTurn):
         nightly.begin(settings, DAY + 2 * ONE, "w2")
     for back in (1, 2, 3):
@@ -79,7 +79,7 @@ def test_no_day_is_left_out(settings):
 def test_a_night_may_be_repeated_until_the_next_has_begun(settings):
     ended(settings, DAY)
     nightly.begin(settings, DAY, "again")
-    nightly.end(settings, DAY, "promote")
+    nightly.end(settings, DAY, "again", "promote")
     nightly.begin(settings, DAY + ONE, "r2")
     with pytest.raises(OutOfTurn, match="dupn backfill --day 2026-03-13"):
         nightly.begin(settings, DAY, "again")
@@ -101,6 +101,57 @@ def test_of_commands_that_begin_at_once_one_works(settings):
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(begins, range(8))) == 1
+
+
+def begun_by_the_dead(home):
+    settings = load("smoke", str(home), ["dataset=rees46"])
+    published(settings, DAY - ONE)
+    nightly.begin(settings, DAY, f"dupn, process 4194305 on {socket.gethostname()} since 5")
+    return settings
+
+
+def test_of_two_that_take_a_night_over_at_once_one_works(tmp_path, monkeypatch):
+    settings, at_work = begun_by_the_dead(tmp_path), nightly._at_work
+
+    def slowly(holder, asking):
+        """The second one takes the night while the first still looks at who holds it."""
+        if asking == elsewhere(1):
+            nightly.begin(settings, DAY, elsewhere(2))
+        return at_work(holder, asking)
+
+    monkeypatch.setattr(nightly, "_at_work", slowly)
+    with pytest.raises(OutOfTurn, match="at the same moment by"):
+        nightly.begin(settings, DAY, elsewhere(1))
+    assert nightly.read(settings, DAY).run == elsewhere(2)
+
+
+def test_who_claimed_a_night_and_died_before_its_record_is_taken_over(tmp_path):
+    settings = begun_by_the_dead(tmp_path)
+    gone = f"dupn, process 4194306 on {socket.gethostname()} since 5"
+    settings.store.put_new(nightly._turn(settings, DAY, 1), gone)
+    nightly.begin(settings, DAY, workers.this())
+    assert nightly.read(settings, DAY).run == workers.this()
+
+
+def test_a_claim_on_a_night_holds_before_its_record_says_so(tmp_path):
+    settings = begun_by_the_dead(tmp_path)
+    settings.store.put_new(nightly._turn(settings, DAY, 1), elsewhere(1))
+    with pytest.raises(OutOfTurn, match=r"process 1 on another-machine.*--take-over"):
+        nightly.begin(settings, DAY, workers.this())
+    nightly.begin(settings, DAY, workers.this(), take_over=True)
+    with pytest.raises(OutOfTurn, match="process 1 on another-machine"):
+        nightly.end(settings, DAY, elsewhere(1), "promote")
+    assert nightly.end(settings, DAY, workers.this(), "promote").state is State.ENDED
+
+
+def test_who_lost_a_night_does_not_end_it_or_say_how_it_ended(settings):
+    nightly.begin(settings, DAY, "r1")
+    nightly.begin(settings, DAY, elsewhere(2), take_over=True)
+    with pytest.raises(OutOfTurn, match=r"was taken over .*process 2 on another-machine"):
+        nightly.end(settings, DAY, "r1", "promote")
+    assert nightly.read(settings, DAY).state is State.BEGUN
+    nightly.end(settings, DAY, elsewhere(2), "keep the champion")
+    assert nightly.end(settings, DAY, "r1", "promote").outcome == "keep the champion"
 
 
 def test_a_night_is_refused_while_its_process_lives_and_taken_over_when_it_is_dead(settings):

@@ -9,7 +9,8 @@ from pipeline.front import front
 
 def study(
     name: Annotated[
-        str, typer.Argument(help="table2, multitask, transfer, attention, drift, abtest.")
+        str,
+        typer.Argument(help="table2, multitask, transfer, attention, excerpts, drift, abtest."),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Worlds: the seeds 1, 2, ...")] = 5,
     quick: Annotated[bool, typer.Option(help="A size that only shows that it runs.")] = False,

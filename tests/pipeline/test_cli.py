@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from infra import errors
 from pipeline import cli
+from pipeline.studying import STUDIES
 from tests.chain import EVALUATED, copy_data, smoke
 from tests.disks import disk, files_up_to, fill
 
@@ -52,6 +54,12 @@ def test_every_command_explains_itself(dupn, command):
     code, out, _ = dupn(command, "--help")
     assert code == 0
     assert f"dupn {command}" in out
+
+
+def test_the_help_of_study_names_every_study(dupn):
+    _, out, _ = dupn("study", "--help")
+    said = set(re.findall(r"\w+", out))
+    assert set(STUDIES) <= said
 
 
 PLAN = ["abtest", "plan", "--effect", "0.02", "--days", "14"]

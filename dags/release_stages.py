@@ -51,11 +51,12 @@ class Approval(ApprovalOperator):
         """Ask, or skip."""
         if not context["params"]["approval"]:
             raise AirflowSkipException("nobody has to be asked: the Param approval is off")
-        settings, key = running.settings(), _candidate()["run"]
-        self.subject = f"Make {key} the champion?"
-        report = settings.store.address("reports", "offline", key, "report.html")
-        verdict = settings.store.address("reports", "gate", f"{key}.json")
-        self.body = f"It passed the gate and the canary.\n\nReport: {report}\n\nVerdict: {verdict}"
+        from pipeline import promotion
+
+        candidate = _candidate()
+        self.subject = f"Make {candidate['run']} the champion?"
+        with running.front_door():
+            self.body = promotion.question(running.settings(), **candidate)
         return super().execute(context)
 
 
@@ -65,7 +66,7 @@ def approval() -> Approval:
         task_id="approval",
         subject="Promote the candidate?",
         doc_md="Asks a person if the Param `approval` is on: Approve goes on, Reject keeps the "
-        "champion. The question has the report's address.",
+        "champion. The question has the sentences of the gate and the report's address.",
         pool="data",
     )
 

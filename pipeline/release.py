@@ -158,13 +158,23 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """
     mine = learning.candidate(settings, day, run)
     place = bundle_of(settings, mine, day)
-    return _heard(settings, place.manifest().lineage["model_uri"], place)
+    return _heard(
+        settings,
+        place.manifest().lineage["model_uri"],
+        place,
+        "The model was not promoted; compare the code and tables of `dupn bundle` with those of "
+        "`dupn evaluate`.",
+    )
 
 
 def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """`models:/dupn@champion` loads in a fresh process and answers what was recorded for it.
 
     A candidate of another line than the champion's stands as `challenger`, and is asked there.
+
+    Raises:
+        RegistryError: nobody is champion, or somebody whom dupn did not register; or it did not
+            load, took too long, or answered otherwise than evaluation.
     """
     mine = learning.candidate(settings, day, run)
     registry = registry_of(settings)
@@ -174,14 +184,29 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     alias, asked = "champion", champion
     if rival is not None and rival.tags.get("run_key") == mine.key:
         alias, asked = "challenger", rival
-    key = asked.tags.get("run_key", mine.key)
+    key = asked.tags.get("run_key")
+    if not key:
+        raise RegistryError(
+            f"version {asked.number} ({alias}) was not registered by dupn, so no answers were "
+            "recorded that it could be held against. `dupn log` lists the versions that were."
+        )
     place = settings.store.partition("bundles", None, key).require()
-    heard = _heard(settings, f"models:/{MODEL}@{alias}", place)
+    remedy = (
+        "`dupn rollback --why ...` makes the version before champion again."
+        if alias == "champion"
+        else "The champion is as it was; take the alias away in MLflow, or release the line again."
+    )
+    heard = _heard(
+        settings,
+        f"models:/{MODEL}@{alias}",
+        place,
+        f"Version {asked.number} is {alias} and answers wrongly now. {remedy}",
+    )
     return {alias: asked.number, "run": key, **heard}
 
 
-def _heard(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
-    """What a fresh process heard.
+def _heard(settings: Settings, uri: str, place: Partition, consequence: str) -> Mapping[str, Any]:
+    """What a fresh process heard; the consequence is what an error says of wrong scores.
 
     Raises:
         RegistryError: it did not load, took too long, or answered otherwise than evaluation.
@@ -190,8 +215,7 @@ def _heard(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
     if not heard["worst"] <= settings.canary.tolerance:
         raise RegistryError(
             f"the canary heard other scores than evaluation computed: {heard['where']} differs by "
-            f"{heard['worst']:.3g} (allowed {settings.canary.tolerance:g}). The model was not "
-            "promoted; compare the code and tables of `dupn bundle` with those of `dupn evaluate`."
+            f"{heard['worst']:.3g} (allowed {settings.canary.tolerance:g}). {consequence}"
         )
     return heard
 

@@ -89,6 +89,7 @@ def test_a_night_asks_a_person_and_promotes(airflow, settings):
     wait(asked)
     question = airflow.call("GET", path)
     assert f"dupn-{GOOD}" in question["subject"]
+    assert f"dupn-{GOOD} passed the gate on {GOOD} against dupn-" in question["body"]
     assert "report.html" in question["body"]
     assert states(airflow.run(NIGHT, run))["release"] == "deferred"
     says_yes(airflow, RELEASE, child, PATIENCE_S)

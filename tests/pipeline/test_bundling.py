@@ -102,6 +102,8 @@ def test_a_version_that_dupn_did_not_register_has_none(home):
     steps.promote(home, EVALUATED, "3", "I know what I do")
     assert champion(home) == "3"
     assert standing.status(home)["bundle"] == "none"
+    with pytest.raises(RegistryError, match=r"version 3 \(champion\) was not registered by dupn"):
+        steps.check(home, EVALUATED)
 
 
 def test_a_rollback_leaves_no_table_of_the_other_version(home):

@@ -13,7 +13,7 @@ import torch
 from evaluation import predictions, report
 from features.holdout import held_out
 from infra.errors import PartitionMissing, RegistryError, TrainingError
-from pipeline import learning, representing, standing, steps
+from pipeline import learning, promotion, representing, standing, steps
 from pipeline.incumbent import registry_of
 from serving.versions import FromRegistry
 from tests.chain import DAYS, copy_data, logged, smoke
@@ -74,6 +74,14 @@ def test_a_step_done_twice_is_done_once(settings, step):
     assert once == again
     assert sizes[0] == pytest.approx(sizes[1], abs=100)
     assert (standing.status(settings), standing.log(settings)) == before
+
+
+def test_a_person_is_asked_with_the_sentences_of_the_gate(settings):
+    asked = promotion.question(settings, FIRST_JUDGED)
+    assert f"dupn-{DAYS[1]} passed the gate on {FIRST_JUDGED} against nobody" in asked
+    for check in verdict(settings, FIRST_JUDGED)["checks"]:
+        assert f"- {check['sentence']}" in asked
+    assert f"reports/offline/dupn-{DAYS[1]}/report.html" in asked
 
 
 def test_training_again_is_the_same_run(settings):
@@ -264,8 +272,15 @@ def test_the_canary_hears_changed_weights(settings):
     changed = torch.load(weights, weights_only=True)
     torch.save({name: tensor * 1.01 for name, tensor in changed.items()}, weights)
     try:
-        with pytest.raises(RegistryError, match=r"heard other scores .* differs by .*\(allowed"):
+        with pytest.raises(
+            RegistryError, match=r"heard other scores .* differs by .*\(allowed .* was not promoted"
+        ):
             steps.canary(settings, FIRST_JUDGED)
+        with pytest.raises(
+            RegistryError, match=r"heard other .* Version 1 is champion .*`dupn rollback --why"
+        ) as caught:
+            steps.check(settings, FIRST_JUDGED)
+        assert "not promoted" not in str(caught.value)
     finally:
         weights.write_bytes(before)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra.files import filesystem, is_local, local, names_in, put, sha256, writing
+from infra.files import filesystem, is_local, local, names_in, put, settle, sha256, writing
 from infra.manifest import MANIFEST, FileEntry, Manifest
 
 if TYPE_CHECKING:
@@ -124,11 +124,16 @@ class Attempt:
         return self._noted(self._notes())[0]
 
     def commit(self, lineage: Mapping[str, Any]) -> Manifest:
-        """Make every recorded file the partition, in one atomic write."""
+        """Make every recorded file the partition, in one atomic write.
+
+        A local disk holds the files before it holds the manifest, so that no power cut leaves one
+        that lists files without their bytes.
+        """
         fs = filesystem(self.partition.root)
         notes = self._notes()
         entries, facts = self._noted(notes)
         manifest = Manifest.of(entries, {**lineage, **facts}, self._schema(entries))
+        settle(fs, self.partition.path, [entry.name for entry in entries])
         path = f"{self.partition.path}/{MANIFEST}"
         put(fs, path, manifest.written().encode(), durable=True)
         with writing(self.partition.path):

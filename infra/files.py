@@ -10,7 +10,8 @@ import fcntl
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,6 +23,8 @@ import fsspec
 
 from infra.errors import StoreError
 
+SYNCS = 16
+"""Files that a disk is asked to hold at the same time."""
 _ELSEWHERE = "or give another --home"
 _REASONS: Mapping[int, tuple[str, str]] = {
     errno.ENOSPC: ("the disk is full", "Make room"),
@@ -92,7 +95,7 @@ def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) 
         fs: the filesystem of the root.
         path: full address.
         data: the content.
-        durable: wait until a local disk holds it.
+        durable: wait until a local disk holds it, under its name.
     """
     with writing(path):
         if not is_local(fs):
@@ -101,6 +104,8 @@ def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) 
         target = local(fs, path)
         with _scratch(target, data, durable=durable) as scratch:
             scratch.replace(target)
+        if durable:
+            _sync(target.parent)
 
 
 def put_new(fs: Any, path: str, data: bytes) -> bool:
@@ -111,7 +116,29 @@ def put_new(fs: Any, path: str, data: bytes) -> bool:
         target = local(fs, path)
         with _scratch(target, data, durable=True) as scratch:
             # A link fails if the name is taken: create if absent, and the content is whole.
-            return _created(lambda: os.link(scratch, target))
+            created = _created(lambda: os.link(scratch, target))
+        _sync(target.parent)
+        return created
+
+
+def settle(fs: Any, folder: str, names: Iterable[str]) -> None:
+    """Wait until a local disk holds files that lie below a folder, whichever process wrote them."""
+    if not is_local(fs):
+        return
+    files = [local(fs, f"{folder}/{name}") for name in names]
+    # Side by side: a disk writes what many wait for in one go, ten times as fast.
+    with writing(folder), ThreadPoolExecutor(SYNCS) as threads:
+        for paths in (files, {file.parent for file in files}):
+            list(threads.map(_sync, paths))
+
+
+def _sync(path: Path) -> None:
+    """Of a folder: the names in it."""
+    number = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(number)
+    finally:
+        os.close(number)
 
 
 def _created(create: Any) -> bool:

@@ -1,14 +1,16 @@
 """What the system answers to a write is told as a sentence, whatever is written."""
 
 import errno
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from infra.errors import StoreError
 from infra.files import alone, unwritable
-from infra.store import Store
+from infra.store import MANIFEST, Store
 from tests.disks import disk, files_up_to, fill, read_only
 
 
@@ -102,3 +104,34 @@ except BlockingIOError:
     with alone(lock):
         assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 7
     assert subprocess.run([sys.executable, "-c", ask], check=False).returncode == 0
+
+
+@pytest.fixture
+def synced(monkeypatch):
+    """Files and folders that the disk was made to hold, in that order: what a power cut leaves."""
+    found, fsync = [], os.fsync
+
+    def seen(number):
+        fsync(number)
+        found.append(Path(f"/proc/self/fd/{number}").readlink())
+
+    monkeypatch.setattr(os, "fsync", seen)
+    return found
+
+
+def test_a_disk_holds_what_a_manifest_lists_before_it_holds_the_manifest(tmp_path, synced):
+    place = Store(tmp_path).partition("events")
+    with place.publish() as out:
+        out.record([out.write_bytes("a.bin", b"x"), out.write_bytes("b.bin", b"y")])
+        with out.folder("index") as folder:
+            Path(folder, "c.bin").write_bytes(b"z")
+    manifest = next(at for at, path in enumerate(synced) if MANIFEST in path.name)
+    listed = {Path(place.path, entry.name) for entry in place.manifest().files}
+    assert len(listed) == 3
+    assert set(synced[:manifest]) == listed | {path.parent for path in listed}
+    assert synced[-1] == Path(place.path)  # the manifest's own name
+
+
+def test_a_disk_holds_the_name_of_a_file_that_was_created_once(tmp_path, synced):
+    Store(tmp_path).put_new("ledger/1.json", "mine")
+    assert synced[-1] == tmp_path / "ledger"

@@ -14,7 +14,7 @@ from typing import Any
 from features.inputs import SNAPSHOTS
 from infra.errors import PartitionCorrupt
 from infra.store import Partition, Store
-from pipeline import retention
+from pipeline import incumbent, retention
 from pipeline.settings import Settings
 from training.ancestry import Ancestry
 
@@ -79,7 +79,7 @@ def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:
     All of them where nobody is champion yet, or nothing is known of who is.
     """
     store = settings.store
-    if not any(key.startswith(f"{settings.line}-") for key in store.names("checkpoints")):
+    if settings.line not in map(incumbent.line_of, store.names("checkpoints")):
         return set()
     from infra.registry import Registry
     from infra.tracking import tracking_uri

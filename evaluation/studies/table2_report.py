@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.bootstrap import Interval
 from evaluation.plots import INK, MODEL, OTHER, new_figure, png, tidy
 from evaluation.studies import page
 from evaluation.studies.asking import MEASURES
@@ -51,7 +52,8 @@ def write(
                 "table2": Picture(
                     "Every network on every task",
                     _drawn(table, titles),
-                    "Bars: means over worlds; whiskers: 95 % intervals; the truth is in the title.",
+                    "Points: a network less the full one, paired; lines: 95 % intervals; at the "
+                    "right the figure itself; the truth is in the title.",
                 )
             },
             facts={"seeds": [world.seed for world in table.worlds]},
@@ -127,22 +129,25 @@ def _searches(tuned: Sequence[TunedCell], titles: Mapping[str, str]) -> Grid:
 
 
 def _drawn(table: Table, titles: Mapping[str, str]) -> bytes:
-    figure, axes = new_figure(9.6, 2.1 * len(TASKS), len(TASKS))
+    """Each network's distance to the full one: worlds differ by more than networks do."""
+    known = {task: [one for one in table.models if any(table.row(one, task))] for task in TASKS}
+    rows = [len(known[task]) for task in TASKS]
+    figure, axes = new_figure(9.0, 0.26 * sum(rows) + 0.7 * len(TASKS), len(TASKS), ratios=rows)
     for ax, task in zip(axes, TASKS, strict=True):
-        known = [model for model in table.models if any(table.row(model, task))]
-        values = [table.value(model, task) for model in known]
+        ax.axvline(0, color=MODEL, linewidth=1)
+        for row, model in enumerate(known[task]):
+            value, colour = table.value(model, task).value, MODEL if model == ALL else OTHER
+            gap = Interval(0.0) if model == ALL else table.over(model, ALL, task)
+            ax.plot([gap.low, gap.high], [row, row], color=colour, linewidth=2)
+            ax.plot(gap.value, row, "o", color=colour, markersize=5)
+            ax.annotate(f"{value:.3f}", (1.01, row), xycoords=("axes fraction", "data"),
+                        va="center", fontsize=8, color=INK)  # fmt: skip
         ceiling = mean_of(table.other("ceiling", task)).value
-        low = min(value.value for value in values)
-        start = low - 0.35 * (max(value.value for value in values) - low + 1e-3)
-        for place, (model, value) in enumerate(zip(known, values, strict=True)):
-            ax.bar(place, value.value - start, bottom=start, width=0.6,
-                   color=MODEL if model == ALL else OTHER)  # fmt: skip
-            if np.isfinite(value.low):
-                ax.plot([place, place], [value.low, value.high], color=INK, linewidth=1.2)
-        reached = f"the truth: {ceiling:.3f}" if np.isfinite(ceiling) else ""
-        ax.set_title(f"{_title(task)}   {reached}", loc="left", fontsize=10, color=INK)
-        ax.set_xticks(range(len(known)), [titles[model] for model in known], fontsize=8)
-        tidy(ax, "y")
+        reached = f"   the truth: {ceiling:.3f}" if np.isfinite(ceiling) else ""
+        ax.set_title(f"{_title(task)}{reached}", loc="left", fontsize=10, color=INK)
+        ax.set_yticks(range(len(known[task])), [titles[model] for model in known[task]])
+        ax.invert_yaxis()
+        tidy(ax, "x")
     return png(figure)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
-from evaluation.metrics import NAN, AnyArray, Floats
+from evaluation.metrics import NAN, AnyArray, Floats, parts
 
 CHUNK = 64
 """Replicates worked on at a time: bounds memory at (distinct positive scores x CHUNK)."""
@@ -72,12 +72,19 @@ class Resamples:
         positive: AnyArray,
         user: AnyArray,
         weight: AnyArray | None = None,
+        part: AnyArray | None = None,
     ) -> Floats:
-        """Weighted AUC, ties half, of every replicate; NaN where a draw has one class only."""
-        sums = _segments(score, positive, user, weight, self.users)
-        if sums is None:
-            return np.full(self.replicates, np.nan)
-        return np.concatenate([_auc_of(sums, counts) for counts in self._chunks()])
+        """`metrics.auc` of every replicate; NaN where a draw has one class only."""
+        columns = [np.asarray(one) for one in (score, positive, user)]
+        w = np.ones(len(columns[0])) if weight is None else np.asarray(weight, np.float64)
+        found = np.zeros((2, self.replicates))
+        for rows in parts(part, len(w)):
+            sums = _segments(*(one[rows] for one in columns), w[rows], self.users)
+            if sums is not None:
+                chunks = [_pairs_of(sums, counts) for counts in self._chunks()]
+                found += np.concatenate(chunks, axis=1)
+        ordered, pairs = found
+        return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
     def ratio(self, part: AnyArray, whole: AnyArray, user: AnyArray) -> Floats:
         """sum(part) / sum(whole) of every replicate (means, precision, log loss, GAUC)."""
@@ -111,19 +118,18 @@ class _Segments:
 
 
 def _segments(
-    score: AnyArray, positive: AnyArray, user: AnyArray, weight: AnyArray | None, users: int
+    score: AnyArray, positive: AnyArray, user: AnyArray, weight: Floats, users: int
 ) -> _Segments | None:
-    up = np.asarray(positive) > 0
+    up = positive > 0
     if not up.any() or up.all():
         return None
-    w = np.ones(len(up)) if weight is None else np.asarray(weight, np.float64)
-    steps, rank = np.unique(np.asarray(score)[up], return_inverse=True)
-    down, down_user, down_weight = np.asarray(score)[~up], np.asarray(user)[~up], w[~up]
+    steps, rank = np.unique(score[up], return_inverse=True)
+    down, down_user, down_weight = score[~up], user[~up], weight[~up]
     place = np.searchsorted(steps, down)  # first step that is not below the negative
     tied = (place < len(steps)) & (steps[np.minimum(place, len(steps) - 1)] == down)
     shape = (len(steps) + 1, users)
     return _Segments(
-        positive=sparse.csr_matrix((w[up], (rank, np.asarray(user)[up])), shape=shape),
+        positive=sparse.csr_matrix((weight[up], (rank, user[up])), shape=shape),
         tied=sparse.csr_matrix((down_weight[tied], (place[tied], down_user[tied])), shape=shape),
         below=sparse.csr_matrix(
             (down_weight[~tied], (place[~tied], down_user[~tied])), shape=shape
@@ -131,12 +137,12 @@ def _segments(
     )
 
 
-def _auc_of(sums: _Segments, counts: NDArray[np.float32]) -> Floats:
+def _pairs_of(sums: _Segments, counts: NDArray[np.float32]) -> Floats:
+    """Of each replicate: pairs in the right order, and all pairs."""
     up = np.asarray(sums.positive @ counts)
     tied = np.asarray(sums.tied @ counts)
     down = np.asarray(sums.below @ counts)
     down += tied
     below = np.cumsum(down, axis=0)
     pairs = up.sum(0) * below[-1]
-    ordered = (up * (below - tied / 2)).sum(0)
-    return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+    return np.stack([(up * (below - tied / 2)).sum(0), pairs])

@@ -20,23 +20,39 @@ TINY = 1e-7
 """Probabilities are kept this far from 0 and 1 before a logarithm."""
 
 
-def auc(score: AnyArray, positive: AnyArray, weight: AnyArray | None = None) -> float:
+def auc(
+    score: AnyArray,
+    positive: AnyArray,
+    weight: AnyArray | None = None,
+    part: AnyArray | None = None,
+) -> float:
     """Share of (positive, negative) pairs in the right order; a tie counts half.
 
     Args:
         score: any real numbers, higher means more likely.
         positive: true where the thing happened.
         weight: of each row; a pair weighs the product of its two rows. 1 when absent.
+        part: of each row; only pairs within a part count, for scores of different parts (those of
+            networks that learnt apart) are on scales of their own. One part when absent.
     """
     total = np.ones(len(score)) if weight is None else np.asarray(weight, np.float64)
-    _, tie = np.unique(score, return_inverse=True)
-    up = np.bincount(tie, total * (positive > 0))
-    down = np.bincount(tie, total * (positive <= 0))
-    pairs = up.sum() * down.sum()
-    if not pairs > 0:
-        return NAN
-    below = np.cumsum(down) - down
-    return float((up * (below + down / 2)).sum() / pairs)
+    ordered = pairs = 0.0
+    for rows in parts(part, len(total)):
+        _, tie = np.unique(np.asarray(score)[rows], return_inverse=True)
+        happened = np.asarray(positive)[rows] > 0
+        up = np.bincount(tie, total[rows] * happened)
+        down = np.bincount(tie, total[rows] * ~happened)
+        below = np.cumsum(down) - down
+        ordered += (up * (below + down / 2)).sum()
+        pairs += up.sum() * down.sum()
+    return float(ordered / pairs) if pairs > 0 else NAN
+
+
+def parts(part: AnyArray | None, rows: int) -> list[AnyArray]:
+    """The rows of each part, in its order; all of them where there are no parts."""
+    if part is None:
+        return [np.arange(rows)]
+    return [np.flatnonzero(part == one) for one in np.unique(part)]
 
 
 @dataclass(frozen=True)

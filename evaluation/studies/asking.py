@@ -43,10 +43,14 @@ class Answered:
     """Whether it happened (1 or 0); for PPP the level."""
     user: NDArray[np.uint64]
     """Hash of who was asked."""
+    part: AnyArray | None = None
+    """Where several networks answered, each some of the questions: which. Scores of different
+    parts are not compared."""
 
     def only(self, keep: AnyArray) -> "Answered":
         """Some of the questions."""
-        return Answered(self.score[keep], self.truth[keep], self.user[keep])
+        part = None if self.part is None else self.part[keep]
+        return Answered(self.score[keep], self.truth[keep], self.user[keep], part)
 
     @classmethod
     def joined(cls, parts: "Sequence[Answered]") -> "Answered":
@@ -97,10 +101,14 @@ class Crowd:
             drawn = self.draws.ratio(hit, np.ones(len(hit)), user) if enough else None
         else:
             positive = answered.truth > 0
-            value = metrics.auc(answered.score, positive)
+            value = metrics.auc(answered.score, positive, part=answered.part)
             fewest = min(int(positive.sum()), int((~positive).sum()))
             enough = enough and fewest >= self.config.min_positives
-            drawn = self.draws.auc(answered.score, positive, user) if enough else None
+            drawn = (
+                self.draws.auc(answered.score, positive, user, part=answered.part)
+                if enough
+                else None
+            )
         kept = () if drawn is None else tuple(np.round(drawn, 6).tolist())
         return Score(
             measure=MEASURES[task],

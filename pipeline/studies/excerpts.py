@@ -46,6 +46,8 @@ LEARNING = frozenset({"model", "train", "evaluate"})
 BUDGET = ("epochs", "judgements", "patience")
 ROUND = 1
 """Goes up when the same settings are another study, so that everything is asked again."""
+JOINED = 2
+"""Goes up when answers of several splits are put together otherwise."""
 QUICK_SHARE = 0.1
 """Share of the users in a quick study."""
 QUICK_EPOCHS = 1
@@ -85,6 +87,8 @@ class ExcerptsStudy(Study[Cell]):
             return [key, self._log(rest[0]).digest]
         name = rest[1] if first == "tune" else rest[0]
         asked = [key, *self._data(name)]
+        if first != "tune" and not self.protocols[name].learnt:
+            asked.append(JOINED)
         if first == "others":
             return [*asked, plain(self.settings, {"evaluate"})]
         budget = self.settings.study.model_dump(include=set(BUDGET))

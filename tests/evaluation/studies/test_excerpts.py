@@ -141,15 +141,48 @@ def test_the_goal_is_answered_by_the_interval(shift, words):
     assert len(said) == 2
 
 
-def test_answers_given_in_splits_are_measured_together():
+def in_splits(clicks_of_splits, offsets, rng):
+    """Answers of several splits, of one user each row, with skill in each and an offset of it."""
+    found = []
+    for number, (clicks, offset) in enumerate(zip(clicks_of_splits, offsets, strict=True)):
+        user = np.arange(len(clicks), dtype=np.uint64) + np.uint64(1000 * number)
+        found.append({AUC: Answered(rng.normal(clicks, 1.0) + offset, clicks, user)})
+    return found
+
+
+def test_answers_given_in_splits_are_compared_within_them():
+    """Whatever the scale that a split's network answers on."""
     rng = np.random.default_rng(1)
-    user = rng.permutation(np.repeat(np.arange(40, dtype=np.uint64), 5))
-    whole = Answered(rng.random(200), (rng.random(200) < 0.5).astype(int), user)
-    crowd = Crowd(user, EvaluateConfig(replicates=30))
-    halves = [{AUC: whole.only(user % 2 == part)} for part in (0, 1)]
-    (together,), (at_once,) = scored(crowd, halves), scored(crowd, [{AUC: whole}])
-    assert together.value == pytest.approx(at_once.value)
-    assert together.replicates == pytest.approx(at_once.replicates)
+    clicks = [(rng.random(60) < share).astype(int) for share in (0.3, 0.5, 0.6)]
+    level = in_splits(clicks, (0.0, 0.0, 0.0), np.random.default_rng(2))
+    uneven = in_splits(clicks, (3.0, -5.0, 1.0), np.random.default_rng(2))
+    crowd = Crowd(np.concatenate([one[AUC].user for one in level]), EvaluateConfig(replicates=30))
+    (one,), (other,) = scored(crowd, level), scored(crowd, uneven)
+    assert one.value == pytest.approx(other.value)
+    assert one.replicates == pytest.approx(other.replicates)
+
+    won = pairs = 0.0
+    for split in uneven:
+        up = split[AUC].score[split[AUC].truth > 0][:, None]
+        down = split[AUC].score[split[AUC].truth == 0][None]
+        won, pairs = won + (up > down).sum(), pairs + up.size * down.size
+    assert other.value == pytest.approx(won / pairs)
+
+
+def test_networks_that_know_only_how_often_others_click_stand_at_chance():
+    """Pairs across splits would put them below it: who is left out of a rate lowers or lifts it."""
+    rng, values = np.random.default_rng(3), []
+    for _ in range(60):
+        clicks = [(rng.random(160) < 0.5).astype(int) for _ in range(4)]
+        rates = [np.mean(np.concatenate(clicks[:k] + clicks[k + 1 :])) for k in range(4)]
+        parts = in_splits(clicks, (0.0,) * 4, rng)
+        told = [
+            {AUC: Answered(np.full(160, rate), part[AUC].truth, part[AUC].user)}
+            for rate, part in zip(rates, parts, strict=True)
+        ]
+        crowd = Crowd(np.concatenate([one[AUC].user for one in told]), EvaluateConfig(replicates=20))
+        values.append(scored(crowd, told)[0].value)
+    assert values == pytest.approx([0.5] * 60)
 
 
 def test_a_decile_is_worth_the_share_of_clicks_that_is_learnt_of_it():

@@ -75,11 +75,11 @@ class Resamples:
         part: AnyArray | None = None,
     ) -> Floats:
         """`metrics.auc` of every replicate; NaN where a draw has one class only."""
-        columns = [np.asarray(one) for one in (score, positive, user)]
-        w = np.ones(len(columns[0])) if weight is None else np.asarray(weight, np.float64)
+        said, up, of = np.asarray(score), np.asarray(positive), np.asarray(user)
+        w = np.ones(len(said)) if weight is None else np.asarray(weight, np.float64)
         found = np.zeros((2, self.replicates))
-        for rows in parts(part, len(w)):
-            sums = _segments(*(one[rows] for one in columns), w[rows], self.users)
+        for rows in parts(part, len(said)):
+            sums = _segments(said[rows], up[rows], of[rows], w[rows], self.users)
             if sums is not None:
                 chunks = [_pairs_of(sums, counts) for counts in self._chunks()]
                 found += np.concatenate(chunks, axis=1)

@@ -11,13 +11,14 @@ from itertools import pairwise
 import numpy as np
 
 from evaluation.bootstrap import Interval
-from evaluation.metrics import NAN
 from evaluation.results import Figure, Record
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.cells import Cell, figure, mean_difference, mean_of, words
 from training.config import Task
 
-CHANCE = {Task.CTR: 0.5, Task.L2R: 0.5, Task.PPP: 1 / 7, Task.FIFP: 0.5, Task.SPP: 0.5}
+CHANCE = 0.5
+"""Of an AUC; of price levels it is what the commonest one of the learnt days gets."""
+COMMONEST = "most_frequent_level"
 ALL = "all"
 GOAL_HEADROOM = 0.85
 PAPER: Mapping[str, Mapping[Task, float]] = {
@@ -139,10 +140,17 @@ class Table:
         theirs = self.row(other, task) if other in self.models else self.other(other, task)
         return mean_difference(self.row(model, task), theirs)
 
-    def headroom(self, model: str, task: Task) -> float:
-        """(figure - chance) / (ceiling - chance)."""
-        possible = mean_of(self.other("ceiling", task)).value - CHANCE[task]
-        return (self.value(model, task).value - CHANCE[task]) / possible if possible else NAN
+    def headroom(self, model: str, task: Task) -> Interval:
+        """(figure - chance) / (ceiling - chance), mean over worlds of what it is in each."""
+        fits, tops = self.row(model, task), self.other("ceiling", task)
+        commonest = task is Task.PPP
+        chances = self.other(COMMONEST, task) if commonest else [None] * len(fits)
+        found = [
+            _share(fit, top, chance)
+            for fit, top, chance in zip(fits, tops, chances, strict=True)
+            if fit and top and (chance or not commonest)
+        ]
+        return mean_of(found)
 
     def others(self, task: Task) -> list[str]:
         """Yardsticks that answer a task, ceilings aside."""
@@ -162,7 +170,7 @@ def figures(table: Table) -> Iterator[Figure]:
             if not np.isfinite(value.value):
                 continue
             yield figure(f"table2_{model}_{measure}", value, unit, alone)
-            share = Interval(table.headroom(model, task))
+            share = table.headroom(model, task)
             yield figure(f"table2_{model}_headroom_{measure}", share, "share",
                          f"(figure - chance) / (ceiling - chance); {alone}")  # fmt: skip
         for model, other in pairs(table, task):
@@ -207,9 +215,31 @@ def goals(table: Table) -> list[str]:
         else:
             found.append(f"{task}: the full network is above every other model, clear of zero.")
     reached = table.headroom(ALL, Task.CTR)
-    verdict = "reached" if reached >= GOAL_HEADROOM else "not reached"
+    verdict = "reached" if reached.value >= GOAL_HEADROOM else "not reached"
+    span = f" ({reached.low:.0%} to {reached.high:.0%})" if np.isfinite(reached.low) else ""
     found.append(
-        f"CTR: {reached:.0%} of the attainable headroom; "
+        f"CTR: {reached.value:.0%}{span} of the attainable headroom; "
         f"the goal of {GOAL_HEADROOM:.0%} is {verdict}."
     )
     return found
+
+
+def _share(fit: Score, top: Score, chance: Score | None) -> Score:
+    """Of one world, and of each draw of its people."""
+    if fit.value is None or top.value is None or (chance and chance.value is None):
+        return Score(measure=fit.measure, value=None)
+    low = chance.value if chance and chance.value is not None else CHANCE
+    room = top.value - low
+    drawn: Sequence[float] = ()
+    if fit.replicates and top.replicates and (chance is None or chance.replicates):
+        lows = chance.drawn if chance else np.full(len(fit.replicates), CHANCE)
+        rooms = top.drawn - lows
+        drawn = np.divide(
+            fit.drawn - lows, rooms, out=np.full(len(rooms), np.nan), where=rooms > 0
+        ).tolist()
+    return Score(
+        measure=fit.measure,
+        value=(fit.value - low) / room if room > 0 else None,
+        replicates=tuple(drawn),
+        questions=fit.questions,
+    )

@@ -180,7 +180,9 @@ def test_networks_that_know_only_how_often_others_click_stand_at_chance():
             {AUC: Answered(np.full(160, rate), part[AUC].truth, part[AUC].user)}
             for rate, part in zip(rates, parts, strict=True)
         ]
-        crowd = Crowd(np.concatenate([one[AUC].user for one in told]), EvaluateConfig(replicates=20))
+        crowd = Crowd(
+            np.concatenate([one[AUC].user for one in told]), EvaluateConfig(replicates=20)
+        )
         values.append(scored(crowd, told)[0].value)
     assert values == pytest.approx([0.5] * 60)
 

@@ -38,7 +38,7 @@ PAGE_GAP_S = 45.0
 SPARK = 0.15
 """Chance that a click in a feed on something unlooked-for starts a need: window shopping works."""
 WARMTH = 0.1
-"""Heat that a click adds to the need it serves: looking whets the appetite."""
+"""Heat that a page with clicks adds to the need they serve: looking whets the appetite."""
 REMEMBERED = 0.07
 """Chance that a session starts with buying what lies in the cart, when it is fresh."""
 FORGOTTEN_DAYS = 1.5
@@ -217,7 +217,12 @@ class Block:
         self, rng: np.random.Generator, scene: Scene, page: NDArray[np.int64],
         item: NDArray[np.int32], ts: NDArray[np.int64],
     ) -> None:  # fmt: skip
-        """Clicks keep a need warm; a click in a feed may start one."""
+        """Clicks keep a need warm; a click in a feed may start one.
+
+        A click brings back all the heat that the need had when it was last pursued: who looks at
+        running shoes again after a week shops for them as before. Several clicks of a page count
+        once.
+        """
         minds, user = self.minds, scene.user[page]
         category = self.reasons.items.category[item]
         minds.last_category[user, 0] = category
@@ -249,7 +254,10 @@ class Block:
         minds.cart_ms[user, 0] = ts[rows]
 
     def _buy(self, user: NDArray[np.int64], item: NDArray[np.int32], ts: NDArray[np.int64]) -> None:
-        """A purchase ends the need, satiates, empties the cart of it and is remembered."""
+        """A purchase ends the need, satiates, empties the cart of it and is remembered.
+
+        Of several purchases of one user at a time, the last one does so.
+        """
         user, rows = _last(user)
         item, ts = item[rows], ts[rows]
         minds, category = self.minds, self.reasons.items.category[item]

@@ -66,6 +66,14 @@ class Resamples:
         low, high = np.quantile(known, [tail, 1 - tail])
         return Interval(value, float(low), float(high), float(known.std(ddof=1)))
 
+    def around(self, value: float, moved: Floats) -> Interval:
+        """Interval of a size, never under 0, that is no farther off than its parts have `moved`."""
+        known = moved[np.isfinite(moved)]
+        if not np.isfinite(value) or len(known) < max(2, self.replicates // 2):
+            return Interval(value)
+        reach = float(np.quantile(known, self.level))
+        return Interval(value, max(0.0, value - reach), value + reach)
+
     def auc(
         self,
         score: AnyArray,

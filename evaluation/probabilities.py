@@ -86,15 +86,22 @@ def _log_losses(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Float
 
 
 def _calibration_error(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:
-    """The bins are those of the day as a whole; draws only move what is in them."""
+    """The bins are those of the day as a whole; draws only move what is in them.
+
+    The error sums absolute gaps, so chance only adds to it, and a draw adds it once more: draws lie
+    above the error itself, and their percentiles often leave it out. But no error is farther off
+    than the gaps of its bins are together, so what these move by in a draw is the reach.
+    """
     if not len(p):
         return Interval(NAN)
     bins = bench.config.calibration_bins
-    bin_of = metrics.calibration_bins(p, bins)
-    gap = np.abs(bench.resamples.totals(np.asarray(p, np.float64) - y, bin_of, user, bins)).sum(0)
+    bin_of, off = metrics.calibration_bins(p, bins), np.asarray(p, np.float64) - y
+    gaps = np.bincount(bin_of, off, bins)[:, None] / len(p)
+    drawn = bench.resamples.totals(off, bin_of, user, bins)
     rows = bench.resamples.totals(np.ones(len(p)), bin_of, user, bins).sum(0)
-    replicates = np.divide(gap, rows, out=np.full(len(gap), np.nan), where=rows > 0)
-    return bench.resamples.interval(metrics.calibration(p, y, bins).error, replicates)
+    redrawn = np.divide(drawn, rows, out=np.full(drawn.shape, np.nan), where=rows > 0)
+    moved = np.abs(redrawn - gaps).sum(0)
+    return bench.resamples.around(metrics.calibration(p, y, bins).error, moved)
 
 
 def _said_over_seen(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:

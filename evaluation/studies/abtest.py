@@ -4,21 +4,19 @@ A **cell** is one seed: a world that lived some days under the logging policy, m
 them, and then twin worlds that live on, each with everybody in one arm and models that learn every
 night from their own world's log. What is compared are expectations under the truth (clicks,
 orders, sales of everything that was shown), so what is left of chance lies in people, worlds and
-trainings: intervals are Student's over cells. In one more world users are split, and the
-experiment's own statistics estimate from what happened to be clicked and bought; beside it stands
-what an estimate of that world cannot see: its arms learn from each other's log.
+trainings: intervals are Student's over cells, three or more. In one more world users are split, and
+the experiment's own statistics estimate from what happened to be clicked and bought; beside it
+stands what an estimate of that world cannot see: its arms learn from each other's log.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from evaluation.bootstrap import Interval
 from evaluation.metrics import NAN
 from evaluation.results import Figure
 from evaluation.studies import cells as studies
-from evaluation.studies.cells import over_cells
+from evaluation.studies.cells import figure_over
 from evaluation.studies.uplift import Lived, by_class, total, uplift
 from features.schemas import PRICE_LEVELS
 
@@ -62,83 +60,74 @@ class Cell(studies.Cell):
 
 def headline(cells: Sequence[Cell]) -> Iterator[Figure]:
     """Uplifts over all days, the price precisions behind them, and the split world's."""
-    words = _words(cells)
     for new, old in PAIRS:
         for what in MEASURES:
             if what == "price_precision" and old == POLICY:
                 continue
             gains = [uplift(total(cell.days(new)), total(cell.days(old)), what) for cell in cells]
-            protocol = f"{new} over {old} minus 1, all days; twin worlds, expectations; {words}"
+            protocol = f"{new} over {old} minus 1, all days; twin worlds, expectations"
             yield _figure(f"uplift_{new}_over_{old}_{what}", gains, "ratio", protocol)
     for arm in (BEFORE, DUPN):
         precision = [total(cell.days(arm)).price_precision for cell in cells]
-        protocol = f"expected orders whose level was the said one; own twin world; {words}"
+        protocol = "expected orders whose level was the said one; own twin world"
         yield _figure(f"uplift_{arm}_price_precision", precision, "share", protocol)
-    yield from _split(cells, words)
+    yield from _split(cells)
 
 
 def daily(cells: Sequence[Cell]) -> Iterator[Figure]:
     """Table 3, day by day."""
-    words = _words(cells)
     days = sorted({one.day for cell in cells for one in cell.days(DUPN)})
     for new, old in PAIRS[:2]:
         for what in MEASURES[:3]:
             for day in days:
                 gains = [uplift(_on(cell, new, day), _on(cell, old, day), what) for cell in cells]
-                protocol = f"{new} over {old} minus 1, day {day}; twin worlds; {words}"
+                protocol = f"{new} over {old} minus 1, day {day}; twin worlds"
                 yield _figure(f"uplift_{new}_over_{old}_{what}_day_{day}", gains, "ratio", protocol)
     for arm in (BEFORE, DUPN):
         for day in days:
             found = [_on(cell, arm, day).price_precision for cell in cells]
             name = f"uplift_{arm}_price_precision_day_{day}"
-            yield _figure(name, found, "share", f"day {day}; own twin world; {words}")
+            yield _figure(name, found, "share", f"day {day}; own twin world")
 
 
 def classes(cells: Sequence[Cell]) -> Iterator[Figure]:
     """Figure 10: recall and precision of each price level."""
-    words = _words(cells)
     for arm in (BEFORE, DUPN):
         both = [by_class(total(cell.days(arm))) for cell in cells]
         for place, name in enumerate(("recall", "precision")):
             for level in range(PRICE_LEVELS):
                 found = [one[place][level] for one in both]
                 figure = f"uplift_{arm}_price_{name}_level_{level + 1}"
-                yield _figure(figure, found, "share", f"expected orders, all days; {words}")
+                yield _figure(figure, found, "share", "expected orders, all days")
 
 
-def _split(cells: Sequence[Cell], words: str) -> Iterator[Figure]:
+def _split(cells: Sequence[Cell]) -> Iterator[Figure]:
     """The same people in two arms of one world: as expected, and as the experiment estimates it."""
     arms = [(total(c.days(SPLIT, DUPN)), total(c.days(SPLIT, BEFORE))) for c in cells
             if c.days(SPLIT, DUPN)]  # fmt: skip
     for what in MEASURES if arms else ():
         gains = [uplift(new, old, what) for new, old in arms]
-        protocol = f"{DUPN} over {BEFORE} minus 1, arms of one world, expectations; {words}"
+        protocol = f"{DUPN} over {BEFORE} minus 1, arms of one world, expectations"
         yield _figure(f"uplift_split_{what}", gains, "ratio", protocol)
     known = [cell for cell in cells if cell.estimated]  # older ones were recorded without
     for name in dict.fromkeys(figure.name for cell in known for figure in cell.estimated):
         found = [f for cell in known for f in cell.estimated if f.name == name]
         values = [one.value if one.value is not None else NAN for one in found]
         yield _figure(f"uplift_split_estimated_{name}", values, "ratio",
-                      f"{found[0].protocol}; mean of the estimates; {_words(known)}")  # fmt: skip
+                      f"{found[0].protocol}; mean of the estimates")  # fmt: skip
 
 
 def _on(cell: Cell, arm: str, day: int) -> Lived:
     return next(one for one in cell.days(arm) if one.day == day)
 
 
-def _words(cells: Sequence[Cell]) -> str:
-    return f"{len(cells)} worlds, Student's 95 %" if len(cells) > 1 else "one world"
-
-
 def _figure(name: str, values: Sequence[float], unit: str, protocol: str) -> Figure:
-    interval = over_cells([Interval(value) for value in values])
-    return studies.figure(name, interval, unit, protocol)
+    return figure_over(name, [Interval(value) for value in values], unit, protocol)
 
 
 def beats(figure: Figure) -> bool | None:
-    """Whether a headline figure beats the paper's with its whole interval; None: it has none."""
+    """Whether a headline figure beats the paper's with its whole interval; None: there is none."""
     what = figure.name.removeprefix(f"uplift_{DUPN}_over_{BEFORE}_")
     if what not in PAPER or figure.value is None:
         return None
-    low = figure.low if figure.low is not None and np.isfinite(figure.low) else figure.value
-    return low > PAPER[what]
+    return figure.low is not None and figure.low > PAPER[what]

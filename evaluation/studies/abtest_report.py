@@ -71,9 +71,14 @@ def write(
 
 def goals(figures: Sequence[Figure]) -> dict[str, str]:
     """A sentence for each figure of Table 3: whether the paper's is beaten."""
-    said = {True: "beaten", False: "not beaten with the whole interval"}
+    said = {
+        True: "beaten",
+        False: "not beaten with the whole interval",
+        None: "not judged, for so few worlds give no interval",
+    }
     return {
-        figure.name: f"{said[better]}: {figure.value:+.2%}, the paper's average is "
+        figure.name: f"{said[None if figure.low is None else better]}: {figure.value:+.2%}, "
+        "the paper's average is "
         f"{PAPER[figure.name.removeprefix(f'uplift_{DUPN}_over_{BEFORE}_')]:+.2%}"
         for figure in figures
         if (better := beats(figure)) is not None

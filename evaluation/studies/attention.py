@@ -2,10 +2,10 @@
 
 Arrays in, figures out. A weight is told in multiples of the uniform one: weight times the length of
 the history, so that long and short histories can be averaged. Within a world intervals come from a
-bootstrap that draws users, the same ones for every figure; over worlds they are Student's. Beside
-each reading of the paper's heat map stands what the log itself says: how often a behaviour of that
-type and age lies in a category that the user clicks now. Attention can be asked to follow that, not
-Taobao's habits.
+bootstrap that draws users, the same ones for every figure; over three worlds or more they are
+Student's. Beside each reading of the paper's heat map stands what the log itself says: how often a
+behaviour of that type and age lies in a category that the user clicks now. Attention can be asked
+to follow that, not Taobao's habits.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +27,7 @@ from evaluation.studies.attention_map import (
     Side,
     Sums,
 )
-from evaluation.studies.cells import Cell, figure, over_cells
+from evaluation.studies.cells import Cell, figure, figure_over
 from evaluation.studies.histories import Histories, heaviest, heaviest_category, held_among_others
 
 
@@ -204,14 +204,8 @@ def together(worlds: Sequence[Seen]) -> list[Figure]:
 
 
 def _over(figures: Sequence[Figure]) -> Figure:
-    known = [one for one in figures if one.value is not None]
-    interval = over_cells([_interval(one) for one in known])
-    if len(figures) == 1:
-        words = "one world, interval over its users"
-    else:
-        words = f"mean of {len(known)} of {len(figures)} worlds, Student's interval"
     first = figures[0]
-    return figure(first.name, interval, first.unit, f"{first.protocol}; {words}")
+    return figure_over(first.name, [_interval(one) for one in figures], first.unit, first.protocol)
 
 
 def readings(figures: Mapping[str, Figure]) -> list[Reading]:

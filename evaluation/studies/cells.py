@@ -2,7 +2,9 @@
 
 Within a cell, intervals come from a bootstrap that draws people. Over cells they are Student's of
 the cells' means: each cell has a world, people and first weights of its own, so the spread of the
-means holds all sources of chance. Two cells give no such interval: theirs draws people in each.
+means holds all sources of chance. Two cells give no such interval, for its reach would be thirteen
+standard errors that are hardly known: what draws people in each has an interval over these, what is
+known by the cells' means alone has none.
 """
 
 from collections.abc import Sequence
@@ -43,15 +45,25 @@ def percentiles(value: float, drawn: Floats) -> Interval:
 
 
 def over_cells(values: Sequence[Interval]) -> Interval:
-    """Mean over cells with Student's interval; of one cell its own."""
+    """Mean over cells with Student's interval; of one cell its own, of fewer than `FEWEST` none."""
     known = [one for one in values if np.isfinite(one.value)]
     if len(known) < 2:
         return known[0] if known else Interval(NAN)
     means = np.array([one.value for one in known])
+    if len(known) < FEWEST:
+        return Interval(float(means.mean()))
     error = float(means.std(ddof=1) / np.sqrt(len(means)))
     reach = float(stats.t.ppf((1 + LEVEL) / 2, len(means) - 1)) * error
     value = float(means.mean())
     return Interval(value, value - reach, value + reach, error)
+
+
+def figure_over(name: str, values: Sequence[Interval], unit: str, protocol: str) -> Figure:
+    """A figure of `over_cells`; its protocol ends with how the interval came about."""
+    interval = over_cells(values)
+    known = sum(bool(np.isfinite(one.value)) for one in values)
+    said = words(known, of=len(values), interval=interval)
+    return figure(name, interval, unit, f"{protocol}; {said}")
 
 
 def mean_of(scores: Sequence[Score | None]) -> Interval:
@@ -76,11 +88,25 @@ def mean_difference(one: Sequence[Score | None], other: Sequence[Score | None]) 
     ])  # fmt: skip
 
 
-def words(worlds: int) -> str:
-    """How the interval of so many worlds came about."""
-    if worlds >= FEWEST:
-        return f"{worlds} worlds; Student's interval over worlds"
-    return f"{worlds} world{'s' if worlds > 1 else ''}; interval over people"
+def known(*scores: Sequence[Score | None]) -> int:
+    """Worlds in which all of these are known."""
+    worlds = zip(*scores, strict=True)
+    return sum(all(one is not None and one.value is not None for one in world) for world in worlds)
+
+
+def words(worlds: int, *, of: int = 0, interval: Interval | None = None) -> str:
+    """How the interval of so many worlds came about.
+
+    Args:
+        worlds: in which the figure is known.
+        of: so many that were asked; said where they are more.
+        interval: the figure's own; without it, people are taken to have been drawn.
+    """
+    many = f"{worlds} of {of} worlds" if of > worlds else f"{worlds} world{'s' * (worlds != 1)}"
+    if interval is not None and not np.isfinite(interval.low):
+        return f"{many}; no interval"
+    drawn = "Student's interval over worlds" if worlds >= FEWEST else "interval over people"
+    return f"{many}; {drawn}"
 
 
 def _pooled(parts: Sequence[tuple[float | None, Floats]]) -> Interval:

@@ -4,7 +4,7 @@ Every model is asked the whole new day, none of which it has learnt. A **cell** 
 world, its own people, its own first weights. Within a cell intervals come from a bootstrap that
 draws people, the same ones on every day and for every arm, so differences and means over days are
 paired. Over cells they are Student's intervals of the cells' means: as each cell has people of its
-own, the spread of the means holds both sources of chance.
+own, the spread of the means holds both sources of chance. Two cells have no interval.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -21,7 +21,7 @@ from evaluation.predictions import Predictions
 from evaluation.results import Figure, Record, finite
 from evaluation.settings import EvaluateConfig
 from evaluation.studies import cells as studies
-from evaluation.studies.cells import figure, over_cells, percentiles
+from evaluation.studies.cells import figure, figure_over, over_cells, percentiles
 from evaluation.tasks import scores_of
 
 MEASURES = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc")
@@ -169,15 +169,14 @@ def by_day(cells: Sequence[Cell], arm: Arm, measure: str) -> dict[int, Interval]
 
 def headline(cells: Sequence[Cell]) -> Iterator[Figure]:
     """The contrasts that the study is about, and what each arm costs."""
-    words = f"{len(cells)} worlds" if len(cells) > 1 else "one world; interval over its people"
     for measure in MEASURES:
         unit = "share" if measure.startswith("ppp") else "AUC"
         for name, one, other, which in _CONTRASTS:
             parts = [
                 contrast(cell, one, other, measure, _days(cell, measure, which)) for cell in cells
             ]
-            protocol = f"paired mean over {_WORDS[which]}; {words}"
-            yield figure(f"drift_{name}_{measure}", over_cells(parts), unit, protocol)
+            protocol = f"paired mean over {_WORDS[which]}"
+            yield figure_over(f"drift_{name}_{measure}", parts, unit, protocol)
     yield from _costs(cells)
 
 

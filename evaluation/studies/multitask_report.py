@@ -10,7 +10,7 @@ from evaluation.plots import INK, MODEL, SECOND, new_figure, png, tidy
 from evaluation.results import Figure
 from evaluation.studies import page
 from evaluation.studies.asking import MEASURES, Score
-from evaluation.studies.cells import figure, mean_difference, mean_of, words
+from evaluation.studies.cells import figure, known, mean_difference, mean_of, words
 from evaluation.studies.contest import TASKS, FitCell
 from evaluation.studies.page import Grid, Page, Picture, shown
 from infra.store import Store
@@ -85,14 +85,16 @@ def write(store: Store, name: str, fits: Sequence[FitCell]) -> Mapping[str, Any]
 
 def figures(learnt: Learnt) -> Iterator[Figure]:
     """Where the runs end, and the gain."""
-    said = words(len(learnt.seeds))
     for task in TASKS:
         measure, unit = MEASURES[task], "share" if task is Task.PPP else "AUC"
+        both = {joint: learnt.scores(task, joint=joint) for joint in (False, True)}
         for joint, word in ((False, "alone"), (True, "joint")):
-            value = mean_of(learnt.scores(task, joint=joint))
+            value = mean_of(both[joint])
+            said = words(known(both[joint]), interval=value)
             yield figure(f"multitask_{word}_{measure}", value, unit, said)
-        protocol = f"joint less alone, paired; {said}"
-        yield figure(f"multitask_gain_{measure}", learnt.gain(task), unit, protocol)
+        gain = learnt.gain(task)
+        said = words(known(*both.values()), interval=gain)
+        yield figure(f"multitask_gain_{measure}", gain, unit, f"joint less alone, paired; {said}")
 
 
 def goals(learnt: Learnt) -> list[str]:

@@ -10,9 +10,10 @@ from evaluation.studies.asking import Score
 from evaluation.studies.cells import (
     Cell,
     figure,
+    figure_over,
+    known,
     mean_difference,
     mean_of,
-    over_cells,
     words,
 )
 from evaluation.studies.contest import Step
@@ -58,20 +59,21 @@ class TransferCell(Cell):
 
 def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
     """Ends, paired differences, and moments until near the end."""
-    said = words(len(cells))
-    for way in Way:
-        scores = [cell.way(way).score for cell in cells]
-        yield figure(f"transfer_{way}_{MEASURE}", mean_of(scores), "AUC", said)
+    scores = {way: [cell.way(way).score for cell in cells] for way in Way}
+    for way, mine in scores.items():
+        end = mean_of(mine)
+        yield figure(f"transfer_{way}_{MEASURE}", end, "AUC", words(known(mine), interval=end))
         moments = [Interval(cell.way(way).converged) for cell in cells]
-        yield figure(
+        yield figure_over(
             f"transfer_{way}_converged",
-            over_cells(moments),
+            moments,
             "moments",
             f"that ask of a shop, learnt until {NEAR:.0%} of the way from chance to its own best "
             "on the judging day",
         )
     for one, other in PAIRS:
         gap = difference(cells, one, other)
+        said = words(known(scores[one], scores[other]), interval=gap)
         yield figure(f"transfer_{one}_over_{other}_{MEASURE}", gap, "AUC", f"paired; {said}")
 
 

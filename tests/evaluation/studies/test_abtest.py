@@ -29,7 +29,7 @@ def cell(seed, gain):
     return Cell(seed=seed, settings="x", lived=tuple(days), estimated=(estimated,))
 
 
-CELLS = [cell(1, 0.04), cell(2, 0.06)]
+CELLS = [cell(1, 0.04), cell(2, 0.05), cell(3, 0.06)]
 
 
 def figures():
@@ -40,7 +40,7 @@ def figures():
 def test_an_uplift_is_the_mean_over_worlds_with_students_interval():
     found = figures()["uplift_dupn_over_predecessor_ctr"]
     assert found.value == pytest.approx(0.05)
-    assert found.high - found.value == pytest.approx(0.01 * 12.706, rel=1e-3)  # t of 1 degree
+    assert found.high - found.value == pytest.approx(0.01 / 3**0.5 * 4.303, rel=1e-3)  # t of 2
 
 
 def test_every_comparison_is_there_by_day_and_over_all_days():
@@ -61,16 +61,21 @@ def test_a_cell_that_was_recorded_without_estimates_is_still_read():
     found = {figure.name for figure in abtest.headline([Cell.model_validate(plain)])}
     assert "uplift_split_ctr" in found
     assert "uplift_split_estimated_ctr" not in found
-    both = abtest.headline([CELLS[1], Cell.model_validate(plain)])
+    both = abtest.headline([CELLS[2], Cell.model_validate(plain)])
     (mixed,) = (figure for figure in both if figure.name == "uplift_split_estimated_ctr")
-    assert (mixed.value, mixed.protocol) == (0.03, "estimated; mean of the estimates; one world")
+    assert (mixed.value, mixed.protocol) == (
+        0.03,
+        "estimated; mean of the estimates; 1 world; no interval",
+    )
 
 
 def test_a_goal_is_beaten_only_with_the_whole_interval():
-    sure = [cell(1, 0.0400), cell(2, 0.0404)]
+    sure = [cell(1, 0.0400), cell(2, 0.0404), cell(3, 0.0402)]
     goal = "uplift_dupn_over_predecessor_ctr"
     assert abtest_report.goals(list(abtest.headline(sure)))[goal].startswith("beaten: +4.02%")
-    assert abtest_report.goals(list(abtest.headline(CELLS)))[goal].startswith("not beaten")
+    spread = [cell(1, 0.02), cell(2, 0.05), cell(3, 0.08)]
+    assert abtest_report.goals(list(abtest.headline(spread)))[goal].startswith("not beaten")
+    assert abtest_report.goals(list(abtest.headline(sure[:2])))[goal].startswith("not judged")
 
 
 def test_the_report_stands_by_itself(tmp_path):

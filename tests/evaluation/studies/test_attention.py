@@ -288,7 +288,11 @@ def test_over_worlds_figures_are_means_and_those_not_known_are_left_out():
     assert first.value == pytest.approx((one.figures[0].value + two.figures[0].value) / 2)
     assert "2 of 3 worlds" in first.protocol
     assert second.low < second.value < second.high
-    assert "interval over its users" in attention.together([one])[0].protocol
+    assert first.low is None
+    assert attention.together([one, three])[0].protocol.endswith(
+        "1 of 2 worlds; interval over people"
+    )
+    assert "1 world; interval over people" in attention.together([one])[0].protocol
 
 
 def test_the_report_stands_alone_and_says_what_holds(tmp_path):

@@ -5,6 +5,7 @@ from scipy import stats
 from evaluation.bootstrap import Interval
 from evaluation.settings import EvaluateConfig
 from evaluation.studies import drift, drift_report
+from evaluation.studies.cells import figure_over
 from evaluation.studies.drift import Arm, Cell, Cost, People, Score, Shape
 from infra.store import Store
 from tests.evaluation import synthetic
@@ -53,6 +54,26 @@ def test_over_worlds_it_is_students_interval():
     found = drift.over_cells([Interval(value) for value in means])
     known = stats.t.interval(0.95, 2, means.mean(), stats.sem(means))
     assert (found.low, found.high) == pytest.approx(known)
+
+
+def test_two_worlds_are_too_few_for_an_interval_over_worlds():
+    found = drift.over_cells([Interval(0.01, 0.0, 0.02), Interval(0.03, 0.02, 0.04)])
+    assert found.value == pytest.approx(0.02)
+    assert np.isnan(found.low)
+    (first, *_) = drift.headline([cell(1), cell(2)])
+    assert first.low is None
+    assert first.protocol.endswith("; 2 worlds; no interval")
+
+
+def test_a_protocol_counts_the_worlds_that_are_known():
+    values = [Interval(0.01, 0.0, 0.02), Interval(np.nan), Interval(0.03), Interval(0.02)]
+    said = [figure_over("drift", values[:count], "AUC", "paired").protocol for count in range(1, 5)]
+    assert said == [
+        "paired; 1 world; interval over people",
+        "paired; 1 of 2 worlds; interval over people",
+        "paired; 2 of 3 worlds; no interval",
+        "paired; 3 of 4 worlds; Student's interval over worlds",
+    ]
 
 
 def test_one_world_keeps_the_interval_of_its_people():

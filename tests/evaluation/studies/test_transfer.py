@@ -4,7 +4,7 @@ import pytest
 
 from evaluation.studies.asking import Score
 from evaluation.studies.contest import Step
-from evaluation.studies.transfer import MEASURE, Learnt, TransferCell, goals
+from evaluation.studies.transfer import MEASURE, Learnt, TransferCell, figures, goals
 from training.transfer import Way
 
 
@@ -25,6 +25,20 @@ def verdict(**curves):
         known=Score(measure="ctr_auc", value=0.7),
     )
     return goals([cell])[-1]
+
+
+def test_moments_of_two_worlds_have_no_interval():
+    """Learnt moments draw nobody, so two worlds' mean stands alone; scores draw people."""
+    world = TransferCell(
+        settings="",
+        seed=1,
+        learnt=tuple(learnt(way, (0.55, 0.6)) for way in Way),
+        known=Score(measure="ctr_auc", value=0.7),
+    )
+    found = {one.name: one for one in figures([world, world])}
+    assert found["transfer_ft_converged"].low is None
+    assert found["transfer_ft_converged"].protocol.endswith("2 worlds; no interval")
+    assert found["transfer_ft_spp_auc"].protocol == "2 worlds; interval over people"
 
 
 SLOW, FAST = (0.55, 0.58, 0.65), (0.65, 0.65, 0.65)

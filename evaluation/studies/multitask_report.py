@@ -21,7 +21,8 @@ LEAD = (
     "the joint run learns every question that the four single runs learn, and no other."
 )
 GOAL = 3
-"""Tasks on which joint training is to be above single-task training."""
+"""Tasks on which joint training is to be above single-task training, clear of zero: of four tasks
+on which nothing differs, chance puts three above zero in 31 % of studies."""
 
 
 class Learnt:
@@ -98,15 +99,16 @@ def figures(learnt: Learnt) -> Iterator[Figure]:
 
 
 def goals(learnt: Learnt) -> list[str]:
-    """Whether joint training is above single-task training on three tasks or more."""
+    """Whether joint training is surely above single-task training on three tasks or more."""
     gains = {task: learnt.gain(task) for task in TASKS}
-    above = [task for task in TASKS if gains[task].value > 0]
     clear = [task for task in TASKS if gains[task].low > 0]
-    verdict = "reached" if len(above) >= GOAL else "not reached"
+    unsure = [task for task in TASKS if gains[task].value > 0 and task not in clear]
+    verdict = "reached" if len(clear) >= GOAL else "not reached"
     named = ", ".join(f"{task} {gains[task].value:+.4f}" for task in TASKS)
+    further = f"; above, but not clear of zero: {', '.join(unsure)}" if unsure else ""
     return [
-        f"Joint training is above single-task training on {len(above)} of {len(TASKS)} tasks, "
-        f"clear of zero on {len(clear)}; the goal of {GOAL} is {verdict} ({named})."
+        f"Joint training is above single-task training on {len(clear)} of {len(TASKS)} tasks, "
+        f"clear of zero; the goal of {GOAL} is {verdict} ({named}){further}."
     ]
 
 

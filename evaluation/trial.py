@@ -11,13 +11,12 @@ from statistics import NormalDist, median
 
 import numpy as np
 
-from evaluation import metrics
+from evaluation import metrics, tasks
 from evaluation.comparison import compare
 from evaluation.gate import Evidence, GateConfig, Outcome, Verdict, decide
-from evaluation.measures import BY_NAME
 from evaluation.metrics import Bools
 from evaluation.predictions import Predictions
-from evaluation.results import Figure
+from evaluation.results import Figure, finite
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from evaluation.tasks import scores_of
@@ -66,19 +65,19 @@ def drawn(answered: Predictions, group: Bools) -> Predictions:
 
 
 def aucs(answered: Sequence[Predictions]) -> Mapping[str, float]:
-    """Each measure, the mean over days."""
-    found = {}
-    for name in MEASURES:
-        measure = BY_NAME[name]
-        values = [
-            metrics.auc(
-                scores_of(one.answers, measure),
-                measure.positive(getattr(one.questions, measure.place)),
-            )
-            for one in answered
-        ]
-        found[name] = float(np.mean(values))
-    return found
+    """Each measure on the questions of a report, the mean over days that can tell; else absent."""
+    found: dict[str, list[float]] = {}
+    for one in answered:
+        for measure, keep in ((ask.measure, ask.keep) for ask in tasks.asked(one.questions)):
+            if measure.name not in MEASURES:
+                continue
+            score = scores_of(one.answers, measure)
+            positive = measure.positive(getattr(one.questions, measure.place))
+            rows = np.ones(len(score), bool) if keep is None else keep
+            value = metrics.auc(score[rows], positive[rows])
+            if np.isfinite(value):
+                found.setdefault(measure.name, []).append(value)
+    return {name: float(np.mean(values)) for name, values in found.items()}
 
 
 def judge(
@@ -100,7 +99,7 @@ def evidence(answered: Predictions) -> Evidence:
     candidates = answered.questions.candidates
     error = metrics.calibration(answered.answers.ctr, candidates.clicked).error
     return Evidence(
-        figures={**aucs([answered]), "ctr_ece": error},
+        figures={**dict.fromkeys(MEASURES), **aucs([answered]), "ctr_ece": finite(error)},
         positives=int(candidates.clicked.sum()),
         users=answered.questions.users,
     )

@@ -1,9 +1,12 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation import trial
+from evaluation import offline, trial
 from evaluation.gate import GateConfig, Outcome
+from evaluation.offline import Material
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from evaluation.trial import Trial
@@ -14,6 +17,7 @@ CONTEXT = Context(np.ones(500, np.int8), 400)
 GATE = GateConfig(
     floors={}, max_calibration_error=1.0, max_ctr_margin=0.2, min_positives=1, min_users=2
 )
+NOBODY = np.empty(0, np.int64)
 
 
 def one(kind, outcome, cost=0.0, failed=()):
@@ -46,6 +50,43 @@ def test_a_model_passes_against_itself_and_noise_does_not():
     spoilt, _ = trial.judge(worse, mine, CONTEXT, GATE, CONFIG)
     assert not spoilt.promoted
     assert trial.failed_checks(spoilt)
+
+
+def without_icons(answered):
+    """The same where nobody was asked of an icon."""
+    asked, answers = answered.questions, answered.answers
+    icons = replace(asked.icons, moment=NOBODY, icon=NOBODY, followed=NOBODY)
+    return replace(
+        answered,
+        questions=replace(asked, icons=icons),
+        answers=replace(answers, fifp=np.empty(0, np.float32)),
+    )
+
+
+def test_a_task_that_a_draw_does_not_ask_is_not_judged_as_in_a_report():
+    answered = without_icons(synthetic.predictions(*synthetic.questions(users=80)))
+    known = trial.evidence(answered).figures
+    report = offline.evaluate(answered, Material("k", "d", CONTEXT), CONFIG).evidence.figures
+    assert known == pytest.approx({name: report[name] for name in known})
+    gate = GATE.model_copy(update={"floors": {"ctr_auc": 0.55, "fifp_auc": 0.52}})
+    verdict, _ = trial.judge(answered, answered, CONTEXT, gate, CONFIG)
+    assert verdict.promoted
+    (floor,) = (check for check in verdict.checks if check.name == "floor fifp_auc")
+    assert floor.passed is None
+
+
+def test_a_day_that_does_not_ask_a_task_says_nothing_of_its_cost():
+    whole = synthetic.predictions(*synthetic.questions(users=40))
+    both = trial.aucs([whole, without_icons(whole)])
+    assert both == pytest.approx(trial.aucs([whole]))
+    assert set(trial.aucs([without_icons(whole)])) == {"ctr_auc", "l2r_auc"}
+
+
+def test_derived_moments_are_judged_by_the_negatives_of_the_report():
+    answered = synthetic.predictions(*synthetic.questions(users=40, derived=True))
+    known = trial.evidence(answered).figures
+    report = offline.evaluate(answered, Material("k", "d", CONTEXT), CONFIG).evidence.figures
+    assert known == pytest.approx({name: report[name] for name in known})
 
 
 def test_rates_count_what_they_say():

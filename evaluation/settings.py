@@ -11,7 +11,8 @@ class EvaluateConfig(Config):
     replicates: int = Field(500, ge=20)
     """Bootstrap draws of users."""
     level: float = Field(0.95, gt=0.5, lt=1)
-    """Coverage of every interval."""
+    """Coverage of the intervals of reports and of watched nights; those of studies and benches are
+    at 95 %, an experiment has an `alpha` of its own."""
     seed: int = 11
     """Of the draws and of the shuffles."""
     calibration_bins: int = Field(20, ge=2)
@@ -63,7 +64,7 @@ class CompatibilityConfig(Config):
 
 
 class WatchConfig(Config):
-    """What is watched every night, and at what cost."""
+    """What is watched every night, and at what cost; figures are measured as `evaluate` says."""
 
     moments: int = Field(20_000, ge=100)
     """Moments of a day that a model is asked, at most: users are drawn until there are so many."""

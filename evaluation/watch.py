@@ -48,15 +48,14 @@ class Night(Record):
         return found.value if found else None
 
 
-def bench(answered: Predictions, config: WatchConfig) -> Bench:
-    """Draws and thresholds of watching, for answers to one day's questions."""
-    common = EvaluateConfig(replicates=config.replicates, seed=config.seed)
-    return Bench.of(answered.questions, common)
+def settings(config: WatchConfig, evaluate: EvaluateConfig) -> EvaluateConfig:
+    """How a night is measured: as a report, with draws of its own."""
+    return evaluate.model_copy(update={"replicates": config.replicates, "seed": config.seed})
 
 
-def progressive(answered: Predictions, config: WatchConfig, protocol: str) -> Iterator[Figure]:
+def progressive(answered: Predictions, config: EvaluateConfig, protocol: str) -> Iterator[Figure]:
     """Every watched measure of the champion on the new day."""
-    on = bench(answered, config)
+    on = Bench.of(answered.questions, config)
     for ask, found in _measured(on, answered):
         yield Figure(
             name=f"{PROGRESSIVE}_{ask.measure.name}",
@@ -66,11 +65,11 @@ def progressive(answered: Predictions, config: WatchConfig, protocol: str) -> It
         )
 
 
-def staleness(answered: Mapping[int, Predictions], config: WatchConfig) -> Iterator[Figure]:
+def staleness(answered: Mapping[int, Predictions], config: EvaluateConfig) -> Iterator[Figure]:
     """The watched measures against the age of the model, in days; all on the same moments."""
     on: Bench | None = None
     for age, answers in sorted(answered.items()):
-        on = on or bench(answers, config)
+        on = on or Bench.of(answers.questions, config)
         for ask, found in _measured(on, answers):
             yield Figure(
                 name=f"watch_age_{age}_{ask.measure.name}",
@@ -81,10 +80,10 @@ def staleness(answered: Mapping[int, Predictions], config: WatchConfig) -> Itera
 
 
 def forgetting(
-    back: int, tonight: Predictions, then: Predictions, config: WatchConfig, protocol: str
+    back: int, tonight: Predictions, then: Predictions, config: EvaluateConfig, protocol: str
 ) -> Iterator[Figure]:
     """Tonight's model on the day `back` days ago, and what it lost or won since (paired)."""
-    on = bench(tonight, config)
+    on = Bench.of(tonight.questions, config)
     for (ask, mine), (_, theirs) in zip(_measured(on, tonight), _measured(on, then), strict=True):
         name, unit = ask.measure.name, ask.measure.unit
         for kind, interval in (

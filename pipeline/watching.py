@@ -75,6 +75,7 @@ class _Look:
     def __init__(self, settings: Settings, day: date, mine: Candidate) -> None:
         self.store: Store = settings.store
         self.config: WatchConfig = settings.watch
+        self.measuring = watch.settings(settings.watch, settings.evaluate)
         self.line = settings.line
         self.day = day
         self.key = mine.key
@@ -95,7 +96,7 @@ class _Look:
             )
             return
         protocol = f"{key}, before training on {self.day}"
-        yield from watch.progressive(self._ask(key, self.today), self.config, protocol)
+        yield from watch.progressive(self._ask(key, self.today), self.measuring, protocol)
 
     def staleness(self) -> Iterator[Figure]:
         """Models of growing age on the new day."""
@@ -103,7 +104,7 @@ class _Look:
         answered = {
             age: self._ask(key, self.today) for age, key in keys.items() if self._exists(key)
         }
-        yield from watch.staleness(answered, self.config)
+        yield from watch.staleness(answered, self.measuring)
 
     def forgetting(self) -> Iterator[Figure]:
         """Tonight's model on older days, against the model of then."""
@@ -129,7 +130,7 @@ class _Look:
                 back,
                 self._ask(self.key, sample),
                 self._ask(then, sample),
-                self.config,
+                self.measuring,
                 f"{self.key} against {then} on {day}, {of}",
             )
 

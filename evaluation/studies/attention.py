@@ -27,7 +27,7 @@ from evaluation.studies.attention_map import (
     Side,
     Sums,
 )
-from evaluation.studies.cells import Cell, figure, figure_over
+from evaluation.studies.cells import LEVEL, Cell, figure, figure_over
 from evaluation.studies.histories import Histories, heaviest, heaviest_category, held_among_others
 
 
@@ -110,7 +110,7 @@ class Weights:
 
 def figures(found: Histories, weights: Weights, config: EvaluateConfig) -> Iterator[Figure]:
     """Everything that is measured of one world."""
-    draws = Resamples.draw(found.users, config.replicates, config.seed, config.level)
+    draws = Resamples.draw(found.users, config.replicates, config.seed, LEVEL)
     yield from _matches(found, weights, draws, config)
     relative = weights.own * found.length[found.owner]
     yield from _map("attention", "x uniform", _WEIGHT, Sums(found, relative, draws))

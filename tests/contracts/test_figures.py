@@ -16,7 +16,7 @@ from evaluation.marketplace import bench as simulate
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.measures import MEASURES
 from evaluation.offline import Material
-from evaluation.settings import EvaluateConfig, WatchConfig
+from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from evaluation.studies import contest, drift, multitask_report, transfer
 from evaluation.studies.asking import MEASURES as MEASURES_OF
@@ -188,7 +188,7 @@ def test_figures_of_the_gate_bench_are_as_documented():
 
 def test_figures_of_a_night_are_as_documented():
     asked = synthetic.questions(users=40)
-    answered, config = synthetic.predictions(*asked), WatchConfig(replicates=20)
+    answered, config = synthetic.predictions(*asked), EvaluateConfig(replicates=20)
     found = [
         *watch.progressive(answered, config, ""),
         *watch.staleness({1: answered, 7: answered}, config),

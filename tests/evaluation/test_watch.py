@@ -6,12 +6,13 @@ import pytest
 from evaluation import metrics, night_plots, nights, watch
 from evaluation.results import Figure
 from evaluation.sampled import draw
-from evaluation.settings import WatchConfig
+from evaluation.settings import EvaluateConfig, WatchConfig
 from evaluation.watch import Night
 from infra.store import Store
 from tests.evaluation import synthetic
 
-CONFIG = WatchConfig(replicates=40)
+CONFIG = WatchConfig()
+EVALUATE = watch.settings(WatchConfig(replicates=40), EvaluateConfig())
 DAY = date(2026, 3, 12)
 HASHES = np.repeat(np.arange(1, 41, dtype=np.uint64), 5)
 
@@ -51,7 +52,7 @@ def asked():
 
 def test_the_champion_is_measured_as_anybody_else(asked):
     answered = synthetic.predictions(*asked)
-    figures = {f.name: f for f in watch.progressive(answered, CONFIG, "")}
+    figures = {f.name: f for f in watch.progressive(answered, EVALUATE, "")}
     candidates = answered.questions.candidates
     plain = metrics.auc(answered.answers.ctr, candidates.clicked > 0)
     found = figures["watch_progressive_ctr_auc"]
@@ -60,10 +61,24 @@ def test_the_champion_is_measured_as_anybody_else(asked):
     assert set(figures) == {f"watch_progressive_{name}" for name in watch.WATCHED}
 
 
+def test_a_night_takes_its_draws_from_watch_and_all_else_from_evaluate(asked):
+    """The level of intervals, and what is too little to say."""
+    answered, config = synthetic.predictions(*asked), WatchConfig(replicates=60, seed=5)
+
+    def progressive(**changed):
+        settings = watch.settings(config, EvaluateConfig(replicates=20, seed=1, **changed))
+        assert (settings.replicates, settings.seed) == (60, 5)
+        return next(iter(watch.progressive(answered, settings, "")))
+
+    usual, narrow = progressive(), progressive(level=0.6)
+    assert usual.low < narrow.low < narrow.value < narrow.high < usual.high
+    assert progressive(min_users=1000).low is None
+
+
 def test_a_change_is_tonights_model_less_that_of_then(asked):
     good, bad = (synthetic.predictions(*asked, noise=noise) for noise in (0.2, 3.0))
-    figures = {f.name: f for f in watch.forgetting(3, good, bad, CONFIG, "")}
-    ages = {f.name: f for f in watch.staleness({1: good, 7: bad}, CONFIG)}
+    figures = {f.name: f for f in watch.forgetting(3, good, bad, EVALUATE, "")}
+    ages = {f.name: f for f in watch.staleness({1: good, 7: bad}, EVALUATE)}
     lost = ages["watch_age_1_ctr_auc"].value - ages["watch_age_7_ctr_auc"].value
     assert figures["watch_change_3_ctr_auc"].value == pytest.approx(lost)
     assert figures["watch_change_3_ctr_auc"].low > 0

@@ -222,6 +222,12 @@ def test_the_sign_of_a_contrast_is_that_of_the_weights(found):
     assert (carts.verdict, carts.same_time) == (Verdict.UNDECIDED, None)
 
 
+def test_intervals_of_a_study_are_95_per_cent_whatever_evaluate_says(found):
+    weights = Weights(attended(found), attended(found, 6))
+    other = CONFIG.model_copy(update={"level": 0.6})
+    assert list(attention.figures(found, weights, other)) == list(figures_of(found).values())
+
+
 def test_the_logs_own_map_knows_only_moments_with_a_click(found):
     seen = figures_of(found)
     keep = found.clicks[found.owner] & (found.kind == 1) & (found.gap <= 2)

@@ -43,7 +43,8 @@ class Background:
     key: str
     """Names the report: `reports/offline/<key>/`."""
     training_days: Sequence[date]
-    """Days before the evaluated one: yardsticks are fitted on them, their users are known."""
+    """Days before the evaluated one: yardsticks are fitted on them, their users are known. A
+    night's candidate has learnt the evaluated day, too, of users who are not asked."""
     lineage: Mapping[str, str]
     training: Mapping[str, Line]
     """Curves of the training run, by title."""

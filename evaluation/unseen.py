@@ -38,10 +38,11 @@ def unseen(models: Mapping[str, Ancestry], day: date) -> Part | None:
 
 
 def words(some: Part | None, day: date) -> str:
-    """How the report says who was asked."""
+    """How the report says who was asked, and who knows what of that day."""
     if some is None:
         return f"{day}; no moment of it was trained on"
     return (
         f"{day}; only the users held out from training on that day ({some.held:.0%} of all, drawn "
-        "afresh every day by a day-salted hash)"
+        "afresh every day by a day-salted hash). A night's candidate has learnt that day of the "
+        "other users; yardsticks, and a champion from before it, know the days before it only"
     )

@@ -36,6 +36,13 @@ def test_a_night_is_judged_by_its_held_out_users():
     assert "held out" in words(some, DAY)
 
 
+def test_a_report_says_that_only_the_candidate_has_learnt_the_day_of_others():
+    said = words(rest(0.1), DAY)
+    assert "candidate has learnt that day of the other users" in said
+    assert "yardsticks, and a champion from before it, know the days before it only" in said
+    assert "know the days before" not in words(None, DAY)
+
+
 def test_of_two_holdouts_the_smaller_is_unknown_to_both():
     models = {"new": Ancestry((rest(0.2),)), "old": Ancestry((rest(0.1),))}
     some = unseen(models, DAY)

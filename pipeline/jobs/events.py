@@ -189,11 +189,11 @@ def run(
         "raw": dict(raw),
     }
     with ExitStack() as stack:
-        rejects = stack.enter_context(store.partition("rejects", day).publish(**lineage))
-        outs = {
+        outs = {  # left in reverse: behaviors, entered first, are published last and close the day
             name: stack.enter_context(store.partition("events", day, name).publish(**lineage))
-            for name in reversed(list(found))  # left in reverse: behaviors are published last
+            for name in found
         }
+        rejects = stack.enter_context(store.partition("rejects", day).publish(**lineage))
         plan = Plan(
             dataset=dataset,
             config=config,

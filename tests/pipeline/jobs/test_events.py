@@ -15,7 +15,7 @@ from features.dataset import load, parse_description
 from features.events import EventsConfig
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
 from infra.errors import InputError, PartitionCorrupt, PartitionMissing
-from infra.store import Store
+from infra.store import Attempt, Store
 from pipeline.beam import BeamConfig
 from pipeline.jobs import events
 
@@ -207,6 +207,22 @@ def test_a_rerun_gives_the_same_bytes(tmp_path, reference):
     run(store)
     run(store)
     assert digests(store) == reference[2]
+
+
+def test_behaviors_are_published_last_so_that_they_close_the_day(tmp_path, monkeypatch):
+    store = stored(tmp_path, 100)
+    events_of = {name: store.partition("events", DAY, name) for name in TABLES}
+    missing_then, commit = [], Attempt.commit
+
+    def watched(attempt, lineage):
+        if attempt.partition == events_of["behaviors"]:
+            parts = [*events_of.values(), store.partition("rejects", DAY)]
+            missing_then.extend(part.key for part in parts if not part.exists())
+        return commit(attempt, lineage)
+
+    monkeypatch.setattr(Attempt, "commit", watched)
+    run(store)
+    assert missing_then == [events_of["behaviors"].key]
 
 
 def plain(tmp_path, **files):

@@ -14,6 +14,7 @@ from features.relevance import Tokens, relevance
 from features.schemas import CandidateOrigin, MomentKind
 from features.timeline import Codes, Ints, codes_of
 from features.world import Group, SamplesConfig, World
+from infra.errors import ConfigError
 
 Int8s = NDArray[np.int8]
 
@@ -64,6 +65,9 @@ def _label_keys(
 
     Pages join by user, request and item, derived moments by user and item. The two kinds of keys
     never meet, for a log has pages or derived moments.
+
+    Raises:
+        ConfigError: users, requests and items do not fit into one integer.
     """
     moments, actions = group.moments, group.actions
     owner = moments.user[moment].astype(np.int64)
@@ -71,7 +75,12 @@ def _label_keys(
         both = codes_of(actions.requests, moments.table.column("request_id"))
         wanted = both.codes[len(actions.requests) :][moment]
         named = np.append(both.codes[: len(actions.requests)], -1)[actions.request]
-        width = np.int64(len(both.values) + 1)
+        width, users = np.int64(len(both.values) + 1), len(actions.offsets) - 1
+        if (users * int(width) * items).bit_length() > 63:
+            raise ConfigError(
+                f"a bucket of {users:,} users is too wide for {len(both.values):,} requests about "
+                f"{items:,} items. Set beam.buckets higher."
+            )
         # A request belongs to one user: that the user is the same is checked by the key as well.
         candidate = (owner * width + wanted) * items + code
         action = (actions.user * width + named) * items + action_item

@@ -5,7 +5,8 @@ A page that was shown is a moment, so are icons shown at one time. Logs without 
 of an item in its session may ask for the price level of the purchase it leads to.
 
 A moment belongs to the local day of its own time and is published on the day in which its window
-[ts, ts + W] closes. One that arrives after that day is counted and left out.
+[ts, ts + W] closes. One that arrives after that day is counted and left out, and so is a page whose
+request its user had been shown before: a request is asked once, as `features.outcomes` counts it.
 """
 
 from dataclasses import dataclass
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from features.labels import first_touches
 from features.property import LocalClock
 from features.schemas import MOMENTS, BehaviorType, MomentKind, Scenario
-from features.timeline import Codes, Ints, Timeline, Users
+from features.timeline import Codes, Ints, Timeline, Users, codes_of
 
 PAGE_COLUMNS = ("user_hash", "user_id", "ts", "request_id", "scenario", "query", "item_ids")
 """What `pages` reads of impressions."""
@@ -73,21 +74,37 @@ class Arrived:
     """Arrived after the day in which they closed."""
     too_early: int
     """Their own day has not begun yet."""
+    repeated_pages: int
+    """Their request is that of an earlier page of the same user."""
 
 
 def sort_out(moments: Moments, calendar: Calendar) -> Arrived:
-    """Moments that arrived on a day, by their own day."""
+    """Moments that arrived on a day, in (user, time) order, by their own day."""
     ts = moments.ts
     early = ts >= calendar.end_ms
     own = (ts >= calendar.start_ms) & ~early
     late = (ts < calendar.start_ms) & (ts >= calendar.start_ms - calendar.window_ms)
-    mine = moments.take(np.flatnonzero(own))
+    asked = codes_of(moments.table.column("request_id")).codes
+    again = repeated(moments.user, np.where(own | late, asked, -1))
+    mine = moments.take(np.flatnonzero(own & ~again))
     return Arrived(
         own=Moments(_with_first(mine), mine.user),
-        late=moments.take(np.flatnonzero(late)),
+        late=moments.take(np.flatnonzero(late & ~again)),
         too_late=int((~own & ~late & ~early).sum()),
         too_early=int(early.sum()),
+        repeated_pages=int(again.sum()),
     )
+
+
+def repeated(user: Codes, request: Codes) -> NDArray[np.bool_]:
+    """Rows that name the request of an earlier row of the same user; -1 names none."""
+    again = request >= 0
+    rows = np.flatnonzero(again)
+    if np.bincount(request[rows], minlength=1).max() <= 1:  # almost always; then no sort
+        return np.zeros(len(again), np.bool_)
+    both = user[rows].astype(np.int64) << 32 | request[rows]
+    again[rows[np.unique(both, return_index=True)[1]]] = False
+    return again
 
 
 def open_rows(own: Moments, calendar: Calendar) -> NDArray[np.bool_]:

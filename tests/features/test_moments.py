@@ -9,20 +9,21 @@ HOUR = 3_600_000
 DAY = Calendar(start_ms=24 * HOUR, end_ms=48 * HOUR, window_ms=HOUR)
 
 
-def pages(times):
+def pages(times, requests=None, users=None):
     count = len(times)
+    user = np.array(users or [0] * count, np.int32)
     table = pa.table(
         {
-            "user_hash": pa.array([0] * count, pa.uint64()),
-            "user_id": ["u"] * count,
+            "user_hash": pa.array(user, pa.uint64()),
+            "user_id": [f"u{number}" for number in user],
             "ts": pa.array(times, pa.timestamp("ms", tz="UTC")),
-            "request_id": [f"r{i}" for i in range(count)],
+            "request_id": requests or [f"r{i}" for i in range(count)],
             "scenario": pa.array([1] * count, pa.int8()),
             "query": pa.nulls(count, pa.string()),
             "item_ids": [["a", "b"]] * count,
         }
     )
-    return moments.pages(conform(table, IMPRESSIONS), np.zeros(count, np.int32))
+    return moments.pages(conform(table, IMPRESSIONS), user)
 
 
 def names(some):
@@ -41,6 +42,16 @@ def test_late_moments_count_until_the_day_in_which_they_close():
     assert names(arrived.late) == ["r1", "r2"]
     assert names(arrived.own) == ["r3", "r4"]
     assert (arrived.too_late, arrived.too_early) == (1, 1)
+
+
+def test_a_request_is_asked_once_of_a_user_at_its_first_page():
+    times = [22 * HOUR, 24 * HOUR - 1, 24 * HOUR, 25 * HOUR, 26 * HOUR, 25 * HOUR]
+    shown = pages(times, ["r", "p", "p", "r", "r", "r"], [0, 0, 0, 0, 0, 1])
+    arrived = moments.sort_out(shown, DAY)
+    assert (names(arrived.late), arrived.too_late) == (["p"], 1)
+    assert arrived.own.ts.tolist() == [25 * HOUR, 25 * HOUR]
+    assert arrived.own.user.tolist() == [0, 1]
+    assert arrived.repeated_pages == 2
 
 
 def test_only_the_first_moment_of_a_day_is_first():

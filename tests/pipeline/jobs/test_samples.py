@@ -2,15 +2,18 @@
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
+import polars as pl
 import pytest
 
 from features import ranking
-from features.property import GAP_EDGES_MIN
+from features.property import GAP_EDGES_MIN, LocalClock
 from features.samples import SamplesConfig
 from infra.store import Store
+from tests import samples_log
 from tests.samples_log import DAYS, MINUTE, ZONE
 
 W = 60 * MINUTE
@@ -116,6 +119,25 @@ def test_every_page_is_published_once_on_the_day_its_window_closes(pages):
         assert len(set(found)) == len(found)
         assert set(found) == expected[day]
         assert pages.partition("samples", day).manifest().counts["too_late"] == left_out[day]
+
+
+def test_a_page_that_was_sent_twice_is_one_sample(tmp_path):
+    log = samples_log.make()
+    midnight = LocalClock(ZONE).midnight_ms(DAYS[1])
+    first = log.impressions.filter(pl.col("day") == DAYS[1], pl.col("ts") >= midnight).head(3)
+    again = first.with_columns(ts=pl.col("ts") + 1)
+    waits = log.impressions.filter(
+        pl.col("day") == DAYS[0], pl.col("ts").is_between(midnight - 50 * MINUTE, midnight - 1)
+    )
+    late = waits.with_columns(day=pl.lit(DAYS[1]))
+    shown = pl.concat([log.impressions, again.select(first.columns), late.select(first.columns)])
+    samples_log.write(replace(log, impressions=shown), tmp_path)
+    store = samples_log.run(tmp_path, DAYS[:2])
+    found = [row["sample_id"] for row in samples_of(store, DAYS[1])]
+    assert len(waits) > 1
+    assert len(found) == len(set(found))
+    counts = store.partition("samples", DAYS[1]).manifest().counts
+    assert counts["repeated_pages"] == len(again) + len(late)
 
 
 def test_labels_are_the_actions_of_the_request_within_the_window(pages):

@@ -11,6 +11,7 @@ from datetime import date
 
 from features.carry import ONE_DAY
 from features.catalog import INDEX
+from features.schemas import FEATURES
 from infra.store import Partition, Store
 
 LOGS = ("behaviors", "impressions", "follows")
@@ -36,9 +37,13 @@ def stamps(store: Store, stage: str, day: date) -> dict[str, str]:
 
 
 def written(store: Store, stage: str, day: date) -> list[Partition]:
-    """The partitions of a stage and day; the one that is published last stands last."""
+    """The partitions of a stage and day; the one that is published last stands last.
+
+    Of a vocabulary, those that every day has and those that were found in profiles.
+    """
     if stage == "vocabulary":
-        words = _vocabularies(store, day)
+        always = [store.partition("vocabulary", day, name) for name in FEATURES]
+        words = [*always, *[one for one in _vocabularies(store, day) if one not in always]]
         return [*words, store.partition("catalog", day, INDEX), store.partition("catalog", day)]
     names = {"statistics": STATISTICS, "sequences": tuple(reversed(CARRIED))}.get(stage)
     if names is None:

@@ -124,8 +124,11 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
 def _take_back(store: Store, stage: str, day: date) -> None:
     """A spoilt partition must not be read by anybody, least of all by the walk itself.
 
-    What is sound stays, although it is built again: its ids keep their rows.
+    What is sound stays, although it is built again: its ids keep their rows. But what closes the
+    day goes first: nobody can tell which vocabularies of profiles a day had once one is gone, so a
+    walk that is cut short leaves a day that is not whole.
     """
-    for part in inputs.written(store, stage, day):
-        if not _is_sound(part):
-            part.remove()
+    parts = inputs.written(store, stage, day)
+    spoilt = [part for part in parts if not _is_sound(part)]
+    for part in [parts[-1], *spoilt] if spoilt else []:
+        part.remove()

@@ -11,6 +11,8 @@ from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.schemas import FEATURES
 from features.vocabulary import VocabularyConfig
+from infra.errors import PartitionMissing
+from infra.manifest import mend
 from infra.store import FileEntry, Partition, Store
 from pipeline.beam import BeamConfig
 
@@ -61,7 +63,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
     """Look at manifests, and divide the work.
 
     Raises:
-        PartitionMissing: events of the day, or vocabulary of the day before, are not published.
+        PartitionMissing: events of the day, or a vocabulary of the day before, are not published.
     """
     behaviors = store.partition("events", day, "behaviors").require().manifest().rows
     index = carry.yesterday(store, "catalog", day, INDEX)
@@ -94,8 +96,21 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
 def _before(
     store: Store, day: date, snapshots: list[Source], index: Partition | None
 ) -> dict[str, Partition | None]:
-    """Yesterday's partition per feature of today: the known ones and new columns of snapshots."""
-    known = set(vocabulary.published(store, day - carry.ONE_DAY)) if index else set()
+    """Yesterday's partition per feature of today: the known ones and new columns of snapshots.
+
+    Raises:
+        PartitionMissing: yesterday lacks a vocabulary that every day has; it would begin again, and
+            give new rows to ids that have some.
+    """
+    yesterday = day - carry.ONE_DAY
+    for name in FEATURES if index else ():
+        part = store.partition("vocabulary", yesterday, name)
+        if not part.exists():
+            raise PartitionMissing(
+                f"{part.key} is not published, yet there is a catalog of {yesterday}: ids that "
+                f"have rows would get others on {day}. {mend(part.key)}"
+            )
+    known = set(vocabulary.published(store, yesterday)) if index else set()
     new = {
         feature
         for table, partition, entry in snapshots

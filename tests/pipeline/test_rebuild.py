@@ -81,3 +81,27 @@ def test_without_the_events_it_says_which(home):
         shutil.rmtree(Path(home.store.root, f"sequences/dt={day}"))
     with pytest.raises(PartitionMissing, match=f"dupn events --day {DAYS[1]}`"):
         steps.rebuild(home, DAY)
+
+
+@pytest.mark.parametrize("name", ["shop", "profile_age"])
+def test_a_walk_that_is_cut_short_leaves_no_day_that_seems_whole(whole, home, monkeypatch, name):
+    store = home.store
+    spoil(store.partition("vocabulary", DAY, name))
+
+    def killed(settings, day):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(steps, "vocabulary", killed)
+        steps.rebuild(home, DAY)
+    assert steps.rebuild(home, DAY)["built"]["vocabulary"] == [str(DAY)]
+    assert state(store, DAY) == state(whole.store, DAY)
+
+
+def test_a_vocabulary_that_is_gone_is_missed_though_the_catalog_stands(whole, home):
+    store = home.store
+    store.partition("vocabulary", DAY, "shop").remove()
+    with pytest.raises(PartitionMissing, match=f"would get others .* `dupn rebuild --day {DAY}`"):
+        steps.vocabulary(home, NEXT)
+    assert steps.rebuild(home, DAY)["built"]["vocabulary"] == [str(DAY)]
+    assert state(store, DAY) == state(whole.store, DAY)

@@ -31,6 +31,7 @@ from features.property import LocalClock, day_number
 from features.samples import Group, SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES
 from features.timeline import codes_of
+from features.vocabulary import Vocabulary
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.columns import planes
@@ -74,6 +75,14 @@ def world(root: str, day: date, zone: str) -> World:
     store = Store(root)
     pool = store.partition("sequences", day, "pool").require().table()
     return worlds.load(store, day, zone, pool)
+
+
+@lru_cache(maxsize=2)
+def profile_words(root: str, day: date) -> Mapping[str, Vocabulary]:
+    """Vocabularies of profile columns of `day`, by their names; loaded once a process."""
+    store = Store(root)
+    names = vocabulary.published(store, day, "profile_")
+    return {name: vocabulary.load(store, day, name) for name in names}
 
 
 class Build(Threaded):
@@ -171,13 +180,13 @@ def _profile(
     task: Task, day: date, snapshot: pa.Table, number: NDArray[np.int32], known: Known
 ) -> NDArray[np.int32]:
     """[users, profile columns]: vocabulary rows, 1 where nothing is known."""
-    names = vocabulary.published(task.store, day, "profile_")
-    rows = np.ones((len(known.users), len(names)), np.int32)
-    for index, name in enumerate(names):
+    with _LOADING:
+        words = profile_words(task.store.root, day)
+    rows = np.ones((len(known.users), len(words)), np.int32)
+    for index, name in enumerate(words):
         column = name.removeprefix("profile_")
         if column in snapshot.column_names:
-            words = vocabulary.load(task.store, day, name)
-            rows[number, index] = words.rows_of(snapshot.column(column))
+            rows[number, index] = words[name].rows_of(snapshot.column(column))
     return rows
 
 
@@ -263,9 +272,12 @@ def run(
         "ranking_features": list(ranking.NAMES),
         "inputs": reads.stamps(store, "samples", day),
     }
-    with target.publish(**lineage) as attempt, pipeline(beam) as p:
-        p | "Name the buckets" >> _create(beam.buckets) | Samples(task, attempt)
-    world.cache_clear()
+    try:
+        with target.publish(**lineage) as attempt, pipeline(beam) as p:
+            p | "Name the buckets" >> _create(beam.buckets) | Samples(task, attempt)
+    finally:  # a day that is built again must not find what was loaded before
+        world.cache_clear()
+        profile_words.cache_clear()
     counts = dict(target.manifest().counts)
     logger.info(
         "samples %s: %d moments, %d candidates, %d left out as too late",

@@ -4,15 +4,19 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from zoneinfo import ZoneInfo
 
 import polars as pl
 import pytest
 
-from features import ranking
+from features import ranking, vocabulary
 from features.property import GAP_EDGES_MIN, LocalClock
 from features.samples import SamplesConfig
+from infra.errors import DupnError
 from infra.store import Store
+from pipeline.beam import BeamConfig
+from pipeline.jobs import samples
 from tests import samples_log
 from tests.samples_log import DAYS, MINUTE, ZONE
 
@@ -138,6 +142,29 @@ def test_a_page_that_was_sent_twice_is_one_sample(tmp_path):
     assert len(found) == len(set(found))
     counts = store.partition("samples", DAYS[1]).manifest().counts
     assert counts["repeated_pages"] == len(again) + len(late)
+
+
+def test_what_all_buckets_share_is_read_once_a_day_and_let_go_of(pages, monkeypatch):
+    read, load = [], vocabulary.load
+
+    def watched(store, day, feature):
+        read.append((day, feature))
+        return load(store, day, feature)
+
+    monkeypatch.setattr(vocabulary, "load", watched)
+    run = partial(samples.run, pages, DAYS[1], SamplesConfig(), ZONE, BeamConfig(buckets=3), 7)
+    run()
+    wanted = [(day, name) for day in DAYS[:2] for name in ("icon", "profile_age", "token")]
+    assert sorted(read) == wanted
+
+    def broken(*args):
+        raise DupnError("on the way")
+
+    monkeypatch.setattr(samples.sample, "build", broken)
+    with pytest.raises(DupnError, match="on the way"):
+        run()
+    assert samples.world.cache_info().currsize == 0
+    assert samples.profile_words.cache_info().currsize == 0
 
 
 def test_labels_are_the_actions_of_the_request_within_the_window(pages):

@@ -129,15 +129,20 @@ def flags(array: pa.Array, nulls: Sequence[str]) -> Column:
 
 
 def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
-    """Lists of strings; a text is cut at `separator`, and may be a JSON list of plain values."""
+    """Lists of strings; a text is cut at `separator`, and may be a JSON list of plain values.
+
+    Lists of lists or structures, and structures, are bad.
+    """
     kind = array.type
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
+    if is_list and not pa.types.is_nested(kind.value_type):
         values = array.cast(pa.list_(pa.string()))
         return Column(values, np.zeros(len(array), np.bool_))
-    plain = _plain(texts(array, nulls).values)
+    read = texts(array, nulls)
+    plain = _plain(read.values)
     if pc.any(pc.starts_with(plain, "[")).as_py():
         return _json_lists(plain, separator)
-    return Column(pc.split_pattern(plain, separator), np.zeros(len(array), np.bool_))
+    return Column(pc.split_pattern(plain, separator), read.bad)
 
 
 def lacks_value(values: pa.Array) -> Mask:

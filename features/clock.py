@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from features.raw_table import TimeFormat
 
 DAY_MS = 86_400_000
-_WHOLE = r"^[+-]?\d{1,18}$"
+_WHOLE = r"^-?\d{1,18}$"
+_FRACTION = r"^-?\d{1,18}\.\d+$"
 
 
 def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArray:
@@ -27,20 +28,30 @@ def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArr
     if form.format is not None:
         return _from_texts(column, form, form.zone or zone)
     if pa.types.is_integer(kind):
-        whole = _within(column).cast(pa.int64())
-    elif pa.types.is_floating(kind):
-        whole = pc.floor(pc.if_else(pc.is_finite(column), column, None)).cast(
-            pa.int64(), safe=False
-        )
-    else:
-        whole = _whole_numbers(column)
-    if form.unit == "us":
+        return _scaled(_within(column).cast(pa.int64()), form.unit)
+    if pa.types.is_floating(kind):
+        return _from_fractions(column.cast(pa.float64()), form.unit)
+    return _from_numbers_in_text(column, form.unit)
+
+
+def _scaled(whole: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
+    if unit == "us":
         return pc.divide(whole, pa.scalar(1_000, pa.int64()))
-    if form.unit == "s":
+    if unit == "s":
         limit = pa.scalar(np.iinfo(np.int64).max // 1_000, pa.int64())
         fits = pc.less_equal(pc.abs(whole), limit)
         return pc.multiply(pc.if_else(fits, whole, None), pa.scalar(1_000, pa.int64()))
     return whole
+
+
+def _from_fractions(number: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
+    """Seconds are rounded to the millisecond that they were; smaller parts than one are cut off."""
+    if unit == "s":
+        ms = pc.round(pc.multiply(number, 1_000.0))  # 1.001 s are a little more or less in binary
+    else:
+        ms = pc.floor(pc.divide(number, 1_000.0 if unit == "us" else 1.0))
+    fits = pc.less(pc.abs(ms), 2.0**63)
+    return pc.if_else(fits, ms, None).cast(pa.int64())
 
 
 def _within(column: pa.ChunkedArray) -> pa.ChunkedArray:
@@ -82,14 +93,20 @@ def number_of_day(day: date) -> int:
     return (day - date(1970, 1, 1)).days
 
 
-def _whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def _from_numbers_in_text(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
     texts = column.cast(pa.string())
     try:
-        return texts.cast(pa.int64())
+        return _scaled(texts.cast(pa.int64()), unit)
     except pa.ArrowInvalid:
-        stripped = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"\.0*$", "")
-        good = pc.match_substring_regex(stripped, _WHOLE)
-        return pc.if_else(good, stripped, None).cast(pa.int64())
+        stripped = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"^\+|\.0*$", "")
+        whole, fraction = (
+            pc.if_else(pc.match_substring_regex(stripped, pattern), stripped, None)
+            for pattern in (_WHOLE, _FRACTION)
+        )
+        return pc.coalesce(
+            _scaled(whole.cast(pa.int64()), unit),
+            _from_fractions(fraction.cast(pa.float64()), unit),
+        )
 
 
 def _from_timestamps(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:

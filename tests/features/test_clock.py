@@ -31,24 +31,42 @@ def test_a_day_begins_at_its_midnight():
 
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1_000), ("ms", 1)])
 def test_numbers_are_read_in_their_unit_and_nonsense_is_null(unit, factor):
-    column = pa.chunked_array([["1511544070", " 7 ", "1511544070.0", "x", "", None, "9" * 30]])
+    column = pa.chunked_array(
+        [["1511544070", " 7 ", "+7", "1511544070.0", "x", "", None, "9" * 30]]
+    )
     read = to_ms(column, TimeFormat(unit=unit), "UTC").to_pylist()
     at = 1511544070 * factor
-    assert read == [at, 7 * factor, at, None, None, None, None]
+    assert read == [at, 7 * factor, 7 * factor, at, None, None, None, None]
 
 
 def test_microseconds_and_typed_columns_are_read_too():
     assert to_ms(pa.chunked_array([[1_500_000]]), TimeFormat(unit="us"), "UTC").to_pylist() == [
         1500
     ]
-    assert to_ms(pa.chunked_array([[1.5, None]]), TimeFormat(unit="s"), "UTC").to_pylist() == [
-        1000,
-        None,
-    ]
     naive = pa.chunked_array([pa.array([date(2024, 1, 1)]).cast(pa.timestamp("us"))])
     assert to_ms(naive, TimeFormat(), "Asia/Shanghai").to_pylist() == [
         midnight_ms(date(2024, 1, 1), ZoneInfo("Asia/Shanghai"))
     ]
+
+
+@pytest.mark.parametrize("kind", [pa.float64(), pa.string()])
+@pytest.mark.parametrize(
+    ("unit", "given", "expected"),
+    [
+        ("s", ["1700000000.5", "1700000000.123", "7", None], [1700000000500, 1700000000123, 7000]),
+        ("ms", ["1700000000000.9", "1", None], [1700000000000, 1]),
+        ("us", ["1700000000000999.5", "1500", None], [1700000000000, 1]),
+    ],
+)
+def test_fractions_are_read_alike_from_numbers_and_texts(kind, unit, given, expected):
+    column = pa.chunked_array([pa.array(given).cast(kind)])
+    assert to_ms(column, TimeFormat(unit=unit), "UTC").to_pylist() == [*expected, None]
+
+
+def test_a_float_that_is_no_time_is_null():
+    column = pa.chunked_array([[float("nan"), float("inf"), 1e300, None]])
+    for unit in ("s", "ms", "us"):
+        assert to_ms(column, TimeFormat(unit=unit), "UTC").to_pylist() == [None] * 4
 
 
 def test_a_number_past_those_with_a_sign_is_no_time():

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from features.buckets import HASH_SPACE, Bucket, buckets, hash_ids
 from infra.store import FileEntry, Partition
@@ -50,6 +51,19 @@ def read(
         part = partition.table(wanted, [entry], read_dictionary=list(coded), **ONE_THREAD)
         parts.append(part if inside else _clip(part, bucket, hashed).select(names))
     return pa.concat_tables(parts) if parts else nothing
+
+
+def values(partition: Partition, column: str) -> int:
+    """How many values a list column holds, from the footers; none where nothing is published."""
+    total = 0
+    for entry in partition.manifest().files if partition.exists() else ():
+        with partition.open(entry) as source:
+            footer = pq.read_metadata(source)
+        names = [footer.schema.column(index).path for index in range(footer.num_columns)]
+        place = next(index for index, name in enumerate(names) if name.split(".")[0] == column)
+        groups = (footer.row_group(index) for index in range(footer.num_row_groups))
+        total += sum(group.column(place).num_values for group in groups)
+    return total
 
 
 def _clip(table: pa.Table, bucket: Bucket, hashed: str) -> pa.Table:

@@ -71,7 +71,8 @@ class StatisticsConfig(Config):
     seed: int = 7
     """Of the drawn negatives."""
     rows_per_batch: int = Field(1_000_000, ge=1)
-    """Behaviours that one worker counts at a time (about 60 bytes each); at least a bucket."""
+    """Behaviours, and items on pages, that one worker counts at a time (about 60 bytes each); at
+    least a bucket."""
     rows_per_range: int = Field(500_000, ge=1)
     """Items that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
 

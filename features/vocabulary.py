@@ -52,7 +52,8 @@ class VocabularyConfig(Config):
     edges come from the snapshot; later days take the edges of the statistics."""
 
     rows_per_batch: int = Field(1_000_000, ge=1)
-    """Behaviours that one worker counts at a time (about 40 bytes each); at least a bucket."""
+    """Behaviours, and items on pages, that one worker counts at a time (about 40 bytes each); at
+    least a bucket."""
 
     rows_per_range: int = Field(500_000, ge=1)
     """Ids that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""

@@ -1,4 +1,4 @@
-"""What the vocabulary job of a day reads, and how it is divided: manifests only, no rows."""
+"""What the vocabulary job of a day reads, and how it is divided: manifests and footers, no rows."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -60,12 +60,14 @@ class Plan:
 
 
 def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) -> Plan:
-    """Look at manifests, and divide the work.
+    """Look at manifests and footers, and divide the work.
 
     Raises:
         PartitionMissing: events of the day, or a vocabulary of the day before, are not published.
     """
     behaviors = store.partition("events", day, "behaviors").require().manifest().rows
+    displays = hash_range.values(store.partition("events", day, "impressions"), "item_ids")
+    seen = behaviors + displays
     index = carry.yesterday(store, "catalog", day, INDEX)
     snapshots = _snapshots(store, day, first=index is None)
     before = _before(store, day, snapshots, index)
@@ -76,11 +78,11 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
         day=day,
         root=store.root,
         config=config,
-        batches=tuple(hash_range.batches(behaviors, config.rows_per_batch, beam.buckets)),
+        batches=tuple(hash_range.batches(seen, config.rows_per_batch, beam.buckets)),
         snapshots=tuple(snapshots),
         before=before,
         ranges={
-            name: _ranges(name, rows + behaviors + listed, config, beam.buckets)
+            name: _ranges(name, rows + seen + listed, config, beam.buckets)
             for name, rows in carried.items()
             if name != ITEM_INDEX
         },

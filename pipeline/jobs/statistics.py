@@ -14,7 +14,6 @@ from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features import carry, hash_range, inputs, lr_sample, tally
 from features import statistics as known
@@ -62,37 +61,24 @@ def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamCon
     pages = store.partition("events", day, "impressions")
     before = carry.yesterday(store, "statistics", day, "item")
     rows = behaviors.manifest().rows
-    at_most = rows + (before.manifest().rows if before else 0)
+    displays = hash_range.values(pages, "item_ids")
+    at_most = rows + displays + (before.manifest().rows if before else 0)
     has_pages = pages.exists() and pages.manifest().rows > 0
     wanted = config.lr_samples if has_pages else config.lr_samples / (1 + config.lr_negatives)
-    offered = _num_displays(pages) if has_pages else rows
+    offered = displays if has_pages else rows
     return Plan(
         day=day,
         config=config,
         behaviors=behaviors,
         pages=pages if has_pages else None,
         before=before,
-        batches=tuple(hash_range.batches(rows, config.rows_per_batch, beam_config.buckets)),
+        batches=tuple(
+            hash_range.batches(rows + displays, config.rows_per_batch, beam_config.buckets)
+        ),
         ranges=max(1, min(beam_config.buckets, -(-at_most // config.rows_per_range))),
         rate=min(1.0, wanted / max(offered, 1)),
         threads=beam_config.threads,
     )
-
-
-def _num_displays(pages: Partition) -> int:
-    """Items on all pages, from the footers of the files."""
-    total = 0
-    for entry in pages.manifest().files:
-        with pages.open(entry) as source:
-            footer = pq.read_metadata(source)
-        place = next(
-            i
-            for i in range(footer.num_columns)
-            if footer.schema.column(i).path.startswith("item_ids")
-        )
-        groups = (footer.row_group(i) for i in range(footer.num_row_groups))
-        total += sum(group.column(place).num_values for group in groups)
-    return total
 
 
 class CountBucket(Threaded):

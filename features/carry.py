@@ -27,8 +27,14 @@ def yesterday(store: Store, stage: str, day: date, *names: str) -> Partition | N
     earlier = sorted(known for known in found if known < day)
     if not earlier:
         return None
+    before = day - ONE_DAY
+    first = (
+        ""
+        if store.partition("events", before, "behaviors").exists()
+        else (f"`dupn events --day {before}`, for its events are not published either, and then ")
+    )
     raise PartitionMissing(
         f"{partition.key} is not published, yet there is data of {earlier[-1]}: without it, "
         f"{stage} of {day} would forget all that was. "
-        f"Run `dupn rebuild --day {day - ONE_DAY}`, which builds it from events."
+        f"Run {first}`dupn rebuild --day {before}`, which builds it from events."
     )

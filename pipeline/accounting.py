@@ -65,7 +65,9 @@ def check(counts: Mapping[str, int], names: Sequence[str], day: date) -> None:
         assert read == sum(parts.values()), f"{name} of {day}: read {read}, accounted for {parts}"
     if not counts.get("behaviors_read"):
         raise InputError(
-            f"raw/dt={day}/behaviors holds no row. Put the day's log there, or leave the day out."
+            f"raw/dt={day}/behaviors holds no row. Put the day's log there; only a day before the "
+            "first of the log or after its last can be left out (docs/datasets.md, A day without "
+            "data)."
         )
 
 

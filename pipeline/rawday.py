@@ -112,6 +112,7 @@ def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart
     if "behaviors" not in found:
         raise PartitionMissing(
             f"{key} has no files under {store.root}. Run `dupn import` or `dupn simulate` for "
-            "that day, or put .parquet, .jsonl or .csv files there."
+            "that day, or put .parquet, .jsonl or .csv files there. If the log has nothing of it: "
+            "docs/datasets.md, A day without data."
         )
     rawfiles.require_some(found["behaviors"], key)

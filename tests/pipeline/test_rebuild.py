@@ -83,6 +83,15 @@ def test_without_the_events_it_says_which(home):
         steps.rebuild(home, DAY)
 
 
+def test_a_gap_in_the_log_is_told_from_a_state_that_was_lost(home):
+    for stage in ("events", *STATE):
+        shutil.rmtree(Path(home.store.root, f"{stage}/dt={DAY}"))
+    first = rf"Run `dupn events --day {DAY}`, .* and then `dupn rebuild --day {DAY}`"
+    for stage in (steps.vocabulary, steps.sequences):
+        with pytest.raises(PartitionMissing, match=first):
+            stage(home, NEXT)
+
+
 @pytest.mark.parametrize("name", ["shop", "profile_age"])
 def test_a_walk_that_is_cut_short_leaves_no_day_that_seems_whole(whole, home, monkeypatch, name):
     store = home.store
@@ -91,9 +100,10 @@ def test_a_walk_that_is_cut_short_leaves_no_day_that_seems_whole(whole, home, mo
     def killed(settings, day):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+    with monkeypatch.context() as patch:
         patch.setattr(steps, "vocabulary", killed)
-        steps.rebuild(home, DAY)
+        with pytest.raises(KeyboardInterrupt):
+            steps.rebuild(home, DAY)
     assert steps.rebuild(home, DAY)["built"]["vocabulary"] == [str(DAY)]
     assert state(store, DAY) == state(whole.store, DAY)
 

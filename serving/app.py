@@ -15,6 +15,7 @@ import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, TypeAdapter, ValidationError
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from infra.errors import DupnError, InputError, ServingUnavailable
@@ -45,6 +46,15 @@ class Refused(Exception):
     def __init__(self, status: int, title: str, detail: str) -> None:
         super().__init__(detail)
         self.problem = Problem(title=title, status=status, detail=detail)
+
+
+class AnyText(StringConvertor):
+    """An id in a path: it may hold slashes (a server hands on `%2F` as `/`) and ends of lines."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("any", AnyText())
 
 
 def create(
@@ -126,8 +136,7 @@ def _answers(app: FastAPI, service: Service) -> None:
 
 
 def _users(app: FastAPI, service: Service) -> None:
-    # A path, as an id may hold slashes: a server hands on `%2F` as `/`.
-    @app.get("/v1/users/{user_id:path}/representation", response_model=RepresentationResponse)
+    @app.get("/v1/users/{user_id:any}/representation", response_model=RepresentationResponse)
     async def representation(
         request: Request,
         user_id: str,
@@ -139,7 +148,7 @@ def _users(app: FastAPI, service: Service) -> None:
         asking = _asking(user_id, query, scenario, ts)
         return await _take(request, lambda: _json(service.represent(asking)))
 
-    @app.get("/v1/users/{user_id:path}/price_preference", response_model=PricePreferenceResponse)
+    @app.get("/v1/users/{user_id:any}/price_preference", response_model=PricePreferenceResponse)
     async def price_preference(
         request: Request,
         user_id: str,

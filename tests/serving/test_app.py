@@ -1,6 +1,7 @@
 """The HTTP service: what callers get, and what they get when they ask badly."""
 
 from datetime import UTC, datetime, timedelta
+from urllib.parse import unquote
 
 import orjson
 import pytest
@@ -116,10 +117,12 @@ def test_a_behavior_of_a_time_that_has_not_come_is_refused_and_none_is_taken(cli
 
 
 @pytest.mark.parametrize("name", ["representation", "price_preference"])
-@pytest.mark.parametrize("user", ["shop/u1", "shop%2Fu1", "shop/price_preference", "/", "a//b"])
-def test_an_id_may_hold_slashes(client, user, name):
+@pytest.mark.parametrize(
+    "user", ["shop/u1", "shop%2Fu1", "shop/price_preference", "/", "a//b", "%0A", "a%0Ab%0A"]
+)
+def test_an_id_may_hold_slashes_and_ends_of_lines(client, user, name):
     found = client.get(f"/v1/users/{user}/{name}")
-    assert (found.status_code, found.json()["user_id"]) == (200, user.replace("%2F", "/"))
+    assert (found.status_code, found.json()["user_id"]) == (200, unquote(user))
     metrics = client.get("/metrics").text
     assert f'dupn_requests_total{{endpoint="/v1/users/{{user_id}}/{name}",status="200"}}' in metrics
 

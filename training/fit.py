@@ -76,7 +76,13 @@ def prepared(  # noqa: PLR0913  # as `fit`
     run_name: str,
     tracker: Tracker | None = None,
 ) -> Run:
-    """The run of `fit` before it begins: `differences()` says whether it replaces another."""
+    """The run of `fit`, of the same arguments, before it begins.
+
+    `Run.differences` says whether it would replace another.
+
+    Raises:
+        PartitionMissing, TrainingError: as `fit`.
+    """
     learnt = len(days) - train_config.validation_days
     if learnt < 1:
         raise TrainingError(

@@ -12,31 +12,6 @@ from serving import app as http
 from serving.arrow import MEDIA_TYPE
 from serving.exposures import ExposureLog
 from serving.settings import ServeConfig
-from tests.serving.world import open_shop
-
-CONFIG = ServeConfig(max_candidates=300, max_body_bytes=20_000, top_k=10, recall=50)
-
-
-@pytest.fixture(scope="module")
-def shop(chain, tmp_path_factory):
-    return open_shop(chain, tmp_path_factory.mktemp("shop"), CONFIG)
-
-
-@pytest.fixture(scope="module")
-def client(shop):
-    with TestClient(http.create(shop.service)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def ids(shop):
-    return shop.served.ids.drop_null().to_pylist()
-
-
-@pytest.fixture(scope="module")
-def user(shop):
-    table = shop.chain.store.partition("samples", shop.histories.snapshot.day).table(["user_id"])
-    return table["user_id"][0].as_py()
 
 
 def rank(client, **body):
@@ -160,7 +135,7 @@ def test_a_number_of_items_that_no_machine_holds_is_no_error(client, ids, user):
 @pytest.mark.parametrize("path", ["rank", "search"])
 def test_a_page_of_a_day_that_no_night_reads_is_refused_and_makes_none(shop, ids, tmp_path, path):
     log = ExposureLog(Store(tmp_path / "home"), tmp_path / "spool", "UTC")
-    service = type(shop.service)(shop.service.versions, shop.histories, CONFIG, log)
+    service = type(shop.service)(shop.service.versions, shop.histories, shop.service.config, log)
     body = {"user_id": "u", "query": "shoes", "ts": "2031-05-05T00:00:00Z"}
     body |= {"candidates": ids[:2]} if path == "rank" else {}
     with TestClient(http.create(service)) as client:
@@ -180,7 +155,7 @@ def test_an_error_that_nobody_foresaw_is_a_problem_too(shop, ids, tmp_path, capl
             raise RuntimeError(f"nobody thought of {exposure.request_id}")
 
     spoilt = Spoilt(shop.chain.store, tmp_path / "spool", "UTC")
-    service = type(shop.service)(shop.service.versions, shop.histories, CONFIG, spoilt)
+    service = type(shop.service)(shop.service.versions, shop.histories, shop.service.config, spoilt)
     with TestClient(http.create(service)) as client:
         found = rank(client, user_id="u", candidates=ids[:2])
     assert (found.status_code, found.json()["status"]) == (500, 500)
@@ -238,7 +213,7 @@ def test_a_token_is_asked_for_where_one_is_set(shop):
 
 def test_without_a_version_it_is_alive_but_not_ready(shop, tmp_path):
     versions = type(shop.service.versions)(shop.service.versions.source, tmp_path, 1e-4)
-    empty = type(shop.service)(versions, shop.histories, CONFIG, None)
+    empty = type(shop.service)(versions, shop.histories, shop.service.config, None)
     with TestClient(http.create(empty)) as client:
         assert client.get("/healthz").status_code == 200
         assert client.get("/readyz").status_code == 503
@@ -248,7 +223,7 @@ def test_without_a_version_it_is_alive_but_not_ready(shop, tmp_path):
 
 def test_a_full_queue_turns_away_before_anything_is_read(shop):
     with TestClient(http.create(shop.service)) as client:
-        client.app.state.turns.waiting = CONFIG.queue
+        client.app.state.turns.waiting = shop.service.config.queue
         found = client.post("/v1/rank", content=b"{ never read")
         assert (found.status_code, found.headers["retry-after"]) == (503, "1")
         assert found.headers["content-type"] == "application/problem+json"

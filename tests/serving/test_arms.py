@@ -1,8 +1,5 @@
 """An arm without a version takes nothing down, and no page says another arm than answered it."""
 
-import shutil
-from pathlib import Path
-
 import pytest
 from fastapi.testclient import TestClient
 
@@ -16,7 +13,6 @@ from serving.service import Service
 from serving.settings import ServeConfig
 from serving.splitting import Splitting
 from serving.versions import FromRegistry, Versions
-from tests.chain import smoke
 from tests.serving.world import open_shop
 
 HALVES = ServeConfig(shares={"champion": 0.5, "challenger": 0.5})
@@ -27,16 +23,6 @@ USERS = [f"u{number}" for number in range(60)]
 @pytest.fixture(scope="module")
 def shop(chain, tmp_path_factory):
     return open_shop(chain, tmp_path_factory.mktemp("arms"))
-
-
-@pytest.fixture
-def home(chain, tmp_path):
-    """A registry that may be changed: its only version is champion."""
-    for name in ("mlflow/mlflow.db", "ledger", "bundles"):
-        source, target = Path(chain.settings.home, name), tmp_path / "home" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    return smoke(tmp_path / "home")
 
 
 @pytest.fixture

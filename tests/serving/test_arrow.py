@@ -3,36 +3,8 @@
 import numpy as np
 import pyarrow as pa
 import pytest
-from fastapi.testclient import TestClient
 
-from serving import app as http
 from serving.arrow import MEDIA_TYPE
-from serving.settings import ServeConfig
-from tests.serving.world import open_shop
-
-CONFIG = ServeConfig(max_candidates=300, max_body_bytes=20_000, top_k=10, recall=50)
-
-
-@pytest.fixture(scope="module")
-def shop(chain, tmp_path_factory):
-    return open_shop(chain, tmp_path_factory.mktemp("shop"), CONFIG)
-
-
-@pytest.fixture(scope="module")
-def client(shop):
-    with TestClient(http.create(shop.service)) as client:
-        yield client
-
-
-@pytest.fixture(scope="module")
-def ids(shop):
-    return shop.served.ids.drop_null().to_pylist()
-
-
-@pytest.fixture(scope="module")
-def user(shop):
-    table = shop.chain.store.partition("samples", shop.histories.snapshot.day).table(["user_id"])
-    return table["user_id"][0].as_py()
 
 
 def rank(client, **body):

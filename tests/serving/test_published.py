@@ -23,7 +23,7 @@ from serving.answering import answer
 from serving.contracts import question
 from serving.served import Name
 from serving.versions import FromRegistry, OneFolder, Versions
-from tests.chain import logged_bundle, recorded_questions, smoke
+from tests.chain import logged_bundle, recorded_questions
 from tests.chain import published as logged
 
 ROOT = Path(__file__).parents[2]
@@ -36,16 +36,6 @@ def place(chain):
     """The bundle of the chain's champion."""
     champion = registry_of(chain.settings).champion()
     return published.place(chain.store, champion.tags["run_key"], champion.number)
-
-
-@pytest.fixture
-def home(chain, tmp_path):
-    """A home that may be changed; its MLflow still finds its files."""
-    for name in ("mlflow/mlflow.db", "ledger", "bundles"):
-        source, target = Path(chain.settings.home, name), tmp_path / "home" / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)
-    return smoke(tmp_path / "home")
 
 
 def spoil(target: Partition, name: str) -> None:

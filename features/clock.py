@@ -23,6 +23,8 @@ _FRACTION = r"^-?\d{1,18}\.\d+$"
 def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArray:
     """Int64 milliseconds since 1970 UTC; null where the value cannot be read as `form` says."""
     kind = column.type
+    if pa.types.is_nested(kind):
+        return pa.chunked_array([pa.nulls(len(column), pa.int64())])
     if pa.types.is_timestamp(kind):
         return _from_timestamps(column, form.zone or zone)
     if form.format is not None:

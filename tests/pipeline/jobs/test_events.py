@@ -379,12 +379,18 @@ def test_lists_in_json_are_read_as_lists(tmp_path):
     assert [row["item_ids"] for row in found] == [["a, b", "7"]]
 
 
-@pytest.mark.parametrize("odd", [[[{"id": "i1"}]], [[["i1"]]], [{"id": "i1"}]])
-def test_items_of_a_page_that_are_no_ids_are_refused_row_by_row(tmp_path, odd):
+@pytest.mark.parametrize(
+    ("column", "odd", "what"),
+    [
+        *(("item_ids", odd, "value") for odd in ([[{"id": "i1"}]], [[["i1"]]], [{"id": "i1"}])),
+        *(("ts", odd, "time") for odd in ([{"at": START}], [[START]], [[{"at": START}]])),
+    ],
+)
+def test_structures_where_none_can_be_are_refused_row_by_row(tmp_path, column, odd, what):
     store = plain(tmp_path, a__jsonl=as_jsonl(lines(1)))
-    page = {"request_id": ["r"], "user_id": ["u"], "ts": [START], "item_ids": odd}
+    page = {"request_id": ["r"], "user_id": ["u"], "ts": [START], "item_ids": [["i"]], column: odd}
     put(store, "impressions", [pa.table(page)])
-    assert run(store)["impressions_rejected_bad_value"] == 1
+    assert run(store)[f"impressions_rejected_bad_{what}"] == 1
     assert store.partition("events", DAY, "impressions").manifest().rows == 0
 
 

@@ -9,7 +9,7 @@ A moment belongs to the local day of its own time and is published on the day in
 request its user had been shown before: a request is asked once, as `features.outcomes` counts it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -76,6 +76,24 @@ class Arrived:
     """Their own day has not begun yet."""
     repeated_pages: int
     """Their request is that of an earlier page of the same user."""
+
+    def without(self, asked: Moments) -> "Arrived":
+        """Less the pages whose request is one of `asked`, which wait since the day before."""
+        if not len(asked.user):
+            return self
+        parts = (asked, self.late, self.own)
+        requests = codes_of(*(one.table.column("request_id") for one in parts))
+        again = repeated(np.concatenate([one.user for one in parts]), requests.codes)
+        late, own = np.split(again[len(asked.user) :], [len(self.late.user)])
+        if not (late.any() or own.any()):
+            return self
+        mine = self.own.take(np.flatnonzero(~own))
+        return replace(
+            self,
+            own=Moments(_with_first(mine), mine.user),
+            late=self.late.take(np.flatnonzero(~late)),
+            repeated_pages=self.repeated_pages + int(late.sum()) + int(own.sum()),
+        )
 
 
 def sort_out(moments: Moments, calendar: Calendar) -> Arrived:

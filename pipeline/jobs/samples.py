@@ -30,7 +30,6 @@ from features.moments import Calendar, Moments
 from features.property import LocalClock, day_number
 from features.samples import Group, SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES
-from features.timeline import codes_of
 from features.vocabulary import Vocabulary
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam import BeamConfig, Publish, Spread, pipeline
@@ -123,8 +122,9 @@ def build(task: Task, bucket: Bucket) -> Made:
     waiting = task.waiting.bucket(bucket)
     profiles = {day: slices.bucket(bucket) for day, slices in task.users.items()}
     known = know(task.inputs, bucket, calendar, task.click_share, waiting, *profiles.values())
-    new = _new_ones(known, waiting)
-    late = new if task.has_yesterday else moment.none()
+    arrived = known.arrived.without(Moments(waiting.select(MOMENTS.names), known.others[0]))
+    known = replace(known, arrived=arrived)
+    late = arrived.late if task.has_yesterday else moment.none()
     numbers = dict(zip(profiles, known.others[1:], strict=True))
     tables, users = [], []
     for own_date, group in _groups(task, known, late, waiting):
@@ -134,25 +134,14 @@ def build(task: Task, bucket: Bucket) -> Made:
         full = replace(group, profile=rows[group.moments.user])
         tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))
         users.append(group.moments.user)
-    sent_again = len(known.arrived.late.user) - len(new.user)
     left_out = {
-        "too_late": known.arrived.too_late,
-        "too_early": known.arrived.too_early,
-        "before_first_day": len(new.user) - len(late.user),
-        "repeated_pages": known.arrived.repeated_pages + sent_again,
+        "too_late": arrived.too_late,
+        "too_early": arrived.too_early,
+        "before_first_day": len(arrived.late.user) - len(late.user),
+        "repeated_pages": arrived.repeated_pages,
         "repeated_behaviors": known.duplicates,
     }
     return _finish(tables, users, left_out)
-
-
-def _new_ones(known: Known, waiting: pa.Table) -> Moments:
-    """Late moments without the pages that wait since yesterday and were sent again."""
-    late = known.arrived.late
-    if not waiting.num_rows or not len(late.user):
-        return late
-    asked = codes_of(*(one.column("request_id") for one in (waiting, late.table)))
-    again = moment.repeated(np.concatenate([known.others[0], late.user]), asked.codes)
-    return late.take(np.flatnonzero(~again[waiting.num_rows :]))
 
 
 def _groups(

@@ -13,7 +13,7 @@ import numpy as np
 from evaluation.bootstrap import Interval
 from evaluation.results import Figure, Record
 from evaluation.studies.asking import MEASURES, Score
-from evaluation.studies.cells import Cell, figure, mean_difference, mean_of, words
+from evaluation.studies.cells import Cell, figure, known, mean_difference, mean_of, words
 from training.config import Task
 
 CHANCE = 0.5
@@ -137,20 +137,25 @@ class Table:
 
     def over(self, model: str, other: str, task: Task) -> Interval:
         """A model less another one, or less a yardstick, paired."""
-        theirs = self.row(other, task) if other in self.models else self.other(other, task)
-        return mean_difference(self.row(model, task), theirs)
+        return mean_difference(self.row(model, task), self.against(other, task))
+
+    def against(self, name: str, task: Task) -> list[Score | None]:
+        """The figure of a model, or of a yardstick, in each world."""
+        return self.row(name, task) if name in self.models else self.other(name, task)
 
     def headroom(self, model: str, task: Task) -> Interval:
-        """(figure - chance) / (ceiling - chance), mean over worlds of what it is in each."""
+        """Mean over worlds of `shares`."""
+        return mean_of(self.shares(model, task))
+
+    def shares(self, model: str, task: Task) -> list[Score | None]:
+        """(figure - chance) / (ceiling - chance) in each world."""
         fits, tops = self.row(model, task), self.other("ceiling", task)
         commonest = task is Task.PPP
         chances = self.other(COMMONEST, task) if commonest else [None] * len(fits)
-        found = [
-            _share(fit, top, chance)
+        return [
+            _share(fit, top, chance) if fit and top and (chance or not commonest) else None
             for fit, top, chance in zip(fits, tops, chances, strict=True)
-            if fit and top and (chance or not commonest)
         ]
-        return mean_of(found)
 
     def others(self, task: Task) -> list[str]:
         """Yardsticks that answer a task, ceilings aside."""
@@ -161,25 +166,34 @@ class Table:
 
 def figures(table: Table) -> Iterator[Figure]:
     """Every number of the table, the differences that it is read for, and the headroom."""
-    said = words(len(table.worlds))
     for task in TASKS:
         measure, unit = MEASURES[task], "share" if task is Task.PPP else "AUC"
-        alone = f"{task} learnt alone; {said}"
+        alone = f"{task} learnt alone"
         for model in table.models:
-            value = table.value(model, task)
+            mine, shares = table.row(model, task), table.shares(model, task)
+            value = mean_of(mine)
             if not np.isfinite(value.value):
                 continue
-            yield figure(f"table2_{model}_{measure}", value, unit, alone)
-            share = table.headroom(model, task)
+            yield figure(f"table2_{model}_{measure}", value, unit, _told(alone, value, mine))
+            share, of = mean_of(shares), f"(figure - chance) / (ceiling - chance); {alone}"
             yield figure(f"table2_{model}_headroom_{measure}", share, "share",
-                         f"(figure - chance) / (ceiling - chance); {alone}")  # fmt: skip
+                         _told(of, share, shares))  # fmt: skip
         for model, other in pairs(table, task):
-            yield figure(f"table2_{model}_over_{other}_{measure}", table.over(model, other, task),
-                         unit, f"paired difference; {alone}")  # fmt: skip
+            gap, both = table.over(model, other, task), [table.row(model, task)]
+            both.append(table.against(other, task))
+            yield figure(f"table2_{model}_over_{other}_{measure}", gap, unit,
+                         _told(f"paired difference; {alone}", gap, *both))  # fmt: skip
         for name in ("ceiling", "visible_ceiling", *table.others(task)):
-            value = mean_of(table.other(name, task))
+            theirs = table.other(name, task)
+            value = mean_of(theirs)
             if np.isfinite(value.value):
-                yield figure(f"table2_{name}_{measure}", value, unit, f"same questions; {said}")
+                yield figure(f"table2_{name}_{measure}", value, unit,
+                             _told("same questions", value, theirs))  # fmt: skip
+
+
+def _told(protocol: str, interval: Interval, *rows: Sequence[Score | None]) -> str:
+    """The protocol, in how many worlds all of `rows` are known, and how the interval came about."""
+    return f"{protocol}; {words(known(*rows), of=len(rows[0]), interval=interval)}"
 
 
 def pairs(table: Table, task: Task) -> Iterator[tuple[str, str]]:

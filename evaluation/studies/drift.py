@@ -157,6 +157,11 @@ def contrast(cell: Cell, one: Arm, other: Arm, measure: str, days: Sequence[int]
 
 def by_day(cells: Sequence[Cell], arm: Arm, measure: str) -> dict[int, Interval]:
     """An arm's mean over cells on each day."""
+    return {day: over_cells(values) for day, values in _of_days(cells, arm, measure).items()}
+
+
+def _of_days(cells: Sequence[Cell], arm: Arm, measure: str) -> dict[int, list[Interval]]:
+    """An arm's figure on each day, of the cells that know it."""
     found: dict[int, list[Interval]] = {}
     for cell in cells:
         for day, score in series(cell, arm, measure).items():
@@ -164,7 +169,7 @@ def by_day(cells: Sequence[Cell], arm: Arm, measure: str) -> dict[int, Interval]
                 drawn = np.array(score.replicates)
                 one = percentiles(score.value, drawn) if len(drawn) else Interval(score.value)
                 found.setdefault(day, []).append(one)
-    return {day: over_cells(values) for day, values in sorted(found.items())}
+    return dict(sorted(found.items()))
 
 
 def headline(cells: Sequence[Cell]) -> Iterator[Figure]:
@@ -185,8 +190,8 @@ def daily(cells: Sequence[Cell]) -> Iterator[Figure]:
     for measure in MEASURES:
         unit = "share" if measure.startswith("ppp") else "AUC"
         for arm in Arm:
-            for day, interval in by_day(cells, arm, measure).items():
-                yield figure(f"drift_{arm}_{measure}_day_{day}", interval, unit, f"day {day}")
+            for day, values in _of_days(cells, arm, measure).items():
+                yield figure_over(f"drift_{arm}_{measure}_day_{day}", values, unit, f"day {day}")
 
 
 _CONTRASTS = (
@@ -214,7 +219,7 @@ def _days(cell: Cell, measure: str, which: str) -> list[int]:
 
 
 def _costs(cells: Sequence[Cell]) -> Iterator[Figure]:
-    words = "range over worlds"
+    words = f"range over {len(cells)} world{'s' * (len(cells) > 1)}"
     for kind in ("wall_s", "cpu_s"):
         means = {
             arm: [

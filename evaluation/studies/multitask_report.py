@@ -91,10 +91,10 @@ def figures(learnt: Learnt) -> Iterator[Figure]:
         both = {joint: learnt.scores(task, joint=joint) for joint in (False, True)}
         for joint, word in ((False, "alone"), (True, "joint")):
             value = mean_of(both[joint])
-            said = words(known(both[joint]), interval=value)
+            said = words(known(both[joint]), of=len(learnt.seeds), interval=value)
             yield figure(f"multitask_{word}_{measure}", value, unit, said)
         gain = learnt.gain(task)
-        said = words(known(*both.values()), interval=gain)
+        said = words(known(*both.values()), of=len(learnt.seeds), interval=gain)
         yield figure(f"multitask_gain_{measure}", gain, unit, f"joint less alone, paired; {said}")
 
 

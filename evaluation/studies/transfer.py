@@ -62,7 +62,8 @@ def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
     scores = {way: [cell.way(way).score for cell in cells] for way in Way}
     for way, mine in scores.items():
         end = mean_of(mine)
-        yield figure(f"transfer_{way}_{MEASURE}", end, "AUC", words(known(mine), interval=end))
+        said = words(known(mine), of=len(cells), interval=end)
+        yield figure(f"transfer_{way}_{MEASURE}", end, "AUC", said)
         moments = [Interval(cell.way(way).converged) for cell in cells]
         yield figure_over(
             f"transfer_{way}_converged",
@@ -73,7 +74,7 @@ def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
         )
     for one, other in PAIRS:
         gap = difference(cells, one, other)
-        said = words(known(scores[one], scores[other]), interval=gap)
+        said = words(known(scores[one], scores[other]), of=len(cells), interval=gap)
         yield figure(f"transfer_{one}_over_{other}_{MEASURE}", gap, "AUC", f"paired; {said}")
 
 

@@ -118,6 +118,19 @@ def test_figures_name_model_measure_and_protocol():
     assert not any("ppp" in name for name in found), "nobody was asked"
 
 
+def test_every_figure_says_in_how_many_worlds_it_is_known_and_whether_it_has_an_interval():
+    part = table(GOOD)
+    del part.worlds[0].others["popularity"]
+    few = table({name: row[:2] for name, row in GOOD.items()}, seeds=(1, 2))
+    few.worlds[1].others["popularity"] = (Score(measure="ctr_auc", value=0.55),)
+    said = [{one.name: one.protocol for one in contest.figures(of)} for of in (part, few)]
+    whole, known = "3 worlds; Student's interval over worlds", "2 of 3 worlds; interval over people"
+    assert said[0]["table2_all_headroom_ctr_auc"].endswith(f"learnt alone; {whole}")
+    for name in ("table2_popularity_ctr_auc", "table2_all_over_popularity_ctr_auc"):
+        assert said[0][name].endswith(f"; {known}")
+        assert said[1][name].endswith("; 2 worlds; no interval")
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [

@@ -63,6 +63,8 @@ def test_two_worlds_are_too_few_for_an_interval_over_worlds():
     (first, *_) = drift.headline([cell(1), cell(2)])
     assert first.low is None
     assert first.protocol.endswith("; 2 worlds; no interval")
+    (one_day, *_) = drift.daily([cell(1), cell(2)])
+    assert one_day.protocol == "day 3; 2 worlds; no interval"
 
 
 def test_a_protocol_counts_the_worlds_that_are_known():

@@ -9,7 +9,8 @@ holds, it is checked before it is used: Arrow trusts the bytes that it reads.
 A small body must not become a large table. What is not compressed is read where it lies in the
 body, only the one column, batch by batch, and what would repeat a text (a dictionary, views) has
 its lengths looked at first. Compressed buffers are refused: Arrow makes room for whatever length
-they claim.
+they claim. Nor must it become long work: a dictionary is checked once, not with every batch that
+uses it, and one that grows is refused: Arrow makes it anew for every batch.
 """
 
 import re
@@ -58,8 +59,8 @@ def rank(service: Service, body: bytes) -> bytes:
 
 def _schema(body: bytes) -> pa.Schema:
     try:
-        if any(_is_compressed(message) for message in pa.ipc.MessageReader.open_stream(body)):
-            raise InputError("the stream is compressed. Write it without compression.")
+        for message in pa.ipc.MessageReader.open_stream(body):
+            _refuse(message)
         return pa.ipc.open_stream(body).schema
     except _SPOILT as error:
         raise _no_stream(error) from None
@@ -69,19 +70,28 @@ def _no_stream(error: Exception) -> InputError:
     return InputError(f"the body is not an Arrow IPC stream: {error}")
 
 
-def _is_compressed(message: pa.ipc.Message) -> bool:
-    """Whether a batch says so in its head, a flatbuffer that Arrow has verified but does not show.
+def _refuse(message: pa.ipc.Message) -> None:
+    """Refuse a batch by its head, a flatbuffer that Arrow has verified but does not show.
 
     The fourth field of a record batch is its compression; it is the third field of a message, or
-    stands second in a dictionary batch, which is that.
+    stands second in a dictionary batch, whose third field says that it is added to the one before.
+
+    Raises:
+        InputError: it is compressed, or makes a dictionary grow.
     """
     if message.type not in ("record batch", "dictionary"):
-        return False
+        return
     head = message.metadata.to_pybytes()
     batch = _follow(head, _field(head, _follow(head, 0), 2))
     if message.type == "dictionary":
+        added = _field(head, batch, 2)
+        if added and head[added]:
+            raise InputError(
+                "a dictionary grows within the stream. Write it whole, without deltas."
+            )
         batch = _follow(head, _field(head, batch, 1))
-    return _field(head, batch, 3) > 0
+    if _field(head, batch, 3) > 0:
+        raise InputError("the stream is compressed. Write it without compression.")
 
 
 def _field(head: bytes, table: int, number: int) -> int:
@@ -155,9 +165,11 @@ def _column(body: bytes, schema: pa.Schema, most: int) -> pa.Array:
     place = names.index(name)
     kind = schema.field(place).type
     is_it, words = _IS[name]
-    if not is_it(kind.value_type if pa.types.is_dictionary(kind) else kind):
+    coded = pa.types.is_dictionary(kind)
+    if not is_it(kind.value_type if coded else kind) or _is_coded_view(kind):
         raise InputError(f"column `{name}` must be {words} without nulls, not {kind}.")
     parts, count = [], 0
+    known: pa.Array | None = None  # held, so that nothing else comes to lie where it lies
     for part in _parts(body, place):
         count += len(part)
         if count > most:
@@ -165,6 +177,10 @@ def _column(body: bytes, schema: pa.Schema, most: int) -> pa.Array:
                 f"more than {most:,} candidates are too many. Send at most {most:,} "
                 "(serve.max_candidates)."
             )
+        values = part.dictionary if coded else part
+        if not coded or known is None or not _is_same(values, known):
+            _check(values, name)
+            known = values
         parts.append(_plain(part, name, words))
     if not count:
         raise InputError("the stream has no candidates.")
@@ -188,19 +204,34 @@ def _parts(body: bytes, place: int) -> Iterator[pa.Array]:
         raise _no_stream(error) from None
 
 
-def _plain(part: pa.Array, name: str, words: str) -> pa.Array:
-    """A checked part, without dictionary and nulls; texts are short before they are repeated."""
-    coded = pa.types.is_dictionary(part.type)
+def _check(values: pa.Array, name: str) -> None:
+    """Refuse spoilt values, and long texts before they are read or repeated."""
     try:
-        part.validate(full=True)
-        if name == "item_id" and _longest(part.dictionary if coded else part) > 4 * LONGEST_ID:
+        values.validate()  # as much as their lengths need; views of one long text cost the most
+        if name == "item_id" and _longest(values) > 4 * LONGEST_ID:
             raise _too_long()  # bytes of UTF-8, four a character at most
-        plain = part.dictionary_decode() if coded else part
+        values.validate(full=True)
     except _SPOILT as error:
         raise _no_stream(error) from None
-    if plain.null_count:
+
+
+def _is_same(one: pa.Array, other: pa.Array) -> bool:
+    """Whether two arrays are the very bytes."""
+    places = [[len(a), a.offset, *(b and b.address for b in a.buffers())] for a in (one, other)]
+    return bool(places[0] == places[1])
+
+
+def _plain(part: pa.Array, name: str, words: str) -> pa.Array:
+    """A part of checked values, without dictionary and nulls."""
+    try:
+        if pa.types.is_dictionary(part.type):
+            part.indices.validate(full=True)
+            part = part.dictionary.take(part.indices)  # refuses what lies outside
+    except _SPOILT as error:
+        raise _no_stream(error) from None
+    if part.null_count:
         raise InputError(f"column `{name}` must be {words} without nulls.")
-    return _texts(plain) if name == "item_id" else plain
+    return _texts(part) if name == "item_id" else part
 
 
 def _texts(part: pa.Array) -> pa.Array:
@@ -230,6 +261,11 @@ def _is_text(kind: pa.DataType) -> bool:
     types = pa.types
     texts = types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
     return bool(texts or types.is_binary(kind) or types.is_large_binary(kind))
+
+
+def _is_coded_view(kind: pa.DataType) -> bool:
+    """Arrow cannot look such texts up, and as plain ones they may be far more than a body."""
+    return bool(pa.types.is_dictionary(kind) and pa.types.is_string_view(kind.value_type))
 
 
 _IS = {"row": (pa.types.is_integer, "integers"), "item_id": (_is_text, "texts")}

@@ -1,9 +1,13 @@
 """Large lists as Arrow: what callers get, and that no body is more than it looks."""
 
+import time
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from infra.errors import InputError
+from serving import arrow
 from serving.arrow import MEDIA_TYPE
 
 
@@ -148,3 +152,64 @@ def test_columns_that_are_not_asked_for_are_not_read(client):
     no_utf8 = NO_UTF8["item_id"]
     body = written(pa.table({"other": no_utf8, "row": ONE, "void": pa.nulls(1)}), {"user_id": "u"})
     assert ask(client, body).status_code == 200
+
+
+def seconds(work):
+    begin = time.thread_time()
+    work()
+    return time.thread_time() - begin
+
+
+def coded(batches, words, **options):
+    """Batches of one candidate each, which share a dictionary of so many words."""
+    values = pa.array(["word"] * words)
+    one = pa.DictionaryArray.from_arrays(pa.array([0], pa.int32()), values)
+    whole = pa.chunked_array([one] * batches)
+    return written(pa.table({"item_id": whole}), {"user_id": "u"}, **options)
+
+
+def read(body):
+    return arrow._column(body, arrow._schema(body), 20_000)
+
+
+def test_a_dictionary_is_read_once_however_many_batches_use_it():
+    short, long = coded(2_000, 1), coded(2_000, 200_000)
+    assert seconds(lambda: read(long)) < 5 * seconds(lambda: read(short)) + 0.1
+    assert len(read(long)) == 2_000
+
+
+def test_views_of_one_long_text_are_refused_before_it_is_read_for_each():
+    text = pa.py_buffer(b"i" * 2_000_000)
+    views = np.tile(np.array([len(text), 0x69696969, 0, 0], np.int32), 20_000)
+    ids = pa.Array.from_buffers(pa.string_view(), 20_000, [None, pa.py_buffer(views), text])
+    body = written(pa.table({"item_id": ids}), {"user_id": "u"})
+
+    def refused():
+        with pytest.raises(InputError, match="256 characters"):
+            read(body)
+
+    assert seconds(refused) < 1
+
+
+def test_a_dictionary_that_grows_is_refused(client):
+    parts = [pa.array(texts).dictionary_encode() for texts in (["i"], ["i", "j"])]
+    whole = pa.table({"item_id": pa.chunked_array(parts)})
+    body = written(whole, {"user_id": "u"}, emit_dictionary_deltas=True)
+    found = ask(client, body)
+    assert (found.status_code, "without deltas" in found.json()["detail"]) == (422, True)
+    assert ask(client, written(whole, {"user_id": "u"})).status_code == 200
+
+
+def test_a_dictionary_of_views_is_refused_by_its_type(client):
+    views = pa.array(["i"], pa.string_view())
+    ids = pa.DictionaryArray.from_arrays(pa.array([0], pa.int8()), views)
+    found = ask(client, written(pa.table({"item_id": ids}), {"user_id": "u"}))
+    assert (found.status_code, "not dictionary<" in found.json()["detail"]) == (422, True)
+
+
+def test_an_index_outside_its_dictionary_is_refused(client):
+    kind = pa.dictionary(pa.int8(), pa.string())
+    spoilt = pa.DictionaryArray.from_arrays(pa.array([0, 7], pa.int8()), ["i"], safe=False)
+    assert spoilt.type == kind
+    found = ask(client, written(pa.table({"item_id": spoilt}), {"user_id": "u"}))
+    assert (found.status_code, "not an Arrow IPC stream" in found.json()["detail"]) == (422, True)

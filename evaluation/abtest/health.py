@@ -4,7 +4,8 @@ Requests of one hour share their fate (a restart, a burst), so an hour is what i
 Both arms live through the same hours: the difference of their shares is estimated from pulls paired
 by hour, which takes out what hits both. Latency is the share of requests over the declared budget,
 a share like any other, so that no quantile needs a law. Each share is of the requests that say it:
-where an arm logs no latency, or never whether a request failed, there is none.
+where an arm logs no latency, or never whether a request failed, there is none. A log that marks
+failures alone (nowhere `false`) says of all its other requests that they did not fail.
 """
 
 import math
@@ -24,6 +25,7 @@ HEALTH = pa.schema(
     [
         pa.field("arm", pa.string(), nullable=False),
         pa.field("hour", pa.timestamp("ms", tz="UTC"), nullable=False),
+        pa.field("requests", pa.int64(), nullable=False),
         pa.field("errors", pa.int64(), nullable=False),
         pa.field("slow", pa.int64(), nullable=False),  # over the latency budget
         pa.field("timed", pa.int64(), nullable=False),  # with a latency
@@ -65,7 +67,7 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
         arms: control and treatment.
         mixture: the always-valid rule; tau is a rise that would matter.
     """
-    bad, whole = (_by_hour(hours, column, arms) for column in (name, OF[name]))
+    bad, whole = (_by_hour(hours, column, arms) for column in (name, _whole(hours, name)))
     reason = _too_little(name, whole, arms)
     if reason:
         nothing = Bounds(value=None)
@@ -85,6 +87,15 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
         name=name, title=TITLES[name], control=float(shares[0]), treatment=float(shares[1]),
         rise=_bounds(rise, error, mixture),
     )  # fmt: skip
+
+
+def _whole(hours: pa.Table, name: str) -> str:
+    """The column of the requests that a share is of."""
+    told, failed = (hours[column].to_numpy() for column in ("reported", "errors"))
+    marked = told > 0
+    if name == "errors" and marked.any() and (failed[marked] == told[marked]).all():
+        return "requests"
+    return OF[name]
 
 
 def _too_little(name: str, whole: Floats, arms: tuple[str, str]) -> str | None:

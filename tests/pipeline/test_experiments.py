@@ -94,7 +94,7 @@ def test_a_day_on_which_no_arm_showed_anything_has_no_rows_and_stops_no_later_lo
         part = store.partition("hours", day)
         with part.publish() as out:
             if rows:
-                values = {"arm": OLD, "hour": 0, "errors": 0, "slow": 0, "timed": 9, "reported": 9}
+                values = dict.fromkeys(HEALTH.names, 9) | {"arm": OLD, "hour": 0}
                 table = pa.Table.from_pylist([values] * rows, HEALTH)
                 out.record([out.write_table("part-0", table)])
         hours.append(part)
@@ -106,7 +106,7 @@ def test_a_day_on_which_no_arm_showed_anything_has_no_rows_and_stops_no_later_lo
 def test_hours_of_before_failures_were_reported_say_nothing_of_them(tmp_path):
     """An experiment that is under way when the column comes goes on."""
     store, days = logs.settings(tmp_path).store, []
-    values = {"arm": OLD, "hour": 0, "errors": 0, "slow": 1, "timed": 9, "reported": 9}
+    values = dict.fromkeys(HEALTH.names, 9) | {"arm": OLD, "hour": 0}
     for day, left_out in ((FIRST, "reported"), (FIRST + ONE_DAY, "")):
         schema = pa.schema([field for field in HEALTH if field.name != left_out])
         part = store.partition("hours", day)

@@ -19,6 +19,7 @@ def hours(number=48, errors=(0.001, 0.001), seed=0, requests=20_000):
         {
             "arm": arm,
             "hour": START + timedelta(hours=hour),
+            "requests": requests,
             "errors": int(rng.binomial(requests, min(1, share * bad_luck[hour]))),
             "slow": int(rng.binomial(requests, 0.05)),
             "timed": requests,
@@ -94,6 +95,15 @@ def test_what_an_arm_never_logs_is_not_judged(name, column, logged):
     one = [arm == "old" for arm in table["arm"].to_pylist()]
     half = with_column(table, column, [20_000 * old for old in one])
     assert harm(half, name, ARMS, RULE).reason == f"not logged: no page of new has {logged}."
+
+
+@pytest.mark.parametrize("errors", [(0.001, 0.01), (0.0, 0.01)])
+def test_a_log_that_marks_failures_alone_says_of_all_pages_whether_they_failed(errors):
+    """The service's own pages carry no `failed`; the shop writes those that it had to fill."""
+    table = hours(errors=errors)
+    marked = with_column(table, "reported", table["errors"].to_pylist())
+    assert harm(marked, "errors", ARMS, RULE) == harm(table, "errors", ARMS, RULE)
+    assert harm(marked, "errors", ARMS, RULE).exceeds(0.002)
 
 
 def test_no_errors_at_all_are_no_rise():

@@ -153,6 +153,8 @@ def begin(
         return
     night = _held(settings, day) or mine
     if night.state is State.BEGUN and night.run == run:
+        if night.turn > _turn_of(read(settings, day)):  # killed before its record, tried again
+            _write(settings, replace(mine, turn=night.turn))
         return
     if night.state is State.BEGUN and not take_over and _at_work(night.run, run):
         raise OutOfTurn(
@@ -266,6 +268,10 @@ def _held(settings: Settings, day: date) -> Night | None:
         return night
     run = (settings.store.get(_turn(settings, day, newest)) or b"").decode()
     return replace(night, state=State.BEGUN, run=run, turn=newest)
+
+
+def _turn_of(night: Night | None) -> int:
+    return night.turn if night else 0
 
 
 def _folder(settings: Settings, day: date) -> str:

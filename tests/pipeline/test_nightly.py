@@ -133,6 +133,16 @@ def test_who_claimed_a_night_and_died_before_its_record_is_taken_over(tmp_path):
     assert nightly.read(settings, DAY).run == workers.this()
 
 
+def test_who_was_killed_before_the_record_of_an_ended_night_holds_it_when_tried_again(settings):
+    ended(settings, DAY)
+    settings.store.put_new(nightly._turn(settings, DAY, 1), "again")
+    nightly.begin(settings, DAY, "again")
+    with pytest.raises(OutOfTurn, match=r"2026-03-13 has not ended \(begun .*, again\)"):
+        nightly.begin(settings, DAY + ONE, "next")
+    nightly.end(settings, DAY, "again", "promote")
+    nightly.begin(settings, DAY + ONE, "next")
+
+
 def test_a_claim_on_a_night_holds_before_its_record_says_so(tmp_path):
     settings = begun_by_the_dead(tmp_path)
     settings.store.put_new(nightly._turn(settings, DAY, 1), elsewhere(1))

@@ -4,8 +4,10 @@ import asyncio
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
@@ -207,6 +209,20 @@ def test_gauges_of_processes_that_are_gone_are_removed(tmp_path, monkeypatch):
         (tmp_path / name).touch()
     meters.forget_gone()
     assert sorted(one.name for one in tmp_path.iterdir()) == kept
+
+
+def test_processes_that_start_at_once_forget_who_is_gone_side_by_side(tmp_path, monkeypatch):
+    monkeypatch.setenv(meters.FOLDER_VARIABLE, str(tmp_path))
+    for number in range(1500):
+        (tmp_path / f"gauge_livemax_{4194305 + number}.db").touch()  # past all process numbers
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(8) as threads:
+            assert list(threads.map(lambda _: meters.forget_gone(), range(8))) == [None] * 8
+    finally:
+        sys.setswitchinterval(interval)
+    assert not list(tmp_path.iterdir())
 
 
 def test_processes_that_are_gone_leave_no_folder_and_what_is_not_ours_stays(setup):

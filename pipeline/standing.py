@@ -22,15 +22,24 @@ def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
     """Make the previous champion champion again, with its bundle and representations.
 
     The bundle of the very version that it goes to is whole before the alias moves, its table of the
-    newest represented day is there after. Killed in between, the next call goes on from there.
+    newest represented day is there after. Killed in between, the next call goes on from there, and
+    `note` says that it did no more than that.
     """
     from pipeline import bundling, representing
 
     registry = registry_of(settings)
+    before = registry.ledger.count()
     entry = registry.rollback(why, ready=lambda number: bundling.ensure(settings, registry, number))
     told = moved(settings, entry) | {"represented": representing.restore(settings)}
     registry.ledger.end(entry)
-    return told
+    return told | (_finished(entry) if entry.number <= before else {})
+
+
+def _finished(entry: Entry) -> dict[str, str]:
+    return {
+        "note": f"entry {entry.number} of the ledger is a rollback of {entry.at} that was cut off "
+        "before its end; that was finished, and nothing else moved. Ask again to go one further."
+    }
 
 
 def moved(settings: Settings, entry: Entry) -> dict[str, Any]:

@@ -140,9 +140,11 @@ def test_a_rollback_killed_before_its_table_is_finished_by_the_next_and_not_undo
     registry_of(home).rollback("worse")  # as far as the alias
     told = steps.rollback(home, "worse")
     assert (told["champion"], champion(home)) == ("1", "1")
+    assert f"entry {told['ledger']} of the ledger is a rollback of" in told["note"]
     table = representing.table_of(home.store, KEY, EVALUATED)
     assert table.manifest().lineage["version"] == "1"
-    assert steps.rollback(home, "it was none")["champion"] == "2"
+    undone = steps.rollback(home, "it was none")
+    assert (undone["champion"], "note" in undone) == ("2", False)
 
 
 def test_users_are_represented_by_the_version_and_not_by_what_was_trained_since(home):

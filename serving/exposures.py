@@ -153,8 +153,13 @@ class ExposureLog:
     def _file(self, day: int) -> int:
         if day not in self._open:
             path = self.spool / f"{self._writer}-{day}-{self._number}.jsonl"
-            self._open[day] = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            fcntl.flock(self._open[day], fcntl.LOCK_EX)
+            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX)
+            except OSError:
+                os.close(file)  # unlocked it would pass for one that was left
+                raise
+            self._open[day] = file
         return self._open[day]
 
     def _move(self, files: Sequence[Path]) -> int:

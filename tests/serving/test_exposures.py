@@ -1,6 +1,8 @@
 """Pages that were answered become raw impressions of their day."""
 
 import asyncio
+import errno
+import fcntl
 import json
 import multiprocessing
 import os
@@ -287,6 +289,22 @@ def test_a_spool_that_nobody_holds_is_moved_though_its_number_is_another_process
     (log.spool / name).write_text(json.dumps({"request_id": "left"}) + "\n")
     ExposureLog(log.store, log.spool, "UTC")
     assert [one["request_id"] for one in lines(log.store, DAY)] == ["left"]
+
+
+def test_a_spool_that_could_not_be_locked_takes_no_page(log, monkeypatch):
+    """Another process that starts would take it for one that was left, and later pages with it."""
+
+    def full(file, how):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fcntl, "flock", full)
+        assert not log.add(exposure("lost"))
+    assert log.add(exposure("r1"))
+    ExposureLog(log.store, log.spool, "UTC")
+    assert log.add(exposure("r2"))
+    log.flush()
+    assert [one["request_id"] for one in lines(log.store, DAY)] == ["r1", "r2"]
 
 
 def test_a_spool_that_is_written_to_is_left_to_its_process(log):

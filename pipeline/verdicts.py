@@ -143,11 +143,12 @@ def _entered(settings: Settings, experiment: Experiment) -> Entry | None:
 def _facts(entry: Entry, told: Mapping[str, Any]) -> dict[str, Any]:
     """What ended the experiment: the ledger decides, for the aliases stand as it says.
 
-    All reasons are known only of what is told now; of another conclusion, the one in the ledger.
+    All reasons are known only of what is told now; of another conclusion, the first one, which is
+    in the ledger.
     """
-    day = entry.facts["verdict_day"]
-    same = (entry.action, day) == (told["outcome"], told["day"])
-    reasons = list(told["reasons"]) if same else [entry.why.partition(": ")[2]]
+    day, first = entry.facts["verdict_day"], entry.why.partition(": ")[2]
+    same = (entry.action, day, first) == (told["outcome"], told["day"], told["reasons"][0])
+    reasons = list(told["reasons"]) if same else [first]
     return {"outcome": entry.action, "day": day, "reasons": reasons, "ledger": entry.number}
 
 

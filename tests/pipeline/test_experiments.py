@@ -9,6 +9,7 @@ import pytest
 from evaluation.abtest.health import HEALTH
 from features import traffic
 from infra.errors import ConfigError, PartitionMissing, RegistryError
+from infra.ledger import Entry
 from pipeline import experiments, looks, standing, verdicts
 from pipeline.incumbent import registry_of
 from tests import experiment_log as logs
@@ -185,6 +186,15 @@ def test_a_ship_that_was_cut_off_stays_a_ship_whatever_is_asked_afterwards(bette
     assert experiments.listing(better)[0]["state"] == "ended: ship"
     assert standing.log(better) == before
     better.store.put(looked, json.dumps(told))
+
+
+def test_a_stop_by_hand_that_was_cut_off_keeps_its_reason():
+    stop = Entry(
+        number=7, action="stop", aliases={}, why="e: it is odd", who="experiment", at="",
+        facts={"verdict_day": ""},
+    )  # fmt: skip
+    told = verdicts._by_hand("it looks fine, and is over")
+    assert verdicts._facts(stop, told)["reasons"] == ["it is odd"]
 
 
 def test_a_conclusion_that_was_given_up_was_not_made(better):

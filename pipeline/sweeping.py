@@ -76,10 +76,11 @@ def outdated(settings: Settings, stage: str, day: date) -> list[date]:
 def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:
     """The days of which champion or challenger has still to learn, if only held-out users.
 
-    All of them where nobody is champion yet, or nothing is known of who is.
+    All of them where nobody is champion yet, or nothing is known of who is; none where no model of
+    any line was begun.
     """
     store = settings.store
-    if settings.line not in map(incumbent.line_of, store.names("checkpoints")):
+    if all(incumbent.until_of(name) == name for name in store.names("checkpoints")):
         return set()
     from infra.registry import Registry
     from infra.tracking import tracking_uri

@@ -105,12 +105,14 @@ def model(settings, name, missed, rest):
     return registry_of(settings).register(f"file:///models/{name}", "", tags).number
 
 
-def test_samples_stay_until_champion_and_challenger_have_learnt_them(home):
+@pytest.mark.parametrize("line", ["dupn", "begun-tonight"])
+def test_samples_stay_until_champion_and_challenger_have_learnt_them(home, line):
+    """Whatever line the settings name: a night goes on with the champion's."""
     settings = load("smoke", str(home))
     champion = model(settings, settings.line, missed=DAYS[3], rest=DAYS[8])
     registry_of(settings).promote(champion, "first")
     registry_of(settings).challenge(model(settings, "wide", DAYS[6], DAYS[8]), "beside it")
-    _, store = sweep(home, DAYS[-1], "retention.samples_days=5")
+    _, store = sweep(home, DAYS[-1], "retention.samples_days=5", f"line={line}")
     assert store.days("samples") == [DAYS[3], DAYS[6], DAYS[8], *DAYS[10:]]
 
 

@@ -107,20 +107,21 @@ def mend(key: str) -> str:
 def remedy(key: str) -> str:
     """What to do about a partition that is missing: the command that publishes it."""
     stage, _, rest = key.partition("/")
-    day = rest[3:13] if rest.startswith("dt=") else ""
+    name, _, leaf = rest.partition("/")
+    day = next((part[3:] for part in key.split("/") if part.startswith("dt=")), "D")
+    version = key.rpartition("/v")[2]
     commands = {
-        "raw": "import or dupn simulate",
-        "rejects": "events",
-        "catalog": "vocabulary",
-        "truth": "simulate",
+        "rejects": f"events --day {day}",
+        "catalog": f"vocabulary --day {day}",
+        "truth": f"simulate --first {day} --days 1",
+        "quality": f"quality --of {leaf} --day {day}",
         "checkpoints": "train",
-        "bundles": "bundle",
-        "reports": {"offline": "evaluate"}.get(rest.partition("/")[0], rest.partition("/")[0]),
+        "bundles": f"bundle --version {version}" if version.isdigit() else "bundle",
+        "representations": f"represent --day {day}",
+        "reports": "evaluate",
+        "experiments": f"abtest readout --id {name} --day {day}",
     }
-    command = commands.get(stage, stage)
-    number = key.rpartition("/v")[2]
-    if stage == "bundles" and number.isdigit():
-        command = f"bundle --version {number}"
     if stage == "raw":
-        return f"Run `dupn {command}`, or put the day's files there."
-    return f"Run `dupn {command}{f' --day {day}' if day else ''}` first."
+        return "Run `dupn import` or `dupn simulate`, or put the day's files there."
+    command = commands.get(stage, f"{stage} --day {day}" if name.startswith("dt=") else stage)
+    return f"Run `dupn {command}` first."

@@ -159,7 +159,7 @@ def begin(
     if night.state is State.BEGUN and not take_over and _at_work(night.run, run):
         raise OutOfTurn(
             f"the night of {day} is being worked on since {night.at} ({night.run}). Wait for its "
-            "end; if it is dead, take it over: `dupn run nightly --take-over`."
+            f"end; if it is dead, take it over: `dupn run nightly --day {day} --take-over`."
         )
     turn = night.turn + 1
     if not settings.store.put_new(_turn(settings, day, turn), run):

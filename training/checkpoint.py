@@ -279,6 +279,7 @@ def _read(partition: Partition, name: str) -> Any:
     if hashlib.sha256(raw).hexdigest() != entry.sha256:
         raise PartitionCorrupt(
             f"{partition.key}/{entry.name} is not the file that was published. "
-            "Run `dupn train --set train.resume=false`."
+            "Make it again: `dupn --set train.resume=false train --until D --days N`, or a night's "
+            "with `dupn --set train.resume=false update --day D`."
         )
     return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)

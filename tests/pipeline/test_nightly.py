@@ -146,7 +146,7 @@ def test_who_was_killed_before_the_record_of_an_ended_night_holds_it_when_tried_
 def test_a_claim_on_a_night_holds_before_its_record_says_so(tmp_path):
     settings = begun_by_the_dead(tmp_path)
     settings.store.put_new(nightly._turn(settings, DAY, 1), elsewhere(1))
-    with pytest.raises(OutOfTurn, match=r"process 1 on another-machine.*--take-over"):
+    with pytest.raises(OutOfTurn, match=r"on another-machine.*--day \S+ --take-over"):
         nightly.begin(settings, DAY, workers.this())
     nightly.begin(settings, DAY, workers.this(), take_over=True)
     with pytest.raises(OutOfTurn, match="process 1 on another-machine"):

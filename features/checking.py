@@ -1,11 +1,11 @@
 """A data set's description held against the head of its files, before anything is written.
 
 A description that is wrong for one row in a thousand gives rejects; one that is wrong for the log
-(a column that is not there, an unmapped type code, the wrong time unit) is refused here, with the
+(a column that is not there, an unmapped code, the wrong time unit) is refused here, with the
 line of the TOML and the column that it names.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from features import clock, columns
 from features.dataset import Dataset
-from features.raw_table import LOGS, PLACE, REQUIRED
+from features.raw_table import LOGS, OPTIONAL, PLACE, REQUIRED
 
 SAMPLE_ROWS = 50_000
 _COMMON = 0.001
@@ -49,8 +49,9 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     if not rows.num_rows:
         return
     _check_ids(dataset, name, file, rows)
-    if name == "behaviors":
-        _check_codes(dataset, file, rows)
+    _check_prices(dataset, name, file, rows)
+    used = _check_types(dataset, file, rows) if name == "behaviors" else rows
+    _check_scenarios(dataset, name, file, used)
     if name in LOGS:
         _check_time(dataset, name, file, rows)
 
@@ -96,6 +97,13 @@ def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str])
                 "header) under `columns`.",
                 name,
             )
+    absent = [source for source in table.map.values() if source not in present]
+    if len(absent) > 1 and len(present) == 1 and table.format == "csv":
+        dataset.refuse(
+            f"{file} has one column between {table.delimiter!r}: {_list(present)}. "
+            "Mend the delimiter.",
+            *(name, "delimiter"),
+        )
     for canonical, source in table.map.items():
         if source not in present:
             dataset.refuse(
@@ -129,25 +137,64 @@ def _check_ids(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
             )
 
 
-def _check_codes(dataset: Dataset, file: str, rows: pa.Table) -> None:
+def _check_prices(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
+    table = dataset.table(name)
+    source = table.map.get("price", "price")
+    known = "price" in OPTIONAL.get(name, ()) and source in rows.column_names
+    if not known or "price" in table.constants:
+        return
+    given = _array(rows, source)
+    bad = columns.numbers(given, table.nulls).bad
+    if 2 * bad.sum() > rows.num_rows:
+        example = given[int(np.flatnonzero(bad)[0])].as_py()
+        dataset.refuse(
+            f"column {source!r} of {file} is no price: {example!r}. Write numbers like 12.5, "
+            "or leave the price out.",
+            *(name, "map", "price"),
+        )
+
+
+def _check_types(dataset: Dataset, file: str, rows: pa.Table) -> pa.Table:
+    """The rows whose type is not ignored."""
     table = dataset.table("behaviors")
     if "type" in table.constants:
-        return
+        return rows
     source = table.map.get("type", "type")
-    found = columns.texts(_array(rows, source), table.nulls).values.value_counts()
-    known = {*table.type_codes(), *table.ignore_types}
-    for pair in found.to_pylist():
-        code, count = pair["values"], pair["counts"]
-        share = count / rows.num_rows
-        rare = share <= _GLARING and (count < 2 or share < _COMMON)
-        if code is None or code in known or rare:
-            continue
+    found = columns.texts(_array(rows, source), table.nulls).values
+    for code, count in _unknown(found, {*table.type_codes(), *table.ignore_types}):
         dataset.refuse(
             f"column {source!r} of {file} has the code {code!r} in {count} of its first "
             f"{rows.num_rows} rows, which is neither under types nor in ignore_types. "
             "Say what it means, or ignore it.",
             *("behaviors", "types"),
         )
+    ignored = pc.is_in(found.cast(pa.string()), pa.array(table.ignore_types, pa.string()))
+    return rows.filter(pc.invert(ignored))
+
+
+def _check_scenarios(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
+    table = dataset.table(name)
+    source = table.map.get("scenario", "scenario")
+    known = "scenario" in OPTIONAL.get(name, ()) and source in rows.column_names
+    if not known or "scenario" in table.constants or not rows.num_rows:
+        return
+    found = columns.texts(_array(rows, source), table.nulls).values
+    for code, count in _unknown(found, table.scenario_codes()):
+        dataset.refuse(
+            f"column {source!r} of {file} has {code!r} in {count} of {rows.num_rows} rows, which "
+            "is not under scenarios. Say what it means: search, recommend, ad or unknown.",
+            *(name, "scenarios"),
+        )
+
+
+def _unknown(found: pa.Array, known: Collection[str]) -> Iterator[tuple[str, int]]:
+    """Texts that are not known, with their rows, where they are no accident."""
+    for pair in found.value_counts().to_pylist():
+        code, count = pair["values"], pair["counts"]
+        share = count / len(found)
+        rare = share <= _GLARING and (count < 2 or share < _COMMON)
+        if code is not None and code not in known and not rare:
+            yield code, count
 
 
 def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:

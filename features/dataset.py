@@ -19,7 +19,8 @@ from pydantic import Field, ValidationError, field_validator
 
 from features.property import LocalClock
 from features.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table
-from infra.config import Config, load_toml
+from features.schemas import BehaviorType, Scenario
+from infra.config import Config, known_keys, load_toml, nearest
 from infra.errors import ConfigError
 from infra.toml_lines import line_of
 
@@ -113,12 +114,13 @@ def parse_description(text: str, source: str) -> Dataset:
     except ValidationError as error:
         first = error.errors()[0]
         path = tuple(str(part) for part in first["loc"])
-        message = "is not a known key" if first["type"] == "extra_forbidden" else first["msg"]
-        message = message.removeprefix("Value error, ")
-        raise ConfigError(
-            f"{source} line {line_of(text, *path)}: {'.'.join(path)}: {message}. "
-            "Mend the description."
-        ) from None
+        where = f"{source} line {line_of(text, *path)}: {'.'.join(path)}"
+        if first["type"] == "extra_forbidden":
+            near = nearest(".".join(path), [*known_keys(Dataset)])
+            hint = f"Did you mean {near}?" if near else "Mend the description."
+            raise ConfigError(f"{where}: is not a known key. {hint}") from None
+        message = first["msg"].removeprefix("Value error, ")
+        raise ConfigError(f"{where}: {message}. Mend the description.") from None
     for table_name, table in dataset.tables().items():
         for message, path in _mistakes(table_name, table):
             dataset.refuse(message, table_name, *path)
@@ -140,10 +142,22 @@ def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
                 "Mend the name.",
                 ("map", column),
             )
+    yield from _constants(table)
     for code in sorted(set(table.ignore_types) & set(table.types)):
         yield f"type code {code} is both mapped and ignored. Choose one.", ("ignore_types",)
     if table.identity == "event_id" and name not in LOGS:
         yield "a snapshot is identified by its id. Take the line out.", ("identity",)
+
+
+def _constants(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    closed = {"type": BehaviorType, "scenario": Scenario}
+    for column, value in table.constants.items():
+        path = ("constants", column)
+        if column in table.map:
+            yield f"{column} is both mapped and a constant. Choose one.", path
+        known = [member.name.lower() for member in closed.get(column, ())]
+        if known and value not in known:
+            yield f"{value!r} is no {column}. Choose of {', '.join(known)}.", path
 
 
 def _unknown_columns(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:

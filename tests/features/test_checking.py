@@ -46,7 +46,9 @@ def test_a_fitting_description_passes():
         ('unit = "s"', 'unit = "ms"', 14, "'at'"),
         ('unit = "s"', 'format = "%Y-%m-%d"', 14, "'at'"),
         ("first_day = 2017-11-25", "first_day = 2018-01-01", 2, "'at'"),
-        ('format = "csv"', 'format = "csv"\ndelimiter = "|"', 7, "'uid'"),
+        ('format = "csv"', 'format = "csv"\ndelimiter = "|"', 5, "'uid,iid,code,at'"),
+        ('ts = "at"', 'ts = "at"\nscenario = "code"', 3, "'code'"),
+        ('ts = "at"', 'ts = "at"\nprice = "code"', 10, "'code'"),
         (
             'format = "csv"',
             'format = "csv"\ncolumns = ["uid", "iid", "code", "at", "x"]',
@@ -69,6 +71,24 @@ def test_the_wrong_number_of_columns_is_refused():
     bare = 'header = false\ncolumns = ["uid", "iid", "code", "at", "more"]'
     with pytest.raises(ConfigError, match=r"line 6: .*has 4 columns between ',', not 5"):
         hold(GOOD.replace('format = "csv"', f'format = "csv"\n{bare}'), "\n".join(ROWS))
+
+
+def test_places_of_ignored_rows_need_no_meaning():
+    description = GOOD.replace('buy = "purchase"', "").replace(
+        "[behaviors.map]", 'ignore_types = ["buy"]\nscenarios = { w = "ad" }\n[behaviors.map]'
+    )
+    rows = [f"{row},{'x' if ',buy,' in row else 'w'}" for row in ROWS]
+    hold(
+        description.replace('ts = "at"', 'ts = "at"\nscenario = "place"'),
+        "\n".join(["uid,iid,code,at,place", *rows]) + "\n",
+    )
+
+
+def test_a_few_prices_that_are_none_are_left_to_events():
+    rows = [f"{row},{'free' if i % 3 == 0 else i}" for i, row in enumerate(ROWS)]
+    hold(GOOD, "\n".join(["uid,iid,code,at,price", *rows]) + "\n")
+    with pytest.raises(ConfigError, match=r"line 5: .*'price' of log\.txt .* no price: '0,5'"):
+        hold(GOOD, "\n".join(["uid,iid,code,at,price", *[f'{row},"0,5"' for row in ROWS]]) + "\n")
 
 
 def test_an_empty_id_column_is_refused():

@@ -127,6 +127,13 @@ def test_lines_that_end_with_cr_alone_are_told(tmp_path, mine):  # noqa: F811  #
         import_files(Store(tmp_path), parse_description(MINE, "mine.toml"), [f"behaviors={log}"])
 
 
+def test_a_file_that_is_no_parquet_is_told_with_the_line_of_its_table(tmp_path, mine):  # noqa: F811  # a fixture
+    bare = parse_description(MINE.replace('format = "csv"\ndelim', "delim"), "mine.toml")
+    with pytest.raises(ConfigError, match=r"line 3: behaviors\.format: .*gz is no Parquet .*csv"):
+        import_files(Store(tmp_path / "home"), bare, [mine[0]])
+    assert not Store(tmp_path / "home").days("raw", "behaviors")
+
+
 def test_a_file_is_named_once(tmp_path, mine):  # noqa: F811  # a fixture
     link = tmp_path / "again.csv"
     link.symlink_to(mine[0])

@@ -47,7 +47,7 @@ check: $(STAMP)  ## format, lint, types, floors
 drills: $(STAMP)  ## the slow, exhaustive tests
 	@$(BIN)/python -m pytest -m drill
 
-up: $(STAMP)  ## start Airflow and the MLflow UI; prints addresses and login
+up: $(STAMP)  ## start Airflow, the MLflow UI and the service; prints addresses and login
 	@$(BIN)/dupn up
 
 down: $(STAMP)  ## stop them

@@ -109,7 +109,7 @@ def quality_samples() -> None:
 
 @stage(task.short_circuit, pool="compute", ignore_downstream_trigger_rules=False)
 def update() -> str:
-    """The champion, trained on what passed quality since its watermark -> the candidate.
+    """The promoted version of the line, trained on what it has not learnt -> the candidate.
 
     Without a candidate (the day is left out, or abnormal and skipped) there is no release.
     """

@@ -75,7 +75,7 @@ def approval() -> Approval:
 # question only `approval` is.
 @stage(task, pool="compute", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def register() -> None:
-    """The logged model -> a version of the registered model `dupn`."""
+    """The logged model -> a version of the registered model `dupn`, and its bundle."""
     run("register", **_candidate())
 
 
@@ -87,7 +87,7 @@ def promote() -> None:
 
 @stage(task, pool="compute", retries=1)
 def check() -> None:
-    """`models:/dupn@champion` loads and answers."""
+    """`models:/dupn@champion` loads and answers what was recorded for it."""
     run("check", **_candidate())
 
 

@@ -142,7 +142,7 @@ def canary(days: list[str]) -> None:
 
 @stage(task, pool="compute")
 def register(days: list[str]) -> None:
-    """The logged model -> a version of the registered model `dupn`."""
+    """The logged model -> a version of the registered model `dupn`, and its bundle."""
     run("register", **_judged(days))
 
 
@@ -154,7 +154,7 @@ def promote(days: list[str]) -> None:
 
 @stage(task, pool="compute", retries=1)
 def check(days: list[str]) -> None:
-    """`models:/dupn@champion` loads and answers."""
+    """`models:/dupn@champion` loads and answers what was recorded for it."""
     run("check", **_judged(days))
 
 

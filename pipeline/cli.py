@@ -18,9 +18,14 @@ from pipeline import cli_abtest, cli_night, cli_release, cli_serve, cli_state, c
 from pipeline.cli_release import KEPT
 from pipeline.front import Day, From, TheDay, To, days_of, front
 
+BENCHES = "simulate, samples, nights, train, serve, runtime, gate or readout"
+"""Written out: `pipeline.benching` takes a second to import."""
+
 app = typer.Typer(
     name="dupn",
     help=(__doc__ or "").splitlines()[0],
+    epilog="Anywhere on the line: --json prints the result as JSON on stdout and nothing else "
+    "there; --debug shows the trace of an error.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -140,7 +145,7 @@ def quality(
 @app.command()
 def train(
     until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last training day.")],
-    days: Annotated[int, typer.Option(min=1)] = 10,
+    days: Annotated[int, typer.Option(min=1, help="How many, up to that one.")] = 10,
 ) -> None:
     """Train the network for the first time on some days."""
     from pipeline import steps
@@ -166,7 +171,7 @@ def update(
 
 @app.command()
 def bench(
-    name: Annotated[str, typer.Argument(help="One of those in docs/cli.md.")],
+    name: Annotated[str, typer.Argument(help=f"{BENCHES}.")],
     quick: Annotated[bool, typer.Option(help="Small sizes: shows that it runs.")] = False,
 ) -> None:
     """Measure; prints figures and keeps them under reports/bench."""
@@ -178,9 +183,13 @@ def bench(
 @app.command()
 def run(
     what: Annotated[str, typer.Argument(help="initial, nightly or demo.")],
-    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
-    days: Annotated[int, typer.Option(min=1, help="Training days.")] = 10,
-    day: Day = None,
+    first: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="initial: first training day.")
+    ] = None,
+    days: Annotated[int, typer.Option(min=1, help="initial: training days.")] = 10,
+    day: Annotated[
+        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="nightly: which, YYYY-MM-DD.")
+    ] = None,
     leave_out: Annotated[
         bool, typer.Option("--leave-out", help="nightly: carry a dirty day on, unlearnt.")
     ] = False,

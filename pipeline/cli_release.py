@@ -54,7 +54,7 @@ def canary(day: TheDay, run: Run = "") -> None:
 
 
 def register(day: TheDay, run: Run = "") -> None:
-    """Enter the logged model in the registry."""
+    """Enter the logged model in the registry, and publish what it is served from."""
     _release_step("register", day, run)
 
 
@@ -89,7 +89,7 @@ def rollback(
 
 
 def check(day: TheDay, run: Run = "") -> None:
-    """Ask `models:/dupn@champion` one question."""
+    """Ask `models:/dupn@champion` the moments that were recorded for it."""
     _release_step("check", day, run)
 
 

@@ -36,8 +36,8 @@ def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
     if start == end:
         raise ConfigError(
             f"the data interval of this run is empty ({start.isoformat()}), so it names no day. "
-            "Trigger it with the Param day = YYYY-MM-DD; schedule with CronPartitionTimetable, or "
-            "CronTriggerTimetable(..., interval=timedelta(days=1))."
+            "Trigger it with the Param day = YYYY-MM-DD; schedule nights by DUPN_NIGHTLY_START, or "
+            "with CronTriggerTimetable(..., interval=timedelta(hours=12))."
         )
     return start.astimezone(ZoneInfo(time_zone)).date()
 

@@ -1,1 +1,1 @@
-"""Measurements of the data plane: `dupn bench samples`."""
+"""Measurements behind `dupn bench`: data plane, nights, gate, runtimes and the service."""

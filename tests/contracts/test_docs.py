@@ -12,6 +12,7 @@ import typer
 from features.dataset import Dataset, parse_description
 from features.raw_table import Table, TimeFormat
 from pipeline import cli, settings_page
+from pipeline.benching import BENCHES
 from pipeline.settings import Settings, load
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -138,6 +139,15 @@ def test_every_command_and_every_option_is_in_the_page_of_the_command_line():
             if long in ("--help",) or (over_days and long in ("--day", "--from", "--to")):
                 continue
             assert (long if long.startswith("--") else long.upper()) in row[0], f"{name} {long}"
+
+
+def test_the_help_names_every_bench_and_what_may_stand_anywhere():
+    group = typer.main.get_command(cli.app)
+    assert re.findall(r"--\w+", group.epilog) == ["--json", "--debug"]
+    named = next(one.help for one in group.commands["bench"].params if one.name == "name")
+    assert re.split(r", | or ", named.rstrip(".")) == list(BENCHES)
+    for command in group.commands.values():
+        assert all(getattr(option, "help", "") for option in command.params), command.name
 
 
 def test_the_settings_page_is_what_the_settings_say():

@@ -8,7 +8,7 @@ features, D first hidden layer of the CTR head; the axis of one moment is droppe
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
@@ -185,7 +185,7 @@ def _row(values: NDArray[np.generic]) -> torch.Tensor:
 
 _NO_QUESTIONS = {
     name: _NO_FLOATS if name.endswith(("_clicked_C", "_label_C", "_weight_C")) else _NO_LONGS
-    for name in Batch.__dataclass_fields__
-    if name.endswith(("_C", "_CF", "_K", "_I", "_S"))
+    for name, field in Batch.__dataclass_fields__.items()
+    if name.endswith(("_C", "_CF", "_K", "_I", "_S")) and field.default is MISSING
 }
 """Of a batch whose moments are only heard."""

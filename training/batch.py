@@ -46,6 +46,7 @@ class Batch:
     cand_features_CF: Tensor  # float
     cand_purchased_C: Tensor  # float 0/1
     cand_origin_C: Tensor
+    cand_price_C: Tensor  # 1..7 of the item, 0 where unknown
     price_moment_K: Tensor
     price_level_K: Tensor  # 0..6: the paper's level minus one
     icon_moment_I: Tensor
@@ -54,6 +55,7 @@ class Batch:
     shop_moment_S: Tensor
     shop_S: Tensor
     shop_preferred_S: Tensor  # float 0/1
+    price_weight_K: Tensor | None = None  # float, of each price question in PPP's loss; None: 1
     weight_B: Tensor | None = None  # float, of each moment in the losses; None: 1
     known_B: Tensor | None = None  # bool, learnt before (replay); None: no moment was
 

@@ -66,6 +66,7 @@ def collate(
         cand_features_CF=_float(_features(cand, sizes.ranking_features)),
         cand_purchased_C=_float(cand.flat("purchased")),
         cand_origin_C=_long(cand.flat("origin")),
+        cand_price_C=_prices(cand, day, catalogs),
         price_moment_K=torch.from_numpy(price_moment),
         price_level_K=_long(moments.price_level[rows][price_moment]) - 1,
         icon_moment_I=torch.from_numpy(icons.owner),
@@ -102,6 +103,16 @@ def _distinct_items(
     tags = torch.from_numpy(np.ascontiguousarray(table[4:].T))
     items = Items(item_U=item, brand_U=brand, shop_U=shop, category_U=category, tags_UG=tags)
     return items, coded.indices.to_numpy().astype(np.int64) + 1
+
+
+def _prices(candidates: Gathered, day: IntArray, catalogs: Sequence[CatalogArrays]) -> torch.Tensor:
+    """Price level of each candidate, of its own day."""
+    rows, days = candidates.flat("item"), day[candidates.owner]
+    levels = np.zeros(len(rows), np.int64)
+    for index in np.unique(days):  # a few days, not rows
+        mine = np.flatnonzero(days == index)
+        levels[mine] = catalogs[index].price_level[rows[mine]]
+    return torch.from_numpy(levels)
 
 
 def known(rows: NDArray[Any], size: int) -> NDArray[Any]:

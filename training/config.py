@@ -104,6 +104,9 @@ class TrainConfig(Config):
     """What is learnt together; SPP is for transfer."""
     weights: dict[Task, float] = Field(default_factory=dict)
     """Weight of a task's mean loss; 1 where not named."""
+    click_prices: float = Field(0, ge=0)
+    """PPP also learns the price levels of clicked candidates, with this weight beside those of
+    purchases (docs/adr/0017); 0 is the paper's."""
     batch_size: int = Field(1024, ge=1)
     """Moments a step."""
     learning_rate: float = Field(1e-3, gt=0)

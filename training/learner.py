@@ -11,6 +11,7 @@ from infra.errors import TrainingError
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig, Task, TrainConfig
 from training.memory import keep_freed_memory
+from training.model import click_prices
 from training.model.dupn import Dupn
 from training.model.network import Network, Outputs
 from training.optim import Optimizer
@@ -69,8 +70,9 @@ class Learner:
         self.model.train()
         moved = batch.to(self.device)
         with self.autocast():
-            outputs = self.model(moved)
-            losses = self.model.losses(outputs, moved, self.config.tasks)
+            asked = click_prices.ask(moved, self.config.click_prices)
+            outputs = self.model(asked)
+            losses = self.model.losses(outputs, asked, self.config.tasks)
         values = self._finite(losses, step)
         total = torch.stack(
             [self.config.weights.get(task, 1.0) * loss for task, loss in losses.items()]
@@ -78,7 +80,7 @@ class Learner:
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]  # torch does not type it
         self.optimizer.step()
-        return Step(outputs, values)
+        return Step(click_prices.without(outputs, moved), values)
 
     @torch.inference_mode()
     def judge(self, batch: Batch) -> Step:

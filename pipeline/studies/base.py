@@ -25,12 +25,19 @@ HOW = {"threads": 1, "device": "auto", "resume": True, "checkpoint_every_s": 60.
 """Settings of `train` that say how to learn and not what (`training.checkpoint.FREE`). A digest has
 them as every cell under docs/results has, whatever they are, so that a cell is good for all."""
 
+LATER = {"click_prices": 0.0}
+"""Settings of `train` that are younger than cells under docs/results, and what they were before: a
+digest has them where they are something else."""
+
 
 def plain(settings: Settings, names: Collection[str]) -> dict[str, Any]:
     """Groups of settings as JSON has them, as far as they decide what is found."""
     found = settings.model_dump(mode="json", include=set(names))
     if "train" in found:
         found["train"] |= HOW
+        for name, usual in LATER.items():
+            if found["train"][name] == usual:
+                del found["train"][name]
     return found
 
 

@@ -115,6 +115,20 @@ def test_answers_stand_beside_their_questions(batch, rows):
     assert batch.profile_BP.tolist() == [row["profile"] for row in rows]
 
 
+def test_a_candidate_has_the_price_level_of_its_own_day(store, table, day_of, chosen, rows):
+    first, second = (catalog.load(store, day) for day in store.days("samples"))
+    dearer = replace(second, price_level=np.where(second.price_level > 0, 7, 0).astype(np.int8))
+    moments = Moments.from_arrow(table, day_of)
+    sizes = Samples(store, store.days("samples")).sizes
+    batch = collate(moments, chosen, [first, dearer], sizes)
+    days = day_of[chosen][batch.cand_moment_C.numpy()]
+    of_day = np.stack([first.price_level, dearer.price_level])
+    expected = of_day[days, flat(rows, "cand_item")]
+    assert batch.cand_price_C.tolist() == expected.tolist()
+    assert {0, 1} <= set(days.tolist())
+    assert len(set(expected.tolist())) > 2
+
+
 def test_the_info_names_the_same_moments_and_candidates(table, day_of, chosen, rows):
     info = MomentInfo.of(Moments.from_arrow(table, day_of), chosen)
     assert info.sample_id.to_pylist() == [row["sample_id"] for row in rows]

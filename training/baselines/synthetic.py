@@ -71,6 +71,7 @@ def synthetic_batch(sizes: VocabularySizes, shape: Shape, seed: int) -> Batch:
         cand_features_CF=torch.randn(C, sizes.ranking_features, generator=random),
         cand_purchased_C=yes(C),
         cand_origin_C=torch.ones(C, dtype=torch.long),
+        cand_price_C=torch.arange(C) % (PRICE_LEVELS + 1),
         price_moment_K=torch.arange(prices) * 10,
         price_level_K=torch.randint(0, PRICE_LEVELS, (prices,), generator=random),
         icon_moment_I=torch.arange(B),

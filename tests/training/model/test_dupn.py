@@ -41,7 +41,9 @@ def asked_nothing(batch: Batch, *prefixes: str) -> Batch:
     return replace(
         batch,
         **{
-            f.name: getattr(batch, f.name)[:0] for f in fields(Batch) if f.name.startswith(prefixes)
+            f.name: getattr(batch, f.name)[:0]
+            for f in fields(Batch)
+            if f.name.startswith(prefixes) and getattr(batch, f.name) is not None
         },
     )
 

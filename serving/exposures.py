@@ -218,7 +218,7 @@ def _is_left(file: Path) -> bool:
     An empty one is left alone: its writer may not have locked it yet.
     """
     try:
-        with file.open("rb") as probe:
+        with file.open("rb+") as probe:  # NFS gives no exclusive lock on what is only read
             fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
             return os.fstat(probe.fileno()).st_size > 0
     except BlockingIOError:

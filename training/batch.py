@@ -68,6 +68,13 @@ class Batch:
         """What the loss of each question is multiplied by, given its moment; None for 1."""
         return None if self.weight_B is None else self.weight_B[moment_N]
 
+    def price_scale(self) -> Tensor | None:
+        """`scale` of the price questions, times the weight of each; None for 1."""
+        of_moment_K = self.scale(self.price_moment_K)
+        if self.price_weight_K is None or of_moment_K is None:
+            return self.price_weight_K if of_moment_K is None else of_moment_K
+        return of_moment_K * self.price_weight_K
+
     def to(self, device: str) -> "Batch":
         """The same batch on a device."""
         moved = {

@@ -9,15 +9,11 @@ Shape suffixes: see `training.batch`; V clicked candidates with a price level.
 """
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
 from training.batch import Batch
-
-if TYPE_CHECKING:
-    from training.model.network import Outputs
+from training.model.network import Outputs
 
 
 def ask(batch: Batch, weight: float) -> Batch:
@@ -43,14 +39,6 @@ def ask(batch: Batch, weight: float) -> Batch:
     )
 
 
-def without(outputs: "Outputs", batch: Batch) -> "Outputs":
+def without(outputs: Outputs, batch: Batch) -> Outputs:
     """The answers to the questions of a batch as it was before `ask`."""
     return replace(outputs, ppp_K7=outputs.ppp_K7[: len(batch.price_level_K)])
-
-
-def scale(batch: Batch) -> Tensor | None:
-    """What the loss of each price question is multiplied by; None for 1."""
-    of_moment_K = batch.scale(batch.price_moment_K)
-    if batch.price_weight_K is None or of_moment_K is None:
-        return batch.price_weight_K if of_moment_K is None else of_moment_K
-    return of_moment_K * batch.price_weight_K

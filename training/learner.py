@@ -18,7 +18,7 @@ from training.optim import Optimizer
 
 
 class Step(NamedTuple):
-    """What the network said before it learnt from the batch."""
+    """What the network said before it learnt from the batch, of purchases alone in PPP."""
 
     outputs: Outputs
     losses: Mapping[Task, float]
@@ -70,7 +70,7 @@ class Learner:
         self.model.train()
         moved = batch.to(self.device)
         with self.autocast():
-            asked = click_prices.ask(moved, self.config.click_prices)
+            asked = self._with_clicks(moved)
             outputs = self.model(asked)
             losses = self.model.losses(outputs, asked, self.config.tasks)
         values = self._finite(losses, step)
@@ -80,7 +80,9 @@ class Learner:
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]  # torch does not type it
         self.optimizer.step()
-        return Step(click_prices.without(outputs, moved), values)
+        if asked is moved:
+            return Step(outputs, values)
+        return self._of_purchases(outputs, moved, values)
 
     @torch.inference_mode()
     def judge(self, batch: Batch) -> Step:
@@ -96,6 +98,20 @@ class Learner:
         """Matrix products in bf16 where the setting says so; losses stay in fp32."""
         wanted = self.config.precision == "bf16"
         return torch.autocast(self.device, torch.bfloat16, enabled=wanted)
+
+    def _with_clicks(self, batch: Batch) -> Batch:
+        """The batch as it is learnt from: PPP may be asked more."""
+        if Task.PPP not in self.config.tasks:
+            return batch
+        return click_prices.ask(batch, self.config.click_prices)
+
+    @torch.no_grad()
+    def _of_purchases(self, outputs: Outputs, batch: Batch, losses: Mapping[Task, float]) -> Step:
+        """What is told of a step: the batch's own questions, as validation asks them."""
+        told = click_prices.without(outputs, batch)
+        with self.autocast():
+            own = self.model.losses(told, batch, [Task.PPP])
+        return Step(told, {**losses, Task.PPP: float(own[Task.PPP])})
 
     def _finite(self, losses: Mapping[Task, Tensor], step: int) -> dict[Task, float]:
         found = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()

@@ -79,21 +79,42 @@ def test_nothing_more_is_asked_without_a_weight_a_click_or_a_level(batch, column
     assert click_prices.ask(bare, WEIGHT) is bare
 
 
+def learner(make, weight, *tasks):
+    config = TrainConfig(tasks=tasks, threads=1, click_prices=weight)
+    return Learner(make().config, config, conftest.SIZES, 3)
+
+
+def learn(learner, batch):
+    torch.manual_seed(3)  # the same dropout
+    return learner.learn(batch, 0)
+
+
 def test_a_step_tells_of_purchases_alone_and_moves_the_weights_by_both(make, batch):
-    alone, both = (
-        Learner(
-            make().config,
-            TrainConfig(tasks=(Task.PPP,), threads=1, click_prices=w),
-            conftest.SIZES,
-            3,
-        )
-        for w in (0, WEIGHT)
-    )
-    steps = [learner.learn(batch, 0) for learner in (alone, both)]
-    for step in steps:
+    alone, both = (learner(make, weight, Task.PPP) for weight in (0, WEIGHT))
+    for step in (learn(one, batch) for one in (alone, both)):
         assert step.outputs.ppp_K7.shape == (len(batch.price_level_K), 7)
-    moved = [learner.model.ppp.predict[0].weight for learner in (alone, both)]
+        own = price_loss(step.outputs.ppp_K7.detach(), batch.price_level_K)
+        assert step.losses[Task.PPP] == pytest.approx(float(own), abs=1e-6)
+    moved = [one.model.ppp.predict[0].weight for one in (alone, both)]
     assert not torch.allclose(*moved)
     assert both.judge(batch).losses[Task.PPP] == pytest.approx(
         float(ppp_loss(both.model, batch).detach()), abs=1e-6
     )
+
+
+def test_a_batch_without_purchases_tells_of_none_and_is_learnt_from(make, batch):
+    none = batch.price_level_K[:0]
+    batch = replace(batch, price_level_K=none, price_moment_K=none)
+    both = learner(make, WEIGHT, Task.PPP)
+    before = both.model.ppp.predict[0].weight.clone()
+    assert learn(both, batch).losses == {Task.PPP: 0}
+    assert not torch.equal(both.model.ppp.predict[0].weight, before)
+
+
+def test_who_does_not_learn_ppp_learns_the_same_with_and_without(make, batch):
+    """Further questions would draw other dropout for the tasks after them."""
+    alone, both = (learner(make, weight, Task.CTR, Task.FIFP) for weight in (0, WEIGHT))
+    for one in (alone, both):
+        learn(one, batch)
+    found = zip(alone.model.parameters(), both.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in found)

@@ -218,8 +218,9 @@ def _is_left(file: Path) -> bool:
     An empty one is left alone: its writer may not have locked it yet.
     """
     try:
-        with file.open("rb+") as probe:  # NFS gives no exclusive lock on what is only read
-            fcntl.flock(probe, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        with file.open("rb") as probe:  # another user's may only be read
+            # Shared, since NFS gives no exclusive lock on what is only read; a writer's excludes it
+            fcntl.flock(probe, fcntl.LOCK_SH | fcntl.LOCK_NB)
             return os.fstat(probe.fileno()).st_size > 0
     except BlockingIOError:
         return False

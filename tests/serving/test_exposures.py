@@ -9,6 +9,7 @@ import os
 import resource
 import signal
 from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
@@ -21,7 +22,7 @@ from pipeline import arrival
 from pipeline.jobs import events
 from pipeline.night_config import NightlyConfig
 from pipeline.runner import BeamConfig
-from serving import snapshot
+from serving import exposures, snapshot
 from serving.exposures import Exposure, ExposureLog
 from serving.histories import LocalHistories
 from serving.running import Background, Setup
@@ -305,6 +306,21 @@ def test_a_spool_that_could_not_be_locked_takes_no_page(log, monkeypatch):
     assert log.add(exposure("r2"))
     log.flush()
     assert [one["request_id"] for one in lines(log.store, DAY)] == ["r1", "r2"]
+
+
+def test_a_spool_of_another_user_that_is_written_to_is_left_to_its_process(log, monkeypatch):
+    log.add(exposure("r1"))
+    (file,) = log.spool.iterdir()
+    file.chmod(0o444)
+    log.spool.chmod(0o755)
+    monkeypatch.chdir(log.spool)  # another user may not come through the folders above
+    me = os.geteuid()
+    if not me:
+        os.seteuid(65534)
+    try:
+        assert not exposures._is_left(Path(file.name))
+    finally:
+        os.seteuid(me)
 
 
 def test_a_spool_that_is_written_to_is_left_to_its_process(log):

@@ -8,7 +8,7 @@ from infra.progress import quiet
 from pipeline import studying
 from pipeline.arrival import ONE_DAY
 from pipeline.settings import load
-from pipeline.studies import by_seed, worlds
+from pipeline.studies import base, by_seed, worlds
 from pipeline.studies.by_seed import DriftStudy
 
 TINY = {"users": 60, "items": 300, "categories": 8, "shops": 8, "icons": 8}
@@ -116,6 +116,16 @@ def test_how_many_threads_learn_and_how_often_they_save_decides_no_cell(studied,
     before = digest(threads=1)
     assert digest(threads=2, resume=False, checkpoint_every_s=5.0) == before
     assert digest(batch_size=7) != before
+    assert digest(click_prices=settings.train.click_prices + 1) != before
+
+
+@pytest.mark.parametrize("name", base.LATER)
+def test_a_setting_that_is_younger_than_kept_cells_is_in_a_digest_only_where_it_is_set(name):
+    settings = load("study", "nowhere")
+    assert name not in base.plain(settings, {"train"})["train"]
+    train = settings.train.model_copy(update={name: 3.0})
+    changed = settings.model_copy(update={"train": train})
+    assert base.plain(changed, {"train"})["train"][name] == 3.0
 
 
 def test_a_world_cut_off_in_its_last_day_is_lived_to_its_end(studied, tmp_path):

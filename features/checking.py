@@ -49,8 +49,8 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     if not rows.num_rows:
         return
     _check_ids(dataset, name, file, rows)
-    _check_prices(dataset, name, file, rows)
     used = _check_types(dataset, file, rows) if name == "behaviors" else rows
+    _check_prices(dataset, name, file, used)
     _check_scenarios(dataset, name, file, used)
     if name in LOGS:
         _check_time(dataset, name, file, rows)
@@ -149,7 +149,7 @@ def _check_prices(dataset: Dataset, name: str, file: str, rows: pa.Table) -> Non
         example = given[int(np.flatnonzero(bad)[0])].as_py()
         dataset.refuse(
             f"column {source!r} of {file} is no price: {example!r}. Write numbers like 12.5, "
-            "or leave the price out.",
+            "and what means that there is none under nulls.",
             *(name, "map", "price"),
         )
 

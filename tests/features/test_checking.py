@@ -84,6 +84,18 @@ def test_places_of_ignored_rows_need_no_meaning():
     )
 
 
+def test_ignored_rows_need_no_price():
+    """A log of page views, of which purchases alone are wanted."""
+    description = GOOD.replace('pv = "click"', "").replace(
+        "[behaviors.map]", 'ignore_types = ["pv"]\n[behaviors.map]'
+    )
+    rows = [f"{row},{'-' if ',pv,' in row else 3}" for row in ROWS]
+    hold(description, "\n".join(["uid,iid,code,at,price", *rows]) + "\n")
+    rows = [row.replace(",3", ",x") for row in rows]
+    with pytest.raises(ConfigError, match="no price: 'x'"):
+        hold(description, "\n".join(["uid,iid,code,at,price", *rows]) + "\n")
+
+
 def test_a_few_prices_that_are_none_are_left_to_events():
     rows = [f"{row},{'free' if i % 3 == 0 else i}" for i, row in enumerate(ROWS)]
     hold(GOOD, "\n".join(["uid,iid,code,at,price", *rows]) + "\n")

@@ -106,6 +106,14 @@ def test_a_log_that_marks_failures_alone_says_of_all_pages_whether_they_failed(e
     assert harm(marked, "errors", ARMS, RULE).exceeds(0.002)
 
 
+def test_a_log_that_marks_failures_alone_says_nothing_of_how_many_were_timed():
+    table = hours()
+    half = with_column(table, "timed", [count // 2 for count in table["timed"].to_pylist()])
+    marked = with_column(half, "reported", table["errors"].to_pylist())
+    assert harm(marked, "slow", ARMS, RULE) == harm(half, "slow", ARMS, RULE)
+    assert harm(marked, "slow", ARMS, RULE) != harm(table, "slow", ARMS, RULE)
+
+
 def test_no_errors_at_all_are_no_rise():
     found = harm(hours(errors=(0.0, 0.0)), "errors", ARMS, RULE)
     assert (found.rise.low, found.rise.high) == (0, 0)

@@ -102,6 +102,14 @@ def test_a_step_tells_of_purchases_alone_and_moves_the_weights_by_both(make, bat
     )
 
 
+def test_a_step_learns_from_clicks_with_the_weight_that_is_set(make, batch):
+    told, shown = (learner(make, weight, Task.PPP) for weight in (WEIGHT, 0))
+    learn(told, batch)
+    learn(shown, click_prices.ask(batch, WEIGHT))
+    found = zip(told.model.parameters(), shown.model.parameters(), strict=True)
+    assert all(torch.equal(one, other) for one, other in found)
+
+
 def test_a_batch_without_purchases_tells_of_none_and_is_learnt_from(make, batch):
     none = batch.price_level_K[:0]
     batch = replace(batch, price_level_K=none, price_moment_K=none)

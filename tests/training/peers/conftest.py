@@ -98,7 +98,11 @@ def without() -> Callable[[Batch, str], Batch]:
     """A batch without any question of a kind: cand, price, icon or shop."""
 
     def stripped(batch: Batch, kind: str) -> Batch:
-        names = [name for name in vars(batch) if name.startswith(f"{kind}_")]
-        return replace(batch, **{name: getattr(batch, name)[:0] for name in names})
+        asked = {
+            name: value[:0]
+            for name, value in vars(batch).items()
+            if name.startswith(f"{kind}_") and value is not None
+        }
+        return replace(batch, **asked)
 
     return stripped

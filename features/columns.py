@@ -13,6 +13,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.arrow_types import (
+    is_bytes,
+    is_text,
+    relisted,
+    text_of_bytes,
+    text_of_decimals,
+    usual,
+)
+
 Mask = NDArray[np.bool_]
 
 _FLAGS = {"true": 1, "false": 0, "1": 1, "0": 0, "yes": 1, "no": 0, "t": 1, "f": 0}
@@ -41,24 +50,24 @@ def texts(array: pa.Array, nulls: Sequence[str], *, as_id: bool = False) -> Colu
         array: any source type; numbers are written out.
         nulls: texts that mean "nothing here".
         as_id: refuse what cannot be an id: fractions, booleans, lists, structures.
+
+    Bytes that are no UTF-8 are bad.
     """
-    none = np.zeros(len(array), np.bool_)
-    if pa.types.is_dictionary(array.type):
-        inner = texts(array.dictionary, nulls, as_id=as_id)
-        codes = array.indices
-        if inner.values.null_count or inner.bad.any():
-            plain = inner.values.take(codes)
-            bad = inner.bad[codes.fill_null(0).to_numpy(zero_copy_only=False)]
-            return Column(plain, bad & ~_null_mask(array))
-        return Column(pa.DictionaryArray.from_arrays(codes, inner.values), none)
+    array = usual(array)
     kind = array.type
+    if pa.types.is_dictionary(kind):
+        return _from_dictionary(array, nulls, as_id=as_id)
     if pa.types.is_floating(kind):
         return _from_floats(array, as_id=as_id)
-    if as_id and not (_is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)):
+    if pa.types.is_decimal(kind):
+        return _from_decimals(array, as_id=as_id)
+    if is_bytes(kind):
+        told, bad = text_of_bytes(array)
+        return Column(_blanked(told, nulls), bad)
+    fits_id = is_text(kind) or pa.types.is_integer(kind) or pa.types.is_null(kind)
+    if pa.types.is_nested(kind) or (as_id and not fits_id):
         return Column(pa.nulls(len(array), pa.string()), ~_null_mask(array))
-    if pa.types.is_nested(kind):
-        return Column(pa.nulls(len(array), pa.string()), ~_null_mask(array))
-    return Column(_blanked(array.cast(pa.string()), nulls), none)
+    return Column(_blanked(array.cast(pa.string()), nulls), np.zeros(len(array), np.bool_))
 
 
 def json_ids(column: Column, where: Mask) -> Column:
@@ -90,10 +99,12 @@ def numbers(array: pa.Array, nulls: Sequence[str]) -> Column:
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
-        wide = array.cast(pa.float64())
+        wide = array.cast(pa.float64(), safe=False)  # past 2^53: the nearest one
         unread = np.zeros(len(array), np.bool_)
     else:
-        wide, unread = _numbers_of_texts(texts(array, nulls).values)
+        read = texts(array, nulls)
+        wide, unread = _numbers_of_texts(read.values)
+        unread |= read.bad
     wide = pc.if_else(pc.is_nan(wide), None, wide)
     unfit = pc.fill_null(pc.or_(pc.less(wide, 0), pc.greater(wide, 3e38)), False)
     if pc.any(unfit).as_py():
@@ -114,8 +125,11 @@ def levels(array: pa.Array, nulls: Sequence[str], highest: int) -> Column:
 
 def plain_times(array: pa.Array, nulls: Sequence[str]) -> pa.Array:
     """The array as `clock.to_ms` wants it: no dictionary, null tokens blanked."""
-    plain = _plain(array)
-    return _blanked(plain.cast(pa.string()), nulls) if _is_text(plain.type) else plain
+    plain = usual(_plain(array))
+    kind = plain.type
+    if is_text(kind) or is_bytes(kind) or pa.types.is_decimal(kind):
+        return _plain(texts(plain, nulls).values)
+    return plain
 
 
 def flags(array: pa.Array, nulls: Sequence[str]) -> Column:
@@ -133,11 +147,12 @@ def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
 
     Lists of lists or structures, and structures, are bad.
     """
+    array = usual(array)
     kind = array.type
-    is_list = pa.types.is_list(kind) or pa.types.is_large_list(kind)
-    if is_list and not pa.types.is_nested(kind.value_type):
-        values = array.cast(pa.list_(pa.string()))
-        return Column(values, np.zeros(len(array), np.bool_))
+    if pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type):
+        if is_bytes(kind.value_type):
+            return _lists_of_bytes(array)
+        return Column(array.cast(pa.list_(pa.string())), np.zeros(len(array), np.bool_))
     read = texts(array, nulls)
     plain = _plain(read.values)
     if pc.any(pc.starts_with(plain, "[")).as_py():
@@ -152,6 +167,13 @@ def lacks_value(values: pa.Array) -> Mask:
     out = _mask(pc.fill_null(pc.equal(pc.list_value_length(values), 0), True))
     out[pc.list_parent_indices(values).to_numpy()[odd]] = True
     return out
+
+
+def _lists_of_bytes(array: pa.Array) -> Column:
+    inner = texts(array.flatten(), [])
+    bad = np.zeros(len(array), np.bool_)
+    bad[pc.list_parent_indices(array).to_numpy()[inner.bad]] = True
+    return Column(relisted(array, inner.values, without=bad), bad)
 
 
 def _json_lists(plain: pa.Array, separator: str) -> Column:
@@ -173,6 +195,16 @@ def _try_list(text: str) -> list[str] | None:
     return [str(value) for value in found] if plain else None
 
 
+def _from_dictionary(array: pa.Array, nulls: Sequence[str], *, as_id: bool) -> Column:
+    inner = texts(array.dictionary, nulls, as_id=as_id)
+    codes = array.indices
+    if inner.values.null_count or inner.bad.any():
+        bad = inner.bad[codes.fill_null(0).to_numpy(zero_copy_only=False)]
+        return Column(inner.values.take(codes), bad & ~_null_mask(array))
+    values = pa.DictionaryArray.from_arrays(codes, inner.values)
+    return Column(values, np.zeros(len(array), np.bool_))
+
+
 def _from_floats(array: pa.Array, *, as_id: bool) -> Column:
     finite = pc.fill_null(pc.is_finite(array), False)
     safe = pc.if_else(finite, array, 0.0).cast(pa.float64())
@@ -184,6 +216,14 @@ def _from_floats(array: pa.Array, *, as_id: bool) -> Column:
         return Column(pc.if_else(fits, written, None), ~_mask(fits) & ~nothing)
     other = pc.if_else(finite, array.cast(pa.string()), None)
     return Column(pc.if_else(fits, written, other), np.zeros(len(array), np.bool_))
+
+
+def _from_decimals(array: pa.Array, *, as_id: bool) -> Column:
+    written = text_of_decimals(array)
+    if not as_id:
+        return Column(written, np.zeros(len(array), np.bool_))
+    fraction = pc.fill_null(pc.match_substring(written, "."), False)
+    return Column(pc.if_else(fraction, None, written), _mask(fraction))
 
 
 def _numbers_of_texts(values: pa.Array) -> tuple[pa.Array, Mask]:
@@ -220,7 +260,3 @@ def _mask(values: pa.Array) -> Mask:
 
 def _null_mask(values: pa.Array) -> Mask:
     return _mask(values.is_null())
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))

@@ -11,6 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.arrow_types import usual
+
 Hashes = NDArray[np.uint64]
 
 _A = np.uint64(0xFF51AFD7ED558CCD)
@@ -52,7 +54,8 @@ def hash_objects(table: pa.Table) -> Hashes:
 def hash_column(column: pa.ChunkedArray | pa.Array) -> Hashes:
     """One hash per value: numbers and times by value, texts by bytes, lists by their values."""
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
-    if pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
+    array = usual(array)
+    if pa.types.is_large_string(array.type) or pa.types.is_decimal(array.type):
         array = array.cast(pa.string())
     kind = array.type
     if pa.types.is_dictionary(kind):

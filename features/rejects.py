@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.arrow_types import is_bytes
 from features.raw_table import PLACE
 from features.schemas import REJECTS
 
@@ -111,4 +112,7 @@ def _objects(rows: pa.Table) -> pa.Array:
 def _written(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     if pa.types.is_nested(column.type):
         return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+    if is_bytes(column.type):
+        told = [None if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()]
+        return pa.array(told, pa.string())
     return column.cast(pa.string())

@@ -1,0 +1,85 @@
+"""Columns as warehouses write them: the types of Arrow that a log may have."""
+
+from decimal import Decimal
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features import columns, identity
+
+
+def both(read):
+    return read.values.to_pylist(), read.bad.tolist()
+
+
+BYTES = [pa.binary(), pa.large_binary(), pa.binary_view(), pa.binary(2)]
+
+
+@pytest.mark.parametrize("kind", BYTES, ids=str)
+def test_bytes_that_are_text_are_ids(kind):
+    written = pa.array([b"u1", b"u2", None], kind)
+    assert both(columns.texts(written, ["u2"], as_id=True)) == (["u1", None, None], [False] * 3)
+
+
+@pytest.mark.parametrize("kind", BYTES, ids=str)
+def test_bytes_that_are_no_text_are_bad_in_their_row_alone(kind):
+    written = pa.array([b"u1", b"\xff\xfe", None], kind)
+    assert both(columns.texts(written, [], as_id=True)) == (
+        ["u1", None, None],
+        [False, True, False],
+    )
+    lists = pa.array([[b"a1"], [b"b1", b"\xff\xfe"], None], pa.list_(kind))
+    assert both(columns.lists(lists, " ", [])) == ([["a1"], None, None], [False, True, False])
+
+
+def test_whole_decimals_are_ids_and_fractions_are_not():
+    written = pa.array([Decimal("12345678901234567890.00"), Decimal("7.50"), None])
+    read = both(columns.texts(written, [], as_id=True))
+    assert read == (["12345678901234567890", None, None], [False, True, False])
+    assert both(columns.texts(written, []))[0] == ["12345678901234567890", "7.50", None]
+
+
+def test_decimals_are_times_and_prices():
+    written = pa.array([Decimal("1604188800"), None], pa.decimal128(38, 0))
+    assert columns.plain_times(written, []).to_pylist() == ["1604188800", None]
+    prices = pa.array([Decimal("12.50"), Decimal("-1.00")], pa.decimal256(50, 2))
+    assert both(columns.numbers(prices, [])) == ([12.5, None], [False, True])
+
+
+def test_bytes_are_times():
+    written = pa.array([b"2017-11-25 01:00:00", b"\xff", None])
+    assert columns.plain_times(written, []).to_pylist() == ["2017-11-25 01:00:00", None, None]
+
+
+def test_texts_of_another_layout_are_texts():
+    written = pa.array(["u1", "", None]).cast(pa.string_view())
+    assert both(columns.texts(written, [""], as_id=True)) == (["u1", None, None], [False] * 3)
+    assert columns.plain_times(written, [""]).to_pylist() == ["u1", None, None]
+
+
+def test_half_floats_are_numbers():
+    written = pa.array(np.array([2.0, 1.5, np.nan], np.float16))
+    assert both(columns.texts(written, [], as_id=True)) == (["2", None, None], [False, True, False])
+    assert both(columns.numbers(written, [])) == ([2.0, 1.5, None], [False] * 3)
+
+
+def test_numbers_past_the_exact_ones_are_read_as_near_as_they_can_be():
+    written = pa.array([2**63 + 5, 3], pa.uint64())
+    assert both(columns.numbers(written, [])) == ([float(2**63), 3.0], [False, False])
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [pa.list_(pa.string(), 2), pa.list_view(pa.string()), pa.large_list(pa.string())],
+    ids=str,
+)
+def test_lists_of_another_layout_are_lists(kind):
+    written = pa.array([["a", "b"], None], kind)
+    assert both(columns.lists(written, " ", [])) == ([["a", "b"], None], [False, False])
+
+
+def test_decimals_are_hashed_by_value_without_a_loop_over_rows():
+    written = pa.array([Decimal("1.50"), Decimal("2.00"), Decimal("1.50")])
+    first, second, third = identity.hash_column(written)
+    assert first == third != second

@@ -17,7 +17,7 @@ from evaluation.abtest import power
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.health import HEALTH
 from evaluation.abtest.ratios import METRICS
-from evaluation.abtest.readout import ReadOut, read_out
+from evaluation.abtest.readout import CAPPED, ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
 from features.carry import ONE_DAY
 from features.dataset import load as load_dataset
@@ -76,7 +76,7 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
         together(parts["readout"], READOUT),
         experiment,
         day,
-        before=together([before], BEFORE),
+        before=together([before], pa.schema([BEFORE.field(name) for name in CAPPED])),
         hours=hours(parts["hours"]),
         broken=list(broken(parts["readout"], experiment)),
     )

@@ -23,6 +23,9 @@ from evaluation.abtest.winsor import Caps
 from evaluation.gate import Check
 from evaluation.results import Figure, Record
 
+CAPPED = ("pre_impressions", "pre_sales")
+"""Of the pre-period's users: what the caps rest on, and all that a look reads of them."""
+
 
 class ReadOut(Record):
     """One treatment against the control, up to a day."""
@@ -88,7 +91,7 @@ def read_out(  # noqa: PLR0913  # each is a part of the log, and most looks have
         design: what was declared.
         day: of the look.
         treatment: the arm that is held against the control; default the first.
-        before: `pre_impressions` and `pre_sales` of all users of the pre-period, whose quantiles
+        before: the columns CAPPED of all users of the pre-period, whose quantiles
             are the caps at every look; none: nobody is cut.
         hours: of `health.HEALTH`, up to the look; none: errors and latency are not judged.
         broken: what others found wrong with the log, a sentence each.
@@ -138,7 +141,7 @@ def read_out(  # noqa: PLR0913  # each is a part of the log, and most looks have
 def _caps(before: pa.Table | None, design: Design) -> Caps:
     if before is None:
         return Caps()
-    impressions, sales = (before[name].to_numpy() for name in ("pre_impressions", "pre_sales"))
+    impressions, sales = (before[name].to_numpy() for name in CAPPED)
     return winsor.caps(impressions, sales, design.winsorise)
 
 

@@ -172,7 +172,8 @@ class _Root:
 
     @cached_property
     def fs(self) -> Any:
-        return fsspec.core.url_to_fs(self.root)[0]
+        # No listing is kept: other machines write there, and a service looks again and again.
+        return fsspec.core.url_to_fs(self.root, use_listings_cache=False)[0]
 
 
 _ROOTS: dict[tuple[int, str], _Root] = {}

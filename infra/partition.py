@@ -210,7 +210,7 @@ class Partition:
         """What lies here and is no partition of its own: addresses -> the files behind them."""
         fs = filesystem(self.root)
         found = {}
-        for info in fs.ls(self.path, detail=True, refresh=True):
+        for info in fs.ls(self.path, detail=True):
             if info["type"] == "file":
                 found[info["name"]] = [info]
             elif info["name"].rstrip("/").endswith(FOLDER):

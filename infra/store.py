@@ -85,7 +85,7 @@ class Store:
         path = f"{self.root}/{folder}"
         if not fs.exists(path):
             return {}
-        found = [info for info in fs.ls(path, detail=True, refresh=True) if info["type"] == "file"]
+        found = [info for info in fs.ls(path, detail=True) if info["type"] == "file"]
         names = [info["name"].rsplit("/", 1)[-1] for info in found]
         return {
             name: (int(info["size"]), modified(info))

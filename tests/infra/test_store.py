@@ -1,7 +1,7 @@
 """Partitions are whole or absent, on a disk and on an object store."""
 
 import pickle
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
@@ -181,3 +181,25 @@ def test_the_same_contract_holds_on_s3(bucket):
     assert store.put_new("ledger/1.json", "a")
     assert not store.put_new("ledger/1.json", "b")
     assert store.names("ledger") == ["1.json"]
+
+
+def test_what_others_write_to_s3_is_seen_by_a_process_that_has_looked_before(bucket):
+    """A service looks at the same folders again and again, and a night elsewhere fills them."""
+    import boto3
+
+    store, s3 = Store(f"{bucket}/shared"), boto3.client("s3")
+    days = [DAY + timedelta(days=n) for n in range(2)]
+    publish(store.partition("events", DAY), 1)
+    content = store.get(f"events/dt={DAY}/{MANIFEST}")
+    place = store.partition("events", days[1])
+
+    def looks():
+        return store.dates("events"), store.days("events"), place.names(), place.exists()
+
+    assert looks() == ([DAY], [DAY], [], False)
+    for name in ("b.parquet", MANIFEST):
+        key = f"home/shared/events/dt={days[1]}/{name}"
+        s3.put_object(Bucket="dupn", Key=key, Body=content)
+    assert looks() == (days, days, [MANIFEST, "b.parquet"], True)
+    s3.delete_object(Bucket="dupn", Key=f"home/shared/events/dt={days[1]}/{MANIFEST}")
+    assert looks() == (days, [DAY], ["b.parquet"], False)

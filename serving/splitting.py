@@ -3,7 +3,8 @@
 A new split is announced first (`look`), so that the versions of its arms can be loaded, and takes
 over whole once all of them answer (`settle`). Where an arm of the settings has no version, the
 champion answers its users and its pages say so (`Service.choose`): a page never says one arm and is
-answered by another, and a page of the champion's counts for no experiment, whose arms are lines.
+answered by another, and a page of the champion's counts for no experiment, whose arms are lines. So
+an experiment that has ended gives its users back as soon as the champion answers.
 """
 
 import logging
@@ -15,6 +16,7 @@ from features import assignment, traffic
 from features.traffic import Traffic
 from infra.store import Store
 from serving.settings import ServeConfig
+from serving.versions import CHAMPION
 
 logger = logging.getLogger(__name__)
 
@@ -41,8 +43,14 @@ class Splitting:
             self.coming = traffic.running(self._store) or self._usual
 
     def settle(self, answering: Collection[str]) -> bool:
-        """Take the announced split over if all of its arms answer; whether anything changed."""
-        if self.coming == self.now or not set(self.coming.shares) <= set(answering):
+        """Take the announced split over if all of its users are answered; whether it changed.
+
+        Those of an experiment only by their own arms, others by the champion as well.
+        """
+        whole = set(self.coming.shares) <= set(answering)
+        if self.coming == self._usual:
+            whole = whole or CHAMPION in answering
+        if self.coming == self.now or not whole:
             return False
         self.now = self.coming
         logger.info(

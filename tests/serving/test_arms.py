@@ -9,6 +9,7 @@ from infra.errors import ServingUnavailable
 from infra.store import Store
 from pipeline.incumbent import registry_of
 from serving import app as http
+from serving.running import Background
 from serving.service import Service
 from serving.settings import ServeConfig
 from serving.splitting import Splitting
@@ -93,6 +94,26 @@ def test_a_service_that_starts_in_an_experiment_without_its_control_answers_nobo
     with TestClient(http.create(service)) as client:
         assert client.get("/readyz").status_code == 503
         assert client.get("/v1/users/u1/representation").status_code == 503
+
+
+def test_a_running_service_takes_an_experiment_over_at_a_look_and_gives_it_back(service, shop):
+    beside, store = Background(None, service, shop.histories), service.splitting._store
+    trial = Traffic(experiment="e", salt="e", shares={"dupn": 0.5, "1": 0.5})
+    assert traffic.take_turn(store, trial)
+    beside.look()
+    assert {service.choose(user).variant for user in USERS} == {"dupn", "1"}
+    assert traffic.end(store, "e", {"outcome": "stop"})
+    beside.look()
+    assert chosen(service) == {("champion", "1")}
+    assert set(service.versions.served) >= {"champion"}
+
+
+def test_an_experiment_that_waits_for_an_arm_takes_no_user_from_his_own(service, shop, home):
+    registry_of(home).client.set_registered_model_alias("dupn", "challenger", "1")
+    service.versions.refresh()
+    traffic.take_turn(service.splitting._store, TRIAL)  # no version is of the line wide
+    Background(None, service, shop.histories).look()
+    assert chosen(service) == {("champion", "1"), ("challenger", "1")}
 
 
 def test_the_champion_stays_loaded_beside_the_arms_of_an_experiment(service):

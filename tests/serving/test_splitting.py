@@ -46,6 +46,20 @@ def test_an_experiment_takes_over_when_all_its_arms_answer_and_gives_back_at_its
     assert mine.variant("anybody") == "champion"
 
 
+def test_an_experiment_that_has_ended_splits_nobody_though_an_arm_of_the_settings_is_missing(
+    tmp_path,
+):
+    mine = splitting(tmp_path, shares={"champion": 0.5, "challenger": 0.5})
+    traffic.take_turn(mine._store, TRIAL)
+    mine.look()
+    assert mine.settle({"champion", "old", "new"})
+    traffic.end(mine._store, "e", {"outcome": "ship"})
+    mine.look()
+    assert not mine.settle({"old", "new"})  # nobody would answer
+    assert mine.settle({"champion", "old", "new"})
+    assert {mine.variant(user) for user in USERS} == {"champion", "challenger"}
+
+
 def test_the_service_can_be_told_to_look_at_no_experiment(tmp_path):
     mine = splitting(tmp_path, experiments=False)
     traffic.take_turn(Store(tmp_path), TRIAL)

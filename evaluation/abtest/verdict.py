@@ -8,6 +8,7 @@ having, and at the planned end. Since every interval here holds at all looks at 
 costs nothing.
 """
 
+import math
 from collections.abc import Iterator
 from enum import StrEnum
 
@@ -116,9 +117,10 @@ def _futile(seen: ReadOut, design: Design) -> str:
         return f"{end}."
     mixture = design.mixture(design.rule.primary, design.alpha)
     error = seen.primary.error
-    reach = (mixture.multiplier(error) + NORMAL.inv_cdf(design.rule.power)) * error
+    reach = (mixture.multiplier(error) + NORMAL.inv_cdf(design.rule.power)) * error  # log uplift
+    found = percent(math.expm1(reach) if reach < 700 else None)
     return (
-        f"{end}; with this traffic an effect of {percent(reach)} would have been found with power "
+        f"{end}; with this traffic an effect of {found} would have been found with power "
         f"{design.rule.power:.0%}."
     )
 

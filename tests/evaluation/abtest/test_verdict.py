@@ -1,12 +1,17 @@
+import re
 from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
+from scipy.stats import norm
 
 from evaluation.abtest import verdict
+from evaluation.abtest.always_valid import Mixture
 from evaluation.abtest.design import Design, Rule
 from evaluation.abtest.effect import Bounds
+from evaluation.abtest.health import harm
 from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.verdict import Outcome
 from infra.config import build
@@ -65,6 +70,18 @@ def test_the_same_arm_goes_on_until_its_end(same):
     assert "planned end" in found.reasons[0]
 
 
+@pytest.mark.parametrize("error", [0.02, 0.2])
+def test_at_the_planned_end_it_says_what_would_have_been_found_with_the_wanted_power(same, error):
+    primary = same.primary.model_copy(update={"error": error})
+    seen = same.model_copy(update={"number": DESIGN.planned_days, "primary": primary})
+    said = re.search(
+        r"an effect of \+(.*)% would have been", verdict.decide(seen, DESIGN).reasons[0]
+    )
+    effect = float(said[1]) / 100
+    multiplier = DESIGN.mixture("ctr", DESIGN.alpha).multiplier(error)
+    assert norm.cdf(np.log1p(effect) / error - multiplier) == pytest.approx(0.8, abs=0.002)
+
+
 def test_no_room_for_an_effect_worth_having_stops(same):
     found = verdict.decide(same, with_rule(minimum_effect=0.5))
     assert found.outcome is Outcome.STOP
@@ -74,6 +91,7 @@ def test_no_room_for_an_effect_worth_having_stops(same):
 def test_nothing_ships_below_the_declared_effect_or_before_its_days(good):
     for design in (with_rule(ship_above=0.5), with_rule(min_days=4)):
         assert verdict.decide(good, design).outcome is not Outcome.SHIP
+    assert verdict.decide(good, with_rule(min_days=3)).outcome is Outcome.SHIP  # it is day 3
 
 
 def test_lost_users_never_ship(good):
@@ -122,6 +140,21 @@ def test_a_tolerated_drop_goes_on_but_never_ships(good):
     assert "no launch" in found.reasons[0]
 
 
+def test_a_tolerated_drop_stops_at_the_planned_end(good):
+    worse = look(-0.5).guardrails
+    seen = good.model_copy(update={"guardrails": worse, "number": DESIGN.planned_days})
+    found = verdict.decide(seen, with_rule(guardrails={"sales": 0.9}))
+    assert found.outcome is Outcome.STOP
+    assert "no launch" in found.reasons[0]
+
+
+def test_a_tolerated_rise_of_errors_goes_on_but_never_ships():
+    seen = look(0.3, hours=test_health.hours(errors=(0.001, 0.02)))
+    found = verdict.decide(seen, with_rule(max_error_rise=0.5))
+    assert found.outcome is Outcome.CONTINUE
+    assert "failed requests rose" in found.reasons[0]
+
+
 def test_errors_stop_early():
     seen = look(0.3, hours=test_health.hours(errors=(0.001, 0.02)))
     found = verdict.decide(seen, DESIGN)
@@ -166,7 +199,7 @@ def test_an_unadjusted_design_adjusts_nothing(good):
 def test_caps_are_the_same_at_every_look():
     """Those of the whole pre-period, also of users who come on the last day or never."""
     table = readout(users=2000, days=5)
-    first = table.filter(pa.compute.equal(table["day"], FIRST))
+    first = table.filter(pc.equal(table["day"], FIRST))
     looks = [
         read_out(rows, DESIGN, FIRST + timedelta(days=n), before=table)
         for n, rows in ((0, first), (4, table))
@@ -176,6 +209,28 @@ def test_caps_are_the_same_at_every_look():
         np.quantile([one for one in table["pre_sales"].to_pylist() if one], 0.999, method="higher")
     )
     assert read_out(table, DESIGN, FIRST).caps == {"impressions": None, "sales": None}
+
+
+def test_what_is_cut_is_what_is_compared():
+    table = readout(users=600, days=1)
+    seen = read_out(
+        table, DESIGN.model_copy(update={"winsorise": 0.9}), FIRST, before=table
+    ).guardrails[0]
+    sales = table.filter(pc.equal(table["arm"], "old"))["sales"].to_numpy()
+    bought = [one for one in table["pre_sales"].to_pylist() if one]
+    cap = np.quantile(bought, 0.9, method="higher")
+    assert seen.control == pytest.approx(np.minimum(sales, cap).mean())
+    assert seen.control < 0.99 * sales.mean()
+
+
+def test_harms_have_the_alpha_of_a_guardrail_and_are_tuned_for_what_is_tolerated():
+    hours = test_health.hours()
+    harms = read_out(readout(users=200), DESIGN, FIRST, hours=hours).harms
+    tolerated = {"errors": DESIGN.rule.max_error_rise, "slow": DESIGN.rule.max_slow_rise}
+    assert harms == tuple(
+        harm(hours, name, ARMS, Mixture(rise, DESIGN.guard_alpha, DESIGN.planned_days))
+        for name, rise in tolerated.items()
+    )
 
 
 def test_of_three_arms_each_is_held_against_the_control():
@@ -206,6 +261,13 @@ def test_a_design_that_makes_no_sense_is_refused(wrong):
     assert build(Design, fine).control == "old"
     with pytest.raises(ConfigError):
         build(Design, fine, wrong)
+
+
+def test_intervals_are_for_as_many_looks_as_days_are_planned():
+    longer = DESIGN.model_copy(update={"planned_days": 40})
+    for metric in ("ctr", "orders"):  # with a planned error and without
+        assert longer.mixture(metric, 0.01).looks == 40
+        assert longer.mixture(metric, 0.01).alpha == 0.01
 
 
 def test_alphas_are_shared_out():

@@ -38,13 +38,26 @@ def test_zero_is_excluded_just_when_p_is_below_alpha(looks):
     assert rule.p_value(bound * 1.0001, 0.01) < 0.05 < rule.p_value(bound * 0.9999, 0.01)
 
 
+@pytest.mark.parametrize("looks", [14, 60])
 @pytest.mark.parametrize("alpha", [0.1, 0.05, 0.001])
-def test_it_is_sharpest_where_it_was_tuned(alpha):
-    rule = always_valid.tuned(0.01, alpha)
+def test_it_is_sharpest_where_it_was_tuned(alpha, looks):
+    rule = always_valid.tuned(0.01, alpha, looks)
     errors = 0.01 * np.linspace(0.5, 2, 301)
     bounds = [rule.multiplier(error) for error in errors]
     assert errors[int(np.argmin(bounds))] == pytest.approx(0.01, rel=0.01)
-    assert min(bounds) == pytest.approx(always_valid.lowest(alpha), rel=1e-6)
+    lowest = always_valid.lowest(always_valid.level(alpha, looks))
+    assert min(bounds) == pytest.approx(lowest, rel=1e-6)
+
+
+@pytest.mark.parametrize("looks", [14, 60])
+@pytest.mark.parametrize("power", [0.6, 0.9])
+def test_what_is_tuned_for_an_effect_is_sharpest_where_that_has_the_wanted_power(power, looks):
+    rule = always_valid.for_effect(0.05, 0.05, power, looks)
+    errors = np.linspace(0.005, 0.03, 2001)
+    bounds = np.array([rule.multiplier(error) for error in errors])
+    best = int(np.argmin(bounds))
+    found = norm.cdf(math.log(1.05) / errors[best] - bounds[best])
+    assert found == pytest.approx(power, abs=0.01)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])

@@ -3,6 +3,9 @@ import pytest
 from scipy import stats
 
 from evaluation.abtest import checks
+from evaluation.abtest.always_valid import for_effect
+from evaluation.abtest.effect import compare
+from evaluation.abtest.ratios import PRE
 from evaluation.abtest.sufficient import exposed
 from tests.evaluation.abtest.rows import ARMS, readout
 
@@ -39,6 +42,12 @@ def test_a_lost_tenth_is_found():
     assert "start anew" in bad.sentence
 
 
+def test_what_chi_square_would_find_at_one_look_is_no_alarm_at_a_daily_one():
+    counts, halves = {"old": 5000, "new": 5250}, {"old": 0.5, "new": 0.5}
+    assert checks.chi_square_p(list(counts.values()), (0.5, 0.5)) < 0.02
+    assert checks.sample_ratio(counts, halves, 0.05).passed
+
+
 def test_an_arm_that_nobody_saw_is_a_mismatch():
     assert not checks.sample_ratio({"old": 1000}, SHARES, 0.001).passed
 
@@ -61,6 +70,15 @@ def test_arms_that_differed_before_are_noticed():
     found = checks.pre_period(users, 0.001, 14)
     assert found.passed is False
     assert "clicks per item shown before" in found.sentence
+
+
+def test_every_metric_of_the_pre_period_pays_for_the_other():
+    users = exposed(readout(users=2000), ARMS).users
+    said = checks.pre_period(users, 0.001, 14).sentence
+    for metric in PRE.values():
+        rule = for_effect(0.05, 0.001, looks=14)
+        p = compare(users, metric, rule, adjusted=False).p_always
+        assert f"{metric.title} (p {min(1, 2 * p):.2g})" in said
 
 
 def test_without_a_pre_period_there_is_nothing_to_say():

@@ -118,12 +118,29 @@ def test_the_fixed_interval_is_the_narrower_one(users):
     assert found.low < found.fixed_low < found.value < found.fixed_high < found.high
 
 
+def test_the_difference_is_as_many_errors_wide_as_the_uplift(users):
+    found = compare(users, CTR, RULE)
+    uplift = np.log1p([found.uplift.high, found.uplift.fixed_high]) - np.log1p(found.uplift.value)
+    difference = np.array([found.difference.high, found.difference.fixed_high])
+    difference -= found.difference.value
+    assert difference[0] / difference[1] == pytest.approx(uplift[0] / uplift[1])
+    assert uplift[0] == pytest.approx(RULE.multiplier(found.error) * found.error)
+
+
+def test_what_cuped_keeps_is_a_share_of_the_variance(users):
+    plain = compare(users, CTR, RULE, adjusted=False)
+    found = compare(users, CTR, RULE)
+    assert found.kept_variance == pytest.approx((found.error / plain.error) ** 2)
+    assert plain.kept_variance == 1
+
+
 def test_no_estimate_says_why(users):
     nothing = replace(users, clicks=np.zeros(len(users)))
     found = compare(nothing, CTR, RULE)
     assert found.uplift.value is None
     assert "nothing" in found.reason
-    assert "fewer" in compare(users.take(slice(0, 8)), CTR, RULE).reason
+    some = np.concatenate([np.flatnonzero(users.arm == 0), np.flatnonzero(users.arm == 1)[:9]])
+    assert "fewer" in compare(users.take(some), CTR, RULE).reason
     alike = replace(users, sales=np.ones(len(users)))
     assert "alike" in compare(alike, SALES, RULE).reason
 

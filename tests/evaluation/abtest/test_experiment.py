@@ -37,6 +37,11 @@ def test_what_is_declared_is_what_is_run():
     assert (mine.runs(date(2026, 3, 13)), mine.runs(date(2026, 3, 21))) == (False, False)
 
 
+def test_an_old_salt_repeats_an_old_split():
+    mine = experiment.parse(TEXT.replace("[arms]", 'salt = "before"\n\n[arms]'), "e.toml")
+    assert (mine.traffic.salt, mine.traffic.experiment) == ("before", "new-for-old")
+
+
 def test_the_digest_is_of_what_is_declared_not_of_the_text():
     mine = experiment.parse(TEXT, "e.toml").digest()
     assert experiment.parse("# a comment\n" + TEXT, "e.toml").digest() == mine

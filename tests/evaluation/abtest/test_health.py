@@ -2,6 +2,7 @@ from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from evaluation.abtest.always_valid import Mixture
@@ -55,6 +56,28 @@ def test_what_hits_both_arms_is_no_noise():
     frame = table.to_pandas()
     alone = [(frame[frame.arm == arm].errors / 20_000).std() / np.sqrt(48) for arm in ARMS]
     assert paired < 0.5 * np.hypot(*alone)
+
+
+def test_hours_are_what_is_independent():
+    """With as many requests in each hour the rise is a mean of the hours' differences."""
+    table = hours(errors=(0.001, 0.01))
+    found = harm(table, "errors", ARMS, RULE).rise
+    old, new = (table.filter(pc.equal(table["arm"], arm))["errors"] for arm in ARMS)
+    rises = (new.to_numpy() - old.to_numpy()) / 20_000
+    error = rises.std(ddof=1) / np.sqrt(48)
+    assert found.fixed_high - found.value == pytest.approx(2.575829 * error)
+    assert found.value - found.low == pytest.approx(RULE.multiplier(error) * error)
+
+
+def test_hours_that_one_arm_alone_lived_through_do_not_count():
+    table = hours()
+    alone = [
+        {"arm": "new", "hour": START - timedelta(hours=hour), "requests": 9, "errors": 9, "slow": 9,
+         "timed": 9, "reported": 9}
+        for hour in range(1, 5)
+    ]  # fmt: skip
+    more = pa.concat_tables([table, pa.Table.from_pylist(alone, HEALTH)])
+    assert harm(more, "errors", ARMS, RULE) == harm(table, "errors", ARMS, RULE)
 
 
 def test_a_few_hours_say_nothing():

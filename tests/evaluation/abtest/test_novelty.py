@@ -52,6 +52,13 @@ def test_a_fading_effect_is_found():
     assert [day.number for day in found.days] == [1, 2, 3, 4, 5, 6, 7]
 
 
+def test_the_trend_is_the_slope_of_the_days_weighted_by_what_each_knows():
+    found = novelty.by_day(days_of(readout(users=1000, days=DAYS)), CTR)
+    at = np.log1p([day.uplift.value for day in found.days])
+    reach = np.log1p([day.uplift.fixed_high for day in found.days]) - at
+    assert found.trend == pytest.approx(np.polyfit(np.arange(DAYS), at, 1, w=1 / reach)[0])
+
+
 def test_the_trends_error_is_that_of_a_bootstrap_of_users():
     table = readout(users=600, days=DAYS)
     rows = days_of(table)

@@ -7,7 +7,7 @@ from scipy.stats import norm
 from statsmodels.stats.power import NormalIndPower
 
 from evaluation.abtest import power
-from evaluation.abtest.always_valid import Mixture, lowest
+from evaluation.abtest.always_valid import Mixture, level, lowest
 from evaluation.abtest.effect import contrasts
 from evaluation.abtest.power import Wanted
 from evaluation.abtest.ratios import METRICS
@@ -40,12 +40,20 @@ def test_power_at_the_detectable_effect_is_the_wanted_one():
         assert getattr(again, kind).power == pytest.approx(0.8)
 
 
-def test_always_valid_power_is_that_of_the_last_look():
-    found = power.plan(STEADY, Wanted(effect=0.08, days=14))
+@pytest.mark.parametrize("days", [14, 60])
+def test_always_valid_power_is_that_of_the_last_look(days):
+    found = power.plan(STEADY, Wanted(effect=0.05, days=days))
     assert found.always.power == pytest.approx(
-        norm.cdf(math.log(1.08) / found.planned_error - lowest(0.05))
+        norm.cdf(math.log(1.05) / found.planned_error - lowest(level(0.05, days)))
     )
     assert found.always.power < found.fixed.power
+
+
+def test_an_experiment_answers_only_if_it_does_so_when_it_is_looked_at_daily():
+    once = power.plan(STEADY, Wanted(effect=0.02, days=14)).fixed.detectable
+    found = power.plan(STEADY, Wanted(effect=1.01 * once, days=14))
+    assert found.fixed.power > found.wanted_power
+    assert not found.answers
 
 
 def test_traffic_that_cannot_answer_says_so():

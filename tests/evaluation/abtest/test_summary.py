@@ -76,6 +76,16 @@ def test_a_row_of_table_3_is_of_its_own_day(whole):
         assert row.users == (old["users"], new["users"])
 
 
+def test_a_days_figures_have_the_interval_of_one_look(whole):
+    _, found = whole
+    figures = {figure.name: figure for figure in found.figures}
+    for row in found.table:
+        for name, bounds in (("ctr", row.ctr), ("sales", row.sales)):
+            figure = figures[f"abtest_day_{row.number}_{name}_uplift"]
+            assert (figure.low, figure.high) == (bounds.fixed_low, bounds.fixed_high)
+            assert figure.low < figure.value < figure.high
+
+
 def test_price_levels_are_counted_by_hand():
     table = levels(
         [1, 2, 3, 4], ["old", "old", "new", "new"],
@@ -127,6 +137,26 @@ def test_an_interval_of_a_price_level_is_over_users_not_purchases():
     often = levels(range(users), ["old"] * users, [one * 20 for one in said], [[1] * 20] * users)
     a, b = (price_levels.of_arms(table, ("old",))[0].precision for table in (once, often))
     assert (a.low, a.high) == (pytest.approx(b.low), pytest.approx(b.high))
+    reach = 1.959964 * np.sqrt(0.25 / (users - 1))
+    assert (a.low, a.high) == (pytest.approx(0.5 - reach), pytest.approx(0.5 + reach))
+
+
+@pytest.mark.parametrize("right", [1, 39])
+def test_an_interval_of_a_price_level_is_of_shares(right):
+    said = [[1 if n < right else 2] for n in range(40)]
+    (old,) = price_levels.of_arms(levels(range(40), ["old"] * 40, said, [[1]] * 40), ("old",))
+    assert (old.precision.low == 0, old.precision.high == 1) == (right == 1, right == 39)
+
+
+def test_a_level_that_few_users_bought_has_no_interval_though_many_were_asked():
+    """Ten users bought dear things, four each; the others are asked of, and say nothing of it."""
+    users = [*range(40), *np.repeat(range(100, 110), 4)]
+    true = [[1]] * 40 + [[2]] * 40
+    said = [[1 + n % 2] for n in range(40)] + [[2], [1], [1], [1], [2], [2], [2], [1]] * 5
+    (old,) = price_levels.of_arms(levels(users, ["old"] * 80, said, true), ("old",))
+    known = [one.recall.low is not None for one in old.classes[:2]]
+    assert known == [True, False]
+    assert [one.recall.value for one in old.classes[:2]] == [0.5, 0.5]
 
 
 def test_the_page_says_what_decided_and_what_the_arms_share(whole):

@@ -51,6 +51,10 @@ def test_a_cut_user_keeps_his_rate(users):
     found = winsor.cut(users, winsor.Caps(impressions=30))
     assert found.impressions.max() == pytest.approx(30)
     assert found.clicks / found.impressions == pytest.approx(users.clicks / users.impressions)
+    assert found.pre_impressions.max() == pytest.approx(30)
+    crossed = users.pre_clicks * found.pre_impressions  # the same rate, where there is one
+    assert found.pre_clicks * users.pre_impressions == pytest.approx(crossed)
+    assert found.pre_clicks.sum() < users.pre_clicks.sum()
 
 
 def test_a_cut_user_keeps_his_sales_per_item_shown_and_all_his_sales(users):

@@ -4,12 +4,13 @@ import errno
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from infra.errors import StoreError
-from infra.files import alone, unwritable
+from infra.files import alone, modified, unwritable
 from infra.store import MANIFEST, Store
 from tests.disks import disk, files_up_to, fill, read_only
 
@@ -97,7 +98,7 @@ def test_one_process_at_a_time_is_alone(tmp_path):
     ask = f"""
 import fcntl, sys
 try:
-    fcntl.flock(open({str(lock)!r}, "w"), fcntl.LOCK_EX | fcntl.LOCK_NB)
+    fcntl.flock(open({str(lock)!r}, "w"), fcntl.LOCK_SH | fcntl.LOCK_NB)
 except BlockingIOError:
     sys.exit(7)
 """
@@ -132,6 +133,29 @@ def test_a_disk_holds_what_a_manifest_lists_before_it_holds_the_manifest(tmp_pat
     assert synced[-1] == Path(place.path)  # the manifest's own name
 
 
-def test_a_disk_holds_the_name_of_a_file_that_was_created_once(tmp_path, synced):
+def test_a_disk_holds_a_file_that_is_created_once_and_then_its_name(tmp_path, synced):
     Store(tmp_path).put_new("ledger/1.json", "mine")
-    assert synced[-1] == tmp_path / "ledger"
+    content, name = synced
+    assert content.name.startswith(".1.json.")
+    assert name == tmp_path / "ledger"
+
+
+NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    "listed",
+    [
+        {"mtime": NOON.timestamp()},
+        {"LastModified": NOON},
+        {"updated": "2026-03-02T13:00:00+01:00"},
+        {"last_modified": NOON.replace(tzinfo=None)},
+    ],
+    ids=lambda listed: next(iter(listed)),
+)
+def test_when_a_file_was_changed_is_in_utc_however_its_filesystem_tells_it(listed):
+    assert modified(listed) == NOON
+
+
+def test_a_file_of_which_nobody_knows_when_it_was_changed_was_changed_just_now():
+    assert datetime.now(UTC) - modified({}) < timedelta(minutes=1)

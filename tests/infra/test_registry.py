@@ -26,6 +26,22 @@ def test_promotion_moves_champion_and_previous_and_says_why(registry):
     assert [e.action for e in registry.look()] == ["promote", "promote"]
 
 
+def test_who_is_promoted_or_challenges_already_stays_and_moves_nothing(registry):
+    versions(registry, 2)
+    for move, number in ((registry.promote, "1"), (registry.challenge, "2")):
+        assert move(number, "once").number == move(number, "again").number
+    assert registry.aliases() == {"champion": "1", "challenger": "2"}
+    assert [one.why for one in registry.look()] == ["once", "once"]
+
+
+def test_aliases_of_others_are_none_of_ours(registry):
+    versions(registry, 1)
+    registry.promote("1", "first")
+    registry.client.set_registered_model_alias(MODEL, "staging", "1")
+    assert registry.aliases() == {"champion": "1"}
+    assert len(registry.look()) == 1
+
+
 def test_the_same_model_is_registered_once(registry):
     versions(registry, 1)
     versions(registry, 1)

@@ -1,13 +1,16 @@
 """Partitions are whole or absent, on a disk and on an object store."""
 
+import os
 import pickle
+from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from infra.errors import PartitionCorrupt, PartitionMissing, StoreError
-from infra.store import MANIFEST, Partition, Store
+from infra.store import MANIFEST, Manifest, Partition, Store
 from tests.disks import files_up_to
 
 DAY = date(2026, 3, 2)
@@ -94,12 +97,86 @@ def test_a_changed_byte_is_found_and_named(partition, tmp_path):
         partition.table()
 
 
+def test_a_rotten_byte_is_an_error_and_never_another_number(partition):
+    value = 0x1122334455667788
+    with partition.publish() as out:
+        plain = {"compression": "none", "compression_level": None, "use_dictionary": False}
+        table = pa.table({"a": [value] * 9})
+        out.record([out.write_table("part-0", table, write_statistics=False, **plain)])
+    file = Path(partition.path, partition.manifest().files[0].name)
+    raw = file.read_bytes()
+    written = value.to_bytes(8, "little")
+    assert raw.count(written) == 9
+    file.write_bytes(raw.replace(written, written[:-1] + b"?", 1))
+    with pytest.raises(PartitionCorrupt, match=r"cannot be read: .*CRC checksum"):
+        partition.table()
+
+
+def test_a_folder_is_listed_file_by_file_without_the_locks_of_who_wrote_it(partition):
+    with partition.publish() as out, out.folder("index") as folder:
+        (folder / "deep").mkdir()
+        for name in ("a.bin", "deep/b.bin", "meta.lock"):
+            (folder / name).write_bytes(b"x")
+    listed = [entry.name.partition("/")[2] for entry in partition.manifest().files]
+    assert listed == ["a.bin", "deep/b.bin"]
+
+
 def test_sweeping_removes_lost_attempts_and_nothing_else(partition):
     publish(partition, 1)
     publish(partition, 2)
     assert partition.sweep(older_than_s=-1) == 1
     assert partition.table()["a"].to_pylist() == [2]
     partition.verify()
+
+
+def test_what_a_running_attempt_may_still_publish_is_not_swept(partition):
+    publish(partition, 1)
+    with partition.publish() as out:
+        entry = out.write_table("part-0", pa.table({"a": [2]}))
+        with out.folder("index") as folder:
+            for name in ("copied.bin", "new.bin"):
+                (folder / name).write_bytes(b"x")
+            os.utime(folder / "copied.bin", (0, 0))
+            assert partition.sweep() == 0
+        out.record([entry])
+    assert partition.sweep(older_than_s=-1) == 1, "the file of the first attempt"
+    partition.verify()
+
+
+def test_a_partition_is_taken_back_manifest_first_and_those_inside_its_folder_stay(
+    partition, monkeypatch
+):
+    inner = Partition(partition.root, f"{partition.key}/inner")
+    publish(partition, 1, 2, 3, 4, files=4)
+    publish(inner, 5)
+    size = sum(entry.bytes for entry in partition.manifest().files)
+    removed, remove = [], os.remove
+
+    def seen(path):
+        remove(path)
+        removed.append(Path(path).name)
+
+    monkeypatch.setattr(os, "remove", seen)
+    assert partition.remove() == size
+    assert (removed[0], len(removed)) == (MANIFEST, 5)
+    assert not partition.exists()
+    assert partition.names() == ["inner"]
+    assert inner.table()["a"].to_pylist() == [5]
+    inner.remove()
+    assert partition.remove() == 0
+    assert not Path(partition.path).exists()
+
+
+def test_a_stamp_is_another_when_the_content_is_and_the_same_when_it_is_written_again(partition):
+    assert partition.stamp() == ""
+    stamps = []
+    for values in ((1, 2), (1, 2), (1, 3)):
+        publish(partition, *values)
+        stamps.append(partition.stamp())
+    assert stamps[0] == stamps[1] != stamps[2]
+    entry = partition.manifest().files[0]
+    halves = [Manifest.of([replace(entry, low=low, high=9)], {}, "") for low in (0, 5)]
+    assert halves[0].stamp != halves[1].stamp, "other users"
 
 
 def test_partitions_travel_to_workers(partition):
@@ -124,6 +201,23 @@ def test_days_are_those_that_are_published(tmp_path):
     assert store.days("events", "behaviors") == [DAY]
     assert store.latest("events", date(2026, 4, 1), "behaviors").exists()
     assert store.latest("events", date(2026, 3, 1), "behaviors") is None
+
+
+def test_the_latest_is_of_the_day_itself_or_else_of_the_last_one_before_it(tmp_path):
+    store = Store(tmp_path)
+    first, second = (store.partition("events", DAY + timedelta(days=n)) for n in (0, 2))
+    publish(first, 1)
+    publish(second, 2)
+    days = [DAY + timedelta(days=n) for n in range(-1, 4)]
+    assert [store.latest("events", day) for day in days] == [None, first, first, second, second]
+
+
+def test_a_listing_is_of_files_and_not_of_folders(tmp_path):
+    store = Store(tmp_path)
+    assert store.listing("raw") == {}
+    store.put("raw/clicks.csv", "xyz")
+    store.put("raw/older/clicks.csv", "x")
+    assert {name: size for name, (size, _) in store.listing("raw").items()} == {"clicks.csv": 3}
 
 
 def test_folders_of_others_among_days_are_no_days(tmp_path):

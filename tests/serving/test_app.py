@@ -9,9 +9,12 @@ from fastapi.testclient import TestClient
 
 from infra.store import Store
 from serving import app as http
+from serving import snapshot
 from serving.arrow import MEDIA_TYPE
 from serving.exposures import ExposureLog
+from serving.histories import LocalHistories
 from serving.settings import ServeConfig
+from tests.chain import EVALUATED
 
 
 def rank(client, **body):
@@ -62,6 +65,28 @@ def test_a_search_recalls_then_ranks(client, shop, user):
     assert all(word in titles[item["item_id"]] for item in found["items"])
 
 
+def test_an_items_scores_are_its_own_wherever_it_stood_among_the_candidates(client, ids, user):
+    def scored(candidates):
+        found = rank(client, user_id=user, candidates=candidates, features=True, top_k=20).json()
+        return {
+            one["item_id"]: [one["ctr"], one["l2r"], *one["features"].values()]
+            for one in found["items"]
+        }
+
+    one, two = scored(ids[:20]), scored(ids[19::-1])
+    assert one.keys() == two.keys() == set(ids[:20])
+    assert len({ctr for ctr, *_ in one.values()}) > 10
+    for item, scores in one.items():
+        assert scores == pytest.approx(two[item], abs=1e-6)
+
+
+def test_where_no_number_is_named_the_settings_say_how_many(client, shop, ids, user):
+    assert len(rank(client, user_id=user, candidates=ids[:50]).json()["items"]) == 10
+    titles = " ".join(shop.served.bundle.world.titles.drop_null().to_pylist()[:99])[:1000]
+    found = client.post("/v1/search", json={"user_id": user, "query": titles}).json()
+    assert (found["recalled"], len(found["items"])) == (50, 10)
+
+
 def test_a_search_without_a_hit_is_an_empty_page(client, user):
     found = client.post("/v1/search", json={"user_id": user, "query": "qqqq"})
     assert (found.status_code, found.json()["items"], found.json()["recalled"]) == (200, [], 0)
@@ -76,6 +101,27 @@ def test_the_next_request_sees_a_live_behavior(client, ids):
     after = client.get(path).json()
     assert (before["behaviors"], after["behaviors"]) == (0, 1)
     assert before["representation"] != after["representation"]
+
+
+def test_the_days_of_a_marketplace_may_lie_ahead_of_ours(shop, ids, tmp_path):
+    night = (datetime.now(UTC) + timedelta(days=30)).date()
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(night), "UTC")
+    service = type(shop.service)(shop.service.versions, histories, shop.service.config, None)
+    sent = {"user_id": "u", "item_id": ids[0], "type": "cart"}
+    with TestClient(http.create(service)) as client:
+        for days, code in ((2, 200), (3, 422)):
+            one = sent | {"ts": f"{night + timedelta(days=days)}T12:00:00Z"}
+            assert client.post("/v1/behaviors", json={"behaviors": [one]}).status_code == code
+
+
+def test_a_profile_that_is_sent_is_the_one_that_counts(client, shop):
+    words = shop.served.bundle.profile[0]
+    known = shop.chain.store.latest("events", EVALUATED, "users").table()
+    column = words.feature.removeprefix("profile_")
+    values = [one for one in known[column].unique().to_pylist() if one]
+    sent = [{}, *({column: value} for value in values[:2])]
+    answers = [rank(client, user_id="n", candidates=["i"], profile=one).json() for one in sent]
+    assert len({tuple(one["price_preference"]) for one in answers}) == 3
 
 
 @pytest.mark.parametrize("ahead", [{"days": 3}, {"days": 40_000}])
@@ -107,6 +153,21 @@ def test_attention_is_explained_behavior_by_behavior(client, user):
     assert sum(b["weight"] for b in found["behaviors"]) == pytest.approx(1, abs=1e-4)
     times = [b["ts"] for b in found["behaviors"]]
     assert times == sorted(times)
+
+
+def test_what_is_explained_is_what_was_done(client, ids):
+    done = [
+        {"item_id": ids[5], "type": "cart", "scenario": "search", "ts": "2026-03-03T10:00:00Z"},
+        {"item_id": "never seen", "type": "click", "scenario": "ad", "ts": "2026-03-03T11:00:00Z"},
+    ]
+    sent = [{"user_id": "explained", **one} for one in done]
+    client.post("/v1/behaviors", json={"behaviors": sent})
+    found = client.post("/v1/explain", json={"user_id": "explained"}).json()["behaviors"]
+    for one, told in zip(done, found, strict=True):
+        when = datetime.fromisoformat(told["ts"]), datetime.fromisoformat(one["ts"])
+        assert when[0] == when[1]
+        assert (told["type"], told["scenario"]) == (one["type"], one["scenario"])
+    assert [told["item_id"] for told in found] == [ids[5], None]
 
 
 @pytest.mark.parametrize(
@@ -147,6 +208,29 @@ def test_a_page_of_a_day_that_no_night_reads_is_refused_and_makes_none(shop, ids
         assert rank(client, user_id="u", candidates=ids[:2], **of_the_night).status_code == 200
         assert log.flush() == 1
     assert [day.isoformat() for day in log.store.dates("raw")] == [str(shop.histories.day)]
+
+
+def test_what_is_logged_of_a_page_is_what_was_answered(shop, ids, user, tmp_path):
+    log = ExposureLog(Store(tmp_path / "home"), tmp_path / "spool", "UTC")
+    service = type(shop.service)(shop.service.versions, shop.histories, shop.service.config, log)
+    day = shop.histories.day
+    asked = {"user_id": user, "query": "shoes", "scenario": "search"}
+    with TestClient(http.create(service)) as client:
+        found = rank(client, **asked, candidates=ids[:30], ts=f"{day}T23:00:00.5Z", top_k=5).json()
+    log.flush()
+    (name,) = log.store.names(f"raw/dt={day}/impressions")
+    logged = orjson.loads(log.store.get(f"raw/dt={day}/impressions/{name}"))
+    assert asked.items() <= logged.items()
+    for fact in ("request_id", "variant", "model_version", "line"):
+        assert logged[fact] == found[fact]
+    for column, of in (("item_ids", "item_id"), ("ctr", "ctr"), ("l2r", "l2r")):
+        assert logged[column] == [item[of] for item in found["items"]]
+    likeliest = max(found["price_preference"])
+    assert logged["price_level"] == 1 + found["price_preference"].index(likeliest)
+    assert datetime.fromtimestamp(logged["ts"] / 1000, UTC).isoformat() == (
+        f"{day}T23:00:00.500000+00:00"
+    )
+    assert 0.1 < logged["latency_ms"] < 60_000
 
 
 def test_an_error_that_nobody_foresaw_is_a_problem_too(shop, ids, tmp_path, caplog):

@@ -68,6 +68,16 @@ def test_nothing_appears_before_the_flush_and_everything_after(log):
     assert log.flush() == 0
 
 
+def test_a_page_is_of_the_day_that_it_is_in_the_data_sets_zone(tmp_path):
+    log = ExposureLog(Store(tmp_path / "home"), tmp_path / "spool", "Asia/Shanghai")
+    midnight = NOON + 4 * 3_600_000
+    for request, ts in (("before", midnight - 1), ("after", midnight)):
+        log.add(exposure(request, ts))
+    log.flush()
+    days = [lines(log.store, DAY + timedelta(days=n)) for n in (0, 1)]
+    assert [[one["request_id"] for one in day] for day in days] == [["before"], ["after"]]
+
+
 def _killed(home, spool):
     ExposureLog(Store(home), spool, "UTC").add(exposure("left"))
 

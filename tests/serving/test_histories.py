@@ -69,6 +69,20 @@ def test_an_event_that_is_sent_twice_is_taken_once(histories):
     assert len(histories.before("u1", NEXT + 1).ts) == 3
 
 
+def test_an_event_is_its_users(histories):
+    both = [behavior(NEXT, user=user, event="e1") for user in ("u1", "u2")]
+    assert histories.add(both, NEXT) == 2
+
+
+def test_a_day_ends_at_midnight_of_the_data_sets_zone(tmp_path):
+    """The night of the day carries what came before; what came after counts beside it."""
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "Asia/Shanghai")
+    midnight = MIDNIGHT - 8 * 3_600_000
+    histories.add([behavior(midnight - 2, "carried")], midnight - 1)
+    histories.add([behavior(midnight - 2, "late")], midnight)
+    assert items(histories.before("u1", NEXT)) == hashes("late")
+
+
 def test_users_do_not_mix(histories):
     histories.add([behavior(NEXT, user="u1"), behavior(NEXT, "i2", "u2")], NEXT)
     assert items(histories.before("u2", NEXT + 1)) == hashes("i2")
@@ -81,6 +95,14 @@ def test_what_is_kept_a_user_is_bounded(histories):
     newest = histories.before("u1", NEXT + 10 * KEPT)
     assert len(newest.ts) == 100
     assert newest.ts[-1] == NEXT + 3 * KEPT - 1
+
+
+def test_what_is_kept_is_what_happened_last_and_not_what_came_last(histories):
+    late_first = [behavior(NEXT - i, f"i{i}") for i in range(KEPT + 50)]
+    for part in (late_first[:KEPT], late_first[KEPT:]):
+        histories.add(part, NEXT)
+    times = [row[0] for row in histories._database().execute("SELECT ts FROM live ORDER BY ts")]
+    assert times == [NEXT - KEPT + 1 + i for i in range(KEPT)]
 
 
 def history(*rows):
@@ -129,6 +151,24 @@ def test_live_behaviors_follow_the_snapshot(tmp_path, known):
     histories = LocalHistories(tmp_path / "live.db", known[1], "UTC")
     histories.add([behavior(NEXT, "d"), behavior(NEXT - 450, "late")], NEXT)
     assert items(histories.before("u1", NEXT + 1)) == hashes("a", "late", "b", "d")
+
+
+def test_what_the_snapshot_holds_of_a_moment_is_not_before_it(tmp_path, known):
+    histories = LocalHistories(tmp_path / "live.db", known[1], "UTC")
+    assert items(histories.before("u1", NEXT - 400)) == hashes("a")
+    histories.add([behavior(NEXT - 450, "late")], NEXT)
+    assert items(histories.before("u1", NEXT - 400)) == hashes("a", "late")
+
+
+def test_of_a_snapshot_the_last_hundred_before_the_moment_count(tmp_path):
+    store, rows = Store(tmp_path / "home"), [("u1", NEXT - 500 + n, f"i{n}") for n in range(120)]
+    publish(store, DAY, history(*rows))
+    snapshot.build(store, DAY, tmp_path / "snapshot")
+    histories = LocalHistories(tmp_path / "live.db", snapshot.load(tmp_path / "snapshot"), "UTC")
+    expected = hashes(*[f"i{n}" for n in range(10, 110)])
+    assert items(histories.before("u1", NEXT - 390)) == expected
+    histories.add([behavior(NEXT - 391, "late")], NEXT)
+    assert items(histories.before("u1", NEXT - 390)) == [*expected[1:], *hashes("late")]
 
 
 def test_a_newer_snapshot_replaces_what_its_days_brought(tmp_path, known):

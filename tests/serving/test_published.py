@@ -111,13 +111,17 @@ def test_a_copy_that_differs_from_the_manifest_is_refused(far, tmp_path):
 
 
 def test_only_the_copies_used_last_stay(chain, tmp_path):
+    copied = set()
     for number in range(1, published.COPIES + 3):
         target = published.place(Store("memory://many"), "run", str(number))
         name = replace(NAME, version=str(number), run="run")
         published.publish(target, logged_bundle(chain), name, "models:/m-1", 1e-4)
         published.fetch(target, tmp_path)
+        _, first = published.fetch(published.place(Store("memory://many"), "run", "1"), tmp_path)
+        copied.add(first.stat().st_ino)
+    assert len(copied) == 1, "asked for again and again, it is not copied again"
     kept = sorted(one.name.split("-")[1] for one in tmp_path.iterdir() if one.is_dir())
-    assert kept == [f"v{number}" for number in range(3, published.COPIES + 3)]
+    assert kept == ["v1", *[f"v{number}" for number in range(4, published.COPIES + 3)]]
     fsspec.filesystem("memory").rm("/many", recursive=True)
 
 
@@ -177,10 +181,18 @@ def test_a_bundle_of_an_older_format_is_not_whole_and_says_what_to_do(home, plac
     mine = Partition(home.store.root, place.key)
     model = mine.manifest().lineage["model_uri"]
     assert published.is_whole(mine, model)
+    assert not published.is_whole(mine, "models:/m-other")
     age(mine, tmp_path)
     assert not published.is_whole(mine, model)
     with pytest.raises(PartitionCorrupt, match=r"format 1, .* reads 2\. Run `dupn bundle --versi"):
         published.fetch(mine, tmp_path)
+
+
+def test_a_bundle_of_which_a_byte_has_changed_is_not_whole(home, place):
+    mine = Partition(home.store.root, place.key)
+    model = mine.manifest().lineage["model_uri"]
+    spoil(mine, "recorded.json")
+    assert not published.is_whole(mine, model)
 
 
 def test_a_key_names_the_newest_version_and_a_version_itself(tmp_path):

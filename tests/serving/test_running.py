@@ -11,7 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
 from features.schemas import VOCABULARY
@@ -117,6 +119,10 @@ def test_profiles_that_are_published_anew_make_another_snapshot(setup, tmp_path)
     assert before.stamp != after.stamp
     assert len(before.profile(user_hash("u1"), ["profile_sex"])) == 0
     assert after.profile(user_hash("u1"), ["profile_sex"]).tolist() == [1]
+    with place.publish() as out:  # the same users, whose words have other rows
+        words = pa.table({"id": ["x"], "row": pa.array([2], pa.int32()), "count": [9]})
+        out.record([out.write_table("all", words)])
+    assert prepare_snapshot(setup).stamp != after.stamp
 
 
 def test_what_is_there_already_is_not_built_again(setup):
@@ -198,6 +204,17 @@ def test_every_process_tells_what_it_serves_and_no_more_what_it_served(setup, ch
     mine.service.versions.source = newer
     mine.look()
     assert (told("8"), told("9")) == (0, 1)
+
+
+def test_what_was_shown_is_under_raw_when_a_process_has_stopped(setup, chain, monkeypatch):
+    whole = {"bundle": str(logged_bundle(chain)), "run": "r", "config": ServeConfig()}
+    monkeypatch.setenv(running.VARIABLE, setup.model_copy(update=whole).model_dump_json())
+    body = {"user_id": "u1", "candidates": ["a"]}
+    with TestClient(running.build()) as client:
+        assert client.post("/v1/rank", json=body).status_code == 200
+        assert Store(setup.home).dates("raw") == []
+    (day,) = Store(setup.home).dates("raw")
+    assert len(Store(setup.home).names(f"raw/dt={day}/impressions")) == 1
 
 
 def test_gauges_of_processes_that_are_gone_are_removed(tmp_path, monkeypatch):

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 import uvicorn
+from prometheus_client import REGISTRY
 
 from serving.shedding import STATE, Protocol, is_whole
 
@@ -59,16 +60,24 @@ def line(server):
         yield line
 
 
+def counted():
+    """Requests that were shed, and refusals."""
+    labels = {"endpoint": "refused", "status": "503"}
+    refused = REGISTRY.get_sample_value("dupn_requests_total", labels)
+    return [REGISTRY.get_sample_value("dupn_shed_total", {"reason": "queue"}), refused]
+
+
 def heard(line):
     time.sleep(0.1)
     return line.recv(65536)
 
 
 def test_a_full_queue_says_no_and_the_connection_lives_on(line):
-    echo.turns.full = True
+    echo.turns.full, before = True, counted()
     line.sendall(request())
     said = heard(line)
     assert said.startswith(b"HTTP/1.1 503 ")
+    assert counted() == [one + 1 for one in before]
     assert b"\r\nretry-after: 1\r\n" in said
     echo.turns.full = False
     line.sendall(request())

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from serving import served, snapshot
+from serving import snapshot
 from serving.histories import LocalHistories
 from serving.served import Name, Served
 from serving.service import Service
@@ -36,8 +36,3 @@ def open_shop(chain: Chain, folder: Path, config: ServeConfig | None = None) -> 
     versions.refresh()
     service = Service(versions, histories, config or ServeConfig(), None)
     return Shop(chain, service, histories)
-
-
-def disassembled(chain: Chain, folder: Path) -> Served:
-    served.disassemble(logged_bundle(chain), folder)
-    return served.load(logged_bundle(chain), folder, NAME)

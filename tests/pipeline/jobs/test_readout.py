@@ -82,21 +82,26 @@ def plain(store, name):
     return out
 
 
-def expected(store, day, since):
-    """Sums by user (and arm) of the pages whose window closes on a day, row by row."""
+def closing(store, day, since):
+    """Pages whose window closes on a day, row by row."""
     clock = samples_log.LocalClock(ZONE)
     start, end = clock.midnight_ms(day), clock.end_ms(day)
+    for page in plain(store, "impressions"):
+        late = page["arrived"] < day and page["ts"] >= start
+        if max(start - W, since) <= page["ts"] < end - W and page["arrived"] <= day and not late:
+            yield page
+
+
+def expected(store, day, since):
+    """Sums by user (and arm) of the pages whose window closes on a day."""
+    start = samples_log.LocalClock(ZONE).midnight_ms(day)
     actions, seen = defaultdict(list), set()
     for row in plain(store, "behaviors"):
         if row["arrived"] <= day and row["key"] not in seen:
             seen.add(row["key"])
             actions[row["request_id"]].append(row)
     sums = defaultdict(lambda: defaultdict(float))
-    for page in plain(store, "impressions"):
-        if not (max(start - W, since) <= page["ts"] < end - W and page["arrived"] <= day):
-            continue
-        if page["arrived"] < day and page["ts"] >= start:
-            continue
+    for page in closing(store, day, since):
         own = start <= page["ts"]
         before_all = day == DAYS[0]
         when = day if own or before_all else day - timedelta(days=1)
@@ -186,8 +191,25 @@ def test_what_was_known_before_is_the_sum_of_the_days_before(log, found):
         assert row["seen_before"] == (known["pre_impressions"] > 0)
 
 
-def test_hours_say_how_pages_were_answered(found):
-    for one in found.values():
+def test_hours_say_how_pages_were_answered(log, found):
+    since = samples_log.LocalClock(ZONE).midnight_ms(FIRST)
+    for day, one in found.items():
+        sums = defaultdict(lambda: np.zeros(5, np.int64))
+        for page in closing(log, day, since):
+            late, failed = page["latency_ms"], page["failed"]
+            told = (1, failed is True, late > ASKED.budget_ms, True, failed is not None)
+            hour = page["ts"] - page["ts"] % (60 * MINUTE)
+            sums[page["variant"], hour, page["line"], page["model_version"]] += told
+        rows_of = {
+            (
+                row["arm"],
+                round(row["hour"].timestamp() * 1000),
+                row["line"],
+                row["model_version"],
+            ): [row[name] for name in ("requests", "errors", "slow", "timed", "reported")]
+            for row in one["hours"].to_pylist()
+        }
+        assert rows_of == {key: told.tolist() for key, told in sums.items()}
         hours = pl.DataFrame(one["hours"])
         total = sum(one["readout"]["pages"].to_pylist())
         assert hours["requests"].sum() == hours["timed"].sum() == total

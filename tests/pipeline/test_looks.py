@@ -1,0 +1,56 @@
+"""What the counts of an experiment's read-outs say about the log itself."""
+
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+
+from evaluation.abtest.experiment import Experiment
+from infra.store import Store
+from pipeline import looks
+
+FIRST = date(2026, 3, 2)
+TRIAL = Experiment(id="e", first_day=FIRST, arms={"old": 0.5, "new": 0.5})
+SOUND = {"pages_old": 300, "pages_new": 200, "all_pages": 900, "without_arm": 400}
+
+
+def broken(root, *counts):
+    """The sentences about days with these counts."""
+    store, days = Store(root), []
+    for number, counted in enumerate(counts):
+        part = store.partition("readout", FIRST + timedelta(days=number))
+        with part.publish() as out:
+            out.record([out.write_table("part", pa.table({"a": [1]}), counts=counted)])
+        days.append(part)
+    return list(looks.broken(days, TRIAL))
+
+
+def test_a_sound_log_says_nothing(tmp_path):
+    assert broken(tmp_path, SOUND, SOUND) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("misassigned", "carry another arm than the hash"),
+        ("other_line", "were answered by another line"),
+        ("too_late", "arrived after the day"),
+        ("repeated_pages", "carry a request id that another page has"),
+    ],
+)
+def test_more_than_one_page_in_a_thousand_of_the_arms_is_told(tmp_path, name, said):
+    assert broken(tmp_path, SOUND | {name: 1}, SOUND) == []
+    (told,) = broken(tmp_path, SOUND | {name: 1}, SOUND | {name: 1})
+    assert told.startswith(f"2 of 1,000 pages {said}")
+
+
+def test_a_day_on_which_an_arm_showed_nothing_is_named(tmp_path):
+    dry = {name: count for name, count in SOUND.items() if name != "pages_new"}
+    assert broken(tmp_path, SOUND, dry, SOUND) == ["no page of arm new was logged on 2026-03-03."]
+
+
+def test_a_log_without_pages_says_so_and_counts_against_none(tmp_path):
+    assert broken(tmp_path, {}) == [
+        "no page of arm old was logged on 2026-03-02.",
+        "no page of arm new was logged on 2026-03-02.",
+    ]

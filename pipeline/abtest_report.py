@@ -112,7 +112,7 @@ def _declared(experiment: Experiment) -> dict[str, str]:
         "Guardrails": guards or "none",
         "Errors, slow pages": f"+{rule.max_error_rise:.2%}, +{rule.max_slow_rise:.2%} over "
         f"{experiment.latency_budget_ms:g} ms",
-        "Error rate": f"{rule.alpha:.0%} over all looks",
+        "Error rate": f"{100 * rule.alpha:g} % over all looks",
         "A person is asked": "yes" if experiment.approval else "no",
     }
 

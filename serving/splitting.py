@@ -45,14 +45,16 @@ class Splitting:
     def settle(self, answering: Collection[str]) -> bool:
         """Take the announced split over if all of its users are answered; whether it changed.
 
-        Those of an experiment only by their own arms, others by the champion as well.
+        Those of an experiment only by their own arms, others by the champion as well. While the
+        arms of the next experiment are awaited, nobody is split by one that has ended.
         """
-        whole = set(self.coming.shares) <= set(answering)
-        if self.coming == self._usual:
-            whole = whole or CHAMPION in answering
-        if self.coming == self.now or not whole:
+        usual = CHAMPION in answering or set(self._usual.shares) <= set(answering)
+        whole = usual if self.coming == self._usual else set(self.coming.shares) <= set(answering)
+        ended = self.now.experiment not in ("", self.coming.experiment)
+        following = self.coming if whole else self._usual if ended and usual else self.now
+        if following == self.now:
             return False
-        self.now = self.coming
+        self.now = following
         logger.info(
             "users are split by %s: %s",
             self.now.experiment or "the settings",

@@ -77,3 +77,19 @@ def test_one_experiment_has_the_turn(tmp_path):
     traffic.end(store, "e", {"outcome": "ship", "day": date(2026, 3, 4).isoformat()})
     assert traffic.running(store) is None
     assert traffic.ended(store, "e")["outcome"] == "ship"
+
+
+def test_an_experiment_that_has_ended_splits_nobody_while_the_next_waits_for_an_arm(tmp_path):
+    mine = splitting(tmp_path)
+    traffic.take_turn(mine._store, TRIAL)
+    mine.look()
+    assert mine.settle({"champion", "old", "new"})
+    traffic.end(mine._store, "e", {"outcome": "stop"})
+    traffic.take_turn(mine._store, Traffic(experiment="f", salt="s", shares={"old": 0.5, "x": 0.5}))
+    mine.look()
+    assert not mine.settle({"old", "new"})  # nobody would answer
+    assert mine.settle({"champion", "old", "new"})
+    assert {mine.variant(user) for user in USERS} == {"champion"}
+    assert not mine.settle({"champion", "old"})  # nothing new
+    assert mine.settle({"champion", "old", "x"})
+    assert {mine.variant(user) for user in USERS} == {"old", "x"}

@@ -1,8 +1,13 @@
 """What all tests may share."""
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests import chain as chains
+
+# a busy machine is slow, and that is no defect of what is tested
+settings.register_profile("dupn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("dupn")
 
 
 @pytest.fixture(scope="session")

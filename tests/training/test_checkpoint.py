@@ -1,11 +1,16 @@
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+import torch
 
-from infra.errors import TrainingError
+from infra.errors import PartitionCorrupt, TrainingError
+from infra.store import Store
+from training import checkpoint
 from training.batch import VocabularySizes
-from training.checkpoint import Recipe
-from training.config import ModelConfig, TrainConfig
+from training.checkpoint import Checkpoint, Recipe
+from training.config import ModelConfig, Task, TrainConfig
+from training.data import Position, Samples
 
 SIZES = VocabularySizes(9, 5, 5, 4, 6, 7, 3, (3, 4), 32)
 RECIPE = Recipe(model=ModelConfig(), train=TrainConfig(), sizes=SIZES, seed=7, inputs={"day": "a"})
@@ -33,6 +38,92 @@ def test_a_difference_is_named():
         inputs={"day": "a"},
     )
     assert RECIPE.differences(other) == ["model.hidden_dim was 128 and is 64"]
+
+
+OTHERWISE = {
+    "tasks": (Task.CTR,),
+    "weights": {Task.CTR: 2.0},
+    "click_prices": 0.5,
+    "batch_size": 7,
+    "learning_rate": 0.5,
+    "embedding_learning_rate": 0.5,
+    "l2": 0.5,
+    "embedding_l2": 0.5,
+    "epochs": 9,
+    "validation_days": 2,
+    "patience": 3,
+    "precision": "bf16",
+    "device": "cpu",
+    "threads": 3,
+    "shuffle_buffer": 8,
+    "checkpoint_every_s": 1.0,
+    "resume": False,
+    "clip_norm": 0.5,
+}
+
+
+def test_a_run_goes_on_with_other_settings_only_where_they_decide_nothing():
+    assert OTHERWISE.keys() == TrainConfig.model_fields.keys()
+    free = {
+        name
+        for name, value in OTHERWISE.items()
+        if not RECIPE.differences(replace(RECIPE, train=TrainConfig(**{name: value})))
+    }
+    assert free == {"checkpoint_every_s", "threads", "device", "resume"}
+
+
+def test_the_days_that_judge_are_part_of_the_recipe(store, days):
+    """Another day of judging keeps another epoch."""
+    learnt, judged = (Samples(store, [day]) for day in days)
+    found = Recipe.of(learnt, judged, ModelConfig(), TrainConfig(), 1)
+    assert found.inputs == checkpoint.inputs(Samples(store, days))
+    assert found.catalogs == checkpoint.catalogs(Samples(store, days))
+    assert len(set(found.inputs.values())) == 2
+
+
+def test_a_digest_changes_with_any_file_and_not_with_their_names(store, days):
+    manifest = store.partition("samples", days[0]).manifest()
+    digest = checkpoint.digest_of(manifest)
+    assert len(manifest.files) == 2
+    for k, entry in enumerate(manifest.files):
+        for name, value, same in (("sha256", "0" * 64, False), ("name", "other", True)):
+            files = list(manifest.files)
+            files[k] = replace(entry, **{name: value})
+            assert (checkpoint.digest_of(replace(manifest, files=tuple(files))) == digest) is same
+
+
+def saved(folder):
+    place = checkpoint.final(Store(folder), "run")
+    weights = {"w": torch.arange(3.0)}
+    whole = Checkpoint(
+        recipe=RECIPE, position=Position(1, 2), run_id="r", weights=weights, optimizer={},
+        rng={}, tallies={},
+    )  # fmt: skip
+    checkpoint.save(place, whole)
+    return place
+
+
+def files_below(folder) -> list[Path]:
+    return sorted(folder.rglob("*.pt"))
+
+
+def test_a_file_that_is_not_what_was_written_is_refused(tmp_path):
+    place = saved(tmp_path)
+    assert checkpoint.load(place).weights["w"].tolist() == [0, 1, 2]
+    model, _ = files_below(tmp_path)
+    raw = bytearray(model.read_bytes())
+    raw[raw.index(torch.arange(3.0).numpy().tobytes()) + 6] ^= 1  # it would still load
+    model.write_bytes(raw)
+    with pytest.raises(PartitionCorrupt, match="is not the file that was published"):
+        checkpoint.load(place)
+
+
+def test_what_is_cleared_is_gone_and_takes_no_space(tmp_path):
+    place = saved(tmp_path)
+    assert len(files_below(tmp_path)) == 2
+    checkpoint.clear(place)
+    assert checkpoint.load(place) is None
+    assert not files_below(tmp_path)
 
 
 def test_another_catalog_is_a_difference():

@@ -166,9 +166,19 @@ def test_another_set_of_ranking_features_is_refused(store, table, day_of):
         )
 
 
+def test_more_profile_fields_than_the_network_knows_are_refused(store, table, day_of):
+    samples = Samples(store, store.days("samples"))
+    moments, rows = Moments.from_arrow(table, day_of), np.arange(5)
+    fewer = replace(samples.sizes, profile=samples.sizes.profile[:1])
+    with pytest.raises(TrainingError, match="has 2 profile fields, the network knows 1"):
+        collate(moments, rows, samples.catalogs, fewer)
+    more = replace(samples.sizes, profile=(*samples.sizes.profile, 9))
+    assert not collate(moments, rows, samples.catalogs, more).profile_BP[:, 2].any()
+
+
 def test_rows_that_a_network_does_not_have_yet_are_unknown_to_it(store, table, day_of):
     samples = Samples(store, store.days("samples"))
-    small = replace(samples.sizes, item=50, tag=5, token=9, icon=4, profile=(3, 22))
+    small = replace(samples.sizes, item=50, shop=6, tag=5, token=9, icon=4, profile=(3, 22))
     moments = Moments.from_arrow(table, day_of)
     rows = np.arange(60)
     whole = collate(moments, rows, samples.catalogs, samples.sizes)
@@ -181,6 +191,8 @@ def test_rows_that_a_network_does_not_have_yet_are_unknown_to_it(store, table, d
     assert torch.equal(older.items.brand_U, whole.items.brand_U)
     assert torch.equal(older.items.tags_UG, unknown_from(whole.items.tags_UG, 5))
     assert torch.equal(older.query_BQ, unknown_from(whole.query_BQ, 9))
+    assert torch.equal(older.items.shop_U, unknown_from(whole.items.shop_U, 6))
+    assert torch.equal(older.shop_S, unknown_from(whole.shop_S, 6))
     assert torch.equal(older.icon_I, unknown_from(whole.icon_I, 4))
     assert torch.equal(older.profile_BP[:, 0], unknown_from(whole.profile_BP[:, 0], 3))
     assert torch.equal(older.profile_BP[:, 1], whole.profile_BP[:, 1])

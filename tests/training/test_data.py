@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from infra.errors import PartitionCorrupt, PartitionMissing, TrainingError
-from tests.training.growing import correct_catalog
-from training.data import Position, Reader, Samples, grouped
+from tests.training.growing import correct_catalog, grow_vocabulary
+from training.data import PIECES, Position, Reader, Samples, grouped
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -72,6 +72,23 @@ def test_a_row_group_larger_than_the_buffer_is_cut(reader):
     assert max(window.rows for window in subject.windows(0)) <= 40
     seen = [i for loaded in subject.epoch(Position()) for i in ids(loaded)]
     assert len(set(seen)) == len(seen) == 600
+
+
+def test_a_shuffled_window_comes_from_all_over(reader):
+    *full, _ = reader().windows(0)
+    for window in full:
+        places = {(piece.slice, piece.entry.name, piece.group) for piece in window.pieces}
+        assert len(window.pieces) >= PIECES
+        assert len(places) > len({piece.slice for piece in window.pieces}) == 2  # both days
+
+
+def test_tables_are_of_the_size_of_the_last_day(make_store, tmp_path, days):
+    store = make_store(tmp_path, moments=20)
+    before = Samples(store, days).sizes
+    grow_vocabulary(store, days[1], 5)
+    after = Samples(store, days).sizes
+    assert (after.item, after.shop) == (before.item + 5, before.shop + 1)
+    assert Samples(store, days[:1]).sizes == before
 
 
 def test_the_order_depends_on_seed_and_epoch_only(reader):

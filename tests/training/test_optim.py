@@ -127,3 +127,13 @@ def test_a_restored_optimizer_goes_on_exactly():
         optimizer.step()
     for one, two in zip(nets[0].parameters(), nets[1].parameters(), strict=True):
         assert torch.equal(one, two)
+
+
+def test_a_restored_optimizer_keeps_its_own_rates_and_penalties():
+    net = Net()
+    old, _ = step(net, TrainConfig(learning_rate=0.1, l2=0.2))
+    new = Optimizer.of(net, TrainConfig(learning_rate=0.3, l2=0.4, embedding_l2=0.5))
+    new.load_state_dict(old.state_dict())
+    (group,) = new.dense.param_groups
+    assert (group["lr"], group["weight_decay"]) == (0.3, 0.4)
+    assert (new.sparse.lr, new.sparse.l2) == (0.3, 0.5)

@@ -1,3 +1,4 @@
+import pytest
 import torch
 
 from tests.training.model.conftest import SIZES
@@ -59,8 +60,10 @@ def test_a_query_is_the_mean_of_its_tokens_or_a_constant(make):
     net = make().query
     with torch.no_grad():
         net.absent.normal_()
-    q = net(torch.tensor([[3, 9, 0], [0, 0, 0], [5, 0, 0]]))
+    unknown = 1
+    q = net(torch.tensor([[3, 9, 0], [0, 0, 0], [5, 0, 0], [unknown, 7, 0]]))
     torch.testing.assert_close(q[0], (net.token.weight[3] + net.token.weight[9]) / 2)
+    torch.testing.assert_close(q[3], (net.token.weight[unknown] + net.token.weight[7]) / 2)
     assert torch.equal(q[1], net.absent)
     assert torch.equal(q[2], net.token.weight[5])
     assert torch.equal(net(torch.zeros(2, 0, dtype=torch.long)), net.absent.expand(2, -1))
@@ -74,6 +77,26 @@ def test_a_user_without_a_profile_is_a_constant(make):
     assert torch.equal(u[1], net.absent)
     assert not torch.equal(u[2], net.absent)
     assert torch.equal(net(torch.zeros(3, 0, dtype=torch.long)), net.absent.expand(3, -1))
+
+
+def test_what_is_known_of_a_user_is_dropped_and_the_constant_is_not(make):
+    net = make(dropout=0.5).user.train()
+    u = net(torch.tensor([[1, 2], [0, 0]]).repeat(50, 1))
+    assert (u[::2] == 0).float().mean() == pytest.approx(0.5, abs=0.2)
+    assert torch.equal(u[1::2], net.absent.expand(50, -1))
+
+
+def test_tables_start_at_the_sizes_that_are_set(make):
+    sizes = {"item_std": 1e-4, "group_std": 1.0, "general_std": 1e4}
+    net = make(**sizes)
+    tables = {
+        "item_std": [net.item.item],
+        "group_std": [net.item.brand, net.item.shop],
+        "general_std": [net.item.category, net.item.tag, net.icon],
+    }
+    for name, those in tables.items():
+        for table in those:
+            assert table.weight[1:].std().item() == pytest.approx(sizes[name], rel=0.5), name
 
 
 def test_the_constant_learns(make):

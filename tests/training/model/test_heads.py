@@ -48,3 +48,12 @@ def test_logits_are_never_dropped():
         head.rest[-1].weight.zero_()
         head.rest[-1].bias.fill_(3.0)
     assert (head(torch.randn(B, R), torch.randn(C, E), MOMENT) == 3.0).all()
+
+
+def test_the_first_hidden_layer_is_dropped_as_are_the_others():
+    head = PairHead(R, E, (40,), dropout=0.5, product=False).train()
+    with torch.no_grad():
+        head.first_of_rep.bias.fill_(100.0)  # every unit is on
+        head.rest[-1].weight.fill_(1 / 100)
+    said = head(torch.randn(1, R), torch.randn(200, E), torch.zeros(200, dtype=torch.long))
+    assert said.std() > 1

@@ -30,6 +30,32 @@ def test_a_replicate_is_the_auc_with_each_user_counted_as_often_as_drawn(digits)
     assert found == pytest.approx(expected, abs=1e-9)
 
 
+def test_replicates_keep_parts_apart_as_the_figure_does():
+    user, score, clicked = log()
+    part = np.random.default_rng(7).integers(0, 3, len(user))
+    score, weight = score + 10 * part, np.random.default_rng(1).random(len(user))
+    draws = Resamples.draw(300, 8, seed=2)
+    found = draws.auc(score, clicked, user, weight, part)
+    expected = [
+        metrics.auc(score, clicked, weight * draws.counts[user, column], part)
+        for column in range(8)
+    ]
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_an_interval_is_of_the_replicates_that_are_known():
+    draws = Resamples(np.zeros((5, 40), np.float32), level=0.9)
+    known = np.r_[np.full(19, np.nan), np.arange(21.0)]
+    found = draws.interval(9.0, known)
+    assert (found.value, found.low, found.high) == pytest.approx((9.0, 1.0, 19.0))
+    assert found.error == pytest.approx(np.std(np.arange(21), ddof=1))
+    moved = draws.around(9.0, known)
+    assert (moved.low, moved.high) == pytest.approx((0.0, 27.0))
+    for interval in (draws.interval, draws.around):
+        assert np.isnan(interval(9.0, np.r_[known[:19], np.nan, np.nan, np.arange(19.0)]).low)
+        assert np.isnan(interval(float("nan"), known).high)
+
+
 def test_every_draw_has_as_many_users_as_there_are():
     draws = Resamples.draw(40, 30, seed=0)
     assert (draws.counts.sum(0) == 40).all()

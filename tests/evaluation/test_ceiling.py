@@ -22,8 +22,8 @@ def store(tmp_path_factory) -> Store:
         store,
         FIRST,
         ["a", "b"],
-        [["i3", "i4", "i4"], ["i5", "lost"]],
-        [[0.3, 0.4, 0.5], [0.6, 0.7]],
+        [["i3", "i4", "i4", "i10", "i10", "i10"], ["i5", "lost"]],
+        [[0.3, 0.4, 0.5, 0.1, 0.1, 0.1], [0.6, 0.7]],
     )
     follows = pa.table(
         {
@@ -98,7 +98,9 @@ def test_the_truth_is_joined_by_request_and_item(store):
 
 def test_the_likeliest_level_sums_over_the_page(store):
     found = ceiling.scores(store, FIRST, asked(), catalog.load(store, FIRST))
-    assert found.best["ppp_precision"] == pytest.approx([4, float("nan")], nan_ok=True)  # i4: 1 + 4
+    assert found.best["ppp_precision"] == pytest.approx(
+        [4, float("nan")], nan_ok=True
+    )  # twice i4: 1 + 4; i10 is shown thrice, and seldom bought
 
 
 def test_follows_are_joined_by_user_time_and_icon(store):

@@ -61,6 +61,20 @@ def test_a_first_model_faces_floors_calibration_and_quality(candidate, quality, 
     assert all(part in sentence for part, sentence in zip(failed, real, strict=True))
 
 
+def test_a_limit_may_be_reached_but_not_passed():
+    """Floor, calibration error, clicks and users, each at its limit and just beyond."""
+    at = {"ctr_auc": CONFIG.floors["ctr_auc"], "ctr_ece": CONFIG.max_calibration_error}
+    few = {"positives": CONFIG.min_positives, "users": CONFIG.min_users}
+    assert decide(evidence(**few, **at), None, None, [], CONFIG).promoted
+    beyond = {"ctr_auc": at["ctr_auc"] - 1e-9, "ctr_ece": at["ctr_ece"] + 1e-9}
+    for name, value in beyond.items():
+        found = decide(evidence(**few, **{**at, name: value}), None, None, [], CONFIG)
+        assert found.outcome is Outcome.REFUSE, name
+    for name, value in few.items():
+        found = decide(evidence(**{**few, name: value - 1}, **at), None, None, [], CONFIG)
+        assert found.outcome is Outcome.NOT_ENOUGH_EVIDENCE, name
+
+
 @pytest.mark.parametrize(
     ("comparison", "outcome"),
     [
@@ -114,8 +128,37 @@ def test_what_chance_alone_does_to_a_training_is_forgiven_however_exact_the_day(
 def test_the_margin_never_exceeds_its_cap():
     config = GateConfig(floors={}, max_ctr_margin=0.003)
     assert decide(GOOD, GOOD, against(ctr=-0.0008, error=0.001), [], config).promoted
+    assert not decide(GOOD, GOOD, against(ctr=-0.0035, error=0.0005), [], config).promoted
     late = decide(GOOD, GOOD, against(ctr=0.0, error=0.0013), [], config)
     assert late.outcome is Outcome.NOT_ENOUGH_EVIDENCE
+
+
+def worse_at(*values):
+    """What is called worse of tasks whose differences have an error of 1, at no tolerance."""
+    config = GateConfig(floors={}, tolerance=0)
+    named = {f"task{k}": (value, 1.0) for k, value in enumerate(values)}
+    checks = decide(GOOD, GOOD, against(**named), [], config).checks
+    return [c.name for c in checks if c.name.startswith("task") and c.passed is False]
+
+
+def test_holm_steps_down_from_the_smallest_p():
+    """One-sided p of -3, -1.75 and -1.85: 0.0013, 0.040 and 0.032."""
+    assert worse_at(-3.0, -1.75) == ["task0", "task1"]  # 0.040 * 1, not * 2
+    assert worse_at(-1.85, -1.75) == []  # 0.032 * 2 forgives the larger one as well
+    assert worse_at(-1.75) == ["task0"]
+    assert worse_at(-1.63) == []  # p 0.0516: alpha is one-sided
+
+
+def test_what_is_worse_without_any_noise_is_worse():
+    assert decide(GOOD, GOOD, against(l2r_auc=(-0.002, 0.0)), [], CONFIG).promoted
+    assert not decide(GOOD, GOOD, against(l2r_auc=(-0.0021, 0.0)), [], CONFIG).promoted
+
+
+def test_a_floor_of_a_task_that_was_not_asked_is_not_judged():
+    config = GateConfig(floors={"ctr_auc": 0.6, "ctr_auc_same_category": 0.9})
+    verdict = decide(GOOD, None, None, [], config)
+    assert verdict.promoted
+    assert not any("same_category" in check.name for check in verdict.checks)
 
 
 def test_holm_forgives_one_small_p_among_many():

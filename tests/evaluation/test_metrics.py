@@ -29,6 +29,21 @@ def test_auc_is_the_weighted_share_of_pairs_in_order_and_ties_count_half(given_r
     assert metrics.auc(score, positive, weight) == pytest.approx(expected, nan_ok=True)
 
 
+def test_scores_of_different_parts_are_never_held_against_each_other():
+    """Networks that learnt apart: the second one's scores are all higher."""
+    rng = np.random.default_rng(5)
+    part = rng.integers(0, 3, 90)
+    score = rng.integers(0, 5, 90) + 10 * part
+    positive, weight = rng.random(90) < 0.4, rng.random(90)
+    right = total = 0.0
+    for one in range(3):
+        mine = part == one
+        pairs = weight[mine & positive].sum() * weight[mine & ~positive].sum()
+        right += pair_count(score[mine], positive[mine], weight[mine]) * pairs
+        total += pairs
+    assert metrics.auc(score, positive, weight, part) == pytest.approx(right / total)
+
+
 def test_auc_equals_sklearn():
     rng = np.random.default_rng(0)
     score, weight = rng.normal(size=500).round(1), rng.random(500)
@@ -70,6 +85,13 @@ def test_log_loss_equals_sklearn():
     assert metrics.log_loss(p, y) == pytest.approx(sk.log_loss(y, p))
 
 
+def test_a_certainty_that_was_wrong_costs_much_and_not_everything():
+    losses = metrics.log_losses(np.array([0.0, 1.0, 1.0]), np.array([1, 0, 1]))
+    assert losses[:2] == pytest.approx(-np.log(metrics.TINY))
+    assert losses[2] < 1e-6
+    assert metrics.entropy(np.array([0.0, 1.0])) == pytest.approx([0, 0], abs=1e-5)
+
+
 def test_always_saying_the_mean_rate_has_normalised_entropy_one():
     y = np.array([1, 0, 0, 0])
     assert metrics.normalised_entropy(np.full(4, 0.25), y) == pytest.approx(1)
@@ -83,6 +105,15 @@ def test_calibration_by_hand():
     assert found.observed == pytest.approx([0.5, 0.5])
     assert found.error == pytest.approx((0.4 + 0.1) / 2)
     assert found.ratio == pytest.approx(1.4 / 2)
+
+
+def test_a_bin_counts_as_often_as_it_has_rows():
+    """Ties stay together, so bins are not always of one size."""
+    found = metrics.calibration(np.array([0.2, 0.5, 0.5, 0.5]), np.array([1, 1, 0, 1]), bins=2)
+    assert found.rows.tolist() == [1, 3]
+    assert found.error == pytest.approx((0.8 * 1 + (2 / 3 - 0.5) * 3) / 4)
+    halves = metrics.calibration(np.arange(1, 9) / 10, np.zeros(8), bins=4)
+    assert halves.rows.tolist() == [2, 2, 2, 2]
 
 
 def test_a_calibrated_model_has_a_small_error_and_an_overconfident_one_has_not():
@@ -109,6 +140,15 @@ def test_precision_recall_and_micro_precision_equal_sklearn():
     assert found.recall == pytest.approx(recall)
     assert found.micro_precision == pytest.approx(sk.accuracy_score(truth, said))
     assert (found.confusion == sk.confusion_matrix(truth, said)).all()
+
+
+def test_a_roc_curve_goes_straight_through_ties():
+    false, true = metrics.roc_curve(np.array([3, 2, 2, 2, 1]), np.array([1, 1, 0, 0, 0]))
+    assert false == pytest.approx([0, 0, 2 / 3, 1])
+    assert true == pytest.approx([0, 0.5, 1, 1])
+    for only in (0, 1):
+        false, true = metrics.roc_curve(np.arange(3), np.full(3, only))
+        assert (false.tolist(), true.tolist()) == ([0, 1], [0, 1])
 
 
 def test_the_roc_curve_encloses_the_auc():

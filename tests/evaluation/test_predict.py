@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -5,6 +7,7 @@ import torch
 from evaluation import questions
 from evaluation.predict import PROPERTIES, Shuffle, predict, shuffled
 from evaluation.settings import EvaluateConfig
+from infra.errors import TrainingError
 from tests.training.conftest import FIRST, write_store
 from training.config import ModelConfig
 from training.data import Position, Reader, Samples
@@ -53,12 +56,17 @@ def test_answers_stand_beside_their_questions(store, samples, model):
             out = model(loaded.batch)
         moment = [place[name] for name in loaded.info.sample_id.to_pylist()]
         for m, mine in enumerate(moment):
-            theirs = out.ctr_C[loaded.batch.cand_moment_C == m].sigmoid().numpy()
-            np.testing.assert_allclose(
-                answers.ctr[asked.candidates.moment == mine], theirs, atol=1e-5
-            )
-            price = out.ppp_K7[loaded.batch.price_moment_K == m].softmax(-1).numpy()
-            np.testing.assert_allclose(answers.ppp[asked.prices.moment == mine], price, atol=1e-5)
+            of = loaded.batch
+            expected = {
+                "ctr": (asked.candidates, out.ctr_C[of.cand_moment_C == m].sigmoid()),
+                "l2r": (asked.candidates, out.l2r_C[of.cand_moment_C == m]),
+                "ppp": (asked.prices, out.ppp_K7[of.price_moment_K == m].softmax(-1)),
+                "fifp": (asked.icons, out.fifp_I[of.icon_moment_I == m].sigmoid()),
+                "spp": (asked.shops, out.spp_S[of.shop_moment_S == m].sigmoid()),
+            }
+            for name, (block, theirs) in expected.items():
+                ours = getattr(answers, name)[block.moment == mine]
+                np.testing.assert_allclose(ours, theirs.numpy(), atol=1e-5)
 
 
 def test_asking_leaves_the_model_in_its_mode(store, model):
@@ -78,6 +86,34 @@ def test_shuffled_properties_keep_their_marginals_and_stay_together(batch):
     assert tuples(mixed) != tuples(batch)
     assert all((getattr(mixed, name)[~real] == 0).all() for name in PROPERTIES)
     assert torch.equal(mixed.seq_BT, batch.seq_BT)
+
+
+def test_only_moments_that_have_a_query_get_another(batch):
+    queries = torch.tensor([[5, 0], [0, 0], [6, 7], [0, 0], [8, 0], [9, 9]])
+    mixed = shuffled(replace(batch, query_BQ=queries), Shuffle.QUERY, np.random.default_rng(0))
+    assert not mixed.query_BQ[[1, 3]].any()
+    assert sorted(mixed.query_BQ.tolist()) == sorted(queries.tolist())
+    assert not torch.equal(mixed.query_BQ, queries)
+
+
+def test_an_answer_that_is_no_number_is_refused(store, samples):
+    torch.manual_seed(0)
+    broken = Dupn(ModelConfig(), samples.sizes)
+    torch.nn.init.constant_(broken.fifp.rest[-1].bias, float("nan"))
+    with pytest.raises(TrainingError, match="left fifp questions without a finite answer"):
+        predict(broken, store, FIRST, EvaluateConfig())
+
+
+def test_questions_of_other_samples_are_refused(store, model):
+    asked = questions.read(store, FIRST)
+    turned = replace(asked.candidates, clicked=1 - asked.candidates.clicked)
+    with pytest.raises(TrainingError, match="candidates are not those of the samples"):
+        predict(model, store, FIRST, EvaluateConfig(), questions=replace(asked, candidates=turned))
+    ids = asked.moments.sample_id.copy()
+    ids[3] = "another"
+    moments = replace(asked.moments, sample_id=ids)
+    with pytest.raises(TrainingError, match="published again while they were evaluated"):
+        predict(model, store, FIRST, EvaluateConfig(), questions=replace(asked, moments=moments))
 
 
 def test_shuffled_queries_are_other_moments_queries(batch):

@@ -101,6 +101,22 @@ def test_noise_wakes_nobody():
     assert not dropped(night("2026-03-09", 0.67, low=0.63, high=0.71), 0.70, 0.70, 0.70)
 
 
+def test_a_fall_that_is_clear_but_for_how_far_is_an_alert():
+    """The interval is held against the median itself."""
+    assert dropped(night("2026-03-09", 0.67, low=0.65, high=0.69), 0.70, 0.70, 0.70)
+    assert not dropped(night("2026-03-09", 0.67, low=0.64, high=0.70), 0.70, 0.70, 0.70)
+
+
+def test_price_levels_wake_nobody():
+    def asked_of_prices(one):
+        figure = one.figures[0].model_copy(update={"name": "watch_progressive_ppp_precision"})
+        return one.model_copy(update={"figures": (figure,)})
+
+    before = [asked_of_prices(one) for one in days(0.70, 0.70, 0.70)]
+    tonight = asked_of_prices(night("2026-03-09", 0.20))
+    assert not list(watch.drops(tonight.figures, before, CONFIG))
+
+
 def test_two_nights_are_no_habit():
     assert not dropped(night("2026-03-09", 0.50), 0.70, 0.70)
 
@@ -108,6 +124,8 @@ def test_two_nights_are_no_habit():
 def test_only_the_newest_nights_make_the_median():
     old = [0.9] * 20
     assert not dropped(night("2026-03-30", 0.66), *old, *[0.67] * CONFIG.median_nights)
+    backwards = days(*[0.67] * 20, *[0.9] * CONFIG.median_nights)[::-1]
+    assert list(watch.drops(night("2026-03-30", 0.66).figures, backwards, CONFIG))
 
 
 def test_users_are_drawn_whole_until_there_are_enough_moments():

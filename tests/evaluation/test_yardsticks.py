@@ -1,8 +1,13 @@
+from collections import Counter
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from evaluation import fitted, questions, yardsticks
 from evaluation.history import History
@@ -86,6 +91,83 @@ def test_icon_rates_lean_on_the_mean(store):
     rates = fitted.icon_rates(store, [FIRST], smoothing=4)
     assert rates[5] == pytest.approx((sum(mine) + 4 * mean) / (len(mine) + 4))
     assert rates[-1] == pytest.approx(mean)
+
+
+LEARNT = yardsticks.Learnt(
+    ranking=None, max_entropy=None, level=5, icons=np.array([0, 0, 0.2, 0.3, 0.1])
+)
+
+
+def answered(store, items):
+    table = store.partition("samples", DAY).table().combine_chunks()
+    return dict(yardsticks.Answering(table, items, LEARNT).all())
+
+
+def test_a_category_that_nobody_knows_is_never_met_again(store, rows, items):
+    unknown = replace(items, category=np.where(items.category == 3, 1, items.category))
+    asked = [item for row in rows for item in row["cand_item"] or []]
+    found = answered(store, unknown)["category_recency"]
+    of_it = unknown.category[asked] == 1
+    assert 0 < of_it.sum() < len(of_it)
+    assert (found[of_it] == -1).all()
+    assert (found[~of_it] > 0).any()
+
+
+def test_an_icon_that_was_never_shown_has_the_mean_rate(store, rows, items):
+    icons = np.array([icon for row in rows for icon in row["icon"] or []])
+    known = icons < len(LEARNT.icons) - 1
+    assert 0 < known.sum() < len(known)
+    expected = np.where(known, LEARNT.icons[np.where(known, icons, -1)], LEARNT.icons[-1])
+    assert answered(store, items)["icon_popularity"].tolist() == expected.tolist()
+
+
+def test_the_last_level_is_that_of_the_newest_behaviour_with_one(store, rows, items):
+    """And the commonest where none has."""
+    few = replace(items, price_level=np.where(items.price_level > 5, items.price_level, 0))
+    expected = []
+    for row in rows:
+        if row["price_level"] is not None:
+            levels = [int(few.price_level[item]) for item in reversed(row["seq_item"])]
+            expected.append(next((level - 1 for level in levels if level), LEARNT.level))
+    assert answered(store, few)["last_level"].tolist() == expected
+    assert set(expected) == {5, 6}  # of i5 and i6; nothing known: 5
+
+
+def test_fits_take_the_newest_days_first_and_no_more_than_they_may(store, items):
+    days = [FIRST, DAY]
+    labels = store.partition("samples", DAY).table()["cand_label"]
+    asked = len(labels) - labels.null_count
+    x = np.random.default_rng(0).normal(size=(50, len(NAMES)))
+
+    def said(days, moments):
+        return fitted.probability(fitted.ranking(store, days, moments), x)
+
+    newest = said([DAY], 10**6)
+    assert np.array_equal(said(days, asked), newest)
+    assert not np.array_equal(said(days, asked + 1), newest)
+    assert not np.array_equal(said(days, asked - 1), newest)
+
+
+def test_the_regression_weighs_candidates_by_their_actions(store):
+    table = store.partition("samples", DAY).table()
+    rows = [row for row in table.to_pylist() if row["cand_item"]]
+    x, y, weight = (
+        np.concatenate([row[name] for row in rows])
+        for name in ("cand_features", "cand_label", "cand_weight")
+    )
+    expected = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000, tol=1e-8))
+    expected.fit(x, y > 0, logisticregression__sample_weight=weight)
+    fit = fitted.ranking(store, [DAY], 10**6)
+    assert fitted.probability(fit, x) == pytest.approx(expected.predict_proba(x)[:, 1], abs=1e-3)
+    unknown = np.where(np.arange(len(NAMES)) == 0, np.nan, x[:1])
+    as_zero = fitted.probability(fit, np.nan_to_num(unknown))
+    assert fitted.probability(fit, unknown) == pytest.approx(as_zero)
+
+
+def test_the_commonest_level_is_counted(store):
+    levels = store.partition("samples", FIRST).table()["price_level"].drop_null().to_pylist()
+    (commonest, _), *_ = Counter(levels).most_common()
+    assert fitted.most_frequent_level(store, [FIRST]) == commonest - 1
 
 
 def test_price_history_by_hand():

@@ -39,6 +39,17 @@ def test_a_shifted_mix_is():
     assert judge(day(clicks=61), USUAL, **LIMITS) == ()
 
 
+def mix(*shares):
+    return {f"sum:samples.scenario.mix.{place}": share for place, share in enumerate(shares)}
+
+
+def test_usual_shares_add_up_to_one_where_their_medians_do_not():
+    before = [mix(50, 50, 0), mix(50, 0, 50), mix(0, 50, 50)]
+    assert judge(mix(1, 1, 1), before, **LIMITS) == ()
+    (found,) = judge(mix(1, 0, 0), before, **LIMITS)
+    assert found.value == pytest.approx(2 / 3)
+
+
 def test_a_value_that_was_never_there_is_a_shift():
     now = day() | {"sum:behaviors.scenario.mix.4": 100}
     before = [one | {"sum:behaviors.scenario.mix.1": 9} for one in USUAL]

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.buckets import HASH_SPACE, slices, split
+from features.buckets import HASH_SPACE, bucket_index, buckets, slices, split
 
 HASHES = np.random.default_rng(5).integers(0, HASH_SPACE, 500, dtype=np.uint64)
 TABLE = pa.table({"at": np.arange(500), "hash": HASHES})
@@ -17,6 +17,14 @@ def test_parts_hold_every_row_once_in_its_bucket_and_in_order(count):
     for index, part in parts.items():
         assert part["at"].to_pylist() == sorted(part["at"].to_pylist())
         assert all(int(value // width) == index for value in part["hash"].to_pylist())
+
+
+@pytest.mark.parametrize("count", [1, 3, 7, 64])
+def test_a_bucket_has_the_hash_that_it_begins_with_and_not_the_one_that_it_ends_before(count):
+    every = buckets(count)
+    assert (every[0].low, every[-1].high) == (0, HASH_SPACE)
+    for hashes in ([one.low for one in every], [one.high - 1 for one in every]):
+        assert bucket_index(np.array(hashes, np.uint64), count).tolist() == list(range(count))
 
 
 @pytest.mark.parametrize("chosen", [range(7), range(2, 4), range(6, 7)])

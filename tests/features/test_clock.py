@@ -69,6 +69,13 @@ def test_a_float_that_is_no_time_is_null():
         assert to_ms(column, TimeFormat(unit=unit), "UTC").to_pylist() == [None] * 4
 
 
+@pytest.mark.parametrize("kind", [pa.int64(), pa.string()])
+def test_seconds_of_which_the_milliseconds_do_not_fit_are_no_time(kind):
+    last = (2**63 - 1) // 1_000
+    column = pa.chunked_array([pa.array([last, last + 1, -last - 1, 10**17]).cast(kind)])
+    assert to_ms(column, TimeFormat(unit="s"), "UTC").to_pylist() == [last * 1_000] + [None] * 3
+
+
 def test_a_number_past_those_with_a_sign_is_no_time():
     column = pa.chunked_array([pa.array([2**63 + 5, 1_700_000_000_000, None], pa.uint64())])
     assert to_ms(column, TimeFormat(), "UTC").to_pylist() == [None, 1_700_000_000_000, None]
@@ -89,6 +96,13 @@ def test_a_date_without_a_time_begins_its_day_also_where_midnight_is_skipped():
     assert to_ms(gone, TimeFormat(format="%Y-%m-%d %H:%M"), "Africa/Cairo").to_pylist() == [None]
 
 
+def test_a_time_that_the_clocks_show_twice_is_the_first_of_the_two():
+    column = pa.chunked_array([["2026-10-25 01:59", "2026-10-25 02:30", "2026-10-25 03:00"]])
+    found = to_ms(column, TimeFormat(format="%Y-%m-%d %H:%M"), "Europe/Berlin").to_pylist()
+    minutes = [(ms - found[0]) / 60_000 for ms in found]
+    assert minutes == [0, 31, 121]
+
+
 def test_a_date_without_a_year_gets_it_by_rule():
     column = pa.chunked_array([["829", "0101", "230", "1231"]])
     plain = to_ms(column, TimeFormat(format="%m%d", pad=4, year=2014), "UTC").to_pylist()
@@ -102,3 +116,5 @@ def test_a_date_without_a_year_gets_it_by_rule():
     over = to_ms(column, form, "UTC").to_pylist()
     assert day_of_number(over[1] // 86_400_000) == date(2015, 1, 1)
     assert day_of_number(over[3] // 86_400_000) == date(2014, 12, 31)
+    edge = to_ms(pa.chunked_array([["510", "511"]]), form, "UTC").to_pylist()
+    assert [day_of_number(v // 86_400_000) for v in edge] == [date(2015, 5, 10), date(2014, 5, 11)]

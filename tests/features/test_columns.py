@@ -1,4 +1,4 @@
-"""Columns as warehouses write them: the types of Arrow that a log may have."""
+"""One source column at a time, also as warehouses write it."""
 
 from decimal import Decimal
 
@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 
 from features import columns, identity
+
+NAN, INF = float("nan"), float("inf")
 
 
 def both(read):
@@ -83,3 +85,30 @@ def test_decimals_are_hashed_by_value_without_a_loop_over_rows():
     written = pa.array([Decimal("1.50"), Decimal("2.00"), Decimal("1.50")])
     first, second, third = identity.hash_column(written)
     assert first == third != second
+
+
+def test_an_id_written_as_a_number_is_whole_and_one_that_is_no_number_is_absent():
+    ids = pa.array([7.0, NAN, None, 7.5, INF, 2.0**53])  # not every whole number is one from there
+    values = ["7", None, None, None, None, None]
+    assert both(columns.texts(ids, (), as_id=True)) == (values, [False] * 3 + [True] * 3)
+
+
+def test_what_is_absent_is_not_bad_whatever_stands_first_in_the_dictionary():
+    ids = pa.array([7.5, None, 8.0]).dictionary_encode()
+    found = columns.texts(ids, (), as_id=True)
+    assert both(found) == ([None, None, "8"], [True, False, False])
+
+
+def test_a_price_of_nothing_is_a_price_and_one_that_is_no_number_is_absent():
+    numbers = [0.0, NAN, None, -1.0, INF]
+    bad = [False, False, False, True, True]
+    assert both(columns.numbers(pa.array(numbers), ())) == ([0.0, None, None, None, None], bad)
+    texts = pa.array(["0", "nan", None, "-1", "inf"])
+    assert both(columns.numbers(texts, ())) == ([0.0, None, None, None, None], bad)
+
+
+def test_flags_are_read_in_every_way_of_writing_them():
+    texts = ["true", "0", "Yes", "no", "T", "f", "1", "FALSE", "", None, "maybe"]
+    values, bad = both(columns.flags(pa.array(texts), [""]))
+    assert values == [True, False] * 4 + [None] * 3
+    assert np.flatnonzero(bad).tolist() == [10]

@@ -135,12 +135,48 @@ def test_a_row_of_a_past_day_is_late_and_kept():
     assert found.accepted.num_rows == 1
 
 
+def test_late_rows_are_believed_from_the_first_moment_of_the_lookback_to_the_last_of_the_day():
+    first = int(datetime(2026, 10, 30, tzinfo=UTC).timestamp() * 1_000)
+    window = Window.of(DAY, MARKET, EventsConfig(lookback_days=2))
+    midnight = int(datetime(2026, 11, 2, tzinfo=UTC).timestamp() * 1_000)
+    rows = block([behavior(ts=ts) for ts in (first - 1, first, midnight - 1, midnight)])
+    found = parse(rows, "behaviors", MARKET, window)
+    assert found.rejected.select(["line", "reason"]).to_pylist() == [
+        {"line": 1, "reason": "stray_day"},
+        {"line": 4, "reason": "future_time"},
+    ]
+
+
 def test_clock_skew_is_a_setting():
     just_after = WINDOW.end + 5_000
     loose = Window.of(DAY, MARKET, EventsConfig(max_future_s=10))
     rows = block([behavior(ts=just_after)])
     assert reasons(parse(rows, "behaviors", MARKET, WINDOW)) == ["future_time"]
     assert parse(rows, "behaviors", MARKET, loose).accepted.num_rows == 1
+
+
+def test_a_date_that_is_written_out_is_never_in_another_unit():
+    """1970-01-21 is what a day of 2026 looks like where seconds are taken for milliseconds."""
+    text = 'name = "x"\n[behaviors]\ntime = { format = "%Y-%m-%d" }\n'
+    rows = block([behavior(ts="1970-01-21"), behavior(ts="2026-11-01")])
+    found = parse(rows, "behaviors", parse_description(text, "x.toml"), WINDOW)
+    assert (reasons(found), found.accepted.num_rows) == (["stray_day"], 1)
+
+
+def test_a_row_is_the_same_row_whatever_the_order_of_the_columns():
+    rows = block([behavior(), behavior(item_id="j")])
+    columns = [name for name in rows.column_names if not name.startswith("_")]
+    turned = rows.select([*columns[::-1], "_source", "_line", "_text"])
+    one, two = (parse(some, "behaviors", MARKET, WINDOW).accepted["key"] for some in (rows, turned))
+    assert one.to_pylist() == two.to_pylist()
+    assert one[0] != one[1]
+
+
+def test_an_event_without_its_id_is_refused_where_the_id_tells_events_apart():
+    text = 'name = "e"\n[behaviors]\nidentity = "event_id"\n'
+    rows = block([behavior(event_id="e1"), behavior(event_id=None), behavior(event_id="")])
+    found = parse(rows, "behaviors", parse_description(text, "e.toml"), WINDOW)
+    assert (reasons(found), found.accepted.num_rows) == (["missing_id"] * 2, 1)
 
 
 def test_unsplit_lines_get_the_reason_of_their_format():
@@ -167,11 +203,12 @@ def test_pages_follows_and_items_are_read_too():
             {"request_id": "r", "user_id": "u", "ts": NOON, "item_ids": ["a", "b"], "query": "x y"},
             {"request_id": "r", "user_id": "u", "ts": NOON, "item_ids": [], "query": None},
             {"request_id": "r", "user_id": "u", "ts": NOON, "item_ids": ["a", None], "query": None},
+            {"request_id": "r", "user_id": "u", "ts": NOON, "item_ids": ["a", ""], "query": None},
         ],
         "impressions",
     )
     assert pages.accepted.select(IMPRESSIONS.names).to_pylist()[0]["item_ids"] == ["a", "b"]
-    assert reasons(pages) == ["missing_id"] * 2
+    assert reasons(pages) == ["missing_id"] * 3
     follows = market(
         [
             {"user_id": "u", "icon_id": "k", "ts": NOON, "followed": flag}
@@ -257,10 +294,10 @@ def test_bounds_of_the_log_make_other_days_stray():
         'name = "x"\nfirst_day = 2026-11-01\nlast_day = 2026-11-01\n[behaviors]\n', "x.toml"
     )
     window = Window.of(DAY, dataset, EventsConfig())
-    rows = block(
-        [behavior(ts=NOON), behavior(ts=NOON - 86_400_000), behavior(ts=NOON + 86_400_000)]
-    )
-    assert reasons(parse(rows, "behaviors", dataset, window)) == ["stray_day"] * 2
+    rows = block([behavior(ts=NOON + hours * 3_600_000) for hours in (-24, -12, 0, 12, 24)])
+    found = parse(rows, "behaviors", dataset, window)
+    assert found.rejected["line"].to_pylist() == [1, 4, 5]
+    assert reasons(found) == ["stray_day"] * 3
 
 
 def test_the_text_of_a_refused_row_is_its_values():
@@ -307,7 +344,9 @@ def test_float_text_ids_lose_their_fraction():
         "time_stamp": "829",
         "action_type": "0",
     }
-    found = parse(block([row, row | {"brand_id": ""}]), "behaviors", tmall, window)
-    assert found.accepted["brand_id"].to_pylist() == ["2661", None]
-    assert found.accepted["shop_id"].to_pylist() == ["2882"] * 2
-    assert np.unique(found.accepted["_place"].to_numpy()).size == 2
+    brands = ["2661.0", "", "2661.00", "2661.5", "7"]
+    rows = [row | {"brand_id": brand} for brand in brands]
+    found = parse(block(rows), "behaviors", tmall, window)
+    assert found.accepted["brand_id"].to_pylist() == ["2661", None, "2661", "2661.5", "7"]
+    assert found.accepted["shop_id"].to_pylist() == ["2882"] * 5
+    assert np.unique(found.accepted["_place"].to_numpy()).size == 5

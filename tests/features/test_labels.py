@@ -78,6 +78,24 @@ def test_price_is_asked_at_the_first_touch_in_a_session_never_at_the_purchase():
     assert np.flatnonzero(labels.led_to_purchase(timeline(rows), W)).tolist() == [0]
 
 
+def test_a_session_ends_after_a_pause_of_more_than_half_an_hour():
+    for late, asked in ((0, [0]), (1, [])):
+        rows = [(0, 0, 0, CLICK), (0, 30 * MINUTE + late, 0, PURCHASE)]
+        assert np.flatnonzero(labels.led_to_purchase(timeline(rows), W)).tolist() == asked
+        assert labels.first_touches(timeline(rows)).tolist() == [True, bool(late)]
+
+
+def test_a_purchase_at_the_very_moment_of_the_touch_asks_nothing():
+    rows = [(0, 0, 0, CLICK), (0, 0, 0, PURCHASE)]
+    assert not labels.led_to_purchase(timeline(rows), W).any()
+
+
+def test_users_who_follow_one_another_share_no_session():
+    rows = [(0, 0, 0, CLICK), (1, 1, 0, CLICK), (1, 2, 0, PURCHASE)]
+    assert labels.first_touches(timeline(rows)).tolist() == [True, True, False]
+    assert np.flatnonzero(labels.led_to_purchase(timeline(rows), W)).tolist() == [1]
+
+
 def test_a_purchase_after_the_window_asks_nothing():
     steps = [(0, minute * MINUTE, 1, CLICK) for minute in range(20, 61, 20)]
     for delay, asked in ((0, [0]), (1, [])):

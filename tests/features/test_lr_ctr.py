@@ -1,10 +1,12 @@
+import math
+
 import numpy as np
 import pyarrow as pa
 import pytest
 from sklearn.linear_model import LogisticRegression
 
 from features import lr_ctr, lr_sample
-from features.counts import Counts, Overall
+from features.counts import COUNTED, Counts, Overall
 
 
 @pytest.fixture
@@ -54,6 +56,53 @@ def test_weights_survive_the_store():
     assert (lr_ctr.of_table(lr_ctr.table(weights)) == weights).all()
     shuffled = lr_ctr.table(weights).take(pa.array(np.arange(len(weights))[::-1]))
     assert (lr_ctr.of_table(shuffled) == weights).all()
+
+
+def test_every_column_is_the_figure_that_its_name_says():
+    rng = np.random.default_rng(6)
+    item, shop, brand, category = (
+        Counts(**{name: (40 * rng.random(5)).astype(np.float32) for name in COUNTED})
+        for _ in range(4)
+    )
+    side = lr_ctr.ItemSide(
+        item=item,
+        shop=shop,
+        brand=brand,
+        category=category,
+        age_days=np.array([0, 1, 3, 9, -1], np.int32),
+        price_level=np.array([0, 1, 4, 6, 7], np.int8),
+        overall=Overall(ctr=0.04, cvr=0.1),
+    )
+
+    def volume(count):
+        return math.log(1 + count) / 5
+
+    def rate(part, whole, market):
+        return math.log((min(1, (part + 20 * market) / (whole + 20)) + 0.001) / 0.011)
+
+    def ctr(counts):
+        return rate(counts.page_clicks[row], counts.impressions[row], 0.04)
+
+    found = lr_ctr.design(side)
+    for row in range(5):
+        of_item = ("impressions", "clicks", "bookmarks", "carts", "purchases", "sales")
+        columns = {
+            "intercept": 1,
+            **{name: volume(getattr(item, name)[row]) for name in of_item},
+            "ctr": ctr(item),
+            "cvr": rate(item.purchases[row], item.clicks[row], 0.1),
+            "shop_clicks": volume(shop.clicks[row]),
+            "shop_ctr": ctr(shop),
+            "brand_clicks": volume(brand.clicks[row]),
+            "brand_ctr": ctr(brand),
+            "category_clicks": volume(category.clicks[row]),
+            "category_ctr": ctr(category),
+            "freshness": [1, 1 / 2, 1 / 4, 1 / 10, 0][row],
+            "unseen": int(row == 4),
+            "price_level": [0, 1, 4, 6, 7][row] / 7,
+        }
+        assert tuple(columns) == lr_ctr.FEATURES
+        assert found[row] == pytest.approx(list(columns.values()), abs=1e-5)
 
 
 def test_an_item_that_nobody_knows_has_a_finite_row():

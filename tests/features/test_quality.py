@@ -8,7 +8,15 @@ import pytest
 
 from features.measured import measure
 from features.quality import merge, metrics, stability_index
-from features.schemas import BEHAVIORS, CATALOG, ITEMS, TAGS_PER_ITEM, conform
+from features.schemas import (
+    BEHAVIORS,
+    CATALOG,
+    ITEMS,
+    SAMPLES,
+    SEQ_COLUMNS,
+    TAGS_PER_ITEM,
+    conform,
+)
 
 DAY = date(2026, 3, 2)
 MIDNIGHT_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC
@@ -56,6 +64,15 @@ def test_a_day_of_25_hours_is_not_staler_than_another():
     )  # fmt: skip
     figures = metrics(measure("behaviors", table), {}, day, zone, [])
     assert figures["behaviors.ts.stale_h"] == pytest.approx(24.0)
+
+
+def test_scenarios_outside_their_set_and_prices_by_powers_of_two_are_counted():
+    table = behaviors([1] * 4, list("abcd"), [0.9, 1.0, 1.9, 4.0])
+    odd = table.set_column(table.schema.get_field_index("scenario"), "scenario", [[0, 1, 4, 5]])
+    tally = measure("behaviors", odd.cast(BEHAVIORS))
+    assert tally["sum:behaviors.scenario.bad"] == 2
+    mix = {key[24:]: n for key, n in tally.items() if key.startswith("sum:behaviors.price.mix.")}
+    assert mix == {"-1": 1, "0": 2, "2": 1}
 
 
 def test_parts_in_any_order_give_the_tally_of_the_whole():
@@ -116,6 +133,7 @@ def test_a_catalog_is_counted_as_by_hand():
         ("price_level", [1, 0, 7, 8], "price_level"),
         ("price", [0.0, None, 2.0, 3.0], "price"),
         ("item_id", ["a", None, "c", "d"], "item_id"),
+        ("tags", [[-1] + [2] * 8, *[[2] * 9] * 3], "tags"),
     ],
 )
 def test_what_a_catalog_must_not_hold_is_counted(column, values, figure):
@@ -127,6 +145,58 @@ def test_a_catalog_row_that_nobody_has_taken_yet_needs_no_item():
     unknown = {key: [1, 1, 3, 4] for key in ("item", "brand", "shop", "category")}
     table = catalog(item_id=[None, "b", "c", "d"], **unknown)
     assert metrics(measure("catalog", table), {}, DAY, "UTC", [])["catalog.item_id.bad_share"] == 0
+
+
+def moments(**columns) -> pa.Table:
+    """Four of them; candidates are asked at two."""
+    given = {
+        "sample_id": list("wxyz"),
+        "user_id": list("aabb"),
+        "ts": [MIDNIGHT_MS] * 4,
+        "scenario": [1, 1, 4, 4],
+        **{name: [[1, 4], [3], [1], [2]] for name in SEQ_COLUMNS},
+        "cand_item": [[2, 3], [4], None, None],
+        "cand_clicked": [[1, 0], [0], None, None],
+        "cand_label": [[1, -1], [-1], None, None],
+        "cand_weight": [[5.0, 1.0], [1.0], None, None],
+        "cand_features": [[[0.1], [0.2]], [[0.3]], None, None],
+        "cand_origin": [[1, 1], [1], None, None],
+        "price_level": [1, None, 7, None],
+        **columns,
+    }
+    return conform(pa.table(given), SAMPLES)
+
+
+def test_samples_are_counted_as_by_hand():
+    tally = measure("samples", moments())
+    assert (tally["sum:samples.shown"], tally["sum:samples.clicked"]) == (3, 1)
+    figures = metrics(tally, {}, DAY, "UTC", [])
+    assert (figures["samples.rows"], figures["samples.seq_item.longest"]) == (4, 2)
+    assert all(v == 0 for name, v in figures.items() if name.endswith(("bad_share", "null_share")))
+
+
+@pytest.mark.parametrize(
+    ("columns", "figure"),
+    [
+        ({name: [[1, 4], [], [1], [2]] for name in SEQ_COLUMNS}, "seq_item.empty"),
+        *(({name: [[1], [3], [1], [2]]}, "seq_item.uneven") for name in SEQ_COLUMNS[1:]),
+        *(
+            ({f"cand_{name}": [[1], [1], None, None]}, "cand_item.uneven")
+            for name in ("clicked", "label", "weight", "origin")
+        ),
+        ({"cand_features": [[[0.1]], [[0.3]], None, None]}, "cand_item.uneven"),
+        ({"cand_features": [[[0.1], [float("nan")]], [[0.3]], None, None]}, "cand_features"),
+        ({"cand_label": [[1, 0], [-1], None, None]}, "cand_label"),
+        ({"seq_type": [[1, 5], [3], [1], [2]]}, "seq_type"),
+        ({"seq_type": [[1, 0], [3], [1], [2]]}, "seq_type"),
+        ({"price_level": [8, None, 7, None]}, "price_level"),
+        ({"price_level": [0, None, 7, None]}, "price_level"),
+    ],
+)
+def test_what_samples_must_not_hold_is_counted(columns, figure):
+    figures = metrics(measure("samples", moments(**columns)), {}, DAY, "UTC", [])
+    bad = {name: value for name, value in figures.items() if name.endswith("bad_share") and value}
+    assert bad == {f"samples.{figure}.bad_share": 0.25}
 
 
 def test_a_snapshot_that_comes_now_and_then_is_held_against_the_days_that_had_one():

@@ -1,10 +1,13 @@
+import math
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
 
 from features import meetings, ranking, statistics
 from features.catalog import CatalogArrays
+from features.counts import COUNTED, Counts, Overall
 from features.meetings import Candidates, Pasts
 from features.timeline import Spans
 
@@ -96,6 +99,103 @@ def test_rows_that_agree_in_their_last_bits_are_told_apart():
     met = meetings.find(None, one, replace(pasts, item=history, spans=span, moment_ts=np.ones(1)))
     found = zip(met.who, met.each(met.count), met.each(met.last), strict=True)
     assert list(found) == [(0, 1, 5), (1, 2, 3)]
+
+
+def market(catalog):
+    """Figures of which no two are alike."""
+    rng = np.random.default_rng(4)
+
+    def figures():
+        return Counts(**{name: rng.random(ROWS).astype(np.float32) * 40 for name in COUNTED})
+
+    groups = {name: figures() for name in ("item", "shop", "brand", "category")}
+    return replace(
+        statistics.empty(catalog),
+        **groups,
+        day=date(1970, 3, 1),
+        first_day=np.arange(ROWS, dtype=np.int32) % 50,
+        lr_ctr=rng.random(ROWS).astype(np.float32),
+        overall=Overall(ctr=0.04, cvr=0.1),
+    )
+
+
+def test_every_feature_of_an_item_is_the_figure_that_its_name_says(catalog):
+    known = market(catalog)
+    found = ranking.item_features(catalog, known)
+
+    def volume(counts, name):
+        return math.log1p(getattr(counts, name)[row]) / 5
+
+    def rate(part, whole, market):
+        return around((part + 20 * market) / (whole + 20))
+
+    def around(share):
+        return math.log((min(share, 1) + 0.0005) / 0.0105) / 4
+
+    def ctr(counts):
+        return rate(counts.page_clicks[row], counts.impressions[row], 0.04)
+
+    def conversion(counts):
+        return rate(counts.purchases[row], counts.clicks[row], 0.1)
+
+    for row in range(2, ROWS):
+        item, first = known.item, row % 50
+        names = {
+            "bias": 1,
+            "sales_volume": volume(item, "sales"),
+            "popularity": volume(item, "clicks"),
+            "bookmarks": volume(item, "bookmarks"),
+            "carts": volume(item, "carts"),
+            "item_ctr": ctr(item),
+            "item_conversion": conversion(item),
+            "shop_popularity": volume(known.shop, "clicks"),
+            "shop_ctr": ctr(known.shop),
+            "shop_conversion": conversion(known.shop),
+            "brand_popularity": volume(known.brand, "clicks"),
+            "brand_ctr": ctr(known.brand),
+            "category_popularity": volume(known.category, "clicks"),
+            "category_ctr": ctr(known.category),
+            "category_conversion": conversion(known.category),
+            "lr_ctr": around(known.lr_ctr[row]),
+            "price_level": (int(catalog.price_level[row]) - 4) / 3,
+            "freshness": 1 / (1 + 59 - first),
+            "unseen_item": 0,
+        }
+        assert list(names) == list(ranking.ITEM_NAMES)
+        assert found[row, : len(names)] == pytest.approx(list(names.values()), abs=1e-5)
+        assert not found[row, len(names) :].any()
+
+
+def test_an_item_that_never_was_seen_says_so_and_padding_and_unknown_say_nothing(catalog):
+    known = replace(market(catalog), first_day=np.zeros(ROWS, np.int32))
+    found = ranking.item_features(catalog, known)
+    column = {name: found[2:, i] for i, name in enumerate(ranking.NAMES)}
+    assert (column["unseen_item"] == 1).all()
+    assert not column["freshness"].any()
+    assert found[:2].sum(axis=1).tolist() == [1, 1]  # the bias
+
+
+def test_recency_is_the_time_since_the_last_meeting_and_nothing_after_sixty_days(catalog):
+    table = ranking.item_features(catalog, statistics.empty(catalog))
+    candidates, pasts = asked(seed=5)
+    minutes = (60 * 24 * 60) * np.linspace(1.2, 0, len(pasts.ts)) ** 3
+    ts = (minutes[-1] - minutes) * 60_000
+    pasts = replace(pasts, ts=ts.astype(np.int64), moment_ts=np.zeros(len(pasts.moment_ts), int))
+    candidates = replace(candidates, relevance=np.arange(len(candidates.item)) / 1000)
+    found = ranking.features(candidates, pasts, catalog, table)
+    column = {name: found[:, i] for i, name in enumerate(ranking.NAMES)}
+    met = []
+    for i, (moment, item) in enumerate(zip(candidates.moment, candidates.item, strict=True)):
+        span = range(pasts.spans.start[moment], pasts.spans.stop[moment])
+        for name in ("item", "category"):
+            of = catalog.category if name == "category" else np.arange(ROWS)
+            rows = [r for r in span if of[pasts.item[r]] == of[item] >= 2]
+            share = math.log1p(minutes[rows[-1]]) / math.log1p(60 * 24 * 60) if rows else 1
+            assert column[f"{name}_recency"][i] == pytest.approx(max(1 - share, 0), abs=1e-5)
+            met += [share] if rows else []
+        assert column["history_length"][i] == pytest.approx(len(span) / 100)
+    assert min(met) < 0.5 < 1 < max(met)
+    assert column["query_relevance"] == pytest.approx(candidates.relevance)
 
 
 def test_last_type_and_share_are_those_of_the_history(catalog):

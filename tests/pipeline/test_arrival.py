@@ -87,6 +87,19 @@ def test_the_newest_piece_counts(store):
     assert look(store).moving == ("behaviors",)
 
 
+def test_a_copy_that_is_under_way_beside_whole_files_is_waited_for(store):
+    drop(store, "behaviors", age_s=9000)
+    drop(store, "behaviors", "more.csv.part", age_s=5)
+    assert look(store).moving == ("behaviors",)
+
+
+def test_pages_that_the_service_added_to_a_published_table_are_counted(store):
+    put(store, "behaviors")
+    put(store, "impressions")
+    drop(store, "impressions", "served-1.jsonl", content=b"x" * 2_000_000)
+    assert "impressions (2 files, 2.0 MB)" in look(store).sentence
+
+
 @pytest.mark.parametrize("place", ["raw/dt=2026-03-13/behaviors", "raw/dt=2026-03-13"])
 def test_a_success_marker_ends_the_waiting(store, place):
     drop(store, "behaviors", age_s=1)
@@ -125,6 +138,23 @@ def test_a_further_plain_file_is_a_second_arrival(store):
     drop(store, "behaviors", "1.csv", age_s=9000)
     made_of(store, dict(arrival.marks(store, DAY)))
     drop(store, "behaviors", "2.csv", age_s=9000)
+    assert arrival.arrived_again(store, [DAY]) == [DAY]
+
+
+def test_pages_that_the_service_added_are_a_second_arrival(store):
+    put(store, "behaviors")
+    put(store, "impressions")
+    made_of(store, dict(arrival.marks(store, DAY)))
+    drop(store, "impressions", "rows.csv")  # beside a manifest this is no data
+    assert arrival.arrived_again(store, [DAY]) == []
+    drop(store, "impressions", "served-1.jsonl")
+    assert arrival.arrived_again(store, [DAY]) == [DAY]
+
+
+def test_a_file_that_came_anew_with_as_many_bytes_is_a_second_arrival(store):
+    drop(store, "behaviors", age_s=9000)
+    made_of(store, dict(arrival.marks(store, DAY)))
+    drop(store, "behaviors", age_s=8000, content=b"b,1\n")
     assert arrival.arrived_again(store, [DAY]) == [DAY]
 
 

@@ -11,6 +11,7 @@ import pytest
 from infra.store import Store
 from pipeline import steps
 from pipeline.incumbent import registry_of
+from pipeline.retention import RetentionConfig
 from pipeline.settings import load
 from training.ancestry import Ancestry, Part, Share
 
@@ -114,6 +115,14 @@ def test_samples_stay_until_champion_and_challenger_have_learnt_them(home, line)
     registry_of(settings).challenge(model(settings, "wide", DAYS[6], DAYS[8]), "beside it")
     _, store = sweep(home, DAYS[-1], "retention.samples_days=5", f"line={line}")
     assert store.days("samples") == [DAYS[3], DAYS[6], DAYS[8], *DAYS[10:]]
+
+
+def test_nothing_goes_that_older_state_is_built_from_or_read_with():
+    config = RetentionConfig(state_days=8, tables_days=3, events_days=2, samples_days=2)
+    assert config.days_of("sequences") == config.days_of("statistics") == 8
+    assert config.days_of("vocabulary") == config.days_of("catalog") == 8
+    assert config.days_of("events") == config.days_of("rejects") == 9
+    assert config.days_of("samples") == 2
 
 
 def test_a_pipeline_that_stood_still_keeps_what_its_next_night_reads(home):

@@ -3,13 +3,13 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from features import catalog, deciles, price, statistics
+from features import catalog, deciles, lr_ctr, price, statistics
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store
 from pipeline.beam import BeamConfig
-from pipeline.jobs import growth
+from pipeline.jobs import closing, growth
 from pipeline.jobs import statistics as statistics_job
 from pipeline.jobs import vocabulary as vocabulary_job
 from tests.pipeline.jobs.market_days import Market, days, write
@@ -70,6 +70,11 @@ def test_counts_are_those_of_a_plain_recount(built, market):
         assert row["first_day"] == first[item]
         for name, value in totals[item].items():
             assert row[name] == pytest.approx(value, rel=1e-5), (item, name)
+
+
+def test_after_its_half_life_an_event_counts_half():
+    assert StatisticsConfig(half_life_days=14).decay ** 14 == pytest.approx(0.5)
+    assert StatisticsConfig(half_life_days=0.5).decay == pytest.approx(0.25)
 
 
 def test_groups_are_sums_of_their_items_and_arrays_stand_by_catalog_row(built, market):
@@ -163,6 +168,15 @@ def test_batches_are_sized_by_what_was_shown_as_well_as_by_what_was_done(built, 
     assert len(counts.batches) == len(grown.batches) == wanted > 1
 
 
+def test_clicks_are_drawn_so_that_with_their_negatives_they_are_as_many_as_asked(tmp_path):
+    store, day = Store(tmp_path), days(1)[0]
+    tables = Market(has_pages=False).day(day)
+    write(store, day, tables)
+    config = StatisticsConfig(lr_samples=100, lr_negatives=4)
+    rate = statistics_job.plan(store, day, config, BEAM).rate
+    assert rate * tables["behaviors"].num_rows * (1 + 4) == pytest.approx(100)
+
+
 def test_without_pages_negatives_are_items_of_the_day_before(tmp_path):
     market = Market(has_pages=False, snapshot_every=0)
     store = Store(tmp_path)
@@ -194,6 +208,16 @@ def test_price_levels_follow_the_edges_of_the_day_before(built):
     arrays = catalog.load(built, second)
     edges = price.of_table(built.partition("statistics", first, "price").table())
     assert (arrays.price_level == edges.levels(arrays.price, arrays.category)).all()
+
+
+def test_the_weights_of_the_day_before_are_what_lr_ctr_is_pulled_towards(built):
+    first, second, _ = days(3)
+    arrays = catalog.load(built, second)
+    before = lr_ctr.of_table(built.partition("statistics", first, "lr_ctr").table())
+    strong = StatisticsConfig(lr_l2=1e9)
+    _, weights = closing._learn(built, second, arrays, strong, has_pages=True)
+    assert np.abs(before).max() > 0.1
+    assert weights == pytest.approx(before, abs=1e-4)
 
 
 def test_statistics_need_the_vocabulary_of_the_day(tmp_path, market):

@@ -157,8 +157,8 @@ def test_clock_skew_is_a_setting():
 
 def test_a_date_that_is_written_out_is_never_in_another_unit():
     """1970-01-21 is what a day of 2026 looks like where seconds are taken for milliseconds."""
-    text = 'name = "x"\n[behaviors]\ntime = { format = "%Y-%m-%d" }\n'
-    rows = block([behavior(ts="1970-01-21"), behavior(ts="2026-11-01")])
+    text = 'name = "x"\n[behaviors]\ntime = { format = "%Y-%m-%d %H:%M" }\n'
+    rows = block([behavior(ts="1970-01-21 18:00"), behavior(ts="2026-11-01 00:00")])
     found = parse(rows, "behaviors", parse_description(text, "x.toml"), WINDOW)
     assert (reasons(found), found.accepted.num_rows) == (["stray_day"], 1)
 

@@ -90,6 +90,11 @@ def test_a_purchase_at_the_very_moment_of_the_touch_asks_nothing():
     assert not labels.led_to_purchase(timeline(rows), W).any()
 
 
+def test_a_purchase_that_another_follows_asks_nothing():
+    rows = [(0, 0, 0, PURCHASE), (0, MINUTE, 0, PURCHASE)]
+    assert not labels.led_to_purchase(timeline(rows), W).any()
+
+
 def test_users_who_follow_one_another_share_no_session():
     rows = [(0, 0, 0, CLICK), (1, 1, 0, CLICK), (1, 2, 0, PURCHASE)]
     assert labels.first_touches(timeline(rows)).tolist() == [True, True, False]

@@ -6,6 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from features import lr_ctr, lr_sample
+from features.buckets import hash_ids
 from features.counts import COUNTED, Counts, Overall
 
 
@@ -121,6 +122,24 @@ def test_an_item_that_nobody_knows_has_a_finite_row():
     assert np.isfinite(x).all()
     assert x[:, lr_ctr.FEATURES.index("unseen")].tolist() == [1, 0]
     assert x[:, lr_ctr.FEATURES.index("freshness")].tolist() == [0, 1]
+
+
+def test_clicks_are_drawn_by_their_key_at_the_rate_that_is_asked():
+    rng = np.random.default_rng(8)
+    rows = pa.table(
+        {
+            "item_id": [f"i{n}" for n in range(8_000)],
+            "type": np.tile(np.array([1, 2, 1, 4], np.int8), 2_000),
+            "key": rng.integers(0, 2**63, 8_000).astype(np.uint64),
+        }
+    )
+    some, more, every = (lr_sample.from_clicks(rows, rate) for rate in (0.25, 0.5, 1))
+    assert [len(one) / 4_000 for one in (some, more)] == pytest.approx([0.25, 0.5], abs=0.03)
+    assert len(every) == 4_000
+    of = [set(one["item_hash"].to_pylist()) for one in (some, more, every)]
+    assert of[0] < of[1] < of[2]
+    assert of[2] == set(hash_ids(rows["item_id"].filter(rows["type"].to_numpy() == 1)).tolist())
+    assert set(some["clicked"].to_pylist()) == {1}
 
 
 def test_negatives_depend_on_the_click_alone():

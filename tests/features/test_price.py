@@ -39,6 +39,12 @@ def test_a_small_category_borrows_the_edges_of_the_market():
     assert (edges.rows(np.array([4, 99, 1])) == edges.rows(np.array([1]))).all()
 
 
+@pytest.mark.parametrize(("prices", "own"), [(19, [1]), (20, [1, 3])])
+def test_a_category_has_edges_of_its_own_from_as_many_prices_as_are_needed(prices, own):
+    table = price.quantile_edges(np.arange(1.0, prices + 1), np.full(prices, 3), 20)
+    assert table.column("category").to_pylist() == own
+
+
 def test_levels_are_within_the_category():
     cheap, dear = np.arange(1, 31), np.arange(1001, 1031)
     values = np.r_[cheap, dear].astype(np.float32)

@@ -87,6 +87,15 @@ def test_volume_is_held_against_the_median_of_the_days_before():
     assert "behaviors.volume_ratio" not in metrics(day, {}, DAY, "UTC", before[:2])
 
 
+def test_rows_where_there_never_were_any_are_endlessly_more():
+    before = [{"sum:follows.rows": 0}] * 3
+    ratios = [
+        metrics({"sum:follows.rows": rows}, {}, DAY, "UTC", before)["follows.volume_ratio"]
+        for rows in (0, 5)
+    ]
+    assert ratios == [1, float("inf")]
+
+
 def test_the_same_mix_has_not_drifted_and_another_has():
     assert stability_index({"a": 50, "b": 50}, [{"a": 500, "b": 500}]) == pytest.approx(0, abs=1e-4)
     assert stability_index({"a": 90, "b": 10}, [{"a": 500, "b": 500}]) > 0.5

@@ -1,0 +1,38 @@
+import pyarrow as pa
+
+from features import items
+from features.schemas import BEHAVIORS, ITEMS, conform
+
+
+def said(second, **inline):
+    row = {"item_id": "a", "ts": second * 1000, **inline}
+    return items.seen(conform(pa.Table.from_pylist([row]), BEHAVIORS))
+
+
+def listed(**columns):
+    return items.listed(conform(pa.Table.from_pylist([{"item_id": "a", **columns}]), ITEMS))
+
+
+def known(*nights):
+    """What is known of the item after some nights of (sightings, snapshots)."""
+    state = items.STATE.empty_table()
+    for seen, fresh in nights:
+        state = items.merge(state, seen, fresh)
+    (row,) = state.to_pylist()
+    return {name: row[name] for name in ("shop_id", "brand_id", "price", "title", "listed")}
+
+
+def test_what_a_snapshot_has_said_outlasts_what_behaviours_say():
+    snapshot = listed(shop_id="s", price=3.0, title="t")
+    later = said(9, shop_id="other", brand_id="b", price=5.0)
+    expected = {"shop_id": "s", "brand_id": "b", "price": 3.0, "title": "t", "listed": True}
+    assert known(([], [snapshot]), ([later], [])) == expected
+    assert known(([later], [snapshot])) == expected
+    assert known(([later], []), ([], [snapshot])) == expected
+
+
+def test_of_what_behaviours_say_the_latest_holds_not_the_largest():
+    early, late = said(1, shop_id="z", price=9.0), said(2, shop_id="a", price=2.0)
+    for nights in ([([early, late], [])], [([late, early], [])], [([early], []), ([late], [])]):
+        found = known(*nights)
+        assert (found["shop_id"], found["price"], found["listed"]) == ("a", 2.0, False)

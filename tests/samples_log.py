@@ -125,6 +125,8 @@ def write(log: Log, home: Path, pages: bool = True) -> None:
             _put(table.filter(pl.col("day") == day).drop("day"), home, day, name)
     _put(log.items, home, DAYS[0], "items")
     _put(log.users, home, DAYS[0], "users")
+    older = {"a0": "a1", "a1": "a2", "a2": "a0"}
+    _put(log.users.with_columns(pl.col("age").replace(older)), home, DAYS[2], "users")
 
 
 def run(

@@ -4,7 +4,7 @@ import math
 from collections import defaultdict
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from functools import partial
+from functools import cache, partial
 from zoneinfo import ZoneInfo
 
 import polars as pl
@@ -294,26 +294,28 @@ def test_shops_are_asked_once_a_user_and_day(log, request):
     assert len(asked) > 20
 
 
-def test_queries_and_profiles_are_looked_up_in_the_vocabulary_of_the_day(pages):
+def test_queries_and_profiles_are_what_was_known_on_the_day_of_the_moment(pages):
     shown = {r["request_id"]: r for day in DAYS for r in rows_of(pages, day, "impressions")}
-    asked = 0
-    for day in DAYS[1:]:
-        words, ages = (
-            {
-                r["id"]: r["row"]
-                for r in pages.partition("vocabulary", day, name).table().to_pylist()
-            }
-            for name in ("token", "profile_age")
-        )
-        for sample in (s for s in samples_of(pages, day) if s["own"] == day):
-            number = int(sample["user_id"][1:])
-            age = ages[f"a{number % 3}"] if number < 12 else 1
-            assert sample["profile"] == [age]
-            page = shown.get(sample["sample_id"][5:], {})
-            query = (page.get("query") or "").split()
-            assert sample["query"] == [max(words.get(word, 1), 1) for word in query]
-            asked += len(query)
+    asked, waited = 0, 0
+    for sample in (s for day in DAYS[1:] for s in samples_of(pages, day)):
+        own = sample["own"]
+        words, ages = (ids_of(pages, own, name) for name in ("token", "profile_age"))
+        number, older = int(sample["user_id"][1:]), own >= DAYS[2]
+        age = ages[f"a{(number + older) % 3}"] if number < 12 else 1
+        assert sample["profile"] == [age]
+        page = shown.get(sample["sample_id"][5:], {})
+        query = (page.get("query") or "").split()
+        assert sample["query"] == [max(words.get(word, 1), 1) for word in query]
+        asked += len(query)
+        waited += own < sample["closed"] == DAYS[2]
     assert asked > 20
+    assert waited > 5  # their people are a year older by the day that closes them
+
+
+@cache
+def ids_of(store: Store, day: date, name: str):
+    rows = store.partition("vocabulary", day, name).table().to_pylist()
+    return {row["id"]: row["row"] for row in rows}
 
 
 @pytest.mark.parametrize("log", ["pages", "clicks"])

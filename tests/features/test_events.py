@@ -58,16 +58,13 @@ def test_a_good_row_is_canonical():
 
 
 def test_a_row_as_a_warehouse_writes_it_is_canonical():
-    rows = [
-        behavior(user_id=b"u1", item_id=Decimal("31"), ts=Decimal(NOON), price=Decimal("2.50")),
-        behavior(user_id=b"\xff", item_id=Decimal("32"), ts=Decimal(NOON), price=Decimal("3.00")),
-    ]
-    found = market(rows)
+    written = {"item_id": Decimal(31), "ts": Decimal(NOON), "price": Decimal("2.50")}
+    found = market([behavior(user_id=user, **written) for user in (b"u1", b"\xff")])
     row = found.accepted.to_pylist()[0]
     assert (row["user_id"], row["item_id"], row["price"]) == ("u1", "31", 2.5)
     assert row["ts"] == datetime(2026, 11, 1, 12, tzinfo=UTC)
     assert reasons(found) == ["bad_type_of_id"]
-    assert found.rejected["text"].to_pylist() == [f"\ufffd,32,click,{NOON},3.00"]
+    assert found.rejected["text"].to_pylist() == [f"\ufffd,31,click,{NOON},2.50"]
 
 
 @pytest.mark.parametrize(

@@ -202,9 +202,10 @@ def test_a_step_moves_the_rows_that_it_touches_and_no_others(kind, sizes, small)
 
 
 @BOTH
-def test_it_learns(kind, store, tiny):
+def test_it_learns(kind, make_store, tmp_path, tiny):
+    store = make_store(tmp_path, days=2, moments=900)  # of 300, DIEN learns too little to tell
     learnt, judges = (Held.read(store, [day]).asking((Task.CTR,)) for day in DAYS)
     train = TrainConfig(tasks=(Task.CTR,), batch_size=32, learning_rate=0.05, epochs=6, threads=1)
     config = tiny.model_copy(update={"category_dim": 8, "general_std": 0.5})
     done = fit(deepctr.builder(kind), config, Course(learnt, judges, train), seed=1)
-    assert done.best.figures["ctr_auc"] > 0.65
+    assert done.best.figures["ctr_auc"] > 0.7

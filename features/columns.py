@@ -60,7 +60,7 @@ def texts(array: pa.Array, nulls: Sequence[str], *, as_id: bool = False) -> Colu
     if pa.types.is_floating(kind):
         return _from_floats(array, as_id=as_id)
     if pa.types.is_decimal(kind):
-        return _from_decimals(array, as_id=as_id)
+        return _from_decimals(array, nulls, as_id=as_id)
     if is_bytes(kind):
         told, bad = text_of_bytes(array)
         return Column(_blanked(told, nulls), bad)
@@ -218,8 +218,8 @@ def _from_floats(array: pa.Array, *, as_id: bool) -> Column:
     return Column(pc.if_else(fits, written, other), np.zeros(len(array), np.bool_))
 
 
-def _from_decimals(array: pa.Array, *, as_id: bool) -> Column:
-    written = text_of_decimals(array)
+def _from_decimals(array: pa.Array, nulls: Sequence[str], *, as_id: bool) -> Column:
+    written = _blanked(text_of_decimals(array), nulls)
     if not as_id:
         return Column(written, np.zeros(len(array), np.bool_))
     fraction = pc.fill_null(pc.match_substring(written, "."), False)

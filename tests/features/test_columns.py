@@ -40,6 +40,8 @@ def test_whole_decimals_are_ids_and_fractions_are_not():
     read = both(columns.texts(written, [], as_id=True))
     assert read == (["12345678901234567890", None, None], [False, True, False])
     assert both(columns.texts(written, []))[0] == ["12345678901234567890", "7.50", None]
+    nobody = pa.array([Decimal("0.00"), Decimal("7.00")])
+    assert both(columns.texts(nobody, ["0"], as_id=True)) == ([None, "7"], [False, False])
 
 
 def test_decimals_are_times_and_prices():

@@ -69,6 +69,11 @@ class Effect(Record):
         return self.uplift.high is not None and self.uplift.high < 0
 
 
+def uplift(log: float) -> float | None:
+    """Of the log of a ratio, the ratio less one; None past all numbers (exp(700) is near them)."""
+    return finite(math.expm1(log)) if log < 700 else None
+
+
 def percent(share: float | None) -> str:
     """`+2.10%`; what is over ten times as much, or past all numbers (None), is `over +1000%`."""
     return "over +1000%" if share is None or share > 10 else f"{share:+.2%}"
@@ -178,9 +183,7 @@ def _effect(metric: Metric, sizes: tuple[int, int], found: Contrasts, mixture: M
 def _bounds(at: Contrast, always: float, once: float, *, relative: bool) -> Bounds:
     def point(z: float) -> float | None:
         value = at.value + z * at.error
-        if not relative:
-            return finite(value)
-        return finite(math.expm1(value)) if value < 700 else None
+        return uplift(value) if relative else finite(value)
 
     return Bounds(
         value=point(0), low=point(-always), high=point(always),

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 
 from evaluation.abtest import always_valid, cuped
 from evaluation.abtest.always_valid import NORMAL
-from evaluation.abtest.effect import percent
+from evaluation.abtest.effect import percent, uplift
 from evaluation.abtest.ratios import Metric, pull
 from evaluation.abtest.sufficient import exposed, user_days
 from evaluation.metrics import Floats
@@ -204,7 +204,7 @@ def _answer(traffic: Traffic, errors: Floats, z: Floats, wanted: Wanted) -> Answ
     enough = np.flatnonzero(reach <= log_effect)
     return Answer(
         power=NORMAL.cdf(log_effect / errors[at] - z[at]),
-        detectable=math.expm1(reach[at]) if reach[at] < 700 else None,
+        detectable=uplift(float(reach[at])),
         users=float(traffic.users[at] * (reach[at] / log_effect) ** 2),
         days=int(enough[0]) + 1 if len(enough) else None,
     )

@@ -8,13 +8,12 @@ having, and at the planned end. Since every interval here holds at all looks at 
 costs nothing.
 """
 
-import math
 from collections.abc import Iterator
 from enum import StrEnum
 
 from evaluation.abtest.always_valid import NORMAL
 from evaluation.abtest.design import Design
-from evaluation.abtest.effect import Bounds, percent
+from evaluation.abtest.effect import Bounds, percent, uplift
 from evaluation.abtest.readout import ReadOut
 from evaluation.results import Record
 
@@ -117,11 +116,10 @@ def _futile(seen: ReadOut, design: Design) -> str:
         return f"{end}."
     mixture = design.mixture(design.rule.primary, design.alpha)
     error = seen.primary.error
-    reach = (mixture.multiplier(error) + NORMAL.inv_cdf(design.rule.power)) * error  # log uplift
-    found = percent(math.expm1(reach) if reach < 700 else None)
+    reach = (mixture.multiplier(error) + NORMAL.inv_cdf(design.rule.power)) * error  # of the log
     return (
-        f"{end}; with this traffic an effect of {found} would have been found with power "
-        f"{design.rule.power:.0%}."
+        f"{end}; with this traffic an effect of {percent(uplift(reach))} would "
+        f"have been found with power {design.rule.power:.0%}."
     )
 
 

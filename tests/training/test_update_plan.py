@@ -91,8 +91,8 @@ def test_moments_of_a_window_weigh_what_their_own_slice_weighs(trained):
 def test_a_day_without_a_moment_is_not_learnt(trained, make_store, tmp_path, tiny, quick):
     store = make_store(tmp_path, days=4, moments=30)
     parent = fit(store, DAYS[:2], tiny, quick, seed=1, run_name="first").checkpoint
-    with store.partition("samples", DAYS[2]).publish():
-        pass
+    with store.partition("samples", DAYS[2]).publish() as day:
+        day.record([])
     night = plan(store, parent, DAYS[3], UpdateConfig())
     assert [part.day for part in night.parts] == [DAYS[3]]
 

@@ -5,6 +5,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.dupn-installed
+# A file of tests after the other on every core; each process pays for the fixtures that it shares.
+SIDE_BY_SIDE = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Training and tests know how many threads they want; idle threads must not spin beside others.
 export OMP_WAIT_POLICY = PASSIVE
 export GX_ANALYTICS_ENABLED = false
@@ -39,7 +41,7 @@ demo: $(STAMP)  ## a simulated marketplace through a real Airflow to a champion 
 	@$(BIN)/dupn run demo
 
 test: $(STAMP)  ## every test but the drills
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(SIDE_BY_SIDE)
 
 check: $(STAMP)  ## format, lint, types, floors
 	$(BIN)/ruff format --check .

@@ -1,9 +1,9 @@
 """A real Airflow, the MLflow UI and the service on one machine: demo, tests, a first look.
 
-`airflow standalone` on SQLite with LocalExecutor, `mlflow server` on the tracking database, and
-`dupn serve`; all are kept under `DUPN_HOME`, with free ports near the usual ones. Every Airflow
-setting that a small machine needs stands in `airflow_environment`; a production Airflow has its
-own.
+`airflow standalone` on SQLite with a LocalExecutor (`infra.warm`), `mlflow server` on the tracking
+database, and `dupn serve`; all are kept under `DUPN_HOME`, with free ports near the usual ones.
+Every Airflow setting that a small machine needs stands in `airflow_environment`; a production
+Airflow has its own.
 """
 
 import json
@@ -25,6 +25,7 @@ logger = logging.getLogger(__name__)
 
 POOLS = Path(__file__).parent / "deploy" / "airflow" / "pools.json"
 DAGS = Path(__file__).parents[1] / "dags"
+EXECUTOR = "infra.warm.WarmExecutor"
 NAMES = ("airflow", "mlflow", "serve")
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
@@ -171,7 +172,7 @@ def airflow_environment(home: Path, dags: Path, port: int, config: RuntimeConfig
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-        "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+        "AIRFLOW__CORE__EXECUTOR": EXECUTOR,
         "AIRFLOW__CORE__PARALLELISM": str(config.slots),
         "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{address}/execution/",
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{folder}/airflow.db",

@@ -51,7 +51,7 @@ def test_the_settings_of_another_airflow_stay_out(home, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "theirs")
     found = environment(home)
-    assert found["AIRFLOW__CORE__EXECUTOR"] == "LocalExecutor"
+    assert found["AIRFLOW__CORE__EXECUTOR"] == runtime.EXECUTOR
     assert "AIRFLOW__CORE__FERNET_KEY" not in found
 
 

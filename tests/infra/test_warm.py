@@ -1,0 +1,64 @@
+"""Imports before a fork: what a task finds, and that nothing is lost in the fork."""
+
+import json
+import logging
+import subprocess
+import sys
+
+import pytest
+from airflow.executors.executor_loader import ExecutorLoader, ExecutorName
+from airflow.executors.local_executor import LocalExecutor
+
+from infra import warm
+from infra.runtime import EXECUTOR
+
+LOOK = """
+import json
+import threading
+from importlib import import_module
+from pathlib import Path
+
+import psutil
+
+from infra.warm import LIBRARIES
+
+for name in LIBRARIES:
+    import_module(name)
+process = psutil.Process()
+kernel = {Path(f"/proc/self/task/{one.id}/comm").read_text().strip() for one in process.threads()}
+python = [thread.name for thread in threading.enumerate()]
+print(json.dumps([python, sorted(kernel), len(process.net_connections())]))
+"""
+SET_UP_ANEW = {"python", "jemalloc_bg_thd"}
+"""The interpreter and OpenBLAS, and jemalloc: both libraries begin again after a fork."""
+
+
+def test_airflow_finds_the_executor_by_its_name():
+    found, _ = ExecutorLoader.import_executor_cls(ExecutorName(module_path=EXECUTOR))
+    assert found is warm.WarmExecutor
+    assert found.is_local  # else `airflow standalone` takes its own
+
+
+def test_libraries_are_imported_before_workers_are_forked(monkeypatch):
+    order = []
+    monkeypatch.setattr(warm, "import_module", order.append)
+    monkeypatch.setattr(LocalExecutor, "start", lambda self: order.append("fork"))
+    warm.WarmExecutor().start()
+    assert order == [*warm.LIBRARIES, "fork"]
+
+
+def test_importing_is_silent_and_what_follows_is_not(monkeypatch, caplog):
+    logger = logging.getLogger("test_warm")
+    monkeypatch.setattr(warm, "import_module", lambda name: logger.warning("loading %s", name))
+    monkeypatch.setattr(LocalExecutor, "start", lambda self: logger.warning("forking"))
+    warm.WarmExecutor().start()
+    assert [record.message for record in caplog.records] == ["forking"]
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of threads are in /proc")
+def test_importing_them_starts_no_thread_that_a_fork_would_miss_and_connects_to_nobody():
+    done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
+    python, kernel, connections = json.loads(done.stdout.strip().splitlines()[-1])
+    assert python == ["MainThread"]
+    assert set(kernel) <= SET_UP_ANEW
+    assert connections == 0

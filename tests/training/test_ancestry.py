@@ -1,5 +1,6 @@
 """What was learnt, what is missing, what is held back."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -27,6 +28,12 @@ def test_what_is_missing_is_every_day_of_which_nothing_was_learnt():
     assert found.missing(d(7)) == (d(4), d(6), d(7))
     assert Ancestry().missing(d(7)) == ()
     assert (found.watermark, found.moments) == (d(5), 39)
+
+
+def test_a_day_that_is_learnt_late_is_no_watermark():
+    late = Ancestry((NIGHT, Part(day=d(3))))
+    assert (late.days, late.watermark) == ((d(3), d(5)), d(5))
+    assert late.missing(d(6)) == (d(4), d(6))
 
 
 def test_missing_days_and_held_out_users_wait_oldest_first():
@@ -70,6 +77,24 @@ def test_an_ancestry_comes_back_from_the_lineage_as_it_was():
     again = Ancestry.of_lineage({"ancestry": found.plain()})
     assert again == found
     assert again.digest == found.digest != Ancestry((*WHOLE, NIGHT)).digest
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"day": d(6)},
+        {"share": Share.HOLDOUT},
+        {"held": 0.2},
+        {"digest": "y"},
+        {"moments": 8},
+        {"weight": 0.5},
+        {"forced": "by hand"},
+    ],
+)
+def test_whatever_was_learnt_otherwise_is_another_ancestry(other):
+    parts = *WHOLE, replace(NIGHT, **other)
+    assert Ancestry(parts).digest != Ancestry((*WHOLE, NIGHT)).digest
+    assert Ancestry.of_plain(Ancestry(parts).plain()).parts == parts
 
 
 def test_a_checkpoint_from_before_there_were_updates_learnt_its_days_whole():

@@ -35,7 +35,7 @@ def small():
     return weights, sums
 
 
-KNOWN = catalog(item=[2, 3, 4, 5, 6, 7, 8], category=[2, 2, 3, 3, 2, 3, 4])
+KNOWN = catalog(item=[2, 3, 4, 5, 6, 7, 8, 10], category=[2, 2, 3, 3, 2, 3, 4, 2])
 
 
 def test_a_new_item_starts_at_the_mean_of_the_trained_items_of_its_category(small):
@@ -47,6 +47,12 @@ def test_a_new_item_starts_at_the_mean_of_the_trained_items_of_its_category(smal
     everywhere = rows[2:5].mean(dim=0)
     assert torch.equal(new[2], everywhere)  # no item of category 4 was trained
     assert torch.equal(new[3], everywhere)  # the catalog does not know row 9
+
+
+def test_items_of_an_unknown_category_say_nothing_of_each_other(small):
+    weights, sums = small
+    known = catalog(item=[2, 3, 4, 6], category=[1, 2, 3, 1])
+    assert torch.equal(grown(weights, sums, GROWN, known)[ITEM][6], weights[ITEM][2:5].mean(dim=0))
 
 
 def test_a_new_row_of_another_table_starts_at_the_mean_of_its_trained_rows(small):
@@ -74,7 +80,7 @@ def test_old_rows_and_their_sums_stay_bit_for_bit(small):
 
 def test_sizes_hold_the_rows_of_both_vocabularies():
     other = replace(SIZES, item=3, brand=9, profile=(7,))
-    assert joined(SIZES, other) == replace(SIZES, brand=9, profile=(7,))
+    assert joined(SIZES, other) == joined(other, SIZES) == replace(SIZES, brand=9, profile=(7,))
 
 
 def test_inputs_that_came_or_went_and_tables_that_shrank_are_refused(small):

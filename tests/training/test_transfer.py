@@ -59,6 +59,17 @@ def test_representation_transfer_answers_old_questions_as_before(learnt, known, 
     assert not torch.equal(now.spp_S, before.spp_S)
 
 
+@pytest.mark.parametrize("interaction", ["concat", "product"])
+def test_with_the_whole_networks_own_head_it_answers_as_the_whole_network(held, tiny, interaction):
+    config = tiny.model_copy(update={"interaction": interaction})
+    whole = Dupn(config, held.sizes).eval()
+    network = transfer.build(Way.RT, whole.state_dict())(config, held.sizes).eval()
+    network.head.load_state_dict(whole.spp.state_dict())
+    batch, _ = next(iter(held.batches(64)))
+    with torch.inference_mode():
+        assert torch.equal(network(batch).spp_S, whole(batch).spp_S)
+
+
 def test_the_representation_below_knows_no_dropout_while_the_head_learns(held, known, tiny):
     network = transfer.build(Way.RT, known)(tiny, held.sizes).train()
     batch, _ = next(iter(held.batches(64)))

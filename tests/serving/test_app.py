@@ -1,5 +1,6 @@
 """The HTTP service: what callers get, and what they get when they ask badly."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from urllib.parse import unquote
 
@@ -189,6 +190,11 @@ def test_bad_json_is_a_problem_that_names_it(client, body, said):
     assert found.headers["content-type"] == "application/problem+json"
 
 
+def test_as_many_candidates_as_the_setting_says_are_ranked(client):
+    found = rank(client, user_id="u", candidates=["i"] * 300, top_k=300, page=False)
+    assert (found.status_code, len(found.json()["items"])) == (200, 300)
+
+
 def test_a_number_of_items_that_no_machine_holds_is_no_error(client, ids, user):
     assert rank(client, user_id=user, candidates=ids[:2], top_k=10**30).status_code == 200
 
@@ -252,15 +258,29 @@ def test_a_body_that_is_too_long_is_refused_before_it_is_read(client):
     found = client.post("/v1/rank", content=b"x" * 20_001)
     assert (found.status_code, found.json()["title"]) == (413, "Content Too Large")
 
-    def parts():
-        yield from [b"x" * 10_000] * 3
+    assert client.post("/v1/rank", content=b"x" * 20_000).status_code == 422
 
-    assert client.post("/v1/rank", content=parts()).status_code == 413
+
+@pytest.mark.parametrize(("parts", "read", "status"), [(9, 3, 413), (2, 2, 422)])
+def test_a_body_in_parts_is_read_no_further_than_it_may_be_long(client, parts, read, status):
+    given, said = [], []
+
+    async def receive():
+        given.append(b"x" * 10_000)
+        return {"type": "http.request", "body": given[-1], "more_body": len(given) < parts}
+
+    async def send(message):
+        said.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/v1/rank", "headers": []}
+    asyncio.run(client.app({**scope, "query_string": b""}, receive, send))
+    assert (said[0]["status"], len(given)) == (status, read)
 
 
 def test_unknown_paths_and_methods_are_problems_too(client):
     assert client.get("/v2").json()["status"] == 404
     assert client.get("/v1/rank").status_code == 405
+    assert client.get("/v1/rank").headers["allow"] == "POST"
     assert client.get("/v1/rank").headers["content-type"] == "application/problem+json"
 
 

@@ -155,3 +155,23 @@ def test_a_day_without_snapshot_begins_with_nobody_known(shop):
     length, past = crowd.before(np.array([3, 4], np.int32), np.full(2, midnight()))
     assert length.tolist() == [0, 0]
     assert len(past.item) == 0
+
+
+def test_what_is_heard_between_two_pages_joins_what_was_heard_before():
+    rng = np.random.default_rng(3)
+    user, ts = rng.integers(0, 5, 90).astype(np.int32), midnight() + rng.integers(0, 20, 90)
+    item, kind = np.arange(90, dtype=np.int32), np.ones(90, np.int8)
+    heard = Behaviors(user=user, item=item, ts=ts, type=kind, scenario=kind)
+    asked = np.arange(5, dtype=np.int32), np.full(5, midnight() + 15)
+    bit_by_bit, at_once = (
+        Crowd(snapshot.empty(EVALUATED), np.arange(5, dtype=np.uint64), lambda h: h)
+        for _ in range(2)
+    )
+    at_once.add(heard)
+    for rows in np.array_split(np.arange(90), 3):
+        bit_by_bit.add(heard.take(rows))
+        length, past = bit_by_bit.before(*asked)
+    order = np.lexsort((item, ts, user))  # of equal times, what arrived first
+    early = order[ts[order] < midnight() + 15]
+    assert past.item.tolist() == at_once.before(*asked)[1].item.tolist() == early.tolist()
+    assert length.tolist() == np.bincount(user[early]).tolist()

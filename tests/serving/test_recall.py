@@ -25,6 +25,26 @@ def test_more_words_and_rarer_words_come_first(found):
     assert found.search("leather shoes", 1).tolist() == [4]
 
 
+def test_a_word_that_is_asked_for_twice_counts_once(found):
+    assert found.search("dress shoes", 10).tolist()[0] == 2
+    assert found.search("dress shoes shoes shoes", 10).tolist()[0] == 2
+
+
+def test_of_titles_of_one_length_the_one_that_holds_a_word_twice_comes_first(tmp_path):
+    recall.build(pa.array([None, None, "red dress shoes", "red red dress"]), tmp_path / "index")
+    assert Recall(tmp_path / "index").search("red", 2).tolist() == [3, 2]
+
+
+def test_an_index_that_is_built_again_holds_the_new_titles_only(tmp_path):
+    for titles in (TITLES, pa.array([None, None, None, "red shoes"])):
+        recall.build(titles, tmp_path / "index")
+    assert Recall(tmp_path / "index").search("red blue shoes", 9).tolist() == [3]
+
+
+def test_who_asks_for_no_items_gets_none(found):
+    assert found.search("red", 0).tolist() == []
+
+
 def test_case_and_punctuation_do_not_matter(found):
     assert found.search("RED, Dress!", 1).tolist() == [2]
 

@@ -9,6 +9,7 @@ from types import SimpleNamespace
 import pytest
 import uvicorn
 from prometheus_client import REGISTRY
+from uvicorn.server import ServerState
 
 from serving.shedding import STATE, Protocol, is_whole
 
@@ -84,6 +85,36 @@ def test_a_full_queue_says_no_and_the_connection_lives_on(line):
     assert heard(line).startswith(b"HTTP/1.1 200 ")
 
 
+def test_a_connection_that_was_answered_is_turned_away_as_early(line):
+    line.sendall(request())
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+    echo.turns.full, before = True, counted()
+    line.sendall(request())
+    assert heard(line).startswith(b"HTTP/1.1 503 ")
+    assert counted() == [one + 1 for one in before]
+
+
+class Wire(asyncio.Transport):
+    """Takes what is written."""
+
+    def write(self, data):
+        self.written = data
+
+
+def test_a_connection_that_is_turned_away_is_kept_alive_from_the_last_no():
+    loop = asyncio.new_event_loop()
+    config = uvicorn.Config(echo, timeout_keep_alive=7, log_level="warning")
+    one = Protocol(config, ServerState(), {STATE: SimpleNamespace(full=True)}, loop)
+    one.connection_made(Wire())
+    timers = []
+    for _ in range(2):
+        one.data_received(request())
+        timers.append(one.timeout_keep_alive_task)
+    assert [timer.cancelled() for timer in timers] == [True, False]
+    assert 6 < timers[1].when() - loop.time() <= 7
+    loop.close()
+
+
 def test_a_body_that_looks_like_a_request_is_a_body(line):
     inner = request()
     line.sendall(request(inner)[: -len(inner)])
@@ -131,6 +162,8 @@ def test_a_request_in_pieces_is_answered_once(line, cut):
         (request(), True),
         (request(b"{}", b"Connection: keep-alive"), True),
         (request(b"{}", b"connection: close"), False),
+        (request(b"{}", b"connection: keep-alive, upgrade"), False),
+        (request(b"{}", b"upgrade: websocket"), False),
         (request(b"{}", b"Transfer-Encoding: chunked"), False),
         (request(b"{}", b"Content-Length : 7"), False),
         (request(b"{}", b"content-length: 7"), False),

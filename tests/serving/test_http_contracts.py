@@ -1,0 +1,48 @@
+"""What travels over HTTP is bounded: as long as it may be, and no longer."""
+
+import pytest
+from pydantic import ValidationError
+
+from serving.http_contracts import (
+    Asking,
+    Behavior,
+    BehaviorsRequest,
+    RankRequest,
+    SearchRequest,
+)
+
+ASKING = {"user_id": "u"}
+DONE = {"user_id": "u", "item_id": "i", "type": "cart"}
+
+
+@pytest.mark.parametrize(
+    ("record", "plain", "field", "least", "most"),
+    [
+        (Asking, ASKING, "user_id", 1, 256),
+        (Asking, ASKING, "query", 0, 1024),
+        (SearchRequest, ASKING, "query", 1, 1024),
+        (Behavior, DONE, "user_id", 1, 256),
+        (Behavior, DONE, "item_id", 1, 256),
+        (Behavior, DONE, "event_id", 0, 256),
+    ],
+)
+def test_a_text_has_its_length(record, plain, field, least, most):
+    for length in (least, most):
+        assert getattr(record(**{**plain, field: "x" * length}), field) == "x" * length
+    for length in {most + 1, least - 1} - {-1}:
+        with pytest.raises(ValidationError, match=field):
+            record(**{**plain, field: "x" * length})
+
+
+def test_a_candidate_is_an_id_and_there_is_at_least_one():
+    assert RankRequest(**ASKING, candidates=["x" * 256])
+    for candidates in ([], [""], ["x" * 257]):
+        with pytest.raises(ValidationError, match="candidates"):
+            RankRequest(**ASKING, candidates=candidates)
+
+
+def test_behaviors_come_by_the_ten_thousand_at_most():
+    assert len(BehaviorsRequest(behaviors=[DONE] * 10_000).behaviors) == 10_000
+    for number in (0, 10_001):
+        with pytest.raises(ValidationError, match="behaviors"):
+            BehaviorsRequest(behaviors=[DONE] * number)

@@ -58,14 +58,22 @@ class Registry(Registered):
             return entries[-1]
         return self.move(entries, "promote", crowned(now, version.number), why, who)
 
-    def challenge(self, number: str, why: str, who: str = "dupn") -> Entry:
+    def challenge(
+        self, number: str, why: str, who: str = "dupn", after: Sequence[Entry] | None = None
+    ) -> Entry:
         """Make a version the rival line's newest; the champion stays.
+
+        Args:
+            number: of the version.
+            why: a sentence for the ledger.
+            who: moves it.
+            after: as of `promote`.
 
         Raises:
             RegistryError: there is no such version, or another move came first.
         """
         version = self.found(number)
-        entries = self.look()
+        entries = self.look() if after is None else list(after)
         now = dict(entries[-1].aliases) if entries else {}
         if now.get("challenger") == version.number:
             logger.info("version %s is challenger already", version.number)

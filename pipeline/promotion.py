@@ -66,7 +66,8 @@ def promote(
     _require_new(entries, number, mine)
     why = why or f"{mine.key} passed the gate on {day}"
     if _rival(registry, mine):
-        return standing.moved(settings, registry.challenge(number, why)) | {"challenger": number}
+        entry = registry.challenge(number, why, after=entries)
+        return standing.moved(settings, entry) | {"challenger": number}
     return standing.moved(settings, registry.promote(number, why, after=entries))
 
 

@@ -116,3 +116,20 @@ def test_a_version_deleted_between_the_entry_and_the_alias_is_named_and_locks_no
         registry.promote("2", "better")
     registry.ledger.append = append
     assert registry.champion().number == "1"
+
+
+def test_a_version_deleted_while_the_aliases_move_is_named_and_locks_nothing(registry):
+    promoted(registry, 1)
+    versions(registry, 2)
+    entries, aliases = registry.look(), registry.aliases
+
+    def aliases_slowly():
+        found, registry.aliases = aliases(), aliases
+        delete(registry, "2")
+        return found
+
+    registry.aliases = aliases_slowly
+    with pytest.raises(RegistryError, match=r"version 2 .*champion.* deleted"):
+        registry.promote("2", "better", after=entries)
+    assert registry.champion().number == "1"
+    assert all(one.done for one in registry.ledger.entries())

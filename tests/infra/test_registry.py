@@ -10,9 +10,9 @@ import pytest
 
 from infra.errors import RegistryError
 from infra.ledger import Ledger
-from infra.registry import MODEL
+from infra.registry import MODEL, Registry
 from infra.store import Store
-from tests.infra.moves import versions
+from tests.infra.moves import by_hand, promoted, versions
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
 
@@ -130,6 +130,44 @@ def test_two_looks_at_a_move_made_elsewhere_enter_it_once(registry):
         found = list(pool.map(lambda _: registry.look()[-1].aliases, range(2)))
     assert found == [{"champion": "2"}] * 2
     assert [entry.action for entry in registry.look()] == ["promote", "observed"]
+
+
+def test_a_look_at_which_somebody_else_was_quicker_looks_again(registry, uri, tmp_path):
+    promoted(registry, 1)
+    versions(registry, 2)
+    by_hand(registry, champion="2")
+    append = registry.ledger.append
+
+    def append_late(*arguments, **named):
+        registry.ledger.append = append
+        Registry(uri, Store(tmp_path)).look()
+        return append(*arguments, **named)
+
+    registry.ledger.append = append_late
+    assert registry.look()[-1].aliases == {"champion": "2"}
+    assert [entry.action for entry in registry.look()] == ["promote", "observed"]
+
+
+def test_a_look_that_was_cut_off_does_not_undo_a_later_move_by_hand(registry):
+    promoted(registry, 1)
+    versions(registry, 3)
+    by_hand(registry, champion="2")
+    cut_off = {"action": "observed", "aliases": {"champion": "2"}, "why": "cut off"}
+    registry.ledger.append(registry.ledger.entries(), **cut_off)
+    by_hand(registry, champion="3")
+    assert registry.look()[-1].aliases == registry.aliases() == {"champion": "3"}
+    assert [entry.done for entry in registry.ledger.entries()] == [True] * 3
+
+
+@pytest.mark.parametrize("move", ["promote", "challenge"])
+def test_a_move_that_was_decided_before_another_came_loses(registry, move):
+    promoted(registry, 1)
+    versions(registry, 3)
+    entries = registry.look()
+    registry.promote("3", "meanwhile")
+    with pytest.raises(RegistryError, match="taken by another move"):
+        getattr(registry, move)("2", "too late", after=entries)
+    assert registry.aliases() == {"champion": "3", "previous": "1"}
 
 
 def test_a_move_that_was_cut_off_is_finished_at_the_next_look(registry):

@@ -5,6 +5,7 @@ trained on the third and judged, beside version 1, on the fourth.
 """
 
 import json
+from contextlib import contextmanager
 from datetime import date
 
 import pytest
@@ -13,7 +14,8 @@ import torch
 from evaluation import predictions, report
 from features.holdout import held_out
 from infra.errors import PartitionMissing, RegistryError, TrainingError
-from pipeline import learning, promotion, representing, standing, steps
+from infra.ledger import LedgerTaken
+from pipeline import incumbent, learning, promotion, representing, standing, steps
 from pipeline.incumbent import registry_of
 from serving.versions import FromRegistry
 from tests.chain import DAYS, copy_data, logged, smoke
@@ -53,6 +55,22 @@ def worse(settings):
 
 def champion(settings):
     return standing.status(settings)["aliases"]
+
+
+@contextmanager
+def another_move(settings):
+    """Somebody enters a move between the look on which a promotion rests and its own move."""
+    of = incumbent.of
+
+    def of_late(*arguments):
+        registry = registry_of(settings)
+        entries = registry.look()
+        registry.move(entries, "promote", entries[-1].aliases, "meanwhile", "somebody")
+        return of(*arguments)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(incumbent, "of", of_late)
+        yield
 
 
 def verdict(settings, day):
@@ -114,6 +132,7 @@ def test_what_the_gate_refused_is_promoted_only_by_name(worse):
 
 def test_by_name_it_is_promoted_and_rolled_back(worse):
     number = steps.register(worse, THEN_JUDGED)["version"]
+    assert registry_of(worse).version(number).tags["representation"] == "2"  # it froze no head
     steps.promote(worse, THEN_JUDGED, number, "to see it in production")
     assert champion(worse) == {"champion": number, "previous": "1"}
     with pytest.raises(RegistryError, match=r"was judged against nobody, and now .* is in place"):
@@ -186,6 +205,9 @@ def test_another_line_stands_beside_the_champion_with_dimensions_of_its_own(riva
     known = [version.tags["representation"] for version in registry_of(rival).versions()]
     steps.bundle(rival, DAYS[2])
     assert steps.gate(rival, DAYS[2])["promoted"]
+    steps.register(rival, DAYS[2])
+    with another_move(rival), pytest.raises(LedgerTaken):
+        steps.promote(rival, DAYS[2])
     told = steps.promote(rival, DAYS[2])
     assert champion(rival) == {**champion(rival), "champion": "1", "challenger": told["challenger"]}
     newest = max(int(number) for number in known)
@@ -249,6 +271,9 @@ def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(nigh
     tags = registry_of(night).version(number).tags
     assert (tags["parent"], tags["representation"]) == (f"dupn-{DAYS[1]}", "1")
     assert tags["watermark"] == str(THEN_JUDGED)
+    with another_move(night), pytest.raises(LedgerTaken):
+        steps.promote(night, THEN_JUDGED)
+    assert champion(night)["champion"] == before
     steps.promote(night, THEN_JUDGED, number, "to see it in production")
     assert standing.status(night)["champion"] == f"dupn-{THEN_JUDGED}"
     steps.represent(night, THEN_JUDGED)

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import PartitionMissing, RegistryError
+from infra.registry import MODEL
 from pipeline import bundling, steps
 from pipeline.incumbent import registry_of
 from serving import published
@@ -100,6 +101,23 @@ def test_one_that_was_spoilt_is_made_whole_first_and_then_fresh(settings, told):
     assert steps.refresh(settings, NEXT) == told
     assert bundling.whole(settings, registry_of(settings).champion()) is not None
     assert served(settings)[0].bundle.day == NEXT
+
+
+def test_a_challenger_is_refreshed_beside_the_champion_and_instead_of_none(settings, told):
+    registry = registry_of(settings)
+    client, first = registry.client, registry.champion()
+    client.create_model_version(MODEL, first.source, first.run_id, tags=dict(first.tags))
+    client.create_model_version(MODEL, first.source, first.run_id)  # dupn did not register it
+    client.set_registered_model_alias(MODEL, "challenger", "2")
+    try:
+        assert steps.refresh(settings, NEXT) == {**told, "challenger": NEXT.isoformat()}
+        assert published.place(settings.store, first.tags["run_key"], "2").exists()
+        client.set_registered_model_alias(MODEL, "champion", "3")
+        with pytest.raises(RegistryError, match="no version of dupn's own is champion"):
+            steps.refresh(settings, NEXT)
+    finally:
+        client.set_registered_model_alias(MODEL, "champion", first.number)
+        client.delete_registered_model_alias(MODEL, "challenger")
 
 
 def test_a_day_that_is_not_there_is_named(settings, told):

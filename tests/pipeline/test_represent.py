@@ -9,6 +9,7 @@ import pytest
 
 from features.schemas import BehaviorType, Scenario
 from infra.errors import RegistryError
+from infra.registry import MODEL
 from infra.store import Store
 from pipeline import representing, standing, steps
 from pipeline.incumbent import registry_of
@@ -123,6 +124,49 @@ def test_again_is_the_same_bytes(home):
     before = representing.table_of(settings.store, key(settings), DAY).digest()
     steps.represent(settings, DAY)
     assert representing.table_of(settings.store, key(settings), DAY).digest() == before
+
+
+def in_other_buckets(history, count):
+    """The same users, in files of other borders."""
+    table, size = history.table(), 2**64 // count
+    hashes = table["user_hash"].to_numpy()
+    with history.publish(**history.manifest().lineage) as out:
+        for low in range(0, size * count, size):
+            mine = (hashes >= np.uint64(low)) & (hashes <= np.uint64(low + size - 1))
+            rows = table.filter(pa.array(mine))
+            out.record([out.write_table(f"part-{low:016x}", rows, low=low, high=low + size)])
+
+
+def test_after_days_without_a_table_and_in_other_buckets_nobody_is_missed(home, tmp_path):
+    settings = smoke(shutil.copytree(home[0].home, tmp_path / "home"))
+    users = table(settings, DAY)["user_hash"]
+    for day in (BEFORE, DAY):
+        representing.table_of(settings.store, key(settings), day).remove()
+    steps.represent(settings, DAYS[-3])
+    in_other_buckets(settings.store.partition("sequences", DAY, "history"), 2)
+    told = steps.represent(settings, DAY)
+    found = table(settings, DAY)
+    assert found["user_hash"].equals(users)
+    made = found.filter(pa.compute.equal(found["as_of"], DAY))["user_id"].to_pylist()
+    since = active_on(settings.store, BEFORE) | active_on(settings.store, DAY)
+    assert set(made) == since > active_on(settings.store, DAY)
+    assert 0 < told["carried"] == len(users) - len(since)
+
+
+def test_old_tables_go_but_the_newest_of_champion_and_previous_stay(home, tmp_path):
+    settings = smoke(shutil.copytree(home[0].home, tmp_path / "home"))
+    client, champion = registry_of(settings).client, registry_of(settings).champion()
+    tags = {"run_key": "line-previous"}
+    client.create_model_version(MODEL, champion.source, champion.run_id, tags=tags)
+    client.set_registered_model_alias(MODEL, "previous", "2")
+    store, after = settings.store, DAY + timedelta(days=1)
+    for run, days in (("line-previous", (BEFORE, DAY)), ("line-other", (DAY, after))):
+        for day in days:
+            lay(store, run, day)
+    swept = DAY + timedelta(days=settings.represent.keep_days)
+    assert representing.sweep(settings, swept) == 3
+    left = {run: representing.days_of(store, run) for run in store.names(representing.ROOT)}
+    assert left == {key(settings): [DAY], "line-previous": [DAY], "line-other": [after]}
 
 
 def test_status_names_the_table_of_the_champion(home):

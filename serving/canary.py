@@ -47,8 +47,8 @@ def compare(
 
 
 def _gap(mine: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    """Largest difference; infinite where a score is missing or is no number."""
-    if len(mine) != len(theirs) or not np.isfinite(theirs).all():
+    """Largest difference; infinite where a score is missing or is no number on either side."""
+    if len(mine) != len(theirs) or not (np.isfinite(mine).all() and np.isfinite(theirs).all()):
         return np.inf
     return float(np.abs(mine - theirs).max(initial=0))
 

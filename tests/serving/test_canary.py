@@ -37,6 +37,11 @@ def test_a_score_that_is_no_number_is_never_right():
     assert where == "ctr of question 1 (b)"
 
 
+def test_a_recorded_score_that_is_no_number_is_never_answered_right():
+    recorded = [RECORDED[0], {**RECORDED[1], "l2r": [float("nan")]}]
+    assert compare(recorded, answers()) == (np.inf, "l2r of question 1 (b)")
+
+
 def test_fewer_answers_than_questions_are_refused():
     with pytest.raises(ValueError, match="shorter"):
         compare(RECORDED, answers()[:1])

@@ -15,7 +15,7 @@ from evaluation import predictions, report
 from features.holdout import held_out
 from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.ledger import LedgerTaken
-from pipeline import incumbent, learning, promotion, representing, standing, steps
+from pipeline import incumbent, judged, learning, promotion, representing, standing, steps
 from pipeline.incumbent import registry_of
 from serving.versions import FromRegistry
 from tests.chain import DAYS, copy_data, logged, smoke
@@ -82,6 +82,19 @@ def test_the_first_model_faces_floors_only(settings):
     found = verdict(settings, FIRST_JUDGED)
     assert found["outcome"] == "promote"
     assert {check["name"] for check in found["checks"]} == {"evidence", "quality", "calibration"}
+
+
+def test_who_learnt_from_a_day_that_did_not_pass_quality_is_not_let_pass(settings):
+    key = judged.report(DAYS[0], "events")
+    before = settings.store.get(key).decode()
+    settings.store.put(key, json.dumps({**json.loads(before), "passed": False}))
+    try:
+        found = steps.gate(settings, FIRST_JUDGED)
+    finally:
+        settings.store.put(key, before)
+    assert not found["promoted"]
+    assert any(f"events of {DAYS[0]} did not pass" in sentence for sentence in found["failed"])
+    assert steps.gate(settings, FIRST_JUDGED)["promoted"]
 
 
 @pytest.mark.parametrize("step", [steps.bundle, steps.register, steps.promote])

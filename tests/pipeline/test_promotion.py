@@ -1,0 +1,71 @@
+"""What a release rests on, without a model: quality, force, what was logged, who was champion."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from infra.errors import RegistryError
+from infra.ledger import Entry
+from infra.store import Store
+from pipeline import judged, promotion, release
+from pipeline.learning import Candidate
+from tests.chain import DAYS, smoke
+from training.ancestry import Part
+
+FORCED = Part(day=DAYS[2], forced="it is all right")
+MINE = Candidate(
+    "dupn-2026-03-04", DAYS[:3], "", learnt=(Part(day=DAYS[0]), Part(day=DAYS[1]), FORCED)
+)
+
+
+def test_a_day_that_did_not_pass_quality_is_said_unless_it_was_forced(tmp_path):
+    settings = smoke(tmp_path)
+    for day in DAYS:
+        for of in judged.GROUPS:
+            report = json.dumps({"passed": day == DAYS[0]})
+            settings.store.put(judged.report(day, of), report)
+    said = release._quality_failures(settings, MINE, DAYS[3])
+    assert said == [
+        f"{of} of {day} did not pass quality."
+        for of in ("events", "samples")
+        for day in (DAYS[1], DAYS[3])
+    ]
+
+
+def test_what_was_forced_is_said_and_not_judged_but_on_the_day_that_judges():
+    (check,) = release._forced(MINE, DAYS[3])
+    assert check.passed is None
+    assert check.sentence == f"{DAYS[2]} was trained by force: it is all right"
+    assert release._forced(MINE, DAYS[2]) == []
+
+
+def test_another_bundle_is_logged_anew_and_so_is_one_whose_model_is_gone(tmp_path):
+    place, lineage = Store(tmp_path).partition("bundles", None, "r"), {"run": "r", "digest": "d"}
+    there, gone = (SimpleNamespace(holds={"models:/m-1": held}.get) for held in (True, False))
+    assert release._logged(place, there, lineage) == ""
+    with place.publish(model_uri="models:/m-1", **lineage):
+        pass
+    assert release._logged(place, there, lineage) == "models:/m-1"
+    assert release._logged(place, there, {**lineage, "digest": "e"}) == ""
+    assert release._logged(place, gone, lineage) == ""
+
+
+def champions(*numbers):
+    return [
+        Entry(
+            number=n, action="promote", aliases={"champion": one}, why=f"as {n}", who="", at="now"
+        )
+        for n, one in enumerate(numbers, 1)
+    ]
+
+
+def test_a_version_that_was_champion_is_told_of_its_last_end():
+    with pytest.raises(RegistryError, match=r"until ledger entry 4 \(promote: as 4\)"):
+        promotion._require_new(champions("1", "2", "1", "3"), "1", MINE)
+
+
+def test_who_never_was_champion_or_is_it_now_may_be_promoted():
+    promotion._require_new([], "1", MINE)
+    promotion._require_new(champions("1", "2"), "3", MINE)
+    promotion._require_new(champions("1", "2", "1"), "1", MINE)

@@ -143,7 +143,7 @@ def test_after_days_without_a_table_and_in_other_buckets_nobody_is_missed(home, 
     for day in (BEFORE, DAY):
         representing.table_of(settings.store, key(settings), day).remove()
     steps.represent(settings, DAYS[-3])
-    in_other_buckets(settings.store.partition("sequences", DAY, "history"), 2)
+    in_other_buckets(settings.store.partition("sequences", DAY, "history"), 3)
     told = steps.represent(settings, DAY)
     found = table(settings, DAY)
     assert found["user_hash"].equals(users)

@@ -50,7 +50,7 @@ check: $(STAMP)  ## format, lint, types, floors
 	$(BIN)/lint-imports
 
 drills: $(STAMP)  ## the slow, exhaustive tests
-	@$(BIN)/python -m pytest -m drill
+	@$(BIN)/python -m pytest -m drill $(SIDE_BY_SIDE)
 
 up: $(STAMP)  ## start Airflow, the MLflow UI and the service; prints addresses and login
 	@$(BIN)/dupn up

@@ -23,10 +23,11 @@ class WarmExecutor(LocalExecutor):
     """LocalExecutor whose workers know `LIBRARIES`."""
 
     def start(self) -> None:
-        """Import, then fork the workers."""
-        with _silently():
-            for name in LIBRARIES:
-                import_module(name)
+        """Import, then fork the workers; where they are not forked, imports would reach nobody."""
+        if self.is_mp_using_fork:
+            with _silently():
+                for name in LIBRARIES:
+                    import_module(name)
         super().start()
 
 

@@ -39,19 +39,29 @@ def test_airflow_finds_the_executor_by_its_name():
     assert found.is_local  # else `airflow standalone` takes its own
 
 
-def test_libraries_are_imported_before_workers_are_forked(monkeypatch):
+def started(forks):
+    """An executor whose workers are forked, or begun anew, was started."""
+    executor = warm.WarmExecutor()
+    executor.is_mp_using_fork = forks
+    executor.start()
+
+
+def test_libraries_are_imported_before_workers_are_forked_and_only_then(monkeypatch):
     order = []
     monkeypatch.setattr(warm, "import_module", order.append)
-    monkeypatch.setattr(LocalExecutor, "start", lambda self: order.append("fork"))
-    warm.WarmExecutor().start()
-    assert order == [*warm.LIBRARIES, "fork"]
+    monkeypatch.setattr(LocalExecutor, "start", lambda self: order.append("start"))
+    started(forks=True)
+    assert order == [*warm.LIBRARIES, "start"]
+    order.clear()
+    started(forks=False)
+    assert order == ["start"]
 
 
 def test_importing_is_silent_and_what_follows_is_not(monkeypatch, caplog):
     logger = logging.getLogger("test_warm")
     monkeypatch.setattr(warm, "import_module", lambda name: logger.warning("loading %s", name))
     monkeypatch.setattr(LocalExecutor, "start", lambda self: logger.warning("forking"))
-    warm.WarmExecutor().start()
+    started(forks=True)
     assert [record.message for record in caplog.records] == ["forking"]
 
 

@@ -44,8 +44,8 @@ def test_another_bundle_is_logged_anew_and_so_is_one_whose_model_is_gone(tmp_pat
     place, lineage = Store(tmp_path).partition("bundles", None, "r"), {"run": "r", "digest": "d"}
     there, gone = (SimpleNamespace(holds={"models:/m-1": held}.get) for held in (True, False))
     assert release._logged(place, there, lineage) == ""
-    with place.publish(model_uri="models:/m-1", **lineage):
-        pass
+    with place.publish(model_uri="models:/m-1", **lineage) as out:
+        out.record([out.write_bytes("bundle.json", b"{}")])
     assert release._logged(place, there, lineage) == "models:/m-1"
     assert release._logged(place, there, {**lineage, "digest": "e"}) == ""
     assert release._logged(place, gone, lineage) == ""

@@ -2,9 +2,9 @@
 
 Trigger it with the form: a data set (the simulated marketplace, or your log by the name of its
 description), the first day, how many days to train on (the day after them is the one to evaluate
-on), a preset. `events` and `quality` have a task a day, side by side; the stages after them build
-each day on the one before. A run may be repeated: every stage replaces what it made before. If
-the gate keeps the champion, the run is green and nothing is registered.
+on), a preset. `events`, `quality` and `quality_samples` have a task a day, side by side; the stages
+between them build each day on the one before. A run may be repeated: every stage replaces what it
+made before. If the gate keeps the champion, the run is green and nothing is registered.
 """
 
 from airflow.sdk import Param, chain, dag
@@ -46,7 +46,7 @@ def dupn_initial_train() -> None:
     chain([stages.import_log(), stages.simulate()], days, stages.events.expand(day=days), checked)
     chain(checked, stages.vocabulary(days), stages.statistics(days), samples)
     chain(checked, stages.sequences(days), samples)  # raw ids: they need no vocabulary
-    trained = [stages.quality_samples(days), stages.train(days)]
+    trained = [stages.quality_samples.expand(day=days), stages.train(days)]
     chain(samples, *trained, *stages.release(days))
 
 

@@ -102,11 +102,10 @@ def samples(days: list[str]) -> None:
         run("samples", day=date.fromisoformat(day))
 
 
-@stage(task, pool="data")
-def quality_samples(days: list[str]) -> None:
-    """Great Expectations over every day of samples; a critical failure stops the run."""
-    for day in days:
-        run("quality", day=date.fromisoformat(day), of="samples")
+@stage(task, pool="data", map_index_template=BY_DAY)
+def quality_samples(day: str) -> None:
+    """Great Expectations over a day of samples; a critical failure stops the run."""
+    run("quality", day=date.fromisoformat(day), of="samples")
 
 
 @stage(task, pool="compute")

@@ -107,6 +107,7 @@ def test_it_skips_everything_after_the_gate(kept):
 def test_every_day_has_its_own_events_and_quality(kept):
     assert kept["tasks"]["events"] == ["success"] * 2
     assert kept["tasks"]["quality"] == ["success"] * 2
+    assert kept["tasks"]["quality_samples"] == ["success"] * 2
 
 
 def test_a_night_goes_from_raw_to_a_candidate(good, settings):

@@ -40,9 +40,9 @@ def test_there_is_no_other_task(tasks):
     assert set(tasks) == {*FLOW, "sequences", "import", "simulate"}
 
 
-def test_events_and_quality_are_mapped_by_day(tasks):
+def test_events_and_what_checks_a_day_are_mapped_by_day(tasks):
     mapped = {name for name, task in tasks.items() if task["mapped"]}
-    assert mapped == {"events", "quality"}
+    assert mapped == {"events", "quality", "quality_samples"}
     assert all("day" in tasks[name]["label"] for name in mapped)
 
 

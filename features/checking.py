@@ -160,7 +160,13 @@ def _check_types(dataset: Dataset, file: str, rows: pa.Table) -> pa.Table:
     if "type" in table.constants:
         return rows
     source = table.map.get("type", "type")
-    found = columns.texts(_array(rows, source), table.nulls).values
+    found = _codes(dataset, "behaviors", file, rows, "type")
+    if found.null_count == rows.num_rows:
+        dataset.refuse(
+            f"column {source!r} of {file} has no type in its first {rows.num_rows} rows. "
+            "Name another column.",
+            *("behaviors", "map", "type"),
+        )
     for code, count in _unknown(found, {*table.type_codes(), *table.ignore_types}):
         dataset.refuse(
             f"column {source!r} of {file} has the code {code!r} in {count} of its first "
@@ -178,13 +184,29 @@ def _check_scenarios(dataset: Dataset, name: str, file: str, rows: pa.Table) -> 
     known = "scenario" in OPTIONAL.get(name, ()) and source in rows.column_names
     if not known or "scenario" in table.constants or not rows.num_rows:
         return
-    found = columns.texts(_array(rows, source), table.nulls).values
+    found = _codes(dataset, name, file, rows, "scenario")
     for code, count in _unknown(found, table.scenario_codes()):
         dataset.refuse(
             f"column {source!r} of {file} has {code!r} in {count} of {rows.num_rows} rows, which "
             "is not under scenarios. Say what it means: search, recommend, ad or unknown.",
             *(name, "scenarios"),
         )
+
+
+def _codes(dataset: Dataset, name: str, file: str, rows: pa.Table, canonical: str) -> pa.Array:
+    """The texts of a column of codes; what is neither text nor number cannot be one."""
+    table = dataset.table(name)
+    source = table.map.get(canonical, canonical)
+    given = _array(rows, source)
+    read = columns.texts(given, table.nulls)
+    if 2 * read.bad.sum() > rows.num_rows:
+        example = given[int(np.flatnonzero(read.bad)[0])].as_py()
+        dataset.refuse(
+            f"column {source!r} of {file} is no {canonical}: {example!r}. Write one text or number "
+            "a row, or name another column.",
+            *(name, "map", canonical),
+        )
+    return read.values
 
 
 def _unknown(found: pa.Array, known: Collection[str]) -> Iterator[tuple[str, int]]:

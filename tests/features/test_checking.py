@@ -1,5 +1,6 @@
 import io
 
+import pyarrow as pa
 import pytest
 
 from features.checking import check
@@ -107,6 +108,29 @@ def test_an_empty_id_column_is_refused():
     empty = LOG.replace("uid,", "uid,").replace("\nu", "\n,u").replace(",u", ",")
     with pytest.raises(ConfigError):
         hold(GOOD, empty)
+
+
+@pytest.mark.parametrize(
+    ("column", "line"), [("type", r"line 8: .*'code'"), ("scenario", r"line 5: .*'scenario'")]
+)
+def test_lists_are_no_codes(column, line):
+    rows = {"uid": ["u"], "iid": ["i"], "code": ["pv"], "at": [1_512_000_000], "_text": [None]}
+    lists = {"code" if column == "type" else column: [["pv", "buy"]]}
+    with pytest.raises(
+        ConfigError, match=rf"{line} of log\.parquet is no {column}: \['pv', 'buy'\]"
+    ):
+        check(
+            parse_description(GOOD, "mine.toml"),
+            "behaviors",
+            "log.parquet",
+            pa.table({name: values * 9 for name, values in (rows | lists).items()}),
+        )
+
+
+def test_a_log_without_a_single_type_is_refused():
+    rows = [row.replace(",pv,", ",,").replace(",buy,", ",,") for row in ROWS]
+    with pytest.raises(ConfigError, match=r"line 8: .*'code' of log\.txt has no type in its first"):
+        hold(GOOD, "\n".join(["uid,iid,code,at", *rows]) + "\n")
 
 
 def test_a_single_dirty_row_is_left_to_events():

@@ -111,9 +111,12 @@ def reference(tmp_path_factory):
 
 
 def test_every_raw_row_is_accounted_for(reference):
-    _, counts, _ = reference
+    store, counts, _ = reference
     assert counts["behaviors_read"] == 3_300
     assert counts["behaviors_duplicate"] > 0 < counts["behaviors_rejected"]
+    for name in ("behaviors", "impressions", "follows"):
+        kept = store.partition("events", DAY, name).table()["ts"].cast(pa.int64()).to_numpy()
+        assert counts[f"{name}_late"] == (kept < START).sum()
     assert counts["behaviors_late"] > 0
     for name in TABLES:
         parts = [counts[f"{name}_{what}"] for what in ("kept", "duplicate", "ignored", "rejected")]

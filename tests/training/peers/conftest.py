@@ -58,6 +58,34 @@ def asked(sizes) -> Batch:
 
 
 @pytest.fixture
+def scattered(asked, sizes) -> Batch:
+    """As `asked`, but of some moments only and in no order; long queries, items with few tags."""
+    random = torch.Generator().manual_seed(7)
+
+    def some(count: int) -> torch.Tensor:
+        return torch.randperm(asked.size, generator=random)[:count]
+
+    query_BQ = torch.randint(1, sizes.token, (asked.size, 11), generator=random)
+    typed_B1 = torch.randint(0, 12, (asked.size, 1), generator=random)
+    tags_UG = asked.items.tags_UG * (asked.items.tags_UG % 3 > 0)
+    return replace(
+        asked,
+        items=replace(asked.items, tags_UG=tags_UG),
+        query_BQ=query_BQ * (torch.arange(11) < typed_B1),
+        cand_moment_C=torch.cat([some(24), some(24), some(24)]),
+        cand_features_CF=asked.cand_features_CF * 2,  # some beyond all bins
+        price_moment_K=some(19),
+        price_level_K=torch.arange(19) % 7,
+        icon_moment_I=some(21),
+        icon_I=asked.icon_I[:21],
+        icon_followed_I=asked.icon_followed_I[:21],
+        shop_moment_S=some(22),
+        shop_S=asked.shop_S[:22],
+        shop_preferred_S=asked.shop_preferred_S[:22],
+    )
+
+
+@pytest.fixture
 def make(sizes, small, peers, wide) -> Callable[..., Network]:
     """A small network of Table 2 in evaluation mode, by its name."""
 

@@ -140,3 +140,21 @@ def test_cnn_max_sees_query_order_and_profile(asked, make):
         kept = asked.length_B == 9
         back = replace(asked, seq_BT=torch.where(kept[:, None], asked.seq_BT.flip(1), asked.seq_BT))
         assert not torch.allclose(model(asked).rep_BR[kept], model(back).rep_BR[kept])
+
+
+def test_cnn_max_is_one_layer_over_maps_and_query_beside_the_user(asked, make):
+    model = make("cnn_max")
+    with torch.no_grad():
+        rep = model(asked).rep_BR
+        found = model.maps(model.item(asked.items), asked.seq_BT, asked.length_B)
+        seen = torch.cat([found, model.query(asked.query_BQ)], dim=1)
+        rep_s = torch.tanh(seen @ model.layer.weight.T + model.layer.bias)
+        torch.testing.assert_close(rep, torch.cat([rep_s, model.user(asked.profile_BP)], dim=1))
+    assert model.property is None, "behaviour properties are DUPN's"
+
+
+def test_cnn_max_learns_with_dropout_in_its_own_part_of_the_representation(asked, make):
+    width = make("cnn_max").layer.out_features
+    rep = make("cnn_max", dropout=0.5).train()(asked).rep_BR
+    share = (rep[:, :width] == 0).float().mean()
+    assert 0.3 < share < 0.7

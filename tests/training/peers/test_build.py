@@ -19,6 +19,8 @@ ANSWERS = {
     Task.FIFP: "fifp_I",
     Task.SPP: "spp_S",
 }
+OF_MOMENT = ("BT", "BQ", "BP", "_B")
+"""How the names of what a batch holds of each moment end."""
 
 
 @pytest.fixture(params=PEERS)
@@ -62,6 +64,20 @@ def test_answers_do_not_depend_on_the_rest_of_the_batch(name, asked, learner):
     one, other = (network.judge(b).outputs for b in (asked, turned))
     torch.testing.assert_close(one.ctr_C, other.ctr_C.flip(0))
     torch.testing.assert_close(one.l2r_C, other.l2r_C.flip(0))
+
+
+def test_answers_follow_their_moments_wherever_these_stand(name, scattered, learner):
+    network = taught(learner, name, scattered)
+    order = torch.randperm(scattered.size)
+    place = torch.argsort(order)
+    columns = {key: value for key, value in vars(scattered).items() if value is not None}
+    moments = {key: value[order] for key, value in columns.items() if key[-2:] in OF_MOMENT}
+    asked = {key: place[value] for key, value in columns.items() if "_moment_" in key}
+    turned = replace(scattered, **moments, **asked)
+    one, other = (network.judge(b).outputs for b in (scattered, turned))
+    for answer in ANSWERS.values():
+        torch.testing.assert_close(getattr(one, answer), getattr(other, answer))
+    torch.testing.assert_close(one.rep_BR[order], other.rep_BR)
 
 
 @pytest.mark.parametrize("kind", ["cand", "price", "icon", "shop"])
@@ -109,7 +125,8 @@ def test_the_parts_of_tasks_that_are_not_learnt_are_left_out(asked, make):
 
 def test_variants_are_variants(make):
     for name in ("nobp", "bplstm", "bpatt", "all"):
-        assert make(name).config.variant == name
+        assert make(name, variant="bplstm").config.variant == name
+    assert make("w2v", variant="nobp").config.variant == "all"
 
 
 def test_what_cannot_be_is_said(peers, wide, sizes, small):

@@ -114,8 +114,8 @@ def test_a_kept_state_is_not_moved_and_comes_back_exactly(asked, learner, make):
 
 
 def test_a_larger_table_is_refused(wide):
-    large = WidePart(wide)
-    large.model.n[-1] = 1.0
-    small = WidePart(wide.model_copy(update={"bits": 10}))
-    with pytest.raises(TrainingError, match=r"wide\.bits"):
-        small.load_state_dict(large.state_dict())
+    for met in (1 << 10, (1 << wide.bits) - 1):  # the first that a small table lacks, and the last
+        large, small = WidePart(wide), WidePart(wide.model_copy(update={"bits": 10}))
+        large.model.n[met] = 1.0
+        with pytest.raises(TrainingError, match=r"wide\.bits"):
+            small.load_state_dict(large.state_dict())

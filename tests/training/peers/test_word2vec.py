@@ -82,6 +82,17 @@ def test_items_of_one_history_are_nearer_than_others(vectors):
         assert mine[alike].min() > mine[~alike].max()
 
 
+def test_whatever_was_met_once_has_a_vector(tmp_path):
+    store = Store(tmp_path)
+    table = pa.table({"id": ["i0", "i1"], "row": [2, 3], "count": [1, 1]}, schema=VOCABULARY)
+    with store.partition("vocabulary", DAY, "item").publish() as out:
+        out.record([out.write_table("part", table, counts={"admitted": 2})])
+    with store.partition("sequences", DAY, "history").publish() as out:
+        out.record([out.write_table("part", history(["u0", "u0"], ["i1", "i0"]))])
+    assert sentences(store, DAY) == [["3", "2"]]
+    assert pretrain(store, DAY, DIM, seed=3).any(dim=1).tolist() == [False, False, True, True]
+
+
 def test_what_nobody_met_has_zeros(vectors):
     assert vectors.shape == (ITEMS + 2, DIM)
     assert not vectors[[0, 1, UNSEEN]].any()

@@ -1,5 +1,6 @@
 """A fit keeps its best judgement, stops by its patience, and is the same from the same seed."""
 
+import time
 from datetime import timedelta
 
 import pytest
@@ -44,7 +45,9 @@ def test_the_best_judgement_is_kept_though_later_ones_are_worse(course, tiny):
 
 
 def test_every_epoch_is_judged_as_often_as_asked_and_ends_with_a_judgement(course, tiny):
+    begun = time.process_time()
     done = fit(Dupn, tiny, changed(course, epochs=2), seed=1)
+    assert 0 < done.seconds <= time.process_time() - begun
     steps = -(-len(course.learnt.rows) // 64)
     assert [point.step for point in done.curve] == [
         steps // 2, steps, steps + steps // 2, 2 * steps,
@@ -66,6 +69,23 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(course, ti
     one, same, other = (fit(Dupn, tiny, short, seed).network.state_dict() for seed in (1, 1, 2))
     assert all(torch.equal(one[name], same[name]) for name in one)
     assert not torch.equal(one["ctr.match.weight"], other["ctr.match.weight"])
+
+
+def test_each_epoch_and_each_seed_has_an_order_of_its_own(course, tiny):
+    class Noting(Dupn):
+        """Keeps which words each batch that it learns from had."""
+
+        def forward(self, batch):
+            if self.training:
+                self.words = [*getattr(self, "words", ()), batch.query_BQ.sum().item()]
+            return super().forward(batch)
+
+    twice = changed(course, epochs=2)
+    one, other = (fit(Noting, tiny, twice, seed).network.words for seed in (1, 2))
+    half = len(one) // 2
+    orders = [tuple(words) for whole in (one, other) for words in (whole[:half], whole[half:])]
+    assert len(set(orders)) == 4
+    assert len({sum(order) for order in orders}) == 1, "every moment, once"
 
 
 def test_a_network_is_told_before_it_learns_whether_clicks_are_learnt_with_the_ranking(

@@ -44,6 +44,13 @@ def test_mixing_changes_the_order_and_nothing_else(held):
     assert len(set(plain)) == len(plain)
 
 
+def test_mixed_batches_have_histories_of_like_length(held):
+    def spread(rng=None):
+        return np.mean([np.ptp(batch.length_B.numpy()) for batch, _ in held.batches(20, rng)])
+
+    assert spread(np.random.default_rng(0)) < 0.2 * spread()
+
+
 def test_only_the_questions_of_the_tasks_are_left(held):
     prices = held.asking([Task.PPP])
     (batch, _), *_ = prices.batches(10_000)
@@ -63,6 +70,27 @@ def test_a_share_of_users_asks_all_its_questions_and_nobody_else_any(held):
     assert np.array_equal(half.moments.icons.lengths, held.moments.icons.lengths)
     (batch, _), *_ = half.batches(10_000)
     assert len(batch.cand_C) == kept.sum()
+
+
+def test_prices_icons_and_shops_have_shares_of_their_own(held):
+    shares = {Task.PPP: 0.3, Task.FIFP: 0.5, Task.SPP: 0.8}
+    some, users = held.asking([*shares], shares).moments, held.moments.user_hash
+    mine = {task: of_share(users, share) for task, share in shares.items()}
+    price = held.moments.price_level
+    assert np.array_equal(some.price_level, np.where(mine[Task.PPP], price, 0))
+    for name, task in (("icons", Task.FIFP), ("shops", Task.SPP)):
+        lengths = getattr(held.moments, name).lengths
+        assert np.array_equal(getattr(some, name).lengths, np.where(mine[task], lengths, 0))
+        assert lengths[~mine[task]].any()
+    assert not some.candidates.lengths.any()
+
+
+@pytest.mark.parametrize("task", Task)
+def test_a_moment_that_asks_one_thing_alone_asks(held, task):
+    name = {Task.PPP: "price_level", Task.FIFP: "icons", Task.SPP: "shops"}.get(task, "candidates")
+    whole = getattr(held.moments, name)
+    asks = whole > 0 if task is Task.PPP else whole.lengths > 0
+    assert np.array_equal(asked(held.asking([task]).moments), asks)
 
 
 def test_a_smaller_share_lies_within_a_larger_one():

@@ -99,6 +99,30 @@ def test_half_of_them_are_replaced_by_a_random_item_that_is_another(held):
     assert len(set(drawn)) > 0.6 * len(drawn), "not from the whole log"
 
 
+def test_nothing_is_known_to_have_come_of_a_random_item_and_all_of_a_click(held):
+    def of(lists, name):
+        return lists.columns[name][lists.starts[rows]]
+
+    made = last_clicks(held, SEED)
+    rows = made.rows
+    now, then = made.moments.candidates, held.moments.candidates
+    kept = of(now, "clicked") == 1
+    for name, nothing in (("label", -1), ("purchased", 0), ("origin", CandidateOrigin.SAME_DAY)):
+        assert set(of(now, name)[~kept]) == {nothing}
+        assert np.array_equal(of(now, name)[kept], of(then, name)[kept])
+        assert (of(then, name)[~kept] != nothing).any(), "shows nothing"
+    assert not of(now, "features").any(), "they were told of a page's candidates, not of these"
+
+
+def test_of_two_items_as_new_the_random_one_is_the_other(held):
+    then = held.catalogs[1]
+    two = replace(then, rows=then.rows[:2], hashes=then.hashes[:2])
+    one, other = (int(row) for row in two.rows)
+    item = np.array([one, other] * 20)
+    drawn = as_new(item, np.zeros(40, np.int64), [two], np.random.default_rng(0))
+    assert drawn.tolist() == [other, one] * 20
+
+
 def test_what_came_before_stays_as_it_was(held):
     made = last_clicks(held, SEED)
     assert made.moments.sequence is held.moments.sequence

@@ -146,6 +146,27 @@ def test_how_many_are_answered_at_a_time_does_not_matter(kind, make, asked, monk
 
 
 @BOTH
+def test_a_step_is_of_the_whole_batch_at_once(kind, make, asked, monkeypatch):
+    """Batch norm in the attention of DIN would see each part alone."""
+    network = make(kind).train()
+    with torch.no_grad():
+        whole = network(asked).ctr_C
+        monkeypatch.setattr(deepctr, "ROWS", 7)
+        torch.testing.assert_close(network(asked).ctr_C, whole)
+
+
+@BOTH
+def test_dropout_is_the_settings(kind, asked, small, sizes):
+    for share in (0.0, 0.5):
+        config = small.model_copy(update={"dropout": share})
+        network = deepctr.builder(kind)(config, sizes)
+        for weight in network.parameters():
+            torch.nn.init.normal_(weight, std=0.4)
+        one, other = (network.train()(asked).ctr_C for _ in range(2))
+        assert torch.equal(one, other) == (share == 0)
+
+
+@BOTH
 def test_padding_does_not_matter(kind, make, asked, more_padding):
     network = make(kind)
     with torch.inference_mode():

@@ -26,7 +26,7 @@ CLICKS = 3
 BINS = 10
 """Bins a unit of a ranking feature, whose values are of order one."""
 WIDEST_BIN = 40
-"""Bins beyond this many units on either side are one."""
+"""Bins on both sides of zero together: what is beyond two units is in the outermost one."""
 LEVEL = "price_level"
 """The ranking feature that is crossed; networks see it among an item's tags."""
 ITEM_SIDE = (*ranking.ITEM_NAMES[1:], "query_relevance")

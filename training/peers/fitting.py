@@ -116,7 +116,7 @@ def _judged(learner: Learner, course: Course, steps: int, moments: int) -> Point
 
 
 def _spent(curve: list[Point], course: Course) -> bool:
-    """Whether the judgements since the best one are more than the patience."""
+    """Whether the judgements since the best one have come to the patience."""
     patience = course.train.patience
     best = min(range(len(curve)), key=lambda place: curve[place].loss)
     return patience is not None and len(curve) - 1 - best >= patience

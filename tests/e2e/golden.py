@@ -26,7 +26,8 @@ TABLES = {
     "sequences": ("history", "open", "pool"),
     "samples": (),
 }
-FIGURES = ("ctr_auc", "l2r_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc", "ctr_ece")
+FIGURES = ("ctr_auc", "l2r_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc", "ctr_log_loss")
+"""Smooth ones: a calibration error jumps when a candidate changes its bin."""
 
 
 def rows(store: Store) -> dict[str, int]:

@@ -103,4 +103,5 @@ def vocabulary_rows(
         shop_U=rows("shop"),
         category_U=rows("category"),
         tags_UG=torch.from_numpy(tags),
+        price_U=torch.from_numpy(catalog.price_level[catalog_rows].astype(np.int64)),
     )

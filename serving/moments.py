@@ -130,7 +130,6 @@ class Desk:
             cand_moment_C=torch.from_numpy(np.arange(count) // max(width, 1)),
             cand_features_CF=torch.from_numpy(given),
             cand_origin_C=none,
-            cand_price_C=none,
             icon_followed_I=nothing,
             shop_preferred_S=nothing,
             **labels,

@@ -82,6 +82,4 @@ class PageRanker:
         shape = (len(rows), -1)
         scored.ctr[rows] = torch.sigmoid(logit_C).numpy().reshape(shape)
         scored.l2r[rows] = model.l2r.of_pair(weight_CF, features_CF).numpy().reshape(shape)
-        scored.price_preference[rows] = torch.softmax(
-            model.price_levels(rep_BR, encoded.q_BQ), dim=-1
-        ).numpy()
+        scored.price_preference[rows] = torch.softmax(model.price_levels(encoded), dim=-1).numpy()

@@ -128,9 +128,11 @@ class Ranker:
     def inputs(self, moment: Moment) -> Inputs:
         """The moment in the network's own rows."""
         history, sizes = moment.history, self.model.sizes
+        catalog_rows = self.world.catalog.num_rows
         parts = self.world.clock.parts(history.ts)
         return Inputs(
             e_TE=self.items.of(history.item)[1].numpy(),
+            price_T=self.world.catalog.price_level[known(history.item, catalog_rows)],
             properties={
                 "type": history.type,
                 "scenario": history.scenario,

@@ -23,13 +23,17 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from features.schemas import PRICE_LEVELS
 from training.model.attention import Attention
 from training.model.dupn import Dupn
 from training.model.embedding import PropertyEmbedding, UserEmbedding
 from training.model.lstm import PropertyGatedLSTM
+from training.model.price_memory import FLOOR, STRIDE, PriceMemory
 
 FILE = "user_part.onnx"
 ITEMS, QUERY, PROFILE = "items", "query", "profile"
+LEVELS, WORDS = "price_levels", "words"
+"""Of a network with a memory of prices: the behaviours' levels, and what the words say of them."""
 PROPERTIES = ("type", "scenario", "gap", "daypart", "weekend")
 """Inputs, beside the three above, in the order of the network's tables."""
 REPRESENTATION, ATTENTION, PRICE = "representation", "attention", "price"
@@ -64,14 +68,17 @@ def _user_part(graph: "_Graph", model: Dupn) -> None:
     price_17 = graph.mlp(model.ppp.predict, rep_1R)
     if model.budget is not None:
         price_17 = graph.node("Add", price_17, graph.linear(model.budget, q_1Q))
+    wish_1E = None if model.wish is None else graph.linear(model.wish, q_1Q)
+    if model.price_memory is not None:
+        remembered_17 = _remembered(graph, model.price_memory, (e_TE, p_TP, c_1C, wish_1E))
+        price_17 = graph.node("Add", price_17, remembered_17)
     graph.output(REPRESENTATION, rep_1R, (1, config.rep_dim))
     graph.output(ATTENTION, a_1T, (1, "T"))
     graph.output(PRICE, graph.node("Softmax", price_17, axis=1), (1, "levels"))
     graph.output(WEIGHT, graph.mlp(model.l2r.weight, rep_1R), (1, "features"))
     graph.output(HIDDEN, graph.linear(model.ctr.first_of_rep, rep_1R), (1, "hidden"))
-    if model.ctr.match is not None and model.wish is not None:
-        match_1E = graph.linear(model.ctr.match, rep_1R)
-        match_1E = graph.node("Add", match_1E, graph.linear(model.wish, q_1Q))
+    if model.ctr.match is not None and wish_1E is not None:
+        match_1E = graph.node("Add", graph.linear(model.ctr.match, rep_1R), wish_1E)
         graph.output(MATCH, match_1E, (1, config.e_dim))
 
 
@@ -129,6 +136,37 @@ def _attention(
         score_T1 = graph.node("Add", score_T1, graph.node("MatMul", h_TH, match_H1))
     a_1T = graph.node("Transpose", graph.node("Softmax", score_T1, axis=0))
     return graph.node("MatMul", a_1T, h_TH), a_1T
+
+
+def _remembered(
+    graph: "_Graph", memory: PriceMemory, seen: tuple[str, str | None, str, str | None]
+) -> str:
+    """`PriceMemory.forward`; what the words say is fed."""
+    e_TE, p_TP, c_1C, wish_1E = seen
+    level_T = graph.input(LEVELS, ("T",), TensorProto.INT64)
+    words_17 = graph.input(WORDS, (1, PRICE_LEVELS))
+    wanted_1E = graph.linear(memory.match, c_1C)
+    if wish_1E is not None:
+        wanted_1E = graph.node("Add", wanted_1E, wish_1E)
+    match_T1 = graph.node("MatMul", e_TE, graph.node("Transpose", wanted_1E))
+    score_TH = graph.node("MatMul", match_T1, memory.of_match[None])
+    if memory.of_property is not None and p_TP is not None:
+        score_TH = graph.node("Add", score_TH, graph.linear(memory.of_property, p_TP))
+    known_T1 = graph.node("Unsqueeze", graph.node("Greater", level_T, np.array(0)), np.array([1]))
+    score_TH = graph.node("Where", known_T1, score_TH, np.array(-1e30, np.float32))
+    weight_TH = graph.node("Softmax", score_TH, axis=0)
+    levels_7 = np.arange(1, PRICE_LEVELS + 1)[None]
+    is_T7 = graph.node("Equal", graph.node("Unsqueeze", level_T, np.array([1])), levels_7)
+    is_T7 = graph.node("Cast", is_T7, to=TensorProto.FLOAT)
+    shares_H7 = graph.node("MatMul", graph.node("Transpose", weight_TH), is_T7)
+    floor, levels = np.array(FLOOR, np.float32), np.array(PRICE_LEVELS, np.float32)
+    against_even_H7 = graph.node(
+        "Log", graph.node("Mul", graph.node("Add", shares_H7, floor), levels)
+    )
+    strided_H7 = graph.node("Mul", shares_H7, np.array(STRIDE, np.float32))
+    both_X7 = graph.node("Concat", strided_H7, against_even_H7, axis=0)
+    both_1X = graph.node("Reshape", both_X7, np.array([1, -1]))
+    return graph.node("Add", graph.linear(memory.of_shares, both_1X), words_17)
 
 
 def _weights(tables: nn.ModuleList) -> list[Tensor]:

@@ -34,6 +34,8 @@ class Inputs:
 
     e_TE: Floats
     """Vectors of the history's items."""
+    price_T: NDArray[np.int8]
+    """Their price levels, 1..7; 0 where unknown."""
     properties: Mapping[str, NDArray[np.int8]]
     """Codes of each behaviour, by `user_graph.PROPERTIES`."""
     words_Q: Codes
@@ -109,17 +111,22 @@ class OnnxPart:
         self._session = onnxruntime.InferenceSession(str(file), options, providers=providers)
         self._outputs = [one.name for one in self._session.get_outputs()]
         self._asked = {one.name for one in self._session.get_inputs()}
+        self._memory = model.price_memory
         self._token = model.query.token.weight.detach().numpy()
         self._absent = model.query.absent.detach().numpy()
 
+    @torch.inference_mode()
     def hear(self, inputs: Inputs) -> Heard:
         """See `UserPart`."""
         words = inputs.words_Q[inputs.words_Q > 0]
         query = self._token[words].mean(axis=0) if len(words) else self._absent
+        spoken = None if self._memory is None else self._memory.of_words(_row(words)).numpy()
         feed = {
             graphs.ITEMS: inputs.e_TE,
             graphs.QUERY: query[None],
             graphs.PROFILE: inputs.profile_P,
+            graphs.LEVELS: inputs.price_T.astype(np.int64),
+            graphs.WORDS: spoken,
             **{name: codes.astype(np.int64) for name, codes in inputs.properties.items()},
         }
         answers = self._session.run(None, {name: feed[name] for name in self._asked})
@@ -154,7 +161,7 @@ class TorchPart:
         e_TE = torch.from_numpy(inputs.e_TE)
         e_UE = torch.cat([torch.zeros(1, e_TE.shape[1]), e_TE])  # position 0 is padding
         encoded = model.user_part(batch_of(inputs), e_UE)
-        price_17 = torch.softmax(model.price_levels(encoded.rep_BR, encoded.q_BQ), dim=-1)
+        price_17 = torch.softmax(model.price_levels(encoded), dim=-1)
         return Heard(
             representation=encoded.rep_BR[0].numpy(),
             attention=encoded.attention_BT[0].numpy(),
@@ -169,7 +176,7 @@ def batch_of(inputs: Inputs) -> Batch:
     length = len(inputs.e_TE)
     columns = {f"{name}_BT": _row(codes) for name, codes in inputs.properties.items()}
     return Batch(
-        items=Items(*[_NO_LONGS] * 5),
+        items=Items(**_NO_ITEMS, price_U=_after_padding(inputs.price_T)),
         seq_BT=torch.arange(1, length + 1)[None],
         length_B=torch.tensor([length]),
         query_BQ=_row(inputs.words_Q),
@@ -183,6 +190,12 @@ def _row(values: NDArray[np.generic]) -> torch.Tensor:
     return torch.from_numpy(values.astype(np.int64))[None]
 
 
+def _after_padding(values_T: NDArray[np.generic]) -> torch.Tensor:
+    return torch.from_numpy(np.concatenate([[0], values_T]).astype(np.int64))
+
+
+_NO_ITEMS = {name: _NO_LONGS for name in Items.__dataclass_fields__ if name != "price_U"}
+"""Vectors are given in their place."""
 _NO_QUESTIONS = {
     name: _NO_FLOATS if name.endswith(("_clicked_C", "_label_C", "_weight_C")) else _NO_LONGS
     for name, field in Batch.__dataclass_fields__.items()

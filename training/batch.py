@@ -15,13 +15,14 @@ from torch import Tensor
 
 @dataclass
 class Items:
-    """Vocabulary rows of the distinct items; position 0 is padding, all zeros."""
+    """Vocabulary rows (and price) of the distinct items; position 0 is padding, all zeros."""
 
     item_U: Tensor
     brand_U: Tensor
     shop_U: Tensor
     category_U: Tensor
     tags_UG: Tensor  # 0 where an item has fewer
+    price_U: Tensor  # price level 1..7, 0 where unknown
 
 
 @dataclass
@@ -46,7 +47,6 @@ class Batch:
     cand_features_CF: Tensor  # float
     cand_purchased_C: Tensor  # float 0/1
     cand_origin_C: Tensor
-    cand_price_C: Tensor  # 1..7 of the item, 0 where unknown
     price_moment_K: Tensor
     price_level_K: Tensor  # 0..6: the paper's level minus one
     icon_moment_I: Tensor

@@ -66,7 +66,6 @@ def collate(
         cand_features_CF=_float(_features(cand, sizes.ranking_features)),
         cand_purchased_C=_float(cand.flat("purchased")),
         cand_origin_C=_long(cand.flat("origin")),
-        cand_price_C=_prices(cand, day, catalogs),
         price_moment_K=torch.from_numpy(price_moment),
         price_level_K=_long(moments.price_level[rows][price_moment]) - 1,
         icon_moment_I=torch.from_numpy(icons.owner),
@@ -92,27 +91,24 @@ def _distinct_items(
     distinct = coded.dictionary.to_numpy()
     distinct_day, distinct_row = distinct >> 32, distinct & 0xFFFFFFFF
     tags_per_item = catalogs[0].tags.shape[1]
-    table = np.zeros((4 + tags_per_item, len(distinct) + 1), np.int64)
+    table = np.zeros((5 + tags_per_item, len(distinct) + 1), np.int64)
     for index in np.unique(distinct_day):  # a few days, not rows
         catalog, mine = catalogs[index], np.flatnonzero(distinct_day == index)
         row = distinct_row[mine]
         for place, name in enumerate(("item", "brand", "shop", "category")):
             table[place, mine + 1] = known(getattr(catalog, name)[row], getattr(sizes, name))
-        table[4:, mine + 1] = known(catalog.tags[row].T, sizes.tag)
-    item, brand, shop, category = (torch.from_numpy(table[i]) for i in range(4))
-    tags = torch.from_numpy(np.ascontiguousarray(table[4:].T))
-    items = Items(item_U=item, brand_U=brand, shop_U=shop, category_U=category, tags_UG=tags)
+        table[4, mine + 1] = catalog.price_level[row]
+        table[5:, mine + 1] = known(catalog.tags[row].T, sizes.tag)
+    item, brand, shop, category, price = (torch.from_numpy(table[i]) for i in range(5))
+    items = Items(
+        item_U=item,
+        brand_U=brand,
+        shop_U=shop,
+        category_U=category,
+        tags_UG=torch.from_numpy(np.ascontiguousarray(table[5:].T)),
+        price_U=price,
+    )
     return items, coded.indices.to_numpy().astype(np.int64) + 1
-
-
-def _prices(candidates: Gathered, day: IntArray, catalogs: Sequence[CatalogArrays]) -> torch.Tensor:
-    """Price level of each candidate, of its own day."""
-    rows, days = candidates.flat("item"), day[candidates.owner]
-    levels = np.zeros(len(rows), np.int64)
-    for index in np.unique(days):  # a few days, not rows
-        mine = np.flatnonzero(days == index)
-        levels[mine] = catalogs[index].price_level[rows[mine]]
-    return torch.from_numpy(levels)
 
 
 def known(rows: NDArray[Any], size: int) -> NDArray[Any]:

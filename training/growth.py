@@ -22,13 +22,17 @@ from infra.errors import TrainingError
 from training.batch import VocabularySizes
 
 ITEM = "item.item.weight"
+PRICE_WORDS = "price_memory.words.weight"
+"""Only in a network with a memory of prices."""
 
 
-def tables(sizes: VocabularySizes) -> dict[str, int]:
+def tables(sizes: VocabularySizes, *, price_memory: bool = False) -> dict[str, int]:
     """Rows of each table of the network, by its name among the weights."""
     named = {f"item.{name}.weight": getattr(sizes, name) for name in _ITEM_TABLES}
     fields = {f"user.fields.{k}.weight": rows for k, rows in enumerate(sizes.profile)}
-    return named | {"query.token.weight": sizes.token, "icon.weight": sizes.icon} | fields
+    by_setting = {PRICE_WORDS: sizes.token} if price_memory else {}
+    plain = {"query.token.weight": sizes.token, "icon.weight": sizes.icon}
+    return named | plain | fields | by_setting
 
 
 _ITEM_TABLES = ("item", "brand", "shop", "category", "tag")
@@ -72,7 +76,7 @@ def grown(
         catalog: of the newest day: it says which category a new item is of.
     """
     out = dict(weights)
-    for name, rows in tables(sizes).items():
+    for name, rows in tables(sizes, price_memory=PRICE_WORDS in weights).items():
         old = weights[name]
         if rows < len(old):
             raise TrainingError(
@@ -93,7 +97,7 @@ def grown(
 def grown_optimizer(state: Mapping[str, Any], sizes: VocabularySizes) -> dict[str, Any]:
     """The optimizer's state with sums of zero for the new rows."""
     sums = dict(state["sparse"])
-    for name, rows in tables(sizes).items():
+    for name, rows in tables(sizes, price_memory=PRICE_WORDS in sums).items():
         old = sums[name]
         sums[name] = torch.cat([old, old.new_zeros(rows - len(old), old.shape[1])])
     return {**state, "sparse": sums}

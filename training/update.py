@@ -151,7 +151,8 @@ def _start(of: Plan, sizes: VocabularySizes, newest: CatalogArrays, decay: float
 
 def _facts(of: Plan, parent: Recipe, recipe: Recipe, samples: Samples) -> dict[str, Any]:
     """What the lineage says beyond the recipe."""
-    old, new = tables(parent.sizes), tables(recipe.sizes)
+    kept = parent.model.price_memory
+    old, new = (tables(one.sizes, price_memory=kept) for one in (parent, recipe))
     return {
         "parent": of.parent_key,
         "ancestry": of.after.plain(),

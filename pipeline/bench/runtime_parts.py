@@ -37,6 +37,7 @@ class UserPart(nn.Module):
     def __init__(self, model: Dupn) -> None:
         super().__init__()
         assert model.property is not None, "the bench measures the network with properties"
+        assert model.price_memory is None, "the bench measures the network without its memory"
         self.property, self.query, self.user = model.property.tables, model.query, model.user
         self.attention, self.ppp, self.budget = model.attention, model.ppp, model.budget
         self.lstm = fused(model.lstm)

@@ -115,6 +115,7 @@ def _inputs(inputs: Inputs) -> user_part.Inputs:
     columns = zip(user_graph.PROPERTIES, columns_51T[:, 0, :length].numpy(), strict=True)
     return user_part.Inputs(
         e_TE=e_1TE[0, :length].numpy(),
+        price_T=np.zeros(length, np.int8),
         properties={name: column.astype(np.int8) for name, column in columns},
         words_Q=words_1Q[0].numpy().astype(np.int32),
         profile_P=profile_1P[0].numpy(),

@@ -25,8 +25,8 @@ HOW = {"threads": 1, "device": "auto", "resume": True, "checkpoint_every_s": 60.
 """Settings of `train` that say how to learn and not what (`training.checkpoint.FREE`). A digest has
 them as every cell under docs/results has, whatever they are, so that a cell is good for all."""
 
-LATER = {"click_prices": 0.0}
-"""Settings of `train` that are younger than cells under docs/results, and what they were before: a
+LATER = {("train", "click_prices"): 0.0, ("model", "price_memory"): False}
+"""Settings that are younger than cells under docs/results, and what they were before: a
 digest has them where they are something else."""
 
 
@@ -35,9 +35,9 @@ def plain(settings: Settings, names: Collection[str]) -> dict[str, Any]:
     found = settings.model_dump(mode="json", include=set(names))
     if "train" in found:
         found["train"] |= HOW
-        for name, usual in LATER.items():
-            if found["train"][name] == usual:
-                del found["train"][name]
+    for (group, name), usual in LATER.items():
+        if group in found and found[group][name] == usual:
+            del found[group][name]
     return found
 
 

@@ -119,13 +119,15 @@ def test_how_many_threads_learn_and_how_often_they_save_decides_no_cell(studied,
     assert digest(click_prices=settings.train.click_prices + 1) != before
 
 
-@pytest.mark.parametrize("name", base.LATER)
-def test_a_setting_that_is_younger_than_kept_cells_is_in_a_digest_only_where_it_is_set(name):
+@pytest.mark.parametrize(("group", "name"), base.LATER)
+def test_a_setting_that_is_younger_than_kept_cells_is_in_a_digest_only_where_it_is_set(group, name):
     settings = load("study", "nowhere")
-    assert name not in base.plain(settings, {"train"})["train"]
-    train = settings.train.model_copy(update={name: 3.0})
-    changed = settings.model_copy(update={"train": train})
-    assert base.plain(changed, {"train"})["train"][name] == 3.0
+    assert name not in base.plain(settings, {"train", "model"})[group]
+    other = 3.0 if name == "click_prices" else True
+    mine = getattr(settings, group).model_copy(update={name: other})
+    changed = settings.model_copy(update={group: mine})
+    assert base.plain(changed, {"train", "model"})[group][name] == other
+    assert name not in base.plain(changed, {"peers"})
 
 
 def test_a_world_cut_off_in_its_last_day_is_lived_to_its_end(studied, tmp_path):

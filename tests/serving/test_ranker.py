@@ -101,6 +101,16 @@ def test_attention_is_the_networks_and_sums_to_one_over_the_history(ranker, aske
     assert attention.sum() == pytest.approx(1, abs=1e-5)
 
 
+def test_the_network_is_told_the_price_levels_of_the_history_as_the_catalog_has_them(ranker, asked):
+    moment = max((one[0] for one in asked), key=lambda m: len(m.history.item))
+    levels = ranker.world.catalog.price_level
+    told = ranker.inputs(moment).price_T
+    np.testing.assert_array_equal(told, levels[moment.history.item])
+    assert len(set(told.tolist())) > 2
+    newer = replace(moment.history, item=np.full_like(moment.history.item, 2**31 - 1))
+    assert not ranker.inputs(replace(moment, history=newer)).price_T.any()  # of a later catalog
+
+
 def test_a_stranger_without_history_and_unknown_items_are_scored(ranker, asked):
     moment = asked[0][0]
     nobody = Moment(

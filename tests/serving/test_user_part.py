@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from features.property import NUM_DAYPARTS, NUM_GAPS
-from features.schemas import BehaviorType, Scenario
+from features.schemas import PRICE_LEVELS, BehaviorType, Scenario
 from infra.errors import PartitionCorrupt
 from pipeline.settings import load
 from serving import user_graph, user_part
@@ -27,8 +27,12 @@ SIZES = VocabularySizes(
 )  # fmt: skip
 CODES = (len(BehaviorType), len(Scenario), NUM_GAPS, NUM_DAYPARTS, 2)
 NETWORKS = {
-    f"{variant}, {interaction}": ModelConfig(variant=variant, interaction=interaction)
-    for variant, interaction in product(("all", "nobp", "bplstm", "bpatt"), ("concat", "product"))
+    f"{variant}, {interaction}, {memory}": ModelConfig(
+        variant=variant, interaction=interaction, price_memory=memory
+    )
+    for variant, interaction, memory in product(
+        ("all", "nobp", "bplstm", "bpatt"), ("concat", "product"), (False, True)
+    )
 }
 
 
@@ -50,6 +54,7 @@ def asked(model, length, words, profile, seed=0):
     given = [rng.integers(1, size) for size in model.sizes.profile]
     return Inputs(
         e_TE=rng.normal(size=(length, model.config.e_dim)).astype(np.float32),
+        price_T=rng.integers(0, PRICE_LEVELS + 1, length).astype(np.int8),
         properties={
             name: rng.integers(1, codes + 1, length).astype(np.int8)
             for name, codes in zip(user_graph.PROPERTIES, CODES, strict=True)

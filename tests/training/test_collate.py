@@ -124,7 +124,7 @@ def test_a_candidate_has_the_price_level_of_its_own_day(store, table, day_of, ch
     days = day_of[chosen][batch.cand_moment_C.numpy()]
     of_day = np.stack([first.price_level, dearer.price_level])
     expected = of_day[days, flat(rows, "cand_item")]
-    assert batch.cand_price_C.tolist() == expected.tolist()
+    assert batch.items.price_U[batch.cand_C].tolist() == expected.tolist()
     assert {0, 1} <= set(days.tolist())
     assert len(set(expected.tolist())) > 2
 

@@ -16,7 +16,7 @@ from training.growth import ITEM, grown, grown_optimizer, joined, tables
 from training.model.dupn import Dupn
 
 SIZES = VocabularySizes(6, 4, 4, 5, 4, 4, 4, (3,), 32)
-GROWN = replace(SIZES, item=10, shop=6)
+GROWN = replace(SIZES, item=10, shop=6, token=7)
 
 
 def catalog(item, category):
@@ -29,7 +29,8 @@ def catalog(item, category):
 @pytest.fixture
 def small():
     """Tables of two columns; the sums say that rows were trained, but for item row 5."""
-    weights = {name: torch.arange(2.0 * n).view(n, 2) for name, n in tables(SIZES).items()}
+    rows = tables(SIZES, price_memory=True)
+    weights = {name: torch.arange(2.0 * n).view(n, 2) for name, n in rows.items()}
     sums = {name: torch.ones_like(table) for name, table in weights.items()}
     sums[ITEM][5] = 0
     return weights, sums
@@ -71,7 +72,7 @@ def test_old_rows_and_their_sums_stay_bit_for_bit(small):
     weights, sums = small
     after = grown(weights, sums, GROWN, KNOWN)
     state = grown_optimizer({"dense": {}, "sparse": sums}, GROWN)["sparse"]
-    for name, rows in tables(GROWN).items():
+    for name, rows in tables(GROWN, price_memory=True).items():
         assert len(after[name]) == len(state[name]) == rows
         assert torch.equal(after[name][: len(weights[name])], weights[name])
         assert torch.equal(state[name][: len(sums[name])], sums[name])
@@ -101,10 +102,12 @@ def answers(model, store, days, sizes):
     return {name: torch.cat([getattr(out, name) for out in outputs]) for name in names}
 
 
+@pytest.mark.parametrize("price_memory", [False, True])
 def test_an_old_checkpoint_scores_old_samples_to_the_same_numbers_after_growth(
-    make_store, tmp_path, days, tiny, quick
+    make_store, tmp_path, days, tiny, quick, price_memory
 ):
     store = make_store(tmp_path, moments=120)
+    tiny = tiny.model_copy(update={"price_memory": price_memory})
     fitted = fit(store, days, tiny, quick, seed=1, run_name="run")
     found, old = load(fitted.checkpoint), load_model(fitted.checkpoint)
     plain = {name: getattr(old.sizes, name) + 7 for name in ("item", "brand", "shop", "category")}

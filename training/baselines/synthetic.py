@@ -71,7 +71,6 @@ def synthetic_batch(sizes: VocabularySizes, shape: Shape, seed: int) -> Batch:
         cand_features_CF=torch.randn(C, sizes.ranking_features, generator=random),
         cand_purchased_C=yes(C),
         cand_origin_C=torch.ones(C, dtype=torch.long),
-        cand_price_C=torch.arange(C) % (PRICE_LEVELS + 1),
         price_moment_K=torch.arange(prices) * 10,
         price_level_K=torch.randint(0, PRICE_LEVELS, (prices,), generator=random),
         icon_moment_I=torch.arange(B),
@@ -93,6 +92,7 @@ def _catalog(item_U: Tensor, sizes: VocabularySizes) -> Items:
         shop_U=derived(sizes.shop, 17),
         category_U=derived(sizes.category, 7),
         tags_UG=torch.stack([derived(sizes.tag, 11 + 2 * g) for g in range(TAGS_PER_ITEM)], 1),
+        price_U=item_U % (PRICE_LEVELS + 1),
     )
 
 

@@ -25,7 +25,8 @@ def ask(batch: Batch, weight: float) -> Batch:
     """
     if not weight:
         return batch
-    clicked_V = torch.nonzero((batch.cand_clicked_C > 0) & (batch.cand_price_C > 0)).squeeze(1)
+    price_C = batch.items.price_U[batch.cand_C]
+    clicked_V = torch.nonzero((batch.cand_clicked_C > 0) & (price_C > 0)).squeeze(1)
     bought, clicked = len(batch.price_level_K), len(clicked_V)
     if not clicked:
         return batch
@@ -34,7 +35,7 @@ def ask(batch: Batch, weight: float) -> Batch:
     return replace(
         batch,
         price_moment_K=torch.cat([batch.price_moment_K, batch.cand_moment_C[clicked_V]]),
-        price_level_K=torch.cat([batch.price_level_K, batch.cand_price_C[clicked_V] - 1]),
+        price_level_K=torch.cat([batch.price_level_K, price_C[clicked_V] - 1]),
         price_weight_K=share.repeat_interleave(counts).to(batch.cand_clicked_C.device),
     )
 

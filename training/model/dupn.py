@@ -29,6 +29,7 @@ from training.model.embedding import (
 from training.model.heads import MomentPart, PairHead, PriceHead, RankingHead
 from training.model.lstm import PropertyGatedLSTM
 from training.model.network import Network, Outputs
+from training.model.price_memory import MemoryDims, PriceMemory, Seen
 
 HEAD_HIDDEN = 64
 """Width of the one hidden layer of L2R, PPP, FIFP and SPP; the paper leaves it open."""
@@ -41,6 +42,13 @@ class Encoded(NamedTuple):
     attention_BT: Tensor
     q_BQ: Tensor
     """The pooled query: no part of the representation, and with interaction "concat" not read."""
+    remembered_B7: Tensor | None = None
+    """What `PriceMemory` says of the price levels, where there is one."""
+
+    def at(self, moment_N: Tensor) -> "Encoded":
+        """The moments of some questions."""
+        rest = {name: rows_of(x, moment_N) for name, x in self._asdict().items() if x is not None}
+        return Encoded(**rest)
 
 
 class Dupn(Network):
@@ -74,6 +82,7 @@ class Dupn(Network):
         self.ppp = PriceHead(rep_dim, PRICE_LEVELS, HEAD_HIDDEN, dropout)
         self.fifp = PairHead(rep_dim, config.icon_dim, (HEAD_HIDDEN,), dropout, product)
         self.spp = PairHead(rep_dim, config.shop_dim, (HEAD_HIDDEN,), dropout, product)
+        self.price_memory = self._price_memory() if config.price_memory else None
 
     def learns(self, tasks: Collection[Task]) -> None:
         """Without CTR among them, the CTR logit is what L2R makes of it."""
@@ -87,13 +96,19 @@ class Dupn(Network):
     def user_part(self, batch: Batch, e_UE: Tensor) -> Encoded:
         """`rep` of each moment, given the vectors of `batch.items`."""
         e_BTE = rows_of(e_UE, batch.seq_BT)
-        p_BTP = e_BTE[..., :0] if self.property is None else self.property(batch)
+        p_BTP = self.properties(batch, e_BTE)
         u_BU = self.user(batch.profile_BP)
         q_BQ = self.query(batch.query_BQ)
         context_BC = torch.cat([q_BQ, u_BU], dim=-1)
         h_BTH = self.lstm(e_BTE, p_BTP, batch.length_B)
         rep_s_BH, a_BT = self.attention(h_BTH, context_BC, p_BTP, batch.length_B)
-        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT, q_BQ)
+        remembered_B7 = self.remembered(batch, e_BTE, p_BTP, q_BQ, u_BU)
+        return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT, q_BQ, remembered_B7)
+
+    def properties(self, batch: Batch, e_BTE: Tensor) -> Tensor:
+        """`p_BTP`; P is 0 in a network without behaviour properties."""
+        p_BTP: Tensor = e_BTE[..., :0] if self.property is None else self.property(batch)
+        return p_BTP
 
     def click_part(self, encoded: Encoded) -> MomentPart:
         """What the CTR head needs to know of each moment; candidates share it."""
@@ -103,10 +118,37 @@ class Dupn(Network):
         """What items are matched with for the sake of the query alone."""
         return None if self.wish is None else self.wish(q_BQ)
 
-    def price_levels(self, rep_BR: Tensor, q_BQ: Tensor) -> Tensor:
-        """`z_B7`: what the representation and the words that were typed say of the price."""
-        z_B7: Tensor = self.ppp(rep_BR)
-        return z_B7 if self.budget is None else z_B7 + self.budget(q_BQ).float()
+    def price_levels(self, encoded: Encoded) -> Tensor:
+        """`z_B7`: what representation, words that were typed and memory say of the price."""
+        z_B7: Tensor = self.ppp(encoded.rep_BR)
+        if self.budget is not None:
+            z_B7 = z_B7 + self.budget(encoded.q_BQ).float()
+        return z_B7 if encoded.remembered_B7 is None else z_B7 + encoded.remembered_B7
+
+    def remembered(
+        self, batch: Batch, e_BTE: Tensor, p_BTP: Tensor, q_BQ: Tensor, u_BU: Tensor
+    ) -> Tensor | None:
+        """What the memory of prices says, where there is one."""
+        if self.price_memory is None:
+            return None
+        z_B7: Tensor = self.price_memory(
+            Seen(
+                e_BTE=e_BTE,
+                p_BTP=p_BTP,
+                level_BT=batch.items.price_U[batch.seq_BT],
+                words_BQ=batch.query_BQ,
+                q_BW=q_BQ,
+                u_BU=u_BU,
+                wish_BE=self.wished(q_BQ),
+            )
+        )
+        return z_B7
+
+    def _price_memory(self) -> PriceMemory:
+        config = self.config
+        p_dim = config.p_dim if self.property is not None else 0
+        dims = MemoryDims(config.e_dim, p_dim, config.query_dim, config.user_dim)
+        return PriceMemory(dims, self.sizes.token)
 
     def encode(self, batch: Batch) -> Tensor:
         """`rep_BR`, 256-dimensional in the paper."""
@@ -120,18 +162,19 @@ class Dupn(Network):
     def answer(self, batch: Batch, rep_BR: Tensor) -> Outputs:
         """Every question answered from a representation that is given: heads, and their items."""
         no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_BR.dtype)
-        encoded = Encoded(rep_BR, no_attention_BT, self.query(batch.query_BQ))
-        return self._answers(batch, self.item_part(batch.items), encoded)
+        q_BQ, e_UE = self.query(batch.query_BQ), self.item_part(batch.items)
+        e_BTE, u_BU = rows_of(e_UE, batch.seq_BT), rep_BR[:, self.config.hidden_dim :]
+        remembered_B7 = self.remembered(batch, e_BTE, self.properties(batch, e_BTE), q_BQ, u_BU)
+        encoded = Encoded(rep_BR, no_attention_BT, q_BQ, remembered_B7)
+        return self._answers(batch, e_UE, encoded)
 
     def _answers(self, batch: Batch, e_UE: Tensor, encoded: Encoded) -> Outputs:
-        rep_BR, a_BT, q_BQ = encoded
+        rep_BR, a_BT = encoded.rep_BR, encoded.attention_BT
         shop_SE = self.item.shop(batch.shop_S)
         part_C = self.click_part(encoded).of(batch.cand_moment_C)
         ctr_C = self.ctr.of_pair(part_C, rows_of(e_UE, batch.cand_C))
         features_CF = self.ranking_features(batch.cand_features_CF, ctr_C)
-        prices_K7 = self.price_levels(
-            rows_of(rep_BR, batch.price_moment_K), rows_of(q_BQ, batch.price_moment_K)
-        )
+        prices_K7 = self.price_levels(encoded.at(batch.price_moment_K))
         return Outputs(
             ctr_C=ctr_C,
             l2r_C=self.l2r(rep_BR, features_CF, batch.cand_moment_C),

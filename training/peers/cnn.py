@@ -53,7 +53,9 @@ class CnnMax(Dupn):
         rep_s_BH = self.dropout(torch.tanh(self.layer(seen)).float())
         no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_s_BH.dtype)
         rep_BR = torch.cat([rep_s_BH, u_BU], dim=-1)
-        return Encoded(rep_BR, no_attention_BT, q_BQ)
+        e_BTE = rows_of(e_UE, batch.seq_BT)
+        remembered_B7 = self.remembered(batch, e_BTE, e_BTE[..., :0], q_BQ, u_BU)
+        return Encoded(rep_BR, no_attention_BT, q_BQ, remembered_B7)
 
 
 class MaxOverTime(nn.Module):

@@ -18,19 +18,27 @@ WEIGHT = 0.7
 def losses_by_hand(model, batch):
     """Cross-entropy of each purchase, and of each clicked candidate with a price level."""
     encoded = model.user_part(batch, model.item_part(batch.items))
-    z_B7 = model.price_levels(encoded.rep_BR, encoded.q_BQ)
+    z_B7 = model.price_levels(encoded)
     bought = [
         cross_entropy(z_B7[moment], level)
         for moment, level in zip(batch.price_moment_K, batch.price_level_K, strict=True)
     ]
+    price_C = batch.items.price_U[batch.cand_C]
     clicked = [
         cross_entropy(z_B7[moment], level - 1)
         for moment, was, level in zip(
-            batch.cand_moment_C, batch.cand_clicked_C, batch.cand_price_C, strict=True
+            batch.cand_moment_C, batch.cand_clicked_C, price_C, strict=True
         )
         if was and level
     ]
     return bought, clicked
+
+
+def with_unpriced(batch):
+    """Every third item has no price level."""
+    price_U = batch.items.price_U.clone()
+    price_U[::3] = 0
+    return replace(batch, items=replace(batch.items, price_U=price_U))
 
 
 def mean(values):
@@ -42,7 +50,7 @@ def ppp_loss(model, batch):
 
 
 def test_the_loss_is_the_mean_of_purchases_and_a_weight_times_the_mean_of_clicks(make, batch):
-    model = make()
+    model, batch = make(), with_unpriced(batch)
     bought, clicked = losses_by_hand(model, batch)
     assert bought
     assert 0 < len(clicked) < int(batch.cand_clicked_C.sum())  # some levels are unknown
@@ -72,11 +80,12 @@ def test_a_moment_that_counts_for_less_does_so_in_its_clicks_too(make, batch):
     assert not torch.isclose(expected, ppp_loss(model, asked))
 
 
-@pytest.mark.parametrize("column", ["cand_clicked_C", "cand_price_C"])
-def test_nothing_more_is_asked_without_a_weight_a_click_or_a_level(batch, column):
+def test_nothing_more_is_asked_without_a_weight_a_click_or_a_level(batch):
     assert click_prices.ask(batch, 0) is batch
-    bare = replace(batch, **{column: torch.zeros_like(getattr(batch, column))})
-    assert click_prices.ask(bare, WEIGHT) is bare
+    unclicked = replace(batch, cand_clicked_C=torch.zeros_like(batch.cand_clicked_C))
+    free = replace(batch.items, price_U=torch.zeros_like(batch.items.price_U))
+    for bare in (unclicked, replace(batch, items=free)):
+        assert click_prices.ask(bare, WEIGHT) is bare
 
 
 def learner(make, weight, *tasks):

@@ -158,3 +158,15 @@ def test_cnn_max_learns_with_dropout_in_its_own_part_of_the_representation(asked
     rep = make("cnn_max", dropout=0.5).train()(asked).rep_BR
     share = (rep[:, :width] == 0).float().mean()
     assert 0.3 < share < 0.7
+
+
+def test_cnn_max_remembers_prices_by_the_match_alone_where_that_is_set(asked, make):
+    model = make("cnn_max", price_memory=True)
+    assert model.price_memory.of_property is None
+    before = model(asked)
+    with torch.no_grad():
+        model.price_memory.of_shares.weight.normal_()
+    after = model(asked)
+    moved = (after.ppp_K7 - before.ppp_K7).abs().amax(dim=1) > 0
+    assert moved[asked.length_B[asked.price_moment_K] > 0].all()
+    assert torch.equal(after.ctr_C, before.ctr_C)

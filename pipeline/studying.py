@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.errors import ConfigError
+from infra.orphans import end_with_parent
 from infra.progress import Progress, quiet, track
 from pipeline.settings import Settings
 from pipeline.studies.attention import AttentionStudy
@@ -133,7 +134,9 @@ def _together(
     if not left:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(min(jobs, len(left)), mp_context=context) as pool:
+    with ProcessPoolExecutor(
+        min(jobs, len(left)), mp_context=context, initializer=end_with_parent
+    ) as pool:
         for key in _as_done(pool, order, left):
             progress.advance(study.steps(key))
             yield key

@@ -20,6 +20,7 @@ from evaluation.abtest.aa import METRIC_NAMES, WAYS, Looks, Rule, Way
 from evaluation.abtest.aa_world import AAWorld
 from evaluation.metrics import Floats
 from evaluation.results import Figure, finite
+from infra.orphans import end_with_parent
 
 ALPHA, SRM_ALPHA, CHUNK = 0.05, 0.001, 5
 SHARES = (0.5, 0.5)
@@ -117,7 +118,9 @@ class _Pool:
 
     def __enter__(self) -> "_Pool":
         if self.workers > 1:
-            self.processes = ProcessPoolExecutor(self.workers, mp_context=get_context("spawn"))
+            self.processes = ProcessPoolExecutor(
+                self.workers, mp_context=get_context("spawn"), initializer=end_with_parent
+            )
         return self
 
     def __exit__(self, *_: object) -> None:

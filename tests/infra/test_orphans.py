@@ -1,0 +1,45 @@
+"""Who starts workers and is killed leaves none behind."""
+
+import multiprocessing
+import subprocess
+import sys
+import time
+
+import psutil
+
+from infra.orphans import end_with_parent
+
+POOL = """
+import multiprocessing, os, time
+from concurrent.futures import ProcessPoolExecutor
+from infra.orphans import end_with_parent
+
+def work(n):
+    print(os.getpid(), flush=True)
+    time.sleep(600)
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(2, mp_context=context, initializer=end_with_parent) as pool:
+        list(pool.map(work, range(6)))
+"""
+
+
+def test_workers_of_a_killed_process_end_at_once_whatever_they_do(tmp_path):
+    script = tmp_path / "pool.py"
+    script.write_text(POOL)
+    with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
+        workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+        assert all(worker.is_running() for worker in workers)
+        parent.kill()
+        parent.wait()
+        gone, left = psutil.wait_procs(workers, timeout=30)
+        for worker in left:
+            worker.kill()
+    assert len(gone) == 2
+
+
+def test_a_process_that_nobody_started_as_a_worker_goes_on():
+    assert multiprocessing.parent_process() is None
+    end_with_parent()
+    time.sleep(0.2)  # the thread has looked by now; who reads this is still there

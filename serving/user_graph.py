@@ -2,8 +2,8 @@
 
 It holds everything between the rows of a moment and what its candidates share: LSTM, attention,
 representation, and the moment's share of each head, so that a request is one call. What grows with
-the catalog or with the words that are typed stays outside: item vectors and the pooled query come
-in as vectors. So the graph is a megabyte, whatever the vocabulary.
+the catalog or with the words that are typed stays outside: item vectors, the pooled query and what
+the words say of prices come in as vectors. So the graph is a megabyte, whatever the vocabulary.
 
 It is built node by node, not traced: that takes milliseconds at each promotion and not seconds,
 takes histories of any length, empty ones too, and leaves nothing to a tracer's version. Tests hold
@@ -35,7 +35,7 @@ ITEMS, QUERY, PROFILE = "items", "query", "profile"
 LEVELS, WORDS = "price_levels", "words"
 """Of a network with a memory of prices: the behaviours' levels, and what the words say of them."""
 PROPERTIES = ("type", "scenario", "gap", "daypart", "weekend")
-"""Inputs, beside the three above, in the order of the network's tables."""
+"""Inputs, beside those above, in the order of the network's tables."""
 REPRESENTATION, ATTENTION, PRICE = "representation", "attention", "price"
 WEIGHT, HIDDEN, MATCH = "weight", "hidden", "match"
 """Outputs: see `serving.user_part.Heard`; `match` only with interaction "product"."""

@@ -100,15 +100,18 @@ def test_presets_do_and_so_does_somebody_without_any_profile_column(preset, tmp_
     assert_same(mine.hear(inputs), theirs.hear(inputs))
 
 
-def test_rows_of_padding_among_the_words_do_not_count(tmp_path):
-    model = network(ModelConfig())
+@pytest.mark.parametrize("memory", [False, True])
+def test_rows_of_padding_among_the_words_do_not_count(tmp_path, memory):
+    model = network(ModelConfig(price_memory=memory))
     theirs, mine = both(model, tmp_path)
     inputs = replace(asked(model, 3, 2, 1), words_Q=np.array([0, 7, 0], np.int32))
     assert_same(mine.hear(inputs), theirs.hear(inputs))
 
 
-def test_what_is_built_twice_is_the_same_and_does_not_grow_with_the_words(tmp_path):
-    few, many = (network(ModelConfig(), replace(SIZES, token=n, item=n)) for n in (30, 30_000))
+@pytest.mark.parametrize("memory", [False, True])
+def test_what_is_built_twice_is_the_same_and_does_not_grow_with_the_words(tmp_path, memory):
+    config = ModelConfig(price_memory=memory)
+    few, many = (network(config, replace(SIZES, token=n, item=n)) for n in (30, 30_000))
     for name, model in (("few", few), ("again", few), ("many", many)):
         user_graph.build(model, tmp_path / name)
     assert (tmp_path / "few").read_bytes() == (tmp_path / "again").read_bytes()

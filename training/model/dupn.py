@@ -3,7 +3,8 @@
 A moment (a request, a follow page) is encoded once: behaviours -> property gated LSTM -> attention
 given query and user -> rep = [rep_s, u]. All its questions are then answered from rep by shallow
 heads, which is what makes the network split for serving (Section 7): `item_part` and `user_part`
-are computed once an item and once a moment, the heads' `of_pair` per candidate.
+are computed once an item and once a moment, the heads' `of_pair` per candidate. By setting, the
+words that were typed reach CTR and PPP beside rep, and a memory of prices PPP (`ModelConfig`).
 
 Shape suffixes: see `training.batch`; E item, P property, H hidden, R representation.
 """
@@ -160,7 +161,10 @@ class Dupn(Network):
         return self._answers(batch, e_UE, self.user_part(batch, e_UE))
 
     def answer(self, batch: Batch, rep_BR: Tensor) -> Outputs:
-        """Every question answered from a representation that is given: heads, and their items."""
+        """Every question answered from a representation that is given: heads, and their items.
+
+        A memory of prices is this network's own; of the given representation it reads u.
+        """
         no_attention_BT = torch.zeros_like(batch.seq_BT, dtype=rep_BR.dtype)
         q_BQ, e_UE = self.query(batch.query_BQ), self.item_part(batch.items)
         e_BTE, u_BU = rows_of(e_UE, batch.seq_BT), rep_BR[:, self.config.hidden_dim :]

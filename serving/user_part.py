@@ -22,6 +22,7 @@ from serving import user_graph as graphs
 from training.batch import Batch, Items
 from training.model.dupn import Dupn
 from training.model.heads import MomentPart
+from training.model.price_memory import STRIDE
 
 Floats = NDArray[np.float32]
 _NO_LONGS = torch.empty(0, dtype=torch.long)
@@ -111,24 +112,26 @@ class OnnxPart:
         self._session = onnxruntime.InferenceSession(str(file), options, providers=providers)
         self._outputs = [one.name for one in self._session.get_outputs()]
         self._asked = {one.name for one in self._session.get_inputs()}
-        self._memory = model.price_memory
+        memory = model.price_memory
+        self._prices = None if memory is None else memory.words.weight.detach().numpy()
         self._token = model.query.token.weight.detach().numpy()
         self._absent = model.query.absent.detach().numpy()
 
-    @torch.inference_mode()
     def hear(self, inputs: Inputs) -> Heard:
         """See `UserPart`."""
         words = inputs.words_Q[inputs.words_Q > 0]
         query = self._token[words].mean(axis=0) if len(words) else self._absent
-        spoken = None if self._memory is None else self._memory.of_words(_row(words)).numpy()
         feed = {
             graphs.ITEMS: inputs.e_TE,
             graphs.QUERY: query[None],
             graphs.PROFILE: inputs.profile_P,
-            graphs.LEVELS: inputs.price_T.astype(np.int64),
-            graphs.WORDS: spoken,
             **{name: codes.astype(np.int64) for name, codes in inputs.properties.items()},
         }
+        if (
+            self._prices is not None
+        ):  # `PriceMemory.of_words`, 0.1 ms sooner than by torch
+            feed[graphs.WORDS] = STRIDE * self._prices[words].sum(axis=0, keepdims=True)
+            feed[graphs.LEVELS] = inputs.price_T.astype(np.int64)
         answers = self._session.run(None, {name: feed[name] for name in self._asked})
         found = dict(zip(self._outputs, answers, strict=True))
         match_1E = found.get(graphs.MATCH)

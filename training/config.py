@@ -110,6 +110,9 @@ class TrainConfig(Config):
     click_prices: float = Field(0, ge=0)
     """PPP also learns the price levels of clicked candidates, with this weight beside those of
     purchases (docs/adr/0017); 0 is the paper's."""
+    ranks_unseen: bool = False
+    """Where L2R weighs the CTR logit and both are learnt, it learns from a moment the first time
+    only, before that logit has been taught the answer (docs/adr/0019); the paper says nothing."""
     batch_size: int = Field(1024, ge=1)
     """Moments a step."""
     learning_rate: float = Field(1e-3, gt=0)

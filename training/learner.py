@@ -11,7 +11,7 @@ from infra.errors import TrainingError
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig, Task, TrainConfig
 from training.memory import keep_freed_memory
-from training.model import click_prices
+from training.model import click_prices, first_sight
 from training.model.dupn import Dupn
 from training.model.network import Network, Outputs
 from training.optim import Optimizer
@@ -48,6 +48,7 @@ class Learner:
         keep_freed_memory()
         torch.manual_seed(seed)
         self.config = train_config
+        self.ranks_unseen = first_sight.matters(model_config, train_config)
         self.device = pick_device(train_config)
         self.model = build(model_config, sizes).to(self.device)
         self.model.learns(train_config.tasks)
@@ -61,8 +62,13 @@ class Learner:
         self.optimizer.load_state_dict(optimizer)
         self.optimizer.decay(decay)
 
-    def learn(self, batch: Batch, step: int) -> Step:
+    def learn(self, batch: Batch, step: int, *, seen: bool = False) -> Step:
         """Move the weights by one batch.
+
+        Args:
+            batch: what to learn from.
+            step: number of the step, for errors.
+            seen: this run learnt from the batch's moments before.
 
         Raises:
             TrainingError: a loss is not a number; the weights are left as they were.
@@ -70,7 +76,7 @@ class Learner:
         self.model.train()
         moved = batch.to(self.device)
         with self.autocast():
-            asked = self._with_clicks(moved)
+            asked = self._as_learnt(moved, seen)
             outputs = self.model(asked)
             losses = self.model.losses(outputs, asked, self.config.tasks)
         values = self._finite(losses, step)
@@ -82,7 +88,7 @@ class Learner:
         self.optimizer.step()
         if asked is moved:
             return Step(outputs, values)
-        return self._of_purchases(outputs, moved, values)
+        return self._as_asked(outputs, moved, values)
 
     @torch.inference_mode()
     def judge(self, batch: Batch) -> Step:
@@ -99,19 +105,21 @@ class Learner:
         wanted = self.config.precision == "bf16"
         return torch.autocast(self.device, torch.bfloat16, enabled=wanted)
 
-    def _with_clicks(self, batch: Batch) -> Batch:
-        """The batch as it is learnt from: PPP may be asked more."""
+    def _as_learnt(self, batch: Batch, seen: bool) -> Batch:
+        """The batch as it is learnt from: PPP may be asked more, L2R less."""
+        if self.ranks_unseen:
+            batch = first_sight.weigh(batch, seen)
         if Task.PPP not in self.config.tasks:
             return batch
         return click_prices.ask(batch, self.config.click_prices)
 
     @torch.no_grad()
-    def _of_purchases(self, outputs: Outputs, batch: Batch, losses: Mapping[Task, float]) -> Step:
+    def _as_asked(self, outputs: Outputs, batch: Batch, losses: Mapping[Task, float]) -> Step:
         """What is told of a step: the batch's own questions, as validation asks them."""
         told = click_prices.without(outputs, batch)
         with self.autocast():
-            own = self.model.losses(told, batch, [Task.PPP])
-        return Step(told, {**losses, Task.PPP: float(own[Task.PPP])})
+            own = self.model.losses(told, batch, [t for t in losses if t in (Task.L2R, Task.PPP)])
+        return Step(told, {**losses, **{task: float(loss) for task, loss in own.items()}})
 
     def _finite(self, losses: Mapping[Task, Tensor], step: int) -> dict[Task, float]:
         found = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()

@@ -182,7 +182,8 @@ class Run:
         return best is not None and patience is not None and epoch - best > patience
 
     def _step(self, loaded: Loaded, bar: Progress) -> None:
-        step = self.learner.learn(loaded.batch, self.tally.steps)
+        seen = self.position.epoch > 0
+        step = self.learner.learn(loaded.batch, self.tally.steps, seen=seen)
         self.meters.add(step.outputs, loaded.batch, step.losses)
         self.position = loaded.after
         self.tally.steps += 1

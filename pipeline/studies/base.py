@@ -25,7 +25,11 @@ HOW = {"threads": 1, "device": "auto", "resume": True, "checkpoint_every_s": 60.
 """Settings of `train` that say how to learn and not what (`training.checkpoint.FREE`). A digest has
 them as every cell under docs/results has, whatever they are, so that a cell is good for all."""
 
-LATER = {("train", "click_prices"): 0.0, ("model", "price_memory"): False}
+LATER = {
+    ("train", "click_prices"): 0.0,
+    ("train", "ranks_unseen"): False,
+    ("model", "price_memory"): False,
+}
 """Settings that are younger than cells under docs/results, and what they were before: a
 digest has them where they are something else."""
 

@@ -44,6 +44,7 @@ OTHERWISE = {
     "tasks": (Task.CTR,),
     "weights": {Task.CTR: 2.0},
     "click_prices": 0.5,
+    "ranks_unseen": True,
     "batch_size": 7,
     "learning_rate": 0.5,
     "embedding_learning_rate": 0.5,

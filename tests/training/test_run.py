@@ -49,6 +49,25 @@ def test_a_run_is_its_batches_learnt_one_after_the_other(own, days, tiny, quick)
     assert same(content(fitted).weights, learner.model.state_dict())
 
 
+def test_the_second_pass_over_the_days_is_of_moments_that_were_seen(own, days, tiny, quick):
+    """Where L2R learns from moments at first sight, that is the first pass, cut off or not."""
+    config = quick.model_copy(update={"epochs": 2, "ranks_unseen": True})
+    fitted = fit(own, days, tiny, config, seed=4, run_name="run")
+    samples = Samples(own, days)
+    reader = Reader(samples, batch_size=64, buffer=200, seed=4)
+    learner = Learner(tiny, config, samples.sizes, 4)
+    for epoch in range(2):
+        for loaded in reader.epoch(Position(epoch)):
+            learner.learn(loaded.batch, 0, seen=epoch == 1)
+    assert same(content(fitted).weights, learner.model.state_dict())
+    again = fit(own, days, tiny, config.model_copy(update={"ranks_unseen": False}), seed=4,
+                run_name="again")  # fmt: skip
+    assert not torch.equal(
+        content(again).weights["l2r.weight.0.weight"],
+        content(fitted).weights["l2r.weight.0.weight"],
+    )
+
+
 def test_of_the_best_epoch_the_sums_of_gradients_are_kept_too(own, days, tiny, quick):
     """As if training had stopped there: an update starts from both."""
     config = quick.model_copy(

@@ -13,7 +13,7 @@ import numpy as np
 from evaluation import figures, measures, metrics, slices, tasks, yardsticks
 from evaluation.measures import BY_NAME, Bench
 from evaluation.predictions import Predictions
-from evaluation.probabilities import click_figures
+from evaluation.probabilities import click_figures, ranking_figures
 from evaluation.questions import Questions
 from evaluation.results import (
     Curves,
@@ -61,6 +61,7 @@ def evaluate(predictions: Predictions, material: Material, config: EvaluateConfi
     flat = [
         *(figure for result in results for figure in figures.of_task(result)),
         *click_figures(bench, answers.ctr, results[0].protocol),
+        *ranking_figures(bench, answers.l2r, results[0].protocol),
         *figures.of_classes(classes),
         *costs,
     ]

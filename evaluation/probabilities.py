@@ -1,4 +1,6 @@
-"""Whether click probabilities mean what they say, and order within a user: figures of CTR alone."""
+"""Whether click probabilities mean what they say, and order within a user or a moment."""
+
+from collections.abc import Mapping
 
 import numpy as np
 
@@ -16,22 +18,37 @@ def click_figures(bench: Bench, probability: AnyArray, protocol: str) -> list[Fi
     stand beside a positive, so those figures take all candidates, as training did.
     """
     candidates = bench.questions.candidates
-    moment, every = candidates.moment, bench.questions.user_of(candidates.moment)
+    every = bench.questions.user_of(candidates.moment)
     p, y = np.asarray(probability), candidates.clicked
     rows = np.flatnonzero(measures.headline(candidates))
     users = np.arange(bench.questions.users)
     found = {
         "ctr_gauc": _gauc(bench, p[rows], y[rows], every[rows], users),
-        "ctr_gauc_moment": _gauc(
-            bench, p[rows], y[rows], moment[rows], bench.questions.moments.user
-        ),
+        "ctr_gauc_moment": _within_moments(bench, p, y),
         "ctr_log_loss": _log_loss(bench, p, y, every),
         "ctr_ne": _normalised_entropy(bench, p, y, every),
         "ctr_ece": _calibration_error(bench, p, y, every),
         "ctr_calibration": _said_over_seen(bench, p, y, every),
     }
-    clicks = int(y.sum())
-    few = bench.lacks(clicks, len(y) - clicks, len(np.unique(every)))
+    return _told(bench, found, y, protocol)
+
+
+def ranking_figures(bench: Bench, score: AnyArray, protocol: str) -> list[Figure]:
+    """GAUC of the ranking score by moment: what a page's order is worth, whatever the page.
+
+    An AUC over all pages also asks which page was the better one, which no ranking decides; a score
+    may gain there and lose within pages (docs/adr/0019).
+    """
+    y = measures.BY_NAME["l2r_auc"].positive(bench.questions.candidates)
+    found = {"l2r_gauc_moment": _within_moments(bench, np.asarray(score), y)}
+    return _told(bench, found, y, protocol)
+
+
+def _told(bench: Bench, found: Mapping[str, Interval], y: AnyArray, protocol: str) -> list[Figure]:
+    """Figures of intervals; without an interval where too few candidates were acted on."""
+    every = bench.questions.user_of(bench.questions.candidates.moment)
+    positives = int(y.sum())
+    few = bench.lacks(positives, len(y) - positives, len(np.unique(every)))
     return [
         Figure(
             name=name,
@@ -43,10 +60,11 @@ def click_figures(bench: Bench, probability: AnyArray, protocol: str) -> list[Fi
     ]
 
 
-WITHIN = ("ctr_gauc", "ctr_gauc_moment")
+WITHIN = ("ctr_gauc", "ctr_gauc_moment", "l2r_gauc_moment")
 UNITS = {
     "ctr_gauc": "AUC",
     "ctr_gauc_moment": "AUC",
+    "l2r_gauc_moment": "AUC",
     "ctr_log_loss": "nats",
     "ctr_ne": "ratio",
     "ctr_ece": "probability",
@@ -55,12 +73,21 @@ UNITS = {
 WORDS = {
     "ctr_gauc": "AUC within each user, weighted by impressions",
     "ctr_gauc_moment": "AUC within each moment, weighted by impressions",
+    "l2r_gauc_moment": "AUC within each moment of any action, weighted by impressions",
     "ctr_log_loss": "mean negative log likelihood of a click",
     "ctr_ne": "log loss over that of the day's mean rate",
     "ctr_ece": "mean gap between said and seen click rate, bins of equal size",
     "ctr_calibration": "clicks said over clicks seen",
 }
 """What each figure is, in words."""
+
+
+def _within_moments(bench: Bench, score: AnyArray, y: AnyArray) -> Interval:
+    """Of the headline negatives."""
+    candidates = bench.questions.candidates
+    rows = np.flatnonzero(measures.headline(candidates))
+    moment, user_of = candidates.moment[rows], bench.questions.moments.user
+    return _gauc(bench, score[rows], y[rows], moment, user_of)
 
 
 def _gauc(bench: Bench, p: AnyArray, y: AnyArray, group: AnyArray, user_of: AnyArray) -> Interval:

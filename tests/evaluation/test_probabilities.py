@@ -1,9 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from evaluation import metrics
 from evaluation.measures import Bench, headline
-from evaluation.probabilities import click_figures
+from evaluation.probabilities import click_figures, ranking_figures
 from evaluation.settings import EvaluateConfig
 from tests.evaluation import synthetic
 
@@ -59,6 +61,25 @@ def test_figures_are_those_of_their_candidates_and_move_with_their_users():
     agrees("ctr_calibration", p.sum() / y.sum(), said)
 
 
+def test_the_gauc_of_ranks_is_of_any_action_and_blind_to_which_page_is_better():
+    asked, truth = synthetic.questions(users=60)
+    block = asked.candidates
+    acted = (block.clicked > 0) | (np.arange(len(block.moment)) % 11 == 0)  # some without a click
+    asked = replace(asked, candidates=replace(block, label=np.where(acted, 1, -1)))
+    bench = Bench.of(asked, CONFIG)
+    (found,) = ranking_figures(bench, truth, "")
+    within = metrics.grouped_auc(truth, acted, block.moment)
+    assert found.name == "l2r_gauc_moment"
+    assert found.value == pytest.approx(within.mean)
+    assert 0.5 < found.low < found.value < found.high
+    of_page = 10 * (block.moment % 3)  # some pages are all above others
+    (shifted,) = ranking_figures(bench, truth + of_page, "")
+    assert shifted.value == pytest.approx(found.value)
+    assert metrics.auc(truth + of_page, acted) < metrics.auc(truth, acted) - 0.05
+
+
 def test_too_few_clicks_have_figures_without_an_interval():
     asked, truth = synthetic.questions(users=5)
-    assert all(one.low is None for one in click_figures(Bench.of(asked, CONFIG), truth, ""))
+    bench = Bench.of(asked, CONFIG)
+    told = (*click_figures(bench, truth, ""), *ranking_figures(bench, truth, ""))
+    assert all(one.low is None for one in told)

@@ -6,20 +6,25 @@ import pyarrow.compute as pc
 from features.schemas import CATALOG, VOCABULARY
 
 
+def add_rows(store, day, feature, count):
+    """New ids of a feature on `day`."""
+    place = store.partition("vocabulary", day, feature)
+    table = place.table()
+    first = max(table["row"].to_pylist()) + 1
+    new = {
+        "id": [f"new{i}" for i in range(count)],
+        "row": range(first, first + count),
+        "count": [1] * count,
+    }
+    whole = pa.concat_tables([table, pa.table(new, schema=VOCABULARY)])
+    with place.publish() as out:
+        out.record([out.write_table("part", whole, counts={"admitted": len(whole)})])
+
+
 def grow_vocabulary(store, day, more):
     """New items on `day`, all of the first category; one new shop."""
     for feature, count in (("item", more), ("shop", 1)):
-        place = store.partition("vocabulary", day, feature)
-        table = place.table()
-        first = max(table["row"].to_pylist()) + 1
-        new = {
-            "id": [f"new{i}" for i in range(count)],
-            "row": range(first, first + count),
-            "count": [1] * count,
-        }
-        whole = pa.concat_tables([table, pa.table(new, schema=VOCABULARY)])
-        with place.publish() as out:
-            out.record([out.write_table("part", whole, counts={"admitted": len(whole)})])
+        add_rows(store, day, feature, count)
     place = store.partition("catalog", day)
     table, index = place.table(), store.partition("catalog", day, "items").table()
     rows = table.slice(0, more).to_pylist()

@@ -15,19 +15,12 @@ import torch
 from features.holdout import held_out
 from infra.errors import TrainingError
 from tests.training.cutting import Cut, CutAfter
-from tests.training.growing import (
-    add_rows,
-    correct_catalog,
-    grow_vocabulary,
-    relabel,
-    samples_catalog,
-)
+from tests.training.growing import correct_catalog, grow_vocabulary, relabel
 from training import checkpoint
 from training.ancestry import Ancestry
 from training.config import Task
 from training.data import Position, Reader, Samples
 from training.fit import fit
-from training.growth import PRICE_WORDS
 from training.update import plan, prepared, update
 from training.update_config import UpdateConfig
 from training.update_plan import slices
@@ -212,36 +205,6 @@ def test_it_starts_from_the_parent_with_its_sums_decayed(trained, quick):
         assert torch.equal(dense[index]["sum"], state["sum"] * 0.25)
     assert run.learner.optimizer.dense.param_groups[0]["lr"] == 0.03
     assert run.learner.optimizer.sparse.lr == 0.03
-
-
-def test_tables_grow_with_the_vocabulary_of_the_night(own, quick):
-    store, parent = own
-    fresh, _ = grow_vocabulary(store, DAYS[3], 5)
-    run = begun(store, plan(store, parent, DAYS[3], CONFIG), quick, CONFIG)
-    found, now = checkpoint.load(parent), run.learner.model.state_dict()
-    for name, table in found.weights.items():
-        assert torch.equal(now[name][: len(table)], table)
-    assert run.facts["grown"] == {"item.item.weight": 5, "item.shop.weight": 1}
-    catalog = samples_catalog(store, DAYS[3])
-    trained = found.optimizer["sparse"]["item.item.weight"].abs().sum(dim=1) > 0
-    for row in fresh:
-        mates = [i for i, c in catalog if c == row["category"] and i < len(trained) and trained[i]]
-        mean = found.weights["item.item.weight"][mates].mean(dim=0)
-        assert torch.allclose(now["item.item.weight"][row["item"]], mean, atol=1e-6)
-
-
-def test_words_of_a_memory_of_prices_grow_with_the_tokens(make_store, tmp_path, tiny, quick):
-    store = make_store(tmp_path, days=4, moments=MOMENTS)
-    tiny = tiny.model_copy(update={"price_memory": True})
-    parent = fit(store, DAYS[:2], tiny, quick, seed=1, run_name="first").checkpoint
-    add_rows(store, DAYS[3], "token", 2)
-    run = begun(store, plan(store, parent, DAYS[3], CONFIG), quick, CONFIG)
-    assert run.facts["grown"] == {"query.token.weight": 2, PRICE_WORDS: 2}
-    old = checkpoint.load(parent).weights[PRICE_WORDS]
-    now = run.learner.model.state_dict()[PRICE_WORDS]
-    assert len(now) == len(old) + 2
-    assert torch.equal(now[: len(old)], old)
-    assert old.any()
 
 
 def test_an_update_that_is_cut_off_goes_on_to_the_same_weights(own, quick):

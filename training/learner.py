@@ -86,9 +86,7 @@ class Learner:
         self.optimizer.zero_grad()
         total.backward()  # type: ignore[no-untyped-call]  # torch does not type it
         self.optimizer.step()
-        if asked is moved:
-            return Step(outputs, values)
-        return self._as_asked(outputs, moved, values)
+        return self._told(outputs, moved, asked, values)
 
     @torch.inference_mode()
     def judge(self, batch: Batch) -> Step:
@@ -114,11 +112,18 @@ class Learner:
         return click_prices.ask(batch, self.config.click_prices)
 
     @torch.no_grad()
-    def _as_asked(self, outputs: Outputs, batch: Batch, losses: Mapping[Task, float]) -> Step:
+    def _told(
+        self, outputs: Outputs, batch: Batch, asked: Batch, losses: Mapping[Task, float]
+    ) -> Step:
         """What is told of a step: the batch's own questions, as validation asks them."""
+        otherwise = {
+            Task.L2R: asked.cand_weight_C is not batch.cand_weight_C,
+            Task.PPP: asked.price_level_K is not batch.price_level_K,
+        }
+        tasks = [task for task in losses if otherwise.get(task, False)]
         told = click_prices.without(outputs, batch)
         with self.autocast():
-            own = self.model.losses(told, batch, [t for t in losses if t in (Task.L2R, Task.PPP)])
+            own = self.model.losses(told, batch, tasks)
         return Step(told, {**losses, **{task: float(loss) for task, loss in own.items()}})
 
     def _finite(self, losses: Mapping[Task, Tensor], step: int) -> dict[Task, float]:

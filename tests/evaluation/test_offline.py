@@ -77,6 +77,15 @@ def test_figures_equal_the_metrics_computed_alone(drawn, made):
     assert made.value("ctr_auc_share") == pytest.approx(share)
 
 
+def test_the_order_within_pages_is_that_of_the_ranking_score(drawn, made):
+    asked, truth = drawn
+    score, acted = synthetic.predictions(asked, truth).answers.l2r, asked.candidates.label > 0
+    within = metrics.grouped_auc(score, acted, asked.candidates.moment)
+    found = {figure.name: figure.value for figure in made.figures}
+    assert found["l2r_gauc_moment"] == pytest.approx(within.mean)
+    assert found["l2r_gauc_moment"] != pytest.approx(found["ctr_gauc_moment"], abs=1e-4)
+
+
 def test_golden(made):
     """Seeded from end to end: a refactor leaves these digits as they are."""
     names = ("ctr_auc", "ctr_gauc", "l2r_purchase_auc", "ppp_precision", "shuffled_query_cost")

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from infra.tracking import SilentTracker
-from tests.training.cutting import Cut
+from tests.training.cutting import Cut, CutAfter
 from tests.training.growing import grow_vocabulary
 from training import checkpoint
 from training.config import Task
@@ -60,6 +60,13 @@ def test_the_second_pass_over_the_days_is_of_moments_that_were_seen(own, days, t
         for loaded in reader.epoch(Position(epoch)):
             learner.learn(loaded.batch, 0, seen=epoch == 1)
     assert same(content(fitted).weights, learner.model.state_dict())
+    eager = config.model_copy(update={"checkpoint_every_s": 0.0})
+    with pytest.raises(Cut):
+        fit(own, days, tiny, eager, seed=4, run_name="cut", progress=CutAfter(8))
+    resumed = fit(own, days, tiny, eager, seed=4, run_name="cut")
+    assert resumed.resumed
+    assert resumed.steps > 8 > resumed.steps / 2  # it was cut off in the second pass
+    assert same(content(resumed).weights, content(fitted).weights)
     again = fit(own, days, tiny, config.model_copy(update={"ranks_unseen": False}), seed=4,
                 run_name="again")  # fmt: skip
     assert not torch.equal(

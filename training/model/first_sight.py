@@ -4,7 +4,8 @@ One of its ranking features is the CTR head's logit. A second pass over the same
 logit that has been taught their clicks: it fits them better than it will fit tomorrow's, and
 equation (9) comes to trust it more than it deserves. Before a moment is learnt from, its logit is
 as good as tomorrow's will be. With `train.ranks_unseen`, n_i of equation (9) is therefore 0 for
-moments that were learnt before: in every pass but the first, and where an update replays them.
+moments that were learnt before: in every pass but the first, and where an update replays them (a
+day that is learnt once more by force counts as new). Of L2R's weights only `train.l2` is felt then.
 """
 
 from dataclasses import replace

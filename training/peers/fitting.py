@@ -89,7 +89,7 @@ def fit(
         due = {total * part // course.judgements for part in range(1, course.judgements + 1)}
         batches = course.learnt.batches(course.train.batch_size, rng)
         for done, (batch, _) in enumerate(batches, start=1):
-            learner.learn(batch, steps)
+            learner.learn(batch, steps, seen=epoch > 0)
             steps, moments = steps + 1, moments + batch.size
             if progress is not None:
                 progress.advance(batch.size)

@@ -71,6 +71,21 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(course, ti
     assert not torch.equal(one["ctr.match.weight"], other["ctr.match.weight"])
 
 
+def test_ranks_at_first_sight_part_ways_with_the_second_epoch(store, tiny):
+    tasks = (Task.CTR, Task.L2R)
+    learnt, judges = (Held.read(store, [day]).asking(tasks) for day in DAYS)
+    curves = []
+    for once in (False, True):
+        config = TrainConfig(
+            tasks=tasks, batch_size=64, learning_rate=0.3, epochs=2, threads=1, ranks_unseen=once
+        )
+        done = fit(Dupn, tiny, Course(learnt, judges, config, judgements=2), seed=1)
+        curves.append([point.loss for point in done.curve])
+    every, once = curves
+    assert once[:2] == every[:2]
+    assert all(one != other for one, other in zip(once[2:], every[2:], strict=True))
+
+
 def test_each_epoch_and_each_seed_has_an_order_of_its_own(course, tiny):
     class Noting(Dupn):
         """Keeps which words each batch that it learns from had."""

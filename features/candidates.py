@@ -162,7 +162,7 @@ def columns(
         "cand_item": asked.item,
         "cand_clicked": asked.outcome.clicked,
         "cand_label": np.where(strongest > 0, 1, -1).astype(np.int8),
-        "cand_weight": config.weights[strongest],
+        "cand_weight": config.weigh(strongest, world.catalog.price_level[asked.item]),
         "cand_features": lists.matrix(table),
         "cand_purchased": asked.outcome.purchased,
         "cand_origin": asked.origin,

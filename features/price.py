@@ -6,6 +6,7 @@ statistics of a day and applied from the next day on.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,6 +17,8 @@ from features.schemas import PRICE_LEVELS, UNKNOWN_ROW
 NUM_EDGES = PRICE_LEVELS - 1
 WHOLE_MARKET = UNKNOWN_ROW
 """The category row under which the edges of the whole market stand."""
+
+_MIDDLE = (PRICE_LEVELS + 1) / 2
 
 PRICE = pa.schema(
     [
@@ -92,6 +95,11 @@ def _edges(
     share = np.arange(1, PRICE_LEVELS) / PRICE_LEVELS
     rank = np.ceil(count[:, None] * share[None, :]).astype(np.int64) - 1
     return ordered[start[:, None] + np.maximum(rank, 0)]
+
+
+def dearness(level: NDArray[np.int8]) -> NDArray[np.floating[Any]]:
+    """-1 at the cheapest price level, 1 at the dearest, 0 where it is unknown."""
+    return (level - _MIDDLE) / (PRICE_LEVELS - _MIDDLE) * (level > 0)
 
 
 def of_table(table: pa.Table) -> PriceEdges:

@@ -17,6 +17,7 @@ from features import meetings
 from features.catalog import FIRST_ROW, CatalogArrays
 from features.counts import Counts
 from features.meetings import Candidates, Pasts
+from features.price import dearness
 from features.schemas import PRICE_LEVELS
 from features.statistics import Statistics
 from features.timeline import Ints
@@ -88,7 +89,7 @@ def item_features(catalog: CatalogArrays, statistics: Statistics) -> Floats:
         "item_ctr": _rate(statistics.ctr),
         "item_conversion": _rate(statistics.cvr),
         "lr_ctr": _rate(statistics.lr_ctr),
-        "price_level": (catalog.price_level - 4) / 3 * (catalog.price_level > 0),
+        "price_level": dearness(catalog.price_level),
         "freshness": np.where(seen, 1 / (1 + np.maximum(statistics.age_days, 0)), 0),
         "unseen_item": ~seen,
     }

@@ -15,7 +15,9 @@ from features.carry import ONE_DAY, yesterday
 from features.catalog import CatalogArrays
 from features.moments import Moments
 from features.negatives import Pool
+from features.price import dearness
 from features.property import LocalClock
+from features.schemas import BehaviorType
 from features.statistics import Statistics
 from features.timeline import Codes, Spans, Timeline
 from features.vocabulary import Vocabulary
@@ -51,11 +53,23 @@ class SamplesConfig(Config):
     weight_purchase: float = Field(5.0, ge=0)
     """Bought."""
 
+    weight_of_price: float = Field(0.0, ge=0, le=3)
+    """Where sales count more than orders: n_i of carts and purchases is multiplied by e^this at
+    the dearest price level, by e^-this at the cheapest, evenly between (docs/adr/0020)."""
+
     @property
     def weights(self) -> NDArray[np.float32]:
-        """n_i by BehaviorType, 0 for none."""
+        """n_i by BehaviorType, 0 for none, whatever the price."""
         by_type = (self.weight_click, self.weight_bookmark, self.weight_cart, self.weight_purchase)
         return np.array([self.weight_none, *by_type], np.float32)
+
+    def weigh(self, strongest: NDArray[np.int8], level: NDArray[np.int8]) -> NDArray[np.float32]:
+        """n_i of candidates, by their strongest action and price level (0 where unknown)."""
+        weight = self.weights[strongest]
+        if self.weight_of_price:
+            dear = np.exp(self.weight_of_price * dearness(level)).astype(np.float32)
+            weight = np.where(strongest >= BehaviorType.CART, weight * dear, weight)
+        return weight
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,12 +73,11 @@ class PageRanker:
         model, batch = self.ranker.model, pages.batch
         hidden_UD, e_UE = self.ranker.items.of(pages.rows)
         encoded = model.user_part(batch, e_UE)
-        rep_BR = encoded.rep_BR
         moment_C, item_C = batch.cand_moment_C, batch.cand_C
         part = model.click_part(encoded).of(moment_C)
         logit_C = model.ctr.of_known(part, rows_of(hidden_UD, item_C), rows_of(e_UE, item_C))
         features_CF = model.ranking_features(batch.cand_features_CF, logit_C)
-        weight_CF = rows_of(model.l2r.of_moment(rep_BR), moment_C)
+        weight_CF = rows_of(model.ranking_part(encoded), moment_C)
         shape = (len(rows), -1)
         scored.ctr[rows] = torch.sigmoid(logit_C).numpy().reshape(shape)
         scored.l2r[rows] = model.l2r.of_pair(weight_CF, features_CF).numpy().reshape(shape)

@@ -75,7 +75,10 @@ def _user_part(graph: "_Graph", model: Dupn) -> None:
     graph.output(REPRESENTATION, rep_1R, (1, config.rep_dim))
     graph.output(ATTENTION, a_1T, (1, "T"))
     graph.output(PRICE, graph.node("Softmax", price_17, axis=1), (1, "levels"))
-    graph.output(WEIGHT, graph.mlp(model.l2r.weight, rep_1R), (1, "features"))
+    weight_1F = graph.mlp(model.l2r.weight, rep_1R)
+    if model.asked is not None:
+        weight_1F = graph.node("Add", weight_1F, graph.linear(model.asked, q_1Q))
+    graph.output(WEIGHT, weight_1F, (1, "features"))
     graph.output(HIDDEN, graph.linear(model.ctr.first_of_rep, rep_1R), (1, "hidden"))
     if model.ctr.match is not None and wish_1E is not None:
         match_1E = graph.node("Add", graph.linear(model.ctr.match, rep_1R), wish_1E)

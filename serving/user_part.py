@@ -167,7 +167,7 @@ class TorchPart:
             representation=encoded.rep_BR[0].numpy(),
             attention=encoded.attention_BT[0].numpy(),
             price_preference=price_17[0].numpy(),
-            weight_F=model.l2r.of_moment(encoded.rep_BR)[0],
+            weight_F=model.ranking_part(encoded)[0],
             click=model.click_part(encoded),
         )
 

@@ -74,6 +74,9 @@ class ModelConfig(Config):
     """L2R also weighs the CTR task's own logit, as a ranking feature (Section 5, "Online
     Environment"). No gradient flows back through it, unless CTR is not learnt: the logit is then
     L2R's own match of user and item."""
+    ranks_with_query: bool = False
+    """What was typed weighs L2R's ranking features, too: weight(rep) plus a linear function of q
+    (docs/adr/0021); false is the paper's."""
     price_memory: bool = False
     """PPP is also told the price levels of the behaviours that match the moment, and has a score a
     level for each word (docs/adr/0018); false is the paper's."""

@@ -10,7 +10,7 @@ from infra.config import Config
 
 
 class MarketplaceConfig(Config):
-    """Size of the world and quality of its log; the defaults are the demo."""
+    """Size of the world and quality of its log; presets have sizes of their own."""
 
     users: int = Field(default=2_500, ge=10)
     """People with an account (about one in eight of them joins after the first day)."""

@@ -29,6 +29,8 @@ LATER = {
     ("train", "click_prices"): 0.0,
     ("train", "ranks_unseen"): False,
     ("model", "price_memory"): False,
+    ("model", "ranks_with_query"): False,
+    ("samples", "weight_of_price"): 0.0,
 }
 """Settings that are younger than cells under docs/results, and what they were before: a
 digest has them where they are something else."""

@@ -67,3 +67,8 @@ def test_unknown_prices_have_level_0():
 def test_the_unknown_category_has_no_edges_of_its_own(row):
     table = price.quantile_edges(np.arange(1, 50.0), np.full(49, row), 20)
     assert table.column("category").to_pylist() == [price.WHOLE_MARKET]
+
+
+def test_dearness_is_even_from_the_cheapest_to_the_dearest_and_0_where_it_is_unknown():
+    found = price.dearness(np.array([0, 1, 4, 6, 7], np.int8))
+    assert found.tolist() == pytest.approx([0, -1, 0, 2 / 3, 1])

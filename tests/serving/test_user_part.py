@@ -33,6 +33,11 @@ NETWORKS = {
     for variant, interaction, memory in product(
         ("all", "nobp", "bplstm", "bpatt"), ("concat", "product"), (False, True)
     )
+} | {
+    f"ranks with the query, {interaction}": ModelConfig(
+        interaction=interaction, ranks_with_query=True
+    )
+    for interaction in ("concat", "product")
 }
 
 

@@ -80,6 +80,9 @@ class Dupn(Network):
         self.ctr = PairHead(rep_dim, config.e_dim, config.ctr_hidden, dropout, product)
         ranking = sizes.ranking_features + config.ranks_with_ctr
         self.l2r = RankingHead(rep_dim, ranking, HEAD_HIDDEN, dropout)
+        self.asked = None
+        if config.ranks_with_query:
+            self.asked = nn.Linear(config.query_dim, ranking + 1, bias=False)
         self.ppp = PriceHead(rep_dim, PRICE_LEVELS, HEAD_HIDDEN, dropout)
         self.fifp = PairHead(rep_dim, config.icon_dim, (HEAD_HIDDEN,), dropout, product)
         self.spp = PairHead(rep_dim, config.shop_dim, (HEAD_HIDDEN,), dropout, product)
@@ -118,6 +121,16 @@ class Dupn(Network):
     def wished(self, q_BQ: Tensor) -> Tensor | None:
         """What items are matched with for the sake of the query alone."""
         return None if self.wish is None else self.wish(q_BQ)
+
+    def ranking_part(self, encoded: Encoded) -> Tensor:
+        """`weight_BF` of equation (9), the constant's last; candidates share it.
+
+        L2R does not teach q, which clicks would pay for (docs/adr/0021).
+        """
+        weight_BF = self.l2r.of_moment(encoded.rep_BR)
+        if self.asked is not None:
+            weight_BF = weight_BF + self.asked(encoded.q_BQ.detach()).float()
+        return weight_BF
 
     def price_levels(self, encoded: Encoded) -> Tensor:
         """`z_B7`: what representation, words that were typed and memory say of the price."""
@@ -178,10 +191,11 @@ class Dupn(Network):
         part_C = self.click_part(encoded).of(batch.cand_moment_C)
         ctr_C = self.ctr.of_pair(part_C, rows_of(e_UE, batch.cand_C))
         features_CF = self.ranking_features(batch.cand_features_CF, ctr_C)
+        weight_CF = rows_of(self.ranking_part(encoded), batch.cand_moment_C)
         prices_K7 = self.price_levels(encoded.at(batch.price_moment_K))
         return Outputs(
             ctr_C=ctr_C,
-            l2r_C=self.l2r(rep_BR, features_CF, batch.cand_moment_C),
+            l2r_C=self.l2r.of_pair(weight_CF, features_CF),
             ppp_K7=prices_K7,
             fifp_I=self.fifp(rep_BR, self.icon(batch.icon_I), batch.icon_moment_I),
             spp_S=self.spp(rep_BR, shop_SE, batch.shop_moment_S),

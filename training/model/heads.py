@@ -86,10 +86,6 @@ class RankingHead(nn.Module):
         """`weight(rep)^T r`: the score of each candidate."""
         return (weight_CF[..., :-1] * features_CF).sum(dim=-1) + weight_CF[..., -1]
 
-    def forward(self, rep_BR: Tensor, features_CF: Tensor, moment_C: Tensor) -> Tensor:
-        """`score_C` of each candidate at its moment."""
-        return self.of_pair(rows_of(self.of_moment(rep_BR), moment_C), features_CF)
-
 
 class PriceHead(nn.Module):
     """PPP: `predict(rep, i; gamma)` of equation (10) for each of the price levels."""

@@ -74,61 +74,21 @@ def test_every_question_gets_one_answer(make, batch):
     assert out.spp_S.shape == batch.shop_S.shape
 
 
-def test_what_is_typed_reaches_clicks_and_prices_without_any_history_and_no_icon(make, batch):
-    net = make()
-    stranger = replace(batch, length_B=torch.zeros_like(batch.length_B))
-    other = replace(stranger, query_BQ=(stranger.query_BQ > 0) * (stranger.query_BQ % 24 + 1))
-    one, two = net(stranger), net(other)
-    typed_C = (batch.query_BQ > 0).any(dim=1)[batch.cand_moment_C]
-    assert typed_C.any()
-    assert not torch.isclose(one.ctr_C, two.ctr_C)[typed_C].any()
-    assert torch.equal(one.ctr_C[~typed_C], two.ctr_C[~typed_C])
-    assert torch.equal(one.rep_BR, two.rep_BR), "q is no part of what is remembered of a stranger"
-    assert torch.equal(one.fifp_I, two.fifp_I)
-    typed_K = (batch.query_BQ > 0).any(dim=1)[batch.price_moment_K]
-    assert torch.equal(one.ppp_K7[~typed_K], two.ppp_K7[~typed_K])
-
-
-def test_a_click_matches_item_vectors_with_rep_and_query_together(make, batch):
-    net = make()
-    out, e_UE = net(batch), net.item_part(batch.items)
-    hidden = net.ctr.first_of_rep(out.rep_BR)[batch.cand_moment_C]
-    e_CE = e_UE[batch.cand_C]
-    plain = net.ctr.rest(torch.relu(hidden + net.ctr.first_of_other(e_CE)))[:, 0]
-    with_what = net.ctr.match(out.rep_BR) + net.wish(net.query(batch.query_BQ))
-    match = (with_what[batch.cand_moment_C] * e_CE).sum(dim=1)
-    torch.testing.assert_close(out.ctr_C, plain + match)
-
-
-def test_a_price_level_is_said_by_rep_and_query_together(make, batch):
-    net = make()
-    out = net(batch)
-    q_KQ = net.query(batch.query_BQ)[batch.price_moment_K]
-    said = net.ppp(out.rep_BR[batch.price_moment_K]) + net.budget(q_KQ)
-    torch.testing.assert_close(out.ppp_K7, said)
-    assert (net.budget.weight != 0).any()
-
-
-def test_the_paper_s_heads_know_no_query(make):
-    paper = make(interaction="concat")
-    assert paper.wish is None
-    assert paper.budget is None
-
-
 def test_encode_gives_the_representation(make, batch):
     net = make()
     assert torch.equal(net.encode(batch), net(batch).rep_BR)
 
 
-def test_serving_s_parts_give_the_same_scores(make, batch):
-    net = make()
+@pytest.mark.parametrize("setting", [{}, {"ranks_with_query": True}])
+def test_serving_s_parts_give_the_same_scores(make, batch, setting):
+    net = make(**setting)
     out = net(batch)
     e = net.item_part(batch.items)
     encoded = net.user_part(batch, e)
     asking = int((batch.query_BQ > 0).any(dim=1).nonzero()[0, 0])
     of_first = batch.cand_moment_C == asking
     moment = net.click_part(encoded).of(torch.tensor([asking]))
-    weights = net.l2r.of_moment(encoded.rep_BR[[asking]])
+    weights = net.ranking_part(encoded)[[asking]]
     ctr = net.ctr.of_pair(moment, e[batch.cand_C[of_first]])
     features = net.ranking_features(batch.cand_features_CF[of_first], ctr)
     l2r = net.l2r.of_pair(weights, features)

@@ -39,7 +39,8 @@ def test_a_ranking_score_is_the_dot_product_of_weights_and_features_and_a_consta
     head, rep, r = RankingHead(R, 5, 6, 0.3).eval(), torch.randn(B, R), torch.randn(C, 5)
     weights = head.of_moment(rep)
     expected = [weights[b] @ torch.cat([r[k], torch.ones(1)]) for k, b in enumerate(MOMENT)]
-    torch.testing.assert_close(head(rep, r, MOMENT), torch.stack(expected), rtol=1e-5, atol=1e-6)
+    scores = head.of_pair(weights[MOMENT], r)
+    torch.testing.assert_close(scores, torch.stack(expected), rtol=1e-5, atol=1e-6)
 
 
 def test_logits_are_never_dropped():

@@ -1,0 +1,83 @@
+"""What seed and settings of the samples decide, and what they do not."""
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from features.samples import SamplesConfig
+from features.schemas import BehaviorType
+from infra.store import Store
+from pipeline.beam import BeamConfig
+from pipeline.jobs import samples
+from tests.samples_log import DAYS, ZONE
+
+
+def asked(store):
+    rows = store.partition("samples", DAYS[-1]).table(columns=["sample_id", "cand_item"])
+    return {row["sample_id"]: row["cand_item"] or [] for row in rows.to_pylist()}
+
+
+def test_another_seed_draws_other_negatives_of_the_same_clicks(clicks, tmp_path):
+    store = Store(tmp_path / "again")
+    shutil.copytree(Path(clicks.root), store.root)
+    found = {}
+    for seed in (7, 8):
+        config, beam = SamplesConfig(), BeamConfig(buckets=3)
+        samples.run(store, DAYS[-1], config=config, time_zone=ZONE, beam=beam, seed=seed)
+        found[seed] = asked(store)
+    assert found[7] == asked(clicks)
+    assert found[8].keys() == found[7].keys()
+    assert all(items[:1] == found[7][one][:1] for one, items in found[8].items())  # the clicked one
+    drawn = [(one, item) for one, items in found[8].items() for item in items[1:]]
+    others = sum(item not in found[7][one] for one, item in drawn)
+    assert others > len(drawn) / 2 > 10
+
+
+def candidates_of(store):
+    """One row a candidate, with its price level in the catalog of the moment's own day."""
+    rows = pl.from_arrow(store.partition("samples", DAYS[-1]).table())
+    assert isinstance(rows, pl.DataFrame)
+    listed = ["cand_item", "cand_label", "cand_weight"]
+    asked = rows.drop_nulls("cand_item").select("sample_id", "ts", *listed).explode(listed)
+    levels = []
+    for day in DAYS:
+        catalog = pl.from_arrow(
+            store.partition("catalog", day).table(columns=["row", "price_level"])
+        )
+        assert isinstance(catalog, pl.DataFrame)
+        levels.append(catalog.with_columns(own=pl.lit(day), cand_item=pl.col("row")))
+    own = pl.col("ts").dt.convert_time_zone(ZONE)
+    return asked.with_columns(own=own.dt.date()).join(
+        pl.concat(levels), on=["own", "cand_item"], how="left", maintain_order="left"
+    )
+
+
+def test_dear_carts_and_purchases_weigh_more_where_sales_count(pages, tmp_path):
+    store = Store(tmp_path / "again")
+    shutil.copytree(Path(pages.root), store.root)
+    config, beam = SamplesConfig(weight_of_price=0.7), BeamConfig(buckets=3)
+    samples.run(store, DAYS[-1], config=config, time_zone=ZONE, beam=beam, seed=7)
+    before, now = candidates_of(pages), candidates_of(store)
+    assert now.drop("cand_weight").equals(before.drop("cand_weight"))
+    seen = set()
+    for old, new, level in zip(
+        before["cand_weight"], now["cand_weight"], before["price_level"], strict=True
+    ):
+        decided = old in (config.weight_cart, config.weight_purchase)
+        dear = math.exp(0.7 * (level - 4) / 3) if decided and level else 1
+        assert new == pytest.approx(old * dear, rel=1e-6)
+        seen.add((decided, level or 0))
+    assert {(True, 1), (True, 7), (False, 1), (False, 7)} <= seen
+
+
+def test_the_strongest_action_and_the_level_decide_the_weight():
+    kinds = [0, *BehaviorType, BehaviorType.PURCHASE, BehaviorType.CART]
+    levels = np.array([7, 7, 7, 7, 7, 0, 1], np.int8)
+    found = SamplesConfig(weight_of_price=1.0).weigh(np.array(kinds, np.int8), levels)
+    e = math.e
+    assert found.dtype == np.float32
+    assert found.tolist() == pytest.approx([1, 1, 2, 3 * e, 5 * e, 5, 3 / e])

@@ -55,7 +55,8 @@ class SamplesConfig(Config):
 
     weight_of_price: float = Field(0.0, ge=0, le=3)
     """Where sales count more than orders: n_i of carts and purchases is multiplied by e^this at
-    the dearest price level, by e^-this at the cheapest, evenly between (docs/adr/0020)."""
+    the dearest price level, by e^-this at the cheapest, and the exponent is even between
+    (docs/adr/0020)."""
 
     @property
     def weights(self) -> NDArray[np.float32]:

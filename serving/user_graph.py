@@ -76,8 +76,8 @@ def _user_part(graph: "_Graph", model: Dupn) -> None:
     graph.output(ATTENTION, a_1T, (1, "T"))
     graph.output(PRICE, graph.node("Softmax", price_17, axis=1), (1, "levels"))
     weight_1F = graph.mlp(model.l2r.weight, rep_1R)
-    if model.asked is not None:
-        weight_1F = graph.node("Add", weight_1F, graph.linear(model.asked, q_1Q))
+    if model.emphasis is not None:
+        weight_1F = graph.node("Add", weight_1F, graph.linear(model.emphasis, q_1Q))
     graph.output(WEIGHT, weight_1F, (1, "features"))
     graph.output(HIDDEN, graph.linear(model.ctr.first_of_rep, rep_1R), (1, "hidden"))
     if model.ctr.match is not None and wish_1E is not None:

@@ -47,6 +47,11 @@ def plain(settings: Settings, names: Collection[str]) -> dict[str, Any]:
     return found
 
 
+def line(settings: Settings, names: Collection[str]) -> str:
+    """`plain` as a line, in the order of the settings; data that cells rest on is named by it."""
+    return json.dumps(plain(settings, names), separators=(",", ":"), ensure_ascii=False)
+
+
 @dataclass(frozen=True)
 class Logged:
     """A cell as a run of MLflow: params, and metrics by step."""

@@ -21,6 +21,7 @@ from pipeline import steps
 from pipeline.arrival import ONE_DAY
 from pipeline.settings import Settings
 from pipeline.studies import worlds
+from pipeline.studies.base import line
 from training.config import ModelConfig, Task
 from training.peers.held import Held
 from training.peers.last_click import folds_of, last_clicks, of_some
@@ -176,9 +177,10 @@ class Excerpt:
     @property
     def digest(self) -> str:
         """Changes with what decides its bytes."""
-        plain = self.settings.model_dump_json(include=set(worlds.DECIDING - {"marketplace"}))
+        deciding = line(self.settings, worlds.DECIDING - {"marketplace"})
         days = f"{self.log.first} {self.log.count}"
-        whole = f"{plain} {self.log.dataset} {days} {_sha(self.file, self.file.stat().st_mtime_ns)}"
+        content = _sha(self.file, self.file.stat().st_mtime_ns)
+        whole = f"{deciding} {self.log.dataset} {days} {content}"
         return hashlib.sha256(whole.encode()).hexdigest()[:12]
 
     @property

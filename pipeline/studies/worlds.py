@@ -17,6 +17,7 @@ from infra.store import Store
 from pipeline import steps
 from pipeline.arrival import ONE_DAY
 from pipeline.settings import Settings
+from pipeline.studies.base import line
 from training.peers.held import Held
 
 DECIDING = frozenset({
@@ -107,8 +108,8 @@ class World:
     @property
     def digest(self) -> str:
         """Changes with what decides its bytes."""
-        plain = self._data.model_dump_json(include=set(DECIDING))
-        return hashlib.sha256(f"{plain} {len(self.days)}".encode()).hexdigest()[:12]
+        deciding = line(self._data, DECIDING)
+        return hashlib.sha256(f"{deciding} {len(self.days)}".encode()).hexdigest()[:12]
 
     @property
     def _data(self) -> Settings:

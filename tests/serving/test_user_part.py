@@ -97,7 +97,7 @@ def test_it_says_what_the_network_says(name, tmp_path):
         assert (heard.click.match_BE is None) == (model.config.interaction == "concat")
 
 
-@pytest.mark.parametrize("preset", ["paper", "demo", "smoke"])
+@pytest.mark.parametrize("preset", ["paper", "demo", "smoke", "abtest"])
 def test_presets_do_and_so_does_somebody_without_any_profile_column(preset, tmp_path):
     model = network(load(preset, str(tmp_path), []).model, replace(SIZES, profile=()))
     theirs, mine = both(model, tmp_path)

@@ -4,7 +4,7 @@ A moment (a request, a follow page) is encoded once: behaviours -> property gate
 given query and user -> rep = [rep_s, u]. All its questions are then answered from rep by shallow
 heads, which is what makes the network split for serving (Section 7): `item_part` and `user_part`
 are computed once an item and once a moment, the heads' `of_pair` per candidate. By setting, the
-words that were typed reach CTR and PPP beside rep, and a memory of prices PPP (`ModelConfig`).
+words that were typed reach CTR, L2R and PPP beside rep, and a memory of prices PPP (`ModelConfig`).
 
 Shape suffixes: see `training.batch`; E item, P property, H hidden, R representation.
 """
@@ -42,7 +42,7 @@ class Encoded(NamedTuple):
     rep_BR: Tensor
     attention_BT: Tensor
     q_BQ: Tensor
-    """The pooled query: no part of the representation, and with interaction "concat" not read."""
+    """The pooled query: no part of the representation; in the paper no head reads it."""
     remembered_B7: Tensor | None = None
     """What `PriceMemory` says of the price levels, where there is one."""
 
@@ -80,9 +80,9 @@ class Dupn(Network):
         self.ctr = PairHead(rep_dim, config.e_dim, config.ctr_hidden, dropout, product)
         ranking = sizes.ranking_features + config.ranks_with_ctr
         self.l2r = RankingHead(rep_dim, ranking, HEAD_HIDDEN, dropout)
-        self.asked = None
+        self.emphasis = None
         if config.ranks_with_query:
-            self.asked = nn.Linear(config.query_dim, ranking + 1, bias=False)
+            self.emphasis = nn.Linear(config.query_dim, ranking + 1, bias=False)
         self.ppp = PriceHead(rep_dim, PRICE_LEVELS, HEAD_HIDDEN, dropout)
         self.fifp = PairHead(rep_dim, config.icon_dim, (HEAD_HIDDEN,), dropout, product)
         self.spp = PairHead(rep_dim, config.shop_dim, (HEAD_HIDDEN,), dropout, product)
@@ -125,11 +125,11 @@ class Dupn(Network):
     def ranking_part(self, encoded: Encoded) -> Tensor:
         """`weight_BF` of equation (9), the constant's last; candidates share it.
 
-        L2R does not teach q, which clicks would pay for (docs/adr/0021).
+        The part of q teaches q nothing, which clicks would pay for (docs/adr/0021).
         """
         weight_BF = self.l2r.of_moment(encoded.rep_BR)
-        if self.asked is not None:
-            weight_BF = weight_BF + self.asked(encoded.q_BQ.detach()).float()
+        if self.emphasis is not None:
+            weight_BF = weight_BF + self.emphasis(encoded.q_BQ.detach()).float()
         return weight_BF
 
     def price_levels(self, encoded: Encoded) -> Tensor:

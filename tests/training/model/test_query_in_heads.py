@@ -49,20 +49,20 @@ def test_the_paper_s_heads_know_no_query(make):
 def test_what_was_typed_weighs_the_ranking_features_by_setting(make, batch):
     net = make(ranks_with_query=True)
     out = net(batch)
-    weights = net.l2r.of_moment(out.rep_BR) + net.asked(net.query(batch.query_BQ))
+    weights = net.l2r.of_moment(out.rep_BR) + net.emphasis(net.query(batch.query_BQ))
     features = net.ranking_features(batch.cand_features_CF, out.ctr_C)
     constant = torch.ones(len(features), 1)
     said = weights[batch.cand_moment_C] * torch.cat([features, constant], dim=1)
     torch.testing.assert_close(out.l2r_C, said.sum(dim=1))
     out.l2r_C.sum().backward()
-    assert (net.asked.weight.grad != 0).any()
-    assert make().asked is None
+    assert (net.emphasis.weight.grad != 0).any()
+    assert make().emphasis is None
 
 
 def test_the_ranking_weighs_by_what_was_typed_without_teaching_it(make, batch):
     with_query, without = make(ranks_with_query=True), make()
     with torch.no_grad():  # the same network otherwise
-        kept = {k: v for k, v in with_query.state_dict().items() if not k.startswith("asked")}
+        kept = {k: v for k, v in with_query.state_dict().items() if not k.startswith("emphasis")}
         without.load_state_dict(kept)
     for net in (with_query, without):
         net(batch).l2r_C.sum().backward()

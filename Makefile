@@ -29,12 +29,13 @@ $(STAMP): pyproject.toml constraints.txt
 	  echo "  sudo apt-get install python3-venv" >&2; exit 1; }
 	@test -x $(BIN)/python -a -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@echo "setting up $(VENV) (a few minutes the first time)"
-	@# The pip that Python brings needs twice the time of a new one to find and fetch what is needed.
+	@# The pip that Python brings needs nearly twice the time of a new one, which repeats what building
+	@# warns of (-qq: errors alone).
 	@# pip compiles on one core, and other packages' own tests as well: a third of the set-up. What
 	@# compileall cannot compile was never meant for this Python, and nothing imports it.
 	@start=$$(date +%s) && \
-	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade pip || true; } && \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile \
+	{ $(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade 'pip>=25' || true; } && \
+	$(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile \
 	  --constraint constraints.txt --editable '.[dev]' && \
 	{ $(BIN)/python -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib || true; } && \
 	echo "set-up took $$(( $$(date +%s) - start )) s" && touch $@

@@ -90,9 +90,12 @@ def shuffled(batch: Batch, what: Shuffle, rng: np.random.Generator) -> Batch:
         return replace(batch, **dealt)
     if what is Shuffle.QUERY and batch.query_BQ.shape[1]:
         asked = torch.nonzero((batch.query_BQ > 0).any(dim=1)).squeeze(1)
-        queries = batch.query_BQ.clone()
-        queries[asked] = batch.query_BQ[asked[torch.from_numpy(rng.permutation(len(asked)))]]
-        return replace(batch, query_BQ=queries)
+        other = asked[torch.from_numpy(rng.permutation(len(asked)))]
+        queries, offers = batch.query_BQ.clone(), batch.offer_BL
+        queries[asked] = batch.query_BQ[other]
+        if offers is not None:  # what is on offer is the query's
+            offers = offers.index_copy(0, asked, offers[other])
+        return replace(batch, query_BQ=queries, offer_BL=offers)
     return batch
 
 

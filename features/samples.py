@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import candidates, labels, lists, shops
+from features import candidates, labels, lists, offers, shops
 from features.candidates import Asked
 from features.meetings import Pasts
 from features.property import LocalClock, gap_bucket
@@ -45,6 +45,7 @@ def build(group: Group, world: World, config: SamplesConfig, window_ms: int, see
     )
     columns |= candidates.columns(asked, pasts, moments, world, config)
     columns["price_level"] = _prices(group, asked, world, window_ms)
+    columns["price_offer"] = _offers(table, world, config)
     columns |= _icons(table, world)
     columns |= shops.columns(group, world, config, seed)
     return pa.table([columns[name] for name in SAMPLES.names], schema=SAMPLES)
@@ -85,6 +86,13 @@ def _prices(group: Group, asked: Asked, world: World, window_ms: int) -> pa.Arra
         codes = actions.item[touched[first[place[hit]]]]
         level[hit] = world.catalog.price_level[world.rows_of(actions.items)[codes]]
     return pa.array(level, mask=level == 0)
+
+
+def _offers(table: pa.Table, world: World, config: SamplesConfig) -> pa.Array:
+    queries = table.column("query").combine_chunks()
+    if not config.price_offers or queries.null_count == len(queries):
+        return pa.nulls(len(queries), SAMPLES.field("price_offer").type)
+    return offers.column(queries, world.offers, world.token)
 
 
 def _icons(table: pa.Table, world: World) -> dict[str, pa.Array]:

@@ -238,6 +238,7 @@ SAMPLES = pa.schema(
         ("cand_purchased", pa.list_(pa.int8())),  # 0/1: for the purchase AUC
         ("cand_origin", pa.list_(pa.int8())),  # CandidateOrigin
         ("price_level", pa.int8()),  # 1..7; null: PPP is not asked
+        ("price_offer", pa.list_(pa.float32())),  # features.offers; null: no query, or not wanted
         ("icon", pa.list_(pa.int32())),  # null: FIFP is not asked
         ("icon_followed", pa.list_(pa.int8())),
         ("shop", pa.list_(pa.int32())),  # null: SPP is not asked

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from features.carry import ONE_DAY, yesterday
 from features.catalog import CatalogArrays
 from features.moments import Moments
 from features.negatives import Pool
+from features.offers import Offers
 from features.price import dearness
 from features.property import LocalClock
 from features.schemas import BehaviorType
@@ -58,6 +60,10 @@ class SamplesConfig(Config):
     the dearest price level, by e^-this at the cheapest, and the exponent is even between
     (docs/adr/0020)."""
 
+    price_offers: bool = False
+    """What is on offer for a query, as shares of the price levels, stands in the samples, for
+    networks with `model.price_offers` (docs/adr/0022)."""
+
     @property
     def weights(self) -> NDArray[np.float32]:
         """n_i by BehaviorType, 0 for none, whatever the price."""
@@ -88,6 +94,11 @@ class World:
     icon: Vocabulary
     clock: LocalClock
     _asked: dict[int, tuple[pa.Array, Codes]] = field(default_factory=dict)
+
+    @cached_property
+    def offers(self) -> Offers:
+        """Of the statistics of the day before."""
+        return Offers.of(self.titles, self.token, self.catalog, self.statistics.item)
 
     def rows_of(self, ids: pa.Array) -> Codes:
         """Catalog rows of distinct ids; looked up once for the same array.

@@ -134,4 +134,6 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
         near = nearest(key, list(known_keys(kind)))
         hint = f"Did you mean {near}?" if near else "See docs/settings.md for the names."
         return f"{key} is not a setting. {hint}"
+    if first["type"] == "value_error" and "." not in key:  # settings that do not go together
+        return f"{first['msg'].removeprefix('Value error, ')}."
     return f"{key} = {first.get('input')!r} is refused: {first['msg']}. Give another value."

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from evaluation.gate import GateConfig
 from evaluation.marketplace.config import MarketplaceConfig
@@ -96,6 +96,15 @@ class Settings(Config):
     serve: ServeConfig = ServeConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
+
+    @model_validator(mode="after")
+    def _offers_are_in_the_samples(self) -> "Settings":
+        if self.model.price_offers and not self.samples.price_offers:
+            raise ValueError(
+                "model.price_offers has to be in the samples: "
+                "set samples.price_offers = true as well"
+            )
+        return self
 
     @property
     def store(self) -> Store:

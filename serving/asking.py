@@ -39,9 +39,20 @@ HISTORY = pa.list_(
 
 
 def samples_of(
-    questions: Sequence[Question], world: World, profile: Sequence[Vocabulary]
+    questions: Sequence[Question],
+    world: World,
+    profile: Sequence[Vocabulary],
+    *,
+    price_offers: bool = False,
 ) -> pa.Table:
-    """One sample a question, in order; PPP is asked of each."""
+    """One sample a question, in order; PPP is asked of each.
+
+    Args:
+        questions: to be answered together.
+        world: tables of the day.
+        profile: vocabularies of the profile's columns.
+        price_offers: for a network that hears what is on offer.
+    """
     table = _moments(questions)
     number = np.arange(len(questions), dtype=np.int32)
     past = _past(questions, table.column("ts").to_numpy())
@@ -57,7 +68,8 @@ def samples_of(
         moment_owner=number,
         profile=_profile(questions, profile),
     )
-    built = samples.build(group, world, SamplesConfig(), window_ms=0, seed=0)
+    config = SamplesConfig(price_offers=price_offers)
+    built = samples.build(group, world, config, window_ms=0, seed=0)
     asked = pa.array(np.ones(len(questions), np.int8))
     return built.set_column(
         built.schema.get_field_index("price_level"), built.schema.field("price_level"), asked

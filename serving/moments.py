@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features import ranking
 from features.meetings import Candidates, Pasts
+from features.offers import Offers, of_rows
 from features.property import gap_bucket
 from features.query import tokens_of
 from features.relevance import TitleIndex
@@ -96,11 +97,13 @@ class Desk:
         world: catalog, item figures, clock.
         titles: of its catalog.
         sizes: of the vocabularies that the model knows; later rows are unknown to it.
+        offers: of the world, for a model that asks what is on offer.
     """
 
     world: World
     titles: TitleIndex
     sizes: VocabularySizes
+    offers: Offers | None = None
 
     def pages(self, moments: Moments, candidates_BK: Codes) -> Pages:
         """The batch of some moments and the catalog rows to be ranked at each."""
@@ -126,6 +129,7 @@ class Desk:
             length_B=torch.from_numpy(moments.length),
             query_BQ=_long(known(moments.query, self.sizes.token)),
             profile_BP=_long(self._profile(moments)),
+            offer_BL=self._offers(moments),
             cand_C=torch.from_numpy(places[len(moments.item) :]),
             cand_moment_C=torch.from_numpy(np.arange(count) // max(width, 1)),
             cand_features_CF=torch.from_numpy(given),
@@ -157,6 +161,11 @@ class Desk:
             table[owner, within] = values
             padded[name] = torch.from_numpy(table)
         return padded
+
+    def _offers(self, moments: Moments) -> torch.Tensor | None:
+        if self.offers is None:
+            return None
+        return torch.from_numpy(of_rows(moments.query, self.offers))
 
     def _profile(self, moments: Moments) -> NDArray[np.generic]:
         sizes = np.array(self.sizes.profile, np.int64)

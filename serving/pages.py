@@ -51,7 +51,7 @@ class PageRanker:
 
     def __init__(self, ranker: Ranker) -> None:
         self.ranker = ranker
-        self.desk = Desk(ranker.world, ranker.titles, ranker.model.sizes)
+        self.desk = Desk(ranker.world, ranker.titles, ranker.model.sizes, ranker.offers)
 
     def rank(self, moments: Moments, candidates_BK: Codes) -> Scored:
         """Score the candidates of every moment (catalog rows; negative ones as unknown items)."""

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features import ranking
 from features.meetings import Candidates, Pasts
+from features.offers import of_rows
 from features.property import gap_bucket
 from features.relevance import TitleIndex
 from features.schemas import SEQUENCE_LENGTH, UNKNOWN_ROW
@@ -90,6 +91,7 @@ class Ranker:
         self.titles = titles
         self.user_part = user_part or TorchPart(model)
         self.pairs = Pairs(model, items)
+        self.offers = world.offers if model.config.price_offers else None
 
     @torch.inference_mode()
     def hear(self, moment: Moment) -> Heard:
@@ -142,6 +144,7 @@ class Ranker:
             },
             words_Q=known(moment.query, sizes.token),
             profile_P=_profile(moment.profile, sizes.profile),
+            offer_L=None if self.offers is None else of_rows(moment.query[None], self.offers)[0],
         )
 
 

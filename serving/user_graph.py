@@ -33,7 +33,8 @@ from training.model.price_memory import FLOOR, STRIDE, PriceMemory
 FILE = "user_part.onnx"
 ITEMS, QUERY, PROFILE = "items", "query", "profile"
 LEVELS, WORDS = "price_levels", "words"
-"""Of a network with a memory of prices: the behaviours' levels, and what the words say of them."""
+"""Of a network with a memory of prices: the behaviours' levels, and what the words, and what is on
+offer for them, say of the price."""
 PROPERTIES = ("type", "scenario", "gap", "daypart", "weekend")
 """Inputs, beside those above, in the order of the network's tables."""
 REPRESENTATION, ATTENTION, PRICE = "representation", "attention", "price"
@@ -144,7 +145,7 @@ def _attention(
 def _remembered(
     graph: "_Graph", memory: PriceMemory, seen: tuple[str, str | None, str, str | None]
 ) -> str:
-    """`PriceMemory.forward`; what the words say is fed."""
+    """`PriceMemory.forward`; what the words and the offers say is fed."""
     e_TE, p_TP, c_1C, wish_1E = seen
     level_T = graph.input(LEVELS, ("T",), TensorProto.INT64)
     words_17 = graph.input(WORDS, (1, PRICE_LEVELS))

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from features.schemas import PRICE_LEVELS
 from features.timeline import Codes
 from infra.errors import PartitionCorrupt
 from serving import user_graph as graphs
@@ -43,6 +44,8 @@ class Inputs:
     """Token rows that the network knows; none where nothing was typed."""
     profile_P: NDArray[np.int64]
     """A row a profile column; all 0 without a profile."""
+    offer_L: Floats | None = None
+    """Shares of the price levels on offer for the query; None: the network does not ask."""
 
 
 @dataclass(frozen=True)
@@ -114,6 +117,8 @@ class OnnxPart:
         self._asked = {one.name for one in self._session.get_inputs()}
         memory = model.price_memory
         self._prices = None if memory is None else memory.words.weight.detach().numpy()
+        offers = None if memory is None else memory.of_offers
+        self._offers = None if offers is None else offers.weight.detach().numpy()
         self._token = model.query.token.weight.detach().numpy()
         self._absent = model.query.absent.detach().numpy()
 
@@ -128,7 +133,10 @@ class OnnxPart:
             **{name: codes.astype(np.int64) for name, codes in inputs.properties.items()},
         }
         if self._prices is not None:  # `PriceMemory.of_words`, 0.1 ms sooner than by torch
-            feed[graphs.WORDS] = STRIDE * self._prices[words].sum(axis=0, keepdims=True)
+            said_1L = STRIDE * self._prices[words].sum(axis=0, keepdims=True)
+            if self._offers is not None and inputs.offer_L is not None:
+                said_1L += np.log(PRICE_LEVELS * inputs.offer_L) @ self._offers.T
+            feed[graphs.WORDS] = said_1L
             feed[graphs.LEVELS] = inputs.price_T.astype(np.int64)
         answers = self._session.run(None, {name: feed[name] for name in self._asked})
         found = dict(zip(self._outputs, answers, strict=True))
@@ -182,6 +190,7 @@ def batch_of(inputs: Inputs) -> Batch:
         length_B=torch.tensor([length]),
         query_BQ=_row(inputs.words_Q),
         profile_BP=_row(inputs.profile_P),
+        offer_BL=None if inputs.offer_L is None else torch.from_numpy(inputs.offer_L)[None],
         **columns,
         **_NO_QUESTIONS,
     )

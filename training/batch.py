@@ -56,6 +56,7 @@ class Batch:
     shop_S: Tensor
     shop_preferred_S: Tensor  # float 0/1
     price_weight_K: Tensor | None = None  # float, of each price question in PPP's loss; None: 1
+    offer_BL: Tensor | None = None  # float, shares of the 7 price levels on offer; None: even
     weight_B: Tensor | None = None  # float, of each moment in the losses; None: 1
     known_B: Tensor | None = None  # bool, learnt before (replay); None: no moment was
 

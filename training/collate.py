@@ -74,6 +74,7 @@ def collate(
         shop_moment_S=torch.from_numpy(shops.owner),
         shop_S=_long(known(shops.flat("row"), sizes.shop)),
         shop_preferred_S=_float(shops.flat("preferred")),
+        offer_BL=None if moments.offer is None else torch.from_numpy(moments.offer[rows]),
         weight_B=None if moments.weight is None else torch.from_numpy(moments.weight[rows]),
         known_B=None if moments.known is None else torch.from_numpy(moments.known[rows]),
     )

@@ -6,7 +6,7 @@ Torch-free, so that DAG files and the CLI may read them.
 from enum import StrEnum
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from infra.config import Config
 
@@ -80,10 +80,22 @@ class ModelConfig(Config):
     price_memory: bool = False
     """PPP is also told the price levels of the behaviours that match the moment, and has a score a
     level for each word (docs/adr/0018); false is the paper's."""
+    price_offers: bool = False
+    """The memory of prices is also told what is on offer for the words that were typed
+    (docs/adr/0022); the samples have to have it (`samples.price_offers`)."""
     icon_dim: int = 32
     """Of an icon."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share dropped after hidden layers (the paper's 0.8 is TensorFlow 1's keep probability)."""
+
+    @model_validator(mode="after")
+    def _offers_are_remembered(self) -> "ModelConfig":
+        if self.price_offers and not self.price_memory:
+            raise ValueError(
+                "model.price_offers is heard by the memory of prices: "
+                "set model.price_memory = true as well"
+            )
+        return self
 
     @property
     def e_dim(self) -> int:

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.schemas import SEQ_COLUMNS
+from features.schemas import PRICE_LEVELS, SEQ_COLUMNS
 from infra.errors import TrainingError
 
 IntArray = NDArray[np.int64]
@@ -76,6 +76,7 @@ class Moments:
     candidates: Lists
     icons: Lists
     shops: Lists
+    offer: NDArray[np.float32] | None = None  # (rows, 7) shares, even where null; None: none asked
     weight: NDArray[np.float32] | None = None  # in the loss; None: 1 each
     known: NDArray[np.bool_] | None = None  # learnt before (replay); None: none of them
 
@@ -104,6 +105,7 @@ class Moments:
             candidates=lists(**{name: f"cand_{name}" for name in CAND_COLUMNS}),
             icons=lists(row="icon", followed="icon_followed"),
             shops=lists(row="shop", preferred="shop_preferred"),
+            offer=_offer(column["price_offer"]),
         )
 
 
@@ -152,6 +154,15 @@ def _lists(columns: Mapping[str, pa.Array]) -> Lists:
         values = column.flatten()  # leaves out what lies under nulls
         flat[name] = _matrix(values) if pa.types.is_list(values.type) else values.to_numpy()
     return Lists(lengths, np.cumsum(lengths) - lengths, flat)
+
+
+def _offer(column: pa.Array) -> NDArray[np.float32] | None:
+    """A row of shares a moment; None where no moment has any."""
+    if column.null_count == len(column):
+        return None
+    out = np.full((len(column), PRICE_LEVELS), 1 / PRICE_LEVELS, np.float32)
+    out[column.is_valid().to_numpy(zero_copy_only=False)] = _matrix(column.drop_null())
+    return out
 
 
 def _matrix(lists: pa.Array) -> NDArray[np.float32]:

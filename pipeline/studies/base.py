@@ -31,6 +31,8 @@ LATER = {
     ("model", "price_memory"): False,
     ("model", "ranks_with_query"): False,
     ("samples", "weight_of_price"): 0.0,
+    ("model", "price_offers"): False,
+    ("samples", "price_offers"): False,
 }
 """Settings that are younger than cells under docs/results, and what they were before: a
 digest has them where they are something else."""

@@ -154,6 +154,7 @@ class Dupn(Network):
                 q_BW=q_BQ,
                 u_BU=u_BU,
                 wish_BE=self.wished(q_BQ),
+                offer_BL=batch.offer_BL,
             )
         )
         return z_B7
@@ -161,7 +162,9 @@ class Dupn(Network):
     def _price_memory(self) -> PriceMemory:
         config = self.config
         p_dim = config.p_dim if self.property is not None else 0
-        dims = MemoryDims(config.e_dim, p_dim, config.query_dim, config.user_dim)
+        dims = MemoryDims(
+            config.e_dim, p_dim, config.query_dim, config.user_dim, config.price_offers
+        )
         return PriceMemory(dims, self.sizes.token)
 
     def encode(self, batch: Batch) -> Tensor:

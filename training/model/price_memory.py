@@ -5,7 +5,8 @@ tags and after an LSTM. With `model.price_memory` it is told more directly (docs
 
 - the price levels of the history, as shares under several weights: by what a behaviour was, how
   long ago, and how well its item matches what is looked for now;
-- for each word of the query, a score a level: what people who typed it went for.
+- for each word of the query, a score a level: what people who typed it went for;
+- with `model.price_offers`, what is on offer for the whole query (`features.offers`).
 
 The memory reads vectors that the other tasks learn, and teaches them nothing: its inputs are cut
 off from the gradient, so that a lesson of prices does not pull at what items are matched with.
@@ -42,6 +43,8 @@ class MemoryDims(NamedTuple):
     """0: behaviours have no properties."""
     query: int
     user: int
+    offers: bool
+    """Whether what is on offer is heard."""
 
 
 class Seen(NamedTuple):
@@ -56,11 +59,13 @@ class Seen(NamedTuple):
     u_BU: Tensor
     wish_BE: Tensor | None
     """What the CTR head matches items with for the query's sake, where it does."""
+    offer_BL: Tensor | None
+    """Shares of the levels on offer for the query; None: not known."""
 
     def detached(self) -> "Seen":
         """The same, cut off from the gradient."""
         rest = {name: x.detach() for name, x in self._asdict().items() if x is not None}
-        return Seen(**{"wish_BE": None, **rest})
+        return Seen(**{"wish_BE": None, "offer_BL": None, **rest})
 
 
 class PriceMemory(nn.Module):
@@ -80,6 +85,10 @@ class PriceMemory(nn.Module):
         self.words = sparse_table(tokens, PRICE_LEVELS, 0.0)
         nn.init.zeros_(self.of_shares.weight)  # it says nothing before it has learnt something
         nn.init.zeros_(self.of_shares.bias)
+        self.of_offers: nn.Linear | None = None
+        if dims.offers:
+            self.of_offers = nn.Linear(PRICE_LEVELS, PRICE_LEVELS, bias=False)
+            nn.init.zeros_(self.of_offers.weight)
 
     def forward(self, seen: Seen) -> Tensor:
         """`z_BL`."""
@@ -87,6 +96,8 @@ class PriceMemory(nn.Module):
         against_even_BHL = torch.log(PRICE_LEVELS * (shares_BHL + FLOOR))
         both_BX = torch.cat([STRIDE * shares_BHL, against_even_BHL], dim=1).flatten(1)
         z_BL: Tensor = self.of_shares(both_BX) + self.of_words(seen.words_BQ)
+        if self.of_offers is not None and seen.offer_BL is not None:
+            z_BL = z_BL + self.of_offers(torch.log(PRICE_LEVELS * seen.offer_BL))
         return z_BL.float()
 
     def of_words(self, words_BQ: Tensor) -> Tensor:

@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from features.catalog import CatalogArrays
 from features.counts import Counts
+from features.distinct import distinct
 from features.relevance import Tokens
 from features.schemas import PRICE_LEVELS, UNKNOWN_ROW
 from features.timeline import Codes, Ints, Spans, codes_of
@@ -49,6 +50,8 @@ class Offers:
     clicks: NDArray[np.float64]
     level: Ints
     """0..6 of each clicked item: the paper's level minus one."""
+    everything: NDArray[np.float64]
+    """(7,): all clicks at each level."""
 
     @classmethod
     def of(
@@ -68,11 +71,14 @@ class Offers:
         word, place = _distinct(title)  # by word, of each the most clicked first
         starts = np.searchsorted(word, np.arange(word.max(initial=UNKNOWN_ROW) + 2))
         deep = np.arange(len(word)) - starts[word] < DEEP
+        clicks = counts.clicks[rows].astype(np.float64)
+        level = catalog.price_level[rows].astype(np.int64) - 1
         return cls(
             item=place[deep],
             starts=np.append(0, np.cumsum(np.minimum(np.diff(starts), DEEP))),
-            clicks=counts.clicks[rows].astype(np.float64),
-            level=catalog.price_level[rows].astype(np.int64) - 1,
+            clicks=clicks,
+            level=level,
+            everything=np.bincount(level, clicks, PRICE_LEVELS).astype(np.float64),
         )
 
     def levels(self, query: Tokens) -> Floats:
@@ -103,8 +109,7 @@ class Offers:
         more = np.exp(SHARPNESS * (hits - best[asking])) - none[asking]
         slot = asking * PRICE_LEVELS + self.level[item]
         found = np.bincount(slot, self.clicks[item] * more, count * PRICE_LEVELS)
-        everything = np.bincount(self.level, self.clicks, PRICE_LEVELS)
-        return found.reshape(-1, PRICE_LEVELS) + none[:, None] * everything
+        return found.reshape(-1, PRICE_LEVELS) + none[:, None] * self.everything
 
 
 def column(queries: pa.Array, offers: Offers, vocabulary: Vocabulary) -> pa.Array:
@@ -130,6 +135,6 @@ def _distinct(texts: Tokens) -> tuple[Ints, Ints]:
     owner = np.repeat(np.arange(len(texts.length)), texts.length)
     known = texts.values > UNKNOWN_ROW
     count = max(len(texts.length), 1)
-    pairs = np.unique(texts.values[known].astype(np.int64) * count + owner[known])
+    pairs = distinct(texts.values[known].astype(np.int64) * count + owner[known])
     word, text = np.divmod(pairs, count)
     return word, text

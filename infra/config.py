@@ -10,9 +10,10 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, LiteralString, TypeVar, get_args
 
 from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic_core import PydanticCustomError
 
 from infra.errors import ConfigError
 
@@ -25,6 +26,14 @@ class Config(BaseModel):
     def digest(self) -> str:
         """Twelve hex digits that change when any setting does (kept in lineage)."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+
+
+_TOGETHER = "together"
+
+
+def incompatible(sentence: LiteralString) -> PydanticCustomError:
+    """What a validator raises of settings that do not go together; told as it stands."""
+    return PydanticCustomError(_TOGETHER, sentence)
 
 
 C = TypeVar("C", bound=Config)
@@ -134,6 +143,6 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
         near = nearest(key, list(known_keys(kind)))
         hint = f"Did you mean {near}?" if near else "See docs/settings.md for the names."
         return f"{key} is not a setting. {hint}"
-    if first["type"] == "value_error" and "." not in key:  # settings that do not go together
-        return f"{first['msg'].removeprefix('Value error, ')}."
+    if first["type"] == _TOGETHER:
+        return f"{first['msg']}."
     return f"{key} = {first.get('input')!r} is refused: {first['msg']}. Give another value."

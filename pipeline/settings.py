@@ -22,7 +22,7 @@ from features.sequence import SequencesConfig
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
-from infra.config import Config, build, overrides, preset
+from infra.config import Config, build, incompatible, overrides, preset
 from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
@@ -100,7 +100,7 @@ class Settings(Config):
     @model_validator(mode="after")
     def _offers_are_in_the_samples(self) -> "Settings":
         if self.model.price_offers and not self.samples.price_offers:
-            raise ValueError(
+            raise incompatible(
                 "model.price_offers has to be in the samples: "
                 "set samples.price_offers = true as well"
             )

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from infra.config import Config
+from infra.config import Config, incompatible
 
 
 class Task(StrEnum):
@@ -91,7 +91,7 @@ class ModelConfig(Config):
     @model_validator(mode="after")
     def _offers_are_remembered(self) -> "ModelConfig":
         if self.price_offers and not self.price_memory:
-            raise ValueError(
+            raise incompatible(
                 "model.price_offers is heard by the memory of prices: "
                 "set model.price_memory = true as well"
             )

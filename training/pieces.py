@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.schemas import SAMPLES
+from features.schemas import SAMPLES, conform
 from infra.errors import PartitionCorrupt
 from infra.store import FileEntry, Partition
 
@@ -82,6 +82,8 @@ def read(partition: Partition, piece: Piece) -> pa.Table:
         except (pa.ArrowInvalid, OSError) as error:
             raise unreadable(partition, piece.entry, error) from None
     table = pa.Table.from_batches(kept)
+    if table.column_names != SAMPLES.names:  # published before a column was thought of
+        table = conform(table, SAMPLES)
     return table if piece.chosen is None else table.filter(pa.array(piece.chosen))
 
 

@@ -96,6 +96,17 @@ def test_only_moments_that_have_a_query_get_another(batch):
     assert not torch.equal(mixed.query_BQ, queries)
 
 
+def test_what_is_on_offer_goes_with_the_query_that_is_dealt(batch):
+    queries = torch.tensor([[5, 0], [0, 0], [6, 7], [0, 0], [8, 0], [9, 9]])
+    offers = torch.arange(6.0)[:, None].repeat(1, 7)
+    told = replace(batch, query_BQ=queries, offer_BL=offers)
+    mixed = shuffled(told, Shuffle.QUERY, np.random.default_rng(0))
+    source = mixed.offer_BL[:, 0].long()
+    assert torch.equal(queries[source], mixed.query_BQ)
+    assert source.tolist() != list(range(6))
+    assert torch.equal(offers[:, 0].long(), torch.arange(6))  # the batch itself stays as it was
+
+
 def test_an_answer_that_is_no_number_is_refused(store, samples):
     torch.manual_seed(0)
     broken = Dupn(ModelConfig(), samples.sizes)

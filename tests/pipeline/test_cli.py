@@ -130,6 +130,16 @@ REFUSED = {
         "ConfigError: train.batch_size = 0 is refused",
         "greater than or equal to 1",
     ),
+    "settings that do not go together": (
+        ["--set", "samples.price_offers=false", "status"],
+        "ConfigError: model.price_offers has to be in the samples",
+        "set samples.price_offers = true as well.",
+    ),
+    "offers without a memory": (
+        ["--set", "model.price_memory=false", "status"],
+        "ConfigError: model.price_offers is heard by the memory of prices",
+        "set model.price_memory = true as well.",
+    ),
     "no pair": (["--set", "seed", "status"], "ConfigError: --set seed", "Write it like seed=7."),
     "no such data set": (
         ["import", "ebay", "log.csv"],

@@ -10,6 +10,7 @@ import torch
 from features.query import tokens_of
 from features.ranking import NAMES
 from features.relevance import TitleIndex, Tokens, relevance
+from features.schemas import PRICE_LEVELS
 from serving import bundle as bundles
 from serving import items, pairs, user_graph, user_part
 from serving.answering import answer
@@ -176,3 +177,13 @@ def test_a_title_index_finds_what_reading_each_title_finds(bundle):
 def test_features_have_their_names(ranker, asked):
     moment, candidates, _ = asked[0]
     assert ranker.features(moment, candidates).shape == (len(candidates), len(NAMES))
+
+
+def test_the_network_is_told_what_is_on_offer_as_samples_tell_it(bundle, ranker, questions, asked):
+    samples = samples_of(questions, bundle.world, bundle.profile, price_offers=True).to_pylist()
+    even, told = [1 / PRICE_LEVELS] * PRICE_LEVELS, 0
+    for (moment, _, _), sample in zip(asked, samples, strict=True):
+        offer = ranker.inputs(moment).offer_L
+        np.testing.assert_array_equal(offer, np.array(sample["price_offer"] or even, np.float32))
+        told += max(offer) > 2 / PRICE_LEVELS
+    assert told > 3

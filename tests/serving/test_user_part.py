@@ -26,19 +26,23 @@ SIZES = VocabularySizes(
     ranking_features=24,
 )  # fmt: skip
 CODES = (len(BehaviorType), len(Scenario), NUM_GAPS, NUM_DAYPARTS, 2)
-NETWORKS = {
-    f"{variant}, {interaction}, {memory}": ModelConfig(
-        variant=variant, interaction=interaction, price_memory=memory
-    )
-    for variant, interaction, memory in product(
-        ("all", "nobp", "bplstm", "bpatt"), ("concat", "product"), (False, True)
-    )
-} | {
-    f"ranks with the query, {interaction}": ModelConfig(
-        interaction=interaction, ranks_with_query=True
-    )
-    for interaction in ("concat", "product")
-}
+NETWORKS = (
+    {
+        f"{variant}, {interaction}, {memory}": ModelConfig(
+            variant=variant, interaction=interaction, price_memory=memory
+        )
+        for variant, interaction, memory in product(
+            ("all", "nobp", "bplstm", "bpatt"), ("concat", "product"), (False, True)
+        )
+    }
+    | {
+        f"ranks with the query, {interaction}": ModelConfig(
+            interaction=interaction, ranks_with_query=True
+        )
+        for interaction in ("concat", "product")
+    }
+    | {"hears what is on offer": ModelConfig(price_memory=True, price_offers=True)}
+)
 
 
 def network(config, sizes=SIZES):
@@ -66,6 +70,7 @@ def asked(model, length, words, profile, seed=0):
         },
         words_Q=rng.integers(1, model.sizes.token, words).astype(np.int32),
         profile_P=np.array(given, np.int64) * profile,
+        offer_L=rng.dirichlet(np.ones(PRICE_LEVELS)).astype(np.float32),
     )
 
 
@@ -121,6 +126,16 @@ def test_what_is_built_twice_is_the_same_and_does_not_grow_with_the_words(tmp_pa
         user_graph.build(model, tmp_path / name)
     assert (tmp_path / "few").read_bytes() == (tmp_path / "again").read_bytes()
     assert (tmp_path / "few").stat().st_size == (tmp_path / "many").stat().st_size < 2 << 20
+
+
+def test_what_is_on_offer_is_heard_and_may_be_unknown(tmp_path):
+    model = network(ModelConfig(price_memory=True, price_offers=True))
+    theirs, mine = both(model, tmp_path)
+    inputs = asked(model, 4, 2, 1)
+    unknown = replace(inputs, offer_L=None)
+    assert_same(mine.hear(unknown), theirs.hear(unknown))
+    heard = [part.hear(inputs).price_preference for part in (mine, theirs)]
+    assert min(abs(one - mine.hear(unknown).price_preference).max() for one in heard) > 1e-3
 
 
 def test_threads_share_a_session(tmp_path):

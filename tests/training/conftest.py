@@ -119,6 +119,7 @@ def samples(rng, world: _World, n: int, tag: str) -> pa.Table:
         "cand_purchased": _lists((clicked * (rng.random(len(cand)) < 0.5)).astype(np.int8), cands),
         "cand_origin": _lists(np.ones(len(cand), np.int8), cands),
         "price_level": pa.array(price, mask=rng.random(n) < 0.5),
+        "price_offer": _lists(np.full(7 * n, 1 / 7, np.float32), np.full(n, 7)),
         "icon": _lists(rng.integers(2, 10, icon_total).astype(np.int32), icons),
         "icon_followed": _lists(rng.integers(0, 2, icon_total).astype(np.int8), icons),
         "shop": _lists(rng.integers(2, 10, shop_total).astype(np.int32), shops),

@@ -207,3 +207,18 @@ def test_peak_memory_does_not_grow_with_the_data(make_store, tmp_path, days):
     large = peak_mb(times=40, buffer=8_000)
     held = peak_mb(times=40, buffer=80_000)
     assert large - small < (held - small) / 2, (small, large, held)
+
+
+def test_a_day_published_before_offers_were_kept_is_read_beside_a_newer_one(make_store, tmp_path):
+    """Its column is absent, which is what null says: nothing is known to be on offer."""
+    store = make_store(tmp_path)
+    older, newer = store.days("samples")
+    before = store.partition("samples", older).table()
+    with store.partition("samples", older).publish() as out:
+        out.record([out.write_table("part", before.drop_columns("price_offer"))])
+    batches = list(
+        Reader(Samples(store, [older, newer]), batch_size=1000, buffer=1000).epoch(Position())
+    )
+    assert sum(len(ids(one)) for one in batches) == len(before) + 300
+    offer = torch.cat([one.batch.offer_BL for one in batches])
+    torch.testing.assert_close(offer, torch.full_like(offer, 1 / 7))

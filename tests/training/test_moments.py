@@ -45,6 +45,15 @@ def test_a_part_of_a_table_of_several_chunks_is_unpacked_alike(table):
     assert found.price_level.tolist() == [row["price_level"] or 0 for row in rows]
 
 
+def test_moments_without_an_offer_have_an_even_one_beside_those_that_have(table):
+    some = [0.4, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1]
+    column = pa.array([None, some, None], table["price_offer"].type)
+    offer = unpacked(with_column(table.slice(0, 3), "price_offer", column)).offer
+    np.testing.assert_allclose(offer, [[1 / 7] * 7, some, [1 / 7] * 7], rtol=1e-6)
+    none = with_column(table.slice(0, 3), "price_offer", pa.nulls(3, column.type))
+    assert unpacked(none).offer is None
+
+
 def test_answers_that_are_more_or_fewer_than_their_questions_are_refused(table):
     lists = table["icon_followed"].to_pylist()
     at = next(k for k, one in enumerate(lists) if one)

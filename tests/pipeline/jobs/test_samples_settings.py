@@ -3,13 +3,15 @@
 import math
 import shutil
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
 import pytest
 
+from features.offers import EVEN, SHARPNESS
 from features.samples import SamplesConfig
-from features.schemas import BehaviorType
+from features.schemas import PRICE_LEVELS, BehaviorType
 from infra.store import Store
 from pipeline.beam import BeamConfig
 from pipeline.jobs import samples
@@ -81,3 +83,47 @@ def test_the_strongest_action_and_the_level_decide_the_weight():
     e = math.e
     assert found.dtype == np.float32
     assert found.tolist() == pytest.approx([1, 1, 2, 3 * e, 5 * e, 5, 3 / e])
+
+
+def offers_by_hand(store, day):
+    """Query -> shares of the levels, from the catalog of `day` and the clicks up to the eve."""
+    catalog = store.partition("catalog", day).table().to_pylist()
+    eve = store.partition("statistics", DAYS[DAYS.index(day) - 1], "item").table()
+    clicks = dict(zip(*(eve[name].to_pylist() for name in ("item_id", "clicks")), strict=True))
+    shares = {}
+    for query in ("red dress", "blue hat"):
+        found = [EVEN] * PRICE_LEVELS
+        for item in catalog:
+            hits = len(set(query.split()) & set((item["title"] or "").split()))
+            if item["price_level"]:
+                weight = math.exp(SHARPNESS * (hits - 2))
+                found[item["price_level"] - 1] += weight * clicks.get(item["item_id"], 0)
+        shares[query] = [one / sum(found) for one in found]
+    return shares
+
+
+def test_what_is_on_offer_is_told_by_titles_and_the_clicks_of_the_days_before(pages, tmp_path):
+    store = Store(tmp_path / "again")
+    shutil.copytree(Path(pages.root), store.root)
+    config, beam = SamplesConfig(price_offers=True), BeamConfig(buckets=3)
+    samples.run(store, DAYS[-1], config=config, time_zone=ZONE, beam=beam, seed=7)
+    before, now = (one.partition("samples", DAYS[-1]).table() for one in (pages, store))
+    assert now.drop_columns("price_offer") == before.drop_columns("price_offer")
+    assert before["price_offer"].null_count == len(before)
+    asked = {
+        row["request_id"]: row["query"]
+        for day in DAYS
+        for row in store.partition("events", day, "impressions").table().to_pylist()
+    }
+    expected = {day: offers_by_hand(store, day) for day in DAYS[1:]}
+    told = set()
+    for row in now.to_pylist():
+        query = asked.get(row["sample_id"].removeprefix("page-"))
+        own = row["ts"].astimezone(ZoneInfo(ZONE)).date()
+        if query is None:
+            assert row["price_offer"] is None
+        else:
+            assert row["price_offer"] == pytest.approx(expected[own][query], rel=1e-4)
+            told.add((own, query))
+    assert len(told) == 4  # two queries, of the day itself and of the evening before
+    assert max(max(one) for one in expected[DAYS[-1]].values()) > 1.4 / PRICE_LEVELS

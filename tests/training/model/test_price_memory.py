@@ -14,7 +14,8 @@ from training.learner import Learner
 from training.model.dupn import Dupn
 from training.model.price_memory import FLOOR, STRIDE, WAYS, MemoryDims, PriceMemory, Seen
 
-DIMS = MemoryDims(item=5, property=3, query=4, user=6)
+DIMS = MemoryDims(item=5, property=3, query=4, user=6, offers=False)
+HEARING = DIMS._replace(offers=True)
 B, T, TOKENS = 4, 6, 9
 
 
@@ -40,6 +41,7 @@ def seen(dims=DIMS, **changed):
         q_BW=torch.randn(B, dims.query),
         u_BU=torch.randn(B, dims.user),
         wish_BE=torch.randn(B, dims.item),
+        offer_BL=torch.softmax(torch.randn(B, PRICE_LEVELS), dim=1),
     )
     return given._replace(**changed)
 
@@ -90,6 +92,28 @@ def test_scores_are_a_layer_over_shares_and_their_logarithms_and_the_sum_of_the_
 
 
 @torch.no_grad()
+def test_what_is_on_offer_adds_a_layer_over_its_odds_against_even_shares():
+    made, given = memory(HEARING), seen()
+    odds = np.log(given.offer_BL.numpy() / (1 / PRICE_LEVELS))
+    added = made(given) - made(given._replace(offer_BL=None))
+    np.testing.assert_allclose(added, odds @ made.of_offers.weight.numpy().T, atol=1e-5)
+
+
+@torch.no_grad()
+def test_even_shares_on_offer_say_nothing():
+    made, given = memory(HEARING), seen()
+    even = given._replace(offer_BL=torch.full((B, PRICE_LEVELS), 1 / PRICE_LEVELS))
+    torch.testing.assert_close(made(even), made(given._replace(offer_BL=None)))
+
+
+@torch.no_grad()
+def test_a_memory_that_does_not_hear_offers_is_the_same_whatever_there_is():
+    made = memory()
+    given = seen()
+    assert torch.equal(made(given), made(given._replace(offer_BL=None)))
+
+
+@torch.no_grad()
 def test_a_level_that_every_weighing_knows_alone_is_all_there_is():
     made = memory()
     given = seen(level_BT=torch.tensor([[0, 5, 5, 0, 0, 0]] * B))
@@ -98,8 +122,9 @@ def test_a_level_that_every_weighing_knows_alone_is_all_there_is():
     assert not shares[:, :, :4].any()
 
 
-def test_a_fresh_memory_says_nothing():
-    made = PriceMemory(DIMS, TOKENS)
+@pytest.mark.parametrize("dims", [DIMS, HEARING])
+def test_a_fresh_memory_says_nothing(dims):
+    made = PriceMemory(dims, TOKENS)
     assert not made(seen()).any()
 
 
@@ -139,23 +164,29 @@ def test_what_it_says_is_added_to_the_price_levels_and_reaches_no_other_answer(
         assert torch.equal(getattr(with_it, name), getattr(without, name))
 
 
-def test_its_lessons_move_nothing_but_itself(batch):
-    model = noisy()
+@pytest.fixture
+def offered(batch):
+    """The batch with something on offer at each moment."""
+    return replace(batch, offer_BL=torch.softmax(torch.randn(batch.size, PRICE_LEVELS), dim=1))
+
+
+def test_its_lessons_move_nothing_but_itself(offered):
+    batch, model = offered, noisy(price_offers=True)
     said = model.user_part(batch, model.item_part(batch.items)).remembered_B7
     cross_entropy(said[batch.price_moment_K], batch.price_level_K).backward()
     moved = {name for name, weight in model.named_parameters() if weight.grad is not None}
     assert moved == {f"price_memory.{name}" for name, _ in model.price_memory.named_parameters()}
 
 
-def test_from_a_kept_representation_it_says_the_same(batch):
-    model = noisy()
+def test_from_a_kept_representation_it_says_the_same(offered):
+    batch, model = offered, noisy(price_offers=True)
     whole = model(batch)
     torch.testing.assert_close(model.answer(batch, whole.rep_BR).ppp_K7, whole.ppp_K7)
 
 
 def learnt(batch, steps=150):
     """Share of right price levels after learning from one batch, the network itself held fixed."""
-    settings = {"price_memory": True, "dropout": 0.0}
+    settings = {"price_memory": True, "price_offers": True, "dropout": 0.0}
     config = TrainConfig(tasks=(Task.PPP,), threads=1, learning_rate=0.05)
     learner = Learner(SMALL.model_copy(update=settings), config, SIZES, seed=2)
     learner.model.ppp.requires_grad_(requires_grad=False)
@@ -177,6 +208,12 @@ def test_it_learns_the_level_that_a_word_stands_for(batch):
     random = torch.Generator().manual_seed(1)
     query_BQ = torch.randint(2, SIZES.token, (batch.size, 1), generator=random)
     assert learnt(lesson(replace(batch, query_BQ=query_BQ), query_BQ[:, 0] % PRICE_LEVELS + 1)) == 1
+
+
+def test_it_learns_the_level_that_is_most_on_offer(offered):
+    level_B = offered.offer_BL.argmax(dim=1) + 1
+    assert len(set(level_B.tolist())) > 2
+    assert learnt(lesson(replace(offered, query_BQ=offered.query_BQ[:, :0]), level_B)) == 1
 
 
 def test_it_learns_the_level_of_the_behaviours_that_were_of_a_type(batch):

@@ -25,6 +25,7 @@ from evaluation.settings import EvaluateConfig
 from features.schemas import PRICE_LEVELS
 from infra.errors import TrainingError
 from infra.store import Store
+from training import offered
 from training.ancestry import Part
 from training.batch import Batch
 from training.data import Position, Reader, Samples
@@ -69,6 +70,7 @@ def predict(  # noqa: PLR0913  # a front door: who is asked what, and what was r
     asked = read(store, day, some) if questions is None else questions
     samples = Samples(store, [day], model.sizes, [Slice(some)] if some else None)
     scores = Scores(asked)
+    offered.warn(store, [day], model)
     if samples.moments:
         reader = Reader(samples, batch_size=config.batch_size, buffer=BUFFER, shuffle=False)
         rng = np.random.default_rng([config.seed, list(Shuffle).index(shuffle)])

@@ -18,7 +18,7 @@ from evaluation.predictions import Predictions
 from evaluation.questions import Questions, from_samples
 from features import catalog
 from features.catalog import CatalogArrays
-from features.schemas import SAMPLES, conform
+from features.schemas import SAMPLES, samples_now
 from infra.store import Store
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
@@ -84,7 +84,7 @@ def read(store: Store, day: date, limit: int, seed: int, among: Hashes | None = 
         keep = np.isin(mine, chosen)
         if keep.any():
             rows = partition.table(entries=[entry]).filter(pa.array(keep))
-            tables.append(conform(rows, SAMPLES))
+            tables.append(samples_now(rows))
     table = pa.concat_tables(tables).combine_chunks()
     return SampledDay(
         day,

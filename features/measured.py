@@ -7,6 +7,7 @@ parts of a table merge. `features.quality` turns a day's tally into figures.
 from collections.abc import Callable, Mapping
 from functools import reduce
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -17,9 +18,13 @@ from features.schemas import (
     UNKNOWN_ROW,
     BehaviorType,
     Scenario,
+    samples_now,
 )
 
 Tally = dict[str, float]
+
+_ROUNDING = 1e-4
+"""How far float32 shares may be from 1 together."""
 
 CANDIDATE_COLUMNS = ("cand_clicked", "cand_label", "cand_weight", "cand_features", "cand_origin")
 MIXES = {
@@ -112,6 +117,7 @@ def _catalog(table: pa.Table) -> Tally:
 
 
 def _samples(table: pa.Table) -> Tally:
+    table = samples_now(table)
     length = pc.list_value_length(table.column("seq_item"))
     uneven = pa.chunked_array([pa.repeat(False, table.num_rows)])
     for column in SEQ_COLUMNS[1:]:
@@ -136,9 +142,19 @@ def _samples(table: pa.Table) -> Tally:
         "sum:samples.cand_label.bad": _count(pc.not_equal(pc.abs(label), 1)),
         "sum:samples.cand_features.bad": _count(pc.invert(pc.is_finite(features))),
         "sum:samples.price_level.bad": _outside(table.column("price_level"), 1, PRICE_LEVELS),
+        "sum:samples.price_offer.bad": _bad_offers(table.column("price_offer")),
         "sum:samples.shown": len(clicked),
         "sum:samples.clicked": pc.sum(clicked).as_py() or 0,
     }
+
+
+def _bad_offers(column: pa.ChunkedArray) -> float:
+    """How many offers are not shares of all price levels."""
+    offers = column.combine_chunks().drop_null()
+    whole = offers.filter(pc.equal(pc.list_value_length(offers), PRICE_LEVELS))
+    shares = whole.flatten().to_numpy(zero_copy_only=False).reshape(-1, PRICE_LEVELS)
+    good = (shares > 0).all(axis=1) & (np.abs(shares.sum(axis=1) - 1) < _ROUNDING)
+    return len(offers) - float(good.sum())
 
 
 SPECIAL: Mapping[str, Callable[[pa.Table], Tally]] = {

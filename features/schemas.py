@@ -248,6 +248,19 @@ SAMPLES = pa.schema(
 """`samples/dt=D`: one row is one moment of one user; the label window of each closed in D."""
 
 
+YOUNGER = ("price_offer",)
+"""Columns of SAMPLES that days published before them have not: nothing is known, as null says."""
+
+
+def samples_now(table: pa.Table) -> pa.Table:
+    """Samples as they were published, in the columns that SAMPLES has now."""
+    for name in YOUNGER:
+        if name not in table.column_names:
+            none = pa.nulls(table.num_rows, SAMPLES.field(name).type)
+            table = table.append_column(SAMPLES.field(name), none)
+    return table.select(SAMPLES.names)
+
+
 def conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
     """`table` with exactly the columns of `schema`, absent ones null, types cast (safe)."""
     columns = [

@@ -102,7 +102,7 @@ class Settings(Config):
         if self.model.price_offers and not self.samples.price_offers:
             raise incompatible(
                 "model.price_offers has to be in the samples: "
-                "set samples.price_offers = true as well"
+                "set samples.price_offers = true, or model.price_offers = false"
             )
         return self
 

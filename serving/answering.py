@@ -34,8 +34,8 @@ def answer(bundle: Bundle, questions: Sequence[Question]) -> list[Answer]:
     """One answer a question; unknown items and empty histories are answered from what is known."""
     if not questions:
         return []
-    offers = bundle.model.config.price_offers
-    table = samples_of(questions, bundle.world, bundle.profile, price_offers=offers)
+    hears = bundle.model.config.price_offers
+    table = samples_of(questions, bundle.world, bundle.profile, price_offers=hears)
     moments = Moments.from_arrow(table, np.zeros(len(questions), np.int64))
     rows = np.arange(len(questions))
     batch = collate(moments, rows, [bundle.world.catalog], bundle.model.sizes)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from features import ranking
 from features.meetings import Candidates, Pasts
-from features.offers import Offers, of_rows
+from features.offers import Offers
 from features.property import gap_bucket
 from features.query import tokens_of
 from features.relevance import TitleIndex
@@ -165,7 +165,7 @@ class Desk:
     def _offers(self, moments: Moments) -> torch.Tensor | None:
         if self.offers is None:
             return None
-        return torch.from_numpy(of_rows(moments.query, self.offers))
+        return torch.from_numpy(self.offers.levels(moments.query))
 
     def _profile(self, moments: Moments) -> NDArray[np.generic]:
         sizes = np.array(self.sizes.profile, np.int64)

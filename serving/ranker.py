@@ -8,6 +8,7 @@ function that `samples` uses.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 import numpy as np
 import torch
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from features import ranking
 from features.meetings import Candidates, Pasts
-from features.offers import of_rows
+from features.offers import Offers
 from features.property import gap_bucket
 from features.relevance import TitleIndex
 from features.schemas import SEQUENCE_LENGTH, UNKNOWN_ROW
@@ -28,6 +29,8 @@ from training.collate import known
 from training.model.dupn import Dupn
 
 Floats = NDArray[np.float32]
+_QUERIES = 1 << 14
+"""Queries whose offers are remembered: they cost as much as the rest of the user part."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Ranker:
         self.user_part = user_part or TorchPart(model)
         self.pairs = Pairs(model, items)
         self.offers = world.offers if model.config.price_offers else None
+        self._offer = lru_cache(maxsize=_QUERIES)(partial(_on_offer, self.offers))
 
     @torch.inference_mode()
     def hear(self, moment: Moment) -> Heard:
@@ -144,8 +148,13 @@ class Ranker:
             },
             words_Q=known(moment.query, sizes.token),
             profile_P=_profile(moment.profile, sizes.profile),
-            offer_L=None if self.offers is None else of_rows(moment.query[None], self.offers)[0],
+            offer_L=self._offer(tuple(moment.query.tolist())),
         )
+
+
+def _on_offer(offers: Offers | None, query: tuple[int, ...]) -> Floats | None:
+    """Shares of the price levels on offer for a query's words; the same for everybody."""
+    return None if offers is None else offers.levels(np.array([query], np.int32))[0]
 
 
 def order_of(scores: Floats, top: int) -> Ints:

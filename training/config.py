@@ -93,7 +93,7 @@ class ModelConfig(Config):
         if self.price_offers and not self.price_memory:
             raise incompatible(
                 "model.price_offers is heard by the memory of prices: "
-                "set model.price_memory = true as well"
+                "set model.price_memory = true, or model.price_offers = false"
             )
         return self
 

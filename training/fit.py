@@ -13,6 +13,7 @@ from infra.errors import TrainingError
 from infra.progress import Progress, track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
+from training import offered
 from training.ancestry import Ancestry, Part
 from training.checkpoint import Recipe
 from training.config import ModelConfig, TrainConfig
@@ -89,6 +90,7 @@ def prepared(  # noqa: PLR0913  # as `fit`
             f"{len(days)} days less train.validation_days = {train_config.validation_days} leave "
             "none to learn from. Train on more days, or set train.validation_days lower."
         )
+    offered.require(store, days, model_config)
     samples = Samples(store, days[:learnt])
     validation = Samples(store, days[learnt:], samples.sizes) if learnt < len(days) else None
     recipe = Recipe.of(samples, validation, model_config, train_config, seed)

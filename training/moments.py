@@ -161,7 +161,13 @@ def _offer(column: pa.Array) -> NDArray[np.float32] | None:
     if column.null_count == len(column):
         return None
     out = np.full((len(column), PRICE_LEVELS), 1 / PRICE_LEVELS, np.float32)
-    out[column.is_valid().to_numpy(zero_copy_only=False)] = _matrix(column.drop_null())
+    told = column.drop_null()
+    if (_lengths(told) != PRICE_LEVELS).any():
+        raise TrainingError(
+            f"an offer of samples has not the shares of {PRICE_LEVELS} price levels. "
+            "Run `dupn samples` for that day again."
+        )
+    out[column.is_valid().to_numpy(zero_copy_only=False)] = _matrix(told)
     return out
 
 

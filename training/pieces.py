@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.schemas import SAMPLES, conform
+from features.schemas import SAMPLES, samples_now
 from infra.errors import PartitionCorrupt
 from infra.store import FileEntry, Partition
 
@@ -81,9 +81,7 @@ def read(partition: Partition, piece: Piece) -> pa.Table:
                     break
         except (pa.ArrowInvalid, OSError) as error:
             raise unreadable(partition, piece.entry, error) from None
-    table = pa.Table.from_batches(kept)
-    if table.column_names != SAMPLES.names:  # published before a column was thought of
-        table = conform(table, SAMPLES)
+    table = samples_now(pa.Table.from_batches(kept))
     return table if piece.chosen is None else table.filter(pa.array(piece.chosen))
 
 

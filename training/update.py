@@ -17,6 +17,7 @@ from infra.progress import track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
 from training import checkpoint as checkpoints
+from training import offered
 from training.batch import VocabularySizes
 from training.checkpoint import Recipe, Start
 from training.config import TrainConfig
@@ -96,6 +97,7 @@ def prepared(  # noqa: PLR0913  # as `update`
     days = sorted({piece.part.day for piece in learnt})
     newest = max(part.day for part in of.parts)
     sizes = joined(parent.sizes, vocabulary_sizes(store, newest))
+    offered.require(store, days, parent.model)
     samples = Samples(store, days, sizes, learnt)
     inputs = checkpoints.inputs(samples)
     _require_as_planned(of, inputs)

@@ -138,8 +138,8 @@ def _unsplit(mine: Served, moment: Moment, rows: np.ndarray) -> None:
     question = Question(
         ts=moment.ts / 1000, query="red shoes", history=history, candidates=["none"]
     )
-    offers = mine.bundle.model.config.price_offers
-    one = samples_of([question], mine.bundle.world, mine.bundle.profile, price_offers=offers)
+    hears = mine.bundle.model.config.price_offers
+    one = samples_of([question], mine.bundle.world, mine.bundle.profile, price_offers=hears)
     table = pa.concat_tables([one] * len(rows)).combine_chunks()
     column = pa.ListArray.from_arrays(
         pa.array(np.arange(len(rows) + 1, dtype=np.int32)), pa.array(rows)

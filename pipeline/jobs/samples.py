@@ -130,6 +130,8 @@ def build(task: Task, bucket: Bucket) -> Made:
     for own_date, group in _groups(task, known, late, waiting):
         with _LOADING:
             there = world(task.store.root, own_date, task.zone)
+            if task.config.price_offers:
+                there.offers  # noqa: B018  # made once, for all threads
         rows = _profile(task, own_date, profiles[own_date], numbers[own_date], known)
         full = replace(group, profile=rows[group.moments.user])
         tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))
@@ -259,6 +261,7 @@ def run(
         "negatives": config.negatives if carried["derived"] else "shown",
         "window_ms": carried["window_ms"],
         "ranking_features": list(ranking.NAMES),
+        "price_offers": config.price_offers,
         "inputs": reads.stamps(store, "samples", day),
     }
     try:

@@ -153,9 +153,22 @@ def test_rows_of_tokens_and_texts_have_the_same_offers(vocabulary):
         [row["shoe"], 0, 0],
         [row["unheard"], row["shoe"], 0],
     ]
-    found = offers.of_rows(np.array(rows, np.int32), of)
-    assert found.tolist() == shares(texts, vocabulary, of)
-    assert offers.of_rows(np.zeros((2, 0), np.int32), of) == pytest.approx(np.full((2, 7), 1 / 7))
+    assert of.levels(np.array(rows, np.int32)).tolist() == shares(texts, vocabulary, of)
+    nothing = of.levels(np.zeros((2, 0), np.int32))
+    np.testing.assert_allclose(nothing, 1 / 7, rtol=1e-6)
+
+
+def test_a_rare_word_beside_a_common_one_finds_the_items_that_hold_both(vocabulary):
+    """Also where they are not among the most clicked of the common one."""
+    titles = ["jacket"] * (DEEP + 200) + ["nordvik jacket"] * 20 + ["nordvik shoe"] * 20
+    level = [1] * (DEEP + 200) + [7] * 20 + [4] * 20
+    clicks = [20.0] * (DEEP + 200) + [15.0] * 40
+    of = on_offer(vocabulary, titles, level, clicks)
+    [found] = shares(["nordvik jacket"], vocabulary, of)
+    expected = by_hand("nordvik jacket", titles, level, clicks)
+    assert expected[6] > 0.6
+    # of the common word alone a sixth of the items is not found, and counts as if it held none
+    assert found == pytest.approx(expected, abs=0.06)
 
 
 def test_of_a_word_only_the_most_clicked_items_are_kept(vocabulary):
@@ -164,5 +177,12 @@ def test_of_a_word_only_the_most_clicked_items_are_kept(vocabulary):
     clicks = rng.permutation(np.arange(1, count + 1)).astype(float)
     level = rng.integers(1, 8, count)
     of = on_offer(vocabulary, ["jacket"] * count, level, clicks)
-    assert len(of.item) == DEEP
+    assert len(of.item) == len(of.words) == DEEP
     assert sorted(of.clicks[of.item]) == list(range(501, count + 1))
+    assert of.everything.sum() == clicks.sum()
+
+
+def test_only_the_most_clicked_items_are_looked_at(vocabulary, monkeypatch):
+    monkeypatch.setattr(offers, "MOST", 2)
+    [found] = shares(["jacket"], vocabulary, on_offer(vocabulary))
+    assert found == pytest.approx(by_hand("jacket", TITLES[:2], LEVEL[:2], CLICKS[:2]), rel=1e-5)

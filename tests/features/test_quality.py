@@ -171,6 +171,7 @@ def moments(**columns) -> pa.Table:
         "cand_features": [[[0.1], [0.2]], [[0.3]], None, None],
         "cand_origin": [[1, 1], [1], None, None],
         "price_level": [1, None, 7, None],
+        "price_offer": [[1 / 7] * 7, None, [0.4, *[0.1] * 6], None],
         **columns,
     }
     return conform(pa.table(given), SAMPLES)
@@ -182,6 +183,11 @@ def test_samples_are_counted_as_by_hand():
     figures = metrics(tally, {}, DAY, "UTC", [])
     assert (figures["samples.rows"], figures["samples.seq_item.longest"]) == (4, 2)
     assert all(v == 0 for name, v in figures.items() if name.endswith(("bad_share", "null_share")))
+
+
+def test_samples_of_before_there_were_offers_are_judged_all_the_same():
+    older = moments().drop_columns("price_offer")
+    assert measure("samples", older)["sum:samples.price_offer.bad"] == 0
 
 
 @pytest.mark.parametrize(
@@ -200,6 +206,16 @@ def test_samples_are_counted_as_by_hand():
         ({"seq_type": [[1, 0], [3], [1], [2]]}, "seq_type"),
         ({"price_level": [8, None, 7, None]}, "price_level"),
         ({"price_level": [0, None, 7, None]}, "price_level"),
+        *(
+            ({"price_offer": [[1 / 7] * 7, shares, None, None]}, "price_offer")
+            for shares in (
+                [1 / 6] * 6,
+                [],
+                [0.2] * 7,
+                [0.0, *[1 / 6] * 6],
+                [float("nan"), *[1 / 6] * 6],
+            )
+        ),
     ],
 )
 def test_what_samples_must_not_hold_is_counted(columns, figure):

@@ -133,12 +133,12 @@ REFUSED = {
     "settings that do not go together": (
         ["--set", "samples.price_offers=false", "status"],
         "ConfigError: model.price_offers has to be in the samples",
-        "set samples.price_offers = true as well.",
+        "set samples.price_offers = true, or model.price_offers = false.",
     ),
     "offers without a memory": (
         ["--set", "model.price_memory=false", "status"],
         "ConfigError: model.price_offers is heard by the memory of prices",
-        "set model.price_memory = true as well.",
+        "set model.price_memory = true, or model.price_offers = false.",
     ),
     "no pair": (["--set", "seed", "status"], "ConfigError: --set seed", "Write it like seed=7."),
     "no such data set": (

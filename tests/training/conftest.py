@@ -119,7 +119,7 @@ def samples(rng, world: _World, n: int, tag: str) -> pa.Table:
         "cand_purchased": _lists((clicked * (rng.random(len(cand)) < 0.5)).astype(np.int8), cands),
         "cand_origin": _lists(np.ones(len(cand), np.int8), cands),
         "price_level": pa.array(price, mask=rng.random(n) < 0.5),
-        "price_offer": _lists(np.full(7 * n, 1 / 7, np.float32), np.full(n, 7)),
+        "price_offer": _offers(n),
         "icon": _lists(rng.integers(2, 10, icon_total).astype(np.int32), icons),
         "icon_followed": _lists(rng.integers(0, 2, icon_total).astype(np.int8), icons),
         "shop": _lists(rng.integers(2, 10, shop_total).astype(np.int32), shops),
@@ -135,6 +135,15 @@ def _items_of(rng, world: _World, category: np.ndarray) -> np.ndarray:
     low = np.where(category < 0, 0, bounds[np.maximum(category, 0)])
     high = np.where(category < 0, ITEMS, bounds[np.maximum(category, 0) + 1])
     return order[low + (rng.random(len(category)) * (high - low)).astype(np.int64)] + 2
+
+
+def _offers(n: int) -> pa.Array:
+    """Shares of the levels, null where nothing was typed."""
+    rng = np.random.default_rng(n)
+    shares = rng.dirichlet(np.ones(7), n).astype(np.float32).tolist()
+    typed = rng.random(n) < 0.7
+    rows = [row if known else None for row, known in zip(shares, typed, strict=True)]
+    return pa.array(rows, pa.list_(pa.float32()))
 
 
 def _lists(values, lengths: np.ndarray) -> pa.Array:

@@ -53,6 +53,12 @@ def owners(rows, name):
     return [place for place, row in enumerate(rows) for _ in row[name] or []]
 
 
+def test_offers_are_those_of_the_rows_and_even_where_there_is_none(batch, rows):
+    expected = [row["price_offer"] or [1 / 7] * 7 for row in rows]
+    np.testing.assert_allclose(batch.offer_BL, expected, rtol=1e-6)
+    assert batch.offer_BL.std(dim=1).gt(0.01).any()
+
+
 def test_sequences_are_padded_on_the_right(batch, rows):
     assert batch.length_B.tolist() == [len(row["seq_item"]) for row in rows]
     width = max(len(row["seq_item"]) for row in rows)

@@ -219,6 +219,23 @@ def test_a_day_published_before_offers_were_kept_is_read_beside_a_newer_one(make
     batches = list(
         Reader(Samples(store, [older, newer]), batch_size=1000, buffer=1000).epoch(Position())
     )
-    assert sum(len(ids(one)) for one in batches) == len(before) + 300
-    offer = torch.cat([one.batch.offer_BL for one in batches])
-    torch.testing.assert_close(offer, torch.full_like(offer, 1 / 7))
+    even, newest = [1 / 7] * 7, store.partition("samples", newer).table().to_pylist()
+    expected = dict.fromkeys(before["sample_id"].to_pylist(), even)
+    expected |= {row["sample_id"]: row["price_offer"] or even for row in newest}
+    found = {
+        one: shares
+        for loaded in batches
+        for one, shares in zip(ids(loaded), loaded.batch.offer_BL.tolist(), strict=True)
+    }
+    assert found.keys() == expected.keys()
+    assert all(found[one] == pytest.approx(expected[one]) for one in found)
+
+
+def test_a_day_without_another_column_is_not_read_as_if_nothing_was_known(make_store, tmp_path):
+    store = make_store(tmp_path)
+    (day, *_) = store.days("samples")
+    table = store.partition("samples", day).table()
+    with store.partition("samples", day).publish() as out:
+        out.record([out.write_table("part", table.drop_columns("price_level"))])
+    with pytest.raises(KeyError, match="price_level"):
+        list(Reader(Samples(store, [day]), batch_size=1000, buffer=1000).epoch(Position()))

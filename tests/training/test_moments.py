@@ -54,6 +54,13 @@ def test_moments_without_an_offer_have_an_even_one_beside_those_that_have(table)
     assert unpacked(none).offer is None
 
 
+@pytest.mark.parametrize("shares", [[1.0], [0.5] * 6, [0.1] * 8, []])
+def test_an_offer_of_more_or_fewer_levels_is_refused(table, shares):
+    column = pa.array([None, shares, [1 / 7] * 7], table["price_offer"].type)
+    with pytest.raises(TrainingError, match="has not the shares of 7 price levels"):
+        unpacked(with_column(table.slice(0, 3), "price_offer", column))
+
+
 def test_answers_that_are_more_or_fewer_than_their_questions_are_refused(table):
     lists = table["icon_followed"].to_pylist()
     at = next(k for k, one in enumerate(lists) if one)

@@ -144,9 +144,8 @@ class TrainConfig(Config):
     """Last days that are not learnt from: after each epoch they judge, and the best one is kept."""
     patience: int | None = Field(None, ge=1)
     """Epochs without a better validation loss before training stops; absent: it never does."""
-    precision: Literal["fp32", "bf16", "auto"] = "fp32"
-    """`bf16` computes in half the bits; weights stay fp32. `auto`: bf16 where the device multiplies
-    matrices of it (AMX, CUDA), so weights hang on the kind of machine in their third digit."""
+    precision: Literal["fp32", "bf16"] = "fp32"
+    """`bf16` computes in half the bits; weights stay fp32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: CUDA where there is a GPU."""
     threads: int | None = None

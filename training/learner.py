@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -50,7 +50,6 @@ class Learner:
         self.config = train_config
         self.ranks_unseen = first_sight.matters(model_config, train_config)
         self.device = pick_device(train_config)
-        self.precision = pick_precision(train_config, self.device)
         self.model = build(model_config, sizes).to(self.device)
         self.model.learns(train_config.tasks)
         self.optimizer = Optimizer.of(self.model, train_config)
@@ -100,8 +99,9 @@ class Learner:
         return Step(outputs, {task: float(loss) for task, loss in losses.items()})
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Matrix products in bf16 where it is picked; losses stay in fp32."""
-        return torch.autocast(self.device, torch.bfloat16, enabled=self.precision == "bf16")
+        """Matrix products in bf16 where the setting says so; losses stay in fp32."""
+        wanted = self.config.precision == "bf16"
+        return torch.autocast(self.device, torch.bfloat16, enabled=wanted)
 
     def _as_learnt(self, batch: Batch, seen: bool) -> Batch:
         """The batch as it is learnt from: PPP may be asked more, L2R less."""
@@ -150,13 +150,3 @@ def pick_device(config: TrainConfig) -> str:
             "train.device is cuda, but torch sees no GPU. Set train.device=cpu, or mend the driver."
         )
     return "cuda" if present and config.device != "cpu" else "cpu"
-
-
-def pick_precision(config: TrainConfig, device: str) -> Literal["fp32", "bf16"]:
-    """What products are computed in: the setting, or what is quicker on this device."""
-    if config.precision != "auto":
-        return config.precision
-    if device == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    told: dict[str, Any] = getattr(torch.cpu, "get_capabilities", dict)()
-    return "bf16" if told.get("amx_bf16") else "fp32"

@@ -118,11 +118,10 @@ class Run:
         self.tracker.params(self._params())
         self.run_id = self.tracker.run_id
         logger.info(
-            "train %s: %s moments of %d days, in %s, %s",
+            "train %s: %s moments of %d days, %s",
             self.name,
             f"{self.samples.moments:,}",
             len(self.samples.days),
-            self.learner.precision,
             f"going on at step {self.tally.steps}" if found else "from the start",
         )
 
@@ -258,8 +257,7 @@ class Run:
             lineage |= {name: facts[name] for name in ("parent", "ancestry_digest", "replayed")}
             learnt = {f"{part['day']}.{part['share']}": part["moments"] for part in facts["learnt"]}
             lineage["learnt"] = learnt
-        how = {"device": self.learner.device, "precision": self.learner.precision}
-        return {**plain, "lineage": lineage, **how}
+        return {**plain, "lineage": lineage, "device": self.learner.device}
 
     def _checkpoint(self) -> Checkpoint:
         tally = asdict(self.tally)

@@ -6,7 +6,7 @@ import torch
 from tests.training.model.conftest import SIZES, SMALL
 from training.baselines.synthetic import Shape, synthetic_batch
 from training.config import Task, TrainConfig
-from training.learner import Learner, pick_precision
+from training.learner import Learner
 from training.validation import judge
 
 
@@ -53,21 +53,6 @@ def test_judging_drops_nothing_and_learning_does(batch):
 @pytest.mark.parametrize(("tasks", "learnt"), [((Task.L2R,), False), ((Task.CTR, Task.L2R), True)])
 def test_the_network_is_told_whether_clicks_are_learnt(tasks, learnt):
     assert learner(tasks=tasks).model.clicks_are_learnt is learnt
-
-
-@pytest.mark.parametrize(("amx", "picked"), [(True, "bf16"), (False, "fp32"), (None, "fp32")])
-def test_auto_is_bf16_where_the_processor_multiplies_it(amx, picked, monkeypatch):
-    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"amx_bf16": amx}, raising=False)
-    assert pick_precision(TrainConfig(precision="auto"), "cpu") == picked
-    assert learner(precision="auto", device="cpu").precision == picked
-    assert {pick_precision(TrainConfig(precision=one), "cpu") for one in ("fp32", "bf16")} == {
-        "fp32", "bf16",
-    }  # fmt: skip
-
-
-def test_a_torch_that_says_nothing_of_the_processor_computes_in_fp32(monkeypatch):
-    monkeypatch.delattr(torch.cpu, "get_capabilities", raising=False)
-    assert pick_precision(TrainConfig(precision="auto"), "cpu") == "fp32"
 
 
 @pytest.mark.parametrize(("precision", "kind"), [("fp32", torch.float32), ("bf16", torch.bfloat16)])

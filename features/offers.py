@@ -52,7 +52,7 @@ class Offers:
     """Found items, by their place below; those of word w are item[starts[w] : starts[w + 1]]."""
     starts: Ints
     words: Codes
-    """(found items, MAX_WORDS): the words of their titles, 0 padded."""
+    """(words, found items): the words of their titles, 0 padded below."""
     clicks: NDArray[np.float64]
     level: Ints
     """0..6 of each found item: the paper's level minus one."""
@@ -83,7 +83,7 @@ class Offers:
         return cls(
             item=np.searchsorted(found, place[deep]),
             starts=np.append(0, np.cumsum(np.minimum(np.diff(starts), DEEP))),
-            words=index.words[found],
+            words=np.ascontiguousarray(index.words[found][:, : _width(index.words)].T),
             clicks=clicks[found],
             level=level[found],
             everything=np.bincount(level, clicks, PRICE_LEVELS).astype(np.float64),
@@ -108,9 +108,14 @@ class Offers:
         listed = word < len(self.starts) - 1  # later words stand in no clicked title
         word, asking = word[listed], asking[listed]
         spans = Spans(self.starts[word], self.starts[word + 1])
-        pairs = distinct(np.repeat(asking, spans.length) * items + self.item[spans.rows()])
-        asking, item = np.divmod(pairs, items)
-        hits = self._hits(queries, asking, item)
+        cut = np.repeat(spans.length == DEEP, spans.length)
+        pairs = np.repeat(asking, spans.length) * items + self.item[spans.rows()]
+        marked = np.sort(2 * pairs + cut)  # a pair stands there once a word that both hold
+        first = np.flatnonzero(np.diff(marked >> 1, prepend=-1))
+        asking, item = np.divmod(marked[first] >> 1, items)
+        hits = np.add.reduceat(1 - (marked & 1), first) if len(first) else first
+        if cut.any():
+            hits = hits + self._cut_hits(queries, asking, item)
         best = np.zeros(count, np.int64)
         np.maximum.at(best, asking, hits)
         base = np.exp(-SHARPNESS * best) * (best > 0)  # of a click in a title without any word
@@ -119,16 +124,23 @@ class Offers:
         found = np.bincount(slot, self.clicks[item] * gain, count * PRICE_LEVELS)
         return found.reshape(-1, PRICE_LEVELS) + base[:, None] * self.everything
 
-    def _hits(self, queries: Codes, asking: Ints, item: Ints) -> Ints:
-        """Of each pair of a query and an item, the different known words that both hold."""
-        once = np.sort(queries, axis=1)
-        once[:, 1:][once[:, 1:] == once[:, :-1]] = 0
-        once = once[:, (once > UNKNOWN_ROW).any(axis=0)]
-        held = self.words[item]
+    def _cut_hits(self, queries: Codes, asking: Ints, item: Ints) -> Ints:
+        """Of each pair of a query and an item, the words with DEEP items that both hold.
+
+        The list of such a word may have been cut, so it is looked for in the titles.
+        """
+        long = np.append(np.diff(self.starts) == DEEP, [False])
+        words = np.sort(queries, axis=1)
+        words[:, 1:][words[:, 1:] == words[:, :-1]] = 0
+        words[~long[np.minimum(words, len(long) - 1)]] = 0
+        words = np.sort(words, axis=1)
         hits = np.zeros(len(item), np.int64)
-        for word in once.T:  # at most MAX_WORDS
+        for word in words[:, words.any(axis=0)].T:  # at most MAX_WORDS
             mine = word[asking]
-            hits += (held == mine[:, None]).any(axis=1) & (mine > UNKNOWN_ROW)
+            held = np.zeros(len(item), np.bool_)
+            for of_titles in self.words:  # as many
+                held |= of_titles[item] == mine
+            hits += held & (mine > 0)
         return hits
 
 
@@ -141,6 +153,11 @@ def column(queries: pa.Array, offers: Offers, vocabulary: Vocabulary) -> pa.Arra
     offsets = np.concatenate([[0], np.cumsum(typed * PRICE_LEVELS)]).astype(np.int32)
     mask = pa.array(~typed)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.ravel()), mask=mask)
+
+
+def _width(texts: Codes) -> int:
+    """Words of the longest text."""
+    return int((texts > 0).sum(axis=1).max(initial=0))
 
 
 def _distinct(texts: Codes) -> tuple[Ints, Ints]:

@@ -64,5 +64,6 @@ def applied(settings: Settings, recipe: Recipe) -> Settings:
         )
     base = build(Settings, preset(recipe.preset)) if recipe.preset else settings
     said = {name: getattr(base, name).model_dump() for name in SECTIONS}
+    said["samples"] = settings.samples.model_dump()  # what a recipe needs of the data is there
     made = build(Settings, said, overrides(recipe.settings))
     return settings.model_copy(update={name: getattr(made, name) for name in SECTIONS})

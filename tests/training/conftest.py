@@ -55,7 +55,7 @@ def write_store(folder: Path, days: int = 2, moments: int = 300, seed: int = 3) 
         day = FIRST + timedelta(days=k)
         _vocabulary(store, day)
         _catalog(store, day, world, k)
-        with store.partition("samples", day).publish() as out:
+        with store.partition("samples", day).publish(price_offers=True) as out:
             halves = [samples(rng, world, n, f"{k}{h}") for h, n in enumerate(halve(moments))]
             out.record(
                 [

@@ -131,12 +131,12 @@ REFUSED = {
         "greater than or equal to 1",
     ),
     "settings that do not go together": (
-        ["--set", "samples.price_offers=false", "status"],
+        ["--set", "model.price_offers=true", "status"],
         "ConfigError: model.price_offers has to be in the samples",
         "set samples.price_offers = true, or model.price_offers = false.",
     ),
     "offers without a memory": (
-        ["--set", "model.price_memory=false", "status"],
+        ["--set", "model.price_offers=true", "--set", "model.price_memory=false", "status"],
         "ConfigError: model.price_offers is heard by the memory of prices",
         "set model.price_memory = true, or model.price_offers = false.",
     ),

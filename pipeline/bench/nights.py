@@ -1,6 +1,7 @@
 """What a night costs while history grows: events to samples, and the update of the night before.
 
-A log of one size every day, a network of the smoke preset. Nothing may grow with the days behind:
+A log of one size every day, a network of the smoke preset (without offers, which the log's samples
+do not have). Nothing may grow with the days behind:
 users and items are the same forty days long, each user comes on one day in four, so histories are
 full after about eight days, and state is swept as in a real night. What is left to grow would be a
 stage that looks back.

@@ -76,7 +76,7 @@ def test_what_cannot_be_followed_is_refused_before_it_starts(settings, said, wor
 
 def test_a_recipe_that_listens_to_what_the_samples_do_not_say_is_refused(settings):
     silent = load("paper", settings.home)
-    with pytest.raises(ConfigError, match="model.price_offers has to be in the samples"):
+    with pytest.raises(ConfigError, match="price_offers has to be in the samples"):
         recipes.applied(silent, experiment(preset="abtest").recipes["rival"])
 
 

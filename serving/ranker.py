@@ -30,7 +30,7 @@ from training.model.dupn import Dupn
 
 Floats = NDArray[np.float32]
 _QUERIES = 1 << 14
-"""Queries whose offers are remembered: they cost as much as the rest of the user part."""
+"""Queries whose offers are remembered: many ask the same, and it is the same for everybody."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from evaluation import ceiling, offline, yardsticks
 from evaluation.comparison import compare
 from evaluation.gate import Comparison
 from evaluation.offline import Material
-from evaluation.predict import Shuffle, predict
+from evaluation.predict import Shuffle, predict, predict_each
 from evaluation.predictions import Predictions
-from evaluation.questions import read
+from evaluation.questions import Questions, read
 from evaluation.results import Line, OfflineReport
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
@@ -73,7 +73,7 @@ def run(
     some = background.some
     questions = read(store, day, some)
     items = catalog.load(store, day)
-    predictions = predict(model, store, day, config, questions=questions, some=some)
+    predictions, shuffled = _asked(model, store, day, config, questions, some)
     context = context_of(store, items, background.training_days)
     material = Material(
         key=background.key,
@@ -86,13 +86,7 @@ def run(
             truth=ceiling.scores(store, day, questions, items),
             when="next day" if some is None else "held-out users of the day",
         ),
-        shuffled={
-            str(what): predict(
-                model, store, day, config, shuffle=what, questions=questions, some=some
-            )
-            for what in (Shuffle.PROPERTIES, Shuffle.QUERY)
-            if config.shuffles
-        },
+        shuffled=shuffled,
         lineage=background.lineage,
         training=background.training,
         asked=words(some, day),
@@ -102,6 +96,22 @@ def run(
         return Evaluated(report, predictions, None)
     theirs = predict(champion, store, day, config, questions=questions, some=some)
     return Evaluated(report, predictions, compare(predictions, theirs, context, config))
+
+
+def _asked(
+    model: Dupn,
+    store: Store,
+    day: date,
+    config: EvaluateConfig,
+    questions: Questions,
+    some: Part | None,
+) -> tuple[Predictions, dict[str, Predictions]]:
+    """The model's answers, and those with part of the input shuffled."""
+    shuffles = (Shuffle.QUERY, Shuffle.PROPERTIES) if config.shuffles else ()
+    asked = (Shuffle.NOTHING, *shuffles)  # with other queries the past is read as it was
+    plain, *broken = predict_each(model, store, day, config, asked, questions=questions, some=some)
+    by_what = dict(zip(map(str, shuffles), broken, strict=True))
+    return plain, {str(what): by_what[what] for what in Shuffle if what in by_what}
 
 
 def context_of(store: Store, items: CatalogArrays, training_days: Sequence[date]) -> Context:

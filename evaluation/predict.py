@@ -5,11 +5,12 @@ behaviours of a batch, or the queries among its moments that have one. What the 
 what the network really draws from that input.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
 from datetime import date
 from enum import StrEnum
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -27,13 +28,12 @@ from infra.errors import TrainingError
 from infra.store import Store
 from training import offered
 from training.ancestry import Part
-from training.batch import Batch
+from training.batch import PROPERTIES, Batch
 from training.data import Position, Reader, Samples
 from training.model.network import Network, Outputs
 from training.moments import MomentInfo
 from training.slices import Slice
 
-PROPERTIES = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
 BUFFER = 16_384
 """Moments in memory at once."""
 
@@ -46,13 +46,12 @@ class Shuffle(StrEnum):
     QUERY = "query"
 
 
-def predict(  # noqa: PLR0913  # a front door: who is asked what, and what was read before
+def predict(
     model: Network,
     store: Store,
     day: date,
     config: EvaluateConfig,
     *,
-    shuffle: Shuffle = Shuffle.NOTHING,
     questions: Questions | None = None,
     some: Part | None = None,
 ) -> Predictions:
@@ -63,36 +62,58 @@ def predict(  # noqa: PLR0913  # a front door: who is asked what, and what was r
         store: where the samples are.
         day: a day that the model did not train on.
         config: batch size and seed.
-        shuffle: what to break first.
         questions: of that day (and those users), if they were read before.
         some: which of the day's users; all when absent.
     """
     asked = read(store, day, some) if questions is None else questions
+    alone = [Shuffle.NOTHING]
+    return predict_each(model, store, day, config, alone, questions=asked, some=some)[0]
+
+
+def predict_each(  # noqa: PLR0913  # a front door: who is asked what, and how often
+    model: Network,
+    store: Store,
+    day: date,
+    config: EvaluateConfig,
+    shuffles: Sequence[Shuffle],
+    *,
+    questions: Questions,
+    some: Part | None = None,
+) -> list[Predictions]:
+    """`predict` once for each of `shuffles`, which says what to break first.
+
+    The day is read once. A network may work out once what shuffles in a row leave as it was.
+    """
     samples = Samples(store, [day], model.sizes, [Slice(some)] if some else None)
-    scores = Scores(asked)
+    scores = [Scores(questions) for _ in shuffles]
     offered.warn(store, [day], model)
     if samples.moments:
         reader = Reader(samples, batch_size=config.batch_size, buffer=BUFFER, shuffle=False)
-        rng = np.random.default_rng([config.seed, list(Shuffle).index(shuffle)])
+        rngs = [np.random.default_rng([config.seed, list(Shuffle).index(s)]) for s in shuffles]
         device = next(model.parameters()).device
         with answering(model):
             for loaded in reader.epoch(Position()):
-                batch = shuffled(loaded.batch, shuffle, rng).to(str(device))
-                scores.put(loaded.info, loaded.batch, model(batch))
-    lineage = {"day": day.isoformat(), "shuffled": str(shuffle)}
-    return Predictions(asked, scores.answers(), lineage)
+                batch = loaded.batch.to(str(device))
+                dealt = map(shuffled, repeat(batch), shuffles, rngs)
+                for score, out in zip(scores, model.each(dealt), strict=True):
+                    score.put(loaded.info, loaded.batch, out)
+    return [
+        Predictions(questions, score.answers(), {"day": day.isoformat(), "shuffled": str(what)})
+        for score, what in zip(scores, shuffles, strict=True)
+    ]
 
 
 def shuffled(batch: Batch, what: Shuffle, rng: np.random.Generator) -> Batch:
     """The batch with one kind of input dealt anew; properties of a behaviour stay together."""
     if what is Shuffle.PROPERTIES:
-        real = torch.arange(batch.seq_BT.shape[1])[None, :] < batch.length_B[:, None]
-        order = torch.from_numpy(rng.permutation(int(real.sum())))
+        place = torch.arange(batch.seq_BT.shape[1], device=batch.length_B.device)
+        real = place[None, :] < batch.length_B[:, None]
+        order = torch.from_numpy(rng.permutation(int(real.sum()))).to(real.device)
         dealt: dict[str, Any] = {name: _dealt(batch, name, real, order) for name in PROPERTIES}
         return replace(batch, **dealt)
     if what is Shuffle.QUERY and batch.query_BQ.shape[1]:
         asked = torch.nonzero((batch.query_BQ > 0).any(dim=1)).squeeze(1)
-        other = asked[torch.from_numpy(rng.permutation(len(asked)))]
+        other = asked[torch.from_numpy(rng.permutation(len(asked))).to(asked.device)]
         queries, offers = batch.query_BQ.clone(), batch.offer_BL
         queries[asked] = batch.query_BQ[other]
         if offers is not None:  # what is on offer is the query's

@@ -12,6 +12,10 @@ from dataclasses import dataclass, fields
 
 from torch import Tensor
 
+PROPERTIES = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
+PAST = ("items", "seq_BT", "length_B", *PROPERTIES)
+"""What the recurrence reads of a batch."""
+
 
 @dataclass
 class Items:
@@ -64,6 +68,10 @@ class Batch:
     def size(self) -> int:
         """B."""
         return len(self.length_B)
+
+    def same_past(self, other: "Batch") -> bool:
+        """Whether behaviours and their properties are the very tensors of the other batch."""
+        return all(getattr(self, name) is getattr(other, name) for name in PAST)
 
     def scale(self, moment_N: Tensor) -> Tensor | None:
         """What the loss of each question is multiplied by, given its moment; None for 1."""

@@ -17,13 +17,13 @@ import pyarrow as pa
 import torch
 from torch import Tensor
 
-from evaluation.predict import PROPERTIES, answering
+from evaluation.predict import answering
 from evaluation.predictions import Predictions
 from evaluation.sampled import SampledDay
 from features.catalog import CatalogArrays
 from features.schemas import UNKNOWN_ROW
 from infra.store import Store
-from training.batch import Batch
+from training.batch import PROPERTIES, Batch
 from training.model.dupn import Dupn
 
 LINKED = ("catalog", "vocabulary", "statistics", "checkpoints")

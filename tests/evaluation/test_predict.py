@@ -5,10 +5,11 @@ import pytest
 import torch
 
 from evaluation import questions
-from evaluation.predict import PROPERTIES, Shuffle, predict, shuffled
+from evaluation.predict import Shuffle, predict, predict_each, shuffled
 from evaluation.settings import EvaluateConfig
 from infra.errors import TrainingError
 from tests.training.conftest import FIRST, write_store
+from training.batch import PROPERTIES
 from training.config import ModelConfig
 from training.data import Position, Reader, Samples
 from training.model.dupn import Dupn
@@ -133,10 +134,49 @@ def test_shuffled_queries_are_other_moments_queries(batch):
     assert not torch.equal(mixed.query_BQ, batch.query_BQ)
 
 
+def test_readings_of_the_same_moments_are_answered_as_each_alone(model, batch):
+    rng = np.random.default_rng(0)
+    readings = [shuffled(batch, what, rng) for what in Shuffle for _ in range(2)]
+    model.eval()
+    with torch.inference_mode():
+        for reading, out in zip(readings, model.each(readings), strict=True):
+            alone = model(reading)
+            for name, answer in vars(alone).items():
+                assert torch.equal(answer, getattr(out, name)), name
+
+
+def test_the_past_is_read_once_for_all_queries_and_again_for_other_properties(model, batch):
+    rng, read = np.random.default_rng(0), []
+    hook = model.lstm.register_forward_hook(lambda *_: read.append(1))
+    with torch.inference_mode():
+        for shuffles, times in ((("nothing", "query", "query"), 1), (("query", "properties"), 2)):
+            read.clear()
+            model.each([shuffled(batch, Shuffle(what), rng) for what in shuffles])
+            assert len(read) == times
+    hook.remove()
+
+
+def test_what_is_asked_at_once_is_answered_as_it_is_alone(store, model):
+    asked = questions.read(store, FIRST)
+    config = EvaluateConfig(batch_size=16)
+    together = predict_each(model, store, FIRST, config, list(Shuffle), questions=asked)
+    for what, found in zip(Shuffle, together, strict=True):
+        (alone,) = predict_each(model, store, FIRST, config, [what], questions=asked)
+        assert found.lineage == alone.lineage
+        for name, answers in vars(alone.answers).items():
+            assert np.array_equal(answers, getattr(found.answers, name)), name
+    plain = predict(model, store, FIRST, config).answers
+    assert np.array_equal(plain.ctr, together[0].answers.ctr)
+
+
 def test_shuffles_are_seeded(store, model):
+    asked = questions.read(store, FIRST)
     one, two = (
-        predict(model, store, FIRST, EvaluateConfig(), shuffle=Shuffle.PROPERTIES).answers.ctr
+        predict_each(model, store, FIRST, EvaluateConfig(), [Shuffle.PROPERTIES], questions=asked)[
+            0
+        ]
         for _ in range(2)
     )
+    one, two = one.answers.ctr, two.answers.ctr
     assert np.array_equal(one, two)
     assert not np.array_equal(one, predict(model, store, FIRST, EvaluateConfig()).answers.ctr)

@@ -15,15 +15,13 @@ from infra.runtime import EXECUTOR
 LOOK = """
 import json
 import threading
-from importlib import import_module
 from pathlib import Path
 
 import psutil
 
-from infra.warm import LIBRARIES
+from infra import warm
 
-for name in LIBRARIES:
-    import_module(name)
+warm.load()
 process = psutil.Process()
 kernel = {Path(f"/proc/self/task/{one.id}/comm").read_text().strip() for one in process.threads()}
 python = [thread.name for thread in threading.enumerate()]

@@ -9,7 +9,7 @@ words that were typed reach CTR, L2R and PPP beside rep, and a memory of prices 
 Shape suffixes: see `training.batch`; E item, P property, H hidden, R representation.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 import torch
@@ -34,6 +34,14 @@ from training.model.price_memory import MemoryDims, PriceMemory, Seen
 
 HEAD_HIDDEN = 64
 """Width of the one hidden layer of L2R, PPP, FIFP and SPP; the paper leaves it open."""
+
+
+class Past(NamedTuple):
+    """The behaviours as the network read them: items, properties, the state after each."""
+
+    e_BTE: Tensor
+    p_BTP: Tensor
+    h_BTH: Tensor
 
 
 class Encoded(NamedTuple):
@@ -99,12 +107,20 @@ class Dupn(Network):
 
     def user_part(self, batch: Batch, e_UE: Tensor) -> Encoded:
         """`rep` of each moment, given the vectors of `batch.items`."""
+        return self.attended(batch, self.past(batch, e_UE))
+
+    def past(self, batch: Batch, e_UE: Tensor) -> Past:
+        """Equations (1) to (6): what no query and no user changes, and what takes the time."""
         e_BTE = rows_of(e_UE, batch.seq_BT)
         p_BTP = self.properties(batch, e_BTE)
+        return Past(e_BTE, p_BTP, self.lstm(e_BTE, p_BTP, batch.length_B))
+
+    def attended(self, batch: Batch, past: Past) -> Encoded:
+        """Equations (7) and (8): the past under the batch's queries and users."""
+        e_BTE, p_BTP, h_BTH = past
         u_BU = self.user(batch.profile_BP)
         q_BQ = self.query(batch.query_BQ)
         context_BC = torch.cat([q_BQ, u_BU], dim=-1)
-        h_BTH = self.lstm(e_BTE, p_BTP, batch.length_B)
         rep_s_BH, a_BT = self.attention(h_BTH, context_BC, p_BTP, batch.length_B)
         remembered_B7 = self.remembered(batch, e_BTE, p_BTP, q_BQ, u_BU)
         return Encoded(torch.cat([rep_s_BH, u_BU], dim=-1), a_BT, q_BQ, remembered_B7)
@@ -175,6 +191,17 @@ class Dupn(Network):
         """Every moment encoded once; every question answered from it."""
         e_UE = self.item_part(batch.items)
         return self._answers(batch, e_UE, self.user_part(batch, e_UE))
+
+    def each(self, batches: Iterable[Batch]) -> list[Outputs]:
+        """`forward` of each; the past is read once for batches in a row that have the same."""
+        found: list[Outputs] = []
+        read: Batch | None = None
+        for batch in batches:
+            if read is None or not batch.same_past(read):
+                read, e_UE = batch, self.item_part(batch.items)
+                past = self.past(batch, e_UE)
+            found.append(self._answers(batch, e_UE, self.attended(batch, past)))
+        return found
 
     def answer(self, batch: Batch, rep_BR: Tensor) -> Outputs:
         """Every question answered from a representation that is given: heads, and their items.

@@ -48,6 +48,10 @@ class Network(nn.Module):
         """Every question of the batch answered."""
         raise NotImplementedError
 
+    def each(self, batches: Iterable[Batch]) -> list[Outputs]:
+        """`forward` of each; what a batch shares with the one before may be worked out once."""
+        return [self(batch) for batch in batches]
+
     def losses(self, outputs: Outputs, batch: Batch, tasks: Iterable[Task]) -> dict[Task, Tensor]:
         """The mean loss of each of `tasks` over its questions; zero where none is asked."""
         return {task: LOSSES[task](outputs, batch) for task in tasks}

@@ -4,6 +4,7 @@ import json
 import logging
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 from airflow.executors.executor_loader import ExecutorLoader, ExecutorName
@@ -14,7 +15,9 @@ from infra.runtime import EXECUTOR
 
 LOOK = """
 import json
+import sys
 import threading
+from importlib import import_module
 from pathlib import Path
 
 import psutil
@@ -25,7 +28,9 @@ warm.load()
 process = psutil.Process()
 kernel = {Path(f"/proc/self/task/{one.id}/comm").read_text().strip() for one in process.threads()}
 python = [thread.name for thread in threading.enumerate()]
-print(json.dumps([python, sorted(kernel), len(process.net_connections())]))
+hidden = warm.UNFORKABLE not in sys.modules
+height = import_module(warm.UNFORKABLE).DataFrame({"a": [1, 2]}).height
+print(json.dumps([python, sorted(kernel), len(process.net_connections()), hidden, height]))
 """
 SET_UP_ANEW = {"python", "jemalloc_bg_thd"}
 """The interpreter and OpenBLAS, and jemalloc: both libraries begin again after a fork."""
@@ -66,7 +71,15 @@ def test_importing_is_silent_and_what_follows_is_not(monkeypatch, caplog):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="names of threads are in /proc")
 def test_importing_them_starts_no_thread_that_a_fork_would_miss_and_connects_to_nobody():
     done = subprocess.run([sys.executable, "-c", LOOK], capture_output=True, text=True, check=True)
-    python, kernel, connections = json.loads(done.stdout.strip().splitlines()[-1])
+    python, kernel, connections, hidden, height = json.loads(done.stdout.strip().splitlines()[-1])
     assert python == ["MainThread"]
     assert set(kernel) <= SET_UP_ANEW
     assert connections == 0
+    assert hidden
+    assert height == 2  # and a task may import it
+
+
+def test_what_was_imported_before_is_not_hidden():
+    assert "polars" in sys.modules or import_module("polars")
+    with warm._hidden("polars"):
+        assert import_module("polars").DataFrame

@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing
+import re
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -49,6 +50,22 @@ def test_a_good_day_passes_and_leaves_report_and_data_docs(settings, tmp_path):
     assert judged.passed(settings.store, DAY, "events")
     docs = tmp_path / "reports/quality/gx/uncommitted/data_docs/local_site/index.html"
     assert docs.exists()
+
+
+def test_data_docs_show_each_figure_beside_its_limit(settings, tmp_path):
+    publish(settings.store, DAY, bad_types=33)
+    with pytest.raises(QualityFailed):
+        quality.run(settings, DAY, "events")
+    (page,) = (tmp_path / "reports/quality/gx").rglob("validations/events/**/*.html")
+    words = " ".join(re.sub(r"<[^>]*>", " ", page.read_text()).split())
+    assert re.search(r"behaviors\.type\.bad_share Status .*? equal to 0\.0 \. 0\.165 ", words)
+
+
+def test_a_figure_that_is_no_number_fails(settings):
+    asked = [quality.Expected(figure="behaviors.rows", low=1.0)]
+    figures = {"behaviors.rows": float("nan")}
+    (failed,) = quality.judge(settings.store, "events_2026-03-02", "events", figures, asked)
+    assert failed.figure == "behaviors.rows"
 
 
 def test_a_critical_failure_names_day_table_column_and_figure(settings):

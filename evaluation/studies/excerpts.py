@@ -21,7 +21,12 @@ from evaluation.studies.cells import LEVEL, Cell, figure, percentiles
 from evaluation.studies.excerpt_questions import AUC, HARDER, Parts
 from training.config import Task
 
-MODELS = {"all": "DUPN", "din": "DIN", "dien": "DIEN (GRU)"}
+MODELS = {
+    "all": "DUPN",
+    "din": "DIN",
+    "din_items": "DIN (items alone)",
+    "dien": "DIEN (GRU)",
+}
 """Names in keys and figures, and what readers know them by."""
 
 
@@ -235,7 +240,8 @@ def goals(board: Board) -> list[str]:
     return [
         f"{asked.title}: {_standing(board, protocol, other)}"
         for protocol, asked in board.protocols.items()
-        for other in ("din", "dien")
+        for other in MODELS
+        if other != "all"
     ]
 
 

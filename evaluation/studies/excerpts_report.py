@@ -21,7 +21,7 @@ from evaluation.studies.excerpts import (
 from evaluation.studies.page import Grid, Page, Picture, shown
 from infra.store import Store
 
-COLOURS = {"all": MODEL, "din": SECOND, "dien": TRUTH}
+COLOURS = {"all": MODEL, "din": SECOND, "din_items": INK, "dien": TRUTH}
 TITLES = {**MODELS, **YARDSTICKS}
 HEADS = {AUC: "AUC", HARDER: "AUC, same category"}
 LEAD = (

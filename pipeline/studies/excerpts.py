@@ -40,7 +40,11 @@ from training.model.network import REVISION
 from training.peers import deepctr
 from training.peers.fitting import Build, Course, Fit, Point, fit
 
-BUILD: Mapping[str, Build] = {"all": Dupn} | {kind: deepctr.builder(kind) for kind in KINDS}
+BUILD: Mapping[str, Build] = {
+    "all": Dupn,
+    **{kind: deepctr.builder(kind) for kind in KINDS},
+    "din_items": deepctr.builder("din", items_alone=True),
+}
 LEARNING = frozenset({"model", "train", "evaluate"})
 """Settings that decide a fit, beside its data and its point of the search."""
 BUDGET = ("epochs", "judgements", "patience")
@@ -54,7 +58,7 @@ QUICK_EPOCHS = 1
 
 
 class ExcerptsStudy(Study[Cell]):
-    """Three networks on four protocols of two real logs."""
+    """Four networks on four protocols of two real logs."""
 
     title = "excerpts"
     preset = "taobao"

@@ -7,10 +7,12 @@ auxiliary loss), put together as their own `forward` does: the same answers, sev
 What does not depend on the candidate (looking the history up, DIEN's two GRUs) is done once a
 moment, and the first layer of attention is taken apart into what is of the candidate, of the
 behaviour, and of both. There is no place for queries or profiles, which the real logs do not have.
+With `items_alone` they see ids, brands, shops and categories only, as the package is mostly used.
 
 Shape suffixes: see `training.batch`; E item and properties, R candidates at a time, H hidden.
 """
 
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -44,12 +46,15 @@ class DeepCtr(Network):
         kind: which.
         config: dimensions of the features, the sizes at which rows start, dropout.
         sizes: of the tables.
+        items_alone: without tags, and without the properties of behaviours.
     """
 
-    def __init__(self, kind: Kind, config: ModelConfig, sizes: VocabularySizes) -> None:
+    def __init__(
+        self, kind: Kind, config: ModelConfig, sizes: VocabularySizes, items_alone: bool = False
+    ) -> None:
         super().__init__(sizes)
         self.kind = kind
-        self.dim = config.e_dim + config.p_dim
+        self.dim = config.e_dim + (0 if items_alone else config.p_dim)
         options = {
             "task": "regression",  # without the sigmoid: our losses take logits
             "dnn_dropout": config.dropout,
@@ -59,7 +64,7 @@ class DeepCtr(Network):
         self.model: Any = deepctr.over(kind, {FEATURE: Table(1, self.dim)}, 1, options)
         self.model.embedding_dict = nn.ModuleDict()
         self.item = ItemEmbedding(config, sizes)
-        self.property = PropertyEmbedding(config)
+        self.property = None if items_alone else PropertyEmbedding(config)
 
     def forward(self, batch: Batch) -> Outputs:
         """Clicks answered; zero for everything else."""
@@ -83,8 +88,13 @@ class DeepCtr(Network):
 
     def vectors(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Of the batch's items as candidates, and of its behaviours."""
-        e_UE = self.item(batch.items)
-        past_BTE = torch.cat([rows_of(e_UE, batch.seq_BT), self.property(batch)], dim=-1)
+        items = batch.items
+        if self.property is None:
+            items = replace(items, tags_UG=torch.zeros_like(items.tags_UG))
+        e_UE = self.item(items)
+        past_BTE = rows_of(e_UE, batch.seq_BT)
+        if self.property is not None:
+            past_BTE = torch.cat([past_BTE, self.property(batch)], dim=-1)
         # Their rows always have a history, if one of padding.
         past_BTE = F.pad(past_BTE, (0, 0, 0, int(not batch.seq_BT.shape[1])))
         return F.pad(e_UE, (0, self.dim - e_UE.shape[1])), past_BTE
@@ -141,6 +151,6 @@ def _scores(unit: Any, query_RE: Tensor, past_RTE: Tensor) -> Tensor:
     return score_RT1
 
 
-def builder(kind: Kind) -> Build:
+def builder(kind: Kind, items_alone: bool = False) -> Build:
     """What `fit` makes the network with."""
-    return partial(DeepCtr, kind)
+    return partial(DeepCtr, kind, items_alone=items_alone)

@@ -114,6 +114,16 @@ def test_it_sees_of_an_item_and_of_a_behaviour_what_dupn_sees(kind, make, asked,
     assert seen(make(kind), asked) == wanted
 
 
+def test_with_items_alone_it_sees_ids_brands_shops_and_categories(asked, small, sizes):
+    network = deepctr.builder("din", items_alone=True)(small, sizes).eval()
+    for weight in network.parameters():
+        torch.nn.init.normal_(weight, std=0.4)
+    assert seen(network, asked) == {f"items.{name}" for name in ITEM}
+    with torch.inference_mode():
+        items, past = network.vectors(asked)
+    assert torch.equal(past, items[asked.seq_BT])
+
+
 @BOTH
 def test_a_candidate_and_a_behaviour_of_an_item_differ_by_properties_alone(kind, make, asked):
     network = make(kind)

@@ -6,8 +6,6 @@ paired. An AUC needs only sums of weights between the distinct scores of the pos
 product of (segments x users) by (users x replicates) gives all replicates at once.
 """
 
-import os
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -19,12 +17,9 @@ from scipy import sparse
 from evaluation.metrics import NAN, AnyArray, Floats, parts
 
 CHUNK = 8
-"""Replicates worked on at a time: bounds memory at (distinct positive scores x CHUNK). So few that
-the sums of a usual day stay in a core's cache: 1.7 times as fast as 64, and the same figures."""
-
-THREADS = os.cpu_count() or 1
-"""Chunks at the same time: SciPy and NumPy let go of the interpreter while they add up. The
-figures are the same, however many."""
+"""Replicates that a thread works on at a time: bounds memory at (distinct positive scores x CHUNK
+x threads). So few that the sums of a usual day stay in a core's cache: 1.7 times as fast as 64, and
+the same figures."""
 
 
 @dataclass(frozen=True)
@@ -97,9 +92,10 @@ class Resamples:
         for rows in parts(part, len(said)):
             sums = _segments(said[rows], up[rows], of[rows], w[rows], self.users)
             if sums is not None:
-                with ThreadPoolExecutor(THREADS) as threads:
-                    chunks = list(threads.map(partial(_pairs_of, sums), self._chunks()))
-                found += np.concatenate(chunks, axis=1)
+                chunks = range(0, self.replicates, CHUNK)
+                with ThreadPoolExecutor(_threads()) as threads:
+                    each = list(threads.map(partial(self._pairs, sums), chunks))
+                found += np.concatenate(each, axis=1)
         ordered, pairs = found
         return np.divide(ordered, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
 
@@ -120,9 +116,19 @@ class Resamples:
         per_user = np.bincount(user, np.asarray(value, np.float64), minlength=self.users)
         return np.asarray(per_user @ self.counts, np.float64)
 
-    def _chunks(self) -> Iterator[NDArray[np.float32]]:
-        for start in range(0, self.replicates, CHUNK):
-            yield np.ascontiguousarray(self.counts[:, start : start + CHUNK])
+    def _pairs(self, sums: "_Segments", start: int) -> Floats:
+        """Of the chunk of replicates that begins at `start`."""
+        return _pairs_of(sums, np.ascontiguousarray(self.counts[:, start : start + CHUNK]))
+
+
+def _threads() -> int:
+    """As many as torch has: all cores, or the one of a worker among several.
+
+    SciPy and NumPy let go of the interpreter while they add up; figures do not depend on it.
+    """
+    import torch
+
+    return torch.get_num_threads()
 
 
 @dataclass(frozen=True)

@@ -73,7 +73,7 @@ def run(
     some = background.some
     questions = read(store, day, some)
     items = catalog.load(store, day)
-    predictions, shuffled = _asked(model, store, day, config, questions, some)
+    predictions, shuffled = _answers(model, store, day, config, questions, some)
     context = context_of(store, items, background.training_days)
     material = Material(
         key=background.key,
@@ -98,7 +98,7 @@ def run(
     return Evaluated(report, predictions, compare(predictions, theirs, context, config))
 
 
-def _asked(
+def _answers(
     model: Dupn,
     store: Store,
     day: date,
@@ -106,12 +106,13 @@ def _asked(
     questions: Questions,
     some: Part | None,
 ) -> tuple[Predictions, dict[str, Predictions]]:
-    """The model's answers, and those with part of the input shuffled."""
-    shuffles = (Shuffle.QUERY, Shuffle.PROPERTIES) if config.shuffles else ()
-    asked = (Shuffle.NOTHING, *shuffles)  # with other queries the past is read as it was
-    plain, *broken = predict_each(model, store, day, config, asked, questions=questions, some=some)
-    by_what = dict(zip(map(str, shuffles), broken, strict=True))
-    return plain, {str(what): by_what[what] for what in Shuffle if what in by_what}
+    """The model's answers; and those with part of the input shuffled, by what was."""
+    # Other queries come right after the input as it is: the past is read once for both.
+    shuffles = (Shuffle.NOTHING, Shuffle.QUERY, Shuffle.PROPERTIES)[: 3 if config.shuffles else 1]
+    found = predict_each(model, store, day, config, shuffles, questions=questions, some=some)
+    by_shuffle = dict(zip(shuffles, found, strict=True))
+    plain = by_shuffle.pop(Shuffle.NOTHING)
+    return plain, {str(what): by_shuffle[what] for what in Shuffle if what in by_shuffle}
 
 
 def context_of(store: Store, items: CatalogArrays, training_days: Sequence[date]) -> Context:

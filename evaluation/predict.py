@@ -80,9 +80,17 @@ def predict_each(  # noqa: PLR0913  # a front door: who is asked what, and how o
     questions: Questions,
     some: Part | None = None,
 ) -> list[Predictions]:
-    """`predict` once for each of `shuffles`, which says what to break first.
+    """The model's answers once for each of `shuffles`, in their order; the day is read once.
 
-    The day is read once. A network may work out once what shuffles in a row leave as it was.
+    Args:
+        model: as in `predict`.
+        store: as in `predict`.
+        day: as in `predict`.
+        config: as in `predict`; a shuffle deals alike whatever else is asked with it.
+        shuffles: what to break first. The network may work out once what is the same in two of
+            them that follow each other (`Network.each`).
+        questions: of that day (and those users).
+        some: which of the day's users; all when absent.
     """
     samples = Samples(store, [day], model.sizes, [Slice(some)] if some else None)
     scores = [Scores(questions) for _ in shuffles]

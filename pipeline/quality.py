@@ -10,6 +10,7 @@ each day under `reports/quality/<of>/`.
 
 import json
 import logging
+import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -103,7 +104,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
         "inputs": inputs,
         "judged_on": "metrics over all rows, computed by Beam",
     }
-    store.put(judged.report(day, of), json.dumps(report, indent=1))
+    store.put(judged.report(day, of), json.dumps(_finite(report), indent=1))
     for failure in failures:
         logger.warning("%s", failure.sentence)
     if critical:
@@ -254,7 +255,9 @@ def _failure(name: str, one: Expected, value: float | None) -> Failure:
     column, _, metric = rest.rpartition(".")
     what = f"{table}.{column}" if column else table
     seen = "missing" if value is None else f"{value:.6g}"
-    if one.high is not None and (value is None or value > one.high):
+    if value is not None and math.isnan(value):
+        seen, limit = "no number", "so nothing is known of it"
+    elif one.high is not None and (value is None or value > one.high):
         limit = f"over the limit {one.high:.6g}"
     else:
         limit = f"under the limit {one.low:.6g}" if one.low is not None else "not as expected"
@@ -270,6 +273,15 @@ def _failure(name: str, one: Expected, value: float | None) -> Failure:
         critical=one.critical,
         sentence=sentence,
     )
+
+
+def _finite(report: Any) -> Any:
+    """JSON has no infinity and no NaN: null stands for both."""
+    if isinstance(report, float):
+        return report if math.isfinite(report) else None
+    if isinstance(report, Mapping):
+        return {name: _finite(value) for name, value in report.items()}
+    return [_finite(one) for one in report] if isinstance(report, list) else report
 
 
 def _figure(name: str, value: float, of: str, day: date) -> dict[str, Any]:

@@ -3,7 +3,7 @@ import time
 import numpy as np
 import pytest
 
-from evaluation import metrics
+from evaluation import bootstrap, metrics
 from evaluation.bootstrap import Resamples
 
 
@@ -28,6 +28,17 @@ def test_a_replicate_is_the_auc_with_each_user_counted_as_often_as_drawn(digits)
         metrics.auc(score, clicked, weight * draws.counts[user, column]) for column in range(70)
     ]
     assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_threads_change_no_bit_of_a_replicate(monkeypatch):
+    rng = np.random.default_rng(3)
+    user, score, clicked = rng.integers(0, 40, 900), rng.random(900).round(2), rng.random(900) < 0.3
+    resamples = Resamples.draw(40, 3 * bootstrap.CHUNK + 5, 0)
+    found = []
+    for threads in (1, 3):
+        monkeypatch.setattr(bootstrap, "_threads", lambda threads=threads: threads)
+        found.append(resamples.auc(score, clicked, user))
+    assert np.array_equal(*found)
 
 
 def test_replicates_keep_parts_apart_as_the_figure_does():

@@ -65,7 +65,23 @@ def test_a_figure_that_is_no_number_fails(settings):
     asked = [quality.Expected(figure="behaviors.rows", low=1.0)]
     figures = {"behaviors.rows": float("nan")}
     (failed,) = quality.judge(settings.store, "events_2026-03-02", "events", figures, asked)
-    assert failed.figure == "behaviors.rows"
+    assert "behaviors has rows no number, so nothing is known of it" in failed.sentence
+
+
+def test_a_report_is_json_even_if_a_figure_is_infinite(settings, monkeypatch):
+    publish(settings.store, DAY)
+    measured = quality.quality.metrics
+    monkeypatch.setattr(
+        quality.quality,
+        "metrics",
+        lambda *known: measured(*known) | {"behaviors.volume_ratio": float("inf")},
+    )
+    with pytest.raises(QualityFailed, match="behaviors has volume ratio inf, over the limit"):
+        quality.run(settings, DAY, "events")
+    text = settings.store.get("reports/quality/events/2026-03-02.json")
+    report = json.loads(text, parse_constant=pytest.fail)
+    (ratio,) = (one for one in report["figures"] if one["name"] == "behaviors.volume_ratio")
+    assert ratio["value"] is None
 
 
 def test_a_critical_failure_names_day_table_column_and_figure(settings):

@@ -24,6 +24,7 @@ from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig
 from training.model.dupn import Dupn, Encoded
 from training.model.embedding import rows_of
+from training.model.network import Network
 from training.peers.config import PeersConfig
 
 
@@ -43,6 +44,8 @@ class CnnMax(Dupn):
         wide = peers.windows * peers.maps + config.query_dim
         self.layer = nn.Linear(wide, config.hidden_dim)
         self.dropout = nn.Dropout(config.dropout)
+
+    each = Network.each  # there is no past that moments with other queries would share
 
     def user_part(self, batch: Batch, e_UE: Tensor) -> Encoded:
         """`rep` of each moment; there is no attention."""

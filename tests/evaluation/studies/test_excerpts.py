@@ -143,7 +143,7 @@ def test_the_goal_is_answered_by_the_interval(shift, words):
     said = excerpts.goals(board(values, noise))
     assert words in said[0]
     assert said[0].startswith("Taobao: ")
-    assert len(said) == 2
+    assert len(said) == 3
 
 
 def in_splits(clicks_of_splits, offsets, rng):

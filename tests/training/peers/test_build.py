@@ -53,6 +53,18 @@ def test_answers_do_not_depend_on_padding(name, asked, learner, more_padding):
     torch.testing.assert_close(one.rep_BR, other.rep_BR)
 
 
+def test_readings_of_the_same_moments_are_answered_as_each_alone(name, asked, learner):
+    network = taught(learner, name, asked).model.eval()
+    typed = replace(asked, query_BQ=asked.query_BQ.flip(0))
+    done = replace(typed, type_BT=asked.type_BT.clamp(max=1))
+    with torch.inference_mode():
+        for reading, out in zip(
+            (asked, typed, done), network.each([asked, typed, done]), strict=True
+        ):
+            for answer in ANSWERS.values():
+                assert torch.equal(getattr(network(reading), answer), getattr(out, answer))
+
+
 def test_answers_do_not_depend_on_the_rest_of_the_batch(name, asked, learner):
     network = taught(learner, name, asked)
     turned = replace(

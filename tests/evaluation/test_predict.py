@@ -171,12 +171,10 @@ def test_what_is_asked_at_once_is_answered_as_it_is_alone(store, model):
 
 def test_shuffles_are_seeded(store, model):
     asked = questions.read(store, FIRST)
+    config, mixed = EvaluateConfig(), [Shuffle.PROPERTIES]
     one, two = (
-        predict_each(model, store, FIRST, EvaluateConfig(), [Shuffle.PROPERTIES], questions=asked)[
-            0
-        ]
+        predict_each(model, store, FIRST, config, mixed, questions=asked)[0].answers.ctr
         for _ in range(2)
     )
-    one, two = one.answers.ctr, two.answers.ctr
     assert np.array_equal(one, two)
     assert not np.array_equal(one, predict(model, store, FIRST, EvaluateConfig()).answers.ctr)

@@ -155,7 +155,11 @@ class Airflow:
     def _authorize(self) -> None:
         answer = requests.post(f"{self.address}/auth/token", json=self._login, timeout=60)
         if not answer.ok:
-            raise OrchestrationError(f"Airflow refused the login: {answer.text[:200]}")
+            raise OrchestrationError(
+                f"Airflow at {self.address} refused the login of {self._login['username']}: "
+                f"{answer.text[:200]}. Another Airflow may listen there, or the password was "
+                "changed since it started: `dupn down`, then `dupn up`."
+            )
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
 
 

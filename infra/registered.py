@@ -58,7 +58,9 @@ class Registered:
         except MlflowException as error:
             if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                 return None
-            raise RegistryError(f"MLflow refused to name {number_or_alias}: {error}.") from error
+            raise RegistryError(
+                f"MLflow refused to name {number_or_alias}: {error}. {_CHECK}"
+            ) from error
         return _version(found)
 
     def aliases(self) -> dict[str, str]:
@@ -70,7 +72,7 @@ class Registered:
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return {}
-            raise RegistryError(f"MLflow refused to show {MODEL}: {error}.") from error
+            raise RegistryError(f"MLflow refused to show {MODEL}: {error}. {_CHECK}") from error
         return {name: str(number) for name, number in model.aliases.items() if name in ALIASES}
 
     def holds(self, model_uri: str) -> bool:
@@ -82,7 +84,7 @@ class Registered:
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
                 return False
-            raise RegistryError(f"MLflow refused to show {model_uri}: {error}.") from error
+            raise RegistryError(f"MLflow refused to show {model_uri}: {error}. {_CHECK}") from error
         return True
 
     def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
@@ -93,7 +95,9 @@ class Registered:
             self.client.create_registered_model(MODEL, description=_DESCRIPTION)
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise RegistryError(f"MLflow refused the model {MODEL}: {error}.") from error
+                raise RegistryError(
+                    f"MLflow refused the model {MODEL}: {error}. {_CHECK}"
+                ) from error
         for known in self.client.search_model_versions(f"name = '{MODEL}'"):
             if known.tags.get("model_uri") == model_uri:
                 return self.found(str(known.version))
@@ -164,7 +168,7 @@ class Registered:
             if number:
                 self.found(number)
             raise RegistryError(
-                f"MLflow refused to point {alias} to {number or 'nobody'}: {error}."
+                f"MLflow refused to point {alias} to {number or 'nobody'}: {error}. {_CHECK}"
             ) from error
 
 
@@ -177,6 +181,7 @@ def _version(found: Any) -> Version:
     )
 
 
+_CHECK = "Look into the MLflow server's log; see that tracking.uri is right and lets you do this."
 _DESCRIPTION = (
     "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
     "and price preference answered from it. Input: raw ids and history."

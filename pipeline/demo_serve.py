@@ -24,6 +24,7 @@ logger = logging.getLogger(__name__)
 
 SHOWN = 3
 """Items that the answer is cut to."""
+_LOOK = "Look into the service's log, <home>/serve/serve.log; does something else listen there?"
 
 
 def ask(settings: Settings, options: Sequence[str], day: date) -> Mapping[str, Any]:
@@ -62,7 +63,10 @@ def _somebody(store: Store, day: date) -> tuple[str, str]:
     for row in pages.to_pylist():  # stops at the first page of a search
         if row["query"]:
             return row["user_id"], row["query"]
-    raise OrchestrationError(f"nobody typed a query on {day}, so there is nothing to ask.")
+    raise OrchestrationError(
+        f"nobody typed a query on {day}, so there is nothing to ask. Look into events/dt={day}: "
+        "its impressions need a column `query` (docs/datasets.md)."
+    )
 
 
 def _answer(command: Sequence[str], address: str, body: str) -> Mapping[str, Any]:
@@ -74,9 +78,11 @@ def _answer(command: Sequence[str], address: str, body: str) -> Mapping[str, Any
     try:
         found: Mapping[str, Any] = json.loads(text)
     except ValueError:
-        raise OrchestrationError(f"{address} answered {text[:200]!r}, which is no JSON.") from None
+        raise OrchestrationError(
+            f"{address} answered {text[:200]!r}, which is no JSON. {_LOOK}"
+        ) from None
     if "items" not in found:
-        raise OrchestrationError(f"{address} answered {text[:200]}.")
+        raise OrchestrationError(f"{address} answered {text[:200]}, which is no page. {_LOOK}")
     return found
 
 

@@ -21,7 +21,7 @@ from starlette.exceptions import HTTPException
 from infra.errors import DupnError, InputError, ServingUnavailable
 from serving import arrow, meters, shedding
 from serving.contracts import ScenarioName
-from serving.guard import Guard
+from serving.guard import CAME, Guard
 from serving.http_contracts import (
     Asking,
     BehaviorsRequest,
@@ -107,13 +107,14 @@ def _answers(app: FastAPI, service: Service) -> None:
             return await _take(
                 request, lambda: Response(arrow.rank(service, body), media_type=arrow.MEDIA_TYPE)
             )
-        return await _take(request, lambda: _json(service.rank(_parse(_RANK, body))))
+        came = request.scope[CAME]
+        return await _take(request, lambda: _json(service.rank(_parse(_RANK, body), came)))
 
     @app.post("/v1/search", response_model=RankResponse, openapi_extra=_body(SearchRequest))
     async def search(request: Request) -> Response:
         """Query words recall items by their titles, then the network ranks them (Figure 1)."""
-        body = await _read(request)
-        return await _take(request, lambda: _json(service.search(_parse(_SEARCH, body))))
+        body, came = await _read(request), request.scope[CAME]
+        return await _take(request, lambda: _json(service.search(_parse(_SEARCH, body), came)))
 
     @app.post("/v1/explain", response_model=ExplainResponse, openapi_extra=_body(Asking))
     async def explain(request: Request) -> Response:

@@ -67,7 +67,10 @@ def _schema(body: bytes) -> pa.Schema:
 
 
 def _no_stream(error: Exception) -> InputError:
-    return InputError(f"the body is not an Arrow IPC stream: {error}")
+    return InputError(
+        f"the body is not an Arrow IPC stream: {error}. Write it with a stream writer, not as a "
+        "file, and send it whole."
+    )
 
 
 def _refuse(message: pa.ipc.Message) -> None:
@@ -116,7 +119,7 @@ def _metadata(schema: pa.Schema) -> dict[str, str]:
         try:
             given[key.decode()] = value.decode()
         except UnicodeDecodeError:
-            raise InputError(f"the stream's metadata: {name} is not UTF-8.") from None
+            raise InputError(f"the stream's metadata: {name} is not UTF-8. Write it so.") from None
     return given
 
 
@@ -149,7 +152,10 @@ def _top(text: str, candidates: int) -> int:
 def _rows(rows: pa.Array) -> NDArray[np.int32]:
     found = rows.to_numpy()
     if found.min() < 1:
-        raise InputError("column `row` must hold catalog rows from 1.")
+        raise InputError(
+            f"column `row` must hold catalog rows from 1, and has {found.min()}. Take them from "
+            "`row` of the store's catalog, or send `item_id`."
+        )
     most = min(np.iinfo(found.dtype).max, np.iinfo(np.int32).max)  # both kinds must hold it
     return np.minimum(found, found.dtype.type(most)).astype(np.int32)
 
@@ -159,9 +165,11 @@ def _column(body: bytes, schema: pa.Schema, most: int) -> pa.Array:
     names = _names(schema)
     name = next((name for name in _IS if name in names), "")
     if not name:
-        raise InputError("the stream has neither a column `row` nor `item_id`.")
+        raise InputError(
+            "the stream has neither a column `row` nor `item_id`. Send one: catalog rows, or texts."
+        )
     if names.count(name) > 1:
-        raise InputError(f"the stream has several columns `{name}`.")
+        raise InputError(f"the stream has several columns `{name}`. Send one.")
     place = names.index(name)
     kind = schema.field(place).type
     is_it, words = _IS[name]
@@ -183,7 +191,7 @@ def _column(body: bytes, schema: pa.Schema, most: int) -> pa.Array:
             known = values
         parts.append(_plain(part, name, words))
     if not count:
-        raise InputError("the stream has no candidates.")
+        raise InputError("the stream has no candidates. Send one row or more.")
     return pa.concat_arrays(parts)
 
 

@@ -58,7 +58,7 @@ class Exposure:
     price_level: int
     """The level that PPP finds likeliest, 1..7."""
     latency_ms: float | None = None
-    """Of the ranking."""
+    """From when the request came in to its ranked page, wait in the queue included."""
 
 
 class ExposureLog:

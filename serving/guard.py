@@ -31,6 +31,8 @@ Asgi = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 """Paths that need no token and wait for no turn: probes and the documentation."""
+CAME = "dupn.came"
+"""Key of the scope: when the request came in, as `time.perf_counter` tells it."""
 PROBLEM = b"application/problem+json"
 FULL = Problem(
     title="Service Unavailable",
@@ -64,7 +66,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        begin = time.perf_counter()
+        scope[CAME] = begin = time.perf_counter()
         refused = self._refusal(scope)
         status, begun = refused.status if refused else FAILED.status, False
 

@@ -10,7 +10,9 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 import socket
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -44,6 +46,8 @@ logger = logging.getLogger(__name__)
 
 SNAPSHOTS = 2
 """Snapshots that stay on a machine."""
+GRACE_S = 10
+"""Seconds that requests under way have when the service is stopped."""
 VARIABLE = "DUPN_SERVE"
 
 
@@ -214,6 +218,8 @@ def serve(setup: Setup) -> None:
     prepare_snapshot(setup)
     os.environ.update(environment(setup))
     config = setup.config
+    # uvicorn ends what runs and raises the signal again: being stopped is no failure
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     uvicorn.run(
         "serving.running:build",
         factory=True,
@@ -223,7 +229,7 @@ def serve(setup: Setup) -> None:
         log_level="warning",
         access_log=False,
         http="serving.shedding:Protocol",
-        timeout_graceful_shutdown=10,
+        timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=60,  # 5 s kill a worker that still imports on a busy machine
     )
 

@@ -60,8 +60,6 @@ class Page:
     order: NDArray[np.int64]
     """Positions of the best candidates, best first."""
     answered: Answered
-    latency_ms: float
-    """From the candidates to their order; without HTTP and waiting."""
 
     @property
     def ranked(self) -> Ranked:
@@ -86,31 +84,41 @@ class Service:
         self.config = config
         self.exposures = exposures
 
-    def rank(self, request: RankRequest) -> RankResponse:
+    def rank(self, request: RankRequest, came: float | None = None) -> RankResponse:
         """The candidates, best first.
+
+        Args:
+            request: who asks, and the candidates.
+            came: when the request came in, as `time.perf_counter` tells it; now, if absent.
 
         Raises:
             InputError: there are too many, or it is a page of a day that no night will read.
         """
+        came = time.perf_counter() if came is None else came
         self._require_day(request, log=request.page)
         ids = pa.array(request.candidates, pa.string())
         chosen = self.choose(request.user_id)
         page = self.page(request, chosen, chosen.served.rows_of(ids), request.top_k)
         shown = [request.candidates[i] for i in page.order]
-        return self._response(request, page, shown, log=request.page, features=request.features)
+        return self._response(request, page, shown, came)
 
-    def search(self, request: SearchRequest) -> RankResponse:
+    def search(self, request: SearchRequest, came: float | None = None) -> RankResponse:
         """Items whose titles hold the words, best first.
+
+        Args:
+            request: who asks, and the words.
+            came: as in `rank`.
 
         Raises:
             InputError: it is a page of a day that no night will read.
         """
+        came = time.perf_counter() if came is None else came
         self._require_day(request, log=request.page)
         chosen = self.choose(request.user_id)
         rows = chosen.served.recall.search(request.query, self.config.recall)
         page = self.page(request, chosen, rows, request.top_k)
         shown = chosen.served.ids.take(pa.array(rows[page.order])).to_pylist()
-        found = self._response(request, page, shown, log=request.page, features=request.features)
+        found = self._response(request, page, shown, came)
         return found.model_copy(update={"recalled": len(rows)})
 
     def page(
@@ -126,11 +134,9 @@ class Service:
                 f"{len(rows):,} candidates are too many. Send at most "
                 f"{self.config.max_candidates:,} (serve.max_candidates)."
             )
-        start = time.perf_counter()
         answered = chosen.served.answer(self._moment(asking, chosen)[0], rows)
         order = order_of(answered.ranked.l2r, top or self.config.top_k)
-        latency = 1000 * (time.perf_counter() - start)
-        return Page(uuid.uuid4().hex, chosen, rows, order, answered, latency)
+        return Page(uuid.uuid4().hex, chosen, rows, order, answered)
 
     def add(self, behaviors: Sequence[Behavior]) -> int:
         """Take behaviours in; how many were new.
@@ -265,23 +271,24 @@ class Service:
         return served.moment(ts, past, asking.query, profile), past
 
     def _response(
-        self, request: Asking, page: Page, shown: Sequence[str], *, log: bool, features: bool
+        self, request: RankRequest | SearchRequest, page: Page, shown: Sequence[str], came: float
     ) -> RankResponse:
         ctr = page.ranked.ctr[page.order].astype(float).tolist()
         l2r = page.ranked.l2r[page.order].astype(float).tolist()
         named: Sequence[dict[str, float] | None] = [None] * len(shown)
-        if features:
+        if request.features:
             table = page.ranked.features[page.order].astype(float).tolist()
             named = [dict(zip(NAMES, row, strict=True)) for row in table]  # the answer's own items
-        if log and self.exposures is not None and len(shown):
-            noted = self.exposures.add(_exposure(request, page, shown, ctr, l2r))
-            meters.LOST.inc(0 if noted else 1)
         items = [
             RankedItem.model_construct(item_id=item, rank=rank, ctr=c, l2r=s, features=f)
             for rank, (item, c, s, f) in enumerate(
                 zip(shown, ctr, l2r, named, strict=True), start=1
             )
         ]
+        if request.page and self.exposures is not None and len(shown):
+            latency = 1000 * (time.perf_counter() - came)
+            noted = self.exposures.add(_exposure(request, page, items, latency))
+            meters.LOST.inc(0 if noted else 1)
         stamp = self.stamp(page.chosen, page.request_id)
         return RankResponse.model_construct(
             **stamp,
@@ -292,7 +299,7 @@ class Service:
 
 
 def _exposure(
-    request: Asking, page: Page, shown: Sequence[str], ctr: Sequence[float], l2r: Sequence[float]
+    request: Asking, page: Page, items: Sequence[RankedItem], latency_ms: float
 ) -> Exposure:
     name = page.chosen.served.name
     return Exposure(
@@ -301,12 +308,12 @@ def _exposure(
         ts=milliseconds(request.ts or datetime.now(UTC)),
         scenario=request.scenario,
         query=request.query,
-        item_ids=list(shown),
+        item_ids=[item.item_id for item in items],
         variant=page.chosen.variant,
         model_version=name.version,
         line=name.line,
-        ctr=ctr,
-        l2r=l2r,
+        ctr=[item.ctr for item in items],
+        l2r=[item.l2r for item in items],
         price_level=int(page.answered.heard.price_preference.argmax()) + 1,
-        latency_ms=round(page.latency_ms, 3),
+        latency_ms=round(latency_ms, 3),
     )

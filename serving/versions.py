@@ -134,7 +134,10 @@ class FromRegistry:
     def _find(self, number: str) -> tuple[Version, Name, Partition]:
         version = self.registry.version(number)
         if version is None:
-            raise RegistryError(f"version {number} is gone from the registry.")
+            raise RegistryError(
+                f"version {number} is gone from the registry: it was deleted in MLflow. "
+                "Let the alias or serve.shares name one that is there (`dupn rollback`)."
+            )
         name = published.name_of(version)
         run = name.run or "none"
         return version, name, published.place(self.registry.ledger.store, run, number)

@@ -5,6 +5,7 @@ after every tenth click. The first day is the pre-period; the second is read out
 seven days that each have the second day's sums, as a week of the same users would.
 """
 
+import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,7 +38,7 @@ DAYS = 7
 TRAFFIC = Traffic(experiment="bench", salt="bench", shares={"old": 0.5, "new": 0.5})
 ASKED = Asked(traffic=TRAFFIC, digest="bench", first_day=DAY, budget_ms=100.0)
 DESIGN = Design(arms=TRAFFIC.shares, first_day=DAY, planned_days=DAYS)
-PROTOCOL = "{} users, {} pages of 10 a day, 2 cores; a look at 7 days"
+PROTOCOL = "{} users, {} pages of 10 a day, {} cores, 2 workers; a look at 7 days"
 
 
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
@@ -66,7 +67,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         ("readout_s", sum(seconds.values()), "s"),
         ("readout_users_per_s", users / (seconds["job"] + seconds["look"]), "users/s"),
     ]
-    said = PROTOCOL.format(f"{users:,}", f"{pages:,}")
+    said = PROTOCOL.format(f"{users:,}", f"{pages:,}", os.cpu_count())
     none = {"low": None, "high": None}
     return [
         {"name": n, "value": v, **none, "unit": unit, "protocol": said} for n, v, unit in figures

@@ -1,10 +1,11 @@
-"""Raw Parquet to published samples on two cores, beside a hand-written Polars script.
+"""Raw Parquet to published samples by two workers, beside a hand-written Polars script.
 
 0.1 moments a behaviour, every history at the cap of 100, 10 candidates a moment. Both sides read
 the same raw day and the same state of the day before and write the same columns; the figures say
 behaviours and moments a second, seconds a stage, and the largest memory in bytes a behaviour.
 """
 
+import os
 import tempfile
 import threading
 import time
@@ -31,7 +32,10 @@ from pipeline.jobs import events, samples, sequences, statistics, vocabulary
 
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 TWO_THREADS = BeamConfig(buckets=16, workers=2)
-PROTOCOL = "2 cores, 0.1 moments a behaviour, histories of 100, 10 candidates, 50 behaviours a user"
+PROTOCOL = (
+    f"{os.cpu_count()} cores, 2 workers, 0.1 moments a behaviour, histories of 100, 10 candidates, "
+    "50 behaviours a user"
+)
 
 
 def run(*, quick: bool = False) -> list[dict[str, Any]]:

@@ -29,8 +29,10 @@ from pipeline.bench.serving_world import CANDIDATES, NOW, Market, setup
 from serving import arrow, running
 
 CONNECTIONS = (1, 4, 16)
-PROTOCOL = "2 cores shared with the load generator, paper dimensions, histories of 100, top 100"
-
+PROTOCOL = (
+    f"{os.cpu_count()} cores shared with the load generator, paper dimensions, histories of 100, "
+    "top 100"
+)
 
 PARTS = {
     "wait": "dupn_wait_seconds",

@@ -1,13 +1,24 @@
-"""A whole day of the marketplace, replayed through the service: training-serving skew is zero."""
+"""A whole day of the marketplace, replayed through the service: training-serving skew is zero.
+
+Behaviours come in over HTTP, and every moment asks over HTTP, too. Offline a row that came in late
+is known to every moment of the day of its arrival; here it is sent before the first of them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from fastapi.testclient import TestClient
 
 from features.property import LocalClock
+from features.schemas import BehaviorType, Scenario
+from serving import app as http
 from serving.contracts import milliseconds
-from serving.histories import LiveBehavior
 from serving.http_contracts import Asking
+from serving.ranker import Moment
 from serving.service import Chosen
 from tests.chain import EVALUATED
 from tests.serving.world import open_shop
@@ -15,9 +26,21 @@ from tests.serving.world import open_shop
 SEQUENCE = ("type", "scenario", "gap", "daypart", "weekend")
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A sample, and what the service made of its moment."""
+
+    sample: Mapping[str, Any]
+    moment: Moment
+    explained: Sequence[Mapping[str, Any]]
+    """The behaviours that `/v1/explain` names."""
+    ranked: Mapping[str, Mapping[str, float]]
+    """Ranking features of the candidates, as `/v1/rank` answers them."""
+
+
 @pytest.fixture(scope="module")
 def replayed(chain, tmp_path_factory):
-    """(sample, moment as the service saw it) for every sample of the day itself.
+    """The service, and every sample of the day itself as the service saw its moment.
 
     Late rows of the day before come in at midnight; the rest as it happens.
     """
@@ -33,31 +56,55 @@ def replayed(chain, tmp_path_factory):
         (s for s in samples if start <= milliseconds(s["ts"]) < end), key=lambda s: s["ts"]
     )
     queries = queries_of(chain)
-    chosen = Chosen(shop.served, "champion")
     found, place = [], 0
-    for sample in mine:
-        moment_ts = milliseconds(sample["ts"])
-        coming = []
-        while place < len(rows) and max(milliseconds(rows[place]["ts"]), start) < moment_ts:
-            coming.append(live(rows[place]))
-            place += 1
-        shop.histories.add(coming, moment_ts)
-        asking = Asking(
-            user_id=sample["user_id"], ts=sample["ts"], query=queries.get(sample["sample_id"])
-        )
-        found.append((sample, shop.service._moment(asking, chosen)[0]))
+    with TestClient(http.create(shop.service)) as client:
+        for sample in mine:
+            moment_ts = milliseconds(sample["ts"])
+            coming = []
+            while place < len(rows) and max(milliseconds(rows[place]["ts"]), start) < moment_ts:
+                coming.append(live(rows[place]))
+                place += 1
+            send(client, coming)
+            found.append(ask(client, shop, sample, queries.get(sample["sample_id"])))
     late = int((ts < start).sum())
     return shop, found, late
 
 
 def live(row):
-    return LiveBehavior(
-        user_id=row["user_id"],
-        item_id=row["item_id"],
-        type=row["type"],
-        scenario=row["scenario"],
-        ts=milliseconds(row["ts"]),
-    )
+    return {
+        "user_id": row["user_id"],
+        "item_id": row["item_id"],
+        "type": BehaviorType(row["type"]).name.lower(),
+        "scenario": Scenario(row["scenario"]).name.lower(),
+        "ts": row["ts"].isoformat(),
+    }
+
+
+def send(client, coming):
+    if coming:
+        answer = client.post("/v1/behaviors", json={"behaviors": coming})
+        assert (answer.status_code, answer.json()) == (200, {"taken": len(coming)})
+
+
+def ask(client, shop, sample, query):
+    """The moment itself, and the two answers that tell of it."""
+    asking = {"user_id": sample["user_id"], "ts": sample["ts"].isoformat(), "query": query}
+    chosen = Chosen(shop.served, "champion")
+    moment = shop.service._moment(Asking.model_validate(asking), chosen)[0]
+    explained = client.post("/v1/explain", json=asking).json()["behaviors"]
+    ids = named(shop, sample["cand_item"] or [])
+    ranked = {}
+    if ids:
+        body = {**asking, "candidates": ids, "features": True, "page": False, "top_k": len(ids)}
+        items = client.post("/v1/rank", json=body).json()["items"]
+        ranked = {item["item_id"]: item["features"] for item in items}
+    return Asked(sample, moment, explained, ranked)
+
+
+def named(shop, rows):
+    """Item ids of catalog rows; an id that nobody knows where a row has none."""
+    ids = shop.served.ids.take(pa.array(rows, pa.int32())).to_pylist()
+    return [one if one is not None else "nobody knows it" for one in ids]
 
 
 def queries_of(chain):
@@ -73,34 +120,51 @@ def test_late_behaviors_are_in_the_replay(replayed):
 
 def test_every_history_is_the_samples(replayed):
     _, found, _ = replayed
-    for sample, moment in found:
-        assert moment.history.item.tolist() == sample["seq_item"]
-        assert moment.query.tolist() == sample["query"]
-        assert moment.profile.tolist() == sample["profile"]
+    for one in found:
+        assert one.moment.history.item.tolist() == one.sample["seq_item"]
+        assert one.moment.query.tolist() == one.sample["query"]
+        assert one.moment.profile.tolist() == one.sample["profile"]
+
+
+def test_every_history_that_is_told_is_the_samples(replayed):
+    """Over HTTP; an item that the catalog does not know has no name there."""
+    shop, found, _ = replayed
+    assert max(len(one.explained) for one in found) > 20
+    for one in found:
+        told, sample = one.explained, one.sample
+        ids = shop.served.ids.take(pa.array(sample["seq_item"], pa.int32())).to_pylist()
+        assert [done["item_id"] for done in told] == ids
+        kinds = [(BehaviorType(n), Scenario(m)) for n, m in zip(
+            sample["seq_type"], sample["seq_scenario"], strict=True)]  # fmt: skip
+        assert [(done["type"], done["scenario"]) for done in told] == [
+            (kind.name.lower(), scenario.name.lower()) for kind, scenario in kinds
+        ]
 
 
 def test_every_property_is_the_samples(replayed):
     shop, found, _ = replayed
-    for sample, moment in found:
-        properties = shop.served.ranker.inputs(moment).properties
+    for one in found:
+        properties = shop.served.ranker.inputs(one.moment).properties
         assert set(properties) == set(SEQUENCE)
         for name, codes in properties.items():
-            assert codes.tolist() == sample[f"seq_{name}"]
+            assert codes.tolist() == one.sample[f"seq_{name}"]
 
 
 def test_every_ranking_feature_is_the_samples(replayed):
+    """Over HTTP, to the last bit."""
     shop, found, _ = replayed
-    asked = [(s, m) for s, m in found if s["cand_item"]]
+    asked = [one for one in found if one.sample["cand_item"]]
     assert len(asked) > 50
-    for sample, moment in asked:
-        candidates = np.array(sample["cand_item"], np.int32)
-        expected = np.array(sample["cand_features"], np.float32)
-        np.testing.assert_array_equal(shop.served.ranker.features(moment, candidates), expected)
+    for one in asked:
+        names = named(shop, one.sample["cand_item"])
+        answered = [list(one.ranked[name].values()) for name in names]
+        expected = np.array(one.sample["cand_features"], np.float32)
+        np.testing.assert_array_equal(np.array(answered, np.float32), expected)
 
 
 def test_what_is_on_offer_is_the_samples(replayed):
     shop, found, _ = replayed
-    told = [(sample["price_offer"], m) for sample, m in found if sample["price_offer"]]
+    told = [(one.sample["price_offer"], one.moment) for one in found if one.sample["price_offer"]]
     assert sum(max(offer) > 2 / 7 for offer, _ in told) > 50
     for offer, moment in told:
         heard = shop.served.ranker.inputs(moment).offer_L

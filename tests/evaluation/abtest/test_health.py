@@ -13,7 +13,7 @@ RULE = Mixture(0.002, 0.01)
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
-def hours(number=48, errors=(0.001, 0.001), seed=0, requests=20_000):
+def hours(number=48, errors=(0.001, 0.001), seed=0, requests=20_000, slow=(0.05, 0.05)):
     rng = np.random.default_rng(seed)
     bad_luck = rng.lognormal(0, 1, number)  # of the hour, shared by both arms
     rows = [
@@ -22,12 +22,12 @@ def hours(number=48, errors=(0.001, 0.001), seed=0, requests=20_000):
             "hour": START + timedelta(hours=hour),
             "requests": requests,
             "errors": int(rng.binomial(requests, min(1, share * bad_luck[hour]))),
-            "slow": int(rng.binomial(requests, 0.05)),
+            "slow": int(rng.binomial(requests, late)),
             "timed": requests,
             "reported": requests,
         }
         for hour in range(number)
-        for arm, share in zip(ARMS, errors, strict=True)
+        for arm, share, late in zip(ARMS, errors, slow, strict=True)
     ]
     return pa.Table.from_pylist(rows, HEALTH)
 

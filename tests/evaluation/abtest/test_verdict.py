@@ -162,6 +162,22 @@ def test_errors_stop_early():
     assert "failed requests" in found.reasons[0]
 
 
+def test_slow_answers_stop_early_whatever_is_clicked():
+    seen = look(0.3, hours=test_health.hours(slow=(0.05, 0.1)))
+    assert (seen.primary.better, seen.number < DESIGN.planned_days) == (True, True)
+    found = verdict.decide(seen, DESIGN)
+    assert found.outcome is Outcome.STOP
+    assert re.match(r"guardrail share of slow requests: 4\.\d+% became 10\.", found.reasons[0])
+    assert len(found.reasons) == 1  # nobody failed
+
+
+def test_a_tolerated_rise_of_slow_answers_goes_on_but_never_ships():
+    seen = look(0.3, hours=test_health.hours(slow=(0.05, 0.1)))
+    found = verdict.decide(seen, with_rule(max_slow_rise=0.5))
+    assert found.outcome is Outcome.CONTINUE
+    assert "slow requests rose" in found.reasons[0]
+
+
 def test_healthy_hours_do_not_stop():
     seen = look(0.3, hours=test_health.hours())
     assert verdict.decide(seen, DESIGN).outcome is Outcome.SHIP

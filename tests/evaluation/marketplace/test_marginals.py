@@ -43,7 +43,7 @@ TOLERANCES = {
     "share 2-6 h": 0.02,
     "share 19-23 h": 0.04,
 }
-"""Absolute. The repeat rates are the loosest: the demo has 120 categories where Taobao has 2,913,
+"""Absolute. The repeat rates are the loosest: the market has 120 categories where Taobao has 2,913,
 and a user's actions on one item follow each other, which the public log does not show."""
 
 
@@ -88,14 +88,14 @@ def documented() -> dict[str, float]:
 
 
 @pytest.fixture(scope="module")
-def demo(tmp_path_factory: pytest.TempPathFactory) -> Store:
-    store = Store(tmp_path_factory.mktemp("demo"))
+def market(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("market"))
     simulate(store, FIRST, WARM_UP + DAYS, MarketplaceConfig(), seed=7)
     return store
 
 
-def test_the_demo_world_resembles_the_real_log(taobao: Path, demo: Store):
-    theirs, ours = real(taobao), simulated(demo)
+def test_the_world_of_the_default_settings_resembles_the_real_log(taobao: Path, market: Store):
+    theirs, ours = real(taobao), simulated(market)
     print(f"\n{'':36}{'Taobao':>9}{'market':>9}{'may differ by':>15}")
     for name, value in theirs.items():
         print(f"{name:36}{value:9.3f}{ours[name]:9.3f}{TOLERANCES[name]:15.3f}")

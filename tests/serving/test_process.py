@@ -1,0 +1,100 @@
+"""A service in a process of its own: how many workers it has, and how it ends."""
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from infra.services import free_port
+from serving import running
+from serving.running import Setup
+from serving.settings import ServeConfig
+from tests.chain import logged_bundle
+
+TOKEN = "a-token-nobody-may-read"
+BODY = json.dumps({"user_id": "u", "candidates": ["i"], "page": False}).encode()
+
+
+@pytest.mark.parametrize(("setting", "workers"), [(0, 6), (3, 3)])
+def test_there_are_as_many_workers_as_processors_or_as_the_setting_says(
+    tmp_path, monkeypatch, setting, workers
+):
+    asked = {}
+    monkeypatch.setattr("os.cpu_count", lambda: 6)
+    monkeypatch.setattr("os.environ", dict(os.environ))
+    monkeypatch.setattr("uvicorn.run", lambda _, **given: asked.update(given))
+    before = signal.getsignal(signal.SIGTERM)
+    config = ServeConfig(workers=setting, port=free_port(8300))
+    place = {"home": str(tmp_path / "home"), "work": str(tmp_path / "work"), "zone": "UTC"}
+    running.serve(Setup(config=config, **place))
+    signal.signal(signal.SIGTERM, before)
+    assert asked["workers"] == workers
+
+
+def started(chain, folder, workers):
+    """A service of the chain's champion; its port, its process, and the file of what it says."""
+    port = free_port(8300)
+    config = ServeConfig(workers=workers, port=port, token=TOKEN, timeout_s=60)
+    setup = Setup(
+        config=config, home=str(folder / "home"), work=str(folder / "work"), zone="UTC",
+        bundle=str(logged_bundle(chain)), run="r",
+    )  # fmt: skip
+    said = folder / "said"
+    with said.open("w") as out:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "serving.running"],
+            env=os.environ | {running.VARIABLE: setup.model_dump_json()},
+            stdout=out,
+            stderr=subprocess.STDOUT,
+        )
+    return port, process, said
+
+
+def connected(port, process):
+    """A connection to a worker that answers."""
+    for _ in range(600):
+        assert process.poll() is None
+        line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+        try:
+            line.request("GET", "/healthz")
+        except OSError:
+            time.sleep(0.1)
+        else:
+            line.getresponse().read()
+            return line
+    raise AssertionError("it does not come up")
+
+
+def begin(port):
+    """A request whose head was read, and whose body is waited for."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    line.putrequest("POST", "/v1/rank")
+    for name, value in (("Authorization", f"Bearer {TOKEN}"), ("Expect", "100-continue")):
+        line.putheader(name, value)
+    line.putheader("Content-Length", str(len(BODY)))
+    line.endheaders()
+    assert line.sock.recv(len(b"HTTP/1.1 100 Continue\r\n\r\n")).startswith(b"HTTP/1.1 100")
+    return line
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, tmp_path, workers):
+    port, process, said = started(chain, tmp_path, workers)
+    try:
+        idle = connected(port, process)
+        asked = begin(port)
+        process.send_signal(signal.SIGTERM)
+        assert idle.sock.recv(1) == b""  # whoever is owed nothing is let go: it ends
+        time.sleep(0.3)  # the other worker hears of it at its own pace
+        asked.send(BODY)
+        answer = asked.getresponse()
+        assert (answer.status, len(json.load(answer)["items"])) == (200, 1)
+        assert process.wait(30) == 0
+    finally:
+        process.kill()
+    assert TOKEN not in said.read_text()

@@ -64,7 +64,7 @@ class ExcerptsStudy(Study[Cell]):
     preset = "taobao"
 
     def __init__(self, settings: Settings, seeds: int, quick: bool) -> None:
-        super().__init__(settings, 1 if quick else seeds, quick)
+        super().__init__(settings, seeds, quick)
         every = excerpt_logs.PROTOCOLS
         taken = [excerpt_logs.shortened(one) for one in every] if quick else every
         self.protocols = {one.name: one for one in taken}

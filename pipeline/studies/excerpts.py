@@ -137,7 +137,8 @@ class ExcerptsStudy(Study[Cell]):
             [one for one in self.finished(self._searches) if isinstance(one, SearchCell)],
             [one for one in self.finished(self._runs) if isinstance(one, RunCell)],
         )
-        return excerpts_report.write(self.store, self.name, board)
+        logs = [one for one in self.finished(self.stages()[0]) if isinstance(one, LogCell)]
+        return excerpts_report.write(self.store, self.name, board, logs)
 
     @property
     def share(self) -> float:

@@ -95,12 +95,12 @@ def goals(cells: Sequence[TransferCell]) -> list[str]:
         for worse in (Way.RS, Way.RT):
             gap = difference(cells, better, worse)
             verdict = (
-                "above, clear of zero" if gap.low > 0
-                else "above, but not clear of zero" if gap.value > 0
-                else "not above"
+                f"above {worse.upper()}, clear of zero" if gap.low > 0
+                else f"above {worse.upper()}, but not clear of zero" if gap.value > 0
+                else f"not above {worse.upper()}"
             )  # fmt: skip
             found.append(
-                f"{better.upper()} is {verdict} {worse.upper()}: {gap.value:+.4f} "
+                f"{better.upper()} is {verdict}: {gap.value:+.4f} "
                 f"({gap.low:+.4f} to {gap.high:+.4f})."
             )
     speed = {way: float(np.mean([c.way(way).converged for c in cells])) for way in Way}

@@ -62,7 +62,7 @@ def report() -> str:
     with running.front_door():
         study = studying.make(*_study(), quick=_quick())
         said = studying.report(study, Diary(study))
-    for sentence in said.get("said", []):
+    for sentence in said["said"]:
         logger.info("%s", sentence)
     return str(said["report"])
 

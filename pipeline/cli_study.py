@@ -13,7 +13,9 @@ def study(
         typer.Argument(help="table2, multitask, transfer, attention, excerpts, drift, abtest."),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Worlds: the seeds 1, 2, ...")] = 5,
-    quick: Annotated[bool, typer.Option(help="A size that only shows that it runs.")] = False,
+    quick: Annotated[
+        bool, typer.Option(help="A size that only shows that it runs: one seed.")
+    ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once, each with a thread.")] = 1,
 ) -> None:
     """Run a study, or what is left of it, with the preset that it is made for."""

@@ -1,14 +1,16 @@
 """The A/B study on paper: Table 3 and Figure 10 of this marketplace, beside the paper's."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
+from evaluation.bootstrap import Interval
+from evaluation.metrics import NAN
 from evaluation.plots import INK, MODEL, OTHER, SECOND, new_figure, png, tidy
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
+from evaluation.studies import page, protocol
 from evaluation.studies.abtest import (
     BEFORE,
     DUPN,
@@ -20,6 +22,8 @@ from evaluation.studies.abtest import (
     daily,
     headline,
 )
+from evaluation.studies.cells import FEWEST, words
+from evaluation.studies.page import Grid, Page, Picture, told
 from features.schemas import PRICE_LEVELS
 from infra.store import Store
 
@@ -29,6 +33,10 @@ TABLE_3 = (
     (2.19, 3.19, 34.8, 44.6),
 )  # fmt: skip
 """The paper's days: CTR and sales improvement, price precision old and new, in per cent."""
+LEAD = (
+    "Expectations under the truth: everybody in one arm, the same people, the same seed. The "
+    "predecessor is Wide for the ranking and MaxEnt for the price level."
+)
 GAINS = {"ctr": "CTR", "sales": "Sales"}
 SHADES = {BEFORE: OTHER, DUPN: MODEL}
 
@@ -48,25 +56,69 @@ def write(
     main = list(headline(cells))
     every = [*main, *daily(cells), *classes(cells)]
     pictures = dict(drawings(every, shape))
-    content = {
-        "study": name,
-        "seeds": [cell.seed for cell in cells],
-        "shape": vars(shape),
-        "notes": list(notes),
-        "figures": [figure.model_dump() for figure in every],
-    }
-    folder = f"reports/study/{name}"
-    for picture, data in pictures.items():
-        store.put(f"{folder}/{picture}.png", data)
-    address = store.put(f"{folder}/report.html", _html(name, shape, cells, notes, every, pictures))
-    store.put(f"{folder}/report.json", json.dumps(content, indent=1))
+    how = {**_protocol(shape, cells), "To be kept in mind": " ".join(notes)}
+    reached = goals(main)
+    said = Page(
+        study=name,
+        title="Table 3 and Figure 10: DUPN against its predecessor in twin worlds",
+        lead=LEAD,
+        protocol=how,
+        figures=every,
+        said=[
+            f"{one.removeprefix('uplift_').replace('_', ' ')}: {v}." for one, v in reached.items()
+        ],
+        grids=[_table_3(every, shape), _of_levels(every)],
+        pictures={title: Picture(title, data) for title, data in pictures.items()},
+        facts={
+            "seeds": [cell.seed for cell in cells],
+            "shape": vars(shape),
+            "notes": list(notes),
+        },
+    )
+    found = page.publish(store, said, _html(said, shape, cells, notes))
+    known = found["figures"][: len(main)]
+    return {**found, "seeds": len(cells), "goals": reached, "figures": known}
+
+
+def _protocol(shape: Shape, cells: Sequence[Cell]) -> Mapping[str, str]:
+    interval = None if len(cells) >= FEWEST else Interval(NAN)
     return {
-        "study": name,
-        "seeds": len(cells),
-        "report": address,
-        "goals": goals(main),
-        "figures": [figure.model_dump() for figure in main],
+        "Data": protocol.marketplaces([cell.seed for cell in cells]),
+        "Questions": f"{protocol.days(shape.trained)} lived under the logging policy and learnt, "
+        f"then {protocol.days(shape.lived)} lived in twin worlds with everybody in one arm, whose "
+        "models learn every night. Negatives: none are drawn, what is compared are expectations "
+        "under the truth of everything that is shown",
+        "Intervals": words(len(cells), interval=interval),
+        "Settings": protocol.settings(worlds=cells),
     }
+
+
+def _table_3(figures: Sequence[Figure], shape: Shape) -> Grid:
+    known = {figure.name: figure for figure in figures}
+    rows = []
+    for day in (*range(1, shape.lived + 1), None):
+        row = _row(known, day)
+        gains = [told(one, sign=True) for one in (*row["gains"], *row["over_policy"])]
+        theirs = row["paper"]
+        rows.append([str(row["day"]), *gains, *(told(one, 3) for one in row["precision"]),
+                     " / ".join(f"{one:.1f}" for one in theirs) if theirs else ""])  # fmt: skip
+    head = ["day", "CTR", "sales", "CTR over the policy", "sales over the policy",
+            "price precision before", "price precision of DUPN",
+            "the paper, %: CTR / sales / precision before and after"]  # fmt: skip
+    return Grid(
+        "Table 3", head, rows, "Over the predecessor where nothing else is said; +0.01: 1 %."
+    )
+
+
+def _of_levels(figures: Sequence[Figure]) -> Grid:
+    known = {figure.name: figure for figure in figures}
+    rows = [
+        [str(level), *(told(known[f"uplift_{arm}_price_{kind}_level_{level}"], 3)
+                       for kind in ("recall", "precision") for arm in (BEFORE, DUPN))]
+        for level in range(1, PRICE_LEVELS + 1)
+    ]  # fmt: skip
+    head = [f"{kind}, {who}" for kind in ("recall", "precision") for who in ("MaxEnt", "DUPN")]
+    return Grid("Figure 10: price levels, cheapest first", ["level", *head], rows)
 
 
 def goals(figures: Sequence[Figure]) -> dict[str, str]:
@@ -131,13 +183,11 @@ def _levels(known: Mapping[str, Figure]) -> bytes:
     return png(figure)
 
 
-def _html(
-    name: str, shape: Shape, cells: Sequence[Cell], notes: Sequence[str],
-    figures: Sequence[Figure], pictures: Mapping[str, bytes],
-) -> str:  # fmt: skip
+def _html(said: Page, shape: Shape, cells: Sequence[Cell], notes: Sequence[str]) -> str:
+    figures = protocol.traced(said.figures, said.protocol)
     known = {figure.name: figure for figure in figures}
     return template("uplift").render(
-        name=name,
+        name=said.study,
         shape=shape,
         cells=cells,
         notes=notes,
@@ -145,7 +195,8 @@ def _html(
         average=_row(known, None),
         goals=goals(list(headline(cells))),
         figures=figures,
-        pictures=inside(pictures),
+        pictures=inside({name: one.png for name, one in said.pictures.items()}),
+        protocol=said.protocol,
     )
 
 

@@ -1,6 +1,5 @@
 """The attention study on paper: Figures 8 and 9 of this marketplace, and what can be read off."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,8 +12,11 @@ from evaluation.metrics import Floats
 from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
+from evaluation.studies import page, protocol
 from evaluation.studies.attention import Example, Reading, Seen, Verdict, readings, together
 from evaluation.studies.attention_map import BUCKETS, FEWEST, FEWEST_USERS, TYPES
+from evaluation.studies.page import Grid, Page, Picture, told
+from evaluation.studies.protocol import Plan
 from infra.store import Store
 
 MARKS = ("#c2415b", SECOND, TRUTH, "#7d4fb3")
@@ -46,7 +48,9 @@ CAVEATS = (
 )
 
 
-def write(store: Store, name: str, worlds: Sequence[Seen], notes: Sequence[str]) -> dict[str, Any]:
+def write(
+    store: Store, name: str, worlds: Sequence[Seen], notes: Sequence[str], plan: Plan
+) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
     Args:
@@ -54,34 +58,75 @@ def write(store: Store, name: str, worlds: Sequence[Seen], notes: Sequence[str])
         name: of the study.
         worlds: one a seed.
         notes: what has to be said beside the figures, by whoever has looked at them.
+        plan: days.
     """
     figures = together(worlds)
     known = {figure.name: figure for figure in figures}
     read = readings(known)
-    pictures = dict(drawings(worlds, known))
-    content = {
-        "study": name,
-        "seeds": [world.seed for world in worlds],
-        "summary": summary(known, read),
-        "readings": [{**one.model_dump(), "said": sentence(one, known)} for one in read],
-        "notes": [*notes, *CAVEATS],
-        "judged": [world.judged for world in worlds],
-        "behaviours": _counts(worlds).astype(int).tolist(),
-        "figures": [figure.model_dump() for figure in figures],
-    }
-    folder = f"reports/study/{name}"
-    store.put(f"{folder}/report.json", json.dumps(content, indent=1))
-    for picture, data in pictures.items():
-        store.put(f"{folder}/{picture}.png", data)
-    page = _html(worlds, figures, read, pictures, notes)
-    shown = [figure for figure in figures if "_heat_" not in figure.name]
+    said = Page(
+        study=name,
+        title="Figures 8 and 9: what attention looks at",
+        lead=summary(known, read),
+        protocol=_protocol(worlds, notes, plan),
+        figures=figures,
+        said=[sentence(one, known) for one in read],
+        grids=[_readings(read, known), _matches(known), _map(known, _counts(worlds))],
+        pictures={title: Picture(title, png) for title, png in drawings(worlds, known)},
+        facts={
+            "seeds": [world.seed for world in worlds],
+            "summary": summary(known, read),
+            "readings": [{**one.model_dump(), "said": sentence(one, known)} for one in read],
+            "notes": [*notes, *CAVEATS],
+            "judged": [world.judged for world in worlds],
+            "behaviours": _counts(worlds).astype(int).tolist(),
+        },
+    )
+    found = page.publish(store, said, _html(said, worlds, read, notes))
+    few = [figure for figure in found["figures"] if "_heat_" not in figure["name"]]
+    return {**found, "seeds": len(worlds), "figures": few}
+
+
+def _protocol(worlds: Sequence[Seen], notes: Sequence[str], plan: Plan) -> Mapping[str, str]:
+    moments, matched = sum(one.moments for one in worlds), sum(one.matched for one in worlds)
     return {
-        "study": name,
-        "seeds": len(worlds),
-        "report": store.put(f"{folder}/report.html", page),
-        "readings": [sentence(one, known) for one in read],
-        "figures": [figure.model_dump() for figure in shown],
+        "Data": f"{protocol.marketplaces([world.seed for world in worlds])}; {moments:,} moments "
+        f"with a query and a history, of which {matched:,} hold the query's category and another",
+        "Network": "DUPN-all, joint, as in Figure 6",
+        "Questions": f"{plan.days}; all users. Negatives: none, weights are looked at and nothing "
+        "is ranked; the log's own map counts clicks among all behaviours",
+        "Intervals": protocol.over_worlds(len(worlds)),
+        "Settings": protocol.settings(worlds=worlds),
+        "To be kept in mind": " ".join([*notes, *CAVEATS]),
     }
+
+
+def _readings(read: Sequence[Reading], known: Mapping[str, Figure]) -> Grid:
+    rows = [
+        [one.claim, one.verdict, one.same_time or "-", one.log,
+         "; ".join(told(known[name], 3, sign=True) for name in one.figures)]
+        for one in read
+    ]  # fmt: skip
+    head = ["the paper's map", "here", "ages made equal", "in the log", "contrasts, x uniform"]
+    note = "Yes: every contrast's 95 % interval is above zero. No: one is below."
+    return Grid("What the paper reads off its map", head, rows, note)
+
+
+def _matches(known: Mapping[str, Figure]) -> Grid:
+    rows = [[title, told(known[f"attention_match{end}"], 3)] for end, (title, _) in MATCHES.items()]
+    head = ["what is looked at most by", "share of moments at which it is the query's category"]
+    return Grid("Does it look at what was asked for?", head, rows)
+
+
+def _map(known: Mapping[str, Figure], counts: Floats) -> Grid:
+    grid = _grid(known, "attention")
+    rows = [
+        [kind.name.lower(), *("-" if np.isnan(value) else f"{value:.2f} ({_short(many)})"
+                              for value, many in zip(grid[row], counts[row], strict=True))]
+        for row, kind in enumerate(TYPES)
+    ]  # fmt: skip
+    head = ["", *(bucket.title for bucket in BUCKETS)]
+    note = "Mean attention in multiples of uniform, and the number of behaviours; -: too few."
+    return Grid("Figure 9: type and age", head, rows, note)
 
 
 def sentence(read: Reading, known: Mapping[str, Figure]) -> str:
@@ -247,26 +292,22 @@ def _told(figure: Figure) -> str:
     return f"{figure.value:.3f} [{figure.low:.3f} to {figure.high:.3f}]"
 
 
-def _html(
-    worlds: Sequence[Seen],
-    figures: Sequence[Figure],
-    read: Sequence[Reading],
-    pictures: Mapping[str, bytes],
-    notes: Sequence[str],
-) -> str:
+def _html(said: Page, worlds: Sequence[Seen], read: Sequence[Reading], notes: Sequence[str]) -> str:
     """One page that needs no other file."""
+    figures = protocol.traced(said.figures, said.protocol)
     known = {figure.name: figure for figure in figures}
     return template("attention").render(
         worlds=worlds,
         judged=float(np.mean([world.judged.get("ctr_auc", np.nan) for world in worlds])),
         tiles=[(title, known[name]) for name, title in TILES.items()],
         held=sum(one.verdict is Verdict.YES for one in read),
-        summary=summary(known, read),
+        summary=said.lead,
         readings=[(one, [known[name] for name in one.figures]) for one in read],
         notes=notes,
         caveats=CAVEATS,
         fewest=(FEWEST, FEWEST_USERS),
         example=next((world.example for world in worlds if world.example is not None), None),
         figures=figures,
-        pictures=inside(pictures),
+        pictures=inside({name: one.png for name, one in said.pictures.items()}),
+        protocol=said.protocol,
     )

@@ -120,6 +120,7 @@ class Table:
     ) -> None:
         self.worlds = sorted(worlds, key=lambda one: one.seed)
         self.models = tuple(models)
+        self.fits = tuple(fits)
         self._fits = {(fit.model, fit.tasks, fit.seed): fit for fit in fits}
 
     def row(self, model: str, task: Task) -> list[Score | None]:

@@ -1,6 +1,5 @@
 """The drift study on paper: JSON, pictures, and one self-contained page."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -9,8 +8,11 @@ import numpy as np
 from evaluation.plots import INK, MODEL, OTHER, SECOND, new_figure, png, tidy
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
+from evaluation.studies import page, protocol
 from evaluation.studies.drift import Arm, Cell, Shape, by_day, daily, headline, series
+from evaluation.studies.page import Grid, Page, Picture, shown, told
 from infra.store import Store
+from training.config import Task
 
 TITLES = {
     "ctr_auc": "Click (CTR), AUC",
@@ -20,34 +22,87 @@ TITLES = {
 }
 COLOURS = {Arm.FROZEN: OTHER, Arm.NIGHTLY: MODEL, Arm.RETRAIN: SECOND}
 DRAWN = ("ctr_auc", "l2r_auc")
+TASKS = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
+CONTRASTS = {
+    "nightly_over_frozen": "nightly less frozen, from the first update on",
+    "nightly_over_frozen_late": "nightly less frozen, last third of the days",
+    "nightly_over_retrain": "nightly less retrain, where that is fresh",
+    "nightly_over_retrain_in_use": "nightly less retrain, while that ages",
+    "retrain_over_frozen": "retrain less frozen, where that is fresh",
+}
+COSTS = {
+    "nightly_cpu_s": "a night's update, processor seconds",
+    "retrain_cpu_s": "a retrain, processor seconds",
+    "retrain_over_nightly_cpu": "a retrain over a night's update, processor",
+    "nightly_wall_s": "a night's update, seconds on the clock",
+    "retrain_wall_s": "a retrain, seconds on the clock",
+    "retrain_over_nightly_wall": "a retrain over a night's update, clock",
+}
+LEAD = (
+    "Every model is asked the whole new day, none of which it has learnt. Frozen: trained once on "
+    "the first days. Nightly: the same, updated every night. Retrain: trained anew on as many last "
+    "days every few days, and used until the next."
+)
 
 
 def write(store: Store, name: str, shape: Shape, cells: Sequence[Cell]) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says."""
     main, every = list(headline(cells)), list(daily(cells))
     pictures = dict(drawings(cells))
-    content = {
-        "study": name,
-        "seeds": [cell.seed for cell in cells],
-        "shape": vars(shape),
-        "figures": [figure.model_dump() for figure in [*main, *every]],
-    }
-    folder = f"reports/study/{name}"
-    for picture, data in pictures.items():
-        store.put(f"{folder}/{picture}.png", data)
-    address = store.put(f"{folder}/report.html", html(name, shape, cells, pictures))
-    store.put(f"{folder}/report.json", json.dumps(content, indent=1))
+    said = Page(
+        study=name,
+        title="Drift: frozen, nightly, retrained",
+        lead=LEAD,
+        protocol=_protocol(shape, cells),
+        figures=[*main, *every],
+        said=[f"{title}: {told(one)}." for title, one in _tiles({f.name: f for f in main})],
+        grids=[_contrasts(main), _costs(main), _days(shape, cells)],
+        pictures={title: Picture(title, data) for title, data in pictures.items()},
+        facts={"seeds": [cell.seed for cell in cells], "shape": vars(shape)},
+    )
+    found = page.publish(store, said, html(name, shape, cells, pictures))
+    return {**found, "seeds": len(cells), "figures": found["figures"][: len(main)]}
+
+
+def _protocol(shape: Shape, cells: Sequence[Cell]) -> Mapping[str, str]:
     return {
-        "study": name,
-        "seeds": len(cells),
-        "report": address,
-        "figures": [figure.model_dump() for figure in main],
+        "Data": protocol.marketplaces([cell.seed for cell in cells]),
+        "Questions": f"{protocol.days(shape.trained)} trained, {protocol.days(shape.nights)} after "
+        "them asked, each as a whole and before it is learnt; a retrain every "
+        f"{protocol.days(shape.every)}; all users. {protocol.negatives(TASKS)}",
+        "Intervals": f"{protocol.over_worlds(len(cells))}; of costs the range over worlds",
+        "Settings": protocol.settings(worlds=cells),
     }
+
+
+def _contrasts(main: Sequence[Figure]) -> Grid:
+    known = {one.name: one for one in main}
+    rows = [
+        [title, *(told(known[f"drift_{name}_{measure}"], sign=True) for measure in TITLES)]
+        for name, title in CONTRASTS.items()
+    ]
+    return Grid("Differences", ["paired mean over days", *TITLES.values()], rows)
+
+
+def _costs(main: Sequence[Figure]) -> Grid:
+    known = {one.name: one for one in main}
+    rows = [[title, told(known[f"drift_{name}"], 1)] for name, title in COSTS.items()]
+    return Grid("What it costs", ["", "mean (smallest to largest)"], rows)
+
+
+def _days(shape: Shape, cells: Sequence[Cell]) -> Grid:
+    rows = [
+        [str(day), *("-" if one is None else shown(one) for one in _day(cells, day)["values"])]
+        for day in shape.asked
+    ]
+    head = [f"{TITLES[measure]}, {arm}" for measure in DRAWN for arm in Arm]
+    return Grid("Day by day", ["day", *head], rows)
 
 
 def html(name: str, shape: Shape, cells: Sequence[Cell], pictures: Mapping[str, bytes]) -> str:
     """One page that needs no other file."""
-    figures = list(headline(cells))
+    said = _protocol(shape, cells)
+    figures = protocol.traced(headline(cells), said)
     by_name = {figure.name: figure for figure in figures}
     return template("drift").render(
         name=name,
@@ -58,6 +113,7 @@ def html(name: str, shape: Shape, cells: Sequence[Cell], pictures: Mapping[str, 
         days=[_day(cells, day) for day in shape.asked],
         titles=[TITLES[measure] for measure in DRAWN],
         pictures=inside(pictures),
+        protocol=said,
     )
 
 

@@ -13,12 +13,14 @@ from evaluation.studies.excerpts import (
     MODELS,
     Board,
     Judged,
+    LogCell,
     RunCell,
     best,
     figures,
     goals,
 )
 from evaluation.studies.page import Grid, Page, Picture, shown
+from evaluation.studies.protocol import settings
 from infra.store import Store
 
 COLOURS = {"all": MODEL, "din": SECOND, "din_items": INK, "dien": TRUTH}
@@ -44,16 +46,23 @@ JUDGING = (
 )
 
 
-def write(store: Store, name: str, board: Board) -> Mapping[str, Any]:
-    """Put the report under `reports/study/<name>/`; what the command says."""
-    grids = [grid for protocol in board.protocols for grid in _grids(board, protocol)]
+def write(store: Store, name: str, board: Board, logs: Sequence[LogCell]) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<name>/`; what the command says.
+
+    Args:
+        store: where it goes.
+        name: of the study, `-quick` included.
+        board: all cells but the logs.
+        logs: what the protocols deal out.
+    """
+    grids = [grid for asked in board.protocols for grid in _grids(board, asked)]
     return page.publish(
         store,
         Page(
             study=name,
             title="DUPN, DIN and DIEN (GRU) on real logs",
             lead=LEAD,
-            protocol=_protocol(board),
+            protocol=_protocol(board, logs),
             figures=list(figures(board)),
             said=goals(board),
             grids=[*grids, _searches(board), _runs(board)],
@@ -70,19 +79,27 @@ def write(store: Store, name: str, board: Board) -> Mapping[str, Any]:
     )  # fmt: skip
 
 
-def _protocol(board: Board) -> Mapping[str, str]:
+def _protocol(board: Board, logs: Sequence[LogCell]) -> Mapping[str, str]:
     tried = sorted({len(search.trials) for search in board.searches})
     said = {one.title: one.words for one in board.protocols.values()}
     return {
+        "Data": "; ".join(f"{one.log}, {one.days[0]} to {one.days[1]}: {one.users:,} users, "
+                          f"{one.moments:,} moments, {one.candidates:,} candidates"
+                          for one in logs),
+        "Questions": "clicks alone; days, people and negatives are those of each protocol: "
+        + "; ".join(f"{one.title}, {one.users:,} users asked" for one in board.protocols.values()),
         **said,
         "Learning": "epochs at most, judgements and patience as in study.*; the judgement with "
         "the smallest loss is kept",
         "Tuning": f"{', '.join(map(str, tried))} settings a network and protocol, with a seed of "
         f"its own; the smallest judging loss is chosen, then frozen. {_searched(board)}",
         "Before": BEFORE,
-        "Intervals": "95 %; seeds share the world, so the variance over draws of users and that of "
-        "the mean over seeds are added; Student's, with the freedom that the seeds' share leaves",
-    }
+        "Intervals": f"{board.seeds} seed{'s' * (board.seeds != 1)}; 95 %; seeds share the world, "
+        "so the variance over draws of users and that of the mean over seeds are added; "
+        "Student's, with the freedom that the seeds' share leaves",
+        "Settings": settings(logs=logs, protocols=[*board.protocols.values()],
+                                      searches=board.searches, runs=board.runs),
+    }  # fmt: skip
 
 
 def _searched(board: Board) -> str:

@@ -8,11 +8,12 @@ import numpy as np
 from evaluation.bootstrap import Interval
 from evaluation.plots import INK, MODEL, SECOND, new_figure, png, tidy
 from evaluation.results import Figure
-from evaluation.studies import page
+from evaluation.studies import page, protocol
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.cells import figure, known, mean_difference, mean_of, words
 from evaluation.studies.contest import TASKS, FitCell
 from evaluation.studies.page import Grid, Page, Picture, shown
+from evaluation.studies.protocol import Plan
 from infra.store import Store
 from training.config import Task
 
@@ -50,8 +51,15 @@ class Learnt:
         return mean_difference(self.scores(task, joint=True), self.scores(task, joint=False))
 
 
-def write(store: Store, name: str, fits: Sequence[FitCell]) -> Mapping[str, Any]:
-    """Put the report under `reports/study/<name>/`; what the command says."""
+def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<name>/`; what the command says.
+
+    Args:
+        store: where it goes.
+        name: of the study, `-quick` included.
+        fits: of every world, alone and joint.
+        plan: days and shares.
+    """
     learnt = Learnt(fits)
     pictures = {
         "figure6": Picture(
@@ -68,12 +76,13 @@ def write(store: Store, name: str, fits: Sequence[FitCell]) -> Mapping[str, Any]
             title="Figure 6: one task, or all together",
             lead=LEAD,
             protocol={
+                "Data": protocol.marketplaces(learnt.seeds),
                 "Network": "DUPN-all; L2R weighs a click logit: alone its own, joint that of CTR",
-                "Questions": "days after the learnt and the judging ones",
+                "Questions": plan.questions(TASKS),
                 "Budget": "epochs, patience and search as in study.*; the joint run's best "
                 "judgement is by the sum of its losses",
                 "Intervals": words(len(learnt.seeds)),
-                "Settings": ", ".join(sorted({fit.settings for fit in fits})),
+                "Settings": protocol.settings(fits=fits),
             },
             figures=list(figures(learnt)),
             said=goals(learnt),
@@ -92,10 +101,12 @@ def figures(learnt: Learnt) -> Iterator[Figure]:
         for joint, word in ((False, "alone"), (True, "joint")):
             value = mean_of(both[joint])
             said = words(known(both[joint]), of=len(learnt.seeds), interval=value)
-            yield figure(f"multitask_{word}_{measure}", value, unit, said)
+            how = f"{task} learnt {'with all others' if joint else 'alone'}; {said}"
+            yield figure(f"multitask_{word}_{measure}", value, unit, how)
         gain = learnt.gain(task)
         said = words(known(*both.values()), of=len(learnt.seeds), interval=gain)
-        yield figure(f"multitask_gain_{measure}", gain, unit, f"joint less alone, paired; {said}")
+        how = f"{task} learnt with all others less alone, paired; {said}"
+        yield figure(f"multitask_gain_{measure}", gain, unit, how)
 
 
 def goals(learnt: Learnt) -> list[str]:

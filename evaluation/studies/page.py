@@ -1,4 +1,7 @@
-"""The report of a study: JSON first, its pictures, and one page that needs no other file."""
+"""The report of a study: JSON first, its pictures, one page that needs no other file, and Markdown.
+
+The Markdown is what can be read without a browser: all but the pictures and the names of figures.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -9,6 +12,7 @@ from evaluation.bootstrap import Interval
 from evaluation.metrics import NAN
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
+from evaluation.studies.protocol import NEEDED, traced
 from infra.store import Store
 
 
@@ -40,7 +44,7 @@ class Page:
     title: str
     lead: str
     protocol: Mapping[str, str]
-    """What was done on which data, by name."""
+    """What was done on which data, by name; `NEEDED` are there."""
     figures: Sequence[Figure]
     said: Sequence[str] = ()
     """Goals, reached or not, as sentences."""
@@ -50,10 +54,18 @@ class Page:
     """More for the JSON."""
 
 
-def publish(store: Store, page: Page) -> Mapping[str, Any]:
-    """Put the report under `reports/study/<study>/`; what the command says."""
+def publish(store: Store, page: Page, rendered: str | None = None) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<study>/`; what the command says.
+
+    Args:
+        store: where it goes.
+        page: what is said.
+        rendered: the page as HTML, of a study that has a template of its own.
+    """
+    missing = set(NEEDED) - set(page.protocol)
+    assert not missing, f"{page.study} does not say its {missing}"
     folder = f"reports/study/{page.study}"
-    figures = [figure.model_dump() for figure in page.figures]
+    figures = [figure.model_dump() for figure in traced(page.figures, page.protocol)]
     content = {
         "study": page.study,
         "protocol": dict(page.protocol),
@@ -62,16 +74,46 @@ def publish(store: Store, page: Page) -> Mapping[str, Any]:
         "figures": figures,
     }
     store.put(f"{folder}/report.json", json.dumps(content, indent=1))
+    store.put(f"{folder}/report.md", markdown(page))
     for name, picture in page.pictures.items():
         store.put(f"{folder}/{name}.png", picture.png)
-    address = store.put(f"{folder}/report.html", html(page))
+    address = store.put(f"{folder}/report.html", rendered or html(page))
     return {"study": page.study, "report": address, "said": list(page.said), "figures": figures}
 
 
 def html(page: Page) -> str:
     """The page, pictures inside."""
     images = inside({name: one.png for name, one in page.pictures.items()})
-    return template("study").render(page=page, images=images)
+    figures = traced(page.figures, page.protocol)
+    return template("study").render(page=page, figures=figures, images=images)
+
+
+def markdown(page: Page) -> str:
+    """Title, lead, protocol, what is said, and the grids."""
+    protocol = [f"- **{name}.** {_literal(words)}" for name, words in page.protocol.items()]
+    parts = [f"# {page.title}", page.lead, "## Protocol", "\n".join(protocol)]
+    if page.said:
+        parts += ["## What it shows", "\n".join(f"- {_literal(one)}" for one in page.said)]
+    for grid in page.grids:
+        parts += [f"## {grid.title}", *([_literal(grid.note)] if grid.note else []), _table(grid)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _table(grid: Grid) -> str:
+    cells = [[_literal(cell) for cell in row] for row in (grid.head, *grid.rows)]
+    cells.insert(1, ["---"] * len(grid.head))
+    return "\n".join(f"| {' | '.join(row)} |" for row in cells)
+
+
+def _literal(text: str) -> str:
+    """Text that Markdown leaves as it is (`study.*`)."""
+    return text.replace("*", r"\*").replace("|", r"\|")
+
+
+def told(figure: Figure, digits: int = 4, *, sign: bool = False) -> str:
+    """A figure with its interval, as a cell of a table."""
+    ends = [NAN if end is None else end for end in (figure.value, figure.low, figure.high)]
+    return shown(Interval(*ends), digits, sign=sign)
 
 
 def shown(interval: Interval, digits: int = 4, *, sign: bool = False) -> str:

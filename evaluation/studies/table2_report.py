@@ -7,11 +7,13 @@ import numpy as np
 
 from evaluation.bootstrap import Interval
 from evaluation.plots import INK, MODEL, OTHER, new_figure, png, tidy
-from evaluation.studies import page
+from evaluation.studies import page, protocol
 from evaluation.studies.asking import MEASURES
 from evaluation.studies.cells import mean_of, words
 from evaluation.studies.contest import ALL, PAPER, TASKS, Table, TunedCell, figures, goals
+from evaluation.studies.neighbours import Neighbours, neighbours
 from evaluation.studies.page import Grid, Page, Picture, shown
+from evaluation.studies.protocol import Plan
 from infra.store import Store
 from training.config import Task
 
@@ -28,6 +30,7 @@ def write(
     table: Table,
     tuned: Sequence[TunedCell],
     titles: Mapping[str, str],
+    plan: Plan,
 ) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
@@ -37,6 +40,7 @@ def write(
         table: all cells.
         tuned: the search of every row and column.
         titles: of the rows.
+        plan: days and shares.
     """
     return page.publish(
         store,
@@ -44,10 +48,11 @@ def write(
             study=name,
             title="Table 2: networks compared, task by task",
             lead=LEAD,
-            protocol=_protocol(table, tuned),
+            protocol=_protocol(table, tuned, plan),
             figures=list(figures(table)),
             said=goals(table),
-            grids=[_rows(table, titles), _gaps(table, titles), _searches(tuned, titles)],
+            grids=[_rows(table, titles), _gaps(table, titles), _neighbours(table, titles),
+                   _searches(tuned, titles)],
             pictures={
                 "table2": Picture(
                     "Every network on every task",
@@ -58,21 +63,21 @@ def write(
             },
             facts={"seeds": [world.seed for world in table.worlds]},
         ),
-    )
+    )  # fmt: skip
 
 
-def _protocol(table: Table, tuned: Sequence[TunedCell]) -> Mapping[str, str]:
+def _protocol(table: Table, tuned: Sequence[TunedCell], plan: Plan) -> Mapping[str, str]:
     worlds = table.worlds
     moments = ", ".join(f"{world.moments:,}" for world in worlds)
     return {
-        "Data": f"marketplaces of the seeds {', '.join(str(world.seed) for world in worlds)}; "
-        f"moments on the learnt days: {moments}; mean history {worlds[0].behaviours:.0f}",
-        "Questions": "days after the learnt and the judging ones; negatives: shown and not clicked",
-        "Learning": "epochs at most and patience as in study.*, judged by the day after the learnt "
-        "ones; the best judgement is kept",
+        "Data": f"{protocol.marketplaces([world.seed for world in worlds])}; moments on the "
+        f"learnt days: {moments}; mean history {worlds[0].behaviours:.0f}",
+        "Questions": plan.questions(TASKS),
+        "Learning": "epochs at most and patience as in study.*, stopped by the judging day; the "
+        "best judgement is kept",
         "Tuning": _tuning(tuned),
         "Intervals": words(len(worlds)),
-        "Settings": ", ".join(sorted({world.settings for world in worlds})),
+        "Settings": protocol.settings(worlds=worlds, searches=tuned, fits=table.fits),
     }
 
 
@@ -112,6 +117,30 @@ def _gaps(table: Table, titles: Mapping[str, str]) -> Grid:
     note = "Paired within each world: the same questions, the same people drawn."
     head = ["The full network over", *(_title(task) for task in TASKS)]
     return Grid("Differences", head, rows, note)
+
+
+def _neighbours(table: Table, titles: Mapping[str, str]) -> Grid:
+    found = neighbours(table)
+    told = {(one.below, one.above, one.task): _compared(one) for one in found}
+    rows = [
+        [f"{titles[below]} less {titles[above]}",
+         *(told.get((below, above, task), "") for task in TASKS)]
+        for below, above in dict.fromkeys((one.below, one.above) for one in found)
+    ]  # fmt: skip
+    note = (
+        "Each row less the one above it that answers the task, paired within each world. Intervals "
+        "are of one comparison; p's are of a paired t test over worlds, corrected by Holm's method "
+        f"for all {len(found)} comparisons together. Clear: under 0.05 after the correction."
+    )
+    return Grid("Neighbouring rows", ["", *(_title(task) for task in TASKS)], rows, note)
+
+
+def _compared(one: Neighbours) -> str:
+    gap = shown(one.gap, sign=True)
+    if one.holm is None:
+        return gap
+    p = f"{one.holm:.3f}" if one.holm >= 0.001 else "under 0.001"
+    return f"{gap}, p {p}{': clear' if one.clear else ''}"
 
 
 def _searches(tuned: Sequence[TunedCell], titles: Mapping[str, str]) -> Grid:

@@ -20,6 +20,7 @@ from evaluation.studies.contest import Step
 from training.transfer import Way
 
 MEASURE = "spp_auc"
+ASKED = "spp on the asked days"
 NEAR = 0.95
 """Share of the way from chance to its own best at which a run counts as converged."""
 PAIRS = ((Way.FT, Way.RS), (Way.FT, Way.RT), (Way.RA, Way.RS), (Way.RA, Way.RT),
@@ -63,7 +64,7 @@ def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
     for way, mine in scores.items():
         end = mean_of(mine)
         said = words(known(mine), of=len(cells), interval=end)
-        yield figure(f"transfer_{way}_{MEASURE}", end, "AUC", said)
+        yield figure(f"transfer_{way}_{MEASURE}", end, "AUC", f"{ASKED}; {said}")
         moments = [Interval(cell.way(way).converged) for cell in cells]
         yield figure_over(
             f"transfer_{way}_converged",
@@ -75,7 +76,9 @@ def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
     for one, other in PAIRS:
         gap = difference(cells, one, other)
         said = words(known(scores[one], scores[other]), of=len(cells), interval=gap)
-        yield figure(f"transfer_{one}_over_{other}_{MEASURE}", gap, "AUC", f"paired; {said}")
+        yield figure(
+            f"transfer_{one}_over_{other}_{MEASURE}", gap, "AUC", f"{ASKED}, paired; {said}"
+        )
 
 
 def difference(cells: Sequence[TransferCell], one: Way, other: Way) -> Interval:
@@ -92,12 +95,12 @@ def goals(cells: Sequence[TransferCell]) -> list[str]:
         for worse in (Way.RS, Way.RT):
             gap = difference(cells, better, worse)
             verdict = (
-                "above, clear of zero" if gap.low > 0
-                else "above, but not clear of zero" if gap.value > 0
-                else "not above"
+                f"above {worse.upper()}, clear of zero" if gap.low > 0
+                else f"above {worse.upper()}, but not clear of zero" if gap.value > 0
+                else f"not above {worse.upper()}"
             )  # fmt: skip
             found.append(
-                f"{better.upper()} is {verdict} {worse.upper()}: {gap.value:+.4f} "
+                f"{better.upper()} is {verdict}: {gap.value:+.4f} "
                 f"({gap.low:+.4f} to {gap.high:+.4f})."
             )
     speed = {way: float(np.mean([c.way(way).converged for c in cells])) for way in Way}

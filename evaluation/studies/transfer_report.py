@@ -4,11 +4,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
-from evaluation.studies import page
+from evaluation.studies import page, protocol
 from evaluation.studies.cells import mean_of, words
 from evaluation.studies.page import Grid, Page, Picture, shown
+from evaluation.studies.protocol import Plan
 from evaluation.studies.transfer import MEASURE, PAIRS, TransferCell, difference, figures, goals
 from infra.store import Store
+from training.config import Task
 from training.transfer import Way
 
 TITLES = {
@@ -24,8 +26,15 @@ LEAD = (
 )
 
 
-def write(store: Store, name: str, cells: Sequence[TransferCell]) -> Mapping[str, Any]:
-    """Put the report under `reports/study/<name>/`; what the command says."""
+def write(store: Store, name: str, cells: Sequence[TransferCell], plan: Plan) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<name>/`; what the command says.
+
+    Args:
+        store: where it goes.
+        name: of the study, `-quick` included.
+        cells: a world each.
+        plan: days and shares.
+    """
     known = ", ".join(f"{cell.known.value:.4f}" for cell in cells if cell.known.value is not None)
     return page.publish(
         store,
@@ -34,14 +43,16 @@ def write(store: Store, name: str, cells: Sequence[TransferCell]) -> Mapping[str
             title="Figure 7: four ways to a new task",
             lead=LEAD,
             protocol={
+                "Data": protocol.marketplaces([cell.seed for cell in cells]),
                 "Known network": f"DUPN-all, joint; its CTR AUC on the asked days: {known}",
-                "New task": "SPP, asked once a user and day; negatives by popularity",
+                "New task": "SPP, asked once a user and day",
+                "Questions": plan.questions([Task.SPP]),
                 "Search": "the points of study.trials, for each way, in the world of "
                 "study.tuning_seed",
                 "Judged by": "SPP alone, whatever else a way learns (RA), four times as often as "
                 "in other studies",
                 "Intervals": words(len(cells)),
-                "Settings": ", ".join(sorted({cell.settings for cell in cells})),
+                "Settings": protocol.settings(worlds=cells),
             },
             figures=list(figures(cells)),
             said=goals(cells),

@@ -66,7 +66,7 @@ class AttentionStudy(Contest):
     def report(self) -> Mapping[str, Any]:
         """Both figures, and the readings of the paper beside what is found."""
         worlds = [one for one in self.finished(self.looks()) if isinstance(one, Seen)]
-        return attention_report.write(self.store, self.name, worlds, NOTES)
+        return attention_report.write(self.store, self.name, worlds, NOTES, self.plan)
 
     def _seen(self, seed: int, digest: str) -> Seen:
         world, config = self.world(seed), self.settings.evaluate

@@ -67,7 +67,7 @@ class Study(ABC, Generic[C]):
 
     Args:
         settings: of its preset.
-        seeds: worlds: the seeds 1, 2, ...
+        seeds: worlds: the seeds 1, 2, ...; of the small form one, whatever is asked for.
         quick: the small form, reported under `<name>-quick`.
     """
 
@@ -80,7 +80,7 @@ class Study(ABC, Generic[C]):
         if not settings.store.is_local:
             raise ConfigError(f"a study works on a local disk. Give --home, not {settings.home}.")
         self.settings = settings
-        self.seeds = seeds
+        self.seeds = 1 if quick else seeds
         self.quick = quick
 
     @property

@@ -12,6 +12,7 @@ from evaluation.studies.asking import Crowd, ask
 from evaluation.studies.cells import Cell
 from evaluation.studies.contest import FitCell, Step, Trial, TunedCell, WorldCell
 from evaluation.studies.others import answers
+from evaluation.studies.protocol import Plan
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
 from pipeline.studies.base import Logged, Study, plain
@@ -65,6 +66,12 @@ class Contest(Study[Cell]):
     def reported(self) -> range:
         """Seeds of the worlds that figures are about."""
         return range(1, self.seeds + 1)
+
+    @property
+    def plan(self) -> Plan:
+        """What reports say of days and people."""
+        study = self.settings.study
+        return Plan(study.learnt, study.judges, study.asked, study.shares)
 
     def worlds(self) -> list[str]:
         """Keys of all worlds, that of the search first."""

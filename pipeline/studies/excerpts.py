@@ -64,7 +64,7 @@ class ExcerptsStudy(Study[Cell]):
     preset = "taobao"
 
     def __init__(self, settings: Settings, seeds: int, quick: bool) -> None:
-        super().__init__(settings, 1 if quick else seeds, quick)
+        super().__init__(settings, seeds, quick)
         every = excerpt_logs.PROTOCOLS
         taken = [excerpt_logs.shortened(one) for one in every] if quick else every
         self.protocols = {one.name: one for one in taken}
@@ -137,7 +137,8 @@ class ExcerptsStudy(Study[Cell]):
             [one for one in self.finished(self._searches) if isinstance(one, SearchCell)],
             [one for one in self.finished(self._runs) if isinstance(one, RunCell)],
         )
-        return excerpts_report.write(self.store, self.name, board)
+        logs = [one for one in self.finished(self.stages()[0]) if isinstance(one, LogCell)]
+        return excerpts_report.write(self.store, self.name, board, logs)
 
     @property
     def share(self) -> float:

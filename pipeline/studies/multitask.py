@@ -28,4 +28,4 @@ class MultitaskStudy(Contest):
     def report(self) -> Mapping[str, Any]:
         """Curves by judgement, and joint less alone."""
         fits = [one for one in self.finished(self.fits()) if isinstance(one, FitCell)]
-        return multitask_report.write(self.store, self.name, fits)
+        return multitask_report.write(self.store, self.name, fits, self.plan)

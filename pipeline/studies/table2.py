@@ -39,4 +39,4 @@ class Table2Study(Contest):
         tuned = [one for one in self.finished(self.searches()) if isinstance(one, TunedCell)]
         table = Table(worlds, fits, tuple(PEERS))
         titles = {name: one.title for name, one in PEERS.items()}
-        return table2_report.write(self.store, self.name, table, tuned, titles)
+        return table2_report.write(self.store, self.name, table, tuned, titles, self.plan)

@@ -86,7 +86,7 @@ class TransferStudy(Contest):
         """Curves, ends and speed."""
         found = self.finished(self.seeds_keys())
         cells = [one for one in found if isinstance(one, TransferCell)]
-        return transfer_report.write(self.store, self.name, cells)
+        return transfer_report.write(self.store, self.name, cells, self.plan)
 
     def _searched(self, digest: str) -> SearchCell:
         world = self.world(self.settings.study.tuning_seed)

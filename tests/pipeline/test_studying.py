@@ -146,6 +146,16 @@ def test_a_world_cut_off_in_its_last_day_is_lived_to_its_end(studied, tmp_path):
     assert mine.store.partition("samples", days[-1]).digest() == whole
 
 
+@pytest.mark.parametrize("name", studying.STUDIES)
+def test_a_quick_study_has_one_seed_whatever_is_asked_for(name, tmp_path):
+    settings = load(studying.preset_of(name), str(tmp_path))
+    few, many = (studying.make(settings, name, seeds, quick=True) for seeds in (1, 5))
+    assert many.seeds == 1
+    assert many.name == few.name == f"{name}-quick"
+    assert many.stages() == few.stages()
+    assert studying.make(settings, name, 5, quick=False).stages() != few.stages()
+
+
 def test_an_unknown_study_is_named(studied):
     settings, *_ = studied
     with pytest.raises(ConfigError, match="study weather does not exist"):

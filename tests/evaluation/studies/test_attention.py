@@ -9,11 +9,14 @@ from evaluation.studies import attention, attention_map, attention_report, histo
 from evaluation.studies.attention import Example, Seen, Verdict, Weights
 from evaluation.studies.attention_map import BUCKETS, CONTRASTS, FEWEST, TYPES, Side, Sums
 from evaluation.studies.histories import Histories
+from evaluation.studies.protocol import Plan
 from features.property import DAY_MS, MINUTE_MS, NUM_GAPS, gap_bucket
 from features.schemas import BehaviorType
 from infra.store import Store
 
 CONFIG = EvaluateConfig(replicates=60)
+
+PLAN = Plan(learnt=10, judges=1, asked=2)
 
 
 def drawn(users=40, each=6, seed=3, categories=6):
@@ -303,12 +306,14 @@ def test_over_worlds_figures_are_means_and_those_not_known_are_left_out():
 
 def test_the_report_stands_alone_and_says_what_holds(tmp_path):
     store = Store(tmp_path)
-    said = attention_report.write(store, "attention", [seen_by(1), seen_by(2)], ["An honest word."])
+    said = attention_report.write(
+        store, "attention", [seen_by(1), seen_by(2)], ["An honest word."], PLAN
+    )
     page = store.get("reports/study/attention/report.html").decode()
     assert page.count("<img") == 4
     assert "An honest word." in page
     assert "http" not in page.replace("http-equiv", "")
-    for claim, sentence in zip(attention.READINGS, said["readings"], strict=True):
+    for claim, sentence in zip(attention.READINGS, said["said"], strict=True):
         assert sentence.startswith(claim)
         assert sentence.split(": ")[1].split()[0] in set(Verdict)
     for picture in ("figure_8", "figure_9", "log", "match"):
@@ -323,8 +328,8 @@ def test_a_page_of_which_nothing_is_known_says_so(tmp_path):
     nothing = {"value": None, "low": None, "high": None}
     blank = tuple(one.model_copy(update=nothing) for one in seen.figures)
     seen = seen.model_copy(update={"figures": blank})
-    said = attention_report.write(store, "attention", [seen], [])
-    assert all("undecided (" in sentence for sentence in said["readings"])
+    said = attention_report.write(store, "attention", [seen], [], PLAN)
+    assert all("undecided (" in sentence for sentence in said["said"])
     page = store.get("reports/study/attention/report.html").decode()
     assert page.count("<img") == 3
     assert "No history is long and varied enough" in page

@@ -1,5 +1,6 @@
 """Means over seeds of one world, paired differences, and what is said of the goal."""
 
+import json
 import re
 
 import numpy as np
@@ -14,6 +15,7 @@ from evaluation.studies.excerpt_questions import AUC, HARDER
 from evaluation.studies.excerpts import (
     Board,
     Judged,
+    LogCell,
     OthersCell,
     RunCell,
     SearchCell,
@@ -67,6 +69,10 @@ def board(values, drawn=None):
     return Board([others], searches, runs)
 
 
+LOGS = [
+    LogCell(settings="y", log="taobao", days=("2017-11-25", "2017-12-02"), users=99, moments=500,
+            candidates=2500)
+]  # fmt: skip
 LEVEL = {
     "all": (0.89, 0.9, 0.85),
     "din": (0.87, 0.88, 0.89),
@@ -143,7 +149,7 @@ def test_the_goal_is_answered_by_the_interval(shift, words):
     said = excerpts.goals(board(values, noise))
     assert words in said[0]
     assert said[0].startswith("Taobao: ")
-    assert len(said) == 3
+    assert len(said) == len(excerpts.MODELS) - 1
 
 
 def in_splits(clicks_of_splits, offsets, rng):
@@ -205,7 +211,7 @@ def test_a_decile_is_worth_the_share_of_clicks_that_is_learnt_of_it():
 
 def test_dien_is_named_by_the_form_of_its_recurrence_wherever_it_is_read(tmp_path):
     store = Store(tmp_path)
-    said = excerpts_report.write(store, "excerpts", board(LEVEL))
+    said = excerpts_report.write(store, "excerpts", board(LEVEL), LOGS)
     assert "DIEN (GRU)" in said["said"][2]
     page = store.get("reports/study/excerpts/report.html").decode()
     headings = re.findall(r"<(?:td|th|h1|h2)[^>]*>([^<]*DIEN[^<]*)<", page)
@@ -215,7 +221,7 @@ def test_dien_is_named_by_the_form_of_its_recurrence_wherever_it_is_read(tmp_pat
 
 def test_the_page_says_who_is_searched_with_and_what_judging_figures_are_of(tmp_path):
     store = Store(tmp_path)
-    excerpts_report.write(store, "excerpts", board(LEVEL))
+    excerpts_report.write(store, "excerpts", board(LEVEL), LOGS)
     page = store.get("reports/study/excerpts/report.html").decode()
     assert page.count("share of the users (Taobao: 25%)") == 2, "on top, and below the search"
     assert "own category among them where there are any; the headline of the asked day" in page
@@ -223,7 +229,7 @@ def test_the_page_says_who_is_searched_with_and_what_judging_figures_are_of(tmp_
 
 def test_the_report_has_every_figure_and_stands_alone(tmp_path):
     store = Store(tmp_path)
-    said = excerpts_report.write(store, "excerpts", board(LEVEL))
+    said = excerpts_report.write(store, "excerpts", board(LEVEL), LOGS)
     names = {one["name"] for one in said["figures"]}
     assert {
         "excerpts_taobao_all_ctr_auc",
@@ -238,3 +244,15 @@ def test_the_report_has_every_figure_and_stands_alone(tmp_path):
         "reports/study/excerpts/report.json"
     )
     assert store.get("reports/study/excerpts/curves.png")
+
+
+def test_the_protocol_says_logs_questions_seeds_and_settings(tmp_path):
+    store = Store(tmp_path)
+    excerpts_report.write(store, "excerpts", board(LEVEL), LOGS)
+    content = json.loads(store.get("reports/study/excerpts/report.json"))
+    protocol = content["protocol"]
+    assert protocol["Data"].startswith("taobao, 2017-11-25 to 2017-12-02: 99 users, 500 moments")
+    assert "Taobao, 99 users asked" in protocol["Questions"]
+    assert protocol["Intervals"].startswith("3 seeds; ")
+    digest = protocol["Settings"].split(",")[0]
+    assert all(one["protocol"].endswith(f"; settings {digest}") for one in content["figures"])

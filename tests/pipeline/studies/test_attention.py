@@ -65,7 +65,7 @@ def test_every_figure_says_its_protocol_and_is_on_paper(studied):
     assert {"attention_match_over_shuffled", "attention_cart_live_over_later"} <= names
     assert study.store.get(f"{folder}/figure_9.png")
     assert b"Figure 9" in study.store.get(f"{folder}/report.html")
-    assert len(said["readings"]) == 6
+    assert len(said["said"]) == 6
 
 
 def test_a_finished_cell_is_not_run_again_unless_what_decides_it_changed(studied, monkeypatch):

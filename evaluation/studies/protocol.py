@@ -1,0 +1,105 @@
+"""What every report says of itself under the same names: data, questions, intervals, settings.
+
+The digest of all cells' settings ends every figure's protocol too, so that a number that is copied
+elsewhere can be traced to what made it.
+"""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from evaluation.bootstrap import Interval
+from evaluation.metrics import NAN
+from evaluation.results import Figure
+from evaluation.studies.cells import FEWEST, Cell, words
+from training.config import Task
+
+NEEDED = ("Data", "Questions", "Intervals", "Settings")
+"""What no report leaves out."""
+NEGATIVES: Mapping[Task, str] = {
+    Task.CTR: "shown on the page and not clicked",
+    Task.L2R: "shown on the page and not clicked",
+    Task.FIFP: "an icon shown and not followed",
+    Task.PPP: "none, the level of what is bought is asked",
+    Task.SPP: "shops drawn by popularity and not touched",
+}
+"""Of the marketplace's questions."""
+FEW = 12
+"""Digests that are listed; of more their own digest has to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which of a world's days and people a study takes."""
+
+    learnt: int
+    """Days."""
+    judges: int
+    """Days after them."""
+    asked: int
+    """Days after these."""
+    shares: Mapping[Task, float] = field(default_factory=dict)
+    """Of the users who are learnt from and asked, where it is not all."""
+
+    @property
+    def days(self) -> str:
+        """Which are for what."""
+        return (
+            f"{days(self.learnt)} learnt, the next {days(self.judges)} judging, the next "
+            f"{days(self.asked)} asked"
+        )
+
+    def questions(self, tasks: Sequence[Task]) -> str:
+        """Days, people and negatives."""
+        some = [f"{task} of {share:.0%}" for task, share in self.shares.items() if task in tasks]
+        people = f"{' and '.join(some)} of the users, else all" if some else "all users"
+        return f"{self.days}; {people}. {negatives(tasks)}"
+
+
+def negatives(tasks: Sequence[Task]) -> str:
+    """Of some tasks."""
+    kinds: dict[str, list[str]] = {}
+    for task in tasks:
+        kinds.setdefault(NEGATIVES[task], []).append(task)
+    said = "; ".join(f"{', '.join(those)}: {kind}" for kind, those in kinds.items())
+    return f"Negatives: {said}"
+
+
+def marketplaces(seeds: Sequence[int]) -> str:
+    """Data of simulated worlds."""
+    return f"simulated marketplaces of the seeds {', '.join(map(str, seeds))}, a world each"
+
+
+def settings(**kinds: Sequence[Cell]) -> str:
+    """Digests of cells by what they are, the digest of all of them first."""
+    every = [cell for cells in kinds.values() for cell in cells]
+    parts = []
+    for kind, cells in kinds.items():
+        known = list(dict.fromkeys(cell.settings for cell in cells))
+        listed = f" ({', '.join(known)})" if len(known) <= FEW else ""
+        parts.append(f"{len(cells)} {kind}{listed}")
+    return f"{digest(every)}, of the digests of {'; '.join(parts)}"
+
+
+def digest(cells: Iterable[Cell]) -> str:
+    """Changes with the settings of any cell."""
+    every = " ".join(sorted(cell.settings for cell in cells))
+    return hashlib.sha256(every.encode()).hexdigest()[:12]
+
+
+def traced(figures: Iterable[Figure], protocol: Mapping[str, str]) -> list[Figure]:
+    """Figures whose protocols end with the digest that the report's begins with."""
+    end = f"settings {protocol['Settings'].split(',', maxsplit=1)[0]}"
+    return [
+        one.model_copy(update={"protocol": f"{one.protocol.rstrip('.')}; {end}"}) for one in figures
+    ]
+
+
+def over_worlds(count: int) -> str:
+    """How intervals came about where people are drawn within a world and not over two."""
+    return words(count, interval=Interval(NAN) if 1 < count < FEWEST else None)
+
+
+def days(count: int) -> str:
+    """A number of days."""
+    return f"{count} day{'s' * (count != 1)}"

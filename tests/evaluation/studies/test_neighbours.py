@@ -1,0 +1,45 @@
+"""Neighbouring rows of Table 2, held against SciPy and a correction by hand."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from evaluation.bootstrap import Interval
+from evaluation.studies.neighbours import corrected, neighbours, p_of
+from tests.evaluation.studies.test_contest import GOOD, table
+from training.config import Task
+
+
+def test_rows_are_compared_with_the_nearest_one_above_that_answers():
+    found = neighbours(table(GOOD))
+    assert [(one.below, one.above, one.task) for one in found] == [
+        ("dssm", "wide", Task.CTR), ("all", "dssm", Task.CTR),
+    ]  # fmt: skip
+    alone = neighbours(table({"wide": GOOD["wide"], "all": GOOD["all"]}))
+    assert [(one.below, one.above) for one in alone] == [("all", "wide")]
+
+
+def test_its_p_is_that_of_a_paired_t_test_over_worlds():
+    (one,) = neighbours(table({"wide": GOOD["wide"], "all": GOOD["all"]}))
+    assert one.holm == pytest.approx(stats.ttest_rel(GOOD["all"], GOOD["wide"]).pvalue)
+    assert one.clear
+
+
+def test_ps_are_corrected_together_for_their_number():
+    three = pytest.approx(0.03), pytest.approx(0.06), pytest.approx(0.06)
+    assert corrected([0.01, None, 0.04, 0.03]) == [three[0], None, *three[1:]]
+    dssm = (0.66, 0.66, 0.70)
+    found = [one.holm for one in neighbours(table({**GOOD, "dssm": dssm}))]
+    plain = [stats.ttest_rel(*pair).pvalue for pair in ((dssm, GOOD["wide"]), (GOOD["all"], dssm))]
+    assert min(found) == pytest.approx(2 * min(plain))
+
+
+def test_what_is_clear_alone_may_not_be_clear_among_many():
+    assert [one < 0.05 for one in corrected([0.02, 0.5, 0.6])] == [False, False, False]
+
+
+def test_two_worlds_have_no_p():
+    few = neighbours(table({name: row[:2] for name, row in GOOD.items()}, seeds=(1, 2)))
+    assert all(one.holm is None and not one.clear for one in few)
+    assert p_of(Interval(0.1, 0.1, 0.1, 0.0), 5) is None
+    assert p_of(Interval(np.nan), 5) is None

@@ -1,0 +1,66 @@
+"""What every report says of itself, as HTML, JSON and Markdown have it."""
+
+import pytest
+
+from evaluation.results import Figure
+from evaluation.studies import page, protocol
+from evaluation.studies.cells import Cell
+from evaluation.studies.page import Grid, Page
+from evaluation.studies.protocol import NEEDED, Plan
+from infra.store import Store
+from training.config import Task
+
+CELLS = [Cell(settings="b"), Cell(settings="a")]
+SAID = {**dict.fromkeys(NEEDED, "as ever"), "Settings": protocol.settings(fits=CELLS)}
+
+
+def written(**changed):
+    figure = Figure(name="one_auc", value=0.5, unit="AUC", protocol="5 worlds.")
+    return Page(**{"study": "some", "title": "Some study", "lead": "It leads.", "protocol": SAID,
+                   "figures": [figure], **changed})  # fmt: skip
+
+
+def test_questions_say_days_people_and_negatives():
+    plan = Plan(learnt=10, judges=1, asked=2, shares={Task.CTR: 0.5, Task.SPP: 0.2})
+    assert plan.questions([Task.CTR, Task.PPP]) == (
+        "10 days learnt, the next 1 day judging, the next 2 days asked; ctr of 50% of the users, "
+        "else all. Negatives: ctr: shown on the page and not clicked; ppp: none, the level of "
+        "what is bought is asked"
+    )
+    assert "; all users. Negatives: fifp: " in plan.questions([Task.FIFP])
+
+
+def test_negatives_of_every_task_are_said():
+    assert set(protocol.NEGATIVES) == set(Task)
+
+
+def test_the_digest_hangs_on_every_cell_and_not_on_their_order():
+    before = protocol.digest(CELLS)
+    assert protocol.digest(reversed(CELLS)) == before
+    assert protocol.digest([*CELLS, Cell(settings="a")]) != before
+    assert protocol.settings(fits=CELLS) == f"{before}, of the digests of 2 fits (b, a)"
+
+
+def test_every_figure_ends_with_the_settings_of_its_report(tmp_path):
+    said = page.publish(Store(tmp_path), written())
+    end = f"5 worlds; settings {protocol.digest(CELLS)}"
+    assert [one["protocol"] for one in said["figures"]] == [end]
+    assert end in page.html(written())
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_a_report_that_leaves_something_out_is_not_published(tmp_path, name):
+    rest = {one: words for one, words in SAID.items() if one != name}
+    with pytest.raises(AssertionError, match=name):
+        page.publish(Store(tmp_path), written(protocol=rest))
+
+
+def test_markdown_has_all_but_pictures_and_names_of_figures(tmp_path):
+    grid = Grid("A table", ["", "a|b"], [["x", "study.*"]], "A note.")
+    page.publish(Store(tmp_path), written(grids=[grid], said=["It holds."]))
+    text = (tmp_path / "reports/study/some/report.md").read_text()
+    assert text.startswith("# Some study\n\nIt leads.\n\n## Protocol\n\n- **Data.** as ever\n")
+    assert "## What it shows\n\n- It holds.\n" in text
+    table = "|  | a\\|b |\n| --- | --- |\n| x | study.\\* |\n"
+    assert text.endswith(f"## A table\n\nA note.\n\n{table}")
+    assert "one_auc" not in text

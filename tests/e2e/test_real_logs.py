@@ -1,7 +1,7 @@
 """The real logs beside the repository go through the chain: what they lack switches off no more.
 
 Taobao has no pages, prices, shops, brands, profiles or queries; Tmall has shops and knows only the
-day; REES46 has prices and one day.
+day; REES46 has prices and one day. The whole Taobao excerpt: `test_real_taobao`.
 """
 
 import json
@@ -26,12 +26,6 @@ TINY = (
 DATA = ("events", "vocabulary", "statistics", "sequences", "samples")
 
 pytestmark = pytest.mark.skipif(not LOGS.exists(), reason="the real logs are not on this machine")
-
-
-def figures(settings, key):
-    """Value, low and high by name, of a run's offline report."""
-    report = json.loads(settings.store.get(f"reports/offline/{key}/report.json"))
-    return {one["name"]: (one["value"], one["low"], one["high"]) for one in report["figures"]}
 
 
 @pytest.fixture(scope="module")
@@ -95,17 +89,3 @@ def test_a_log_with_prices_asks_for_price_levels_from_its_second_day_on(tmp_path
     counts = samples_of(tmp_path / "home", "rees46", [log], days)
     assert counts["ctr"] > 0
     assert counts["ppp"] > 0
-
-
-@pytest.mark.drill
-@pytest.mark.timeout(1200)  # the machine may be busy
-def test_on_the_whole_excerpt_the_network_is_level_with_category_recency(tmp_path):
-    settings = load("taobao", str(tmp_path))
-    steps.import_log(settings, "taobao_userbehavior", [TAOBAO])
-    verdict = chain.initial(settings, FIRST, 7)
-    assert verdict["promoted"], verdict
-    found = figures(settings, verdict["run"])
-    _, low, high = found["ctr_auc_over_category_recency"]
-    assert high > 0
-    assert low > -0.01
-    assert found["ctr_auc"][0] > 0.85

@@ -1,8 +1,13 @@
-"""Ten days of a dirty log, built once a session; whoever changes anything works on a copy."""
+"""Ten days of a dirty log, built once a session, and the command as a shell sees it.
+
+Whoever changes anything works on a copy.
+"""
+
+import sys
 
 import pytest
 
-from pipeline import steps
+from pipeline import cli, steps
 from tests import nights
 
 
@@ -13,3 +18,26 @@ def whole(tmp_path_factory):
     steps.simulate(mine, nights.DAYS[0], len(nights.DAYS))
     nights.at_once(mine)
     return mine
+
+
+@pytest.fixture
+def dupn(monkeypatch, capfd):
+    """Run a command in this process; (exit code, stdout, stderr)."""
+    monkeypatch.delenv("DUPN_HOME", raising=False)
+    monkeypatch.delenv("DUPN_SET", raising=False)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["dupn", *map(str, arguments)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as left:
+            cli.main()
+        out, err = capfd.readouterr()
+        return left.value.code, out, err
+
+    return run
+
+
+@pytest.fixture
+def at_home(dupn, chain):
+    """The same, with the finished home of the smoke chain."""
+    return lambda *arguments: dupn("--preset", "smoke", "--home", chain.settings.home, *arguments)

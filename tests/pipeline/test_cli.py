@@ -18,29 +18,6 @@ from tests.disks import disk, files_up_to, fill
 DUPN = Path(sys.executable).with_name("dupn")
 
 
-@pytest.fixture
-def dupn(monkeypatch, capfd):
-    """Run a command in this process; (exit code, stdout, stderr)."""
-    monkeypatch.delenv("DUPN_HOME", raising=False)
-    monkeypatch.delenv("DUPN_SET", raising=False)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["dupn", *map(str, arguments)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as left:
-            cli.main()
-        out, err = capfd.readouterr()
-        return left.value.code, out, err
-
-    return run
-
-
-@pytest.fixture
-def at_home(dupn, chain):
-    """The same, with the finished home of the smoke chain."""
-    return lambda *arguments: dupn("--preset", "smoke", "--home", chain.settings.home, *arguments)
-
-
 def test_help_lists_every_command(dupn):
     code, out, _ = dupn("--help")
     assert code == 0
@@ -188,23 +165,10 @@ def test_debug_shows_where_an_error_came_from(monkeypatch, tmp_path):
         cli.main()
 
 
-JSON = [
-    ["status"],
-    ["log"],
-    ["gate", "--day", EVALUATED],
-    ["register", "--day", EVALUATED],
-    ["promote", "--day", EVALUATED],
-]
+READ = [["status"], ["log"], ["gate", "--day", EVALUATED]]
 
 
-@pytest.mark.parametrize("command", JSON, ids=lambda command: command[0])
-def test_json_is_all_that_stands_on_stdout(at_home, command):
-    code, out, _ = at_home(*command, "--json")
-    assert code == 0
-    assert json.loads(out)
-
-
-@pytest.mark.parametrize("command", JSON[:3], ids=lambda command: command[0])
+@pytest.mark.parametrize("command", READ, ids=lambda command: command[0])
 def test_people_get_a_table(at_home, command):
     code, out, _ = at_home(*command)
     assert code == 0

@@ -15,7 +15,6 @@ from pipeline.importing import import_files, match
 from pipeline.jobs import events
 from pipeline.night_config import NightlyConfig
 from pipeline.raw_writer import RawWriter
-from tests.pipeline.test_cli import dupn  # noqa: F401  # fixture
 from tests.pipeline.test_importing import MINE, mine, raw_rows  # noqa: F401  # fixture
 
 

@@ -8,7 +8,6 @@ from pipeline import simulated, standing
 from pipeline.simulated import Wanted
 from tests.chain import PAIRS, smoke
 from tests.drills.homes import Homes
-from tests.pipeline.test_cli import at_home, dupn  # noqa: F401  # fixtures
 from tests.pipeline.test_living import RAW, TODAY
 
 SOURCES = {"dupn": "champion", "shuffled": "shuffled:champion", "policy": "policy"}
@@ -134,7 +133,7 @@ def test_without_arms_the_policy_is_held_against_the_champion(settings):
         ("--arm", "a=champion", "--arm", "b=policy", "--share", "1.0"),
     ],
 )
-def test_an_arm_needs_a_source_and_shares_go_with_arms(at_home, options):  # noqa: F811
+def test_an_arm_needs_a_source_and_shares_go_with_arms(at_home, options):
     code, _, said = at_home("abtest", "simulate", *options)
     assert code == 2
     assert "give `--arm NAME=SOURCE` for every arm" in " ".join(said.replace("│", " ").split())

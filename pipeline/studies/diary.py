@@ -49,7 +49,8 @@ class Diary:
         known = {one["name"]: one["value"] for one in report["figures"] if one["value"] is not None}
         tracker.metrics(known)
         folder = Path(self.study.store.address("reports", "study", self.study.name))
-        for file in sorted([*folder.glob("*.html"), *folder.glob("*.png"), folder / "report.json"]):
+        kinds = ("*.html", "*.md", "*.png", "report.json")
+        for file in sorted(file for kind in kinds for file in folder.glob(kind)):
             tracker.file(file, "study")
         tracker.end()
 

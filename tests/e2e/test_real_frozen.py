@@ -116,6 +116,5 @@ def test_the_champion_stays_and_the_rival_has_no_alias(settings, stopped):
 def test_the_ledger_says_that_nobody_proved_it_better(settings, stopped):
     last = standing.log(settings)[-1]
     assert (last["action"], last["who"]) == ("stop", "experiment")
-    print(last["why"])
     assert last["why"].startswith(f"{ID}: ")
     assert "the planned end (day 1) is reached without a decision" in last["why"]

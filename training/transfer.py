@@ -41,6 +41,11 @@ class Way(StrEnum):
         """What it learns."""
         return (*KNOWN, NEW) if self is Way.RA else (NEW,)
 
+    @property
+    def transfers(self) -> bool:
+        """Whether it begins with the known network."""
+        return self in (Way.RT, Way.FT)
+
 
 class OnRepresentation(Network):
     """A head for shops over the representation of a network that does not change.

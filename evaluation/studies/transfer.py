@@ -1,11 +1,12 @@
 """Figure 7: where the four ways to the shop task end, and how fast they get there."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from evaluation.bootstrap import Interval
-from evaluation.results import Figure, Record
+from evaluation.results import Figure
 from evaluation.studies.asking import Score
 from evaluation.studies.cells import (
     Cell,
@@ -27,9 +28,18 @@ PAIRS = ((Way.FT, Way.RS), (Way.FT, Way.RT), (Way.RA, Way.RS), (Way.RA, Way.RT),
          (Way.FT, Way.RA), (Way.RS, Way.RT))  # fmt: skip
 
 
-class Learnt(Record):
+class KnownCell(Cell):
+    """The network that RT and FT begin with, in a world."""
+
+    seed: int
+    score: Score
+    """Its CTR on the asked days: that it has learnt anything."""
+
+
+class WayCell(Cell):
     """One way in one world."""
 
+    seed: int
     way: Way
     trial: int
     """The point of the search that it was given."""
@@ -45,27 +55,31 @@ class Learnt(Record):
         return float(self.curve[int(np.argmax(values >= near))].moments)
 
 
-class TransferCell(Cell):
-    """A world."""
+@dataclass(frozen=True)
+class Transferred:
+    """A world: what was known, and all ways."""
 
-    seed: int
-    learnt: tuple[Learnt, ...]
-    known: Score
-    """CTR of the network that the ways begin with: that it has learnt anything."""
+    known: KnownCell
+    learnt: tuple[WayCell, ...]
 
-    def way(self, way: Way) -> Learnt:
+    @property
+    def seed(self) -> int:
+        """Of the world."""
+        return self.known.seed
+
+    def way(self, way: Way) -> WayCell:
         """One of the four."""
         return next(one for one in self.learnt if one.way is way)
 
 
-def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
+def figures(worlds: Sequence[Transferred]) -> Iterator[Figure]:
     """Ends, paired differences, and moments until near the end."""
-    scores = {way: [cell.way(way).score for cell in cells] for way in Way}
+    scores = {way: [world.way(way).score for world in worlds] for way in Way}
     for way, mine in scores.items():
         end = mean_of(mine)
-        said = words(known(mine), of=len(cells), interval=end)
+        said = words(known(mine), of=len(worlds), interval=end)
         yield figure(f"transfer_{way}_{MEASURE}", end, "AUC", f"{ASKED}; {said}")
-        moments = [Interval(cell.way(way).converged) for cell in cells]
+        moments = [Interval(world.way(way).converged) for world in worlds]
         yield figure_over(
             f"transfer_{way}_converged",
             moments,
@@ -74,26 +88,26 @@ def figures(cells: Sequence[TransferCell]) -> Iterator[Figure]:
             "on the judging day",
         )
     for one, other in PAIRS:
-        gap = difference(cells, one, other)
-        said = words(known(scores[one], scores[other]), of=len(cells), interval=gap)
+        gap = difference(worlds, one, other)
+        said = words(known(scores[one], scores[other]), of=len(worlds), interval=gap)
         yield figure(
             f"transfer_{one}_over_{other}_{MEASURE}", gap, "AUC", f"{ASKED}, paired; {said}"
         )
 
 
-def difference(cells: Sequence[TransferCell], one: Way, other: Way) -> Interval:
+def difference(worlds: Sequence[Transferred], one: Way, other: Way) -> Interval:
     """One way less another, paired."""
     return mean_difference(
-        [cell.way(one).score for cell in cells], [cell.way(other).score for cell in cells]
+        [world.way(one).score for world in worlds], [world.way(other).score for world in worlds]
     )
 
 
-def goals(cells: Sequence[TransferCell]) -> list[str]:
+def goals(worlds: Sequence[Transferred]) -> list[str]:
     """FT and RA above RS and RT in the end; RT the fastest."""
     found = []
     for better in (Way.FT, Way.RA):
         for worse in (Way.RS, Way.RT):
-            gap = difference(cells, better, worse)
+            gap = difference(worlds, better, worse)
             verdict = (
                 f"above {worse.upper()}, clear of zero" if gap.low > 0
                 else f"above {worse.upper()}, but not clear of zero" if gap.value > 0
@@ -103,7 +117,7 @@ def goals(cells: Sequence[TransferCell]) -> list[str]:
                 f"{better.upper()} is {verdict}: {gap.value:+.4f} "
                 f"({gap.low:+.4f} to {gap.high:+.4f})."
             )
-    speed = {way: float(np.mean([c.way(way).converged for c in cells])) for way in Way}
+    speed = {way: float(np.mean([world.way(way).converged for world in worlds])) for way in Way}
     first = [way for way in Way if speed[way] == min(speed.values())]
     named = ", ".join(f"{way.upper()} {moments:,.0f}" for way, moments in speed.items())
     alone, among = first == [Way.RT], Way.RT in first

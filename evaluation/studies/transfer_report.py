@@ -8,7 +8,7 @@ from evaluation.studies import page, protocol
 from evaluation.studies.cells import mean_of, words
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
-from evaluation.studies.transfer import MEASURE, PAIRS, TransferCell, difference, figures, goals
+from evaluation.studies.transfer import MEASURE, PAIRS, Transferred, difference, figures, goals
 from infra.store import Store
 from training.config import Task
 from training.transfer import Way
@@ -26,16 +26,17 @@ LEAD = (
 )
 
 
-def write(store: Store, name: str, cells: Sequence[TransferCell], plan: Plan) -> Mapping[str, Any]:
+def write(store: Store, name: str, worlds: Sequence[Transferred], plan: Plan) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
     Args:
         store: where it goes.
         name: of the study, `-quick` included.
-        cells: a world each.
+        worlds: with all ways each.
         plan: days and shares.
     """
-    known = ", ".join(f"{cell.known.value:.4f}" for cell in cells if cell.known.value is not None)
+    scores = [world.known.score.value for world in worlds]
+    known = ", ".join(f"{score:.4f}" for score in scores if score is not None)
     return page.publish(
         store,
         Page(
@@ -43,7 +44,7 @@ def write(store: Store, name: str, cells: Sequence[TransferCell], plan: Plan) ->
             title="Figure 7: four ways to a new task",
             lead=LEAD,
             protocol={
-                "Data": protocol.marketplaces([cell.seed for cell in cells]),
+                "Data": protocol.marketplaces([world.seed for world in worlds]),
                 "Known network": f"DUPN-all, joint; its CTR AUC on the asked days: {known}",
                 "New task": "SPP, asked once a user and day",
                 "Questions": plan.questions([Task.SPP]),
@@ -51,26 +52,29 @@ def write(store: Store, name: str, cells: Sequence[TransferCell], plan: Plan) ->
                 "study.tuning_seed",
                 "Judged by": "SPP alone, whatever else a way learns (RA), four times as often as "
                 "in other studies",
-                "Intervals": words(len(cells)),
-                "Settings": protocol.settings(worlds=cells),
+                "Intervals": words(len(worlds)),
+                "Settings": protocol.settings(
+                    known=[world.known for world in worlds],
+                    ways=[way for world in worlds for way in world.learnt],
+                ),
             },
-            figures=list(figures(cells)),
-            said=goals(cells),
-            grids=[_ends(cells), _gaps(cells)],
+            figures=list(figures(worlds)),
+            said=goals(worlds),
+            grids=[_ends(worlds), _gaps(worlds)],
             pictures={"figure7": Picture(
-                "While they learn", _curves(cells),
+                "While they learn", _curves(worlds),
                 "AUC on the judging day against moments learnt that ask of a shop (RA learns "
                 "others, too, which are not counted); a line is one world.",
             )},
-            facts={"seeds": [cell.seed for cell in cells]},
+            facts={"seeds": [world.seed for world in worlds]},
         ),
     )  # fmt: skip
 
 
-def _ends(cells: Sequence[TransferCell]) -> Grid:
+def _ends(worlds: Sequence[Transferred]) -> Grid:
     rows = []
     for way in Way:
-        mine = [cell.way(way) for cell in cells]
+        mine = [world.way(way) for world in worlds]
         moments = sum(one.converged for one in mine) / len(mine)
         seconds = sum(one.seconds for one in mine) / len(mine)
         score = shown(mean_of([one.score for one in mine]))
@@ -78,20 +82,20 @@ def _ends(cells: Sequence[TransferCell]) -> Grid:
     return Grid("Where they end", ["", MEASURE, "moments until near", "seconds"], rows)
 
 
-def _gaps(cells: Sequence[TransferCell]) -> Grid:
+def _gaps(worlds: Sequence[Transferred]) -> Grid:
     rows = [
-        [f"{one.upper()} less {other.upper()}", shown(difference(cells, one, other), sign=True)]
+        [f"{one.upper()} less {other.upper()}", shown(difference(worlds, one, other), sign=True)]
         for one, other in PAIRS
     ]
     return Grid("Paired differences", ["", MEASURE], rows)
 
 
-def _curves(cells: Sequence[TransferCell]) -> bytes:
+def _curves(worlds: Sequence[Transferred]) -> bytes:
     figure, axes = new_figure(9.6, 4.2, 1)
     (ax,) = axes
     for way in Way:
-        for place, cell in enumerate(cells):
-            curve = cell.way(way).curve
+        for place, world in enumerate(worlds):
+            curve = world.way(way).curve
             ax.plot([step.moments for step in curve], [step.figures[MEASURE] for step in curve],
                     color=COLOURS[way], linewidth=1.4, alpha=0.85,
                     label=TITLES[way] if place == 0 else None)  # fmt: skip

@@ -1,7 +1,8 @@
 """Figure 7 (Section 6.3): the shop task learnt in four ways, given a network that knows four tasks.
 
-The known network is the joint run of `multitask`: same world, same search. A cell is a world; how
-each way learns is searched in the world of `study.tuning_seed`.
+The known network is the joint run of `multitask`: same world, same search. Keys: `known-3`, what it
+knows of clicks; `search-ft`, how a way learns, in the world of `study.tuning_seed`; `ft-3`, a way
+in a world. RS and RA begin with nothing, so what is known decides nothing of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,7 +13,7 @@ from evaluation.studies import transfer_report
 from evaluation.studies.asking import ask
 from evaluation.studies.cells import Cell
 from evaluation.studies.contest import Step
-from evaluation.studies.transfer import Learnt, TransferCell
+from evaluation.studies.transfer import KnownCell, Transferred, WayCell
 from infra.progress import Progress
 from pipeline.studies.contest import JOINT, MODEL, Contest, held
 from pipeline.studies.worlds import World
@@ -23,20 +24,23 @@ from training.transfer import NEW, Way, Weights, build
 
 FINER = 4
 """Judgements for one of the other studies: who is first is asked here."""
-ROUND = 1
+ROUND = 2
 """Goes up when the same settings are another study."""
+KNOWN, SEARCH = "known", "search"
+"""First words of keys, beside the ways."""
 
 
 class SearchCell(Cell):
-    """The point of the search that each way is given."""
+    """The point of the search that a way is given."""
 
-    losses: dict[Way, tuple[float, ...]]
+    way: Way
+    losses: tuple[float, ...]
     """On the judging days, of each point."""
 
-    def chosen(self, way: Way) -> int:
+    @property
+    def chosen(self) -> int:
         """The smallest."""
-        losses = self.losses[way]
-        return losses.index(min(losses))
+        return self.losses.index(min(self.losses))
 
 
 class TransferStudy(Contest):
@@ -45,38 +49,57 @@ class TransferStudy(Contest):
     title = "transfer"
 
     def stages(self) -> Sequence[Sequence[str]]:
-        """Worlds; how the known network learns; how the ways learn; all worlds."""
-        return [self.worlds(), [f"tune-{MODEL}-{JOINT}"], ["search-transfer"], self.seeds_keys()]
+        """Worlds; how the known network learns; what it knows and how the ways learn; all ways."""
+        searches = [f"{SEARCH}-{way}" for way in Way]
+        return [
+            self.worlds(),
+            [f"tune-{MODEL}-{JOINT}"],
+            [*self.known(), *searches],
+            self.ways(),
+        ]
 
-    def seeds_keys(self) -> list[str]:
-        """Keys of the worlds' cells."""
-        return [f"transfer-{seed}" for seed in self.reported]
+    def known(self) -> list[str]:
+        """Keys of what is known in each world."""
+        return [f"{KNOWN}-{seed}" for seed in self.reported]
+
+    def ways(self) -> list[str]:
+        """Keys; all ways of a world before the next world."""
+        return [f"{way}-{seed}" for seed in self.reported for way in Way]
 
     def kind(self, key: str) -> type[Cell]:
         """By the first word of the key."""
-        kinds: Mapping[str, type[Cell]] = {"search": SearchCell, "transfer": TransferCell}
+        kinds: Mapping[str, type[Cell]] = {
+            KNOWN: KnownCell,
+            SEARCH: SearchCell,
+            **dict.fromkeys(Way, WayCell),
+        }
         return kinds.get(key.split("-", maxsplit=1)[0]) or super().kind(key)
 
     def decides(self, key: str) -> Any:
-        """The known network, and the searches that it rests on."""
-        first, *rest = key.split("-")
-        if first not in ("search", "transfer"):
-            return super().decides(key)
+        """The world and how the way learns; of RT and FT the known network, too."""
+        first, rest = key.split("-", maxsplit=1)
         study = self.settings.study
-        seed = study.tuning_seed if first == "search" else int(rest[0])
+        if first == KNOWN:
+            return [key, self.digest(f"{MODEL}-{JOINT}-{rest}"), ROUND]
+        if first not in (SEARCH, *Way):
+            return super().decides(key)
+        way, seed = (rest, study.tuning_seed) if first == SEARCH else (first, int(rest))
+        known = self.digest(f"{MODEL}-{JOINT}-{seed}") if Way(way).transfers else None
         trials = [trial.model_dump(exclude={"alpha"}) for trial in study.trials]
-        searched = self._search().losses if first == "transfer" else {}
-        plain = {way.value: losses for way, losses in searched.items()}
-        known = self.digest(f"{MODEL}-{JOINT}-{seed}")
-        return [key, known, trials, plain, study.search_share, FINER, ROUND]
+        tried = trials if first == SEARCH else trials[self._search(Way(way)).chosen]
+        fewer = [study.search_share] if seed == study.tuning_seed else []
+        world = self._of_world(seed)
+        return [key, world, *self.learning(MODEL), known, tried, *fewer, FINER, ROUND]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
-        """A search, or a world."""
-        first, *rest = key.split("-")
-        if first == "search":
-            done: Cell = self._searched(digest)
-        elif first == "transfer":
-            done = self._transferred(int(rest[0]), digest)
+        """What is known, a search, or a way."""
+        first, rest = key.split("-", maxsplit=1)
+        if first == KNOWN:
+            done: Cell = self._known(int(rest), digest)
+        elif first == SEARCH:
+            done = self._searched(Way(rest), digest)
+        elif first in tuple(Way):
+            done = self._learnt(Way(first), int(rest), digest)
         else:
             return super().work(key, digest, progress)
         progress.advance(1)
@@ -84,52 +107,45 @@ class TransferStudy(Contest):
 
     def report(self) -> Mapping[str, Any]:
         """Curves, ends and speed."""
-        found = self.finished(self.seeds_keys())
-        cells = [one for one in found if isinstance(one, TransferCell)]
-        return transfer_report.write(self.store, self.name, cells, self.plan)
+        ways = [one for one in self.finished(self.ways()) if isinstance(one, WayCell)]
+        worlds = [
+            Transferred(cell, tuple(one for one in ways if one.seed == cell.seed))
+            for cell in self.finished(self.known())
+            if isinstance(cell, KnownCell)
+        ]
+        return transfer_report.write(self.store, self.name, worlds, self.plan)
 
-    def _searched(self, digest: str) -> SearchCell:
+    def _known(self, seed: int, digest: str) -> KnownCell:
+        world = self.world(seed)
+        clicks = ask(self.joint(world).network, self.asked(world, [Task.CTR]), [Task.CTR])
+        score = self.crowd(world).score(Task.CTR, clicks[Task.CTR])
+        return KnownCell(settings=digest, seed=seed, score=score)
+
+    def _searched(self, way: Way, digest: str) -> SearchCell:
         world = self.world(self.settings.study.tuning_seed)
-        known = self.joint(world).network.state_dict()
-        losses = {
-            way: tuple(
-                self._way(world, way, trial, known).best.loss
-                for trial in self.settings.study.trials
-            )
-            for way in Way
-        }
-        return SearchCell(settings=digest, losses=losses)
+        tried = [self._fitted(world, way, trial) for trial in self.settings.study.trials]
+        return SearchCell(settings=digest, way=way, losses=tuple(one.best.loss for one in tried))
 
-    def _transferred(self, seed: int, digest: str) -> TransferCell:
-        world, search, trials = self.world(seed), self._search(), self.settings.study.trials
-        crowd, known = self.crowd(world), self.joint(world)
-        weights = known.network.state_dict()
-        learnt = []
-        for way in Way:
-            done = self._way(world, way, trials[search.chosen(way)], weights)
-            answered = ask(done.network, self.asked(world, [NEW]), [NEW])
-            learnt.append(
-                Learnt(
-                    way=way,
-                    trial=search.chosen(way),
-                    score=crowd.score(NEW, answered[NEW]),
-                    curve=tuple(
-                        Step(moments=one.moments, loss=one.loss, figures=dict(one.figures))
-                        for one in done.curve
-                    ),
-                    seconds=done.seconds,
-                )
-            )
-        clicks = ask(known.network, self.asked(world, [Task.CTR]), [Task.CTR])[Task.CTR]
-        return TransferCell(
+    def _learnt(self, way: Way, seed: int, digest: str) -> WayCell:
+        world, chosen = self.world(seed), self._search(way).chosen
+        done = self._fitted(world, way, self.settings.study.trials[chosen])
+        answered = ask(done.network, self.asked(world, [NEW]), [NEW])
+        return WayCell(
             settings=digest,
             seed=seed,
-            learnt=tuple(learnt),
-            known=crowd.score(Task.CTR, clicks),
+            way=way,
+            trial=chosen,
+            score=self.crowd(world).score(NEW, answered[NEW]),
+            curve=tuple(
+                Step(moments=one.moments, loss=one.loss, figures=dict(one.figures))
+                for one in done.curve
+            ),
+            seconds=done.seconds,
         )
 
-    def _way(self, world: World, way: Way, trial: TrialConfig, known: Weights) -> Fit:
+    def _fitted(self, world: World, way: Way, trial: TrialConfig) -> Fit:
         """Judged, and so stopped, kept and searched, by the new task alone, whatever it learns."""
+        known: Weights = self.joint(world).network.state_dict() if way.transfers else {}
         course, shares = self.course(world, way.tasks, trial), self.shares(world)
         patience = self.settings.study.patience * FINER
         course = replace(
@@ -142,8 +158,8 @@ class TransferStudy(Contest):
         asking = held(world, "learnt").asking([NEW], shares)
         return _counting(done, len(asking.rows) / len(course.learnt.rows))
 
-    def _search(self) -> SearchCell:
-        (found,) = self.finished(["search-transfer"])
+    def _search(self, way: Way) -> SearchCell:
+        (found,) = self.finished([f"{SEARCH}-{way}"])
         assert isinstance(found, SearchCell)
         return found
 

@@ -243,11 +243,14 @@ def test_figures_of_transfer_are_as_documented():
     score = Score(measure=transfer.MEASURE, value=0.6)
     curve = (contest.Step(moments=1, loss=1.0, figures={transfer.MEASURE: 0.6}),)
     learnt = tuple(
-        transfer.Learnt(way=way, trial=0, score=score, curve=curve, seconds=1.0)
+        transfer.WayCell(
+            settings="", seed=1, way=way, trial=0, score=score, curve=curve, seconds=1.0
+        )
         for way in transfer.Way
     )
-    cell = transfer.TransferCell(settings="", seed=1, learnt=learnt, known=score)
-    found = {figure.name for figure in transfer.figures([cell])}
+    known_cell = transfer.KnownCell(settings="", seed=1, score=score)
+    world = transfer.Transferred(known_cell, learnt)
+    found = {figure.name for figure in transfer.figures([world])}
     known = documented("`dupn study transfer`")
     assert found <= known
     assert all("_over_" in name for name in known - found)

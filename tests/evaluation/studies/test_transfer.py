@@ -4,7 +4,7 @@ import pytest
 
 from evaluation.studies.asking import Score
 from evaluation.studies.contest import Step
-from evaluation.studies.transfer import MEASURE, Learnt, TransferCell, figures, goals
+from evaluation.studies.transfer import MEASURE, KnownCell, Transferred, WayCell, figures, goals
 from training.transfer import Way
 
 
@@ -14,27 +14,22 @@ def learnt(way, aucs, end=0.6):
         for place, auc in enumerate(aucs, start=1)
     )
     score = Score(measure=MEASURE, value=end, replicates=(end,) * 20)
-    return Learnt(way=way, trial=0, score=score, curve=curve, seconds=1.0)
+    return WayCell(settings="", seed=1, way=way, trial=0, score=score, curve=curve, seconds=1.0)
+
+
+def transferred(ways):
+    known = KnownCell(settings="", seed=1, score=Score(measure="ctr_auc", value=0.7))
+    return Transferred(known, tuple(ways))
 
 
 def verdict(**curves):
-    cell = TransferCell(
-        settings="",
-        seed=1,
-        learnt=tuple(learnt(Way(name), aucs) for name, aucs in curves.items()),
-        known=Score(measure="ctr_auc", value=0.7),
-    )
-    return goals([cell])[-1]
+    world = transferred(learnt(Way(name), aucs) for name, aucs in curves.items())
+    return goals([world])[-1]
 
 
 def test_moments_of_two_worlds_have_no_interval():
     """Learnt moments draw nobody, so two worlds' mean stands alone; scores draw people."""
-    world = TransferCell(
-        settings="",
-        seed=1,
-        learnt=tuple(learnt(way, (0.55, 0.6)) for way in Way),
-        known=Score(measure="ctr_auc", value=0.7),
-    )
+    world = transferred(learnt(way, (0.55, 0.6)) for way in Way)
     found = {one.name: one for one in figures([world, world])}
     assert found["transfer_ft_converged"].low is None
     assert found["transfer_ft_converged"].protocol.endswith("2 worlds; no interval")

@@ -172,12 +172,29 @@ def test_every_way_is_judged_by_the_shop_task_alone_and_counts_moments_that_ask_
     settings, study
 ):
     del study
-    (cell,) = studying.make(settings, "transfer", 1, quick=True).finished(["transfer-1"])
-    for way in cell.learnt:
+    made = studying.make(settings, "transfer", 1, quick=True)
+    ways = made.finished([f"{way}-1" for way in Way])
+    for way in ways:
         assert all(set(step.figures) <= {"spp_auc", "spp_loss"} for step in way.curve)
         assert all(step.loss == step.figures["spp_loss"] for step in way.curve)
-    ends = {way.way: way.curve[-1].moments for way in cell.learnt}
+    ends = {way.way: way.curve[-1].moments for way in ways}
     assert ends[Way.RA] == pytest.approx(ends[Way.RS], abs=1), "one pass each"
+
+
+def test_only_ways_that_begin_with_the_known_network_are_learnt_again_for_another(settings, study):
+    del study
+    made = studying.make(settings, "transfer", 1, quick=True)
+    before = {way: made.digest(f"{way}-1") for way in Way}
+    (tuned,) = made.finished(["tune-all-joint"])
+    other = tuned.model_copy(update={"chosen": 1 - tuned.chosen})
+    made.store.put(made.place("tune-all-joint"), other.model_dump_json())
+    # A search that rests on the known network is another's now, so the ways that it is for wait.
+    assert made.digest("rs-1") == before[Way.RS]
+    assert made.digest("ra-1") == before[Way.RA]
+    with pytest.raises(ConfigError, match="search-ft"):
+        made.digest("ft-1")
+    made.store.put(made.place("tune-all-joint"), tuned.model_dump_json())
+    assert {way: made.digest(f"{way}-1") for way in Way} == before
 
 
 def test_a_network_is_not_fitted_again_for_settings_that_only_others_read(home, study):

@@ -1,5 +1,8 @@
 """A network from the shelf is the one that was fitted, and is fitted once."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+
 import torch
 from torch import nn
 
@@ -35,3 +38,18 @@ def test_other_settings_are_fitted_on_their_own(tmp_path):
     first = once(store, "all-joint-1-abc", make, learn)
     other = once(store, "all-joint-1-def", make, learn)
     assert not torch.equal(first.network.weight, other.network.weight)
+
+
+def test_of_cells_side_by_side_one_fits_and_the_others_wait(tmp_path):
+    fitted = []
+
+    def slow():
+        fitted.append(1)
+        time.sleep(0.3)
+        return learn()
+
+    with ThreadPoolExecutor(3) as pool:
+        jobs = [pool.submit(once, Store(tmp_path), "all-joint-1-abc", make, slow) for _ in range(3)]
+        weights = [job.result().network.weight for job in jobs]
+    assert len(fitted) == 1
+    assert all(torch.equal(one, weights[0]) for one in weights)

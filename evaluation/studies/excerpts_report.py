@@ -27,11 +27,12 @@ COLOURS = {"all": MODEL, "din": SECOND, "din_items": INK, "dien": TRUTH}
 TITLES = {**MODELS, **YARDSTICKS}
 HEADS = {AUC: "AUC", HARDER: "AUC, same category"}
 LEAD = (
-    "DUPN beside DIN and DIEN (GRU) of DeepCTR-Torch on excerpts of real logs: the same samples "
-    "and inputs, the same epochs at most and patience, the same few settings tried and chosen by "
-    "the judging days. All learn clicks alone. All see of an item its id, brand, shop, category "
-    "and tags (here deciles of the days before), and of a behaviour what was done, where, when and "
-    "how long ago. DIEN is in the package's GRU form: its second recurrence does not see the "
+    "DUPN beside DIN and DIEN (GRU) of DeepCTR-Torch on excerpts of real logs: the same samples, "
+    "the same epochs at most and patience, the same few settings tried and chosen by the judging "
+    "days. All learn clicks alone. All see of an item its id, brand, shop, category and tags (here "
+    "deciles of the days before), and of a behaviour what was done, where, when and how long ago; "
+    "but DIN (items alone), which sees ids, brands, shops and categories only, as the package is "
+    "mostly used. DIEN is in the package's GRU form: its second recurrence does not see the "
     "candidate."
 )
 BEFORE = (

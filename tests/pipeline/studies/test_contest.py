@@ -179,6 +179,13 @@ def test_every_way_is_judged_by_the_shop_task_alone_and_counts_moments_that_ask_
         assert all(step.loss == step.figures["spp_loss"] for step in way.curve)
     ends = {way.way: way.curve[-1].moments for way in ways}
     assert ends[Way.RA] == pytest.approx(ends[Way.RS], abs=1), "one pass each"
+    told = made.logged(ways[0])
+    assert told.params == {"way": "rs", "seed": 1, "trial": ways[0].trial}
+    assert [step for step, _ in told.metrics] == [
+        *(one.moments for one in ways[0].curve),
+        ways[0].curve[-1].moments,
+    ]
+    assert told.metrics[-1][1] == {"asked_spp_auc": ways[0].score.value}
 
 
 def test_only_ways_that_begin_with_the_known_network_are_learnt_again_for_another(settings, study):

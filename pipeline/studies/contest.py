@@ -8,7 +8,7 @@ reported; `cnn_max-ctr-3`, a network with what the search chose. A task in a key
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.studies.asking import Crowd, ask
+from evaluation.studies.asking import Crowd, Score, ask
 from evaluation.studies.cells import Cell
 from evaluation.studies.contest import FitCell, Step, Trial, TunedCell, WorldCell
 from evaluation.studies.others import answers
@@ -121,12 +121,9 @@ class Contest(Study[Cell]):
     def logged(self, cell: Cell) -> Logged:
         """A fit with its curve and its figures; a search with its losses."""
         if isinstance(cell, FitCell):
-            curve = [(step.moments, {"loss": step.loss, **step.figures}) for step in cell.curve]
-            last = curve[-1][0]
-            ends = {f"asked_{s.measure}": s.value for s in cell.scores if s.value is not None}
             params = {"network": cell.model, "tasks": "+".join(cell.tasks), "seed": cell.seed,
                       "trial": cell.trial, "parameters": cell.parameters}  # fmt: skip
-            return Logged(params, [*curve, (last, ends)])
+            return fit_logged(params, cell.curve, cell.scores)
         if isinstance(cell, TunedCell):
             losses = [(place, {"loss": trial.loss}) for place, trial in enumerate(cell.trials)]
             params = {"network": cell.model, "tasks": "+".join(cell.tasks)}
@@ -293,6 +290,13 @@ class Contest(Study[Cell]):
     @property
     def _budget(self) -> Any:
         return self.settings.study.model_dump(mode="json", include=set(BUDGET))
+
+
+def fit_logged(params: Mapping[str, Any], curve: Sequence[Step], scores: Sequence[Score]) -> Logged:
+    """A fit as a run of MLflow: its judgements by moments learnt, and at the end what was asked."""
+    judged = [(step.moments, {"loss": step.loss, **step.figures}) for step in curve]
+    asked = {f"asked_{one.measure}": one.value for one in scores if one.value is not None}
+    return Logged(params, [*judged, (curve[-1].moments, asked)])
 
 
 _kept: dict[tuple[str, str], Held] = {}

@@ -16,7 +16,7 @@ from evaluation.studies.contest import Step
 from evaluation.studies.transfer import KnownCell, Transferred, WayCell
 from infra.progress import Progress
 from pipeline.studies.base import Logged
-from pipeline.studies.contest import JOINT, MODEL, Contest, held
+from pipeline.studies.contest import JOINT, MODEL, Contest, fit_logged, held
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
 from training.config import Task
@@ -110,11 +110,8 @@ class TransferStudy(Contest):
         """A way with its curve and its end."""
         if not isinstance(cell, WayCell):
             return super().logged(cell)
-        curve = [(step.moments, {"loss": step.loss, **step.figures}) for step in cell.curve]
-        end = cell.score.value
-        ends = {} if end is None else {f"asked_{cell.score.measure}": end}
         params = {"way": cell.way.value, "seed": cell.seed, "trial": cell.trial}
-        return Logged(params, [*curve, (curve[-1][0], ends)])
+        return fit_logged(params, cell.curve, [cell.score])
 
     def report(self) -> Mapping[str, Any]:
         """Curves, ends and speed."""

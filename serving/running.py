@@ -30,8 +30,8 @@ from infra.errors import ServingUnavailable, StoreError
 from infra.files import alone, writing
 from infra.registry import Registry
 from infra.store import Store
+from serving import accepting, meters, snapshot
 from serving import app as http
-from serving import meters, snapshot
 from serving.exposures import ExposureLog
 from serving.histories import LocalHistories
 from serving.served import Name
@@ -225,9 +225,10 @@ def serve(setup: Setup) -> None:
         factory=True,
         host=config.host,
         port=config.port,
-        workers=config.workers or os.cpu_count() or 1,
+        workers=_workers(config),
         log_level="warning",
         access_log=False,
+        loop="serving.accepting:loop",
         http="serving.shedding:Protocol",
         timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=60,  # 5 s kill a worker that still imports on a busy machine
@@ -267,13 +268,20 @@ def environment(setup: Setup) -> Mapping[str, str]:
     metrics.mkdir(parents=True, exist_ok=True)
     for old in metrics.glob("*.db"):
         old.unlink()
+    board = setup.folder / "connections"
+    accepting.prepare(board, _workers(setup.config))
     threads = str(setup.config.threads)
     return {
         VARIABLE: setup.model_dump_json(),
+        accepting.VARIABLE: str(board),
         meters.FOLDER_VARIABLE: str(metrics),
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
+
+
+def _workers(config: ServeConfig) -> int:
+    return config.workers or os.cpu_count() or 1
 
 
 def _own_folder(setup: Setup) -> Path:

@@ -63,6 +63,11 @@ class Heard:
         """Answers with status 200 a second."""
         return len(self.seconds) / max(self.took, 1e-9)
 
+    @property
+    def shed_share(self) -> float:
+        """Of all that was asked."""
+        return self.shed / max(len(self.seconds) + self.shed, 1)
+
     def quantile_ms(self, q: float) -> float:
         """Latency in milliseconds."""
         return float(np.quantile(self.seconds, q) * 1e3) if self.seconds else float("nan")
@@ -247,10 +252,11 @@ def clean(heard: Heard) -> Heard:
 
 
 def latencies(name: str, heard: Heard, protocol: str) -> Iterator[dict[str, Any]]:
-    """p50, p99 and requests a second."""
+    """p50 and p99 of what was accepted, how many a second, and the share that was not."""
     yield figure(f"serve_{name}_p50_ms", heard.quantile_ms(0.5), "ms", protocol)
     yield figure(f"serve_{name}_p99_ms", heard.quantile_ms(0.99), "ms", protocol)
     yield figure(f"serve_{name}_per_s", heard.per_s, "requests/s", protocol)
+    yield figure(f"serve_{name}_shed_share", heard.shed_share, "share", protocol)
 
 
 def figure(name: str, value: float, unit: str, protocol: str) -> dict[str, Any]:

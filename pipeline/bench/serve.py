@@ -102,7 +102,7 @@ def _overload(
         "p99_to_usual": (heard.quantile_ms(0.99) / usual, "x"),
         "asked_per_s": (asked / heard.took, "requests/s"),
         "accepted_per_s": (heard.per_s, "requests/s"),
-        "shed_share": (heard.shed / max(asked, 1), "share"),
+        "shed_share": (heard.shed_share, "share"),
         "shed_p50_ms": (float(np.median(heard.noes or [np.nan]) * 1e3), "ms"),
         "failed": (float(len(heard.failed)), "requests"),
         "memory_growth": (growth, "MiB"),

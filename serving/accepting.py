@@ -1,0 +1,178 @@
+"""Who takes a new connection: the process that holds the fewest.
+
+Worker processes listen on one socket. Linux wakes all of them for a connection and the quickest
+takes it, mostly the one that took the last: of sixteen connections opened at once one of two
+workers was seen to hold all sixteen, and to queue and shed while the other idled for as long as
+they were kept alive. Here each process writes how many it holds on a board that all of them map,
+and one that holds more than another lets the other go first, for some milliseconds. It is a
+courtesy and no lock: a process that hangs, starts or has died keeps nobody waiting for longer.
+"""
+
+import asyncio
+import fcntl
+import logging
+import mmap
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import uvloop
+
+logger = logging.getLogger(__name__)
+
+VARIABLE = "DUPN_SERVE_CONNECTIONS"
+"""Path of the board, for worker processes."""
+COURTESY_S = 0.001
+"""Before a process looks at the board again."""
+COURTESIES = 10
+"""Looks before it takes the connection all the same."""
+TROUBLE_S = 0.1
+"""Before accepting is tried again when it failed: mostly there are too many open files."""
+_ABSENT = -1
+"""On the board: nobody's place, or its process does not listen yet."""
+_BYTES = 8
+
+
+def prepare(path: Path, workers: int) -> None:
+    """An empty board, before any of the processes starts."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(_ABSENT.to_bytes(_BYTES, "little", signed=True) * workers)
+
+
+class Board:
+    """How many connections each process holds; its own place is the first that nobody claims.
+
+    Args:
+        path: of a prepared file. A place is free again when its process has ended, however.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._file = path.open("r+b")
+        self._counts = memoryview(mmap.mmap(self._file.fileno(), 0)).cast("q")
+        self._place = next((n for n in range(len(self._counts)) if self._claims(n)), None)
+        self.tell(_ABSENT)
+
+    def tell(self, held: int) -> None:
+        """Connections that this process holds; a process without a place tells nobody."""
+        if self._place is not None:
+            self._counts[self._place] = held
+
+    def fewest(self) -> int:
+        """Of the connections that the other listening processes hold; none listens: no bound."""
+        others = [n for place, n in enumerate(self._counts) if place != self._place and n >= 0]
+        return min(others, default=2**62)
+
+    def _claims(self, place: int) -> bool:
+        try:
+            fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+        except OSError:
+            return False
+        return True
+
+
+class Listener:
+    """Takes connections of a socket that other processes listen on, too, when it is our turn.
+
+    To uvicorn it is a server of asyncio.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        board: Board,
+        factory: Callable[[], asyncio.Protocol],
+        listening: socket.socket,
+    ) -> None:
+        self.sockets = (listening,)
+        self._loop, self._board, self._factory = loop, board, factory
+        self._held = 0
+        self._listening = listening
+        self._task = loop.create_task(self._run())
+
+    def close(self) -> None:
+        """Take no more; what is held goes on."""
+        self._loop.remove_reader(self._listening)
+        self._task.cancel()
+        self._board.tell(_ABSENT)
+
+    async def wait_closed(self) -> None:
+        """Until nothing more is taken."""
+        await asyncio.wait([self._task])
+
+    async def _run(self) -> None:
+        self._board.tell(0)
+        while True:
+            await self._somebody()
+            for _ in range(COURTESIES):
+                if self._held <= self._board.fewest():
+                    break
+                await asyncio.sleep(COURTESY_S)
+            try:
+                await self._take()
+            except OSError as error:
+                logger.warning("a connection could not be taken (%s)", error)
+                await asyncio.sleep(TROUBLE_S)
+
+    async def _somebody(self) -> None:
+        """Until a connection waits to be taken."""
+        there: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_reader(self._listening, self._seen, there)
+        await there
+
+    def _seen(self, there: asyncio.Future[None]) -> None:
+        self._loop.remove_reader(
+            self._listening
+        )  # it would be told again in every turn of the loop
+        if not there.done():
+            there.set_result(None)
+
+    async def _take(self) -> None:
+        """The connection, unless another process was quicker."""
+        try:
+            line, _ = self._listening.accept()
+        except (BlockingIOError, ConnectionAbortedError):
+            return
+        line.setblocking(False)
+        await self._loop.connect_accepted_socket(self._counted, line)
+        self._count(+1)
+
+    def _counted(self) -> asyncio.Protocol:
+        """A protocol whose end is counted."""
+        protocol = self._factory()
+        lost = protocol.connection_lost
+
+        def ended(exc: Exception | None) -> None:
+            self._count(-1)
+            lost(exc)
+
+        protocol.connection_lost = ended  # type: ignore[method-assign]  # this one's alone
+        return protocol
+
+    def _count(self, more: int) -> None:
+        self._held += more
+        if not self._task.done():
+            self._board.tell(self._held)
+
+
+class Loop(uvloop.Loop):
+    """An event loop whose servers on a ready-made socket share it as `Listener` does."""
+
+    def __init__(self, board: Board) -> None:
+        super().__init__()
+        self._board = board
+
+    async def create_server(self, protocol_factory: Any, *args: Any, **more: Any) -> Any:
+        """As asyncio's; plain where the socket is the process's own."""
+        listening = more.get("sock")
+        if listening is None or more.get("ssl"):
+            return await super().create_server(protocol_factory, *args, **more)
+        listening.setblocking(False)
+        listening.listen(more.get("backlog", 100))
+        return Listener(self, self._board, protocol_factory, listening)
+
+
+def loop() -> asyncio.AbstractEventLoop:
+    """The event loop of a worker process (uvicorn's loop factory)."""
+    return Loop(Board(Path(os.environ[VARIABLE])))

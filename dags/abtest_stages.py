@@ -168,7 +168,8 @@ def _learn(settings: Any, name: str, day: date) -> Any:
     if found.ended is not None:
         raise AirflowSkipException(f"{name} is over: {found.ended['outcome']}")
     try:
-        return steps.update(recipes.of_line(settings, found.experiment.challenger), day)
+        plain = running.plain(get_current_context())
+        return steps.update(recipes.of_line(plain, found.experiment.challenger), day)
     except QualityFailed as error:
         raise AirflowSkipException(str(error)) from error
 

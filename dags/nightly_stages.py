@@ -10,6 +10,7 @@ from typing import Any
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import PokeReturnValue, TriggerRule, get_current_context, task, timezone
 from airflow.sdk.exceptions import (
+    AirflowException,
     AirflowFailException,
     AirflowSkipException,
     DagRunTriggerException,
@@ -54,10 +55,12 @@ def simulate() -> None:
 
     Skipped for any other data set, and if the day is there already.
     """
+    from pipeline import arrival
+
     settings, day = running.settings(), running.day()
     if settings.dataset != "marketplace":
         raise AirflowSkipException(f"{settings.dataset} is a log of yours: nothing to simulate")
-    if settings.store.partition("raw", day, "behaviors").names():
+    if arrival.is_there(settings.store, day):
         raise AirflowSkipException(f"{day} is there already")
     run("simulate", first=day, days=1)
 
@@ -113,14 +116,17 @@ def update() -> str:
 
     Without a candidate (the day is left out, or abnormal and skipped) there is no release.
     """
-    from pipeline import recipes, steps
+    from pipeline import judged, recipes, steps
 
-    if get_current_context()["params"]["leave_out"]:
+    context, settings, day = get_current_context(), running.settings(), running.day()
+    out = bool(context["params"]["leave_out"])
+    judged.leave_out(settings.store, day, out=out)
+    if out:
         return ""
     with running.front_door():
-        learnt = steps.update(recipes.tonight(running.settings()), running.day())
+        learnt = steps.update(recipes.tonight(running.plain(context)), day)
     if learnt.get("abnormal"):
-        callbacks.tell("abnormal", f"{running.day()} is unlike the days before", learnt["abnormal"])
+        callbacks.tell("abnormal", f"{day} is unlike the days before", learnt["abnormal"])
     return str(learnt["run"])
 
 
@@ -146,6 +152,16 @@ class Release(TriggerDagRunOperator):
         self.conf = conf | {"run": key, "overrides": overrides}
         self.trigger_run_id = f"{self.named}__{day}__{context['run_id']}"
         super().execute(context)
+
+    def execute_complete(self, context: Any, event: Any) -> None:
+        """Its end; one that failed is for a person to mend, and not to be started all over."""
+        try:
+            super().execute_complete(context, event)
+        except AirflowException as failed:
+            raise AirflowFailException(
+                f"{failed}. Clear the task that failed there; when that run is green, clear "
+                "`release` here."
+            ) from failed
 
 
 def release(learner: str = "update", named: str = "night") -> Release:

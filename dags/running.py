@@ -50,17 +50,23 @@ def settings() -> "Settings":
 
 
 def settings_of(context: Mapping[str, Any]) -> "Settings":
+    """`plain` ones, with the recipe that an experiment has for their line."""
+    from pipeline.recipes import of_line
+
+    return of_line(plain(context))
+
+
+def plain(context: Mapping[str, Any]) -> "Settings":
     """Preset and overrides of the run's Params (the home is the environment's `DUPN_HOME`).
 
-    If they name a line that an experiment has a recipe for, with its recipe.
+    What another line's recipe is put on: with one on it already, that one would show through.
     """
-    from pipeline.recipes import of_line
     from pipeline.settings import load
 
     params = context["params"]
     dataset = [f"dataset={params['dataset']}"] if "dataset" in params else []
     preset = params["preset"] or "demo"  # a study's form may leave it open
-    return of_line(load(preset, None, [*dataset, *overrides_of(params)]))
+    return load(preset, None, [*dataset, *overrides_of(params)])
 
 
 def overrides_of(params: Mapping[str, Any]) -> list[str]:

@@ -1,8 +1,8 @@
 """When nights run, from the environment of the scheduler and the DAG processor.
 
-`DUPN_NIGHTLY_START`: the first day of data, YYYY-MM-DD. Without it nothing is scheduled, and nights
-are triggered by hand or over REST with the Param `day`. With it every day from there on has its
-run, missed ones oldest first. `DUPN_NIGHTLY_CRON` (02:00 by default; before 11:00) and
+`DUPN_NIGHTLY_START`: the first day that has a night, YYYY-MM-DD. Without it nothing is scheduled,
+and nights are triggered by hand or over REST with the Param `day`. With it every day from there on
+has its run, missed ones oldest first. `DUPN_NIGHTLY_CRON` (02:00 by default; before 11:00) and
 `DUPN_NIGHTLY_ZONE` (UTC by default; the time zone of the data) say when, on the day after.
 `DUPN_NIGHTLY_DATASET` and `DUPN_NIGHTLY_PRESET` are what a scheduled run works with,
 `DUPN_NIGHTLY_LOOK_S` is the time between two looks for raw data.

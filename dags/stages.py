@@ -33,11 +33,13 @@ def simulate() -> None:
 
     Skipped for any other data set, and if the days are there already.
     """
+    from pipeline import arrival
+
     settings = running.settings()
     if settings.dataset != "marketplace":
         raise AirflowSkipException(f"{settings.dataset} is a log of yours: nothing to simulate")
     wanted = _days()
-    if all(settings.store.partition("raw", day, "behaviors").names() for day in wanted):
+    if all(arrival.is_there(settings.store, day) for day in wanted):
         raise AirflowSkipException("the days of the marketplace are there already")
     run("simulate", first=wanted[0], days=len(wanted))
 

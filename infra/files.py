@@ -203,6 +203,12 @@ def sha256(source: IO[bytes]) -> str:
     return digest.hexdigest()
 
 
+def put_there(info: Mapping[str, Any]) -> datetime:
+    """When a file of a local disk got its name or its content, whatever its own time says."""
+    when = info.get("created")
+    return datetime.fromtimestamp(when, UTC) if isinstance(when, int | float) else modified(info)
+
+
 def modified(info: Mapping[str, Any]) -> datetime:
     """When a file was last changed, from what its filesystem lists of it (each names it anew)."""
     known = [

@@ -1,7 +1,7 @@
 """Long-running local programs (Airflow, the MLflow UI) as pid files: start, look, stop.
 
-A record is written beside the program's log when it starts. It holds the pid *and* the moment the
-process was created, so that a pid that the kernel gave to somebody else is never taken for ours,
+A record is written beside the program's log when it starts. It holds the pid *and* when the
+process was started, so that a pid that the kernel gave to somebody else is never taken for ours,
 and never killed. Starting what runs and stopping what does not are both fine.
 """
 
@@ -16,6 +16,7 @@ from pathlib import Path
 import psutil
 import requests
 
+from infra import processes
 from infra.errors import OrchestrationError
 
 
@@ -40,8 +41,8 @@ class Record:
     """A program that was started."""
 
     pid: int
-    created: float
-    """Seconds since the epoch, as the kernel tells it."""
+    started: str
+    """`infra.processes.started` of it."""
     address: str
 
 
@@ -51,7 +52,7 @@ def running(folder: Path, name: str) -> Record | None:
         record = Record(**json.loads((folder / f"{name}.json").read_text()))
         process = psutil.Process(record.pid)
         alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-        same = abs(process.create_time() - record.created) < 1.0
+        same = processes.started(process) == record.started
     except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
         return None
     return record if alive and same else None
@@ -73,8 +74,8 @@ def start(service: Service) -> Record:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C on the terminal is not for it
         )
-    created = psutil.Process(process.pid).create_time()
-    record = Record(pid=process.pid, created=created, address=service.address)
+    started = processes.started(psutil.Process(process.pid))
+    record = Record(pid=process.pid, started=started, address=service.address)
     (service.folder / f"{service.name}.json").write_text(json.dumps(asdict(record)))
     return record
 

@@ -17,7 +17,7 @@ from datetime import date, datetime
 from pathlib import Path
 
 from infra.attempt import Attempt
-from infra.files import filesystem, modified, names_in, put, put_new
+from infra.files import filesystem, modified, names_in, put, put_new, put_there
 from infra.manifest import MANIFEST, FileEntry, Manifest
 from infra.partition import Partition
 
@@ -91,6 +91,17 @@ class Store:
             name: (int(info["size"]), modified(info))
             for name, info in sorted(zip(names, found, strict=True), key=lambda pair: pair[0])
         }
+
+    def touched(self, folder: str) -> datetime | None:
+        """When a file that lies directly in `folder` last came or was changed (UTC).
+
+        Copies that keep the time of their source (`cp -p`, `rsync -a`) are as new as they are here.
+        """
+        fs, path = filesystem(self.root), f"{self.root}/{folder}"
+        if not fs.exists(path):
+            return None
+        found = [info for info in fs.ls(path, detail=True) if info["type"] == "file"]
+        return max((max(modified(info), put_there(info)) for info in found), default=None)
 
     def address(self, *parts: str) -> str:
         """The full address of something below the root (for messages, MLflow, scratch space)."""

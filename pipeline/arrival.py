@@ -93,6 +93,11 @@ def look(store: Store, day: date, config: NightlyConfig, now: datetime | None = 
     )
 
 
+def is_there(store: Store, day: date) -> bool:
+    """Whether there are behaviours of the day: published whole, or as plain files."""
+    return _table(store, day, "behaviors") is not None
+
+
 def expected(store: Store, day: date, config: NightlyConfig) -> tuple[str, ...]:
     """Tables that a night waits for: as set, else behaviors and the logs of the day before."""
     if config.tables:
@@ -145,8 +150,8 @@ def _table(store: Store, day: date, name: str) -> Table | None:
         return None
     whole = SUCCESS in listed or SUCCESS in store.listing(store.partition("raw", day).key)
     size = sum(size for size, _ in data.values())
-    newest = max(when for _, when in listed.values())
-    return Table(name=name, files=len(data), bytes=size, changed=None if whole else newest)
+    changed = None if whole else store.touched(partition.key)
+    return Table(name=name, files=len(data), bytes=size, changed=changed)
 
 
 def _mark(store: Store, day: date, name: str) -> str:

@@ -8,8 +8,8 @@ from typing import Any
 
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
+from pipeline import arrival, judged, recipes, steps, workers
 from pipeline import nightly as nights
-from pipeline import recipes, steps, workers
 from pipeline.settings import Settings
 from pipeline.steps import ONE_DAY
 
@@ -51,15 +51,13 @@ def nightly(
     if not seen.ready:
         raise PartitionMissing(f"{seen.sentence} Run this again when it is complete.")
     nights.begin(settings, day, workers.this(), take_over=take_over)
-    if (
-        settings.dataset == "marketplace"
-        and not settings.store.partition("raw", day, "behaviors").exists()
-    ):
+    if settings.dataset == "marketplace" and not arrival.is_there(settings.store, day):
         steps.simulate(settings, day, 1)
     total = 8 + len(RELEASE) + 3
     with track("stages", total=total, unit="stages") as progress:
         for work in _data(settings, [day]):
             _counted(progress, partial(_forgiving, work) if leave_out else work)
+        judged.leave_out(settings.store, day, out=leave_out)
         mine = settings if leave_out else recipes.tonight(settings)
         learnt = {} if leave_out else _counted(progress, partial(steps.update, mine, day))
         verdict: dict[str, Any] = {"run": learnt.get("run", ""), "promoted": None}
@@ -69,6 +67,13 @@ def nightly(
             verdict |= _after(mine, day, verdict["run"], progress)
     steps.sweep(settings, day)
     nights.end(settings, day, workers.this(), verdict["outcome"])
+    after = nights.waiting(settings, day)
+    if after is not None:
+        logger.warning(
+            "the night of %s waited for this one (%s): clear its task `raw`, or run it: "
+            "`dupn run nightly --day %s`", after.day, after.run, after.day,
+        )  # fmt: skip
+        verdict["waits"] = after.day
     return verdict
 
 

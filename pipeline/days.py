@@ -15,8 +15,9 @@ from infra.errors import ConfigError
 def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
     """The day of the data that a run works on.
 
-    In this order: the partition key of the run, the Param `day`, the start of the data interval
-    (in the time zone of the data, because days are).
+    In this order: the partition key of the run, the Param `day`, and of a run that was not
+    triggered by hand the start of the data interval (in the time zone of the data, because days
+    are).
 
     Args:
         context: Airflow's task context.
@@ -29,6 +30,12 @@ def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
     asked = partition or (context.get("params") or {}).get("day")
     if asked:
         return _parse(str(asked))
+    kind = getattr(context.get("dag_run"), "run_type", None)
+    if kind is not None and str(getattr(kind, "value", kind)) == "manual":  # its interval is now
+        raise ConfigError(
+            "this run was triggered by hand and says no day. Trigger it with the Param day = "
+            "YYYY-MM-DD."
+        )
     start: datetime | None = context.get("data_interval_start")
     end: datetime | None = context.get("data_interval_end")
     if start is None:

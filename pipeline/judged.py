@@ -11,6 +11,7 @@ from infra.partition import Partition
 from infra.store import Store
 from pipeline.jobs import quality as job
 
+LEFT_OUT = "was left out by a person (leave_out)"
 GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
 
 
@@ -46,12 +47,24 @@ def objection(store: Store, day: date, of: str) -> str:
     return f"changed after quality had judged ({anew[0]} is another)" if anew else ""
 
 
+def leave_out(store: Store, day: date, *, out: bool) -> None:
+    """Note that a person leaves a day out of what is learnt; or, with False, that nobody does."""
+    if out or store.get(_order(day)):
+        store.put(_order(day), LEFT_OUT if out else "")
+
+
 def objections(store: Store, day: date) -> str:
     """Those to both groups in one clause: "events and samples did not pass quality"."""
+    if store.get(_order(day)):
+        return LEFT_OUT
     found: dict[str, list[str]] = {}
     for of in GROUPS:
         found.setdefault(objection(store, day, of), []).append(of)
     return ", ".join(f"{' and '.join(groups)} {why}" for why, groups in found.items() if why)
+
+
+def _order(day: date) -> str:
+    return f"reports/quality/left_out/{day.isoformat()}"
 
 
 def report(day: date, of: str) -> str:

@@ -10,12 +10,14 @@ over by creating `turn-<n>` beside it, which one of two can do. The newest turn 
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
+from zoneinfo import ZoneInfo
 
+from features import dataset
 from infra.errors import OutOfTurn, PartitionMissing
 from pipeline import arrival, workers
 from pipeline.arrival import ONE_DAY
@@ -84,16 +86,18 @@ def read(settings: Settings, day: date) -> Night | None:
 
 def obstacle(settings: Settings, day: date) -> str:
     """Why the night of `day` may not begin; empty if it may."""
-    before, store = day - ONE_DAY, settings.store
+    before, days = day - ONE_DAY, settings.store.days("samples")
     night = read(settings, before)
-    if night is not None and night.state is not State.ENDED:
+    # one that only waits and whose day is published all the same never had to be: training was
+    if night and (night.state is State.BEGUN or (_waits(night) and before not in days)):
+        how = f", or run it: `dupn run nightly --day {before}`" if _waits(night) else ""
         return (
             f"the night of {before} has not ended ({night.state} since {night.at}, {night.run}), "
-            f"and that of {day} needs what it leaves. Mend it first; this one goes on after it."
+            f"and that of {day} needs what it leaves. Mend it first{how}; this one goes on after "
+            "it."
         )
-    days = store.days("samples")
     if before not in days:
-        older = [one for one in days if one < before]
+        older = _older(days, day)
         if not older:
             return (
                 f"no day before {day} is published under {settings.home}. Train first: trigger "
@@ -104,7 +108,7 @@ def obstacle(settings: Settings, day: date) -> str:
             f"leaves. The newest day is {older[-1]}: run the night of {older[-1] + ONE_DAY} first."
         )
     after = read(settings, day + ONE_DAY)
-    if after is not None and after.state is not State.WAITING:
+    if after is not None and not _waits(after):
         return (
             f"the night of {day + ONE_DAY} was built on that of {day} already. "
             f"`dupn backfill --day {day}` makes {day} again and everything after it."
@@ -144,7 +148,8 @@ def begin(
     """
     reason = obstacle(settings, day)
     if reason:
-        if not workers.is_command(run):  # nobody starts a command again
+        begun = _older(settings.store.days("samples"), day)  # without one no night ever ends here
+        if begun and not workers.is_command(run):  # nobody starts a command again
             _note_first(settings, _new(day, State.WAITING, run, conf))
         raise OutOfTurn(reason)
     _require_unlearnt(settings, day)
@@ -180,8 +185,11 @@ def look(settings: Settings, day: date, waited: timedelta) -> Look:
     found = arrival.look(settings.store, day, config)
     if settings.dataset == "marketplace" and not found.here:
         return Look(ready=True, late=False, sentence=f"{day} is simulated next.")
-    if found.ready:
+    if found.ready and not _may_grow(settings, day, found):
         return Look(ready=True, late=False, sentence=found.sentence)
+    if found.ready:
+        zone = dataset.load(settings.dataset).time_zone
+        return Look(ready=False, late=False, sentence=f"{day} is not over in {zone}.")
     if waited >= timedelta(hours=config.give_up_hours):
         raise PartitionMissing(
             f"{found.sentence} The night gave up after {config.give_up_hours:g} h "
@@ -215,7 +223,7 @@ def end(settings: Settings, day: date, run: str, outcome: str) -> Night:
 def waiting(settings: Settings, day: date) -> Night | None:
     """The night after `day`, if it wanted to begin before its turn."""
     after = read(settings, day + ONE_DAY)
-    return after if after is not None and after.state is State.WAITING else None
+    return after if after is not None and _waits(after) else None
 
 
 def arrived_again(settings: Settings) -> list[str]:
@@ -241,10 +249,19 @@ def standing(settings: Settings) -> Mapping[str, Any]:
     }
 
 
+def _may_grow(settings: Settings, day: date, found: arrival.Arrival) -> bool:
+    """Whether nobody said that the day is whole, and it is not over where its data comes from."""
+    zone = ZoneInfo(dataset.load(settings.dataset).time_zone)
+    over = datetime.combine(day + ONE_DAY, datetime.min.time(), zone)
+    said = all(table.changed is None for table in found.here)
+    return not said and datetime.now(UTC) < over
+
+
 def _require_unlearnt(settings: Settings, day: date) -> None:
     """Refuse the first night of a day that a training from nothing has learnt."""
     store, line = settings.store, settings.line
-    if read(settings, day) is not None:
+    night = read(settings, day)
+    if night is not None and not _waits(night):
         return
     for run in store.names("checkpoints"):
         if line_of(run) != line or until_of(run) < day.isoformat():
@@ -268,6 +285,14 @@ def _held(settings: Settings, day: date) -> Night | None:
         return night
     run = (settings.store.get(_turn(settings, day, newest)) or b"").decode()
     return replace(night, state=State.BEGUN, run=run, turn=newest)
+
+
+def _waits(night: Night) -> bool:
+    return night.state is State.WAITING
+
+
+def _older(days: Sequence[date], day: date) -> list[date]:
+    return [one for one in days if one < day]
 
 
 def _turn_of(night: Night | None) -> int:

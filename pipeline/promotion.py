@@ -64,6 +64,7 @@ def promote(
     against = incumbent.of(settings, mine.key)
     _require_same(verdict, against, mine)
     _require_new(entries, number, mine)
+    _require_standing(entries, registry, mine)
     why = why or f"{mine.key} passed the gate on {day}"
     if _rival(registry, mine):
         entry = registry.challenge(number, why, after=entries)
@@ -119,6 +120,22 @@ def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None
             f"{mine.key} (version {number}) was champion until ledger entry {left.number} "
             f"({left.action}: {left.why}). To bring it back, name it: "
             f"`dupn promote --version {number} --why ...`."
+        )
+
+
+def _require_standing(entries: Sequence[Entry], registry: Registry, mine: Candidate) -> None:
+    """A child of a version that a person rolled back has learnt on what was not wanted."""
+    parents = {one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent}
+    was = [n for n, one in enumerate(entries) if one.aliases.get("champion") in parents]
+    if not was or was[-1] + 1 == len(entries):
+        return
+    left = entries[was[-1] + 1]
+    if left.action == "rollback":
+        raise RegistryError(
+            f"{mine.key} was trained on from {mine.parent}, which was rolled back since (ledger "
+            f"entry {left.number}: {left.why}). Run `dupn update` again, which goes on from the "
+            "champion; to promote this one all the same, name its version: "
+            "`dupn promote --version N --why ...`."
         )
 
 

@@ -236,9 +236,11 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
     Raises:
         PartitionMissing: naming the first day without `raw/dt=D/behaviors`.
     """
+    from pipeline import arrival
+
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
-        if not settings.store.partition("raw", day, "behaviors").names():
+        if not arrival.is_there(settings.store, day):
             raise PartitionMissing(
                 f"raw/dt={day.isoformat()}/behaviors is not published under {settings.home}. "
                 "Run `dupn import` or `dupn simulate`, or put the day's files there."

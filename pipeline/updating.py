@@ -51,6 +51,13 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     parent = checkpoints.final(store, promoted(settings, registry)).require()
     if not forced and _was_learnt(store, key, parent, day):
         return _nothing(key, parent, f"{key} is trained already")
+    if not forced and _is_itself(store, parent, key):
+        return _nothing(
+            key,
+            parent,
+            f"{key} is the promoted version and has learnt {day} from other data, which is not "
+            f"unlearnt; `dupn backfill --day {day}` makes again what rests on the data",
+        )
     _require_another(store, parent, key, day)
     store.partition("samples", day).require()
     _require_quality(store, day, forced)
@@ -113,6 +120,11 @@ def _require_another(store: Store, parent: Partition, key: str, day: date) -> No
         )
 
 
+def _is_itself(store: Store, parent: Partition, key: str) -> bool:
+    """Whether a night is repeated whose candidate was promoted; a first training is no night."""
+    return parent.key == checkpoints.final(store, key).key and "parent" in parent.manifest().lineage
+
+
 def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
     """Whether this very update has become the promoted version, or an ancestor of it."""
     own = checkpoints.final(store, key)
@@ -128,10 +140,11 @@ def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
 def _require_quality(store: Store, day: date, forced: str) -> None:
     objections = judged.objections(store, day)
     if objections and not forced:
-        of = next(group for group in judged.GROUPS if not judged.passed(store, day, group))
+        failed = [group for group in judged.GROUPS if not judged.passed(store, day, group)]
+        again = f"run `dupn quality --of {failed[0]} --day {day}`" if failed else "run the night"
         raise QualityFailed(
             f"{day}: {objections}; nothing is learnt from the day. "
-            f"Mend it and run `dupn quality --of {of} --day {day}` again, or say why it is "
+            f"Mend it and {again} again, or say why it is "
             f'learnt all the same: `dupn update --day {day} --force --why "..."`.'
         )
 

@@ -11,13 +11,15 @@ import socket
 
 import psutil
 
-_NAME = re.compile(r"dupn, process (\d+) on (.+) since (\d+)")
+from infra import processes
+
+_NAME = re.compile(r"dupn, process (\d+) on (.+) since (\S+)")
 
 
 def this() -> str:
     """The name of this process."""
     mine = psutil.Process()
-    return f"dupn, process {mine.pid} on {socket.gethostname()} since {int(mine.create_time())}"
+    return f"dupn, process {mine.pid} on {socket.gethostname()} since {processes.started(mine)}"
 
 
 def is_command(run: str) -> bool:
@@ -30,13 +32,13 @@ def alive(run: str) -> bool:
     match = _NAME.fullmatch(run)
     if match is None:
         return False
-    number, host, since = int(match[1]), match[2], int(match[3])
+    number, host, since = int(match[1]), match[2], match[3]
     if host != socket.gethostname():
         return True
     if number == os.getpid():
         return False  # an earlier try in this very process has ended, or we would not be here
     try:
         found = psutil.Process(number)
-        return int(found.create_time()) == since and found.status() != psutil.STATUS_ZOMBIE
+        return processes.started(found) == since and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False

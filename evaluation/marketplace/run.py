@@ -67,8 +67,11 @@ class Writer:
     market: Marketplace
 
     def write(self, played: Played) -> tuple[dict[str, int], Carried]:
-        """Everything of the day; row counts, and what the next day starts from."""
-        counts, pending = self._log(played)
+        """Everything of the day; row counts, and what the next day starts from.
+
+        Behaviours are published last: a day that has them has all the rest.
+        """
+        behaviors, counts, pending = self._log(played)
         place, everybody = self.market.world, self.market.everybody
         snapshots = logs.snapshots(place, played.items, everybody, played.after.day)
         for name, frame in snapshots.items():
@@ -77,10 +80,11 @@ class Writer:
             counts[name] = table.num_rows
         after = replace(played.after, pending=pending)
         state.save(self.store, self.today, self.market, after)
+        self._publish("raw", "behaviors", behaviors)
         return counts, after
 
-    def _log(self, played: Played) -> tuple[dict[str, int], pl.DataFrame]:
-        """Behaviours, pages, follows and their truth; counts, and what arrives tomorrow."""
+    def _log(self, played: Played) -> tuple[pa.Table, dict[str, int], pl.DataFrame]:
+        """Pages, follows and their truth; the behaviours, counts, and what arrives tomorrow."""
         config, parts = self.market.world.config, played.parts
         midnight = datetime.combine(self.today, datetime.min.time(), UTC).timestamp() * 1000
         rng = stream(self.market.world.seed, Purpose.DIRT, played.after.day)
@@ -99,8 +103,8 @@ class Writer:
             "impressions": impressions.take(order),
             "follows": logs.arrow_table(follows.drop("p_follow")),
         }
-        for name, table in raw.items():
-            self._publish("raw", name, table)
+        for name in ("impressions", "follows"):
+            self._publish("raw", name, raw[name])
         truth = pa.concat_tables(part.truth_pages for part in parts)
         self._publish("truth", "pages", truth.take(order))
         self._publish("truth", "follows", logs.arrow_table(follows.drop("followed")))
@@ -108,7 +112,7 @@ class Writer:
         counts["items_shown"] = sum(part.items_shown for part in parts)
         counts["pages"] = sum(part.pages for part in parts)
         counts |= {"dirty": len(broken), "late": int(late.sum())}
-        return counts, happened.filter(tomorrow)
+        return raw["behaviors"], counts, happened.filter(tomorrow)
 
     def _publish(self, stage: str, name: str, table: pa.Table) -> None:
         """One table in several files, as collectors on several machines would write it."""

@@ -5,7 +5,7 @@ import sys
 import psutil
 import pytest
 
-from infra import peak
+from infra import peak, processes
 
 HOLD = "import sys; held = b'x' * (%d << 20); print('ready', flush=True); sys.stdin.read()"
 
@@ -39,7 +39,7 @@ def test_services_count_though_an_earlier_command_started_them(tmp_path):
     process = psutil.Process(int(said.stdout))
     try:
         assert process not in peak.family(tmp_path)
-        record = {"pid": process.pid, "created": process.create_time(), "address": ""}
+        record = {"pid": process.pid, "started": processes.started(process), "address": ""}
         (tmp_path / "mlflow").mkdir()
         (tmp_path / "mlflow" / "mlflow.json").write_text(json.dumps(record))
         assert process in peak.family(tmp_path)

@@ -51,7 +51,7 @@ def test_a_pid_that_was_given_to_somebody_else_is_not_ours(service):
     record = start(service)
     path = service.folder / "web.json"
     content = json.loads(path.read_text())
-    path.write_text(json.dumps(content | {"created": content["created"] - 100}))
+    path.write_text(json.dumps(content | {"started": content["started"] + "0"}))
     assert running(service.folder, "web") is None
     assert not stop(service.folder, "web")  # and it is not killed
     assert psutil.Process(record.pid).is_running()

@@ -11,7 +11,8 @@ from pipeline.night_config import NightlyConfig
 
 DAY = date(2026, 3, 13)
 BEFORE = DAY - timedelta(days=1)
-NOW = datetime(2026, 3, 14, 2, tzinfo=UTC)
+NOW = datetime.now(UTC) + timedelta(hours=6)
+"""Of a look. Files come now in truth, long before it, and are given times nearer to it."""
 ROWS = pa.table({"user_id": ["a"], "item_id": ["1"]})
 
 
@@ -79,6 +80,12 @@ def test_plain_files_are_whole_when_they_have_been_still_for_a_while(store):
     )
     drop(store, "behaviors", age_s=600)
     assert look(store, settle_minutes=10).ready
+
+
+def test_a_copy_that_keeps_the_time_of_its_source_is_as_new_as_it_is_here(store):
+    drop(store, "behaviors", age_s=10**7)  # `cp -p`, `rsync -a`
+    assert arrival.look(store, DAY, NightlyConfig(), datetime.now(UTC)).moving == ("behaviors",)
+    assert look(store).ready
 
 
 def test_the_newest_piece_counts(store):

@@ -2,14 +2,16 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import psutil
 import pyarrow as pa
 import pytest
 
+from infra import processes
 from infra.errors import OutOfTurn, PartitionMissing
 from pipeline import nightly, workers
+from pipeline.night_config import NightlyConfig
 from pipeline.nightly import State
 from pipeline.settings import load
 
@@ -69,6 +71,23 @@ def test_nights_that_wait_go_on_oldest_first(settings):
     for back in (1, 2, 3):
         assert nightly.waiting(settings, DAY + (back - 1) * ONE).run == f"w{back}"
         ended(settings, DAY + back * ONE, f"w{back}")
+
+
+def test_nights_that_were_refused_before_the_training_stand_in_nobodys_way(settings):
+    home = settings.model_copy(update={"home": f"{settings.home}/empty"})
+    for day in (DAY - 2 * ONE, DAY - ONE):
+        with pytest.raises(OutOfTurn, match="Train first"):
+            nightly.begin(home, day, f"scheduled {day}")
+        assert nightly.read(home, day) is None
+    published(home, DAY - 3 * ONE)
+    with pytest.raises(OutOfTurn, match=f"samples/dt={DAY - 2 * ONE} is not published"):
+        nightly.begin(home, DAY - ONE, "too early")
+    with pytest.raises(OutOfTurn, match=r"dupn run nightly --day 2026-03-12"):
+        nightly.begin(home, DAY, "earlier still")  # what it needs only waits: run that, it says
+    for day in (DAY - 2 * ONE, DAY - ONE):  # the initial training, after all
+        published(home, day)
+    nightly.begin(home, DAY, "r1")
+    assert nightly.read(home, DAY).state is State.BEGUN
 
 
 def test_no_day_is_left_out(settings):
@@ -166,7 +185,7 @@ def test_who_lost_a_night_does_not_end_it_or_say_how_it_ended(settings):
 
 def test_a_night_is_refused_while_its_process_lives_and_taken_over_when_it_is_dead(settings):
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
-        since = int(psutil.Process(other.pid).create_time())
+        since = processes.started(psutil.Process(other.pid))
         nightly.begin(
             settings, DAY, f"dupn, process {other.pid} on {socket.gethostname()} since {since}"
         )
@@ -212,6 +231,19 @@ def elsewhere(number):
     return f"dupn, process {number} on another-machine since 5"
 
 
+def test_a_day_that_a_training_has_learnt_has_no_night_though_one_waited(settings):
+    with pytest.raises(OutOfTurn, match="is not published"):
+        nightly.begin(settings, DAY + ONE, "too early")
+    run = f"{settings.line}-{DAY + ONE}"
+    with settings.store.partition("checkpoints", None, run, "final").publish(
+        days=[(DAY + ONE).isoformat()]
+    ) as out:
+        out.record([out.write_bytes("x", b"")])
+    published(settings, DAY)
+    with pytest.raises(OutOfTurn, match="in a training that was no night"):
+        nightly.begin(settings, DAY + ONE, "too early")
+
+
 def test_lateness_is_told_once_a_run(settings):
     nightly.begin(settings, DAY, "r1")
     assert nightly.first_time_late(settings, DAY)
@@ -232,6 +264,22 @@ def test_a_night_waits_is_late_and_gives_up(settings):
         nightly.look(settings, DAY, hours[2])
     published(settings, DAY, "raw", "behaviors")
     assert nightly.look(settings, DAY, hours[2]).ready
+
+
+def test_files_that_may_grow_are_not_read_before_their_day_is_over(settings, monkeypatch):
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime(2026, 3, 13, 23, 30, tzinfo=UTC).astimezone(tz)
+
+    settings.store.put(f"raw/dt={DAY}/behaviors/a.csv", "x")
+    quick = settings.model_copy(update={"nightly": NightlyConfig(settle_minutes=0)})
+    assert nightly.look(quick, DAY, timedelta()).ready
+    monkeypatch.setattr(nightly, "datetime", Clock)
+    seen = nightly.look(quick, DAY, timedelta())
+    assert (seen.ready, seen.sentence) == (False, "2026-03-13 is not over in UTC.")
+    settings.store.put(f"raw/dt={DAY}/behaviors/_SUCCESS", "")
+    assert nightly.look(quick, DAY, timedelta()).ready  # whoever says so knows
 
 
 def test_the_marketplace_is_not_waited_for(settings):

@@ -1,6 +1,7 @@
 """What a release rests on, without a model: quality, force, what was logged, who was champion."""
 
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -63,6 +64,23 @@ def champions(*numbers):
 def test_a_version_that_was_champion_is_told_of_its_last_end():
     with pytest.raises(RegistryError, match=r"until ledger entry 4 \(promote: as 4\)"):
         promotion._require_new(champions("1", "2", "1", "3"), "1", MINE)
+
+
+def test_the_child_of_a_version_that_was_rolled_back_is_promoted_only_by_name():
+    registry = SimpleNamespace(
+        versions=lambda: [
+            SimpleNamespace(number=n, tags={"run_key": f"dupn-2026-03-1{n}"}) for n in "123"
+        ]
+    )
+    child = SimpleNamespace(key="dupn-2026-03-14", parent="dupn-2026-03-12")
+    moves = champions("1", "2")
+    promotion._require_standing(moves, registry, child)  # its parent is in place
+    promotion._require_standing(champions("1", "2", "3"), registry, child)  # a sister replaced it
+    back = replace(champions("1", "2", "1")[-1], action="rollback", why="prices were wrong")
+    with pytest.raises(RegistryError, match=r"rolled back since \(ledger entry 3: prices were"):
+        promotion._require_standing([*moves, back], registry, child)
+    again = replace(champions("1", "2", "1", "2")[-1], why="it was not that one")
+    promotion._require_standing([*moves, back, again], registry, child)
 
 
 def test_who_never_was_champion_or_is_it_now_may_be_promoted():

@@ -5,12 +5,13 @@ import shutil
 from datetime import date, timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.registry import MODEL, Registry
 from infra.store import Store
-from pipeline import learning, steps
+from pipeline import judged, learning, steps
 from pipeline.settings import load
 from tests.training.conftest import write_store
 from training import checkpoint
@@ -145,6 +146,28 @@ def test_a_failed_day_in_between_is_left_out_and_joins_when_it_passes(settings):
     judge(settings.store, NIGHT)
     steps.update(settings, NEXT)
     assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
+
+
+def test_a_day_that_a_person_left_out_stays_out_until_its_night_is_run_without(settings):
+    judged.leave_out(settings.store, NIGHT, out=True)
+    with pytest.raises(QualityFailed, match="left out by a person"):
+        steps.update(settings, NIGHT)
+    assert steps.update(settings, NEXT)["left_out"] == {"2026-03-06": judged.LEFT_OUT}
+    assert learnt(settings, NEXT) == [(7, "rest")]
+    judged.leave_out(settings.store, NIGHT, out=False)
+    steps.update(settings, NEXT)
+    assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
+
+
+def test_a_promoted_night_that_is_repeated_with_other_data_ends_and_says_what_it_is_not(settings):
+    first = steps.update(settings, NIGHT)
+    promote(settings, first["run"])
+    samples = settings.store.partition("samples", NIGHT)
+    with samples.publish(**samples.manifest().lineage) as out:  # corrected and made again
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
+    again = steps.update(settings, NIGHT)
+    assert (again["run"], again["outcome"]) == (first["run"], "finished before")
+    assert "dupn backfill --day 2026-03-06" in again["why"]
 
 
 def test_a_day_learnt_before_is_refused(settings):

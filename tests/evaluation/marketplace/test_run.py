@@ -7,10 +7,12 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
+from evaluation.marketplace import state
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.run import simulate
 from infra.errors import ConfigError
 from infra.store import Store
+from pipeline import arrival
 from tests.evaluation.marketplace.conftest import FIRST, SMALL
 
 RAW = ("behaviors", "impressions", "follows", "items", "users", "icons", "shops")
@@ -47,6 +49,21 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(tmp_path: Path)
         simulate(store, FIRST, 2, TINY, seed)
     assert digests(stores[0], 2) == digests(stores[1], 2)
     assert digests(stores[0], 2)[0] != digests(stores[2], 2)[0]
+
+
+def test_a_day_that_was_cut_off_has_no_behaviours_so_that_it_is_lived_again(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    store = Store(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(state, "save", killed)
+        with pytest.raises(KeyboardInterrupt):
+            simulate(store, FIRST, 1, TINY, 1)
+    assert store.partition("truth", FIRST, "pages").exists()  # it had come far
+    assert not arrival.is_there(store, FIRST)
+    simulate(store, FIRST, 1, TINY, 1)
+    assert arrival.is_there(store, FIRST)
 
 
 def test_going_on_later_gives_the_bytes_of_going_on_at_once(tmp_path: Path):

@@ -1,0 +1,65 @@
+"""What tasks of a night do beside their step: whose settings, and which failures are final."""
+
+from datetime import date
+from types import SimpleNamespace
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from dags import nightly_stages, running
+from evaluation.abtest.experiment import Recipe
+from pipeline import judged, recipes, steps
+
+NIGHT = "2026-03-13"
+
+
+@pytest.fixture
+def night(monkeypatch, tmp_path):
+    """A night whose Params are these; the settings that `update` was given, and its day."""
+    given: list[tuple[object, date]] = []
+    params = {"preset": "smoke", "overrides": "", "day": NIGHT, "leave_out": False}
+    monkeypatch.setenv("DUPN_HOME", str(tmp_path))
+    for module in (running, nightly_stages):
+        monkeypatch.setattr(module, "get_current_context", lambda: {"params": params})
+    monkeypatch.setattr(
+        steps, "update", lambda mine, day: given.append((mine, day)) or {"run": "r"}
+    )
+    return params, given
+
+
+def in_production(monkeypatch, line):
+    champion = SimpleNamespace(tags={"line": line})
+    registry = SimpleNamespace(champion=lambda: champion, challenger=lambda: None)
+    monkeypatch.setattr(recipes, "registry_of", lambda _: registry)
+
+
+@pytest.mark.parametrize(("line", "epochs"), [("dupn", 9), ("wide", 1)])
+def test_a_line_is_updated_with_its_own_recipe_and_no_others(night, monkeypatch, line, epochs):
+    theirs = {"dupn": Recipe(settings=("train.epochs=9",))}
+    monkeypatch.setattr(recipes, "declared", lambda _, name: theirs.get(name))
+    in_production(monkeypatch, line)
+    nightly_stages.update.function()
+    [(mine, day)] = night[1]
+    assert (mine.line, mine.train.epochs, day.isoformat()) == (line, epochs, NIGHT)
+
+
+def test_a_day_that_is_left_out_is_noted_for_the_nights_after_and_taken_in_again(
+    night, monkeypatch
+):
+    params, given = night
+    in_production(monkeypatch, "dupn")
+    store, day = running.plain({"params": params}).store, date.fromisoformat(NIGHT)
+    params["leave_out"] = True
+    assert nightly_stages.update.function() == ""
+    assert judged.objections(store, day) == judged.LEFT_OUT
+    params["leave_out"] = False
+    assert nightly_stages.update.function() == "r"
+    assert judged.objections(store, day) != judged.LEFT_OUT
+    assert len(given) == 1
+
+
+def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():
+    release = nightly_stages.release()
+    with pytest.raises(AirflowFailException, match="Clear the task that failed there"):
+        release.execute_complete({}, ("trigger", {"run_ids": ["r"], "r": "failed"}))
+    release.execute_complete({}, ("trigger", {"run_ids": ["r"], "r": "success"}))

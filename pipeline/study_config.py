@@ -19,6 +19,12 @@ class TrialConfig(Config):
     """After hidden layers."""
     alpha: float = 0.05
     """Of FTRL, where there is a wide part."""
+    l1: float = 0.5
+    """Of FTRL, too."""
+
+    def of_networks(self) -> dict[str, float]:
+        """Without what only a wide part hears of."""
+        return self.model_dump(exclude={"alpha", "l1"})
 
 
 class StudyConfig(Config):

@@ -262,7 +262,7 @@ class Contest(Study[Cell]):
 
     def _network(self, model: str, word: str, world: World, trial: TrialConfig) -> Build:
         settings, vectors = self.settings, None
-        wide = settings.wide.model_copy(update={"alpha": trial.alpha})
+        wide = settings.wide.model_copy(update={"alpha": trial.alpha, "l1": trial.l1})
         if model == "w2v":
             vectors = pretrain(world.store, world.learnt[-1], settings.model.e_dim, world.seed)
         return builder(model, settings.peers, wide, TASKS_OF[word], vectors)
@@ -284,8 +284,10 @@ class Contest(Study[Cell]):
 
     def _point(self, model: str, trial: TrialConfig) -> Any:
         """A point of the search, as far as the network hears of it."""
-        deaf = set() if "wide" in OWN.get(model, ()) else {"alpha"}
-        return trial.model_dump(exclude=deaf)
+        if "wide" not in OWN.get(model, ()):
+            return trial.of_networks()
+        usual = {"l1"} if trial.l1 == TrialConfig().l1 else set()  # older than it are cells
+        return trial.model_dump(exclude=usual)
 
     @property
     def _budget(self) -> Any:

@@ -98,8 +98,8 @@ class ExcerptsStudy(Study[Cell]):
         budget = self.settings.study.model_dump(include=set(BUDGET))
         learning = [plain(self.settings, LEARNING), budget, REVISION]
         if first == "tune":
-            return [*asked, *learning, [trial.model_dump() for trial in self.trials]]
-        return [*asked, *learning, self._chosen(first, name).model_dump()]
+            return [*asked, *learning, [_decides(trial) for trial in self.trials]]
+        return [*asked, *learning, _decides(self._chosen(first, name))]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """Build a log, ask yardsticks, search, or fit."""
@@ -202,7 +202,7 @@ class ExcerptsStudy(Study[Cell]):
             done = self._fit(model, protocol, split, trial, self.settings.study.tuning_seed)
             tried.append(
                 Tried(
-                    settings=trial.model_dump(exclude={"alpha"}),
+                    settings=trial.of_networks(),
                     curve=tuple(_judged(point, split) for point in done.curve),
                     seconds=done.seconds,
                 )
@@ -287,6 +287,11 @@ class ExcerptsStudy(Study[Cell]):
         widths = dict(one.log.changes)
         quick = QUICK_EPOCHS if self.quick else 0
         return [ROUND, excerpt.digest, repr(one), widths, self.share, quick]
+
+
+def _decides(trial: TrialConfig) -> dict[str, float]:
+    """A point as digests have it: those of published cells have `alpha`, whoever hears of it."""
+    return {**trial.of_networks(), "alpha": trial.alpha}
 
 
 def _crowd(settings: Settings, splits: Sequence[Split]) -> Crowd:

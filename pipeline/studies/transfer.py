@@ -86,7 +86,7 @@ class TransferStudy(Contest):
             return super().decides(key)
         way, seed = (rest, study.tuning_seed) if first == SEARCH else (first, int(rest))
         known = self.digest(f"{MODEL}-{JOINT}-{seed}") if Way(way).transfers else None
-        trials = [trial.model_dump(exclude={"alpha"}) for trial in study.trials]
+        trials = [trial.of_networks() for trial in study.trials]
         tried = trials if first == SEARCH else trials[self._search(Way(way)).chosen]
         fewer = [study.search_share] if seed == study.tuning_seed else []
         world = self._of_world(seed)

@@ -3,7 +3,9 @@
 The uplift is treatment over control minus one; it is estimated on the log of the ratio of the two
 ratios (delta method there: log R has the pulls of R, divided by R), so that an interval never falls
 below -100 % and swapping the arms turns its sign. The difference is in the metric's own unit. CUPED
-adjusts both. Decisions rest on the uplift; the always-valid multiplier that its error gives is used
+adjusts both. An arm that has nothing where the control has something has no logarithm, and is the
+worst that can happen: its uplift is -100 %, judged in units of the control's ratio. Decisions rest
+on the uplift; the always-valid multiplier that its error gives is used
 for the difference too, so that the two never look at different clocks.
 """
 
@@ -22,6 +24,9 @@ from evaluation.results import Record, finite
 
 FEWEST = 10
 """Users in an arm below which nothing is said."""
+
+
+NOTHING = "nothing of it was counted in an arm yet."
 
 
 class Bounds(Record):
@@ -49,7 +54,7 @@ class Effect(Record):
     difference: Bounds
     """In the metric's unit."""
     error: float | None = None
-    """Standard error of the log uplift, clustered by user, adjusted."""
+    """Standard error of the log uplift, clustered by user, adjusted; of the uplift, if it is -1."""
     p_fixed: float | None = None
     p_always: float | None = None
     """Valid at whatever look the experiment stops."""
@@ -116,6 +121,8 @@ def compare(
     sizes = int((~treated).sum()), int(treated.sum())
     part, whole = pair.column(metric.counted), pair.column(metric.whole)
     reason = _too_little(part, whole, treated, sizes)
+    if reason == NOTHING and _emptied(part, whole, treated):
+        return _effect_of_none(metric, sizes, part, whole, treated, mixture)
     if reason:
         nothing = Bounds(value=None)
         arms = [_plain(part[side], whole[side]) for side in (~treated, treated)]
@@ -180,6 +187,45 @@ def _effect(metric: Metric, sizes: tuple[int, int], found: Contrasts, mixture: M
     )
 
 
+def _emptied(part: Floats, whole: Floats, treated: Bools) -> bool:
+    """Whether the treatment has nothing where the control has something, and could have had it."""
+    counted = part[~treated].sum() > 0 and whole[~treated].sum() > 0
+    return bool(counted and whole[treated].sum() > 0 and part[treated].sum() == 0)
+
+
+def _effect_of_none(
+    metric: Metric, sizes: tuple[int, int], part: Floats, whole: Floats, treated: Bools,
+    mixture: Mixture,
+) -> Effect:  # fmt: skip
+    """-100 %, with the error of the difference in units of the control's ratio.
+
+    An arm without an event is not known without error: it is taken to vary as if one user had had
+    what a user of the control has who has any. That is cautious, as the chance of n events of which
+    all are the control's falls with 2^-n.
+    """
+    y, x = part[~treated], whole[~treated]
+    ratio = float(y.sum() / x.sum())
+    one = float(y[y > 0].mean() / whole[treated].sum())
+    error = math.hypot(math.sqrt(variance_of(pull(y, x))), one)
+    share = error / ratio
+    always, once = mixture.multiplier(share), always_valid.fixed(mixture.alpha)
+    return Effect(
+        metric=metric.name,
+        title=metric.title,
+        users=sizes,
+        control=ratio,
+        treatment=0.0,
+        uplift=Bounds(
+            value=-1.0, low=-1.0, high=finite(always * share - 1),
+            fixed_low=-1.0, fixed_high=finite(once * share - 1),
+        ),
+        difference=_bounds(Contrast(-ratio, error, error), always, once, relative=False),
+        error=share,
+        p_fixed=finite(always_valid.p_fixed(-1.0, share)),
+        p_always=mixture.p_value(-1.0, share),
+    )  # fmt: skip
+
+
 def _bounds(at: Contrast, always: float, once: float, *, relative: bool) -> Bounds:
     def point(z: float) -> float | None:
         value = at.value + z * at.error
@@ -196,7 +242,7 @@ def _too_little(part: Floats, whole: Floats, treated: Bools, sizes: tuple[int, i
         return f"fewer than {FEWEST} users in an arm."
     for side in (~treated, treated):
         if not (whole[side].sum() > 0 and part[side].sum() > 0):
-            return "nothing of it was counted in an arm yet."
+            return NOTHING
         if np.ptp(pull(part[side], whole[side])) == 0:
             return "all users of an arm are alike in it: there is no spread to judge by."
     return None

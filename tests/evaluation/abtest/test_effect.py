@@ -145,5 +145,42 @@ def test_no_estimate_says_why(users):
     assert "alike" in compare(alike, SALES, RULE).reason
 
 
+def test_a_treatment_that_has_nothing_is_a_hundred_percent_down(users):
+    none = replace(users, sales=np.where(users.arm == 1, 0.0, users.sales))
+    found = compare(none, SALES, RULE)
+    assert (found.uplift.value, found.treatment, found.reason) == (-1.0, 0.0, None)
+    assert found.worse
+    assert found.difference.value == -found.control
+    assert found.difference.high < 0
+    assert found.p_always < 0.001
+    swapped = replace(none, arm=1 - none.arm)
+    assert "nothing" in compare(swapped, SALES, RULE).reason  # of a new thing nothing is known
+
+
+def test_the_error_of_nothing_by_hand(users):
+    """Orders 0, 0, 3, 3 of four pages each: R 3/8, pulls -1.5/4, 1.5/4; one order of 16 pages."""
+    few = users.take(
+        np.r_[np.flatnonzero(users.arm == 0)[:20], np.flatnonzero(users.arm == 1)[:20]]
+    )
+    sales = np.where(few.arm == 0, np.tile([0.0, 0.0, 3.0, 3.0], 10), 0.0)
+    found = compare(replace(few, sales=sales), SALES, RULE)
+    spread = np.sqrt(np.var(sales[:20], ddof=1) / 20)
+    assert found.error == pytest.approx(np.hypot(spread, 3 / 20) / 1.5)
+
+
+def test_an_arm_that_lacks_a_rare_thing_by_chance_is_not_called_worse():
+    """2,000 A/A pairs of 3 to 12 orders among 400 users: no order at all in an arm is no proof."""
+    rng, wrong, seen = np.random.default_rng(0), 0, 0
+    base = exposed(readout(users=400, effect=0.0), ARMS).users
+    for _ in range(2000):
+        sales = np.zeros(len(base))
+        sales[rng.choice(len(base), rng.integers(3, 13), replace=False)] = 1.0
+        if sales[base.arm == 1].sum() == 0 and sales[base.arm == 0].sum() > 0:
+            seen += 1
+            wrong += compare(replace(base, sales=sales), SALES, RULE).worse
+    assert seen > 20
+    assert wrong <= 2  # of 2,000
+
+
 def test_a_treatment_without_users_has_no_estimate(users):
     assert compare(users.take(users.arm == 0), CTR, RULE).reason

@@ -133,6 +133,27 @@ def test_a_drop_of_sales_stops_early_even_in_doubt(good):
     assert verdict.decide(doubted, DESIGN).outcome is Outcome.STOP
 
 
+def test_an_arm_that_sells_nothing_at_all_stops_however_well_it_is_clicked(good):
+    table = readout(users=6000, days=5, effect=0.3)
+    new = pc.equal(table["arm"], "new")
+    for name in ("orders", "sales"):
+        none = pa.scalar(0, table[name].type)
+        place = table.column_names.index(name)
+        table = table.set_column(place, name, pc.if_else(new, none, table[name]))
+    seen = read_out(table, DESIGN, FIRST + timedelta(days=2))
+    found = verdict.decide(seen, DESIGN)
+    assert found.outcome is Outcome.STOP
+    assert "-100.00%" in found.reasons[0]
+
+
+def test_a_guardrail_that_only_the_control_can_tell_holds_the_launch(good):
+    blind = [one.model_copy(update={"reason": "no spread.", "uplift": Bounds(value=None)})
+             for one in good.guardrails]  # fmt: skip
+    found = verdict.decide(good.model_copy(update={"guardrails": tuple(blind)}), DESIGN)
+    assert found.outcome is Outcome.CONTINUE
+    assert "cannot be told: no spread. Hence no launch." in found.reasons[0]
+
+
 def test_a_tolerated_drop_goes_on_but_never_ships(good):
     seen = good.model_copy(update={"guardrails": look(-0.5).guardrails})
     found = verdict.decide(seen, with_rule(guardrails={"sales": 0.9}))

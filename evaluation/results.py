@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict
 from evaluation.bootstrap import Interval
 from evaluation.gate import Comparison, Evidence
 
+CLICKS, CALIBRATION = "ctr_auc", "ctr_ece"
+"""Figures that rest on the clicks of a day."""
+
 
 class Record(BaseModel):
     """Base: immutable."""
@@ -208,9 +211,13 @@ class OfflineReport(Record):
 
     @property
     def evidence(self) -> Evidence:
-        """What the gate looks at."""
+        """What the gate looks at: a figure without the evidence for it is none."""
+        doubtful = {task.name for task in self.tasks if task.reason}
+        if CLICKS in doubtful:  # the calibration is of the same clicks
+            doubtful.add(CALIBRATION)
+        known = {one.name: None if one.name in doubtful else one.value for one in self.figures}
         return Evidence(
-            figures={figure.name: figure.value for figure in self.figures},
+            figures=known,
             positives=self.counts.get("clicks", 0),
             users=self.counts.get("users", 0),
         )

@@ -1,8 +1,10 @@
 """What a day earned by arm, and how much more one arm earned than another (Table 3).
 
 In twin worlds (one seed, everybody in one arm) the totals of a day are compared as they are: the
-people, their needs and their visits are the same, so nothing but the ranking differs. CTR is clicks
-per item shown; sales are the prices of what is bought on pages.
+people, what they want on the first day and when they come are the same. From the first page on that
+differs, chance is drawn apart: a click more is a draw more. So totals differ by the ranking and by
+chance, and intervals are over worlds. CTR is clicks per item shown; sales are the prices of what is
+bought on pages.
 """
 
 from collections.abc import Iterable, Sequence

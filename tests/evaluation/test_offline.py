@@ -180,6 +180,27 @@ def test_too_little_data_is_named_and_never_a_crash(users, tmp_path):
     assert verdict.outcome is Outcome.NOT_ENOUGH_EVIDENCE
 
 
+def test_a_floor_is_not_judged_by_a_figure_that_has_too_little_to_say():
+    asked, truth = synthetic.questions(users=60)
+    found = offline.evaluate(synthetic.predictions(asked, truth), material(truth, asked), CONFIG)
+    told = {task.name: task.reason for task in found.tasks}
+    few = {name for name, reason in told.items() if reason}
+    assert few
+    assert few < told.keys()
+    shown = {one.name: one.value for one in found.figures}
+    for name in told:
+        assert found.evidence.figures[name] == (None if name in few else shown[name])
+    floors = dict.fromkeys(told, 2.0)  # nobody meets that
+    verdict = decide(found.evidence, None, None, [], GateConfig(floors=floors))
+    judged = {check.name.removeprefix("floor "): check.passed for check in verdict.checks}
+    assert {name for name in told if judged[name] is None} == few
+    doubtful = found.model_copy(
+        update={"tasks": tuple(one.model_copy(update={"reason": "few"}) for one in found.tasks)}
+    )
+    assert doubtful.evidence.figures["ctr_ece"] is None
+    assert found.evidence.figures["ctr_ece"] == shown["ctr_ece"]
+
+
 def test_clicks_only_is_null_with_a_reason():
     asked, truth = synthetic.questions(users=40)
     asked.candidates.clicked[:] = 1

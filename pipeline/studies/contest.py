@@ -98,7 +98,7 @@ class Contest(Study[Cell]):
         if first == "world":
             return [self._of_world(int(rest[0])), plain(self.settings, {"evaluate"}), self._budget]
         if first == "tune":
-            trials = [self._point(rest[0], trial) for trial in study.trials]
+            trials = [self._point(rest[0], trial) for trial in self.points(rest[0])]
             world = self._of_world(study.tuning_seed)
             return [key, world, *self.learning(rest[0]), trials, study.search_share]
         word, seed = rest
@@ -200,7 +200,7 @@ class Contest(Study[Cell]):
 
     def _tune(self, model: str, word: str, digest: str) -> TunedCell:
         world, tried = self.world(self.settings.study.tuning_seed), []
-        every = self.settings.study.trials
+        every = self.points(model)
         for trial in every if len(every) > 1 else ():  # of one there is nothing to choose
             done = self.learn(world, model, word, trial)
             tried.append(
@@ -271,7 +271,14 @@ class Contest(Study[Cell]):
         """What a finished search has chosen."""
         (tuned,) = self.finished([f"tune-{model}-{word}"])
         assert isinstance(tuned, TunedCell)
-        return self.settings.study.trials[tuned.chosen]
+        return self.points(model)[tuned.chosen]
+
+    def points(self, model: str) -> list[TrialConfig]:
+        """What a network is tried with: no point twice that it cannot tell from an earlier one."""
+        told: dict[str, TrialConfig] = {}
+        for one in self.settings.study.trials:
+            told.setdefault(str(self._point(model, one)), one)
+        return list(told.values())
 
     def _of_world(self, seed: int) -> Any:
         world = self.world(seed)

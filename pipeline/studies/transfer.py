@@ -86,7 +86,7 @@ class TransferStudy(Contest):
             return super().decides(key)
         way, seed = (rest, study.tuning_seed) if first == SEARCH else (first, int(rest))
         known = self.digest(f"{MODEL}-{JOINT}-{seed}") if Way(way).transfers else None
-        trials = [trial.of_networks() for trial in study.trials]
+        trials = [trial.of_networks() for trial in self.points(MODEL)]
         tried = trials if first == SEARCH else trials[self._search(Way(way)).chosen]
         fewer = [study.search_share] if seed == study.tuning_seed else []
         world = self._of_world(seed)
@@ -131,12 +131,12 @@ class TransferStudy(Contest):
 
     def _searched(self, way: Way, digest: str) -> SearchCell:
         world = self.world(self.settings.study.tuning_seed)
-        tried = [self._fitted(world, way, trial) for trial in self.settings.study.trials]
+        tried = [self._fitted(world, way, trial) for trial in self.points(MODEL)]
         return SearchCell(settings=digest, way=way, losses=tuple(one.best.loss for one in tried))
 
     def _learnt(self, way: Way, seed: int, digest: str) -> WayCell:
         world, chosen = self.world(seed), self._search(way).chosen
-        done = self._fitted(world, way, self.settings.study.trials[chosen])
+        done = self._fitted(world, way, self.points(MODEL)[chosen])
         answered = ask(done.network, self.asked(world, [NEW]), [NEW])
         return WayCell(
             settings=digest,

@@ -226,3 +226,19 @@ def test_of_one_setting_nothing_is_searched(tmp_path):
     (tuned,) = study.finished(["tune-all-ctr"])
     assert (tuned.trials, tuned.chosen) == ((), 0)
     assert study.trial("all", "ctr").dropout == 0.1
+
+
+def test_what_only_a_wide_part_hears_of_is_a_point_of_the_search_for_networks_that_have_one(
+    tmp_path,
+):
+    points = "[{dropout=0.1}, {dropout=0.2}, {dropout=0.1, alpha=0.2}, {dropout=0.1, l1=7}]"
+    settings = load("study", str(tmp_path), [*PAIRS, f"study.trials={points}"])
+    study = studying.make(settings, "table2", 1, quick=False)
+    trials = list(settings.study.trials)
+    assert study.points("all") == study.points("dssm") == trials[:2]
+    assert study.points("wide") == study.points("wide_deep") == trials
+    fewer = load("study", str(tmp_path), [*PAIRS, f"study.trials={points[:30]}]"])
+    other = studying.make(fewer, "table2", 1, quick=False)
+    assert other.points("all") == trials[:2]
+    assert other.digest("tune-all-ctr") == study.digest("tune-all-ctr")
+    assert other.digest("tune-wide-ctr") != study.digest("tune-wide-ctr")

@@ -21,6 +21,7 @@ import pyarrow as pa
 from features import buckets, canonical
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
+from features.page_log import ONLY_SERVED
 from features.raw_table import LOGS
 from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, arrival, rawday, rawfiles
@@ -190,8 +191,10 @@ def run(
     }
     with ExitStack() as stack:
         outs = {  # left in reverse: behaviors, entered first, are published last and close the day
-            name: stack.enter_context(store.partition("events", day, name).publish(**lineage))
-            for name in found
+            name: stack.enter_context(
+                store.partition("events", day, name).publish(**lineage, **_origin(parts))
+            )
+            for name, parts in found.items()
         }
         rejects = stack.enter_context(store.partition("rejects", day).publish(**lineage))
         plan = Plan(
@@ -214,6 +217,11 @@ def run(
         rawday.require_readable(counts, rejects, len({part.file for part in found["behaviors"]}))
     accounting.log(counts, list(found), day, time.monotonic() - start)
     return counts
+
+
+def _origin(parts: Sequence[RawPart]) -> Mapping[str, bool]:
+    """What a table's lineage says of files that are the service's alone."""
+    return {ONLY_SERVED: True} if all(rawfiles.is_served(part.file) for part in parts) else {}
 
 
 def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> None:

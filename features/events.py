@@ -89,6 +89,7 @@ def parse(
     dataset: Dataset,
     window: Window,
     extra: Sequence[str] = (),
+    table: Table | None = None,
 ) -> Parsed:
     """Canonical rows of a raw block.
 
@@ -98,18 +99,21 @@ def parse(
         dataset: the description.
         window: the believed times of the arrival day.
         extra: further columns of users, icons and shops, from `extra_columns`.
+        table: how the block's file looks, if not as the data set describes it.
     """
     schema = schema_of(table_name, extra)
-    return _Block(block, table_name, dataset, window).parsed(schema)
+    described = table or dataset.table(table_name)
+    return _Block(block, table_name, described, dataset, window).parsed(schema)
 
 
 class _Block:
     """One block on its way: columns read so far, and the reason of every refused row."""
 
-    def __init__(self, block: pa.Table, name: str, dataset: Dataset, window: Window) -> None:
+    def __init__(
+        self, block: pa.Table, name: str, table: Table, dataset: Dataset, window: Window
+    ) -> None:
         self.raw = block.unify_dictionaries().combine_chunks()
-        self.name, self.dataset, self.window = name, dataset, window
-        self.table = dataset.table(name)
+        self.name, self.table, self.dataset, self.window = name, table, dataset, window
         self.rows = block.num_rows
         self.codes: Codes = np.zeros(self.rows, np.int8)
         self.ignored = np.zeros(self.rows, np.bool_)

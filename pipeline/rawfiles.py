@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from features import parse
 from features.canonical import REPEATED
+from features.dataset import Dataset
 from features.raw_table import LISTED, PLACE, SERVED, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import MANIFEST, FileEntry, Partition, Store
@@ -59,6 +60,18 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
                 "Import or simulate that day again."
             )
     return found
+
+
+def table_of(part: RawPart, dataset: Dataset) -> Table:
+    """How a part's file looks: as the data set says, or as `dupn serve` writes its pages.
+
+    A served page has our own names and times, whatever the log has. Rows of one table carry the
+    same columns by which those that came twice are found, so a place stays one.
+    """
+    table = dataset.table(part.table)
+    if not is_served(part.file):
+        return table
+    return Table(format="jsonl", identity="place" if table.identity == "place" else "row")
 
 
 def column_names(part: RawPart, table: Table) -> list[str]:

@@ -54,7 +54,8 @@ class ReadAndSplit(Threaded):
         plan, name = self.plan, block.part.table
         try:
             if not block.lost:
-                done = split_block(block.rows, name, plan)
+                table = rawfiles.table_of(block.part, plan.dataset)
+                done = split_block(block.rows, name, plan, table)
         except pa.ArrowInvalid as error:
             block = lost(block.part, block.number, block.before, error)
         if block.lost:
@@ -79,7 +80,7 @@ class ReadAndSplit(Threaded):
     def _blocks(self, part: RawPart) -> Iterator[pa.Table]:
         if part.damage:
             raise OSError(part.damage)
-        table = self.plan.dataset.table(part.table)
+        table = rawfiles.table_of(part, self.plan.dataset)
         yield from rawfiles.blocks(part, table, self.plan.config.batch_rows)
 
 

@@ -102,9 +102,13 @@ class RawWriter:
                     of, name, f"{day.before:,}", f"{rows:,}",
                 )  # fmt: skip
 
-    def days(self) -> list[date]:
-        """Days of logs so far, in order."""
-        return sorted({day for name, day in self.open if name in LOGS})
+    def rows_of_days(self) -> dict[date, int]:
+        """Rows of logs by day so far, in the order of days."""
+        found: Counter[date] = Counter()
+        for (name, day), at in self.open.items():
+            if name in LOGS:
+                found[day] += at.rows + sum(entry.rows for entry in at.written)
+        return dict(sorted(found.items()))
 
     def counts(self) -> dict[str, int]:
         """`<table>_rows` and `<table>_days`."""

@@ -6,7 +6,7 @@ A small picklable value, so that Beam workers can read through it.
 import time
 import uuid
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
@@ -83,6 +83,15 @@ class Partition:
         if is_local(fs) and not fs.ls(self.path, detail=False):
             fs.rmdir(self.path)
         return freed
+
+    def take_back(self) -> None:
+        """Publish it no more: manifest first, then the files that it lists; others there stay."""
+        fs = filesystem(self.root)
+        files = self.manifest().files
+        fs.rm_file(f"{self.path}/{MANIFEST}")
+        for entry in files:
+            with suppress(FileNotFoundError):  # what counts has gone with the manifest
+                fs.rm_file(f"{self.path}/{entry.name}")
 
     def require(self) -> "Partition":
         """Itself, or `PartitionMissing`."""

@@ -94,6 +94,7 @@ def import_files(
             writer.flush()
         writer.record()
         counts = writer.counts()
+    writer.take_back()
     logger.info("import %s: %s", dataset.name, ", ".join(f"{k} {v:,}" for k, v in counts.items()))
     return counts
 

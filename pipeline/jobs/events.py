@@ -7,6 +7,7 @@ keeps its own buckets only, so a day larger than memory takes more passes.
 """
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,7 @@ from features import buckets, canonical
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
 from features.page_log import ONLY_SERVED
-from features.raw_table import LOGS
+from features.raw_table import LOGS, TABLES
 from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, arrival, rawday, rawfiles
 from pipeline.beam import BeamConfig, Gather, Spread, passes, pipeline
@@ -31,6 +32,8 @@ from pipeline.jobs.blocks import Block, Plan, finish_bucket, lost, refused_block
 from pipeline.parcels import Parcels
 from pipeline.rawfiles import RawPart
 from pipeline.threaded import Threaded
+
+logger = logging.getLogger(__name__)
 
 REJECTS = "rejects"
 
@@ -216,8 +219,18 @@ def run(
         counts = accounting.total(outs.values())
         accounting.check(counts, list(found), day)
         rawday.require_readable(counts, rejects, len({part.file for part in found["behaviors"]}))
+    _forget(store, day, [name for name in TABLES if name not in found])
     accounting.log(counts, list(found), day, time.monotonic() - start)
     return counts
+
+
+def _forget(store: Store, day: date, absent: Sequence[str]) -> None:
+    """Tables that raw has no longer, since the day was read before, are no events of the day."""
+    for name in absent:
+        partition = store.partition("events", day, name)
+        if partition.exists():
+            partition.remove()
+            logger.warning("%s is gone: raw/dt=%s has no %s any more", partition.key, day, name)
 
 
 def _origin(parts: Sequence[RawPart]) -> Mapping[str, bool]:

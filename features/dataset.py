@@ -15,6 +15,7 @@ from typing import NoReturn
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import polars as pl
 from pydantic import Field, ValidationError, field_validator
 
 from features.property import LocalClock
@@ -62,7 +63,9 @@ class Dataset(Config):
         try:
             ZoneInfo(value)
             LocalClock(value).parts(np.zeros(1, np.int64))
-        except (KeyError, ValueError, OSError, ConfigError):
+            # Polars reads local times (`features.clock`), and knows fewer names, as of `localtime`.
+            pl.Series([0]).cast(pl.Datetime("ms")).dt.replace_time_zone(value)
+        except (KeyError, ValueError, OSError, ConfigError, pl.exceptions.PolarsError):
             raise ValueError(f"{value} is not a time zone (write it like Asia/Shanghai)") from None
         return value
 

@@ -7,8 +7,10 @@ Parquet file, or a whole text file.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -22,6 +24,9 @@ from infra.errors import InputError, PartitionCorrupt
 from infra.store import MANIFEST, FileEntry, Partition, Store
 
 SUFFIXES = (".parquet", ".jsonl", ".csv", ".gz", ".zst", ".bz2", ".xz")
+
+JSON_ROWS = 65_536
+"""Lines looked at together for the keys that they have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,19 +80,25 @@ def table_of(part: RawPart, dataset: Dataset) -> Table:
 
 
 def column_names(part: RawPart, table: Table) -> list[str]:
-    """The source columns of a part's file, read from its head; none if that cannot be read."""
-    try:
-        return [name for name in _head(part, table) if name not in PLACE]
-    except (pa.ArrowException, OSError):  # whoever reads its rows sets it aside and says so
-        return []
+    """The source columns of a part's file, as far as it can be read.
+
+    They stand in its head, but any line of JSON may have a key that those before it left out.
+    """
+    found: dict[str, None] = {}
+    with suppress(pa.ArrowException, OSError):  # whoever reads its rows sets it aside and says so
+        for names in _heads(part, table):
+            found.update(dict.fromkeys(names))
+    return [name for name in found if name not in PLACE]
 
 
-def _head(part: RawPart, table: Table) -> list[str]:
-    if part.row_group is None:
-        first = next(blocks(part, table, batch_rows=1), None)
-        return list(first.column_names) if first is not None else []
-    with part.partition.open(FileEntry(name=part.file, rows=0, bytes=0, sha256="")) as stream:
-        return list(pq.read_schema(stream).names)
+def _heads(part: RawPart, table: Table) -> Iterator[list[str]]:
+    if part.row_group is not None:
+        with part.partition.open(FileEntry(name=part.file, rows=0, bytes=0, sha256="")) as stream:
+            yield list(pq.read_schema(stream).names)
+    elif parse.is_jsonl(part.source, table):
+        yield from (block.column_names for block in blocks(part, table, JSON_ROWS))
+    else:
+        yield from (block.column_names for block in islice(blocks(part, table, 1), 1))
 
 
 def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:

@@ -20,6 +20,7 @@ from features.buckets import hash_ids
 from features.canonical import schema_of, with_identity
 from features.dataset import Dataset
 from features.parse import is_jsonl, same_text
+from features.property import DAY_MS
 from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.rejects import Codes, Reason
 from features.schemas import MS, PRICE_LEVELS, BehaviorType, Scenario, conform
@@ -64,7 +65,7 @@ class Window:
         return cls(
             start=start,
             end=end,
-            low=start - config.lookback_days * clock.DAY_MS,
+            low=start - config.lookback_days * DAY_MS,
             high=end + config.max_future_s * 1_000,
             first=clock.midnight_ms(dataset.first_day, dataset.zone)
             if dataset.first_day

@@ -2,8 +2,8 @@
 
 Gap edges grow geometrically from five minutes because interest decays that way: five minutes
 against one hour matters, day 20 against day 21 does not. Clock parts are of the data set's time
-zone, daylight saving included, by the same time zone database as midnights: after a change of law
-two would disagree for months. Codes start at 1; 0 is padding.
+zone, daylight saving included. Midnights, hours and what a log says of local times follow one time
+zone database: after a change of law two would disagree for months. Codes start at 1; 0 is padding.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,6 +21,8 @@ from infra.errors import ConfigError
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 EPOCH = date(1970, 1, 1)
+NEVER = np.iinfo(np.int64).min
+"""A time on the wall that the clocks jumped over."""
 
 GAP_EDGES_MIN = (1, *(5 * 2**k for k in range(14)))
 """Bucket edges in minutes: 1, 5, 10, 20, ... 40,960 (28 days)."""
@@ -94,6 +96,19 @@ class LocalClock:
         part = hours % 24 // _HOURS_PER_PART + 1
         weekend = np.where((day + _FIRST_WEEKDAY) % 7 >= 5, WEEKEND, WORKDAY)
         return ClockParts(day.astype(np.int32), part.astype(np.int8), weekend.astype(np.int8))
+
+    def utc_ms(self, wall: NDArray[np.int64]) -> NDArray[np.int64]:
+        """UTC milliseconds of times on the wall, written as if they were UTC.
+
+        Of two the earlier, where the clocks were put back over a time; NEVER where they were put
+        forward over it.
+        """
+        turns = _turns(self.zone)
+        at = turns.minute * MINUTE_MS
+        ends, starts = at + turns.shift_ms[:-1], at + turns.shift_ms[1:]  # of offsets, on the wall
+        first = np.searchsorted(ends, wall, side="right")  # offset that is not over by then
+        began = np.append(NEVER, starts).take(first)
+        return np.where(wall >= began, wall - turns.shift_ms.take(first), NEVER)
 
     def midnight_ms(self, day: date) -> int:
         """UTC milliseconds at which the local day begins.

@@ -46,9 +46,14 @@ def with_identity(table_name: str, table: Table, schema: pa.Schema) -> pa.Schema
     return pa.schema([*schema, *[pa.field(name, pa.uint64()) for name in names]])
 
 
+def has_extra(table_name: str) -> bool:
+    """Whether a table may have further columns."""
+    return table_name not in LOGS and table_name != "items"
+
+
 def extra_columns(table_name: str, table: Table, raw_columns: Sequence[str]) -> tuple[str, ...]:
     """Further columns of users, icons and shops: those mapped, else all that there are."""
-    if table_name in LOGS or table_name == "items":
+    if not has_extra(table_name):
         return ()
     ids = REQUIRED[table_name]
     named = [*table.map, *table.constants]

@@ -13,9 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.property import DAY_MS, NEVER, LocalClock
 from features.raw_table import TimeFormat
 
-DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
 _WHOLE = r"^-?\d{1,18}$"
 _FRACTION = r"^-?\d{1,18}\.\d+$"
 
@@ -147,18 +148,11 @@ def _localise(naive: pl.Series, zone: str) -> pa.ChunkedArray:
     But a midnight stands for its day, also where clocks go forward at midnight: it is the moment at
     which that day begins.
     """
-    naive = naive.dt.cast_time_unit("ms")
-    hour = pl.duration(hours=1)
-    found = pl.DataFrame({"naive": naive}).select(
-        pl.coalesce(
-            _in_zone(pl.col("naive"), zone),
-            pl.when(pl.col("naive").dt.time() == time(0)).then(
-                _in_zone(pl.col("naive") - hour, zone) + hour
-            ),
-        )
-    )
-    return pa.chunked_array([found.to_series().to_physical().to_arrow()])
-
-
-def _in_zone(naive: pl.Expr, zone: str) -> pl.Expr:
-    return naive.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+    told = naive.dt.cast_time_unit("ms").to_physical()
+    wall, clock = told.fill_null(0).to_numpy(), LocalClock(zone)
+    ms = clock.utc_ms(wall)
+    jumped = (ms == NEVER) & (wall % DAY_MS == 0)
+    if jumped.any():
+        ms[jumped] = clock.utc_ms(wall[jumped] - HOUR_MS) + HOUR_MS
+    absent = told.is_null().to_numpy() | (ms == NEVER)
+    return pa.chunked_array([pa.array(ms, mask=absent)])

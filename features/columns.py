@@ -48,7 +48,7 @@ def texts(array: pa.Array, nulls: Sequence[str], *, as_id: bool = False) -> Colu
 
     Args:
         array: any source type; numbers are written out.
-        nulls: texts that mean "nothing here".
+        nulls: texts that mean "nothing here"; floats are compared by value, `-1.0` is `-1`.
         as_id: refuse what cannot be an id: fractions, booleans, lists, structures.
 
     Bytes that are no UTF-8 are bad.
@@ -58,7 +58,7 @@ def texts(array: pa.Array, nulls: Sequence[str], *, as_id: bool = False) -> Colu
     if pa.types.is_dictionary(kind):
         return _from_dictionary(array, nulls, as_id=as_id)
     if pa.types.is_floating(kind):
-        return _from_floats(array, as_id=as_id)
+        return _from_floats(_without(array, nulls), as_id=as_id)
     if pa.types.is_decimal(kind):
         return _from_decimals(array, nulls, as_id=as_id)
     if is_bytes(kind):
@@ -95,11 +95,14 @@ def coded(values: pa.Array, meaning: Mapping[str, int]) -> Coded:
 
 
 def numbers(array: pa.Array, nulls: Sequence[str]) -> Column:
-    """Float32; negative and infinite ones, and texts that are no number, are bad. NaN is null."""
+    """Float32; negative and infinite ones, and texts that are no number, are bad. NaN is null.
+
+    Of numbers `nulls` are taken by value: `-1` is also -1.0.
+    """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if pa.types.is_integer(array.type) or pa.types.is_floating(array.type):
-        wide = array.cast(pa.float64(), safe=False)  # past 2^53: the nearest one
+        wide = _without(array.cast(pa.float64(), safe=False), nulls)  # past 2^53: the nearest one
         unread = np.zeros(len(array), np.bool_)
     else:
         read = texts(array, nulls)
@@ -242,6 +245,23 @@ def _blanked(plain: pa.Array, nulls: Sequence[str]) -> pa.Array:
         return plain
     token = pc.is_in(plain, value_set=pa.array(nulls, pa.string()))
     return pc.if_else(token, None, plain) if pc.any(token).as_py() else plain
+
+
+def _without(floats: pa.Array, nulls: Sequence[str]) -> pa.Array:
+    """Null where the number is one of the tokens."""
+    tokens = [number for number in map(_number, nulls) if number is not None]
+    if not tokens:
+        return floats
+    near = [float(np.float32(number)) for number in tokens]  # as a narrower column holds them
+    token = pc.is_in(floats.cast(pa.float64()), value_set=pa.array([*tokens, *near]))
+    return pc.if_else(token, None, floats)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _through(values: pa.Array, change: Callable[[pa.Array], pa.Array]) -> pa.Array:

@@ -20,6 +20,7 @@ from features.buckets import hash_ids
 from features.canonical import schema_of, with_identity
 from features.dataset import Dataset
 from features.parse import is_jsonl, same_text
+from features.property import DAY_MS
 from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.rejects import Codes, Reason
 from features.schemas import MS, PRICE_LEVELS, BehaviorType, Scenario, conform
@@ -64,7 +65,7 @@ class Window:
         return cls(
             start=start,
             end=end,
-            low=start - config.lookback_days * clock.DAY_MS,
+            low=start - config.lookback_days * DAY_MS,
             high=end + config.max_future_s * 1_000,
             first=clock.midnight_ms(dataset.first_day, dataset.zone)
             if dataset.first_day
@@ -89,6 +90,7 @@ def parse(
     dataset: Dataset,
     window: Window,
     extra: Sequence[str] = (),
+    table: Table | None = None,
 ) -> Parsed:
     """Canonical rows of a raw block.
 
@@ -98,18 +100,21 @@ def parse(
         dataset: the description.
         window: the believed times of the arrival day.
         extra: further columns of users, icons and shops, from `extra_columns`.
+        table: how the block's file looks, if not as the data set describes it.
     """
     schema = schema_of(table_name, extra)
-    return _Block(block, table_name, dataset, window).parsed(schema)
+    described = table or dataset.table(table_name)
+    return _Block(block, table_name, described, dataset, window).parsed(schema)
 
 
 class _Block:
     """One block on its way: columns read so far, and the reason of every refused row."""
 
-    def __init__(self, block: pa.Table, name: str, dataset: Dataset, window: Window) -> None:
+    def __init__(
+        self, block: pa.Table, name: str, table: Table, dataset: Dataset, window: Window
+    ) -> None:
         self.raw = block.unify_dictionaries().combine_chunks()
-        self.name, self.dataset, self.window = name, dataset, window
-        self.table = dataset.table(name)
+        self.name, self.table, self.dataset, self.window = name, table, dataset, window
         self.rows = block.num_rows
         self.codes: Codes = np.zeros(self.rows, np.int8)
         self.ignored = np.zeros(self.rows, np.bool_)

@@ -7,6 +7,7 @@ of an item in its session may ask for the price level of the purchase it leads t
 A moment belongs to the local day of its own time and is published on the day in which its window
 [ts, ts + W] closes. One that arrives after that day is counted and left out, and so is a page whose
 request its user had been shown before: a request is asked once, as `features.outcomes` counts it.
+So are icons that wait since the day before and are sent again.
 """
 
 from dataclasses import dataclass, replace
@@ -75,15 +76,16 @@ class Arrived:
     too_early: int
     """Their own day has not begun yet."""
     repeated_pages: int
-    """Their request is that of an earlier page of the same user."""
+    """Their request, or the time at which icons were shown, is that of an earlier page of the same
+    user."""
 
     def without(self, asked: Moments) -> "Arrived":
-        """Less the pages whose request is one of `asked`, which wait since the day before."""
+        """Less the pages that are one of `asked`, which wait since the day before."""
         if not len(asked.user):
             return self
         parts = (asked, self.late, self.own)
-        requests = codes_of(*(one.table.column("request_id") for one in parts))
-        again = repeated(np.concatenate([one.user for one in parts]), requests.codes)
+        names = codes_of(*(_page_name(one.table) for one in parts))
+        again = repeated(np.concatenate([one.user for one in parts]), names.codes)
         late, own = np.split(again[len(asked.user) :], [len(self.late.user)])
         if not (late.any() or own.any()):
             return self
@@ -238,6 +240,15 @@ def with_histories(moments: Moments, timeline: Timeline) -> pa.Table:
     for name, flat in values.items():
         table = table.append_column(name, pa.ListArray.from_arrays(offsets, flat))
     return table
+
+
+def _page_name(table: pa.Table) -> pa.ChunkedArray:
+    """What a page is called, one of icons too, by request or time; null where nothing was shown.
+
+    A derived moment that comes again has gone with its behaviour, which the history knows.
+    """
+    derived = pc.greater(table.column("kind"), pa.scalar(int(MomentKind.FOLLOW), pa.int8()))
+    return pc.if_else(derived, None, table.column("sample_id"))
 
 
 def _with_first(moments: Moments) -> pa.Table:

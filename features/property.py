@@ -2,16 +2,18 @@
 
 Gap edges grow geometrically from five minutes because interest decays that way: five minutes
 against one hour matters, day 20 against day 21 does not. Clock parts are of the data set's time
-zone, daylight saving included. Codes start at 1; 0 is padding.
+zone, daylight saving included. Midnights, hours and what a log says of local times follow one time
+zone database: after a change of law two would disagree for months. Codes start at 1; 0 is padding.
 """
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from itertools import pairwise
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import numpy as np
-import polars as pl
 from numpy.typing import NDArray
 
 from infra.errors import ConfigError
@@ -19,6 +21,8 @@ from infra.errors import ConfigError
 MINUTE_MS = 60_000
 DAY_MS = 86_400_000
 EPOCH = date(1970, 1, 1)
+NEVER = np.iinfo(np.int64).min
+"""A time on the wall that the clocks jumped over."""
 
 GAP_EDGES_MIN = (1, *(5 * 2**k for k in range(14)))
 """Bucket edges in minutes: 1, 5, 10, 20, ... 40,960 (28 days)."""
@@ -30,7 +34,7 @@ _FIRST_WEEKDAY = EPOCH.weekday()
 _HOUR_MS = 60 * MINUTE_MS
 _DAY_MIN, _WEEK_MIN = 24 * 60, 7 * 24 * 60
 _LAST_DAY = 130 * 365 + 32
-"""Since 1970, the end of 2099: polars knows no summer time after it."""
+"""Since 1970, the end of 2099."""
 _HOURS_PER_PART = 24 // NUM_DAYPARTS
 _GAP_TABLE = (
     np.searchsorted(GAP_EDGES_MIN, np.arange(GAP_EDGES_MIN[-1] + 1), side="right") + 1
@@ -76,7 +80,7 @@ class LocalClock:
             return ClockParts(np.empty(0, np.int32), np.empty(0, np.int8), np.empty(0, np.int8))
         minutes = ts // MINUTE_MS
         low, high = int(minutes.min()), int(minutes.max())
-        if high - low > 2 * len(ts) + 1_000:
+        if len(ts) < _WEEK_MIN or high - low > 2 * len(ts) + 1_000:  # as of one user, or far apart
             return self._convert(minutes)
         # Time zones change on whole minutes: convert each minute once, then look up.
         first, last = low // _WEEK_MIN, high // _WEEK_MIN + 1
@@ -93,17 +97,26 @@ class LocalClock:
         weekend = np.where((day + _FIRST_WEEKDAY) % 7 >= 5, WEEKEND, WORKDAY)
         return ClockParts(day.astype(np.int32), part.astype(np.int8), weekend.astype(np.int8))
 
+    def utc_ms(self, wall: NDArray[np.int64]) -> NDArray[np.int64]:
+        """UTC milliseconds of times on the wall, written as if they were UTC.
+
+        Of two the earlier, where the clocks were put back over a time; NEVER where they were put
+        forward over it.
+        """
+        turns = _turns(self.zone)
+        at = turns.minute * MINUTE_MS
+        ends, starts = at + turns.shift_ms[:-1], at + turns.shift_ms[1:]  # of offsets, on the wall
+        first = np.searchsorted(ends, wall, side="right")  # offset that is not over by then
+        began = np.append(NEVER, starts).take(first)
+        return np.where(wall >= began, wall - turns.shift_ms.take(first), NEVER)
+
     def midnight_ms(self, day: date) -> int:
         """UTC milliseconds at which the local day begins.
 
         Raises:
             ConfigError: the zone is unknown.
         """
-        try:
-            zone = ZoneInfo(self.zone)
-        except (ZoneInfoNotFoundError, ValueError):
-            raise _unknown(self.zone) from None
-        start = datetime(day.year, day.month, day.day, tzinfo=zone)
+        start = datetime(day.year, day.month, day.day, tzinfo=_info(self.zone))
         return round(start.timestamp() * 1000)
 
     def end_ms(self, day: date) -> int:
@@ -129,33 +142,52 @@ class _Turns:
 
 @lru_cache(maxsize=16)
 def _turns(zone: str) -> _Turns:
-    """Found once a process, by polars.
+    """Found once a process: a look at every day, then closer where two days differ."""
+    offset = _offset(zone)
+    days = range(0, _LAST_DAY * _DAY_MIN, _DAY_MIN)
+    shifts = [offset(minute) for minute in days]
+    found = [
+        turn
+        for at, (one, other) in enumerate(pairwise(shifts))
+        if one != other
+        for turn in _between(days[at], days[at + 1], offset)
+    ]
+    shift = [shifts[0], *[offset(minute) for minute in found]]
+    return _Turns(np.array(found, np.int64), np.array(shift, np.int64))
 
-    Polars wakes all its threads even for the hundred times of one history, which on a busy machine
-    costs a request more than its network.
-    """
-    days = np.arange(_LAST_DAY) * _DAY_MIN
+
+def _between(low: int, high: int, offset: Callable[[int], int]) -> Iterator[int]:
+    """The first minutes of new offsets after `low`, up to `high`."""
+    if offset(low) == offset(high):
+        return
+    if high - low == 1:
+        yield high
+        return
+    middle = (low + high) // 2
+    yield from _between(low, middle, offset)
+    yield from _between(middle, high, offset)
+
+
+def _offset(zone: str) -> Callable[[int], int]:
+    """Minute since 1970 -> milliseconds of local time from UTC."""
+    info, start = _info(zone), datetime(1970, 1, 1, tzinfo=UTC)
+
+    def offset(minute: int) -> int:
+        local = (start + timedelta(minutes=minute)).astimezone(info)
+        return round((local.utcoffset() or timedelta()).total_seconds() * 1000)
+
+    return offset
+
+
+def _info(zone: str) -> ZoneInfo:
     try:
-        shift = _shift_ms(zone, days)
-    except pl.exceptions.PolarsError:  # it knows fewer names than zoneinfo, as of `localtime`
+        return ZoneInfo(zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
         raise _unknown(zone) from None
-    turned = days[:-1][shift[1:] != shift[:-1]]
-    minutes = (turned[:, None] + np.arange(_DAY_MIN + 1)).ravel()
-    each = _shift_ms(zone, minutes)
-    at = np.flatnonzero(each[1:] != each[:-1]) + 1
-    return _Turns(minutes[at], np.append(shift[:1], each[at]))
 
 
 def _unknown(zone: str) -> ConfigError:
     return ConfigError(f"time zone {zone!r} is unknown. Give an IANA name such as Asia/Shanghai.")
-
-
-def _shift_ms(zone: str, minutes: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Of local time from UTC."""
-    utc = pl.Series(minutes * MINUTE_MS).cast(pl.Datetime("ms")).dt.replace_time_zone("UTC")
-    local = utc.dt.convert_time_zone(zone).dt.replace_time_zone(None)
-    shift: NDArray[np.int64] = (local.to_physical() - utc.to_physical()).to_numpy()
-    return shift
 
 
 def day_number(day: date) -> int:

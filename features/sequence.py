@@ -34,7 +34,8 @@ class SequencesConfig(Config):
 
     moments: Literal["auto", "pages", "derived"] = "auto"
     """`pages`: a moment is an impression. `derived`: a moment is a click, for logs without
-    impressions. `auto`: derived as long as no day up to this one had an impressions table."""
+    impressions. `auto`: derived as long as no day up to this one had pages: those that `dupn serve`
+    wrote count only if a behaviour of their day names one by `request_id`."""
 
     click_share: float = Field(1.0, gt=0, le=1)
     """Derived moments: share of clicks that become moments, drawn by hash."""

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.errors import StoreError
 from infra.files import filesystem, is_local, local, names_in, put, settle, sha256, writing
 from infra.manifest import MANIFEST, FileEntry, Manifest
 
@@ -112,12 +113,24 @@ class Attempt:
         if not is_local(fs):
             shutil.rmtree(place)
 
+    @contextmanager
+    def begun(self) -> Iterator[None]:
+        """Put the first note, the oldest of them: if notes are swept away, so is this one.
+
+        A block that fails takes it back.
+        """
+        self._note("begun", {"files": [], "facts": {}})
+        try:
+            yield
+        except BaseException:
+            with suppress(OSError):  # the error to tell is the block's
+                filesystem(self.partition.root).rm_file(self._path("begun"))
+            raise
+
     def record(self, entries: Sequence[FileEntry], **facts: Any) -> None:
         """Note files (and facts for the lineage) that belong to this attempt."""
         content = {"files": [asdict(entry) for entry in entries], "facts": facts}
-        name = f"_entries-{self.id}-{uuid.uuid4().hex[:8]}.json"
-        path = f"{self.partition.path}/{name}"
-        put(filesystem(self.partition.root), path, json.dumps(content).encode())
+        self._note(uuid.uuid4().hex[:8], content)
 
     def recorded(self) -> list[FileEntry]:
         """What has been recorded so far, so that counts can be checked before the commit."""
@@ -128,9 +141,18 @@ class Attempt:
 
         A local disk holds the files before it holds the manifest, so that no power cut leaves one
         that lists files without their bytes.
+
+        Raises:
+            StoreError: the notes are gone, so nobody knows what was written.
         """
         fs = filesystem(self.partition.root)
         notes = self._notes()
+        if self._path("begun") not in notes:
+            raise StoreError(
+                f"{self.partition.key} was swept while it was written, so what is there is not "
+                "whole. Run again; what was published before still holds. If its writer takes "
+                "longer than retention.attempt_hours, raise that."
+            )
         entries, facts = self._noted(notes)
         manifest = Manifest.of(entries, {**lineage, **facts}, self._schema(entries))
         settle(fs, self.partition.path, [entry.name for entry in entries])
@@ -140,6 +162,12 @@ class Attempt:
             for note in notes:
                 fs.rm_file(note)
         return manifest
+
+    def _path(self, name: str) -> str:
+        return f"{self.partition.path}/_entries-{self.id}-{name}.json"
+
+    def _note(self, name: str, content: Mapping[str, Any]) -> None:
+        put(filesystem(self.partition.root), self._path(name), json.dumps(content).encode())
 
     def _notes(self) -> list[str]:
         path = self.partition.path

@@ -5,10 +5,9 @@ A small picklable value, so that Beam workers can read through it.
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import IO, Any
 
@@ -17,7 +16,7 @@ import pyarrow.parquet as pq
 
 from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
-from infra.files import filesystem, is_local, local, names_in, sha256
+from infra.files import filesystem, is_local, local, modified, names_in, sha256
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 
 
@@ -85,6 +84,15 @@ class Partition:
             fs.rmdir(self.path)
         return freed
 
+    def take_back(self) -> None:
+        """Publish it no more: manifest first, then the files that it lists; others there stay."""
+        fs = filesystem(self.root)
+        files = self.manifest().files
+        fs.rm_file(f"{self.path}/{MANIFEST}")
+        for entry in files:
+            with suppress(FileNotFoundError):  # what counts has gone with the manifest
+                fs.rm_file(f"{self.path}/{entry.name}")
+
     def require(self) -> "Partition":
         """Itself, or `PartitionMissing`."""
         self.manifest()
@@ -95,7 +103,8 @@ class Partition:
         """Write files through the attempt; they become the partition if the block succeeds."""
         attempt = Attempt(partition=self, id=uuid.uuid4().hex[:10])
         start = time.monotonic()
-        yield attempt
+        with attempt.begun():
+            yield attempt
         attempt.commit({**lineage, "wall_s": round(time.monotonic() - start, 3)})
 
     def open(self, entry: FileEntry) -> IO[bytes]:
@@ -193,15 +202,16 @@ class Partition:
     def sweep(self, older_than_s: float = 86_400) -> int:
         """Remove files that the manifest does not list and no running attempt can still own.
 
-        Where nothing is published, that is every old file: never to be called on raw.
+        Where nothing is published, that is every old file: never to be called on raw. A store that
+        does not tell when a file was changed keeps all of them.
         """
         fs = filesystem(self.root)
         files = self.manifest().files if self.exists() else ()
         keep = {entry.name.partition("/")[0] for entry in files} | {MANIFEST}
-        removed = 0
+        removed, now = 0, time.time()
         for path, found in self._lying().items():
-            youngest = max((_stamp(info) for info in found), default=0.0)
-            if path.rsplit("/", 1)[-1] not in keep and time.time() - youngest > older_than_s:
+            youngest = max(modified(info) for info in found)
+            if path.rsplit("/", 1)[-1] not in keep and now - youngest.timestamp() > older_than_s:
                 fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
                 removed += 1
         return removed
@@ -217,9 +227,3 @@ class Partition:
                 path = info["name"].rstrip("/")
                 found[path] = list(fs.find(path, detail=True).values()) or [info]
         return found
-
-
-def _stamp(info: Mapping[str, Any]) -> float:
-    """When a file was last changed, in seconds; long ago where nobody knows."""
-    changed = info.get("mtime") or info.get("LastModified") or 0
-    return changed.timestamp() if isinstance(changed, datetime) else float(changed)

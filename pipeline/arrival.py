@@ -99,10 +99,13 @@ def is_there(store: Store, day: date) -> bool:
 
 
 def expected(store: Store, day: date, config: NightlyConfig) -> tuple[str, ...]:
-    """Tables that a night waits for: as set, else behaviors and the logs of the day before."""
+    """Tables that a night waits for: as set, else behaviors and the logs sent the day before.
+
+    What the service alone wrote was sent by nobody, and none may ever come.
+    """
     if config.tables:
         return config.tables
-    before = [name for name in LOGS if _table(store, day - ONE_DAY, name)]
+    before = [name for name in LOGS if _was_sent(store, day - ONE_DAY, name)]
     return tuple(dict.fromkeys(["behaviors", *before]))
 
 
@@ -135,6 +138,12 @@ def _is_other(store: Store, day: date) -> bool:
     now = marks(store, day)
     # Without a mark (made by an older version), or when raw was removed, nothing can be said.
     return bool(read and now) and dict(read) != dict(now)
+
+
+def _was_sent(store: Store, day: date, name: str) -> bool:
+    partition = store.partition("raw", day, name)
+    plain = (file for file in partition.names() if rawfiles.is_data(file))
+    return partition.exists() or any(not rawfiles.is_served(file) for file in plain)
 
 
 def _table(store: Store, day: date, name: str) -> Table | None:

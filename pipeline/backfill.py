@@ -18,7 +18,7 @@ from features import inputs
 from features.carry import ONE_DAY
 from infra.errors import PartitionMissing
 from infra.store import Store
-from pipeline import judged, rawday, rebuilding, steps
+from pipeline import judged, rebuilding, steps
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -148,7 +148,6 @@ def _wanted(settings: Settings, redo: Redo, *, differs: bool) -> bool:
 def _redo(settings: Settings, redo: Redo) -> None:
     if redo.stage == "events":
         steps.events(settings, redo.day)
-        _forget_tables(settings.store, redo.day)
     elif redo.stage == "quality":
         steps.quality(settings, redo.day, "events")
     elif redo.stage == "quality_samples":
@@ -168,14 +167,6 @@ def _have_yesterday(settings: Settings, redo: Redo) -> None:
             continue
         if not all(inputs.published(store, stage, day).exists() for stage in STATE):
             rebuilding.run(settings, day)
-
-
-def _forget_tables(store: Store, day: date) -> None:
-    """Tables that raw no longer has are no longer events of the day."""
-    found = rawday.parts_of_day(store, day)
-    for name in store.partition("events", day).names():
-        if name not in found and "." not in name:
-            store.partition("events", day, name).remove()
 
 
 def _stamps(store: Store, redo: Redo) -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 Nothing is judged here. Rows keep their source columns as they are, with the file, the line and,
 where a line could not be split, its text; `events` refuses what is wrong. Rows whose day cannot be
-told (no time, a stray day) go with the first imported day, and so do snapshots. The description
-is checked against the head of every file before anything is written, and travels in the lineage.
+told (no time, outside the valid days) go with the first imported day, and so do snapshots; a day
+that lies apart with a few rows is not taken for it (`stray_days`). The description is checked
+against the head of every file before anything is written, and travels in the lineage.
 """
 
 import logging
@@ -39,6 +40,9 @@ Progress = Callable[[int, int], None]
 """Called with bytes read so far and in all."""
 
 NO_DAY = np.int32(np.iinfo(np.int32).max)
+
+STRAY_SHARE = 0.1
+"""Days that lie apart and have less than this of a usual day's rows are clocks that were wrong."""
 
 
 def import_files(
@@ -90,6 +94,7 @@ def import_files(
             writer.flush()
         writer.record()
         counts = writer.counts()
+    writer.take_back()
     logger.info("import %s: %s", dataset.name, ", ".join(f"{k} {v:,}" for k, v in counts.items()))
     return counts
 
@@ -228,7 +233,19 @@ def _import_log(
 
 
 def _first_day(store: Store, dataset: Dataset, writer: RawWriter, day: date | None) -> date:
-    days = writer.days() or ([day] if day else store.days("raw", "behaviors"))
+    rows = writer.rows_of_days()
+    stray = stray_days(rows)
+    days = [one for one in rows if one not in stray]
+    if stray:
+        logger.warning(
+            "%s has rows of days that lie apart and have few: %s. What has no day of its own, a "
+            "product table too, goes with %s. If these days are wrong, set first_day and last_day "
+            "in the description and import again with --replace; their rows are then refused.",
+            dataset.name,
+            ", ".join(f"{one} ({rows[one]:,} rows)" for one in stray),
+            days[0],
+        )
+    days = days or ([day] if day else store.days("raw", "behaviors"))
     first = days[0] if days else dataset.first_day
     if first is None:
         raise InputError(
@@ -236,6 +253,28 @@ def _first_day(store: Store, dataset: Dataset, writer: RawWriter, day: date | No
             "Import a log first, or give the day of the snapshots with --day."
         )
     return first
+
+
+def stray_days(rows: Mapping[date, int]) -> list[date]:
+    """Days in stretches without a gap of which none has a fair share of a usual day's rows.
+
+    One row of the year 2000 is a stretch of its own; a log that begins with few rows a day is not
+    cut, since its small days lead up to large ones. Days before a gap could not be learned with
+    those after it, anyway. A usual day is the one that the middle row of all lies in.
+
+    Args:
+        rows: of each day, in the order of days.
+    """
+    if not rows:
+        return []
+    sizes = np.array(list(rows.values()))
+    numbers = np.array([clock.number_of_day(day) for day in rows])
+    ordered = np.sort(sizes)
+    usual = ordered[np.searchsorted(np.cumsum(ordered), sizes.sum() / 2)]
+    starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) > 1)
+    fair = np.maximum.reduceat(sizes, starts) >= STRAY_SHARE * usual
+    stray = ~np.repeat(fair, np.diff(starts, append=len(sizes)))
+    return [day for day, apart in zip(rows, stray, strict=True) if apart]
 
 
 def _parquet_blocks(file: pq.ParquetFile, source: str, rows: int) -> Iterator[pa.Table]:

@@ -102,9 +102,35 @@ class RawWriter:
                     of, name, f"{day.before:,}", f"{rows:,}",
                 )  # fmt: skip
 
-    def days(self) -> list[date]:
-        """Days of logs so far, in order."""
-        return sorted({day for name, day in self.open if name in LOGS})
+    def take_back(self) -> None:
+        """Take back days of logs that these files gave before and, read now, no longer have.
+
+        Another time zone moves rows to other days: what stayed behind would count twice. A product
+        table stays wherever it is, since it may be meant for several days. To be called once the
+        days are published.
+        """
+        for name in [name for name in LOGS if name in self.files]:
+            mine = set(self.files[name].values())
+            for day in self.store.days("raw", name):
+                partition = self.store.partition("raw", day, name)
+                before = partition.manifest().lineage
+                theirs = set(before.get("sha256", {}).values())
+                same = before.get("dataset") == self.dataset.name and theirs and theirs <= mine
+                if same and (name, day) not in self.open:
+                    partition.take_back()
+                    logger.warning(
+                        "%s is taken back: it held rows of these files, which have none of that "
+                        "day any more. What was made of it stays; make the days after it anew.",
+                        partition.key,
+                    )
+
+    def rows_of_days(self) -> dict[date, int]:
+        """Rows of logs by day so far, in the order of days."""
+        found: Counter[date] = Counter()
+        for (name, day), at in self.open.items():
+            if name in LOGS:
+                found[day] += at.rows + sum(entry.rows for entry in at.written)
+        return dict(sorted(found.items()))
 
     def counts(self) -> dict[str, int]:
         """`<table>_rows` and `<table>_days`."""

@@ -61,6 +61,8 @@ def _advice(name: str, path: str) -> str:
 
 def extra_columns(name: str, parts: Sequence[RawPart], dataset: Dataset) -> tuple[str, ...]:
     """Further canonical columns of a table, over all its files."""
+    if not canonical.has_extra(name):
+        return ()
     sound = [part for part in parts if not part.damage]
     files = {part.file: part for part in reversed(sound)}.values()
     table = dataset.table(name)

@@ -7,8 +7,10 @@ Parquet file, or a whole text file.
 """
 
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import islice
 
 import numpy as np
 import pyarrow as pa
@@ -16,11 +18,15 @@ import pyarrow.parquet as pq
 
 from features import parse
 from features.canonical import REPEATED
+from features.dataset import Dataset
 from features.raw_table import LISTED, PLACE, SERVED, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import MANIFEST, FileEntry, Partition, Store
 
 SUFFIXES = (".parquet", ".jsonl", ".csv", ".gz", ".zst", ".bz2", ".xz")
+
+JSON_ROWS = 65_536
+"""Lines looked at together for the keys that they have."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,20 +67,38 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
     return found
 
 
+def table_of(part: RawPart, dataset: Dataset) -> Table:
+    """How a part's file looks: as the data set says, or as `dupn serve` writes its pages.
+
+    A served page has our own names and times, whatever the log has. Rows of one table carry the
+    same columns by which those that came twice are found, so a place stays one.
+    """
+    table = dataset.table(part.table)
+    if not is_served(part.file):
+        return table
+    return Table(format="jsonl", identity="place" if table.identity == "place" else "row")
+
+
 def column_names(part: RawPart, table: Table) -> list[str]:
-    """The source columns of a part's file, read from its head; none if that cannot be read."""
-    try:
-        return [name for name in _head(part, table) if name not in PLACE]
-    except (pa.ArrowException, OSError):  # whoever reads its rows sets it aside and says so
-        return []
+    """The source columns of a part's file, as far as it can be read.
+
+    They stand in its head, but any line of JSON may have a key that those before it left out.
+    """
+    found: dict[str, None] = {}
+    with suppress(pa.ArrowException, OSError):  # whoever reads its rows sets it aside and says so
+        for names in _heads(part, table):
+            found.update(dict.fromkeys(names))
+    return [name for name in found if name not in PLACE]
 
 
-def _head(part: RawPart, table: Table) -> list[str]:
-    if part.row_group is None:
-        first = next(blocks(part, table, batch_rows=1), None)
-        return list(first.column_names) if first is not None else []
-    with part.partition.open(FileEntry(name=part.file, rows=0, bytes=0, sha256="")) as stream:
-        return list(pq.read_schema(stream).names)
+def _heads(part: RawPart, table: Table) -> Iterator[list[str]]:
+    if part.row_group is not None:
+        with part.partition.open(FileEntry(name=part.file, rows=0, bytes=0, sha256="")) as stream:
+            yield list(pq.read_schema(stream).names)
+    elif parse.is_jsonl(part.source, table):
+        yield from (block.column_names for block in blocks(part, table, JSON_ROWS))
+    else:
+        yield from (block.column_names for block in islice(blocks(part, table, 1), 1))
 
 
 def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from features import buckets, canonical, events, tidy
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
-from features.raw_table import LOGS, REQUIRED
+from features.raw_table import LOGS, REQUIRED, Table
 from features.rejects import lost_file
 from infra.store import Attempt
 from pipeline import accounting
@@ -57,9 +57,16 @@ class Split(NamedTuple):
     counts: Counter[str]
 
 
-def split_block(rows: pa.Table, name: str, plan: Plan) -> Split:
-    """Parse raw rows and keep what falls into this pass's buckets."""
-    parsed = events.parse(rows, name, plan.dataset, plan.window, plan.extra[name])
+def split_block(rows: pa.Table, name: str, plan: Plan, table: Table | None = None) -> Split:
+    """Parse raw rows and keep what falls into this pass's buckets.
+
+    Args:
+        rows: of one file.
+        name: the table they belong to.
+        plan: of the run.
+        table: how their file looks, if not as the data set describes it.
+    """
+    parsed = events.parse(rows, name, plan.dataset, plan.window, plan.extra[name], table)
     counts = Counter({f"{name}_read": parsed.read})
     counts.update(accounting.ignored(name, parsed.ignored))
     counts.update(accounting.rejected(name, parsed.rejected))

@@ -7,6 +7,7 @@ keeps its own buckets only, so a day larger than memory takes more passes.
 """
 
 import json
+import logging
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,7 +22,8 @@ import pyarrow as pa
 from features import buckets, canonical
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
-from features.raw_table import LOGS
+from features.page_log import ONLY_SERVED
+from features.raw_table import LOGS, TABLES
 from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, arrival, rawday, rawfiles
 from pipeline.beam import BeamConfig, Gather, Spread, passes, pipeline
@@ -30,6 +32,8 @@ from pipeline.jobs.blocks import Block, Plan, finish_bucket, lost, refused_block
 from pipeline.parcels import Parcels
 from pipeline.rawfiles import RawPart
 from pipeline.threaded import Threaded
+
+logger = logging.getLogger(__name__)
 
 REJECTS = "rejects"
 
@@ -53,7 +57,8 @@ class ReadAndSplit(Threaded):
         plan, name = self.plan, block.part.table
         try:
             if not block.lost:
-                done = split_block(block.rows, name, plan)
+                table = rawfiles.table_of(block.part, plan.dataset)
+                done = split_block(block.rows, name, plan, table)
         except pa.ArrowInvalid as error:
             block = lost(block.part, block.number, block.before, error)
         if block.lost:
@@ -78,7 +83,7 @@ class ReadAndSplit(Threaded):
     def _blocks(self, part: RawPart) -> Iterator[pa.Table]:
         if part.damage:
             raise OSError(part.damage)
-        table = self.plan.dataset.table(part.table)
+        table = rawfiles.table_of(part, self.plan.dataset)
         yield from rawfiles.blocks(part, table, self.plan.config.batch_rows)
 
 
@@ -190,8 +195,10 @@ def run(
     }
     with ExitStack() as stack:
         outs = {  # left in reverse: behaviors, entered first, are published last and close the day
-            name: stack.enter_context(store.partition("events", day, name).publish(**lineage))
-            for name in found
+            name: stack.enter_context(
+                store.partition("events", day, name).publish(**lineage, **_origin(parts))
+            )
+            for name, parts in found.items()
         }
         rejects = stack.enter_context(store.partition("rejects", day).publish(**lineage))
         plan = Plan(
@@ -212,8 +219,23 @@ def run(
         counts = accounting.total(outs.values())
         accounting.check(counts, list(found), day)
         rawday.require_readable(counts, rejects, len({part.file for part in found["behaviors"]}))
+    _forget(store, day, [name for name in TABLES if name not in found])
     accounting.log(counts, list(found), day, time.monotonic() - start)
     return counts
+
+
+def _forget(store: Store, day: date, absent: Sequence[str]) -> None:
+    """Tables that raw has no longer, since the day was read before, are no events of the day."""
+    for name in absent:
+        partition = store.partition("events", day, name)
+        if partition.exists():
+            partition.remove()
+            logger.warning("%s is gone: raw/dt=%s has no %s any more", partition.key, day, name)
+
+
+def _origin(parts: Sequence[RawPart]) -> Mapping[str, bool]:
+    """What a table's lineage says of files that are the service's alone."""
+    return {ONLY_SERVED: True} if all(rawfiles.is_served(part.file) for part in parts) else {}
 
 
 def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> None:

@@ -22,6 +22,7 @@ from features.buckets import Bucket, buckets
 from features.carry import yesterday
 from features.distinct import distinct
 from features.moments import PAGE_COLUMNS, Arrived, Calendar, Moments
+from features.page_log import has_pages
 from features.property import LocalClock, day_number
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SEQUENCES
 from features.sequence import CODED, SequencesConfig
@@ -54,7 +55,7 @@ class Inputs:
         pages = store.partition("events", day, "impressions")
         follows = store.partition("events", day, "follows")
         without = history is None or history.manifest().lineage["derived"]  # no day before had any
-        derived = mode == "derived" or (mode == "auto" and without and not pages.exists())
+        derived = mode == "derived" or (mode == "auto" and without and not has_pages(store, day))
         read_pages = pages if pages.exists() and not derived else None
         return cls(
             history=Slices.of(history, SEQUENCES, CODED),
@@ -216,6 +217,8 @@ def run(
     if before:
         check_window(before, config.window_ms)
     inputs = Inputs.of(store, day, before, config.moments)
+    if inputs.derived and config.moments == "auto":
+        _say_unused(store.partition("events", day, "impressions"))
     names = ("history", "open", "pool")
     target = {name: store.partition("sequences", day, name) for name in names}
     lineage = {
@@ -255,6 +258,17 @@ def check_window(partition: Partition, window_ms: int) -> None:
         raise ConfigError(
             f"sequences.window_minutes is {window_ms / 60_000:g}, but {partition.key} was built "
             f"with {then / 60_000:g}. Set it back, or rebuild sequences from the first day."
+        )
+
+
+def _say_unused(pages: Partition) -> None:
+    """Moments stay derived although there is a table of pages."""
+    if pages.exists():
+        logger.warning(
+            "%s has %d pages, none of which the log itself sent or its behaviours name by "
+            "request_id: moments stay derived. Set sequences.moments=pages if they are its log.",
+            pages.key,
+            pages.manifest().rows,
         )
 
 

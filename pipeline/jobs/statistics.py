@@ -18,6 +18,7 @@ import pyarrow as pa
 from features import carry, hash_range, inputs, lr_sample, tally
 from features import statistics as known
 from features.buckets import Bucket, buckets, split
+from features.page_log import has_pages
 from features.schemas import BEHAVIORS, IMPRESSIONS
 from features.statistics import StatisticsConfig
 from infra.store import Attempt, FileEntry, Partition, Store
@@ -63,14 +64,14 @@ def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamCon
     rows = behaviors.manifest().rows
     displays = hash_range.values(pages, "item_ids")
     at_most = rows + displays + (before.manifest().rows if before else 0)
-    has_pages = pages.exists() and pages.manifest().rows > 0
-    wanted = config.lr_samples if has_pages else config.lr_samples / (1 + config.lr_negatives)
-    offered = displays if has_pages else rows
+    paged = has_pages(store, day)
+    wanted = config.lr_samples if paged else config.lr_samples / (1 + config.lr_negatives)
+    offered = displays if paged else rows
     return Plan(
         day=day,
         config=config,
         behaviors=behaviors,
-        pages=pages if has_pages else None,
+        pages=pages if paged else None,
         before=before,
         batches=tuple(
             hash_range.batches(rows + displays, config.rows_per_batch, beam_config.buckets)

@@ -96,6 +96,14 @@ def test_a_date_without_a_time_begins_its_day_also_where_midnight_is_skipped():
     assert to_ms(gone, TimeFormat(format="%Y-%m-%d %H:%M"), "Africa/Cairo").to_pylist() == [None]
 
 
+@pytest.mark.parametrize("zone", ["America/Vancouver", "Africa/Casablanca", "Pacific/Apia"])
+def test_a_midnight_that_is_written_out_is_the_one_of_its_day(zone):
+    days = [date(2026, 10, 20) + timedelta(days=n) for n in range(0, 4_000, 7)]
+    written = pa.chunked_array([[f"{day} 00:00" for day in days]])
+    found = to_ms(written, TimeFormat(format="%Y-%m-%d %H:%M"), zone).to_pylist()
+    assert found == [midnight_ms(day, ZoneInfo(zone)) for day in days]
+
+
 def test_a_time_that_the_clocks_show_twice_is_the_first_of_the_two():
     column = pa.chunked_array([["2026-10-25 01:59", "2026-10-25 02:30", "2026-10-25 03:00"]])
     found = to_ms(column, TimeFormat(format="%Y-%m-%d %H:%M"), "Europe/Berlin").to_pylist()

@@ -109,6 +109,32 @@ def test_a_price_of_nothing_is_a_price_and_one_that_is_no_number_is_absent():
     assert both(columns.numbers(texts, ())) == ([0.0, None, None, None, None], bad)
 
 
+NUMERIC = [pa.int32(), pa.float64(), pa.float32()]
+
+
+@pytest.mark.parametrize("kind", NUMERIC, ids=str)
+@pytest.mark.parametrize("tokens", [["", "-1"], ["NULL", "-1.0"]], ids=str)
+def test_a_number_that_means_nothing_is_absent_and_not_bad(kind, tokens):
+    written = pa.array([-1, 3, None, -2], kind)
+    assert both(columns.numbers(written, tokens)) == ([None, 3.0, None, None], [False] * 3 + [True])
+    coded = written.dictionary_encode()
+    assert both(columns.numbers(coded, tokens)) == both(columns.numbers(written, tokens))
+    assert both(columns.levels(written, tokens, 7)) == both(columns.numbers(written, tokens))
+
+
+def test_a_fraction_that_means_nothing_is_told_in_narrow_numbers_too():
+    assert both(columns.numbers(pa.array([-0.1], pa.float32()), ["-0.1"])) == ([None], [False])
+
+
+@pytest.mark.parametrize("kind", [pa.float16(), *NUMERIC[1:]], ids=str)
+def test_an_id_in_floats_that_means_nothing_is_absent(kind):
+    written = pa.array(np.array([-1, 3, 7]).astype(kind.to_pandas_dtype()))
+    assert both(columns.texts(written, ["-1", "7.0"], as_id=True)) == (
+        [None, "3", None],
+        [False] * 3,
+    )
+
+
 def test_flags_are_read_in_every_way_of_writing_them():
     texts = ["true", "0", "Yes", "no", "T", "f", "1", "FALSE", "", None, "maybe"]
     values, bad = both(columns.flags(pa.array(texts), [""]))

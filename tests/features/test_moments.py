@@ -59,6 +59,34 @@ def test_only_the_first_moment_of_a_day_is_first():
     assert arrived.own.table.column("first").to_pylist() == [True, False]
 
 
+def icons(times, users):
+    shown = pa.table(
+        {
+            "user_hash": pa.array(users, pa.uint64()),
+            "user_id": [f"u{number}" for number in users],
+            "ts": pa.array(times, pa.timestamp("ms", tz="UTC")),
+            "icon_id": ["x"] * len(users),
+            "followed": [True] * len(users),
+        }
+    )
+    return moments.follows(shown, np.array(users, np.int32))
+
+
+def test_what_waits_since_the_day_before_is_not_asked_again():
+    late, own = 24 * HOUR - 1, 25 * HOUR
+    shown = moments.of_day(
+        pages([late, late, own], ["r", "s", "r"], [0, 0, 0]),
+        icons([late, late, own], [0, 1, 1]),
+        moments.none(),
+    )
+    waiting = moments.of_day(pages([late], ["r"]), icons([late], [0]), moments.none())
+    arrived = moments.sort_out(shown, DAY).without(waiting)
+    assert arrived.late.table.column("sample_id").to_pylist() == ["page-s", f"follow-u1-{late}"]
+    assert arrived.own.table.column("sample_id").to_pylist() == [f"follow-u1-{own}"]
+    assert arrived.own.table.column("first").to_pylist() == [True]
+    assert arrived.repeated_pages == 3  # one of them on the day itself
+
+
 def test_icons_shown_at_one_time_are_one_moment():
     shown = pa.table(
         {

@@ -56,6 +56,31 @@ def test_a_day_is_as_long_as_its_clock_change_makes_it():
     assert hours == [24, 23, 25]
 
 
+@pytest.mark.parametrize(
+    "zone", ["America/Vancouver", "Africa/Casablanca", "Pacific/Apia", "Australia/Lord_Howe"]
+)
+def test_a_day_of_the_clock_begins_at_its_midnight(zone):
+    clock = LocalClock(zone)
+    days = [date(2026, 10, 20) + timedelta(days=n) for n in range(0, 4_000, 7)]
+    starts = np.array([clock.midnight_ms(day) for day in days])
+    parts, before = clock.parts(starts), clock.parts(starts - MINUTE_MS)
+    numbers = np.array([day_number(day) for day in days])
+    assert (parts.day == numbers).all()
+    assert (parts.daypart == 1).all()
+    assert (before.day == numbers - 1).all()
+
+
+def test_one_user_and_a_whole_night_are_told_the_same_time():
+    clock = LocalClock("Europe/Berlin")
+    ts = clock.midnight_ms(date(2026, 10, 24)) + np.arange(0, 3 * 86_400_000, 10_000)
+    whole = clock.parts(ts)
+    for some in (slice(0, 1), slice(8_000, 9_000), slice(None, None, 999)):
+        parts = clock.parts(ts[some])
+        assert (parts.day == whole.day[some]).all()
+        assert (parts.daypart == whole.daypart[some]).all()
+        assert (parts.weekend == whole.weekend[some]).all()
+
+
 def test_an_unknown_zone_is_named():
     with pytest.raises(ConfigError, match="Mars/Olympus"):
         LocalClock("Mars/Olympus").midnight_ms(date(2026, 1, 1))

@@ -143,6 +143,34 @@ def test_what_a_running_attempt_may_still_publish_is_not_swept(partition):
     partition.verify()
 
 
+def test_where_nobody_knows_when_a_file_was_changed_nothing_is_swept():
+    partition = Store("memory://untold").partition("events", DAY, "behaviors")
+    with partition.publish() as out:
+        out.record([out.write_table("part-0", pa.table({"a": [1]}))])
+        assert partition.sweep() == 0
+    partition.verify()
+
+
+def test_an_attempt_whose_notes_are_gone_replaces_nothing(partition):
+    publish(partition, 1)
+
+    def write() -> None:
+        with partition.publish() as out:
+            out.record([out.write_table("part-0", pa.table({"a": [2]}))])
+            partition.sweep(older_than_s=-1)
+
+    with pytest.raises(StoreError, match="was swept while it was written"):
+        write()
+    assert partition.table()["a"].to_pylist() == [1]
+
+
+def test_an_attempt_that_wrote_nothing_is_an_empty_partition(partition):
+    publish(partition, 1)
+    with partition.publish():
+        pass
+    assert partition.manifest().files == ()
+
+
 def test_a_partition_is_taken_back_manifest_first_and_those_inside_its_folder_stay(
     partition, monkeypatch
 ):

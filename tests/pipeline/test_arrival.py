@@ -64,6 +64,15 @@ def test_a_log_that_the_day_before_had_is_waited_for(store):
     assert look(store).ready
 
 
+def test_a_log_that_only_the_service_wrote_is_not_waited_for(store):
+    put(store, "behaviors", BEFORE)
+    drop(store, "impressions", "served-1.jsonl", day=BEFORE)
+    put(store, "behaviors")
+    assert look(store).ready
+    drop(store, "impressions", "pages.jsonl", day=BEFORE)
+    assert look(store).missing == ("impressions",)
+
+
 def test_the_tables_to_wait_for_can_be_set(store):
     put(store, "impressions", BEFORE)
     put(store, "behaviors")

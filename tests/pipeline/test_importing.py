@@ -232,6 +232,28 @@ def test_days_are_replaced_by_the_same_files_only(tmp_path, mine):
     assert import_files(store, dataset, [other], replace=True)["behaviors_rows"] == 25
 
 
+def test_read_in_another_zone_a_log_leaves_no_day_that_it_no_longer_has(tmp_path, caplog):
+    store = Store(tmp_path / "home")
+    log = tmp_path / "actions_1.csv"
+    log.write_text("member|sku|act|when\nm0|s0|1|1793466000\nm1|s1|1|1793491200\n")
+    by = MINE.replace('format = "%d.%m.%Y %H:%M"', 'unit = "s"')
+    own = {"request_id": ["r"], "user_id": ["u"], "ts": [0], "item_ids": [["i"]]}
+    for day in (date(2026, 10, 30), date(2026, 11, 1)):  # of no file that is read again
+        with store.partition("raw", day, "impressions").publish(dataset="mine") as out:
+            out.record([out.write_table("_part", pa.table(own))])
+    utc = parse_description(by.replace("Asia/Shanghai", "UTC"), "mine.toml")
+    import_files(store, utc, [log])
+    assert store.days("raw", "behaviors") == [date(2026, 10, 31), date(2026, 11, 1)]
+    served = tmp_path / "home" / "raw" / "dt=2026-10-31" / "behaviors" / "served-1.jsonl"
+    served.write_text("")
+    import_files(store, parse_description(by, "mine.toml"), [log], replace=True)
+    assert store.days("raw", "behaviors") == [date(2026, 11, 1)]
+    assert sum(rows.num_rows for rows in raw_rows(store).values()) == 2
+    assert store.days("raw", "impressions") == [date(2026, 10, 30), date(2026, 11, 1)]
+    assert [path.name for path in served.parent.iterdir()] == ["served-1.jsonl"]
+    assert "raw/dt=2026-10-31/behaviors is taken back" in caplog.text
+
+
 def test_memory_is_bounded_and_it_does_not_show(tmp_path, mine, monkeypatch):
     dataset = parse_description(MINE, "mine.toml")
     one, two = Store(tmp_path / "one"), Store(tmp_path / "two")

@@ -1,5 +1,6 @@
 """What must not change a byte of sequences and samples: width, canaries, a rerun."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
@@ -85,6 +86,28 @@ def test_canaries_change_no_byte_that_is_published(pages, tmp_path):
     for row in changed:
         assert row["user_id"] == chosen["user_id"]
         assert row["ts"] > chosen["ts"]
+
+
+def serve_one(home, day, request):
+    """A page as `dupn serve` adds it to a day."""
+    ts = LocalClock(ZONE).midnight_ms(day) + 600 * MINUTE
+    page = {"request_id": request, "user_id": "u1", "ts": ts, "item_ids": ["i1", "i2"]}
+    folder = home / "raw" / f"dt={day}" / "impressions"
+    folder.mkdir(parents=True)
+    (folder / "served-1.jsonl").write_text(json.dumps(page) + "\n")
+
+
+def test_a_page_that_nothing_names_leaves_moments_derived(tmp_path, clicks, caplog):
+    samples_log.write(samples_log.make(pages=False), tmp_path, pages=False)
+    serve_one(tmp_path, DAYS[1], "served")
+    store = samples_log.run(tmp_path, DAYS[:3])
+    assert "has 1 pages" in caplog.text
+    for day in DAYS[1:3]:
+        mine, without = (one.partition("samples", day).manifest() for one in (store, clicks))
+        assert mine.lineage["derived"]
+        assert mine.rows == without.rows
+        lr_ctr = store.partition("statistics", day, "lr_sample").manifest()
+        assert lr_ctr.rows == clicks.partition("statistics", day, "lr_sample").manifest().rows
 
 
 def test_a_gap_between_days_names_the_missing_day(pages):

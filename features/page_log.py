@@ -1,0 +1,35 @@
+"""Whether the pages of a day are what its moments are made of (docs/datasets.md).
+
+A log without impressions has derived moments for as long as it has none. Its service may be tried
+all the same: a page that only the service wrote, and that no behaviour names, could never be
+clicked, so it makes no log of pages. An impressions table without a row is none either.
+"""
+
+from datetime import date
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from infra.store import Partition, Store
+
+ONLY_SERVED = "only_served"
+"""In the lineage of a day's impressions: every file of them was written by `dupn serve`."""
+
+
+def has_pages(store: Store, day: date) -> bool:
+    """Whether the day has pages of the log itself, or served ones that its behaviours name."""
+    pages = store.partition("events", day, "impressions")
+    if not pages.exists() or not pages.manifest().rows:
+        return False
+    if not pages.manifest().lineage.get(ONLY_SERVED):
+        return True
+    requests = pages.table(["request_id"]).column("request_id").cast(pa.string())
+    return _names_any(store.partition("events", day, "behaviors"), requests.combine_chunks())
+
+
+def _names_any(behaviors: Partition, requests: pa.Array) -> bool:
+    for entry in behaviors.manifest().files:  # one at a time: the column of a whole day is large
+        named = behaviors.table(["request_id"], [entry]).column("request_id").cast(pa.string())
+        if pc.any(pc.is_in(named, value_set=requests, skip_nulls=True)).as_py():
+            return True
+    return False

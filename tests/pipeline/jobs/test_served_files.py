@@ -1,0 +1,56 @@
+"""Pages that `dupn serve` put beside a log of its own words: each is read as it is written."""
+
+import json
+from datetime import UTC, date, datetime
+
+import pytest
+
+from features.dataset import parse_description
+from infra.store import Store
+from pipeline.beam import BeamConfig
+from pipeline.jobs import events
+
+DAY = date(2026, 11, 1)
+START = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1_000)
+OWN = """
+name = "own"
+[behaviors]
+[impressions]
+format = "csv"
+delimiter = "|"
+identity = "IDENTITY"
+map = { request_id = "page", user_id = "who", ts = "when", item_ids = "shown" }
+separators = { item_ids = ";" }
+scenarios = { S = "search" }
+nulls = ["u2"]
+time = { unit = "s" }
+"""
+
+
+def put(store, name, file, content):
+    store.put(f"raw/dt={DAY}/{name}/{file}", content.encode())
+
+
+def served(request, **over):
+    page = {"request_id": request, "user_id": "u2", "ts": START + 5, "scenario": "recommend"}
+    return json.dumps({**page, "query": None, "item_ids": ["i1", "i2"], "ctr": [0.5, 0.1], **over})
+
+
+@pytest.mark.parametrize("identity", ["row", "event_id", "place"])
+def test_served_pages_are_read_in_our_words_beside_the_logs_own(tmp_path, identity):
+    store = Store(tmp_path)
+    behavior = {"user_id": "u1", "item_id": "i1", "type": "click", "ts": START}
+    put(store, "behaviors", "a.jsonl", json.dumps(behavior) + "\n")
+    head = "event_id|page|who|when|shown|scenario"
+    put(store, "impressions", "a.csv", f"{head}\ne1|p1|u1|{START // 1000}|i1;i3|S\n")
+    put(store, "impressions", "served-1.jsonl", served("s1") + "\n" + served("s2") + "\n")
+    dataset = parse_description(OWN.replace("IDENTITY", identity), "own.toml")
+    counts = events.run(store, DAY, dataset, beam=BeamConfig(buckets=2))
+    assert counts["impressions_rejected"] == 0
+    found = store.partition("events", DAY, "impressions").table().to_pylist()
+    assert {row["request_id"]: (row["user_id"], row["item_ids"]) for row in found} == {
+        "p1": ("u1", ["i1", "i3"]),
+        "s1": ("u2", ["i1", "i2"]),
+        "s2": ("u2", ["i1", "i2"]),
+    }
+    assert {row["ts"].timestamp() * 1000 for row in found} == {START, START + 5}

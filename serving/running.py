@@ -230,6 +230,7 @@ def serve(setup: Setup) -> None:
         access_log=False,
         loop="serving.accepting:loop",
         http="serving.shedding:Protocol",
+        ws="none",  # nothing here speaks it, and a connection that changes over is counted for ever
         timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=60,  # 5 s kill a worker that still imports on a busy machine
     )

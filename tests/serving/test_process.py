@@ -9,6 +9,7 @@ import sys
 import time
 
 import pytest
+import uvicorn
 
 from infra.services import free_port
 from serving import running
@@ -20,20 +21,35 @@ TOKEN = "a-token-nobody-may-read"
 BODY = json.dumps({"user_id": "u", "candidates": ["i"], "page": False}).encode()
 
 
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """What uvicorn is asked to run with, given settings of the service."""
+
+    def serve(**config):
+        given = {}
+        monkeypatch.setattr("os.environ", dict(os.environ))
+        monkeypatch.setattr("uvicorn.run", lambda app, **options: given.update(options, app=app))
+        before = signal.getsignal(signal.SIGTERM)
+        place = {"home": str(tmp_path / "home"), "work": str(tmp_path / "work"), "zone": "UTC"}
+        running.serve(Setup(config=ServeConfig(port=free_port(8300), **config), **place))
+        signal.signal(signal.SIGTERM, before)
+        return given
+
+    return serve
+
+
 @pytest.mark.parametrize(("setting", "workers"), [(0, 6), (3, 3)])
 def test_there_are_as_many_workers_as_processors_or_as_the_setting_says(
-    tmp_path, monkeypatch, setting, workers
+    asked, monkeypatch, setting, workers
 ):
-    asked = {}
     monkeypatch.setattr("os.cpu_count", lambda: 6)
-    monkeypatch.setattr("os.environ", dict(os.environ))
-    monkeypatch.setattr("uvicorn.run", lambda _, **given: asked.update(given))
-    before = signal.getsignal(signal.SIGTERM)
-    config = ServeConfig(workers=setting, port=free_port(8300))
-    place = {"home": str(tmp_path / "home"), "work": str(tmp_path / "work"), "zone": "UTC"}
-    running.serve(Setup(config=config, **place))
-    signal.signal(signal.SIGTERM, before)
-    assert asked["workers"] == workers
+    assert asked(workers=setting)["workers"] == workers
+
+
+def test_no_connection_becomes_a_websocket_whose_end_nobody_counts(asked):
+    config = uvicorn.Config(**asked(workers=2) | {"app": http.client, "factory": False})
+    config.load()
+    assert config.ws_protocol_class is None
 
 
 def started(chain, folder, workers):

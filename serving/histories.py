@@ -120,7 +120,8 @@ class LocalHistories:
 
         Args:
             behaviors: in the order of their arrival.
-            arrived: UTC milliseconds; now, unless a log is replayed.
+            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then a snapshot that
+                is in use cannot hold them, whichever its day.
         """
         if not behaviors:
             return 0
@@ -129,6 +130,8 @@ class LocalHistories:
         events = [b.event_id for b in behaviors]
         now = time.time_ns() if arrived is None else arrived * 1_000_000
         day = int(self.clock.parts(np.array([now // 1_000_000])).day[0])
+        if arrived is None:
+            day = max(day, day_number(self.day) + 1)
         number = time.time_ns()  # of arrival; unique enough within a user and a millisecond
         rows = [
             (user, b.ts, number + place, item, b.type, b.scenario, day, event or None)

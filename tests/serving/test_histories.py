@@ -83,6 +83,17 @@ def test_a_day_ends_at_midnight_of_the_data_sets_zone(tmp_path):
     assert items(histories.before("u1", NEXT)) == hashes("late")
 
 
+def test_what_comes_in_after_a_snapshot_counts_though_its_day_has_not_ended(tmp_path):
+    """A marketplace in days of its own, or a day that was closed early."""
+    ahead = snapshot.empty(date(2199, 1, 1))
+    histories = LocalHistories(tmp_path / "live.db", ahead, "UTC")
+    histories.add([behavior(NEXT, "live")])
+    histories.add([behavior(NEXT, "of the day")], NEXT)  # replayed: the snapshot holds it
+    assert items(histories.before("u1", NEXT + 1)) == hashes("live")
+    histories.take_over(snapshot.empty(date(2199, 1, 2)))
+    assert not items(histories.before("u1", NEXT + 1))
+
+
 def test_users_do_not_mix(histories):
     histories.add([behavior(NEXT, user="u1"), behavior(NEXT, "i2", "u2")], NEXT)
     assert items(histories.before("u2", NEXT + 1)) == hashes("i2")

@@ -3,10 +3,9 @@
 `dupn serve` prepares what all processes share (the snapshot of the newest `sequences`), writes
 `Setup` into the environment and lets uvicorn start the workers; each calls `build`. Beside the
 requests a process looks at the registry, takes over newer snapshots and flushes exposures, each at
-its own pace: none waits for another.
+its own pace in a thread of its own: none waits for another, and the end for none of them for long.
 """
 
-import asyncio
 import logging
 import os
 import shutil
@@ -14,9 +13,11 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -48,7 +49,11 @@ SNAPSHOTS = 2
 """Snapshots that stay on a machine."""
 GRACE_S = 10
 """Seconds that requests under way have when the service is stopped."""
+LEAVE_S = 3
+"""Seconds that work beside the requests has to end: a look may wait for MLflow for longer."""
 VARIABLE = "DUPN_SERVE"
+MLFLOW = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""A service looks again in seconds; with MLflow's own patience one look may take four minutes."""
 
 
 class Setup(BaseModel):
@@ -83,15 +88,28 @@ class Background:
     setup: Setup
     service: Service
     histories: LocalHistories
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        config = self.setup.config
-        await asyncio.gather(
-            _every(config.poll_s, self.look),
-            _every(config.poll_s, self.catch_up),
-            _every(config.flush_s, self.flush),
-        )
+    def start(self) -> None:
+        """Begin: each kind of work at its own pace."""
+        poll, flush = self.setup.config.poll_s, self.setup.config.flush_s
+        for seconds, work in ((poll, self.look), (poll, self.catch_up), (flush, self.flush)):
+            thread = threading.Thread(target=self._every, args=(seconds, work), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Begin nothing more, give what runs a moment to end, and move what was shown."""
+        self._stopped.set()
+        until = time.monotonic() + LEAVE_S
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        self.flush()
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        while not self._stopped.wait(seconds):
+            work()
 
     def flush(self) -> None:
         """What was shown, under `raw/`."""
@@ -128,12 +146,6 @@ class Background:
                 logger.info("histories go on from the end of %s (%s)", newest.day, newest.stamp)
         except Exception:  # as in `look`
             logger.exception("looking for newer histories failed")
-
-
-async def _every(seconds: float, work: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(work)
 
 
 def prepare_snapshot(setup: Setup) -> Snapshot:
@@ -196,10 +208,9 @@ def build() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(background.run())
+        background.start()
         yield
-        task.cancel()
-        background.flush()
+        background.stop()
 
     return http.create(service, lifespan)
 
@@ -273,6 +284,7 @@ def environment(setup: Setup) -> Mapping[str, str]:
     accepting.prepare(board, _workers(setup.config))
     threads = str(setup.config.threads)
     return {
+        **{name: os.environ.get(name, usual) for name, usual in MLFLOW.items()},
         VARIABLE: setup.model_dump_json(),
         accepting.VARIABLE: str(board),
         meters.FOLDER_VARIABLE: str(metrics),

@@ -1,6 +1,5 @@
 """What goes on beside the requests: snapshots by what they were made of, and what is cleared."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -17,7 +16,9 @@ from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
 from features.schemas import VOCABULARY
-from infra.errors import PartitionCorrupt, StoreError
+from infra.errors import PartitionCorrupt, RegistryUnavailable, StoreError
+from infra.registry import Registry
+from infra.services import free_port
 from infra.store import Store
 from serving import meters, running, snapshot
 from serving.histories import LocalHistories, user_hash
@@ -84,18 +85,14 @@ def background(setup, source):
 def comes_true(mine, what):
     """Whether something comes true beside the requests, before the source is let go."""
 
-    async def some_time():
-        task = asyncio.create_task(mine.run())
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if task.done() or what():
-                break
-        so = what() and not task.done()
-        mine.service.versions.source.go.set()
-        task.cancel()
-        return so
-
-    return asyncio.run(some_time())
+    mine.start()
+    for _ in range(500):
+        time.sleep(0.01)
+        if so := what():
+            break
+    mine.service.versions.source.go.set()
+    mine.stop()
+    return so
 
 
 def test_a_day_that_is_published_anew_is_taken_over_and_found_after_a_restart(setup, slow):
@@ -166,6 +163,38 @@ def test_an_older_day_is_not_taken_over(setup):
     Store(setup.home).partition("sequences", TOMORROW, "history").remove()
     mine.catch_up()
     assert mine.histories.day == TOMORROW
+
+
+def test_the_end_waits_a_moment_for_a_look_and_not_until_the_registry_answers(
+    setup, slow, monkeypatch
+):
+    monkeypatch.setattr(running, "LEAVE_S", 0.2)
+    mine = background(setup, slow)
+    mine.start()
+    assert slow.asked.wait(10)
+    begin = time.monotonic()
+    mine.stop()
+    assert 0.2 <= time.monotonic() - begin < 5
+    assert not slow.go.is_set()
+    slow.go.set()
+
+
+def test_a_look_gives_up_within_seconds_where_mlflow_does_not_listen(setup, monkeypatch):
+    for name in running.MLFLOW:
+        monkeypatch.delenv(name, raising=False)
+    given = running.environment(setup)
+    for name in running.MLFLOW:
+        monkeypatch.setenv(name, given[name])
+    registry = Registry(f"http://127.0.0.1:{free_port(8300)}", Store(setup.home))
+    begin = time.monotonic()
+    with pytest.raises(RegistryUnavailable):
+        registry.version("champion")
+    assert time.monotonic() - begin < 30  # importing MLflow counts; its own patience is minutes
+
+
+def test_how_long_mlflow_is_asked_may_be_set_from_outside(setup, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    assert running.environment(setup)["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
 
 
 class Restless(Store):

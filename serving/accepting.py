@@ -40,7 +40,9 @@ _BYTES = 8
 def prepare(path: Path, workers: int) -> None:
     """An empty board, before any of the processes starts."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_ABSENT.to_bytes(_BYTES, "little", signed=True) * PLACES * workers)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_bytes(_ABSENT.to_bytes(_BYTES, "little", signed=True) * PLACES * workers)
+    scratch.replace(path)  # cut short under a process that has it mapped, the old one would kill it
 
 
 class Board:

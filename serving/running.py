@@ -10,9 +10,7 @@ import logging
 import os
 import shutil
 import signal
-import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -27,11 +25,11 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from infra import logs
-from infra.errors import ServingUnavailable, StoreError
-from infra.files import alone, writing
+from infra.files import alone
+from infra.orphans import end_with_parent
 from infra.registry import Registry
 from infra.store import Store
-from serving import accepting, meters, snapshot
+from serving import accepting, machine, meters, snapshot
 from serving import app as http
 from serving.exposures import ExposureLog
 from serving.histories import LocalHistories
@@ -186,6 +184,7 @@ def _tidy(snapshots: Path) -> None:
 
 def build() -> FastAPI:
     """The application of one worker process (uvicorn's factory)."""
+    end_with_parent()
     logs.configure(quiet=False)
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)
@@ -224,8 +223,8 @@ def serve(setup: Setup) -> None:
     """
     import uvicorn
 
-    _require_writable(setup.folder)
-    _require_port(setup.config.host, setup.config.port)
+    machine.require_writable(setup.folder)
+    machine.require_port(setup.config.host, setup.config.port)
     prepare_snapshot(setup)
     os.environ.update(environment(setup))
     config = setup.config
@@ -247,40 +246,14 @@ def serve(setup: Setup) -> None:
     )
 
 
-def _require_writable(folder: Path) -> None:
-    try:
-        with writing(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-    except StoreError as error:
-        raise StoreError(
-            f"{error} A service keeps live behaviours there: set serve.work to a folder that can "
-            "be written."
-        ) from error
-
-
-def _require_port(host: str, port: int) -> None:
-    """Asked before uvicorn does, which would leave with the exit code of a gate that refused."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServingUnavailable(
-                f"port {port} of {host} cannot be had ({error.strerror}). Give another one, "
-                f"`dupn serve --port N`, or set serve.port (and serve.host)."
-            ) from None
-
-
 def environment(setup: Setup) -> Mapping[str, str]:
     """What a worker process finds in its environment."""
-    metrics = setup.folder / "metrics"
-    metrics.mkdir(parents=True, exist_ok=True)
+    place = machine.shared(setup.folder, setup.config.port)
+    metrics = place / "metrics"
+    metrics.mkdir(exist_ok=True)
     for old in metrics.glob("*.db"):
         old.unlink()
-    board = setup.folder / "connections"
+    board = place / "connections"
     accepting.prepare(board, _workers(setup.config))
     threads = str(setup.config.threads)
     return {

@@ -88,7 +88,7 @@ def test_a_process_too_many_has_no_place_and_writes_over_nobodys(tmp_path, besid
     own.tell(4)
     _, seen = beside(tmp_path / "board")
     assert seen == 4
-    assert open_board(tmp_path) == [4]
+    assert open_board(tmp_path / "board") == [4]
 
 
 def test_a_process_without_a_place_takes_one_when_there_is_one(tmp_path, beside):
@@ -96,7 +96,7 @@ def test_a_process_without_a_place_takes_one_when_there_is_one(tmp_path, beside)
     process, _ = beside(tmp_path / "board")
     del own  # its file is closed, and its place free
     go_on(process)
-    assert open_board(tmp_path) == [7]
+    assert open_board(tmp_path / "board") == [7]
 
 
 def test_what_a_killed_process_told_is_forgotten_by_the_next(tmp_path, beside):
@@ -105,7 +105,7 @@ def test_what_a_killed_process_told_is_forgotten_by_the_next(tmp_path, beside):
         file.write((0).to_bytes(8, "little") * 2)  # of two who listened and are gone
     _, seen = beside(tmp_path / "board")
     assert seen > 10**9
-    assert open_board(tmp_path) == [9]
+    assert open_board(tmp_path / "board") == [9]
 
 
 @pytest.fixture(scope="module")
@@ -123,16 +123,16 @@ def service(tmp_path_factory):
     env = os.environ | {accepting.VARIABLE: str(folder / "board")}
     process = subprocess.Popen(command, env=env)
     try:
-        wait(lambda: open_board(folder) == [0] * WORKERS)
+        wait(lambda: open_board(folder / "board") == [0] * WORKERS)
         yield folder, port, psutil.Process(process.pid)
     finally:
         process.terminate()
         assert process.wait(30) == 0
 
 
-def open_board(folder):
+def open_board(place):
     """What the processes that listen tell."""
-    told = memoryview((folder / "board").read_bytes()).cast("q").tolist()
+    told = memoryview(place.read_bytes()).cast("q").tolist()
     return [held for held in told if held >= 0]
 
 
@@ -158,10 +158,10 @@ def test_connections_that_are_opened_at_once_are_shared_out_evenly(service):
     for _ in range(3):
         lines, by_process = held(port, 16)
         assert sorted(by_process.values()) == [8, 8]
-        assert open_board(folder) == [8, 8]
+        assert open_board(folder / "board") == [8, 8]
         for line in lines:
             line.close()
-        wait(lambda: open_board(folder) == [0, 0])
+        wait(lambda: open_board(folder / "board") == [0, 0])
 
 
 def test_a_killed_process_is_replaced_and_takes_its_share_again(service):
@@ -172,7 +172,7 @@ def test_a_killed_process_is_replaced_and_takes_its_share_again(service):
     assert sum(after.values()) == 4
     for line in (*lines, *left):
         line.close()
-    wait(lambda: open_board(folder) == [0, 0])
+    wait(lambda: open_board(folder / "board") == [0, 0])
     lines, by_process = held(port, 8)
     assert sorted(by_process.values()) == [4, 4]
     assert set(by_process) <= {one.pid for one in process.children(recursive=True)}
@@ -184,10 +184,10 @@ def test_processes_that_replace_others_before_these_end_take_their_share(service
     folder, port, process = service
     before = {one.pid for one in process.children(recursive=True)}
     process.send_signal(signal.SIGHUP)  # uvicorn: for each worker a new one first
-    wait(lambda: not before & set(served_by(port)) and open_board(folder) == [0, 0])
+    wait(lambda: not before & set(served_by(port)) and open_board(folder / "board") == [0, 0])
     lines, by_process = held(port, 16)
     assert sorted(by_process.values()) == [8, 8]
-    assert open_board(folder) == [8, 8]
+    assert open_board(folder / "board") == [8, 8]
     for line in lines:
         line.close()
 

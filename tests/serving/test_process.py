@@ -8,11 +8,12 @@ import subprocess
 import sys
 import time
 
+import psutil
 import pytest
 import uvicorn
 
 from infra.services import free_port
-from serving import running
+from serving import machine, running
 from serving.running import Setup
 from serving.settings import ServeConfig
 from tests.chain import logged_bundle
@@ -52,13 +53,13 @@ def test_no_connection_becomes_a_websocket_whose_end_nobody_counts(asked):
     assert config.ws_protocol_class is None
 
 
-def started(chain, folder, workers):
-    """A service of the chain's champion; its port, its process, and the file of what it says."""
+def started(bundle, folder, workers):
+    """A service of a bundle; its port, its process, and the file of what it says."""
     port = free_port(8300)
     config = ServeConfig(workers=workers, port=port, token=TOKEN, timeout_s=60)
     setup = Setup(
         config=config, home=str(folder / "home"), work=str(folder / "work"), zone="UTC",
-        bundle=str(logged_bundle(chain)), run="r",
+        bundle=str(bundle), run="r",
     )  # fmt: skip
     said = folder / "said"
     with said.open("w") as out:
@@ -100,7 +101,7 @@ def begin(port):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, tmp_path, workers):
-    port, process, said = started(chain, tmp_path, workers)
+    port, process, said = started(logged_bundle(chain), tmp_path, workers)
     try:
         idle = connected(port, process)
         asked = begin(port)
@@ -114,3 +115,19 @@ def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, 
     finally:
         process.kill()
     assert TOKEN not in said.read_text()
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    port, process, _ = started(tmp_path / "none", tmp_path, workers=2)
+    try:
+        connected(port, process)
+        workers = psutil.Process(process.pid).children(recursive=True)
+    finally:
+        process.kill()
+        process.wait()
+    assert len(workers) >= 2
+    _, left = psutil.wait_procs(workers, timeout=20)
+    for worker in left:
+        worker.kill()
+    assert not left
+    machine.require_port("127.0.0.1", port)

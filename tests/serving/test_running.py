@@ -20,7 +20,8 @@ from infra.errors import PartitionCorrupt, RegistryUnavailable, StoreError
 from infra.registry import Registry
 from infra.services import free_port
 from infra.store import Store
-from serving import meters, running, snapshot
+from serving import accepting, meters, running, snapshot
+from serving.accepting import Board
 from serving.histories import LocalHistories, user_hash
 from serving.running import Background, Setup, prepare_snapshot
 from serving.served import Name
@@ -28,6 +29,7 @@ from serving.service import Service
 from serving.settings import ServeConfig
 from serving.versions import OneFolder, Versions
 from tests.chain import logged_bundle
+from tests.serving.test_accepting import open_board
 from tests.serving.test_histories import DAY, NEXT, hashes, history, items, publish
 
 TOMORROW = date(2026, 3, 4)
@@ -190,6 +192,23 @@ def test_a_look_gives_up_within_seconds_where_mlflow_does_not_listen(setup, monk
     with pytest.raises(RegistryUnavailable):
         registry.version("champion")
     assert time.monotonic() - begin < 30  # importing MLflow counts; its own patience is minutes
+
+
+def test_services_that_share_a_folder_leave_each_others_counts_alone(setup):
+    first = running.environment(setup)
+    board = Board(Path(first[accepting.VARIABLE]))
+    board.tell(4)
+    counter = Path(first[meters.FOLDER_VARIABLE], "counter_1.db")
+    counter.touch()
+    other = setup.config.model_copy(update={"port": setup.config.port + 1})
+    second = running.environment(setup.model_copy(update={"config": other}))
+    assert Board(Path(second[accepting.VARIABLE])).fewest() > 10**9
+    assert board.fewest() > 10**9  # a file that was cut short under it would kill this process
+    assert counter.exists()
+    running.environment(setup)  # started anew: nothing is left of before
+    assert not counter.exists()
+    board.tell(5)
+    assert open_board(Path(first[accepting.VARIABLE])) == []
 
 
 def test_how_long_mlflow_is_asked_may_be_set_from_outside(setup, monkeypatch):

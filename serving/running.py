@@ -248,7 +248,7 @@ def serve(setup: Setup) -> None:
 
 def environment(setup: Setup) -> Mapping[str, str]:
     """What a worker process finds in its environment."""
-    place = machine.shared(setup.folder, setup.config.port)
+    place = machine.shared(setup.folder, setup.config.host, setup.config.port)
     metrics = place / "metrics"
     metrics.mkdir(exist_ok=True)
     for old in metrics.glob("*.db"):

@@ -3,10 +3,12 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import psutil
 import pytest
@@ -25,6 +27,7 @@ BODY = json.dumps({"user_id": "u", "candidates": ["i"], "page": False}).encode()
 @pytest.fixture
 def asked(tmp_path, monkeypatch):
     """What uvicorn is asked to run with, given settings of the service."""
+    monkeypatch.setattr(machine, "MEMORY", tmp_path)
 
     def serve(**config):
         given = {}
@@ -53,6 +56,7 @@ def test_no_connection_becomes_a_websocket_whose_end_nobody_counts(asked):
     assert config.ws_protocol_class is None
 
 
+@contextmanager
 def started(bundle, folder, workers):
     """A service of a bundle; its port, its process, and the file of what it says."""
     port = free_port(8300)
@@ -69,7 +73,12 @@ def started(bundle, folder, workers):
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    return port, process, said
+    try:
+        yield port, process, said
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(machine.shared(setup.folder, config.host, port))
 
 
 def connected(port, process):
@@ -101,8 +110,7 @@ def begin(port):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, tmp_path, workers):
-    port, process, said = started(logged_bundle(chain), tmp_path, workers)
-    try:
+    with started(logged_bundle(chain), tmp_path, workers) as (port, process, said):
         idle = connected(port, process)
         asked = begin(port)
         process.send_signal(signal.SIGTERM)
@@ -112,19 +120,13 @@ def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, 
         answer = asked.getresponse()
         assert (answer.status, len(json.load(answer)["items"])) == (200, 1)
         assert process.wait(30) == 0
-    finally:
-        process.kill()
     assert TOKEN not in said.read_text()
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path):
-    port, process, _ = started(tmp_path / "none", tmp_path, workers=2)
-    try:
+    with started(tmp_path / "none", tmp_path, workers=2) as (port, process, _):
         connected(port, process)
         workers = psutil.Process(process.pid).children(recursive=True)
-    finally:
-        process.kill()
-        process.wait()
     assert len(workers) >= 2
     _, left = psutil.wait_procs(workers, timeout=20)
     for worker in left:

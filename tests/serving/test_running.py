@@ -20,7 +20,7 @@ from infra.errors import PartitionCorrupt, RegistryUnavailable, StoreError
 from infra.registry import Registry
 from infra.services import free_port
 from infra.store import Store
-from serving import accepting, meters, running, snapshot
+from serving import accepting, machine, meters, running, snapshot
 from serving.accepting import Board
 from serving.histories import LocalHistories, user_hash
 from serving.running import Background, Setup, prepare_snapshot
@@ -37,8 +37,9 @@ LATER = NEXT + 86_400_000
 
 
 @pytest.fixture
-def setup(tmp_path):
+def setup(tmp_path, monkeypatch):
     """A home in which `u1` has done `a`, and a folder to work in."""
+    monkeypatch.setattr(machine, "MEMORY", tmp_path)
     publish(Store(tmp_path / "home"), DAY, history(("u1", NEXT - 500, "a")))
     return Setup(
         config=ServeConfig(poll_s=0.01), home=str(tmp_path / "home"), work=str(tmp_path / "work"),

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from features.buckets import hash_ids
 from features.property import LocalClock, day_number
 from features.schemas import SEQUENCE_LENGTH
+from infra.files import alone
 from serving.snapshot import COLUMNS, Past, Snapshot
 
 KEPT = 4 * SEQUENCE_LENGTH
@@ -81,8 +82,8 @@ class LocalHistories:
         self.snapshot = snapshot
         self.clock = LocalClock(zone)
         self._local = threading.local()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with self._database() as database:
+        # SQLite waits for no other that changes a new file's journal: it says `locked` at once.
+        with alone(file.with_name(f"{file.name}.lock")), self._database() as database:
             database.executescript(_SCHEMA)
 
     @property

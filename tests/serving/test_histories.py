@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -237,6 +238,37 @@ def test_behaviors_survive_a_kill(tmp_path):
     assert done.returncode == -signal.SIGKILL
     again = LocalHistories(file, snapshot.empty(DAY), "UTC")
     assert items(again.before("u1", NEXT + 1)) == hashes("i1")
+
+
+FIRST = """
+import sys, time
+from pathlib import Path
+from datetime import date
+from serving import snapshot
+from serving.histories import LocalHistories
+
+print("ready", flush=True)
+begin = float(sys.stdin.readline())
+for number in range(60):
+    while time.time() < begin + 0.01 * number:
+        pass
+    LocalHistories(Path(sys.argv[1]) / f"{number}.db", snapshot.empty(date(2026, 3, 3)), "UTC")
+"""
+
+
+def test_processes_that_make_the_file_at_once_do_not_stumble(tmp_path):
+    command = [sys.executable, "-c", FIRST, str(tmp_path)]
+    pipe = subprocess.PIPE
+    workers = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)
+    ]
+    for worker in workers:
+        worker.stdout.readline()
+    begin = time.time() + 0.2
+    for worker in workers:
+        worker.stdin.write(f"{begin}\n")
+        worker.stdin.flush()
+    assert [(worker.communicate()[1], worker.returncode) for worker in workers] == [("", 0)] * 4
 
 
 @settings(max_examples=30, deadline=None)

@@ -25,6 +25,7 @@ from fastapi import FastAPI
 from pydantic import BaseModel
 
 from infra import logs
+from infra.errors import DupnError, PartitionCorrupt
 from infra.files import alone
 from infra.orphans import end_with_parent
 from infra.registry import Registry
@@ -39,7 +40,7 @@ from serving.settings import ServeConfig
 from serving.snapshot import Snapshot
 from serving.splitting import Splitting
 from serving.user_part import Runtime
-from serving.versions import FromRegistry, OneFolder, Source, Versions
+from serving.versions import LONGEST_PAUSE, FromRegistry, OneFolder, Source, Versions
 
 logger = logging.getLogger(__name__)
 
@@ -88,6 +89,10 @@ class Background:
     histories: LocalHistories
     _stopped: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
+    _pause: int = 0
+    """Looks from the last failed try of newer histories to the next."""
+    _rest: int = 0
+    """Looks that are left of it."""
 
     def start(self) -> None:
         """Begin: each kind of work at its own pace."""
@@ -130,20 +135,35 @@ class Background:
             logger.exception("looking for newer versions failed")
 
     def catch_up(self) -> None:
-        """Go on from a newer day's end, or from the same one if it was published anew."""
+        """Go on from a newer day's end, or from the same one if it was published anew.
+
+        After a failure that is tried again at once, then after 2, 4, ... looks, as versions are.
+        """
+        self._rest -= 1
+        if self._rest > 0:
+            return
         try:
-            store, held = Store(self.setup.home), self.histories.snapshot
-            day = _newest(store)
-            if day is None or day < held.day:
-                return
-            if day == held.day and snapshot.stamp(store, day) == held.stamp:
-                return
-            newest = prepare_snapshot(self.setup)
-            if newest.day >= held.day:
-                self.histories.take_over(newest)
-                logger.info("histories go on from the end of %s (%s)", newest.day, newest.stamp)
-        except Exception:  # as in `look`
-            logger.exception("looking for newer histories failed")
+            self._follow()
+            self._pause = 0
+        except Exception as error:  # as in `look`
+            self._rest = self._pause = min(2 * self._pause or 1, LONGEST_PAUSE)
+            said = f"newer histories wait; the next try is look {self._pause} from now"
+            if isinstance(error, DupnError):
+                logger.warning("%s: %s", said, error)
+            else:
+                logger.exception(said)
+
+    def _follow(self) -> None:
+        store, held = Store(self.setup.home), self.histories.snapshot
+        day = _newest(store)
+        if day is None or day < held.day:
+            return
+        if day == held.day and snapshot.stamp(store, day) == held.stamp:
+            return
+        newest = prepare_snapshot(self.setup)
+        if newest.day >= held.day:
+            self.histories.take_over(newest)
+            logger.info("histories go on from the end of %s (%s)", newest.day, newest.stamp)
 
 
 def prepare_snapshot(setup: Setup) -> Snapshot:
@@ -159,12 +179,24 @@ def prepare_snapshot(setup: Setup) -> Snapshot:
         if day is None:
             return snapshot.empty(date(1970, 1, 1))
         folder = place / f"{day.isoformat()}-{snapshot.stamp(store, day)}"
-        if not (folder / snapshot.DESCRIPTION).exists():
+        found = _whole(folder)
+        if found is None:
             snapshot.build(store, day, folder)
+            found = snapshot.load(folder)
         os.utime(folder)
-        found = snapshot.load(folder)
         _tidy(place)
     return found
+
+
+def _whole(folder: Path) -> Snapshot | None:
+    """The snapshot in a folder; None where there is none that can be read."""
+    if not folder.exists():
+        return None
+    try:
+        return snapshot.load(folder)
+    except PartitionCorrupt as error:
+        logger.warning("%s It is built again.", error)
+        return None
 
 
 def _newest(store: Store) -> date | None:

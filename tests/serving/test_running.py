@@ -29,6 +29,7 @@ from serving.service import Service
 from serving.settings import ServeConfig
 from serving.versions import OneFolder, Versions
 from tests.chain import logged_bundle
+from tests.disks import files_up_to
 from tests.serving.test_accepting import open_board
 from tests.serving.test_histories import DAY, NEXT, hashes, history, items, publish
 
@@ -229,6 +230,40 @@ def test_a_snapshot_of_two_states_is_not_kept(setup, tmp_path):
     with pytest.raises(StoreError, match="published anew while a snapshot was built of them"):
         snapshot.build(Restless(setup.home), DAY, tmp_path / "some" / "folder")
     assert list((tmp_path / "some").iterdir()) == []
+
+
+def test_a_snapshot_for_which_there_is_no_room_leaves_nothing_and_says_so(setup, tmp_path):
+    folder = tmp_path / "some" / "folder"
+    with files_up_to(4), pytest.raises(StoreError, match=r"some/folder could not be written: .*"):
+        snapshot.build(Store(setup.home), DAY, folder)
+    assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["item.bin", "offsets.bin", snapshot.DESCRIPTION])
+def test_a_snapshot_that_was_cut_short_is_built_again(setup, name):
+    before = known(prepare_snapshot(setup))
+    (folder,) = folders(setup)
+    file = Path(setup.work, "snapshots", folder, name)
+    os.truncate(file, file.stat().st_size - 1)
+    with pytest.raises(PartitionCorrupt, match=name):
+        snapshot.load(file.parent)
+    assert known(prepare_snapshot(setup)) == before
+
+
+def test_a_snapshot_that_could_not_be_built_is_tried_again_after_longer_and_longer(setup, caplog):
+    mine = background(setup, Slow())
+    again(setup, "a", "b", day=TOMORROW)
+    tries = []
+    with files_up_to(4):
+        for _ in range(16):
+            caplog.clear()
+            mine.catch_up()
+            tries.append("could not be written" in caplog.text)
+            assert "Traceback" not in caplog.text
+    assert [look for look, tried in enumerate(tries) if tried] == [0, 1, 3, 7, 15]
+    for _ in range(16):
+        mine.catch_up()
+    assert mine.histories.day == TOMORROW
 
 
 def test_a_snapshot_of_an_earlier_release_says_what_to_do(setup, tmp_path):

@@ -1,6 +1,7 @@
 """Live histories: in order, once, at once, and still there after a kill."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 
 from features.buckets import hash_ids
 from features.schemas import SEQUENCES
+from infra.errors import ServingUnavailable
 from infra.store import Store
 from serving import snapshot
 from serving.histories import KEPT, LiveBehavior, LocalHistories, user_hash
 from serving.snapshot import Past
+from tests.disks import files_up_to
 
 DAY = date(2026, 3, 3)
 MIDNIGHT = 1_772_582_400_000  # of the day after
@@ -223,6 +226,34 @@ def test_what_is_missed_is_kept_for_others_until_the_snapshot_after(tmp_path, kn
     first.take_over(snapshot.empty(date(2026, 3, 7)))
     rows = first._database().execute("SELECT count(*) FROM live").fetchone()[0]
     assert rows == 1
+
+
+def test_others_write_between_while_much_is_forgotten(histories, monkeypatch):
+    monkeypatch.setattr("serving.histories.FORGOTTEN", 10)
+    histories.add([behavior(NEXT + place) for place in range(25)], NEXT)
+    now = NEXT + 3 * 86_400_000
+    other = sqlite3.connect(histories.file, timeout=0)  # which waits for nobody
+    row = "INSERT INTO live VALUES (1, ?, 0, 0, 1, 1, 99999, NULL)"
+
+    def write(_):
+        with other:
+            other.execute(row, (now + other.total_changes,))
+
+    monkeypatch.setattr("time.sleep", write)
+    histories.take_over(snapshot.empty(date(2026, 3, 6)))
+    histories.take_over(snapshot.empty(date(2026, 3, 7)))
+    assert other.execute("SELECT count(*), min(ts) FROM live").fetchone() == (4, now)
+    other.close()
+
+
+def test_a_file_that_cannot_be_written_is_said_with_what_to_do(tmp_path, caplog):
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
+    histories.add([behavior(NEXT)], NEXT)
+    with files_up_to(4096), pytest.raises(ServingUnavailable, match=r"live\.db .*serve\.work"):
+        histories.add([behavior(NEXT + place, event="e" * 999) for place in range(99)], NEXT)
+    assert "live.db could not be read or written" in caplog.text
+    assert items(histories.before("u1", NEXT + 1)) == hashes("i1")
+    assert histories.add([behavior(NEXT + 1)], NEXT) == 1
 
 
 def test_behaviors_survive_a_kill(tmp_path):

@@ -24,7 +24,7 @@ import torch
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from infra import logs
+from infra import cores, logs
 from infra.errors import DupnError, PartitionCorrupt
 from infra.files import alone
 from infra.orphans import end_with_parent
@@ -299,7 +299,7 @@ def environment(setup: Setup) -> Mapping[str, str]:
 
 
 def _workers(config: ServeConfig) -> int:
-    return config.workers or os.cpu_count() or 1
+    return config.workers or cores.usable()
 
 
 def _own_folder(setup: Setup) -> Path:

@@ -285,14 +285,16 @@ def environment(setup: Setup) -> Mapping[str, str]:
     metrics.mkdir(exist_ok=True)
     for old in metrics.glob("*.db"):
         old.unlink()
-    board = place / "connections"
-    accepting.prepare(board, _workers(setup.config))
+    board, workers = place / "connections", _workers(setup.config)
+    accepting.prepare(board, workers)
+    # A single process serves where it has imported Prometheus already, and counts for itself.
+    counts = {meters.FOLDER_VARIABLE: str(metrics)} if workers > 1 else {}
     threads = str(setup.config.threads)
     return {
         **{name: os.environ.get(name, usual) for name, usual in MLFLOW.items()},
         VARIABLE: setup.model_dump_json(),
         accepting.VARIABLE: str(board),
-        meters.FOLDER_VARIABLE: str(metrics),
+        **counts,
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }

@@ -33,7 +33,7 @@ def memory(tmp_path, monkeypatch):
 @pytest.mark.usefixtures("memory")
 def test_a_full_disk_kills_no_process_that_counts(tmp_path):
     with disk(tmp_path / "work", "4m") as work:
-        setup = Setup(config=ServeConfig(), home=str(tmp_path), work=str(work), zone="UTC")
+        setup = Setup(config=ServeConfig(workers=2), home=str(tmp_path), work=str(work), zone="UTC")
         env = os.environ | running.environment(setup)
         fill(work)
         done = subprocess.run(

@@ -15,7 +15,7 @@ import pytest
 import uvicorn
 
 from infra.services import free_port
-from serving import machine, running
+from serving import machine, meters, running
 from serving.running import Setup
 from serving.settings import ServeConfig
 from tests.chain import logged_bundle
@@ -48,6 +48,12 @@ def test_there_are_as_many_workers_as_usable_processors_or_as_the_setting_says(
 ):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
     assert asked(workers=setting)["workers"] == workers
+
+
+def test_a_process_without_others_tells_its_own_counts(asked):
+    asked(workers=1)
+    meters.SWAPS.inc()
+    assert b"dupn_version_swaps_total" in meters.page()
 
 
 def test_no_connection_becomes_a_websocket_whose_end_nobody_counts(asked):

@@ -43,8 +43,8 @@ def setup(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "MEMORY", tmp_path)
     publish(Store(tmp_path / "home"), DAY, history(("u1", NEXT - 500, "a")))
     return Setup(
-        config=ServeConfig(poll_s=0.01), home=str(tmp_path / "home"), work=str(tmp_path / "work"),
-        zone="UTC",
+        config=ServeConfig(poll_s=0.01, workers=2), home=str(tmp_path / "home"),
+        work=str(tmp_path / "work"), zone="UTC",
     )  # fmt: skip
 
 

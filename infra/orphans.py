@@ -2,6 +2,7 @@
 
 A pool's worker whose parent is killed goes on with what it has, and then with what was already
 queued: hours of work that nobody waits for, beside a second run of the same that somebody starts.
+A service's worker would answer on and hold the port.
 """
 
 import multiprocessing
@@ -10,7 +11,7 @@ import threading
 
 
 def end_with_parent() -> None:
-    """A pool's `initializer`: this process ends, without tidying up, when its parent has ended.
+    """In a worker (a pool's `initializer`): it ends, without tidying up, when its parent has ended.
 
     What is half written then is not visible: partitions are published whole.
     """

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from pydantic import Field
 
+from infra import cores
 from infra.airflow_api import Airflow, Pool
 from infra.config import Config
 from infra.errors import ConfigError, OrchestrationError
@@ -42,7 +43,7 @@ class RuntimeConfig(Config):
     serve_port: int = Field(8000, ge=1024, le=65000)
     """First port to try for the service."""
     parallelism: int = Field(0, ge=0)
-    """Tasks at once; 0 for the number of cores."""
+    """Tasks at once; 0 for the number of cores that may be used."""
     start_timeout_s: float = Field(240.0, gt=0)
     """For either program to answer after its start."""
     run_timeout_s: float = Field(3600.0, gt=0)
@@ -51,7 +52,7 @@ class RuntimeConfig(Config):
     @property
     def slots(self) -> int:
         """Tasks at once."""
-        return self.parallelism or os.cpu_count() or 1
+        return self.parallelism or cores.usable()
 
 
 def up(

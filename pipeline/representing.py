@@ -4,6 +4,7 @@ A user is encoded as of the end of the day: the last 100 behaviours of `sequence
 no query. Only users who did something since the newest table of the same version of the dimensions
 are encoded anew; the others are carried over with the day and model that they are from. That table
 is the champion's own or an ancestor's, so nothing of a model that was rolled back is carried on.
+Where events since it were swept, everybody is encoded.
 """
 
 import logging
@@ -51,7 +52,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         )
     key = champion.tags["run_key"]
     number = int(champion.tags.get("representation", "1"))
-    before = newest(store, key, day, number, champion.number)
+    before = _followed(store, newest(store, key, day, number, champion.number), day)
     task = _Task.of(settings, day, champion, number, before)
     target = table_of(store, key, day)
     lineage = {
@@ -254,11 +255,33 @@ class _Task:
         return table.filter(pa.array(mine & ~np.isin(hashes, known)))
 
 
+def _followed(store: Store, before: Partition | None, day: date) -> Partition | None:
+    """A table, if the events since it tell who has to be encoded anew; they may have been swept."""
+    if before is None:
+        return None
+    lost = [one for one in _since(before, day) if not _behaviors(store, one).exists()]
+    if not lost:
+        return before
+    logger.info(
+        "represent %s: everybody is encoded, since the events of %s are gone and %s cannot be "
+        "carried on", day, ", ".join(map(str, sorted(lost))), before.key,
+    )  # fmt: skip
+    return None
+
+
 def _active(store: Store, before: Partition, day: date) -> Hashes:
     """Users with a behaviour since a table."""
-    then = date.fromisoformat(before.manifest().lineage["day"])
     found = [np.empty(0, np.uint64)]
-    for back in range((day - then).days):
-        partition = store.partition("events", day - timedelta(days=back), "behaviors").require()
-        found.append(partition.table(["user_hash"])["user_hash"].to_numpy())
+    for one in _since(before, day):
+        found.append(_behaviors(store, one).table(["user_hash"])["user_hash"].to_numpy())
     return np.unique(np.concatenate(found))
+
+
+def _since(before: Partition, day: date) -> list[date]:
+    """The days after that of a table."""
+    then = date.fromisoformat(before.manifest().lineage["day"])
+    return [day - timedelta(days=back) for back in range((day - then).days)]
+
+
+def _behaviors(store: Store, day: date) -> Partition:
+    return store.partition("events", day, "behaviors")

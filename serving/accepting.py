@@ -30,6 +30,8 @@ COURTESIES = 10
 """Looks before it takes the connection all the same."""
 TROUBLE_S = 0.1
 """Before accepting is tried again when it failed: mostly there are too many open files."""
+PLACES = 2
+"""On the board for each worker: one that is replaced may end after the new one has come."""
 _ABSENT = -1
 """On the board: nobody's place, or its process does not listen yet."""
 _BYTES = 8
@@ -38,11 +40,13 @@ _BYTES = 8
 def prepare(path: Path, workers: int) -> None:
     """An empty board, before any of the processes starts."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(_ABSENT.to_bytes(_BYTES, "little", signed=True) * workers)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    scratch.write_bytes(_ABSENT.to_bytes(_BYTES, "little", signed=True) * PLACES * workers)
+    scratch.replace(path)  # cut short under a process that has it mapped, the old one would kill it
 
 
 class Board:
-    """How many connections each process holds; its own place is the first that nobody claims.
+    """How many connections each process holds; its own place is the first that nobody holds.
 
     Args:
         path: of a prepared file. A place is free again when its process has ended, however.
@@ -51,11 +55,13 @@ class Board:
     def __init__(self, path: Path) -> None:
         self._file = path.open("r+b")
         self._counts = memoryview(mmap.mmap(self._file.fileno(), 0)).cast("q")
-        self._place = next((n for n in range(len(self._counts)) if self._claims(n)), None)
+        self._place: int | None = None
         self.tell(_ABSENT)
 
     def tell(self, held: int) -> None:
-        """Connections that this process holds; a process without a place tells nobody."""
+        """Connections that this process holds; without a place it asks for one, or tells nobody."""
+        if self._place is None:
+            self._place = self._claim()
         if self._place is not None:
             self._counts[self._place] = held
 
@@ -64,7 +70,16 @@ class Board:
         others = [n for place, n in enumerate(self._counts) if place != self._place and n >= 0]
         return min(others, default=2**62)
 
-    def _claims(self, place: int) -> bool:
+    def _claim(self) -> int | None:
+        """The first place that nobody holds; what was last told there, and on the rest, is void."""
+        free = [place for place in range(len(self._counts)) if self._locks(place)]
+        for place in free:
+            self._counts[place] = _ABSENT
+        for place in free[1:]:
+            fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)
+        return free[0] if free else None
+
+    def _locks(self, place: int) -> bool:
         try:
             fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
         except OSError:

@@ -7,10 +7,12 @@ over; it is forgotten one snapshot later, since the other processes still look a
 service knows only the `Histories` protocol, so a Redis store can take this one's place.
 """
 
+import logging
 import sqlite3
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -23,10 +25,16 @@ from numpy.typing import NDArray
 from features.buckets import hash_ids
 from features.property import LocalClock, day_number
 from features.schemas import SEQUENCE_LENGTH
+from infra.errors import ServingUnavailable
+from infra.files import alone
 from serving.snapshot import COLUMNS, Past, Snapshot
+
+logger = logging.getLogger(__name__)
 
 KEPT = 4 * SEQUENCE_LENGTH
 """Live behaviours kept a user: late ones may still come in between."""
+FORGOTTEN = 5_000
+"""Rows that are forgotten in one go: requests that write wait for it."""
 
 
 @dataclass(frozen=True)
@@ -81,8 +89,8 @@ class LocalHistories:
         self.snapshot = snapshot
         self.clock = LocalClock(zone)
         self._local = threading.local()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with self._database() as database:
+        # SQLite waits for no other that changes a new file's journal: it says `locked` at once.
+        with alone(file.with_name(f"{file.name}.lock")), self._transaction() as database:
             database.executescript(_SCHEMA)
 
     @property
@@ -96,7 +104,8 @@ class LocalHistories:
         snapshot = self.snapshot
         old = snapshot.of(user)
         wanted = (_signed(user), ts, day_number(snapshot.day), SEQUENCE_LENGTH)
-        live = self._database().execute(_BEFORE, wanted).fetchall()
+        with self._transaction() as database:
+            live = database.execute(_BEFORE, wanted).fetchall()
         if not live:
             stop = int(np.searchsorted(old.ts, ts))
             return _rows(old, slice(max(0, stop - SEQUENCE_LENGTH), stop))
@@ -120,7 +129,8 @@ class LocalHistories:
 
         Args:
             behaviors: in the order of their arrival.
-            arrived: UTC milliseconds; now, unless a log is replayed.
+            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then a snapshot that
+                is in use cannot hold them, whichever its day.
         """
         if not behaviors:
             return 0
@@ -129,6 +139,8 @@ class LocalHistories:
         events = [b.event_id for b in behaviors]
         now = time.time_ns() if arrived is None else arrived * 1_000_000
         day = int(self.clock.parts(np.array([now // 1_000_000])).day[0])
+        if arrived is None:
+            day = max(day, day_number(self.day) + 1)
         number = time.time_ns()  # of arrival; unique enough within a user and a millisecond
         rows = [
             (user, b.ts, number + place, item, b.type, b.scenario, day, event or None)
@@ -136,7 +148,7 @@ class LocalHistories:
                 zip(behaviors, users, items, events, strict=True)
             )
         ]
-        with self._database() as database:
+        with self._transaction() as database:
             before = database.total_changes
             database.executemany(_INSERT, rows)
             new = database.total_changes - before
@@ -151,8 +163,29 @@ class LocalHistories:
         """
         held = day_number(min(self.day, snapshot.day - timedelta(days=1)))
         self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
-        with self._database() as database:
-            database.execute("DELETE FROM live WHERE day <= ?", (held,))
+        gone = FORGOTTEN
+        while gone == FORGOTTEN:
+            begin = time.monotonic()
+            with self._transaction() as database:
+                gone = database.execute(_FORGET, (held, FORGOTTEN)).rowcount
+            time.sleep(time.monotonic() - begin)  # it is the turn of requests that write
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        """This thread's connection; what is done with it counts whole, or not at all.
+
+        Raises:
+            ServingUnavailable: the disk is full, the file is locked for too long, and the like.
+        """
+        try:
+            with self._database() as database:
+                yield database
+        except sqlite3.OperationalError as error:
+            said = f"{self.file} could not be read or written: {error}."
+            logger.warning(said)
+            raise ServingUnavailable(
+                f"{said} Ask again; if it stays so, see to the disk of serve.work."
+            ) from error
 
     def _database(self) -> sqlite3.Connection:
         """This thread's connection."""
@@ -184,11 +217,16 @@ CREATE TABLE IF NOT EXISTS live (
     day INTEGER, event TEXT, PRIMARY KEY (user, ts, number)
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS once ON live (user, event) WHERE event IS NOT NULL;
+CREATE INDEX IF NOT EXISTS days ON live (day);
 """
 _INSERT = "INSERT OR IGNORE INTO live VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
 _BEFORE = (
     "SELECT ts, item, type, scenario FROM live WHERE user = ? AND ts < ? AND day > ? "
     "ORDER BY ts DESC, number DESC LIMIT ?"
+)
+_FORGET = (
+    "DELETE FROM live WHERE (user, ts, number) IN "
+    "(SELECT user, ts, number FROM live WHERE day <= ? LIMIT ?)"
 )
 _TRIM = (
     "DELETE FROM live WHERE user = ? AND (ts, number) < (SELECT ts, number FROM live "

@@ -3,20 +3,19 @@
 `dupn serve` prepares what all processes share (the snapshot of the newest `sequences`), writes
 `Setup` into the environment and lets uvicorn start the workers; each calls `build`. Beside the
 requests a process looks at the registry, takes over newer snapshots and flushes exposures, each at
-its own pace: none waits for another.
+its own pace in a thread of its own: none waits for another, and the end for none of them for long.
 """
 
-import asyncio
 import logging
 import os
 import shutil
 import signal
-import socket
 import sys
-import tempfile
+import threading
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
 
@@ -25,12 +24,13 @@ import torch
 from fastapi import FastAPI
 from pydantic import BaseModel
 
-from infra import logs
-from infra.errors import ServingUnavailable, StoreError
-from infra.files import alone, writing
+from infra import cores, logs
+from infra.errors import DupnError, PartitionCorrupt
+from infra.files import alone
+from infra.orphans import end_with_parent
 from infra.registry import Registry
 from infra.store import Store
-from serving import accepting, meters, snapshot
+from serving import accepting, machine, meters, snapshot
 from serving import app as http
 from serving.exposures import ExposureLog
 from serving.histories import LocalHistories
@@ -40,7 +40,7 @@ from serving.settings import ServeConfig
 from serving.snapshot import Snapshot
 from serving.splitting import Splitting
 from serving.user_part import Runtime
-from serving.versions import FromRegistry, OneFolder, Source, Versions
+from serving.versions import LONGEST_PAUSE, FromRegistry, OneFolder, Source, Versions
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,11 @@ SNAPSHOTS = 2
 """Snapshots that stay on a machine."""
 GRACE_S = 10
 """Seconds that requests under way have when the service is stopped."""
+LEAVE_S = 3
+"""Seconds that work beside the requests has to end: a look may wait for MLflow for longer."""
 VARIABLE = "DUPN_SERVE"
+MLFLOW = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "5"}
+"""A service looks again in seconds; with MLflow's own patience one look may take four minutes."""
 
 
 class Setup(BaseModel):
@@ -83,15 +87,32 @@ class Background:
     setup: Setup
     service: Service
     histories: LocalHistories
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _threads: list[threading.Thread] = field(default_factory=list)
+    _pause: int = 0
+    """Looks from the last failed try of newer histories to the next."""
+    _rest: int = 0
+    """Looks that are left of it."""
 
-    async def run(self) -> None:
-        """Until cancelled."""
-        config = self.setup.config
-        await asyncio.gather(
-            _every(config.poll_s, self.look),
-            _every(config.poll_s, self.catch_up),
-            _every(config.flush_s, self.flush),
-        )
+    def start(self) -> None:
+        """Begin: each kind of work at its own pace."""
+        poll, flush = self.setup.config.poll_s, self.setup.config.flush_s
+        for seconds, work in ((poll, self.look), (poll, self.catch_up), (flush, self.flush)):
+            thread = threading.Thread(target=self._every, args=(seconds, work), daemon=True)
+            thread.start()
+            self._threads.append(thread)
+
+    def stop(self) -> None:
+        """Begin nothing more, give what runs a moment to end, and move what was shown."""
+        self._stopped.set()
+        until = time.monotonic() + LEAVE_S
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        self.flush()
+
+    def _every(self, seconds: float, work: Callable[[], None]) -> None:
+        while not self._stopped.wait(seconds):
+            work()
 
     def flush(self) -> None:
         """What was shown, under `raw/`."""
@@ -114,26 +135,35 @@ class Background:
             logger.exception("looking for newer versions failed")
 
     def catch_up(self) -> None:
-        """Go on from a newer day's end, or from the same one if it was published anew."""
+        """Go on from a newer day's end, or from the same one if it was published anew.
+
+        After a failure that is tried again at once, then after 2, 4, ... looks, as versions are.
+        """
+        self._rest -= 1
+        if self._rest > 0:
+            return
         try:
-            store, held = Store(self.setup.home), self.histories.snapshot
-            day = _newest(store)
-            if day is None or day < held.day:
-                return
-            if day == held.day and snapshot.stamp(store, day) == held.stamp:
-                return
-            newest = prepare_snapshot(self.setup)
-            if newest.day >= held.day:
-                self.histories.take_over(newest)
-                logger.info("histories go on from the end of %s (%s)", newest.day, newest.stamp)
-        except Exception:  # as in `look`
-            logger.exception("looking for newer histories failed")
+            self._follow()
+            self._pause = 0
+        except Exception as error:  # as in `look`
+            self._rest = self._pause = min(2 * self._pause or 1, LONGEST_PAUSE)
+            said = f"newer histories wait; the next try is look {self._pause} from now"
+            if isinstance(error, DupnError):
+                logger.warning("%s: %s", said, error)
+            else:
+                logger.exception(said)
 
-
-async def _every(seconds: float, work: Callable[[], None]) -> None:
-    while True:
-        await asyncio.sleep(seconds)
-        await asyncio.to_thread(work)
+    def _follow(self) -> None:
+        store, held = Store(self.setup.home), self.histories.snapshot
+        day = _newest(store)
+        if day is None or day < held.day:
+            return
+        if day == held.day and snapshot.stamp(store, day) == held.stamp:
+            return
+        newest = prepare_snapshot(self.setup)
+        if newest.day >= held.day:
+            self.histories.take_over(newest)
+            logger.info("histories go on from the end of %s (%s)", newest.day, newest.stamp)
 
 
 def prepare_snapshot(setup: Setup) -> Snapshot:
@@ -149,12 +179,24 @@ def prepare_snapshot(setup: Setup) -> Snapshot:
         if day is None:
             return snapshot.empty(date(1970, 1, 1))
         folder = place / f"{day.isoformat()}-{snapshot.stamp(store, day)}"
-        if not (folder / snapshot.DESCRIPTION).exists():
+        found = _whole(folder)
+        if found is None:
             snapshot.build(store, day, folder)
+            found = snapshot.load(folder)
         os.utime(folder)
-        found = snapshot.load(folder)
         _tidy(place)
     return found
+
+
+def _whole(folder: Path) -> Snapshot | None:
+    """The snapshot in a folder; None where there is none that can be read."""
+    if not folder.exists():
+        return None
+    try:
+        return snapshot.load(folder)
+    except PartitionCorrupt as error:
+        logger.warning("%s It is built again.", error)
+        return None
 
 
 def _newest(store: Store) -> date | None:
@@ -174,6 +216,7 @@ def _tidy(snapshots: Path) -> None:
 
 def build() -> FastAPI:
     """The application of one worker process (uvicorn's factory)."""
+    end_with_parent()
     logs.configure(quiet=False)
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)
@@ -196,10 +239,9 @@ def build() -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(background.run())
+        background.start()
         yield
-        task.cancel()
-        background.flush()
+        background.stop()
 
     return http.create(service, lifespan)
 
@@ -213,8 +255,8 @@ def serve(setup: Setup) -> None:
     """
     import uvicorn
 
-    _require_writable(setup.folder)
-    _require_port(setup.config.host, setup.config.port)
+    machine.require_writable(setup.folder)
+    machine.require_port(setup.config.host, setup.config.port)
     prepare_snapshot(setup)
     os.environ.update(environment(setup))
     config = setup.config
@@ -230,58 +272,36 @@ def serve(setup: Setup) -> None:
         access_log=False,
         loop="serving.accepting:loop",
         http="serving.shedding:Protocol",
+        ws="none",  # nothing here speaks it, and a connection that changes over is counted for ever
         timeout_graceful_shutdown=GRACE_S,
         timeout_worker_healthcheck=60,  # 5 s kill a worker that still imports on a busy machine
     )
 
 
-def _require_writable(folder: Path) -> None:
-    try:
-        with writing(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-    except StoreError as error:
-        raise StoreError(
-            f"{error} A service keeps live behaviours there: set serve.work to a folder that can "
-            "be written."
-        ) from error
-
-
-def _require_port(host: str, port: int) -> None:
-    """Asked before uvicorn does, which would leave with the exit code of a gate that refused."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServingUnavailable(
-                f"port {port} of {host} cannot be had ({error.strerror}). Give another one, "
-                f"`dupn serve --port N`, or set serve.port (and serve.host)."
-            ) from None
-
-
 def environment(setup: Setup) -> Mapping[str, str]:
     """What a worker process finds in its environment."""
-    metrics = setup.folder / "metrics"
-    metrics.mkdir(parents=True, exist_ok=True)
+    place = machine.shared(setup.folder, setup.config.host, setup.config.port)
+    metrics = place / "metrics"
+    metrics.mkdir(exist_ok=True)
     for old in metrics.glob("*.db"):
         old.unlink()
-    board = setup.folder / "connections"
-    accepting.prepare(board, _workers(setup.config))
+    board, workers = place / "connections", _workers(setup.config)
+    accepting.prepare(board, workers)
+    # A single process serves where it has imported Prometheus already, and counts for itself.
+    counts = {meters.FOLDER_VARIABLE: str(metrics)} if workers > 1 else {}
     threads = str(setup.config.threads)
     return {
+        **{name: os.environ.get(name, usual) for name, usual in MLFLOW.items()},
         VARIABLE: setup.model_dump_json(),
         accepting.VARIABLE: str(board),
-        meters.FOLDER_VARIABLE: str(metrics),
+        **counts,
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
 
 
 def _workers(config: ServeConfig) -> int:
-    return config.workers or os.cpu_count() or 1
+    return config.workers or cores.usable()
 
 
 def _own_folder(setup: Setup) -> Path:

@@ -15,7 +15,7 @@ class ServeConfig(Config):
     port: int = Field(8000, ge=1024, le=65000)
     """Port to listen on; `--port` of `dupn serve` takes another."""
     workers: int = Field(0, ge=0)
-    """Processes; 0 for one a core."""
+    """Processes; 0 for one a core that may be used (affinity, a container's quota)."""
     threads: int = Field(1, ge=1)
     """Threads of a request's network: one, where each core has a process of its own."""
     user_part: Literal["onnx", "torch"] = "onnx"

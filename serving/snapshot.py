@@ -11,6 +11,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -25,6 +26,7 @@ from features.buckets import hash_ids
 from features.profiles import Profiles
 from features.schemas import UNKNOWN_ROW
 from infra.errors import PartitionCorrupt, StoreError
+from infra.files import writing
 from infra.store import Store
 
 COLUMNS = {"item": np.uint64, "ts": np.int64, "type": np.int8, "scenario": np.int8}
@@ -111,14 +113,25 @@ def build(store: Store, day: date, folder: Path) -> None:
 
     Raises:
         PartitionMissing: `sequences` of the day are not published.
-        StoreError: they, or the profiles, were published anew meanwhile; nothing is written.
+        StoreError: they, or the profiles, were published anew meanwhile, or there is no room;
+            nothing is written.
     """
     scratch = folder.with_name(f".{folder.name}.partial")
     shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
+    try:
+        with writing(str(folder)):
+            scratch.mkdir(parents=True)
+            _write(store, day, scratch)
+            shutil.rmtree(folder, ignore_errors=True)
+            scratch.rename(folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _write(store: Store, day: date, folder: Path) -> None:
     before = stamp(store, day)
     sizes = {"users": 0, "behaviors": 0}
-    with _Files(scratch) as out:
+    with _Files(folder) as out:
         for table in _tables(store, day):
             hashes = table["user_hash"].to_numpy()
             starts = np.flatnonzero(np.append(True, hashes[1:] != hashes[:-1])[: len(hashes)])
@@ -131,37 +144,37 @@ def build(store: Store, day: date, folder: Path) -> None:
             sizes["behaviors"] += table.num_rows
         out.add("offsets", np.array([sizes["behaviors"]], np.int64))
         profiles = Profiles.of(store, day)
-        hashes, rows = profiles.hashes, profiles.rows
-        out.add("known", hashes)
-        out.add("profiles", rows)
+        out.add("known", profiles.hashes)
+        out.add("profiles", profiles.rows)
     content = {
         "day": day.isoformat(),
         "stamp": before,
         **sizes,
-        "known": len(hashes),
+        "known": len(profiles.hashes),
         "columns": profiles.columns,
     }
-    (scratch / DESCRIPTION).write_text(json.dumps(content, indent=1))
+    (folder / DESCRIPTION).write_text(json.dumps(content, indent=1))
     if stamp(store, day) != before:  # what was read may be some of both
-        shutil.rmtree(scratch)
         raise StoreError(
             f"sequences/dt={day}, or the profiles of that day, were published anew while a "
             "snapshot was built of them; it was dropped. Build it again."
         )
-    shutil.rmtree(folder, ignore_errors=True)
-    scratch.rename(folder)
 
 
 def load(folder: Path) -> Snapshot:
     """The snapshot in a folder, memory-mapped.
 
     Raises:
-        PartitionCorrupt: there is none, or one that does not name its profile columns.
+        PartitionCorrupt: there is none, one that does not name its profile columns, or one that is
+            not as long as it says.
     """
     file = folder / DESCRIPTION
     if not file.exists():
         raise PartitionCorrupt(f"{folder} holds no snapshot: {DESCRIPTION} is absent.")
-    content: dict[str, Any] = json.loads(file.read_text())
+    try:
+        content: dict[str, Any] = json.loads(file.read_text())
+    except ValueError as error:
+        raise PartitionCorrupt(f"{file} is no JSON ({error}). Remove {folder}.") from error
     if "columns" not in content:
         raise PartitionCorrupt(
             f"{file} does not name its profile columns: an earlier release wrote it. Remove "
@@ -200,26 +213,29 @@ def _tables(store: Store, day: date) -> Iterator[pa.Table]:
             yield table
 
 
-class _Files:
+class _Files(ExitStack):
     """Arrays that grow on disk."""
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
-
-    def __enter__(self) -> "_Files":
+        super().__init__()
         names = ("users", "offsets", "known", "profiles", *COLUMNS)
-        self.open = {name: (self.folder / f"{name}.bin").open("wb") for name in names}
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for file in self.open.values():
-            file.close()
+        self.open = {
+            name: self.enter_context((folder / f"{name}.bin").open("wb")) for name in names
+        }
 
     def add(self, name: str, values: NDArray[Any]) -> None:
         self.open[name].write(np.ascontiguousarray(values).tobytes())
 
 
 def _map(folder: Path, name: str, kind: Any, length: int) -> NDArray[Any]:
+    file = folder / f"{name}.bin"
+    size = file.stat().st_size if file.exists() else 0
+    told = length * np.dtype(kind).itemsize
+    if size != told:
+        raise PartitionCorrupt(
+            f"{file} has {size:,} bytes, and {told:,} by {DESCRIPTION}: it was cut short. "
+            f"Remove {folder}; a service builds its snapshots itself."
+        )
     if length == 0:  # an empty file cannot be mapped
         return np.empty(0, kind)
-    return np.memmap(folder / f"{name}.bin", dtype=kind, mode="r", shape=(length,))
+    return np.memmap(file, dtype=kind, mode="r", shape=(length,))

@@ -5,7 +5,6 @@ rule misses is its lack of power. Every experiment has a seed of its own, so tha
 depend on the number of processes; planted effects of one number share people and visits.
 """
 
-import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
@@ -20,6 +19,7 @@ from evaluation.abtest.aa import METRIC_NAMES, WAYS, Looks, Rule, Way
 from evaluation.abtest.aa_world import AAWorld
 from evaluation.metrics import Floats
 from evaluation.results import Figure, finite
+from infra import cores
 from infra.orphans import end_with_parent
 
 ALPHA, SRM_ALPHA, CHUNK = 0.05, 0.001, 5
@@ -89,7 +89,7 @@ def run(
         workers: processes; None: one per core. 1: this one.
         advance: told how many experiments have just ended.
     """
-    with _Pool(workers or os.cpu_count() or 1, advance) as pool:
+    with _Pool(workers or cores.usable(), advance) as pool:
         return _run(shape, np.random.SeedSequence(seed).spawn(4), pool)
 
 

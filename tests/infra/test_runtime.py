@@ -41,9 +41,9 @@ def test_the_secret_is_long_private_and_drawn_once(home):
     assert stat.S_IMODE(mode) == 0o600
 
 
-def test_as_many_tasks_at_once_as_the_machine_has_cores_or_as_asked(home, monkeypatch):
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
-    assert environment(home)["AIRFLOW__CORE__PARALLELISM"] == "6"
+def test_as_many_tasks_at_once_as_there_are_usable_cores_or_as_asked(home, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert environment(home)["AIRFLOW__CORE__PARALLELISM"] == "1"
     assert environment(home, parallelism=3)["AIRFLOW__CORE__PARALLELISM"] == "3"
 
 

@@ -119,6 +119,20 @@ def test_only_users_with_a_behaviour_since_are_made_anew(home):
             np.testing.assert_array_equal(vector, old[user])
 
 
+def test_where_events_since_the_table_before_were_swept_everybody_is_made_anew(
+    home, tmp_path, caplog
+):
+    settings = smoke(shutil.copytree(home[0].home, tmp_path / "home"))
+    users = table(settings, DAY)["user_hash"]
+    representing.table_of(settings.store, key(settings), DAY).remove()
+    settings.store.partition("events", DAY, "behaviors").remove()
+    with caplog.at_level("INFO"):
+        told = steps.represent(settings, DAY)
+    assert (told["encoded"], told["carried"]) == (len(users), 0)
+    assert set(table(settings, DAY)["as_of"].to_pylist()) == {DAY}
+    assert f"the events of {DAY} are gone" in caplog.text
+
+
 def test_again_is_the_same_bytes(home):
     settings, *_ = home
     before = representing.table_of(settings.store, key(settings), DAY).digest()

@@ -5,7 +5,9 @@ Arguments: home, key of the bundle, working folder, an item id. What it answered
 
 import json
 import os
+import shutil
 import sys
+from pathlib import Path
 
 
 def main() -> None:
@@ -14,7 +16,7 @@ def main() -> None:
 
     from pipeline.serving_setup import setup
     from pipeline.settings import load
-    from serving import running
+    from serving import accepting, running
 
     home, key, work, item = sys.argv[1:5]
     away = ["tracking.uri=http://127.0.0.1:9", "serve.exposures=false", f"serve.work={work}"]
@@ -23,6 +25,7 @@ def main() -> None:
     with TestClient(running.build()) as client:
         ready = client.get("/readyz").json()
         ranked = client.post("/v1/rank", json={"user_id": "nobody", "candidates": [item]})
+    shutil.rmtree(Path(os.environ[accepting.VARIABLE]).parent)
     said = {"ready": ready, "code": ranked.status_code, "ranked": ranked.json()}
     sys.stdout.write(json.dumps(said))
 

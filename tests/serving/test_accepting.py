@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,20 +39,73 @@ def test_the_fewest_are_told_of_other_processes_that_listen(tmp_path):
     assert own.fewest() == 7  # neither its own 5 nor the third place, where nobody is
 
 
-def test_a_process_too_many_has_no_place_and_writes_over_nobodys(tmp_path):
-    accepting.prepare(tmp_path / "board", 1)
-    script = (
-        "import sys; from pathlib import Path; from serving.accepting import Board\n"
-        "board = Board(Path(sys.argv[1])); board.tell(9); print(board.fewest())"
-    )
-    own = Board(tmp_path / "board")
+def one_place(folder):
+    """A board of the smallest kind: whoever holds one connection fills it."""
+    (folder / "board").write_bytes((-1).to_bytes(8, "little", signed=True))
+    return folder / "board"
+
+
+OTHER = """
+import sys
+from pathlib import Path
+from serving.accepting import Board
+
+board = Board(Path(sys.argv[1]))
+board.tell(9)
+print(board.fewest(), flush=True)
+sys.stdin.readline()
+board.tell(7)
+print("told", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def beside():
+    """Starts another process at a board, which tells 9, and 7 when it is written to."""
+    started = []
+
+    def start(board):
+        pipe = subprocess.PIPE
+        command = [sys.executable, "-c", OTHER, str(board)]
+        started.append(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+        return started[0], int(started[0].stdout.readline())
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+def go_on(process):
+    process.stdin.write("\n")
+    process.stdin.flush()
+    process.stdout.readline()
+
+
+def test_a_process_too_many_has_no_place_and_writes_over_nobodys(tmp_path, beside):
+    own = Board(one_place(tmp_path))
     own.tell(4)
-    other = subprocess.run(
-        [sys.executable, "-c", script, str(tmp_path / "board")],
-        check=True, capture_output=True, text=True,
-    )  # fmt: skip
-    assert int(other.stdout) == 4
-    assert (tmp_path / "board").read_bytes() == (4).to_bytes(8, "little")
+    _, seen = beside(tmp_path / "board")
+    assert seen == 4
+    assert open_board(tmp_path / "board") == [4]
+
+
+def test_a_process_without_a_place_takes_one_when_there_is_one(tmp_path, beside):
+    own = Board(one_place(tmp_path))
+    process, _ = beside(tmp_path / "board")
+    del own  # its file is closed, and its place free
+    go_on(process)
+    assert open_board(tmp_path / "board") == [7]
+
+
+def test_what_a_killed_process_told_is_forgotten_by_the_next(tmp_path, beside):
+    accepting.prepare(tmp_path / "board", 1)
+    with (tmp_path / "board").open("r+b") as file:
+        file.write((0).to_bytes(8, "little") * 2)  # of two who listened and are gone
+    _, seen = beside(tmp_path / "board")
+    assert seen > 10**9
+    assert open_board(tmp_path / "board") == [9]
 
 
 @pytest.fixture(scope="module")
@@ -69,18 +123,17 @@ def service(tmp_path_factory):
     env = os.environ | {accepting.VARIABLE: str(folder / "board")}
     process = subprocess.Popen(command, env=env)
     try:
-        wait(lambda: open_board(folder) == [0] * WORKERS)
+        wait(lambda: open_board(folder / "board") == [0] * WORKERS)
         yield folder, port, psutil.Process(process.pid)
     finally:
         process.terminate()
         assert process.wait(30) == 0
 
 
-def open_board(folder):
-    content = (folder / "board").read_bytes()
-    return [
-        int.from_bytes(content[n : n + 8], "little", signed=True) for n in range(0, len(content), 8)
-    ]
+def open_board(place):
+    """What the processes that listen tell."""
+    told = memoryview(place.read_bytes()).cast("q").tolist()
+    return [held for held in told if held >= 0]
 
 
 def wait(until):
@@ -105,10 +158,10 @@ def test_connections_that_are_opened_at_once_are_shared_out_evenly(service):
     for _ in range(3):
         lines, by_process = held(port, 16)
         assert sorted(by_process.values()) == [8, 8]
-        assert open_board(folder) == [8, 8]
+        assert open_board(folder / "board") == [8, 8]
         for line in lines:
             line.close()
-        wait(lambda: open_board(folder) == [0, 0])
+        wait(lambda: open_board(folder / "board") == [0, 0])
 
 
 def test_a_killed_process_is_replaced_and_takes_its_share_again(service):
@@ -119,9 +172,29 @@ def test_a_killed_process_is_replaced_and_takes_its_share_again(service):
     assert sum(after.values()) == 4
     for line in (*lines, *left):
         line.close()
-    wait(lambda: open_board(folder) == [0, 0])
+    wait(lambda: open_board(folder / "board") == [0, 0])
     lines, by_process = held(port, 8)
     assert sorted(by_process.values()) == [4, 4]
     assert set(by_process) <= {one.pid for one in process.children(recursive=True)}
     for line in lines:
         line.close()
+
+
+def test_processes_that_replace_others_before_these_end_take_their_share(service):
+    folder, port, process = service
+    before = {one.pid for one in process.children(recursive=True)}
+    process.send_signal(signal.SIGHUP)  # uvicorn: for each worker a new one first
+    wait(lambda: not before & set(served_by(port)) and open_board(folder / "board") == [0, 0])
+    lines, by_process = held(port, 16)
+    assert sorted(by_process.values()) == [8, 8]
+    assert open_board(folder / "board") == [8, 8]
+    for line in lines:
+        line.close()
+
+
+def served_by(port):
+    """Who answers, of some connections that are closed again."""
+    lines, by_process = held(port, 4)
+    for line in lines:
+        line.close()
+    return by_process

@@ -1,6 +1,5 @@
 """Pages that were answered become raw impressions of their day."""
 
-import asyncio
 import errno
 import fcntl
 import json
@@ -10,6 +9,7 @@ import resource
 import signal
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
+from time import sleep
 
 import pyarrow as pa
 import pytest
@@ -155,17 +155,15 @@ def test_a_flush_that_fails_does_not_end_what_goes_on_beside_the_requests(tmp_pa
     service = Service(versions, histories, config, exposures)
     exposures.add(exposure())
 
-    async def some_time():
-        task = asyncio.create_task(Background(setup, service, histories).run())
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if task.done() or lines(exposures.store, DAY):
-                break
-        assert not task.done()
-        task.cancel()
-
-    asyncio.run(some_time())
-    assert len(lines(exposures.store, DAY)) == 1
+    beside = Background(setup, service, histories)
+    beside.start()
+    for _ in range(500):
+        sleep(0.01)
+        if lines(exposures.store, DAY):
+            break
+    flushed = lines(exposures.store, DAY)  # before the end, which flushes as well
+    beside.stop()
+    assert len(flushed) == 1
     assert caplog.text.count("OSError: unforeseen") == 2
 
 

@@ -1,8 +1,10 @@
 """Live histories: in order, once, at once, and still there after a kill."""
 
 import signal
+import sqlite3
 import subprocess
 import sys
+import time
 from datetime import date
 from pathlib import Path
 
@@ -14,10 +16,12 @@ from hypothesis import strategies as st
 
 from features.buckets import hash_ids
 from features.schemas import SEQUENCES
+from infra.errors import ServingUnavailable
 from infra.store import Store
 from serving import snapshot
 from serving.histories import KEPT, LiveBehavior, LocalHistories, user_hash
 from serving.snapshot import Past
+from tests.disks import files_up_to
 
 DAY = date(2026, 3, 3)
 MIDNIGHT = 1_772_582_400_000  # of the day after
@@ -81,6 +85,17 @@ def test_a_day_ends_at_midnight_of_the_data_sets_zone(tmp_path):
     histories.add([behavior(midnight - 2, "carried")], midnight - 1)
     histories.add([behavior(midnight - 2, "late")], midnight)
     assert items(histories.before("u1", NEXT)) == hashes("late")
+
+
+def test_what_comes_in_after_a_snapshot_counts_though_its_day_has_not_ended(tmp_path):
+    """A marketplace in days of its own, or a day that was closed early."""
+    ahead = snapshot.empty(date(2199, 1, 1))
+    histories = LocalHistories(tmp_path / "live.db", ahead, "UTC")
+    histories.add([behavior(NEXT, "live")])
+    histories.add([behavior(NEXT, "of the day")], NEXT)  # replayed: the snapshot holds it
+    assert items(histories.before("u1", NEXT + 1)) == hashes("live")
+    histories.take_over(snapshot.empty(date(2199, 1, 2)))
+    assert not items(histories.before("u1", NEXT + 1))
 
 
 def test_users_do_not_mix(histories):
@@ -213,6 +228,34 @@ def test_what_is_missed_is_kept_for_others_until_the_snapshot_after(tmp_path, kn
     assert rows == 1
 
 
+def test_others_write_between_while_much_is_forgotten(histories, monkeypatch):
+    monkeypatch.setattr("serving.histories.FORGOTTEN", 10)
+    histories.add([behavior(NEXT + place) for place in range(25)], NEXT)
+    now = NEXT + 3 * 86_400_000
+    other = sqlite3.connect(histories.file, timeout=0)  # which waits for nobody
+    row = "INSERT INTO live VALUES (1, ?, 0, 0, 1, 1, 99999, NULL)"
+
+    def write(_):
+        with other:
+            other.execute(row, (now + other.total_changes,))
+
+    monkeypatch.setattr("time.sleep", write)
+    histories.take_over(snapshot.empty(date(2026, 3, 6)))
+    histories.take_over(snapshot.empty(date(2026, 3, 7)))
+    assert other.execute("SELECT count(*), min(ts) FROM live").fetchone() == (4, now)
+    other.close()
+
+
+def test_a_file_that_cannot_be_written_is_said_with_what_to_do(tmp_path, caplog):
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
+    histories.add([behavior(NEXT)], NEXT)
+    with files_up_to(4096), pytest.raises(ServingUnavailable, match=r"live\.db .*serve\.work"):
+        histories.add([behavior(NEXT + place, event="e" * 999) for place in range(99)], NEXT)
+    assert "live.db could not be read or written" in caplog.text
+    assert items(histories.before("u1", NEXT + 1)) == hashes("i1")
+    assert histories.add([behavior(NEXT + 1)], NEXT) == 1
+
+
 def test_behaviors_survive_a_kill(tmp_path):
     code = (
         "import os, signal, sys; from datetime import date; from pathlib import Path;"
@@ -226,6 +269,37 @@ def test_behaviors_survive_a_kill(tmp_path):
     assert done.returncode == -signal.SIGKILL
     again = LocalHistories(file, snapshot.empty(DAY), "UTC")
     assert items(again.before("u1", NEXT + 1)) == hashes("i1")
+
+
+FIRST = """
+import sys, time
+from pathlib import Path
+from datetime import date
+from serving import snapshot
+from serving.histories import LocalHistories
+
+print("ready", flush=True)
+begin = float(sys.stdin.readline())
+for number in range(60):
+    while time.time() < begin + 0.01 * number:
+        pass
+    LocalHistories(Path(sys.argv[1]) / f"{number}.db", snapshot.empty(date(2026, 3, 3)), "UTC")
+"""
+
+
+def test_processes_that_make_the_file_at_once_do_not_stumble(tmp_path):
+    command = [sys.executable, "-c", FIRST, str(tmp_path)]
+    pipe = subprocess.PIPE
+    workers = [
+        subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) for _ in range(4)
+    ]
+    for worker in workers:
+        worker.stdout.readline()
+    begin = time.time() + 0.2
+    for worker in workers:
+        worker.stdin.write(f"{begin}\n")
+        worker.stdin.flush()
+    assert [(worker.communicate()[1], worker.returncode) for worker in workers] == [("", 0)] * 4
 
 
 @settings(max_examples=30, deadline=None)

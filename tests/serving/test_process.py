@@ -3,15 +3,19 @@
 import http.client
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
+import psutil
 import pytest
+import uvicorn
 
 from infra.services import free_port
-from serving import running
+from serving import machine, meters, running
 from serving.running import Setup
 from serving.settings import ServeConfig
 from tests.chain import logged_bundle
@@ -20,29 +24,52 @@ TOKEN = "a-token-nobody-may-read"
 BODY = json.dumps({"user_id": "u", "candidates": ["i"], "page": False}).encode()
 
 
-@pytest.mark.parametrize(("setting", "workers"), [(0, 6), (3, 3)])
-def test_there_are_as_many_workers_as_processors_or_as_the_setting_says(
-    tmp_path, monkeypatch, setting, workers
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """What uvicorn is asked to run with, given settings of the service."""
+    monkeypatch.setattr(machine, "MEMORY", tmp_path)
+
+    def serve(**config):
+        given = {}
+        monkeypatch.setattr("os.environ", dict(os.environ))
+        monkeypatch.setattr("uvicorn.run", lambda app, **options: given.update(options, app=app))
+        before = signal.getsignal(signal.SIGTERM)
+        place = {"home": str(tmp_path / "home"), "work": str(tmp_path / "work"), "zone": "UTC"}
+        running.serve(Setup(config=ServeConfig(port=free_port(8300), **config), **place))
+        signal.signal(signal.SIGTERM, before)
+        return given
+
+    return serve
+
+
+@pytest.mark.parametrize(("setting", "workers"), [(0, 1), (3, 3)])
+def test_there_are_as_many_workers_as_usable_processors_or_as_the_setting_says(
+    asked, monkeypatch, setting, workers
 ):
-    asked = {}
-    monkeypatch.setattr("os.cpu_count", lambda: 6)
-    monkeypatch.setattr("os.environ", dict(os.environ))
-    monkeypatch.setattr("uvicorn.run", lambda _, **given: asked.update(given))
-    before = signal.getsignal(signal.SIGTERM)
-    config = ServeConfig(workers=setting, port=free_port(8300))
-    place = {"home": str(tmp_path / "home"), "work": str(tmp_path / "work"), "zone": "UTC"}
-    running.serve(Setup(config=config, **place))
-    signal.signal(signal.SIGTERM, before)
-    assert asked["workers"] == workers
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0})
+    assert asked(workers=setting)["workers"] == workers
 
 
-def started(chain, folder, workers):
-    """A service of the chain's champion; its port, its process, and the file of what it says."""
+def test_a_process_without_others_tells_its_own_counts(asked):
+    asked(workers=1)
+    meters.SWAPS.inc()
+    assert b"dupn_version_swaps_total" in meters.page()
+
+
+def test_no_connection_becomes_a_websocket_whose_end_nobody_counts(asked):
+    config = uvicorn.Config(**asked(workers=2) | {"app": http.client, "factory": False})
+    config.load()
+    assert config.ws_protocol_class is None
+
+
+@contextmanager
+def started(bundle, folder, workers):
+    """A service of a bundle; its port, its process, and the file of what it says."""
     port = free_port(8300)
     config = ServeConfig(workers=workers, port=port, token=TOKEN, timeout_s=60)
     setup = Setup(
         config=config, home=str(folder / "home"), work=str(folder / "work"), zone="UTC",
-        bundle=str(logged_bundle(chain)), run="r",
+        bundle=str(bundle), run="r",
     )  # fmt: skip
     said = folder / "said"
     with said.open("w") as out:
@@ -52,7 +79,12 @@ def started(chain, folder, workers):
             stdout=out,
             stderr=subprocess.STDOUT,
         )
-    return port, process, said
+    try:
+        yield port, process, said
+    finally:
+        process.kill()
+        process.wait()
+        shutil.rmtree(machine.shared(setup.folder, config.host, port))
 
 
 def connected(port, process):
@@ -84,8 +116,7 @@ def begin(port):
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, tmp_path, workers):
-    port, process, said = started(chain, tmp_path, workers)
-    try:
+    with started(logged_bundle(chain), tmp_path, workers) as (port, process, said):
         idle = connected(port, process)
         asked = begin(port)
         process.send_signal(signal.SIGTERM)
@@ -95,6 +126,16 @@ def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, 
         answer = asked.getresponse()
         assert (answer.status, len(json.load(answer)["items"])) == (200, 1)
         assert process.wait(30) == 0
-    finally:
-        process.kill()
     assert TOKEN not in said.read_text()
+
+
+def test_workers_end_with_the_process_that_started_them(tmp_path):
+    with started(tmp_path / "none", tmp_path, workers=2) as (port, process, _):
+        connected(port, process)
+        workers = psutil.Process(process.pid).children(recursive=True)
+    assert len(workers) >= 2
+    _, left = psutil.wait_procs(workers, timeout=20)
+    for worker in left:
+        worker.kill()
+    assert not left
+    machine.require_port("127.0.0.1", port)

@@ -1,6 +1,5 @@
 """What goes on beside the requests: snapshots by what they were made of, and what is cleared."""
 
-import asyncio
 import json
 import os
 import subprocess
@@ -17,9 +16,12 @@ from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
 from features.schemas import VOCABULARY
-from infra.errors import PartitionCorrupt, StoreError
+from infra.errors import PartitionCorrupt, RegistryUnavailable, StoreError
+from infra.registry import Registry
+from infra.services import free_port
 from infra.store import Store
-from serving import meters, running, snapshot
+from serving import accepting, machine, meters, running, snapshot
+from serving.accepting import Board
 from serving.histories import LocalHistories, user_hash
 from serving.running import Background, Setup, prepare_snapshot
 from serving.served import Name
@@ -27,6 +29,8 @@ from serving.service import Service
 from serving.settings import ServeConfig
 from serving.versions import OneFolder, Versions
 from tests.chain import logged_bundle
+from tests.disks import files_up_to
+from tests.serving.test_accepting import open_board
 from tests.serving.test_histories import DAY, NEXT, hashes, history, items, publish
 
 TOMORROW = date(2026, 3, 4)
@@ -34,12 +38,13 @@ LATER = NEXT + 86_400_000
 
 
 @pytest.fixture
-def setup(tmp_path):
+def setup(tmp_path, monkeypatch):
     """A home in which `u1` has done `a`, and a folder to work in."""
+    monkeypatch.setattr(machine, "MEMORY", tmp_path)
     publish(Store(tmp_path / "home"), DAY, history(("u1", NEXT - 500, "a")))
     return Setup(
-        config=ServeConfig(poll_s=0.01), home=str(tmp_path / "home"), work=str(tmp_path / "work"),
-        zone="UTC",
+        config=ServeConfig(poll_s=0.01, workers=2), home=str(tmp_path / "home"),
+        work=str(tmp_path / "work"), zone="UTC",
     )  # fmt: skip
 
 
@@ -84,18 +89,14 @@ def background(setup, source):
 def comes_true(mine, what):
     """Whether something comes true beside the requests, before the source is let go."""
 
-    async def some_time():
-        task = asyncio.create_task(mine.run())
-        for _ in range(500):
-            await asyncio.sleep(0.01)
-            if task.done() or what():
-                break
-        so = what() and not task.done()
-        mine.service.versions.source.go.set()
-        task.cancel()
-        return so
-
-    return asyncio.run(some_time())
+    mine.start()
+    for _ in range(500):
+        time.sleep(0.01)
+        if so := what():
+            break
+    mine.service.versions.source.go.set()
+    mine.stop()
+    return so
 
 
 def test_a_day_that_is_published_anew_is_taken_over_and_found_after_a_restart(setup, slow):
@@ -168,6 +169,55 @@ def test_an_older_day_is_not_taken_over(setup):
     assert mine.histories.day == TOMORROW
 
 
+def test_the_end_waits_a_moment_for_a_look_and_not_until_the_registry_answers(
+    setup, slow, monkeypatch
+):
+    monkeypatch.setattr(running, "LEAVE_S", 0.2)
+    mine = background(setup, slow)
+    mine.start()
+    assert slow.asked.wait(10)
+    begin = time.monotonic()
+    mine.stop()
+    assert 0.2 <= time.monotonic() - begin < 5
+    assert not slow.go.is_set()
+    slow.go.set()
+
+
+def test_a_look_gives_up_within_seconds_where_mlflow_does_not_listen(setup, monkeypatch):
+    for name in running.MLFLOW:
+        monkeypatch.delenv(name, raising=False)
+    given = running.environment(setup)
+    for name in running.MLFLOW:
+        monkeypatch.setenv(name, given[name])
+    registry = Registry(f"http://127.0.0.1:{free_port(8300)}", Store(setup.home))
+    begin = time.monotonic()
+    with pytest.raises(RegistryUnavailable):
+        registry.version("champion")
+    assert time.monotonic() - begin < 30  # importing MLflow counts; its own patience is minutes
+
+
+def test_services_that_share_a_folder_leave_each_others_counts_alone(setup):
+    first = running.environment(setup)
+    board = Board(Path(first[accepting.VARIABLE]))
+    board.tell(4)
+    counter = Path(first[meters.FOLDER_VARIABLE], "counter_1.db")
+    counter.touch()
+    other = setup.config.model_copy(update={"port": setup.config.port + 1})
+    second = running.environment(setup.model_copy(update={"config": other}))
+    assert Board(Path(second[accepting.VARIABLE])).fewest() > 10**9
+    assert board.fewest() > 10**9  # a file that was cut short under it would kill this process
+    assert counter.exists()
+    running.environment(setup)  # started anew: nothing is left of before
+    assert not counter.exists()
+    board.tell(5)
+    assert open_board(Path(first[accepting.VARIABLE])) == []
+
+
+def test_how_long_mlflow_is_asked_may_be_set_from_outside(setup, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
+    assert running.environment(setup)["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+
+
 class Restless(Store):
     """A store in which the day is published anew while it is read."""
 
@@ -180,6 +230,40 @@ def test_a_snapshot_of_two_states_is_not_kept(setup, tmp_path):
     with pytest.raises(StoreError, match="published anew while a snapshot was built of them"):
         snapshot.build(Restless(setup.home), DAY, tmp_path / "some" / "folder")
     assert list((tmp_path / "some").iterdir()) == []
+
+
+def test_a_snapshot_for_which_there_is_no_room_leaves_nothing_and_says_so(setup, tmp_path):
+    folder = tmp_path / "some" / "folder"
+    with files_up_to(4), pytest.raises(StoreError, match=r"some/folder could not be written: .*"):
+        snapshot.build(Store(setup.home), DAY, folder)
+    assert list(folder.parent.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["item.bin", "offsets.bin", snapshot.DESCRIPTION])
+def test_a_snapshot_that_was_cut_short_is_built_again(setup, name):
+    before = known(prepare_snapshot(setup))
+    (folder,) = folders(setup)
+    file = Path(setup.work, "snapshots", folder, name)
+    os.truncate(file, file.stat().st_size - 1)
+    with pytest.raises(PartitionCorrupt, match=name):
+        snapshot.load(file.parent)
+    assert known(prepare_snapshot(setup)) == before
+
+
+def test_a_snapshot_that_could_not_be_built_is_tried_again_after_longer_and_longer(setup, caplog):
+    mine = background(setup, Slow())
+    again(setup, "a", "b", day=TOMORROW)
+    tries = []
+    with files_up_to(4):
+        for _ in range(16):
+            caplog.clear()
+            mine.catch_up()
+            tries.append("could not be written" in caplog.text)
+            assert "Traceback" not in caplog.text
+    assert [look for look, tried in enumerate(tries) if tried] == [0, 1, 3, 7, 15]
+    for _ in range(16):
+        mine.catch_up()
+    assert mine.histories.day == TOMORROW
 
 
 def test_a_snapshot_of_an_earlier_release_says_what_to_do(setup, tmp_path):

@@ -1,0 +1,73 @@
+"""What a service asks of its machine before its workers start: a folder, a port, a shared place."""
+
+import hashlib
+import os
+import socket
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+
+from infra.errors import ServingUnavailable, StoreError
+from infra.files import writing
+
+MEMORY = Path("/dev/shm")  # noqa: S108  # whose folder it is, is looked at
+"""Files here lie in memory, on Linux."""
+ROOM = 1 << 20
+"""Bytes that a disk must take before a service starts on it."""
+
+
+def require_writable(folder: Path) -> None:
+    """Make the folder of live behaviours and spools.
+
+    Raises:
+        StoreError: it cannot be written, or has no room.
+    """
+    try:
+        with writing(str(folder)):
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as probe:
+                probe.write(bytes(ROOM))  # a full disk still makes empty files
+                probe.flush()
+    except StoreError as error:
+        raise StoreError(
+            f"{error} A service keeps live behaviours there: set serve.work to a folder that can "
+            "be written."
+        ) from error
+
+
+def require_port(host: str, port: int) -> None:
+    """Asked before uvicorn does, which would leave with the exit code of a gate that refused.
+
+    Raises:
+        ServingUnavailable: the port cannot be had.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ServingUnavailable(
+                f"port {port} of {host} cannot be had ({error.strerror}). Give another one, "
+                f"`dupn serve --port N`, or set serve.port (and serve.host)."
+            ) from None
+
+
+def shared(work: Path, host: str, port: int) -> Path:
+    """A folder for what the processes of one service map and write: their counts, their meters.
+
+    In memory where that can be had: on a disk that is full, writing to a mapped file kills the
+    process (SIGBUS). Named by folder and address, for services may share a `work`. It stays when
+    the service ends, for the next one there.
+    """
+    text = f"{work.resolve()} {host} {port}"
+    name = f"dupn-{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    with suppress(OSError):
+        place = MEMORY / name
+        place.mkdir(mode=0o700, exist_ok=True)
+        if place.lstat().st_uid == os.getuid():  # anybody may make one there, or a link
+            return place
+    place = work / name
+    with writing(str(place)):
+        place.mkdir(parents=True, exist_ok=True)
+    return place

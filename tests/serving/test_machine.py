@@ -1,0 +1,67 @@
+"""What a service asks of its machine: room, and a place in memory for what is mapped."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from infra.errors import StoreError
+from serving import machine, running
+from serving.running import Setup
+from serving.settings import ServeConfig
+from tests.disks import disk, files_up_to, fill
+
+COUNTS = """
+from serving import meters
+
+for number in range(3000):
+    meters.REQUESTS.labels(f"endpoint {number}", 200).inc()
+print("counted")
+"""
+
+
+@pytest.fixture
+def memory(tmp_path, monkeypatch):
+    """Another disk than that of the folder."""
+    place = tmp_path / "memory"
+    place.mkdir()
+    monkeypatch.setattr(machine, "MEMORY", place)
+    return place
+
+
+@pytest.mark.usefixtures("memory")
+def test_a_full_disk_kills_no_process_that_counts(tmp_path):
+    with disk(tmp_path / "work", "4m") as work:
+        setup = Setup(config=ServeConfig(workers=2), home=str(tmp_path), work=str(work), zone="UTC")
+        env = os.environ | running.environment(setup)
+        fill(work)
+        done = subprocess.run(
+            [sys.executable, "-c", COUNTS], env=env, capture_output=True, text=True, check=False
+        )
+    assert (done.returncode, done.stdout) == (0, "counted\n")
+
+
+def test_a_folder_is_refused_that_has_no_room_for_what_a_service_writes(tmp_path):
+    machine.require_writable(tmp_path / "work")
+    with files_up_to(64 << 10), pytest.raises(StoreError, match=r"set serve\.work to a folder"):
+        machine.require_writable(tmp_path / "work")
+    assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_each_folder_and_address_has_a_place_of_its_own_and_finds_it_again(memory, tmp_path):
+    asked = [(tmp_path / "a", "h", 1), (tmp_path / "b", "h", 1), (tmp_path / "a", "h", 2)]
+    places = [machine.shared(*one) for one in asked]
+    assert len(set(places)) == 3
+    assert sorted(memory.iterdir()) == sorted(places)
+    assert [machine.shared(*one) for one in asked] == places
+
+
+def test_where_memory_is_not_to_be_had_the_place_is_in_the_folder(memory, tmp_path, monkeypatch):
+    asked = (tmp_path / "work", "h", 1)
+    assert machine.shared(*asked).parent == memory
+    monkeypatch.setattr(os, "getuid", lambda: memory.stat().st_uid + 1)  # somebody else's
+    assert machine.shared(*asked).parent == tmp_path / "work"
+    monkeypatch.undo()
+    monkeypatch.setattr(machine, "MEMORY", tmp_path / "nowhere")
+    assert machine.shared(*asked).parent == tmp_path / "work"

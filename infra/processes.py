@@ -5,6 +5,7 @@ The kernel counts from the boot; what psutil gives as a time of day has the boot
 started after it.
 """
 
+import os
 from pathlib import Path
 
 import psutil
@@ -20,6 +21,24 @@ def started(process: psutil.Process) -> str:
     """
     after = process.create_time() - psutil.boot_time()
     return f"{_boot()}+{round(after * 100)}"
+
+
+def left_behind(leader: int, since: str, folder: Path) -> list[psutil.Process]:
+    """Who is alive of the session of a leader that started at `since` in `folder`, and has ended.
+
+    The kernel gives a number to nobody while a session is named by it; the folder tells them from
+    the session of somebody who got the number later and has ended, too, as daemons do.
+    """
+    if psutil.pid_exists(leader) or not since.startswith(_boot()):
+        return []
+    return [one for one in psutil.process_iter() if _of(one, leader, folder)]
+
+
+def _of(process: psutil.Process, session: int, folder: Path) -> bool:
+    try:
+        return os.getsid(process.pid) == session and Path(process.cwd()) == folder.resolve()
+    except (OSError, psutil.Error):  # it has ended, or is another user's
+        return False
 
 
 def _boot() -> str:

@@ -48,21 +48,27 @@ class Record:
 
 def running(folder: Path, name: str) -> Record | None:
     """The record of a program that is alive, else None."""
+    record = _recorded(folder, name)
+    if record is None:
+        return None
     try:
-        record = Record(**json.loads((folder / f"{name}.json").read_text()))
         process = psutil.Process(record.pid)
         alive = process.is_running() and process.status() != psutil.STATUS_ZOMBIE
         same = processes.started(process) == record.started
-    except (FileNotFoundError, ValueError, TypeError, psutil.NoSuchProcess):
+    except psutil.NoSuchProcess:
         return None
     return record if alive and same else None
 
 
 def start(service: Service) -> Record:
-    """Start it in the background unless it runs; `wait_until_healthy` says when it is ready."""
+    """Start it in the background unless it runs; `wait_until_healthy` says when it is ready.
+
+    What is left of one that was killed is ended first.
+    """
     record = running(service.folder, service.name)
     if record:
         return record
+    stop(service.folder, service.name)
     service.folder.mkdir(parents=True, exist_ok=True)
     with (service.folder / f"{service.name}.log").open("ab") as log:
         process = subprocess.Popen(
@@ -100,18 +106,14 @@ def wait_until_healthy(service: Service, timeout_s: float) -> float:
 
 
 def stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
-    """End it and everything it started; False if it did not run."""
-    record = running(folder, name)
+    """End it and everything it started, which outlives it if it was killed; False if none runs."""
+    family = _family(folder, name)
     (folder / f"{name}.json").unlink(missing_ok=True)
-    if record is None:
-        return False
-    parent = psutil.Process(record.pid)
-    family = [*parent.children(recursive=True), parent]
     _signal(family, "terminate")
     _, stubborn = psutil.wait_procs(family, timeout=grace_s)
     _signal(stubborn, "kill")
     psutil.wait_procs(stubborn, timeout=5)
-    return True
+    return bool(family)
 
 
 def free_port(first: int, host: str = "127.0.0.1") -> int:
@@ -125,6 +127,21 @@ def free_port(first: int, host: str = "127.0.0.1") -> int:
                 continue
             return port
     raise OrchestrationError(f"no free port from {first} to {first + 199}. Set another first port.")
+
+
+def _recorded(folder: Path, name: str) -> Record | None:
+    try:
+        return Record(**json.loads((folder / f"{name}.json").read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None
+
+
+def _family(folder: Path, name: str) -> list[psutil.Process]:
+    if record := running(folder, name):
+        parent = psutil.Process(record.pid)
+        return [*parent.children(recursive=True), parent]
+    record = _recorded(folder, name)
+    return processes.left_behind(record.pid, record.started, folder) if record else []
 
 
 def _answers(url: str) -> bool:

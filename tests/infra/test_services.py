@@ -1,16 +1,17 @@
 import json
 import os
 import socket
+import subprocess
 import sys
 import time
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import psutil
 import pytest
 
-from infra import services
+from infra import processes, services
 from infra.errors import OrchestrationError
-from infra.services import Service, free_port, running, start, stop, wait_until_healthy
+from infra.services import Record, Service, free_port, running, start, stop, wait_until_healthy
 
 
 @pytest.fixture
@@ -45,6 +46,39 @@ def test_stopping_ends_what_the_program_started(service):
         time.sleep(0.05)
     stop(service.folder, service.name)
     assert not any(process.is_running() for process in children)
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_what_a_killed_program_leaves_is_ended_by_stopping_and_by_starting(service, again):
+    child = "import os; os.system('sleep 99; true')"
+    record = start(replace(service, command=[sys.executable, "-c", child]))
+    while len(children := psutil.Process(record.pid).children(recursive=True)) < 2:
+        time.sleep(0.05)
+    psutil.Process(record.pid).kill()
+    psutil.Process(record.pid).wait()
+    assert all(process.is_running() for process in children)
+    if again:
+        start(service)
+    else:
+        assert stop(service.folder, service.name)
+        assert not stop(service.folder, service.name)
+    assert not any(process.is_running() for process in children)
+
+
+def test_a_session_that_somebody_else_left_is_not_ended(service, tmp_path):
+    daemon = subprocess.Popen(["sh", "-c", "sleep 99 & wait"], cwd=tmp_path, start_new_session=True)
+    leader = psutil.Process(daemon.pid)
+    since = processes.started(leader)
+    while not (left := leader.children()):
+        time.sleep(0.05)
+    leader.kill()
+    daemon.wait()
+    record = Record(pid=daemon.pid, started=since, address=service.address)
+    service.folder.mkdir()
+    (service.folder / "web.json").write_text(json.dumps(asdict(record)))
+    assert not stop(service.folder, "web")
+    assert left[0].is_running()
+    left[0].kill()
 
 
 def test_a_pid_that_was_given_to_somebody_else_is_not_ours(service):

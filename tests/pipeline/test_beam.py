@@ -6,7 +6,7 @@ import pytest
 from infra.errors import PartitionCorrupt, StoreError
 from infra.store import Attempt, Store
 from pipeline.beam import BeamConfig, own_error, pipeline
-from tests.disks import disk, files_up_to, fill
+from tests.disks import disk, files_up_to
 
 HERE = BeamConfig()
 APART = BeamConfig(runner="multiprocess", workers=2)
@@ -35,10 +35,11 @@ def test_a_worker_that_cannot_write_says_its_own_sentence(tmp_path, config):
 
 
 def test_a_full_disk_says_its_own_sentence(tmp_path):
-    with disk(tmp_path / "home") as home:
-        fill(home)
-        with pytest.raises(StoreError, match=r"part-.* the disk is full"):
-            run(Store(home), HERE)
+    with (
+        disk(tmp_path / "home") as home,  # notes of an attempt fit, a part does not
+        pytest.raises(StoreError, match=r"part-.* the disk is full"),
+    ):
+        run(Store(home), HERE)
 
 
 def test_the_class_and_the_sentence_survive_a_trace_of_text():

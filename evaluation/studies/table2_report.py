@@ -74,7 +74,9 @@ def _protocol(table: Table, tuned: Sequence[TunedCell], plan: Plan) -> Mapping[s
         f"learnt days: {moments}; mean history {worlds[0].behaviours:.0f}",
         "Questions": plan.questions(TASKS),
         "Learning": "epochs at most and patience as in study.*, stopped by the judging day; the "
-        "best judgement is kept",
+        "best judgement is kept. L2R learnt alone has no click task that would learn the "
+        "logit among its ranking features, so its gradient goes through it (docs/adr/0007): "
+        "representation and product with the item are trained to rank",
         "Tuning": _tuning(tuned),
         "Intervals": words(len(worlds)),
         "Settings": protocol.settings(worlds=worlds, searches=tuned, fits=table.fits),
@@ -82,12 +84,13 @@ def _protocol(table: Table, tuned: Sequence[TunedCell], plan: Plan) -> Mapping[s
 
 
 def _tuning(tuned: Sequence[TunedCell]) -> str:
-    points = max((len(one.trials) for one in tuned), default=0)
-    if not points:
+    points = sorted({len(one.trials) for one in tuned})
+    if not any(points):
         return "none: every network has the same one setting"
+    alike = " (fewer where two are alike to a network)" if len(points) > 1 else ""
     return (
-        f"{points} settings a row and task in a world of its own seed, the smallest judging loss "
-        "chosen, then frozen"
+        f"{points[-1]} settings a row and task{alike} in a world of its own seed, the smallest "
+        "judging loss chosen, then frozen"
     )
 
 

@@ -17,12 +17,16 @@ def study(
         bool, typer.Option(help="A size that only shows that it runs: one seed.")
     ] = False,
     jobs: Annotated[int, typer.Option(min=1, help="Cells at once, each with a thread.")] = 1,
+    preset: Annotated[
+        str | None,
+        typer.Option(help="Settings: a preset or .toml file; if absent, the study's own preset."),
+    ] = None,
 ) -> None:
-    """Run a study, or what is left of it, with the preset that it is made for."""
+    """Run a study, or what is left of it, with the preset that it is made for, or another."""
     from pipeline.settings import load
     from pipeline.studying import preset_of, run
 
-    settings = load(preset_of(name), front.home, front.pairs)
+    settings = load(preset or preset_of(name), front.home, front.pairs)
     front.say(f"study {name}", run(settings, name, seeds=seeds, quick=quick, jobs=jobs))
 
 

@@ -18,6 +18,8 @@ FOLDERS = {
     "transfer": ["table2", "multitask", "transfer"],
 }
 """Studies, and where their cells are; those of `excerpts` rest on logs that are not here."""
+WIDER = RESULTS / "search"
+"""A wider search for Table 2 and Figure 6, with a preset of its own, and what was fitted by it."""
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -31,3 +33,15 @@ def test_published_cells_are_good_for_the_settings_of_today(name, tmp_path):
     kept = {key for stage in study.stages() for key in stage if key in published}
     assert {key for key, folder in published.items() if folder == name} <= kept
     assert [key for key in sorted(kept) if study.kept(key) is None] == []
+
+
+def test_cells_of_the_wider_search_are_good_for_its_preset(tmp_path):
+    settings = load(str(WIDER / "preset.toml"), str(tmp_path), [])
+    studies = [studying.make(settings, name, 5, quick=False) for name in ("table2", "multitask")]
+    published = {file.name.removesuffix(".json.gz"): file for file in (WIDER / "cells").iterdir()}
+    for key, file in published.items():  # they share a folder
+        studies[0].store.put(studies[0].place(key), gzip.decompress(file.read_bytes()).decode())
+    keys = {key: study for study in studies for stage in study.stages() for key in stage}
+    assert set(published) <= set(keys)
+    assert [key for key in sorted(published) if keys[key].kept(key) is None] == []
+    assert {key for key in keys if key.startswith("tune-")} <= set(published)

@@ -92,6 +92,11 @@ REFUSED = {
         "ConfigError: preset 'huge' does not exist.",
         "Choose one of abtest, demo, drift, paper, smoke",
     ),
+    "no such preset for a study": (
+        ["study", "table2", "--preset", "huge"],
+        "ConfigError: preset 'huge' does not exist.",
+        "or give a .toml file",
+    ),
     "a line with a path in it": (
         ["--set", "line=a/../b", "status"],
         "ConfigError: line = 'a/../b'",

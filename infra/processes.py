@@ -29,9 +29,18 @@ def left_behind(leader: int, since: str, folder: Path) -> list[psutil.Process]:
     The kernel gives a number to nobody while a session is named by it; the folder tells them from
     the session of somebody who got the number later and has ended, too, as daemons do.
     """
-    if psutil.pid_exists(leader) or not since.startswith(_boot()):
+    if not (since.startswith(_boot()) and _ended(leader, since)):
         return []
     return [one for one in psutil.process_iter() if _of(one, leader, folder)]
+
+
+def _ended(pid: int, since: str) -> bool:
+    """Whether it is no more, or only its number is, since nobody asked how it ended."""
+    try:
+        process = psutil.Process(pid)
+        return process.status() == psutil.STATUS_ZOMBIE and started(process) == since
+    except psutil.NoSuchProcess:
+        return True
 
 
 def _of(process: psutil.Process, session: int, folder: Path) -> bool:

@@ -137,9 +137,7 @@ class Listener:
         await there
 
     def _seen(self, there: asyncio.Future[None]) -> None:
-        self._loop.remove_reader(
-            self._listening
-        )  # it would be told again in every turn of the loop
+        self._loop.remove_reader(self._listening)  # else it is told in every turn of the loop
         if not there.done():
             there.set_result(None)
 

@@ -101,9 +101,7 @@ def _held(seen: ReadOut, design: Design) -> Iterator[str]:
     for effect in seen.guardrails:
         if effect.worse:
             yield f"guardrail {effect.title}: {interval(effect.uplift)}, worse, hence no launch."
-        elif (
-            effect.reason and effect.control
-        ):  # the control has it, and of the treatment none knows
+        elif effect.reason and effect.control:  # the treatment's alone is not known
             yield f"guardrail {effect.title} cannot be told: {effect.reason} Hence no launch."
     for harm in seen.harms:
         if harm.exceeds(0.0):

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Protocol
 
@@ -198,8 +199,9 @@ class LocalHistories:
         return found
 
 
+@lru_cache(maxsize=1_024)
 def user_hash(user_id: str) -> int:
-    """The 64 bits by which a user is known everywhere."""
+    """The 64 bits by which a user is known everywhere; a request asks for its user's twice."""
     return int(hash_ids(pa.array([user_id]))[0])
 
 

@@ -1,4 +1,4 @@
-"""Cells under docs/results are those of today's settings: reports are drawn from them again."""
+"""Cells under docs/results suit the settings that are named; reports are drawn from them."""
 
 import gzip
 
@@ -15,16 +15,20 @@ FOLDERS = {
     "table2": ["table2", "multitask"],
     "multitask": ["table2", "multitask"],
     "attention": ["table2", "multitask", "attention"],
-    "transfer": ["table2", "multitask", "transfer"],
+    "transfer": ["transfer"],
 }
 """Studies, and where their cells are; those of `excerpts` rest on logs that are not here."""
-WIDER = RESULTS / "search"
-"""A wider search for Table 2 and Figure 6, with a preset of its own, and what was fitted by it."""
+
+
+def preset_of(name: str) -> str:
+    """Of a study's cells: that of today, or the one of a former search that lies beside them."""
+    beside = RESULTS / name / "preset.toml"
+    return str(beside) if beside.exists() else studying.preset_of(name)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
-def test_published_cells_are_good_for_the_settings_of_today(name, tmp_path):
-    study = studying.make(load(studying.preset_of(name), str(tmp_path), []), name, 10, quick=False)
+def test_published_cells_are_good_for_the_settings_that_are_named(name, tmp_path):
+    study = studying.make(load(preset_of(name), str(tmp_path), []), name, 10, quick=False)
     published = {}
     for file in (f for folder in FOLDERS[name] for f in (RESULTS / folder / "cells").iterdir()):
         key = file.name.removesuffix(".json.gz")
@@ -33,15 +37,3 @@ def test_published_cells_are_good_for_the_settings_of_today(name, tmp_path):
     kept = {key for stage in study.stages() for key in stage if key in published}
     assert {key for key, folder in published.items() if folder == name} <= kept
     assert [key for key in sorted(kept) if study.kept(key) is None] == []
-
-
-def test_cells_of_the_wider_search_are_good_for_its_preset(tmp_path):
-    settings = load(str(WIDER / "preset.toml"), str(tmp_path), [])
-    studies = [studying.make(settings, name, 5, quick=False) for name in ("table2", "multitask")]
-    published = {file.name.removesuffix(".json.gz"): file for file in (WIDER / "cells").iterdir()}
-    for key, file in published.items():  # they share a folder
-        studies[0].store.put(studies[0].place(key), gzip.decompress(file.read_bytes()).decode())
-    keys = {key: study for study in studies for stage in study.stages() for key in stage}
-    assert set(published) <= set(keys)
-    assert [key for key in sorted(published) if keys[key].kept(key) is None] == []
-    assert {key for key in keys if key.startswith("tune-")} <= set(published)

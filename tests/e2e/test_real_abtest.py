@@ -4,11 +4,8 @@ A small marketplace with a trained model; the bad line is the same model with it
 within a page. Users live by `dupn abtest simulate`; everything else is done by `dupn_ab_test`.
 """
 
-import shutil
-import tempfile
 import time
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 import requests
@@ -31,16 +28,6 @@ WORLD = ("marketplace.users=4000", "evaluate.shuffles=false")
 GOOD, BAD = "dupn", "bad"
 SOURCE = {GOOD: f"line:{GOOD}", BAD: f"shuffled:line:{BAD}"}
 PATIENCE_S = 1200
-
-
-@pytest.fixture(scope="module")
-def home():
-    folder = Path(tempfile.mkdtemp(prefix="dupn-abtest-"))
-    try:
-        yield folder
-    finally:
-        runtime.down(folder)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

@@ -5,10 +5,7 @@ So small an experiment cannot tell ten days of age (docs/log.md), and neither ca
 a week: what stops the rival is that nobody proved it better by the planned end.
 """
 
-import shutil
-import tempfile
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -33,16 +30,6 @@ OVER = (
 CHAMPION, FROZEN = "dupn", "frozen"
 ID = "frozen-ten-days"
 PATIENCE_S = 1200
-
-
-@pytest.fixture(scope="module")
-def home():
-    folder = Path(tempfile.mkdtemp(prefix="dupn-frozen-"))
-    try:
-        yield folder
-    finally:
-        runtime.down(folder)
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,7 @@
 """Nights in a real `airflow standalone`: a person's yes, a day that quality stops, and going on."""
 
-import shutil
-import tempfile
 import time
 from datetime import date
-from pathlib import Path
 
 import pytest
 
@@ -35,14 +32,9 @@ PATIENCE_S = 1200
 
 
 @pytest.fixture(scope="module")
-def home():
-    folder = Path(tempfile.mkdtemp(prefix="dupn-nights-"))
-    try:
-        runtime.up(folder, RuntimeConfig(airflow_port=28280, mlflow_port=25280))
-        yield folder
-    finally:
-        runtime.down(folder)
-        shutil.rmtree(folder)
+def home(home):
+    runtime.up(home, RuntimeConfig(airflow_port=28280, mlflow_port=25280))
+    return home
 
 
 @pytest.fixture(scope="module")

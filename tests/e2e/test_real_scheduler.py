@@ -1,9 +1,5 @@
 """A real `airflow standalone`, triggered over REST as its UI does, from nothing to a champion."""
 
-import shutil
-import tempfile
-from pathlib import Path
-
 import pytest
 import requests
 
@@ -21,15 +17,9 @@ LENIENT = "gate.floors={}\ngate.max_calibration_error=1.0\ngate.min_positives=1\
 
 
 @pytest.fixture(scope="module")
-def home():
-    """Not pytest's scratch folder, which outlives the test: an Airflow home is large."""
-    folder = Path(tempfile.mkdtemp(prefix="dupn-e2e-"))
-    try:
-        runtime.up(folder, RuntimeConfig(airflow_port=28080, mlflow_port=25000))
-        yield folder
-    finally:
-        runtime.down(folder)
-        shutil.rmtree(folder)
+def home(home):
+    runtime.up(home, RuntimeConfig(airflow_port=28080, mlflow_port=25000))
+    return home
 
 
 def test_a_run_that_cannot_work_fails_with_our_sentence(home):

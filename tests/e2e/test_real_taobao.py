@@ -3,11 +3,8 @@
 The preset is that of the excerpt; nothing is lightened, so this is the run of docs/log.md.
 """
 
-import shutil
-import tempfile
 import time
 from datetime import date
-from pathlib import Path
 
 import pytest
 import requests
@@ -40,14 +37,9 @@ PATIENCE_S = 1800
 
 
 @pytest.fixture(scope="module")
-def home():
-    folder = Path(tempfile.mkdtemp(prefix="dupn-taobao-"))
-    try:
-        runtime.up(folder, RuntimeConfig(airflow_port=28680, mlflow_port=25680))
-        yield folder
-    finally:
-        runtime.down(folder)
-        shutil.rmtree(folder)
+def home(home):
+    runtime.up(home, RuntimeConfig(airflow_port=28680, mlflow_port=25680))
+    return home
 
 
 @pytest.fixture(scope="module")

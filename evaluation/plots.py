@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 from evaluation.results import Estimate, OfflineReport, Rival, SliceResult, TaskResult
 
@@ -229,6 +230,14 @@ def tidy(ax: Axes, grid: Any) -> None:
     ax.grid(axis=grid, color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
     ax.tick_params(length=0, labelsize=8.5, colors=INK)
+
+
+def by_ratio(ax: Axes) -> None:
+    """The horizontal axis on a logarithmic scale, its numbers written out."""
+    ax.set_xscale("log")
+    ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def png(figure: Figure) -> bytes:

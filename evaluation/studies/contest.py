@@ -45,6 +45,15 @@ class Step(Record):
     figures: dict[str, float]
 
 
+def stopped(curves: Sequence[Sequence[Step]]) -> str:
+    """Which judgement had the smallest loss, of how many: means over worlds, counted from 1.
+
+    The last of all that the epochs have: the run was cut off, and might have gone on.
+    """
+    best = [1 + min(range(len(curve)), key=lambda at: curve[at].loss) for curve in curves]
+    return f"{np.mean(best):.3g} of {np.mean([len(curve) for curve in curves]):.3g}"
+
+
 class WorldCell(Cell):
     """A world: what is in it, and what others answer."""
 
@@ -125,8 +134,11 @@ class Table:
 
     def row(self, model: str, task: Task) -> list[Score | None]:
         """A model's figure in each world; None: it cannot answer, or was not asked."""
-        fits = [self._fits.get((model, (task,), world.seed)) for world in self.worlds]
-        return [fit.score(task) if fit else None for fit in fits]
+        return [fit.score(task) if fit else None for fit in self._row(model, task)]
+
+    def curves(self, model: str, task: Task) -> list[Sequence[Step]]:
+        """A model's judgements in each world in which it learnt the task."""
+        return [fit.curve for fit in self._row(model, task) if fit]
 
     def other(self, name: str, task: Task) -> list[Score | None]:
         """The figure of a yardstick, or of the ceiling, in each world."""
@@ -143,6 +155,9 @@ class Table:
     def against(self, name: str, task: Task) -> list[Score | None]:
         """The figure of a model, or of a yardstick, in each world."""
         return self.row(name, task) if name in self.models else self.other(name, task)
+
+    def _row(self, model: str, task: Task) -> list[FitCell | None]:
+        return [self._fits.get((model, (task,), world.seed)) for world in self.worlds]
 
     def headroom(self, model: str, task: Task) -> Interval:
         """Mean over worlds of `shares`."""

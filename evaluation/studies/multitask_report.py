@@ -6,11 +6,18 @@ from typing import Any
 import numpy as np
 
 from evaluation.bootstrap import Interval
-from evaluation.plots import INK, MODEL, SECOND, new_figure, png, tidy
+from evaluation.plots import INK, MODEL, SECOND, by_ratio, new_figure, png, tidy
 from evaluation.results import Figure
 from evaluation.studies import page, protocol
 from evaluation.studies.asking import MEASURES, Score
-from evaluation.studies.cells import figure, known, mean_difference, mean_of, words
+from evaluation.studies.cells import (
+    figure,
+    known,
+    mean_difference,
+    mean_of,
+    over_cells,
+    words,
+)
 from evaluation.studies.contest import TASKS, FitCell
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
@@ -24,6 +31,8 @@ LEAD = (
 GOAL = 3
 """Tasks on which joint training is to be above single-task training, clear of zero: of four tasks
 on which nothing differs, chance puts three above zero in 31 % of studies."""
+SHARES = {"a quarter": 0.25, "half": 0.5, "all": 1.0}
+"""Of what the single run has learnt, where curves are compared."""
 
 
 class Learnt:
@@ -50,6 +59,18 @@ class Learnt:
         """Joint less alone, paired."""
         return mean_difference(self.scores(task, joint=True), self.scores(task, joint=False))
 
+    def pace(self, task: Task, share: float) -> Interval:
+        """Joint less alone on the judging day, after equally many moments, paired.
+
+        Args:
+            task: whose curves are compared.
+            share: of the moments that the single run has learnt. Between judgements curves are
+                straight; before the first one nothing is known.
+        """
+        both = zip(*(self.of(task, joint=joint) for joint in (True, False)), strict=True)
+        gaps = [np.subtract(*_after(share, task, *pair)) for pair in both]
+        return over_cells([Interval(float(gap)) for gap in gaps])
+
 
 def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
@@ -65,8 +86,8 @@ def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mappi
         "figure6": Picture(
             "While they learn",
             _curves(learnt),
-            "On the judging day, by judgement: the same share of a run's questions in both; "
-            "a line is one world.",
+            "On the judging day, by moments learnt, repetitions counted: batches are of equally "
+            "many moments, so this is the number of updates. A line is one world.",
         )
     }
     return page.publish(
@@ -80,13 +101,14 @@ def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mappi
                 "Network": "DUPN-all; L2R weighs a click logit: alone its own, joint that of CTR",
                 "Questions": plan.questions(TASKS),
                 "Budget": "epochs, patience and search as in study.*; the joint run's best "
-                "judgement is by the sum of its losses",
+                "judgement is by the sum of its losses. As many epochs are more updates of the "
+                "joint run, which learns the moments of all tasks",
                 "Intervals": words(len(learnt.seeds)),
                 "Settings": protocol.settings(fits=fits),
             },
             figures=list(figures(learnt)),
             said=goals(learnt),
-            grids=[_ends(learnt)],
+            grids=[_ends(learnt), _paces(learnt)],
             pictures=pictures,
             facts={"seeds": learnt.seeds},
         ),
@@ -136,17 +158,41 @@ def _ends(learnt: Learnt) -> Grid:
     return Grid("Where they end", ["", "alone", "joint", "joint less alone, paired"], rows)
 
 
+def _paces(learnt: Learnt) -> Grid:
+    rows = [
+        [MEASURES[task], *(shown(learnt.pace(task, at), sign=True) for at in SHARES.values())]
+        for task in TASKS
+    ]
+    note = (
+        "On the judging day, joint less alone after as many moments, as a share of those that the "
+        "single run has learnt in all; -: the first judgement of the joint run comes later."
+    )
+    return Grid("At equal moments learnt", ["", *SHARES], rows, note)
+
+
+def _after(share: float, task: Task, joint: FitCell, alone: FitCell) -> list[float]:
+    """Both figures where the single run has learnt so much."""
+    at = share * alone.curve[-1].moments
+    curves = [_points(fit, task) for fit in (joint, alone)]
+    return [float(np.interp(at, *zip(*curve, strict=True), left=np.nan)) for curve in curves]
+
+
+def _points(fit: FitCell, task: Task) -> list[tuple[int, float]]:
+    """Moments learnt, and what the judging day says then."""
+    name = MEASURES[task]
+    return [(one.moments, one.figures[name]) for one in fit.curve if name in one.figures]
+
+
 def _curves(learnt: Learnt) -> bytes:
     figure, axes = new_figure(9.6, 2.2 * len(TASKS), len(TASKS))
     for ax, task in zip(axes, TASKS, strict=True):
         for joint, colour, word in ((False, SECOND, "alone"), (True, MODEL, "joint")):
             for place, fit in enumerate(learnt.of(task, joint=joint)):
-                points = [one for one in fit.curve if MEASURES[task] in one.figures]
-                epochs = np.arange(1, len(points) + 1)
-                ax.plot(epochs, [one.figures[MEASURES[task]] for one in points], color=colour,
+                ax.plot(*zip(*_points(fit, task), strict=True), color=colour,
                         linewidth=1.3, alpha=0.8, label=word if place == 0 else None)  # fmt: skip
         ax.set_title(MEASURES[task], loc="left", fontsize=10, color=INK)
+        by_ratio(ax)
         tidy(ax, "both")
-    axes[-1].set_xlabel("judgements (the same share of an epoch in both)")
+    axes[-1].set_xlabel("moments learnt")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=2)
     return png(figure)

@@ -10,7 +10,16 @@ from evaluation.plots import INK, MODEL, OTHER, new_figure, png, tidy
 from evaluation.studies import page, protocol
 from evaluation.studies.asking import MEASURES
 from evaluation.studies.cells import mean_of, words
-from evaluation.studies.contest import ALL, PAPER, TASKS, Table, TunedCell, figures, goals
+from evaluation.studies.contest import (
+    ALL,
+    PAPER,
+    TASKS,
+    Table,
+    TunedCell,
+    figures,
+    goals,
+    stopped,
+)
 from evaluation.studies.neighbours import Neighbours, neighbours
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
@@ -19,8 +28,9 @@ from training.config import Task
 
 LEAD = (
     "Nine networks, each task learnt alone, on the same samples of the same marketplaces, with the "
-    "same budget of training and of tuning. The numbers of the paper are from another world and "
-    "another size: what can be compared is the order of the rows and their distances."
+    "same budget of training and the same points of the search. The numbers of the paper are from "
+    "another world and another size: what can be compared is the order of the rows and their "
+    "distances."
 )
 
 
@@ -52,7 +62,7 @@ def write(
             figures=list(figures(table)),
             said=goals(table),
             grids=[_rows(table, titles), _gaps(table, titles), _neighbours(table, titles),
-                   _searches(tuned, titles)],
+                   _stopped(table, titles), _searches(tuned, titles)],
             pictures={
                 "table2": Picture(
                     "Every network on every task",
@@ -144,6 +154,16 @@ def _compared(one: Neighbours) -> str:
         return gap
     p = f"{one.holm:.3f}" if one.holm >= 0.001 else "under 0.001"
     return f"{gap}, p {p}{': clear' if one.clear else ''}"
+
+
+def _stopped(table: Table, titles: Mapping[str, str]) -> Grid:
+    rows = [
+        [titles[model],
+         *(stopped(curves) if (curves := table.curves(model, task)) else "-" for task in TASKS)]
+        for model in table.models
+    ]  # fmt: skip
+    note = "Best judgement, of all: mean over worlds. Best at the last: more epochs might help."
+    return Grid("Where the learning stopped", ["", *(_title(task) for task in TASKS)], rows, note)
 
 
 def _searches(tuned: Sequence[TunedCell], titles: Mapping[str, str]) -> Grid:

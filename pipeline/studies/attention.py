@@ -12,11 +12,14 @@ from evaluation.studies.attention import Seen
 from evaluation.studies.cells import Cell
 from evaluation.studies.histories import held_among_others
 from infra.progress import Progress
-from pipeline.studies.base import Logged
+from pipeline.studies.base import Logged, unless
 from pipeline.studies.contest import JOINT, MODEL, Contest, held
 
 NOTES: tuple[str, ...] = ()
 """What has to be said beside the figures, by whoever has looked at them."""
+
+ROUND = 1
+"""Goes up when the same network is looked at otherwise."""
 
 
 class AttentionStudy(Contest):
@@ -41,7 +44,7 @@ class AttentionStudy(Contest):
         first, *rest = key.split("-")
         if first != "attention":
             return super().decides(key)
-        return [key, self.digest(f"{MODEL}-{JOINT}-{rest[0]}")]
+        return [key, self.digest(f"{MODEL}-{JOINT}-{rest[0]}"), *unless(ROUND, 1)]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """Fit and look, or what it takes."""

@@ -49,6 +49,11 @@ def plain(settings: Settings, names: Collection[str]) -> dict[str, Any]:
     return found
 
 
+def unless(value: Any, usual: Any) -> list[Any]:
+    """In a digest: what cells under docs/results do not name, where it is something else."""
+    return [] if value == usual else [value]
+
+
 def line(settings: Settings, names: Collection[str]) -> str:
     """`plain` as a line, in the order of the settings; data that cells rest on is named by it."""
     return json.dumps(plain(settings, names), separators=(",", ":"), ensure_ascii=False)

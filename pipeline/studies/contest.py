@@ -13,9 +13,10 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.contest import FitCell, Step, Trial, TunedCell, WorldCell
 from evaluation.studies.others import answers
 from evaluation.studies.protocol import Plan
+from infra.errors import ConfigError
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
-from pipeline.studies.base import Logged, Study, plain
+from pipeline.studies.base import Logged, Study, plain, unless
 from pipeline.studies.shelf import once
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
@@ -61,6 +62,11 @@ class Contest(Study[Cell]):
             small = settings.study.model_copy(update={**QUICK, "trials": trials})
             settings = settings.model_copy(update={"study": small})
         super().__init__(settings, seeds, quick)
+        if not quick and settings.study.tuning_seed in self.reported:
+            raise ConfigError(
+                f"study.tuning_seed is {settings.study.tuning_seed}, a world that is reported; "
+                f"what is tuned there is not asked there. Take a seed above {self.seeds}."
+            )
 
     @property
     def reported(self) -> range:
@@ -96,7 +102,8 @@ class Contest(Study[Cell]):
         first, *rest = key.split("-")
         study = self.settings.study
         if first == "world":
-            return [self._of_world(int(rest[0])), plain(self.settings, {"evaluate"}), self._budget]
+            asking = [plain(self.settings, {"evaluate"}), self._budget, *unless(ROUND, 1)]
+            return [self._of_world(int(rest[0])), *asking]
         if first == "tune":
             trials = [self._point(rest[0], trial) for trial in self.points(rest[0])]
             world = self._of_world(study.tuning_seed)

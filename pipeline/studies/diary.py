@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.files import alone
 from infra.tracking import MlflowTracker
 from pipeline.studies.base import Study
 
@@ -22,13 +23,18 @@ class Diary:
 
     @property
     def run(self) -> str:
-        """Id of the study's run, which is begun when it is first needed."""
+        """Id of the study's run, which is begun when it is first needed.
+
+        One that has ended is left alone: what comes after it is a study of its own.
+        """
         if self._run is None:
-            kept = self.study.store.get(self._place)
-            tracker = self._tracker()
-            known = json.loads(kept)["run_id"] if kept else None
-            self._run = tracker.start(f"study {self.study.name}", known)
-            self.study.store.put(self._place, json.dumps({"run_id": self._run}))
+            store, tracker = self.study.store, self._tracker()
+            with alone(Path(store.address(f"{self._place}.lock"))):  # cells begin side by side
+                kept = store.get(self._place)
+                known = json.loads(kept)["run_id"] if kept else None
+                going = known if known and not tracker.ended(known) else None
+                self._run = tracker.start(f"study {self.study.name}", going)
+                store.put(self._place, json.dumps({"run_id": self._run}))
         return self._run
 
     def cell(self, key: str) -> None:

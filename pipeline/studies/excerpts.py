@@ -30,9 +30,9 @@ from evaluation.studies.excerpts import (
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
 from pipeline.studies import excerpt_logs
-from pipeline.studies.base import Logged, Study, plain
+from pipeline.studies.base import Logged, Study, plain, unless
 from pipeline.studies.excerpt_logs import CLICKS, Excerpt, Protocol, Split
-from pipeline.study_config import TrialConfig
+from pipeline.study_config import StudyConfig, TrialConfig
 from training.baselines.deepctr import KINDS
 from training.config import Task, TrainConfig
 from training.model.dupn import Dupn
@@ -98,7 +98,9 @@ class ExcerptsStudy(Study[Cell]):
         budget = self.settings.study.model_dump(include=set(BUDGET))
         learning = [plain(self.settings, LEARNING), budget, REVISION]
         if first == "tune":
-            return [*asked, *learning, [_decides(trial) for trial in self.trials]]
+            usual = StudyConfig.model_fields["tuning_seed"].default
+            seed = unless(self.settings.study.tuning_seed, usual)
+            return [*asked, *learning, [_decides(trial) for trial in self.trials], *seed]
         return [*asked, *learning, _decides(self._chosen(first, name))]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:

@@ -143,3 +143,15 @@ def test_the_goal_says_who_is_in_the_way(values, said):
     assert any(said in one for one in sentences)
     assert any("52% (46% to 59%) of the attainable headroom" in one and "not reached" in one
                for one in sentences)  # fmt: skip
+
+
+def test_a_run_that_was_cut_off_has_its_best_judgement_last():
+    def curve(*losses):
+        return [
+            Step(moments=10 * at, loss=loss, figures={}) for at, loss in enumerate(losses, start=1)
+        ]
+
+    cut, spent = curve(0.9, 0.8, 0.7), curve(0.9, 0.7, 0.7, 0.8, 0.9)
+    assert contest.stopped([cut]) == "3 of 3"
+    assert contest.stopped([spent]) == "2 of 5", "the first of two alike"
+    assert contest.stopped([cut, spent]) == "2.5 of 4"

@@ -1,9 +1,11 @@
 """What is said of the goal of joint training."""
 
+import math
+
 import pytest
 
 from evaluation.studies.asking import MEASURES, Score
-from evaluation.studies.contest import TASKS, FitCell
+from evaluation.studies.contest import TASKS, FitCell, Step
 from evaluation.studies.multitask_report import Learnt, goals
 
 SURE, UNSURE, BELOW = (0.02, 0.005), (0.02, 0.05), (-0.02, 0.005)
@@ -43,3 +45,27 @@ def test_a_gain_that_is_not_clear_of_zero_is_named_as_such():
     one, two = TASKS[1], TASKS[3]
     assert f"above, but not clear of zero: {one}, {two}" in named
     assert "not clear" not in goals(learnt(SURE, BELOW, BELOW, SURE))[0]
+
+
+def curved(tasks, curve):
+    steps = tuple(
+        Step(moments=moments, loss=1.0, figures={MEASURES[TASKS[0]]: value})
+        for moments, value in curve
+    )
+    return FitCell(settings="", model="all", tasks=tasks, seed=1, trial=0, scores=(), curve=steps,
+                   parameters=1, seconds=1.0)  # fmt: skip
+
+
+def test_pace_compares_curves_after_equally_many_moments_not_judgements():
+    """At its second judgement the joint run is ahead, after twice as many moments."""
+    alone = curved((TASKS[0],), [(100, 0.60), (200, 0.64)])
+    joint = curved(TASKS, [(200, 0.61), (400, 0.65)])
+    found = Learnt([alone, joint])
+    assert found.pace(TASKS[0], 1.0).value == pytest.approx(0.61 - 0.64)
+    further = Learnt([curved((TASKS[0],), [(100, 0.60), (300, 0.62)]), joint])
+    assert further.pace(TASKS[0], 1.0).value == pytest.approx(0.63 - 0.62), "half way between"
+
+
+def test_pace_is_unknown_before_the_joint_run_was_judged():
+    alone = curved((TASKS[0],), [(50, 0.6), (100, 0.61)])
+    assert math.isnan(Learnt([alone, curved(TASKS, [(200, 0.7)])]).pace(TASKS[0], 0.5).value)

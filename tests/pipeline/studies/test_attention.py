@@ -10,7 +10,7 @@ from evaluation.studies.attention import Seen
 from features.schemas import UNKNOWN_ROW
 from infra.progress import quiet
 from pipeline.settings import load
-from pipeline.studies import contest, worlds
+from pipeline.studies import attention, contest, worlds
 from pipeline.studies.attention import AttentionStudy
 from pipeline.study_config import TrialConfig
 from training.config import ModelConfig
@@ -76,6 +76,9 @@ def test_a_finished_cell_is_not_run_again_unless_what_decides_it_changed(studied
     changed = AttentionStudy(other, seeds=1, quick=True)
     assert changed.kept("world-1") is not None
     assert changed.kept("tune-all-joint") is None
+    with monkeypatch.context() as another:
+        another.setattr(attention, "ROUND", 2)
+        assert study.kept("attention-1") is None, "it is looked at otherwise"
     monkeypatch.setattr(study, "trial", lambda *_: TrialConfig(dropout=0.5))
     assert study.kept("attention-1") is None
 

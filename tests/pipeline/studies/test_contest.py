@@ -13,6 +13,7 @@ from infra.tracking import MlflowTracker
 from pipeline import studying
 from pipeline.settings import load
 from pipeline.studies import contest, table2, worlds
+from pipeline.studies.diary import Diary
 from training.config import Task
 from training.peers.names import PEERS
 from training.transfer import Way
@@ -113,6 +114,20 @@ def test_a_change_of_the_learning_runs_the_networks_again_and_not_the_worlds(hom
     assert study.kept("tune-all-ctr") is not None
 
 
+def test_the_world_of_the_search_is_none_that_is_reported(home):
+    other = load("study", home, [*PAIRS, "study.tuning_seed=2"])
+    assert studying.make(other, "table2", 1, quick=False)
+    with pytest.raises(ConfigError, match=r"study\.tuning_seed is 2.*Take a seed above 3"):
+        studying.make(other, "table2", 3, quick=False)
+
+
+def test_worlds_of_another_round_are_others(study):
+    before = study.digest("world-1")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(contest, "ROUND", 2)
+        assert study.digest("world-1") != before
+
+
 def test_the_truth_and_the_yardsticks_answer_beside_them(study):
     world = study.finished(["world-1"])[0]
     assert isinstance(world, WorldCell)
@@ -146,6 +161,16 @@ def test_mlflow_holds_a_run_of_the_study_and_one_inside_it_for_every_cell(settin
     assert {file.path for file in client.list_artifacts(parent.info.run_id, "study")} >= {
         "study/report.html", "study/report.json", "study/report.md", "study/table2.png",
     }  # fmt: skip
+
+
+def test_a_study_that_has_ended_keeps_its_run_and_the_next_one_has_another(settings, study):
+    client = MlflowTracker(settings.tracking, settings.store).client
+    ended = json.loads(study.store.get("reports/study/table2-quick/run.json"))["run_id"]
+    following = Diary(study).run
+    assert following != ended
+    assert Diary(study).run == following, "of a study that goes on"
+    assert client.get_run(ended).info.status == "FINISHED"
+    client.delete_run(following)
 
 
 def test_figure_6_takes_the_single_tasks_from_table_2_and_adds_the_joint_run(settings, study):

@@ -147,6 +147,8 @@ def test_what_decides_a_cell_makes_it_another(studied, logs):
     assert changed(train=train) == {"tune"}
     assert changed(train=study.settings.train.model_copy(update={"threads": 2})) == set()
     assert changed(samples=samples) == {"log", "others", "tune"}
+    searched = study.settings.study.model_copy(update={"tuning_seed": 7})
+    assert changed(study=searched) == {"tune"}, "the search begins with other weights"
     log = logs[0] / TMALL.file
     text = log.read_text()
     log.write_text(text + "9999,1,1,1,1,1.0,1109,0\n")

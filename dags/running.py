@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags import callbacks
+from dags import callbacks, schedule
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -45,8 +45,10 @@ def run(step: str, **arguments: Any) -> Mapping[str, Any]:
 
 def settings() -> "Settings":
     """Settings of the running task."""
+    context = get_current_context()
     with front_door():
-        return settings_of(get_current_context())
+        schedule.known_here(context)
+        return settings_of(context)
 
 
 def settings_of(context: Mapping[str, Any]) -> "Settings":

@@ -1,4 +1,4 @@
-"""When nights run, from the environment of the scheduler and the DAG processor.
+"""When nights run, from the environment of the scheduler, the DAG processor and every worker.
 
 `DUPN_NIGHTLY_START`: the first day that has a night, YYYY-MM-DD. Without it nothing is scheduled,
 and nights are triggered by hand or over REST with the Param `day`. With it every day from there on
@@ -6,33 +6,71 @@ has its run, missed ones oldest first. `DUPN_NIGHTLY_CRON` (02:00 by default; be
 `DUPN_NIGHTLY_ZONE` (UTC by default; the time zone of the data) say when, on the day after.
 `DUPN_NIGHTLY_DATASET` and `DUPN_NIGHTLY_PRESET` are what a scheduled run works with,
 `DUPN_NIGHTLY_LOOK_S` is the time between two looks for raw data.
+
+A scheduled run brings no Params along: a worker reads the DAG file itself, and takes them from its
+own environment.
 """
 
 import os
+from collections.abc import Callable, Mapping
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import CronTriggerTimetable
 
-ZONE = os.environ.get("DUPN_NIGHTLY_ZONE", "UTC")
-LOOK_S = float(os.environ.get("DUPN_NIGHTLY_LOOK_S", "60"))
+from infra.errors import ConfigError
+
+T = TypeVar("T")
+
+SAYS = {"dataset": "DUPN_NIGHTLY_DATASET", "preset": "DUPN_NIGHTLY_PRESET"}
+"""Where a run whose `conf` does not say it has a Param from."""
+
+
+def _said(name: str, default: str, kind: Callable[[str], T], form: str) -> T:
+    text = os.environ.get(name, default)
+    try:
+        return kind(text)
+    except (ValueError, KeyError):
+        raise ConfigError(f"{name} = {text!r} is not {form}. Set it anew.") from None
+
+
+ZONE = _said("DUPN_NIGHTLY_ZONE", "UTC", ZoneInfo, "a time zone like Europe/Berlin").key
+LOOK_S = _said("DUPN_NIGHTLY_LOOK_S", "60", float, "a number of seconds")
 DATASET = os.environ.get("DUPN_NIGHTLY_DATASET", "marketplace")
 PRESET = os.environ.get("DUPN_NIGHTLY_PRESET", "demo")
 
 
 def nightly() -> dict[str, Any]:
     """Schedule and start date of a DAG that has one run a data day."""
-    first = os.environ.get("DUPN_NIGHTLY_START")
-    if not first:
+    if not os.environ.get("DUPN_NIGHTLY_START"):
         return {"schedule": None, "start_date": None}
+    first = _said("DUPN_NIGHTLY_START", "", date.fromisoformat, "a day like 2026-03-01")
     # The run of day D starts in the morning of D + 1, and twelve hours before that it is D, on days
     # of 23 and 25 hours too. (CronPartitionTimetable names the wrong day where the hour of the
     # schedule is one that the clock leaves out.)
-    start = datetime.combine(
-        date.fromisoformat(first) + timedelta(days=1), datetime.min.time(), ZoneInfo(ZONE)
-    )
+    start = datetime.combine(first + timedelta(days=1), datetime.min.time(), ZoneInfo(ZONE))
     cron = os.environ.get("DUPN_NIGHTLY_CRON", "0 2 * * *")
     half_a_day = timedelta(hours=12)
     timetable = CronTriggerTimetable(cron, timezone=ZONE, interval=half_a_day)
     return {"schedule": timetable, "start_date": start}
+
+
+def known_here(context: Mapping[str, Any]) -> None:
+    """Refuse a scheduled run on a worker that was not told what it works with.
+
+    Raises:
+        ConfigError: a variable is missing; with the defaults it would be the night of other data.
+    """
+    run = context.get("dag_run")
+    kind = getattr(run, "run_type", None)
+    if str(getattr(kind, "value", kind)) not in ("scheduled", "backfill"):
+        return
+    conf = getattr(run, "conf", None) or {}
+    missing = [SAYS[name] for name in SAYS if name not in conf and not os.environ.get(SAYS[name])]
+    if missing:
+        raise ConfigError(
+            f"this run is scheduled, and where its task runs {' and '.join(missing)} "
+            f"{'are' if missing[1:] else 'is'} not set. Set it for every worker as for the "
+            "scheduler, then clear the task."
+        )

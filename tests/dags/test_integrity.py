@@ -11,6 +11,21 @@ def test_every_file_imports(seen):
     assert seen["errors"] == {}
 
 
+@pytest.mark.parametrize(
+    ("variable", "value", "form"),
+    [
+        ("START", "2026-3-1", "a day like 2026-03-01"),
+        ("ZONE", "Europe/Nowhere", "a time zone like Europe/Berlin"),
+        ("LOOK_S", "a minute", "a number of seconds"),
+    ],
+)
+def test_a_variable_that_cannot_be_read_is_named(in_airflow, variable, value, form):
+    name = f"DUPN_NIGHTLY_{variable}"
+    errors = in_airflow("describe.py", ROOT / "dags", **{name: value})["errors"]
+    told = next(words for file, words in errors.items() if file.endswith("nightly_update.py"))
+    assert f"{name} = '{value}' is not {form}" in told
+
+
 def test_a_dag_is_called_like_its_file(seen):
     assert {dag["file"]: name for name, dag in seen["dags"].items()} == {
         page.name: page.stem for page in PAGES

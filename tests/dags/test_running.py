@@ -1,8 +1,11 @@
 """Which errors a task may be tried again for, and which need a person."""
 
+from types import SimpleNamespace
+
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
+from dags import running
 from dags.running import front_door
 from infra import errors
 
@@ -33,3 +36,34 @@ def test_what_needs_a_person_fails_at_once_with_its_sentence(kind):
 def test_a_fault_of_ours_is_tried_again_as_it_is():
     with pytest.raises(ZeroDivisionError), front_door():
         raise ZeroDivisionError
+
+
+@pytest.fixture
+def scheduled(monkeypatch, tmp_path):
+    """A scheduled run on a worker that was told nothing; it brings no Params along."""
+    run = SimpleNamespace(run_type="scheduled", conf={}, partition_key=None)
+    params = {"dataset": "marketplace", "preset": "smoke", "overrides": ""}
+    monkeypatch.setenv("DUPN_HOME", str(tmp_path))
+    for name in ("DATASET", "PRESET"):
+        monkeypatch.delenv(f"DUPN_NIGHTLY_{name}", raising=False)
+    monkeypatch.setattr(running, "get_current_context", lambda: {"dag_run": run, "params": params})
+    return run
+
+
+def test_a_scheduled_night_does_not_run_with_defaults_on_a_worker_without_the_variables(
+    scheduled, monkeypatch
+):
+    both = "DUPN_NIGHTLY_DATASET and DUPN_NIGHTLY_PRESET are not set"
+    with pytest.raises(AirflowFailException, match=both):
+        running.settings()
+    monkeypatch.setenv("DUPN_NIGHTLY_DATASET", "marketplace")
+    with pytest.raises(AirflowFailException, match="runs DUPN_NIGHTLY_PRESET is not set"):
+        running.settings()
+    monkeypatch.setenv("DUPN_NIGHTLY_PRESET", "smoke")
+    assert running.settings().dataset == "marketplace"
+
+
+@pytest.mark.parametrize("kind", ["manual", "backfill"])
+def test_a_run_that_says_what_it_works_with_needs_no_variables(scheduled, kind):
+    scheduled.run_type, scheduled.conf = kind, {"dataset": "marketplace", "preset": "smoke"}
+    assert running.settings().line == "dupn"

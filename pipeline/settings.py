@@ -23,6 +23,7 @@ from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
 from infra.config import Config, build, incompatible, overrides, preset
+from infra.errors import ConfigError
 from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
@@ -60,7 +61,7 @@ class Settings(Config):
     """What a run is made of."""
 
     home: str = "artifacts"
-    """`DUPN_HOME`: a local path or an object-store URI."""
+    """A local path or an object-store URI. Only the environment says it: `load` refuses others."""
     seed: int = 7
     """Of the marketplace, of drawn negatives, of first weights, shuffling and dropout."""
     dataset: str = "marketplace"
@@ -119,11 +120,17 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
         name: a preset of infra/presets, or the path of a TOML.
         home: where to write; else `DUPN_HOME`, else `./artifacts`.
         pairs: `a.b=value`, the last wins.
+
+    Raises:
+        ConfigError: an unknown name, a refused value, or a home among the settings.
     """
     place = home or os.environ.get("DUPN_HOME") or "artifacts"
     if "://" not in place:
         place = str(Path(place).absolute())
     from_environment = [pair for pair in os.environ.get("DUPN_SET", "").split(",") if pair]
-    return build(
-        Settings, preset(name), overrides(from_environment), overrides(pairs), {"home": place}
-    )
+    layers = (preset(name), overrides(from_environment), overrides(pairs))
+    if any("home" in layer for layer in layers):
+        raise ConfigError(
+            "home is no setting of a preset, DUPN_SET or --set. Give --home, or set DUPN_HOME."
+        )
+    return build(Settings, *layers, {"home": place})

@@ -43,6 +43,7 @@ def page() -> str:
     """The whole page as Markdown."""
     fields = Settings.model_fields
     plain = {name: field for name, field in fields.items() if not _section(field)}
+    del plain["home"]  # `load` refuses it: it is the environment's
     parts = [HEAD, "## General\n\n" + TABLE + "".join(_rows(Settings, plain))]
     for name, field in fields.items():
         kind = _section(field)

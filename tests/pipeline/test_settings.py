@@ -1,0 +1,28 @@
+"""Where settings come from, and what no layer of them may say."""
+
+import pytest
+
+from infra.errors import ConfigError
+from pipeline import settings_page
+from pipeline.settings import load
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch):
+    """Of this test alone."""
+    for name in ("DUPN_HOME", "DUPN_SET"):
+        monkeypatch.delenv(name, raising=False)
+    return monkeypatch
+
+
+def test_a_home_among_the_settings_is_refused_and_not_ignored(environment, tmp_path):
+    sentence = r"home is no setting .* Give --home, or set DUPN_HOME"
+    with pytest.raises(ConfigError, match=sentence):
+        load("smoke", pairs=["home=/data"])
+    (tmp_path / "mine.toml").write_text('home = "/data"')
+    with pytest.raises(ConfigError, match=sentence):
+        load(str(tmp_path / "mine.toml"), str(tmp_path))
+    environment.setenv("DUPN_SET", "seed=1,home=/data")
+    with pytest.raises(ConfigError, match=sentence):
+        load("smoke")
+    assert "`home`" not in settings_page.page()

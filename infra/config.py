@@ -6,6 +6,7 @@ composes them. Nothing here knows a single setting by name.
 
 import difflib
 import hashlib
+import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
@@ -29,6 +30,8 @@ class Config(BaseModel):
 
 
 _TOGETHER = "together"
+_PARTS = re.compile(r"""(?<!\w)(?:"(?:\\.|[^"\\])*"|'[^']*')|.""", re.DOTALL)
+"""Quoted texts, and characters (a quote within a word is one)."""
 
 
 def incompatible(sentence: LiteralString) -> PydanticCustomError:
@@ -96,13 +99,20 @@ def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def overrides(pairs: Sequence[str]) -> dict[str, Any]:
-    """`["gate.max_auc_drop=0.01"]` as nested tables; values are read as TOML, else as text."""
+def overrides(pairs: Sequence[str], source: str = "--set") -> dict[str, Any]:
+    """`["gate.max_auc_drop=0.01"]` as nested tables; values are read as TOML, else as text.
+
+    Args:
+        pairs: spaces around name and value count for nothing.
+        source: where they were written, for the error.
+    """
     out: dict[str, Any] = {}
     for pair in pairs:
-        key, separator, text = pair.partition("=")
+        key, separator, text = (part.strip() for part in pair.partition("="))
         if not separator or not key:
-            raise ConfigError(f"--set {pair} is not of the form a.b=value. Write it like seed=7.")
+            raise ConfigError(
+                f"{source} {pair} is not of the form a.b=value. Write it like seed=7."
+            )
         try:
             value = tomllib.loads(f"x = {text}")["x"]
         except tomllib.TOMLDecodeError:
@@ -111,6 +121,18 @@ def overrides(pairs: Sequence[str]) -> dict[str, Any]:
             value = {part: value}
         out = merge(out, value)
     return out
+
+
+def apart(text: str) -> list[str]:
+    """Pairs that stand in one text; a comma in brackets, braces or quotes does not part them."""
+    pairs, depth = [""], 0
+    for part in _PARTS.findall(text):
+        depth += (part in ("[", "{")) - (part in ("]", "}"))
+        if part == "," and depth <= 0:
+            pairs.append("")
+        else:
+            pairs[-1] += part
+    return [pair.strip() for pair in pairs if pair.strip()]
 
 
 def known_keys(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:

@@ -22,7 +22,7 @@ from features.sequence import SequencesConfig
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
-from infra.config import Config, build, incompatible, overrides, preset
+from infra.config import Config, apart, build, incompatible, overrides, preset
 from infra.errors import ConfigError
 from infra.runtime import RuntimeConfig
 from infra.store import Store
@@ -127,8 +127,8 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
     place = home or os.environ.get("DUPN_HOME") or "artifacts"
     if "://" not in place:
         place = str(Path(place).absolute())
-    from_environment = [pair for pair in os.environ.get("DUPN_SET", "").split(",") if pair]
-    layers = (preset(name), overrides(from_environment), overrides(pairs))
+    from_environment = overrides(apart(os.environ.get("DUPN_SET", "")), "DUPN_SET:")
+    layers = (preset(name), from_environment, overrides(pairs))
     if any("home" in layer for layer in layers):
         raise ConfigError(
             "home is no setting of a preset, DUPN_SET or --set. Give --home, or set DUPN_HOME."

@@ -2,7 +2,7 @@
 
 import pytest
 
-from infra.config import Config, build, load_toml, merge, overrides, preset
+from infra.config import Config, apart, build, load_toml, merge, overrides, preset
 from infra.errors import ConfigError
 
 
@@ -64,6 +64,28 @@ def test_values_are_toml_else_text():
         "c": True,
         "d": "word",
     }
+
+
+def test_spaces_around_name_and_value_count_for_nothing():
+    assert overrides([" train.epochs = 2 ", "name = a word "]) == {
+        "train": {"epochs": 2},
+        "name": "a word",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "pairs"),
+    [
+        ("", []),
+        ("seed=1, a.b=word,", ["seed=1", "a.b=word"]),
+        ('t=["ctr", "l2r"],seed=1', ['t=["ctr", "l2r"]', "seed=1"]),
+        ("a=[[1, 2], [3]],b={x = 1, y = 2},c=3", ["a=[[1, 2], [3]]", "b={x = 1, y = 2}", "c=3"]),
+        (r"""a="x,\",]",b='y,z',c=1""", [r'a="x,\",]"', "b='y,z'", "c=1"]),
+        ("a=don't,b=can't", ["a=don't", "b=can't"]),
+    ],
+)
+def test_pairs_in_one_text_are_parted_by_commas_but_those_of_their_values(text, pairs):
+    assert apart(text) == pairs
 
 
 def test_settings_are_frozen():

@@ -26,3 +26,12 @@ def test_a_home_among_the_settings_is_refused_and_not_ignored(environment, tmp_p
     with pytest.raises(ConfigError, match=sentence):
         load("smoke")
     assert "`home`" not in settings_page.page()
+
+
+def test_a_list_in_the_environment_is_one_value_and_what_is_wrong_there_is_said_of_it(environment):
+    environment.setenv("DUPN_SET", 'train.tasks=["ctr", "l2r"],seed=3')
+    found = load("smoke")
+    assert ([task.value for task in found.train.tasks], found.seed) == (["ctr", "l2r"], 3)
+    environment.setenv("DUPN_SET", "seed=3,quick")
+    with pytest.raises(ConfigError, match=r"DUPN_SET: quick is not of the form a\.b=value"):
+        load("smoke")

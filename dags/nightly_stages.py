@@ -148,7 +148,8 @@ class Release(TriggerDagRunOperator):
 
         key, day = context["ti"].xcom_pull(task_ids=self.learner), running.day().isoformat()
         conf = _conf(context, day)
-        overrides = f"{conf['overrides'] or ''}\nline={line_of(key)}".strip()
+        line = json.dumps(line_of(key))  # in quotes: a line may be called 2026
+        overrides = f"{conf['overrides'] or ''}\nline={line}".strip()
         self.conf = conf | {"run": key, "overrides": overrides}
         self.trigger_run_id = f"{self.named}__{day}__{context['run_id']}"
         super().execute(context)

@@ -4,7 +4,7 @@ from datetime import date
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException
 
 from dags import nightly_stages, running
 from evaluation.abtest.experiment import Recipe
@@ -63,3 +63,15 @@ def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():
     with pytest.raises(AirflowFailException, match="Clear the task that failed there"):
         release.execute_complete({}, ("trigger", {"run_ids": ["r"], "r": "failed"}))
     release.execute_complete({}, ("trigger", {"run_ids": ["r"], "r": "success"}))
+
+
+@pytest.mark.parametrize("line", ["dupn", "2026", "1e5", "true"])
+def test_a_release_gets_the_line_of_its_candidate_whatever_it_is_called(night, line):
+    params, _ = night
+    params |= {"dataset": "marketplace", "approval": False, "overrides": "train.epochs=9"}
+    instance = SimpleNamespace(xcom_pull=lambda task_ids: f"{line}-{NIGHT}")
+    context = {"params": params, "ti": instance, "run_id": "r"}
+    with pytest.raises(DagRunTriggerException) as triggered:
+        nightly_stages.release().execute(context)
+    theirs = running.plain({"params": triggered.value.conf})
+    assert (theirs.line, theirs.train.epochs) == (line, 9)

@@ -62,7 +62,7 @@ class Settings(Config):
 
     home: str = "artifacts"
     """A local path or an object-store URI. Only the environment says it: `load` refuses others."""
-    seed: int = 7
+    seed: int = Field(7, ge=0)
     """Of the marketplace, of drawn negatives, of first weights, shuffling and dropout."""
     dataset: str = "marketplace"
     """A name in infra/datasets, or the path of a TOML that describes your log."""

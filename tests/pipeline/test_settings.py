@@ -35,3 +35,8 @@ def test_a_list_in_the_environment_is_one_value_and_what_is_wrong_there_is_said_
     environment.setenv("DUPN_SET", "seed=3,quick")
     with pytest.raises(ConfigError, match=r"DUPN_SET: quick is not of the form a\.b=value"):
         load("smoke")
+
+
+def test_a_seed_below_zero_is_refused_with_its_name():
+    with pytest.raises(ConfigError, match=r"seed = -1 is refused: .*greater than or equal to 0"):
+        load("smoke", pairs=["seed=-1"])

@@ -254,10 +254,25 @@ def connect(uri: str) -> Any:
 
 
 def experiment_id(config: TrackingConfig, store: Store, client: Any) -> str:
-    """The id of the configured experiment, which is made if it is absent."""
+    """The id of the configured experiment, which is made if it is absent.
+
+    Raises:
+        ConfigError: it was deleted in MLflow, which keeps the name and takes no run of it.
+    """
     known = client.get_experiment_by_name(config.experiment)
-    if known is not None:
-        return str(known.experiment_id)
+    if known is None:
+        return _made(config, store, client)
+    if known.lifecycle_stage == "deleted":
+        raise ConfigError(
+            f"the MLflow experiment {config.experiment!r} was deleted. Restore it "
+            f"(`MLFLOW_TRACKING_URI={tracking_uri(config, store)} mlflow experiments restore "
+            f"--experiment-id {known.experiment_id}`), or give another name: "
+            "--set tracking.experiment=NAME."
+        )
+    return str(known.experiment_id)
+
+
+def _made(config: TrackingConfig, store: Store, client: Any) -> str:
     from mlflow.exceptions import MlflowException
 
     try:

@@ -96,6 +96,20 @@ def test_the_experiment_is_made_once(store):
     assert client.get_experiment_by_name("dupn").experiment_id in ids
 
 
+def test_an_experiment_that_was_deleted_is_named_and_can_be_restored(tmp_path):
+    store, config = Store(tmp_path), TrackingConfig(experiment="mine")
+    tracker = MlflowTracker(config, store)
+    run = tracker.start("first")
+    made = experiment_id(config, store, tracker.client)
+    tracker.client.delete_experiment(made)
+    told = rf"'mine' was deleted.*MLFLOW_TRACKING_URI=sqlite:.*restore --experiment-id {made}`"
+    for known in (None, run):
+        with pytest.raises(ConfigError, match=told):
+            MlflowTracker(config, store).start("second", known)
+    tracker.client.restore_experiment(made)
+    assert MlflowTracker(config, store).start("first", run) == run
+
+
 def test_the_silent_tracker_takes_everything(tmp_path):
     tracker = SilentTracker()
     assert tracker.start("run") == ""

@@ -1,7 +1,8 @@
 """Airflow's REST API, used as its own UI does: log in, unpause, trigger, follow, read a log."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from typing import Any
@@ -143,17 +144,14 @@ class Airflow:
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> requests.Response:
         if "Authorization" not in self._session.headers:
             self._authorize()
-        try:
+        with self._answering():
             return self._session.request(
                 method, f"{self.address}/api/v2{path}", json=body, timeout=60
             )
-        except requests.RequestException as error:
-            raise OrchestrationError(
-                f"Airflow does not answer at {self.address} ({error}). Start it with `dupn up`."
-            ) from None
 
     def _authorize(self) -> None:
-        answer = requests.post(f"{self.address}/auth/token", json=self._login, timeout=60)
+        with self._answering():
+            answer = requests.post(f"{self.address}/auth/token", json=self._login, timeout=60)
         if not answer.ok:
             raise OrchestrationError(
                 f"Airflow at {self.address} refused the login of {self._login['username']}: "
@@ -161,6 +159,15 @@ class Airflow:
                 "changed since it started: `dupn down`, then `dupn up`."
             )
         self._session.headers["Authorization"] = f"Bearer {answer.json()['access_token']}"
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        try:
+            yield
+        except requests.RequestException as error:
+            raise OrchestrationError(
+                f"Airflow does not answer at {self.address} ({error}). Start it with `dupn up`."
+            ) from None
 
 
 def _until(condition: Callable[[], bool], timeout_s: float, complaint: str) -> None:

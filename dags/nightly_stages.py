@@ -53,15 +53,15 @@ def raw() -> PokeReturnValue:
 def simulate() -> None:
     """The simulated marketplace lives the day -> `raw/` and `truth/`.
 
-    Skipped for any other data set, and if the day is there already.
+    Skipped for any other data set, if the day is there already, and after a day that somebody sent.
     """
-    from pipeline import arrival
+    from pipeline import unlived
 
     settings, day = running.settings(), running.day()
     if settings.dataset != "marketplace":
         raise AirflowSkipException(f"{settings.dataset} is a log of yours: nothing to simulate")
-    if arrival.is_there(settings.store, day):
-        raise AirflowSkipException(f"{day} is there already")
+    if not unlived.is_next(settings, day):
+        raise AirflowSkipException(f"{day} is there already, or follows a day that somebody sent")
     run("simulate", first=day, days=1)
 
 

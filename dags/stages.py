@@ -29,19 +29,20 @@ def import_log() -> None:
 
 @stage(task, pool="data")
 def simulate() -> None:
-    """The simulated marketplace lives the days of the run -> `raw/` and `truth/`.
+    """The simulated marketplace lives the missing days of the run -> `raw/` and `truth/`.
 
-    Skipped for any other data set, and if the days are there already.
+    Skipped for any other data set, if the days are there already, and beside days of a real log.
     """
-    from pipeline import arrival
+    from pipeline import unlived
 
     settings = running.settings()
     if settings.dataset != "marketplace":
         raise AirflowSkipException(f"{settings.dataset} is a log of yours: nothing to simulate")
-    wanted = _days()
-    if all(arrival.is_there(settings.store, day) for day in wanted):
-        raise AirflowSkipException("the days of the marketplace are there already")
-    run("simulate", first=wanted[0], days=len(wanted))
+    stretches = unlived.stretches(settings, _days())
+    if not stretches:
+        raise AirflowSkipException("the days are there already, or they are those of a real log")
+    for first, days in stretches:
+        run("simulate", first=first, days=days)
 
 
 @stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)

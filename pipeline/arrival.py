@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+from features import raw_names
 from features.raw_table import LOGS, TABLES
 from infra.store import Store
-from pipeline import rawfiles
 from pipeline.night_config import NightlyConfig
 
 ONE_DAY = timedelta(days=1)
@@ -142,8 +142,8 @@ def _is_other(store: Store, day: date) -> bool:
 
 def _was_sent(store: Store, day: date, name: str) -> bool:
     partition = store.partition("raw", day, name)
-    plain = (file for file in partition.names() if rawfiles.is_data(file))
-    return partition.exists() or any(not rawfiles.is_served(file) for file in plain)
+    plain = (file for file in partition.names() if raw_names.is_data(file))
+    return partition.exists() or any(not raw_names.is_served(file) for file in plain)
 
 
 def _table(store: Store, day: date, name: str) -> Table | None:
@@ -151,10 +151,10 @@ def _table(store: Store, day: date, name: str) -> Table | None:
     listed = store.listing(partition.key)
     if partition.exists():
         files = partition.manifest().files
-        served = [size for file, (size, _) in listed.items() if rawfiles.is_served(file)]
+        served = [size for file, (size, _) in listed.items() if raw_names.is_served(file)]
         size = sum(entry.bytes for entry in files) + sum(served)
         return Table(name=name, files=len(files) + len(served), bytes=size, changed=None)
-    data = {file: facts for file, facts in listed.items() if rawfiles.is_data(file)}
+    data = {file: facts for file, facts in listed.items() if raw_names.is_data(file)}
     if not data:
         return None
     whole = SUCCESS in listed or SUCCESS in store.listing(store.partition("raw", day).key)
@@ -166,7 +166,7 @@ def _table(store: Store, day: date, name: str) -> Table | None:
 def _mark(store: Store, day: date, name: str) -> str:
     partition = store.partition("raw", day, name)
     stamp = partition.stamp()
-    counts = rawfiles.is_served if stamp else rawfiles.is_data
+    counts = raw_names.is_served if stamp else raw_names.is_data
     plain = [
         f"{file} {size} {when.isoformat()}"
         for file, (size, when) in store.listing(partition.key).items()

@@ -8,8 +8,9 @@ from typing import Any
 
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
-from pipeline import arrival, judged, recipes, steps, workers
+from pipeline import judged, recipes, steps, unlived, workers
 from pipeline import nightly as nights
+from pipeline.days import span
 from pipeline.settings import Settings
 from pipeline.steps import ONE_DAY
 
@@ -21,8 +22,8 @@ RELEASE = ("evaluate", "bundle", "gate", "canary", "register", "promote", "check
 def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
     """`dupn_initial_train` in this process: `days` days of training, the day after to evaluate."""
     last = first + ONE_DAY * days
-    if settings.dataset == "marketplace" and not settings.store.days("raw", "behaviors"):
-        steps.simulate(settings, first, days + 1)
+    for start, length in unlived.stretches(settings, span(first, days + 1)):
+        steps.simulate(settings, start, length)
     wanted = steps.data_days(settings, first, last)
     with track("stages", total=len(wanted) * 7 + 1 + len(RELEASE), unit="stages") as progress:
         for work in _data(settings, wanted):
@@ -51,7 +52,7 @@ def nightly(
     if not seen.ready:
         raise PartitionMissing(f"{seen.sentence} Run this again when it is complete.")
     nights.begin(settings, day, workers.this(), take_over=take_over)
-    if settings.dataset == "marketplace" and not arrival.is_there(settings.store, day):
+    if unlived.is_next(settings, day):
         steps.simulate(settings, day, 1)
     total = 8 + len(RELEASE) + 3
     with track("stages", total=total, unit="stages") as progress:

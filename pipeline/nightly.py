@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from features import dataset
 from infra.errors import OutOfTurn, PartitionMissing
-from pipeline import arrival, workers
+from pipeline import arrival, unlived, workers
 from pipeline.arrival import ONE_DAY
 from pipeline.incumbent import line_of, until_of
 from pipeline.settings import Settings
@@ -183,7 +183,7 @@ def look(settings: Settings, day: date, waited: timedelta) -> Look:
     """
     config = settings.nightly
     found = arrival.look(settings.store, day, config)
-    if settings.dataset == "marketplace" and not found.here:
+    if unlived.is_next(settings, day):
         return Look(ready=True, late=False, sentence=f"{day} is simulated next.")
     if found.ready and not _may_grow(settings, day, found):
         return Look(ready=True, late=False, sentence=found.sentence)

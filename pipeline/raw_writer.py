@@ -16,12 +16,12 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from features import raw_names
 from features.dataset import Dataset
 from features.raw_table import LISTED, LOGS
 from infra.errors import InputError
 from infra.files import sha256, writing
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline import rawfiles
 
 logger = logging.getLogger(__name__)
 
@@ -178,8 +178,8 @@ def _refuse_plain(store: Store, partition: Partition) -> None:
     Raises:
         InputError: naming them.
     """
-    found = sorted(one for one in store.names(partition.key) if rawfiles.is_data(one))
-    plain = [one for one in found if not rawfiles.is_served(one)]
+    found = sorted(one for one in store.names(partition.key) if raw_names.is_data(one))
+    plain = [one for one in found if not raw_names.is_served(one)]
     if plain:
         more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
         raise InputError(

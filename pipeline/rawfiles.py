@@ -19,11 +19,10 @@ import pyarrow.parquet as pq
 from features import parse
 from features.canonical import REPEATED
 from features.dataset import Dataset
-from features.raw_table import LISTED, PLACE, SERVED, Table
+from features.raw_names import is_data, is_served
+from features.raw_table import LISTED, PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
-from infra.store import MANIFEST, FileEntry, Partition, Store
-
-SUFFIXES = (".parquet", ".jsonl", ".csv", ".gz", ".zst", ".bz2", ".xz")
+from infra.store import FileEntry, Partition, Store
 
 JSON_ROWS = 65_536
 """Lines looked at together for the keys that they have."""
@@ -170,16 +169,6 @@ def _source_name(name: str) -> str:
     """A published file's name without the marks of its attempt, so that a rerun says the same."""
     stem, _, suffix = name.removeprefix(LISTED).rpartition(".")
     return f"{stem.rpartition('-')[0]}.{suffix}"
-
-
-def is_data(name: str) -> bool:
-    """Whether a plain file of that name is read (no marker, no hidden or temporary file)."""
-    return name != MANIFEST and not name.startswith((".", LISTED)) and name.endswith(SUFFIXES)
-
-
-def is_served(name: str) -> bool:
-    """Whether a plain file of that name was added by the service: read beside any manifest."""
-    return name.startswith(SERVED) and is_data(name)
 
 
 def require_some(found: list[RawPart], key: str) -> None:

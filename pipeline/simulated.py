@@ -14,6 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from evaluation.marketplace import own
 from evaluation.results import finite
 from evaluation.studies import uplift
 from evaluation.studies.uplift import Lived
@@ -64,6 +65,7 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
 
     Raises:
         ConfigError: the log is not the marketplace's, or an arm has no source.
+        InputError: raw data of the days, or of the day before, is somebody else's.
         PartitionMissing: there are no histories of the day before the first.
     """
     if settings.dataset != "marketplace":
@@ -73,6 +75,7 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
         )
     first = wanted.first or _next(settings)
     days = living.days_from(first, wanted.days)
+    own.require_own(settings.store, [first - ONE_DAY, *days])
     worlds = 1 + (len(wanted.arms) if wanted.twins else 0)
     with (
         tempfile.TemporaryDirectory() as scratch,

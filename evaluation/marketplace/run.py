@@ -14,7 +14,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from evaluation.marketplace import logs, state
+from evaluation.marketplace import logs, own, state
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.play import Carried, Marketplace, Played, play
 from evaluation.marketplace.seeds import Purpose, stream
@@ -37,7 +37,12 @@ def simulate(
 
     Beside the tables the counts have `items_shown` (on logged pages), `pages` (logged or not),
     `dirty` (broken or repeated rows among `behaviors`) and `late` (rows that arrive a day late).
+
+    Raises:
+        ConfigError: the day before belongs to another seed or other settings.
+        InputError: raw data of one of the days is somebody else's; nothing has been written.
     """
+    own.require_own(store, [first_day + timedelta(days=offset) for offset in range(days)])
     market = Marketplace.build(config, seed)
     carried = state.restore(store, first_day, market)
     totals: dict[str, int] = {}
@@ -70,7 +75,11 @@ class Writer:
         """Everything of the day; row counts, and what the next day starts from.
 
         Behaviours are published last: a day that has them has all the rest.
+
+        Raises:
+            InputError: raw data of the day is somebody else's.
         """
+        own.require_own(self.store, [self.today])
         behaviors, counts, pending = self._log(played)
         place, everybody = self.market.world, self.market.everybody
         snapshots = logs.snapshots(place, played.items, everybody, played.after.day)

@@ -19,7 +19,7 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from features import buckets, canonical
+from features import buckets, canonical, raw_names
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
 from features.page_log import ONLY_SERVED
@@ -235,7 +235,7 @@ def _forget(store: Store, day: date, absent: Sequence[str]) -> None:
 
 def _origin(parts: Sequence[RawPart]) -> Mapping[str, bool]:
     """What a table's lineage says of files that are the service's alone."""
-    return {ONLY_SERVED: True} if all(rawfiles.is_served(part.file) for part in parts) else {}
+    return {ONLY_SERVED: True} if all(raw_names.is_served(part.file) for part in parts) else {}
 
 
 def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> None:

@@ -1,14 +1,19 @@
 """What tasks of a night do beside their step: whose settings, and which failures are final."""
 
-from datetime import date
+from datetime import date, timedelta
 from types import SimpleNamespace
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException
+from airflow.sdk.exceptions import (
+    AirflowFailException,
+    AirflowSkipException,
+    DagRunTriggerException,
+)
 
-from dags import nightly_stages, running
+from dags import nightly_stages, running, stages
 from evaluation.abtest.experiment import Recipe
 from pipeline import judged, recipes, steps
+from tests.evaluation.marketplace.test_own import import_day
 
 NIGHT = "2026-03-13"
 
@@ -56,6 +61,20 @@ def test_a_day_that_is_left_out_is_noted_for_the_nights_after_and_taken_in_again
     assert nightly_stages.update.function() == "r"
     assert judged.objections(store, day) != judged.LEFT_OUT
     assert len(given) == 1
+
+
+def test_the_tasks_simulate_nothing_beside_a_day_that_somebody_sent(night, monkeypatch, tmp_path):
+    params, day = night[0], date.fromisoformat(NIGHT)
+    store = running.plain({"params": params}).store
+    in_production(monkeypatch, "dupn")
+    monkeypatch.setattr(stages, "get_current_context", lambda: {"params": params})
+    import_day(store, day - timedelta(days=1), tmp_path)
+    with pytest.raises(AirflowSkipException, match="follows a day that somebody sent"):
+        nightly_stages.simulate.function()
+    params |= {"first_day": NIGHT, "days": 1}
+    with pytest.raises(AirflowSkipException, match="those of a real log"):
+        stages.simulate.function()
+    assert store.dates("raw") == [day - timedelta(days=1)]
 
 
 def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():

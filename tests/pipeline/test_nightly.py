@@ -284,6 +284,7 @@ def test_files_that_may_grow_are_not_read_before_their_day_is_over(settings, mon
 
 def test_the_marketplace_is_not_waited_for(settings):
     simulated = load("smoke", settings.home)
+    published(settings, DAY - ONE, "truth", "state")
     assert nightly.look(simulated, DAY, timedelta()).ready
 
 

@@ -1,0 +1,53 @@
+"""Whose a raw day is: the marketplace writes its own days again, never anybody else's."""
+
+from collections.abc import Iterable
+from datetime import date
+
+from features import raw_names
+from features.raw_table import TABLES
+from infra.errors import InputError
+from infra.store import Partition, Store
+
+MARKS = {"dataset", "seed", "config"}
+"""In the lineage of what the marketplace has made (`state.lineage`); an import has its files."""
+
+
+def strangers(store: Store, day: date) -> list[str]:
+    """What lies in a raw day and is not the marketplace's: a clause a table.
+
+    Pages that `dupn serve` adds are nobody's day.
+    """
+    found = (_stranger(store, store.partition("raw", day, name)) for name in TABLES)
+    return [clause for clause in found if clause]
+
+
+def require_own(store: Store, days: Iterable[date]) -> None:
+    """Refuse days of which somebody else has sent anything.
+
+    Raises:
+        InputError: naming what is there, and what to do.
+    """
+    for day in days:
+        for clause in strangers(store, day):
+            raise InputError(
+                f"{clause}, and the marketplace has not made them: simulated ones would take "
+                "their place. Simulate other days (--first), or into another --home; to give "
+                f"them up, remove raw/dt={day}."
+            )
+
+
+def _stranger(store: Store, partition: Partition) -> str:
+    if partition.exists():
+        manifest = partition.manifest()
+        if manifest.lineage.keys() >= MARKS:
+            return ""
+        files = list(manifest.lineage.get("files", ()))
+        return f"{partition.key} holds {manifest.rows:,} rows{_of(files)}"
+    data = (name for name in store.names(partition.key) if raw_names.is_data(name))
+    plain = [name for name in data if not raw_names.is_served(name)]
+    return f"{partition.key} holds files that were put there{_of(plain, ': ')}" if plain else ""
+
+
+def _of(files: list[str], before: str = " of ") -> str:
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return f"{before}{', '.join(files[:3])}{more}" if files else ""

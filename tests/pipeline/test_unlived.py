@@ -1,0 +1,99 @@
+"""Which days are simulated without being asked for: never one beside or after a real one."""
+
+from datetime import date, timedelta
+
+import pytest
+
+from infra.errors import InputError, PartitionMissing
+from pipeline import chain, nightly, simulated, steps, unlived
+from pipeline.days import span
+from tests import nights
+from tests.evaluation.marketplace.test_own import import_day
+
+FIRST = date(2026, 3, 2)
+ONE = timedelta(days=1)
+WANTED = span(FIRST, 5)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return nights.settings(tmp_path / "home")
+
+
+def stamps(settings):
+    days = settings.store.days("raw", "behaviors")
+    return {day: settings.store.partition("raw", day, "behaviors").stamp() for day in days}
+
+
+def ready(settings, day):
+    return nightly.look(settings, day, timedelta()).ready
+
+
+def test_the_night_after_a_simulated_day_is_simulated(settings):
+    steps.simulate(settings, FIRST, 1)
+    assert nightly.look(settings, FIRST + ONE, timedelta()).sentence.endswith("simulated next.")
+    settings.store.put(f"raw/dt={FIRST + ONE}/impressions/served-1.jsonl", "{}\n")
+    assert ready(settings, FIRST + ONE)  # a page of the service makes no day
+
+
+def test_the_night_after_an_imported_day_waits_for_data(settings, tmp_path):
+    import_day(settings.store, FIRST, tmp_path)
+    seen = nightly.look(settings, FIRST + ONE, timedelta())
+    assert not seen.ready
+    assert "behaviors not there. So far: nothing" in seen.sentence
+    with pytest.raises(PartitionMissing, match="behaviors not there"):
+        chain.nightly(settings, FIRST + ONE)
+    assert settings.store.days("raw", "behaviors") == [FIRST]
+
+
+def test_a_simulated_day_whose_rows_were_replaced_is_not_gone_on_from(settings, tmp_path):
+    steps.simulate(settings, FIRST, 1)
+    settings.store.partition("raw", FIRST, "behaviors").take_back()
+    import_day(settings.store, FIRST, tmp_path)
+    assert not ready(settings, FIRST + ONE)
+
+
+def test_a_day_that_somebody_has_begun_to_send_is_waited_for(settings):
+    steps.simulate(settings, FIRST, 1)
+    settings.store.put(f"raw/dt={FIRST + ONE}/items/items.csv", "item_id\n1\n")
+    assert not ready(settings, FIRST + ONE)
+
+
+def test_an_initial_run_simulates_what_is_missing_and_keeps_the_rest(settings):
+    assert unlived.stretches(settings, WANTED) == [(FIRST, 5)]
+    steps.simulate(settings, FIRST, 5)
+    at_once = stamps(settings)
+    assert unlived.stretches(settings, WANTED) == []
+    gone = [FIRST + ONE, FIRST + 3 * ONE, FIRST + 4 * ONE]
+    for day in gone:
+        settings.store.partition("raw", day, "behaviors").take_back()
+    found = unlived.stretches(settings, WANTED)
+    assert found == [(FIRST + ONE, 1), (FIRST + 3 * ONE, 2)]
+    for first, days in found:
+        steps.simulate(settings, first, days)
+    assert stamps(settings) == at_once
+
+
+@pytest.mark.parametrize("place", [-40, 0, 2, 4, 9])
+def test_an_initial_run_beside_real_days_simulates_nothing(settings, tmp_path, place):
+    import_day(settings.store, FIRST + place * ONE, tmp_path)
+    assert unlived.stretches(settings, WANTED) == []
+    with pytest.raises(PartitionMissing, match="is not published"):
+        chain.initial(settings, FIRST, 4)
+    assert settings.store.days("raw", "behaviors") == [FIRST + place * ONE]
+
+
+def test_nothing_goes_on_from_a_day_whose_end_was_not_kept(settings):
+    steps.simulate(settings, FIRST, 2)
+    settings.store.partition("truth", FIRST + ONE, "state").take_back()
+    assert unlived.stretches(settings, WANTED) == []
+    assert not ready(settings, FIRST + 2 * ONE)
+
+
+def test_an_experiment_does_not_live_on_after_a_real_day(settings, tmp_path):
+    import_day(settings.store, FIRST, tmp_path)
+    arms = {"policy": "policy", "again": "policy"}
+    shares = dict.fromkeys(arms, 0.5)
+    wanted = simulated.Wanted(days=1, first=FIRST + ONE, arms=arms, shares=shares, salt="x")
+    with pytest.raises(InputError, match="has not made them"):
+        simulated.run(settings, wanted)

@@ -1,8 +1,10 @@
 """Which files of a folder of raw are read, by their names."""
 
+from collections.abc import Sequence
+
 from features.raw_table import LISTED, SERVED
 
-SUFFIXES = (".parquet", ".jsonl", ".csv", ".gz", ".zst", ".bz2", ".xz")
+SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz", ".zst", ".bz2", ".xz")
 
 
 def is_data(name: str) -> bool:
@@ -10,6 +12,22 @@ def is_data(name: str) -> bool:
     return not name.startswith((".", LISTED)) and name.endswith(SUFFIXES)
 
 
+def is_skipped(name: str) -> bool:
+    """Whether nothing but its suffix keeps a plain file from being read."""
+    return not name.startswith((".", LISTED)) and not name.endswith(SUFFIXES)
+
+
 def is_served(name: str) -> bool:
     """Whether a plain file of that name was added by the service: read beside any manifest."""
     return name.startswith(SERVED) and is_data(name)
+
+
+def some(names: Sequence[str]) -> str:
+    """The first three, and how many more there are."""
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    return f"{', '.join(names[:3])}{more}"
+
+
+def not_read(skipped: Sequence[str]) -> str:
+    """Which files are skipped for their suffix, and which suffixes are read."""
+    return f"not read for their suffix: {some(skipped)} (read are {' '.join(SUFFIXES)})"

@@ -15,6 +15,7 @@ from typing import Any
 from features import raw_names
 from features.raw_table import LOGS, TABLES
 from infra.store import Store
+from pipeline import rawfiles
 from pipeline.night_config import NightlyConfig
 
 ONE_DAY = timedelta(days=1)
@@ -62,14 +63,30 @@ class Arrival:
 
 
 def judge(
-    day: date, here: Sequence[Table], expected: Sequence[str], now: datetime, settle: timedelta
+    day: date,
+    here: Sequence[Table],
+    expected: Sequence[str],
+    now: datetime,
+    settle: timedelta,
+    skipped: Mapping[str, Sequence[str]],
 ) -> Arrival:
-    """What is missing or moving, in one sentence that names it."""
+    """What is missing or moving, in one sentence that names it.
+
+    Args:
+        day: the data day.
+        here: its raw tables.
+        expected: those that a night waits for.
+        now: of the look.
+        settle: how long plain files must have been still.
+        skipped: by table, files that are not read for their suffix.
+    """
     names = {table.name for table in here}
     missing = tuple(name for name in expected if name not in names)
     moving = tuple(table.name for table in here if not table.whole(now, settle))
     said = ", ".join(table.said(now, settle) for table in here) or "nothing"
-    wanting = [f"{', '.join(missing)} not there"] if missing else []
+    unread = [name for table in missing for name in skipped.get(table, ())]
+    why = f" ({raw_names.not_read(unread)})" if unread else ""
+    wanting = [f"{', '.join(missing)} not there{why}"] if missing else []
     wanting += [f"{', '.join(moving)} still changing"] if moving else []
     what = f"raw/dt={day}: {'; '.join(wanting)}. So far: {said}." if wanting else ""
     return Arrival(
@@ -90,6 +107,7 @@ def look(store: Store, day: date, config: NightlyConfig, now: datetime | None = 
         expected(store, day, config),
         now or datetime.now(UTC),
         timedelta(minutes=config.settle_minutes),
+        {name: rawfiles.skipped(store.partition("raw", day, name)) for name in TABLES},
     )
 
 

@@ -181,10 +181,9 @@ def _refuse_plain(store: Store, partition: Partition) -> None:
     found = sorted(one for one in store.names(partition.key) if raw_names.is_data(one))
     plain = [one for one in found if not raw_names.is_served(one)]
     if plain:
-        more = f" and {len(plain) - 3} more" if len(plain) > 3 else ""
         raise InputError(
             f"{partition.key} already holds files that were put there: "
-            f"{', '.join(plain[:3])}{more}. They are read where they lie, and would not be beside "
+            f"{raw_names.some(plain)}. They are read where they lie, and would not be beside "
             "imported ones. Give --replace to read the imported ones alone; to have both, put "
             "these files beside them instead of importing them."
         )

@@ -1,10 +1,11 @@
 """A day of raw as a whole: which tables it has, what describes them, which columns they bring."""
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from features import canonical
+from features import canonical, raw_names
 from features import dataset as datasets
 from features.dataset import Dataset
 from features.raw_table import TABLES
@@ -14,9 +15,11 @@ from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline import rawfiles
 from pipeline.rawfiles import RawPart
 
+logger = logging.getLogger(__name__)
+
 
 def parts_of_day(store: Store, day: date) -> dict[str, list[RawPart]]:
-    """Parts by table, for the tables that the day has.
+    """Parts by table, for the tables that the day has; files of another suffix are logged.
 
     Raises:
         PartitionMissing: there is no raw behaviour of that day.
@@ -25,6 +28,10 @@ def parts_of_day(store: Store, day: date) -> dict[str, list[RawPart]]:
     every = {name: rawfiles.parts(store, day, name) for name in TABLES}
     found = {name: parts for name, parts in every.items() if parts}
     _require_behaviors(store, day, found)
+    for name in TABLES:
+        partition = store.partition("raw", day, name)
+        if skipped := rawfiles.skipped(partition):
+            logger.warning("%s: %s", partition.key, raw_names.not_read(skipped))
     return found
 
 
@@ -110,11 +117,13 @@ def require_readable(counts: Mapping[str, int], rejects: Attempt, files: int) ->
 
 
 def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:
-    key = store.partition("raw", day, "behaviors").key
+    partition = store.partition("raw", day, "behaviors")
     if "behaviors" not in found:
+        skipped = rawfiles.skipped(partition)
+        why = f" ({raw_names.not_read(skipped)})" if skipped else ""
         raise PartitionMissing(
-            f"{key} has no files under {store.root}. Run `dupn import` or `dupn simulate` for "
-            "that day, or put .parquet, .jsonl or .csv files there. If the log has nothing of it: "
-            "docs/datasets.md, A day without data."
+            f"{partition.key} has no files under {store.root}{why}. Run `dupn import` or "
+            "`dupn simulate` for that day, or put .parquet, .jsonl or .csv files there. If the log "
+            "has nothing of it: docs/datasets.md, A day without data."
         )
-    rawfiles.require_some(found["behaviors"], key)
+    rawfiles.require_some(found["behaviors"], partition.key)

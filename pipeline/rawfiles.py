@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from features import parse
 from features.canonical import REPEATED
 from features.dataset import Dataset
-from features.raw_names import is_data, is_served
+from features.raw_names import is_data, is_served, is_skipped
 from features.raw_table import LISTED, PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import FileEntry, Partition, Store
@@ -64,6 +64,11 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
                 "Import or simulate that day again."
             )
     return found
+
+
+def skipped(partition: Partition) -> list[str]:
+    """Plain files of a raw table that their suffix alone keeps from being read."""
+    return [] if partition.exists() else list(filter(is_skipped, partition.names()))
 
 
 def table_of(part: RawPart, dataset: Dataset) -> Table:

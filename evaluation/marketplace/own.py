@@ -41,13 +41,10 @@ def _stranger(store: Store, partition: Partition) -> str:
         manifest = partition.manifest()
         if manifest.lineage.keys() >= MARKS:
             return ""
-        files = list(manifest.lineage.get("files", ()))
-        return f"{partition.key} holds {manifest.rows:,} rows{_of(files)}"
+        files = raw_names.some(list(manifest.lineage.get("files", ())))
+        return f"{partition.key} holds {manifest.rows:,} rows{f' of {files}' if files else ''}"
     data = (name for name in store.names(partition.key) if raw_names.is_data(name))
     plain = [name for name in data if not raw_names.is_served(name)]
-    return f"{partition.key} holds files that were put there{_of(plain, ': ')}" if plain else ""
-
-
-def _of(files: list[str], before: str = " of ") -> str:
-    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
-    return f"{before}{', '.join(files[:3])}{more}" if files else ""
+    if not plain:
+        return ""
+    return f"{partition.key} holds files that were put there: {raw_names.some(plain)}"

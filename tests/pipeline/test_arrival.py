@@ -129,6 +129,16 @@ def test_hidden_and_unfinished_files_are_no_data(store):
     assert look(store).missing == ("behaviors",)
 
 
+def test_files_that_are_not_read_for_their_suffix_are_named(store):
+    drop(store, "behaviors", "log.txt", age_s=9000)
+    drop(store, "behaviors", ".hidden.txt", age_s=9000)
+    drop(store, "items", "items.xlsx", age_s=9000)  # nobody waits for it
+    said = "behaviors not there (not read for their suffix: log.txt (read are .parquet .jsonl "
+    assert said in look(store).sentence
+    put(store, "behaviors")  # by a manifest: what lies beside it is not read, whatever its suffix
+    assert "suffix" not in look(store).sentence
+
+
 def test_a_snapshot_that_is_still_being_copied_is_waited_for(store):
     put(store, "behaviors")
     drop(store, "items", age_s=5)

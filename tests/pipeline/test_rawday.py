@@ -1,9 +1,12 @@
+import gzip
 import json
+import logging
 from datetime import date
 
 import pytest
 
 from features.dataset import load
+from infra.errors import PartitionMissing
 from infra.store import Store
 from pipeline import rawday, rawfiles
 
@@ -44,3 +47,28 @@ def test_a_broken_line_costs_no_column(store):
 def test_a_log_has_no_columns_of_its_own(store):
     put(store, '{"user_id": "u1", "age": "x"}\n', "log.jsonl", "behaviors")
     assert extra(store, "behaviors") == ()
+
+
+@pytest.mark.parametrize("suffix", ["ndjson", "jsonl", "ndjson.gz", "csv", "tsv", "tsv.gz"])
+def test_text_files_of_every_suffix_are_read(store, suffix):
+    lines = (
+        b'{"user_id": "u1", "item_id": "i"}\n' if "json" in suffix else b"user_id,item_id\nu1,i\n"
+    )
+    put(store, gzip.compress(lines) if suffix.endswith("gz") else lines, f"a.{suffix}", "behaviors")
+    [part] = rawday.parts_of_day(store, DAY)["behaviors"]
+    [block] = rawfiles.blocks(part, load("marketplace").table("behaviors"), 10)
+    assert (block["user_id"].to_pylist(), block["item_id"].to_pylist()) == (["u1"], ["i"])
+
+
+def test_files_that_are_not_read_for_their_suffix_are_named(store, caplog):
+    put(store, "x", "log.txt", "behaviors")
+    said = r"behaviors has no files under .* \(not read for their suffix: log\.txt \(read are"
+    with pytest.raises(PartitionMissing, match=said):
+        rawday.parts_of_day(store, DAY)
+    put(store, '{"user_id": "u1"}\n', "log.jsonl", "behaviors")
+    for name in "abcde":
+        put(store, "x", f"{name}.xlsx", "items")
+    with caplog.at_level(logging.WARNING):
+        assert list(rawday.parts_of_day(store, DAY)) == ["behaviors"]
+    assert f"raw/dt={DAY}/behaviors: not read for their suffix: log.txt (read" in caplog.text
+    assert "items: not read for their suffix: a.xlsx, b.xlsx, c.xlsx and 2 more" in caplog.text

@@ -127,16 +127,20 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
         found.append(Source(path, table, path.name))
     if not found:
         raise InputError(f"no files were given for data set {dataset.name}. Name at least one.")
-    names = _names({source.path for source in found})
-    return [replace(source, name=names[source.path]) for source in found]
+    names = _names({source.path.absolute() for source in found})
+    return [replace(source, name=names[source.path.absolute()]) for source in found]
 
 
 def _names(paths: Collection[Path]) -> dict[Path, str]:
-    """What each file is called: its name, with as many folders as tell it from all others."""
+    """What each file is called: its name, with as many folders as tell it from all others.
+
+    Args:
+        paths: absolute; the same file twice could not be told apart.
+    """
     names: dict[Path, str] = {}
     alike = {name: [one for one in paths if one.name == name] for name in {p.name for p in paths}}
     for same in alike.values():
-        whole = {path: path.absolute().parts for path in same}
+        whole = {path: path.parts for path in same}
         depth = 1
         while len({parts[-depth:] for parts in whole.values()}) < len(same):
             depth += 1

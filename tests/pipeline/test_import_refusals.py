@@ -157,6 +157,16 @@ def test_files_are_told_apart_by_as_many_folders_as_it_takes_in_any_order(tmp_pa
         ]
 
 
+def test_a_file_given_relative_and_absolute_has_one_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for folder in ("a", "b"):
+        Path(folder).mkdir()
+        Path(folder, "log.csv").touch()
+    given = ["behaviors=a/log.csv", f"items={tmp_path}/a/log.csv", f"users={tmp_path}/b/log.csv"]
+    found = match(parse_description(MINE, "mine.toml"), given)
+    assert [one.name for one in found] == ["a/log.csv", "a/log.csv", "b/log.csv"]
+
+
 @pytest.mark.parametrize("header", ["member|sku|act|when|when", "member|sku|act|when||"])
 def test_a_header_that_says_a_column_twice_is_refused(tmp_path, header):
     file = tmp_path / "actions_1.csv"

@@ -3,6 +3,9 @@
 A log without impressions has derived moments for as long as it has none. Its service may be tried
 all the same: a page that only the service wrote, and that no behaviour names, could never be
 clicked, so it makes no log of pages. An impressions table without a row is none either.
+
+Memory grows with the served pages of a day, all of whose request ids are held at once, and with the
+largest file of its behaviours.
 """
 
 from datetime import date

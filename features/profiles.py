@@ -1,4 +1,8 @@
-"""The newest profile of every user, as vocabulary rows: for representations and for serving."""
+"""The newest profile of every user, as vocabulary rows: for representations and for serving.
+
+Memory grows with all users of the newest snapshot: while it is read, by all text columns of it,
+then by 8 bytes a user and 4 a column.
+"""
 
 from dataclasses import dataclass
 from datetime import date

@@ -1,6 +1,7 @@
 """One try at writing a partition: files under names of its own, then one atomic manifest.
 
-A small picklable value, so that Beam workers can write through it.
+A small picklable value, so that Beam workers can write through it. A file is written from memory,
+whole: a table as its Parquet bytes, a checkpoint as all of its bytes. Only `folder` is not.
 """
 
 import hashlib

@@ -26,8 +26,8 @@ from infra.store import Attempt, FileEntry, Partition, Store
 logger = logging.getLogger(__name__)
 
 BLOCK_ROWS = 262_144
-HELD_ROWS = 4_000_000
-"""Rows kept in memory before the largest days are written out."""
+HELD_BYTES = 512 * 2**20
+"""Of rows, as Arrow has them, kept in memory before the largest days are written out."""
 
 
 @dataclass(frozen=True)
@@ -49,13 +49,14 @@ class _Day:
     attempt: Attempt
     held: list[pa.Table] = field(default_factory=list)
     rows: int = 0
+    bytes: int = 0
     written: list[FileEntry] = field(default_factory=list)
     before: int = 0
     """Rows that are published there now."""
 
 
 class RawWriter:
-    """Days being written, at most about HELD_ROWS rows of them in memory."""
+    """Days being written; beside the block that comes in, about HELD_BYTES of them in memory."""
 
     def __init__(
         self,
@@ -78,10 +79,11 @@ class RawWriter:
         at = self.open.get((name, day)) or self._begin(name, day)
         at.held.append(rows)
         at.rows += rows.num_rows
-        self.held += rows.num_rows
-        if self.held > HELD_ROWS:
-            for entry in sorted(self.open.values(), key=lambda d: -d.rows):
-                if self.held <= HELD_ROWS // 2:
+        at.bytes += rows.nbytes
+        self.held += rows.nbytes
+        if self.held > HELD_BYTES:
+            for entry in sorted(self.open.values(), key=lambda d: -d.bytes):
+                if self.held <= HELD_BYTES // 2:
                     break
                 self._write(entry)
 
@@ -168,8 +170,8 @@ class RawWriter:
             name = f"{LISTED}part-{len(day.written):05d}"
             whole = pa.concat_tables(alike)
             day.written.append(day.attempt.write_table(name, whole, row_group_size=BLOCK_ROWS))
-        self.held -= day.rows
-        day.held, day.rows = [], 0
+        self.held -= day.bytes
+        day.held, day.rows, day.bytes = [], 0, 0
 
 
 def _refuse_plain(store: Store, partition: Partition) -> None:

@@ -258,7 +258,7 @@ def test_memory_is_bounded_and_it_does_not_show(tmp_path, mine, monkeypatch):
     dataset = parse_description(MINE, "mine.toml")
     one, two = Store(tmp_path / "one"), Store(tmp_path / "two")
     import_files(one, dataset, mine)
-    monkeypatch.setattr(raw_writer, "HELD_ROWS", 3)
+    monkeypatch.setattr(raw_writer, "HELD_BYTES", 400)
     import_files(two, dataset, mine)
     for day, rows in raw_rows(one).items():
         assert rows.equals(raw_rows(two)[day])

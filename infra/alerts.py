@@ -141,4 +141,7 @@ def _mail(alert: Alert, config: AlertsConfig) -> None:
 
 
 def _host(address: str) -> str:
-    return urlsplit(address).hostname or "the webhook"
+    try:
+        return urlsplit(address).hostname or "the webhook"
+    except ValueError:  # `http://[x` and the like
+        return "the webhook"

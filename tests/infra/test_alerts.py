@@ -120,7 +120,7 @@ def test_a_webhook_that_refuses_is_a_sentence_without_the_secret(web, caplog):
     assert "secret" not in caplog.text
 
 
-@pytest.mark.parametrize("webhook", ["http://127.0.0.1:9/hook", "not an address"])
+@pytest.mark.parametrize("webhook", ["http://127.0.0.1:9/hook", "not an address", "http://[x/hook"])
 def test_nothing_that_goes_wrong_is_raised(webhook):
     config = AlertsConfig(webhook=webhook, email_to=("a@example.com",), smtp_port=9, timeout_s=1)
     assert len(send(ALERT, config)) == 2

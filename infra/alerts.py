@@ -9,6 +9,7 @@ are secrets come from the environment, because settings are written into every t
 import logging
 import os
 import smtplib
+import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from email.message import EmailMessage
@@ -66,7 +67,8 @@ class AlertsConfig(Config):
     smtp_port: int = Field(25, ge=1, le=65535)
     """Of the mail server."""
     smtp_user: str = ""
-    """Log in with this name and `DUPN_SMTP_PASSWORD`, over STARTTLS; empty: neither."""
+    """Log in with this name and `DUPN_SMTP_PASSWORD`, over STARTTLS with a certificate that this
+    machine trusts (`SSL_CERT_FILE` names others); empty: neither."""
     timeout_s: float = Field(10.0, gt=0)
     """For one delivery."""
     kinds: tuple[Kind, ...] = tuple(Kind)
@@ -135,7 +137,7 @@ def _mail(alert: Alert, config: AlertsConfig) -> None:
     message.set_content(alert.plain())
     with smtplib.SMTP(config.smtp_host, config.smtp_port, timeout=config.timeout_s) as server:
         if config.smtp_user:
-            server.starttls()
+            server.starttls(context=ssl.create_default_context())
             server.login(config.smtp_user, os.environ.get(PASSWORD, ""))
         server.send_message(message)
 

@@ -1,13 +1,21 @@
 import json
 import logging
 import socketserver
+import ssl
 import threading
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from ipaddress import ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from infra.alerts import WEBHOOK, Alert, AlertsConfig, Kind, send
+from infra.alerts import PASSWORD, WEBHOOK, Alert, AlertsConfig, Kind, send
 
+HOUR = timedelta(hours=1)
 ALERT = Alert(
     kind=Kind.QUALITY,
     title="dupn_nightly_update: quality failed",
@@ -28,21 +36,47 @@ class Post(BaseHTTPRequestHandler):
         pass
 
 
+SAYS = {
+    b"EHLO": b"250-here\r\n250-STARTTLS\r\n250 AUTH PLAIN\r\n",
+    b"STARTTLS": b"220 go on\r\n",
+    b"AUTH": b"235 welcome\r\n",
+    b"QUIT": b"221 bye\r\n",
+}
+
+
 class Smtp(socketserver.StreamRequestHandler):
     """As much of a mail server as one message needs."""
 
+    timeout = 5
+
     def handle(self):
         self.wfile.write(b"220 here\r\n")
-        for line in self.rfile:
+        while line := self.rfile.readline():
             self.server.heard.append(line.decode().rstrip())
-            if line.upper().startswith(b"DATA"):
+            command = line.split()[0].upper()
+            if command == b"DATA":
                 self.wfile.write(b"354 go on\r\n")
                 for text in iter(self.rfile.readline, b".\r\n"):
                     self.server.heard.append(text.decode().rstrip())
-            leaves = line.upper().startswith(b"QUIT")
-            self.wfile.write(b"221 bye\r\n" if leaves else b"250 ok\r\n")
-            if leaves:
+            self.wfile.write(SAYS.get(command, b"250 ok\r\n"))
+            if command == b"STARTTLS" and not self.encrypted():
                 return
+            if command == b"QUIT":
+                return
+
+    def encrypted(self):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.server.certificate)
+        try:
+            self.request = context.wrap_socket(self.request, server_side=True)
+        except ssl.SSLError:  # the other side does not trust us
+            return False
+        self.rfile, self.wfile = self.request.makefile("rb"), self.request.makefile("wb", 0)
+        return True
+
+    def finish(self):
+        super().finish()
+        self.request.close()
 
 
 def serving(server):
@@ -64,6 +98,32 @@ def web():
 @pytest.fixture
 def mail():
     yield from serving(socketserver.TCPServer(("127.0.0.1", 0), Smtp))
+
+
+@pytest.fixture
+def certificate(tmp_path):
+    """Key and certificate of 127.0.0.1, signed by itself, in one file."""
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
+    here = x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))])
+    made = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    made = made.not_valid_before(now - HOUR).not_valid_after(now + HOUR)
+    signed = made.add_extension(here, critical=False).sign(key, SHA256())
+    private = Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    file = tmp_path / "mail.pem"
+    file.write_bytes(key.private_bytes(*private) + signed.public_bytes(Encoding.PEM))
+    return file
+
+
+@pytest.fixture
+def secure_mail(mail, certificate, monkeypatch):
+    """The mail server of somebody who logs in, and the settings for it."""
+    mail.certificate = certificate
+    monkeypatch.setenv(PASSWORD, "s3cret")
+    host, port = mail.server_address
+    return mail, AlertsConfig(
+        email_to=("a@example.com",), smtp_host=host, smtp_port=port, smtp_user="dupn", timeout_s=5
+    )
 
 
 def address(server):
@@ -111,6 +171,20 @@ def test_mail_goes_to_everybody_named(mail):
     assert sum(line.lower().startswith("rcpt to") for line in mail.heard) == 2
     assert "Subject: dupn [quality] dupn_nightly_update: quality failed" in mail.heard
     assert "behaviors: 34 % of the rows were refused (at most 5 %)." in mail.heard
+
+
+def test_the_password_goes_to_a_mail_server_that_is_trusted(secure_mail, certificate, monkeypatch):
+    mail, config = secure_mail
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    assert send(ALERT, config) == []
+    assert any(line.startswith("AUTH PLAIN") for line in mail.heard)
+
+
+def test_a_mail_server_that_nobody_vouches_for_hears_no_password(secure_mail):
+    mail, config = secure_mail
+    (sentence,) = send(ALERT, config)
+    assert "SSLCertVerificationError" in sentence
+    assert mail.heard[-1] == "STARTTLS"
 
 
 def test_a_webhook_that_refuses_is_a_sentence_without_the_secret(web, caplog):

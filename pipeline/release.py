@@ -7,6 +7,7 @@ again.
 
 import json
 import logging
+import os
 import subprocess
 import sys
 import tempfile
@@ -226,11 +227,17 @@ def _ask(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
         file.write_bytes(source.read())
         # As a script (-P: its folder is not searched), so that the model brings its own code.
         command = [sys.executable, "-P", str(canary_script.__file__), uri, str(file)]
-        command.append(tracking_uri(settings.tracking, settings.store))
+        mlflow = {"MLFLOW_TRACKING_URI": tracking_uri(settings.tracking, settings.store)}
         limit = settings.canary.timeout_s
         try:
             done = subprocess.run(  # our own interpreter and module
-                command, capture_output=True, text=True, timeout=limit, check=True, cwd=scratch
+                command,
+                capture_output=True,
+                text=True,
+                timeout=limit,
+                check=True,
+                cwd=scratch,
+                env=os.environ | mlflow,
             )
         except subprocess.TimeoutExpired:
             raise RegistryError(

@@ -1,9 +1,10 @@
 """Load-and-query check of a logged model, in a process of its own.
 
-`python -P serving/canary.py MODEL_URI RECORDED TRACKING_URI` loads the model as any user would,
-asks the recorded questions and compares with the scores that evaluation computed. It prints one
-JSON line. It imports nothing of ours, so that what answers is the code that was logged with the
-model.
+`python -P serving/canary.py MODEL_URI RECORDED` loads the model as any user would (from MLflow at
+`MLFLOW_TRACKING_URI`: the list of processes shows command lines, and an address may hold a
+password), asks the recorded questions and compares with the scores that evaluation computed. It
+prints one JSON line. It imports nothing of ours, so that what answers is the code that was logged
+with the model.
 """
 
 import json
@@ -69,10 +70,7 @@ def ask(uri: str, recorded: Sequence[Mapping[str, Any]]) -> Heard:
 
 def main() -> None:
     """Entry point of the fresh process."""
-    uri, recorded, tracking = sys.argv[1:4]
-    import mlflow
-
-    mlflow.set_tracking_uri(tracking)
+    uri, recorded = sys.argv[1:3]
     heard = ask(uri, json.loads(Path(recorded).read_text()))
     sys.stdout.write("\n" + json.dumps(asdict(heard)) + "\n")
 

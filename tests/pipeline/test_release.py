@@ -5,9 +5,11 @@ trained on the third and judged, beside version 1, on the fourth.
 """
 
 import json
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from datetime import date
 
+import psutil
 import pytest
 import torch
 
@@ -302,6 +304,19 @@ def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(nigh
     with pytest.raises(RegistryError, match=f"was champion until .*version {number} --why"):
         steps.promote(night, THEN_JUDGED)
     assert champion(night)["champion"] == before
+
+
+def test_no_command_line_says_where_mlflow_is(settings):
+    lines = set()
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(steps.canary, settings, FIRST_JUDGED)
+        while wait([asked], 0.05).not_done:
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    lines.add(" ".join(child.cmdline()))
+    assert asked.result()["questions"]
+    assert any("canary.py" in line for line in lines)
+    assert not any("mlflow.db" in line for line in lines)
 
 
 def test_the_canary_hears_changed_weights(settings):

@@ -187,6 +187,7 @@ def _in_mlflow(run: str) -> str:
     from pathlib import Path
 
     from infra import runtime
+    from infra.addresses import bare
     from pipeline.incumbent import registry_of
 
     settings = running.settings()
@@ -196,4 +197,4 @@ def _in_mlflow(run: str) -> str:
     if not server.startswith("http"):
         return ""
     experiment = registry_of(settings).client.get_run(run).info.experiment_id
-    return f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/report/report.html"
+    return f"{bare(server)}/#/experiments/{experiment}/runs/{run}/artifacts/report/report.html"

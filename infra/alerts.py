@@ -11,7 +11,7 @@ import os
 import smtplib
 import ssl
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from email.message import EmailMessage
 from enum import StrEnum
 from typing import Literal
@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 import requests
 from pydantic import Field
 
+from infra.addresses import bare
 from infra.config import Config
 
 logger = logging.getLogger(__name__)
@@ -98,7 +99,11 @@ class Alert:
 
 
 def send(alert: Alert, config: AlertsConfig) -> list[str]:
-    """Log the alert and deliver it; what could not be delivered, as sentences. Never raises."""
+    """Log the alert and deliver it; what could not be delivered, as sentences. Never raises.
+
+    Addresses in title and text lose user and password.
+    """
+    alert = replace(alert, title=bare(alert.title), text=bare(alert.text))
     logger.warning("alert %s", alert.plain())
     if alert.kind not in config.kinds:
         return []

@@ -17,9 +17,14 @@ DupnError
 Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches broadly.
 """
 
+from infra.addresses import bare
+
 
 class DupnError(Exception):
-    """Root of the tree: one sentence a person can act on."""
+    """Root of the tree: one sentence a person can act on, without anybody's password."""
+
+    def __init__(self, *said: object) -> None:
+        super().__init__(*[bare(one) if isinstance(one, str) else one for one in said])
 
 
 class ConfigError(DupnError):

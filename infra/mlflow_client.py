@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import cached_property, wraps
 from typing import Any
 
+from infra.addresses import bare
 from infra.errors import DupnError, RegistryUnavailable, StoreError
 from infra.files import unwritable
 
@@ -74,11 +75,16 @@ def answering(uri: str) -> Iterator[None]:
     except MlflowException as error:
         if error.error_code not in _MAY_PASS:
             raise
-        raise _told(uri, str(error)) from error
+        raise _told(uri, str(error)) from _cause(uri, error)
     except (RequestException, DBAPIError) as error:
-        raise _told(uri, str(error)) from error
+        raise _told(uri, str(error)) from _cause(uri, error)
     except OSError as error:
         raise unwritable(str(error.filename or uri), error) from error
+
+
+def _cause(uri: str, error: Exception) -> Exception | None:
+    """What a trace may show: MLflow's own text quotes the address whole."""
+    return error if bare(uri) == uri else None
 
 
 def _told(uri: str, text: str) -> DupnError:

@@ -8,6 +8,7 @@ three back together. Facts (sequences, samples) stay as they are.
 from collections.abc import Mapping
 from typing import Any
 
+from infra.addresses import bare
 from infra.ledger import Entry
 from pipeline import nightly
 from pipeline.incumbent import registry_of
@@ -62,7 +63,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
     last = entries[-1] if entries else None
     facts = last.facts if last else {}
     return {
-        "home": store.root,
+        "home": bare(store.root),
         **{
             f"{stage} days": f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
             for stage, found in days.items()

@@ -3,6 +3,7 @@ import logging
 import socketserver
 import ssl
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
@@ -157,6 +158,13 @@ def test_the_environment_names_a_secret_address(web, monkeypatch):
     monkeypatch.setenv(WEBHOOK, address(web))
     send(ALERT, AlertsConfig(webhook="http://127.0.0.1:9/nobody"))
     assert len(web.heard) == 1
+
+
+def test_what_is_told_has_no_password_in_it(web, caplog):
+    told = "API request to http://dupn:s3cret@db.shop/api failed"
+    send(replace(ALERT, text=told), AlertsConfig(webhook=address(web)))
+    assert web.heard[0]["text"] == "API request to http://db.shop/api failed"
+    assert "s3cret" not in caplog.text
 
 
 def test_kinds_choose_what_leaves_the_log(web):

@@ -1,6 +1,7 @@
 """A server that is away, a disk that is full and a refusal are three things."""
 
 import sqlite3
+import traceback
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -13,6 +14,7 @@ from infra.store import Store
 from tests.disks import disk, fill
 
 NOBODY = "http://127.0.0.1:9"
+WITH_PASSWORD = "http://dupn:s3cret@127.0.0.1:9"
 
 
 @pytest.fixture
@@ -24,6 +26,12 @@ def at_once(monkeypatch):
 def test_a_server_that_is_away_may_come_back(at_once):
     with pytest.raises(RegistryUnavailable, match=r"127\.0\.0\.1:9 did not answer .*run the step"):
         Client(NOBODY).get_run("x")
+
+
+def test_nobody_is_told_the_password_of_a_server_that_is_away(at_once):
+    with pytest.raises(RegistryUnavailable, match=r"MLflow at http://127\.0\.0\.1:9 did") as told:
+        Client(WITH_PASSWORD).get_run("x")
+    assert "s3cret" not in "".join(traceback.format_exception(told.value))
 
 
 def test_a_server_that_is_away_is_not_a_registry_without_aliases(at_once, tmp_path):

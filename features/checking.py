@@ -21,7 +21,6 @@ _COMMON = 0.001
 """Share of the sample (and at least two rows) from which an unknown code is no accident."""
 _GLARING = 0.1
 """Share from which even a single row is none."""
-_PLAUSIBLE = (631_152_000_000, 4_102_444_800_000)  # 1990 and 2100
 
 
 def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
@@ -254,7 +253,7 @@ def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
 
 def plausible(ms: NDArray[np.int64]) -> columns.Mask:
     """Whether a time lies between 1990 and 2100; others cannot be told from a wrong unit."""
-    return (ms >= _PLAUSIBLE[0]) & (ms < _PLAUSIBLE[1])
+    return (ms >= clock.PLAUSIBLE[0]) & (ms < clock.PLAUSIBLE[1])
 
 
 def inside(dataset: Dataset, days: NDArray[np.int32]) -> columns.Mask:

@@ -17,6 +17,9 @@ from features.property import DAY_MS, NEVER, LocalClock
 from features.raw_table import TimeFormat
 
 HOUR_MS = 3_600_000
+PLAUSIBLE = (631_152_000_000, 4_102_444_800_000)
+"""1990 and 2100: times before and after cannot be told from a wrong unit."""
+_DAYS_AT_ONCE = (PLAUSIBLE[1] - PLAUSIBLE[0]) // DAY_MS + 3
 _WHOLE = r"^-?\d{1,18}$"
 _FRACTION = r"^-?\d{1,18}\.\d+$"
 
@@ -79,7 +82,7 @@ def days_of(ms: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int32]:
         return np.empty(0, np.int32)
     first = max(int(ms.min()) // DAY_MS - 1, -700_000)
     last = min(int(ms.max()) // DAY_MS + 1, 2_900_000)
-    if last - first > 40_000:  # nonsense far away: those rows are refused for their time anyway
+    if last - first > _DAYS_AT_ONCE:  # nonsense: those rows are refused for their time anyway
         return np.asarray(ms // DAY_MS).clip(-700_000, 2_900_000).astype(np.int32)
     numbers = np.arange(first, last + 2)
     edges = np.array([midnight_ms(day_of_number(int(n)), zone) for n in numbers])

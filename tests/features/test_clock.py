@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.clock import day_of_number, days_of, midnight_ms, number_of_day, to_ms
+from features.clock import PLAUSIBLE, day_of_number, days_of, midnight_ms, number_of_day, to_ms
 from features.raw_table import TimeFormat
 
 
@@ -27,6 +27,14 @@ def test_a_day_begins_at_its_midnight():
         start = midnight_ms(day, zone)
         found = days_of(np.array([start - 1, start]), zone)
         assert list(found) == [number_of_day(day) - 1, number_of_day(day)]
+
+
+def test_times_as_far_apart_as_an_import_takes_keep_their_zone():
+    first, last = PLAUSIBLE
+    written = datetime(2024, 11, 26, 2, tzinfo=ZoneInfo("Asia/Shanghai"))
+    ms = np.array([first, int(written.timestamp()) * 1_000, last - 1])
+    found = [day_of_number(int(n)) for n in days_of(ms, ZoneInfo("Asia/Shanghai"))]
+    assert found == [date(1990, 1, 1), date(2024, 11, 26), date(2100, 1, 1)]
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("s", 1_000), ("ms", 1)])

@@ -4,6 +4,7 @@ Numbers are counted from 1970 UTC in the declared unit; texts are read by their 
 zone. What cannot be read is null, never an exception: `features.events` refuses such rows.
 """
 
+import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -20,6 +21,7 @@ HOUR_MS = 3_600_000
 PLAUSIBLE = (631_152_000_000, 4_102_444_800_000)
 """1990 and 2100: times before and after cannot be told from a wrong unit."""
 _DAYS_AT_ONCE = (PLAUSIBLE[1] - PLAUSIBLE[0]) // DAY_MS + 3
+_FRACTION_OF_SECOND = re.compile(r"%%|\.%f")
 _WHOLE = r"^-?\d{1,18}$"
 _FRACTION = r"^-?\d{1,18}\.\d+$"
 
@@ -124,7 +126,7 @@ def _from_timestamps(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
 
 def _from_texts(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArray:
     texts = pl.Series(column.cast(pa.string()))
-    pattern = str(form.format)
+    pattern = _pattern(form)
     if form.pad:
         texts = texts.str.zfill(form.pad)
     if form.year is not None:
@@ -136,8 +138,13 @@ def _from_texts(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.Chun
     return _localise(parsed, zone)
 
 
+def _pattern(form: TimeFormat) -> str:
+    """As Polars has it, which reads `%f` as nanoseconds whatever stands before it."""
+    return _FRACTION_OF_SECOND.sub(lambda found: found[0].replace(".%f", "%.f"), str(form.format))
+
+
 def _years(texts: pl.Series, form: TimeFormat) -> pl.Series:
-    parsed = ("2000~" + texts).str.to_datetime(f"%Y~{form.format}", strict=False)
+    parsed = ("2000~" + texts).str.to_datetime(f"%Y~{_pattern(form)}", strict=False)
     after = parsed.dt.strftime("%m%d") < form.year_starts
     assert form.year is not None
     return pl.select(

@@ -57,7 +57,7 @@ class TimeFormat(Config):
     """Of a number since 1970-01-01 UTC; not used where there is a `format`."""
 
     format: str | None = None
-    """Of a text, as strptime has it (`%Y-%m-%d %H:%M:%S UTC`)."""
+    """Of a text, as strptime has it (`%Y-%m-%d %H:%M:%S UTC`); a fraction of a second is `.%f`."""
 
     zone: str | None = None
     """Time zone of the text; the data set's own by default. Numbers are UTC."""
@@ -70,6 +70,16 @@ class TimeFormat(Config):
 
     pad: int = Field(0, ge=0)
     """Zeros are put before the text up to this length (829 -> 0829)."""
+
+    @field_validator("format")
+    @classmethod
+    def _fraction(cls, value: str | None) -> str | None:
+        if value and "%f" in value.replace("%%", "").replace(".%f", ""):
+            raise ValueError(
+                "%f is read behind a point alone: write .%f (a fraction behind anything else has "
+                "to be converted)"
+            )
+        return value
 
 
 class Table(Config):

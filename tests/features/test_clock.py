@@ -95,6 +95,23 @@ def test_a_text_is_read_in_its_zone():
     assert to_ms(column, form, "Asia/Shanghai").to_pylist() == [1_569_888_000_000, None, None]
 
 
+@pytest.mark.parametrize("more", ["", "Z", "%%"])
+def test_a_fraction_of_a_second_is_read_to_the_millisecond(more):
+    fractions = [".1", ".100", ".900", ".999999", ".123456789", "", "."]
+    texts = [f"2019-10-01 00:00:00{one}{more.replace('%%', '%')}" for one in fractions]
+    form = TimeFormat(format=f"%Y-%m-%d %H:%M:%S.%f{more}")
+    found = to_ms(pa.chunked_array([texts]), form, "UTC").to_pylist()
+    assert found[:-1] == [1_569_888_000_000 + ms for ms in (100, 100, 900, 999, 123, 0)]
+    assert found[-1] is None
+
+
+def test_a_fraction_is_read_of_a_date_without_a_year_too():
+    form = TimeFormat(format="%m%d %H:%M:%S.%f", year=2014, year_starts="0511")
+    found = to_ms(pa.chunked_array([["0511 00:00:00.5", "0510 00:00:00.25"]]), form, "UTC")
+    began = [midnight_ms(day, ZoneInfo("UTC")) for day in (date(2014, 5, 11), date(2015, 5, 10))]
+    assert found.to_pylist() == [began[0] + 500, began[1] + 250]
+
+
 def test_a_date_without_a_time_begins_its_day_also_where_midnight_is_skipped():
     """Cairo goes from 24 April 2026, 0:00, to 1:00."""
     days = pa.chunked_array([["2026-04-23", "2026-04-24", "2026-04-25"]])

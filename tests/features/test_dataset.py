@@ -77,6 +77,18 @@ def test_a_mistake_is_shown_with_file_and_line(before, after, line, about):
     assert shown.startswith((f"mine.toml line {line}:", f"mine.toml line {expected}:")), shown
 
 
+@pytest.mark.parametrize("wrong", ["%H%M%S%f", "%S,%f", "%f.%f", "%%.%f %f"])
+def test_a_fraction_that_would_be_lost_is_refused(wrong):
+    with pytest.raises(ConfigError, match=r"mine\.toml line 20: .*time\.format: .*write \.%f"):
+        parse_description(f'{GOOD}[behaviors.time]\nformat = "{wrong}"\n', "mine.toml")
+
+
+@pytest.mark.parametrize("right", ["%S.%f", "%S.%fZ", "%S%%f", "%S"])
+def test_a_fraction_behind_a_point_is_no_mistake(right):
+    text = f'{GOOD}[behaviors.time]\nformat = "{right}"\n'
+    assert parse_description(text, "mine.toml").table("behaviors").time.format == right
+
+
 def test_lines_are_found_through_sections_quotes_and_dots():
     text = 'a = 1\n[b."c d"]  # note\n"e f" = 2\ng.h = 3\nlist = [\n  1,\n]\n'
     assert line_of(text, "a") == 1

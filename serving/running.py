@@ -225,7 +225,8 @@ def build() -> FastAPI:
     splitting = Splitting(setup.config, None if setup.bundle else Store(setup.home))
     config = setup.config
     runtime = Runtime(config.user_part, config.threads)
-    versions = Versions(_source(setup, own, splitting), own, config.tolerance, runtime)
+    source = _source(setup, own, splitting)
+    versions = Versions(source, own, config.tolerance, runtime, setup.zone)
     splitting.look()
     versions.refresh()
     splitting.settle(versions.served)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Protocol
 
 from infra.errors import (
+    ConfigError,
     DupnError,
     PartitionCorrupt,
     RegistryError,
@@ -172,12 +173,14 @@ class Versions:
         work: a folder of this process for item tables and recall indexes.
         tolerance: largest difference from a recorded score.
         runtime: answers the user part of each version.
+        zone: in which the service's days end; a version of another one is refused. Empty: none is.
     """
 
     source: Source
     work: Path
     tolerance: float
     runtime: Runtime = DEFAULT
+    zone: str = ""
     served: Mapping[str, Served] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Version -> why it is refused."""
@@ -284,7 +287,17 @@ class Versions:
             folder = _folder(self.work, number)
             disassembled.disassemble(bundle, folder)
         loaded = disassembled.load(bundle, folder, name, self.runtime)
+        self._require_zone(loaded)
         return loaded, disassembled.worst_difference(loaded, bundle)
+
+    def _require_zone(self, loaded: Served) -> None:
+        zone = loaded.bundle.world.clock.zone
+        if self.zone and zone != self.zone:
+            raise ConfigError(
+                f"the days of {loaded.name.run or 'the version'} end at midnight in {zone}, those "
+                f"of this service in {self.zone}. Stop it, and start it with the data set that the "
+                "version learnt from: `dupn --set dataset=NAME serve` (or `up`)."
+            )
 
     def _refuse(self, number: str, why: str, stamp: str, *, passing: bool) -> None:
         before = self._refusals.get(number)

@@ -101,6 +101,15 @@ def test_what_has_not_moved_is_not_loaded_again(versions, shelf):
     assert shelf.fetched == ["1"]
 
 
+def test_a_version_of_another_time_zone_is_refused_with_what_to_do(shelf, tmp_path):
+    there = Versions(shelf, tmp_path / "versions", 1e-4, zone="Asia/Shanghai")
+    assert not there.refresh()
+    assert "midnight in UTC, those of this service in Asia/Shanghai" in there.refused["1"]
+    assert "dupn --set dataset=NAME serve" in there.refused["1"]
+    here = Versions(shelf, tmp_path / "versions", 1e-4, zone="UTC")
+    assert here.refresh()
+
+
 @pytest.mark.parametrize(("bad", "why"), [("3", "differ by 0.01"), ("4", "Error")])
 def test_a_bad_version_is_refused_once_and_the_old_one_serves(versions, shelf, bad, why):
     versions.refresh()

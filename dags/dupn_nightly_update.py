@@ -26,7 +26,7 @@ from dags.params import approval, common, leave_out, one_day
     catchup=True,
     params={
         **one_day("Empty only in scheduled runs."),
-        **common(schedule.DATASET, schedule.PRESET),
+        **common(),
         **approval(),
         **leave_out(),
     },

@@ -5,12 +5,14 @@ from typing import Any
 
 from airflow.sdk import Param
 
+from dags import schedule
 
-def common(dataset: str = "marketplace", preset: str = "demo") -> dict[str, Any]:
+
+def common() -> dict[str, Any]:
     """The Params that say with which settings a run works, and what they are if nobody says."""
     return {
         "dataset": Param(
-            dataset,
+            schedule.DATASET,
             type="string",
             minLength=1,
             examples=_names("datasets"),
@@ -19,7 +21,7 @@ def common(dataset: str = "marketplace", preset: str = "demo") -> dict[str, Any]
             "path of a .toml that describes your own log.",
         ),
         "preset": Param(
-            preset,
+            schedule.PRESET,
             type="string",
             minLength=1,
             examples=_names("presets"),

@@ -4,8 +4,9 @@
 and nights are triggered by hand or over REST with the Param `day`. With it every day from there on
 has its run, missed ones oldest first. `DUPN_NIGHTLY_CRON` (02:00 by default; before 11:00) and
 `DUPN_NIGHTLY_ZONE` (UTC by default; the time zone of the data) say when, on the day after.
-`DUPN_NIGHTLY_DATASET` and `DUPN_NIGHTLY_PRESET` are what a scheduled run works with,
-`DUPN_NIGHTLY_LOOK_S` is the time between two looks for raw data.
+`DUPN_NIGHTLY_DATASET` and `DUPN_NIGHTLY_PRESET` are what a scheduled run works with, and what every
+form says at first (`dupn up` sets them). `DUPN_NIGHTLY_LOOK_S` is the time between two looks for
+raw data.
 
 A scheduled run brings no Params along: a worker reads the DAG file itself, and takes them from its
 own environment.

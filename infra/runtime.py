@@ -11,8 +11,9 @@ import logging
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from pydantic import Field
 
@@ -26,8 +27,16 @@ logger = logging.getLogger(__name__)
 
 POOLS = Path(__file__).parent / "deploy" / "airflow" / "pools.json"
 DAGS = Path(__file__).parents[1] / "dags"
+NONE: Mapping[str, str] = MappingProxyType({})
 EXECUTOR = "infra.warm.WarmExecutor"
 NAMES = ("airflow", "mlflow", "serve")
+MLFLOW_LOGIN = (
+    *("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
+    *("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_TRACKING_INSECURE_TLS"),
+    *("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
+    "MLFLOW_S3_ENDPOINT_URL",
+)
+"""How a server lets us in, not which one it is: that is `tracking.uri`."""
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
 
@@ -56,17 +65,22 @@ class RuntimeConfig(Config):
 
 
 def up(
-    home: str | Path, config: RuntimeConfig | None = None, *, dags: Path = DAGS
+    home: str | Path,
+    config: RuntimeConfig | None = None,
+    variables: Mapping[str, str] = NONE,
+    *,
+    dags: Path = DAGS,
 ) -> Mapping[str, str]:
     """Start what does not run yet and wait until both answer; addresses and login.
 
     Args:
         home: a local folder; Airflow and MLflow get a folder each below it.
         config: ports, parallelism, patience.
+        variables: of our environment that tasks find besides (`pipeline.settings.handed_on`).
         dags: Airflow's DAG folder.
     """
     place, config = local(home), config or RuntimeConfig()
-    services = [_airflow(place, dags, config), _mlflow(place, config)]
+    services = [_airflow(place, dags, config, variables), _mlflow(place, config)]
     for service in services:
         start(service)
     for service in services:
@@ -80,7 +94,7 @@ def up(
 
 
 def up_serve(
-    home: str | Path, config: RuntimeConfig | None = None, options: Sequence[str] = ()
+    home: str | Path, config: RuntimeConfig | None = None, variables: Mapping[str, str] = NONE
 ) -> Mapping[str, str]:
     """Start the service if it does not run, and wait until it answers; where everything is.
 
@@ -89,10 +103,10 @@ def up_serve(
     Args:
         home: a local folder.
         config: port and patience.
-        options: of the command line, before the command (`--preset demo`).
+        variables: as of `up`; they say with which settings it serves.
     """
     place, config = local(home), config or RuntimeConfig()
-    service = _serve(place, config, options)
+    service = _serve(place, config, variables)
     start(service)
     wait_until_healthy(service, config.start_timeout_s)
     logger.info("%s answers at %s", service.name, service.address)
@@ -158,7 +172,13 @@ def pools(cores: int) -> list[Pool]:
     ]
 
 
-def airflow_environment(home: Path, dags: Path, port: int, config: RuntimeConfig) -> dict[str, str]:
+def airflow_environment(
+    home: Path,
+    dags: Path,
+    port: int,
+    config: RuntimeConfig,
+    variables: Mapping[str, str] = NONE,
+) -> dict[str, str]:
     """The environment of a standalone Airflow on a small machine."""
     folder = home / "airflow"
     address = f"http://{config.host}:{port}"
@@ -167,6 +187,7 @@ def airflow_environment(home: Path, dags: Path, port: int, config: RuntimeConfig
     tools = str(Path(sys.executable).parent)
     return {
         **_inherited(),
+        **variables,
         "PATH": os.pathsep.join([tools, os.environ.get("PATH", "")]),
         "DUPN_HOME": str(home),
         "GX_ANALYTICS_ENABLED": "false",
@@ -195,14 +216,16 @@ def airflow_environment(home: Path, dags: Path, port: int, config: RuntimeConfig
     }
 
 
-def _airflow(home: Path, dags: Path, config: RuntimeConfig) -> Service:
+def _airflow(
+    home: Path, dags: Path, config: RuntimeConfig, variables: Mapping[str, str]
+) -> Service:
     port = _port(home / "airflow", "airflow", config.airflow_port, config.host)
     address = f"http://{config.host}:{port}"
     return Service(
         name="airflow",
         folder=home / "airflow",
         command=["airflow", "standalone"],
-        environment=airflow_environment(home, dags, port, config),
+        environment=airflow_environment(home, dags, port, config, variables),
         address=address,
         health=f"{address}/api/v2/monitor/health",
     )
@@ -227,7 +250,7 @@ def _mlflow(home: Path, config: RuntimeConfig) -> Service:
     )
 
 
-def _serve(home: Path, config: RuntimeConfig, options: Sequence[str]) -> Service:
+def _serve(home: Path, config: RuntimeConfig, variables: Mapping[str, str]) -> Service:
     folder = home / "serve"
     port = _port(folder, "serve", config.serve_port, config.host)
     address = f"http://{config.host}:{port}"
@@ -235,10 +258,10 @@ def _serve(home: Path, config: RuntimeConfig, options: Sequence[str]) -> Service
         name="serve",
         folder=folder,
         command=[
-            *(sys.executable, "-m", "pipeline.cli", "--home", str(home), *options),
+            *(sys.executable, "-m", "pipeline.cli", "--home", str(home)),
             *("serve", "--port", str(port)),
         ],
-        environment=_inherited(),
+        environment={**_inherited(), **variables},
         address=address,
         health=f"{address}/healthz",
     )
@@ -253,7 +276,11 @@ def _port(folder: Path, name: str, first: int, host: str) -> int:
 def _inherited() -> dict[str, str]:
     """Our environment without another Airflow's or MLflow's settings in it."""
     foreign = ("AIRFLOW", "_AIRFLOW", "MLFLOW_")
-    return {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in MLFLOW_LOGIN or not name.startswith(foreign)
+    }
 
 
 def _secret(path: Path) -> str:

@@ -231,10 +231,12 @@ def _demo(settings: Any) -> None:
 def up() -> None:
     """Start Airflow, the MLflow UI and the service; prints addresses and login."""
     from infra import runtime
+    from pipeline.settings import handed_on
 
     settings = front.settings()
-    runtime.up(settings.home, settings.runtime)
-    front.say("up", runtime.up_serve(settings.home, settings.runtime, front.options()))
+    variables = handed_on(settings, front.preset, front.pairs)
+    runtime.up(settings.home, settings.runtime, variables)
+    front.say("up", runtime.up_serve(settings.home, settings.runtime, variables))
 
 
 @app.command()

@@ -27,7 +27,7 @@ from infra.registry import Registry
 from infra.tracking import tracking_uri
 from pipeline import demo_abtest, demo_serve, demo_table, nightly, steps, verdicts
 from pipeline.nightly import State
-from pipeline.settings import Settings
+from pipeline.settings import Settings, handed_on
 from pipeline.show import wide
 
 logger = logging.getLogger(__name__)
@@ -55,13 +55,13 @@ def run(
     Raises:
         OrchestrationError: Airflow did not start, or a run ended otherwise than it should.
     """
-    begin = time.monotonic()
-    addresses = runtime.up(settings.home, settings.runtime)
+    begin, variables = time.monotonic(), handed_on(settings, preset, pairs)
+    addresses = runtime.up(settings.home, settings.runtime, variables)
     ready = time.monotonic()
     logger.info("Airflow and MLflow were up after %.0f s", ready - begin)
     conf = {
         "dataset": settings.dataset,
-        "preset": str(Path(preset).absolute()) if preset.endswith(".toml") else preset,
+        "preset": variables["DUPN_PRESET"],
         "overrides": "\n".join(pairs),
     }
     shown = _Demo(settings, runtime.connect(settings.home), addresses["airflow"], conf, days)
@@ -75,8 +75,7 @@ def run(
         start = time.monotonic()
         part()
         seconds[name] = round(time.monotonic() - start, 1)
-    options = ["--preset", conf["preset"], *[part for pair in pairs for part in ("--set", pair)]]
-    asked = demo_serve.ask(settings, options, shown.nights[0])
+    asked = demo_serve.ask(settings, variables, shown.nights[0])
     return {
         "promoted": _champion(settings),
         "stopped": shown.stopped,

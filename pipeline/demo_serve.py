@@ -27,18 +27,18 @@ SHOWN = 3
 _LOOK = "Look into the service's log, <home>/serve/serve.log; does something else listen there?"
 
 
-def ask(settings: Settings, options: Sequence[str], day: date) -> Mapping[str, Any]:
+def ask(settings: Settings, variables: Mapping[str, str], day: date) -> Mapping[str, Any]:
     """Start the service, search as one of the day's users did; the command, answer and address.
 
     Args:
         settings: of the demo.
-        options: of the command line, before the command.
+        variables: `pipeline.settings.handed_on`.
         day: whose users and queries to take.
 
     Raises:
         OrchestrationError: the service does not answer.
     """
-    address = runtime.up_serve(settings.home, settings.runtime, options)["serve"]
+    address = runtime.up_serve(settings.home, settings.runtime, variables)["serve"]
     _wait(address, settings.runtime.start_timeout_s)
     user, query = _somebody(settings.store, day)
     body = json.dumps({"user_id": user, "query": query, "top_k": SHOWN, "page": False})

@@ -5,7 +5,6 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -28,13 +27,6 @@ class Front:
         from pipeline.settings import load
 
         return load(self.preset, self.home, self.pairs)
-
-    def options(self) -> list[str]:
-        """The options before the command but the home, for a program that is started by it."""
-        preset = self.preset
-        if preset.endswith(".toml"):
-            preset = str(Path(preset).absolute())
-        return ["--preset", preset, *[part for pair in self.pairs for part in ("--set", pair)]]
 
     def say(self, title: str, result: Mapping[str, Any] | list[Any]) -> None:
         """Print what a command returned: for people, or as one line of JSON."""

@@ -1,8 +1,8 @@
 """All settings of a run, composed from the configs of the parts; presets state only differences.
 
 `load("demo", home, ["train.epochs=2"])` is what every front door calls. Order, later wins:
-defaults, preset, `DUPN_SET` (comma separated), `--set`. The home comes from the argument, else
-`DUPN_HOME`, else `./artifacts`.
+defaults, preset, `DUPN_SET` (one a line, or separated by commas), `--set`. The home comes from the
+argument, else `DUPN_HOME`, else `./artifacts`. `handed_on` gives them to another program.
 """
 
 import os
@@ -36,6 +36,8 @@ from serving.settings import ServeConfig
 from training.config import ModelConfig, TrainConfig
 from training.peers.config import PeersConfig, WideConfig
 from training.update_config import UpdateConfig
+
+_SET = "DUPN_SET"
 
 
 class CanaryConfig(Config):
@@ -127,10 +129,39 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
     place = home or os.environ.get("DUPN_HOME") or "artifacts"
     if "://" not in place:
         place = str(Path(place).absolute())
-    from_environment = overrides(apart(os.environ.get("DUPN_SET", "")), "DUPN_SET:")
-    layers = (preset(name), from_environment, overrides(pairs))
+    layers = preset(name), overrides(_given(), f"{_SET}:"), overrides(pairs)
     if any("home" in layer for layer in layers):
         raise ConfigError(
-            "home is no setting of a preset, DUPN_SET or --set. Give --home, or set DUPN_HOME."
+            f"home is no setting of a preset, {_SET} or --set. Give --home, or set DUPN_HOME."
         )
-    return build(Settings, *layers, {"home": place})
+    found = build(Settings, *layers, {"home": place})
+    if not found.dataset.endswith(".toml"):
+        return found
+    return found.model_copy(update={"dataset": str(Path(found.dataset).absolute())})
+
+
+def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, str]:
+    """Variables by which programs of another working folder, and DAGs, find the same settings.
+
+    Not options: anybody on the machine can read a command line.
+
+    Args:
+        settings: what the others made.
+        name: of the preset, or the path of a TOML.
+        pairs: of `--set`.
+    """
+    preset_there = str(Path(name).absolute()) if name.endswith(".toml") else name
+    own = [f"dataset={settings.dataset}"] if settings.dataset.endswith(".toml") else []
+    nights = {"DUPN_NIGHTLY_DATASET": settings.dataset, "DUPN_NIGHTLY_PRESET": preset_there}
+    return {
+        "DUPN_PRESET": preset_there,
+        _SET: "".join(f"{pair}\n" for pair in (*_given(), *pairs, *own)),
+        **{variable: os.environ.get(variable, usual) for variable, usual in nights.items()},
+    }
+
+
+def _given() -> list[str]:
+    """The pairs of `DUPN_SET`; any value may have commas where each pair has a line."""
+    text = os.environ.get(_SET, "")
+    parts = text.splitlines() if "\n" in text else apart(text)
+    return [part.strip() for part in parts if part.strip()]

@@ -19,8 +19,8 @@ HEAD = """\
 
 Made by `python -m pipeline.settings_page`; do not edit. Every field stands in a frozen `Config`
 beside the code that reads it. Later wins: the defaults below, the preset (`--preset`, else
-`DUPN_PRESET`, else `demo`), `DUPN_SET` (pairs separated by commas), `--set`. The home is
-`--home`, else `DUPN_HOME`, else `./artifacts`. A preset is a TOML file that states only
+`DUPN_PRESET`, else `demo`), `DUPN_SET` (pairs separated by commas, or one a line), `--set`. The
+home is `--home`, else `DUPN_HOME`, else `./artifacts`. A preset is a TOML file that states only
 differences: [infra/presets](../infra/presets), or a path of yours. A value is written as in TOML,
 or as plain text; an unknown name is refused with the nearest known one.
 

@@ -195,6 +195,12 @@ def test_the_environment_says_what_a_scheduled_night_works_with(scheduled):
     assert params["preset"]["value"] == "smoke"
 
 
+def test_every_form_says_at_first_what_the_environment_does(scheduled):
+    for name in (*DAILY, "dupn_initial_train"):
+        params = scheduled["dags"][name]["params"]
+        assert (params["dataset"]["value"], params["preset"]["value"]) == ("mylog.toml", "smoke")
+
+
 def test_the_form_offers_what_is_there(seen):
     params = seen["dags"]["dupn_initial_train"]["params"]
     for name, folder in (("dataset", "datasets"), ("preset", "presets")):

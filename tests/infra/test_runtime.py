@@ -55,6 +55,24 @@ def test_the_settings_of_another_airflow_stay_out(home, monkeypatch):
     assert "AIRFLOW__CORE__FERNET_KEY" not in found
 
 
+def test_only_how_mlflow_lets_us_in_is_inherited_of_its_variables(home, monkeypatch):
+    for name in ("TOKEN", "USERNAME", "PASSWORD", "URI"):
+        monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "theirs")
+    found = environment(home)
+    assert {name for name in runtime.MLFLOW_LOGIN if found.get(name) == "theirs"} == {
+        f"MLFLOW_TRACKING_{name}" for name in ("TOKEN", "USERNAME", "PASSWORD")
+    }
+    assert "MLFLOW_TRACKING_URI" not in found
+
+
+def test_tasks_find_the_settings_that_up_was_given(home, monkeypatch):
+    monkeypatch.setenv("DUPN_SET", "seed=1")
+    given = {"DUPN_SET": "seed=2\n", "DUPN_HOME": "/elsewhere"}
+    found = airflow_environment(home, Path("/dags"), 18080, RuntimeConfig(), given)
+    assert found["DUPN_SET"] == "seed=2\n"
+    assert found["DUPN_HOME"] == str(home)
+
+
 def test_computation_has_one_slot_and_data_a_slot_a_core():
     assert {pool.name: pool.slots for pool in runtime.pools(6)} == {"compute": 1, "data": 6}
 

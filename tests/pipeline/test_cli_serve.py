@@ -2,10 +2,15 @@
 
 import socket
 import sys
+from pathlib import Path
 
+import psutil
 import pytest
 
+from infra import runtime
+from infra.services import running
 from pipeline import cli
+from pipeline.settings import handed_on, load
 
 
 @pytest.fixture
@@ -23,6 +28,23 @@ def serve(monkeypatch, capfd, tmp_path):
         return left.value.code, capfd.readouterr().err
 
     return run
+
+
+def test_the_service_of_up_has_its_settings_and_shows_none_of_them(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("mine.toml").write_text('name = "mine"\ntime_zone = "Asia/Shanghai"\n')
+    tracking = f"tracking.uri=sqlite:///{tmp_path}/mine.db"
+    pairs, home = ["dataset=mine.toml", tracking, "serve.workers=1"], tmp_path / "home"
+    for name in ("DUPN_HOME", "DUPN_SET"):
+        monkeypatch.delenv(name, raising=False)
+    settings = load("smoke", str(home), pairs)
+    runtime.up_serve(home, settings.runtime, handed_on(settings, "smoke", pairs))
+    try:
+        line = psutil.Process(running(home / "serve", "serve").pid).cmdline()
+    finally:
+        runtime.down(home)
+    assert (tmp_path / "mine.db").exists()
+    assert not any("mine." in word for word in line)
 
 
 def test_a_taken_port_is_named_with_what_to_do(serve):

@@ -1,38 +1,77 @@
-"""Where settings come from, and what no layer of them may say."""
+"""Where settings come from, what none may say, and how another program finds the same."""
 
 import pytest
 
 from infra.errors import ConfigError
 from pipeline import settings_page
-from pipeline.settings import load
+from pipeline.settings import handed_on, load
 
 
 @pytest.fixture(autouse=True)
-def environment(monkeypatch):
-    """Of this test alone."""
-    for name in ("DUPN_HOME", "DUPN_SET"):
-        monkeypatch.delenv(name, raising=False)
-    return monkeypatch
+def here(tmp_path, monkeypatch):
+    """A folder with a preset and a data set, in which the command is given."""
+    for name in ("HOME", "SET", "PRESET", "NIGHTLY_DATASET", "NIGHTLY_PRESET"):
+        monkeypatch.delenv(f"DUPN_{name}", raising=False)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.toml").write_text('seed = 3\ndataset = "log.toml"\n')
+    return tmp_path
 
 
-def test_a_home_among_the_settings_is_refused_and_not_ignored(environment, tmp_path):
+def elsewhere(variables, here, monkeypatch):
+    """What a program finds that is started in another folder with these variables."""
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    (here / "home").mkdir()
+    monkeypatch.chdir(here / "home")
+    return load(variables["DUPN_PRESET"], str(here / "home"))
+
+
+def test_a_value_may_have_commas_where_each_pair_has_a_line(monkeypatch):
+    monkeypatch.setenv("DUPN_SET", 'train.tasks=["ctr", "l2r"]\nseed=5\n')
+    found = load("smoke")
+    assert (list(found.train.tasks), found.seed) == (["ctr", "l2r"], 5)
+    monkeypatch.setenv("DUPN_SET", "train.epochs=4,seed=6")
+    assert (load("smoke").train.epochs, load("smoke").seed) == (4, 6)
+
+
+def test_a_data_set_of_a_path_is_that_of_the_folder_in_which_it_was_given(here):
+    assert load("mine.toml").dataset == str(here / "log.toml")
+    assert load("smoke", None, ["dataset=a/b.toml"]).dataset == str(here / "a" / "b.toml")
+    assert load("smoke", None, ["dataset=rees46"]).dataset == "rees46"
+
+
+def test_a_program_of_another_folder_finds_the_same_settings(here, monkeypatch):
+    monkeypatch.setenv("DUPN_SET", "train.epochs=4,gate.min_users=3")
+    pairs = ['train.tasks=["ctr", "l2r"]', "tracking.uri=http://u:p@host", "train.epochs=5"]
+    mine = load("mine.toml", str(here / "home"), pairs)
+    assert elsewhere(handed_on(mine, "mine.toml", pairs), here, monkeypatch) == mine
+
+
+def test_nights_work_with_the_same_unless_the_environment_says_otherwise(here, monkeypatch):
+    monkeypatch.setenv("DUPN_NIGHTLY_PRESET", "paper")
+    found = handed_on(load("mine.toml"), "mine.toml", [])
+    assert found["DUPN_NIGHTLY_DATASET"] == str(here / "log.toml")
+    assert found["DUPN_NIGHTLY_PRESET"] == "paper"
+
+
+def test_a_home_among_the_settings_is_refused_and_not_ignored(here, monkeypatch):
     sentence = r"home is no setting .* Give --home, or set DUPN_HOME"
     with pytest.raises(ConfigError, match=sentence):
         load("smoke", pairs=["home=/data"])
-    (tmp_path / "mine.toml").write_text('home = "/data"')
+    (here / "other.toml").write_text('home = "/data"')
     with pytest.raises(ConfigError, match=sentence):
-        load(str(tmp_path / "mine.toml"), str(tmp_path))
-    environment.setenv("DUPN_SET", "seed=1,home=/data")
+        load("other.toml", str(here))
+    monkeypatch.setenv("DUPN_SET", "seed=1,home=/data")
     with pytest.raises(ConfigError, match=sentence):
         load("smoke")
     assert "`home`" not in settings_page.page()
 
 
-def test_a_list_in_the_environment_is_one_value_and_what_is_wrong_there_is_said_of_it(environment):
-    environment.setenv("DUPN_SET", 'train.tasks=["ctr", "l2r"],seed=3')
+def test_a_list_in_the_environment_is_one_value_and_what_is_wrong_there_is_said_of_it(monkeypatch):
+    monkeypatch.setenv("DUPN_SET", 'train.tasks=["ctr", "l2r"],seed=3')
     found = load("smoke")
     assert ([task.value for task in found.train.tasks], found.seed) == (["ctr", "l2r"], 3)
-    environment.setenv("DUPN_SET", "seed=3,quick")
+    monkeypatch.setenv("DUPN_SET", "seed=3,quick")
     with pytest.raises(ConfigError, match=r"DUPN_SET: quick is not of the form a\.b=value"):
         load("smoke")
 

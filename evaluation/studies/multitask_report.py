@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.bootstrap import Interval
+from evaluation.metrics import Floats
 from evaluation.plots import INK, MODEL, SECOND, by_ratio, new_figure, png, tidy
 from evaluation.results import Figure
 from evaluation.studies import page, protocol
@@ -67,9 +68,11 @@ class Learnt:
             share: of the moments that the single run has learnt. Between judgements curves are
                 straight; before the first one nothing is known.
         """
-        both = zip(*(self.of(task, joint=joint) for joint in (True, False)), strict=True)
-        gaps = [np.subtract(*_after(share, task, *pair)) for pair in both]
-        return over_cells([Interval(float(gap)) for gap in gaps])
+        gaps = []
+        for joint, alone in zip(self.of(task, joint=True), self.of(task, joint=False), strict=True):
+            at = share * alone.curve[-1].moments
+            gaps.append(Interval(_after(joint, task, at) - _after(alone, task, at)))
+        return over_cells(gaps)
 
 
 def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mapping[str, Any]:
@@ -170,17 +173,16 @@ def _paces(learnt: Learnt) -> Grid:
     return Grid("At equal moments learnt", ["", *SHARES], rows, note)
 
 
-def _after(share: float, task: Task, joint: FitCell, alone: FitCell) -> list[float]:
-    """Both figures where the single run has learnt so much."""
-    at = share * alone.curve[-1].moments
-    curves = [_points(fit, task) for fit in (joint, alone)]
-    return [float(np.interp(at, *zip(*curve, strict=True), left=np.nan)) for curve in curves]
+def _after(fit: FitCell, task: Task, moments: float) -> float:
+    """What the judging day says after so many."""
+    return float(np.interp(moments, *_points(fit, task), left=np.nan))
 
 
-def _points(fit: FitCell, task: Task) -> list[tuple[int, float]]:
+def _points(fit: FitCell, task: Task) -> tuple[Floats, Floats]:
     """Moments learnt, and what the judging day says then."""
-    name = MEASURES[task]
-    return [(one.moments, one.figures[name]) for one in fit.curve if name in one.figures]
+    steps = [one for one in fit.curve if MEASURES[task] in one.figures]
+    moments = np.array([one.moments for one in steps], dtype=np.float64)
+    return moments, np.array([one.figures[MEASURES[task]] for one in steps])
 
 
 def _curves(learnt: Learnt) -> bytes:
@@ -188,7 +190,7 @@ def _curves(learnt: Learnt) -> bytes:
     for ax, task in zip(axes, TASKS, strict=True):
         for joint, colour, word in ((False, SECOND, "alone"), (True, MODEL, "joint")):
             for place, fit in enumerate(learnt.of(task, joint=joint)):
-                ax.plot(*zip(*_points(fit, task), strict=True), color=colour,
+                ax.plot(*_points(fit, task), color=colour,
                         linewidth=1.3, alpha=0.8, label=word if place == 0 else None)  # fmt: skip
         ax.set_title(MEASURES[task], loc="left", fontsize=10, color=INK)
         by_ratio(ax)

@@ -3,9 +3,20 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
+from evaluation.plots import (
+    INK,
+    MODEL,
+    OTHER,
+    SECOND,
+    TRUTH,
+    by_ratio,
+    new_figure,
+    png,
+    tidy,
+)
 from evaluation.studies import page, protocol
 from evaluation.studies.cells import mean_of, words
+from evaluation.studies.contest import stopped
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
 from evaluation.studies.transfer import MEASURE, PAIRS, Transferred, difference, figures, goals
@@ -45,13 +56,15 @@ def write(store: Store, name: str, worlds: Sequence[Transferred], plan: Plan) ->
             lead=LEAD,
             protocol={
                 "Data": protocol.marketplaces([world.seed for world in worlds]),
-                "Known network": f"DUPN-all, joint; its CTR AUC on the asked days: {known}",
+                "Known network": "DUPN-all, joint, with the epochs of other studies, where RA "
+                f"learns the same tasks for twice as many; its CTR AUC on the asked days: {known}",
                 "New task": "SPP, asked once a user and day",
                 "Questions": plan.questions([Task.SPP]),
                 "Search": "the points of study.trials, for each way, in the world of "
                 "study.tuning_seed",
                 "Judged by": "SPP alone, whatever else a way learns (RA), four times as often as "
                 "in other studies",
+                "Budget": "at most twice the epochs of other studies, stopped by the same patience",
                 "Intervals": words(len(worlds)),
                 "Settings": protocol.settings(
                     known=[world.known for world in worlds],
@@ -78,8 +91,10 @@ def _ends(worlds: Sequence[Transferred]) -> Grid:
         moments = sum(one.converged for one in mine) / len(mine)
         seconds = sum(one.seconds for one in mine) / len(mine)
         score = shown(mean_of([one.score for one in mine]))
-        rows.append([TITLES[way], score, f"{moments:,.0f}", f"{seconds:.0f}"])
-    return Grid("Where they end", ["", MEASURE, "moments until near", "seconds"], rows)
+        ended = stopped([one.curve for one in mine])
+        rows.append([TITLES[way], score, f"{moments:,.0f}", ended, f"{seconds:.0f}"])
+    names = ["", MEASURE, "moments until near", "best judgement", "seconds"]
+    return Grid("Where they end", names, rows)
 
 
 def _gaps(worlds: Sequence[Transferred]) -> Grid:
@@ -99,7 +114,7 @@ def _curves(worlds: Sequence[Transferred]) -> bytes:
             ax.plot([step.moments for step in curve], [step.figures[MEASURE] for step in curve],
                     color=COLOURS[way], linewidth=1.4, alpha=0.85,
                     label=TITLES[way] if place == 0 else None)  # fmt: skip
-    ax.set_xscale("log")
+    by_ratio(ax)
     ax.set_xlabel("moments learnt that ask of a shop")
     ax.set_title(MEASURE, loc="left", fontsize=10, color=INK)
     ax.legend(frameon=False, fontsize=8.5)

@@ -25,6 +25,9 @@ from training.transfer import NEW, Way, Weights, build
 
 FINER = 4
 """Judgements for one of the other studies: who is first is asked here."""
+LONGER = 2
+"""Epochs, at most, for one of the other studies: where a way ends is asked, not where it was
+stopped."""
 ROUND = 2
 """Goes up when the same settings are another study."""
 KNOWN, SEARCH = "known", "search"
@@ -90,7 +93,7 @@ class TransferStudy(Contest):
         tried = trials if first == SEARCH else trials[self._search(Way(way)).chosen]
         fewer = [study.search_share] if seed == study.tuning_seed else []
         world = self._of_world(seed)
-        return [key, world, *self.learning(MODEL), known, tried, *fewer, FINER, ROUND]
+        return [key, world, *self.learning(MODEL), known, tried, *fewer, FINER, LONGER, ROUND]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """What is known, a search, or a way."""
@@ -155,11 +158,12 @@ class TransferStudy(Contest):
         """Judged, and so stopped, kept and searched, by the new task alone, whatever it learns."""
         known: Weights = self.joint(world).network.state_dict() if way.transfers else {}
         course, shares = self.course(world, way.tasks, trial), self.shares(world)
-        patience = self.settings.study.patience * FINER
+        study = self.settings.study
+        longer = {"patience": study.patience * FINER, "epochs": study.epochs * LONGER}
         course = replace(
             course,
             judges=held(world, "judges").asking([NEW], shares),
-            train=course.train.model_copy(update={"patience": patience}),
+            train=course.train.model_copy(update=longer),
             judgements=course.judgements * FINER,
         )
         done = fit(build(way, known), self.model(trial), course, world.seed)

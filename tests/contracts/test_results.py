@@ -15,20 +15,14 @@ FOLDERS = {
     "table2": ["table2", "multitask"],
     "multitask": ["table2", "multitask"],
     "attention": ["table2", "multitask", "attention"],
-    "transfer": ["transfer"],
+    "transfer": ["table2", "multitask", "transfer"],
 }
 """Studies, and where their cells are; those of `excerpts` rest on logs that are not here."""
 
 
-def preset_of(name: str) -> str:
-    """Of a study's cells: that of today, or the one of a former search that lies beside them."""
-    beside = RESULTS / name / "preset.toml"
-    return str(beside) if beside.exists() else studying.preset_of(name)
-
-
 @pytest.mark.parametrize("name", FOLDERS)
 def test_published_cells_are_good_for_the_settings_that_are_named(name, tmp_path):
-    study = studying.make(load(preset_of(name), str(tmp_path), []), name, 10, quick=False)
+    study = studying.make(load(studying.preset_of(name), str(tmp_path), []), name, 10, quick=False)
     published = {}
     for file in (f for folder in FOLDERS[name] for f in (RESULTS / folder / "cells").iterdir()):
         key = file.name.removesuffix(".json.gz")

@@ -7,7 +7,7 @@ import pytest
 from evaluation.studies.protocol import NEEDED
 from pipeline import studying
 from pipeline.settings import load
-from tests.contracts.test_results import FOLDERS, RESULTS, preset_of
+from tests.contracts.test_results import FOLDERS, RESULTS
 
 SEEDS = {"abtest": 10}
 
@@ -15,7 +15,7 @@ SEEDS = {"abtest": 10}
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_summary_is_the_command_a_word_and_the_report_of_the_published_cells(name, tmp_path):
     seeds = SEEDS.get(name, 5)
-    settings = load(preset_of(name), str(tmp_path), [])
+    settings = load(studying.preset_of(name), str(tmp_path), [])
     study = studying.make(settings, name, seeds, quick=False)
     for file in (
         file for folder in FOLDERS[name] for file in (RESULTS / folder / "cells").iterdir()

@@ -193,6 +193,16 @@ def test_figure_7_learns_the_shop_task_in_four_ways(settings):
     assert any(sentence.startswith("RT converges first") for sentence in said["said"])
 
 
+def test_every_way_may_learn_twice_the_epochs_of_other_studies(settings, study):
+    del study
+    made = studying.make(settings, "transfer", 1, quick=True)
+    world = made.world(1)
+    asking = contest.held(world, "learnt").asking([Task.SPP], made.shares(world))
+    for way in made.finished([f"{way}-1" for way in Way]):
+        passes = way.curve[-1].moments / len(asking.rows)
+        assert passes == pytest.approx(2 * contest.QUICK["epochs"], rel=1e-3)
+
+
 def test_every_way_is_judged_by_the_shop_task_alone_and_counts_moments_that_ask_of_a_shop(
     settings, study
 ):
@@ -203,7 +213,7 @@ def test_every_way_is_judged_by_the_shop_task_alone_and_counts_moments_that_ask_
         assert all(set(step.figures) <= {"spp_auc", "spp_loss"} for step in way.curve)
         assert all(step.loss == step.figures["spp_loss"] for step in way.curve)
     ends = {way.way: way.curve[-1].moments for way in ways}
-    assert ends[Way.RA] == pytest.approx(ends[Way.RS], abs=1), "one pass each"
+    assert ends[Way.RA] == pytest.approx(ends[Way.RS], abs=1), "as many passes"
     told = made.logged(ways[0])
     assert told.params == {"way": "rs", "seed": 1, "trial": ways[0].trial}
     assert [step for step, _ in told.metrics] == [

@@ -1,9 +1,10 @@
 """Four ways to a new task, given a network that knows others (Section 6.3, Figure 7).
 
 RS and RA learn from nothing, the new task alone or with all others. RT keeps the network as it is
-and learns a shallow head over its representation; FT puts such a head on it and learns on.
+and learns a shallow network over its representation; FT puts a head on it and learns on.
 """
 
+import copy
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from enum import StrEnum
@@ -32,7 +33,7 @@ class Way(StrEnum):
     RA = "ra"
     """End-to-end re-training with all tasks."""
     RT = "rt"
-    """Representation transfer: a head of its own, nothing else moves."""
+    """Representation transfer: a shallow network of its own, nothing else moves."""
     FT = "ft"
     """Network fine tuning."""
 
@@ -48,9 +49,10 @@ class Way(StrEnum):
 
 
 class OnRepresentation(Network):
-    """A head for shops over the representation of a network that does not change.
+    """A shallow network for shops over the representation of a network that does not change.
 
-    The shops' vectors are the network's own, and fixed as well; other tasks are answered by it.
+    Its only inputs are the representation and the shop (Section 6.3). Shops' vectors are its own:
+    they begin as the known network has them, and learn. Other tasks are answered as before.
 
     Args:
         known: the network; it always works as in evaluation, without dropout.
@@ -59,6 +61,7 @@ class OnRepresentation(Network):
     def __init__(self, known: Dupn) -> None:
         super().__init__(known.sizes)
         self.known = known.requires_grad_(requires_grad=False)
+        self.shop = copy.deepcopy(known.item.shop).requires_grad_()
         config = known.config
         self.head = PairHead(
             config.rep_dim,
@@ -69,7 +72,7 @@ class OnRepresentation(Network):
         )
 
     def train(self, mode: bool = True) -> "OnRepresentation":  # torch's own
-        """The head learns; the network below stays as it is."""
+        """Head and shops learn; the network below stays as it is."""
         super().train(mode)
         self.known.eval()
         return self
@@ -78,7 +81,7 @@ class OnRepresentation(Network):
         """All questions; those about shops by the new head."""
         with torch.no_grad():
             out = self.known(batch)
-            shop_SE = self.known.item.shop(batch.shop_S)
+        shop_SE = self.shop(batch.shop_S)
         return replace(out, spp_S=self.head(out.rep_BR, shop_SE, batch.shop_moment_S))
 
 

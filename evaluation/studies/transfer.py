@@ -55,6 +55,11 @@ class WayCell(Cell):
         near = 0.5 + NEAR * (values.max() - 0.5)
         return float(self.curve[int(np.argmax(values >= near))].moments)
 
+    def after(self, moments: float) -> float:
+        """The judging day's measure after so many; between judgements curves are straight."""
+        learnt = [step.moments for step in self.curve]
+        return float(np.interp(moments, learnt, [step.figures[MEASURE] for step in self.curve]))
+
 
 @dataclass(frozen=True)
 class Transferred:
@@ -101,6 +106,25 @@ def difference(worlds: Sequence[Transferred], one: Way, other: Way) -> Interval:
     return mean_difference(
         [world.way(one).score for world in worlds], [world.way(other).score for world in worlds]
     )
+
+
+def lead(worlds: Sequence[Transferred], way: Way, judgement: int) -> Interval:
+    """One way less RS on the judging day, after equally many moments, paired.
+
+    Args:
+        worlds: with all ways each.
+        way: which.
+        judgement: of RS, counted from 1; a way that is judged for the first time a few moments
+            later is compared there. NaN: RS was not judged so often.
+    """
+    gaps = []
+    for world in worlds:
+        one, scratch = world.way(way), world.way(Way.RS)
+        if judgement > len(scratch.curve):
+            return Interval(float("nan"))
+        at = max(scratch.curve[judgement - 1].moments, one.curve[0].moments)
+        gaps.append(Interval(one.after(at) - scratch.after(at)))
+    return over_cells(gaps)
 
 
 def goals(worlds: Sequence[Transferred]) -> list[str]:

@@ -19,7 +19,15 @@ from evaluation.studies.cells import mean_of, words
 from evaluation.studies.contest import stopped
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
-from evaluation.studies.transfer import MEASURE, PAIRS, Transferred, difference, figures, goals
+from evaluation.studies.transfer import (
+    MEASURE,
+    PAIRS,
+    Transferred,
+    difference,
+    figures,
+    goals,
+    lead,
+)
 from infra.store import Store
 from training.config import Task
 from training.transfer import Way
@@ -27,10 +35,12 @@ from training.transfer import Way
 TITLES = {
     Way.RS: "RS: from nothing, the shop task alone",
     Way.RA: "RA: from nothing, all five tasks",
-    Way.RT: "RT: a head on a fixed representation",
+    Way.RT: "RT: a shallow network on a fixed representation",
     Way.FT: "FT: fine tuning of the network",
 }
 COLOURS = {Way.RS: OTHER, Way.RA: SECOND, Way.RT: TRUTH, Way.FT: MODEL}
+EARLY = (1, 4, 16, 64)
+"""Judgements of RS at which the others are held against it."""
 LEAD = (
     "A network knows four tasks; a fifth, which shop somebody prefers, is to be learnt. Four ways, "
     "on the same questions and with the same search."
@@ -73,7 +83,7 @@ def write(store: Store, name: str, worlds: Sequence[Transferred], plan: Plan) ->
             },
             figures=list(figures(worlds)),
             said=goals(worlds),
-            grids=[_ends(worlds), _gaps(worlds)],
+            grids=[_ends(worlds), _gaps(worlds), _leads(worlds)],
             pictures={"figure7": Picture(
                 "While they learn", _curves(worlds),
                 "AUC on the judging day against moments learnt that ask of a shop (RA learns "
@@ -103,6 +113,18 @@ def _gaps(worlds: Sequence[Transferred]) -> Grid:
         for one, other in PAIRS
     ]
     return Grid("Paired differences", ["", MEASURE], rows)
+
+
+def _leads(worlds: Sequence[Transferred]) -> Grid:
+    rows = [
+        [f"{way.upper()} less RS", *(shown(lead(worlds, way, at), sign=True) for at in EARLY)]
+        for way in (Way.RA, Way.RT, Way.FT)
+    ]
+    note = (
+        "On the judging day, after as many moments that ask of a shop as RS had learnt when it was "
+        "judged for the 1st time, the 4th, the 16th and the 64th; -: it was not judged so often."
+    )
+    return Grid("At equal moments learnt", ["", *(f"judgement {at}" for at in EARLY)], rows, note)
 
 
 def _curves(worlds: Sequence[Transferred]) -> bytes:

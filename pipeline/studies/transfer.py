@@ -15,7 +15,7 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.contest import Step
 from evaluation.studies.transfer import KnownCell, Transferred, WayCell
 from infra.progress import Progress
-from pipeline.studies.base import Logged
+from pipeline.studies.base import Logged, unless
 from pipeline.studies.contest import JOINT, MODEL, Contest, fit_logged, held
 from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
@@ -30,6 +30,8 @@ LONGER = 2
 stopped."""
 ROUND = 2
 """Goes up when the same settings are another study."""
+WAYS = {Way.RT: 2}
+"""The same of one way alone; 1 where not named. RT's shops learn since 2."""
 KNOWN, SEARCH = "known", "search"
 """First words of keys, beside the ways."""
 
@@ -93,7 +95,8 @@ class TransferStudy(Contest):
         tried = trials if first == SEARCH else trials[self._search(Way(way)).chosen]
         fewer = [study.search_share] if seed == study.tuning_seed else []
         world = self._of_world(seed)
-        return [key, world, *self.learning(MODEL), known, tried, *fewer, FINER, LONGER, ROUND]
+        rounds = [FINER, LONGER, ROUND, *unless(WAYS.get(Way(way), 1), 1)]
+        return [key, world, *self.learning(MODEL), known, tried, *fewer, *rounds]
 
     def work(self, key: str, digest: str, progress: Progress) -> Cell:
         """What is known, a search, or a way."""

@@ -40,13 +40,21 @@ def learnt(held, known, tiny):
     return {way: of(way) for way in Way}
 
 
-def test_representation_transfer_moves_the_head_and_nothing_else(learnt, known):
+def test_representation_transfer_moves_head_and_shops_and_nothing_else(learnt, known):
     network = learnt[Way.RT].network
     assert isinstance(network, OnRepresentation)
     assert all(torch.equal(w, known[name]) for name, w in network.known.state_dict().items()
                if not name.startswith("spp."))  # fmt: skip
+    assert not torch.equal(network.shop.weight, known["item.shop.weight"])
     losses = [point.loss for point in learnt[Way.RT].curve]
     assert losses[-1] < losses[0]
+
+
+def test_shops_of_representation_transfer_begin_as_the_known_network_has_them(held, known, tiny):
+    network = transfer.build(Way.RT, known)(tiny, held.sizes)
+    assert torch.equal(network.shop.weight, known["item.shop.weight"])
+    moving = {name for name, w in network.named_parameters() if w.requires_grad}
+    assert {name.split(".")[0] for name in moving} == {"shop", "head"}
 
 
 def test_representation_transfer_answers_old_questions_as_before(learnt, known, held, tiny):

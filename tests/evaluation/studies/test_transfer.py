@@ -1,16 +1,26 @@
 """Who converges first, and what counts as first."""
 
+import math
+
 import pytest
 
 from evaluation.studies.asking import Score
 from evaluation.studies.contest import Step
-from evaluation.studies.transfer import MEASURE, KnownCell, Transferred, WayCell, figures, goals
+from evaluation.studies.transfer import (
+    MEASURE,
+    KnownCell,
+    Transferred,
+    WayCell,
+    figures,
+    goals,
+    lead,
+)
 from training.transfer import Way
 
 
-def learnt(way, aucs, end=0.6):
+def learnt(way, aucs, end=0.6, every=100):
     curve = tuple(
-        Step(moments=100 * place, loss=1 - auc, figures={MEASURE: auc})
+        Step(moments=every * place, loss=1 - auc, figures={MEASURE: auc})
         for place, auc in enumerate(aucs, start=1)
     )
     score = Score(measure=MEASURE, value=end, replicates=(end,) * 20)
@@ -67,3 +77,17 @@ def test_first_in_one_world_and_last_in_another_is_not_first():
 
 def test_converged_is_the_first_judgement_within_a_twentieth_of_the_way_to_its_best():
     assert learnt(Way.RS, (0.55, 0.598, 0.6, 0.59)).converged == 200
+
+
+def test_a_lead_compares_curves_after_equally_many_moments():
+    """FT is judged half as often: at the third judgement of RS it is half way between its own."""
+    world = transferred(
+        [
+            learnt(Way.RS, (0.50, 0.56, 0.60)),
+            learnt(Way.FT, (0.58, 0.64), every=200),
+            learnt(Way.RT, (0.55,), every=150),
+        ]
+    )
+    assert lead([world], Way.FT, 3).value == pytest.approx((0.58 + 0.64) / 2 - 0.60)
+    assert lead([world], Way.RT, 1).value == pytest.approx(0.55 - (0.50 + 0.56) / 2), "at 150"
+    assert math.isnan(lead([world], Way.FT, 4).value)

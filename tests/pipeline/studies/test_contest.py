@@ -12,7 +12,7 @@ from infra.progress import quiet
 from infra.tracking import MlflowTracker
 from pipeline import studying
 from pipeline.settings import load
-from pipeline.studies import contest, table2, worlds
+from pipeline.studies import contest, table2, transfer, worlds
 from pipeline.studies.diary import Diary
 from training.config import Task
 from training.peers.names import PEERS
@@ -237,6 +237,16 @@ def test_only_ways_that_begin_with_the_known_network_are_learnt_again_for_anothe
         made.digest("ft-1")
     made.store.put(made.place("tune-all-joint"), tuned.model_dump_json())
     assert {way: made.digest(f"{way}-1") for way in Way} == before
+
+
+def test_a_new_round_of_one_way_is_its_own_alone(settings, study, monkeypatch):
+    del study
+    made = studying.make(settings, "transfer", 1, quick=True)
+    before = {way: made.digest(f"{way}-1") for way in Way}
+    monkeypatch.setitem(transfer.WAYS, Way.RT, 3)
+    with pytest.raises(ConfigError, match="search-rt"):
+        made.digest("rt-1")
+    assert all(made.digest(f"{way}-1") == before[way] for way in Way if way is not Way.RT)
 
 
 def test_a_network_is_not_fitted_again_for_settings_that_only_others_read(home, study):

@@ -31,15 +31,15 @@ def of_task(result: TaskResult) -> Iterator[Figure]:
         yield figure(f"{result.name}_over_{rival.name}", rival.difference)
 
 
-def of_classes(classes: list[ClassResult]) -> Iterator[Figure]:
-    """Precision and recall of each price level."""
+def of_classes(classes: list[ClassResult], when: str) -> Iterator[Figure]:
+    """Precision and recall of each price level; `when` as in `tasks.Others`."""
     for row in classes:
         for kind, estimate in (("precision", row.precision), ("recall", row.recall)):
             yield Figure(
                 name=f"ppp_{kind}_level_{row.level}",
                 **estimate.model_dump(),
                 unit="share",
-                protocol=f"next day; {kind} of price level {row.level}",
+                protocol=f"{when}; {kind} of price level {row.level}",
             )
 
 

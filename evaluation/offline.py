@@ -57,12 +57,13 @@ def evaluate(predictions: Predictions, material: Material, config: EvaluateConfi
     bench = Bench.of(questions, config)
     results = tasks.results(bench, answers, material.others)
     classes = tasks.price_classes(bench, answers)
+    when = material.others.when
     costs, notes = figures.of_shuffles(bench, predictions, material.shuffled)
     flat = [
         *(figure for result in results for figure in figures.of_task(result)),
-        *click_figures(bench, answers.ctr, results[0].protocol),
+        *click_figures(bench, answers.ctr, results[0].protocol, when),
         *ranking_figures(bench, answers.l2r, results[0].protocol),
-        *figures.of_classes(classes),
+        *figures.of_classes(classes, when),
         *costs,
     ]
     return OfflineReport(

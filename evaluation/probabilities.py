@@ -11,11 +11,19 @@ from evaluation.metrics import NAN, AnyArray, Floats
 from evaluation.results import Estimate, Figure
 
 
-def click_figures(bench: Bench, probability: AnyArray, protocol: str) -> list[Figure]:
+def click_figures(
+    bench: Bench, probability: AnyArray, protocol: str, when: str = "next day"
+) -> list[Figure]:
     """GAUC by user and by moment, log loss, normalised entropy, ECE, said over seen clicks.
 
     GAUC keeps to the headline negatives. What a probability means depends on how many negatives
     stand beside a positive, so those figures take all candidates, as training did.
+
+    Args:
+        bench: questions and draws.
+        probability: of a click, per candidate.
+        protocol: of the headline.
+        when: which moments, as in `tasks.Others`.
     """
     candidates = bench.questions.candidates
     every = bench.questions.user_of(candidates.moment)
@@ -30,7 +38,7 @@ def click_figures(bench: Bench, probability: AnyArray, protocol: str) -> list[Fi
         "ctr_ece": _calibration_error(bench, p, y, every),
         "ctr_calibration": _said_over_seen(bench, p, y, every),
     }
-    return _told(bench, found, y, protocol)
+    return _told(bench, found, y, protocol, f"{when}; all candidates")
 
 
 def ranking_figures(bench: Bench, score: AnyArray, protocol: str) -> list[Figure]:
@@ -44,8 +52,13 @@ def ranking_figures(bench: Bench, score: AnyArray, protocol: str) -> list[Figure
     return _told(bench, found, y, protocol)
 
 
-def _told(bench: Bench, found: Mapping[str, Interval], y: AnyArray, protocol: str) -> list[Figure]:
-    """Figures of intervals; without an interval where too few candidates were acted on."""
+def _told(
+    bench: Bench, found: Mapping[str, Interval], y: AnyArray, protocol: str, of_all: str = ""
+) -> list[Figure]:
+    """Figures of intervals; without an interval where too few candidates were acted on.
+
+    `protocol` is that of figures WITHIN users or moments, `of_all` that of the others.
+    """
     every = bench.questions.user_of(bench.questions.candidates.moment)
     positives = int(y.sum())
     few = bench.lacks(positives, len(y) - positives, len(np.unique(every)))
@@ -54,7 +67,7 @@ def _told(bench: Bench, found: Mapping[str, Interval], y: AnyArray, protocol: st
             name=name,
             **Estimate.of(Interval(interval.value) if few else interval).model_dump(),
             unit=UNITS[name],
-            protocol=f"{protocol if name in WITHIN else 'next day; all candidates'}; {WORDS[name]}",
+            protocol=f"{protocol if name in WITHIN else of_all}; {WORDS[name]}",
         )
         for name, interval in found.items()
     ]

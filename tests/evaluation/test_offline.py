@@ -201,6 +201,14 @@ def test_a_floor_is_not_judged_by_a_figure_that_has_too_little_to_say():
     assert found.evidence.figures["ctr_ece"] == shown["ctr_ece"]
 
 
+def test_no_figure_of_held_out_users_says_that_it_is_of_the_next_day(drawn):
+    asked, truth = drawn
+    held = material(truth, asked, others=Others(when="held-out users of the day"))
+    found = offline.evaluate(synthetic.predictions(asked, truth), held, CONFIG)
+    assert not [one.name for one in found.figures if "next day" in one.protocol]
+    assert found.value("ppp_recall_level_1") is not None
+
+
 def test_clicks_only_is_null_with_a_reason():
     asked, truth = synthetic.questions(users=40)
     asked.candidates.clicked[:] = 1

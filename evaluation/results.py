@@ -211,11 +211,14 @@ class OfflineReport(Record):
 
     @property
     def evidence(self) -> Evidence:
-        """What the gate looks at: a figure without the evidence for it is none."""
+        """What the gate looks at: a figure without the evidence for it, or an interval, is none."""
         doubtful = {task.name for task in self.tasks if task.reason}
         if CLICKS in doubtful:  # the calibration is of the same clicks
             doubtful.add(CALIBRATION)
-        known = {one.name: None if one.name in doubtful else one.value for one in self.figures}
+        known = {
+            one.name: None if one.name in doubtful or one.low is None else one.value
+            for one in self.figures
+        }
         return Evidence(
             figures=known,
             positives=self.counts.get("clicks", 0),

@@ -201,6 +201,19 @@ def test_a_floor_is_not_judged_by_a_figure_that_has_too_little_to_say():
     assert found.evidence.figures["ctr_ece"] == shown["ctr_ece"]
 
 
+def test_a_floor_of_a_price_level_is_not_judged_by_a_handful_of_questions():
+    asked, truth = synthetic.questions(users=150)
+    asked.prices.level[asked.prices.level == 6] = 5
+    asked.prices.level[:3] = 6
+    found = offline.evaluate(synthetic.predictions(asked, truth), material(truth, asked), CONFIG)
+    told = {one.name: one.value for one in found.figures}
+    assert told["ppp_recall_level_7"] is not None
+    floors = dict.fromkeys(("ppp_recall_level_6", "ppp_recall_level_7"), 2.0)
+    verdict = decide(found.evidence, None, None, [], GateConfig(floors=floors))
+    judged = {check.name.removeprefix("floor "): check.passed for check in verdict.checks}
+    assert [judged[name] for name in floors] == [False, None]
+
+
 def test_no_figure_of_held_out_users_says_that_it_is_of_the_next_day(drawn):
     asked, truth = drawn
     held = material(truth, asked, others=Others(when="held-out users of the day"))

@@ -11,6 +11,8 @@ from evaluation.abtest.summary import AbtestReport
 from evaluation.plots import DPI, INK, MODEL, OTHER, SECOND, new_figure, png, tidy
 
 TITLES = {"ctr": "CTR", "sales": "Sales per user"}
+LEAST, MOST = -100.0, 1000.0
+"""Per cent between which is drawn: words are cut there too (`effect.percent`)."""
 
 
 def drawings(report: AbtestReport) -> Iterator[tuple[str, bytes]]:
@@ -52,10 +54,9 @@ def sequence(report: AbtestReport) -> bytes:
 
 
 def _band(ax: Axes, days: Sequence[int], bounds: Sequence[Bounds]) -> None:
-    low, high, once_low, once_high, value = (
-        [100 * (getattr(one, name) or 0.0) for one in bounds]
-        for name in ("low", "high", "fixed_low", "fixed_high", "value")
-    )
+    low, once_low = [_low(b.low) for b in bounds], [_low(b.fixed_low) for b in bounds]
+    high, once_high = [_high(b.high) for b in bounds], [_high(b.fixed_high) for b in bounds]
+    value = [_high(b.value) for b in bounds]
     ax.fill_between(
         days, low, high, color=MODEL, alpha=0.14, linewidth=0, label="always-valid interval"
     )
@@ -75,19 +76,18 @@ def by_day(report: AbtestReport) -> bytes:
     """Uplift of each day alone: novelty wears off here."""
     figure, (ax,) = new_figure(9.6, 3.2, 1)
     for shift, colour, name in ((-0.08, MODEL, "ctr"), (0.08, SECOND, "sales")):
-        rows = [row for row in report.table if getattr(row, name).value is not None]
-        days = np.array([row.number for row in rows]) + shift
-        bounds = [getattr(row, name) for row in rows]
+        rows = [(row.number + shift, getattr(row, name)) for row in report.table]
+        bars = [(day, b) for day, b in rows if b.fixed_low is not None]
         ax.vlines(
-            days,
-            [100 * (b.fixed_low or 0.0) for b in bounds],
-            [100 * (b.fixed_high or 0.0) for b in bounds],
+            [day for day, _ in bars],
+            [_low(b.fixed_low) for _, b in bars],
+            [_high(b.fixed_high) for _, b in bars],
             color=colour,
             linewidth=1.4,
         )
         ax.plot(
-            days,
-            [100 * (b.value or 0.0) for b in bounds],
+            [day for day, b in rows if b.value is not None],
+            [_high(b.value) for _, b in rows if b.value is not None],
             "o",
             color=colour,
             markersize=5,
@@ -130,16 +130,27 @@ def segments(report: AbtestReport) -> bytes:
     figure, (ax,) = new_figure(9.6, 0.42 * len(parts) + 0.9, 1)
     for place, part in enumerate(parts):
         bounds = part.effect.uplift
-        if bounds.value is None or bounds.low is None or bounds.high is None:
+        if bounds.value is None or bounds.low is None:
             continue
-        ax.plot([100 * bounds.low, 100 * bounds.high], [place] * 2, color=MODEL, linewidth=2)
-        ax.plot(100 * bounds.value, place, "o", color=MODEL, markersize=6)
+        ends = [_low(bounds.low), _high(bounds.high)]
+        ax.plot(ends, [place] * 2, color=MODEL, linewidth=2)
+        ax.plot(_high(bounds.value), place, "o", color=MODEL, markersize=6)
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(parts)), [part.name for part in parts])
     ax.set_ylim(len(parts) - 0.5, -0.5)
     ax.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f} %")
     tidy(ax, "x")
     return png(figure)
+
+
+def _low(share: float | None) -> float:
+    """A lower bound in per cent; unknown, it may be as low as there is."""
+    return LEAST if share is None else min(100 * share, MOST)
+
+
+def _high(share: float | None) -> float:
+    """An upper bound in per cent; past all numbers (None), it is cut like every large one."""
+    return MOST if share is None else min(100 * share, MOST)
 
 
 def _percent(ax: Axes) -> None:

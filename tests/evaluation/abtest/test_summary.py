@@ -192,6 +192,32 @@ def test_every_picture_is_drawn_and_the_record_comes_back(whole, tmp_path):
     assert all(data[:4] == b"\x89PNG" for data in pictures.values())
 
 
+def test_bounds_that_know_nothing_are_drawn_as_far_as_words_are_cut(whole):
+    """Few users on a first day: the upper bound has forty digits, or is past all numbers."""
+    _, found = whole
+
+    def drawn(high):
+        def wide(effect):
+            return effect.model_copy(
+                update={"uplift": effect.uplift.model_copy(update={"low": -1.0, "high": high})}
+            )
+
+        parts = found.look.segments
+        look = found.look.model_copy(
+            update={
+                "primary": wide(found.look.primary),
+                "effects": tuple(wide(one) for one in found.look.effects),
+                "segments": tuple(
+                    one.model_copy(update={"effect": wide(one.effect)}) for one in parts
+                ),
+            }
+        )
+        one = found.model_copy(update={"look": look, "looks": (look,)})
+        return report.report_plots.sequence(one), report.report_plots.segments(one)
+
+    assert drawn(1e40) == drawn(None) == drawn(10.0) != drawn(9.0)
+
+
 def test_a_day_on_which_nothing_happened_has_a_page_too():
     rows = readout(users=4, days=1)
     look = read_out(rows.slice(0, 0), TRIAL, FIRST)

@@ -110,7 +110,7 @@ def correlation_of(table: pa.Table, metric: Metric, arms: Sequence[str]) -> floa
 
 
 def _spread(part: Floats, whole: Floats) -> float:
-    if not (part.sum() > 0 and whole.sum() > 0):
+    if len(part) < 2 or not (part.sum() > 0 and whole.sum() > 0):
         return math.inf
     return float(pull(part, whole).std(ddof=1) * whole.sum() / part.sum())
 
@@ -239,6 +239,11 @@ def _refuse(traffic: Traffic, wanted: Wanted) -> None:
         raise ConfigError(
             f"nothing of the metric was counted in the first {wanted.days} days of this traffic. "
             "Plan more days, or with other traffic."
+        )
+    if traffic.spread[wanted.days - 1] == 0:
+        raise ConfigError(
+            f"all users of the first {wanted.days} days of this traffic are alike in the metric: "
+            "there is no spread to plan with. Plan more days, or with other traffic."
         )
     if min(wanted.shares) <= 0 or sum(wanted.shares) > 1 + 1e-9:
         raise ConfigError(f"shares {wanted.shares} are no shares of the users. Give parts of 1.")

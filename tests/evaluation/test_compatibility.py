@@ -114,6 +114,16 @@ def test_a_head_may_be_allowed_more(rotated):
     assert all(check.passed is not False for check in compatibility.checks(rotated, loose))
 
 
+@pytest.mark.parametrize(("heads", "holds"), [(1, True), (4, False)])
+def test_four_heads_may_not_cry_wolf_more_often_than_one(rotated, heads, holds):
+    """A drop of two standard errors: significant for one head, not for the worst of four."""
+    drop = rotated.heads[0].drop.model_copy(update={"value": 0.02})
+    one = rotated.heads[0].model_copy(update={"drop": drop, "error": 0.01, "reason": None})
+    found = rotated.model_copy(update={"heads": (one,) * heads})
+    failed = [check.passed is False for check in compatibility.checks(found, CONFIG)]
+    assert failed == [holds] * heads
+
+
 def test_too_few_users_judge_nothing(champion, store):
     few = sampled.read(store, FIRST + timedelta(days=1), 5, seed=0)
     found = compatibility.measure(turned(champion), champion, few, CONFIG, DRAWS)

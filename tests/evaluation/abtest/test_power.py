@@ -1,7 +1,10 @@
 import json
 import math
+from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from scipy.stats import norm
 from statsmodels.stats.power import NormalIndPower
@@ -14,7 +17,7 @@ from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import exposed
 from infra.errors import ConfigError
 from pipeline import abtesting
-from tests.evaluation.abtest.rows import ARMS, readout
+from tests.evaluation.abtest.rows import ARMS, FIRST, readout
 
 STEADY = power.steady(mean=2.0, variance=16.0, users_per_day=1000, days=365)
 
@@ -115,6 +118,24 @@ def test_days_in_which_nothing_was_counted_cannot_be_planned_with():
         power.plan(traffic, Wanted(effect=0.02, days=2))
     found = power.plan(traffic, Wanted(effect=0.02, days=3))
     json.dumps(found.model_dump(), allow_nan=False)
+
+
+def test_users_who_are_all_alike_promise_no_power():
+    """A spread of nothing would find any effect on the first day."""
+    table = readout(users=400, days=2)
+    at = table.schema.get_field_index("clicks")
+    alike = table.set_column(at, table.schema.field("clicks"), table["impressions"])
+    traffic = power.of_log(alike, METRICS["ctr"], ARMS)
+    with pytest.raises(ConfigError, match="alike in the metric: there is no spread to plan with"):
+        power.plan(traffic, Wanted(effect=0.02, days=2))
+
+
+def test_a_day_of_one_user_has_no_spread_yet():
+    table = readout(users=400, days=2)
+    late = table.filter(pc.equal(table["day"], FIRST + timedelta(days=1)))
+    traffic = power.of_log(pa.concat_tables([table.slice(0, 1), late]), METRICS["ctr"], ARMS)
+    assert (traffic.users[0], traffic.spread[0]) == (1, np.inf)
+    assert np.isfinite(traffic.spread[1])
 
 
 def test_traffic_of_nothing_is_refused():

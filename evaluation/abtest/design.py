@@ -16,7 +16,7 @@ from evaluation.abtest.ratios import METRICS
 from infra.config import Config
 
 LONGEST = 366
-"""Days of an experiment."""
+"""Days of an experiment, and of the days before it."""
 Named = TypeVar("Named", tuple[str, ...], dict[str, float])
 
 

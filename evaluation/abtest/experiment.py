@@ -26,7 +26,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from evaluation.abtest.design import Design
+from evaluation.abtest.design import LONGEST, Design
 from features.traffic import Traffic
 from infra.config import Config, known_keys, load_toml, nearest
 from infra.errors import ConfigError
@@ -52,7 +52,7 @@ class Experiment(Design):
     salt: str = ""
     """Of the hash that assigns users to arms; the id if it is empty. An old salt repeats an old
     split."""
-    before_days: int = Field(14, ge=0)
+    before_days: int = Field(14, ge=0, le=LONGEST)
     """Days before the first one that covariates and caps are taken from (the pre-period); about
     as many as are planned."""
     latency_budget_ms: float = Field(100.0, gt=0)

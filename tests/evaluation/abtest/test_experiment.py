@@ -75,6 +75,7 @@ def test_the_digest_is_of_what_is_declared_not_of_the_text():
         ('"ctr"', '"ctr"\nguardrails = { sales = nan }', "a share from 0 to below 1"),
         ("old = 0.4\nnew = 0.6", "old = nan\nnew = nan", "with shares above 0 that add up to 1"),
         ("planned_days = 7", "planned_days = 10000000", "less than or equal to 366"),
+        ("[arms]", "before_days = 10000000\n[arms]", "before_days: .* less than or equal to 366"),
         ("[arms]", "planned_errors = { ctr = 0.0 }\n[arms]", "ctr = 0: it must be above 0"),
         ("new-for-old", "turns", "line 1: id: turns is the name of a folder"),
         ('"ctr"', '"ctr"\n[recipes.other]', "recipes: other is no arm"),

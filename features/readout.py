@@ -185,10 +185,10 @@ def misassigned(counted: Counted, salt: str, shares: Mapping[str, float]) -> int
     return int(((logged >= 0) & (logged != given)).sum())
 
 
-def other_line(counted: Counted) -> int:
-    """Pages that were answered, as logged, by another line than their arm's."""
-    pages = counted.pages
-    other = pc.not_equal(pages["line"].cast(pa.string()), pages["variant"].cast(pa.string()))
+def other_line(counted: Counted, shares: Mapping[str, float]) -> int:
+    """Pages of an arm of the experiment that were answered, as logged, by another line."""
+    arm, line = (counted.pages[name].cast(pa.string()) for name in ("variant", "line"))
+    other = pc.and_(pc.not_equal(line, arm), pc.is_in(arm, pa.array(list(shares), pa.string())))
     return int(pc.sum(pc.fill_null(other, False)).as_py() or 0)
 
 

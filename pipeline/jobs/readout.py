@@ -147,7 +147,7 @@ def _counts(task: Task, found: Counted, rows: pa.Table) -> Mapping[str, int]:
         "without_arm": pages["variant"].null_count,
         "without_line": pages["line"].null_count - pages["variant"].null_count,
         "misassigned": readout.misassigned(found, traffic.salt, traffic.shares),
-        "other_line": readout.other_line(found),
+        "other_line": readout.other_line(found, traffic.shares),
         **{f"pages_{arm}": count for arm, count in arms},
     }
 

@@ -234,19 +234,30 @@ def test_the_same_rows_with_any_number_of_buckets_and_workers(log, found, width)
         assert again[name] == found[FIRST][name]
 
 
+def renamed(log, home, moved):
+    """The counts of the first day, had its pages been logged under other arms."""
+    shutil.copytree(log.root, home, dirs_exist_ok=True)
+    (file,) = Path(home, "raw", f"dt={FIRST}", "impressions").glob("*.parquet")
+    pages = pl.read_parquet(file)
+    pages.with_columns(variant=pl.col("variant").replace(moved)).write_parquet(file)
+    events.run(Store(home), FIRST, dataset=load(str(home / "small.toml")))
+    return read(Store(home), FIRST)["counts"]
+
+
 def test_a_user_in_the_wrong_arm_or_answered_by_another_line_is_counted(log, found, tmp_path):
     assert found[FIRST]["counts"]["misassigned"] == 0
     assert found[FIRST]["counts"]["other_line"] == 0
-    shutil.copytree(log.root, tmp_path, dirs_exist_ok=True)
-    (file,) = Path(tmp_path, "raw", f"dt={FIRST}", "impressions").glob("*.parquet")
-    moved = {"old": "new", "new": "old"}
-    pages = pl.read_parquet(file)
-    pages.with_columns(variant=pl.col("variant").replace(moved)).write_parquet(file)
-    events.run(Store(tmp_path), FIRST, dataset=load(str(tmp_path / "small.toml")))
-    counts = read(Store(tmp_path), FIRST)["counts"]
+    counts = renamed(log, tmp_path, {"old": "new", "new": "old"})
     assert (
         counts["misassigned"] == counts["other_line"] == counts["pages_old"] + counts["pages_new"]
     )
+
+
+def test_a_page_of_no_arm_of_the_experiment_has_no_line_that_it_should_be_of(log, tmp_path):
+    """Until all arms answer, the champion's line answers users whose arm is `champion`."""
+    counts = renamed(log, tmp_path, {"old": "champion"})
+    assert counts["pages_champion"] > 0
+    assert counts["misassigned"] == counts["other_line"] == 0
 
 
 def test_events_of_before_there_were_such_columns_are_pages_without_an_arm(pages, tmp_path):

@@ -76,30 +76,31 @@ class AbtestReport(Record):
 
 
 def table(rows: pa.Table, experiment: Experiment, day: date) -> tuple[TableRow, ...]:
-    """Table 3 up to a day: each row is of its own day alone.
+    """Table 3 up to a day: each row is of its own day alone, also one on which nobody came.
 
     Args:
         rows: of `sufficient.READOUT`.
         experiment: which arms, since when.
         day: the last one.
     """
-    arms, days = tuple(experiment.arms), (experiment.first_day, day)
+    arms, days, alpha = tuple(experiment.arms), (experiment.first_day, day), experiment.rule.alpha
     seen = exposed(rows, arms, *days).users
     daily = user_days(rows, arms, seen, days, COUNTED)
     ctr, sales = (
-        novelty.by_day(daily, METRICS[name], alpha=experiment.rule.alpha)
+        {one.number: one.uplift for one in novelty.by_day(daily, METRICS[name], alpha=alpha).days}
         for name in ("ctr", "sales")
     )
+    nothing = Bounds(value=None)
     return tuple(
         TableRow(
-            day=date.fromordinal(experiment.first_day.toordinal() + one.number - 1).isoformat(),
-            number=one.number,
-            users=_users(daily, one.number - 1),
-            ctr=one.uplift,
-            sales=other.uplift,
-            precision=_precision(daily, one.number - 1),
+            day=date.fromordinal(experiment.first_day.toordinal() + number - 1).isoformat(),
+            number=number,
+            users=_users(daily, number - 1),
+            ctr=ctr.get(number, nothing),
+            sales=sales.get(number, nothing),
+            precision=_precision(daily, number - 1),
         )
-        for one, other in zip(ctr.days, sales.days, strict=True)
+        for number in range(1, experiment.day_number(day) + 1)
     )
 
 

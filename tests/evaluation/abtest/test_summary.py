@@ -76,6 +76,18 @@ def test_a_row_of_table_3_is_of_its_own_day(whole):
         assert row.users == (old["users"], new["users"])
 
 
+@pytest.mark.parametrize("empty", range(DAYS))
+def test_a_day_on_which_nobody_came_has_its_row_also_if_it_is_the_last(whole, empty):
+    rows, found = whole
+    gone = FIRST + timedelta(days=empty)
+    table = summary.table(rows.filter(pa.compute.not_equal(rows["day"], gone)), TRIAL, LAST)
+    assert [row.number for row in table] == [1, 2, 3]
+    assert (table[empty].users, table[empty].day) == ((0, 0), gone.isoformat())
+    assert table[empty].ctr.value is table[empty].sales.value is table[empty].precision[0] is None
+    others = [n for n in range(DAYS) if n != empty]
+    assert [table[n] for n in others] == [found.table[n] for n in others]
+
+
 def test_a_days_figures_have_the_interval_of_one_look(whole):
     _, found = whole
     figures = {figure.name: figure for figure in found.figures}

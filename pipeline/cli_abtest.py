@@ -97,8 +97,11 @@ def simulate(  # noqa: PLR0913, PLR0917  # each is an option of the command
     given = simulated.running(settings)
     named = dict(arm.partition("=")[::2] for arm in arms) if arms else given["arms"]
     parts = shares or ([1 / len(named)] * len(named) if arms else list(given["shares"].values()))
-    if len(parts) != len(named) or not all(named.values()):
-        raise typer.BadParameter("give `--arm NAME=SOURCE` for every arm, and a --share for each.")
+    once = len(named) == len(arms or named)
+    if len(parts) != len(named) or not once or not all(named.values()):
+        raise typer.BadParameter(
+            "give `--arm NAME=SOURCE` for every arm, each name once, and a --share for each."
+        )
     wanted = simulated.Wanted(
         days=days,
         first=first.date() if first else None,

@@ -64,7 +64,8 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
     """Live the days; the effects, also under `reports/abtest/simulated/`.
 
     Raises:
-        ConfigError: the log is not the marketplace's, or an arm has no source.
+        ConfigError: the log is not the marketplace's, an arm has no source, or there are not two
+            arms that somebody sees.
         InputError: raw data of the days, or of the day before, is somebody else's.
         PartitionMissing: there are no histories of the day before the first.
     """
@@ -72,6 +73,11 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
         raise ConfigError(
             f"data set {settings.dataset} is a log of the past: nobody can live on in it. "
             "`dupn abtest simulate` needs the marketplace."
+        )
+    if len(wanted.arms) < 2 or min(wanted.shares.values()) <= 0:
+        raise ConfigError(
+            "an effect is that of one arm over another. Give two arms or more (--arm NAME=SOURCE), "
+            "each with a share above 0."
         )
     first = wanted.first or _next(settings)
     days = living.days_from(first, wanted.days)

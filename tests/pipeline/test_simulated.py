@@ -121,6 +121,14 @@ def test_somebody_must_have_done_something_before(tmp_path):
         simulated.run(smoke(tmp_path, *PAIRS), wanted())
 
 
+@pytest.mark.parametrize("shares", [{"champion": 1.0}, {"policy": 1.0, "champion": 0.0}])
+def test_an_effect_is_of_two_arms_that_somebody_sees(tmp_path, shares):
+    """Refused before anything is lived, not when there is nothing to estimate."""
+    alone = wanted(arms={arm: arm for arm in shares}, shares=shares)
+    with pytest.raises(ConfigError, match=r"two arms or more .* a share above 0"):
+        simulated.run(smoke(tmp_path, *PAIRS), alone)
+
+
 def test_without_arms_the_policy_is_held_against_the_champion(settings):
     assert simulated.running(settings)["arms"] == {"policy": "policy", "champion": "champion"}
 
@@ -131,6 +139,7 @@ def test_without_arms_the_policy_is_held_against_the_champion(settings):
         ("--arm", "dupn"),
         ("--arm", "dupn=champion", "--arm", "other="),
         ("--arm", "a=champion", "--arm", "b=policy", "--share", "1.0"),
+        ("--arm", "a=champion", "--arm", "a=policy"),
     ],
 )
 def test_an_arm_needs_a_source_and_shares_go_with_arms(at_home, options):

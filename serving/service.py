@@ -40,6 +40,9 @@ from serving.snapshot import Past
 from serving.splitting import Splitting
 from serving.versions import CHAMPION, Versions
 
+FIRST = milliseconds(datetime.min.replace(tzinfo=UTC))
+"""The first moment that can be told in UTC; a `ts` in a zone east of it may lie before."""
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -142,7 +145,7 @@ class Service:
         """Take behaviours in; how many were new.
 
         Raises:
-            InputError: one is of a time that has not come; none is taken.
+            InputError: one is of a time that has not come, or never was; none is taken.
         """
         now = datetime.now(UTC)
         self._require_past(behaviors, now)
@@ -248,9 +251,12 @@ class Service:
         night = datetime.combine(self.histories.day, datetime.max.time(), UTC)
         last = milliseconds(max(now, night) + timedelta(days=DAYS_AHEAD))
         for place, behavior in enumerate(behaviors):
-            if behavior.ts is not None and milliseconds(behavior.ts) > last:
+            ts = last if behavior.ts is None else milliseconds(behavior.ts)
+            if not FIRST <= ts <= last:
+                ahead = f"more than {DAYS_AHEAD} days ahead"
+                where = ahead if ts > last else "before the year 1 in UTC"
                 raise InputError(
-                    f"behaviors.{place}.ts: {behavior.ts} lies more than {DAYS_AHEAD} days ahead. "
+                    f"behaviors.{place}.ts: {behavior.ts} lies {where}. "
                     "Send the time at which it happened."
                 )
 

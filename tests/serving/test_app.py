@@ -138,6 +138,15 @@ def test_a_behavior_of_a_time_that_has_not_come_is_refused_and_none_is_taken(cli
     assert client.post("/v1/behaviors", json={"behaviors": sent}).json() == {"taken": 2}
 
 
+@pytest.mark.parametrize(("zone", "code"), [("+00:01", 422), ("+00:00", 200)])
+def test_a_behavior_that_was_taken_can_be_told_again(client, ids, zone, code):
+    sent = {"user_id": "old" + zone, "item_id": ids[0], "type": "click"}
+    one = sent | {"ts": f"0001-01-01T00:00:00{zone}"}
+    assert client.post("/v1/behaviors", json={"behaviors": [one]}).status_code == code
+    found = client.post("/v1/explain", json={"user_id": sent["user_id"]})
+    assert (found.status_code, len(found.json()["behaviors"])) == (200, int(code == 200))
+
+
 @pytest.mark.parametrize("name", ["representation", "price_preference"])
 @pytest.mark.parametrize(
     "user", ["shop/u1", "shop%2Fu1", "shop/price_preference", "/", "a//b", "%0A", "a%0Ab%0A"]

@@ -255,7 +255,7 @@ class Versions:
     def _stamp(self, number: str, otherwise: str = "") -> str:
         try:
             return self.source.stamp(number)
-        except DupnError:
+        except Exception:  # one bundle that cannot be read keeps no other arm from moving
             return otherwise
 
     def _load(self, number: str) -> Served | None:
@@ -281,7 +281,7 @@ class Versions:
     def _fetch(self, number: str) -> tuple[Served, float]:
         """A version, and how far its answers are from the recorded ones."""
         shutil.rmtree(_folder(self.work, number), ignore_errors=True)
-        name, bundle = self.source.fetch(number)
+        name, bundle = self._fetched(number)
         folder = bundle / disassembled.FOLDER
         if not folder.exists():
             folder = _folder(self.work, number)
@@ -289,6 +289,17 @@ class Versions:
         loaded = disassembled.load(bundle, folder, name, self.runtime)
         self._require_zone(loaded)
         return loaded, disassembled.worst_difference(loaded, bundle)
+
+    def _fetched(self, number: str) -> tuple[Name, Path]:
+        try:
+            return self.source.fetch(number)
+        except DupnError:
+            raise
+        except Exception as error:  # each object store has its own words for a lost connection
+            raise StoreError(
+                f"the bundle of version {number} could not be fetched "
+                f"({type(error).__name__}: {error}). See to the store, or the way to it."
+            ) from error
 
     def _require_zone(self, loaded: Served) -> None:
         zone = loaded.bundle.world.clock.zone

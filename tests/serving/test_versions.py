@@ -128,6 +128,8 @@ def test_a_bad_version_is_refused_once_and_the_old_one_serves(versions, shelf, b
         PartitionMissing("not published yet"),
         RegistryUnavailable("MLflow is silent"),
         OSError(errno.ENOSPC, "no space"),
+        TimeoutError("the store is slow"),
+        RuntimeError("what a client of some store says of a lost connection"),
     ],
 )
 def test_what_fails_around_a_version_is_tried_again_ever_more_rarely(
@@ -196,6 +198,20 @@ def test_a_silent_registry_changes_nothing(versions, shelf):
     shelf.down = True
     assert not versions.refresh()
     assert version(versions) == "1"
+
+
+def test_a_bundle_that_cannot_be_read_keeps_no_other_arm_from_moving(versions, shelf, monkeypatch):
+    def stamp(number):
+        if number == "1":
+            raise PermissionError(errno.EACCES, "not yours")
+        return ""
+
+    shelf.arms["rival"] = "1"
+    versions.refresh()
+    monkeypatch.setattr(shelf, "stamp", stamp)
+    shelf.arms["champion"] = "2"
+    assert versions.refresh()
+    assert (version(versions), version(versions, "rival")) == ("2", "1")
 
 
 def test_two_arms_share_a_version_that_both_name(versions, shelf):

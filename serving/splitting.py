@@ -38,9 +38,20 @@ class Splitting:
         return iter(self.coming.shares)
 
     def look(self) -> None:
-        """Ask the store which experiment runs."""
-        if self._store is not None:
+        """Ask the store which experiment runs; while that cannot be read, nothing is announced.
+
+        Versions that come in, and a rollback, do not wait for it.
+        """
+        if self._store is None:
+            return
+        try:
             self.coming = traffic.running(self._store) or self._usual
+        except Exception as error:  # each store's client has its own
+            logger.warning(
+                "which experiment runs could not be read under %s (%s: %s): users are split as "
+                "before. See to the files there.",
+                self._store.address(traffic.FOLDER), type(error).__name__, error,
+            )  # fmt: skip
 
     def settle(self, answering: Collection[str]) -> bool:
         """Take the announced split over if all of its users are answered; whether it changed.

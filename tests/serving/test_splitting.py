@@ -60,6 +60,21 @@ def test_an_experiment_that_has_ended_splits_nobody_though_an_arm_of_the_setting
     assert {mine.variant(user) for user in USERS} == {"champion", "challenger"}
 
 
+def test_experiments_that_cannot_be_read_leave_the_split_as_it_is(tmp_path, caplog):
+    mine, store = splitting(tmp_path), Store(tmp_path)
+    assert traffic.take_turn(store, TRIAL)
+    mine.look()
+    mine.settle({"champion", "old", "new"})
+    store.put(traffic.key("e", "ended"), b"{ half a file")
+    mine.look()
+    assert not mine.settle({"champion", "old", "new"})
+    assert mine.now == TRIAL
+    assert str(tmp_path / "experiments") in caplog.text
+    started = splitting(tmp_path)
+    started.look()
+    assert started.variant("anybody") == "champion"
+
+
 def test_the_service_can_be_told_to_look_at_no_experiment(tmp_path):
     mine = splitting(tmp_path, experiments=False)
     traffic.take_turn(Store(tmp_path), TRIAL)

@@ -2,10 +2,11 @@
 
 Each process appends lines to a spool file of its own, which it holds locked meanwhile; `flush`
 moves the whole file under `raw/dt=D/impressions/` in one put, so nobody sees half a file. A spool
-that nobody holds any more was left by a killed process and is moved at the next start; a process's
-number would not tell, since it is soon another's, in containers at once. What can never be moved is
-set aside under another name. Beside the columns of `impressions` a line has the model version, the
-line, the scores, the predicted price level and the latency, for the A/B read-out.
+that nobody holds any more was left by a killed process and is moved at the next start or flush of
+another; a process's number would not tell, since it is soon another's, in containers at once. What
+can never be moved is set aside under another name. Beside the columns of `impressions` a line has
+the model version, the line, the scores, the predicted price level and the latency, for the A/B
+read-out.
 """
 
 import fcntl
@@ -131,21 +132,24 @@ class ExposureLog:
             )
 
     def flush(self) -> int:
-        """Move what this process has noted under `raw/`; how many files.
+        """Move what this process has noted, and what others left, under `raw/`; how many files.
 
-        A file that the store does not take now stays for the next flush.
+        A file that the store does not take now stays for the next flush, whoever wrote it.
         """
         with self._lock:
             for held in self._open.values():
                 os.close(held)
             self._open.clear()
-            files = sorted(self.spool.glob(f"{self._writer}-*.jsonl"))
+            mine = set(self.spool.glob(f"{self._writer}-*.jsonl"))
             self._number += 1
-        return self._move(files)
+        return self._move(sorted(mine | self._left()))
 
     def recover(self) -> int:
         """Move what processes that are gone have left."""
-        return self._move([f for f in sorted(self.spool.glob("*.jsonl")) if _is_left(f)])
+        return self._move(sorted(self._left()))
+
+    def _left(self) -> set[Path]:
+        return {file for file in self.spool.glob("*.jsonl") if _is_left(file)}
 
     def _day(self, ts: int) -> int:
         return int(self.clock.parts(np.array([ts])).day[0])

@@ -132,6 +132,16 @@ def test_a_file_that_could_not_be_removed_is_not_doubled(log):
     assert len(lines(log.store, DAY)) == 1
 
 
+def test_what_was_left_is_moved_by_a_flush_where_the_store_was_away_at_the_start(tmp_path):
+    (tmp_path / "home").write_text("a file where a folder is needed")
+    (tmp_path / "spool").mkdir()
+    (tmp_path / "spool" / "0a-20517-0.jsonl").write_text('{"request_id": "left"}')
+    log = ExposureLog(Store(tmp_path / "home"), tmp_path / "spool", "UTC")
+    (tmp_path / "home").unlink()
+    assert log.flush() == 1
+    assert lines(log.store, DAY) == [{"request_id": "left"}]
+
+
 class Broken(ExposureLog):
     """Fails in a way that nobody has foreseen, as often as `failures` says."""
 

@@ -176,17 +176,24 @@ class LocalHistories:
         """This thread's connection; what is done with it counts whole, or not at all.
 
         Raises:
-            ServingUnavailable: the disk is full, the file is locked for too long, and the like.
+            ServingUnavailable: the disk is full, the file is locked for too long, it is spoilt, and
+                the like.
         """
         try:
             with self._database() as database:
                 yield database
-        except sqlite3.OperationalError as error:
+        except sqlite3.DatabaseError as error:
+            remedy = "Ask again; if it stays so, see to the disk of serve.work."
+            if type(error) is sqlite3.DatabaseError:  # itself: the content is no database any more
+                remedy = (
+                    f"It is spoilt: stop the service, move {self.file.name}* away, and start it "
+                    "again; what came in since the newest `sequences` is unknown then."
+                )
+            elif not isinstance(error, sqlite3.OperationalError):
+                raise  # our own mistake
             said = f"{self.file} could not be read or written: {error}."
             logger.warning(said)
-            raise ServingUnavailable(
-                f"{said} Ask again; if it stays so, see to the disk of serve.work."
-            ) from error
+            raise ServingUnavailable(f"{said} {remedy}") from error
 
     def _database(self) -> sqlite3.Connection:
         """This thread's connection."""

@@ -220,7 +220,7 @@ def build() -> FastAPI:
     logs.configure(quiet=False)
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)
-    histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
+    histories = _histories(setup)
     own = _own_folder(setup)
     splitting = Splitting(setup.config, None if setup.bundle else Store(setup.home))
     config = setup.config
@@ -252,13 +252,13 @@ def serve(setup: Setup) -> None:
 
     Raises:
         StoreError: the folder of live behaviours and spools cannot be written.
-        ServingUnavailable: the port cannot be had.
+        ServingUnavailable: the port cannot be had, or the live behaviours not be read.
     """
     import uvicorn
 
     machine.require_writable(setup.folder)
     machine.require_port(setup.config.host, setup.config.port)
-    prepare_snapshot(setup)
+    _histories(setup)  # once for all workers; a file that is spoilt would end each of them
     os.environ.update(environment(setup))
     config = setup.config
     # uvicorn ends what runs and raises the signal again: being stopped is no failure
@@ -299,6 +299,10 @@ def environment(setup: Setup) -> Mapping[str, str]:
         "OMP_NUM_THREADS": threads,
         "MKL_NUM_THREADS": threads,
     }
+
+
+def _histories(setup: Setup) -> LocalHistories:
+    return LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
 
 
 def _workers(config: ServeConfig) -> int:

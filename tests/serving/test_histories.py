@@ -256,6 +256,12 @@ def test_a_file_that_cannot_be_written_is_said_with_what_to_do(tmp_path, caplog)
     assert histories.add([behavior(NEXT + 1)], NEXT) == 1
 
 
+def test_a_file_that_is_spoilt_is_said_with_what_to_do(tmp_path):
+    (tmp_path / "live.db").write_bytes(b"no database" * 999)
+    with pytest.raises(ServingUnavailable, match=r"live\.db .*spoilt: .* move live\.db\* away"):
+        LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
+
+
 def test_behaviors_survive_a_kill(tmp_path):
     code = (
         "import os, signal, sys; from datetime import date; from pathlib import Path;"

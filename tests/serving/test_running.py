@@ -16,7 +16,7 @@ from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
 from features.schemas import VOCABULARY
-from infra.errors import PartitionCorrupt, RegistryUnavailable, StoreError
+from infra.errors import PartitionCorrupt, RegistryUnavailable, ServingUnavailable, StoreError
 from infra.registry import Registry
 from infra.services import free_port
 from infra.store import Store
@@ -248,6 +248,14 @@ def test_a_snapshot_that_was_cut_short_is_built_again(setup, name):
     with pytest.raises(PartitionCorrupt, match=name):
         snapshot.load(file.parent)
     assert known(prepare_snapshot(setup)) == before
+
+
+def test_a_service_does_not_start_on_live_behaviors_that_are_spoilt(setup):
+    setup.folder.mkdir()
+    (setup.folder / "live.db").write_bytes(b"no database" * 999)
+    config = setup.config.model_copy(update={"port": free_port(8300)})
+    with pytest.raises(ServingUnavailable, match=r"live\.db .*spoilt"):
+        running.serve(setup.model_copy(update={"config": config}))
 
 
 def test_a_snapshot_that_could_not_be_built_is_tried_again_after_longer_and_longer(setup, caplog):

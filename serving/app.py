@@ -297,6 +297,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": title, "content": {"application/problem+json": {}}, "model": Problem}
     for status, title in {
         401: "Unauthorized",
+        408: "Request Timeout",
         413: "Content Too Large",
         422: "Unprocessable Content",
         503: "Shed, or no version is loaded",

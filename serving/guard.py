@@ -39,6 +39,11 @@ FULL = Problem(
     status=503,
     detail="too many requests wait already. Ask again in a second.",
 )
+LATE = Problem(
+    title="Request Timeout",
+    status=408,
+    detail="the request did not come whole in time. Send head and body in one go.",
+)
 FAILED = Problem(
     title="Internal Server Error",
     status=500,
@@ -112,17 +117,13 @@ class Guard:
 
 
 async def _tell(problem: Problem, send: Send) -> None:
-    headers, body = _written(problem)
+    headers, body = written(problem)
     await send({"type": "http.response.start", "status": problem.status, "headers": headers})
     await send({"type": "http.response.body", "body": body})
 
 
-def turned_away() -> tuple[Headers, bytes]:
-    """What a full queue answers."""
-    return _written(FULL)
-
-
-def _written(problem: Problem) -> tuple[Headers, bytes]:
+def written(problem: Problem) -> tuple[Headers, bytes]:
+    """A problem as it is sent."""
     body = orjson.dumps(problem.model_dump())
     headers = [(b"content-type", PROBLEM), (b"content-length", str(len(body)).encode())]
     if problem.status == 503:

@@ -5,18 +5,24 @@ third of a millisecond to read a request and to say no to it, a tenth of what an
 noes would eat a core. Here a request that came whole, in one piece, while the queue is full, is
 answered with a prepared 503. Whatever is not that plain (bodies in several pieces, pipelining,
 other methods) goes the usual way, where `serving.guard` turns it away.
+
+Nor is anybody waited for who has stopped in the middle of a request: a caller who is gone and could
+not say so would hold what it has sent, up to a whole body, for as long as the process lives.
 """
 
 import re
-from typing import Any
+from asyncio import TimerHandle
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving import meters
-from serving.guard import turned_away
+from serving.guard import FULL, LATE, written
+from serving.http_contracts import Problem
 
 STATE = "turns"
 """Name of this process's queue in the application's lifespan state."""
+WHOLE_S = 30.0
+"""Seconds that a request may take to come whole."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})(?=\r\n)", re.IGNORECASE)
 _SPECIAL = re.compile(
@@ -31,6 +37,8 @@ class Protocol(HttpToolsProtocol):
 
     _inside = False
     """Whether a part of a request was read."""
+    _late: TimerHandle | None = None
+    """Runs while the rest of one is waited for."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller."""
@@ -45,6 +53,8 @@ class Protocol(HttpToolsProtocol):
             _REQUESTS.inc()
             return
         super().data_received(data)
+        if self._inside and self._late is None:
+            self._late = self.loop.call_later(WHOLE_S, self._give_up)
 
     def on_message_begin(self) -> None:
         """The parser has met a request."""
@@ -54,11 +64,41 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The parser has met its end."""
         self._inside = False
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
         super().on_message_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The connection has ended."""
+        if self._late is not None:
+            self._late.cancel()
+        super().connection_lost(exc)
+
+    def _give_up(self) -> None:
+        """End the connection of a request that has not come whole, and say why if it is its turn.
+
+        Somebody may be owed another answer, or have had the one to this request already.
+        """
+        of_this = self.cycle is not None and self.cycle.scope is self.scope  # its head was read
+        spoken = self.cycle.response_started or self.pipeline if of_this else not self._is_quiet()
+        if not spoken:
+            self.transport.write(_LATE)
+        self.transport.close()
+
+    def _unsupported_upgrade_warning(self) -> None:
+        """Somebody would rather speak another protocol: the parser reads no more after such a head.
+
+        So this answer must be the last here, or the next request would wait for ever.
+        """
+        self.cycle.keep_alive = False
 
     def _between(self) -> bool:
         """Whether the next byte begins a request and nothing is owed."""
-        return not self._inside and (self.cycle is None or self.cycle.response_complete)
+        return not self._inside and self._is_quiet()
+
+    def _is_quiet(self) -> bool:
+        return self.cycle is None or self.cycle.response_complete
 
 
 def is_whole(data: bytes) -> bool:
@@ -75,13 +115,14 @@ def is_whole(data: bytes) -> bool:
     )
 
 
-def _answer() -> bytes:
-    headers, body = turned_away()
-    lines: list[Any] = [b"HTTP/1.1 503 Service Unavailable"]
-    lines += [name + b": " + value for name, value in headers]
+def _answer(problem: Problem, *more: bytes) -> bytes:
+    headers, body = written(problem)
+    first = f"HTTP/1.1 {problem.status} {problem.title}".encode()
+    lines = [first, *(name + b": " + value for name, value in headers), *more]
     return b"\r\n".join([*lines, b"", body])
 
 
-_ANSWER = _answer()
+_ANSWER = _answer(FULL)
+_LATE = _answer(LATE, b"connection: close")
 _SHED = meters.SHED.labels("queue")
 _REQUESTS = meters.REQUESTS.labels("refused", 503)

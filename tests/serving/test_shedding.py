@@ -11,6 +11,7 @@ import uvicorn
 from prometheus_client import REGISTRY
 from uvicorn.server import ServerState
 
+from serving import shedding
 from serving.shedding import STATE, Protocol, is_whole
 
 
@@ -154,6 +155,48 @@ def test_a_request_in_pieces_is_answered_once(line, cut):
     time.sleep(0.1)
     line.sendall(whole[cut:])
     assert heard(line).count(b"HTTP/1.1") == 1
+
+
+@pytest.fixture
+def hasty(monkeypatch):
+    monkeypatch.setattr(shedding, "WHOLE_S", 0.3)
+
+
+@pytest.mark.parametrize("cut", [1, 20, -1])
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_request_that_does_not_come_whole_is_waited_for_no_longer(hasty, line, cut, before):
+    for _ in range(before):
+        line.sendall(request())
+        assert heard(line).startswith(b"HTTP/1.1 200 ")
+    line.sendall(request()[:cut])
+    said = line.recv(65536)
+    assert said.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
+    assert b"\r\nconnection: close\r\n" in said
+    assert line.recv(1) == b""
+
+
+def test_a_request_that_came_whole_in_pieces_has_its_time_to_be_answered(hasty, line):
+    echo.busy = True
+    line.sendall(request()[:-1])
+    time.sleep(0.1)
+    line.sendall(request()[-1:])
+    time.sleep(0.5)
+    echo.busy = False
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+
+
+def test_who_is_owed_another_answer_is_not_told_of_the_one_that_is_late(hasty, line):
+    echo.busy = True
+    line.sendall(request() + request()[:20])
+    assert line.recv(65536) == b""
+
+
+@pytest.mark.parametrize("name", [b"Upgrade", b"upgrade"])
+def test_after_an_upgrade_that_was_asked_for_nobody_waits_on_that_connection(line, name):
+    line.sendall(request(b"{}", b"Connection: Upgrade, HTTP2-Settings", name + b": h2c"))
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+    line.settimeout(2)  # sooner than a connection is ended that nobody uses
+    assert line.recv(1) == b""
 
 
 @pytest.mark.parametrize(

@@ -126,6 +126,8 @@ def written(problem: Problem) -> tuple[Headers, bytes]:
     """A problem as it is sent."""
     body = orjson.dumps(problem.model_dump())
     headers = [(b"content-type", PROBLEM), (b"content-length", str(len(body)).encode())]
+    if problem.status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))  # RFC 9110: some clients fail without it
     if problem.status == 503:
         headers.append((b"retry-after", b"1"))
     return headers, body

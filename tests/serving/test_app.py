@@ -319,6 +319,7 @@ def test_a_token_is_asked_for_where_one_is_set(shop):
     with TestClient(http.create(guarded)) as client:
         path = "/v1/users/u/representation"
         assert client.get(path).status_code == 401
+        assert client.get(path).headers["www-authenticate"] == "Bearer"
         assert client.get(path, headers={"authorization": "Bearer wrong"}).status_code == 401
         assert client.get(path, headers={"authorization": "Bearer secret"}).status_code == 200
         assert client.get("/healthz").status_code == 200

@@ -103,7 +103,7 @@ def _answers(app: FastAPI, service: Service) -> None:
     async def rank(request: Request) -> Response:
         """Put candidates in order for a user: CTR, L2R score, rank, ranking features."""
         body = await _read(request)
-        if request.headers.get("content-type", "").startswith(arrow.MEDIA_TYPE):
+        if request.headers.get("content-type", "").lower().startswith(arrow.MEDIA_TYPE):
             return await _take(
                 request, lambda: Response(arrow.rank(service, body), media_type=arrow.MEDIA_TYPE)
             )
@@ -229,11 +229,12 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(ValidationError)
     @app.exception_handler(RequestValidationError)
-    async def invalid(_: Request, error: ValidationError | RequestValidationError) -> Response:
+    async def invalid(
+        request: Request, error: ValidationError | RequestValidationError
+    ) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        detail = f"{where}: {first['msg']}."
-        return _problem(Problem(title="Unprocessable Content", status=422, detail=detail))
+        return _unprocessable(request, f"{where}: {first['msg']}.")
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
@@ -243,14 +244,26 @@ def _errors(app: FastAPI) -> None:
         return found
 
     @app.exception_handler(DupnError)
-    async def ours(_: Request, error: DupnError) -> Response:
+    async def ours(request: Request, error: DupnError) -> Response:
         if isinstance(error, ServingUnavailable):
             found = _problem(Problem(title="Service Unavailable", status=503, detail=str(error)))
             found.headers["retry-after"] = "1"
             return found
-        status = 422 if isinstance(error, InputError) else 500
-        title = "Unprocessable Content" if status == 422 else "Internal Server Error"
-        return _problem(Problem(title=title, status=status, detail=str(error)))
+        if isinstance(error, InputError):
+            return _unprocessable(request, str(error))
+        return _problem(Problem(title="Internal Server Error", status=500, detail=str(error)))
+
+
+def _unprocessable(request: Request, detail: str) -> Response:
+    """What is wrong with a request; of a body that cannot be read as it was sent, that too."""
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.lower() != "identity":
+        detail += f" The body came with content-encoding {coding[:40]}; it is read undecoded."
+        detail += " Send it plain."
+    if request.method == "POST" and "upgrade" in request.headers.get("connection", "").lower():
+        detail += " The request asks for another protocol (upgrade), so its body was not read."
+        detail += " Ask for HTTP/1.1 alone: Java's client by `.version(Version.HTTP_1_1)`."
+    return _problem(Problem(title="Unprocessable Content", status=422, detail=detail))
 
 
 def _problem(problem: Problem) -> Response:

@@ -9,6 +9,7 @@ else of an experiment; arms are names of lines.
 
 import json
 from collections.abc import Mapping
+from datetime import date
 from typing import Any
 
 from pydantic import Field
@@ -29,6 +30,8 @@ class Traffic(Config):
     """Of the hash that assigns users to arms (`features.assignment`)."""
     shares: dict[str, float] = Field(min_length=1)
     """Line -> share of the users; the order counts."""
+    first_day: date | None = None
+    """On which users are split; None: as soon as it is known."""
 
 
 def key(experiment: str, name: str) -> str:

@@ -46,7 +46,7 @@ def declared(text: str) -> Experiment:
 
 
 def start(settings: Settings, experiment: Experiment) -> Mapping[str, Any]:
-    """Register an experiment and let it split the users from now on.
+    """Register an experiment and let it split the users from its first day on.
 
     Raises:
         ConfigError: the id was used for something else, it has ended, another one runs, or a recipe

@@ -16,14 +16,16 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import psutil
 import torch
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from features.carry import ONE_DAY
 from infra import cores, logs
 from infra.errors import DupnError, PartitionCorrupt
 from infra.files import alone
@@ -222,7 +224,7 @@ def build() -> FastAPI:
     torch.set_num_threads(setup.config.threads)
     histories = _histories(setup)
     own = _own_folder(setup)
-    splitting = Splitting(setup.config, None if setup.bundle else Store(setup.home))
+    splitting = _splitting(setup, histories)
     config = setup.config
     runtime = Runtime(config.user_part, config.threads)
     source = _source(setup, own, splitting)
@@ -303,6 +305,15 @@ def environment(setup: Setup) -> Mapping[str, str]:
 
 def _histories(setup: Setup) -> LocalHistories:
     return LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
+
+
+def _splitting(setup: Setup, histories: LocalHistories) -> Splitting:
+    """Days are those of the clock on the wall, or of a shop whose days lie ahead of it."""
+
+    def today() -> date:
+        return max(datetime.now(ZoneInfo(setup.zone)).date(), histories.day + ONE_DAY)
+
+    return Splitting(setup.config, None if setup.bundle else Store(setup.home), today)
 
 
 def _workers(config: ServeConfig) -> int:

@@ -8,7 +8,8 @@ an experiment that has ended gives its users back as soon as the champion answer
 """
 
 import logging
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from datetime import date
 
 import pyarrow as pa
 
@@ -27,9 +28,16 @@ class Splitting:
     Args:
         config: the split without an experiment.
         store: where experiments are looked for; None: nowhere.
+        today: the day that pages are of now; None: later than every experiment's first.
     """
 
-    def __init__(self, config: ServeConfig, store: Store | None = None) -> None:
+    def __init__(
+        self,
+        config: ServeConfig,
+        store: Store | None = None,
+        today: Callable[[], date] | None = None,
+    ) -> None:
+        self._today = today
         self._usual = Traffic(experiment="", salt=config.salt, shares=config.shares)
         self._store = store if config.experiments else None
         self.now = self.coming = self._usual
@@ -45,13 +53,19 @@ class Splitting:
         if self._store is None:
             return
         try:
-            self.coming = traffic.running(self._store) or self._usual
+            self.coming = self._begun(traffic.running(self._store)) or self._usual
         except Exception as error:  # each store's client has its own
             logger.warning(
                 "which experiment runs could not be read under %s (%s: %s): users are split as "
                 "before. See to the files there.",
                 self._store.address(traffic.FOLDER), type(error).__name__, error,
             )  # fmt: skip
+
+    def _begun(self, running: Traffic | None) -> Traffic | None:
+        """It, from its first day on: before that, arms that differ would spoil its pre-period."""
+        if running is None or running.first_day is None or self._today is None:
+            return running
+        return running if running.first_day <= self._today() else None
 
     def settle(self, answering: Collection[str]) -> bool:
         """Take the announced split over if all of its users are answered; whether it changed.

@@ -91,7 +91,8 @@ class Experiment(Design):
     @property
     def traffic(self) -> Traffic:
         """How users are split."""
-        return Traffic(experiment=self.id, salt=self.salt or self.id, shares=dict(self.arms))
+        salt, shares = self.salt or self.id, dict(self.arms)
+        return Traffic(experiment=self.id, salt=salt, shares=shares, first_day=self.first_day)
 
     def runs(self, day: date) -> bool:
         """Whether a day lies in the experiment."""

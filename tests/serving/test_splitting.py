@@ -108,3 +108,28 @@ def test_an_experiment_that_has_ended_splits_nobody_while_the_next_waits_for_an_
     assert not mine.settle({"champion", "old"})  # nothing new
     assert mine.settle({"champion", "old", "x"})
     assert {mine.variant(user) for user in USERS} == {"old", "x"}
+
+
+def test_nobody_is_split_before_the_first_day_of_an_experiment(tmp_path):
+    days = [date(2026, 3, 1)]
+    mine = Splitting(ServeConfig(), Store(tmp_path), lambda: days[-1])
+    later = TRIAL.model_copy(update={"first_day": date(2026, 3, 2)})
+    assert traffic.take_turn(mine._store, later)
+    mine.look()
+    assert list(mine) == ["champion"]
+    assert not mine.settle({"champion", "old", "new"})
+    assert mine.variant("anybody") == "champion"
+    days.append(date(2026, 3, 2))
+    mine.look()
+    assert mine.settle({"champion", "old", "new"})
+    assert {mine.variant(user) for user in USERS} == {"old", "new"}
+
+
+def test_an_experiment_whose_file_is_older_than_first_days_splits_at_once(tmp_path):
+    mine = Splitting(ServeConfig(), Store(tmp_path), lambda: date(2026, 3, 1))
+    traffic.take_turn(mine._store, TRIAL)
+    old = mine._store.get(traffic.key("e", "traffic")).replace(b',\n "first_day": null', b"")
+    assert b"first_day" not in old
+    mine._store.put(traffic.key("e", "traffic"), old.decode())
+    mine.look()
+    assert list(mine) == ["old", "new"]

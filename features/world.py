@@ -108,8 +108,8 @@ class World:
         known = self._asked.get(id(ids))
         if known is None or known[0] is not ids:
             known = (ids, self.catalog.rows_of_distinct(ids))
-            while len(self._asked) >= _REMEMBERED:
-                self._asked.pop(next(iter(self._asked)), None)
+            for old in list(self._asked)[: 1 - _REMEMBERED]:  # a copy: other threads ask as well
+                self._asked.pop(old, None)
             self._asked[id(ids)] = known
         return known[1]
 

@@ -134,23 +134,36 @@ class Partition:
         wanted = list(columns) if columns else None
         tables = []
         for entry in chosen:
-            with self.open(entry) as source:
-                try:
-                    tables.append(
-                        pq.read_table(
-                            source, columns=wanted, page_checksum_verification=True, **read
-                        )
-                    )
-                except (pa.ArrowInvalid, OSError) as error:
-                    if isinstance(error, OSError) and error.errno:
-                        raise  # the disk's own words; Arrow's about the content have no number
-                    said = str(error).rstrip(".")
-                    raise PartitionCorrupt(
-                        f"{self.key}/{entry.name} cannot be read: {said}. {mend(self.key)}"
-                    ) from None
+            with self.open(entry) as source, self._sound(entry):
+                tables.append(
+                    pq.read_table(source, columns=wanted, page_checksum_verification=True, **read)
+                )
         if not tables:
             return pa.table({})
         return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
+
+    def batches(self, entry: FileEntry, size: int) -> Iterator[pa.RecordBatch]:
+        """The rows of one file, at most `size` at a time; memory is one row group.
+
+        Raises:
+            PartitionCorrupt: a byte is not what was written.
+        """
+        with self.open(entry) as source, self._sound(entry):
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            yield from file.iter_batches(batch_size=size)
+
+    @contextmanager
+    def _sound(self, entry: FileEntry) -> Iterator[None]:
+        """A block in which what Arrow cannot read of a file becomes a `PartitionCorrupt`."""
+        try:
+            yield
+        except (pa.ArrowInvalid, OSError) as error:
+            if isinstance(error, OSError) and error.errno:
+                raise  # the disk's own words; Arrow's about the content have no number
+            said = str(error).rstrip(".")
+            raise PartitionCorrupt(
+                f"{self.key}/{entry.name} cannot be read: {said}. {mend(self.key)}"
+            ) from None
 
     def verify(self) -> None:
         """Read every byte and compare with the manifest.

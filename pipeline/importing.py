@@ -172,7 +172,8 @@ def read_blocks(
     try:
         with source.path.open("rb") as stream:
             if table.format == "parquet":
-                blocks = _parquet_blocks(pq.ParquetFile(stream), source.name, rows)
+                file = pq.ParquetFile(stream, page_checksum_verification=True)
+                blocks = _parquet_blocks(file, source.name, rows)
             else:
                 blocks = parse.text_blocks(stream, source.name, table, rows)
             for block in blocks:

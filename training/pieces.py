@@ -54,7 +54,8 @@ def users(partition: Partition, entry: FileEntry, group: int) -> NDArray[np.uint
     """The hashes of a row group's users, moment by moment."""
     with partition.open(entry) as source:
         try:
-            table = pq.ParquetFile(source).read_row_group(group, columns=["user_hash"])
+            file = pq.ParquetFile(source, page_checksum_verification=True)
+            table = file.read_row_group(group, columns=["user_hash"])
         except (pa.ArrowInvalid, OSError) as error:
             raise unreadable(partition, entry, error) from None
     return np.asarray(table.column("user_hash").to_numpy(), np.uint64)
@@ -69,7 +70,8 @@ def read(partition: Partition, piece: Piece) -> pa.Table:
     kept: list[pa.RecordBatch] = []
     with partition.open(piece.entry) as source:
         try:
-            batches = pq.ParquetFile(source, buffer_size=READ_BYTES).iter_batches(
+            file = pq.ParquetFile(source, buffer_size=READ_BYTES, page_checksum_verification=True)
+            batches = file.iter_batches(
                 batch_size=piece.span, row_groups=[piece.group], columns=SAMPLES.names
             )
             for batch in batches:

@@ -21,13 +21,11 @@ class Measure(beam.DoFn):
     def process(self, element: Element) -> Iterator[Tally]:
         """Measure row group by row group."""
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         name, partition, entry = element
         yield {f"sum:{name}.rows": 0}  # a file without rows has no batches
-        with partition.open(entry) as source:
-            for batch in pq.ParquetFile(source).iter_batches(batch_size=65_536):
-                yield measured.measure(name, pa.Table.from_batches([batch]))
+        for batch in partition.batches(entry, 65_536):
+            yield measured.measure(name, pa.Table.from_batches([batch]))
 
 
 class Tallied(beam.PTransform):

@@ -12,8 +12,9 @@ from features.dataset import load, parse_description
 from infra.errors import ConfigError, InputError
 from infra.store import Store
 from pipeline import raw_writer
-from pipeline.importing import import_files
+from pipeline.importing import import_files, read_blocks
 from pipeline.jobs import events
+from pipeline.raw_writer import Source
 
 DATA = Path(__file__).resolve().parents[2].parent / "shared" / "data"
 TAOBAO = DATA / "taobao_userbehavior" / "UserBehavior.csv"
@@ -284,6 +285,16 @@ def test_files_of_different_types_lie_side_by_side(tmp_path):
     import_files(store, load("marketplace"), files)
     counts = events.run(store, date(2026, 11, 1))
     assert counts["behaviors_kept"] == 4
+
+
+def test_a_rotten_byte_of_parquet_is_refused_and_never_another_row(tmp_path):
+    file = tmp_path / "log.parquet"
+    table = pa.table({"item_id": [f"i{n}" for n in range(100)]})
+    pq.write_table(table, file, compression="none", use_dictionary=False, write_page_checksum=True)
+    file.write_bytes(file.read_bytes().replace(b"i57", b"i75", 1))
+    source = Source(file, "items", "log.parquet")
+    with pytest.raises(InputError, match=r"log\.parquet cannot be read: .*CRC checksum"):
+        list(read_blocks(load("marketplace"), source))
 
 
 def test_parquet_keeps_its_types_and_progress_is_told(tmp_path):

@@ -4,13 +4,15 @@ import json
 import multiprocessing
 import re
 from datetime import date, timedelta
+from pathlib import Path
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.quality import QualityConfig
 from features.schemas import BEHAVIORS, CATALOG, IMPRESSIONS, SAMPLES, TAGS_PER_ITEM, conform
-from infra.errors import QualityFailed
+from infra.errors import PartitionCorrupt, QualityFailed
 from infra.store import Store
 from pipeline import judged, quality
 from pipeline.settings import load
@@ -97,6 +99,25 @@ def test_a_warning_is_reported_and_does_not_stop(settings):
     publish(settings.store, DAY, count=200, rejected=5)
     result = quality.run(settings, DAY, "events")
     assert (result["passed"], result["warnings"]) == (True, 1)
+
+
+def test_a_rotten_byte_is_an_error_and_never_another_figure(settings):
+    publish(settings.store, DAY)
+    partition = settings.store.partition("events", DAY, "behaviors")
+    file = Path(partition.path, partition.manifest().files[0].name)
+    group = pq.read_metadata(file).row_group(0)
+    (scenario,) = (
+        column
+        for column in map(group.column, range(group.num_columns))
+        if column.path_in_schema == "scenario"
+    )
+    raw = bytearray(file.read_bytes())
+    raw[scenario.dictionary_page_offset + scenario.total_compressed_size - 1] ^= 1
+    file.write_bytes(raw)
+    with pytest.raises(
+        PartitionCorrupt, match=r"cannot be read: .*CRC checksum.* Run `dupn events"
+    ):
+        quality.run(settings, DAY, "events")
 
 
 def test_a_day_without_rows_is_refused(settings):

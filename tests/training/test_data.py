@@ -8,12 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
 
 from infra.errors import PartitionCorrupt, PartitionMissing, TrainingError
 from tests.training.growing import correct_catalog, grow_vocabulary
+from training import pieces
 from training.data import PIECES, Position, Reader, Samples, grouped
+from training.pieces import Piece
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -155,6 +158,26 @@ def test_an_error_of_the_reading_thread_reaches_the_caller(make_store, tmp_path,
     path.write_bytes(raw)
     with pytest.raises(PartitionCorrupt, match=f"{entry.name} cannot be read"):
         list(reader.epoch(Position()))
+
+
+def test_a_rotten_byte_is_an_error_and_never_another_moment(make_store, tmp_path, days):
+    store = make_store(tmp_path)
+    partition = store.partition("samples", days[0])
+    entry = partition.manifest().files[0]
+    path = Path(partition.path, entry.name)
+    sound = path.read_bytes()
+    group = pq.read_metadata(path).row_group(0)
+    piece = Piece(slice=0, entry=entry, group=0, start=0, span=group.num_rows)
+    for column in map(group.column, range(group.num_columns)):
+        raw = bytearray(sound)
+        start = column.dictionary_page_offset or column.data_page_offset
+        raw[start + column.total_compressed_size - 1] ^= 1  # the last one of its last page
+        path.write_bytes(raw)
+        with pytest.raises(PartitionCorrupt, match=f"{entry.name} cannot be read"):
+            pieces.read(partition, piece)
+        if column.path_in_schema == "user_hash":
+            with pytest.raises(PartitionCorrupt, match=f"{entry.name} cannot be read"):
+                pieces.users(partition, entry, 0)
 
 
 def test_a_cut_file_is_named(make_store, tmp_path, days):

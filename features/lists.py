@@ -4,6 +4,11 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from infra.errors import ConfigError
+
+MOST = np.iinfo(np.int32).max
+"""Values of all lists of a column together."""
+
 
 def asked(count: NDArray[np.int64], flat: NDArray[np.generic] | pa.Array) -> pa.ListArray:
     """A list per moment; null where nothing is asked."""
@@ -18,10 +23,19 @@ def lists(bounds: pa.Array, flat: NDArray[np.generic]) -> pa.ListArray:
 
 def matrix(rows: NDArray[np.generic]) -> pa.ListArray:
     """A list per row of a matrix."""
-    bounds = np.arange(len(rows) + 1, dtype=np.int32) * np.int32(rows.shape[1])
-    return pa.ListArray.from_arrays(pa.array(bounds), pa.array(rows.reshape(-1)))
+    bounds = _bounds(np.arange(len(rows) + 1) * rows.shape[1])
+    return pa.ListArray.from_arrays(bounds, pa.array(rows.reshape(-1)))
 
 
 def offsets(length: NDArray[np.int64]) -> pa.Array:
     """Where each list begins, and where the last one ends."""
-    return pa.array(np.append(0, np.cumsum(length)).astype(np.int32))
+    return _bounds(np.append(0, np.cumsum(length)))
+
+
+def _bounds(ends: NDArray[np.int64]) -> pa.Array:
+    if ends[-1] > MOST:
+        raise ConfigError(
+            f"{len(ends) - 1:,} lists of a bucket hold {int(ends[-1]):,} values, and a column has "
+            f"room for {MOST:,}. Set beam.buckets higher."
+        )
+    return pa.array(ends.astype(np.int32))

@@ -68,7 +68,7 @@ class StatisticsConfig(Config):
     """Items drawn uniformly from those known the day before, per click of a log without pages."""
     lr_l2: float = Field(10.0, gt=0)
     """Pull of LR-CTR's weights towards yesterday's, in displays."""
-    seed: int = 7
+    seed: int = Field(7, ge=0)
     """Of the drawn negatives."""
     rows_per_batch: int = Field(1_000_000, ge=1)
     """Behaviours, and items on pages, that one worker counts at a time (about 60 bytes each); at

@@ -148,7 +148,7 @@ class TrainConfig(Config):
     """`bf16` computes in half the bits; weights stay fp32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """`auto`: CUDA where there is a GPU."""
-    threads: int | None = None
+    threads: int | None = Field(None, ge=1)
     """Torch threads; as many as cores when absent."""
     shuffle_buffer: int = Field(65_536, ge=1)
     """Moments held for shuffling: memory grows with it, never with the day."""

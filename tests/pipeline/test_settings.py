@@ -76,6 +76,8 @@ def test_a_list_in_the_environment_is_one_value_and_what_is_wrong_there_is_said_
         load("smoke")
 
 
-def test_a_seed_below_zero_is_refused_with_its_name():
-    with pytest.raises(ConfigError, match=r"seed = -1 is refused: .*greater than or equal to 0"):
-        load("smoke", pairs=["seed=-1"])
+@pytest.mark.parametrize("pair", ["seed=-1", "statistics.seed=-1", "train.threads=0"])
+def test_a_seed_or_a_number_of_threads_that_cannot_be_is_refused_with_its_name(pair):
+    said = pair.replace("=", " = ")
+    with pytest.raises(ConfigError, match=rf"{said} is refused: .*greater than or equal to [01]"):
+        load("smoke", pairs=[pair])

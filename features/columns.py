@@ -165,17 +165,22 @@ def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
 
 def lacks_value(values: pa.Array) -> Mask:
     """Where a list is empty, or holds a null or an empty text."""
-    inner = values.flatten()
-    odd = _mask(pc.fill_null(pc.equal(inner, ""), True))
+    odd = _mask(pc.fill_null(pc.equal(values.flatten(), ""), True))
     out = _mask(pc.fill_null(pc.equal(pc.list_value_length(values), 0), True))
-    out[pc.list_parent_indices(values).to_numpy()[odd]] = True
+    out[_parents(values)[odd]] = True
     return out
+
+
+def _parents(values: pa.Array) -> NDArray[np.int64]:
+    """Of each value of `values.flatten()` the list; Arrow's own also names lists that are null."""
+    lengths = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False)
+    return np.repeat(np.arange(len(values)), lengths)
 
 
 def _lists_of_bytes(array: pa.Array) -> Column:
     inner = texts(array.flatten(), [])
     bad = np.zeros(len(array), np.bool_)
-    bad[pc.list_parent_indices(array).to_numpy()[inner.bad]] = True
+    bad[_parents(array)[inner.bad]] = True
     return Column(relisted(array, inner.values, without=bad), bad)
 
 

@@ -110,6 +110,21 @@ def test_a_spoilt_first_page_does_not_stop_the_day(tmp_path):
     assert (counts["behaviors_kept"], counts["behaviors_rejected_bad_file"]) == (2_010, 1)
 
 
+def test_a_page_with_an_item_that_is_no_text_is_refused_alone(tmp_path):
+    day_of(tmp_path, x__jsonl=jsonl(rows_of(1)))
+    sink = pa.BufferOutputStream()
+    page = {"user_id": "u", "ts": START}
+    pages = [
+        page | {"request_id": "r", "item_ids": [b"i1"]},
+        page | {"request_id": "s", "item_ids": [b"i1", b"\xff"]},
+    ]
+    pq.write_table(pa.Table.from_pylist(pages), sink)
+    store = day_of(tmp_path, "impressions", p__parquet=bytes(sink.getvalue()))
+    assert run(store)["impressions_rejected_bad_value"] == 1
+    found = store.partition("events", DAY, "impressions").table()
+    assert found["request_id"].to_pylist() == ["r"]
+
+
 @pytest.mark.parametrize("suffix", ["zst", "gz", "bz2", "xz"])
 def test_a_file_that_is_not_what_its_suffix_says_is_set_aside(tmp_path, suffix):
     told = {f"a__jsonl__{suffix}": jsonl(rows_of(10)), "b__jsonl": jsonl(rows_of(10, 10))}

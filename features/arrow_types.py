@@ -26,6 +26,24 @@ def usual(array: pa.Array) -> pa.Array:
     return array
 
 
+def without_views(rows: pa.Table) -> pa.Table:
+    """The same rows with texts and bytes in a layout of which Arrow can choose some."""
+    schema = pa.schema([field.with_type(_without_views(field.type)) for field in rows.schema])
+    return rows if schema.equals(rows.schema) else rows.cast(schema)
+
+
+def _without_views(kind: pa.DataType) -> pa.DataType:
+    if pa.types.is_string_view(kind):
+        return pa.string()
+    if pa.types.is_binary_view(kind):
+        return pa.binary()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_views(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_views(field.type)) for field in kind])
+    return kind
+
+
 def relisted(array: pa.Array, inner: pa.Array, without: Mask | None = None) -> pa.Array:
     """`inner`, as long as the lists of `array` together, as lists; null where `without` says.
 

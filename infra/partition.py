@@ -7,7 +7,7 @@ import time
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
@@ -97,6 +97,14 @@ class Partition:
         """Itself, or `PartitionMissing`."""
         self.manifest()
         return self
+
+    def resolved(self) -> "Partition":
+        """Itself as it is published now: what is published later does not mix in.
+
+        Raises:
+            PartitionMissing: nothing is published under this key.
+        """
+        return _Resolved(self.root, self.key, self.manifest())
 
     @contextmanager
     def publish(self, **lineage: Any) -> Iterator[Attempt]:
@@ -240,3 +248,18 @@ class Partition:
                 path = info["name"].rstrip("/")
                 found[path] = list(fs.find(path, detail=True).values()) or [info]
         return found
+
+
+@dataclass(frozen=True)
+class _Resolved(Partition):
+    """A partition whose manifest has been read, whoever looks into it and however often."""
+
+    known: Manifest = field(repr=False, compare=False)
+
+    def exists(self) -> bool:
+        """It was."""
+        return True
+
+    def manifest(self) -> Manifest:
+        """The one that was read."""
+        return self.known

@@ -12,9 +12,10 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from features import carry, hash_range, inputs, items, listing
+from features import carry, hash_range, items, listing
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
+from features.inputs import Stamps
 from features.listing import Legend
 from features.schemas import CATALOG
 from features.vocabulary import VocabularyConfig
@@ -86,9 +87,16 @@ class ListCatalog(beam.PTransform):
 
 
 def run(
-    store: Store, day: date, *, config: VocabularyConfig, beam_config: BeamConfig
+    store: Store, day: date, *, config: VocabularyConfig, beam_config: BeamConfig, read: Stamps
 ) -> Mapping[str, int]:
     """Publish `catalog/dt=D` from `catalog/dt=D/items` and the vocabulary of the day.
+
+    Args:
+        store: where they are published.
+        day: the day.
+        config: its settings.
+        beam_config: runner and buckets.
+        read: what the day was made from.
 
     Raises:
         PartitionMissing: statistics of the day before are not published.
@@ -100,7 +108,7 @@ def run(
         store.partition("statistics", before, "item").require()
     rows = index.manifest().rows
     count = max(1, min(beam_config.buckets, -(-rows // config.rows_per_range)))
-    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "vocabulary", day)}
+    lineage = {"settings": config.digest(), "inputs": read}
     with store.partition("catalog", day).publish(**lineage) as attempt:
         list_items = ListItems(index, day, before, config.min_prices)
         with pipeline(beam_config) as flow:

@@ -6,8 +6,9 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from features import carry, catalog, inputs, lr_ctr, lr_sample, price, statistics, summary
+from features import carry, catalog, lr_ctr, lr_sample, price, statistics, summary
 from features.catalog import CatalogArrays
+from features.inputs import Stamps
 from features.lr_ctr import Weights
 from features.lr_sample import Labels
 from features.statistics import GROUPS, StatisticsConfig
@@ -15,7 +16,7 @@ from infra.store import Store
 
 
 def close(
-    store: Store, day: date, config: StatisticsConfig, *, has_pages: bool
+    store: Store, day: date, config: StatisticsConfig, *, has_pages: bool, read: Stamps
 ) -> Mapping[str, int]:
     """Publish everything of the day's statistics that follows from its items.
 
@@ -24,6 +25,7 @@ def close(
         day: the day.
         config: its settings.
         has_pages: False draws negatives for LR-CTR.
+        read: what the day was made from.
     """
     arrays = catalog.load(store, day)
     item = statistics.item_counts(store, day, arrays)
@@ -33,7 +35,7 @@ def close(
     labels, weights = _learn(store, day, arrays, config, has_pages=has_pages)
     tables["lr_ctr"] = lr_ctr.table(weights)
     learned = {"displays": int(labels.shown.sum()), "clicked": int(labels.clicked.sum())}
-    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "statistics", day)}
+    lineage = {"settings": config.digest(), "inputs": read}
     for name, table in tables.items():
         facts = learned if name == "lr_ctr" else {}
         _publish(store, day, name, table, {**lineage, **facts})

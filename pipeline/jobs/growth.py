@@ -6,7 +6,7 @@ from datetime import date
 
 import pyarrow.parquet as pq
 
-from features import carry, hash_range, sightings, vocabulary
+from features import carry, hash_range, inputs, sightings, vocabulary
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.schemas import FEATURES
@@ -31,8 +31,9 @@ class Plan:
     """What a run reads and how it is divided; small and picklable."""
 
     day: date
-    root: str
     config: VocabularyConfig
+    events: Mapping[str, Partition]
+    """The day's log, by table; a table may be absent."""
     batches: tuple[Bucket, ...]
     """Ranges of the user hash that are counted at a time."""
     snapshots: tuple[Source, ...]
@@ -49,10 +50,6 @@ class Plan:
     threads: int = 1
     """Batches under way at a time."""
 
-    def events(self, table: str) -> Partition:
-        """`events/dt=D/table`."""
-        return Store(self.root).partition("events", self.day, table)
-
     def range_of(self, key: Key) -> Bucket:
         """The hashes of one range."""
         feature, index = key
@@ -65,19 +62,21 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
     Raises:
         PartitionMissing: events of the day, or a vocabulary of the day before, are not published.
     """
-    behaviors = store.partition("events", day, "behaviors").require().manifest().rows
-    displays = hash_range.values(store.partition("events", day, "impressions"), "item_ids")
-    seen = behaviors + displays
+    store.partition("events", day, "behaviors").require()
+    events = {name: _resolved(store.partition("events", day, name)) for name in inputs.LOGS}
+    displays = hash_range.values(events["impressions"], "item_ids")
+    seen = events["behaviors"].manifest().rows + displays
     index = carry.yesterday(store, "catalog", day, INDEX)
     snapshots = _snapshots(store, day, first=index is None)
-    before = _before(store, day, snapshots, index)
+    known = _before(store, day, snapshots, index)
+    before = {name: _resolved(part) if part else None for name, part in known.items()}
     standing = {name: _standing(store, day, name) for name in before}
     listed = sum(entry.rows for table, _, entry in snapshots if table == "items")
     carried = {name: part.manifest().rows if part else 0 for name, part in before.items()}
     return Plan(
         day=day,
-        root=store.root,
         config=config,
+        events=events,
         batches=tuple(hash_range.batches(seen, config.rows_per_batch, beam.buckets)),
         snapshots=tuple(snapshots),
         before=before,
@@ -125,6 +124,10 @@ def _before(
     return {**before, ITEM_INDEX: index}
 
 
+def _resolved(partition: Partition) -> Partition:
+    return partition.resolved() if partition.exists() else partition
+
+
 def _columns(partition: Partition, entry: FileEntry) -> list[str]:
     with partition.open(entry) as source:
         return list(pq.read_schema(source).names)
@@ -136,7 +139,7 @@ def _standing(store: Store, day: date, feature: str) -> Partition | None:
     for later in reversed(store.dates(stage)):
         partition = store.partition(stage, later, name)
         if later >= day and partition.exists():
-            return partition
+            return partition.resolved()
     return None
 
 

@@ -234,6 +234,7 @@ def run(
         PartitionMissing: a partition that the day reads is not published; the message names it.
     """
     carried = store.partition("sequences", day, "pool").manifest().lineage
+    stamps = reads.stamps(store, "samples", day)  # first: what comes meanwhile is noticed later
     before = yesterday(store, "sequences", day, "history")
     inputs = Inputs.of(store, day, before, "derived" if carried["derived"] else "pages")
     waiting = store.partition("sequences", day - ONE_DAY, "open") if before else None
@@ -262,7 +263,7 @@ def run(
         "window_ms": carried["window_ms"],
         "ranking_features": list(ranking.NAMES),
         "price_offers": config.price_offers,
-        "inputs": reads.stamps(store, "samples", day),
+        "inputs": stamps,
     }
     try:
         with target.publish(**lineage) as attempt, pipeline(beam) as p:

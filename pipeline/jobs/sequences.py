@@ -216,6 +216,7 @@ def run(
     before = yesterday(store, "sequences", day, "history")
     if before:
         check_window(before, config.window_ms)
+    stamps = reads.stamps(store, "sequences", day)  # first: what comes meanwhile is noticed later
     inputs = Inputs.of(store, day, before, config.moments)
     if inputs.derived and config.moments == "auto":
         _say_unused(store.partition("events", day, "impressions"))
@@ -227,7 +228,7 @@ def run(
         "window_ms": config.window_ms,
         "derived": inputs.derived,
         "click_share": config.click_share,
-        "inputs": reads.stamps(store, "sequences", day),
+        "inputs": stamps,
     }
     with (
         target["history"].publish(**lineage) as history,

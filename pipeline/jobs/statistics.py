@@ -58,9 +58,11 @@ def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamCon
     Raises:
         PartitionMissing: events of the day, or statistics of the day before, are not published.
     """
-    behaviors = store.partition("events", day, "behaviors").require()
+    behaviors = store.partition("events", day, "behaviors").resolved()
     pages = store.partition("events", day, "impressions")
+    pages = pages.resolved() if pages.exists() else pages
     before = carry.yesterday(store, "statistics", day, "item")
+    before = before.resolved() if before else None
     rows = behaviors.manifest().rows
     displays = hash_range.values(pages, "item_ids")
     at_most = rows + displays + (before.manifest().rows if before else 0)
@@ -169,8 +171,9 @@ def run(
             published.
     """
     store.partition("catalog", day).require()
+    stamps = inputs.stamps(store, "statistics", day)  # first: what comes meanwhile is noticed later
     work = plan(store, day, config, beam)
-    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "statistics", day)}
+    lineage = {"settings": config.digest(), "inputs": stamps}
     with ExitStack() as stack:
         items, sample = (
             stack.enter_context(store.partition("statistics", day, name).publish(**lineage))
@@ -178,7 +181,7 @@ def run(
         )
         with pipeline(beam) as flow:
             _ = _count(flow, CountItems(work, items, sample))
-    counts = closing.close(store, day, config, has_pages=work.pages is not None)
+    counts = closing.close(store, day, config, has_pages=work.pages is not None, read=stamps)
     logger.info(
         "statistics %s: %s items with events; LR-CTR learned from %s displays, %s clicked",
         day,

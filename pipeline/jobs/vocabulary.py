@@ -41,8 +41,7 @@ class CountEvents(Threaded):
     def work(self, bucket: Bucket) -> Iterator[tuple[Key, pa.Table]]:
         """Read what the counts need, and nothing else."""
         for table in ("behaviors", "impressions", "follows"):
-            partition = self.plan.events(table)
-            rows = sightings.read(table, partition, bucket)
+            rows = sightings.read(table, self.plan.events[table], bucket)
             for feature, counts in sightings.of_events(table, rows):
                 yield from _by_range(self.plan, feature, counts)
 
@@ -244,8 +243,9 @@ def run(
     Raises:
         PartitionMissing: events of the day, or vocabulary of the day before, are not published.
     """
+    stamps = inputs.stamps(store, "vocabulary", day)  # first: what comes meanwhile is noticed later
     work = plan(store, day, config, beam)
-    lineage = {"settings": config.digest(), "inputs": inputs.stamps(store, "vocabulary", day)}
+    lineage = {"settings": config.digest(), "inputs": stamps}
     with ExitStack() as stack:
         attempts = {
             name: stack.enter_context(_partition(store, day, name).publish(**lineage))
@@ -254,7 +254,8 @@ def run(
         with pipeline(beam) as flow:
             _ = flow | "Grow vocabularies" >> GrowVocabularies(work, attempts)
     counts = {name: vocabulary.size(store, day, name) - FIRST_ROW for name in work.ranges}
-    counts["catalog"] = catalog.run(store, day, config=config, beam_config=beam)["items"]
+    listed = catalog.run(store, day, config=config, beam_config=beam, read=stamps)
+    counts["catalog"] = listed["items"]
     logger.info(
         "vocabulary %s: %s items in the catalog, %s of them with an embedding row",
         day,

@@ -1,0 +1,62 @@
+"""Events that are published again while a stage reads them."""
+
+import pytest
+
+from features import inputs
+from features.samples import SamplesConfig
+from features.sequence import SequencesConfig
+from features.statistics import StatisticsConfig
+from features.vocabulary import VocabularyConfig
+from infra.store import Store
+from pipeline.beam import BeamConfig
+from pipeline.jobs import samples, sequences, statistics, vocabulary
+from tests.pipeline.jobs.market_days import Market, days, write
+
+BEAM = BeamConfig(buckets=3)
+(DAY,) = days(1)
+RUN = {
+    "vocabulary": lambda store: vocabulary.run(store, DAY, config=VocabularyConfig(), beam=BEAM),
+    "statistics": lambda store: statistics.run(store, DAY, config=StatisticsConfig(), beam=BEAM),
+    "sequences": lambda store: sequences.run(store, DAY, SequencesConfig(), "UTC", BEAM),
+    "samples": lambda store: samples.run(store, DAY, SamplesConfig(), "UTC", BEAM, 7),
+}
+LOOKS = {
+    "vocabulary": (vocabulary, "plan"),
+    "statistics": (statistics, "plan"),
+    "sequences": (sequences.Inputs, "of"),
+    "samples": (samples, "Task"),
+}
+"""What a stage looks at its inputs with, before it reads them."""
+
+
+def built(home, until):
+    store = Store(home)
+    write(store, DAY, Market().day(DAY))
+    for stage in inputs.STAGES[: inputs.STAGES.index(until)]:
+        RUN[stage](store)
+    return store
+
+
+def told(store, stage):
+    return {one.key: one.digest() for one in inputs.written(store, stage, DAY)}
+
+
+@pytest.mark.parametrize("stage", inputs.STAGES)
+def test_what_is_published_again_meanwhile_does_not_mix_in_and_is_noticed_later(
+    tmp_path, monkeypatch, stage
+):
+    alone, disturbed = built(tmp_path / "alone", stage), built(tmp_path / "disturbed", stage)
+    RUN[stage](alone)
+    where, name = LOOKS[stage]
+    look = getattr(where, name)
+
+    def and_again(*given, **named):
+        seen = look(*given, **named)
+        write(disturbed, DAY, Market(seed=5).day(DAY))
+        return seen
+
+    monkeypatch.setattr(where, name, and_again)
+    RUN[stage](disturbed)
+    assert told(disturbed, stage) == told(alone, stage)
+    assert inputs.changed(disturbed, stage, DAY)
+    assert not inputs.changed(alone, stage, DAY)

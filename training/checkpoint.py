@@ -165,7 +165,7 @@ def inputs(samples: Samples) -> dict[str, str]:
 
 def catalogs(samples: Samples) -> dict[str, str]:
     """What identifies what a run knows of items: a stamp of each day's catalog."""
-    pairs = zip(samples.days, samples.catalog_stamps, strict=True)
+    pairs = zip(samples.catalog_days, samples.catalog_stamps, strict=True)
     return {day.isoformat(): stamp for day, stamp in pairs if stamp}
 
 

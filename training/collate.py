@@ -2,7 +2,7 @@
 
 Items are embedded once a batch however often they stand in it, so the distinct catalog rows are
 found by hashing, and one gather per attribute fetches their vocabulary rows from the catalog of
-the samples' own day: tags that are statistics must not come from a later day.
+the moment's own day: tags that are statistics must not come from a later day.
 """
 
 from collections.abc import Sequence

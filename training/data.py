@@ -23,7 +23,9 @@ import numpy as np
 import pyarrow as pa
 
 from features import catalog
+from features.carry import ONE_DAY
 from features.catalog import CatalogArrays
+from features.property import NEVER
 from infra.errors import TrainingError
 from infra.store import Manifest, Store
 from training.ancestry import Part
@@ -73,7 +75,11 @@ class Loaded:
 class Samples:
     """The published samples of some days, resolved once: a rerun of a day does not mix in.
 
-    Nor does another catalog: one that is published again before it is read is an error.
+    Nor does another catalog: one that is published again before it is read is an error. A moment
+    has the catalog of its own day, which is made of the days before: one that was open at midnight
+    closes in the next day's samples, and that day's catalog has counted what it did. It has the
+    latter all the same where retention took the evening's (the oldest day), and in days that were
+    published before their midnight was noted.
 
     Args:
         store: where they are.
@@ -94,7 +100,10 @@ class Samples:
         self._sizes = sizes
         self.partitions = [store.partition("samples", day) for day in self.days]
         self.manifests: list[Manifest] = [partition.manifest() for partition in self.partitions]
-        self.catalog_stamps = [store.partition("catalog", day).stamp() for day in self.days]
+        self._begins = [one.lineage.get("begins_ms") for one in self.manifests]
+        self.catalog_days = tuple(sorted({*self.days, *self._evenings()}))
+        parts = [store.partition("catalog", day) for day in self.catalog_days]
+        self.catalog_stamps = [one.stamp() for one in parts]
         self.slices = tuple(slices or [Slice(Part(day=day)) for day in self.days])
         self._day = [self.days.index(piece.part.day) for piece in self.slices]
 
@@ -111,9 +120,12 @@ class Samples:
 
     @cached_property
     def catalogs(self) -> list[CatalogArrays]:
-        """Each day's catalog, loaded at the first batch; memory grows with items times days."""
-        loaded = [catalog.load(self.store, day) for day in self.days]
-        for day, stamp in zip(self.days, self.catalog_stamps, strict=True):
+        """That of each of `catalog_days`, in order, loaded at the first batch.
+
+        Memory grows with items times days.
+        """
+        loaded = [catalog.load(self.store, day) for day in self.catalog_days]
+        for day, stamp in zip(self.catalog_days, self.catalog_stamps, strict=True):
             if self.store.partition("catalog", day).stamp() != stamp:
                 raise TrainingError(
                     f"catalog/dt={day} was published again before its samples were read. "
@@ -147,14 +159,30 @@ class Samples:
         tables = [read(self.partitions[self._day[p.slice]], p) for p in window.pieces]
         rows = [piece.rows for piece in window.pieces]
         of = np.repeat([piece.slice for piece in window.pieces], rows).astype(np.int64)
-        found = Moments.from_arrow(pa.concat_tables(tables), np.array(self._day, np.int64)[of])
+        day = np.array(self._day, np.int64)[of]
+        found = Moments.from_arrow(pa.concat_tables(tables), day)
         weights = np.array([piece.part.weight for piece in self.slices], np.float32)
         known = np.array([piece.draw is not None for piece in self.slices])
         return replace(
             found,
+            day=self._catalog_of(found.ts, day),
             weight=None if (weights == 1).all() else weights[of],
             known=None if not known.any() else known[of],
         )
+
+    def _evenings(self) -> list[date]:
+        """The day before each day that may hold its moments, where its catalog is there."""
+        told = zip(self.days, self._begins, strict=True)
+        before = [day - ONE_DAY for day, begins in told if begins is not None]
+        return [day for day in before if self.store.partition("catalog", day).exists()]
+
+    def _catalog_of(self, ts: IntArray, day: IntArray) -> IntArray:
+        """Place in `catalogs` of each moment's own day; `day` is the place of its samples'."""
+        place = {one: index for index, one in enumerate(self.catalog_days)}
+        own = np.array([place[one] for one in self.days], np.int64)
+        evening = np.array([place.get(one - ONE_DAY, place[one]) for one in self.days], np.int64)
+        begins = np.array([NEVER if one is None else one for one in self._begins], np.int64)
+        return np.where(ts < begins[day], evening[day], own[day])
 
 
 class Reader:

@@ -61,7 +61,7 @@ class Gathered:
 
 @dataclass(frozen=True)
 class Moments:
-    """A window of samples, unpacked. `day` indexes the reader's days (and their catalogs)."""
+    """A window of samples, unpacked. `day` is the place of a moment's catalog among them."""
 
     sample_id: pa.Array
     user_id: pa.Array

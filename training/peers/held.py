@@ -34,7 +34,7 @@ class Held:
 
     Args:
         moments: all of them.
-        catalogs: one a day.
+        catalogs: by day; `moments.day` is the place of each moment's own.
         sizes: of the networks that read them.
     """
 

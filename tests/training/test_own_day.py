@@ -1,0 +1,77 @@
+"""A moment's items are looked up in the catalog of its own day, not in that in which it closed."""
+
+import shutil
+
+import numpy as np
+import pytest
+
+from tests.training.growing import correct_catalog
+from training import checkpoint
+from training.data import Position, Reader, Samples
+
+MIDNIGHT = 5 * 10**8
+"""Of the second day; times of the moments are between 0 and twice that."""
+
+
+@pytest.fixture
+def corrected(tmp_path, make_store, days):
+    """Each item has another brand on the second day, whose samples say when it began."""
+    return republished(make_store(tmp_path), days[1], begins_ms=MIDNIGHT)
+
+
+def republished(store, day, **lineage):
+    correct_catalog(store, day)
+    place = store.partition("samples", day)
+    table = place.table()
+    with place.publish(price_offers=True, **lineage) as out:
+        out.record([out.write_table("part", table)])
+    return store
+
+
+def brands(store, day):
+    """Times of the moments that have candidates, and the brand row of the first of each."""
+    samples = Samples(store, [day])
+    for loaded in Reader(samples, batch_size=64, buffer=1000).epoch(Position()):
+        first = loaded.info.cand_offsets[:-1]
+        some = np.diff(loaded.info.cand_offsets) > 0
+        unit = loaded.batch.cand_C.numpy()[first[some]]
+        yield from zip(
+            loaded.info.ts[some].tolist(),
+            loaded.info.cand_row[first[some]].tolist(),
+            loaded.batch.items.brand_U.numpy()[unit].tolist(),
+            strict=True,
+        )
+
+
+def brand_of(store, day, row):
+    table = store.partition("catalog", day).table(["row", "brand"])
+    return dict(zip(*(table[name].to_pylist() for name in ("row", "brand")), strict=True))[row]
+
+
+def test_a_moment_that_was_open_at_midnight_has_the_catalog_of_the_evening(corrected, days):
+    seen = list(brands(corrected, days[1]))
+    evening = [one for one in seen if one[0] < MIDNIGHT]
+    assert 50 < len(evening) < len(seen) - 50
+    for ts, row, brand in seen:
+        own = days[0] if ts < MIDNIGHT else days[1]
+        assert brand == brand_of(corrected, own, row)
+    assert any(brand_of(corrected, days[0], r) != brand_of(corrected, days[1], r)
+               for _, r, _ in evening)  # fmt: skip
+
+
+def test_samples_that_do_not_tell_when_their_day_began_have_its_catalog(tmp_path, make_store, days):
+    store = republished(make_store(tmp_path), days[1])
+    assert all(brand == brand_of(store, days[1], row) for _, row, brand in brands(store, days[1]))
+
+
+def test_where_retention_took_the_catalog_of_the_evening_the_days_own_is_there(corrected, days):
+    shutil.rmtree(f"{corrected.root}/catalog/dt={days[0]}")
+    assert all(
+        brand == brand_of(corrected, days[1], row) for _, row, brand in brands(corrected, days[1])
+    )
+
+
+def test_the_catalog_of_the_evening_is_a_part_of_what_a_run_has_read(corrected, days):
+    before = checkpoint.catalogs(Samples(corrected, days[1:]))
+    assert list(before) == [day.isoformat() for day in days]
+    assert list(checkpoint.catalogs(Samples(corrected, days[:1]))) == [days[0].isoformat()]

@@ -15,7 +15,7 @@ from evaluation.marketplace.people import NEEDS, Minds, People, attitude
 from evaluation.marketplace.policies import AD, RECOMMEND, SEARCH
 from evaluation.marketplace.query import Queries
 from evaluation.marketplace.session import DAY_MS
-from evaluation.marketplace.world import Floats, Items, World
+from evaluation.marketplace.world import Floats, Ints, Items, World
 
 BASE = {SEARCH: -2.7, RECOMMEND: -3.2, AD: -3.5}
 """Log odds of a click on a seen item that means nothing to the person; ads are skipped most."""
@@ -44,7 +44,10 @@ QUALITY = 0.35
 SHOP = 0.3
 """A shop's attraction, per unit."""
 KNOWN_SHOP = 0.9
-"""A shop one has lately bought from, times the person's loyalty: delivery worked."""
+"""A shop one has lately bought from, times the person's loyalty: delivery worked. Where people
+look around in shops, also that of the last click: one went there for what it has."""
+INSIDE = 1.5
+"""On the page of a shop that one went to: who is inside looks around."""
 WEEKEND = 0.4
 """Leisure categories on Saturday and Sunday: there is time to browse."""
 LOOK_FALL = 0.06
@@ -74,6 +77,7 @@ class Scene:
     need: Chosen
     item: NDArray[np.int32]  # (pages, WIDEST); arbitrary where not shown
     shown: NDArray[np.bool_]
+    inside: Ints  # (pages,) the shop whose page it is, -1: none
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,12 @@ def odds(reasons: Reasons, minds: Minds, scene: Scene) -> Odds:
     fit = _fit(reasons, scene, category, current)
     wish = _wish(reasons, minds, scene, category, current)
     base = np.array([0, BASE[SEARCH], BASE[RECOMMEND], BASE[AD]], np.float32)[scene.scenario]
+    base = base + np.where(scene.inside >= 0, np.float32(INSIDE), np.float32(0))
     loyal = reasons.everybody.loyalty[person][:, None]
     shop = items.shop[item]
     known = np.zeros(item.shape, bool)
-    for slot in range(2):
-        known |= shop == minds.bought_shop[scene.user, slot][:, None]
+    for familiar in known_shops(reasons.world, minds, scene.user).T:
+        known |= shop == familiar[:, None]
     fit += KNOWN_SHOP * loyal * known + SHOP * reasons.world.shop_attraction[shop]
     eager = fit + 0.5 * current * need.heat[:, None] + SEARCHING * search
     committed = category == _live_category(reasons, minds, scene)[:, None]
@@ -144,6 +149,12 @@ def odds(reasons: Reasons, minds: Minds, scene: Scene) -> Odds:
         buy=_logistic(BUY_BASE + BUY_FIT * eager + COMMITTED * committed),
         live=_logistic(LIVE_BASE + LIVE_FIT * eager + COMMITTED * committed),
     )
+
+
+def known_shops(world: World, minds: Minds, user: NDArray[np.int64]) -> Ints:
+    """(users, 2) shops of the last purchases, -1: none; with `in_shop` that of the last click."""
+    bought = minds.bought_shop[user, :2]
+    return np.hstack([bought, minds.last_shop[user]]) if world.config.in_shop else bought
 
 
 def click_unsaid(reasons: Reasons, minds: Minds, scene: Scene, said: Queries) -> Floats:

@@ -4,6 +4,8 @@ The laws by which people choose are not here: they are constants of `choice`, `n
 `session`, frozen before any model was trained on them (see docs/marketplace.md).
 """
 
+import hashlib
+
 from pydantic import Field
 
 from infra.config import Config
@@ -42,5 +44,15 @@ class MarketplaceConfig(Config):
     late_share: float = Field(default=0.004, ge=0, le=0.5)
     """Share of behaviour rows that arrive a day late (phones that were offline)."""
 
+    in_shop: float = Field(default=0.0, ge=0, le=1)
+    """Share of recommendation pages on which people look around in a shop that they know: that of
+    their last click or of a late purchase. The worlds of docs/results have none."""
+
     parts: int = Field(default=4, ge=1)
     """Files a table of a day is split into, as collectors on several machines would."""
+
+    def digest(self) -> str:
+        """As of old where nobody looks around in shops: days of before are gone on with."""
+        if self.in_shop:
+            return super().digest()
+        return hashlib.sha256(self.model_dump_json(exclude={"in_shop"}).encode()).hexdigest()[:12]

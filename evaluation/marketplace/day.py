@@ -131,11 +131,12 @@ class Block:
         category = np.where(searching, queries.category, last)
         near = np.where(searching, queries.department, np.where(last >= 0, departments[last], 0))
         exact = queries.category >= 0
-        candidates = self.recall.draw(rng, scenario, category, near, exact)
+        inside = self._entered(rng, user, scenario)
+        candidates = self.recall.draw(rng, scenario, category, near, exact, inside)
         requests = Requests(user + reasons.low, now, scenario, queries, candidates)
         filled = fill(rng, self.ranker, requests)
         item, shown = filled.item, filled.shown
-        scene = Scene(user, now, scenario, need, item, shown)
+        scene = Scene(user, now, scenario, need, item, shown, inside)
         odds = choice.odds(reasons, minds, scene)
         seen, fresh = odds.click.copy(), need.fresh
         if fresh.any():
@@ -154,6 +155,18 @@ class Block:
             }
         )  # fmt: skip
         return scene, self._act(rng, log, scene, odds, first)
+
+    def _entered(
+        self, rng: np.random.Generator, user: NDArray[np.int64], scenario: NDArray[np.int8]
+    ) -> NDArray[np.int32]:
+        """The shop that each page is of, any of those that the person knows; -1: no shop's."""
+        world, nobody = self.reasons.world, np.full(len(user), -1, np.int32)
+        if not world.config.in_shop:
+            return nobody
+        shops = choice.known_shops(world, self.minds, user)
+        any_of = np.argmax(rng.random(shops.shape) * (shops >= 0), axis=1)
+        enters = (scenario == RECOMMEND) & (rng.random(len(user)) < world.config.in_shop)
+        return np.where(enters, shops[np.arange(len(user)), any_of], nobody)
 
     def _act(
         self, rng: np.random.Generator, log: DayLog, scene: Scene, odds: Odds, first: int
@@ -226,6 +239,7 @@ class Block:
         minds, user = self.minds, scene.user[page]
         category = self.reasons.items.category[item]
         minds.last_category[user, 0] = category
+        minds.last_shop[user, 0] = self.reasons.items.shop[item]
         for slot in range(NEEDS):
             serves = minds.need[user, slot] == category
             who = user[serves]
@@ -279,7 +293,7 @@ def _rows(scene: Scene, keep: NDArray[np.bool_]) -> Scene:
     need = needs.Chosen(**{name: value[keep] for name, value in vars(scene.need).items()})
     return Scene(
         scene.user[keep], scene.now[keep], scene.scenario[keep], need,
-        scene.item[keep], scene.shown[keep],
+        scene.item[keep], scene.shown[keep], scene.inside[keep],
     )  # fmt: skip
 
 

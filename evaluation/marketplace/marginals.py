@@ -21,6 +21,49 @@ def marginals(log: pl.DataFrame, days: int) -> dict[str, float]:
     return _mix(log) | _activity(log, days) | _gaps(log) | _repeats(log) | _cycle(log)
 
 
+def of_shops(log: pl.DataFrame) -> dict[str, float]:
+    """How far people keep to shops: a log with columns user, day, item, category, shop.
+
+    Args:
+        log: one row a behaviour; `day` is anything that sorts and is a number.
+    """
+    touched = log.select("user", "day", "item", "category", "shop").unique()
+    newest = touched.with_columns(
+        met=pl.col("day").min().over("user", "item"),
+        entered=pl.col("day").min().over("user", "shop"),
+        came=pl.col("day").min().over("user"),
+    ).filter((pl.col("met") == pl.col("day")) & (pl.col("day") > pl.col("came")))
+    new = newest.select("user", "day", "shop", "entered").unique()
+    return {
+        "two items of a day are of one category": _together(touched, "category"),
+        "two items of a day are of one shop": _together(touched, "shop"),
+        "a new item's shop was seen before": _mean(new["entered"] < new["day"]),
+        "any behaviour's shop was": _seen_by_chance(log, new),
+    }
+
+
+def _together(touched: pl.DataFrame, by: str) -> float:
+    """Of the pairs of items that a user touches on a day, the share within one group."""
+    day = touched.group_by("user", "day", by).len().group_by("user", "day").agg(
+        same=(pl.col("len") * (pl.col("len") - 1)).sum(), items=pl.col("len").sum()
+    ).filter(pl.col("items") > 1)  # fmt: skip
+    return _mean(day["same"] / (day["items"] * (day["items"] - 1)))
+
+
+def _seen_by_chance(log: pl.DataFrame, new: pl.DataFrame) -> float:
+    """How often a behaviour drawn from all is of a shop that the user knew before the day."""
+    weight = log.group_by("shop").agg(weight=pl.len() / len(log))
+    known = (
+        log.group_by("user", "shop").agg(entered=pl.col("day").min())
+        .join(weight, on="shop").sort("entered")
+        .with_columns(known=pl.col("weight").cum_sum().over("user"))
+    )  # fmt: skip
+    met = new.sort("day").join_asof(
+        known, left_on="day", right_on="entered", by="user", allow_exact_matches=False
+    )
+    return _mean(met["known"].fill_null(0.0))
+
+
 def _mix(log: pl.DataFrame) -> dict[str, float]:
     return {
         f"share of {kind}": _mean(log["type"] == kind)

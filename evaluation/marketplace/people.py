@@ -71,6 +71,7 @@ class Minds:
     cart_item: Ints  # (users, CARTS) items, -1: none; newest first
     cart_ms: NDArray[np.int64]
     last_category: Ints  # (users, 1) of the last click; what the shop's own recall uses
+    last_shop: Ints  # (users, 1) of the last click, -1: none
 
     def part(self, low: int, high: int) -> "Minds":
         """Users [low, high) as views: changes show in the whole."""
@@ -86,7 +87,9 @@ class Minds:
     def load(archive: bytes) -> "Minds":
         """What `saved` wrote."""
         with np.load(io.BytesIO(archive)) as arrays:
-            return Minds(**{name: arrays[name] for name in arrays.files})
+            kept = {name: arrays[name] for name in arrays.files}
+        kept.setdefault("last_shop", np.full_like(kept["last_category"], -1))  # older archives
+        return Minds(**kept)
 
 
 def people(world: World) -> People:
@@ -139,6 +142,7 @@ def first_minds(world: World, everybody: People) -> Minds:
         cart_item=np.full((count, CARTS), -1, np.int32),
         cart_ms=np.full((count, CARTS), never),
         last_category=np.full((count, 1), -1, np.int32),
+        last_shop=np.full((count, 1), -1, np.int32),
     )
 
 

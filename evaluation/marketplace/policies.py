@@ -110,10 +110,11 @@ class Recall:
     by_category: Ints  # (categories, QUANTILES) items
     by_department: Ints
     everywhere: Ints  # (1, 16 * QUANTILES)
+    by_shop: Ints  # (shops, QUANTILES); no rows where nobody looks around in shops
 
     def draw(
         self, rng: np.random.Generator, scenario: NDArray[np.int8], category: Ints,
-        department: Ints, exact: NDArray[np.bool_],
+        department: Ints, exact: NDArray[np.bool_], shop: Ints,
     ) -> Ints:  # fmt: skip
         """Candidates per page, sorted, repeats replaced by -1.
 
@@ -123,6 +124,7 @@ class Recall:
             category: asked for in the query; on other pages the last clicked one, or -1.
             department: asked for (or last clicked), or -1.
             exact: whether a query names its category; else it names the department only.
+            shop: whose page it is, -1: nobody's.
         """
         shape = (len(scenario), PROPOSALS)
         position = rng.integers(0, QUANTILES * 16, shape, dtype=np.int32)
@@ -135,6 +137,8 @@ class Recall:
         around = np.where(search, self.by_department[department[:, None], fine],
                           self.everywhere[0, position])  # fmt: skip
         drawn = np.where(kind < near, own, around)
+        inside = shop >= 0
+        drawn[inside] = self.by_shop[shop[inside, None], fine[inside]]
         drawn.sort(axis=1)
         drawn[:, 1:][drawn[:, 1:] == drawn[:, :-1]] = -1
         return drawn
@@ -147,10 +151,12 @@ def recall(world: World, items: Items, popularity: Floats, day: int) -> Recall:
     weight = np.exp(popularity[alive].astype(np.float64))
     category = items.category[alive]
     department = world.category_department[category]
+    shops = world.config.shops if world.config.in_shop else 0
     return Recall(
         _quantiles(rng, alive, weight, category, len(world.category_share), QUANTILES),
         _quantiles(rng, alive, weight, department, world.departments, QUANTILES),
         _quantiles(rng, alive, weight, np.zeros_like(category), 1, QUANTILES * 16),
+        _quantiles(rng, alive, weight, items.shop[alive], shops, QUANTILES),
     )
 
 

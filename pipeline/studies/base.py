@@ -33,6 +33,7 @@ LATER = {
     ("samples", "weight_of_price"): 0.0,
     ("model", "price_offers"): False,
     ("samples", "price_offers"): False,
+    ("marketplace", "in_shop"): 0.0,
 }
 """Settings that are younger than cells under docs/results, and what they were before: a
 digest has them where they are something else."""

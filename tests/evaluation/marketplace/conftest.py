@@ -21,7 +21,16 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Store:
 
 @pytest.fixture(scope="session")
 def taobao() -> Path:
-    path = Path(__file__).resolve().parents[3].parent / "shared" / "data" / "taobao_userbehavior"
+    return excerpt("taobao_userbehavior", "UserBehavior.csv")
+
+
+@pytest.fixture(scope="session")
+def tmall() -> Path:
+    return excerpt("tmall_ijcai15", "user_log_format1.csv")
+
+
+def excerpt(folder: str, name: str) -> Path:
+    path = Path(__file__).resolve().parents[3].parent / "shared" / "data" / folder
     if not path.exists():
         pytest.skip("../shared/data is absent")
-    return path / "UserBehavior.csv"
+    return path / name

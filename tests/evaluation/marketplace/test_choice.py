@@ -51,7 +51,7 @@ def need(**changes: int | float) -> Chosen:
     return replace(plain, **arrays)
 
 
-def scene_of(item: int, wanted: Chosen, scenario: int) -> Scene:
+def scene_of(item: int, wanted: Chosen, scenario: int, inside: int = -1) -> Scene:
     return Scene(
         user=np.array([USER]),
         now=np.array([NOW]),
@@ -59,6 +59,7 @@ def scene_of(item: int, wanted: Chosen, scenario: int) -> Scene:
         need=wanted,
         item=np.array([[item]], np.int32),
         shown=np.array([[True]]),
+        inside=np.array([inside], np.int32),
     )
 
 
@@ -133,6 +134,16 @@ def test_a_known_shop_is_trusted(market: Marketplace, minds: Minds):
     before = odds(market, minds, item, need())["click"]
     minds.bought_shop[USER, 1] = items.shop[item]
     assert odds(market, minds, item, need())["click"] > before
+
+
+def test_who_went_into_a_shop_looks_around(market: Marketplace, minds: Minds):
+    item = item_of(market.world.items(0), CATEGORY)
+    feed, shop = (
+        choice.odds(reasons_of(market, minds), minds, scene_of(item, need(), RECOMMEND, inside))
+        for inside in (-1, int(market.world.items(0).shop[item]))
+    )
+    assert shop.click > 2 * feed.click
+    assert (shop.cart, shop.purchase) == (feed.cart, feed.purchase), "looking is not buying"
 
 
 def test_searchers_mean_it(market: Marketplace, minds: Minds):

@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 
 from evaluation.marketplace.config import MarketplaceConfig
-from evaluation.marketplace.marginals import marginals
+from evaluation.marketplace.marginals import marginals, of_shops
 from evaluation.marketplace.run import simulate
 from infra.store import Store
 from tests.evaluation.marketplace.conftest import FIRST
@@ -47,6 +47,15 @@ TOLERANCES = {
 and a user's actions on one item follow each other, which the public log does not show."""
 
 
+OF_SHOPS = {
+    "two items of a day are of one category": 0.10,
+    "two items of a day are of one shop": 0.20,
+    "a new item's shop was seen before": 0.10,
+    "any behaviour's shop was": 0.15,
+}
+"""Absolute, of the world in shops. It has 400 shops where Tmall's excerpt names 1,445."""
+
+
 def real(path: Path) -> dict[str, float]:
     log = pl.read_csv(
         path,
@@ -80,6 +89,30 @@ def simulated(store: Store) -> dict[str, float]:
     return marginals(clean.rename(names), DAYS)
 
 
+def of_people_in_shops(store: Store) -> dict[str, float]:
+    days = [FIRST + timedelta(days=WARM_UP + offset) for offset in range(DAYS)]
+    items = pl.concat(
+        pl.DataFrame(store.partition("raw", day, "items").table()) for day in days
+    ).unique("item_id")
+    log = pl.concat(
+        pl.DataFrame(store.partition("raw", day, "behaviors").table()).with_columns(
+            day=pl.lit(place)
+        )
+        for place, day in enumerate(days)
+    )
+    names = {"user_id": "user", "item_id": "item", "category_id": "category", "shop_id": "shop"}
+    known = log.drop_nulls(["user_id", "item_id"]).filter(pl.col("type") != "swipe")
+    return of_shops(known.join(items, on="item_id").rename(names))
+
+
+def documented_of_shops() -> dict[str, tuple[float, ...]]:
+    """Tmall, the default world and the one in shops, in the table of docs/marketplace.md."""
+    page = Path(__file__).resolve().parents[3] / "docs" / "marketplace.md"
+    cells = [line.split("|")[1:-1] for line in page.read_text(encoding="utf-8").splitlines()]
+    return {c[0].strip(): tuple(map(float, c[1:4])) for c in cells
+            if len(c) == 5 and c[0].strip() in OF_SHOPS}  # fmt: skip
+
+
 def documented() -> dict[str, float]:
     """The marketplace's column of the table in docs/marketplace.md."""
     page = Path(__file__).resolve().parents[3] / "docs" / "marketplace.md"
@@ -94,6 +127,13 @@ def market(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
+@pytest.fixture(scope="module")
+def in_shops(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    store = Store(tmp_path_factory.mktemp("in_shops"))
+    simulate(store, FIRST, WARM_UP + DAYS, MarketplaceConfig(in_shop=1.0), seed=7)
+    return store
+
+
 def test_the_world_of_the_default_settings_resembles_the_real_log(taobao: Path, market: Store):
     theirs, ours = real(taobao), simulated(market)
     print(f"\n{'':36}{'Taobao':>9}{'market':>9}{'may differ by':>15}")
@@ -103,6 +143,42 @@ def test_the_world_of_the_default_settings_resembles_the_real_log(taobao: Path, 
     off = [n for n, value in theirs.items() if abs(ours[n] - value) > TOLERANCES[n]]
     assert not off
     assert set(TOLERANCES) == set(theirs)
+
+
+def test_a_world_whose_people_look_around_in_shops_is_nearer_to_tmall(
+    tmall: Path, market: Store, in_shops: Store
+):
+    columns = {"user_id": "user", "item_id": "item", "cat_id": "category", "seller_id": "shop",
+               "time_stamp": "day"}  # fmt: skip
+    theirs = of_shops(pl.read_csv(tmall).rename(columns))
+    ours, inside = of_people_in_shops(market), of_people_in_shops(in_shops)
+    print(f"\n{'':40}{'Tmall':>9}{'market':>9}{'in shops':>10}{'may differ by':>15}")
+    for name, value in theirs.items():
+        print(f"{name:40}{value:9.3f}{ours[name]:9.3f}{inside[name]:10.3f}{OF_SHOPS[name]:15.3f}")
+    found = {name: (theirs[name], ours[name], inside[name]) for name in theirs}
+    assert documented_of_shops() == {n: pytest.approx(v, rel=0.02, abs=0.002)
+                                     for n, v in found.items()}  # fmt: skip
+    assert not [n for n, value in theirs.items() if abs(inside[n] - value) > OF_SHOPS[n]]
+    one = "two items of a day are of one shop"
+    assert theirs[one] - ours[one] > OF_SHOPS[one], "the default world lacks it"
+
+
+def test_shops_of_a_log_made_by_hand():
+    log = pl.DataFrame(
+        {
+            "user": ["a", "a", "a", "a", "a", "b"],
+            "day": [1, 1, 1, 2, 2, 2],
+            "item": ["i", "j", "k", "l", "m", "i"],
+            "category": ["x", "x", "y", "x", "y", "x"],
+            "shop": ["s", "s", "t", "s", "u", "s"],
+        }
+    )
+    found = of_shops(log)
+    # a's first day: of three pairs one is i with j; the second day's pair has two shops
+    assert found["two items of a day are of one shop"] == pytest.approx((1 / 3 + 0) / 2)
+    assert found["two items of a day are of one category"] == pytest.approx((1 / 3 + 0) / 2)
+    assert found["a new item's shop was seen before"] == 0.5, "s was, u was not; b is new"
+    assert found["any behaviour's shop was"] == pytest.approx(5 / 6), "s has 4 of 6, t has 1"
 
 
 def test_the_real_log_is_the_one_its_readme_describes(taobao: Path):

@@ -80,6 +80,7 @@ def test_recall_gives_items_on_sale_without_repeats(market: Marketplace):
         category,
         market.world.category_department[category],
         np.ones(pages, bool),
+        np.full(pages, -1, np.int32),
     )
     assert drawn.shape == (pages, PROPOSALS)
     there = drawn >= 0

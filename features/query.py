@@ -1,11 +1,14 @@
 """Words of queries and titles.
 
-Unicode words, lower-cased; runs of Chinese, Japanese and Korean characters have no spaces, so they
-become overlapping pairs (a lone character stands for itself). Work is done once per distinct text.
+Unicode words, composed and lower-cased, with the marks that belong to them (vowel signs of Indic
+scripts, accents written apart); runs of Chinese, Japanese and Korean characters have no spaces, so
+they become overlapping pairs (a lone character stands for itself). Work is done once per distinct
+text.
 """
 
 import re
 from functools import lru_cache
+from unicodedata import category, normalize
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,6 +21,10 @@ MAX_WORDS = 16
 # Han, kana, Hangul: the scripts written without spaces (or, for Hangul, best matched in pairs)
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
 _RUN = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}]+")
+_JOINERS = "\u200c\u200d"  # without width, within words of Persian and of Indic scripts
+_MARKS = _JOINERS + "".join(c for c in map(chr, range(0x300, 0x10000)) if category(c)[0] == "M")
+_MARK = re.compile(f"[{_MARKS}]")
+_MARKED_RUN = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}](?:[^\\W_{_UNSPACED}]|[{_MARKS}])*")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
@@ -25,7 +32,9 @@ _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 def words(text: str) -> tuple[str, ...]:
     """The words of one text in order, at most MAX_WORDS."""
     found: list[str] = []
-    for run in _RUN.findall(text.lower()):
+    plain = text.isascii()
+    told = (text if plain else normalize("NFC", text)).lower()
+    for run in (_RUN if plain or not _MARK.search(told) else _MARKED_RUN).findall(told):
         if _IS_UNSPACED.match(run) and len(run) > 1:
             found.extend(run[i : i + 2] for i in range(len(run) - 1))
         else:

@@ -12,6 +12,16 @@ from features import query, vocabulary
         ("\u9774", ["\u9774"]),
         ("iphone15\u624b\u673a case", ["iphone15", "\u624b\u673a", "case"]),
         ("\u00c9t\u00e9 na\u00efve", ["\u00e9t\u00e9", "na\u00efve"]),
+        ("cafe\u0301s Noe\u0308l", ["caf\u00e9s", "no\u00ebl"]),  # accents written apart
+        (
+            "\u0939\u093f\u0928\u094d\u0926\u0940 \u0b9a\u0bc7\u0bb2\u0bc8",
+            ["\u0939\u093f\u0928\u094d\u0926\u0940", "\u0b9a\u0bc7\u0bb2\u0bc8"],
+        ),
+        (
+            "\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645",
+            ["\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645"],
+        ),
+        ("\u0130stanbul", ["i\u0307stanbul"]),
         ("snake_case", ["snake", "case"]),
         ("... !!", []),
         ("", []),

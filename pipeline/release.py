@@ -24,7 +24,7 @@ from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
 from infra.errors import DupnError, PartitionMissing, RegistryError, RegistryUnavailable
 from infra.mlflow_client import answering
-from infra.registry import MODEL, Registry
+from infra.registry import MODEL, Registry, Version
 from infra.store import Partition
 from infra.tracking import tracking_uri
 from pipeline import judged, learning, recording
@@ -162,7 +162,7 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     return _heard(
         settings,
         place.manifest().lineage["model_uri"],
-        place,
+        _recorded(place),
         "The model was not promoted; compare the code and tables of `dupn bundle` with those of "
         "`dupn evaluate`.",
     )
@@ -191,7 +191,6 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
             f"version {asked.number} ({alias}) was not registered by dupn, so no answers were "
             "recorded that it could be held against. `dupn log` lists the versions that were."
         )
-    place = settings.store.partition("bundles", None, key).require()
     remedy = (
         "`dupn rollback --why ...` makes the version before champion again."
         if alias == "champion"
@@ -200,19 +199,34 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     heard = _heard(
         settings,
         f"models:/{MODEL}@{alias}",
-        place,
+        _recorded_of(settings, registry, asked),
         f"Version {asked.number} is {alias} and answers wrongly now. {remedy}",
     )
     return {alias: asked.number, "run": key, **heard}
 
 
-def _heard(settings: Settings, uri: str, place: Partition, consequence: str) -> Mapping[str, Any]:
+def _recorded(place: Partition) -> bytes:
+    with place.open(place.manifest().files[0]) as source:
+        return source.read()
+
+
+def _recorded_of(settings: Settings, registry: Registry, version: Version) -> bytes:
+    """What was recorded for a version, also where its run was packed once more since then."""
+    place = settings.store.partition("bundles", None, version.tags["run_key"])
+    if place.exists() and place.manifest().lineage["model_uri"] == version.tags.get("model_uri"):
+        return _recorded(place)
+    with tempfile.TemporaryDirectory() as scratch:
+        file = registry.download(version.number, f"{bundles.LOGGED}/{RECORDED}", Path(scratch))
+        return file.read_bytes()
+
+
+def _heard(settings: Settings, uri: str, recorded: bytes, consequence: str) -> Mapping[str, Any]:
     """What a fresh process heard; the consequence is what an error says of wrong scores.
 
     Raises:
         RegistryError: it did not load, took too long, or answered otherwise than evaluation.
     """
-    heard = _ask(settings, uri, place)
+    heard = _ask(settings, uri, recorded)
     if not heard["worst"] <= settings.canary.tolerance:
         raise RegistryError(
             f"the canary heard other scores than evaluation computed: {heard['where']} differs by "
@@ -221,10 +235,10 @@ def _heard(settings: Settings, uri: str, place: Partition, consequence: str) -> 
     return heard
 
 
-def _ask(settings: Settings, uri: str, place: Partition) -> Mapping[str, Any]:
-    with place.open(place.manifest().files[0]) as source, tempfile.TemporaryDirectory() as scratch:
+def _ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
+    with tempfile.TemporaryDirectory() as scratch:
         file = Path(scratch) / RECORDED
-        file.write_bytes(source.read())
+        file.write_bytes(recorded)
         # As a script (-P: its folder is not searched), so that the model brings its own code.
         command = [sys.executable, "-P", str(canary_script.__file__), uri, str(file)]
         mlflow = {"MLFLOW_TRACKING_URI": tracking_uri(settings.tracking, settings.store)}

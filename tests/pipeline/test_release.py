@@ -5,13 +5,10 @@ trained on the third and judged, beside version 1, on the fourth.
 """
 
 import json
-from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import date
 
-import psutil
 import pytest
-import torch
 
 from evaluation import predictions, report
 from features.holdout import held_out
@@ -20,7 +17,7 @@ from infra.ledger import LedgerTaken
 from pipeline import incumbent, judged, learning, promotion, representing, standing, steps
 from pipeline.incumbent import registry_of
 from serving.versions import FromRegistry
-from tests.chain import DAYS, copy_data, logged, smoke
+from tests.chain import DAYS, copy_data, smoke
 
 FIRST_JUDGED, THEN_JUDGED = DAYS[2], DAYS[3]
 HOPELESS = ("train.learning_rate=1e-12", "train.epochs=1")
@@ -304,46 +301,3 @@ def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(nigh
     with pytest.raises(RegistryError, match=f"was champion until .*version {number} --why"):
         steps.promote(night, THEN_JUDGED)
     assert champion(night)["champion"] == before
-
-
-def test_no_command_line_says_where_mlflow_is(settings):
-    lines = set()
-    with ThreadPoolExecutor(1) as beside:
-        asked = beside.submit(steps.canary, settings, FIRST_JUDGED)
-        while wait([asked], 0.05).not_done:
-            for child in psutil.Process().children(recursive=True):
-                with suppress(psutil.NoSuchProcess):
-                    lines.add(" ".join(child.cmdline()))
-    assert asked.result()["questions"]
-    assert any("canary.py" in line for line in lines)
-    assert not any("mlflow.db" in line for line in lines)
-
-
-def test_the_canary_hears_changed_weights(settings):
-    weights = logged(settings, FIRST_JUDGED) / "artifacts" / "bundle" / "model.pt"
-    before = weights.read_bytes()
-    changed = torch.load(weights, weights_only=True)
-    torch.save({name: tensor * 1.01 for name, tensor in changed.items()}, weights)
-    try:
-        with pytest.raises(
-            RegistryError, match=r"heard other scores .* differs by .*\(allowed .* was not promoted"
-        ):
-            steps.canary(settings, FIRST_JUDGED)
-        with pytest.raises(
-            RegistryError, match=r"heard other .* Version 1 is champion .*`dupn rollback --why"
-        ) as caught:
-            steps.check(settings, FIRST_JUDGED)
-        assert "not promoted" not in str(caught.value)
-    finally:
-        weights.write_bytes(before)
-
-
-def test_the_canary_refuses_a_model_that_does_not_load(settings):
-    weights = logged(settings, FIRST_JUDGED) / "artifacts" / "bundle" / "model.pt"
-    before = weights.read_bytes()
-    weights.unlink()
-    try:
-        with pytest.raises(RegistryError, match=r"did not answer in a fresh process: .*model\.pt"):
-            steps.canary(settings, FIRST_JUDGED)
-    finally:
-        weights.write_bytes(before)

@@ -1,0 +1,96 @@
+"""A fresh process asks the candidate, and the champion, what was recorded for it."""
+
+import json
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+
+import psutil
+import pytest
+import torch
+
+from infra.errors import RegistryError
+from pipeline import steps
+from pipeline.release import RECORDED
+from tests.chain import DAYS, copy_data, logged, smoke
+
+FIRST_JUDGED = DAYS[2]
+
+
+@pytest.fixture(scope="module")
+def settings(chain, tmp_path_factory):
+    """A home with one champion."""
+    home = tmp_path_factory.mktemp("canary")
+    copy_data(chain, home)
+    mine = smoke(home, "evaluate.shuffles=false")
+    steps.train(mine, DAYS[1], 2)
+    for step in (steps.evaluate, steps.bundle, steps.gate, steps.promote):
+        step(mine, FIRST_JUDGED)
+    return mine
+
+
+def test_no_command_line_says_where_mlflow_is(settings):
+    lines = set()
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(steps.canary, settings, FIRST_JUDGED)
+        while wait([asked], 0.05).not_done:
+            for child in psutil.Process().children(recursive=True):
+                with suppress(psutil.NoSuchProcess):
+                    lines.add(" ".join(child.cmdline()))
+    assert asked.result()["questions"]
+    assert any("canary.py" in line for line in lines)
+    assert not any("mlflow.db" in line for line in lines)
+
+
+def test_the_canary_hears_changed_weights(settings):
+    weights = logged(settings, FIRST_JUDGED) / "artifacts" / "bundle" / "model.pt"
+    before = weights.read_bytes()
+    changed = torch.load(weights, weights_only=True)
+    torch.save({name: tensor * 1.01 for name, tensor in changed.items()}, weights)
+    try:
+        with pytest.raises(
+            RegistryError, match=r"heard other scores .* differs by .*\(allowed .* was not promoted"
+        ):
+            steps.canary(settings, FIRST_JUDGED)
+        with pytest.raises(
+            RegistryError, match=r"heard other .* Version 1 is champion .*`dupn rollback --why"
+        ) as caught:
+            steps.check(settings, FIRST_JUDGED)
+        assert "not promoted" not in str(caught.value)
+    finally:
+        weights.write_bytes(before)
+
+
+def test_the_canary_refuses_a_model_that_does_not_load(settings):
+    weights = logged(settings, FIRST_JUDGED) / "artifacts" / "bundle" / "model.pt"
+    before = weights.read_bytes()
+    weights.unlink()
+    try:
+        with pytest.raises(RegistryError, match=r"did not answer in a fresh process: .*model\.pt"):
+            steps.canary(settings, FIRST_JUDGED)
+    finally:
+        weights.write_bytes(before)
+
+
+@pytest.mark.parametrize("again", ["packed once more", "swept"])
+def test_the_champion_is_held_against_its_own_answers_though_its_run_was_packed_again(
+    settings, again
+):
+    """A run that is trained once more leaves another model's answers under the same run key."""
+    place = settings.store.partition("bundles", None, f"dupn-{DAYS[1]}")
+    manifest = place.manifest()
+    with place.open(manifest.files[0]) as source:
+        content = source.read()
+    others = json.loads(content)[:1]
+    facts = {**manifest.lineage, "model_uri": "models:/m-another"}
+    try:
+        if again == "swept":
+            place.remove()
+        else:
+            with place.publish(**facts) as out:
+                out.record([out.write_bytes(RECORDED, json.dumps(others).encode(), rows=1)])
+        told = steps.check(settings, FIRST_JUDGED)
+        assert told["champion"] == "1"
+        assert told["questions"] == len(json.loads(content))
+    finally:
+        with place.publish(**manifest.lineage) as out:
+            out.record([out.write_bytes(RECORDED, content, rows=len(json.loads(content)))])

@@ -32,6 +32,7 @@ def test_what_is_declared_is_what_is_run():
     assert (mine.control, mine.challenger) == ("old", "new")
     assert mine.traffic.model_dump() == {
         "experiment": "new-for-old", "salt": "new-for-old", "shares": {"old": 0.4, "new": 0.6},
+        "first_day": date(2026, 3, 14),
     }  # fmt: skip
     assert (mine.runs(date(2026, 3, 14)), mine.runs(date(2026, 3, 20))) == (True, True)
     assert (mine.runs(date(2026, 3, 13)), mine.runs(date(2026, 3, 21))) == (False, False)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.store import Store
-from pipeline import chain, learning
+from pipeline import chain, learning, steps
 from pipeline.settings import Settings, load
 
 FIRST = date(2026, 3, 2)
@@ -72,3 +72,13 @@ def recorded_questions(chain: Chain) -> list[dict[str, Any]]:
     place = published(chain.settings)
     with place.open(place.manifest().files[0]) as source:
         return json.loads(source.read())
+
+
+def with_champion(chain: Chain, home: Path) -> Settings:
+    """A copy of the chain's data with one champion: learnt of two days, judged on the third."""
+    copy_data(chain, home)
+    mine = smoke(home, "evaluate.shuffles=false")
+    steps.train(mine, DAYS[1], 2)
+    for step in (steps.evaluate, steps.bundle, steps.gate, steps.promote):
+        step(mine, DAYS[2])
+    return mine

@@ -11,7 +11,7 @@ import torch
 from infra.errors import RegistryError
 from pipeline import steps
 from pipeline.release import RECORDED
-from tests.chain import DAYS, copy_data, logged, smoke
+from tests.chain import DAYS, logged, with_champion
 
 FIRST_JUDGED = DAYS[2]
 
@@ -19,13 +19,7 @@ FIRST_JUDGED = DAYS[2]
 @pytest.fixture(scope="module")
 def settings(chain, tmp_path_factory):
     """A home with one champion."""
-    home = tmp_path_factory.mktemp("canary")
-    copy_data(chain, home)
-    mine = smoke(home, "evaluate.shuffles=false")
-    steps.train(mine, DAYS[1], 2)
-    for step in (steps.evaluate, steps.bundle, steps.gate, steps.promote):
-        step(mine, FIRST_JUDGED)
-    return mine
+    return with_champion(chain, tmp_path_factory.mktemp("canary"))
 
 
 def test_no_command_line_says_where_mlflow_is(settings):

@@ -17,7 +17,7 @@ from infra.ledger import LedgerTaken
 from pipeline import incumbent, judged, learning, promotion, representing, standing, steps
 from pipeline.incumbent import registry_of
 from serving.versions import FromRegistry
-from tests.chain import DAYS, copy_data, smoke
+from tests.chain import DAYS, smoke, with_champion
 
 FIRST_JUDGED, THEN_JUDGED = DAYS[2], DAYS[3]
 HOPELESS = ("train.learning_rate=1e-12", "train.epochs=1")
@@ -32,13 +32,7 @@ LENIENT = (
 @pytest.fixture(scope="module")
 def settings(chain, tmp_path_factory):
     """A home with one champion."""
-    home = tmp_path_factory.mktemp("release")
-    copy_data(chain, home)
-    mine = smoke(home, "evaluate.shuffles=false")
-    steps.train(mine, DAYS[1], 2)
-    for step in (steps.evaluate, steps.bundle, steps.gate, steps.promote):
-        step(mine, FIRST_JUDGED)
-    return mine
+    return with_champion(chain, tmp_path_factory.mktemp("release"))
 
 
 @pytest.fixture(scope="module")

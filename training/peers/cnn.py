@@ -11,7 +11,8 @@ any has zero, the least that a ReLU can say.
 
 A convolution is the sum over its offsets of a matrix product, and an item stands in a batch many
 times: each offset is multiplied with the distinct items once, and the products are gathered and
-added (half the time of torch's convolutions).
+added (half the time of torch's convolutions). Only the place of a map's largest value has a
+gradient: the places are found without one, then their values alone are added again with it.
 
 Shape suffixes: see `training.batch`; E item, M maps, W windows times maps, H hidden.
 """
@@ -89,14 +90,19 @@ class MaxOverTime(nn.Module):
         for size, convolution in enumerate(self.convolutions, start=1):
             assert isinstance(convolution, nn.Conv1d)
             assert convolution.bias is not None
-            places = seq_BT.shape[1] - size + 1
-            value_BTM = e_UE.new_zeros(())
-            for offset in range(size):
-                of_item_UM = e_UE @ convolution.weight[:, :, offset].T
-                mine_BT = seq_BT[:, offset : offset + places]
-                value_BTM = value_BTM + rows_of(of_item_UM, mine_BT)
-            beyond_BT = start_T[:places] + size > length_B[:, None]
-            fitting_BTM = value_BTM.masked_fill(beyond_BT[..., None], float("-inf"))
+            of_item_UM = [e_UE @ weight_ME.T for weight_ME in convolution.weight.unbind(dim=-1)]
+            with torch.no_grad():
+                places = seq_BT.shape[1] - size + 1
+                value_BTM = rows_of(of_item_UM[0], seq_BT[:, :places])
+                for offset, one_UM in enumerate(of_item_UM[1:], start=1):
+                    value_BTM += rows_of(one_UM, seq_BT[:, offset : offset + places])
+                beyond_BT = start_T[:places] + size > length_B[:, None]
+                value_BTM.masked_fill_(beyond_BT[..., None], float("-inf"))
+                at_BM = value_BTM.max(dim=1).indices
+            largest_BM = e_UE.new_zeros(())
+            for offset, one_UM in enumerate(of_item_UM):
+                largest_BM = largest_BM + one_UM.gather(0, seq_BT.gather(1, at_BM + offset))
+            fitting_BM = largest_BM.masked_fill((length_B < size)[:, None], float("-inf"))
             # of shift, ReLU and maximum, the order does not matter
-            found.append(torch.relu(fitting_BTM.amax(dim=1) + convolution.bias))
+            found.append(torch.relu(fitting_BM + convolution.bias))
         return torch.cat(found, dim=-1)

@@ -152,7 +152,7 @@ def _unsplit(mine: Served, moment: Moment, rows: np.ndarray) -> None:
             mine.ranker.model(batch)
 
 
-def mlflow_serve(market: Market, seconds: float) -> Iterator[dict[str, Any]]:
+def mlflow_serve(market: Market, seconds: float, rounds: int) -> Iterator[dict[str, Any]]:
     """`mlflow models serve` of the same bundle."""
     import mlflow
 
@@ -176,7 +176,8 @@ def mlflow_serve(market: Market, seconds: float) -> Iterator[dict[str, Any]]:
         for count in CANDIDATES:
             ask = Ask("/invocations", _pyfunc_body(market, count), "application/json")
             load(port, [ask], 1, min(1.0, seconds))
-            yield from latencies(f"mlflow_{count}_1", clean(load(port, [ask], 1, seconds)), MLFLOW)
+            heard = [clean(load(port, [ask], 1, seconds)) for _ in range(rounds)]
+            yield from latencies(f"mlflow_{count}_1", heard, MLFLOW)
 
 
 def _pyfunc_body(market: Market, count: int) -> bytes:

@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from pipeline.bench.load import Ask, load
+from pipeline.bench.load import Ask, Heard, latencies, load
 
 
 class Says(BaseHTTPRequestHandler):
@@ -74,3 +74,13 @@ def test_a_connection_that_breaks_is_a_failure(server):
 def test_a_rate_is_kept(server):
     heard = asked(server, b"yes", rate=60, seconds=1.0)
     assert 40 <= len(heard.seconds) <= 62
+
+
+def test_a_round_that_a_neighbour_slowed_moves_the_range_and_not_the_median():
+    rounds = [Heard(seconds=[0.002] * 98 + [slow] * 2, took=1.0) for slow in (0.004, 0.09, 0.005)]
+    rounds[2].shed = 100
+    p50, p99, per_s, shed = latencies("json_200_1", rounds, "three rounds")
+    assert (p50["name"], p50["unit"]) == ("serve_json_200_1_p50_ms", "ms")
+    assert (p99["value"], p99["low"], p99["high"]) == pytest.approx((5.0, 4.0, 90.0))
+    assert (p50["value"], p50["low"], p50["high"]) == pytest.approx((2.0, 2.0, 2.0))
+    assert (per_s["value"], shed["value"], shed["high"]) == (100.0, 0.0, 0.5)

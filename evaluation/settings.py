@@ -13,7 +13,7 @@ class EvaluateConfig(Config):
     level: float = Field(0.95, gt=0.5, lt=1)
     """Coverage of the intervals of reports and of watched nights; those of studies and benches are
     at 95 %, an experiment has an `alpha` of its own."""
-    seed: int = 11
+    seed: int = Field(11, ge=0)
     """Of the draws and of the shuffles."""
     calibration_bins: int = Field(20, ge=2)
     """Bins of equal size for the calibration error and its plot."""
@@ -41,7 +41,7 @@ class CompatibilityConfig(Config):
 
     moments: int = Field(20_000, ge=100)
     """Unseen moments that are asked, at most: users are drawn until there are so many."""
-    seed: int = 29
+    seed: int = Field(29, ge=0)
     """Of the draw of users."""
     max_drop: float = Field(0.01, gt=0)
     """What a head may lose (AUC, or share of right answers) when it is fed the candidate's
@@ -68,7 +68,7 @@ class WatchConfig(Config):
 
     moments: int = Field(20_000, ge=100)
     """Moments of a day that a model is asked, at most: users are drawn until there are so many."""
-    seed: int = 23
+    seed: int = Field(23, ge=0)
     """Of the draw of users and of the bootstrap."""
     replicates: int = Field(200, ge=20)
     """Bootstrap draws of users."""

@@ -20,9 +20,11 @@ from infra.errors import ConfigError
 
 
 class Config(BaseModel):
-    """Base of every settings section: immutable, and unknown keys are refused."""
+    """Base of every settings section: immutable; unknown keys are refused, and `nan` and `inf`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", use_attribute_docstrings=True, allow_inf_nan=False
+    )
 
     def digest(self) -> str:
         """Twelve hex digits that change when any setting does (kept in lineage)."""

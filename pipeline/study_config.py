@@ -46,7 +46,7 @@ class StudyConfig(Config):
     """Of an epoch."""
     patience: int = Field(4, ge=1)
     """Judgements without a better loss before the learning stops."""
-    tuning_seed: int = 101
+    tuning_seed: int = Field(101, ge=1)
     """World of the search; the seeds 1, 2, ... are never tuned on."""
     search_share: float = Field(1.0, gt=0, le=1)
     """Of the shares, in the search: it may have fewer people than the worlds that are reported."""

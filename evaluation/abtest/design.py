@@ -4,7 +4,6 @@ Whoever registers experiments embeds this in their declaration. Everything that 
 that a verdict is a function of the read-out and of what was promised beforehand.
 """
 
-import math
 from datetime import date, timedelta
 from typing import Self, TypeVar
 
@@ -90,7 +89,7 @@ class Design(Config):
 
     arms: dict[str, float]
     """Arm as logged -> share of the users; the first is the control."""
-    first_day: date
+    first_day: date = Field(ge=date(1970, 1, 1), lt=date(9000, 1, 1))
     """Of exposure."""
     planned_days: int = Field(14, ge=1, le=LONGEST)
     """Looks are daily; after the last planned one there is a verdict, hence no further look."""
@@ -110,8 +109,7 @@ class Design(Config):
     @field_validator("arms")
     @classmethod
     def _shares(cls, arms: dict[str, float]) -> dict[str, float]:
-        whole = abs(sum(arms.values()) - 1) <= 1e-9  # false, too, where a share is no number
-        if len(arms) < 2 or not whole or min(arms.values()) <= 0:
+        if len(arms) < 2 or min(arms.values()) <= 0 or abs(sum(arms.values()) - 1) > 1e-9:
             raise ValueError("arms must be two or more, with shares above 0 that add up to 1")
         return arms
 
@@ -124,7 +122,7 @@ class Design(Config):
     @classmethod
     def _positive(cls, errors: dict[str, float]) -> dict[str, float]:
         for name, error in errors.items():
-            if not 0 < error < math.inf:
+            if error <= 0:
                 raise ValueError(f"planned_errors of {name} = {error:g}: it must be above 0")
         return errors
 

@@ -70,6 +70,7 @@ def test_an_interval_is_of_the_replicates_that_are_known():
 def test_every_draw_has_as_many_users_as_there_are():
     draws = Resamples.draw(40, 30, seed=0)
     assert (draws.counts.sum(0) == 40).all()
+    assert draws.counts.nbytes == 40 * 30  # a byte for each user of each
     assert np.array_equal(draws.counts, Resamples.draw(40, 30, seed=0).counts)
     assert not np.array_equal(draws.counts, Resamples.draw(40, 30, seed=1).counts)
 

@@ -44,6 +44,12 @@ def test_a_wrong_value_is_named():
         build(Root, overrides(["seed=many"]))
 
 
+@pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
+def test_a_number_that_is_none_is_refused(value):
+    with pytest.raises(ConfigError, match=r"learning_rate = -?(nan|inf) is refused: .* finite"):
+        build(Root, overrides([f"train.learning_rate={value}"]))
+
+
 def test_a_file_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "wide.toml").write_bytes("seed = 1".encode("utf-16"))
     with pytest.raises(ConfigError, match=r"wide\.toml is not UTF-8.*Save it as UTF-8"):

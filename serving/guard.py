@@ -44,6 +44,11 @@ LATE = Problem(
     status=408,
     detail="the request did not come whole in time. Send head and body in one go.",
 )
+LONG = Problem(
+    title="Request Header Fields Too Large",
+    status=431,
+    detail="the head of the request does not end. Send what belongs to it in the body.",
+)
 FAILED = Problem(
     title="Internal Server Error",
     status=500,

@@ -16,13 +16,15 @@ from asyncio import TimerHandle
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from serving import meters
-from serving.guard import FULL, LATE, written
+from serving.guard import FULL, LATE, LONG, written
 from serving.http_contracts import Problem
 
 STATE = "turns"
 """Name of this process's queue in the application's lifespan state."""
 WHOLE_S = 30.0
 """Seconds that a request may take to come whole."""
+HEAD = 65_536
+"""Bytes of a head that may follow those with which it began to come (256 KiB at most)."""
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d{1,9})(?=\r\n)", re.IGNORECASE)
 _SPECIAL = re.compile(
@@ -39,6 +41,8 @@ class Protocol(HttpToolsProtocol):
     """Whether a part of a request was read."""
     _late: TimerHandle | None = None
     """Runs while the rest of one is waited for."""
+    _head: int | None = None
+    """Bytes of its head that came after those with which it began; None: the head is known."""
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller."""
@@ -52,14 +56,23 @@ class Protocol(HttpToolsProtocol):
             _SHED.inc()
             _REQUESTS.inc()
             return
+        if self._head is not None:
+            self._head += len(data)
         super().data_received(data)
+        if self._head is not None and self._head > HEAD:
+            self._end(_LONG)
         if self._inside and self._late is None:
             self._late = self.loop.call_later(WHOLE_S, self._give_up)
 
     def on_message_begin(self) -> None:
         """The parser has met a request."""
-        self._inside = True
+        self._inside, self._head = True, 0
         super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """The parser has met the end of the head."""
+        self._head = None
+        super().on_headers_complete()
 
     def on_message_complete(self) -> None:
         """The parser has met its end."""
@@ -76,14 +89,18 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def _give_up(self) -> None:
-        """End the connection of a request that has not come whole, and say why if it is its turn.
+        """The request has not come whole in time."""
+        self._end(_LATE)
+
+    def _end(self, why: bytes) -> None:
+        """End the connection of half a request, and say why if it is its turn.
 
         Somebody may be owed another answer, or have had the one to this request already.
         """
         of_this = self.cycle is not None and self.cycle.scope is self.scope  # its head was read
         spoken = self.cycle.response_started or self.pipeline if of_this else not self._is_quiet()
         if not spoken:
-            self.transport.write(_LATE)
+            self.transport.write(why)
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
@@ -124,5 +141,6 @@ def _answer(problem: Problem, *more: bytes) -> bytes:
 
 _ANSWER = _answer(FULL)
 _LATE = _answer(LATE, b"connection: close")
+_LONG = _answer(LONG, b"connection: close")
 _SHED = meters.SHED.labels("queue")
 _REQUESTS = meters.REQUESTS.labels("refused", 503)

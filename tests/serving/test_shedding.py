@@ -175,6 +175,28 @@ def test_a_request_that_does_not_come_whole_is_waited_for_no_longer(hasty, line,
     assert line.recv(1) == b""
 
 
+@pytest.mark.parametrize("before", [0, 1])
+def test_a_head_that_does_not_end_is_not_read_for_ever(line, before):
+    for _ in range(before):
+        line.sendall(request(b"x" * 200_000))  # a body has a limit of its own
+        assert heard(line).startswith(b"HTTP/1.1 200 ")
+    line.sendall(b"POST /v1/rank HTTP/1.1\r\n")
+    for _ in range(7):
+        time.sleep(0.02)
+        line.sendall(b"x-more: " + b"x" * 9_990 + b"\r\n")
+    said = line.recv(65536)
+    assert said.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    assert b"\r\nconnection: close\r\n" in said
+    assert line.recv(1) == b""
+
+
+def test_a_long_head_that_ends_is_read(line):
+    line.sendall(request()[:20])
+    time.sleep(0.05)
+    line.sendall(request(b"{}", b"x-more: " + b"x" * 50_000)[20:])
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+
+
 def test_a_request_that_came_whole_in_pieces_has_its_time_to_be_answered(hasty, line):
     echo.busy = True
     line.sendall(request()[:-1])

@@ -6,6 +6,7 @@ Every Airflow setting that a small machine needs stands in `airflow_environment`
 Airflow has its own.
 """
 
+import hashlib
 import json
 import logging
 import os
@@ -228,6 +229,7 @@ def _airflow(
         environment=airflow_environment(home, dags, port, config, variables),
         address=address,
         health=f"{address}/api/v2/monitor/health",
+        given=_digest(variables),
     )
 
 
@@ -264,7 +266,13 @@ def _serve(home: Path, config: RuntimeConfig, variables: Mapping[str, str]) -> S
         environment={**_inherited(), **variables},
         address=address,
         health=f"{address}/healthz",
+        given=_digest(variables),
     )
+
+
+def _digest(variables: Mapping[str, str]) -> str:
+    """Changes with any of them, and does not say what they are: a password may be among them."""
+    return hashlib.sha256(json.dumps(dict(variables), sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _port(folder: Path, name: str, first: int, host: str) -> int:

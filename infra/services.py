@@ -6,6 +6,7 @@ and never killed. Starting what runs and stopping what does not are both fine.
 """
 
 import json
+import logging
 import socket
 import subprocess
 import time
@@ -18,6 +19,8 @@ import requests
 
 from infra import processes
 from infra.errors import OrchestrationError
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +37,8 @@ class Service:
     """Where a browser finds it."""
     health: str
     """A URL that answers 200 once the program is ready."""
+    given: str = ""
+    """A digest of the settings that it is started with."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,6 +49,8 @@ class Record:
     started: str
     """`infra.processes.started` of it."""
     address: str
+    given: str = ""
+    """As of `Service`."""
 
 
 def running(folder: Path, name: str) -> Record | None:
@@ -63,10 +70,17 @@ def running(folder: Path, name: str) -> Record | None:
 def start(service: Service) -> Record:
     """Start it in the background unless it runs; `wait_until_healthy` says when it is ready.
 
-    What is left of one that was killed is ended first.
+    One that runs keeps the settings of its start, and says so where others are given. What is left
+    of one that was killed is ended first.
     """
     record = running(service.folder, service.name)
     if record:
+        if record.given != service.given:
+            logger.warning(
+                "%s runs already, with other settings than these. To give it these, stop it with "
+                "`dupn down` and start it again.",
+                service.name,
+            )
         return record
     stop(service.folder, service.name)
     service.folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +95,7 @@ def start(service: Service) -> Record:
             start_new_session=True,  # Ctrl-C on the terminal is not for it
         )
     started = processes.started(psutil.Process(process.pid))
-    record = Record(pid=process.pid, started=started, address=service.address)
+    record = Record(pid=process.pid, started=started, address=service.address, given=service.given)
     (service.folder / f"{service.name}.json").write_text(json.dumps(asdict(record)))
     return record
 

@@ -73,6 +73,15 @@ def test_tasks_find_the_settings_that_up_was_given(home, monkeypatch):
     assert found["DUPN_HOME"] == str(home)
 
 
+def test_a_record_tells_settings_apart_and_holds_none(home):
+    def given(value):
+        made = runtime._serve(home, RuntimeConfig(), {"DUPN_SET": value})
+        assert value not in made.given
+        return made.given
+
+    assert given("smtp.password=one") == given("smtp.password=one") != given("smtp.password=two")
+
+
 def test_computation_has_one_slot_and_data_a_slot_a_core():
     assert {pool.name: pool.slots for pool in runtime.pools(6)} == {"compute": 1, "data": 6}
 

@@ -39,6 +39,15 @@ def test_a_service_starts_once_answers_and_stops_once(service):
     assert running(service.folder, service.name) is None
 
 
+def test_who_gives_a_running_service_other_settings_is_told_that_it_keeps_its_own(service, caplog):
+    first = start(replace(service, given="old"))
+    assert start(replace(service, given="old")) == first
+    assert not caplog.records
+    assert start(replace(service, given="new")) == first
+    assert "web runs already, with other settings than these" in caplog.text
+    assert "dupn down" in caplog.text
+
+
 def test_stopping_ends_what_the_program_started(service):
     child = "import os; os.system('sleep 99; true')"
     record = start(replace(service, command=[sys.executable, "-c", child]))

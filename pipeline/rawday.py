@@ -116,14 +116,19 @@ def require_readable(counts: Mapping[str, int], rejects: Attempt, files: int) ->
     )
 
 
-def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:
+def absent(store: Store, day: date) -> PartitionMissing:
+    """What to say of a day without raw behaviours; files that are there and not read are named."""
     partition = store.partition("raw", day, "behaviors")
+    skipped = rawfiles.skipped(partition)
+    why = f" ({raw_names.not_read(skipped)})" if skipped else ""
+    return PartitionMissing(
+        f"{partition.key} has no files under {store.root}{why}. Run `dupn import` or "
+        "`dupn simulate` for that day, or put .parquet, .jsonl or .csv files there. If the log "
+        "has nothing of it: docs/datasets.md, A day without data."
+    )
+
+
+def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:
     if "behaviors" not in found:
-        skipped = rawfiles.skipped(partition)
-        why = f" ({raw_names.not_read(skipped)})" if skipped else ""
-        raise PartitionMissing(
-            f"{partition.key} has no files under {store.root}{why}. Run `dupn import` or "
-            "`dupn simulate` for that day, or put .parquet, .jsonl or .csv files there. If the log "
-            "has nothing of it: docs/datasets.md, A day without data."
-        )
-    rawfiles.require_some(found["behaviors"], partition.key)
+        raise absent(store, day)
+    rawfiles.require_some(found["behaviors"], store.partition("raw", day, "behaviors").key)

@@ -14,7 +14,6 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
-from infra.errors import PartitionMissing
 from pipeline.settings import Settings
 
 ONE_DAY = timedelta(days=1)
@@ -236,13 +235,10 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
     Raises:
         PartitionMissing: naming the first day without `raw/dt=D/behaviors`.
     """
-    from pipeline import arrival
+    from pipeline import arrival, rawday
 
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
         if not arrival.is_there(settings.store, day):
-            raise PartitionMissing(
-                f"raw/dt={day.isoformat()}/behaviors is not published under {settings.home}. "
-                "Run `dupn import` or `dupn simulate`, or put the day's files there."
-            )
+            raise rawday.absent(settings.store, day)
     return days

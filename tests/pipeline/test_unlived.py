@@ -78,9 +78,15 @@ def test_an_initial_run_simulates_what_is_missing_and_keeps_the_rest(settings):
 def test_an_initial_run_beside_real_days_simulates_nothing(settings, tmp_path, place):
     import_day(settings.store, FIRST + place * ONE, tmp_path)
     assert unlived.stretches(settings, WANTED) == []
-    with pytest.raises(PartitionMissing, match="is not published"):
+    with pytest.raises(PartitionMissing, match="behaviors has no files under"):
         chain.initial(settings, FIRST, 4)
     assert settings.store.days("raw", "behaviors") == [FIRST + place * ONE]
+
+
+def test_a_run_names_files_that_it_does_not_read_for_their_suffix(settings):
+    settings.store.put(f"raw/dt={FIRST}/behaviors/log.xlsx", "x")
+    with pytest.raises(PartitionMissing, match=r"not read for their suffix: log\.xlsx"):
+        steps.data_days(settings, FIRST, FIRST + ONE)
 
 
 def test_nothing_goes_on_from_a_day_whose_end_was_not_kept(settings):

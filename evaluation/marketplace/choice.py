@@ -46,8 +46,9 @@ SHOP = 0.3
 KNOWN_SHOP = 0.9
 """A shop one has lately bought from, times the person's loyalty: delivery worked. Where people
 look around in shops, also that of the last click: one went there for what it has."""
-INSIDE = 1.5
-"""On the page of a shop that one went to: who is inside looks around."""
+INSIDE = 0.75
+"""On the page of a shop that one went to: who is inside looks around, as much as people do on a day
+of the real log (with more they do too much, docs/log.md)."""
 WEEKEND = 0.4
 """Leisure categories on Saturday and Sunday: there is time to browse."""
 LOOK_FALL = 0.06
@@ -152,7 +153,7 @@ def odds(reasons: Reasons, minds: Minds, scene: Scene) -> Odds:
 
 
 def known_shops(world: World, minds: Minds, user: NDArray[np.int64]) -> Ints:
-    """(users, 2) shops of the last purchases, -1: none; with `in_shop` that of the last click."""
+    """(users, 2) shops last bought from, -1: none; with `in_shop` also that of the last click."""
     bought = minds.bought_shop[user, :2]
     return np.hstack([bought, minds.last_shop[user]]) if world.config.in_shop else bought
 

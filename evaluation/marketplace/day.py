@@ -151,7 +151,7 @@ class Block:
                 "brand": queries.brand, "style": queries.style, "attribute": queries.attribute,
                 "price": queries.price, "size": shown.sum(axis=1), "item": item,
                 "rank": filled.rank, "click": odds.click, "buy": odds.purchase, "seen": seen,
-                "fresh": need.fresh, **filled.said,
+                "fresh": need.fresh, "inside": inside >= 0, **filled.said,
             }
         )  # fmt: skip
         return scene, self._act(rng, log, scene, odds, first)
@@ -159,11 +159,12 @@ class Block:
     def _entered(
         self, rng: np.random.Generator, user: NDArray[np.int64], scenario: NDArray[np.int8]
     ) -> NDArray[np.int32]:
-        """The shop that each page is of, any of those that the person knows; -1: no shop's."""
+        """The shop that each page is of, any that the person knows and that sells; -1: none."""
         world, nobody = self.reasons.world, np.full(len(user), -1, np.int32)
         if not world.config.in_shop:
             return nobody
         shops = choice.known_shops(world, self.minds, user)
+        shops = np.where(self.recall.by_shop[shops, 0] >= 0, shops, -1)
         any_of = np.argmax(rng.random(shops.shape) * (shops >= 0), axis=1)
         enters = (scenario == RECOMMEND) & (rng.random(len(user)) < world.config.in_shop)
         return np.where(enters, shops[np.arange(len(user)), any_of], nobody)

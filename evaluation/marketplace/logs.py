@@ -179,16 +179,16 @@ def _truth(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64], request: pl.
 
 
 def _looks(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
-    """Chance that each item of the kept pages is looked at; arms explore differently."""
-    rank = _flat(pages, keep, "rank")
-    if "arm" not in pages:
-        return _look_by_rank(pages)[rank]
-    parts = [pages["arm"] == arm for arm in range(int(pages["arm"].max(initial=0)) + 1)]
-    by_arm = [
-        _look_by_rank({name: pages[name][part] for name in ("size", "rank")}) for part in parts
-    ]
-    owner = np.repeat(pages["arm"][keep], pages["size"][keep])
-    return np.stack(by_arm)[owner, rank]
+    """Chance that each item of the kept pages is looked at, among pages of its kind.
+
+    Arms explore differently, and pages of a shop are as long as what it sells.
+    """
+    kind = pages["inside"] + 2 * pages.get("arm", np.zeros(len(pages["size"]), np.int64))
+    parts = [kind == one for one in range(int(kind.max(initial=0)) + 1)]
+    by_kind = [_look_by_rank({name: pages[name][part] for name in ("size", "rank")})
+               for part in parts]  # fmt: skip
+    owner = np.repeat(kind[keep], pages["size"][keep])
+    return np.stack(by_kind)[owner, _flat(pages, keep, "rank")]
 
 
 def _look_by_rank(pages: dict[str, NDArray[Any]]) -> NDArray[np.floating[Any]]:

@@ -142,7 +142,7 @@ def test_who_went_into_a_shop_looks_around(market: Marketplace, minds: Minds):
         choice.odds(reasons_of(market, minds), minds, scene_of(item, need(), RECOMMEND, inside))
         for inside in (-1, int(market.world.items(0).shop[item]))
     )
-    assert shop.click > 2 * feed.click
+    assert shop.click > 1.5 * feed.click
     assert (shop.cart, shop.purchase) == (feed.cart, feed.purchase), "looking is not buying"
 
 

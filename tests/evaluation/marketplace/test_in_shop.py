@@ -3,13 +3,15 @@
 import hashlib
 import io
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import ClassVar
 
 import numpy as np
 import pytest
 
-from evaluation.marketplace import choice, policies
+from evaluation.marketplace import choice, logs, policies
 from evaluation.marketplace.config import MarketplaceConfig
+from evaluation.marketplace.day import Block
 from evaluation.marketplace.people import Minds
 from evaluation.marketplace.play import Marketplace, play
 from evaluation.marketplace.policies import RECOMMEND, PopularityWithNoise, Requests
@@ -70,6 +72,21 @@ def test_a_page_of_a_shop_has_what_it_sells_now_and_nothing_else(market):
     assert sum(len(set(row[row >= 0])) for row in drawn) > 0.4 * sum(map(len, sold.values()))
 
 
+def test_nobody_goes_into_a_shop_that_sells_nothing(market):
+    minds = market.eve().minds
+    minds.bought_shop[:], minds.last_shop[:] = -1, 3
+    sold = np.zeros((INSIDE.shops, 4), np.int32)
+    block = SimpleNamespace(
+        reasons=SimpleNamespace(world=market.world),
+        minds=minds,
+        recall=SimpleNamespace(by_shop=sold),
+    )
+    user, feed = np.arange(len(minds.last_shop)), np.full(len(minds.last_shop), RECOMMEND, np.int8)
+    assert set(Block._entered(block, stream(1, Purpose.DAY, 0, 0), user, feed)) == {-1, 3}
+    sold[3] = -1
+    assert set(Block._entered(block, stream(1, Purpose.DAY, 0, 0), user, feed)) == {-1}
+
+
 def test_known_are_the_shops_of_late_purchases_and_of_the_last_click(market):
     minds = market.eve().minds
     minds.bought_shop[5] = [3, 4, 6, -1, -1, -1]
@@ -78,6 +95,21 @@ def test_known_are_the_shops_of_late_purchases_and_of_the_last_click(market):
     assert choice.known_shops(market.world, minds, user).tolist() == [[3, 4, 7]]
     strict = replace(market.world, config=SMALL)
     assert choice.known_shops(strict, minds, user).tolist() == [[3, 4]], "nobody looks around"
+
+
+def test_what_is_looked_at_in_a_shop_is_told_from_pages_of_shops_alone():
+    """They are as long as what the shop sells: on short pages an item stands high."""
+    inside = np.arange(40) % 2 == 0
+    size = np.where(inside, 3, 15)
+    rank = np.stack([stream(1, Purpose.DAY, 0, n).permutation(20) for n in range(40)])
+    rank = np.where(np.arange(20) < size[:, None], rank % size[:, None], 0)
+    pages = {"inside": inside, "size": size, "rank": rank}
+    found = logs._looks(pages, np.arange(40))
+    owner = np.repeat(inside, size)
+    for kind in (True, False):
+        alone = {name: values[inside == kind] for name, values in pages.items()}
+        assert np.array_equal(found[owner == kind], logs._looks(alone, np.arange(20)))
+    assert found[owner].mean() > found[~owner].mean() + 0.1
 
 
 def test_people_keep_to_shops_more_than_where_nobody_looks_around(market):

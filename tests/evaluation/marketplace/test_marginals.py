@@ -145,6 +145,13 @@ def test_the_world_of_the_default_settings_resembles_the_real_log(taobao: Path, 
     assert set(TOLERANCES) == set(theirs)
 
 
+def test_people_who_look_around_in_shops_do_as_much_as_those_of_the_real_log(
+    taobao: Path, in_shops: Store
+):
+    theirs, ours = real(taobao), simulated(in_shops)
+    assert not [n for n, value in theirs.items() if abs(ours[n] - value) > TOLERANCES[n]]
+
+
 def test_a_world_whose_people_look_around_in_shops_is_nearer_to_tmall(
     tmall: Path, market: Store, in_shops: Store
 ):

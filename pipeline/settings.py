@@ -5,6 +5,7 @@ defaults, preset, `DUPN_SET` (one a line, or separated by commas), `--set`. The 
 argument, else `DUPN_HOME`, else `./artifacts`. `handed_on` gives them to another program.
 """
 
+import json
 import os
 from collections.abc import Sequence
 from datetime import date
@@ -135,9 +136,7 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
             f"home is no setting of a preset, {_SET} or --set. Give --home, or set DUPN_HOME."
         )
     found = build(Settings, *layers, {"home": place})
-    if not found.dataset.endswith(".toml"):
-        return found
-    return found.model_copy(update={"dataset": str(Path(found.dataset).absolute())})
+    return build(Settings, *layers, {"home": place}, overrides(_here(found)))
 
 
 def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -151,13 +150,22 @@ def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, 
         pairs: of `--set`.
     """
     preset_there = str(Path(name).absolute()) if name.endswith(".toml") else name
-    own = [f"dataset={settings.dataset}"] if settings.dataset.endswith(".toml") else []
     nights = {"DUPN_NIGHTLY_DATASET": settings.dataset, "DUPN_NIGHTLY_PRESET": preset_there}
     return {
         "DUPN_PRESET": preset_there,
-        _SET: "".join(f"{pair}\n" for pair in (*_given(), *pairs, *own)),
+        _SET: "".join(f"{pair}\n" for pair in (*_given(), *pairs, *_here(settings))),
         **{variable: os.environ.get(variable, usual) for variable, usual in nights.items()},
     }
+
+
+def _here(settings: Settings) -> list[str]:
+    """Paths among the settings, which are of the folder in which they are given, as pairs."""
+    paths = {
+        "dataset": settings.dataset if settings.dataset.endswith(".toml") else "",
+        "serve.work": settings.serve.work,
+        "study.data": settings.study.data if settings.study.data != StudyConfig().data else "",
+    }
+    return [f"{name}={json.dumps(str(Path(one).absolute()))}" for name, one in paths.items() if one]
 
 
 def _given() -> list[str]:

@@ -40,9 +40,16 @@ def test_a_data_set_of_a_path_is_that_of_the_folder_in_which_it_was_given(here):
     assert load("smoke", None, ["dataset=rees46"]).dataset == "rees46"
 
 
+def test_other_paths_among_the_settings_are_of_that_folder_too(here):
+    given = load("smoke", None, ["serve.work=live", "study.data=logs"])
+    assert (given.serve.work, given.study.data) == (str(here / "live"), str(here / "logs"))
+    assert (load("smoke").serve.work, load("smoke").study.data) == ("", "data")
+
+
 def test_a_program_of_another_folder_finds_the_same_settings(here, monkeypatch):
     monkeypatch.setenv("DUPN_SET", "train.epochs=4,gate.min_users=3")
     pairs = ['train.tasks=["ctr", "l2r"]', "tracking.uri=http://u:p@host", "train.epochs=5"]
+    pairs += ["serve.work=live", "study.data=logs"]
     mine = load("mine.toml", str(here / "home"), pairs)
     assert elsewhere(handed_on(mine, "mine.toml", pairs), here, monkeypatch) == mine
 

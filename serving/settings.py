@@ -67,9 +67,9 @@ class ServeConfig(Config):
     @field_validator("shares")
     @classmethod
     def _whole(cls, shares: dict[str, float]) -> dict[str, float]:
-        below = [arm for arm, share in shares.items() if not share >= 0]
+        below = [arm for arm, share in shares.items() if share < 0]
         if below:
             raise ValueError(f"the share of {below[0]} is {shares[below[0]]:g}, not from 0 to 1")
-        if not abs(sum(shares.values()) - 1) <= 1e-9:  # as `features.assignment` asks
+        if abs(sum(shares.values()) - 1) > 1e-9:  # as `features.assignment` asks
             raise ValueError(f"the shares add up to {sum(shares.values()):g}, not 1")
         return shares

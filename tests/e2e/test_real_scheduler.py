@@ -28,7 +28,7 @@ def test_a_run_that_cannot_work_fails_with_our_sentence(home):
     with pytest.raises(OrchestrationError) as caught:
         follow(airflow, DAG, run_id, timeout_s=120)
     assert f"{DAG} failed in days" in str(caught.value)
-    assert "raw/dt=2026-03-02/behaviors is not published" in str(caught.value)
+    assert "raw/dt=2026-03-02/behaviors has no files under" in str(caught.value)
     # A missing day is not mended by trying again.
     days = next(t for t in airflow.run(DAG, run_id).tasks if t.task_id == "days")
     assert days.tries == 1

@@ -14,7 +14,6 @@ from serving.settings import ServeConfig
         ({"champion": 0.9}, r"add up to 0\.9, not 1"),
         ({}, "add up to 0, not 1"),
         ({"champion": 1.5, "challenger": -0.5}, r"share of challenger is -0\.5"),
-        ({"champion": float("nan")}, "share of champion is nan"),
     ],
 )
 def test_shares_that_split_nobody_are_refused(shares, said):
@@ -32,3 +31,8 @@ def test_a_search_may_not_recall_more_than_may_be_ranked(given):
     with pytest.raises(ConfigError, match=r"recall = .*\(serve\.max_candidates\); lower serve"):
         build(ServeConfig, given)
     assert build(ServeConfig, {"max_candidates": 999, "recall": 999}).recall == 999
+
+
+def test_a_share_that_is_no_number_is_refused():
+    with pytest.raises(ConfigError, match=r"shares\.champion = nan .* finite number"):
+        build(ServeConfig, {"shares": {"champion": float("nan")}})

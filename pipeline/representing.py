@@ -4,7 +4,8 @@ A user is encoded as of the end of the day: the last 100 behaviours of `sequence
 no query. Only users who did something since the newest table of the same version of the dimensions
 are encoded anew; the others are carried over with the day and model that they are from. That table
 is the champion's own or an ancestor's, so nothing of a model that was rolled back is carried on.
-Where events since it were swept, everybody is encoded.
+Where events since it were swept, or the histories that it encoded were made again and came out
+otherwise (a backfill), everybody is encoded.
 """
 
 import logging
@@ -61,6 +62,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         "representation": number,
         "day": day.isoformat(),
         "carried_from": before.key if before else "",
+        "histories": task.history.stamp(),
     }
     counts = {"encoded": 0, "carried": 0}
     with target.publish(**lineage) as out:
@@ -256,15 +258,22 @@ class _Task:
 
 
 def _followed(store: Store, before: Partition | None, day: date) -> Partition | None:
-    """A table, if the events since it tell who has to be encoded anew; they may have been swept."""
+    """A table, if it is known who has to be encoded anew; all that would tell may be gone."""
     if before is None:
         return None
+    lineage = before.manifest().lineage
+    encoded, then = lineage.get("histories", ""), date.fromisoformat(lineage["day"])
+    there = store.partition("sequences", then, "history").stamp()
     lost = [one for one in _since(before, day) if not _behaviors(store, one).exists()]
-    if not lost:
+    if lost:
+        why = f"the events of {', '.join(map(str, sorted(lost)))} are gone"
+    elif encoded and there and encoded != there:  # an older table does not say; swept ones neither
+        why = f"the sequences of {then} are others now"
+    else:
         return before
     logger.info(
-        "represent %s: everybody is encoded, since the events of %s are gone and %s cannot be "
-        "carried on", day, ", ".join(map(str, sorted(lost))), before.key,
+        "represent %s: everybody is encoded, since %s and %s cannot be carried on",
+        day, why, before.key,
     )  # fmt: skip
     return None
 

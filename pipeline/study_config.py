@@ -26,6 +26,10 @@ class TrialConfig(Config):
         """Without what only a wide part hears of."""
         return self.model_dump(exclude={"alpha", "l1"})
 
+    def of_wide(self) -> dict[str, float]:
+        """What Wide hears of, which has nothing else."""
+        return self.model_dump(include={"alpha", "l1"})
+
 
 class StudyConfig(Config):
     """Days, budgets and search of the paper's studies; the same for every network."""

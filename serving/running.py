@@ -219,6 +219,7 @@ def _tidy(snapshots: Path) -> None:
 def build() -> FastAPI:
     """The application of one worker process (uvicorn's factory)."""
     end_with_parent()
+    machine.keep_imported()
     logs.configure(quiet=False)
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)

@@ -6,6 +6,9 @@ noes would eat a core. Here a request that came whole, in one piece, while the q
 answered with a prepared 503. Whatever is not that plain (bodies in several pieces, pipelining,
 other methods) goes the usual way, where `serving.guard` turns it away.
 
+Who would rather speak another protocol, as Java's client asks with its first request, is answered
+in this one: the wish is taken out of the head, for the parser skips the body after such a head.
+
 Nor is anybody waited for who has stopped in the middle of a request: a caller who is gone and could
 not say so would hold what it has sent, up to a whole body, for as long as the process lives.
 """
@@ -31,6 +34,7 @@ _SPECIAL = re.compile(
     rb"\r\n(transfer-encoding|content-length|expect|upgrade|connection(?!: *keep-alive\r\n)) *:",
     re.IGNORECASE,
 )
+_UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
 _FIRST_LINE = re.compile(rb"POST /v1/[\w/]+ HTTP/1\.1\r\n")
 
 
@@ -58,6 +62,8 @@ class Protocol(HttpToolsProtocol):
             return
         if self._head is not None:
             self._head += len(data)
+        if not self._inside or self._head is not None:
+            data = plain(data)
         super().data_received(data)
         if self._head is not None and self._head > HEAD:
             self._end(_LONG)
@@ -104,9 +110,10 @@ class Protocol(HttpToolsProtocol):
         self.transport.close()
 
     def _unsupported_upgrade_warning(self) -> None:
-        """Somebody would rather speak another protocol: the parser reads no more after such a head.
+        """A wish for another protocol was overlooked, and the parser reads no more after its head.
 
-        So this answer must be the last here, or the next request would wait for ever.
+        So this answer must be the last here, or the next request would wait for ever. It is
+        overlooked where its line came in two pieces, and in a head right behind another request.
         """
         self.cycle.keep_alive = False
 
@@ -116,6 +123,18 @@ class Protocol(HttpToolsProtocol):
 
     def _is_quiet(self) -> bool:
         return self.cycle is None or self.cycle.response_complete
+
+
+def plain(data: bytes) -> bytes:
+    """A head, or a piece of one, and what follows: without the wish for another protocol.
+
+    A server may ignore it (RFC 9110, 7.8).
+    """
+    end = data.find(b"\r\n\r\n")
+    end = len(data) if end < 0 else end + 2
+    if _UPGRADE.search(data, 0, end) is None:
+        return data
+    return _UPGRADE.sub(b"", data[:end]) + data[end:]
 
 
 def is_whole(data: bytes) -> bool:

@@ -33,6 +33,8 @@ PAPER: Mapping[str, Mapping[Task, float]] = {
     "w2v": {Task.L2R: 0.73091, Task.CTR: 0.70127, Task.FIFP: 0.73749, Task.PPP: 0.38079},
 }
 """Table 2 as printed."""
+FTRL = frozenset({"alpha", "l1"})
+"""What a point of the search says to a wide part alone."""
 TASKS = (Task.L2R, Task.CTR, Task.FIFP, Task.PPP)
 """In the order of Table 2."""
 
@@ -93,6 +95,16 @@ class TunedCell(Cell):
     tasks: tuple[Task, ...]
     trials: tuple[Trial, ...]
     chosen: int
+
+    @property
+    def heard(self) -> dict[str, float]:
+        """The chosen point, as far as the network has anything that it could set."""
+        every = self.trials[self.chosen].settings
+        if self.model == "wide_deep":
+            return every
+        return {
+            name: value for name, value in every.items() if (name in FTRL) == (self.model == "wide")
+        }
 
 
 class FitCell(Cell):

@@ -1,8 +1,9 @@
-"""Rows of Table 2 against the row above them, corrected for how many such questions are asked.
+"""Rows of Table 2 against one another, corrected for how many such questions are asked.
 
+Two families: each row against the row above it, and the full network against every other row.
 Thirty pairs at 95 % would show one or two differences where there is none. Each pair is a paired t
-test over worlds, and the p's of all pairs and tasks are corrected together by Holm's method, which
-needs no independence: the chance that any mark is wrong is 5 %.
+test over worlds, and the p's of a family are corrected together by Holm's method, which needs no
+independence: the chance that any of its marks is wrong is 5 %.
 """
 
 from collections.abc import Sequence
@@ -14,20 +15,19 @@ from scipy import stats
 
 from evaluation.bootstrap import Interval
 from evaluation.studies.cells import FEWEST, LEVEL, known
-from evaluation.studies.contest import TASKS, Table
+from evaluation.studies.contest import ALL, TASKS, Table
 from training.config import Task
 
 
 @dataclass(frozen=True)
-class Neighbours:
+class Pair:
     """Two rows on a task."""
 
-    below: str
-    above: str
-    """The row before it in the table."""
+    row: str
+    against: str
     task: Task
     gap: Interval
-    """`below` less `above`, paired."""
+    """`row` less `against`, paired."""
     holm: float | None
     """Corrected p; none of fewer than `FEWEST` worlds."""
 
@@ -37,19 +37,31 @@ class Neighbours:
         return self.holm is not None and self.holm < 1 - LEVEL
 
 
-def neighbours(table: Table) -> list[Neighbours]:
+def neighbours(table: Table) -> list[Pair]:
     """Every row that answers a task against the nearest row above it that does."""
-    pairs = [
-        (below, above, task)
-        for task in TASKS
-        for above, below in pairwise(model for model in table.models if any(table.row(model, task)))
-    ]
+    return _compared(
+        table,
+        [(below, above, task) for task in TASKS for above, below in pairwise(_rows(table, task))],
+    )
+
+
+def over_all(table: Table) -> list[Pair]:
+    """The full network against every other row, on each task that both answer."""
+    return _compared(
+        table, [(ALL, one, task) for task in TASKS for one in _rows(table, task) if one != ALL]
+    )
+
+
+def _rows(table: Table, task: Task) -> list[str]:
+    return [model for model in table.models if any(table.row(model, task))]
+
+
+def _compared(table: Table, pairs: Sequence[tuple[str, str, Task]]) -> list[Pair]:
     gaps = [table.over(*pair) for pair in pairs]
     worlds = [known(table.row(a, task), table.row(b, task)) for a, b, task in pairs]
     p = [p_of(gap, count) for gap, count in zip(gaps, worlds, strict=True)]
     return [
-        Neighbours(*pair, gap, holm)
-        for pair, gap, holm in zip(pairs, gaps, corrected(p), strict=True)
+        Pair(*pair, gap, holm) for pair, gap, holm in zip(pairs, gaps, corrected(p), strict=True)
     ]
 
 

@@ -20,7 +20,7 @@ from evaluation.studies.contest import (
     goals,
     stopped,
 )
-from evaluation.studies.neighbours import Neighbours, neighbours
+from evaluation.studies.neighbours import Pair, neighbours, over_all
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
 from infra.store import Store
@@ -122,23 +122,27 @@ def _rows(table: Table, titles: Mapping[str, str]) -> Grid:
 
 
 def _gaps(table: Table, titles: Mapping[str, str]) -> Grid:
-    rest = [model for model in table.models if model != ALL]
+    found = over_all(table)
+    told = {(one.against, one.task): _compared(one) for one in found}
     rows = [
-        [titles[other], *(shown(table.over(ALL, other, task), sign=True) for task in TASKS)]
-        for other in rest
+        [titles[other], *(told.get((other, task), "-") for task in TASKS)]
+        for other in dict.fromkeys(one.against for one in found)
     ]
-    note = "Paired within each world: the same questions, the same people drawn."
+    note = (
+        "Paired within each world: the same questions, the same people drawn. Intervals are of one "
+        f"comparison; p's are corrected for all {len(found)}, as those of neighbouring rows are."
+    )
     head = ["The full network over", *(_title(task) for task in TASKS)]
     return Grid("Differences", head, rows, note)
 
 
 def _neighbours(table: Table, titles: Mapping[str, str]) -> Grid:
     found = neighbours(table)
-    told = {(one.below, one.above, one.task): _compared(one) for one in found}
+    told = {(one.row, one.against, one.task): _compared(one) for one in found}
     rows = [
         [f"{titles[below]} less {titles[above]}",
          *(told.get((below, above, task), "") for task in TASKS)]
-        for below, above in dict.fromkeys((one.below, one.above) for one in found)
+        for below, above in dict.fromkeys((one.row, one.against) for one in found)
     ]  # fmt: skip
     note = (
         "Each row less the one above it that answers the task, paired within each world. Intervals "
@@ -148,7 +152,7 @@ def _neighbours(table: Table, titles: Mapping[str, str]) -> Grid:
     return Grid("Neighbouring rows", ["", *(_title(task) for task in TASKS)], rows, note)
 
 
-def _compared(one: Neighbours) -> str:
+def _compared(one: Pair) -> str:
     gap = shown(one.gap, sign=True)
     if one.holm is None:
         return gap
@@ -173,8 +177,7 @@ def _searches(tuned: Sequence[TunedCell], titles: Mapping[str, str]) -> Grid:
             f"[{trial.loss:.4f}]" if place == cell.chosen else f"{trial.loss:.4f}"
             for place, trial in enumerate(cell.trials)
         )
-        chosen = cell.trials[cell.chosen].settings
-        said = ", ".join(f"{name} {value:g}" for name, value in chosen.items())
+        said = ", ".join(f"{name} {value:g}" for name, value in cell.heard.items())
         rows.append([titles[cell.model], "+".join(cell.tasks), losses, said])
     head = ["Network", "Task", "Judging loss of each setting, the chosen one in brackets", "Chosen"]
     return Grid("How each row was tuned", head, rows)

@@ -25,7 +25,7 @@ from training.model.network import REVISION
 from training.peers.build import builder
 from training.peers.fitting import Build, Course, Fit, fit
 from training.peers.held import Held
-from training.peers.word2vec import pretrain
+from training.peers.word2vec import EPOCHS, WINDOW, pretrain
 
 MODEL = "all"
 """The full network."""
@@ -284,7 +284,8 @@ class Contest(Study[Cell]):
         """What a network is tried with: no point twice that it cannot tell from an earlier one."""
         told: dict[str, TrialConfig] = {}
         for one in self.settings.study.trials:
-            told.setdefault(str(self._point(model, one)), one)
+            heard = one.of_wide() if model == "wide" else self._point(model, one)
+            told.setdefault(str(heard), one)
         return list(told.values())
 
     def _of_world(self, seed: int) -> Any:
@@ -294,7 +295,8 @@ class Contest(Study[Cell]):
     def learning(self, model: str) -> list[Any]:
         """What decides a network's fits, beside world, task and the point of the search."""
         own = OWN.get(model, frozenset())
-        return [plain(self.settings, LEARNING | own), self._budget, REVISION, ROUND]
+        words = unless([WINDOW, EPOCHS], [5, 10]) if model == "w2v" else []
+        return [plain(self.settings, LEARNING | own), self._budget, REVISION, ROUND, *words]
 
     def _point(self, model: str, trial: TrialConfig) -> Any:
         """A point of the search, as far as the network hears of it."""
@@ -315,14 +317,15 @@ def fit_logged(params: Mapping[str, Any], curve: Sequence[Step], scores: Sequenc
     return Logged(params, [*judged, (curve[-1].moments, asked)])
 
 
-_kept: dict[tuple[str, str], Held] = {}
+_kept: dict[tuple[Any, ...], Held] = {}
 
 
 def held(world: World, part: str) -> Held:
     """The learnt, judging or asked days of a world; read once a process."""
-    key = (world.own.home, part)
+    days = getattr(world, part)
+    key = (world.own.home, *days, world.learnt[-1])  # whose vocabulary they are read with
     if key not in _kept:
         while len(_kept) >= HELD_AT_ONCE:
             del _kept[next(iter(_kept))]
-        _kept[key] = world.held(getattr(world, part))
+        _kept[key] = world.held(days)
     return _kept[key]

@@ -3,6 +3,7 @@
 Arguments: home, key of the bundle, working folder, an item id. What it answered comes back as JSON.
 """
 
+import gc
 import json
 import os
 import shutil
@@ -25,8 +26,9 @@ def main() -> None:
     with TestClient(running.build()) as client:
         ready = client.get("/readyz").json()
         ranked = client.post("/v1/rank", json={"user_id": "nobody", "candidates": [item]})
+    walked = {"walked": len(gc.get_objects()), "kept": gc.get_freeze_count()}
     shutil.rmtree(Path(os.environ[accepting.VARIABLE]).parent)
-    said = {"ready": ready, "code": ranked.status_code, "ranked": ranked.json()}
+    said = {"ready": ready, "code": ranked.status_code, "ranked": ranked.json(), **walked}
     sys.stdout.write(json.dumps(said))
 
 

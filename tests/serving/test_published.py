@@ -207,18 +207,28 @@ def test_a_key_names_the_newest_version_and_a_version_itself(tmp_path):
         published.find(store, "dupn-2026-03-05/v11")
 
 
-def test_it_is_served_where_mlflow_cannot_even_be_imported(chain, place, tmp_path):
-    """The service's own way up, from the setup to an answer."""
+@pytest.fixture(scope="module")
+def alone(chain, place, tmp_path_factory):
+    """The service's own way up in a process of its own, from the setup to an answer."""
     run = place.key.split("/")[1]
     item = recorded_questions(chain)[0]["question"]["candidates"][0]
+    work = tmp_path_factory.mktemp("alone")
     done = subprocess.run(
-        [sys.executable, str(ALONE), chain.settings.home, run, str(tmp_path), item],
-        capture_output=True, text=True, check=False, cwd=tmp_path,
+        [sys.executable, str(ALONE), chain.settings.home, run, str(work), item],
+        capture_output=True, text=True, check=False, cwd=work,
         env=os.environ | {"PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    said = json.loads(done.stdout)
-    assert said["ready"]["arms"]["champion"] == {"version": "1", "line": "dupn", "run": run}
-    assert said["code"] == 200
-    assert said["ranked"]["model_version"] == "1"
-    assert 0 < said["ranked"]["items"][0]["ctr"] < 1
+    return json.loads(done.stdout)
+
+
+def test_it_is_served_where_mlflow_cannot_even_be_imported(alone, place):
+    run = place.key.split("/")[1]
+    assert alone["ready"]["arms"]["champion"] == {"version": "1", "line": "dupn", "run": run}
+    assert alone["code"] == 200
+    assert alone["ranked"]["model_version"] == "1"
+    assert 0 < alone["ranked"]["items"][0]["ctr"] < 1
+
+
+def test_a_full_collection_does_not_walk_what_a_worker_has_imported(alone):
+    assert alone["walked"] < alone["kept"] / 2

@@ -213,9 +213,30 @@ def test_who_is_owed_another_answer_is_not_told_of_the_one_that_is_late(hasty, l
     assert line.recv(65536) == b""
 
 
+WISH = (b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABk")
+"""What Java's client sends with its first request, beside the protocol that it would like."""
+
+
 @pytest.mark.parametrize("name", [b"Upgrade", b"upgrade"])
-def test_after_an_upgrade_that_was_asked_for_nobody_waits_on_that_connection(line, name):
-    line.sendall(request(b"{}", b"Connection: Upgrade, HTTP2-Settings", name + b": h2c"))
+@pytest.mark.parametrize("cut", [None, 60, -3, -2, -1])
+def test_who_asks_for_another_protocol_is_heard_and_answered_in_this_one(line, name, cut):
+    asked = request(b"{}", *WISH, name + b": h2c")
+    line.sendall(asked[:cut])
+    if cut is not None:
+        time.sleep(0.05)
+        line.sendall(asked[cut:])
+    assert heard(line).endswith(b"\r\n\r\n2")
+    line.sendall(request(b"[1]"))
+    assert heard(line).endswith(b"\r\n\r\n3")
+
+
+@pytest.mark.parametrize("name", [b"Upgrade", b"upgrade"])
+def test_where_such_a_wish_came_in_pieces_nobody_waits_on_that_connection(line, name):
+    asked = request(b"{}", *WISH, name + b": h2c")
+    middle = asked.index(b"h2c") + 1
+    line.sendall(asked[:middle])
+    time.sleep(0.05)
+    line.sendall(asked[middle:])
     assert heard(line).startswith(b"HTTP/1.1 200 ")
     line.settimeout(2)  # sooner than a connection is ended that nobody uses
     assert line.recv(1) == b""

@@ -7,7 +7,7 @@ from scipy import stats
 from evaluation.studies import contest
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.cells import mean_difference, mean_of
-from evaluation.studies.contest import FitCell, Step, Table, WorldCell
+from evaluation.studies.contest import FitCell, Step, Table, Trial, TunedCell, WorldCell
 from training.config import Task
 
 SEEDS = (1, 2, 3)
@@ -42,6 +42,21 @@ def table(values, seeds=SEEDS):
         for seed, value in zip(seeds, row, strict=True)
     ]
     return Table(worlds, fits, MODELS)
+
+
+@pytest.mark.parametrize(
+    ("model", "heard"),
+    [
+        ("wide", {"alpha", "l1"}),
+        ("wide_deep", {"alpha", "l1", "dropout"}),
+        ("all", {"dropout"}),
+    ],
+)
+def test_of_a_chosen_point_a_report_says_what_the_network_hears(model, heard):
+    point = {"alpha": 0.1, "l1": 1.0, "dropout": 0.2}
+    trial = Trial(settings=point, loss=1.0, figures={}, moments=1, seconds=1.0)
+    cell = TunedCell(settings="x", model=model, tasks=(Task.CTR,), trials=(trial,), chosen=0)
+    assert cell.heard == {name: point[name] for name in point if name in heard}
 
 
 GOOD = {"wide": (0.6, 0.61, 0.62), "dssm": (0.63, 0.6, 0.64), "all": (0.7, 0.72, 0.71)}

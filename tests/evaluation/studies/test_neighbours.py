@@ -5,18 +5,27 @@ import pytest
 from scipy import stats
 
 from evaluation.bootstrap import Interval
-from evaluation.studies.neighbours import corrected, neighbours, p_of
+from evaluation.studies.neighbours import corrected, neighbours, over_all, p_of
 from tests.evaluation.studies.test_contest import GOOD, table
 from training.config import Task
 
 
 def test_rows_are_compared_with_the_nearest_one_above_that_answers():
     found = neighbours(table(GOOD))
-    assert [(one.below, one.above, one.task) for one in found] == [
+    assert [(one.row, one.against, one.task) for one in found] == [
         ("dssm", "wide", Task.CTR), ("all", "dssm", Task.CTR),
     ]  # fmt: skip
     alone = neighbours(table({"wide": GOOD["wide"], "all": GOOD["all"]}))
-    assert [(one.below, one.above) for one in alone] == [("all", "wide")]
+    assert [(one.row, one.against) for one in alone] == [("all", "wide")]
+
+
+def test_the_full_network_is_compared_with_every_other_row_that_answers():
+    found = over_all(table(GOOD))
+    assert [(one.row, one.against, one.task) for one in found] == [
+        ("all", "wide", Task.CTR), ("all", "dssm", Task.CTR),
+    ]  # fmt: skip
+    plain = [stats.ttest_rel(GOOD["all"], GOOD[one.against]).pvalue for one in found]
+    assert [one.holm for one in found] == pytest.approx(corrected(plain))
 
 
 def test_its_p_is_that_of_a_paired_t_test_over_worlds():

@@ -2,7 +2,9 @@
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -257,6 +259,26 @@ def test_a_network_is_not_fitted_again_for_settings_that_only_others_read(home, 
     assert changed.kept("all-ctr-1") is not None
 
 
+def test_vectors_of_other_windows_are_another_network(study, monkeypatch):
+    before = study.digest("tune-w2v-ctr"), study.digest("tune-all-ctr")
+    monkeypatch.setattr(contest, "WINDOW", 3)
+    assert study.digest("tune-w2v-ctr") != before[0]
+    assert study.digest("tune-all-ctr") == before[1]
+
+
+def test_two_studies_of_a_process_do_not_hand_each_other_their_days(tmp_path):
+    """Worlds of as many days lie in one folder, whatever the days are for."""
+    days = [date(2026, 3, number) for number in range(1, 5)]
+
+    def world(learnt):
+        parts = {"learnt": days[:learnt], "judges": days[learnt:]}
+        return SimpleNamespace(own=SimpleNamespace(home=str(tmp_path)), held=list, **parts)
+
+    assert contest.held(world(2), "judges") == days[2:]
+    assert contest.held(world(3), "judges") == days[3:]
+    assert contest.held(world(3), "judges") == days[3:]
+
+
 def test_a_report_before_its_cells_says_what_to_run(tmp_path):
     empty = studying.make(load("study", str(tmp_path), PAIRS), "table2", 1, quick=True)
     with pytest.raises(ConfigError, match="cells are missing, first world-1"):
@@ -273,7 +295,7 @@ def test_of_one_setting_nothing_is_searched(tmp_path):
     assert study.trial("all", "ctr").dropout == 0.1
 
 
-def test_what_only_a_wide_part_hears_of_is_a_point_of_the_search_for_networks_that_have_one(
+def test_no_network_is_tried_twice_with_what_it_cannot_tell_apart(
     tmp_path,
 ):
     points = "[{dropout=0.1}, {dropout=0.2}, {dropout=0.1, alpha=0.2}, {dropout=0.1, l1=7}]"
@@ -281,7 +303,8 @@ def test_what_only_a_wide_part_hears_of_is_a_point_of_the_search_for_networks_th
     study = studying.make(settings, "table2", 1, quick=False)
     trials = list(settings.study.trials)
     assert study.points("all") == study.points("dssm") == trials[:2]
-    assert study.points("wide") == study.points("wide_deep") == trials
+    assert study.points("wide_deep") == trials
+    assert study.points("wide") == [trials[0], *trials[2:]]
     fewer = load("study", str(tmp_path), [*PAIRS, f"study.trials={points[:30]}]"])
     other = studying.make(fewer, "table2", 1, quick=False)
     assert other.points("all") == trials[:2]

@@ -191,10 +191,12 @@ def _in_mlflow(run: str) -> str:
     from pipeline.incumbent import registry_of
 
     settings = running.settings()
-    server = settings.tracking.uri or ""
-    if not server and settings.store.is_local:
+    tracking, server = settings.tracking.uri, ""
+    if tracking and runtime.is_server(tracking):
+        server = bare(tracking)
+    elif settings.store.is_local:
         server = runtime.where(Path(settings.home)).get("mlflow", "")
-    if not server.startswith("http"):
+    if not server:
         return ""
     experiment = registry_of(settings).client.get_run(run).info.experiment_id
-    return f"{bare(server)}/#/experiments/{experiment}/runs/{run}/artifacts/report/report.html"
+    return f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/report/report.html"

@@ -41,8 +41,8 @@ def raw() -> PokeReturnValue:
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     waited = timezone.utcnow() - (context["dag_run"].start_date or timezone.utcnow())
+    _take_turn()
     with running.front_door():
-        nightly.begin(settings, day, context["dag_run"].run_id, _conf(context, day.isoformat()))
         seen = nightly.look(settings, day, waited)
     if seen.late and nightly.first_time_late(settings, day):
         callbacks.tell("late", f"raw data of {day} is late", seen.sentence)
@@ -67,7 +67,12 @@ def simulate() -> None:
 
 @stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)
 def events() -> None:
-    """Raw rows of the day -> `events/`, canonical and deduplicated; refused rows -> `rejects/`."""
+    """Raw rows of the day -> `events/`, canonical and deduplicated; refused rows -> `rejects/`.
+
+    Cleared without `raw`, it takes the turn as `raw` does: a day that a later night was built on is
+    not changed here.
+    """
+    _take_turn()
     run("events", day=running.day())
 
 
@@ -116,7 +121,7 @@ def update() -> str:
 
     Without a candidate (the day is left out, or abnormal and skipped) there is no release.
     """
-    from pipeline import judged, recipes, steps
+    from pipeline import judged, recipes, steps, telling
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     out = bool(context["params"]["leave_out"])
@@ -126,7 +131,7 @@ def update() -> str:
     with running.front_door():
         learnt = steps.update(recipes.tonight(running.plain(context)), day)
     if learnt.get("abnormal"):
-        callbacks.tell("abnormal", f"{day} is unlike the days before", learnt["abnormal"])
+        callbacks.tell(*telling.abnormal(day, learnt["abnormal"]))
     return str(learnt["run"])
 
 
@@ -160,8 +165,8 @@ class Release(TriggerDagRunOperator):
             super().execute_complete(context, event)
         except AirflowException as failed:
             raise AirflowFailException(
-                f"{failed}. Clear the task that failed there; when that run is green, clear "
-                "`release` here."
+                f"{failed}. Clear the task that failed there; when that run is green, mark "
+                "`release` here as success and clear what lies after it."
             ) from failed
 
 
@@ -222,16 +227,17 @@ def onward() -> None:
 
     State past its retention is swept.
     """
-    from pipeline import nightly
+    from pipeline import afterwards, nightly, telling
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     run("sweep", day=day)
     with running.front_door():
         outcome = _outcome(context, settings, day)
         nightly.end(settings, day, context["dag_run"].run_id, outcome)
-        after, again = nightly.waiting(settings, day), nightly.arrived_again(settings)
+        after = nightly.waiting(settings, day)
+        again = afterwards.sentences(settings.store)
     if again:
-        callbacks.tell("arrived_again", "raw data changed after its night", " ".join(again))
+        callbacks.tell(*telling.changed(again))
     if after is None:
         return
     raise DagRunTriggerException(
@@ -249,9 +255,18 @@ def onward() -> None:
     )
 
 
+def _take_turn() -> None:
+    """Harmless for who has it."""
+    from pipeline import nightly
+
+    context, settings, day = get_current_context(), running.settings(), running.day()
+    with running.front_door():
+        nightly.begin(settings, day, context["dag_run"].run_id, _conf(context, day.isoformat()))
+
+
 def _judge(of: str) -> None:
     from infra.errors import QualityFailed
-    from pipeline import steps
+    from pipeline import steps, telling
 
     try:
         with running.front_door():
@@ -260,7 +275,7 @@ def _judge(of: str) -> None:
         leave_out = get_current_context()["params"]["leave_out"]
         if not (leave_out and isinstance(stopped.__cause__, QualityFailed)):
             raise
-        callbacks.tell("quality", f"{running.day()} is left out of what is learnt", str(stopped))
+        callbacks.tell(*telling.left_out(running.day(), str(stopped)))
 
 
 def _outcome(context: Any, settings: Any, day: date) -> str:

@@ -31,10 +31,11 @@ def gate() -> bool:
 
     "Kept the champion" is green: it skips everything up to `check`; an alert says why.
     """
+    from pipeline import telling
+
     judged = run("gate", **_candidate())
     if not judged["promoted"]:
-        title = f"the gate kept the champion on {judged['day']} ({judged['outcome']})"
-        callbacks.tell("gate", title, " ".join(judged["failed"]))
+        callbacks.tell(*telling.kept(judged))
     return bool(judged["promoted"])
 
 
@@ -112,9 +113,11 @@ def watch() -> None:
 
     Runs after a kept champion too; an alert says when its AUC drops.
     """
+    from pipeline import telling
+
     seen = run("watch", **_candidate())
     for sentence in seen.get("alerts", ()):
-        callbacks.tell("auc", f"watch {running.day()}", sentence)
+        callbacks.tell(*telling.worse(running.day(), sentence))
 
 
 def _candidate() -> dict[str, Any]:

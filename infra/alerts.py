@@ -47,7 +47,7 @@ class Kind(StrEnum):
     ABNORMAL = "abnormal"
     """A day of unusual volume or mix."""
     ARRIVED_AGAIN = "arrived_again"
-    """Raw data of a day changed after its night."""
+    """What a night was made of has changed: raw data of its day, or a day before it."""
     VERDICT = "verdict"
     """An experiment was concluded: its challenger has taken over, or is out (the run is green)."""
 

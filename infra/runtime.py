@@ -15,10 +15,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
+from urllib.parse import urlsplit
 
 from pydantic import Field
 
 from infra import cores
+from infra.addresses import bare
 from infra.airflow_api import Airflow, Pool
 from infra.config import Config
 from infra.errors import ConfigError, OrchestrationError
@@ -38,6 +40,8 @@ MLFLOW_LOGIN = (
     "MLFLOW_S3_ENDPOINT_URL",
 )
 """How a server lets us in, not which one it is: that is `tracking.uri`."""
+NIGHTLY = "DUPN_NIGHTLY_"
+"""Begins the variables that only Airflow reads."""
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
 
@@ -45,7 +49,7 @@ class RuntimeConfig(Config):
     """The local Airflow, MLflow UI and service."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. Both UIs are for one person: do not put them on a network."""
+    """Address on which all three listen. They are for one person: do not put them on a network."""
     airflow_port: int = Field(8080, ge=1024, le=65000)
     """First port to try for Airflow."""
     mlflow_port: int = Field(5000, ge=1024, le=65000)
@@ -70,18 +74,24 @@ def up(
     config: RuntimeConfig | None = None,
     variables: Mapping[str, str] = NONE,
     *,
+    tracking: str | None = None,
     dags: Path = DAGS,
 ) -> Mapping[str, str]:
     """Start what does not run yet and wait until both answer; addresses and login.
+
+    Where MLflow is a server of somebody's, none is started here.
 
     Args:
         home: a local folder; Airflow and MLflow get a folder each below it.
         config: ports, parallelism, patience.
         variables: of our environment that tasks find besides (`pipeline.settings.handed_on`).
+        tracking: `tracking.uri`, where it is set.
         dags: Airflow's DAG folder.
     """
     place, config = local(home), config or RuntimeConfig()
-    services = [_airflow(place, dags, config, variables), _mlflow(place, config)]
+    services = [_airflow(place, dags, config, variables)]
+    if not is_server(tracking):
+        services.append(_mlflow(place, config, tracking))
     for service in services:
         start(service)
     for service in services:
@@ -91,11 +101,15 @@ def up(
     airflow.wait_for_components(config.start_timeout_s)
     for pool in pools(config.slots):
         airflow.set_pool(pool)
-    return where(place)
+    return where(place, tracking)
 
 
 def up_serve(
-    home: str | Path, config: RuntimeConfig | None = None, variables: Mapping[str, str] = NONE
+    home: str | Path,
+    config: RuntimeConfig | None = None,
+    variables: Mapping[str, str] = NONE,
+    *,
+    tracking: str | None = None,
 ) -> Mapping[str, str]:
     """Start the service if it does not run, and wait until it answers; where everything is.
 
@@ -105,13 +119,19 @@ def up_serve(
         home: a local folder.
         config: port and patience.
         variables: as of `up`; they say with which settings it serves.
+        tracking: as of `up`.
     """
     place, config = local(home), config or RuntimeConfig()
     service = _serve(place, config, variables)
     start(service)
     wait_until_healthy(service, config.start_timeout_s)
     logger.info("%s answers at %s", service.name, service.address)
-    return where(place)
+    return where(place, tracking)
+
+
+def is_server(tracking: str | None) -> bool:
+    """Whether MLflow is somewhere with a page of its own: no file and no database."""
+    return bool(tracking) and urlsplit(tracking).scheme in ("http", "https")
 
 
 def down(home: str | Path) -> Mapping[str, str]:
@@ -135,10 +155,17 @@ def local(home: str | Path) -> Path:
     return Path(home).absolute()
 
 
-def where(home: Path) -> Mapping[str, str]:
-    """Addresses and login of what runs under the home; nothing for what does not."""
+def where(home: Path, tracking: str | None = None) -> Mapping[str, str]:
+    """Addresses and login of what runs under the home; nothing for what does not.
+
+    Args:
+        home: a local folder.
+        tracking: `tracking.uri`; where it is a server, that is MLflow's address.
+    """
     records = {name: running(home / name, name) for name in NAMES}
     found = {name: record.address for name, record in records.items() if record}
+    if tracking and is_server(tracking):
+        found["mlflow"] = bare(tracking)
     if "airflow" in found:
         user, password = login(home)
         found |= {"airflow user": user, "airflow password": password}
@@ -222,19 +249,21 @@ def _airflow(
 ) -> Service:
     port = _port(home / "airflow", "airflow", config.airflow_port, config.host)
     address = f"http://{config.host}:{port}"
+    environment = airflow_environment(home, dags, port, config, variables)
     return Service(
         name="airflow",
         folder=home / "airflow",
         command=["airflow", "standalone"],
-        environment=airflow_environment(home, dags, port, config, variables),
+        environment=environment,
         address=address,
         health=f"{address}/api/v2/monitor/health",
-        given=_digest(variables),
+        given=_digest(environment),
     )
 
 
-def _mlflow(home: Path, config: RuntimeConfig) -> Service:
+def _mlflow(home: Path, config: RuntimeConfig, tracking: str | None = None) -> Service:
     folder = home / "mlflow"
+    database = tracking or f"sqlite:///{folder}/mlflow.db"
     port = _port(folder, "mlflow", config.mlflow_port, config.host)
     address = f"http://{config.host}:{port}"
     return Service(
@@ -242,11 +271,14 @@ def _mlflow(home: Path, config: RuntimeConfig) -> Service:
         folder=folder,
         command=[
             *(sys.executable, "-m", "mlflow", "server"),
-            *("--backend-store-uri", f"sqlite:///{folder}/mlflow.db"),
             *("--default-artifact-root", str(folder / "artifacts")),
             *("--host", config.host, "--port", str(port), "--workers", "1"),
         ],
-        environment={**_inherited(), "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        environment={
+            **_inherited(),
+            "MLFLOW_BACKEND_STORE_URI": database,  # no option: there may be a password in it
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        },
         address=address,
         health=f"{address}/health",
     )
@@ -256,23 +288,32 @@ def _serve(home: Path, config: RuntimeConfig, variables: Mapping[str, str]) -> S
     folder = home / "serve"
     port = _port(folder, "serve", config.serve_port, config.host)
     address = f"http://{config.host}:{port}"
+    environment = {**_inherited(), **variables}
     return Service(
         name="serve",
         folder=folder,
         command=[
             *(sys.executable, "-m", "pipeline.cli", "--home", str(home)),
-            *("serve", "--port", str(port)),
+            *("--set", f"serve.host={json.dumps(config.host)}", "serve", "--port", str(port)),
         ],
-        environment={**_inherited(), **variables},
+        environment=environment,
         address=address,
         health=f"{address}/healthz",
-        given=_digest(variables),
+        given=_digest(environment, but=NIGHTLY),
     )
 
 
-def _digest(variables: Mapping[str, str]) -> str:
-    """Changes with any of them, and does not say what they are: a password may be among them."""
-    return hashlib.sha256(json.dumps(dict(variables), sort_keys=True).encode()).hexdigest()[:12]
+def _digest(environment: Mapping[str, str], but: str = "\n") -> str:
+    """Changes with any setting of ours in it, and says none: a password may be among them.
+
+    The home is none: records lie in it.
+    """
+    ours = {
+        name: value
+        for name, value in environment.items()
+        if name.startswith("DUPN_") and name != "DUPN_HOME" and not name.startswith(but)
+    }
+    return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def _port(folder: Path, name: str, first: int, host: str) -> int:

@@ -122,11 +122,11 @@ def wait_until_healthy(service: Service, timeout_s: float) -> float:
 def stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
     """End it and everything it started, which outlives it if it was killed; False if none runs."""
     family = _family(folder, name)
-    (folder / f"{name}.json").unlink(missing_ok=True)
     _signal(family, "terminate")
     _, stubborn = psutil.wait_procs(family, timeout=grace_s)
     _signal(stubborn, "kill")
     psutil.wait_procs(stubborn, timeout=5)
+    (folder / f"{name}.json").unlink(missing_ok=True)  # last: without it nobody finds the rest
     return bool(family)
 
 

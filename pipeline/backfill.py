@@ -23,6 +23,7 @@ from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
 
+NOTES = "reports/backfill"
 STATE = ("vocabulary", "statistics", "sequences")
 
 
@@ -96,6 +97,13 @@ def models(settings: Settings, day: date) -> list[str]:
     return found
 
 
+def unfinished(store: Store) -> list[date]:
+    """Days whose backfill was begun and has not ended."""
+    names = sorted(store.names(NOTES))
+    notes = [(name, json.loads(store.get(f"{NOTES}/{name}") or b"{}")) for name in names]
+    return [date.fromisoformat(name[:10]) for name, note in notes if note.get("open")]
+
+
 def describe(settings: Settings, day: date) -> Mapping[str, Any]:
     """The plan and the models as something to print."""
     redo = plan(settings, day)
@@ -110,7 +118,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     """Redo the day and what follows from it; what was redone, and what came out as it was."""
     done: list[str] = []
     kept: list[str] = []
-    store, note = settings.store, f"reports/backfill/{day.isoformat()}.json"
+    store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
     # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
     differs = bool(json.loads(store.get(note) or b"{}").get("open"))
     store.put(note, json.dumps({"open": True}))

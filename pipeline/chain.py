@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
-from pipeline import judged, recipes, steps, unlived, workers
+from pipeline import afterwards, judged, recipes, steps, telling, unlived, workers
 from pipeline import nightly as nights
 from pipeline.days import span
 from pipeline.settings import Settings
@@ -28,9 +28,9 @@ def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
     with track("stages", total=len(wanted) * 7 + 1 + len(RELEASE), unit="stages") as progress:
         for work in _data(settings, wanted):
             _counted(progress, work)
-        _counted(progress, partial(steps.train, settings, last - ONE_DAY, days))
-        run = f"{settings.line}-{last - ONE_DAY}"
-        return _release(settings, last, run, progress)
+        mine = recipes.of_line(settings)
+        _counted(progress, partial(steps.train, mine, last - ONE_DAY, days))
+        return _release(mine, last, f"{mine.line}-{last - ONE_DAY}", progress)
 
 
 def nightly(
@@ -44,6 +44,8 @@ def nightly(
         leave_out: carry a day that fails quality into the state, but do not learn from it.
         take_over: from a run that began this night and did not end it.
 
+    Alerts are those of the DAGs, but for raw data that is late.
+
     Raises:
         OutOfTurn: an older night comes first, or somebody else works on this one.
         PartitionMissing: the day's raw data has not arrived.
@@ -51,23 +53,34 @@ def nightly(
     seen = nights.look(settings, day, timedelta())
     if not seen.ready:
         raise PartitionMissing(f"{seen.sentence} Run this again when it is complete.")
+    with telling.failures(settings, day):
+        return _night(settings, day, leave_out=leave_out, take_over=take_over)
+
+
+def _night(settings: Settings, day: date, *, leave_out: bool, take_over: bool) -> Mapping[str, Any]:
     nights.begin(settings, day, workers.this(), take_over=take_over)
     if unlived.is_next(settings, day):
         steps.simulate(settings, day, 1)
     total = 8 + len(RELEASE) + 3
     with track("stages", total=total, unit="stages") as progress:
         for work in _data(settings, [day]):
-            _counted(progress, partial(_forgiving, work) if leave_out else work)
+            _counted(progress, partial(_forgiving, settings, day, work) if leave_out else work)
         judged.leave_out(settings.store, day, out=leave_out)
         mine = settings if leave_out else recipes.tonight(settings)
         learnt = {} if leave_out else _counted(progress, partial(steps.update, mine, day))
         verdict: dict[str, Any] = {"run": learnt.get("run", ""), "promoted": None}
         verdict["outcome"] = "left out" if leave_out else learnt["outcome"]
+        if learnt.get("abnormal"):
+            telling.tell(settings, day, telling.abnormal(day, learnt["abnormal"]))
         if verdict["run"]:
             verdict |= _release(mine, day, verdict["run"], progress)
+            if not verdict["promoted"]:
+                telling.tell(settings, day, telling.kept(verdict))
             verdict |= _after(mine, day, verdict["run"], progress)
     steps.sweep(settings, day)
     nights.end(settings, day, workers.this(), verdict["outcome"])
+    if again := afterwards.sentences(settings.store):
+        telling.tell(settings, day, telling.changed(again))
     after = nights.waiting(settings, day)
     if after is not None:
         logger.warning(
@@ -78,11 +91,11 @@ def nightly(
     return verdict
 
 
-def _forgiving(work: Callable[[], object]) -> object:
+def _forgiving(settings: Settings, day: date, work: Callable[[], object]) -> object:
     try:
         return work()
     except QualityFailed as error:
-        logger.warning("left out of what is learnt: %s", error)
+        telling.tell(settings, day, telling.left_out(day, str(error)))
         return None
 
 
@@ -90,6 +103,8 @@ def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mappi
     for step in (steps.refresh, steps.represent):
         _counted(progress, partial(step, settings, day))
     seen = _counted(progress, partial(steps.watch, settings, day, run=run))
+    for sentence in seen["alerts"]:
+        telling.tell(settings, day, telling.worse(day, sentence))
     return {"alerts": seen["alerts"], "page": seen["page"]}
 
 

@@ -148,9 +148,9 @@ def train(
     days: Annotated[int, typer.Option(min=1, help="How many, up to that one.")] = 10,
 ) -> None:
     """Train the network for the first time on some days."""
-    from pipeline import steps
+    from pipeline import recipes, steps
 
-    front.say("train", steps.train(front.settings(), until.date(), days))
+    front.say("train", steps.train(recipes.of_line(front.settings()), until.date(), days))
 
 
 @app.command()
@@ -162,11 +162,12 @@ def update(
     why: Annotated[str, typer.Option(help="The reason for --force; kept with the model.")] = "",
 ) -> None:
     """Let the promoted version learn a night: what it missed, and the day but for a holdout."""
-    from pipeline import steps
+    from pipeline import recipes, steps
 
     if force != bool(why.strip()):
         raise typer.BadParameter('--force needs a reason, and only it: `--force --why "..."`.')
-    front.say("update", steps.update(front.settings(), day.date(), forced=why.strip()))
+    settings = recipes.by_hand(front.settings())
+    front.say("update", steps.update(settings, day.date(), forced=why.strip()))
 
 
 @app.command()
@@ -235,8 +236,9 @@ def up() -> None:
 
     settings = front.settings()
     variables = handed_on(settings, front.preset, front.pairs)
-    runtime.up(settings.home, settings.runtime, variables)
-    front.say("up", runtime.up_serve(settings.home, settings.runtime, variables))
+    place, tracking = (settings.home, settings.runtime, variables), settings.tracking.uri
+    runtime.up(*place, tracking=tracking)
+    front.say("up", runtime.up_serve(*place, tracking=tracking))
 
 
 @app.command()

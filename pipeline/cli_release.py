@@ -13,9 +13,10 @@ KEPT = 3
 
 
 def _release_step(step: str, day: datetime, run: str) -> Mapping[str, Any]:
-    from pipeline import steps
+    from pipeline import recipes, steps
 
-    result: Mapping[str, Any] = getattr(steps, step)(front.settings(), day.date(), run=run)
+    settings = recipes.by_hand(front.settings(), run)
+    result: Mapping[str, Any] = getattr(steps, step)(settings, day.date(), run=run)
     front.say(step, result)
     return result
 
@@ -33,11 +34,13 @@ def bundle(
     run: Run = "",
 ) -> None:
     """Pack candidate and tables into a self-contained model and log it to MLflow."""
-    from pipeline import steps
+    from pipeline import recipes, steps
 
     if bool(day) == bool(version):
         raise typer.BadParameter("bundle what? Give `--day D` or `--version N`.")
     settings = front.settings()
+    if day:
+        settings = recipes.by_hand(settings, run)
     chosen = day.date() if day else settings.first_day
     front.say("bundle", steps.bundle(settings, chosen, run, version))
 
@@ -65,7 +68,7 @@ def promote(
     run: Run = "",
 ) -> None:
     """Make a version the champion: the one registered for a day, or any by number."""
-    from pipeline import steps
+    from pipeline import recipes, steps
 
     if not day and not version:
         raise typer.BadParameter("promote what? Give `--day D` or `--version N`.")
@@ -75,6 +78,8 @@ def promote(
             f'`--version {version} --why "..."`.'
         )
     settings = front.settings()
+    if day:
+        settings = recipes.by_hand(settings, run)
     chosen = day.date() if day else settings.first_day
     front.say("promote", steps.promote(settings, chosen, version, why, run))
 

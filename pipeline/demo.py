@@ -56,7 +56,8 @@ def run(
         OrchestrationError: Airflow did not start, or a run ended otherwise than it should.
     """
     begin, variables = time.monotonic(), handed_on(settings, preset, pairs)
-    addresses = runtime.up(settings.home, settings.runtime, variables)
+    tracking = settings.tracking.uri
+    addresses = runtime.up(settings.home, settings.runtime, variables, tracking=tracking)
     ready = time.monotonic()
     logger.info("Airflow and MLflow were up after %.0f s", ready - begin)
     conf = {
@@ -83,7 +84,7 @@ def run(
         "answered": asked["answer"],
         "start_s": round(ready - begin, 1),
         **seconds,
-        **runtime.where(Path(settings.home)),
+        **runtime.where(Path(settings.home), tracking),
     }
 
 

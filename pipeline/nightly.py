@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 from features import dataset
 from infra.errors import OutOfTurn, PartitionMissing
-from pipeline import arrival, unlived, workers
+from pipeline import afterwards, arrival, unlived, workers
 from pipeline.arrival import ONE_DAY
 from pipeline.incumbent import line_of, until_of
 from pipeline.settings import Settings
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 LOOK_BACK = 40
-"""Days that are looked at for what came after its night."""
+"""Days whose nights `standing` looks at."""
 
 
 class State(StrEnum):
@@ -148,9 +148,7 @@ def begin(
     """
     reason = obstacle(settings, day)
     if reason:
-        begun = _older(settings.store.days("samples"), day)  # without one no night ever ends here
-        if begun and not workers.is_command(run):  # nobody starts a command again
-            _note_first(settings, _new(day, State.WAITING, run, conf))
+        _note_waiting(settings, _new(day, State.WAITING, run, conf))
         raise OutOfTurn(reason)
     _require_unlearnt(settings, day)
     mine = _new(day, State.BEGUN, run, conf)
@@ -226,13 +224,6 @@ def waiting(settings: Settings, day: date) -> Night | None:
     return after if after is not None and _waits(after) else None
 
 
-def arrived_again(settings: Settings) -> list[str]:
-    """One sentence for each day whose raw data is not what its events were made of."""
-    days = settings.store.days("events", "behaviors")[-LOOK_BACK:]
-    changed = arrival.arrived_again(settings.store, days)
-    return [f"{day}: `dupn backfill --day {day}` takes it in." for day in changed]
-
-
 def standing(settings: Settings) -> Mapping[str, Any]:
     """The last night, those that have not ended, and days whose raw data changed afterwards."""
     days = settings.store.dates(f"reports/nightly/{settings.line}")
@@ -245,7 +236,8 @@ def standing(settings: Settings) -> Mapping[str, Any]:
             f"{night.day} {night.state} since {night.at} ({night.run})" for night in unfinished
         ]
         or "none",
-        "raw data that arrived again": arrived_again(settings) or "none",
+        "raw data that arrived again": afterwards.arrived_again(settings.store) or "none",
+        "days that are behind": afterwards.behind(settings.store) or "none",
     }
 
 
@@ -317,6 +309,23 @@ def _at_work(holder: str, asking: str) -> bool:
     if workers.is_command(holder):
         return workers.alive(holder)
     return workers.is_command(asking)  # DAG runs never work side by side; commands do not see them
+
+
+def _note_waiting(settings: Settings, night: Night) -> None:
+    """Of those that ask for a night in vain the last is started again, with its Params.
+
+    Nobody starts a command again. Without a day that was built no night ever ends here, and one far
+    from it is mistyped.
+    """
+    day = date.fromisoformat(night.day)
+    built = _older(settings.store.days("samples"), day)
+    if workers.is_command(night.run) or not built or (day - built[-1]).days > LOOK_BACK:
+        return
+    there = read(settings, day)
+    if there is not None and _waits(there) and there.run != night.run:
+        _write(settings, night)
+    else:
+        _note_first(settings, night)
 
 
 def _note_first(settings: Settings, night: Night) -> bool:

@@ -12,7 +12,7 @@ from features import traffic
 from infra.config import build, overrides, preset
 from infra.errors import ConfigError
 from infra.store import Store
-from pipeline.incumbent import registry_of
+from pipeline.incumbent import line_of, registry_of
 from pipeline.settings import Settings
 
 SECTIONS = ("model", "train", "update", "evaluate", "gate", "compatibility")
@@ -38,6 +38,17 @@ def tonight(settings: Settings) -> Settings:
     if champion is None or (rival is not None and rival.tags.get("line") == said):
         return of_line(settings)
     return of_line(settings, champion.tags.get("line", ""))
+
+
+def by_hand(settings: Settings, run: str = "") -> Settings:
+    """The settings of a step that somebody runs alone.
+
+    Those of the run's line; without a run, of the line that somebody named; else of the line that a
+    night updates.
+    """
+    if run:
+        return of_line(settings, line_of(run))
+    return of_line(settings) if "line" in settings.model_fields_set else tonight(settings)
 
 
 def declared(store: Store, line: str) -> Recipe | None:

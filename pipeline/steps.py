@@ -48,9 +48,11 @@ def import_log(
 
 def raw(settings: Settings, day: date) -> Summary:
     """What has arrived of a day's raw data, and what a night still waits for."""
-    from pipeline import arrival
+    from pipeline import arrival, nightly
 
-    return arrival.say(arrival.look(settings.store, day, settings.nightly))
+    seen = nightly.look(settings, day, timedelta())
+    found = arrival.say(arrival.look(settings.store, day, settings.nightly))
+    return {**found, "complete": seen.ready, "sentence": seen.sentence}
 
 
 def events(settings: Settings, day: date) -> Summary:

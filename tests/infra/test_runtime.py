@@ -82,6 +82,50 @@ def test_a_record_tells_settings_apart_and_holds_none(home):
     assert given("smtp.password=one") == given("smtp.password=one") != given("smtp.password=two")
 
 
+@pytest.mark.parametrize(
+    ("variable", "changes"),
+    [
+        ("DUPN_NIGHTLY_START", ["airflow"]),
+        ("DUPN_ALERT_WEBHOOK", ["airflow", "serve"]),
+        ("DUPN_HOME", []),
+        ("PATH", []),
+    ],
+)
+def test_a_record_tells_variables_apart_that_its_program_reads(
+    home, monkeypatch, variable, changes
+):
+    def given():
+        config = RuntimeConfig()
+        airflow = runtime._airflow(home, Path("/dags"), config, {})
+        return {"airflow": airflow.given, "serve": runtime._serve(home, config, {}).given}
+
+    before = given()
+    monkeypatch.setenv(variable, "/x")
+    after = given()
+    assert [name for name in before if before[name] != after[name]] == changes
+
+
+def test_the_service_listens_where_the_others_do(home):
+    service = runtime._serve(home, RuntimeConfig(host="127.0.0.2"), {})
+    assert 'serve.host="127.0.0.2"' in service.command
+    assert service.health.startswith("http://127.0.0.2:")
+
+
+def test_the_ui_of_mlflow_shows_the_database_in_use_and_no_command_line_does(home):
+    secret = "postgresql://me:secret@db/mlflow"
+    for tracking, database in ((secret, secret), (None, f"sqlite:///{home}/mlflow/mlflow.db")):
+        service = runtime._mlflow(home, RuntimeConfig(), tracking)
+        assert service.environment["MLFLOW_BACKEND_STORE_URI"] == database
+        assert "secret" not in " ".join(service.command)
+
+
+def test_an_mlflow_of_somebodys_is_where_it_is(home):
+    place = runtime.where(home, "https://me:secret@mlflow.shop/base")
+    assert place == {"mlflow": "https://mlflow.shop/base"}
+    assert not runtime.is_server("sqlite:////data/mlflow.db")
+    assert not runtime.is_server(None)
+
+
 def test_computation_has_one_slot_and_data_a_slot_a_core():
     assert {pool.name: pool.slots for pool in runtime.pools(6)} == {"compute": 1, "data": 6}
 

@@ -57,6 +57,23 @@ def test_stopping_ends_what_the_program_started(service):
     assert not any(process.is_running() for process in children)
 
 
+def test_what_outlives_a_stop_that_was_cut_off_is_found_by_the_next(service, monkeypatch):
+    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"
+    process = psutil.Process(start(replace(service, command=[sys.executable, "-c", deaf])).pid)
+    time.sleep(0.5)
+
+    def cut_off(*_, **__):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(psutil, "wait_procs", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            stop(service.folder, service.name)
+    assert process.is_running()
+    assert stop(service.folder, service.name, grace_s=0.1)
+    assert not process.is_running()
+
+
 @pytest.mark.parametrize("again", [False, True])
 def test_what_a_killed_program_leaves_is_ended_by_stopping_and_by_starting(service, again):
     child = "import os; os.system('sleep 99; true')"

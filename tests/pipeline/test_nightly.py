@@ -10,7 +10,7 @@ import pytest
 
 from infra import processes
 from infra.errors import OutOfTurn, PartitionMissing
-from pipeline import nightly, workers
+from pipeline import nightly, steps, workers
 from pipeline.night_config import NightlyConfig
 from pipeline.nightly import State
 from pipeline.settings import load
@@ -71,6 +71,23 @@ def test_nights_that_wait_go_on_oldest_first(settings):
     for back in (1, 2, 3):
         assert nightly.waiting(settings, DAY + (back - 1) * ONE).run == f"w{back}"
         ended(settings, DAY + back * ONE, f"w{back}")
+
+
+def test_of_those_that_wait_for_one_night_the_last_goes_on(settings):
+    nightly.begin(settings, DAY, "r1")
+    for run, out in (("scheduled", False), ("by hand", True)):
+        with pytest.raises(OutOfTurn, match="this one goes on after it"):
+            nightly.begin(settings, DAY + ONE, run, {"leave_out": out})
+    published(settings, DAY)
+    nightly.end(settings, DAY, "r1", "promote")
+    found = nightly.waiting(settings, DAY)
+    assert (found.run, found.conf) == ("by hand", {"leave_out": True})
+
+
+def test_a_day_that_was_mistyped_waits_for_nothing(settings):
+    with pytest.raises(OutOfTurn):
+        nightly.begin(settings, DAY.replace(year=2027), "r1")
+    assert nightly.standing(settings)["nights that have not ended"] == "none"
 
 
 def test_nights_that_were_refused_before_the_training_stand_in_nobodys_way(settings):
@@ -278,14 +295,18 @@ def test_files_that_may_grow_are_not_read_before_their_day_is_over(settings, mon
     monkeypatch.setattr(nightly, "datetime", Clock)
     seen = nightly.look(quick, DAY, timedelta())
     assert (seen.ready, seen.sentence) == (False, "2026-03-13 is not over in UTC.")
+    asked = steps.raw(quick, DAY)  # `dupn raw` says what a night would
+    assert (asked["complete"], asked["sentence"]) == (False, seen.sentence)
     settings.store.put(f"raw/dt={DAY}/behaviors/_SUCCESS", "")
     assert nightly.look(quick, DAY, timedelta()).ready  # whoever says so knows
+    assert steps.raw(quick, DAY)["complete"]
 
 
 def test_the_marketplace_is_not_waited_for(settings):
     simulated = load("smoke", settings.home)
     published(settings, DAY - ONE, "truth", "state")
     assert nightly.look(simulated, DAY, timedelta()).ready
+    assert steps.raw(simulated, DAY)["complete"]
 
 
 def test_status_names_what_is_open_and_what_arrived_again(settings):

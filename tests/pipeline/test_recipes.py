@@ -97,3 +97,49 @@ def test_a_night_updates_the_champions_line_whoever_that_is(settings):
     registry(settings).challenge("1", "back as the rival")
     assert recipes.tonight(settings).line == "rival"
     assert recipes.tonight(named(settings, "dupn")).line == "dupn"
+
+
+@pytest.mark.parametrize(
+    ("step", "said", "line"),
+    [
+        ("evaluate", ["--run", f"rival-{NIGHT}"], "rival"),
+        ("gate", ["--run", f"rival-{NIGHT}"], "rival"),
+        ("promote", ["--run", f"rival-{NIGHT}"], "rival"),
+        ("bundle", ["--run", f"rival-{NIGHT}"], "rival"),
+    ],
+)
+def test_a_step_by_hand_has_the_settings_of_its_line(settings, dupn, monkeypatch, step, said, line):
+    assert given(settings, dupn, monkeypatch, step, *said) == (line, rate(settings, line))
+
+
+@pytest.mark.parametrize("step", ["update", "evaluate", "watch"])
+def test_where_none_is_named_it_has_those_of_the_champions_line(settings, dupn, monkeypatch, step):
+    line = registry(settings).champion().tags["line"]
+    assert given(settings, dupn, monkeypatch, step) == (line, rate(settings, line))
+
+
+@pytest.mark.parametrize("step", ["update", "evaluate", "watch"])
+def test_a_line_that_is_named_is_obeyed_by_a_step_by_hand(settings, dupn, monkeypatch, step):
+    found = given(named(settings, "rival"), dupn, monkeypatch, step)
+    assert found == ("rival", RATE)
+
+
+def rate(settings, line):
+    return RATE if line == "rival" else settings.train.learning_rate
+
+
+def given(settings, dupn, monkeypatch, step, *said):
+    """Line and rate with which a command calls its step."""
+    seen = []
+
+    def take(settings, *_, **__):
+        seen.append((settings.line, settings.train.learning_rate))
+        return {"promoted": True}
+
+    monkeypatch.setattr(steps, step, take)
+    pairs = [*PAIRS, *([f"line={settings.line}"] if "line" in settings.model_fields_set else [])]
+    options = [part for pair in pairs for part in ("--set", pair)]
+    home = ["--preset", "smoke", "--home", settings.home]
+    code, _, err = dupn(*home, *options, step, "--day", NIGHT, *said)
+    assert code == 0, err
+    return seen[0]

@@ -133,6 +133,32 @@ def test_where_events_since_the_table_before_were_swept_everybody_is_made_anew(
     assert f"the events of {DAY} are gone" in caplog.text
 
 
+def test_where_the_histories_of_the_table_before_are_others_now_everybody_is_made_anew(
+    home, tmp_path, caplog
+):
+    """A backfill has taken somebody out, who did nothing since: a vector of his stays nowhere."""
+    settings = smoke(shutil.copytree(home[0].home, tmp_path / "home"))
+    representing.table_of(settings.store, key(settings), DAY).remove()
+    old, new = (settings.store.partition("sequences", day, "history") for day in (BEFORE, DAY))
+    quiet = sorted(set(old.table()["user_id"].to_pylist()) - active_on(settings.store, DAY))[0]
+    for history in (old, new):
+        without(history, quiet)
+    with caplog.at_level("INFO"):
+        told = steps.represent(settings, DAY)
+    found = table(settings, DAY)
+    assert (told["carried"], told["encoded"]) == (0, found.num_rows)
+    assert quiet not in found["user_id"].to_pylist()
+    assert f"the sequences of {BEFORE} are others now" in caplog.text
+
+
+def without(history, user):
+    """Publish histories again without somebody's."""
+    table = history.table().combine_chunks()
+    table = table.filter(pa.compute.not_equal(table["user_id"], user))
+    with history.publish(**history.manifest().lineage) as out:
+        out.record([out.write_table("part-0", table, low=0, high=2**64)])
+
+
 def test_again_is_the_same_bytes(home):
     settings, *_ = home
     before = representing.table_of(settings.store, key(settings), DAY).digest()

@@ -1,0 +1,49 @@
+"""What changed after its night: raw data, or a day before it; and what `dupn backfill` then does.
+
+A night reads what the day before left. When a day is made again, those after it stay what they were
+until they are made again too: `dupn backfill` does both, a step by hand or a backfill that was cut
+off only the first.
+"""
+
+from datetime import date
+
+from features import inputs
+from infra.store import Store
+from pipeline import arrival, backfill
+
+LOOK_BACK = 40
+"""Days that are looked at."""
+
+
+def sentences(store: Store) -> list[str]:
+    """All of it."""
+    return [*arrived_again(store), *behind(store)]
+
+
+def arrived_again(store: Store) -> list[str]:
+    """One sentence for each day whose raw data is not what its events were made of."""
+    days = store.days("events", "behaviors")[-LOOK_BACK:]
+    return [f"{day}: {_command(day)} takes it in." for day in arrival.arrived_again(store, days)]
+
+
+def behind(store: Store) -> list[str]:
+    """One sentence for each day that has to be made again since its own input was.
+
+    Of days whose sequences are kept: those whose sequences were made from something else than what
+    is there now. What follows from them is made again with them. And backfills without an end.
+    """
+    found = [
+        f"{day}: its sequences were made from another {stale[0]}. {_command(day)} makes them "
+        "again, and what follows from them."
+        for day in store.days("sequences", "history")[-LOOK_BACK:]
+        if (stale := inputs.changed(store, "sequences", day))
+    ]
+    return found + [
+        f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "
+        "it."
+        for day in backfill.unfinished(store)
+    ]
+
+
+def _command(day: date) -> str:
+    return f"`dupn backfill --day {day}`"

@@ -1,0 +1,71 @@
+"""Days that stay what they were though a day before them was made again, by hand or in part."""
+
+import json
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+
+from features import inputs
+from infra.store import Store
+from pipeline import afterwards, backfill
+
+DAY = date(2026, 3, 13)
+NEXT = DAY + timedelta(days=1)
+
+
+@pytest.fixture
+def store(tmp_path):
+    """Two days of events and sequences."""
+    store = Store(tmp_path)
+    for day in (DAY, NEXT):
+        events(store, day, 1)
+        sequences(store, day, 1)
+    return store
+
+
+def publish(store, day, stage, name, value, **lineage):
+    with store.partition(stage, day, name).publish(**lineage) as out:
+        out.record([out.write_table("part", pa.table({"x": [value]}))])
+
+
+def events(store, day, value):
+    publish(store, day, "events", "behaviors", value)
+
+
+def sequences(store, day, value):
+    publish(
+        store, day, "sequences", "history", value, inputs=inputs.stamps(store, "sequences", day)
+    )
+
+
+def behind(store):
+    return [sentence[:10] for sentence in afterwards.behind(store)]
+
+
+def test_days_that_were_made_from_what_is_there_are_not_behind(store):
+    assert afterwards.behind(store) == []
+    events(store, DAY, 1)  # again, and the same
+    assert afterwards.behind(store) == []
+
+
+def test_a_day_whose_events_alone_were_made_again_is_behind(store):
+    events(store, DAY, 2)
+    (said,) = afterwards.behind(store)
+    assert said.startswith(f"{DAY}: its sequences were made from another events/dt={DAY}/behaviors")
+    assert f"`dupn backfill --day {DAY}`" in said
+
+
+def test_so_is_the_day_after_one_that_was_made_again_alone(store):
+    events(store, DAY, 2)
+    sequences(store, DAY, 2)
+    assert behind(store) == [str(NEXT)]
+    sequences(store, NEXT, 2)
+    assert behind(store) == []
+
+
+def test_a_backfill_that_has_not_ended_is_named(store):
+    for day, still in ((DAY, True), (NEXT, False)):
+        store.put(f"{backfill.NOTES}/{day}.json", json.dumps({"open": still}))
+    (said,) = afterwards.behind(store)
+    assert said.startswith(f"{DAY}: its backfill has not ended.")

@@ -2,7 +2,8 @@
 
 Two models of different trades behind one arm, as the paper's search had them before DUPN: pages are
 ranked by Wide's click probability, and the price level bought is predicted from the user's price
-history alone. They learn from the same samples as the network, and every night.
+history alone. They learn from the same samples as the network, and every night: Wide goes on with
+the new day, MaxEnt is fitted again to the newest days, as many as the first training had.
 """
 
 from collections.abc import Sequence

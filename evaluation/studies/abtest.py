@@ -12,6 +12,8 @@ stands what an estimate of that world cannot see: its arms learn from each other
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from evaluation.bootstrap import Interval
 from evaluation.metrics import NAN
 from evaluation.results import Figure
@@ -91,14 +93,17 @@ def daily(cells: Sequence[Cell]) -> Iterator[Figure]:
 
 
 def classes(cells: Sequence[Cell]) -> Iterator[Figure]:
-    """Figure 10: recall and precision of each price level."""
-    for arm in (BEFORE, DUPN):
-        both = [by_class(total(cell.days(arm))) for cell in cells]
-        for place, name in enumerate(("recall", "precision")):
-            for level in range(PRICE_LEVELS):
-                found = [one[place][level] for one in both]
-                figure = f"uplift_{arm}_price_{name}_level_{level + 1}"
-                yield _figure(figure, found, "share", "expected orders, all days")
+    """Figure 10: recall and precision of each price level, and what DUPN has more, paired."""
+    told = {arm: [by_class(total(cell.days(arm))) for cell in cells] for arm in (BEFORE, DUPN)}
+    for place, name in enumerate(("recall", "precision")):
+        for level in range(PRICE_LEVELS):
+            each = {arm: [one[place][level] for one in both] for arm, both in told.items()}
+            of_level, protocol = f"price_{name}_level_{level + 1}", "expected orders, all days"
+            for arm, found in each.items():
+                yield _figure(f"uplift_{arm}_{of_level}", found, "share", protocol)
+            gains = np.subtract(each[DUPN], each[BEFORE]).tolist()
+            protocol = f"{DUPN} less {BEFORE}, {protocol}"
+            yield _figure(f"uplift_{DUPN}_over_{BEFORE}_{of_level}", gains, "share", protocol)
 
 
 def _split(cells: Sequence[Cell]) -> Iterator[Figure]:

@@ -55,6 +55,16 @@ def test_every_comparison_is_there_by_day_and_over_all_days():
     assert found["uplift_split_estimated_ctr"].value == pytest.approx(0.025)
 
 
+def test_of_a_price_level_there_is_a_difference_that_is_paired_within_worlds():
+    found = figures()
+    level = "price_precision_level_2"
+    assert found[f"uplift_dupn_{level}"].value == pytest.approx(0.6)
+    assert found[f"uplift_predecessor_{level}"].value == pytest.approx(0.5)
+    gap = found[f"uplift_dupn_over_predecessor_{level}"]
+    assert (gap.value, gap.low, gap.high) == pytest.approx((0.1, 0.1, 0.1))
+    assert found["uplift_dupn_over_predecessor_price_precision_level_5"].value is None  # not said
+
+
 def test_a_cell_that_was_recorded_without_estimates_is_still_read():
     plain = CELLS[0].model_dump(mode="json")
     del plain["estimated"]

@@ -12,16 +12,19 @@ from airflow.sdk import get_current_context
 
 logger = logging.getLogger(__name__)
 
-KINDS = {"QualityFailed": "quality", "OutOfTurn": "out_of_turn"}
-"""Our errors that have a kind of alert of their own; a task `raw` that gives up is late."""
-
 
 def failed(context: Mapping[str, Any]) -> None:
-    """Callback of every task: which one, of which day, and the sentence of its error."""
+    """Callback of every task: which one, of which day, and the sentence of its error.
+
+    A task `raw` that gives up is late.
+    """
+    from pipeline.telling import KINDS
+
+    kinds = {error.__name__: str(kind) for error, kind in KINDS.items()}
     task = context["ti"].task_id
     words = str(context.get("exception") or "no message: look at the task's log")
     name = words.partition(":")[0]
-    kind = KINDS.get(name, "late" if task == "raw" and name == "PartitionMissing" else "failed")
+    kind = kinds.get(name, "late" if task == "raw" and name == "PartitionMissing" else "failed")
     tell(kind, f"{context['ti'].dag_id}: {task} failed", words, context)
 
 

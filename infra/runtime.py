@@ -40,8 +40,10 @@ MLFLOW_LOGIN = (
     "MLFLOW_S3_ENDPOINT_URL",
 )
 """How a server lets us in, not which one it is: that is `tracking.uri`."""
-NIGHTLY = "DUPN_NIGHTLY_"
-"""Begins the variables that only Airflow reads."""
+SERVED = ("DUPN_SERVE_",)
+"""How variables begin that only the service reads."""
+NOT_SERVED = ("DUPN_NIGHTLY_", "DUPN_ALERT_", "DUPN_SMTP_")
+"""How variables begin that only Airflow reads."""
 PASSWORDS = "simple_auth_manager_passwords.json.generated"
 
 
@@ -257,7 +259,7 @@ def _airflow(
         environment=environment,
         address=address,
         health=f"{address}/api/v2/monitor/health",
-        given=_digest(environment),
+        given=_digest(environment, but=SERVED),
     )
 
 
@@ -281,6 +283,7 @@ def _mlflow(home: Path, config: RuntimeConfig, tracking: str | None = None) -> S
         },
         address=address,
         health=f"{address}/health",
+        given=_digest({"DUPN_DATABASE": database}, but=()),
     )
 
 
@@ -299,19 +302,16 @@ def _serve(home: Path, config: RuntimeConfig, variables: Mapping[str, str]) -> S
         environment=environment,
         address=address,
         health=f"{address}/healthz",
-        given=_digest(environment, but=NIGHTLY),
+        given=_digest(environment, but=NOT_SERVED),
     )
 
 
-def _digest(environment: Mapping[str, str], but: str = "\n") -> str:
-    """Changes with any setting of ours in it, and says none: a password may be among them.
-
-    The home is none: records lie in it.
-    """
+def _digest(environment: Mapping[str, str], but: tuple[str, ...]) -> str:
+    """Changes with any variable of ours but some, and says none: a password may be among them."""
     ours = {
         name: value
         for name, value in environment.items()
-        if name.startswith("DUPN_") and name != "DUPN_HOME" and not name.startswith(but)
+        if name.startswith("DUPN_") and not name.startswith(("DUPN_HOME", *but))
     }
     return hashlib.sha256(json.dumps(ours, sort_keys=True).encode()).hexdigest()[:12]
 

@@ -29,20 +29,28 @@ def arrived_again(store: Store) -> list[str]:
 def behind(store: Store) -> list[str]:
     """One sentence for each day that has to be made again since its own input was.
 
-    Of days whose sequences are kept: those whose sequences were made from something else than what
-    is there now. What follows from them is made again with them. And backfills without an end.
+    Of days whose sequences are kept: those of which a stage was made from something else than what
+    is there now. What follows from it is made again with it. And backfills without an end.
     """
-    found = [
-        f"{day}: its sequences were made from another {stale[0]}. {_command(day)} makes them "
-        "again, and what follows from them."
-        for day in store.days("sequences", "history")[-LOOK_BACK:]
-        if (stale := inputs.changed(store, "sequences", day))
-    ]
+    days = store.days("sequences", "history")[-LOOK_BACK:]
+    found = [sentence for day in days if (sentence := _stale(store, day))]
     return found + [
         f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "
         "it."
         for day in backfill.unfinished(store)
     ]
+
+
+def _stale(store: Store, day: date) -> str:
+    """Of the first stage of a day that is not what its inputs would give."""
+    for stage in inputs.STAGES:
+        there = inputs.published(store, stage, day).exists()
+        if there and (changed := inputs.changed(store, stage, day)):
+            return (
+                f"{day}: its {stage} were made from another {changed[0]}. {_command(day)} makes "
+                "them again, and what follows from them."
+            )
+    return ""
 
 
 def _command(day: date) -> str:

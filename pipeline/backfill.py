@@ -121,8 +121,9 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
     # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
     differs = bool(json.loads(store.get(note) or b"{}").get("open"))
+    todo = plan(settings, day)
     store.put(note, json.dumps({"open": True}))
-    for redo in plan(settings, day):
+    for redo in todo:
         name = f"{redo.stage} {redo.day}"
         if not _wanted(settings, redo, differs=differs):
             kept.append(name)

@@ -4,6 +4,7 @@ from pydantic import Field
 
 from infra.config import Config
 from training.config import Task
+from training.peers.names import FTRL
 
 
 class TrialConfig(Config):
@@ -24,11 +25,11 @@ class TrialConfig(Config):
 
     def of_networks(self) -> dict[str, float]:
         """Without what only a wide part hears of."""
-        return self.model_dump(exclude={"alpha", "l1"})
+        return self.model_dump(exclude=set(FTRL))
 
     def of_wide(self) -> dict[str, float]:
         """What Wide hears of, which has nothing else."""
-        return self.model_dump(include={"alpha", "l1"})
+        return self.model_dump(include=set(FTRL))
 
 
 class StudyConfig(Config):

@@ -10,10 +10,10 @@ from typing import Any
 
 from infra import alerts
 from infra.alerts import Alert, Kind
-from infra.errors import DupnError, OutOfTurn, QualityFailed
+from infra.errors import OutOfTurn, QualityFailed
 from pipeline.settings import Settings
 
-KINDS: Mapping[type[DupnError], Kind] = {
+KINDS: Mapping[type[Exception], Kind] = {
     QualityFailed: Kind.QUALITY,
     OutOfTurn: Kind.OUT_OF_TURN,
 }
@@ -57,10 +57,10 @@ def tell(settings: Settings, day: date, words: Words) -> None:
 
 @contextmanager
 def failures(settings: Settings, day: date) -> Iterator[None]:
-    """An error of ours that leaves the block is told, and goes on."""
+    """An error that leaves the block is told, and goes on; Ctrl-C is no error."""
     try:
         yield
-    except DupnError as error:
+    except Exception as error:
         kind = KINDS.get(type(error), Kind.FAILED)
         tell(settings, day, (kind, f"the night of {day} failed", str(error)))
         raise

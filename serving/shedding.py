@@ -35,6 +35,8 @@ _SPECIAL = re.compile(
     re.IGNORECASE,
 )
 _UPGRADE = re.compile(rb"\r\nupgrade:[^\r\n]*(?=\r\n)", re.IGNORECASE)
+_ENDS = (b"\r", b"\n")
+"""How a piece begins that may hold the rest of a head's end, and then a body."""
 _FIRST_LINE = re.compile(rb"POST /v1/[\w/]+ HTTP/1\.1\r\n")
 
 
@@ -62,7 +64,7 @@ class Protocol(HttpToolsProtocol):
             return
         if self._head is not None:
             self._head += len(data)
-        if not self._inside or self._head is not None:
+        if not self._inside or (self._head is not None and not data.startswith(_ENDS)):
             data = plain(data)
         super().data_received(data)
         if self._head is not None and self._head > HEAD:
@@ -113,7 +115,7 @@ class Protocol(HttpToolsProtocol):
         """A wish for another protocol was overlooked, and the parser reads no more after its head.
 
         So this answer must be the last here, or the next request would wait for ever. It is
-        overlooked where its line came in two pieces, and in a head right behind another request.
+        overlooked where a piece ends in its line or right before it, and behind another request.
         """
         self.cycle.keep_alive = False
 

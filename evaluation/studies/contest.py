@@ -15,6 +15,7 @@ from evaluation.results import Figure, Record
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.cells import Cell, figure, known, mean_difference, mean_of, words
 from training.config import Task
+from training.peers.names import FTRL
 
 CHANCE = 0.5
 """Of an AUC; of price levels it is what the commonest one of the learnt days gets."""
@@ -33,8 +34,6 @@ PAPER: Mapping[str, Mapping[Task, float]] = {
     "w2v": {Task.L2R: 0.73091, Task.CTR: 0.70127, Task.FIFP: 0.73749, Task.PPP: 0.38079},
 }
 """Table 2 as printed."""
-FTRL = frozenset({"alpha", "l1"})
-"""What a point of the search says to a wide part alone."""
 TASKS = (Task.L2R, Task.CTR, Task.FIFP, Task.PPP)
 """In the order of Table 2."""
 

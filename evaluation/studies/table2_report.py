@@ -97,10 +97,12 @@ def _tuning(tuned: Sequence[TunedCell]) -> str:
     points = sorted({len(one.trials) for one in tuned})
     if not any(points):
         return "none: every network has the same one setting"
-    alike = " (fewer where two are alike to a network)" if len(points) > 1 else ""
+    several = len(points) > 1
+    span = f"{points[0]} to {points[-1]}" if several else f"{points[-1]}"
+    alike = " (as many as a network can tell apart)" if several else ""
     return (
-        f"{points[-1]} settings a row and task{alike} in a world of its own seed, the smallest "
-        "judging loss chosen, then frozen"
+        f"{span} settings a row and task{alike} in a world of its own seed, the smallest judging "
+        "loss chosen, then frozen"
     )
 
 

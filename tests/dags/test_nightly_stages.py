@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import (
 
 from dags import nightly_stages, running, stages
 from evaluation.abtest.experiment import Recipe
-from pipeline import judged, recipes, steps
+from pipeline import judged, nightly, recipes, steps
 from tests.evaluation.marketplace.test_own import import_day
 
 NIGHT = "2026-03-13"
@@ -46,6 +46,26 @@ def test_a_line_is_updated_with_its_own_recipe_and_no_others(night, monkeypatch,
     nightly_stages.update.function()
     [(mine, day)] = night[1]
     assert (mine.line, mine.train.epochs, day.isoformat()) == (line, epochs, NIGHT)
+
+
+def test_events_that_are_cleared_alone_leave_a_day_that_was_built_on_as_it_is(night, monkeypatch):
+    params, _ = night
+    params |= {"dataset": "rees46", "approval": False}
+    context = {"params": params, "dag_run": SimpleNamespace(run_id="failed, and cleared")}
+    monkeypatch.setattr(nightly_stages, "get_current_context", lambda: context)
+    settings, day = running.plain({"params": params}), date.fromisoformat(NIGHT)
+    for one in (day - timedelta(days=1), day):
+        with settings.store.partition("samples", one).publish():
+            pass
+    done = []
+    monkeypatch.setattr(steps, "events", lambda *_, **__: done.append(NIGHT) or {})
+    nightly_stages.events.function()
+    assert done == [NIGHT]
+    nightly.end(settings, day, "failed, and cleared", "left out")
+    nightly.begin(settings, day + timedelta(days=1), "the next")
+    with pytest.raises(AirflowFailException, match=f"dupn backfill --day {NIGHT}"):
+        nightly_stages.events.function()
+    assert done == [NIGHT]
 
 
 def test_a_day_that_is_left_out_is_noted_for_the_nights_after_and_taken_in_again(

@@ -86,7 +86,10 @@ def test_a_record_tells_settings_apart_and_holds_none(home):
     ("variable", "changes"),
     [
         ("DUPN_NIGHTLY_START", ["airflow"]),
-        ("DUPN_ALERT_WEBHOOK", ["airflow", "serve"]),
+        ("DUPN_ALERT_WEBHOOK", ["airflow"]),
+        ("DUPN_SMTP_PASSWORD", ["airflow"]),
+        ("DUPN_SERVE_TOKEN", ["serve"]),
+        ("DUPN_PRESET", ["airflow", "serve"]),
         ("DUPN_HOME", []),
         ("PATH", []),
     ],
@@ -116,7 +119,8 @@ def test_the_ui_of_mlflow_shows_the_database_in_use_and_no_command_line_does(hom
     for tracking, database in ((secret, secret), (None, f"sqlite:///{home}/mlflow/mlflow.db")):
         service = runtime._mlflow(home, RuntimeConfig(), tracking)
         assert service.environment["MLFLOW_BACKEND_STORE_URI"] == database
-        assert "secret" not in " ".join(service.command)
+        assert "secret" not in " ".join(service.command) + service.given
+    assert runtime._mlflow(home, RuntimeConfig(), secret).given != service.given
 
 
 def test_an_mlflow_of_somebodys_is_where_it_is(home):

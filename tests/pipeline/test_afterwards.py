@@ -64,6 +64,21 @@ def test_so_is_the_day_after_one_that_was_made_again_alone(store):
     assert behind(store) == []
 
 
+def test_a_stage_that_was_left_out_of_what_was_made_again_is_named(store):
+    for day in (DAY, NEXT):
+        made = inputs.stamps(store, "samples", day)
+        with store.partition("samples", day).publish(inputs=made) as out:
+            out.record([out.write_table("part", pa.table({"x": [1]}))])
+    assert afterwards.behind(store) == []
+    for day in (DAY, NEXT):
+        events(store, day, 2)
+        sequences(store, day, 2)
+    said = afterwards.behind(store)
+    assert len(said) == 2
+    for sentence, day in zip(said, (DAY, NEXT), strict=True):
+        assert sentence.startswith(f"{day}: its samples were made from another ")
+
+
 def test_a_backfill_that_has_not_ended_is_named(store):
     for day, still in ((DAY, True), (NEXT, False)):
         store.put(f"{backfill.NOTES}/{day}.json", json.dumps({"open": still}))

@@ -6,6 +6,7 @@ two stages; the next one goes on.
 
 import json
 import shutil
+from datetime import date
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,7 @@ import pytest
 
 from features import inputs
 from infra.errors import PartitionMissing
-from pipeline import backfill, judged, steps
+from pipeline import afterwards, backfill, judged, steps
 from tests import nights
 from tests.nights import DAYS
 
@@ -63,6 +64,12 @@ def rows_of(settings, day, feature=None):
     table = part.table([name, "row"])
     pairs = zip(table[name].to_pylist(), table["row"].to_pylist(), strict=True)
     return {key: row for key, row in pairs if row >= 2 and key is not None}
+
+
+def test_a_backfill_that_cannot_begin_leaves_no_note(home):
+    with pytest.raises(PartitionMissing, match="is not there, so 2062-03-01 cannot be read again"):
+        steps.backfill(home, date(2062, 3, 1))
+    assert afterwards.behind(home.store) == []
 
 
 def test_a_day_that_comes_out_as_it_was_redoes_nothing_after_it(home):

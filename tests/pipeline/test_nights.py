@@ -11,7 +11,7 @@ import pytest
 from features import inputs, vocabulary
 from features.schemas import FEATURES, SEQUENCE_LENGTH
 from infra.errors import PartitionMissing
-from pipeline import steps
+from pipeline import afterwards, steps
 from tests import nights
 from tests.nights import DAYS
 
@@ -38,6 +38,10 @@ def test_the_log_has_what_makes_nights_hard(whole):
 
 def test_ten_nights_one_by_one_are_one_build_of_ten_days(whole, nightly):
     assert nights.digests(whole.store, DAYS) == nightly
+
+
+def test_of_days_in_order_none_is_behind(whole):
+    assert afterwards.behind(whole.store) == []
 
 
 def test_the_history_is_that_of_one_pass_over_all_events(whole):

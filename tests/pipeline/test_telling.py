@@ -67,6 +67,7 @@ def test_a_candidate_that_was_kept_out_an_odd_day_and_a_worse_champion(settings,
         (QualityFailed("too many rejects"), "quality"),
         (OutOfTurn("an older one comes first"), "out_of_turn"),
         (StoreError("the disk is full"), "failed"),
+        (OSError("No space left on device"), "failed"),
     ],
 )
 def test_a_night_that_failed(settings, told, monkeypatch, error, kind):

@@ -230,6 +230,17 @@ def test_who_asks_for_another_protocol_is_heard_and_answered_in_this_one(line, n
     assert heard(line).endswith(b"\r\n\r\n3")
 
 
+@pytest.mark.parametrize("left", [3, 2, 1])
+def test_a_body_that_comes_with_the_end_of_its_head_is_heard_whole(line, left):
+    body = b'{"a":1,\r\nUpgrade: x\r\n}'
+    asked = request(body, *WISH[:1])
+    cut = asked.index(b"\r\n\r\n") + 4 - left
+    line.sendall(asked[:cut])
+    time.sleep(0.05)
+    line.sendall(asked[cut:])
+    assert heard(line).endswith(b"\r\n\r\n%d" % len(body))
+
+
 @pytest.mark.parametrize("name", [b"Upgrade", b"upgrade"])
 def test_where_such_a_wish_came_in_pieces_nobody_waits_on_that_connection(line, name):
     asked = request(b"{}", *WISH, name + b": h2c")

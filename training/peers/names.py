@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 from training.config import Task
 
+FTRL = frozenset({"alpha", "l1"})
+"""What a point of a search says to a wide part alone."""
 EVERY = tuple(Task)
 MATCHED = (Task.CTR, Task.FIFP)
 

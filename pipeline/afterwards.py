@@ -47,8 +47,8 @@ def _stale(store: Store, day: date) -> str:
         there = inputs.published(store, stage, day).exists()
         if there and (changed := inputs.changed(store, stage, day)):
             return (
-                f"{day}: its {stage} were made from another {changed[0]}. {_command(day)} makes "
-                "them again, and what follows from them."
+                f"{day}: its stage {stage} was made from another {changed[0]}. {_command(day)} "
+                "makes it again, and what follows from it."
             )
     return ""
 

@@ -55,8 +55,8 @@ def test_events_that_are_cleared_alone_leave_a_day_that_was_built_on_as_it_is(ni
     monkeypatch.setattr(nightly_stages, "get_current_context", lambda: context)
     settings, day = running.plain({"params": params}), date.fromisoformat(NIGHT)
     for one in (day - timedelta(days=1), day):
-        with settings.store.partition("samples", one).publish():
-            pass
+        with settings.store.partition("samples", one).publish() as out:
+            out.record([out.write_bytes("part", b"")])
     done = []
     monkeypatch.setattr(steps, "events", lambda *_, **__: done.append(NIGHT) or {})
     nightly_stages.events.function()

@@ -52,7 +52,9 @@ def test_days_that_were_made_from_what_is_there_are_not_behind(store):
 def test_a_day_whose_events_alone_were_made_again_is_behind(store):
     events(store, DAY, 2)
     (said,) = afterwards.behind(store)
-    assert said.startswith(f"{DAY}: its sequences were made from another events/dt={DAY}/behaviors")
+    assert said.startswith(
+        f"{DAY}: its stage sequences was made from another events/dt={DAY}/behaviors"
+    )
     assert f"`dupn backfill --day {DAY}`" in said
 
 
@@ -76,7 +78,7 @@ def test_a_stage_that_was_left_out_of_what_was_made_again_is_named(store):
     said = afterwards.behind(store)
     assert len(said) == 2
     for sentence, day in zip(said, (DAY, NEXT), strict=True):
-        assert sentence.startswith(f"{day}: its samples were made from another ")
+        assert sentence.startswith(f"{day}: its stage samples was made from another ")
 
 
 def test_a_backfill_that_has_not_ended_is_named(store):

@@ -42,11 +42,18 @@ def ranking(store: Store, days: Sequence[date], moments: int) -> Pipeline | None
 
 
 def max_entropy(
-    store: Store, days: Sequence[date], moments: int, level_of: AnyArray
+    store: Store, days: Sequence[date], moments: int, level_of: AnyArray, c: float = 1.0
 ) -> Pipeline | None:
     """Multinomial logistic regression of the price level on the user's price history (Table 2).
 
     None where the training days hold fewer than two levels.
+
+    Args:
+        store: where the samples are.
+        days: the training days.
+        moments: price questions, newest days first, at most.
+        level_of: price level by catalog row; 0 where unknown.
+        c: inverse of its L2.
     """
     columns = ("price_level", "seq_item", "seq_type")
     parts = [
@@ -56,7 +63,7 @@ def max_entropy(
     if not parts:
         return None
     x, y = (np.concatenate(column) for column in zip(*parts, strict=True))
-    return _fit(x, y.astype(np.int64) - 1, None)
+    return _fit(x, y.astype(np.int64) - 1, None, c)
 
 
 def most_frequent_level(store: Store, days: Sequence[date]) -> int:
@@ -98,12 +105,11 @@ def said(fit: Pipeline, x: AnyArray) -> AnyArray:
     return np.asarray(fit.predict(x)) if len(x) else np.empty(0, np.int64)
 
 
-def _fit(x: AnyArray, y: AnyArray, weight: AnyArray | None) -> Pipeline | None:
+def _fit(x: AnyArray, y: AnyArray, weight: AnyArray | None, c: float = 1.0) -> Pipeline | None:
     if len(np.unique(y)) < 2:
         return None
-    fit = make_pipeline(
-        StandardScaler(), LogisticRegression(solver="newton-cholesky", max_iter=MAX_ITERATIONS)
-    )
+    regression = LogisticRegression(C=c, solver="newton-cholesky", max_iter=MAX_ITERATIONS)
+    fit = make_pipeline(StandardScaler(), regression)
     with warnings.catch_warnings():
         # A yardstick that stopped a little short of its optimum is still a yardstick.
         warnings.simplefilter("ignore", ConvergenceWarning)

@@ -29,6 +29,8 @@ class EvaluateConfig(Config):
     """Also measure what shuffled properties, and shuffled queries, cost (two more passes)."""
     fit_moments: int = Field(20_000, ge=100)
     """Training moments, newest days first, that the fitted yardsticks learn from."""
+    max_entropy_c: float = Field(1.0, gt=0)
+    """MaxEnt of the price level: the inverse of its L2, as scikit-learn's C."""
     smoothing: float = Field(20.0, gt=0)
     """Impressions of the mean that a smoothed rate starts from."""
     background_days: int = Field(10, ge=1)

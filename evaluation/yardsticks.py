@@ -85,7 +85,9 @@ class Learnt:
         """Fitted on samples of `days`."""
         return cls(
             ranking=fitted.ranking(store, days, config.fit_moments),
-            max_entropy=fitted.max_entropy(store, days, config.fit_moments, catalog.price_level),
+            max_entropy=fitted.max_entropy(
+                store, days, config.fit_moments, catalog.price_level, config.max_entropy_c
+            ),
             level=fitted.most_frequent_level(store, days),
             icons=fitted.icon_rates(store, days, config.smoothing),
         )

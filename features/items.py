@@ -3,6 +3,10 @@
 An attribute comes from the latest catalog snapshot; where no snapshot has it, from what behaviours
 said inline (the latest such day, and within a day the latest behaviour). Raw ids are kept because
 a brand may earn its vocabulary row long after its items were first seen.
+
+An item earns its own row by being met often enough. On a day on which it was on a page only pages
+count: if clicks did too, the row of an item met there for the first time would tell that day's
+samples whether it was clicked.
 """
 
 from collections.abc import Sequence
@@ -26,7 +30,7 @@ STATE = pa.schema(
         ("item_id", pa.string()),
         ("row", pa.int32()),  # catalog row, for ever; -1: not given yet
         ("item", pa.int32()),  # row in the item vocabulary; -1: pending
-        ("count", pa.int64()),  # behaviours and displays so far
+        ("count", pa.int64()),  # times met: of each day its displays, else its behaviours
         ("listed", pa.bool_()),  # a snapshot has named it
         *[(name, pa.string()) for name in ATTRIBUTES],
         ("tags", pa.list_(pa.string())),
@@ -40,7 +44,8 @@ SEEN = pa.schema(
     [
         ("item_hash", pa.uint64()),
         ("item_id", pa.string()),
-        ("count", pa.int64()),
+        ("count", pa.int64()),  # behaviours
+        ("shown", pa.int64()),  # displays
         ("at", pa.int64()),  # second of the latest behaviour with these attributes
         *[(name, pa.string()) for name in ATTRIBUTES],
         ("price_at", pa.int64()),  # second << 32 | bits of the price: the maximum is the latest
@@ -53,7 +58,7 @@ def seen(behaviors: pa.Table) -> pa.Table:
     """Items of behaviours, with what they say inline: schema SEEN."""
     said = [name for name in ATTRIBUTES if _said(behaviors.column(name))]
     if not said and not _said(behaviors.column("price")):
-        return displayed(behaviors.column("item_id"))
+        return _times(behaviors.column("item_id"), "count", "shown")
     second = behaviors.column("ts").cast(pa.int64()).to_numpy() // 1000
     ids = {name: codes_of(behaviors.column(name)) for name in ("item_id", *said)}
     columns = {name: pa.array(coded.codes) for name, coded in ids.items()}
@@ -66,13 +71,13 @@ def seen(behaviors: pa.Table) -> pa.Table:
     )
     texts = {name: strings(coded.values, found[name].to_numpy()) for name, coded in ids.items()}
     figures = {name: found[name].to_arrow() for name in ("count", "at", "price_at")}
+    figures["shown"] = pa.array(np.zeros(len(found), np.int64))
     return _conform(pa.table({**texts, **figures}), SEEN)
 
 
 def displayed(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
-    """Items that were only shown, or whose log has no attributes: schema SEEN."""
-    times = counted(ids).rename_columns(["item_hash", "item_id", "count"])
-    return _conform(times, SEEN)
+    """Items of pages, with nothing inline: schema SEEN."""
+    return _times(ids, "shown", "count")
 
 
 def together(sightings: Sequence[pa.Table]) -> pa.Table:
@@ -120,7 +125,7 @@ def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Ta
             *[_settled(name, was_listed) for name in (*ATTRIBUTES, "price")],
             *[pl.coalesce(f"{name}_listed", name).alias(name) for name in ("tags", "title")],
             *[pl.col(name).fill_null(PENDING) for name in ("row", "item")],
-            pl.col("count").fill_null(0) + pl.col("count_inline").fill_null(0),
+            pl.col("count").fill_null(0) + pl.col("met").fill_null(0),
             was_listed | pl.col("listed_listed").fill_null(value=False),
         )
     )
@@ -141,7 +146,7 @@ def _latest(rows: pl.DataFrame) -> pl.DataFrame:
     several = combined.filter(doubtful).sort("at", *ATTRIBUTES, nulls_last=False)
     settled = several.group_by("item_hash", "item_id").agg(
         *[pl.col(name).drop_nulls().last() for name in ATTRIBUTES],
-        pl.col("count").sum(),
+        pl.col("count", "shown").sum(),
         pl.col("at").max(),
         pl.col("price_at").max(),
     )
@@ -151,7 +156,7 @@ def _latest(rows: pl.DataFrame) -> pl.DataFrame:
     return whole.select(
         "item_hash",
         "item_id",
-        "count",
+        pl.when(pl.col("shown") > 0).then("shown").otherwise("count").alias("met"),
         *ATTRIBUTES,
         pl.when(pl.col("price_at").is_not_null()).then(price).alias("price"),
     )
@@ -159,8 +164,14 @@ def _latest(rows: pl.DataFrame) -> pl.DataFrame:
 
 def _combined(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("item_hash", "item_id", *ATTRIBUTES).agg(
-        pl.col("count").sum(), pl.col("at").max(), pl.col("price_at").max()
+        pl.col("count", "shown").sum(), pl.col("at").max(), pl.col("price_at").max()
     )
+
+
+def _times(ids: pa.Array | pa.ChunkedArray, name: str, other: str) -> pa.Table:
+    times = counted(ids).rename_columns(["item_hash", "item_id", name])
+    zeros = pa.array(np.zeros(times.num_rows, np.int64))
+    return _conform(times.append_column(other, zeros), SEEN)
 
 
 def _said(column: pa.ChunkedArray) -> bool:

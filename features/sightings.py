@@ -38,8 +38,8 @@ def read(table: str, partition: Partition, bucket: Bucket) -> pa.Table:
 def of_events(table: str, rows: pa.Table) -> Iterator[Sighting]:
     """What one batch of a table of events mentions.
 
-    A behaviour counts for its item and for the shop, brand and category that it names; a display
-    counts for each item on the page and each word of the query.
+    A behaviour counts for its item (`features.items` says when) and for the shop, brand and
+    category that it names; a display for each item on the page and each word of the query.
     """
     if not rows.num_rows:
         return

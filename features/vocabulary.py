@@ -45,7 +45,8 @@ class VocabularyConfig(Config):
     min_count: dict[str, int] = Field(default_factory=lambda: {"item": 2, "token": 2})
     """Sightings (behaviours, displays, snapshots) up to a day that admit an id; 1 for features not
     named. Two for items and words: an embedding met once is never read again, and in the real logs
-    more than half of all items are met once; they keep their shop, brand, category and tags."""
+    more than half of all items are met once; they keep their shop, brand, category and tags. An
+    item is sighted by its displays on a day that has any, else by its behaviours."""
 
     min_prices: int = Field(20, ge=1)
     """Priced items that a category needs for price levels of its own on the first day, when the

@@ -183,9 +183,9 @@ class Before:
         return Wide.load(content, self.settings.wide)
 
     def _prices(self, until: date) -> Prices:
-        """On as many days as the first training had, the newest."""
-        last = until if self.learns else self.first[-1]
-        days = [last - ONE_DAY * back for back in reversed(range(len(self.first)))]
+        """On all days that it has learnt by then."""
+        nights = (until - self.first[-1]).days if self.learns else 0
+        days = [*self.first, *(self.first[-1] + ONE_DAY * n for n in range(1, nights + 1))]
         return Prices.on(self.settings.store, days, self.settings)
 
     def _key(self, until: date) -> str:

@@ -3,7 +3,8 @@
 Two models of different trades behind one arm, as the paper's search had them before DUPN: pages are
 ranked by Wide's click probability, and the price level bought is predicted from the user's price
 history alone. They learn from the same samples as the network, and every night: Wide goes on with
-the new day, MaxEnt is fitted again to the newest days, as many as the first training had.
+the new day, MaxEnt is fitted again to the price questions of all days so far, the newest
+`evaluate.fit_moments` of them.
 """
 
 from collections.abc import Sequence
@@ -67,7 +68,8 @@ class Prices:
     def on(cls, store: Store, days: Sequence[date], settings: Settings) -> "Prices":
         """Fitted on the newest price questions of some days."""
         levels = catalog.load(store, max(days)).price_level
-        fit = fitted.max_entropy(store, days, settings.evaluate.fit_moments, levels)
+        config = settings.evaluate
+        fit = fitted.max_entropy(store, days, config.fit_moments, levels, config.max_entropy_c)
         return cls(fit, fitted.most_frequent_level(store, days))
 
     def preference(self, moments: Moments, levels: NDArray[np.int8]) -> NDArray[np.float32]:

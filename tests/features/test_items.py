@@ -36,3 +36,28 @@ def test_of_what_behaviours_say_the_latest_holds_not_the_largest():
     for nights in ([([early, late], [])], [([late, early], [])], [([early], []), ([late], [])]):
         found = known(*nights)
         assert (found["shop_id"], found["price"], found["listed"]) == ("a", 2.0, False)
+
+
+def shown(times):
+    return items.displayed(pa.array(["a"] * times))
+
+
+def admitted(*nights, needed=2):
+    """Whether the item has a row after some nights of sightings."""
+    state = items.STATE.empty_table()
+    for number, seen in enumerate(nights):
+        state = items.settle(items.merge(state, seen, []), needed, 2 + number, 2 + number)
+    (row,) = state.to_pylist()
+    return row["item"] != items.PENDING
+
+
+def test_a_click_on_an_item_that_was_on_a_page_that_day_does_not_tell_in_its_row():
+    clicked, bought = said(9, shop_id="s", price=3.0), said(10)
+    assert not admitted([shown(1)])
+    assert not admitted([shown(1), clicked, bought])
+    assert not admitted([items.together([shown(1), clicked]), bought])
+    assert admitted([shown(1), clicked], [shown(1)])
+    assert admitted([shown(1)], [shown(1)])
+    assert admitted([shown(1)], [clicked]), "a day without a page of it: its behaviours count"
+    assert admitted([clicked, bought])
+    assert admitted([shown(2)])

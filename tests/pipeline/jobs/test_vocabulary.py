@@ -121,10 +121,11 @@ def test_ids_are_counted_and_admitted_as_a_plain_recount_says(built, market):
     items, tokens, icons = Counter(), Counter(), Counter()
     for day in days(3):
         tables = market.day(day)
-        items.update(tables["behaviors"].column("item_id").to_pylist())
-        items.update(
+        touched = Counter(tables["behaviors"].column("item_id").to_pylist())
+        shown = Counter(
             i for page in tables["impressions"].column("item_ids").to_pylist() for i in page
         )
+        items.update({**touched, **shown})  # of an item that was on pages, pages alone
         items.update(dict.fromkeys(tables["items"].column("item_id").to_pylist(), 0))
         for query in tables["impressions"].column("query").to_pylist():
             tokens.update(words(query or ""))

@@ -5,7 +5,7 @@ models are asked the same moments, and whole users are taken, as the bootstrap d
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 import numpy as np
@@ -16,12 +16,12 @@ from evaluation.metrics import Bools
 from evaluation.predict import Scores, answering
 from evaluation.predictions import Predictions
 from evaluation.questions import Questions, from_samples
-from features import catalog
 from features.catalog import CatalogArrays
 from features.schemas import SAMPLES, samples_now
 from infra.store import Store
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
+from training.data import Samples
 from training.model.dupn import Dupn
 from training.moments import IntArray, MomentInfo, Moments
 
@@ -37,7 +37,13 @@ class SampledDay:
     day: date
     moments: Moments
     questions: Questions
-    catalog: CatalogArrays
+    catalogs: list[CatalogArrays]
+    """By `moments.day`: a moment has that of its own day (`training.data.Samples`)."""
+
+    @property
+    def catalog(self) -> CatalogArrays:
+        """Of the day itself: the newest."""
+        return self.catalogs[-1]
 
     def ask(self, model: Dupn) -> Predictions:
         """The model's answers; vocabulary rows that are younger than it are unknown to it."""
@@ -61,7 +67,7 @@ class SampledDay:
         rows = np.argsort(self.moments.sequence.lengths, kind="stable")
         for part in np.split(rows, range(BATCH, len(rows), BATCH)):
             if len(part):
-                batch = collate(self.moments, part, [self.catalog], sizes)
+                batch = collate(self.moments, part, self.catalogs, sizes)
                 yield part, batch
 
 
@@ -86,12 +92,10 @@ def read(store: Store, day: date, limit: int, seed: int, among: Hashes | None = 
             rows = partition.table(entries=[entry]).filter(pa.array(keep))
             tables.append(samples_now(rows))
     table = pa.concat_tables(tables).combine_chunks()
-    return SampledDay(
-        day,
-        Moments.from_arrow(table, np.zeros(table.num_rows, np.int64)),
-        from_samples(table),
-        catalog.load(store, day),
-    )
+    whole, of_day = Samples(store, [day]), np.zeros(table.num_rows, np.int64)
+    moments = Moments.from_arrow(table, of_day, partition.manifest().lineage.get("profile"))
+    own = whole.catalog_of(moments.ts, of_day)
+    return SampledDay(day, replace(moments, day=own), from_samples(table), whole.catalogs)
 
 
 def draw(hashes: Hashes, limit: int, salt: tuple[int, date], among: Hashes | None = None) -> Hashes:

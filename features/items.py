@@ -15,14 +15,20 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.buckets import hash_ids
+from features import hash_range
+from features.buckets import Bucket, hash_ids
 from features.schemas import VOCABULARY, conform
 from features.timeline import codes_of, strings
 from features.vocabulary import PENDING, counted
+from infra.store import Partition
 
 ATTRIBUTES = ("shop_id", "brand_id", "category_id")
+
+SAID = (*ATTRIBUTES, "price")
+"""What both snapshots and behaviours tell of an item."""
 
 STATE = pa.schema(
     [
@@ -32,6 +38,7 @@ STATE = pa.schema(
         ("item", pa.int32()),  # row in the item vocabulary; -1: pending
         ("count", pa.int64()),  # times met: of each day its displays, else its behaviours
         ("listed", pa.bool_()),  # a snapshot has named it
+        ("said", pa.int8()),  # which of SAID a snapshot has told of it, a bit each
         *[(name, pa.string()) for name in ATTRIBUTES],
         ("tags", pa.list_(pa.string())),
         ("price", pa.float32()),
@@ -94,16 +101,42 @@ def listed(snapshot: pa.Table) -> pa.Table:
         "item": np.full(size, PENDING, np.int32),
         "count": np.zeros(size, np.int64),
         "listed": np.ones(size, bool),
+        "said": _told(snapshot),
     }
     columns = dict(zip(snapshot.column_names, snapshot.columns, strict=True))
     return _conform(pa.table({**columns, **marks}), STATE)
+
+
+def read(partition: Partition | None, bucket: Bucket) -> pa.Table:
+    """STATE of a hash range; what was published without `said` has it of all that is known."""
+    if partition is None or not partition.exists() or "said" in _columns(partition):
+        return hash_range.read(partition, bucket, STATE, "item_hash")
+    older = STATE.remove(STATE.get_field_index("said"))
+    rows = hash_range.read(partition, bucket, older, "item_hash")
+    said = np.where(rows.column("listed").to_numpy(), _told(rows), 0).astype(np.int8)
+    return rows.append_column("said", pa.array(said)).select(STATE.names)
+
+
+def _columns(partition: Partition) -> list[str]:
+    files = partition.manifest().files
+    if not files:
+        return STATE.names
+    with partition.open(files[0]) as source:
+        return list(pq.read_schema(source).names)
+
+
+def _told(rows: pa.Table) -> NDArray[np.int8]:
+    """Bits of what rows tell."""
+    known = (rows.column(name).is_valid().to_numpy() for name in SAID)
+    bits = [one.astype(np.int8) << bit for bit, one in enumerate(known)]
+    return np.sum(bits, axis=0, dtype=np.int8)
 
 
 def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Table]) -> pa.Table:
     """Yesterday's STATE, today's SEEN and `listed` rows of one hash range -> STATE in order.
 
     A snapshot's values win; what it leaves out is filled from before. Inline values fill what no
-    snapshot has said, and replace older inline values of items that no snapshot has named.
+    snapshot has said of the item, and replace older inline values.
     """
     known = _frame(state)
     snapshot = _frame(pa.concat_tables([STATE.empty_table(), *fresh]))
@@ -119,23 +152,22 @@ def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Ta
         .join(inline.drop("item_hash"), on="item_id", how="left", suffix="_inline")
         .sort(key)
     )
-    was_listed = pl.col("listed").fill_null(value=False)
+    was_listed, said = pl.col("listed").fill_null(value=False), pl.col("said").fill_null(0)
     return _arrow(
         whole.with_columns(
-            *[_settled(name, was_listed) for name in (*ATTRIBUTES, "price")],
+            *[_settled(name, (said & (1 << bit)) > 0) for bit, name in enumerate(SAID)],
             *[pl.coalesce(f"{name}_listed", name).alias(name) for name in ("tags", "title")],
             *[pl.col(name).fill_null(PENDING) for name in ("row", "item")],
             pl.col("count").fill_null(0) + pl.col("met").fill_null(0),
             was_listed | pl.col("listed_listed").fill_null(value=False),
+            said | pl.col("said_listed").fill_null(0),
         )
     )
 
 
-def _settled(name: str, was_listed: pl.Expr) -> pl.Expr:
+def _settled(name: str, was_said: pl.Expr) -> pl.Expr:
     inline, known = pl.col(f"{name}_inline"), pl.col(name)
-    before = (
-        pl.when(was_listed).then(pl.coalesce(known, inline)).otherwise(pl.coalesce(inline, known))
-    )
+    before = pl.when(was_said).then(known).otherwise(pl.coalesce(inline, known))
     return pl.coalesce(f"{name}_listed", before).alias(name)
 
 

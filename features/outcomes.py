@@ -1,8 +1,8 @@
 """The pages whose attribution window closes on a day, and what came of each (Section 6.5).
 
-A page counts on the day in which its window [ts, ts + W] closes, and an action counts for the page
-whose request it names, if it is about an item of that page, of the same user and within the window:
-the rule of `features.labels`, so that the clicks of a day here are the clicks of the day's samples.
+A page counts on the day in which its window [ts, ts + W] closes, and an action counts for its
+user's page whose request it names, if it is about an item of that page and within the window: the
+rule of `features.labels`, so that the clicks of a day here are the clicks of the day's samples.
 An order is a purchase that counts; its price is what was paid, else the catalog's.
 """
 
@@ -111,7 +111,7 @@ def count(arrived: Arrived, window: Window, catalogs: Sequence[CatalogArrays]) -
 
 
 def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Table, dict[str, int]]:
-    """Pages whose window closes on the day, each request once."""
+    """Pages whose window closes on the day, each request of a user once."""
     before, today = arrived
     kept, left = [], {"too_late": 0}
     for number, table in enumerate((before, today)):
@@ -122,7 +122,7 @@ def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Tab
         if number:
             left["too_late"] = int((ts < window.start_ms - window.window_ms).sum())
     whole = _one(kept)
-    requests = codes_of(whole["request_id"]).codes
+    requests = _requests(whole)
     _, first = np.unique(requests, return_index=True)
     left["repeated_pages"] = len(requests) - len(first)
     if left["repeated_pages"]:
@@ -135,19 +135,27 @@ def _about(
 ) -> tuple[pa.Table, Ints]:
     """Actions within the window of a page that they name, each once, and the page's row."""
     actions = _one(arrived)
-    named = codes_of(pages["request_id"], actions["request_id"])
-    row = np.full(len(named.values) + 1, -1, np.int64)
-    row[named.codes[: len(ts)]] = np.arange(len(ts))
-    page = row[named.codes[len(ts) :]]
+    named = _requests(pages, actions)
+    row = np.full(int(named.max(initial=0)) + 1, -1, np.int64)
+    row[named[: len(ts)]] = np.arange(len(ts))
+    page = row[named[len(ts) :]]
     found = np.flatnonzero(page >= 0)
     page, some = page[found], actions.take(pa.array(found))
     since = milliseconds(some) - ts[page]
-    owner = pages["user_hash"].to_numpy()[page]
-    keep = (since >= 0) & (since <= window_ms) & (owner == some["user_hash"].to_numpy())
+    keep = (since >= 0) & (since <= window_ms)
     once = np.zeros(len(keep), np.bool_)
     once[np.unique(some["key"].to_numpy(), return_index=True)[1]] = True
     kept = np.flatnonzero(keep & once)
     return some.take(pa.array(kept)), page[kept]
+
+
+def _requests(*tables: pa.Table) -> Ints:
+    """A number for each user and request, row after row: ids need be unique for a user only."""
+    request = codes_of(*(table["request_id"] for table in tables))
+    users = np.concatenate([table["user_hash"].to_numpy() for table in tables])
+    user = np.unique(users, return_inverse=True)[1].astype(np.int64)
+    pairs = user * (len(request.values) + 1) + request.codes
+    return np.unique(pairs, return_inverse=True)[1].astype(np.int64)
 
 
 def _one(tables: Sequence[pa.Table]) -> pa.Table:

@@ -4,16 +4,39 @@ Memory grows with all users of the newest snapshot: while it is read, by all tex
 then by 8 bytes a user and 4 a column.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features import vocabulary
+from features.schemas import UNKNOWN_ROW
 from infra.store import Store
 
 Hashes = NDArray[np.uint64]
+Int = TypeVar("Int", bound=np.integer[Any])
+
+
+def by_name(rows: NDArray[Int], names: Sequence[str], wanted: Sequence[str]) -> NDArray[Int]:
+    """Vocabulary rows [n, wanted]: columns that nobody wants left out, absent ones unknown.
+
+    A shop gets columns, and loses them; what was learnt of one is never read as another.
+
+    Args:
+        rows: [n, names].
+        names: of the columns of `rows`.
+        wanted: of the columns of the answer.
+    """
+    if tuple(names) == tuple(wanted):
+        return rows
+    out = np.full((len(rows), len(wanted)), UNKNOWN_ROW, rows.dtype)
+    for place, name in enumerate(wanted):
+        if name in names:
+            out[:, place] = rows[:, names.index(name)]
+    return out
 
 
 @dataclass(frozen=True)
@@ -42,6 +65,12 @@ class Profiles:
         hashes = table["user_hash"].to_numpy()
         order = np.argsort(hashes, kind="stable")
         return cls(hashes[order], rows[order], tuple(names))
+
+    def ordered(self, names: Sequence[str] | None) -> "Profiles":
+        """With the columns of a network; as they are where it does not know their names."""
+        if names is None:
+            return self
+        return Profiles(self.hashes, by_name(self.rows, self.columns, names), tuple(names))
 
     def of_users(self, hashes: Hashes) -> NDArray[np.int32]:
         """[users, profile columns]; 1 where nothing is known."""

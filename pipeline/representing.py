@@ -198,16 +198,16 @@ class _Task:
     def of(
         cls, settings: Settings, day: date, version: Version, number: int, before: Partition | None
     ) -> "_Task":
-        store = settings.store
+        store, model = settings.store, _network(settings, version)
         return cls(
-            model=_network(settings, version),
+            model=model,
             key=_key(version),
             number=number,
             day=day,
             history=store.partition("sequences", day, "history").require(),
             catalog=catalog.load(store, day),
             clock=LocalClock(load_dataset(settings.dataset).time_zone),
-            profiles=Profiles.of(store, day),
+            profiles=Profiles.of(store, day).ordered(model.sizes.profile_names),
             active=None if before is None else _active(store, before, day),
             before=before,
             batch_size=settings.represent.batch_size,

@@ -1,8 +1,8 @@
 """How much data a day brought, how good it was, and how long its stages took: from what is kept.
 
 Counts are those of the manifests and of the quality reports, so watching reads no row again. A
-stage's seconds are those of its slowest partition (the partitions of a stage are written side by
-side), on the clock, as the manifest's lineage has them.
+pass's seconds are those of its slowest partition (partitions of a pass are written side by side),
+on the clock, as the manifest's lineage has them; `vocabulary` writes its catalog in a second pass.
 """
 
 import json
@@ -11,10 +11,12 @@ from datetime import date
 
 from evaluation.results import Figure
 from evaluation.watch import counted
-from infra.store import Store
+from infra.store import Partition, Store
 from training import checkpoint as checkpoints
 
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
+AFTERWARDS = {"vocabulary": "catalog"}
+"""What a stage writes in a pass of its own, when the rest is written."""
 SHARES = ("reject_share", "duplicate_share")
 VOLUME = "volume_ratio"
 
@@ -79,5 +81,12 @@ def _seconds(store: Store, stage: str, day: date) -> float | None:
     """Of the slowest partition of a stage and day; None if there is none."""
     root = store.partition(stage, day)
     places = [root, *(store.partition(stage, day, name) for name in root.names())]
-    walls = [place.manifest().lineage.get("wall_s", 0.0) for place in places if place.exists()]
-    return float(max(walls)) if walls else None
+    walls = [_wall(place) for place in places if place.exists()]
+    if not walls:
+        return None
+    last = store.partition(AFTERWARDS.get(stage, stage), day)
+    return max(walls) + (_wall(last) if stage in AFTERWARDS and last.exists() else 0.0)
+
+
+def _wall(place: Partition) -> float:
+    return float(place.manifest().lineage.get("wall_s", 0.0))

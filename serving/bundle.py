@@ -84,7 +84,7 @@ def write(  # a front door: everything that a bundle is made of
         "day": day.isoformat(),
         "zone": zone,
         "model": model.config.model_dump(mode="json"),
-        "sizes": asdict(model.sizes),
+        "sizes": model.sizes.plain(),
     }
     (folder / DESCRIPTION).write_text(json.dumps(content, indent=1))
 
@@ -100,7 +100,9 @@ def load(folder: Path) -> Bundle:
         model = network(content, weights)
     day = date.fromisoformat(content["day"])
     store = Store(folder / "store")
-    names = vocabulary.published(store, day, "profile_")
+    names = model.sizes.profile_names  # a column that the shop got later is left out
+    if names is None:
+        names = tuple(vocabulary.published(store, day, "profile_"))
     return Bundle(
         folder=folder,
         key=content["key"],
@@ -113,8 +115,8 @@ def load(folder: Path) -> Bundle:
 
 def network(description: Mapping[str, Any], weights: IO[bytes]) -> Dupn:
     """The network of a bundle on the CPU, in eval mode, from its two files' content."""
-    sizes = description["sizes"] | {"profile": tuple(description["sizes"]["profile"])}
-    model = Dupn(ModelConfig.model_validate(description["model"]), VocabularySizes(**sizes))
+    sizes = VocabularySizes.of_plain(description["sizes"])
+    model = Dupn(ModelConfig.model_validate(description["model"]), sizes)
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     return model.eval()
 

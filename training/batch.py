@@ -8,7 +8,9 @@ item, C candidates of all moments together, F ranking features, Q query tokens, 
 K price questions, I icons shown, S shops asked.
 """
 
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from torch import Tensor
 
@@ -97,7 +99,7 @@ class Batch:
 
 @dataclass
 class VocabularySizes:
-    """Rows of each embedding table, rows 0 and 1 included. `icon_fields` and `profile` in order."""
+    """Rows of each embedding table, rows 0 and 1 included; `profile` has a table a column."""
 
     item: int
     brand: int
@@ -108,3 +110,19 @@ class VocabularySizes:
     icon: int
     profile: tuple[int, ...]
     ranking_features: int
+    profile_names: tuple[str, ...] | None = None
+    """Of `profile`, in its order (`profile_age`, ...); None in what was written before they were
+    noted: then columns are told apart by their places."""
+
+    def plain(self) -> dict[str, Any]:
+        """As JSON has it."""
+        found = asdict(self) | {"profile": list(self.profile)}
+        names = found.pop("profile_names")
+        return found if names is None else found | {"profile_names": list(names)}
+
+    @classmethod
+    def of_plain(cls, plain: Mapping[str, Any]) -> "VocabularySizes":
+        """The inverse of `plain`."""
+        names = plain.get("profile_names")
+        named = None if names is None else tuple(names)
+        return cls(**{**plain, "profile": tuple(plain["profile"]), "profile_names": named})

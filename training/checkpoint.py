@@ -66,7 +66,7 @@ class Recipe:
         return {
             "model": self.model.model_dump(mode="json"),
             "train": self.train.model_dump(mode="json"),
-            "sizes": asdict(self.sizes) | {"profile": list(self.sizes.profile)},
+            "sizes": self.sizes.plain(),
             "seed": self.seed,
             "inputs": dict(self.inputs),
             "catalogs": dict(self.catalogs),
@@ -79,7 +79,6 @@ class Recipe:
         Raises:
             TrainingError: it was written by a version of dupn with other settings.
         """
-        sizes = plain["sizes"] | {"profile": tuple(plain["sizes"]["profile"])}
         try:
             model = ModelConfig.model_validate(plain["model"])
             train = TrainConfig.model_validate(plain["train"])
@@ -93,7 +92,7 @@ class Recipe:
         return cls(
             model=model,
             train=train,
-            sizes=VocabularySizes(**sizes),
+            sizes=VocabularySizes.of_plain(plain["sizes"]),
             seed=plain["seed"],
             inputs=plain["inputs"],
             catalogs=plain.get("catalogs", {}),

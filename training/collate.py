@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from features.catalog import CatalogArrays
+from features.profiles import by_name
 from features.schemas import UNKNOWN_ROW
 from infra.errors import TrainingError
 from training.batch import Batch, Items, VocabularySizes
@@ -57,7 +58,7 @@ def collate(
         query_BQ=torch.from_numpy(
             query.padded(known(query.flat("row"), sizes.token), int(query.lengths.max(initial=0)))
         ),
-        profile_BP=torch.from_numpy(_profile(profile, sizes.profile)),
+        profile_BP=torch.from_numpy(_profile(profile, moments.profile_names, sizes)),
         cand_C=torch.from_numpy(places[len(seq.owner) :]),
         cand_moment_C=torch.from_numpy(cand.owner),
         cand_clicked_C=_float(cand.flat("clicked")),
@@ -117,15 +118,24 @@ def known(rows: NDArray[Any], size: int) -> NDArray[Any]:
     return np.where(rows < size, rows, UNKNOWN_ROW)
 
 
-def _profile(profile: Gathered, sizes: Sequence[int]) -> IntArray:
-    """One column per field of the vocabulary; rows without a profile are padding."""
+def _profile(profile: Gathered, names: Sequence[str] | None, sizes: VocabularySizes) -> IntArray:
+    """One column per field of the network, found by name; by place where names are not known."""
+    wanted, rows = sizes.profile_names, np.array(sizes.profile, np.int64)
+    if names is None or wanted is None:
+        return _profile_by_place(profile, rows)
+    padded = by_name(profile.padded(profile.flat("row"), len(names)), names, wanted)
+    return np.where(padded < rows, padded, UNKNOWN_ROW)
+
+
+def _profile_by_place(profile: Gathered, sizes: IntArray) -> IntArray:
+    """Rows without a profile are padding."""
     if profile.lengths.max(initial=0) > len(sizes):
         raise TrainingError(
-            f"a sample has {profile.lengths.max()} profile fields, the network knows {len(sizes)}. "
-            "Run `dupn samples` again after `dupn vocabulary`, or train a new model."
+            f"a sample has {profile.lengths.max()} profile fields, the network knows {len(sizes)}, "
+            "and what they are called was not noted then. Run `dupn samples` of the day again."
         )
     padded = profile.padded(profile.flat("row"), len(sizes))
-    return np.where(padded < np.array(sizes, np.int64), padded, UNKNOWN_ROW)
+    return np.where(padded < sizes, padded, UNKNOWN_ROW)
 
 
 def _features(candidates: Gathered, count: int) -> NDArray[np.float32]:

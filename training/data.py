@@ -32,7 +32,7 @@ from training.ancestry import Part
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
 from training.moments import IntArray, MomentInfo, Moments
-from training.pieces import Piece, read
+from training.pieces import Piece, profiled, read
 from training.prefetch import prefetched
 from training.sizes import vocabulary_sizes
 from training.slices import Group, Slice, groups_of
@@ -156,16 +156,16 @@ class Samples:
 
     def load(self, window: Window) -> Moments:
         """The rows of a window, in the order of its pieces."""
-        tables = [read(self.partitions[self._day[p.slice]], p) for p in window.pieces]
+        tables = [self._read(piece) for piece in window.pieces]
         rows = [piece.rows for piece in window.pieces]
         of = np.repeat([piece.slice for piece in window.pieces], rows).astype(np.int64)
         day = np.array(self._day, np.int64)[of]
-        found = Moments.from_arrow(pa.concat_tables(tables), day)
+        found = Moments.from_arrow(pa.concat_tables(tables), day, self.sizes.profile_names)
         weights = np.array([piece.part.weight for piece in self.slices], np.float32)
         known = np.array([piece.draw is not None for piece in self.slices])
         return replace(
             found,
-            day=self._catalog_of(found.ts, day),
+            day=self.catalog_of(found.ts, day),
             weight=None if (weights == 1).all() else weights[of],
             known=None if not known.any() else known[of],
         )
@@ -176,7 +176,14 @@ class Samples:
         before = [day - ONE_DAY for day, begins in told if begins is not None]
         return [day for day in before if self.store.partition("catalog", day).exists()]
 
-    def _catalog_of(self, ts: IntArray, day: IntArray) -> IntArray:
+    def _read(self, piece: Piece) -> pa.Table:
+        """A piece, its profiles in the columns of the network."""
+        day = self._day[piece.slice]
+        table, wanted = read(self.partitions[day], piece), self.sizes.profile_names
+        names = self.manifests[day].lineage.get("profile")
+        return table if wanted is None else profiled(table, names, wanted)
+
+    def catalog_of(self, ts: IntArray, day: IntArray) -> IntArray:
         """Place in `catalogs` of each moment's own day; `day` is the place of its samples'."""
         place = {one: index for index, one in enumerate(self.catalog_days)}
         own = np.array([place[one] for one in self.days], np.int64)

@@ -9,6 +9,7 @@ steps are as large as those of the first day.
 Eviction, when it comes, is another way from one table to the next: the rows to keep, then the rest.
 """
 
+import logging
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
@@ -20,6 +21,8 @@ from torch import Tensor
 from features.catalog import FIRST_ROW, CatalogArrays
 from infra.errors import TrainingError
 from training.batch import VocabularySizes
+
+logger = logging.getLogger(__name__)
 
 ITEM = "item.item.weight"
 PRICE_WORDS = "price_memory.words.weight"
@@ -39,26 +42,48 @@ _ITEM_TABLES = ("item", "brand", "shop", "category", "tag")
 
 
 def joined(old: VocabularySizes, new: VocabularySizes) -> VocabularySizes:
-    """Sizes that hold every row of both.
+    """Sizes that hold every row of both, with the profile columns of the old.
+
+    An update cannot give the network another input, so a column that came later is left out until
+    the line is trained anew, and one that went is unknown of everybody.
 
     Raises:
-        TrainingError: a profile column or a ranking feature came or went: no row can stand for it.
+        TrainingError: ranking features came or went, or profile columns of which nobody noted the
+            names.
     """
-    if len(old.profile) != len(new.profile):
-        raise TrainingError(
-            f"the champion knows {len(old.profile)} profile columns, the vocabulary has "
-            f"{len(new.profile)} now. An update cannot give the network another input: take the "
-            "column out of the users table, or train the line anew with `dupn train`."
-        )
     if old.ranking_features != new.ranking_features:
         raise TrainingError(
             f"the champion weighs {old.ranking_features} ranking features, this version of dupn "
             f"computes {new.ranking_features}. Train the line anew with `dupn train`."
         )
-    profile = tuple(max(pair) for pair in zip(old.profile, new.profile, strict=True))
+    names, profile = _columns(old, new)
     plain, other = asdict(old), asdict(new)
-    rows = {name: max(plain[name], other[name]) for name in plain if name != "profile"}
-    return VocabularySizes(**rows, profile=profile)
+    rows = {name: max(plain[name], other[name]) for name in plain if not name.startswith("profile")}
+    return VocabularySizes(**rows, profile=profile, profile_names=names)
+
+
+def _columns(
+    old: VocabularySizes, new: VocabularySizes
+) -> tuple[tuple[str, ...] | None, tuple[int, ...]]:
+    """Names and rows of the old one's profile columns."""
+    if old.profile_names is not None and new.profile_names is not None:
+        rows = dict(zip(new.profile_names, new.profile, strict=True))
+        named = zip(old.profile_names, old.profile, strict=True)
+        later = sorted(rows.keys() - set(old.profile_names))
+        if later:
+            logger.warning(
+                "the network does not know the users' columns %s: they are left out until the line "
+                "is trained anew with `dupn train`", ", ".join(later).replace("profile_", ""),
+            )  # fmt: skip
+        return old.profile_names, tuple(max(size, rows.get(name, 0)) for name, size in named)
+    if len(old.profile) != len(new.profile):
+        raise TrainingError(
+            f"the champion knows {len(old.profile)} profile columns, whose names were not noted "
+            f"when it was trained, and the vocabulary has {len(new.profile)} now. Train the line "
+            "anew with `dupn train`."
+        )
+    rows_of_both = zip(old.profile, new.profile, strict=True)
+    return old.profile_names or new.profile_names, tuple(max(pair) for pair in rows_of_both)
 
 
 def grown(

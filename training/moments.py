@@ -4,7 +4,7 @@ Lists stay what they are on disk, values and lengths, so that choosing any rows 
 handful of gathers and never a loop.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -79,12 +79,15 @@ class Moments:
     offer: NDArray[np.float32] | None = None  # (rows, 7) shares, even where null; None: none asked
     weight: NDArray[np.float32] | None = None  # in the loss; None: 1 each
     known: NDArray[np.bool_] | None = None  # learnt before (replay); None: none of them
+    profile_names: tuple[str, ...] | None = None  # of the columns of `profile`; None: not noted
 
     def __len__(self) -> int:
         return len(self.ts)
 
     @classmethod
-    def from_arrow(cls, table: pa.Table, day: IntArray) -> "Moments":
+    def from_arrow(
+        cls, table: pa.Table, day: IntArray, profile_names: Sequence[str] | None = None
+    ) -> "Moments":
         """Unpack rows of the SAMPLES schema; `day` has one entry a row."""
         column = {name: _whole(table[name]) for name in table.column_names}
 
@@ -106,6 +109,7 @@ class Moments:
             icons=lists(row="icon", followed="icon_followed"),
             shops=lists(row="shop", preferred="shop_preferred"),
             offer=_offer(column["price_offer"]),
+            profile_names=None if profile_names is None else tuple(profile_names),
         )
 
 

@@ -4,6 +4,7 @@ What is chosen of a row group is a mask over its rows, found from the users alon
 that leaves out one user in ten knows how much is left before it reads a moment.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,8 +12,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from features import lists
+from features.profiles import by_name
 from features.schemas import SAMPLES, samples_now
-from infra.errors import PartitionCorrupt
+from infra.errors import PartitionCorrupt, TrainingError
 from infra.store import FileEntry, Partition
 
 READ_BYTES = 1 << 20
@@ -92,3 +95,32 @@ def unreadable(partition: Partition, entry: FileEntry, error: Exception) -> Part
     day = partition.key.rpartition("dt=")[2]
     remedy = f"Run `dupn samples --day {day}` again."
     return PartitionCorrupt(f"{partition.key}/{entry.name} cannot be read: {error}. {remedy}")
+
+
+def profiled(table: pa.Table, names: Sequence[str] | None, wanted: Sequence[str]) -> pa.Table:
+    """Samples whose profiles have the columns of a network.
+
+    Args:
+        table: samples of one day, at least the column `profile`.
+        names: of the day's columns; None where they were not noted. Then they are taken to be the
+            network's, or its first.
+        wanted: of the network's.
+
+    Raises:
+        TrainingError: there are more, and nobody noted which.
+    """
+    if names is not None and tuple(names) == tuple(wanted):
+        return table
+    column = table["profile"].combine_chunks()
+    width = len(column.flatten()) // len(table) if len(table) else 0
+    if names is None and width > len(wanted):
+        raise TrainingError(
+            f"samples have {width} profile columns, the network knows {len(wanted)}, and what they "
+            "are called was not noted then. Run `dupn samples` of these days again."
+        )
+    rows = column.flatten().to_numpy().reshape(len(table), width)
+    known = wanted[:width] if names is None else names
+    found = lists.matrix(by_name(rows, known, wanted)).cast(SAMPLES.field("profile").type)
+    return table.set_column(
+        table.schema.get_field_index("profile"), SAMPLES.field("profile"), found
+    )

@@ -18,4 +18,5 @@ def vocabulary_sizes(store: Store, day: date) -> VocabularySizes:
         **{feature: vocabulary.size(store, day, feature) for feature in FEATURES},
         profile=tuple(vocabulary.size(store, day, feature) for feature in profile),
         ranking_features=len(ranking.NAMES),
+        profile_names=tuple(profile),
     )

@@ -136,7 +136,7 @@ def _replayed(store: Store, of: Plan, config: UpdateConfig, seed: int) -> list[S
     shuffled = [found[index] for index in rng.permutation(len(found))]
     total = np.cumsum([rows for *_, rows in shuffled])
     taken = shuffled[: int(np.searchsorted(total, OVERSAMPLED * wanted)) + 1]
-    keep = min(1.0, wanted / sum(rows for *_, rows in taken))
+    keep = min(1.0, wanted / max(1, sum(rows for *_, rows in taken)))
     share = np.array([part.moments for part in of.parts]) / of.moments
     stages = rng.choice(len(share), len(taken), p=share)
     dealt: dict[tuple[date, int], set[tuple[int, int]]] = {}

@@ -268,7 +268,7 @@ def _asked(model: Dupn, day: SampledDay, table: NDArray[np.float32], most: int) 
     users, rows, clicked = [], [], []
     for place in np.flatnonzero(moments.candidates.lengths)[:most]:
         one = np.array([place])
-        batch = collate(moments, one, [day.catalog], model.sizes)
+        batch = collate(moments, one, day.catalogs, model.sizes)
         history = moments.sequence.gather(one).flat("item")
         users.append(of_batch(batch, history, table, model.config.e_dim))
         rows.append(moments.candidates.gather(one).flat("item").astype(np.int64))

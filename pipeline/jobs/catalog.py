@@ -12,7 +12,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from features import carry, hash_range, items, listing
+from features import carry, items, listing
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.inputs import Stamps
@@ -41,7 +41,7 @@ class ListItems(beam.DoFn):
         store = Store(self.index.root)
         if self.legend is None:
             self.legend = listing.legend(store, self.day, self.before, self.min_prices)
-        state = hash_range.read(self.index, bucket, items.STATE, "item_hash")
+        state = items.read(self.index, bucket)
         if not state.num_rows:
             return
         hashes = state.column("item_hash").to_numpy()

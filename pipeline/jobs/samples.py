@@ -170,13 +170,17 @@ def _groups(
 def _profile(
     task: Task, day: date, snapshot: pa.Table, number: NDArray[np.int32], known: Known
 ) -> NDArray[np.int32]:
-    """[users, profile columns]: vocabulary rows, 1 where nothing is known."""
+    """[users, profile columns of the task's day]: vocabulary rows, 1 where nothing is known.
+
+    A moment of the evening before has these columns, too, in the vocabulary of its own day.
+    """
     with _LOADING:
         words = profile_words(task.store.root, day)
-    rows = np.ones((len(known.users), len(words)), np.int32)
-    for index, name in enumerate(words):
+        names = profile_words(task.store.root, task.day)
+    rows = np.ones((len(known.users), len(names)), np.int32)
+    for index, name in enumerate(names):
         column = name.removeprefix("profile_")
-        if column in snapshot.column_names:
+        if name in words and column in snapshot.column_names:
             rows[number, index] = words[name].rows_of(snapshot.column(column))
     return rows
 
@@ -264,6 +268,7 @@ def run(
         "begins_ms": LocalClock(time_zone).midnight_ms(day),
         "ranking_features": list(ranking.NAMES),
         "price_offers": config.price_offers,
+        "profile": vocabulary.published(store, day, "profile_"),
         "inputs": stamps,
     }
     try:

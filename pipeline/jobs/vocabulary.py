@@ -91,10 +91,10 @@ class Merge(beam.DoFn):
         needed = self.work.config.needed(feature)
         if feature == "item":
             before = self.work.before[ITEM_INDEX]
-            state = hash_range.read(before, bucket, items.STATE, "item_hash")
+            state = items.read(before, bucket)
             fresh = [part for part in parts if "listed" in part.column_names]
             seen = [part for part in parts if "listed" not in part.column_names]
-            then = hash_range.read(self._standing(ITEM_INDEX), bucket, items.STATE, "item_hash")
+            then = items.read(self._standing(ITEM_INDEX), bucket)
             merged = items.merge(state, seen, fresh)
             new = _new_items(merged, needed)
             yield key, Grown(items.keep_rows(merged, then, needed), new)

@@ -1,7 +1,11 @@
+from datetime import date
+
 import pyarrow as pa
 
 from features import items
+from features.buckets import buckets
 from features.schemas import BEHAVIORS, ITEMS, conform
+from infra.store import Store
 
 
 def said(second, **inline):
@@ -61,3 +65,26 @@ def test_a_click_on_an_item_that_was_on_a_page_that_day_does_not_tell_in_its_row
     assert admitted([shown(1)], [clicked]), "a day without a page of it: its behaviours count"
     assert admitted([clicked, bought])
     assert admitted([shown(2)])
+
+
+def test_what_a_snapshot_leaves_open_follows_the_latest_behaviour():
+    nights = [([], [listed(brand_id="b")])]
+    for number, price in enumerate((10.0, 20.0, 30.0)):
+        nights.append(([said(number, price=price, brand_id="other")], []))
+        found = known(*nights)
+        assert (found["price"], found["brand_id"]) == (price, "b")
+
+
+def test_items_that_were_published_before_it_was_noted_who_said_what_are_as_the_snapshot_said(
+    tmp_path,
+):
+    state = items.settle(items.merge(items.STATE.empty_table(), [], [listed(price=3.0)]), 0, 2, 2)
+    place = Store(str(tmp_path)).partition("catalog", date(2026, 3, 2), "items")
+    (whole,) = buckets(1)
+    for columns in (items.STATE.names, [name for name in items.STATE.names if name != "said"]):
+        with place.publish() as out:
+            out.record([out.write_table("part", state.select(columns))])
+        again = items.read(place, whole)
+        assert again.equals(state.combine_chunks().cast(items.STATE)), columns
+        (row,) = items.merge(again, [said(9, price=5.0, shop_id="s")], []).to_pylist()
+        assert (row["price"], row["shop_id"]) == (3.0, "s")

@@ -64,6 +64,13 @@ def test_volumes_and_durations_are_those_of_the_manifests(watched):
     samples = settings.store.partition("samples", DAY).manifest()
     assert figure(said, "watch_moments")["value"] == samples.rows
     assert figure(said, "watch_samples_s")["value"] == samples.lineage["wall_s"]
+    catalog = settings.store.partition("catalog", DAY)
+    first_pass = [
+        settings.store.partition("vocabulary", DAY, name).manifest().lineage["wall_s"]
+        for name in settings.store.partition("vocabulary", DAY).names()
+    ]
+    both = max(first_pass) + catalog.manifest().lineage["wall_s"]
+    assert figure(said, "watch_vocabulary_s")["value"] == pytest.approx(both)
     tally = checkpoints.final(settings.store, TONIGHT).manifest().lineage["tally"]
     assert figure(said, "watch_update_s")["value"] == tally["seconds"]
 

@@ -5,9 +5,12 @@ import shutil
 from datetime import UTC, datetime
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
+from features.schemas import VOCABULARY
 from infra.errors import InputError, PartitionCorrupt
+from infra.store import Store
 from pipeline.learning import candidate
 from serving import bundle as bundles
 from serving.answering import answer
@@ -60,6 +63,20 @@ def test_what_evaluation_recorded_is_worth_comparing(recorded):
     assert max(len(record["question"]["history"]) for record in recorded) >= 5
     assert any(record["question"]["query"] for record in recorded)
     assert any(record["question"]["profile"] for record in recorded)
+
+
+def test_a_column_that_the_shop_got_later_is_left_out(chain, bundle, recorded, tmp_path):
+    folder = tmp_path / "bundle"
+    shutil.copytree(bundle.folder, folder)
+    one = Store(folder / "store").partition("vocabulary", bundle.day, "profile_abode")
+    rows = pa.table({"id": ["town"], "row": [2], "count": [1]}).cast(VOCABULARY)
+    with one.publish() as out:
+        out.record([out.write_table("part", rows)])
+    later = bundles.load(folder)
+    assert [words.feature for words in later.profile] == list(bundle.model.sizes.profile_names)
+    questions = [question(record["question"]) for record in recorded[:6]]
+    for got, told in zip(answer(later, questions), answer(bundle, questions), strict=True):
+        same(got, told, atol=0)
 
 
 def test_questions_answered_together_are_answered_as_alone(bundle, recorded):

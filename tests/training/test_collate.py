@@ -174,7 +174,7 @@ def test_another_set_of_ranking_features_is_refused(store, table, day_of):
 
 def test_more_profile_fields_than_the_network_knows_are_refused(store, table, day_of):
     samples = Samples(store, store.days("samples"))
-    moments, rows = Moments.from_arrow(table, day_of), np.arange(5)
+    moments, rows = Moments.from_arrow(table, day_of), np.arange(5)  # names were not noted
     fewer = replace(samples.sizes, profile=samples.sizes.profile[:1])
     with pytest.raises(TrainingError, match="has 2 profile fields, the network knows 1"):
         collate(moments, rows, samples.catalogs, fewer)

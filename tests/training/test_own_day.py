@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from evaluation import sampled
 from tests.training.growing import correct_catalog
 from training import checkpoint
 from training.data import Position, Reader, Samples
@@ -75,3 +76,19 @@ def test_the_catalog_of_the_evening_is_a_part_of_what_a_run_has_read(corrected, 
     before = checkpoint.catalogs(Samples(corrected, days[1:]))
     assert list(before) == [day.isoformat() for day in days]
     assert list(checkpoint.catalogs(Samples(corrected, days[:1]))) == [days[0].isoformat()]
+
+
+def test_moments_that_are_drawn_for_watching_have_the_catalog_of_their_own_day(corrected, days):
+    day = sampled.read(corrected, days[1], 10_000, seed=0)
+    seen = set()
+    for rows, batch in day.batches(Samples(corrected, days).sizes):
+        info = day.info(rows)
+        some = np.flatnonzero(np.diff(info.cand_offsets) > 0)
+        first = info.cand_offsets[some]
+        unit = batch.cand_C.numpy()[first]
+        brand = batch.items.brand_U.numpy()[unit]
+        for ts, row, found in zip(info.ts[some], info.cand_row[first], brand, strict=True):
+            own = days[0] if ts < MIDNIGHT else days[1]
+            assert found == brand_of(corrected, own, row)
+            seen.add(own)
+    assert seen == set(days)

@@ -97,6 +97,17 @@ def test_a_day_without_a_moment_is_not_learnt(trained, make_store, tmp_path, tin
     assert [part.day for part in night.parts] == [DAYS[3]]
 
 
+def test_of_days_that_hold_no_moment_nothing_is_replayed(
+    trained, make_store, tmp_path, tiny, quick
+):
+    store = make_store(tmp_path, days=3, moments=30)
+    parent = fit(store, DAYS[:2], tiny, quick, seed=1, run_name="first").checkpoint
+    with store.partition("samples", DAYS[1]).publish() as day:
+        day.record([])
+    config = UpdateConfig(replay_share=0.5, replay_days=1)
+    assert not replayed(store, plan(store, parent, DAYS[2], config), config)
+
+
 def test_a_parent_that_was_trained_again_under_its_name_is_another_parent(
     make_store, tmp_path, tiny, quick
 ):

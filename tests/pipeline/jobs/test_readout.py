@@ -99,7 +99,7 @@ def expected(store, day, since):
     for row in plain(store, "behaviors"):
         if row["arrived"] <= day and row["key"] not in seen:
             seen.add(row["key"])
-            actions[row["request_id"]].append(row)
+            actions[row["user_id"], row["request_id"]].append(row)
     sums = defaultdict(lambda: defaultdict(float))
     for page in closing(store, day, since):
         own = start <= page["ts"]
@@ -110,7 +110,7 @@ def expected(store, day, since):
             zip(*(catalog[n].to_pylist() for n in ("item_id", "price_level")), strict=True)
         )
         after = [
-            a for a in actions[page["request_id"]]
+            a for a in actions[page["user_id"], page["request_id"]]
             if 0 <= a["ts"] - page["ts"] <= W and a["item_id"] in page["item_ids"]
         ]  # fmt: skip
         paid = [a for a in after if a["type"] == BOUGHT]
@@ -135,6 +135,11 @@ def test_the_rows_are_what_the_statistics_work_on():
 
 
 def test_every_sum_is_that_of_the_events(log, found):
+    assert as_the_events_say(log, found) > 10
+
+
+def as_the_events_say(log, found):
+    """Compare every row; how many price levels were asked."""
     clock = samples_log.LocalClock(ZONE)
     asked = 0
     for day in DAYS[2:]:
@@ -151,7 +156,21 @@ def test_every_sum_is_that_of_the_events(log, found):
             right = [a == b for a, b in zip(row["ppp_said"], row["ppp_true"], strict=True)]
             assert (len(right), sum(right)) == (row["ppp_asked"], row["ppp_right"])
             asked += len(right)
-    assert asked > 10
+    return asked
+
+
+def test_a_request_need_be_unique_among_those_of_its_user_only(log, tmp_path):
+    shutil.copytree(log.root, tmp_path, dirs_exist_ok=True)
+    for day in DAYS:
+        for name in ("impressions", "behaviors"):
+            (file,) = Path(tmp_path, "raw", f"dt={day}", name).glob("*.parquet")
+            shared = pl.col("request_id").str.replace(r"^r(\d)-\d+-", "r${1}-")
+            pl.read_parquet(file).with_columns(shared).write_parquet(file)
+        events.run(Store(tmp_path), day, dataset=load(str(tmp_path / "small.toml")))
+    store = Store(tmp_path)
+    found = {day: read(store, day, buckets=1) for day in DAYS[2:]}
+    assert as_the_events_say(store, found) > 10
+    assert all(one["counts"]["repeated_pages"] == 0 for one in found.values())
 
 
 def test_clicks_and_levels_are_those_of_the_days_samples(log):

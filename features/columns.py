@@ -24,6 +24,8 @@ from features.arrow_types import (
 
 Mask = NDArray[np.bool_]
 
+_NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan(\([a-z0-9_]*\))?|inf(inity)?)$"
+"""What Arrow's cast takes for a number, so that a text says the same beside one that is none."""
 _FLAGS = {"true": 1, "false": 0, "1": 1, "0": 0, "yes": 1, "no": 0, "t": 1, "f": 0}
 
 
@@ -240,7 +242,7 @@ def _numbers_of_texts(values: pa.Array) -> tuple[pa.Array, Mask]:
         return plain.cast(pa.float64()), np.zeros(len(plain), np.bool_)
     except pa.ArrowInvalid:
         trimmed = pc.utf8_trim_whitespace(plain)
-        good = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
+        good = pc.match_substring_regex(trimmed, _NUMBER)
         bad = _mask(pc.fill_null(pc.invert(good), False))
         return pc.if_else(good, trimmed, None).cast(pa.float64()), bad
 

@@ -199,9 +199,10 @@ class _Block:
         meaning = {code: _CODES[name][word] for code, word in words.items()}
         if name in self.table.constants:
             meaning = _CODES[name]
-        found = columns.coded(columns.texts(self._source(name), self.table.nulls).values, meaning)
+        read = columns.texts(self._source(name), self.table.nulls)
+        found = columns.coded(read.values, meaning)
         if name == "scenario":
-            rejects.mark(self.codes, found.codes < 0, Reason.UNKNOWN_SCENARIO)
+            rejects.mark(self.codes, read.bad | (found.codes < 0), Reason.UNKNOWN_SCENARIO)
             return pa.array(np.where(found.codes == 0, np.int8(Scenario.UNKNOWN), found.codes))
         rejects.mark(self.codes, found.codes < 1, Reason.UNKNOWN_TYPE)
         return pa.array(found.codes)

@@ -90,9 +90,31 @@ def test_a_day_with_a_lost_file_does_not_pass_quality(tmp_path):
 
 def test_a_lost_file_of_any_table_counts(tmp_path):
     day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
-    store = day_of(tmp_path, "users", u__jsonl__zst=b"this is no zstd")
+    users = {"t__jsonl": b'{"user_id": "u1"}\n', "u__jsonl__zst": b"this is no zstd"}
+    store = day_of(tmp_path, "users", **users)
     run(store)
     with pytest.raises(QualityFailed, match=r"users has lost parts 1.*: u\.jsonl\.zst \(ZSTD"):
+        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+
+
+def test_a_snapshot_of_which_nothing_can_be_kept_takes_no_earlier_ones_place(tmp_path):
+    day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
+    renamed = jsonl([{"uid": f"u{n}", "age": "1"} for n in range(3)])
+    store = day_of(tmp_path, "users", u__jsonl=renamed, v__jsonl__zst=b"this is no zstd")
+    said = r"raw/dt=2026-11-01/users: all 4 rows .*\(1 bad_file: .*; 3 missing_id: .*renamed\?"
+    with pytest.raises(InputError, match=said):
+        run(store)
+    assert store.days("events", "users") == store.days("events", "behaviors") == []
+    (tmp_path / "raw" / f"dt={DAY}" / "users" / "w.jsonl").write_bytes(b'{"user_id": "u1"}\n')
+    assert run(store)["users_kept"] == 1
+
+
+def test_a_day_with_a_snapshot_that_is_mostly_refused_does_not_pass_quality(tmp_path):
+    day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
+    users = [{"user_id": "u", "age": "1"}, *[{"uid": f"u{n}"} for n in range(9)]]
+    store = day_of(tmp_path, "users", u__jsonl=jsonl(users))
+    run(store)
+    with pytest.raises(QualityFailed, match=r"users has reject share 0\.9, over the limit 0\.05"):
         quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
 
 

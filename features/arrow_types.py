@@ -4,6 +4,8 @@ Warehouses write texts as bytes (Hive, Impala), whole numbers as decimals (Oracl
 as lists of a fixed length. A log is no worse for that.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -26,10 +28,22 @@ def usual(array: pa.Array) -> pa.Array:
     return array
 
 
-def without_views(rows: pa.Table) -> pa.Table:
-    """The same rows with texts and bytes in a layout of which Arrow can choose some."""
+def readable(rows: pa.Table) -> pa.Table:
+    """The same rows without views, of which Arrow can choose none; what is no UTF-8 as bytes.
+
+    Parquet checks nothing that it calls text: another tool's Latin-1 comes in as a string that no
+    reader can decode. As bytes it is refused in its row, like what a warehouse wrote as bytes.
+    """
     schema = pa.schema([field.with_type(_without_views(field.type)) for field in rows.schema])
-    return rows if schema.equals(rows.schema) else rows.cast(schema)
+    rows = rows if schema.equals(rows.schema) else rows.cast(schema)
+    for at, column in enumerate(rows.columns):
+        try:
+            column.validate(full=True)  # five thousandths of a second a million texts
+        except pa.ArrowInvalid:
+            plain = pa.chunked_array([usual(chunk) for chunk in column.chunks])
+            told = plain.cast(_in_bytes(plain.type))
+            rows = rows.set_column(at, rows.field(at).with_type(told.type), told)
+    return rows
 
 
 def _without_views(kind: pa.DataType) -> pa.DataType:
@@ -37,10 +51,23 @@ def _without_views(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_binary_view(kind):
         return pa.binary()
+    return _inside(kind, _without_views)
+
+
+def _in_bytes(kind: pa.DataType) -> pa.DataType:
+    if is_text(kind) or pa.types.is_string_view(kind):
+        return pa.binary()
+    if pa.types.is_dictionary(kind):
+        return pa.dictionary(kind.index_type, _in_bytes(kind.value_type))
+    return _inside(kind, _in_bytes)
+
+
+def _inside(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+    """The type with what its lists and structures hold changed."""
     if pa.types.is_list(kind):
-        return pa.list_(_without_views(kind.value_type))
+        return pa.list_(change(kind.value_type))
     if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_without_views(field.type)) for field in kind])
+        return pa.struct([field.with_type(change(field.type)) for field in kind])
     return kind
 
 
@@ -80,6 +107,12 @@ def text_of_bytes(array: pa.Array) -> tuple[pa.Array, Mask]:
         values = told.take(coded.indices)
         bad = pc.and_(array.is_valid(), values.is_null())
         return values, np.asarray(bad.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def text_for_reading(array: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """Binary -> text for a person: a mark stands for what is no UTF-8. For a few rows."""
+    told = [None if v is None else v.decode("utf-8", "replace") for v in array.to_pylist()]
+    return pa.array(told, pa.string())
 
 
 def text_of_decimals(array: pa.Array) -> pa.Array:

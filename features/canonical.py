@@ -1,5 +1,6 @@
 """The columns of a canonical table, and what rows carry beside them until they are tidy."""
 
+import re
 from collections.abc import Sequence
 
 import pyarrow as pa
@@ -13,6 +14,8 @@ REPEATED = (
 )
 """Columns of logs with few distinct values: worth a dictionary in memory, and texts in files."""
 
+_ODD = re.compile(r"[\x00-\x1f\x7f/\\*?\[\]#%.]|~(?=[0-9A-F]{2})")
+_WRITTEN = re.compile(r"~([0-9A-F]{2})")
 _LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
 
 
@@ -22,9 +25,28 @@ def schema_of(table_name: str, extra: Sequence[str] = ()) -> pa.Schema:
         return _LOG_SCHEMAS[table_name]
     if table_name == "items":
         return ITEMS
-    key = [pa.field(*pair) for pair in USER_KEY] if table_name == "users" else []
-    ids = [] if key else [pa.field(REQUIRED[table_name][0], pa.string())]
-    return pa.schema([*key, *ids, *[pa.field(name, pa.string()) for name in extra]])
+    keys = USER_KEY if table_name == "users" else [(REQUIRED[table_name][0], pa.string())]
+    fields = [*keys, *[(name, pa.string()) for name in extra]]
+    return pa.schema([pa.field(*pair) for pair in fields])
+
+
+def keys_of(table_name: str) -> tuple[str, ...]:
+    """The columns of users, icons or shops that say whose row it is; all others are attributes."""
+    return tuple(schema_of(table_name).names)
+
+
+def column_of(header: str) -> str:
+    """The canonical name of a source's further column; `header_of` leads back.
+
+    It names a folder of the store and a part of an artifact's address, so what could lead out of
+    there is written as `~2F`. (URLs and MLflow would decode a `%2F`.)
+    """
+    return _ODD.sub(lambda found: f"~{ord(found[0]):02X}", header)
+
+
+def header_of(column: str) -> str:
+    """The source's name of a further column."""
+    return _WRITTEN.sub(lambda found: chr(int(found[1], 16)), column)
 
 
 def dictionary_columns(table_name: str, schema: pa.Schema) -> list[str]:
@@ -55,10 +77,10 @@ def extra_columns(table_name: str, table: Table, raw_columns: Sequence[str]) -> 
     """Further columns of users, icons and shops: those mapped, else all that there are."""
     if not has_extra(table_name):
         return ()
-    ids = REQUIRED[table_name]
+    keys = keys_of(table_name)
     named = [*table.map, *table.constants]
-    mapped = [name for name in named if name not in ids]
+    mapped = [name for name in named if name not in keys]
     if mapped:
-        return tuple(mapped)
-    taken = {table.map.get(name, name) for name in ids}
-    return tuple(sorted(name for name in raw_columns if name not in taken and name not in PLACE))
+        return tuple(map(column_of, mapped))
+    taken = {*[table.map.get(name, name) for name in keys], *PLACE}
+    return tuple(sorted(column_of(name) for name in raw_columns if name not in taken))

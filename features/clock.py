@@ -22,7 +22,9 @@ PLAUSIBLE = (631_152_000_000, 4_102_444_800_000)
 """1990 and 2100: times before and after cannot be told from a wrong unit."""
 _DAYS_AT_ONCE = (PLAUSIBLE[1] - PLAUSIBLE[0]) // DAY_MS + 3
 _FRACTION_OF_SECOND = re.compile(r"%%|\.%f")
-_WHOLE = r"^-?\d{1,18}$"
+_WHOLE = r"^-?0*\d{1,19}$"
+_HEX = r"(?i)^0x[0-9a-f]{1,16}$"
+_INT64 = np.iinfo(np.int64)
 _FRACTION = r"^-?\d{1,18}\.\d+$"
 
 
@@ -107,14 +109,23 @@ def _from_numbers_in_text(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray
         return _scaled(texts.cast(pa.int64()), unit)
     except pa.ArrowInvalid:
         stripped = pc.replace_substring_regex(pc.utf8_trim_whitespace(texts), r"^\+|\.0*$", "")
-        whole, fraction = (
+        whole, hexadecimal, fraction = (
             pc.if_else(pc.match_substring_regex(stripped, pattern), stripped, None)
-            for pattern in (_WHOLE, _FRACTION)
+            for pattern in (_WHOLE, _HEX, _FRACTION)
         )
         return pc.coalesce(
-            _scaled(whole.cast(pa.int64()), unit),
+            _scaled(_fitting(whole), unit),
+            _scaled(hexadecimal.cast(pa.int64()), unit),  # which the cast of clean texts reads, too
             _from_fractions(fraction.cast(pa.float64()), unit),
         )
+
+
+def _fitting(whole: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Numbers of up to 19 digits as the cast of clean texts reads them; null for the others."""
+    wide = whole.cast(pa.decimal128(19, 0))
+    low, high = (pa.scalar(int(edge), wide.type) for edge in (_INT64.min, _INT64.max))
+    fits = pc.and_(pc.greater_equal(wide, low), pc.less_equal(wide, high))
+    return pc.if_else(fits, wide, None).cast(pa.int64())
 
 
 def _from_timestamps(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:

@@ -24,6 +24,8 @@ from features.arrow_types import (
 
 Mask = NDArray[np.bool_]
 
+_NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan(\([a-z0-9_]*\))?|inf(inity)?)$"
+"""What Arrow's cast takes for a number, so that a text says the same beside one that is none."""
 _FLAGS = {"true": 1, "false": 0, "1": 1, "0": 0, "yes": 1, "no": 0, "t": 1, "f": 0}
 
 
@@ -139,10 +141,11 @@ def flags(array: pa.Array, nulls: Sequence[str]) -> Column:
     """Booleans, also written as 1/0, true/false, yes/no."""
     if pa.types.is_boolean(array.type):
         return Column(array, np.zeros(len(array), np.bool_))
-    plain = _plain(texts(array, nulls).values)
+    read = texts(array, nulls)
+    plain = _plain(read.values)
     codes = coded(pc.utf8_lower(plain), {text: code + 1 for text, code in _FLAGS.items()}).codes
     values = pa.array(codes == 2, mask=codes < 1)
-    return Column(values, codes < 0)
+    return Column(values, read.bad | (codes < 0))
 
 
 def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
@@ -151,6 +154,8 @@ def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
     Lists of lists or structures, and structures, are bad.
     """
     array = usual(array)
+    if pa.types.is_list(array.type) and pa.types.is_dictionary(array.type.value_type):
+        array = relisted(array, array.flatten().dictionary_decode())
     kind = array.type
     if pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type):
         if is_bytes(kind.value_type):
@@ -159,7 +164,7 @@ def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
     read = texts(array, nulls)
     plain = _plain(read.values)
     if pc.any(pc.starts_with(plain, "[")).as_py():
-        return _json_lists(plain, separator)
+        return _json_lists(plain, read.bad, separator)
     return Column(pc.split_pattern(plain, separator), read.bad)
 
 
@@ -184,12 +189,12 @@ def _lists_of_bytes(array: pa.Array) -> Column:
     return Column(relisted(array, inner.values, without=bad), bad)
 
 
-def _json_lists(plain: pa.Array, separator: str) -> Column:
+def _json_lists(plain: pa.Array, unread: Mask, separator: str) -> Column:
     values: list[list[str] | None] = []
-    bad = np.zeros(len(plain), np.bool_)
+    bad = unread.copy()
     for at, text in enumerate(plain.to_pylist()):
         found = _try_list(text) if text is not None and text.startswith("[") else text
-        bad[at] = found is None and text is not None
+        bad[at] |= found is None and text is not None
         values.append(found.split(separator) if isinstance(found, str) else found)
     return Column(pa.array(values, pa.list_(pa.string())), bad)
 
@@ -240,7 +245,7 @@ def _numbers_of_texts(values: pa.Array) -> tuple[pa.Array, Mask]:
         return plain.cast(pa.float64()), np.zeros(len(plain), np.bool_)
     except pa.ArrowInvalid:
         trimmed = pc.utf8_trim_whitespace(plain)
-        good = pc.match_substring_regex(trimmed, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$")
+        good = pc.match_substring_regex(trimmed, _NUMBER)
         bad = _mask(pc.fill_null(pc.invert(good), False))
         return pc.if_else(good, trimmed, None).cast(pa.float64()), bad
 

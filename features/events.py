@@ -17,7 +17,7 @@ from pydantic import Field
 
 from features import clock, columns, identity, rejects
 from features.buckets import hash_ids
-from features.canonical import schema_of, with_identity
+from features.canonical import has_extra, header_of, schema_of, with_identity
 from features.dataset import Dataset
 from features.parse import is_jsonl, same_text
 from features.property import DAY_MS
@@ -124,7 +124,8 @@ class _Block:
     def parsed(self, schema: pa.Schema) -> Parsed:
         self._mark_unsplit()
         self._mark_ignored()
-        values = {column.name: self._read(column) for column in schema if not _made(column.name)}
+        made = ("user_hash", "key") if self.name in LOGS else ("user_hash",)
+        values = {column.name: self._read(column) for column in schema if column.name not in made}
         if "user_id" in values and "user_hash" in schema.names:
             values["user_hash"] = pa.array(_hash_users(values["user_id"]))
         if self.name in LOGS:
@@ -144,20 +145,21 @@ class _Block:
         told = bool(self.from_json.all()) and self.rows > 0
         return rejects.refused(self.name, self.raw, self.codes, self.table.encoding, json=told)
 
-    def _source(self, canonical: str) -> pa.Array:
+    def _source(self, name: str) -> pa.Array:
+        canonical = header_of(name) if has_extra(self.name) else name
         if canonical in self.table.constants:
             return same_text(self.table.constants[canonical], self.rows)
-        name = self.table.map.get(canonical, canonical)
-        if name not in self.raw.column_names:
+        source = self.table.map.get(canonical, canonical)
+        if source not in self.raw.column_names:
             return pa.nulls(self.rows, pa.string())
-        column = self.raw[name]
+        column = self.raw[source]
         return column.chunk(0) if column.num_chunks else pa.array([], column.type)
 
     def _read(self, column: pa.Field) -> pa.Array:
         name, nulls = column.name, self.table.nulls
         if column.type == MS:
             return self._time(name)
-        if name in ("type", "scenario"):
+        if name in _CODES and self.name in LOGS:  # a user may have a type, too
             return self._code(name)
         source = self._source(name)
         if pa.types.is_list(column.type):
@@ -199,9 +201,10 @@ class _Block:
         meaning = {code: _CODES[name][word] for code, word in words.items()}
         if name in self.table.constants:
             meaning = _CODES[name]
-        found = columns.coded(columns.texts(self._source(name), self.table.nulls).values, meaning)
+        read = columns.texts(self._source(name), self.table.nulls)
+        found = columns.coded(read.values, meaning)
         if name == "scenario":
-            rejects.mark(self.codes, found.codes < 0, Reason.UNKNOWN_SCENARIO)
+            rejects.mark(self.codes, read.bad | (found.codes < 0), Reason.UNKNOWN_SCENARIO)
             return pa.array(np.where(found.codes == 0, np.int8(Scenario.UNKNOWN), found.codes))
         rejects.mark(self.codes, found.codes < 1, Reason.UNKNOWN_TYPE)
         return pa.array(found.codes)
@@ -272,10 +275,6 @@ def _from_json(sources: pa.ChunkedArray, table: Table) -> columns.Mask:
     coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
     told = [is_jsonl(source, table) for source in coded.dictionary.to_pylist()]
     return np.array([*told, False], np.bool_)[coded.indices.to_numpy(zero_copy_only=False)]
-
-
-def _made(name: str) -> bool:
-    return name in ("user_hash", "key")
 
 
 def _hash_users(ids: pa.Array) -> NDArray[np.uint64]:

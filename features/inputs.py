@@ -62,15 +62,26 @@ def changed(store: Store, stage: str, day: date) -> list[str]:
     """Keys of inputs that are not what the published stage was made from; none: it is current.
 
     A partition that does not say what it was made from counts as changed in everything it reads.
-    State that is gone says nothing: it has been swept, and built again it would be the same.
+    State that is gone says nothing: it has been swept, and built again it would be the same; but a
+    vocabulary alone of its day was taken back, since its column is no more.
 
     Raises:
         PartitionMissing: the stage of that day is not published.
     """
     then: Stamps = published(store, stage, day).manifest().lineage.get("inputs") or {}
     now = stamps(store, stage, day)
-    swept = {key for key in then if key not in now and not key.startswith("events/")}
+    gone = {key for key in then if key not in now and not key.startswith("events/")}
+    swept = {key for key in gone if not _taken_back(store, key)}
     return sorted(key for key in {*then, *now} - swept if then.get(key) != now.get(key))
+
+
+def _taken_back(store: Store, key: str) -> bool:
+    """Whether a vocabulary is gone that no sweep has removed: sweeps begin with the first name."""
+    stage, _, rest = key.partition("/dt=")
+    if stage != "vocabulary":
+        return False
+    day = date.fromisoformat(rest.partition("/")[0])
+    return store.partition("vocabulary", day, min(FEATURES)).exists()
 
 
 def _vocabulary(store: Store, day: date) -> Sequence[Partition]:

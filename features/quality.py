@@ -14,12 +14,15 @@ from pydantic import Field
 
 from features.catalog import FIRST_ROW
 from features.measured import MIXES, Tally
+from features.raw_table import LOGS, TABLES
 from features.schemas import SEQUENCE_LENGTH
 from infra.config import Config
 
 LONGEST = SEQUENCE_LENGTH
 """Behaviours of a sample's history, at most."""
-EVENT_TABLES = ("behaviors", "impressions", "follows", "items")
+EVENT_TABLES = (*LOGS, "items")
+"""Tables of which every row is measured; of the other snapshots it is known what was refused."""
+SNAPSHOTS = tuple(name for name in TABLES if name not in LOGS)
 UNITS = {
     "rows": "rows",
     "lost_parts": "files or row groups",
@@ -89,7 +92,7 @@ def metrics(
 
     Args:
         tally: the whole day's.
-        counts: what the events step counted (`<table>_read`, `_rejected`, ...).
+        counts: what the events step counted (`<table>_read`, `_rejected`, ...), of every table.
         day: the day judged.
         zone: the data set's time zone.
         before: tallies of the days before, newest last; may be empty.
@@ -97,7 +100,7 @@ def metrics(
     flat, *past = (
         {key.split(":", 1)[1]: value for key, value in one.items()} for one in (tally, *before)
     )
-    out = _shares(flat) | _against(flat, past) | _refused(counts) | _gaps(flat)
+    out = _kept(counts) | _shares(flat) | _against(flat, past) | _refused(counts) | _gaps(flat)
     if "behaviors.ts.last" in flat:
         begin, end = (
             datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)).timestamp() / 3600
@@ -148,9 +151,15 @@ def _gaps(flat: Tally) -> Tally:
     return {"catalog.row.bad_share": abs(span - rows) / rows}
 
 
+def _kept(counts: Mapping[str, int]) -> Tally:
+    """Rows of the snapshots: the newest one holds, and an empty one would empty all profiles."""
+    kept = {name: counts.get(f"{name}_kept") for name in SNAPSHOTS}
+    return {f"{name}.rows": rows for name, rows in kept.items() if rows is not None}
+
+
 def _refused(counts: Mapping[str, int]) -> Tally:
     out: Tally = {}
-    for table in EVENT_TABLES:
+    for table in TABLES:
         read = counts.get(f"{table}_read", 0)
         if read:
             out[f"{table}.reject_share"] = counts.get(f"{table}_rejected", 0) / read

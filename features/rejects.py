@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.arrow_types import is_bytes
+from features.arrow_types import is_bytes, text_for_reading
 from features.raw_table import PLACE
 from features.schemas import REJECTS
 
@@ -106,13 +106,20 @@ def row_texts(
 
 def _objects(rows: pa.Table) -> pa.Array:
     told = [{k: v for k, v in row.items() if v is not None} for row in rows.to_pylist()]
-    return pa.array([dumps(row, ensure_ascii=False) for row in told], pa.string())
+    texts = [dumps(row, ensure_ascii=False, default=_said) for row in told]
+    return pa.array(texts, pa.string())
+
+
+def _said(value: object) -> str:
+    """What JSON has no word for: Parquet that lies in the folder of a JSON table may hold it."""
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
 
 
 def _written(column: pa.ChunkedArray) -> pa.ChunkedArray | pa.Array:
     if pa.types.is_nested(column.type):
         return pa.array([None if v is None else str(v) for v in column.to_pylist()], pa.string())
+    if pa.types.is_dictionary(column.type):
+        column = column.cast(column.type.value_type)
     if is_bytes(column.type):
-        told = [None if v is None else v.decode("utf-8", "replace") for v in column.to_pylist()]
-        return pa.array(told, pa.string())
+        return text_for_reading(column)
     return column.cast(pa.string())

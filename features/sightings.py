@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 
-from features import hash_range, items, vocabulary
+from features import canonical, hash_range, items, vocabulary
 from features.buckets import Bucket
 from features.query import word_counts
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
@@ -26,7 +26,6 @@ _EVENTS = {
 }
 _CODED = ("item_id", "item_ids.list.element", "query", "icon_id", *ATTRIBUTES.values())
 _COLUMNS_OF = {"users": "profile", "icons": "icon", "shops": "shop"}
-_KEYS = ("user_hash", "user_id", "icon_id", "shop_id")
 
 
 def read(table: str, partition: Partition, bucket: Bucket) -> pa.Table:
@@ -64,9 +63,8 @@ def of_snapshot(table: str, rows: pa.Table) -> Iterator[Sighting]:
     if table in ("icons", "shops"):
         feature = _COLUMNS_OF[table]
         yield feature, counted(rows.column(f"{feature}_id"))
-    for name in rows.column_names:
-        if name not in _KEYS:
-            yield f"{_COLUMNS_OF[table]}_{name}", counted(rows.column(name).cast(pa.string()))
+    for name in _attributes_of(table, rows.column_names):
+        yield f"{_COLUMNS_OF[table]}_{name}", counted(rows.column(name).cast(pa.string()))
 
 
 def together(parts: Sequence[pa.Table]) -> list[pa.Table]:
@@ -81,11 +79,16 @@ def together(parts: Sequence[pa.Table]) -> list[pa.Table]:
     return found + ([vocabulary.together(counts)] if counts else [])
 
 
-def column_features(table: str, names: list[str]) -> list[str]:
+def column_features(table: str, names: Sequence[str]) -> list[str]:
     """Vocabularies that the columns of a snapshot have for themselves (`profile_age`, ...)."""
     if table == "items":
         return []
-    return [f"{_COLUMNS_OF[table]}_{name}" for name in names if name not in _KEYS]
+    return [f"{_COLUMNS_OF[table]}_{name}" for name in _attributes_of(table, names)]
+
+
+def _attributes_of(table: str, names: Sequence[str]) -> list[str]:
+    """The columns that have a vocabulary of their own: a user may well have a `shop_id`."""
+    return [name for name in names if name not in canonical.keys_of(table)]
 
 
 def _attributes(rows: pa.Table) -> Iterator[Sighting]:

@@ -48,32 +48,15 @@ def tidy_log(table: pa.Table, schema: pa.Schema) -> Tidied:
 def tidy_snapshot(table: pa.Table, id_column: str) -> Tidied:
     """A snapshot with one row per id, in the order of the ids' hashes.
 
-    Of rows with the same id the one with the most values stays; then the first in sort order.
+    Of rows with the same id the one with the most values stays; of those the first in the order
+    of its columns, so that the order of arrival never shows.
     """
-    frame = pl.DataFrame(table)
-    filled = pl.sum_horizontal(pl.all().is_not_null())
-    hashes = pl.Series("_hash", hash_ids(table[id_column]))
-    texts = [
-        pl.col(name).cast(pl.String)
-        if frame[name].dtype != pl.List
-        else pl.col(name).list.join("\x1f", ignore_nulls=True)
-        for name in frame.columns
-    ]
-    keys = frame.select(
-        hashes,
-        pl.col(id_column),
-        filled.alias("_filled"),
-        pl.concat_str(texts, separator="\x1f", ignore_nulls=True).alias("_text"),
-    )
-    order = (
-        keys.select(
-            pl.arg_sort_by(
-                ["_hash", id_column, "_filled", "_text"], descending=[False, False, True, False]
-            )
-        )
-        .to_series()
-        .to_numpy()
-    )
+    absent = sum(column.is_null().to_numpy().astype(np.int64) for column in table.columns)
+    keys = {"hash": hash_ids(table[id_column]), "id": pl.Series(table[id_column]), "absent": absent}
+    # column by column: one text of all of them would be the same for rows that are not
+    columns = {f"_{name}": _sortable(table[name]) for name in table.column_names}
+    frame = pl.DataFrame({**keys, **columns})
+    order = frame.select(pl.arg_sort_by(frame.columns)).to_series().to_numpy()
     ordered = table.take(pa.array(order))
     again = pd.Series(ordered[id_column].to_pandas()).duplicated().to_numpy()
     kept = ordered.filter(pa.array(~again)) if again.any() else ordered
@@ -123,13 +106,15 @@ def _break_ties(
         "user_id",
         *[n for n in table.column_names if n not in ("user_hash", "user_id", "ts")],
     ]:
-        column = rows[name]
-        if pa.types.is_nested(column.type):
-            columns[name] = identity.hash_column(column)
-        else:
-            columns[name] = pl.Series(column)
+        columns[name] = _sortable(rows[name])
     frame = pl.DataFrame(columns)
     within = frame.select(pl.arg_sort_by(frame.columns, nulls_last=True)).to_series().to_numpy()
     out = order.copy()
     out[places] = order[places][within]
     return out
+
+
+def _sortable(column: pa.ChunkedArray) -> object:
+    """Lists in the order of their hashes, as Polars sorts none."""
+    nested = pa.types.is_nested(column.type)
+    return identity.hash_column(column) if nested else pl.Series(column)

@@ -13,15 +13,20 @@ can write through them.
 """
 
 import os
+import re
 from datetime import date, datetime
 from pathlib import Path
 
 from infra.attempt import Attempt
+from infra.errors import StoreError
 from infra.files import filesystem, modified, names_in, put, put_new, put_there
 from infra.manifest import MANIFEST, FileEntry, Manifest
 from infra.partition import Partition
 
 __all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store"]
+
+
+_APART = re.compile(r"[/\\\x00]")
 
 
 class Store:
@@ -36,7 +41,17 @@ class Store:
         self.root = text.rstrip("/") if "://" in text else str(Path(text).absolute())
 
     def partition(self, stage: str, day: date | None = None, *names: str) -> Partition:
-        """`stage/dt=day/names...`; nothing is touched."""
+        """`stage/dt=day/names...`; nothing is touched.
+
+        Raises:
+            StoreError: a name would lead to another folder, or out of the store.
+        """
+        for name in names:
+            if name in ("", ".", "..") or _APART.search(name):
+                raise StoreError(
+                    f"{name!r} cannot be a partition of {stage}: it names another folder. Give it "
+                    "a name without a slash."
+                )
         parts = [stage, *([f"dt={day.isoformat()}"] if day else []), *names]
         return Partition(root=self.root, key="/".join(parts))
 

@@ -13,6 +13,7 @@ from datetime import date
 import pyarrow as pa
 
 from features.raw_table import LOGS
+from features.rejects import REASONS, SENTENCES
 from infra.errors import InputError
 from infra.store import Attempt
 
@@ -54,21 +55,32 @@ def total(outs: Iterable[Attempt]) -> dict[str, int]:
 
 
 def check(counts: Mapping[str, int], names: Sequence[str], day: date) -> None:
-    """Every row is accounted for, and there is at least one.
+    """Every row is accounted for, there is at least one, and some are kept of every snapshot.
 
     Raises:
-        InputError: the day's log is empty.
+        InputError: the day's log is empty, or all rows of a snapshot are refused.
     """
     for name in names:
         parts = {what: counts.get(f"{name}_{what}", 0) for what in OUTCOMES}
         read = counts.get(f"{name}_read", 0)
         assert read == sum(parts.values()), f"{name} of {day}: read {read}, accounted for {parts}"
+        if name not in LOGS and read and not parts["kept"]:
+            raise InputError(
+                f"raw/dt={day}/{name}: all {read:,} rows are refused ({_reasons(counts, name)}), "
+                "and an empty snapshot would take the place of the last one. Was a column renamed? "
+                "Mend the files or the description, or take them away: then the last one holds."
+            )
     if not counts.get("behaviors_read"):
         raise InputError(
             f"raw/dt={day}/behaviors holds no row. Put the day's log there; only a day before the "
             "first of the log or after its last can be left out (docs/datasets.md, A day without "
             "data)."
         )
+
+
+def _reasons(counts: Mapping[str, int], name: str) -> str:
+    found = {reason: counts.get(f"{name}_rejected_{reason}", 0) for reason in REASONS}
+    return "; ".join(f"{rows:,} {one}: {SENTENCES[one]}" for one, rows in found.items() if rows)
 
 
 def log(counts: Mapping[str, int], names: Sequence[str], day: date, seconds: float) -> None:

@@ -23,7 +23,7 @@ from features import quality
 from features.dataset import load as load_dataset
 from features.measured import Tally
 from features.quality import QualityConfig
-from features.raw_table import TABLES
+from features.raw_table import LOGS, TABLES
 from features.rejects import Reason
 from infra.errors import ConfigError, QualityFailed
 from infra.files import alone, writing
@@ -41,6 +41,10 @@ OPTIONAL = ("items.", "catalog.")
 LOST = "lost_parts"
 """Files, or row groups of one, that could not be read to their end: each is one refused row, so no
 share would show them."""
+_UNREAD = f"rejected_{Reason.BAD_FILE}"
+_SNAPSHOT_ROWS = tuple(f"{name}.rows" for name in quality.SNAPSHOTS)
+_WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, *[f"{name}.{LOST}" for name in TABLES])
+"""Figures that no setting under [quality] is about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +85,8 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     tally = job.run(tables, store.partition("quality", day, of), settings.beam)
     zone = load_dataset(settings.dataset).time_zone
     before = _before(store, day, of, settings.quality.history_days)
-    counted = [part.manifest().counts for part in tables.values() if part.exists()]
-    counts = {name: count for one in counted for name, count in one.items()}
-    figures = quality.metrics(tally, counts, day, zone, before)
-    if of == "events":
-        figures |= _lost(store, day)
+    counts = _counted(store, day) if of == "events" else {}
+    figures = quality.metrics(tally, counts, day, zone, before) | _lost(counts)
     expected, failures = [], []
     with writing(store.address("reports/quality")):  # Great Expectations writes on its own
         for name in SUITES[of]:
@@ -108,8 +109,8 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     for failure in failures:
         logger.warning("%s", failure.sentence)
     if critical:
-        lost = all(failure.figure.endswith(LOST) for failure in critical)
-        remedy = "." if lost else ", or change the limit under [quality]."  # of lost rows is none
+        unlimited = all(failure.figure in _WITHOUT_LIMIT for failure in critical)
+        remedy = "." if unlimited else ", or change the limit under [quality]."
         raise QualityFailed(
             " ".join(f.sentence for f in critical)
             + f" See {store.address('reports/quality/gx')}; mend the raw day and run it again"
@@ -122,6 +123,7 @@ def suite(of: str, figures: Mapping[str, float], config: QualityConfig) -> list[
     """The expectations that apply to the figures that a day has."""
     rows = "behaviors.rows" if of == "events" else f"{of}.rows"
     found = [Expected(figure=rows, low=config.min_rows)]
+    found += [Expected(figure=one, low=1) for one in _SNAPSHOT_ROWS]
     tables = TABLES if of == "events" else (of,)
     for name in figures:
         if name.partition(".")[0] in tables:
@@ -152,7 +154,7 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
     if metric in table:
         warn, stop = table[metric]
         found = [Expected(figure=name, high=warn, critical=False)]
-        if name != "items.duplicate_share":  # a catalog may well say everything twice
+        if metric != "duplicate_share" or name.startswith(LOGS):  # a catalog may say all twice
             found.append(Expected(figure=name, high=stop))
         return found
     if name == "samples.seq_item.empty.bad_share":
@@ -298,12 +300,17 @@ def _figure(name: str, value: float, of: str, day: date) -> dict[str, Any]:
     }
 
 
-def _lost(store: Store, day: date) -> dict[str, float]:
+def _counted(store: Store, day: date) -> dict[str, int]:
+    """What the events step counted of all tables of the day, the snapshots of users among them."""
+    parts = [store.partition("events", day, name) for name in TABLES]
+    counts = [part.manifest().counts for part in parts if part.exists()]
+    return {name: count for one in counts for name, count in one.items()}
+
+
+def _lost(counts: Mapping[str, int]) -> dict[str, float]:
     """Of every table of the day, how many parts of its files could not be read."""
-    tables = {name: store.partition("events", day, name) for name in TABLES}
-    counts = {name: part.manifest().counts for name, part in tables.items() if part.exists()}
-    reason = f"rejected_{Reason.BAD_FILE}"
-    return {f"{name}.{LOST}": float(had.get(f"{name}_{reason}", 0)) for name, had in counts.items()}
+    there = [name for name in TABLES if f"{name}_read" in counts]
+    return {f"{name}.{LOST}": float(counts.get(f"{name}_{_UNREAD}", 0)) for name in there}
 
 
 def _naming_files(store: Store, day: date, failures: Sequence[Failure]) -> list[Failure]:

@@ -17,7 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from features import parse
-from features.arrow_types import without_views
+from features.arrow_types import readable
 from features.canonical import REPEATED
 from features.dataset import Dataset
 from features.raw_names import is_data, is_served, is_skipped
@@ -133,8 +133,8 @@ def _values_a_row(group: pq.RowGroupMetaData) -> int:
 
 
 def with_place(rows: pa.Table, source: str, first_line: int) -> pa.Table:
-    """`rows` with the first three columns of PLACE where they are absent, and no views."""
-    rows, count = without_views(rows), rows.num_rows
+    """`rows` with the first three columns of PLACE where they are absent; `readable`."""
+    rows, count = readable(rows), rows.num_rows
     if "_source" not in rows.column_names:
         rows = rows.append_column("_source", parse.same_text(source, count))
     if "_line" not in rows.column_names:

@@ -59,7 +59,7 @@ class ReadAndSplit(Threaded):
             if not block.lost:
                 table = rawfiles.table_of(block.part, plan.dataset)
                 done = split_block(block.rows, name, plan, table)
-        except pa.ArrowInvalid as error:
+        except (pa.ArrowException, ValueError) as error:
             block = lost(block.part, block.number, block.before, error)
         if block.lost:
             done = refused_block(name, block.rows)

@@ -253,6 +253,7 @@ def run(
         }
         with pipeline(beam) as flow:
             _ = flow | "Grow vocabularies" >> GrowVocabularies(work, attempts)
+    _forget(store, day, work.before)
     counts = {name: vocabulary.size(store, day, name) - FIRST_ROW for name in work.ranges}
     listed = catalog.run(store, day, config=config, beam_config=beam, read=stamps)
     counts["catalog"] = listed["items"]
@@ -263,6 +264,18 @@ def run(
         f"{counts['item']:,}",
     )
     return counts
+
+
+def _forget(store: Store, day: date, features: Iterable[str]) -> None:
+    """Vocabularies of columns that were there when the day was built before, and are no more.
+
+    After today's are published, so that a killed run loses none; before the catalog is, which
+    closes the day: whoever finds the day closed finds the columns that it would have if built once.
+    """
+    for name in sorted({*vocabulary.published(store, day)} - {*features}):
+        partition = store.partition("vocabulary", day, name)
+        partition.remove()
+        logger.warning("%s is gone: no snapshot has that column any more", partition.key)
 
 
 def _partition(store: Store, day: date, name: str) -> Partition:

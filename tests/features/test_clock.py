@@ -47,6 +47,23 @@ def test_numbers_are_read_in_their_unit_and_nonsense_is_null(unit, factor):
     assert read == [at, 7 * factor, 7 * factor, at, None, None, None, None]
 
 
+ODD_TIMES = {
+    **dict.fromkeys(["0x69A4F6A0", "0X69a4f6a0", "+0x69A4F6A0"], 0x69A4F6A0),
+    **dict.fromkeys(["0" * 20 + "1772", "+1772", " 1772", "1772.", "1772.0", "1772.9"], 1772),
+    **dict.fromkeys(["9223372036854775807", "0x7FFFFFFFFFFFFFFF"], 2**63 - 1),
+    "-9223372036854775808": -(2**63),
+    **dict.fromkeys(["9223372036854775808", "-9223372036854775809", "0x" + "1" * 17], None),
+    **dict.fromkeys(["1.77e9", "nan", "0x", "-0x5", "", "\u0667", "1_000"], None),
+}
+
+
+@pytest.mark.parametrize("beside", [[], ["garbage"], ["7"], [None]], ids=str)
+@pytest.mark.parametrize(("text", "expected"), ODD_TIMES.items())
+def test_a_number_in_text_is_the_same_time_whatever_stands_beside_it(text, expected, beside):
+    column = pa.chunked_array([pa.array([text, *beside], pa.string())])
+    assert to_ms(column, TimeFormat(unit="ms"), "UTC")[0].as_py() == expected
+
+
 def test_microseconds_and_typed_columns_are_read_too():
     assert to_ms(pa.chunked_array([[1_500_000]]), TimeFormat(unit="us"), "UTC").to_pylist() == [
         1500

@@ -109,6 +109,22 @@ def test_a_price_of_nothing_is_a_price_and_one_that_is_no_number_is_absent():
     assert both(columns.numbers(texts, ())) == ([0.0, None, None, None, None], bad)
 
 
+ODD_NUMBERS = {
+    **dict.fromkeys(["nan", "NaN", "-nan", "nan(7)"], (None, False)),
+    **dict.fromkeys(["inf", "-Infinity", "1e400", "1e0400", "-5"], (None, True)),
+    **dict.fromkeys(["0x10", "1_000", "12,50", "1e", ".", "-", "\u0665", "--1"], (None, True)),
+    **dict.fromkeys(["5", "+5", "5.", "00005", "5e0", "0.5E+0001", " 5 "], (5.0, False)),
+    **dict.fromkeys(["-0", ".0", "1e-400"], (0.0, False)),
+}
+
+
+@pytest.mark.parametrize("beside", [[], ["garbage"], ["nan"], ["7"], [None]], ids=str)
+@pytest.mark.parametrize(("text", "expected"), ODD_NUMBERS.items())
+def test_a_number_in_text_says_the_same_whatever_stands_beside_it(text, expected, beside):
+    values, bad = both(columns.numbers(pa.array([text, *beside], pa.string()), []))
+    assert (values[0], bad[0]) == expected
+
+
 NUMERIC = [pa.int32(), pa.float64(), pa.float32()]
 
 

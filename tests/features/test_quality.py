@@ -54,6 +54,18 @@ def test_shares_are_those_counted_by_hand():
     assert figures["behaviors.ts.stale_h"] == pytest.approx(20.0)
 
 
+def test_of_snapshots_that_are_not_measured_the_counts_of_events_tell():
+    counts = {"users_read": 8, "users_rejected": 2, "users_duplicate": 1, "users_kept": 5}
+    figures = metrics(measure("behaviors", TABLE), counts | {"items_kept": 0}, DAY, "UTC", [])
+    found = {name: value for name, value in figures.items() if not name.startswith("behaviors")}
+    assert found == {
+        "users.rows": 5,
+        "users.reject_share": 0.25,
+        "users.duplicate_share": 0.125,
+        "items.rows": 0,
+    }
+
+
 def test_a_day_of_25_hours_is_not_staler_than_another():
     """Where times are dates alone, all of them are the day's first moment."""
     day, zone = date(2026, 10, 25), "Europe/Berlin"

@@ -103,6 +103,34 @@ def test_a_snapshot_has_one_row_an_item_the_fullest_whatever_the_order(seed):
     assert (np.sort(hashes) == hashes).all()
 
 
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({"shop_id": "7"}, {"brand_id": "7"}),
+        ({"shop_id": "7", "brand_id": "8"}, {"shop_id": "7\x1f8", "category_id": ""}),
+        ({"tags": ["x", "y"]}, {"tags": ["y", "x"]}),
+        ({"tags": ["x", None]}, {"tags": [None, "x"]}),
+        ({"tags": ["x\x1fy"]}, {"tags": ["x", "y"]}),
+        ({"tags": []}, {"title": ""}),
+        ({"price": 9.0}, {"price": 10.0}),
+    ],
+)
+def test_of_rows_as_full_as_each_other_the_same_one_stays_whichever_came_first(one, other):
+    rows = [{"item_id": "i", **one}, {"item_id": "i", **other}]
+    first, second = (
+        tidy_snapshot(pa.Table.from_pylist(told, schema=ITEMS), "item_id").rows
+        for told in (rows, rows[::-1])
+    )
+    assert first.num_rows == 1
+    assert first.equals(second)
+
+
+def test_a_snapshot_may_have_a_column_of_any_name():
+    names = ("hash", "id", "absent", "_hash", "_id")
+    table = pa.table({"user_id": ["u", "u"], **{name: ["b", "a"] for name in names}})
+    assert tidy_snapshot(table, "user_id").rows["_id"].to_pylist() == ["a"]
+
+
 def test_the_same_place_with_other_content_is_another_row():
     rows = [("a", 1, "x", None), ("a", 1, "y", None)]  # a file of that name came again, changed
     assert tidy_log(events(rows, [5, 5]), BEHAVIORS).duplicates == 0

@@ -37,6 +37,12 @@ def test_what_was_published_is_read_back_with_its_counts_and_lineage(partition):
     assert "a: int64" in manifest.schema
 
 
+@pytest.mark.parametrize("name", ["../../x", "a/b", "..", ".", "", "/etc", "a\\b", "a\0b"])
+def test_no_name_leads_out_of_the_folder_of_its_day(tmp_path, name):
+    with pytest.raises(StoreError, match=r"be a partition of vocabulary: .* without a slash"):
+        Store(tmp_path).partition("vocabulary", DAY, name)
+
+
 def test_a_writer_that_fails_leaves_yesterday_in_place(partition):
     publish(partition, 1)
 

@@ -11,7 +11,15 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.quality import QualityConfig
-from features.schemas import BEHAVIORS, CATALOG, IMPRESSIONS, SAMPLES, TAGS_PER_ITEM, conform
+from features.schemas import (
+    BEHAVIORS,
+    CATALOG,
+    IMPRESSIONS,
+    ITEMS,
+    SAMPLES,
+    TAGS_PER_ITEM,
+    conform,
+)
 from infra.errors import PartitionCorrupt, QualityFailed
 from infra.store import Store
 from pipeline import judged, quality
@@ -208,8 +216,27 @@ def test_refused_rows_of_every_log_are_judged(settings):
         quality.run(settings, DAY, "events")
 
 
-def test_a_catalog_that_says_everything_twice_is_only_a_warning():
-    figures = {"items.duplicate_share": 0.9, "behaviors.duplicate_share": 0.9}
+@pytest.mark.parametrize("name", ["items", "users", "icons", "shops"])
+def test_a_snapshot_is_judged_by_what_was_refused_of_it_and_has_a_row(settings, name):
+    publish(settings.store, DAY)
+    ids = {"item_id": pa.array([], pa.string())}
+    rows = conform(pa.table(ids), ITEMS) if name == "items" else pa.table(ids)
+    empty = rf"{name} has rows 0, under the limit 1\."
+    for read, told in (
+        (100, (empty, rf"{name} has reject share 1, over the limit 0\.05\.")),
+        (0, (empty, r"mend the raw day and run it again\.$")),  # no limit is about it
+    ):
+        counts = {f"{name}_read": read, f"{name}_rejected": read, f"{name}_kept": 0}
+        with settings.store.partition("events", DAY, name).publish() as out:
+            out.record([out.write_table("part-0", rows, counts=counts)])
+        with pytest.raises(QualityFailed) as failed:
+            quality.run(settings, DAY, "events")
+        assert [one for one in told if not re.search(one, str(failed.value))] == []
+
+
+def test_a_snapshot_that_says_everything_twice_is_only_a_warning():
+    names = ("items", "users", "icons", "shops", "behaviors")
+    figures = {f"{name}.duplicate_share": 0.9 for name in names}
     expected = quality.suite("events", figures, QualityConfig())
     critical = {one.figure for one in expected if one.critical and one.high is not None}
     assert critical == {"behaviors.duplicate_share"}

@@ -13,6 +13,7 @@ from infra.errors import InputError, QualityFailed
 from infra.store import Store
 from pipeline import judged, quality, settings
 from pipeline.beam import BeamConfig
+from pipeline.importing import import_files
 from pipeline.jobs import events
 
 DAY = date(2026, 11, 1)
@@ -89,9 +90,31 @@ def test_a_day_with_a_lost_file_does_not_pass_quality(tmp_path):
 
 def test_a_lost_file_of_any_table_counts(tmp_path):
     day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
-    store = day_of(tmp_path, "users", u__jsonl__zst=b"this is no zstd")
+    users = {"t__jsonl": b'{"user_id": "u1"}\n', "u__jsonl__zst": b"this is no zstd"}
+    store = day_of(tmp_path, "users", **users)
     run(store)
     with pytest.raises(QualityFailed, match=r"users has lost parts 1.*: u\.jsonl\.zst \(ZSTD"):
+        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+
+
+def test_a_snapshot_of_which_nothing_can_be_kept_takes_no_earlier_ones_place(tmp_path):
+    day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
+    renamed = jsonl([{"uid": f"u{n}", "age": "1"} for n in range(3)])
+    store = day_of(tmp_path, "users", u__jsonl=renamed, v__jsonl__zst=b"this is no zstd")
+    said = r"raw/dt=2026-11-01/users: all 4 rows .*\(1 bad_file: .*; 3 missing_id: .*renamed\?"
+    with pytest.raises(InputError, match=said):
+        run(store)
+    assert store.days("events", "users") == store.days("events", "behaviors") == []
+    (tmp_path / "raw" / f"dt={DAY}" / "users" / "w.jsonl").write_bytes(b'{"user_id": "u1"}\n')
+    assert run(store)["users_kept"] == 1
+
+
+def test_a_day_with_a_snapshot_that_is_mostly_refused_does_not_pass_quality(tmp_path):
+    day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
+    users = [{"user_id": "u", "age": "1"}, *[{"uid": f"u{n}"} for n in range(9)]]
+    store = day_of(tmp_path, "users", u__jsonl=jsonl(users))
+    run(store)
+    with pytest.raises(QualityFailed, match=r"users has reject share 0\.9, over the limit 0\.05"):
         quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
 
 
@@ -123,6 +146,69 @@ def test_a_page_with_an_item_that_is_no_text_is_refused_alone(tmp_path):
     assert run(store)["impressions_rejected_bad_value"] == 1
     found = store.partition("events", DAY, "impressions").table()
     assert found["request_id"].to_pylist() == ["r"]
+
+
+def latin(rows, column, *, coded):
+    """Parquet whose `column` says it is text and holds Latin-1 in the third row."""
+    table = pa.Table.from_pylist(rows)
+    told = [str(row[column]).encode() for row in rows]
+    told[2] = b"caf\xe9"
+    sound = pa.array(told, pa.binary())
+    text = pa.StringArray.from_buffers(len(told), *sound.buffers()[1:])
+    at = table.column_names.index(column)
+    table = table.set_column(at, column, text.dictionary_encode() if coded else text)
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink)
+    return bytes(sink.getvalue())
+
+
+@pytest.mark.parametrize("coded", [False, True], ids=["plain", "dictionary"])
+@pytest.mark.parametrize(
+    ("column", "reason"),
+    [
+        ("user_id", "bad_type_of_id"),
+        ("item_id", "bad_type_of_id"),
+        ("category_id", "bad_type_of_id"),
+        ("type", "unknown_type"),
+        ("scenario", "unknown_scenario"),
+        ("ts", "bad_time"),
+        ("price", "bad_value"),
+        ("note", None),  # a column that nobody reads
+    ],
+)
+def test_a_text_that_is_no_utf8_is_refused_in_its_row(tmp_path, column, reason, coded):
+    more = {"category_id": "c", "scenario": "ad", "price": 2.5, "note": "n"}
+    written = latin([row | more for row in rows_of(5)], column, coded=coded)
+    store = day_of(tmp_path, a__parquet=written)
+    counts = run(store)
+    kept = store.partition("events", DAY, "behaviors").table()
+    assert kept.num_rows == counts["behaviors_kept"] == (4 if reason else 5)
+    assert kept.validate(full=True) is None
+    if reason:
+        ((source, line, said, text),) = refused(store)
+        assert (source, line, said) == ("a.parquet", 3, reason)
+        assert "caf\ufffd" in text
+
+
+def test_an_import_keeps_a_text_that_is_no_utf8_for_events_to_refuse(tmp_path):
+    sound, spoilt = tmp_path / "a.parquet", tmp_path / "b.parquet"
+    pq.write_table(pa.Table.from_pylist(rows_of(5)), sound)
+    spoilt.write_bytes(latin(rows_of(5, 5), "item_id", coded=False))
+    store = Store(tmp_path / "home")
+    import_files(store, MARKET, [f"behaviors={sound}", f"behaviors={spoilt}"])
+    counts = run(store)
+    assert (counts["behaviors_kept"], counts["behaviors_rejected_bad_type_of_id"]) == (9, 1)
+    assert [row[:2] for row in refused(store)] == [("b.parquet", 3)]
+
+
+def test_what_arrow_cannot_do_with_a_block_is_one_refused_row(tmp_path, monkeypatch):
+    def parse(*_):
+        raise pa.ArrowNotImplementedError("no kernel for this")
+
+    store = day_of(tmp_path, a__jsonl=jsonl(rows_of(3)))
+    monkeypatch.setattr(events, "split_block", parse)
+    with pytest.raises(InputError, match=r"a\.jsonl \(no kernel for this\)"):
+        run(store)
 
 
 @pytest.mark.parametrize("suffix", ["zst", "gz", "bz2", "xz"])

@@ -4,7 +4,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from features import catalog, vocabulary
+from features import catalog, inputs, vocabulary
 from features.query import words
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
@@ -219,6 +219,70 @@ def test_a_gap_is_an_error_that_names_the_day(tmp_path, market):
     write(store, third, market.day(third))
     with pytest.raises(PartitionMissing, match=f"dupn rebuild --day {second}"):
         vocabulary_job.run(store, third, config=VocabularyConfig(), beam=BEAM)
+
+
+@pytest.fixture
+def mended(tmp_path, market) -> Store:
+    """Two days built from users with a column too many, which the first day's no longer have."""
+    store = Store(tmp_path)
+    first, second = days(2)
+    for day in (first, second):
+        tables = market.day(day)
+        users = tables.pop("users")
+        if day == first:
+            users = users.append_column("uid", users["user_id"])
+            write(store, day, {"users": users})
+        write(store, day, tables)
+        vocabulary_job.run(store, day, config=VocabularyConfig(rows_per_range=40), beam=BEAM)
+        statistics_job.run(store, day, config=StatisticsConfig(rows_per_range=40), beam=BEAM)
+        assert "profile_uid" in vocabulary.published(store, day)
+    write(store, first, {"users": market.day(first)["users"]})
+    return store
+
+
+def test_a_column_that_is_no_more_leaves_the_day_and_those_after_it(mended, market, tmp_path):
+    for day in days(2):
+        assert inputs.changed(mended, "vocabulary", day), day
+        vocabulary_job.run(mended, day, config=VocabularyConfig(rows_per_range=40), beam=BEAM)
+        assert "profile_uid" not in vocabulary.published(mended, day)
+        assert not inputs.changed(mended, "vocabulary", day)
+    fresh = Store(tmp_path / "fresh")
+    write(fresh, days(1)[0], market.day(days(1)[0]))
+    vocabulary_job.run(fresh, days(1)[0], config=VocabularyConfig(rows_per_range=40), beam=BEAM)
+    assert vocabulary.published(mended, days(1)[0]) == vocabulary.published(fresh, days(1)[0])
+
+
+def test_a_column_that_is_no_more_is_gone_before_the_day_is_closed(mended, monkeypatch):
+    day = days(1)[0]
+    seen = []
+
+    def killed(store, *_, **__):
+        seen.append(vocabulary.published(store, day))
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(vocabulary_job.catalog, "run", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        vocabulary_job.run(mended, day, config=VocabularyConfig(), beam=BEAM)
+    assert "profile_age" in seen[0]
+    assert "profile_uid" not in seen[0]
+    assert inputs.changed(mended, "vocabulary", day)  # it is not closed: whoever asks builds it
+
+
+def test_a_day_that_cannot_be_built_keeps_the_columns_that_it_has(mended, monkeypatch):
+    def killed(*_, **__):
+        raise RuntimeError("killed")
+
+    monkeypatch.setattr(vocabulary_job, "_record", killed)
+    with pytest.raises(RuntimeError, match="killed"):
+        vocabulary_job.run(mended, days(1)[0], config=VocabularyConfig(), beam=BEAM)
+    assert "profile_uid" in vocabulary.published(mended, days(1)[0])
+
+
+def test_state_that_was_swept_is_no_change(mended):
+    first, second = days(2)
+    for name in vocabulary.published(mended, first):  # in the order of a sweep
+        mended.partition("vocabulary", first, name).remove()
+        assert not inputs.changed(mended, "vocabulary", second)
 
 
 def test_late_rows_count_on_the_day_they_arrive(tmp_path, market, built):

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from serving.contracts import BehaviorName, ScenarioName
+from serving.contracts import BehaviorName, Profile, ScenarioName
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Query = Annotated[str, StringConstraints(max_length=1024)]
@@ -24,8 +24,8 @@ class Asking(_Record):
     """The moment; now, if absent. Only behaviours strictly before it count."""
     scenario: ScenarioName = "unknown"
     query: Query | None = None
-    profile: dict[str, str] | None = None
-    """Profile columns; the user's known ones, if absent."""
+    profile: Profile | None = None
+    """Profile columns, a null one unknown; the user's known ones, if absent."""
 
 
 class RankRequest(Asking):

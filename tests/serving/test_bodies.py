@@ -61,3 +61,8 @@ def test_a_body_that_was_lost_with_an_upgrade_is_told_so(client):
     assert "asks for another protocol (upgrade), so its body was not" in found.json()["detail"]
     found = client.get("/v1/users/u/representation?ts=x", headers=headers)
     assert (found.status_code, "protocol" in found.json()["detail"]) == (422, False)
+
+
+def test_a_profile_column_may_be_null(client):
+    body = {"user_id": "u", "candidates": ["i"], "profile": {"age": None}}
+    assert client.post("/v1/rank", json=body).status_code == READ

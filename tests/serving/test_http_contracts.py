@@ -46,3 +46,13 @@ def test_behaviors_come_by_the_ten_thousand_at_most():
     for number in (0, 10_001):
         with pytest.raises(ValidationError, match="behaviors"):
             BehaviorsRequest(behaviors=[DONE] * number)
+
+
+def test_a_profile_column_that_is_null_is_unknown_and_the_page_says_that_it_may_be():
+    body = '{"user_id": "u", "profile": {"age": null, "city": "x"}}'
+    assert Asking.model_validate_json(body).profile == {"city": "x"}
+    assert Asking.model_validate_json('{"user_id": "u", "profile": null}').profile is None
+    with pytest.raises(ValidationError, match=r"profile\.age"):
+        Asking.model_validate_json('{"user_id": "u", "profile": {"age": 30}}')
+    (column, _) = Asking.model_json_schema()["properties"]["profile"]["anyOf"]
+    assert {"type": "null"} in column["additionalProperties"]["anyOf"]

@@ -66,3 +66,10 @@ def test_a_body_that_was_lost_with_an_upgrade_is_told_so(client):
 def test_a_profile_column_may_be_null(client):
     body = {"user_id": "u", "candidates": ["i"], "profile": {"age": None}}
     assert client.post("/v1/rank", json=body).status_code == READ
+
+
+def test_a_behavior_is_taken_with_the_page_that_it_was_done_on(client):
+    done = {"user_id": "u", "item_id": "i", "type": "purchase", "ts": "2026-03-06T00:00:00Z"}
+    for more in ({"request_id": "r", "price": 12.5}, {"request_id": None}):
+        found = client.post("/v1/behaviors", json={"behaviors": [done | more]})
+        assert found.json() == {"taken": 1}

@@ -24,6 +24,7 @@ DONE = {"user_id": "u", "item_id": "i", "type": "cart"}
         (Behavior, DONE, "user_id", 1, 256),
         (Behavior, DONE, "item_id", 1, 256),
         (Behavior, DONE, "event_id", 0, 256),
+        (Behavior, DONE, "request_id", 0, 256),
     ],
 )
 def test_a_text_has_its_length(record, plain, field, least, most):
@@ -56,3 +57,12 @@ def test_a_profile_column_that_is_null_is_unknown_and_the_page_says_that_it_may_
         Asking.model_validate_json('{"user_id": "u", "profile": {"age": 30}}')
     (column, _) = Asking.model_json_schema()["properties"]["profile"]["anyOf"]
     assert {"type": "null"} in column["additionalProperties"]["anyOf"]
+
+
+def test_a_behavior_may_say_what_the_raw_log_says_of_it():
+    logged = Behavior(**DONE, request_id="r", price=12.5)
+    assert (logged.request_id, logged.price) == ("r", 12.5)
+    assert Behavior(**DONE, request_id=None, price=None) == Behavior(**DONE)
+    for price in (-1, float("inf"), float("nan"), "dear"):
+        with pytest.raises(ValidationError, match="price"):
+            Behavior(**DONE, price=price)

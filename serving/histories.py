@@ -4,7 +4,9 @@ A snapshot of `sequences` (memory-mapped, read-only) and, over it, what has happ
 SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share it. What a
 night has carried into a newer snapshot no longer counts for the process that takes that snapshot
 over; it is forgotten one snapshot later, since the other processes still look at the old one. The
-service knows only the `Histories` protocol, so a Redis store can take this one's place.
+file says which snapshot is the newest that any process took over: what comes in after that counts
+beside it for all of them, whoever hears it. The service knows only the `Histories` protocol, so a
+Redis store can take this one's place.
 """
 
 import logging
@@ -93,6 +95,7 @@ class LocalHistories:
         # SQLite waits for no other that changes a new file's journal: it says `locked` at once.
         with alone(file.with_name(f"{file.name}.lock")), self._transaction() as database:
             database.executescript(_SCHEMA)
+            database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
 
     @property
     def day(self) -> date:
@@ -130,8 +133,8 @@ class LocalHistories:
 
         Args:
             behaviors: in the order of their arrival.
-            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then a snapshot that
-                is in use cannot hold them, whichever its day.
+            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then no snapshot
+                that a process on this file goes on from can hold them, whichever its day.
         """
         if not behaviors:
             return 0
@@ -140,18 +143,19 @@ class LocalHistories:
         events = [b.event_id for b in behaviors]
         now = time.time_ns() if arrived is None else arrived * 1_000_000
         day = int(self.clock.parts(np.array([now // 1_000_000])).day[0])
-        if arrived is None:
-            day = max(day, day_number(self.day) + 1)
         number = time.time_ns()  # of arrival; unique enough within a user and a millisecond
         rows = [
-            (user, b.ts, number + place, item, b.type, b.scenario, day, event or None)
+            (user, b.ts, number + place, item, b.type, b.scenario, event or None)
             for place, (b, user, item, event) in enumerate(
                 zip(behaviors, users, items, events, strict=True)
             )
         ]
         with self._transaction() as database:
+            database.execute("BEGIN IMMEDIATE")  # from here on nobody takes a snapshot over
+            if arrived is None:
+                day = max(day, database.execute(_NEWEST).fetchone()[0] + 1)
             before = database.total_changes
-            database.executemany(_INSERT, rows)
+            database.executemany(_INSERT, [(*row, day) for row in rows])
             new = database.total_changes - before
             database.executemany(_TRIM, [(user, user, KEPT - 1) for user in set(users)])
         return new
@@ -163,7 +167,11 @@ class LocalHistories:
         from the one before, so only what that one held as well is forgotten.
         """
         held = day_number(min(self.day, snapshot.day - timedelta(days=1)))
-        self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
+        try:
+            with self._transaction() as database:
+                database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
+        finally:  # on a full disk, too; and not before others could read it
+            self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
         gone = FORGOTTEN
         while gone == FORGOTTEN:
             begin = time.monotonic()
@@ -227,8 +235,16 @@ CREATE TABLE IF NOT EXISTS live (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS once ON live (user, event) WHERE event IS NOT NULL;
 CREATE INDEX IF NOT EXISTS days ON live (day);
+CREATE TABLE IF NOT EXISTS newest (only INTEGER PRIMARY KEY CHECK (only = 1), day INTEGER);
 """
-_INSERT = "INSERT OR IGNORE INTO live VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_TAKEN_OVER = (
+    "INSERT INTO newest VALUES (1, ?) ON CONFLICT DO UPDATE SET day = max(day, excluded.day)"
+)
+_NEWEST = "SELECT day FROM newest"
+_INSERT = (
+    "INSERT OR IGNORE INTO live (user, ts, number, item, type, scenario, event, day) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _BEFORE = (
     "SELECT ts, item, type, scenario FROM live WHERE user = ? AND ts < ? AND day > ? "
     "ORDER BY ts DESC, number DESC LIMIT ?"

@@ -98,6 +98,39 @@ def test_what_comes_in_after_a_snapshot_counts_though_its_day_has_not_ended(tmp_
     assert not items(histories.before("u1", NEXT + 1))
 
 
+def test_what_another_process_hears_before_it_looks_counts_for_all_until_the_next_night(tmp_path):
+    old, new, newer = (snapshot.empty(date(2199, 1, day)) for day in (1, 2, 3))
+    first, second = (LocalHistories(tmp_path / "live.db", old, "UTC") for _ in range(2))
+
+    def seen():
+        return [len(one.before("u1", NEXT + 9).ts) for one in (first, second)]
+
+    first.take_over(new)
+    second.add([behavior(NEXT)])
+    assert seen() == [1, 1]
+    second.take_over(new)
+    assert seen() == [1, 1]
+    first.take_over(newer)
+    assert seen() == [0, 1]
+
+
+def test_what_an_older_process_hears_counts_for_one_that_starts_from_a_newer_snapshot(tmp_path):
+    old, new = (snapshot.empty(date(2199, 1, day)) for day in (1, 2))
+    first, second = (LocalHistories(tmp_path / "live.db", one, "UTC") for one in (old, new))
+    first.add([behavior(NEXT)])
+    assert [len(one.before("u1", NEXT + 9).ts) for one in (first, second)] == [1, 1]
+    again = LocalHistories(tmp_path / "live.db", old, "UTC")
+    again.add([behavior(NEXT + 1)])
+    assert len(second.before("u1", NEXT + 9).ts) == 2
+
+
+def test_a_snapshot_is_taken_over_though_the_disk_is_full(tmp_path):
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
+    with files_up_to(64), pytest.raises(ServingUnavailable, match="could not be read or written"):
+        histories.take_over(snapshot.empty(date(2026, 3, 4)))
+    assert histories.day == date(2026, 3, 4)
+
+
 def test_users_do_not_mix(histories):
     histories.add([behavior(NEXT, user="u1"), behavior(NEXT, "i2", "u2")], NEXT)
     assert items(histories.before("u2", NEXT + 1)) == hashes("i2")

@@ -3,7 +3,10 @@
 A snapshot of `sequences` (memory-mapped, read-only) and, over it, what has happened since, in
 SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share it. What a
 night has carried into a newer snapshot no longer counts for the process that takes that snapshot
-over; it is forgotten one snapshot later, since the other processes still look at the old one. The
+over; it is forgotten one snapshot later, since the other processes still look at the old one.
+Which day of the raw log a row will be delivered under nobody knows here, near midnight or where it
+is sent again: so the last minutes of a day count for the next one too, and whatever the snapshot's
+history has already, the same item and type in the same second, is not counted beside it. The
 file says which snapshot is the newest that any process took over: what comes in after that counts
 beside it for all of them, whoever hears it. The service knows only the `Histories` protocol, so a
 Redis store can take this one's place.
@@ -19,7 +22,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -34,6 +37,8 @@ from serving.snapshot import COLUMNS, Past, Snapshot
 
 logger = logging.getLogger(__name__)
 
+EDGE_MS = 15 * 60_000
+"""Before midnight: what is heard then a collector may deliver under the day or the next one."""
 KEPT = 4 * SEQUENCE_LENGTH
 """Live behaviours kept a user: late ones may still come in between."""
 FORGOTTEN = 5_000
@@ -52,6 +57,8 @@ class LiveBehavior:
     """UTC milliseconds."""
     event_id: str = ""
     """The sender's id of the event: sent twice, it is taken once. Empty: every row counts."""
+    dated: bool = True
+    """Whether `ts` is the sender's own, which the raw log has too; else it is when we heard it."""
 
 
 class Histories(Protocol):
@@ -114,6 +121,7 @@ class LocalHistories:
             stop = int(np.searchsorted(old.ts, ts))
             return _rows(old, slice(max(0, stop - SEQUENCE_LENGTH), stop))
         new = np.array(live[::-1], np.int64)
+        new = new[~_held(old, new)]
         both = Past(
             item=np.concatenate([old.item, new[:, 1].view(np.uint64)]),
             ts=np.concatenate([old.ts, new[:, 0]]),
@@ -141,8 +149,8 @@ class LocalHistories:
         users = hash_ids(pa.array([b.user_id for b in behaviors])).view(np.int64).tolist()
         items = hash_ids(pa.array([b.item_id for b in behaviors])).view(np.int64).tolist()
         events = [b.event_id for b in behaviors]
-        now = time.time_ns() if arrived is None else arrived * 1_000_000
-        day = int(self.clock.parts(np.array([now // 1_000_000])).day[0])
+        now = time.time_ns() // 1_000_000 if arrived is None else arrived
+        days = self.clock.parts(np.array([now, now + EDGE_MS])).day.tolist()
         number = time.time_ns()  # of arrival; unique enough within a user and a millisecond
         rows = [
             (user, b.ts, number + place, item, b.type, b.scenario, event or None)
@@ -153,9 +161,12 @@ class LocalHistories:
         with self._transaction() as database:
             database.execute("BEGIN IMMEDIATE")  # from here on nobody takes a snapshot over
             if arrived is None:
-                day = max(day, database.execute(_NEWEST).fetchone()[0] + 1)
+                least = database.execute(_NEWEST).fetchone()[0] + 1
+                days = [max(day, least) for day in days]
             before = database.total_changes
-            database.executemany(_INSERT, [(*row, day) for row in rows])
+            database.executemany(
+                _INSERT, [(*row, days[b.dated]) for row, b in zip(rows, behaviors, strict=True)]
+            )
             new = database.total_changes - before
             database.executemany(_TRIM, [(user, user, KEPT - 1) for user in set(users)])
         return new
@@ -224,10 +235,36 @@ def _signed(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
+def _held(old: Past, new: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which live rows the snapshot's history has: one item and type, in one second.
+
+    A log may cut what is finer than a second.
+
+    Args:
+        old: of the snapshot, in time order.
+        new: ts, item, type, scenario of live rows, in time order.
+    """
+    first = new[0, 0] // 1000 * 1000
+    if not len(old.ts) or first > old.ts[-1]:  # nearly always
+        return np.zeros(len(new), bool)
+    part = slice(int(np.searchsorted(old.ts, first)), None)
+    known = _identity(old.ts[part], old.item[part], old.type[part])
+    return np.isin(_identity(new[:, 0], new[:, 1].view(np.uint64), new[:, 2]), known)
+
+
+def _identity(
+    ts: NDArray[np.int64], item: NDArray[np.uint64], kind: NDArray[Any]
+) -> NDArray[np.uint64]:
+    """Of a behaviour of one user, in 64 bits: items are hashes, so a sum is as good as another."""
+    return item + (ts // 1000 * 8 + kind).view(np.uint64) * _ODD
+
+
 def _rows(past: Past, rows: slice | NDArray[np.int64]) -> Past:
     return Past(*(np.asarray(getattr(past, name)[rows]) for name in COLUMNS))
 
 
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""Spreads small differences over 64 bits."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS live (
     user INTEGER, ts INTEGER, number INTEGER, item INTEGER, type INTEGER, scenario INTEGER,

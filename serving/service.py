@@ -158,6 +158,7 @@ class Service:
                     scenario=Scenario[b.scenario.upper()],
                     ts=milliseconds(b.ts or now),
                     event_id=b.event_id,
+                    dated=b.ts is not None,
                 )
                 for b in behaviors
             ]

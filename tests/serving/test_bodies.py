@@ -189,3 +189,16 @@ def test_callers_who_never_end_are_turned_away_and_their_bytes_are_not_kept(serv
         after.sendall(b"x")
         assert b"422 Unprocessable" in after.recv(65536)
     assert bodies.held == 0
+
+
+def test_a_behavior_whose_time_the_caller_does_not_say_is_of_the_day_it_came_in(
+    client, service, monkeypatch
+):
+    """The raw log has another time for it, so near midnight they could not be told for one."""
+    done = {"user_id": "u", "item_id": "i", "type": "click"}
+    with monkeypatch.context() as patch:
+        patch.setattr("time.time_ns", lambda: 1_772_841_599 * 10**9)  # 2026-03-06T23:59:59Z
+        both = [done, done | {"ts": "2026-03-06T23:59:59Z"}]
+        assert client.post("/v1/behaviors", json={"behaviors": both}).json() == {"taken": 2}
+    service.histories.take_over(snapshot.empty(date(2026, 3, 6)))
+    assert service.histories.before("u", 10**13).ts.tolist() == [1_772_841_599_000]

@@ -8,8 +8,10 @@ Which day of the raw log a row will be delivered under nobody knows here, near m
 is sent again: so the last minutes of a day count for the next one too, and whatever the snapshot's
 history has already, the same item and type in the same second, is not counted beside it. The
 file says which snapshot is the newest that any process took over: what comes in after that counts
-beside it for all of them, whoever hears it. The service knows only the `Histories` protocol, so a
-Redis store can take this one's place.
+beside it for all of them, whoever hears it. All this is of one machine.
+
+The service knows only the `Histories` protocol, and `histories` here is the one place that says
+which kind it gets: a Redis store, which several machines could share, would take its place there.
 """
 
 import logging
@@ -33,6 +35,8 @@ from features.property import LocalClock, day_number
 from features.schemas import SEQUENCE_LENGTH
 from infra.errors import ServingUnavailable
 from infra.files import alone
+from infra.store import Store
+from serving import snapshots
 from serving.snapshot import COLUMNS, Past, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -84,12 +88,31 @@ class Histories(Protocol):
         """Take behaviours in; how many were new. They count from the next request on."""
         ...
 
+    def follow(self, store: Store) -> None:
+        """Go on from the newest `sequences`, where these are newer or were published anew.
+
+        Every process calls it at each look, beside its requests. Where it raises, what is known
+        answers on, and it is called again later.
+        """
+        ...
+
+
+def histories(store: Store, work: Path, zone: str) -> Histories:
+    """The histories of a service: the one place that names a kind of them.
+
+    Args:
+        store: of the `sequences` to begin with.
+        work: a local folder, shared by the processes of a machine.
+        zone: the data set's time zone.
+    """
+    return LocalHistories(work / "live.db", snapshots.newest(store, work), zone)
+
 
 class LocalHistories:
     """A snapshot and, in SQLite, what came after it.
 
     Args:
-        file: of the database; made when absent.
+        file: of the database; made when absent. Snapshots are built beside it.
         snapshot: what is known at the end of its day.
         zone: the data set's time zone: a day ends there at midnight.
     """
@@ -170,6 +193,13 @@ class LocalHistories:
             new = database.total_changes - before
             database.executemany(_TRIM, [(user, user, KEPT - 1) for user in set(users)])
         return new
+
+    def follow(self, store: Store) -> None:
+        """See `Histories`."""
+        newer = snapshots.newer(store, self.file.parent, self.snapshot)
+        if newer is not None:
+            self.take_over(newer)
+            logger.info("histories go on from the end of %s (%s)", newer.day, newer.stamp)
 
     def take_over(self, snapshot: Snapshot) -> None:
         """Go on from a newer day's end, or from the same one that was published anew.

@@ -118,7 +118,9 @@ class BehaviorsResponse(_Record):
     """What became of them."""
 
     taken: int
-    """New ones; the rest had been sent before."""
+    """Those whose `event_id` was not known. It is as long as its row is kept: among a user's newest
+    400, and until the night after has carried it. A behaviour from before that is told as taken
+    each time it is sent."""
 
 
 class RepresentationResponse(Stamp):

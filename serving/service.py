@@ -226,7 +226,8 @@ class Service:
         served = self.versions.served
         variant = own if own in served else CHAMPION
         if variant not in served:
-            raise ServingUnavailable(f"no version of {own} or {CHAMPION} is loaded. Ask /readyz.")
+            arms = " or ".join(dict.fromkeys((own, CHAMPION)))
+            raise ServingUnavailable(f"no version of {arms} is loaded. Ask /readyz.")
         return Chosen(served[variant], variant)
 
     @property

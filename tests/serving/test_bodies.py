@@ -202,3 +202,14 @@ def test_a_behavior_whose_time_the_caller_does_not_say_is_of_the_day_it_came_in(
         assert client.post("/v1/behaviors", json={"behaviors": both}).json() == {"taken": 2}
     service.histories.take_over(snapshot.empty(date(2026, 3, 6)))
     assert service.histories.before("u", 10**13).ts.tolist() == [1_772_841_599_000]
+
+
+@pytest.mark.parametrize(
+    ("shares", "arms"), [({"champion": 1.0}, "champion"), ({"dupn": 1.0}, "dupn or champion")]
+)
+def test_arms_that_are_not_loaded_are_named_once(service, shares, arms):
+    config = SMALL.model_copy(update={"shares": shares})
+    other = Service(service.versions, service.histories, config, None)
+    with TestClient(http.create(other)) as client:
+        found = client.get("/v1/users/u/price_preference")
+    assert found.json()["detail"] == f"no version of {arms} is loaded. Ask /readyz."

@@ -74,6 +74,13 @@ def test_an_event_that_is_sent_twice_is_taken_once(histories):
     assert len(histories.before("u1", NEXT + 1).ts) == 3
 
 
+def test_an_event_is_known_among_its_users_newest(histories):
+    sent = [behavior(NEXT + n, event=f"e{n}") for n in range(KEPT + 1)]
+    assert histories.add(sent, NEXT) == KEPT + 1
+    assert histories.add(sent[1:], NEXT) == 0
+    assert histories.add(sent[:1], NEXT) == 1
+
+
 def test_an_event_is_its_users(histories):
     both = [behavior(NEXT, user=user, event="e1") for user in ("u1", "u2")]
     assert histories.add(both, NEXT) == 2

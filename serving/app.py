@@ -20,6 +20,7 @@ from starlette.exceptions import HTTPException
 
 from infra.errors import DupnError, InputError, ServingUnavailable
 from serving import arrow, meters, shedding
+from serving.bodies import Bodies, TooLong
 from serving.contracts import ScenarioName
 from serving.guard import CAME, Guard
 from serving.http_contracts import (
@@ -38,14 +39,6 @@ from serving.service import Service
 from serving.turns import Turns
 
 logger = logging.getLogger(__name__)
-
-
-class Refused(Exception):
-    """A problem with a status of its own."""
-
-    def __init__(self, status: int, title: str, detail: str) -> None:
-        super().__init__(detail)
-        self.problem = Problem(title=title, status=status, detail=detail)
 
 
 class AnyText(StringConvertor):
@@ -89,6 +82,7 @@ def create(
         responses=_PROBLEMS,
     )
     app.state.service = service
+    app.state.bodies = Bodies(config)
     _describe(app)
     app.add_middleware(Guard, config=config, turns=lambda: app.state.turns)
     _errors(app)
@@ -197,17 +191,8 @@ async def _take(request: Request, work: Callable[[], Response]) -> Response:
 
 
 async def _read(request: Request) -> bytes:
-    """The body, refused as soon as it is too long."""
-    limit = request.app.state.service.config.max_body_bytes
-    parts, size = [], 0
-    async for part in request.stream():
-        size += len(part)
-        if size > limit:
-            raise Refused(
-                413, "Content Too Large", f"a body may have {limit:,} bytes (serve.max_body_bytes)."
-            )
-        parts.append(part)
-    return b"".join(parts)
+    bodies: Bodies = request.app.state.bodies
+    return await bodies.read(request.receive)
 
 
 def _parse(adapter: TypeAdapter[Any], body: bytes) -> Any:
@@ -223,9 +208,9 @@ def _json(answer: BaseModel) -> Response:
 
 
 def _errors(app: FastAPI) -> None:
-    @app.exception_handler(Refused)
-    async def refused(_: Request, error: Refused) -> Response:
-        return _problem(error.problem)
+    @app.exception_handler(TooLong)
+    async def too_long(_: Request, error: TooLong) -> Response:
+        return _problem(Problem(title="Content Too Large", status=413, detail=str(error)))
 
     @app.exception_handler(ValidationError)
     @app.exception_handler(RequestValidationError)

@@ -1,16 +1,33 @@
-"""What a caller asks: raw ids and history in, as typed records."""
+"""What a caller asks: raw ids and history in, as typed records.
+
+A null is an absent value, at every depth: a table (Arrow, Parquet, Spark) has every field of a
+struct in every row, so there it is the only way to leave one out.
+"""
 
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
 from infra.errors import InputError
 
 BehaviorName = Literal["click", "bookmark", "cart", "purchase"]
 ScenarioName = Literal["search", "recommend", "ad", "unknown"]
+
+
+def present(given: Any) -> Any:
+    """A record without the values that are absent; what is no record, as it is."""
+    if not isinstance(given, Mapping):
+        return given
+    return {name: value for name, value in given.items() if not _absent(value)}
+
+
+Profile = Annotated[
+    dict[str, str], BeforeValidator(present, json_schema_input_type=dict[str, str | None])
+]
+"""Profile columns by name, as in the users table; one that is null is unknown."""
 
 
 class PastBehavior(BaseModel):
@@ -24,6 +41,11 @@ class PastBehavior(BaseModel):
     ts: datetime
     """With a time zone, or UTC."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _present(cls, given: Any) -> Any:
+        return present(given)
+
 
 class Question(BaseModel):
     """One moment: who, when, what was typed, what may be shown."""
@@ -36,8 +58,7 @@ class Question(BaseModel):
     """The moment. Only behaviours strictly before it count."""
     scenario: ScenarioName = "unknown"
     query: str | None = None
-    profile: dict[str, str] = Field(default_factory=dict)
-    """Profile columns by name, as in the users table."""
+    profile: Profile = Field(default_factory=dict)
     history: list[PastBehavior] = Field(default_factory=list)
     """In any order; the last 100 before the moment count."""
     candidates: list[str] = Field(default_factory=list)
@@ -50,9 +71,8 @@ def question(record: Mapping[str, Any]) -> Question:
     Raises:
         InputError: naming the field that is wrong.
     """
-    given = {name: value for name, value in record.items() if not _absent(value)}
     try:
-        return Question.model_validate(given)
+        return Question.model_validate(present(record))
     except ValidationError as error:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])

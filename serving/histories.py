@@ -3,8 +3,15 @@
 A snapshot of `sequences` (memory-mapped, read-only) and, over it, what has happened since, in
 SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share it. What a
 night has carried into a newer snapshot no longer counts for the process that takes that snapshot
-over; it is forgotten one snapshot later, since the other processes still look at the old one. The
-service knows only the `Histories` protocol, so a Redis store can take this one's place.
+over; it is forgotten one snapshot later, since the other processes still look at the old one.
+Which day of the raw log a row will be delivered under nobody knows here, near midnight or where it
+is sent again: so the last minutes of a day count for the next one too, and whatever the snapshot's
+history has already, the same item and type in the same second, is not counted beside it. The
+file says which snapshot is the newest that any process took over: what comes in after that counts
+beside it for all of them, whoever hears it. All this is of one machine.
+
+The service knows only the `Histories` protocol, and `histories` here is the one place that says
+which kind it gets: a Redis store, which several machines could share, would take its place there.
 """
 
 import logging
@@ -17,7 +24,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -28,10 +35,14 @@ from features.property import LocalClock, day_number
 from features.schemas import SEQUENCE_LENGTH
 from infra.errors import ServingUnavailable
 from infra.files import alone
+from infra.store import Store
+from serving import snapshots
 from serving.snapshot import COLUMNS, Past, Snapshot
 
 logger = logging.getLogger(__name__)
 
+EDGE_MS = 15 * 60_000
+"""Before midnight: what is heard then a collector may deliver under the day or the next one."""
 KEPT = 4 * SEQUENCE_LENGTH
 """Live behaviours kept a user: late ones may still come in between."""
 FORGOTTEN = 5_000
@@ -50,6 +61,8 @@ class LiveBehavior:
     """UTC milliseconds."""
     event_id: str = ""
     """The sender's id of the event: sent twice, it is taken once. Empty: every row counts."""
+    dated: bool = True
+    """Whether `ts` is the sender's own, which the raw log has too; else it is when we heard it."""
 
 
 class Histories(Protocol):
@@ -75,12 +88,31 @@ class Histories(Protocol):
         """Take behaviours in; how many were new. They count from the next request on."""
         ...
 
+    def follow(self, store: Store) -> None:
+        """Go on from the newest `sequences`, where these are newer or were published anew.
+
+        Every process calls it at each look, beside its requests. Where it raises, what is known
+        answers on, and it is called again later.
+        """
+        ...
+
+
+def histories(store: Store, work: Path, zone: str) -> Histories:
+    """The histories of a service: the one place that names a kind of them.
+
+    Args:
+        store: of the `sequences` to begin with.
+        work: a local folder, shared by the processes of a machine.
+        zone: the data set's time zone.
+    """
+    return LocalHistories(work / "live.db", snapshots.newest(store, work), zone)
+
 
 class LocalHistories:
     """A snapshot and, in SQLite, what came after it.
 
     Args:
-        file: of the database; made when absent.
+        file: of the database; made when absent. Snapshots are built beside it.
         snapshot: what is known at the end of its day.
         zone: the data set's time zone: a day ends there at midnight.
     """
@@ -93,6 +125,7 @@ class LocalHistories:
         # SQLite waits for no other that changes a new file's journal: it says `locked` at once.
         with alone(file.with_name(f"{file.name}.lock")), self._transaction() as database:
             database.executescript(_SCHEMA)
+            database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
 
     @property
     def day(self) -> date:
@@ -111,6 +144,7 @@ class LocalHistories:
             stop = int(np.searchsorted(old.ts, ts))
             return _rows(old, slice(max(0, stop - SEQUENCE_LENGTH), stop))
         new = np.array(live[::-1], np.int64)
+        new = new[~_held(old, new)]
         both = Past(
             item=np.concatenate([old.item, new[:, 1].view(np.uint64)]),
             ts=np.concatenate([old.ts, new[:, 0]]),
@@ -130,31 +164,42 @@ class LocalHistories:
 
         Args:
             behaviors: in the order of their arrival.
-            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then a snapshot that
-                is in use cannot hold them, whichever its day.
+            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then no snapshot
+                that a process on this file goes on from can hold them, whichever its day.
         """
         if not behaviors:
             return 0
         users = hash_ids(pa.array([b.user_id for b in behaviors])).view(np.int64).tolist()
         items = hash_ids(pa.array([b.item_id for b in behaviors])).view(np.int64).tolist()
         events = [b.event_id for b in behaviors]
-        now = time.time_ns() if arrived is None else arrived * 1_000_000
-        day = int(self.clock.parts(np.array([now // 1_000_000])).day[0])
-        if arrived is None:
-            day = max(day, day_number(self.day) + 1)
+        now = time.time_ns() // 1_000_000 if arrived is None else arrived
+        days = self.clock.parts(np.array([now, now + EDGE_MS])).day.tolist()
         number = time.time_ns()  # of arrival; unique enough within a user and a millisecond
         rows = [
-            (user, b.ts, number + place, item, b.type, b.scenario, day, event or None)
+            (user, b.ts, number + place, item, b.type, b.scenario, event or None)
             for place, (b, user, item, event) in enumerate(
                 zip(behaviors, users, items, events, strict=True)
             )
         ]
         with self._transaction() as database:
+            database.execute("BEGIN IMMEDIATE")  # from here on nobody takes a snapshot over
+            if arrived is None:
+                least = database.execute(_NEWEST).fetchone()[0] + 1
+                days = [max(day, least) for day in days]
             before = database.total_changes
-            database.executemany(_INSERT, rows)
+            database.executemany(
+                _INSERT, [(*row, days[b.dated]) for row, b in zip(rows, behaviors, strict=True)]
+            )
             new = database.total_changes - before
             database.executemany(_TRIM, [(user, user, KEPT - 1) for user in set(users)])
         return new
+
+    def follow(self, store: Store) -> None:
+        """See `Histories`."""
+        newer = snapshots.newer(store, self.file.parent, self.snapshot)
+        if newer is not None:
+            self.take_over(newer)
+            logger.info("histories go on from the end of %s (%s)", newer.day, newer.stamp)
 
     def take_over(self, snapshot: Snapshot) -> None:
         """Go on from a newer day's end, or from the same one that was published anew.
@@ -163,7 +208,11 @@ class LocalHistories:
         from the one before, so only what that one held as well is forgotten.
         """
         held = day_number(min(self.day, snapshot.day - timedelta(days=1)))
-        self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
+        try:
+            with self._transaction() as database:
+                database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
+        finally:  # on a full disk, too; and not before others could read it
+            self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
         gone = FORGOTTEN
         while gone == FORGOTTEN:
             begin = time.monotonic()
@@ -216,10 +265,36 @@ def _signed(number: int) -> int:
     return number - (1 << 64) if number >= 1 << 63 else number
 
 
+def _held(old: Past, new: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which live rows the snapshot's history has: one item and type, in one second.
+
+    A log may cut what is finer than a second.
+
+    Args:
+        old: of the snapshot, in time order.
+        new: ts, item, type, scenario of live rows, in time order.
+    """
+    first = new[0, 0] // 1000 * 1000
+    if not len(old.ts) or first > old.ts[-1]:  # nearly always
+        return np.zeros(len(new), bool)
+    part = slice(int(np.searchsorted(old.ts, first)), None)
+    known = _identity(old.ts[part], old.item[part], old.type[part])
+    return np.isin(_identity(new[:, 0], new[:, 1].view(np.uint64), new[:, 2]), known)
+
+
+def _identity(
+    ts: NDArray[np.int64], item: NDArray[np.uint64], kind: NDArray[Any]
+) -> NDArray[np.uint64]:
+    """Of a behaviour of one user, in 64 bits: items are hashes, so a sum is as good as another."""
+    return item + (ts // 1000 * 8 + kind).view(np.uint64) * _ODD
+
+
 def _rows(past: Past, rows: slice | NDArray[np.int64]) -> Past:
     return Past(*(np.asarray(getattr(past, name)[rows]) for name in COLUMNS))
 
 
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+"""Spreads small differences over 64 bits."""
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS live (
     user INTEGER, ts INTEGER, number INTEGER, item INTEGER, type INTEGER, scenario INTEGER,
@@ -227,8 +302,16 @@ CREATE TABLE IF NOT EXISTS live (
 ) WITHOUT ROWID;
 CREATE UNIQUE INDEX IF NOT EXISTS once ON live (user, event) WHERE event IS NOT NULL;
 CREATE INDEX IF NOT EXISTS days ON live (day);
+CREATE TABLE IF NOT EXISTS newest (only INTEGER PRIMARY KEY CHECK (only = 1), day INTEGER);
 """
-_INSERT = "INSERT OR IGNORE INTO live VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+_TAKEN_OVER = (
+    "INSERT INTO newest VALUES (1, ?) ON CONFLICT DO UPDATE SET day = max(day, excluded.day)"
+)
+_NEWEST = "SELECT day FROM newest"
+_INSERT = (
+    "INSERT OR IGNORE INTO live (user, ts, number, item, type, scenario, event, day) "
+    "VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
+)
 _BEFORE = (
     "SELECT ts, item, type, scenario FROM live WHERE user = ? AND ts < ? AND day > ? "
     "ORDER BY ts DESC, number DESC LIMIT ?"

@@ -5,7 +5,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 
-from serving.contracts import BehaviorName, ScenarioName
+from serving.contracts import BehaviorName, Profile, ScenarioName
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Query = Annotated[str, StringConstraints(max_length=1024)]
@@ -24,8 +24,8 @@ class Asking(_Record):
     """The moment; now, if absent. Only behaviours strictly before it count."""
     scenario: ScenarioName = "unknown"
     query: Query | None = None
-    profile: dict[str, str] | None = None
-    """Profile columns; the user's known ones, if absent."""
+    profile: Profile | None = None
+    """Profile columns, a null one unknown; the user's known ones, if absent."""
 
 
 class RankRequest(Asking):
@@ -68,7 +68,8 @@ class Stamp(_Record):
     """Which model answered."""
 
     request_id: str
-    """Send it with the behaviours that follow: it joins them to the page that was shown."""
+    """Log it with the behaviours that follow, in the raw log that the nights read: it joins them to
+    the page that was shown. Live behaviours may carry it; histories do not need it."""
     model_version: str
     line: str
     variant: str
@@ -87,7 +88,11 @@ class RankResponse(Stamp):
 
 
 class Behavior(_Record):
-    """One thing that a user did."""
+    """One thing that a user did, as the raw log has it.
+
+    `request_id` and `price` are taken so that a caller can send the row that it logs. A history has
+    no use for them: they count only where the raw log carries them.
+    """
 
     user_id: Id
     item_id: Id
@@ -97,6 +102,10 @@ class Behavior(_Record):
     """When it happened; now, if absent. Late ones are put in their place."""
     event_id: str = Field("", max_length=256)
     """The sender's id: sent twice, it is taken once."""
+    request_id: str | None = Field(None, max_length=256)
+    """Of the page that it was done on; not used here."""
+    price: float | None = Field(None, ge=0, allow_inf_nan=False)
+    """What was paid; not used here."""
 
 
 class BehaviorsRequest(_Record):
@@ -109,7 +118,9 @@ class BehaviorsResponse(_Record):
     """What became of them."""
 
     taken: int
-    """New ones; the rest had been sent before."""
+    """Those whose `event_id` was not known. It is as long as its row is kept: among a user's newest
+    400, and until the night after has carried it. A behaviour from before that is told as taken
+    each time it is sent."""
 
 
 class RepresentationResponse(Stamp):

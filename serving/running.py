@@ -27,27 +27,24 @@ from pydantic import BaseModel
 
 from features.carry import ONE_DAY
 from infra import cores, logs
-from infra.errors import DupnError, PartitionCorrupt
-from infra.files import alone
+from infra.errors import DupnError
 from infra.orphans import end_with_parent
 from infra.registry import Registry
 from infra.store import Store
-from serving import accepting, machine, meters, snapshot
+from serving import accepting, machine, meters
 from serving import app as http
+from serving import histories as live
 from serving.exposures import ExposureLog
-from serving.histories import LocalHistories
+from serving.histories import Histories
 from serving.served import Name
 from serving.service import Service
 from serving.settings import ServeConfig
-from serving.snapshot import Snapshot
 from serving.splitting import Splitting
 from serving.user_part import Runtime
 from serving.versions import LONGEST_PAUSE, FromRegistry, OneFolder, Source, Versions
 
 logger = logging.getLogger(__name__)
 
-SNAPSHOTS = 2
-"""Snapshots that stay on a machine."""
 GRACE_S = 10
 """Seconds that requests under way have when the service is stopped."""
 LEAVE_S = 3
@@ -88,7 +85,7 @@ class Background:
 
     setup: Setup
     service: Service
-    histories: LocalHistories
+    histories: Histories
     _stopped: threading.Event = field(default_factory=threading.Event)
     _threads: list[threading.Thread] = field(default_factory=list)
     _pause: int = 0
@@ -145,7 +142,7 @@ class Background:
         if self._rest > 0:
             return
         try:
-            self._follow()
+            self.histories.follow(Store(self.setup.home))
             self._pause = 0
         except Exception as error:  # as in `look`
             self._rest = self._pause = min(2 * self._pause or 1, LONGEST_PAUSE)
@@ -154,66 +151,6 @@ class Background:
                 logger.warning("%s: %s", said, error)
             else:
                 logger.exception(said)
-
-    def _follow(self) -> None:
-        store, held = Store(self.setup.home), self.histories.snapshot
-        day = _newest(store)
-        if day is None or day < held.day:
-            return
-        if day == held.day and snapshot.stamp(store, day) == held.stamp:
-            return
-        newest = prepare_snapshot(self.setup)
-        if newest.day >= held.day:
-            self.histories.take_over(newest)
-            logger.info("histories go on from the end of %s (%s)", newest.day, newest.stamp)
-
-
-def prepare_snapshot(setup: Setup) -> Snapshot:
-    """The snapshot of the newest day of `sequences`, built once a machine; empty before the first.
-
-    Processes that ask at once wait for the one that builds. A folder is named by what it was built
-    from, so a day that is published anew gets another one.
-    """
-    store = Store(setup.home)
-    place = setup.folder / "snapshots"
-    with alone(place / "building"):  # until it is loaded: nobody clears it away in between
-        day = _newest(store)
-        if day is None:
-            return snapshot.empty(date(1970, 1, 1))
-        folder = place / f"{day.isoformat()}-{snapshot.stamp(store, day)}"
-        found = _whole(folder)
-        if found is None:
-            snapshot.build(store, day, folder)
-            found = snapshot.load(folder)
-        os.utime(folder)
-        _tidy(place)
-    return found
-
-
-def _whole(folder: Path) -> Snapshot | None:
-    """The snapshot in a folder; None where there is none that can be read."""
-    if not folder.exists():
-        return None
-    try:
-        return snapshot.load(folder)
-    except PartitionCorrupt as error:
-        logger.warning("%s It is built again.", error)
-        return None
-
-
-def _newest(store: Store) -> date | None:
-    """The newest day whose `sequences` are published."""
-    for day in reversed(store.dates("sequences")):
-        if store.partition("sequences", day, "history").exists():
-            return day
-    return None
-
-
-def _tidy(snapshots: Path) -> None:
-    """Only those used last stay; what a process has mapped of others stays readable."""
-    found = [one for one in snapshots.iterdir() if one.is_dir()]
-    for old in sorted(found, key=lambda one: one.stat().st_mtime_ns)[:-SNAPSHOTS]:
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def build() -> FastAPI:
@@ -304,11 +241,11 @@ def environment(setup: Setup) -> Mapping[str, str]:
     }
 
 
-def _histories(setup: Setup) -> LocalHistories:
-    return LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
+def _histories(setup: Setup) -> Histories:
+    return live.histories(Store(setup.home), setup.folder, setup.zone)
 
 
-def _splitting(setup: Setup, histories: LocalHistories) -> Splitting:
+def _splitting(setup: Setup, histories: Histories) -> Splitting:
     """Days are those of the clock on the wall, or of a shop whose days lie ahead of it."""
 
     def today() -> date:

@@ -158,6 +158,7 @@ class Service:
                     scenario=Scenario[b.scenario.upper()],
                     ts=milliseconds(b.ts or now),
                     event_id=b.event_id,
+                    dated=b.ts is not None,
                 )
                 for b in behaviors
             ]
@@ -225,7 +226,8 @@ class Service:
         served = self.versions.served
         variant = own if own in served else CHAMPION
         if variant not in served:
-            raise ServingUnavailable(f"no version of {own} or {CHAMPION} is loaded. Ask /readyz.")
+            arms = " or ".join(dict.fromkeys((own, CHAMPION)))
+            raise ServingUnavailable(f"no version of {arms} is loaded. Ask /readyz.")
         return Chosen(served[variant], variant)
 
     @property

@@ -18,9 +18,10 @@ from numpy.typing import NDArray
 from features.catalog import CatalogArrays
 from features.schemas import SAMPLES
 from infra.services import free_port
+from infra.store import Store
 from pipeline.bench.load import Ask, background, clean, figure, latencies, load
 from pipeline.bench.serving_world import CANDIDATES, NOW, NOW_MS, Market, setup
-from serving import items, running, served
+from serving import items, served, snapshots
 from serving.asking import samples_of
 from serving.contracts import PastBehavior, Question
 from serving.histories import user_hash
@@ -42,7 +43,7 @@ def alone(market: Market, repeats: int, at_most: int) -> Iterator[dict[str, Any]
     work = market.home / "disassembled"
     served.disassemble(market.bundle, work)
     mine = served.load(market.bundle, work, Name(version="bench"))
-    past = running.prepare_snapshot(setup(market, 0, 1))
+    past = snapshots.newest(Store(str(market.home)), setup(market, 0, 1).folder)
     torch.set_num_threads(1)
     without = _without_table(mine)
     for count in CANDIDATES:

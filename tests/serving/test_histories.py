@@ -19,7 +19,7 @@ from features.schemas import SEQUENCES
 from infra.errors import ServingUnavailable
 from infra.store import Store
 from serving import snapshot
-from serving.histories import KEPT, LiveBehavior, LocalHistories, user_hash
+from serving.histories import EDGE_MS, KEPT, LiveBehavior, LocalHistories, user_hash
 from serving.snapshot import Past
 from tests.disks import files_up_to
 
@@ -28,8 +28,9 @@ MIDNIGHT = 1_772_582_400_000  # of the day after
 NEXT = MIDNIGHT + 1_000
 
 
-def behavior(ts, item="i1", user="u1", event=""):
-    return LiveBehavior(user_id=user, item_id=item, type=1, scenario=1, ts=ts, event_id=event)
+def behavior(ts, item="i1", user="u1", event="", **more):
+    given = {"type": 1, "scenario": 1} | more
+    return LiveBehavior(user_id=user, item_id=item, ts=ts, event_id=event, **given)
 
 
 @pytest.fixture
@@ -73,18 +74,32 @@ def test_an_event_that_is_sent_twice_is_taken_once(histories):
     assert len(histories.before("u1", NEXT + 1).ts) == 3
 
 
+def test_an_event_is_known_among_its_users_newest(histories):
+    sent = [behavior(NEXT + n, event=f"e{n}") for n in range(KEPT + 1)]
+    assert histories.add(sent, NEXT) == KEPT + 1
+    assert histories.add(sent[1:], NEXT) == 0
+    assert histories.add(sent[:1], NEXT) == 1
+
+
 def test_an_event_is_its_users(histories):
     both = [behavior(NEXT, user=user, event="e1") for user in ("u1", "u2")]
     assert histories.add(both, NEXT) == 2
 
 
 def test_a_day_ends_at_midnight_of_the_data_sets_zone(tmp_path):
-    """The night of the day carries what came before; what came after counts beside it."""
+    """The night of the day carries what came before; what came after counts beside it.
+
+    What comes just before may be delivered after: it counts too, if the caller said when it was.
+    """
     histories = LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "Asia/Shanghai")
     midnight = MIDNIGHT - 8 * 3_600_000
-    histories.add([behavior(midnight - 2, "carried")], midnight - 1)
+    early = midnight - EDGE_MS
+    histories.add([behavior(early - 2, "carried")], early - 1)
+    histories.add([behavior(midnight - 1, "carried", dated=False)], midnight - 1)
+    histories.add([behavior(early, "last")], early)
     histories.add([behavior(midnight - 2, "late")], midnight)
-    assert items(histories.before("u1", NEXT)) == hashes("late")
+    histories.add([behavior(midnight, "after", dated=False)], midnight)
+    assert items(histories.before("u1", NEXT)) == hashes("last", "late", "after")
 
 
 def test_what_comes_in_after_a_snapshot_counts_though_its_day_has_not_ended(tmp_path):
@@ -96,6 +111,13 @@ def test_what_comes_in_after_a_snapshot_counts_though_its_day_has_not_ended(tmp_
     assert items(histories.before("u1", NEXT + 1)) == hashes("live")
     histories.take_over(snapshot.empty(date(2199, 1, 2)))
     assert not items(histories.before("u1", NEXT + 1))
+
+
+def test_a_snapshot_is_taken_over_though_the_disk_is_full(tmp_path):
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
+    with files_up_to(64), pytest.raises(ServingUnavailable, match="could not be read or written"):
+        histories.take_over(snapshot.empty(date(2026, 3, 4)))
+    assert histories.day == date(2026, 3, 4)
 
 
 def test_users_do_not_mix(histories):

@@ -24,6 +24,7 @@ DONE = {"user_id": "u", "item_id": "i", "type": "cart"}
         (Behavior, DONE, "user_id", 1, 256),
         (Behavior, DONE, "item_id", 1, 256),
         (Behavior, DONE, "event_id", 0, 256),
+        (Behavior, DONE, "request_id", 0, 256),
     ],
 )
 def test_a_text_has_its_length(record, plain, field, least, most):
@@ -46,3 +47,22 @@ def test_behaviors_come_by_the_ten_thousand_at_most():
     for number in (0, 10_001):
         with pytest.raises(ValidationError, match="behaviors"):
             BehaviorsRequest(behaviors=[DONE] * number)
+
+
+def test_a_profile_column_that_is_null_is_unknown_and_the_page_says_that_it_may_be():
+    body = '{"user_id": "u", "profile": {"age": null, "city": "x"}}'
+    assert Asking.model_validate_json(body).profile == {"city": "x"}
+    assert Asking.model_validate_json('{"user_id": "u", "profile": null}').profile is None
+    with pytest.raises(ValidationError, match=r"profile\.age"):
+        Asking.model_validate_json('{"user_id": "u", "profile": {"age": 30}}')
+    (column, _) = Asking.model_json_schema()["properties"]["profile"]["anyOf"]
+    assert {"type": "null"} in column["additionalProperties"]["anyOf"]
+
+
+def test_a_behavior_may_say_what_the_raw_log_says_of_it():
+    logged = Behavior(**DONE, request_id="r", price=12.5)
+    assert (logged.request_id, logged.price) == ("r", 12.5)
+    assert Behavior(**DONE, request_id=None, price=None) == Behavior(**DONE)
+    for price in (-1, float("inf"), float("nan"), "dear"):
+        with pytest.raises(ValidationError, match="price"):
+            Behavior(**DONE, price=price)

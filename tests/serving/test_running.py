@@ -1,6 +1,5 @@
-"""What goes on beside the requests: snapshots by what they were made of, and what is cleared."""
+"""What goes on beside the requests, by which histories it is done, and what is cleared."""
 
-import json
 import os
 import subprocess
 import sys
@@ -10,28 +9,29 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 
-import pyarrow as pa
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from prometheus_client import REGISTRY
 
-from features.schemas import VOCABULARY
-from infra.errors import PartitionCorrupt, RegistryUnavailable, ServingUnavailable, StoreError
+from infra.errors import RegistryUnavailable, ServingUnavailable
 from infra.registry import Registry
 from infra.services import free_port
 from infra.store import Store
-from serving import accepting, machine, meters, running, snapshot
+from serving import accepting, machine, meters, running
+from serving import histories as live
 from serving.accepting import Board
-from serving.histories import LocalHistories, user_hash
-from serving.running import Background, Setup, prepare_snapshot
+from serving.running import Background, Setup
 from serving.served import Name
 from serving.service import Service
 from serving.settings import ServeConfig
+from serving.snapshot import Past
 from serving.versions import OneFolder, Versions
 from tests.chain import logged_bundle
 from tests.disks import files_up_to
 from tests.serving.test_accepting import open_board
-from tests.serving.test_histories import DAY, NEXT, hashes, history, items, publish
+from tests.serving.test_histories import DAY, NEXT, hashes, history, publish
+from tests.serving.test_snapshots import again, known
 
 TOMORROW = date(2026, 3, 4)
 LATER = NEXT + 86_400_000
@@ -46,21 +46,6 @@ def setup(tmp_path, monkeypatch):
         config=ServeConfig(poll_s=0.01, workers=2), home=str(tmp_path / "home"),
         work=str(tmp_path / "work"), zone="UTC",
     )  # fmt: skip
-
-
-def again(setup, *done, day=DAY):
-    """Publish `sequences` of a day, anew where they are."""
-    publish(
-        Store(setup.home), day, history(*[("u1", NEXT - 500 + n, i) for n, i in enumerate(done)])
-    )
-
-
-def known(found):
-    return items(found.of(user_hash("u1")))
-
-
-def folders(setup):
-    return sorted(one.name for one in Path(setup.work, "snapshots").iterdir() if one.is_dir())
 
 
 class Slow:
@@ -81,7 +66,7 @@ def slow():
 
 
 def background(setup, source):
-    histories = LocalHistories(setup.folder / "live.db", prepare_snapshot(setup), setup.zone)
+    histories = live.histories(Store(setup.home), setup.folder, setup.zone)
     versions = Versions(source, setup.folder / "versions", 1e-4)
     return Background(setup, Service(versions, histories, setup.config, None), histories)
 
@@ -103,49 +88,7 @@ def test_a_day_that_is_published_anew_is_taken_over_and_found_after_a_restart(se
     mine = background(setup, slow)
     again(setup, "a", "late")
     assert comes_true(mine, lambda: known(mine.histories.snapshot) == hashes("a", "late"))
-    assert known(prepare_snapshot(setup)) == hashes("a", "late")
-
-
-def test_profiles_that_are_published_anew_make_another_snapshot(setup, tmp_path):
-    before = prepare_snapshot(setup)
-    store = Store(setup.home)
-    for name in ("catalog", "vocabulary"):
-        place = store.partition(name, DAY, *(["profile_sex"] if name == "vocabulary" else []))
-        with place.publish() as out:
-            out.record([out.write_table("all", VOCABULARY.empty_table())])
-    with store.partition("events", DAY, "users").publish() as out:
-        table = history(("u1", 0, "a")).select(["user_hash", "user_id"])
-        out.record([out.write_table("all", table)])
-    after = prepare_snapshot(setup)
-    assert before.stamp != after.stamp
-    assert len(before.profile(user_hash("u1"), ["profile_sex"])) == 0
-    assert after.profile(user_hash("u1"), ["profile_sex"]).tolist() == [1]
-    with place.publish() as out:  # the same users, whose words have other rows
-        words = pa.table({"id": ["x"], "row": pa.array([2], pa.int32()), "count": [9]})
-        out.record([out.write_table("all", words)])
-    assert prepare_snapshot(setup).stamp != after.stamp
-
-
-def test_what_is_there_already_is_not_built_again(setup):
-    first = prepare_snapshot(setup)
-    (folder,) = folders(setup)
-    changed = Path(setup.work, "snapshots", folder, snapshot.DESCRIPTION).stat().st_mtime_ns
-    assert known(prepare_snapshot(setup)) == known(first)
-    assert Path(setup.work, "snapshots", folder, snapshot.DESCRIPTION).stat().st_mtime_ns == changed
-
-
-def test_the_newest_two_snapshots_stay_and_what_is_mapped_stays_readable(setup):
-    first = prepare_snapshot(setup)
-    left = Path(setup.work, "snapshots", ".2026-03-01.partial")  # by a build that was killed
-    left.mkdir()
-    Path(setup.work, "snapshots", "2026-03-01").mkdir()  # of a release that named them by day
-    for done in ("b", "c"):
-        again(setup, done)
-        prepare_snapshot(setup)
-    assert len(folders(setup)) == 2
-    assert known(first) == hashes("a")
-    again(setup, "b")
-    assert known(prepare_snapshot(setup)) == hashes("b")
+    assert known(background(setup, slow).histories.snapshot) == hashes("a", "late")
 
 
 def test_a_newer_day_is_taken_over_while_versions_are_slow(setup, slow):
@@ -159,6 +102,41 @@ def test_a_newer_day_is_taken_over_when_versions_fail(setup, slow, caplog):
     mine = background(setup, slow)
     again(setup, "a", "b", day=TOMORROW)
     assert comes_true(mine, lambda: "unforeseen" in caplog.text and mine.histories.day == TOMORROW)
+
+
+class Elsewhere:
+    """Histories of another kind, with no more than the protocol asks for."""
+
+    def __init__(self):
+        self.day, self.added, self.followed = DAY, [], threading.Event()
+
+    def before(self, user_id, ts):
+        return Past.empty()
+
+    def profile(self, user_id, columns):
+        return np.empty(0, np.int32)
+
+    def add(self, behaviors, arrived=None):
+        self.added += behaviors
+        return len(behaviors)
+
+    def follow(self, store):
+        self.day = store.dates("sequences")[-1]
+        self.followed.set()
+
+
+def test_a_service_runs_on_histories_of_another_kind(setup, monkeypatch):
+    elsewhere = Elsewhere()
+    monkeypatch.setattr(live, "histories", lambda store, work, zone: elsewhere)
+    nothing = setup.model_copy(update={"bundle": str(setup.folder / "none"), "run": "r"})
+    monkeypatch.setenv(running.VARIABLE, nothing.model_dump_json())
+    again(setup, "a", day=TOMORROW)
+    sent = {"user_id": "u", "item_id": "i", "type": "click"}
+    with TestClient(running.build()) as client:
+        assert client.post("/v1/behaviors", json={"behaviors": [sent]}).json() == {"taken": 1}
+        assert elsewhere.followed.wait(10)
+    assert (elsewhere.day, [one.item_id for one in elsewhere.added]) == (TOMORROW, ["i"])
+    assert not (setup.folder / "live.db").exists()
 
 
 def test_an_older_day_is_not_taken_over(setup):
@@ -218,38 +196,6 @@ def test_how_long_mlflow_is_asked_may_be_set_from_outside(setup, monkeypatch):
     assert running.environment(setup)["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
 
 
-class Restless(Store):
-    """A store in which the day is published anew while it is read."""
-
-    def latest(self, stage, at_or_before, *names):
-        publish(self, DAY, history(("u1", NEXT - 400, f"a{time.monotonic_ns()}")))
-        return super().latest(stage, at_or_before, *names)
-
-
-def test_a_snapshot_of_two_states_is_not_kept(setup, tmp_path):
-    with pytest.raises(StoreError, match="published anew while a snapshot was built of them"):
-        snapshot.build(Restless(setup.home), DAY, tmp_path / "some" / "folder")
-    assert list((tmp_path / "some").iterdir()) == []
-
-
-def test_a_snapshot_for_which_there_is_no_room_leaves_nothing_and_says_so(setup, tmp_path):
-    folder = tmp_path / "some" / "folder"
-    with files_up_to(4), pytest.raises(StoreError, match=r"some/folder could not be written: .*"):
-        snapshot.build(Store(setup.home), DAY, folder)
-    assert list(folder.parent.iterdir()) == []
-
-
-@pytest.mark.parametrize("name", ["item.bin", "offsets.bin", snapshot.DESCRIPTION])
-def test_a_snapshot_that_was_cut_short_is_built_again(setup, name):
-    before = known(prepare_snapshot(setup))
-    (folder,) = folders(setup)
-    file = Path(setup.work, "snapshots", folder, name)
-    os.truncate(file, file.stat().st_size - 1)
-    with pytest.raises(PartitionCorrupt, match=name):
-        snapshot.load(file.parent)
-    assert known(prepare_snapshot(setup)) == before
-
-
 def test_a_service_does_not_start_on_live_behaviors_that_are_spoilt(setup):
     setup.folder.mkdir()
     (setup.folder / "live.db").write_bytes(b"no database" * 999)
@@ -272,16 +218,6 @@ def test_a_snapshot_that_could_not_be_built_is_tried_again_after_longer_and_long
     for _ in range(16):
         mine.catch_up()
     assert mine.histories.day == TOMORROW
-
-
-def test_a_snapshot_of_an_earlier_release_says_what_to_do(setup, tmp_path):
-    snapshot.build(Store(setup.home), DAY, tmp_path / "old")
-    file = tmp_path / "old" / snapshot.DESCRIPTION
-    content = json.loads(file.read_text())
-    del content["columns"]
-    file.write_text(json.dumps(content | {"fields": 0}))
-    with pytest.raises(PartitionCorrupt, match=r"does not name its profile columns.*Remove"):
-        snapshot.load(tmp_path / "old")
 
 
 def test_every_process_tells_what_it_serves_and_no_more_what_it_served(setup, chain):

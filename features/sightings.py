@@ -12,6 +12,7 @@ from features.buckets import Bucket
 from features.query import word_counts
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
 from features.vocabulary import counted
+from infra.errors import InputError
 from infra.store import Partition
 
 Sighting = tuple[str, pa.Table]
@@ -87,7 +88,17 @@ def column_features(table: str, names: Sequence[str]) -> list[str]:
 
 
 def _attributes_of(table: str, names: Sequence[str]) -> list[str]:
-    """The columns that have a vocabulary of their own: a user may well have a `shop_id`."""
+    """The columns that have a vocabulary of their own: a user may well have a `shop_id`.
+
+    Raises:
+        InputError: events were published when such a header was not written out yet.
+    """
+    odd = [name for name in names if canonical.column_of(canonical.header_of(name)) != name]
+    if odd:
+        raise InputError(
+            f"{table} were published with the column {odd[0]!r}, which cannot be the name of a "
+            "vocabulary. Run `dupn events` of their day again: it writes such names out."
+        )
     return [name for name in names if name not in canonical.keys_of(table)]
 
 

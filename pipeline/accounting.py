@@ -67,8 +67,8 @@ def check(counts: Mapping[str, int], names: Sequence[str], day: date) -> None:
         if name not in LOGS and read and not parts["kept"]:
             raise InputError(
                 f"raw/dt={day}/{name}: all {read:,} rows are refused ({_reasons(counts, name)}), "
-                "and an empty snapshot would take the place of the last one. Was a column renamed? "
-                "Mend the files or the description, or take them away: then the last one holds."
+                "and an empty snapshot would take the place of the last one. Mend the files, or "
+                "the description if a column was renamed, or take them away: the last one holds."
             )
     if not counts.get("behaviors_read"):
         raise InputError(

@@ -195,7 +195,8 @@ class Before:
 
 def _of_served(served: Served, variant: str, audience: Audience | None, explores: float) -> Arm:
     assert audience is not None
-    ranker = PageArm(audience, served.bundle.world, PageRanker(served.ranker).rank)
+    answer, columns = PageRanker(served.ranker).rank, served.profile_columns
+    ranker = PageArm(audience, served.bundle.world, answer, columns)
     stamp = Stamp(variant=variant, model_version=served.name.version, line=served.name.line)
     return Arm(stamp, lambda _: ranker, explores)
 

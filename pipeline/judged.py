@@ -4,23 +4,28 @@ Judged by `pipeline.quality`, whose report of a day names the publications that 
 """
 
 import json
+from collections.abc import Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from features import quality
+from features.raw_table import TABLES
 from infra.partition import Partition
 from infra.store import Store
 from pipeline.jobs import quality as job
 
 LEFT_OUT = "was left out by a person (leave_out)"
 GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
+"""Tables whose rows are measured."""
+ASKED = {**GROUPS, "events": TABLES}
+"""Tables whose publications a report is of: users, icons and shops are judged by their counts."""
 
 
 def is_current(store: Store, day: date, of: str) -> bool:
     """Whether the report is good and of exactly what is published now, nothing swept or added."""
-    tables = {name: table(store, of, day, name) for name in GROUPS[of]}
     raw = store.get(report(day, of))
     told = json.loads(raw) if raw else {}
-    return bool(told.get("passed")) and told.get("inputs") == job.stamps(tables)
+    return bool(told.get("passed")) and told.get("inputs") == _stamps(store, of, day, told)
 
 
 def passed(store: Store, day: date, of: str) -> bool:
@@ -39,12 +44,22 @@ def objection(store: Store, day: date, of: str) -> str:
     told = json.loads(raw)
     if not told["passed"]:
         return "did not pass quality"
-    tables = {name: table(store, of, day, name) for name in GROUPS[of]}
     judged = told.get("inputs")  # reports of older versions have none
     if judged is None:
         return ""
-    anew = [key for key, stamp in job.stamps(tables).items() if judged.get(key) != stamp]
+    now = _stamps(store, of, day, told)
+    anew = [key for key, stamp in now.items() if judged.get(key) != stamp]
     return f"changed after quality had judged ({anew[0]} is another)" if anew else ""
+
+
+def stamps(store: Store, of: str, day: date, names: Sequence[str]) -> dict[str, str]:
+    """What is published of some tables of a group now."""
+    return job.stamps({name: table(store, of, day, name) for name in names})
+
+
+def _stamps(store: Store, of: str, day: date, told: Mapping[str, Any]) -> dict[str, str]:
+    """Of the tables that a report is of; those of older versions do not say, and knew fewer."""
+    return stamps(store, of, day, told.get("tables", GROUPS[of]))
 
 
 def leave_out(store: Store, day: date, *, out: bool) -> None:

@@ -6,7 +6,7 @@ profile, the words of the query, the candidates, yesterday's `sequences` and wha
 done today up to this very page.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +19,7 @@ from evaluation.marketplace.policies import Actions, Ranked, Requests
 from evaluation.marketplace.world import World as Place
 from features.buckets import hash_ids
 from features.catalog import lookup
+from features.profiles import by_name
 from features.timeline import Codes
 from features.world import World
 from serving.crowd import Behaviors, Crowd
@@ -57,14 +58,23 @@ class PageArm:
         audience: of the day.
         world: the tables that the model reads.
         answer: the model.
+        columns: of the profiles that it knows, in its order; the snapshot's, if absent.
     """
 
-    def __init__(self, audience: Audience, world: World, answer: Answer) -> None:
+    def __init__(
+        self,
+        audience: Audience,
+        world: World,
+        answer: Answer,
+        columns: Sequence[str] | None = None,
+    ) -> None:
         self.place = audience.place
         self.world = world
         self.answer = answer
         self.rows = self._rows_of(audience.items)
         self.crowd = Crowd(audience.snapshot, audience.people, self._rows_of)
+        known = audience.snapshot.columns
+        self.profiles = by_name(self.crowd.profiles, known, known if columns is None else columns)
 
     def rank(self, requests: Requests, rng: np.random.Generator) -> Ranked:
         """By L2R (`serving.pages`); what it explores is for `arms.Exploring`."""
@@ -104,7 +114,7 @@ class PageArm:
             type=past.type,
             scenario=past.scenario,
             query=query_tokens(texts, self.world.token),
-            profile=self.crowd.profiles[user],
+            profile=self.profiles[user],
         )
 
     def _rows_of(self, hashes: NDArray[np.uint64]) -> Codes:

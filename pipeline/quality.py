@@ -81,7 +81,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     store = settings.store
     tables = {name: judged.table(store, of, day, name) for name in judged.GROUPS[of]}
     next(iter(tables.values())).require()
-    inputs = job.stamps(tables)
+    inputs = judged.stamps(store, of, day, judged.ASKED[of])
     tally = job.run(tables, store.partition("quality", day, of), settings.beam)
     zone = load_dataset(settings.dataset).time_zone
     before = _before(store, day, of, settings.quality.history_days)
@@ -102,6 +102,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
         "figures": [_figure(name, value, of, day) for name, value in figures.items()],
         "expected": [asdict(one) for one in expected],
         "failures": [asdict(failure) for failure in failures],
+        "tables": list(judged.ASKED[of]),
         "inputs": inputs,
         "judged_on": "metrics over all rows, computed by Beam",
     }

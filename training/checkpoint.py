@@ -102,13 +102,17 @@ class Recipe:
     def differences(self, other: "Recipe") -> list[str]:
         """Each setting and input that `other` has differently, as a phrase.
 
-        A catalog that only one of them knows is none: it was not kept then, or is swept by now.
+        A catalog that only one of them knows is none: it was not kept then, or is swept by now. Nor
+        are names of profile columns that only one of them has noted.
         """
         both = self.catalogs.keys() & other.catalogs.keys()
         mine, theirs = (
             flatten(one.plain() | {"catalogs": {day: one.catalogs[day] for day in both}})
             for one in (self, other)
         )
+        if None in (self.sizes.profile_names, other.sizes.profile_names):
+            for one in (mine, theirs):
+                one.pop("sizes.profile_names", None)
         return [
             f"{name} was {mine.get(name, 'absent')} and is {theirs.get(name, 'absent')}"
             for name in sorted((mine.keys() | theirs.keys()) - FREE)

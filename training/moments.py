@@ -92,7 +92,7 @@ class Moments:
         column = {name: _whole(table[name]) for name in table.column_names}
 
         def lists(**names: str) -> Lists:
-            return _lists({key: column[name] for key, name in names.items()})
+            return flattened({key: column[name] for key, name in names.items()})
 
         return cls(
             sample_id=column["sample_id"],
@@ -146,7 +146,12 @@ class MomentInfo:
         )
 
 
-def _lists(columns: Mapping[str, pa.Array]) -> Lists:
+def flattened(columns: Mapping[str, pa.Array]) -> Lists:
+    """List columns of equal lengths.
+
+    Raises:
+        TrainingError: their lengths differ.
+    """
     lengths = _lengths(next(iter(columns.values())))
     flat: dict[str, NDArray[Any]] = {}
     for name, column in columns.items():

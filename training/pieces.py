@@ -17,6 +17,7 @@ from features.profiles import by_name
 from features.schemas import SAMPLES, samples_now
 from infra.errors import PartitionCorrupt, TrainingError
 from infra.store import FileEntry, Partition
+from training.moments import flattened
 
 READ_BYTES = 1 << 20
 """Read of a column at a time, where a row group is larger."""
@@ -103,7 +104,7 @@ def profiled(table: pa.Table, names: Sequence[str] | None, wanted: Sequence[str]
     Args:
         table: samples of one day, at least the column `profile`.
         names: of the day's columns; None where they were not noted. Then they are taken to be the
-            network's, or its first.
+            network's, or its first; a row that has fewer is padding in the others.
         wanted: of the network's.
 
     Raises:
@@ -111,15 +112,16 @@ def profiled(table: pa.Table, names: Sequence[str] | None, wanted: Sequence[str]
     """
     if names is not None and tuple(names) == tuple(wanted):
         return table
-    column = table["profile"].combine_chunks()
-    width = len(column.flatten()) // len(table) if len(table) else 0
-    if names is None and width > len(wanted):
+    told = flattened({"row": table["profile"].combine_chunks()})
+    if names is None and told.lengths.max(initial=0) > len(wanted):
         raise TrainingError(
-            f"samples have {width} profile columns, the network knows {len(wanted)}, and what they "
-            "are called was not noted then. Run `dupn samples` of these days again."
+            f"samples have {told.lengths.max()} profile columns, the network knows {len(wanted)}, "
+            "and what they are called was not noted then. Run `dupn samples` of these days again."
         )
-    rows = column.flatten().to_numpy().reshape(len(table), width)
-    known = wanted[:width] if names is None else names
+    known = wanted if names is None else names
+    rows = np.zeros((len(table), len(known)), np.int32)
+    whole = told.gather(np.arange(len(table)))  # without names lists may differ in length
+    rows[whole.owner, whole.within] = whole.flat("row")
     found = lists.matrix(by_name(rows, known, wanted)).cast(SAMPLES.field("profile").type)
     return table.set_column(
         table.schema.get_field_index("profile"), SAMPLES.field("profile"), found

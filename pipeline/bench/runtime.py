@@ -266,7 +266,8 @@ def _asked(model: Dupn, day: SampledDay, table: NDArray[np.float32], most: int) 
     """Moments of a day that have candidates."""
     moments = day.moments
     users, rows, clicked = [], [], []
-    for place in np.flatnonzero(moments.candidates.lengths)[:most]:
+    own = moments.day == len(day.catalogs) - 1  # the table is of the day's own catalog
+    for place in np.flatnonzero(own & (moments.candidates.lengths > 0))[:most]:
         one = np.array([place])
         batch = collate(moments, one, day.catalogs, model.sizes)
         history = moments.sequence.gather(one).flat("item")

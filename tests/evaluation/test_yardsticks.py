@@ -164,6 +164,21 @@ def test_the_regression_weighs_candidates_by_their_actions(store):
     assert fitted.probability(fit, unknown) == pytest.approx(as_zero)
 
 
+def test_max_entropy_is_held_back_by_its_c(store, items):
+    table = store.partition("samples", DAY).table()
+    x = History.of(table).price_levels(items.price_level)
+    y = table["price_level"].fill_null(0).to_numpy()
+    asked = y > 0
+    for c in (1.0, 0.01):
+        fit = fitted.max_entropy(store, [DAY], 10**6, items.price_level, c)
+        theirs = make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=1000, tol=1e-8))
+        expected = theirs.fit(x[asked], y[asked]).predict_proba(x)
+        assert fit.predict_proba(x) == pytest.approx(expected, abs=2e-3)
+    config = EvaluateConfig(max_entropy_c=0.01)
+    learnt = yardsticks.Learnt.on(store, [DAY], items, config)
+    assert learnt.max_entropy.predict_proba(x) == pytest.approx(expected, abs=2e-3)
+
+
 def test_the_commonest_level_is_counted(store):
     levels = store.partition("samples", FIRST).table()["price_level"].drop_null().to_pylist()
     (commonest, _), *_ = Counter(levels).most_common()

@@ -266,6 +266,28 @@ def test_a_day_counts_as_good_only_as_it_was_judged(settings):
     assert judged.passed(settings.store, DAY, "events")
 
 
+def test_users_that_came_anew_are_judged_anew_but_for_a_report_that_did_not_know_of_them(settings):
+    def users(number):
+        table = pa.table({"user_hash": pa.array([number], pa.uint64()), "user_id": ["u"]})
+        with settings.store.partition("events", DAY, "users").publish() as out:
+            out.record([out.write_table("part-0", table, counts={"users_read": 1})])
+
+    publish(settings.store, DAY)
+    users(1)
+    quality.run(settings, DAY, "events")
+    assert judged.is_current(settings.store, DAY, "events")
+    users(2)
+    assert not judged.is_current(settings.store, DAY, "events")
+    assert "users is another" in judged.objection(settings.store, DAY, "events")
+    key = judged.report(DAY, "events")
+    told = json.loads(settings.store.get(key))
+    old = {name: stamp for name, stamp in told["inputs"].items() if "users" not in name}
+    del told["tables"]
+    settings.store.put(key, json.dumps(told | {"inputs": old}))
+    assert judged.is_current(settings.store, DAY, "events")
+    assert judged.passed(settings.store, DAY, "events")
+
+
 def test_days_are_judged_side_by_side(tmp_path):
     """As the tasks of ten days do; their suites differ, as their figures do."""
     spawn = multiprocessing.get_context("spawn")

@@ -10,6 +10,7 @@ from features.profiles import Profiles, by_name
 from features.schemas import SAMPLES
 from infra.errors import TrainingError
 from training.batch import VocabularySizes
+from training.checkpoint import Recipe
 from training.collate import collate
 from training.data import Position, Reader, Samples
 from training.growth import joined
@@ -30,6 +31,17 @@ def told(store, day, rows, **lineage):
     table = with_profile(place.table(), rows)
     with place.publish(**lineage) as out:
         out.record([out.write_table("part", table)])
+
+
+def ragged(store, day, rows):
+    """The day's samples once more, with these lists in turn."""
+    place = store.partition("samples", day)
+    table = place.table()
+    at, field = table.schema.get_field_index("profile"), SAMPLES.field("profile")
+    lists = [rows[k % len(rows)] for k in range(len(table))]
+    with place.publish() as out:
+        whole = table.set_column(at, field, pa.array(lists, field.type))
+        out.record([out.write_table("part", whole)])
 
 
 def seen(store, days, sizes=None):
@@ -60,7 +72,9 @@ def test_samples_without_names_have_the_columns_of_the_network(tmp_path, make_st
     store = make_store(tmp_path)
     told(store, days[0], [3, 2])
     told(store, days[1], [3])
-    assert seen(store, days) == {(3, 2), (3, 1)}
+    assert seen(store, days) == {(3, 2), (3, 0)}
+    ragged(store, days[1], [[], [3, 2], [5]])
+    assert seen(store, days[1:]) == {(0, 0), (3, 2), (5, 0)}
     fewer = replace(Samples(store, days).sizes, profile=(9,), profile_names=(SEX,))
     with pytest.raises(TrainingError, match="have 2 profile columns, the network knows 1"):
         seen(store, days[:1], fewer)
@@ -86,3 +100,14 @@ def test_an_update_keeps_the_columns_that_the_network_has(caplog):
     unnamed = replace(old, profile_names=None)
     assert VocabularySizes.of_plain(unnamed.plain()) == unnamed
     assert joined(unnamed, new) == replace(new, profile=(8, 4))
+
+
+def test_a_run_of_before_columns_had_names_is_no_other_run(tmp_path, make_store, days, tiny, quick):
+    store = make_store(tmp_path)
+    now = Recipe.of(Samples(store, days), None, tiny, quick, 1)
+    then = replace(now, sizes=replace(now.sizes, profile_names=None))
+    assert not then.differences(now)
+    assert not now.differences(then)
+    other = replace(now, sizes=replace(now.sizes, profile_names=("profile_x", SEX)))
+    (said,) = other.differences(now)
+    assert said.startswith("sizes.profile_names was ")

@@ -41,9 +41,10 @@ def figures(model, day, tmp_path_factory):
 
 def test_a_half_with_a_fixed_shape_says_what_the_network_says(model, day):
     table = table_of(model, day.catalog, 0)
-    for place in (0, len(day.moments) // 2, len(day.moments) - 1):
+    own = np.flatnonzero(day.moments.day == len(day.catalogs) - 1)
+    for place in (own[0], own[len(own) // 2], own[-1]):
         one = np.array([place])
-        batch = collate(day.moments, one, [day.catalog], model.sizes)
+        batch = collate(day.moments, one, day.catalogs, model.sizes)
         history = day.moments.sequence.gather(one).flat("item")
         with torch.inference_mode():
             rep = UserPart(model).eval()(*of_batch(batch, history, table, model.config.e_dim))[0]

@@ -1,7 +1,7 @@
 """What a caller asks: raw ids and history in, as typed records.
 
-A null is an absent value, within structures too: a table (Arrow, Parquet, Spark) has every field of a
-struct in every row, so there it is the only way to leave one out.
+A null is an absent value, within structures too: a table (Arrow, Parquet, Spark) has every field of
+a struct in every row, so there it is the only way to leave one out.
 """
 
 import math

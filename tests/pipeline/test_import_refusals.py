@@ -90,6 +90,15 @@ def test_the_command_takes_the_day(dupn, tmp_path, mine):  # noqa: F811  # fixtu
     assert Store(tmp_path / "home").days("raw", "items") == [date(2026, 11, 5)]
 
 
+def test_a_day_beside_a_log_is_refused(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    said = r"actions_1\.csv\.gz is a log \(behaviors\): .* --day 2026-11-05 would decide nothing"
+    for files in ([mine[0]], mine[::-1]):
+        with pytest.raises(InputError, match=said):
+            import_files(store, dataset, files, day=date(2026, 11, 5))
+    assert raw_rows(store) == {}
+
+
 def test_files_that_were_put_into_a_day_are_not_hidden_by_an_import(tmp_path, mine):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
     folder = tmp_path / "home" / "raw" / "dt=2026-11-01" / "behaviors"

@@ -10,7 +10,7 @@ made before. If the gate keeps the champion, the run is green and nothing is reg
 from airflow.sdk import Param, chain, dag
 
 from dags import running, stages
-from dags.params import common
+from dags.params import common, imported
 
 PARAMS = {
     **common(),
@@ -20,13 +20,7 @@ PARAMS = {
     "days": Param(
         10, type="integer", minimum=1, title="Days to train on", description="One more is read."
     ),
-    "files": Param(
-        [],
-        type="array",
-        items={"type": "string"},
-        title="Files to import first",
-        description="Raw files of your log, one a line. Empty: raw/ is used as it stands.",
-    ),
+    **imported(),
 }
 
 

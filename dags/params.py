@@ -75,6 +75,26 @@ def declaration() -> dict[str, Any]:
     }
 
 
+def imported() -> dict[str, Any]:
+    """The Params `files` and `replace`: what is taken in before anything else, as by `import`."""
+    return {
+        "files": Param(
+            [],
+            type="array",
+            items={"type": "string"},
+            title="Files to import first",
+            description="Raw files of your log, one a line. Empty: raw/ is used as it stands.",
+        ),
+        "replace": Param(
+            False,
+            type="boolean",
+            title="Replace what was imported",
+            description="Days that hold rows of other files get those of these files in their "
+            "place (`dupn import --replace`). Without it such a day is refused.",
+        ),
+    }
+
+
 def leave_out() -> dict[str, Any]:
     """The Param `leave_out`: how a night goes on whose data will not get better."""
     return {

@@ -20,11 +20,15 @@ BY_DAY = "{{ task.op_kwargs['day'] }}"
 
 @stage(task, task_id="import", pool="data")
 def import_log() -> None:
-    """Files of the Param `files` -> `raw/` by arrival day, as received. Skipped without files."""
-    files = get_current_context()["params"]["files"]
-    if not files:
+    """Files of the Param `files` -> `raw/` by arrival day, as received. Skipped without files.
+
+    With the Param `replace` also over days that hold rows of other files.
+    """
+    params = get_current_context()["params"]
+    if not params["files"]:
         raise AirflowSkipException("no files were given: raw/ is used as it stands")
-    run("import_log", dataset=running.settings().dataset, files=[Path(file) for file in files])
+    files = [Path(file) for file in params["files"]]
+    run("import_log", dataset=running.settings().dataset, files=files, replace=params["replace"])
 
 
 @stage(task, pool="data")

@@ -31,3 +31,11 @@ def some(names: Sequence[str]) -> str:
 def not_read(skipped: Sequence[str]) -> str:
     """Which files are skipped for their suffix, and which suffixes are read."""
     return f"not read for their suffix: {some(skipped)} (read are {' '.join(SUFFIXES)})"
+
+
+def not_read_beside(names: Sequence[str]) -> str:
+    """Which files lie beside an imported table, and how their rows are had too."""
+    return (
+        f"not read beside an imported table: {some(names)} (to add them, move them elsewhere and "
+        "import all files of the day together, with --replace)"
+    )

@@ -2,7 +2,8 @@
 
 A record is written beside the program's log when it starts. It holds the pid *and* when the
 process was started, so that a pid that the kernel gave to somebody else is never taken for ours,
-and never killed. Starting what runs and stopping what does not are both fine.
+and never killed. Starting what runs and stopping what does not are both fine, and so are two who do
+either at once: they take turns, since a program without its record is found by nobody.
 """
 
 import json
@@ -11,6 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -19,6 +21,7 @@ import requests
 
 from infra import processes
 from infra.errors import OrchestrationError
+from infra.files import alone, writing
 
 logger = logging.getLogger(__name__)
 
@@ -73,6 +76,11 @@ def start(service: Service) -> Record:
     One that runs keeps the settings of its start, and says so where others are given. What is left
     of one that was killed is ended first.
     """
+    with _turn(service.folder, service.name):
+        return _start(service)
+
+
+def _start(service: Service) -> Record:
     record = running(service.folder, service.name)
     if record:
         if record.given != service.given:
@@ -82,8 +90,7 @@ def start(service: Service) -> Record:
                 service.name,
             )
         return record
-    stop(service.folder, service.name)
-    service.folder.mkdir(parents=True, exist_ok=True)
+    _stop(service.folder, service.name)
     with (service.folder / f"{service.name}.log").open("ab") as log:
         process = subprocess.Popen(
             list(service.command),
@@ -96,7 +103,11 @@ def start(service: Service) -> Record:
         )
     started = processes.started(psutil.Process(process.pid))
     record = Record(pid=process.pid, started=started, address=service.address, given=service.given)
-    (service.folder / f"{service.name}.json").write_text(json.dumps(asdict(record)))
+    path = service.folder / f"{service.name}.json"
+    with writing(str(path)):
+        scratch = path.with_name(f".{path.name}")
+        scratch.write_text(json.dumps(asdict(record)))
+        scratch.replace(path)  # whoever looks meanwhile finds all of it or nothing
     return record
 
 
@@ -107,20 +118,35 @@ def wait_until_healthy(service: Service, timeout_s: float) -> float:
         OrchestrationError: it ended, or did not answer in time; the message ends with its log.
     """
     begin = time.monotonic()
+    there = running(service.folder, service.name)
+    # Somebody else may have started it just before us, at another port than we would have.
+    address = there.address if there else service.address
+    health = address + service.health.removeprefix(service.address)
     while time.monotonic() - begin < timeout_s:
-        if _answers(service.health):
+        if _answers(health):
             return time.monotonic() - begin
         if running(service.folder, service.name) is None:
             raise OrchestrationError(f"{service.name} ended while it started. {_log_tail(service)}")
         time.sleep(0.25)
     raise OrchestrationError(
-        f"{service.name} did not answer at {service.health} within {timeout_s:.0f} s. "
-        f"{_log_tail(service)}"
+        f"{service.name} did not answer at {health} within {timeout_s:.0f} s. {_log_tail(service)}"
     )
 
 
 def stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
     """End it and everything it started, which outlives it if it was killed; False if none runs."""
+    if not folder.exists():
+        return False
+    with _turn(folder, name):
+        return _stop(folder, name, grace_s)
+
+
+def _turn(folder: Path, name: str) -> AbstractContextManager[None]:
+    """A block in which nobody else of this machine starts or stops it."""
+    return alone(folder / f"{name}.starting")
+
+
+def _stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
     family = _family(folder, name)
     _signal(family, "terminate")
     _, stubborn = psutil.wait_procs(family, timeout=grace_s)

@@ -20,6 +20,8 @@ from pipeline.night_config import NightlyConfig
 
 ONE_DAY = timedelta(days=1)
 SUCCESS = "_SUCCESS"
+LOOK_BACK = 40
+"""Days that `unread` looks at."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,8 @@ class Table:
     bytes: int
     changed: datetime | None
     """Last change of a plain file; None where a manifest or `_SUCCESS` says that it is whole."""
+    beside: tuple[str, ...] = ()
+    """Plain files that are not read, since the table was imported."""
 
     def whole(self, now: datetime, settle: timedelta) -> bool:
         """Whether nothing more is expected of it."""
@@ -88,13 +92,18 @@ def judge(
     why = f" ({raw_names.not_read(unread)})" if unread else ""
     wanting = [f"{', '.join(missing)} not there{why}"] if missing else []
     wanting += [f"{', '.join(moving)} still changing"] if moving else []
-    what = f"raw/dt={day}: {'; '.join(wanting)}. So far: {said}." if wanting else ""
+    aside = "".join(
+        f" {table.name}: {raw_names.not_read_beside(table.beside)}."
+        for table in here
+        if table.beside
+    )
+    what = f"raw/dt={day}: {'; '.join(wanting)}. So far: {said}.{aside}" if wanting else ""
     return Arrival(
         day=day,
         here=tuple(here),
         missing=missing,
         moving=moving,
-        sentence=what or f"raw/dt={day} is complete: {said}.",
+        sentence=what or f"raw/dt={day} is complete: {said}.{aside}",
     )
 
 
@@ -150,6 +159,14 @@ def arrived_again(store: Store, days: Sequence[date]) -> list[date]:
     return [day for day in days if _is_other(store, day)]
 
 
+def unread(store: Store) -> list[str]:
+    """One sentence for each table of the newest days that has files beside what was imported."""
+    days = store.dates("raw")[-LOOK_BACK:]
+    tables = [store.partition("raw", day, name) for day in days for name in TABLES]
+    found = [(one.key, rawfiles.beside(one)) for one in tables]
+    return [f"{key}: {raw_names.not_read_beside(names)}." for key, names in found if names]
+
+
 def _is_other(store: Store, day: date) -> bool:
     partition = store.partition("events", day, "behaviors")
     read = partition.manifest().lineage.get("raw", {}) if partition.exists() else {}
@@ -171,7 +188,13 @@ def _table(store: Store, day: date, name: str) -> Table | None:
         files = partition.manifest().files
         served = [size for file, (size, _) in listed.items() if raw_names.is_served(file)]
         size = sum(entry.bytes for entry in files) + sum(served)
-        return Table(name=name, files=len(files) + len(served), bytes=size, changed=None)
+        return Table(
+            name=name,
+            files=len(files) + len(served),
+            bytes=size,
+            changed=None,
+            beside=tuple(rawfiles.beside(partition)),
+        )
     data = {file: facts for file, facts in listed.items() if raw_names.is_data(file)}
     if not data:
         return None

@@ -6,6 +6,7 @@ there. Everything that is said while working goes to stderr.
 """
 
 import sys
+from collections.abc import Mapping
 from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -20,6 +21,9 @@ from pipeline.front import Day, From, TheDay, To, days_of, front
 
 BENCHES = "simulate, samples, nights, train, serve, runtime, gate or readout"
 """Written out: `pipeline.benching` takes a second to import."""
+
+TRAINING_DAYS = 10
+"""Of `run initial`, unless said."""
 
 app = typer.Typer(
     name="dupn",
@@ -187,7 +191,9 @@ def run(
     first: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="initial: first training day.")
     ] = None,
-    days: Annotated[int, typer.Option(min=1, help="initial: training days.")] = 10,
+    days: Annotated[
+        int | None, typer.Option(min=1, show_default="10", help="initial: training days.")
+    ] = None,
     day: Annotated[
         datetime | None, typer.Option(formats=["%Y-%m-%d"], help="nightly: which, YYYY-MM-DD.")
     ] = None,
@@ -201,21 +207,39 @@ def run(
     """A whole chain: `initial` and `nightly` here, `demo` through a real Airflow."""
     from pipeline import chain
 
+    if what not in ("initial", "demo") and not (what == "nightly" and day):
+        raise typer.BadParameter(
+            f"run {what} is not a chain. Say initial, demo, or nightly with --day D."
+        )
+    _require_own(what, "initial", {"--first": first, "--days": days})
+    _require_own(
+        what, "nightly", {"--day": day, "--leave-out": leave_out, "--take-over": take_over}
+    )
     settings = front.settings()
     if what == "demo":
         _demo(settings)
         return
-    if what == "initial":
-        result = chain.initial(settings, first.date() if first else settings.first_day, days)
-    elif what == "nightly" and day:
+    if day:
         result = chain.nightly(settings, day.date(), leave_out=leave_out, take_over=take_over)
     else:
-        raise typer.BadParameter(
-            f"run {what} is not a chain. Say initial, demo, or nightly with --day D."
-        )
+        start = first.date() if first else settings.first_day
+        result = chain.initial(settings, start, days or TRAINING_DAYS)
     front.say(f"run {what}", result)
     if result["promoted"] is False:
         raise typer.Exit(KEPT)
+
+
+def _require_own(what: str, chain: str, options: Mapping[str, object]) -> None:
+    """Refuse options of another chain: who gives them expects them to do something.
+
+    Raises:
+        typer.BadParameter: naming the first of them.
+    """
+    foreign = [option for option, value in options.items() if value and what != chain]
+    if foreign:
+        raise typer.BadParameter(
+            f"run {what} takes no {foreign[0]}, which is for `run {chain}`. Leave it out."
+        )
 
 
 def _demo(settings: Any) -> None:

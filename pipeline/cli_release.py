@@ -21,6 +21,21 @@ def _release_step(step: str, day: datetime, run: str) -> Mapping[str, Any]:
     return result
 
 
+def _require_one(step: str, day: datetime | None, version: str, run: str) -> None:
+    """Refuse what would be dropped: a version says by itself which day and run it is of.
+
+    Raises:
+        typer.BadParameter: neither a day nor a version, both, or a run beside a version.
+    """
+    if bool(day) == bool(version):
+        raise typer.BadParameter(f"{step} what? Give `--day D` or `--version N`, one of them.")
+    if version and run:
+        raise typer.BadParameter(
+            f"{step} --version {version} takes no --run: a version is of one run. Leave it out, or "
+            "give `--day D` and `--run KEY` without a version."
+        )
+
+
 def evaluate(day: TheDay, run: Run = "") -> None:
     """Judge the candidate on a day that it did not train on; writes the report."""
     _release_step("evaluate", day, run)
@@ -36,8 +51,7 @@ def bundle(
     """Pack candidate and tables into a self-contained model and log it to MLflow."""
     from pipeline import recipes, steps
 
-    if bool(day) == bool(version):
-        raise typer.BadParameter("bundle what? Give `--day D` or `--version N`.")
+    _require_one("bundle", day, version, run)
     settings = front.settings()
     if day:
         settings = recipes.by_hand(settings, run)
@@ -70,8 +84,7 @@ def promote(
     """Make a version the champion: the one registered for a day, or any by number."""
     from pipeline import recipes, steps
 
-    if not day and not version:
-        raise typer.BadParameter("promote what? Give `--day D` or `--version N`.")
+    _require_one("promote", day, version, run)
     if version and not why.strip():
         raise typer.BadParameter(
             f"no gate speaks for version {version}: say why for the ledger, "

@@ -60,16 +60,18 @@ def import_files(
         store: where to.
         dataset: what the files look like.
         files: paths that match a table's glob, or `table=path`.
-        day: the day of snapshots where no log comes with them.
+        day: the day of snapshots, which must come without a log.
         replace: overwrite days that were imported from other files (the same files, told by their
             names and SHA-256, always may).
         progress: told how far it is.
 
     Raises:
         ConfigError: the description does not fit the files; nothing has been written.
-        InputError: a file is missing or unreadable, or a day holds rows of other files.
+        InputError: a file is missing or unreadable, a day holds rows of other files, or a day is
+            given beside a log.
     """
     sources = match(dataset, files)
+    _refuse_logs(sources, day)
     for source in sources:
         _check_head(dataset, source)
     total = sum(source.path.stat().st_size for source in sources)
@@ -235,6 +237,17 @@ def _import_log(
                         spill.add(part)
                     else:
                         writer.add(source.table, clock.day_of_number(int(number)), part)
+
+
+def _refuse_logs(sources: Sequence[Source], day: date | None) -> None:
+    """Refuse a day beside a log, whose own days overrule it."""
+    log = next((source for source in sources if source.table in LOGS), None)
+    if day and log:
+        raise InputError(
+            f"{log.path} is a log ({log.table}): its rows go to their own days, and snapshots with "
+            f"the first of them, so --day {day} would decide nothing. Leave --day out, or import "
+            "the snapshots of that day by themselves."
+        )
 
 
 def _first_day(store: Store, dataset: Dataset, writer: RawWriter, day: date | None) -> date:

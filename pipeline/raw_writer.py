@@ -93,7 +93,11 @@ class RawWriter:
             self._write(day)
 
     def record(self) -> None:
-        """Note the files; leaving the stack then publishes the days."""
+        """Note the files; leaving the stack then publishes the days.
+
+        Raises:
+            InputError: since its writing began a day got rows of other files, or files.
+        """
         for (name, of), day in self.open.items():
             day.attempt.record(day.written)
             rows = sum(entry.rows for entry in day.written)
@@ -103,6 +107,8 @@ class RawWriter:
                     "put in its place? To mend it, import all files of that day with --replace.",
                     of, name, f"{day.before:,}", f"{rows:,}",
                 )  # fmt: skip
+        for name, of in self.open:  # last: minutes may have gone by since `_begin`
+            self._refuse(name, of)
 
     def take_back(self) -> None:
         """Take back days of logs that these files gave before and, read now, no longer have.
@@ -143,11 +149,7 @@ class RawWriter:
         return dict(sorted(found.items()))
 
     def _begin(self, name: str, day: date) -> _Day:
-        partition = self.store.partition("raw", day, name)
-        if partition.exists() and not self.replace:
-            _refuse_others(partition, self.dataset.name, self.files[name])
-        if not partition.exists() and not self.replace:
-            _refuse_plain(self.store, partition)
+        partition = self._refuse(name, day)
         lineage = {
             "dataset": self.dataset.name,
             "files": list(self.files[name]),
@@ -159,6 +161,17 @@ class RawWriter:
         before = partition.manifest().rows if partition.exists() else 0
         self.open[name, day] = _Day(attempt, before=before)
         return self.open[name, day]
+
+    def _refuse(self, name: str, day: date) -> Partition:
+        """The partition, if what it holds may be replaced."""
+        partition = self.store.partition("raw", day, name)
+        if self.replace:
+            return partition
+        if partition.exists():
+            _refuse_others(partition, self.dataset.name, self.files[name])
+        else:
+            _refuse_plain(self.store, partition)
+        return partition
 
     def _write(self, day: _Day) -> None:
         if not day.held:

@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 
 def parts_of_day(store: Store, day: date) -> dict[str, list[RawPart]]:
-    """Parts by table, for the tables that the day has; files of another suffix are logged.
+    """Parts by table, for the tables that the day has; files that are not read are logged.
 
     Raises:
         PartitionMissing: there is no raw behaviour of that day.
@@ -30,8 +30,8 @@ def parts_of_day(store: Store, day: date) -> dict[str, list[RawPart]]:
     _require_behaviors(store, day, found)
     for name in TABLES:
         partition = store.partition("raw", day, name)
-        if skipped := rawfiles.skipped(partition):
-            logger.warning("%s: %s", partition.key, raw_names.not_read(skipped))
+        if unread := rawfiles.unread(partition):
+            logger.warning("%s: %s", partition.key, unread)
     return found
 
 

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import parse
+from features import parse, raw_names
 from features.arrow_types import readable
 from features.canonical import REPEATED
 from features.dataset import Dataset
@@ -70,6 +70,26 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
 def skipped(partition: Partition) -> list[str]:
     """Plain files of a raw table that their suffix alone keeps from being read."""
     return [] if partition.exists() else list(filter(is_skipped, partition.names()))
+
+
+def beside(partition: Partition) -> list[str]:
+    """Plain files of a published raw table that would be read if no import had made it.
+
+    Whoever put them there expects them to count.
+    """
+    plain = [name for name in partition.names() if is_data(name) and not is_served(name)]
+    if not plain or not partition.exists():
+        return []
+    listed = {entry.name for entry in partition.manifest().files}
+    return [name for name in plain if name not in listed]
+
+
+def unread(partition: Partition) -> str:
+    """Which files of a raw table are not read, why, and what to do; empty if there are none."""
+    if skipped_ones := skipped(partition):
+        return raw_names.not_read(skipped_ones)
+    found = beside(partition)
+    return raw_names.not_read_beside(found) if found else ""
 
 
 def table_of(part: RawPart, dataset: Dataset) -> Table:

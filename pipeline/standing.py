@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.addresses import bare
 from infra.ledger import Entry
-from pipeline import nightly
+from pipeline import arrival, nightly
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 
@@ -75,6 +75,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         **_places(settings, last),
         "last move": f"{last.at} {last.why}" if last else "none",
         **nightly.standing(settings),
+        "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
     }
 

@@ -209,6 +209,8 @@ def test_the_form_offers_what_is_there(seen):
         assert params[name]["value"] in files
     assert date.fromisoformat(params["first_day"]["value"])
     assert params["days"]["value"] == 10
+    assert (params["files"]["value"], params["replace"]["value"]) == ([], False)
+    assert params["replace"]["schema"]["type"] == "boolean"
 
 
 def test_every_preset_is_readable_by_name():

@@ -4,7 +4,9 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
+from functools import partial
 
 import psutil
 import pytest
@@ -37,6 +39,50 @@ def test_a_service_starts_once_answers_and_stops_once(service):
     assert stop(service.folder, service.name)
     assert not stop(service.folder, service.name)
     assert running(service.folder, service.name) is None
+
+
+def slowly(monkeypatch, started):
+    """Programs take a while to come up, and say that they did."""
+    popen = subprocess.Popen
+
+    def late(*arguments, **options):
+        process = popen(*arguments, **options)
+        time.sleep(0.5)
+        started.append(process)
+        return process
+
+    monkeypatch.setattr(subprocess, "Popen", late)
+
+
+def test_of_two_who_start_it_at_once_one_does_and_both_know_it(service, monkeypatch):
+    slowly(monkeypatch, started := [])
+    other = free_port(21500)
+    moved = replace(service, address=f"http://127.0.0.1:{other}", health="")
+    moved = replace(moved, health=f"{moved.address}/")
+    with ThreadPoolExecutor(2) as both:
+        first, second = both.map(start, (service, service))
+    assert first == second
+    assert [process.pid for process in started] == [first.pid]
+    assert start(moved) == first  # it looked for a port before the first one had started
+    wait_until_healthy(moved, 20)
+
+
+def test_who_stops_it_while_it_starts_ends_it(service, monkeypatch):
+    slowly(monkeypatch, started := [])
+    with ThreadPoolExecutor(2) as both:
+        starting = both.submit(start, service)
+        while not (service.folder / "web.log").exists():
+            time.sleep(0.01)
+        assert both.submit(partial(stop, service.folder, service.name)).result()
+        record = starting.result()
+    assert started[0].wait(5) is not None
+    assert running(service.folder, "web") is None
+    assert record.pid == started[0].pid
+
+
+def test_stopping_what_never_was_leaves_nothing(service):
+    assert not stop(service.folder, service.name)
+    assert not service.folder.exists()
 
 
 def test_who_gives_a_running_service_other_settings_is_told_that_it_keeps_its_own(service, caplog):

@@ -135,8 +135,24 @@ def test_files_that_are_not_read_for_their_suffix_are_named(store):
     drop(store, "items", "items.xlsx", age_s=9000)  # nobody waits for it
     said = "behaviors not there (not read for their suffix: log.txt (read are .parquet .jsonl "
     assert said in look(store).sentence
-    put(store, "behaviors")  # by a manifest: what lies beside it is not read, whatever its suffix
-    assert "suffix" not in look(store).sentence
+    put(store, "behaviors")
+    assert "suffix" not in look(store).sentence  # of another suffix it would be read nowhere
+
+
+def test_plain_files_beside_an_imported_table_are_named_and_not_counted(store):
+    put(store, "behaviors")
+    drop(store, "behaviors", "served-1.jsonl")
+    drop(store, "behaviors", "notes.txt")
+    assert "not read" not in look(store).sentence
+    assert arrival.unread(store) == []
+    drop(store, "behaviors", "late.csv")
+    said = "behaviors: not read beside an imported table: late.csv (to add them, move them "
+    found = look(store)
+    assert found.ready
+    assert f"complete: behaviors (2 files, 0.0 MB). {said}" in found.sentence
+    assert said in look(store, tables=("behaviors", "items")).sentence  # while it waits, too
+    [sentence] = arrival.unread(store)
+    assert sentence.startswith(f"raw/dt={DAY}/{said}")
 
 
 def test_a_snapshot_that_is_still_being_copied_is_waited_for(store):

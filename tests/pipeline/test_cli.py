@@ -53,6 +53,7 @@ USAGE = {
     "nothing to bundle": ["bundle"],
     "two things to bundle": ["bundle", "--day", "2026-03-02", "--version", "1"],
     "no such chain": ["run", "weekly"],
+    "a night without a day": ["run", "nightly"],
     "rollback without a reason": ["rollback"],
     "a plan without traffic": [*PLAN, "--mean", "1"],
     "a plan with two kinds of traffic": [*PLAN, "--like", "e", "--mean", "1"],
@@ -64,6 +65,29 @@ def test_is_a_usage_error(dupn, tmp_path, what):
     code, out, err = dupn("--home", tmp_path, *USAGE[what])
     assert (code, out) == (2, "")
     assert "Usage: dupn" in err
+
+
+DAY = ["--day", "2026-03-02"]
+FOREIGN = {
+    "run initial takes no --day,": ["run", "initial", *DAY],
+    "run initial takes no --leave-out,": ["run", "initial", "--leave-out"],
+    "run initial takes no --take-over,": ["run", "initial", "--take-over"],
+    "run nightly takes no --first,": ["run", "nightly", *DAY, "--first", "2026-03-01"],
+    "run nightly takes no --days,": ["run", "nightly", *DAY, "--days", "10"],
+    "run demo takes no --days,": ["run", "demo", "--days", "3"],
+    "run demo takes no --day,": ["run", "demo", *DAY],
+    "promote what?": ["promote", *DAY, "--version", "2", "--why", "x"],
+    "promote --version 2 takes no --run": ["promote", "--version", "2", "--why", "x", "--run", "k"],
+    "bundle --version 2 takes no --run": ["bundle", "--version", "2", "--run", "k"],
+}
+
+
+@pytest.mark.parametrize("said", FOREIGN)
+def test_an_option_that_would_do_nothing_is_refused(dupn, tmp_path, said):
+    code, out, err = dupn("--home", tmp_path, *FOREIGN[said])
+    assert (code, out) == (2, "")
+    assert said in re.sub(r"[\s|\u2502]+", " ", err)
+    assert not list(tmp_path.iterdir())
 
 
 REFUSED = {

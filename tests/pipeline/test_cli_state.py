@@ -53,3 +53,11 @@ def test_sweep_says_what_it_removed(dupn):
         "bytes": 0,
         "lost files": 0,
     }
+
+
+def test_status_names_files_beside_an_imported_table(dupn, tmp_path):
+    asked = "raw files that are not read"
+    assert json.loads(dupn("status", as_json=True).stdout)[asked] == "none"
+    Store(tmp_path).put(f"raw/dt={DAY}/behaviors/late.csv", b"u,i\n")
+    [said] = json.loads(dupn("status", as_json=True).stdout)[asked]
+    assert said.startswith(f"raw/dt={DAY}/behaviors: not read beside an imported table: late.csv (")

@@ -90,6 +90,15 @@ def test_the_command_takes_the_day(dupn, tmp_path, mine):  # noqa: F811  # fixtu
     assert Store(tmp_path / "home").days("raw", "items") == [date(2026, 11, 5)]
 
 
+def test_a_day_beside_a_log_is_refused(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    said = r"actions_1\.csv\.gz is a log \(behaviors\): .* --day 2026-11-05 would decide nothing"
+    for files in ([mine[0]], mine[::-1]):
+        with pytest.raises(InputError, match=said):
+            import_files(store, dataset, files, day=date(2026, 11, 5))
+    assert raw_rows(store) == {}
+
+
 def test_files_that_were_put_into_a_day_are_not_hidden_by_an_import(tmp_path, mine):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
     folder = tmp_path / "home" / "raw" / "dt=2026-11-01" / "behaviors"
@@ -101,6 +110,46 @@ def test_files_that_were_put_into_a_day_are_not_hidden_by_an_import(tmp_path, mi
     assert not store.partition("raw", date(2026, 11, 2), "behaviors").exists()
     (folder / "came.csv").unlink()
     assert import_files(store, dataset, [mine[0]])["behaviors_days"] == 2
+
+
+def other_file(tmp_path):
+    """One more row of the first day."""
+    file = tmp_path / "actions_9.csv"
+    file.write_text("member|sku|act|when\nm0|s0|1|01.11.2026 08:00\n")
+    return file
+
+
+def meanwhile(do):
+    """A progress that does something once, while an import is under way."""
+    left = [do]
+    return lambda *_: left.pop()() if left else None
+
+
+def test_of_two_imports_at_once_the_one_that_ends_later_is_refused(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    other = other_file(tmp_path)
+    second = meanwhile(lambda: import_files(store, dataset, [other]))
+    with pytest.raises(InputError, match=r"already holds rows of actions_9\.csv \(1 rows\)"):
+        import_files(store, dataset, [mine[0]], progress=second)
+    assert {day: rows.num_rows for day, rows in raw_rows(store).items()} == {date(2026, 11, 1): 1}
+    with_it = meanwhile(lambda: import_files(store, dataset, [other], replace=True))
+    import_files(store, dataset, [mine[0]], replace=True, progress=with_it)
+    assert raw_rows(store)[date(2026, 11, 1)].num_rows == 13  # who says so replaces it
+
+
+def test_the_same_files_may_be_imported_twice_at_once(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    second = meanwhile(lambda: import_files(store, dataset, [mine[0]]))
+    assert import_files(store, dataset, [mine[0]], progress=second)["behaviors_days"] == 2
+
+
+def test_a_file_that_is_put_into_a_day_during_its_import_is_not_hidden(tmp_path, mine):  # noqa: F811  # a fixture
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    place = f"raw/dt={date(2026, 11, 2)}/behaviors/came.csv"
+    put = meanwhile(lambda: store.put(place, other_file(tmp_path).read_text()))
+    with pytest.raises(InputError, match=r"put there: came\.csv\. .*--replace"):
+        import_files(store, dataset, [mine[0]], progress=put)
+    assert raw_rows(store) == {}
 
 
 def test_what_a_killed_import_leaves_is_no_day_and_no_hindrance(tmp_path, mine, monkeypatch):  # noqa: F811  # a fixture

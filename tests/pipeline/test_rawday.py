@@ -3,6 +3,7 @@ import json
 import logging
 from datetime import date
 
+import pyarrow as pa
 import pytest
 
 from features.dataset import load
@@ -72,3 +73,14 @@ def test_files_that_are_not_read_for_their_suffix_are_named(store, caplog):
         assert list(rawday.parts_of_day(store, DAY)) == ["behaviors"]
     assert f"raw/dt={DAY}/behaviors: not read for their suffix: log.txt (read" in caplog.text
     assert "items: not read for their suffix: a.xlsx, b.xlsx, c.xlsx and 2 more" in caplog.text
+
+
+def test_plain_files_beside_an_imported_table_are_named_and_not_read(store, caplog):
+    with store.partition("raw", DAY, "behaviors").publish() as out:
+        out.record([out.write_table("_part", pa.table({"user_id": ["u1"]}))])
+    put(store, '{"user_id": "u2"}\n', "late.jsonl", "behaviors")
+    with caplog.at_level(logging.WARNING):
+        [part] = rawday.parts_of_day(store, DAY)["behaviors"]
+    assert part.file.startswith("_part")
+    said = f"raw/dt={DAY}/behaviors: not read beside an imported table: late.jsonl (to add them"
+    assert said in caplog.text

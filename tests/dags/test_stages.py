@@ -1,0 +1,38 @@
+"""What the tasks of an initial training make of the form."""
+
+from datetime import date
+
+import pytest
+from airflow.sdk.exceptions import AirflowFailException
+
+from dags import running, stages
+from tests.pipeline.test_importing import MINE
+
+DAY = date(2026, 11, 1)
+ROW = "m{}|s0|1|01.11.2026 08:00\n"
+
+
+@pytest.fixture
+def params(monkeypatch, tmp_path):
+    description = tmp_path / "mine.toml"
+    description.write_text(MINE)
+    given = {"preset": "smoke", "overrides": "", "dataset": str(description), "replace": False}
+    monkeypatch.setenv("DUPN_HOME", str(tmp_path / "home"))
+    for module in (running, stages):
+        monkeypatch.setattr(module, "get_current_context", lambda: {"params": given})
+    return given
+
+
+def test_the_form_can_say_that_days_of_other_files_are_replaced(params, tmp_path):
+    day = running.plain({"params": params}).store.partition("raw", DAY, "behaviors")
+    for rows in (2, 1):
+        file = tmp_path / f"actions_{rows}.csv"
+        file.write_text("member|sku|act|when\n" + "".join(map(ROW.format, range(rows))))
+        params["files"] = [str(file)]
+        if rows == 1:
+            with pytest.raises(AirflowFailException, match=r"actions_2\.csv .*Give --replace"):
+                stages.import_log.function()
+            assert day.manifest().rows == 2
+            params["replace"] = True
+        stages.import_log.function()
+        assert day.manifest().rows == rows

@@ -98,8 +98,12 @@ def models(settings: Settings, day: date) -> list[str]:
 
 
 def unfinished(store: Store) -> list[date]:
-    """Days whose backfill was begun and has not ended."""
-    names = sorted(store.names(NOTES))
+    """Days whose backfill was begun and has not ended.
+
+    A writer that was killed may have left its scratch file, whose name begins with a dot.
+    """
+    names = [name for name in sorted(store.names(NOTES)) if name.endswith(".json")]
+    names = [name for name in names if not name.startswith(".")]
     notes = [(name, json.loads(store.get(f"{NOTES}/{name}") or b"{}")) for name in names]
     return [date.fromisoformat(name[:10]) for name, note in notes if note.get("open")]
 

@@ -28,7 +28,8 @@ class RetentionConfig(Config):
     samples_days: int | None = Field(None, ge=LEAST)
     """Days of samples; none: for ever. What champion or challenger has still to learn stays."""
     events_days: int | None = Field(None, ge=LEAST)
-    """Days of events and rejects; none: for ever. State that is lost later is built from these."""
+    """Days of events and rejects; none: for ever. State that is lost later is built from those of
+    all days before: `dupn events` reads from raw again what has gone."""
     bundle_days: int = Field(14, ge=LEAST)
     """Days of disassembled bundles, by the day of their tables. Those of champion, previous and
     challenger stay, and those of versions that `serve.shares` names; `dupn bundle --version N`

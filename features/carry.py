@@ -67,7 +67,7 @@ def require_first(store: Store, day: date) -> None:
         f"State of {day} would begin from nothing and forget all that was: {trace.key} tells of "
         "days before, but their events are not published (any more). Run `dupn events --from "
         f"{day_of(trace)} --to {last}` first, which reads them from raw. If the log does begin on "
-        f"{day}, remove what is there of those days."
+        f"{day}, remove {trace.key} and what else is there of those days."
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from features import carry, inputs
 from features.carry import ONE_DAY
-from infra.errors import PartitionMissing
+from infra.errors import PartitionMissing, QualityFailed
 from infra.store import Store
 from pipeline import judged, rebuilding, steps
 from pipeline.settings import Settings
@@ -172,12 +172,26 @@ def _redo(settings: Settings, redo: Redo) -> None:
     if redo.stage == "events":
         steps.events(settings, redo.day)
     elif redo.stage == "quality":
-        steps.quality(settings, redo.day, "events")
+        _judge(settings, redo.day, "events")
     elif redo.stage == "quality_samples":
-        steps.quality(settings, redo.day, "samples")
+        _judge(settings, redo.day, "samples")
     else:
         _have_yesterday(settings, redo)
         getattr(steps, redo.stage)(settings, redo.day)
+
+
+def _judge(settings: Settings, day: date, of: str) -> None:
+    """As a night does: a day that a person left out may be bad, for nothing learns it anyway.
+
+    Raises:
+        QualityFailed: nobody left the day out, and it is bad.
+    """
+    try:
+        steps.quality(settings, day, of)
+    except QualityFailed as error:
+        if judged.objections(settings.store, day) != judged.LEFT_OUT:
+            raise
+        logger.warning("%s is left out of what is learnt, and carried on: %s", day, error)
 
 
 def _have_yesterday(settings: Settings, redo: Redo) -> None:

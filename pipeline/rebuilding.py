@@ -115,10 +115,12 @@ def require_events(store: Store, days: Sequence[date]) -> None:
     """
     gone = [day for day in days if not store.partition("events", day, "behaviors").exists()]
     if gone:
-        asked = f"--day {gone[0]}" if gone[0] == gone[-1] else f"--from {gone[0]} --to {gone[-1]}"
+        remedy = f"`dupn events --from {gone[0]} --to {gone[-1]}`"
+        if gone[0] == gone[-1]:
+            remedy = f"`dupn events --day {gone[0]}`"
         raise PartitionMissing(
             f"events/dt={gone[0]}/behaviors is not published, and state of {days[-1]} cannot be "
-            f"built without it. Run `dupn events {asked}` first."
+            f"built without it. Run {remedy} first."
         )
 
 

@@ -14,9 +14,9 @@ from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
-from features import inputs
+from features import carry, inputs
 from features.carry import ONE_DAY
-from infra.errors import PartitionMissing
+from infra.errors import PartitionMissing, QualityFailed
 from infra.store import Store
 from pipeline import judged, rebuilding, steps
 from pipeline.settings import Settings
@@ -43,7 +43,8 @@ def plan(settings: Settings, day: date) -> list[Redo]:
     """What a backfill of `day` may redo, in the order in which it would.
 
     Raises:
-        PartitionMissing: there is no raw data of that day.
+        PartitionMissing: there is no raw data of that day; or events are gone from which state of
+            the days before, or after, would have to be built.
     """
     store = settings.store
     if not store.partition("raw", day, "behaviors").names():
@@ -51,16 +52,25 @@ def plan(settings: Settings, day: date) -> list[Redo]:
             f"raw/dt={day}/behaviors is not there, so {day} cannot be read again. "
             "Put the day's files there first."
         )
+    last = _last(store, day)
+    _require(store, day, last)
     found = [
         Redo(stage="events", day=day, why="its raw rows are read again", sure=True),
         Redo(stage="quality", day=day, why="its events are judged again", sure=True),
     ]
-    last = _last(store, day)
     one = day
     while one <= last:
         found += _of_day(store, day, one)
         one += ONE_DAY
     return found
+
+
+def _require(store: Store, day: date, last: date) -> None:
+    """What a backfill may need is there, or can be built: asked before anything is replaced."""
+    for before in _swept(store, "samples", day):
+        rebuilding.walks(store, before)
+    after = [day + ONE_DAY * n for n in range(1, (last - day).days + 1)]
+    rebuilding.require_events(store, after)
 
 
 def _of_day(store: Store, asked: date, day: date) -> Iterator[Redo]:
@@ -98,8 +108,12 @@ def models(settings: Settings, day: date) -> list[str]:
 
 
 def unfinished(store: Store) -> list[date]:
-    """Days whose backfill was begun and has not ended."""
-    names = sorted(store.names(NOTES))
+    """Days whose backfill was begun and has not ended.
+
+    A writer that was killed may have left its scratch file, whose name begins with a dot.
+    """
+    names = [name for name in sorted(store.names(NOTES)) if name.endswith(".json")]
+    names = [name for name in names if not name.startswith(".")]
     notes = [(name, json.loads(store.get(f"{NOTES}/{name}") or b"{}")) for name in names]
     return [date.fromisoformat(name[:10]) for name, note in notes if note.get("open")]
 
@@ -158,24 +172,48 @@ def _redo(settings: Settings, redo: Redo) -> None:
     if redo.stage == "events":
         steps.events(settings, redo.day)
     elif redo.stage == "quality":
-        steps.quality(settings, redo.day, "events")
+        _judge(settings, redo.day, "events")
     elif redo.stage == "quality_samples":
-        steps.quality(settings, redo.day, "samples")
+        _judge(settings, redo.day, "samples")
     else:
         _have_yesterday(settings, redo)
         getattr(steps, redo.stage)(settings, redo.day)
 
 
+def _judge(settings: Settings, day: date, of: str) -> None:
+    """As a night does: a day that a person left out may be bad, for nothing learns it anyway.
+
+    Raises:
+        QualityFailed: nobody left the day out, and it is bad.
+    """
+    try:
+        steps.quality(settings, day, of)
+    except QualityFailed as error:
+        if judged.objections(settings.store, day) != judged.LEFT_OUT:
+            raise
+        logger.warning("%s is left out of what is learnt, and carried on: %s", day, error)
+
+
 def _have_yesterday(settings: Settings, redo: Redo) -> None:
     """State of the days before that has been swept is built again."""
-    store = settings.store
-    back = 2 if redo.stage == "samples" else 1
-    known = store.days("events", "behaviors")
-    for day in [redo.day - ONE_DAY * n for n in range(back, 0, -1)]:
-        if not known or day < known[0]:
-            continue
-        if not all(inputs.published(store, stage, day).exists() for stage in STATE):
-            rebuilding.run(settings, day)
+    for day in _swept(settings.store, redo.stage, redo.day):
+        rebuilding.run(settings, day)
+
+
+def _swept(store: Store, stage: str, day: date) -> list[date]:
+    """The days before, oldest first, of which `stage` reads state that is not there.
+
+    None before the first day of the log.
+    """
+    back = 2 if stage == "samples" else 1
+    days = [day - ONE_DAY * n for n in range(back, 0, -1)]
+    return [
+        one for one in days if not _has_state(store, one) and carry.oldest(store, one + ONE_DAY)
+    ]
+
+
+def _has_state(store: Store, day: date) -> bool:
+    return all(inputs.published(store, stage, day).exists() for stage in STATE)
 
 
 def _stamps(store: Store, redo: Redo) -> dict[str, str]:

@@ -81,9 +81,11 @@ def outdated(settings: Settings, day: date) -> list[Partition]:
     """Bundles that have outlived `retention.bundle_days` and that nobody may be serving."""
     store = settings.store
     samples = store.days("samples")
+    if not samples:  # no day to count back from
+        return []
     there = {one: one.manifest().lineage for one in _all(store) if one.exists()}
     days = {one: date.fromisoformat(facts["day"]) for one, facts in there.items()}
-    newest = min(day, samples[-1]) if samples else date.min
+    newest = min(day, samples[-1])
     old = retention.outdated(days.values(), newest, settings.retention.bundle_days)
     if not old:  # MLflow is asked only if there is something to remove
         return []

@@ -2,8 +2,10 @@
 
 State of a day follows from the state of the day before and the day's events, so it is walked: from
 the newest day whose state is whole (every byte is compared with its manifest) up to the day asked
-for, or from the first day of events where there is none. The walk is the nightly jobs, so the bytes
-are those of the nights. Vocabulary, catalog and statistics go together; sequences go alone.
+for, or from the first day of the log where there is none. Where events have been swept, the first
+of those that are left is not that day, and a walk from there would forget what was before: it is
+refused. The walk is the nightly jobs, so the bytes are those of the nights. Vocabulary, catalog and
+statistics go together; sequences go alone.
 """
 
 import logging
@@ -11,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from features import inputs
+from features import carry, inputs
 from features.carry import ONE_DAY
 from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.store import Partition, Store
@@ -36,12 +38,10 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     """Make the carried state of `day` whole; what is whole already is left as it is.
 
     Raises:
-        PartitionMissing: events that the walk needs are not published.
+        PartitionMissing: events that the walk needs are not published; nothing was touched then.
     """
     built: dict[str, list[str]] = {}
-    for chain in CHAINS:
-        days = missing(settings.store, chain, day)
-        require_events(settings.store, days)
+    for chain, days in walks(settings.store, day).items():
         _warn(settings, chain, days)
         for one in days:
             for stage in chain:
@@ -53,6 +53,29 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     if not built:
         logger.info("rebuild %s: vocabulary, statistics and sequences are whole", day)
     return {"day": day.isoformat(), "built": built or "nothing: all of it is whole"}
+
+
+def walks(store: Store, day: date) -> dict[tuple[str, ...], list[date]]:
+    """By chain the days to walk, all that they need being there.
+
+    Raises:
+        PartitionMissing: events of a day are not published; or a walk would begin from nothing on a
+            day that is not the first of the log.
+    """
+    found = {chain: missing(store, chain, day) for chain in CHAINS}
+    for chain, days in found.items():
+        if days and not _goes_on(store, chain, days[0]):
+            carry.require_first(store, days[0])
+        require_events(store, days)
+    return found
+
+
+def _goes_on(store: Store, chain: Sequence[str], day: date) -> bool:
+    """Whether the day before is whole, or is one that `require_events` will miss."""
+    known = store.days("events", "behaviors")
+    if known and known[0] < day:
+        return True
+    return all(is_whole(store, stage, day - ONE_DAY) for stage in chain)
 
 
 def missing(store: Store, chain: Sequence[str], day: date) -> list[date]:
@@ -88,14 +111,17 @@ def require_events(store: Store, days: Sequence[date]) -> None:
     """Every day of the walk has events.
 
     Raises:
-        PartitionMissing: naming the first day that has none.
+        PartitionMissing: naming the days from the first to the last that have none.
     """
-    for day in days:
-        if not store.partition("events", day, "behaviors").exists():
-            raise PartitionMissing(
-                f"events/dt={day}/behaviors is not published, and state of {days[-1]} cannot be "
-                f"built without it. Run `dupn events --day {day}` first."
-            )
+    gone = [day for day in days if not store.partition("events", day, "behaviors").exists()]
+    if gone:
+        remedy = f"`dupn events --from {gone[0]} --to {gone[-1]}`"
+        if gone[0] == gone[-1]:
+            remedy = f"`dupn events --day {gone[0]}`"
+        raise PartitionMissing(
+            f"events/dt={gone[0]}/behaviors is not published, and state of {days[-1]} cannot be "
+            f"built without it. Run {remedy} first."
+        )
 
 
 def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> None:
@@ -111,9 +137,8 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
                 newest.key,
                 stage,
             )
-    known = store.days("events", "behaviors")
-    raw = [one for one in store.days("raw", "behaviors") if known and one < known[0]]
-    if days and raw and days[0] == known[0]:
+    raw = [one for one in store.days("raw", "behaviors") if days and one < days[0]]
+    if raw and not _goes_on(store, chain, days[0]):
         logger.warning(
             "the walk begins on %s, the first day of events, but there are raw days from %s on; if "
             "the nights had those too, run `dupn events --from %s --to %s` first",

@@ -1,8 +1,9 @@
 """Which partitions have had their day: what `dupn sweep` removes, as plain rules over days.
 
 State (sequences, statistics) is read by the night after and the one after that, so a few days are
-enough. Vocabulary and catalog of a day are what its samples are trained and asked with: they stay
-as long as the samples of that day may be used. Raw is never touched.
+enough; a night sweeps when it ends, and must find what it read if it is run again. Vocabulary and
+catalog of a day are what its samples are trained and asked with: they stay as long as the samples
+of that day may be used. Raw is never touched.
 """
 
 from collections.abc import Iterable
@@ -12,8 +13,9 @@ from pydantic import Field
 
 from infra.config import Config
 
-LEAST = 2
-"""Days of state that a night reads: yesterday's, and statistics of the day before."""
+LEAST = 3
+"""Days of state that a night has a hand in: its own, yesterday's, and statistics of the day before,
+which its samples read."""
 
 
 class RetentionConfig(Config):
@@ -26,7 +28,8 @@ class RetentionConfig(Config):
     samples_days: int | None = Field(None, ge=LEAST)
     """Days of samples; none: for ever. What champion or challenger has still to learn stays."""
     events_days: int | None = Field(None, ge=LEAST)
-    """Days of events and rejects; none: for ever. State that is lost later is built from these."""
+    """Days of events and rejects; none: for ever. State that is lost later is built from those of
+    all days before: `dupn events` reads from raw again what has gone."""
     bundle_days: int = Field(14, ge=LEAST)
     """Days of disassembled bundles, by the day of their tables. Those of champion, previous and
     challenger stay, and those of versions that `serve.shares` names; `dupn bundle --version N`

@@ -86,3 +86,10 @@ def test_a_backfill_that_has_not_ended_is_named(store):
         store.put(f"{backfill.NOTES}/{day}.json", json.dumps({"open": still}))
     (said,) = afterwards.behind(store)
     assert said.startswith(f"{DAY}: its backfill has not ended.")
+
+
+@pytest.mark.parametrize("left", [".{day}.json.2f11ba69", ".{day}.json", "{day}.json.partial"])
+def test_what_a_killed_writer_left_beside_the_notes_is_no_note(store, left):
+    for name in (f"{DAY}.json", left.format(day=NEXT)):
+        store.put(f"{backfill.NOTES}/{name}", json.dumps({"open": True}))
+    assert backfill.unfinished(store) == [DAY]

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from features import inputs
-from infra.errors import PartitionMissing
+from infra.errors import PartitionMissing, QualityFailed
 from pipeline import afterwards, backfill, judged, steps
 from tests import nights
 from tests.nights import DAYS
@@ -131,6 +131,24 @@ def test_one_that_was_cut_off_rebuilds_the_state_that_was_swept(whole, tmp_path,
         steps.backfill(mine, DAY)
         left.append(nights.digests(mine.store, MINE))
     assert left[0] == left[1]
+
+
+def test_a_day_that_a_person_left_out_is_passed_however_bad_it_is(whole, tmp_path):
+    """No day has the rows that are asked for; one that nobody left out stops it."""
+    mine = made(whole, tmp_path)
+    change(mine)
+    strict = nights.settings(tmp_path, 1, *LENIENT, "quality.min_rows=1000000")
+    for day in MINE[1:]:
+        with pytest.raises(QualityFailed, match=f"Quality of .* {day} failed: .* has rows"):
+            steps.backfill(strict, DAY)
+        assert backfill.unfinished(mine.store) == [DAY]
+        judged.leave_out(mine.store, day, out=True)
+    steps.backfill(strict, DAY)
+    assert afterwards.behind(mine.store) == []
+    for day in MINE[1:]:
+        report = json.loads(mine.store.get(judged.report(day, "samples")))
+        assert not report["passed"]
+        assert judged.objections(mine.store, day) == judged.LEFT_OUT
 
 
 def killed_on(day, work):

@@ -213,6 +213,13 @@ def test_a_pipeline_that_stood_still_loses_no_bundle(shelf):
     assert bundling.outdated(smoke(shelf.home, "retention.bundle_days=101"), SWEPT) == []
 
 
+def test_without_samples_no_bundle_is_old(shelf):
+    """A home that only serves, or whose samples are still to come."""
+    shelf.store.partition("samples", SWEPT).remove()
+    assert steps.sweep(shelf, SWEPT)["removed"] == "nothing"
+    assert len(versions(shelf)) == 7
+
+
 def test_folders_of_lost_attempts_go_when_they_are_old(tmp_path):
     store = Store(tmp_path)
     place = published.place(store, KEY, "1")

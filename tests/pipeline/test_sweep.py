@@ -8,10 +8,12 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from features import inputs
+from infra.errors import ConfigError
 from infra.store import Store
 from pipeline import steps
 from pipeline.incumbent import registry_of
-from pipeline.retention import RetentionConfig
+from pipeline.retention import LEAST, RetentionConfig
 from pipeline.settings import load
 from training.ancestry import Ancestry, Part, Share
 
@@ -77,7 +79,7 @@ def test_state_is_kept_for_as_many_days_as_its_retention_says(home):
 
 
 def test_raw_events_samples_and_models_stay(home):
-    _, store = sweep(home, DAYS[-1], "retention.state_days=2", "retention.tables_days=2")
+    _, store = sweep(home, DAYS[-1], "retention.state_days=3", "retention.tables_days=3")
     for stage in ("raw", "events", "rejects", "samples", "checkpoints"):
         assert days(store, stage) == DAYS, stage
 
@@ -118,11 +120,28 @@ def test_samples_stay_until_champion_and_challenger_have_learnt_them(home, line)
 
 
 def test_nothing_goes_that_older_state_is_built_from_or_read_with():
-    config = RetentionConfig(state_days=8, tables_days=3, events_days=2, samples_days=2)
+    config = RetentionConfig(state_days=8, tables_days=3, events_days=3, samples_days=3)
     assert config.days_of("sequences") == config.days_of("statistics") == 8
     assert config.days_of("vocabulary") == config.days_of("catalog") == 8
     assert config.days_of("events") == config.days_of("rejects") == 9
-    assert config.days_of("samples") == 2
+    assert config.days_of("samples") == 3
+
+
+STAYS = ("state_days", "tables_days", "samples_days", "events_days", "bundle_days")
+
+
+def test_the_night_that_sweeps_can_be_run_again_whatever_the_retention(home):
+    before = {stage: inputs.stamps(Store(home), stage, DAYS[-1]) for stage in inputs.STAGES}
+    assert f"statistics/dt={DAYS[-3]}/item" in before["samples"]
+    _, store = sweep(home, DAYS[-1], *[f"retention.{name}={LEAST}" for name in STAYS])
+    assert days(store, "statistics") == DAYS[-LEAST:]
+    assert {stage: inputs.stamps(store, stage, DAYS[-1]) for stage in inputs.STAGES} == before
+
+
+@pytest.mark.parametrize("name", STAYS)
+def test_less_than_a_night_reads_is_refused(home, name):
+    with pytest.raises(ConfigError, match=rf"retention\.{name}"):
+        sweep(home, DAYS[-1], f"retention.{name}={LEAST - 1}")
 
 
 def test_a_pipeline_that_stood_still_keeps_what_its_next_night_reads(home):
@@ -134,8 +153,8 @@ def test_a_pipeline_that_stood_still_keeps_what_its_next_night_reads(home):
 def test_state_of_days_without_samples_is_not_old(home):
     for day in DAYS[4:]:
         Store(home).partition("samples", day).remove()
-    _, store = sweep(home, DAYS[-1], "retention.state_days=2", "retention.tables_days=2")
-    assert days(store, "sequences") == DAYS[2:]
+    _, store = sweep(home, DAYS[-1], "retention.state_days=3", "retention.tables_days=3")
+    assert days(store, "sequences") == DAYS[1:]
 
 
 def test_a_second_sweep_finds_nothing(home):

@@ -90,7 +90,7 @@ def imported() -> dict[str, Any]:
             type="boolean",
             title="Replace what was imported",
             description="Days that hold rows of other files get those of these files in their "
-            "place (`dupn import --replace`). Without it such a day is refused.",
+            "place, as `--replace` of an import by hand. Without it such a day is refused.",
         ),
     }
 

@@ -14,7 +14,7 @@ REPEATED = (
 )
 """Columns of logs with few distinct values: worth a dictionary in memory, and texts in files."""
 
-_ODD = re.compile(r"[\x00-\x1f\x7f/\\*?\[\]#%]|^\.|~(?=[0-9A-F]{2})")
+_ODD = re.compile(r"[\x00-\x1f\x7f/\\]|^\.|\.(?=folder$)|%(?=[0-9A-Fa-f]{2})|~(?=[0-9A-F]{2})")
 _WRITTEN = re.compile(r"~([0-9A-F]{2})")
 _LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
 

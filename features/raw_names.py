@@ -37,5 +37,5 @@ def not_read_beside(names: Sequence[str]) -> str:
     """Which files lie beside an imported table, and how their rows are had too."""
     return (
         f"not read beside an imported table: {some(names)} (to add them, move them elsewhere and "
-        "import all files of the day together, with --replace)"
+        "import all files of the day together, with --replace; else remove them)"
     )

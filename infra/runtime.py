@@ -94,11 +94,10 @@ def up(
     services = [_airflow(place, dags, config, variables)]
     if not is_server(tracking):
         services.append(_mlflow(place, config, tracking))
-    for service in services:
-        start(service)
-    for service in services:
+    records = [start(service) for service in services]
+    for service, record in zip(services, records, strict=True):
         wait_until_healthy(service, config.start_timeout_s)
-        logger.info("%s answers at %s", service.name, service.address)
+        logger.info("%s answers at %s", service.name, record.address)
     airflow = connect(place)
     airflow.wait_for_components(config.start_timeout_s)
     for pool in pools(config.slots):
@@ -125,9 +124,9 @@ def up_serve(
     """
     place, config = local(home), config or RuntimeConfig()
     service = _serve(place, config, variables)
-    start(service)
+    record = start(service)
     wait_until_healthy(service, config.start_timeout_s)
-    logger.info("%s answers at %s", service.name, service.address)
+    logger.info("%s answers at %s", service.name, record.address)
     return where(place, tracking)
 
 

@@ -160,11 +160,11 @@ def arrived_again(store: Store, days: Sequence[date]) -> list[date]:
 
 
 def unread(store: Store) -> list[str]:
-    """One sentence for each table of the newest days that has files beside what was imported."""
+    """One sentence for each table of the newest days that has files which are not read."""
     days = store.dates("raw")[-LOOK_BACK:]
     tables = [store.partition("raw", day, name) for day in days for name in TABLES]
-    found = [(one.key, rawfiles.beside(one)) for one in tables]
-    return [f"{key}: {raw_names.not_read_beside(names)}." for key, names in found if names]
+    found = [(one.key, rawfiles.unread(one)) for one in tables]
+    return [f"{key}: {said}." for key, said in found if said]
 
 
 def _is_other(store: Store, day: date) -> bool:

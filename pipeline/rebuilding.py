@@ -84,16 +84,24 @@ def missing(store: Store, chain: Sequence[str], day: date) -> list[date]:
     first = known[0] if known else day
     walk: list[date] = []
     one = day
-    while one >= first and not all(is_whole(store, stage, one) for stage in chain):
+    while one >= first and not _are_whole(store, chain, one):
         walk.append(one)
         one -= ONE_DAY
-    return walk[::-1] or ([] if all(is_whole(store, stage, day) for stage in chain) else [day])
+    return walk[::-1] or ([] if _are_whole(store, chain, day) else [day])
+
+
+def _are_whole(store: Store, chain: Sequence[str], day: date) -> bool:
+    """`is_whole` of all; their bytes are read only where all of them are there."""
+    parts = [part for stage in chain for part in inputs.written(store, stage, day)]
+    return all(part.exists() for part in parts) and all(
+        is_whole(store, stage, day) for stage in chain
+    )
 
 
 def is_whole(store: Store, stage: str, day: date) -> bool:
     """Whether everything of a stage and day is published and every byte is what it was."""
-    # The last one first: most often all of them are there, or none.
-    return all(_is_sound(part) for part in reversed(inputs.written(store, stage, day)))
+    parts = inputs.written(store, stage, day)
+    return all(part.exists() for part in parts) and all(_is_sound(part) for part in parts)
 
 
 def _is_sound(part: Partition) -> bool:

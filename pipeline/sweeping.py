@@ -107,9 +107,12 @@ def _in_force(store: Store, old: list[date]) -> set[Partition]:
 def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
     """Those inside the folder of a day, then the folder itself."""
     own = store.partition(stage, day)
-    inner = [store.partition(stage, day, name) for name in own.names()]
-    # a column of a shop may have a point in its name; of the rest with one, all are files
-    return [*[one for one in inner if "." not in one.key.rpartition("/")[2] or one.exists()], own]
+    plain = [name for name in own.names() if "." not in name]
+    inner = [store.partition(stage, day, name) for name in plain]
+    if stage == "vocabulary":  # a shop's column may have a point in its name; all else are files
+        odd = [store.partition(stage, day, name) for name in own.names() if "." in name]
+        inner += [one for one in odd if one.exists()]
+    return [*inner, own]
 
 
 def _sweep_attempts(store: Store, stage: str, older_than_s: float) -> int:

@@ -39,7 +39,9 @@ def test_a_usual_header_is_its_own_name(name):
         ("../../x", "~2E.~2F..~2Fx"),
         ("geo.city", "geo.city"),
         (".city", "~2Ecity"),
-        ("100 %", "100 ~25"),
+        ("100 %", "100 %"),
+        ("photo.folder", "photo~2Efolder"),
+        ("a%2fb", "a~252fb"),
         ("~2F", "~7E2F"),
     ],
 )

@@ -184,3 +184,18 @@ def test_files_of_lost_attempts_go_when_they_are_old(home):
     assert said["lost files"] == 3
     for folder in folders:
         store.partition(folder.relative_to(home).as_posix()).verify()
+
+
+def test_a_column_with_a_point_in_its_name_goes_with_its_day(tmp_path):
+    settings = load("smoke", str(tmp_path))
+    store, names = settings.store, ("item", "profile_geo.city")
+    for day in DAYS:
+        put(store, "events", day, "behaviors")
+        put(store, "samples", day)
+        for name in names:
+            put(store, "vocabulary", day, name)
+    kept = settings.retention.model_copy(update={"tables_days": 5, "samples_days": 5})
+    steps.sweep(settings.model_copy(update={"retention": kept}), DAYS[-1])
+    left = [store.days("vocabulary", name) for name in names]
+    assert left[0] == left[1]
+    assert 0 < len(left[0]) < len(DAYS)

@@ -101,7 +101,7 @@ def test_a_snapshot_of_which_nothing_can_be_kept_takes_no_earlier_ones_place(tmp
     day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
     renamed = jsonl([{"uid": f"u{n}", "age": "1"} for n in range(3)])
     store = day_of(tmp_path, "users", u__jsonl=renamed, v__jsonl__zst=b"this is no zstd")
-    said = r"raw/dt=2026-11-01/users: all 4 rows .*\(1 bad_file: .*; 3 missing_id: .*column was renamed"
+    said = r"raw/dt=2026-11-01/users: all 4 rows .*\(1 bad_file: .*; 3 missing_id: .*was renamed"
     with pytest.raises(InputError, match=said):
         run(store)
     assert store.days("events", "users") == store.days("events", "behaviors") == []

@@ -112,8 +112,8 @@ def unfinished(store: Store) -> list[date]:
 
     A writer that was killed may have left its scratch file, whose name begins with a dot.
     """
-    names = [name for name in sorted(store.names(NOTES)) if name.endswith(".json")]
-    names = [name for name in names if not name.startswith(".")]
+    found = sorted(store.names(NOTES))
+    names = [one for one in found if one.endswith(".json") and not one.startswith(".")]
     notes = [(name, json.loads(store.get(f"{NOTES}/{name}") or b"{}")) for name in names]
     return [date.fromisoformat(name[:10]) for name, note in notes if note.get("open")]
 

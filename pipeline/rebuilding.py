@@ -75,7 +75,7 @@ def _goes_on(store: Store, chain: Sequence[str], day: date) -> bool:
     known = store.days("events", "behaviors")
     if known and known[0] < day:
         return True
-    return all(is_whole(store, stage, day - ONE_DAY) for stage in chain)
+    return are_whole(store, chain, day - ONE_DAY)
 
 
 def missing(store: Store, chain: Sequence[str], day: date) -> list[date]:
@@ -84,23 +84,15 @@ def missing(store: Store, chain: Sequence[str], day: date) -> list[date]:
     first = known[0] if known else day
     walk: list[date] = []
     one = day
-    while one >= first and not _are_whole(store, chain, one):
+    while one >= first and not are_whole(store, chain, one):
         walk.append(one)
         one -= ONE_DAY
-    return walk[::-1] or ([] if _are_whole(store, chain, day) else [day])
+    return walk[::-1] or ([] if are_whole(store, chain, day) else [day])
 
 
-def _are_whole(store: Store, chain: Sequence[str], day: date) -> bool:
-    """`is_whole` of all; their bytes are read only where all of them are there."""
+def are_whole(store: Store, chain: Sequence[str], day: date) -> bool:
+    """Whether every byte of these stages of a day is what it was; read only where all is there."""
     parts = [part for stage in chain for part in inputs.written(store, stage, day)]
-    return all(part.exists() for part in parts) and all(
-        is_whole(store, stage, day) for stage in chain
-    )
-
-
-def is_whole(store: Store, stage: str, day: date) -> bool:
-    """Whether everything of a stage and day is published and every byte is what it was."""
-    parts = inputs.written(store, stage, day)
     return all(part.exists() for part in parts) and all(_is_sound(part) for part in parts)
 
 

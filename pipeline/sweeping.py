@@ -107,12 +107,10 @@ def _in_force(store: Store, old: list[date]) -> set[Partition]:
 def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
     """Those inside the folder of a day, then the folder itself."""
     own = store.partition(stage, day)
-    plain = [name for name in own.names() if "." not in name]
-    inner = [store.partition(stage, day, name) for name in plain]
-    if stage == "vocabulary":  # a shop's column may have a point in its name; all else are files
-        odd = [store.partition(stage, day, name) for name in own.names() if "." in name]
-        inner += [one for one in odd if one.exists()]
-    return [*inner, own]
+    inner = {name: store.partition(stage, day, name) for name in own.names()}
+    # What has a point in its name is a file, but for columns of a shop: only there it is looked at.
+    odd = stage == "vocabulary"
+    return [*(one for name, one in inner.items() if "." not in name or (odd and one.exists())), own]
 
 
 def _sweep_attempts(store: Store, stage: str, older_than_s: float) -> int:

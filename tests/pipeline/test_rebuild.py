@@ -61,8 +61,8 @@ def test_one_command_mends_all_that_is_missing_or_spoilt(whole, home):
 def test_every_bit_of_a_spoilt_partition_is_noticed(home):
     for name in ("history", "pool"):
         spoil(home.store.partition("sequences", DAY, name))
-    assert not rebuilding.is_whole(home.store, "sequences", DAY)
-    assert rebuilding.is_whole(home.store, "sequences", DAYS[2])
+    assert not rebuilding.are_whole(home.store, ["sequences"], DAY)
+    assert rebuilding.are_whole(home.store, ["sequences"], DAYS[2])
     assert rebuilding.missing(home.store, ("sequences",), DAY) == [DAY]
     with pytest.raises(PartitionCorrupt, match=f"dupn rebuild --day {DAY}`"):
         home.store.partition("sequences", DAY, "history").table()

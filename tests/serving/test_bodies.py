@@ -3,14 +3,12 @@
 import asyncio
 import gzip
 import socket
-import threading
 import time
 from datetime import date
 
 import orjson
 import pyarrow as pa
 import pytest
-import uvicorn
 from fastapi.testclient import TestClient
 from starlette.requests import ClientDisconnect
 
@@ -23,8 +21,8 @@ from serving.histories import LocalHistories
 from serving.served import Name
 from serving.service import Service
 from serving.settings import ServeConfig
-from serving.shedding import Protocol
 from serving.versions import OneFolder, Versions
+from tests.serving.listening import listening
 
 READ = 503
 """What a body that could be read is answered with: no version is loaded here."""
@@ -148,15 +146,8 @@ def test_what_a_body_held_is_given_back_however_it_ends(parts, then, raised):
 def server(service):
     """A real server around the application: its address, and the bodies that it reads."""
     app = http.create(service)
-    config = uvicorn.Config(app, http=Protocol, port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname(), app.state.bodies
-    server.should_exit = True
-    thread.join(10)
+    with listening(app) as address:
+        yield address, app.state.bodies
 
 
 def half(address):

@@ -2,7 +2,6 @@
 
 import asyncio
 import socket
-import threading
 import time
 from types import SimpleNamespace
 
@@ -13,6 +12,7 @@ from uvicorn.server import ServerState
 
 from serving import shedding
 from serving.shedding import STATE, Protocol, is_whole
+from tests.serving.listening import listening
 
 
 def request(body=b"{}", *more, path=b"/v1/rank"):
@@ -44,15 +44,8 @@ async def echo(scope, receive, send):
 @pytest.fixture(scope="module")
 def server():
     echo.turns = SimpleNamespace(full=False)
-    config = uvicorn.Config(echo, http=Protocol, port=0, log_level="warning")
-    server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.01)
-    yield server.servers[0].sockets[0].getsockname()
-    server.should_exit = True
-    thread.join(10)
+    with listening(echo) as address:
+        yield address
 
 
 @pytest.fixture

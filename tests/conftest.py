@@ -1,11 +1,22 @@
 """What all tests may share."""
 
+import logging
+
 import pytest
 from hypothesis import HealthCheck, settings
+
+from infra.logs import OURS
 
 # a busy machine is slow, and that is no defect of what is tested
 settings.register_profile("dupn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dupn")
+
+
+@pytest.fixture(autouse=True)
+def _levels_as_before():
+    """A command sets the levels of our loggers for its process, which here has tests after it."""
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

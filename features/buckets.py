@@ -5,7 +5,7 @@ rows in hash order, so that 1, 7 or 64 buckets give the same rows in the same or
 use more buckets than the step before it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,9 +45,10 @@ def hash_ids(ids: pa.Array | pa.ChunkedArray) -> NDArray[np.uint64]:
     return hashed[codes] if len(hashed) else np.empty(0, np.uint64)
 
 
-def hash_distinct(ids: pa.Array) -> NDArray[np.uint64]:
-    """`hash_ids` of ids of which each stands there once: nothing is looked for twice."""
-    objects = np.asarray(ids.to_numpy(zero_copy_only=False), dtype=object)
+def hash_distinct(ids: pa.Array | Sequence[str]) -> NDArray[np.uint64]:
+    """`hash_ids` of ids of which (nearly) each stands there once: nothing is looked for twice."""
+    texts = ids.to_numpy(zero_copy_only=False) if isinstance(ids, pa.Array) else ids
+    objects = np.asarray(texts, dtype=object)
     return pd.util.hash_array(objects, categorize=False).astype(np.uint64)
 
 

@@ -204,7 +204,7 @@ def _asking(user_id: str, query: str | None, scenario: ScenarioName, ts: datetim
 
 
 def _json(answer: BaseModel) -> Response:
-    return Response(orjson.dumps(answer.model_dump()), media_type=_JSON)
+    return Response(orjson.dumps(answer, default=vars), media_type=_JSON)
 
 
 def _errors(app: FastAPI) -> None:

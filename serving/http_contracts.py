@@ -1,9 +1,10 @@
 """What travels over HTTP, as typed records; the OpenAPI page is drawn from these."""
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, with_config
 
 from serving.contracts import BehaviorName, Profile, ScenarioName
 
@@ -11,8 +12,11 @@ Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Query = Annotated[str, StringConstraints(max_length=1024)]
 
 
+_EXACT = ConfigDict(extra="forbid", frozen=True)
+
+
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = _EXACT
 
 
 class Asking(_Record):
@@ -51,8 +55,10 @@ class SearchRequest(Asking):
     page: bool = True
 
 
-class RankedItem(_Record):
-    """One item of an answer."""
+@with_config(_EXACT)
+@dataclass
+class RankedItem:
+    """One item of an answer; plain, since an answer may have ten thousand."""
 
     item_id: str
     rank: int

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,7 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import catalog
-from features.buckets import hash_ids
+from features.buckets import hash_distinct, hash_ids
 from features.query import tokens_of
 from features.relevance import TitleIndex
 from features.schemas import BehaviorType, Scenario
@@ -85,9 +85,8 @@ class Served:
         ts = milliseconds(asked.ts)
         times = np.array([milliseconds(b.ts) for b in asked.history], np.int64)
         order = np.argsort(times, kind="stable")
-        ids = pa.array([b.item_id for b in asked.history], pa.string())
         history = History(
-            self.rows_of(ids)[order],
+            self.rows_of([b.item_id for b in asked.history])[order],
             times[order],
             np.array([BehaviorType[b.type.upper()] for b in asked.history], np.int8)[order],
             np.array([Scenario[b.scenario.upper()] for b in asked.history], np.int8)[order],
@@ -100,9 +99,10 @@ class Served:
         heard = self.ranker.hear(moment)
         return Answered(heard, self.ranker.rank(moment, heard, candidates))
 
-    def rows_of(self, item_ids: pa.Array) -> Codes:
+    def rows_of(self, item_ids: pa.Array | Sequence[str]) -> Codes:
         """Catalog rows; 1 for items that nobody has seen."""
-        return self.rows_of_hashes(hash_ids(item_ids))
+        plain = not isinstance(item_ids, pa.Array)
+        return self.rows_of_hashes(hash_distinct(item_ids) if plain else hash_ids(item_ids))
 
     def rows_of_hashes(self, hashes: NDArray[np.uint64]) -> Codes:
         """The same from hashes of item ids."""
@@ -177,7 +177,7 @@ def worst_difference(served: Served, bundle: Path) -> float:
     worst = 0.0
     for record in json.loads(file.read_text()) if file.exists() else []:
         asked = question(record["question"])
-        rows = served.rows_of(pa.array(asked.candidates, pa.string()))
+        rows = served.rows_of(asked.candidates)
         ranked = served.answer(served.moment_of(asked), rows).ranked
         for mine, theirs in ((ranked.ctr, record["ctr"]), (ranked.l2r, record["l2r"])):
             difference = np.abs(mine - np.array(theirs, np.float32))

@@ -99,9 +99,9 @@ class Service:
         """
         came = time.perf_counter() if came is None else came
         self._require_day(request, log=request.page)
-        ids = pa.array(request.candidates, pa.string())
         chosen = self.choose(request.user_id)
-        page = self.page(request, chosen, chosen.served.rows_of(ids), request.top_k)
+        rows = chosen.served.rows_of(request.candidates)
+        page = self.page(request, chosen, rows, request.top_k)
         shown = [request.candidates[i] for i in page.order]
         return self._response(request, page, shown, came)
 
@@ -288,7 +288,7 @@ class Service:
             table = page.ranked.features[page.order].astype(float).tolist()
             named = [dict(zip(NAMES, row, strict=True)) for row in table]  # the answer's own items
         items = [
-            RankedItem.model_construct(item_id=item, rank=rank, ctr=c, l2r=s, features=f)
+            RankedItem(item_id=item, rank=rank, ctr=c, l2r=s, features=f)
             for rank, (item, c, s, f) in enumerate(
                 zip(shown, ctr, l2r, named, strict=True), start=1
             )

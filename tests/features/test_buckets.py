@@ -2,7 +2,15 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.buckets import HASH_SPACE, bucket_index, buckets, slices, split
+from features.buckets import (
+    HASH_SPACE,
+    bucket_index,
+    buckets,
+    hash_distinct,
+    hash_ids,
+    slices,
+    split,
+)
 
 HASHES = np.random.default_rng(5).integers(0, HASH_SPACE, 500, dtype=np.uint64)
 TABLE = pa.table({"at": np.arange(500), "hash": HASHES})
@@ -37,3 +45,8 @@ def test_slices_are_the_chosen_parts_and_hold_no_others(chosen):
     held = next(iter(found.values()))["at"].chunk(0).buffers()[1].size
     assert held < 8 * (sum(part.num_rows for part in found.values()) + 16)
     assert buffer
+
+
+@pytest.mark.parametrize("texts", [[], ["i1"], ["i2", "i1", "i2", "", "ünïcødé ☂", "a\0b"]])
+def test_texts_in_a_list_have_the_hashes_of_their_array(texts):
+    assert np.array_equal(hash_distinct(texts), hash_ids(pa.array(texts, pa.string())))

@@ -1,10 +1,15 @@
-"""`dupn bench NAME`: measurements as figures, kept under `reports/bench/`."""
+"""`dupn bench NAME`: measurements as figures, kept under `reports/bench/`.
+
+Benches have settings of their own (`pipeline.settings.own`), so that a figure is of what its
+protocol says, whatever the shell is set to.
+"""
 
 import json
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
+from evaluation.results import finite
 from infra.errors import ConfigError
 from pipeline.settings import Settings
 
@@ -17,7 +22,7 @@ def run(settings: Settings, name: str, *, quick: bool) -> Mapping[str, Any]:
     Args:
         settings: where the report goes.
         name: one of `BENCHES`.
-        quick: sizes that only show that it runs.
+        quick: sizes that only show that it runs, reported under `<name>-quick`.
     """
     if name not in BENCHES:
         raise ConfigError(f"bench {name} does not exist. Choose one of {', '.join(BENCHES)}.")
@@ -25,10 +30,17 @@ def run(settings: Settings, name: str, *, quick: bool) -> Mapping[str, Any]:
         "bench": name,
         "quick": quick,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "figures": BENCHES[name](quick),
+        "figures": [_spoken(one) for one in BENCHES[name](quick)],
     }
-    settings.store.put(f"reports/bench/{name}.json", json.dumps(report, indent=1))
+    content = json.dumps(report, indent=1, allow_nan=False)
+    settings.store.put(f"reports/bench/{name}{'-quick' if quick else ''}.json", content)
     return report
+
+
+def _spoken(figure: dict[str, Any]) -> dict[str, Any]:
+    """Null where there is nothing to say, as a median of nothing: JSON knows no NaN."""
+    numbers = {name: figure[name] for name in ("value", "low", "high")}
+    return figure | {name: None if n is None else finite(n) for name, n in numbers.items()}
 
 
 def _simulate(quick: bool) -> Figures:

@@ -179,9 +179,14 @@ def bench(
     name: Annotated[str, typer.Argument(help=f"{BENCHES}.")],
     quick: Annotated[bool, typer.Option(help="Small sizes: shows that it runs.")] = False,
 ) -> None:
-    """Measure; prints figures and keeps them under reports/bench."""
+    """Measure; prints figures and keeps them under reports/bench.
+
+    A bench has settings of its own: presets and DUPN_SET change nothing, --set is refused.
+    """
     from pipeline.benching import run
 
+    if front.pairs:
+        raise typer.BadParameter("bench takes no --set: its settings are its own. Leave it out.")
     front.say(f"bench {name}", run(front.settings(), name, quick=quick))
 
 

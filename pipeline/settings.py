@@ -2,7 +2,8 @@
 
 `load("demo", home, ["train.epochs=2"])` is what every front door calls. Order, later wins:
 defaults, preset, `DUPN_SET` (one a line, or separated by commas), `--set`. The home comes from the
-argument, else `DUPN_HOME`, else `./artifacts`. `handed_on` gives them to another program.
+argument, else `DUPN_HOME`, else `./artifacts`. `handed_on` gives them to another program; `own` are
+those of a program that is asked for none.
 """
 
 import json
@@ -137,6 +138,17 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
         )
     found = build(Settings, *layers, {"home": place})
     return build(Settings, *layers, {"home": place}, overrides(_here(found)))
+
+
+def own(name: str, home: str, pairs: Sequence[str]) -> Settings:
+    """Settings that a program chose itself, as benches do: nothing around it says others.
+
+    Args:
+        name: a preset of infra/presets.
+        home: a local path.
+        pairs: `a.b=value`, the last wins.
+    """
+    return build(Settings, preset(name), overrides(pairs, "the program:"), {"home": home})
 
 
 def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, str]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 
+from infra.progress import track
 from training import contestants
 from training.baselines import deepctr
 from training.config import ModelConfig
@@ -38,12 +39,18 @@ def run(quick: bool) -> list[dict[str, Any]]:
     """Figures of `{name, value, low, high, unit, protocol}`; low and high over the rounds."""
     effort = QUICK if quick else FULL
     peaks = {precision: _Product(effort.matrix, precision) for precision in PRECISIONS}
-    with contestants.all_of(effort) as everybody:
-        rounds = [
-            {name: one.seconds() for name, one in everybody.items()}
-            | {f"peak.{precision}": peak.seconds() for precision, peak in peaks.items()}
-            for _ in range(effort.warm_up + effort.rounds)
-        ]
+    count = effort.warm_up + effort.rounds
+    rounds = []
+    with (
+        contestants.all_of(effort) as everybody,
+        track("bench train", total=count, unit="rounds") as progress,
+    ):
+        for _ in range(count):
+            rounds.append(
+                {name: one.seconds() for name, one in everybody.items()}
+                | {f"peak.{precision}": peak.seconds() for precision, peak in peaks.items()}
+            )
+            progress.advance()
     wanted = _rates(everybody) + _peaks(peaks, effort) + _ratios(everybody)
     counted = rounds[effort.warm_up :]
     return [_figure(name, unit, measure, counted, effort) for name, unit, measure in wanted]

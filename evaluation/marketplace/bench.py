@@ -8,11 +8,11 @@ beside it.
 import resource
 import tempfile
 import time
-from collections.abc import Callable
 from datetime import date, timedelta
 
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.run import simulate
+from infra.progress import track
 from infra.store import Store
 
 Figure = dict[str, str | float | None]
@@ -37,13 +37,15 @@ def rows_per_second(
     config: MarketplaceConfig | None = None,
     days: int = 3,
     seed: int = 7,
-    progress: Callable[[int, int], None] | None = None,
     quick: bool = False,
 ) -> list[Figure]:
     """Simulate into a scratch folder and time it; low and high are the slowest and fastest day."""
     config = config or (QUICK if quick else LARGE)
     first, rates, totals = date(2026, 11, 2), [], {"rows": 0.0, "cpu": 0.0, "wall": 0.0}
-    with tempfile.TemporaryDirectory(prefix="dupn-bench-") as home:
+    with (
+        tempfile.TemporaryDirectory(prefix="dupn-bench-") as home,
+        track("bench simulate", total=days, unit="days") as progress,
+    ):
         for offset in range(days):
             wall, cpu = time.perf_counter(), time.process_time()
             counts = simulate(Store(home), first + timedelta(days=offset), 1, config, seed)
@@ -52,8 +54,7 @@ def rows_per_second(
             rates.append(rows / cpu)
             for name, value in (("rows", rows), ("cpu", cpu), ("wall", wall)):
                 totals[name] += value
-            if progress:
-                progress(offset + 1, days)
+            progress.advance(rows_per_cpu_s=rates[-1])
     protocol = (
         f"{config.users:,} users, {config.items:,} items, {days} days, every step from seed to "
         "published Parquet with truth; rows = behaviours + items shown"

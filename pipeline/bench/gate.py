@@ -26,7 +26,7 @@ from infra.progress import track
 from infra.store import Store
 from pipeline import steps
 from pipeline.bench import spoilt
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings, own
 from training import checkpoint as checkpoints
 from training.fit import fit
 from training.model.dupn import Dupn
@@ -77,9 +77,22 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Figures; `quick` only shows that it runs."""
     size = QUICK if quick else FULL
     with tempfile.TemporaryDirectory() as home:
-        settings = load("drift", home, ["seed=31", *size.pairs])
+        settings = chosen(home, size)
         found = list(trials(settings, size))
-    return [figure.model_dump() for figure in trial.figures(found)]
+    world = settings.marketplace
+    said = (
+        f"; {world.users:,} users, {world.items:,} items, {size.trained} days learnt, "
+        f"{size.asked} asked, {size.twins} twins"
+    )
+    return [
+        {**figure.model_dump(), "protocol": figure.protocol + said}
+        for figure in trial.figures(found)
+    ]
+
+
+def chosen(home: str, size: Size) -> Settings:
+    """Of the world and of the line."""
+    return own("drift", home, ["seed=31", *size.pairs])
 
 
 def trials(settings: Settings, size: Size) -> Iterator[Trial]:

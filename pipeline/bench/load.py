@@ -11,7 +11,6 @@ import itertools
 import re
 import selectors
 import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -21,7 +20,17 @@ from typing import Any
 
 import numpy as np
 import psutil
-import requests
+
+from infra import services
+from infra.errors import ServingUnavailable
+from infra.services import Service
+
+PATIENCE_S = 60.0
+"""That an owed answer may take."""
+READY_S = 120.0
+"""Until a program that was started answers."""
+LOOK_S = 0.2
+"""At least as often it is seen whether the time is over."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +82,7 @@ class Heard:
         return float(np.quantile(self.seconds, q) * 1e3) if self.seconds else float("nan")
 
 
-def load(
+def load(  # noqa: PLR0913  # a front door: who is asked what, how fast, and for how long
     port: int,
     asks: Sequence[Ask],
     connections: int,
@@ -81,6 +90,7 @@ def load(
     *,
     rate: float | None = None,
     listen: Callable[[bytes], str] | None = None,
+    patience_s: float = PATIENCE_S,
 ) -> Heard:
     """Ask for some seconds.
 
@@ -91,11 +101,14 @@ def load(
         seconds: how long; answers that are owed then are still waited for.
         rate: requests a second of all connections together; None: each asks as soon as it heard.
         listen: takes the model version out of an answer, to be kept.
+        patience_s: how long owed answers are waited for at the end; what is then still owed failed.
     """
     whole, begin = Heard(listen=listen), time.perf_counter()
-    crowd = _Crowd([_Line(port, n, whole) for n in range(connections)], itertools.cycle(asks), rate)
-    while crowd.due or crowd.asked:
-        if time.perf_counter() - begin >= seconds:
+    until = begin + seconds + patience_s
+    lines = [_Line(port, n, whole, until) for n in range(connections)]
+    crowd = _Crowd(lines, itertools.cycle(asks), rate)
+    while (crowd.due or crowd.asked) and (now := time.perf_counter()) < until:
+        if now - begin >= seconds:
             crowd.due.clear()
         crowd.ask()
         crowd.hear()
@@ -110,7 +123,9 @@ class _Crowd:
     def __init__(self, lines: list["_Line"], asks: Iterator[Ask], rate: float | None) -> None:
         now = time.perf_counter()
         self.lines, self.asks = lines, asks
-        self.due = [(now + n / rate if rate else now, n) for n in range(len(lines))]
+        for n, line in enumerate(lines):  # each a turn later than the one before, in every round
+            line.due = now + n / rate if rate else now
+        self.due = [(line.due, n) for n, line in enumerate(lines)]
         self.asked = 0
         self._pause = len(lines) / rate if rate else None
         self._ready = selectors.DefaultSelector()
@@ -128,9 +143,9 @@ class _Crowd:
                 heapq.heappush(self.due, (now + 0.01, number))
 
     def hear(self) -> None:
-        """What has come until somebody is due."""
-        patience = max(0.0, self.due[0][0] - time.perf_counter()) if self.due else 1.0
-        for key, _ in self._ready.select(patience):
+        """What has come until somebody is due, or for a moment."""
+        free = self.due[0][0] - time.perf_counter() if self.due else LOOK_S
+        for key, _ in self._ready.select(min(max(0.0, free), LOOK_S)):
             line: _Line = key.data
             if line.read():
                 self._ready.unregister(key.fileobj)
@@ -139,8 +154,11 @@ class _Crowd:
                 heapq.heappush(self.due, (self._next(line), line.number))
 
     def close(self) -> None:
-        """All connections."""
+        """All connections; what they are still owed failed."""
+        owed = [key.data for key in self._ready.get_map().values()]
         self._ready.close()
+        for line in owed:
+            line.give_up()
         for line in self.lines:
             line.close()
 
@@ -154,11 +172,11 @@ class _Crowd:
 class _Line:
     """A keep-alive connection with one request under way, opened again when it was closed."""
 
-    def __init__(self, port: int, number: int, heard: Heard) -> None:
+    def __init__(self, port: int, number: int, heard: Heard, until: float) -> None:
         self.number = number
-        self.due = time.perf_counter()
+        self.due = 0.0
         self.socket: socket.socket
-        self._port, self._heard = port, heard
+        self._port, self._heard, self._until = port, heard, until
         self._open = False
         self._closing = False
         self._start = 0.0
@@ -169,12 +187,14 @@ class _Line:
         """Send a request; whether it went."""
         self.tidy()
         self._start, self._parts, self._missing = time.perf_counter(), [], -1
+        left = max(0.01, self._until - self._start)  # nobody reads, or accepts, in a full queue
         try:
             if not self._open:
-                self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=60)
+                self.socket = socket.create_connection(("127.0.0.1", self._port), timeout=left)
                 self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
                 self._open = True
+            self.socket.settimeout(left)
             self.socket.sendall(ask.written)
         except OSError as error:
             self._fail(error)
@@ -197,6 +217,10 @@ class _Line:
             return False
         self._answered(b"".join(self._parts))
         return True
+
+    def give_up(self) -> None:
+        """No answer has come."""
+        self._fail(TimeoutError(f"no answer in {time.perf_counter() - self._start:.1f} s"))
 
     def tidy(self) -> None:
         """Close what the service, or an error, has ended."""
@@ -245,9 +269,16 @@ _CLOSE = re.compile(rb"\r\nconnection: *close", re.IGNORECASE)
 
 
 def clean(heard: Heard) -> Heard:
-    """The same, if every request was answered."""
+    """The same, if every request was answered.
+
+    Raises:
+        ServingUnavailable: some were not; there is nothing to be said of such a service.
+    """
     if heard.failed:
-        raise RuntimeError(f"{len(heard.failed)} requests failed: {heard.failed[0]}")
+        raise ServingUnavailable(
+            f"{len(heard.failed)} requests of the bench failed, the first of them with: "
+            f"{heard.failed[0]}. Look what the service said, and measure again."
+        )
     return heard
 
 
@@ -277,33 +308,15 @@ def figure(name: str, value: float, unit: str, protocol: str) -> dict[str, Any]:
 
 
 @contextmanager
-def background(
-    command: Sequence[str], environment: Mapping[str, str], health: str
-) -> Iterator[psutil.Process]:
-    """A program that runs while the block does, once its health URL answers."""
-    with subprocess.Popen(
-        list(command), env=dict(environment), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    ) as child:
-        process = psutil.Process(child.pid)
-        try:
-            _wait(health)
-            yield process
-        finally:
-            family = [*process.children(recursive=True), process]
-            for one in family:
-                one.terminate()
-            _, left = psutil.wait_procs(family, timeout=15)
-            for one in left:
-                one.kill()
+def background(program: Service) -> Iterator[psutil.Process]:
+    """A program that runs while the block does, once its health URL answers.
 
-
-def _wait(health: str, timeout_s: float = 120.0) -> None:
-    begin = time.monotonic()
-    while time.monotonic() - begin < timeout_s:
-        try:
-            if requests.get(health, timeout=2).status_code == 200:
-                return
-        except requests.RequestException:
-            pass
-        time.sleep(0.2)
-    raise TimeoutError(f"{health} did not answer within {timeout_s:.0f} s")
+    Raises:
+        OrchestrationError: it ended, or did not answer; the message has the end of what it said.
+    """
+    record = services.start(program)
+    try:
+        services.wait_until_healthy(program, READY_S)
+        yield psutil.Process(record.pid)
+    finally:
+        services.stop(program.folder, program.name)

@@ -1,10 +1,9 @@
 """What a night costs while history grows: events to samples, and the update of the night before.
 
 A log of one size every day, a network of the smoke preset (without offers, which the log's samples
-do not have). Nothing may grow with the days behind:
-users and items are the same forty days long, each user comes on one day in four, so histories are
-full after about eight days, and state is swept as in a real night. What is left to grow would be a
-stage that looks back.
+do not have). Nothing may grow with the days behind: users and items are the same forty days long,
+each user has a dozen behaviours a day, so histories are full after about eight days, and state is
+swept as in a real night. What is left to grow would be a stage that looks back.
 """
 
 import os
@@ -20,12 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from infra.progress import track
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import Size
 from pipeline.bench.samples import STAGES, stage
 from pipeline.learning import run_key
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings, own
 from pipeline.sweeping import run as sweep
 from training import checkpoint as checkpoints
 from training import update as updates
@@ -84,9 +84,12 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
 
 def nights(size: Size, count: int) -> list[Cost]:
     """The cost of each of `count` nights, oldest first."""
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        track("bench nights", total=count, unit="nights") as progress,
+    ):
         home = Path(folder)
-        store, settings = Store(home), load("smoke", folder, ["model.price_offers=false"])
+        store, settings = Store(home), chosen(folder)
         rng = np.random.default_rng(0)
         found = []
         for number in range(count):
@@ -98,7 +101,13 @@ def nights(size: Size, count: int) -> list[Cost]:
             wall, cpu = ({name: pair[i] for name, pair in seconds.items()} for i in (0, 1))
             found.append(Cost(wall, cpu, _timed(partial(_learn, settings, day, number == 0))))
             sweep(settings, day)
+            progress.advance()
     return found
+
+
+def chosen(home: str) -> Settings:
+    """Of the network and of what is kept."""
+    return own("smoke", home, ["model.price_offers=false"])
 
 
 def _learn(settings: Settings, day: date, is_first: bool) -> None:

@@ -5,7 +5,6 @@ after every tenth click. The first day is the pre-period; the second is read out
 seven days that each have the second day's sums, as a week of the same users would.
 """
 
-import os
 import tempfile
 import time
 from collections.abc import Callable
@@ -24,6 +23,8 @@ from evaluation.abtest.sufficient import READOUT
 from features.assignment import arms
 from features.readout import BEFORE as PRE_PERIOD
 from features.traffic import Traffic
+from infra import cores
+from infra.progress import track
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import BEFORE, DAY, MIDNIGHT_MS, Size
@@ -38,6 +39,8 @@ DAYS = 7
 TRAFFIC = Traffic(experiment="bench", salt="bench", shares={"old": 0.5, "new": 0.5})
 ASKED = Asked(traffic=TRAFFIC, digest="bench", first_day=DAY, budget_ms=100.0)
 DESIGN = Design(arms=TRAFFIC.shares, first_day=DAY, planned_days=DAYS)
+STEPS = 10
+"""Of the bench, for its progress: two days are written and go through stages, three are timed."""
 PROTOCOL = "{} users, {} pages of 10 a day, {} cores, 2 workers; a look at 7 days"
 
 
@@ -46,28 +49,36 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     users = 2_000 if quick else 1_000_000
     pages = users + users // 2
     seconds = {}
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        track("bench readout", total=STEPS, unit="steps") as progress,
+    ):
         home = Path(folder)
         store = Store(home)
         rng = np.random.default_rng(0)
         for day in (BEFORE, DAY):
             write(home, day, users, pages, rng)
+            progress.advance()
             for name in ("events", "vocabulary", "statistics")[: 3 if day == BEFORE else 2]:
                 stage(store, name, day)
+                progress.advance()
         seconds["before"] = _timed(
             partial(before.run, store, ASKED, 1, HOUR_MS, "UTC", TWO_THREADS)
         )
+        progress.advance()
         seconds["job"] = _timed(
             partial(readout.run, store, DAY, ASKED, HOUR_MS, "UTC", TWO_THREADS)
         )
+        progress.advance()
         look(store)  # what is imported is not measured
         seconds["look"] = _timed(partial(look, store))
+        progress.advance()
     figures = [
         *[(f"readout_{name}_s", value, "s") for name, value in seconds.items()],
         ("readout_s", sum(seconds.values()), "s"),
         ("readout_users_per_s", users / (seconds["job"] + seconds["look"]), "users/s"),
     ]
-    said = PROTOCOL.format(f"{users:,}", f"{pages:,}", os.cpu_count())
+    said = PROTOCOL.format(f"{users:,}", f"{pages:,}", cores.usable())
     none = {"low": None, "high": None}
     return [
         {"name": n, "value": v, **none, "unit": unit, "protocol": said} for n, v, unit in figures

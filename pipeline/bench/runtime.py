@@ -30,7 +30,7 @@ from pipeline.bench import runtime_kinds, runtime_served
 from pipeline.bench.load import figure
 from pipeline.bench.runtime_kinds import Build, Call, Load
 from pipeline.bench.runtime_parts import Asked, Inputs, ItemPart, UserPart, full, of_batch, table_of
-from pipeline.settings import Settings, load
+from pipeline.settings import Settings, own
 from training import checkpoint as checkpoints
 from training.collate import collate
 from training.fit import fit
@@ -84,13 +84,17 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Figures; `quick` only shows that it runs, and leaves out what compiles for a minute."""
     size = QUICK if quick else Size()
     with tempfile.TemporaryDirectory() as home:
-        settings = load("drift", home, ["seed=31", *size.pairs])
-        model, day = _trained(settings, size)
+        model, day = _trained(chosen(home, size), size)
         threads = torch.get_num_threads()
         try:
             return list(measure(model, day, size, Path(home)))
         finally:
             torch.set_num_threads(threads)
+
+
+def chosen(home: str, size: Size) -> Settings:
+    """Of world and network."""
+    return own("drift", home, ["seed=31", *size.pairs])
 
 
 def _trained(settings: Settings, size: Size) -> tuple[Dupn, SampledDay]:
@@ -198,7 +202,10 @@ class _Bench:
             call = ready(threads)
             call(example)
             loaded = time.perf_counter() - start
-            protocol = f"{threads} thread(s), paper dimensions, {self.size.calls} calls"
+            protocol = (
+                f"{threads} thread(s), paper dimensions, a table of {len(self.table):,} items, "
+                f"{self.size.calls} calls"
+            )
             seconds = _seconds(call, example, self.size.calls)
             for q, label in ((0.5, "p50"), (0.99, "p99")):
                 value = float(np.quantile(seconds, q) * 1e3)

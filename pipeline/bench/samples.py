@@ -5,7 +5,6 @@ the same raw day and the same state of the day before and write the same columns
 behaviours and moments a second, seconds a stage, and the largest memory in bytes a behaviour.
 """
 
-import os
 import tempfile
 import threading
 import time
@@ -15,6 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import psutil
 
 from features.dataset import load
@@ -23,6 +23,8 @@ from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
+from infra import cores
+from infra.progress import track
 from infra.store import Store
 from pipeline.beam import BeamConfig
 from pipeline.bench import day as synthetic
@@ -33,29 +35,38 @@ from pipeline.jobs import events, samples, sequences, statistics, vocabulary
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 TWO_THREADS = BeamConfig(buckets=16, workers=2)
 PROTOCOL = (
-    f"{os.cpu_count()} cores, 2 workers, 0.1 moments a behaviour, histories of 100, 10 candidates, "
-    "50 behaviours a user"
+    "{:,} behaviours, {:,} items, {} cores, {} workers, 0.1 moments a behaviour, histories of 100, "
+    "10 candidates, 50 behaviours a user"
 )
 
 
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Figures of one run; `quick` only shows that it runs."""
     size = Size(20_000, 2_000) if quick else Size(2_000_000)
-    with tempfile.TemporaryDirectory() as folder:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        track("bench samples", total=len(STAGES) * 2 + 1, unit="stages") as progress,
+    ):
         home = Path(folder)
         store = Store(home)
         synthetic.write(home, size)
+        progress.advance()
         for name in STAGES[:4]:
             stage(store, name, BEFORE)
+            progress.advance()
         synthetic.write_history(store, size)
         memory = _Memory()
         seconds = {}
         with memory:
             for name in STAGES:
                 seconds[name] = _timed(partial(stage, store, name, DAY))
+                progress.advance()
         moments = store.partition("samples", DAY).manifest().rows
         theirs = _timed(partial(polars_script.run, home, DAY, BEFORE, home / "polars.parquet"))
+        progress.advance()
     ours = sum(seconds.values())
+    said = PROTOCOL.format(size.behaviors, size.items, cores.usable(), TWO_THREADS.workers)
+    beside = f"{said}; Polars with {pl.thread_pool_size()} threads"
     figures = [
         ("samples_behaviors_per_s", size.behaviors / ours, "behaviours/s"),
         ("samples_moments_per_s", moments / ours, "moments/s"),
@@ -72,7 +83,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
             "low": None,
             "high": None,
             "unit": unit,
-            "protocol": PROTOCOL,
+            "protocol": beside if "polars" in name else said,
         }
         for name, value, unit in figures
     ]

@@ -9,6 +9,7 @@ serve` of the same bundle.
 
 import json
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -22,18 +23,23 @@ from typing import Any
 import numpy as np
 import psutil
 import pyarrow as pa
+from numpy.typing import NDArray
 
-from infra.services import free_port
+from features.catalog import FIRST_ROW
+from infra import cores
+from infra.progress import Progress, track
+from infra.services import Service, free_port
 from pipeline.bench import serve_beside as beside
 from pipeline.bench import serve_metrics, serving_world
 from pipeline.bench.load import Ask, Heard, background, clean, figure, latencies, load
 from pipeline.bench.serving_world import CANDIDATES, NOW, Market, setup
-from serving import arrow, running
+from serving import arrow, machine, running
 
 CONNECTIONS = (1, 4, 16)
+WORKERS = 2
 PROTOCOL = (
-    f"{os.cpu_count()} cores shared with the load generator, paper dimensions, histories of 100, "
-    "top 100"
+    "{} cores shared with the load generator, {} workers, {:,} items, paper dimensions, "
+    "histories of 100, top 100"
 )
 
 PARTS = {
@@ -57,18 +63,25 @@ class _Sizes:
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Figures of one run; `quick` only shows that it runs."""
     sizes = _Sizes(0.5, 1, 1.0, 3, 50) if quick else _Sizes(4.0, 5, 60.0, 50, 2_000)
-    with tempfile.TemporaryDirectory() as folder:
+    beside_it = len(CANDIDATES) * (1 + sizes.rounds)
+    total = 2 + len(CANDIDATES) * len(BODIES) * len(CONNECTIONS) * sizes.rounds + beside_it
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        track("bench serve", total=total, unit="rounds") as progress,
+    ):
         market = serving_world.build(Path(folder), quick=quick)
+        progress.advance()
         return [
-            *beside.alone(market, sizes.repeats, sizes.whole),
-            *_over_http(market, sizes),
-            *beside.mlflow_serve(market, sizes.seconds, sizes.rounds),
+            *beside.alone(market, sizes.repeats, sizes.whole, progress),
+            *_over_http(market, sizes, progress),
+            *beside.mlflow_serve(market, sizes.seconds, sizes.rounds, progress),
         ]
 
 
-def _over_http(market: Market, sizes: _Sizes) -> Iterator[dict[str, Any]]:
+def _over_http(market: Market, sizes: _Sizes, progress: Progress) -> Iterator[dict[str, Any]]:
     port = free_port(8100)
-    with _service(market, port) as process:
+    protocol = PROTOCOL.format(cores.usable(), WORKERS, len(market.item_ids))
+    with service(market, port) as process:
         heard: dict[tuple[str, int, int], list[Heard]] = {}
         for count in CANDIDATES:
             asks = {kind: make(market, count) for kind, make in BODIES.items()}
@@ -77,12 +90,17 @@ def _over_http(market: Market, sizes: _Sizes) -> Iterator[dict[str, Any]]:
             for _, kind, connections in product(range(sizes.rounds), asks, CONNECTIONS):
                 one = clean(load(port, asks[kind], connections, sizes.seconds))
                 heard.setdefault((kind, count, connections), []).append(one)
+                progress.advance()
         for (kind, count, connections), rounds in heard.items():
-            yield from latencies(f"{kind}_{count}_{connections}", rounds, PROTOCOL)
+            yield from latencies(f"{kind}_{count}_{connections}", rounds, protocol)
         full = heard["json", 200, 16]
         capacity = float(np.median([one.per_s for one in full]))
         usual = float(np.median([one.quantile_ms(0.99) for one in full]))
-        yield from _overload(market, port, process, sizes, capacity, usual)
+        protocol += f"; 64 connections, 5 x {capacity:.0f}/s wanted, {sizes.overload_s:.0f} s"
+        measured = _overload(market, port, process, sizes, capacity, usual)
+        for name, (value, unit) in measured.items():
+            yield figure(f"serve_{name}", value, unit, protocol)
+        progress.advance()
 
 
 def _overload(
@@ -92,16 +110,16 @@ def _overload(
     sizes: _Sizes,
     capacity: float,
     usual: float,
-) -> Iterator[dict[str, Any]]:
+) -> Mapping[str, tuple[float, str]]:
+    """Figures, with their units, of a load that is beyond what the service can do."""
     bodies = _json_asks(market, 200)
     memory, busy, seen = _memory(process), _busy(process), serve_metrics.read(port)
     heard = load(port, bodies, 64, sizes.overload_s, rate=5 * capacity)
     growth = (_memory(process) - memory) / 2**20
     cores = [(now - then) / heard.took for now, then in zip(_busy(process), busy, strict=True)]
     now = serve_metrics.read(port)
-    calm = load(port, bodies, 1, min(2.0, sizes.overload_s))
+    calm = clean(load(port, bodies, 1, min(2.0, sizes.overload_s)))
     asked = len(heard.seconds) + heard.shed
-    protocol = f"{PROTOCOL}; 64 connections, 5 x {capacity:.0f}/s wanted, {sizes.overload_s:.0f} s"
     measured = {
         "p99_ms": (heard.quantile_ms(0.99), "ms"),
         "p50_ms": (heard.quantile_ms(0.5), "ms"),
@@ -116,24 +134,23 @@ def _overload(
         "generator_cores": (cores[1], "cores"),
     }
     for part, name in PARTS.items():
-        found = now[name].since(seen.get(name))
-        measured[f"{part}_p50_ms"] = (found.quantile_ms(0.5), "ms")
-        measured[f"{part}_p99_ms"] = (found.quantile_ms(0.99), "ms")
-    for name, (value, unit) in measured.items():
-        yield figure(f"serve_overload_{name}", value, unit, protocol)
-    yield figure("serve_recovered_p99_ms", calm.quantile_ms(0.99), "ms", protocol)
+        since = now[name].since(seen.get(name))
+        measured[f"{part}_p50_ms"] = (since.quantile_ms(0.5), "ms")
+        measured[f"{part}_p99_ms"] = (since.quantile_ms(0.99), "ms")
+    found = {f"overload_{name}": one for name, one in measured.items()}
+    return {**found, "recovered_p99_ms": (calm.quantile_ms(0.99), "ms")}
 
 
 def _json_asks(market: Market, count: int) -> list[Ask]:
+    ids = np.array(market.item_ids)
     bodies = []
-    for place, user in enumerate(market.user_ids[:50]):
-        start = place * 97 % max(1, len(market.item_ids) - count)
+    for user, places in _candidates(market, count, seed=3):
         body = {
             "user_id": user,
             "ts": NOW,
             "scenario": "search",
             "query": "red shoes",
-            "candidates": market.item_ids[start : start + count],
+            "candidates": ids[places].tolist(),
             "page": False,
         }
         bodies.append(Ask("/v1/rank", json.dumps(body).encode(), "application/json"))
@@ -141,10 +158,9 @@ def _json_asks(market: Market, count: int) -> list[Ask]:
 
 
 def _arrow_asks(market: Market, count: int) -> list[Ask]:
-    rng = np.random.default_rng(2)
     bodies = []
-    for user in market.user_ids[:50]:
-        rows = rng.integers(2, len(market.item_ids), count).astype(np.int32)
+    for user, places in _candidates(market, count, seed=2):
+        rows = (FIRST_ROW + places).astype(np.int32)
         told = {"user_id": user, "ts": NOW, "scenario": "search", "query": "red shoes"}
         table = pa.table({"row": rows}).replace_schema_metadata({**told, "top_k": "100"})
         sink = pa.BufferOutputStream()
@@ -154,6 +170,16 @@ def _arrow_asks(market: Market, count: int) -> list[Ask]:
     return bodies
 
 
+def _candidates(market: Market, count: int, seed: int) -> Iterator[tuple[str, NDArray[np.int64]]]:
+    """Users, and places of the items that each is asked of: any, none of them twice.
+
+    From all of the table, by JSON as by Arrow: rows that were read a moment ago lie in a cache.
+    """
+    rng = np.random.default_rng(seed)
+    for user in market.user_ids[:50]:
+        yield user, rng.choice(len(market.item_ids), count, replace=False)
+
+
 BODIES: Mapping[str, Callable[[Market, int], list[Ask]]] = {
     "json": _json_asks,
     "arrow": _arrow_asks,
@@ -161,12 +187,29 @@ BODIES: Mapping[str, Callable[[Market, int], list[Ask]]] = {
 
 
 @contextmanager
-def _service(market: Market, port: int) -> Iterator[psutil.Process]:
-    ready = setup(market, port, 2)
+def service(market: Market, port: int) -> Iterator[psutil.Process]:
+    """The service over a market; when it ends, what its processes share goes as well.
+
+    Raises:
+        OrchestrationError: it did not start.
+    """
+    ready = setup(market, port, WORKERS)
     environment = {**os.environ, **running.environment(ready), "PYTHONPATH": str(Path.cwd())}
-    command = [sys.executable, "-m", "serving.running"]
-    with background(command, environment, f"http://127.0.0.1:{port}/readyz") as process:
-        yield process
+    address = f"http://127.0.0.1:{port}"
+    program = Service(
+        name="service",
+        folder=market.home / "programs",
+        command=[sys.executable, "-m", "serving.running"],
+        environment=environment,
+        address=address,
+        health=f"{address}/readyz",
+    )
+    try:
+        with background(program) as process:
+            yield process
+    finally:  # named by a folder that nobody will serve from again
+        place = machine.shared(ready.folder, ready.config.host, ready.config.port)
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _memory(process: psutil.Process) -> int:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from features.catalog import CatalogArrays
 from features.schemas import SAMPLES
-from infra.services import free_port
+from infra.progress import Progress
+from infra.services import Service, free_port
 from infra.store import Store
 from pipeline.bench.load import Ask, background, clean, figure, latencies, load
 from pipeline.bench.serving_world import CANDIDATES, NOW, NOW_MS, Market, setup
@@ -34,12 +35,17 @@ from training.collate import collate, known
 from training.model.dupn import Dupn
 from training.moments import Moments
 
-ALONE = "in one process, one thread, no HTTP; paper dimensions, history of 100"
-MLFLOW = "mlflow models serve, one worker, JSON, history of 100 in the request"
+ALONE = "in one process, one thread, no HTTP; {:,} items, paper dimensions, history of 100"
+UNSPLIT = "{}; of the unsplit network at most {:,} candidates are measured"
+MLFLOW = "mlflow models serve, one worker, JSON, {:,} items, history of 100 in the request"
 
 
-def alone(market: Market, repeats: int, at_most: int) -> Iterator[dict[str, Any]]:
+def alone(
+    market: Market, repeats: int, at_most: int, progress: Progress
+) -> Iterator[dict[str, Any]]:
     """The ranker, without the table, and unsplit."""
+    said = ALONE.format(len(market.item_ids))
+    scaled = UNSPLIT.format(said, at_most)
     work = market.home / "disassembled"
     served.disassemble(market.bundle, work)
     mine = served.load(market.bundle, work, Name(version="bench"))
@@ -47,7 +53,6 @@ def alone(market: Market, repeats: int, at_most: int) -> Iterator[dict[str, Any]
     torch.set_num_threads(1)
     without = _without_table(mine)
     for count in CANDIDATES:
-        count = min(count, len(market.item_ids))  # noqa: PLW2901  # a quick market is small
         asked = _questions(mine, past, market, count, repeats)
         rankers = (mine.ranker, *without)
         ours, *computed = [_median(partial(_ranks, one), asked) for one in rankers]
@@ -60,12 +65,13 @@ def alone(market: Market, repeats: int, at_most: int) -> Iterator[dict[str, Any]
             "no_table": min(computed),
             "network": network,
             "network_no_table": min(plain_network),
-            "unsplit": whole,
         }.items():
-            yield figure(f"serve_{name}_ms_{count}", seconds * 1e3, "ms", ALONE)
+            yield figure(f"serve_{name}_ms_{count}", seconds * 1e3, "ms", said)
         for name, ratio in speeds.items():
-            yield figure(f"serve_{name}speed_to_no_table_{count}", ratio, "x", ALONE)
-        yield figure(f"serve_speed_to_unsplit_{count}", whole / ours, "x", ALONE)
+            yield figure(f"serve_{name}speed_to_no_table_{count}", ratio, "x", said)
+        yield figure(f"serve_unsplit_ms_{count}", whole * 1e3, "ms", scaled)
+        yield figure(f"serve_speed_to_unsplit_{count}", whole / ours, "x", scaled)
+        progress.advance()
 
 
 def _questions(
@@ -153,7 +159,9 @@ def _unsplit(mine: Served, moment: Moment, rows: np.ndarray) -> None:
             mine.ranker.model(batch)
 
 
-def mlflow_serve(market: Market, seconds: float, rounds: int) -> Iterator[dict[str, Any]]:
+def mlflow_serve(
+    market: Market, seconds: float, rounds: int, progress: Progress
+) -> Iterator[dict[str, Any]]:
     """`mlflow models serve` of the same bundle."""
     import mlflow
 
@@ -173,15 +181,32 @@ def mlflow_serve(market: Market, seconds: float, rounds: int) -> Iterator[dict[s
     command = [sys.executable, "-m", "mlflow", "models", "serve", "-m", str(folder)]
     command += ["--env-manager", "local", "-p", str(port), "-w", "1"]
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-    with background(command, environment, f"http://127.0.0.1:{port}/ping"):
+    address = f"http://127.0.0.1:{port}"
+    program = Service(
+        name="mlflow",
+        folder=market.home / "programs",
+        command=command,
+        environment=environment,
+        address=address,
+        health=f"{address}/ping",
+    )
+    said = MLFLOW.format(len(market.item_ids))
+    rng = np.random.default_rng(5)
+    with background(program):
         for count in CANDIDATES:
-            ask = Ask("/invocations", _pyfunc_body(market, count), "application/json")
-            load(port, [ask], 1, min(1.0, seconds))
-            heard = [clean(load(port, [ask], 1, seconds)) for _ in range(rounds)]
-            yield from latencies(f"mlflow_{count}_1", heard, MLFLOW)
+            asks = [
+                Ask("/invocations", _pyfunc_body(market, count, rng), "application/json")
+                for _ in range(10)
+            ]
+            load(port, asks, 1, min(1.0, seconds))
+            heard = []
+            for _ in range(rounds):
+                heard.append(clean(load(port, asks, 1, seconds)))
+                progress.advance()
+            yield from latencies(f"mlflow_{count}_1", heard, said)
 
 
-def _pyfunc_body(market: Market, count: int) -> bytes:
+def _pyfunc_body(market: Market, count: int, rng: np.random.Generator) -> bytes:
     history = [
         {"item_id": item, "type": "click", "scenario": "search", "ts": f"2026-03-02T10:{i:02d}:00Z"}
         for i, item in enumerate(market.item_ids[:60])
@@ -193,7 +218,7 @@ def _pyfunc_body(market: Market, count: int) -> bytes:
         "query": "red shoes",
         "history": history
         + [{**one, "ts": one["ts"].replace("T10", "T11")} for one in history[:40]],
-        "candidates": market.item_ids[:count],
+        "candidates": rng.choice(np.array(market.item_ids), count, replace=False).tolist(),
     }
     return json.dumps({"dataframe_records": [record]}).encode()
 

@@ -18,6 +18,8 @@ from training.model.dupn import Dupn
 from training.sizes import vocabulary_sizes
 
 ITEMS, USERS = 200_000, 10_000
+QUICK_ITEMS, QUICK_USERS = 20_000, 200
+"""Items of a quick market, too, are more than the candidates of a request."""
 CANDIDATES = (200, 10_000)
 NOW = "2026-03-03T12:00:00Z"
 NOW_MS = 1_772_539_200_000
@@ -38,7 +40,7 @@ def build(home: Path, *, quick: bool) -> Market:
 
     What a network answers costs the same whether it has learnt anything or not.
     """
-    items, users = (ITEMS // 50, USERS // 50) if quick else (ITEMS, USERS)
+    items, users = (QUICK_ITEMS, QUICK_USERS) if quick else (ITEMS, USERS)
     size = Size(users * 50, items)
     store = Store(home)
     synthetic.write(home, size)

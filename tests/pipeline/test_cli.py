@@ -296,6 +296,12 @@ def test_an_update_is_forced_with_a_reason_or_not_at_all(dupn):
         assert "--force needs a reason" in err
 
 
+def test_a_bench_has_settings_of_its_own(dupn, tmp_path):
+    code, out, err = dupn("--home", tmp_path, "--set", "seed=1", "bench", "coffee")
+    assert (code, out) == (2, "")
+    assert "bench takes no --set" in err
+
+
 def test_a_version_is_promoted_by_hand_with_a_reason_or_not_at_all(dupn):
     code, _, err = dupn("promote", "--version", "3")
     assert code == 2

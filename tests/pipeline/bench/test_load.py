@@ -1,12 +1,18 @@
 """The load generator against a server that says yes, says no, says it in pieces, or hangs up."""
 
+import socket
+import sys
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import numpy as np
+import psutil
 import pytest
 
-from pipeline.bench.load import Ask, Heard, latencies, load
+from infra.errors import OrchestrationError, ServingUnavailable
+from infra.services import Service
+from pipeline.bench.load import Ask, Heard, background, clean, latencies, load
 
 
 class Says(BaseHTTPRequestHandler):
@@ -15,6 +21,9 @@ class Says(BaseHTTPRequestHandler):
     def do_POST(self):
         said = self.rfile.read(int(self.headers["content-length"]))
         self.server.heard.append(said)
+        self.server.at.append(time.perf_counter())
+        if said == b"hang":
+            self.server.released.wait(10)
         if said == b"hang up":
             self.close_connection = True
             return
@@ -27,6 +36,11 @@ class Says(BaseHTTPRequestHandler):
             time.sleep(0.001 if said == b"slow" else 0)
             self.wfile.write(said[start : start + 50_000])
 
+    def do_GET(self):
+        self.send_response(200)
+        self.send_header("content-length", "0")
+        self.end_headers()
+
     def log_message(self, *_):
         """Nothing."""
 
@@ -35,9 +49,10 @@ class Says(BaseHTTPRequestHandler):
 def server():
     found = ThreadingHTTPServer(("127.0.0.1", 0), Says)
     found.daemon_threads = True
-    found.heard = []
+    found.heard, found.at, found.released = [], [], threading.Event()
     threading.Thread(target=found.serve_forever, daemon=True).start()
     yield found
+    found.released.set()
     found.shutdown()
     found.server_close()
 
@@ -74,6 +89,63 @@ def test_a_connection_that_breaks_is_a_failure(server):
 def test_a_rate_is_kept(server):
     heard = asked(server, b"yes", rate=60, seconds=1.0)
     assert 40 <= len(heard.seconds) <= 62
+
+
+def test_a_rate_is_spread_over_connections_in_every_round(server):
+    asked(server, b"yes", rate=60, seconds=1.5, connections=12)
+    gaps = np.diff(np.sort(server.at)[12:])  # the first round
+    assert len(gaps) > 40
+    assert 0.5 / 60 < np.median(gaps) < 2 / 60, "they come in volleys"
+
+
+def test_a_service_that_hangs_costs_its_answers_and_not_the_bench(server):
+    start = time.perf_counter()
+    heard = asked(server, b"hang", b"yes", connections=2, seconds=0.2, patience_s=0.5)
+    assert time.perf_counter() - start < 5
+    assert len(heard.failed) == server.heard.count(b"hang") > 0
+    assert all("no answer in" in failed for failed in heard.failed)
+
+
+def test_a_service_that_accepts_nobody_costs_its_answers_and_not_the_bench(server):
+    """Its queue of connections is full, so that opening one hangs."""
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        start = time.perf_counter()
+        asks = [Ask("/", b"yes", "text/plain")]
+        heard = load(deaf.getsockname()[1], asks, 8, 0.2, patience_s=0.5)
+    assert time.perf_counter() - start < 5
+    assert len(heard.failed) >= 1
+    assert heard.seconds == []
+
+
+def test_what_failed_is_said_in_a_sentence():
+    with pytest.raises(ServingUnavailable, match=r"2 requests .* 500 of all"):
+        clean(Heard(failed=["500 of all", "500"]))
+    assert clean(Heard(seconds=[1.0])).seconds == [1.0]
+
+
+def program(folder, code, port):
+    address = f"http://127.0.0.1:{port}"
+    command = [sys.executable, "-c", code]
+    return Service(
+        name="shop", folder=folder, command=command, environment={}, address=address, health=address
+    )
+
+
+def test_a_program_that_does_not_start_is_quoted_at_once(tmp_path):
+    start = time.perf_counter()
+    broken = program(tmp_path, "raise SystemExit('no room on the disk')", 1)
+    with pytest.raises(OrchestrationError, match="no room on the disk"), background(broken):
+        pass
+    assert time.perf_counter() - start < 20
+
+
+def test_a_program_in_the_background_ends_with_the_block(tmp_path, server):
+    waits = program(tmp_path, "import time; time.sleep(60)", server.server_port)
+    with background(waits) as process:
+        assert process.is_running()
+    assert not psutil.pid_exists(process.pid) or process.status() == psutil.STATUS_ZOMBIE
 
 
 def test_a_round_that_a_neighbour_slowed_moves_the_range_and_not_the_median():

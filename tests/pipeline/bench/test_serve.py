@@ -1,0 +1,62 @@
+"""`dupn bench serve`: what it asks of, and what it leaves behind."""
+
+import json
+import socket
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from features.catalog import FIRST_ROW
+from infra.errors import OrchestrationError
+from pipeline.bench import serve
+from pipeline.bench.serving_world import CANDIDATES, QUICK_ITEMS, Market, setup
+from serving import machine
+
+ITEMS = 50_000
+
+
+def market(home=Path()):
+    return Market(
+        home=home,
+        bundle=home / "bundle",
+        item_ids=[f"i{item}" for item in range(ITEMS)],
+        user_ids=[f"u{user}" for user in range(60)],
+    )
+
+
+def places(kind, count):
+    """Numbers of the items that each body asks of."""
+    for ask in serve.BODIES[kind](market(), count):
+        if kind == "json":
+            yield [int(item[1:]) for item in json.loads(ask.body)["candidates"]]
+        else:
+            rows = pa.ipc.open_stream(ask.body).read_all()["row"].to_numpy()
+            yield (rows - FIRST_ROW).tolist()
+
+
+@pytest.mark.parametrize("kind", serve.BODIES)
+def test_bodies_of_both_kinds_ask_of_the_whole_table_and_of_no_item_twice(kind):
+    bodies = list(places(kind, 10_000))
+    assert all(len(set(asked)) == len(asked) == 10_000 for asked in bodies)
+    asked = np.unique(np.concatenate(bodies))
+    assert 0 <= asked.min() <= asked.max() < ITEMS
+    assert len(asked) > 0.99 * ITEMS  # 50 bodies of a fifth of it
+
+
+def test_a_quick_market_has_as_many_items_as_are_asked_for():
+    assert max(CANDIDATES) < QUICK_ITEMS
+
+
+def test_a_service_that_cannot_start_says_why_and_leaves_no_memory_behind(tmp_path):
+    shop = market(tmp_path)
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        ready = setup(shop, taken.getsockname()[1], serve.WORKERS)
+        place = machine.shared(ready.folder, ready.config.host, ready.config.port)
+        said = pytest.raises(OrchestrationError, match=r"port \d+ .* cannot be had")
+        with said, serve.service(shop, ready.config.port):
+            pass
+    assert not place.exists()

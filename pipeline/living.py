@@ -47,11 +47,13 @@ class World:
         settings: of the home.
         contenders: by arm.
         arm_of: number of each user's arm, in the order of `contenders`.
+        read_out: whether the log is read out, which needs the events of its days.
     """
 
     settings: Settings
     contenders: Mapping[str, Contender]
     arm_of: NDArray[np.int8]
+    read_out: bool = False
 
     @classmethod
     def split(
@@ -68,10 +70,12 @@ class World:
             contenders: by arm.
             shares: share of the users by arm; adds up to 1.
             salt: of the experiment.
+
+        Raises:
+            ConfigError: as `divided`.
         """
-        users = settings.marketplace.users
         ordered = {name: contenders[name] for name in shares}
-        return cls(settings, ordered, splitting.assignment(users, salt, shares))
+        return cls(settings, ordered, divided(settings, shares, salt), read_out=True)
 
     @classmethod
     def twin(cls, settings: Settings, name: str, contender: Contender) -> "World":
@@ -96,7 +100,7 @@ class World:
     def night(self, today: date, *, stages: bool = True) -> None:
         """The stages that the next day needs (unless somebody else has run them), and learning."""
         learning = [one for one in self.contenders.values() if one.learns]
-        wanted = STATE if self._needs_histories and stages else ()
+        wanted = STATE if stages and (self._needs_histories or self.read_out) else ()
         for stage in (*wanted, "samples") if learning and stages else wanted:
             getattr(steps, stage)(self.settings, today)
         for contender in learning:
@@ -121,14 +125,40 @@ class World:
     ) -> Audience | None:
         if not self._needs_histories:
             return None
-        eve = today - ONE_DAY
-        if not self.settings.store.partition("sequences", eve, "history").exists():
-            raise PartitionMissing(
-                f"sequences/dt={eve} are not published under {self.settings.home}, and a ranker "
-                f"needs the histories of the day before. Run the stages of {eve} first."
-            )
-        snapshot.build(self.settings.store, eve, folder)
+        require_histories(self.settings, today)
+        snapshot.build(self.settings.store, today - ONE_DAY, folder)
         return Audience.of(market, carried, snapshot.load(folder))
+
+
+def divided(settings: Settings, shares: Mapping[str, float], salt: str) -> NDArray[np.int8]:
+    """The number of each user's arm, in the order of `shares`.
+
+    Raises:
+        ConfigError: the shares do not add up to 1, or nobody is in an arm.
+    """
+    users = settings.marketplace.users
+    arm_of = splitting.assignment(users, salt, shares)
+    empty = [name for number, name in enumerate(shares) if not (arm_of == number).any()]
+    if empty:
+        raise ConfigError(
+            f"none of {users:,} users is in arm {empty[0]}, whose share is {shares[empty[0]]:g}. "
+            "Give it a larger one, or the marketplace more users (marketplace.users)."
+        )
+    return arm_of
+
+
+def require_histories(settings: Settings, today: date) -> None:
+    """See that the stages of the day before have run.
+
+    Raises:
+        PartitionMissing: there are no histories of it.
+    """
+    eve = today - ONE_DAY
+    if not settings.store.partition("sequences", eve, "history").exists():
+        raise PartitionMissing(
+            f"sequences/dt={eve} are not published under {settings.home}, and {today} needs the "
+            f"histories of the day before. Run the stages of {eve} first."
+        )
 
 
 def copy_home(settings: Settings, target: Path) -> Settings:

@@ -14,7 +14,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from evaluation.marketplace import own
+from evaluation.marketplace import own, state
+from evaluation.marketplace.play import Marketplace
 from evaluation.results import finite
 from evaluation.studies import uplift
 from evaluation.studies.uplift import Lived
@@ -64,10 +65,12 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
     """Live the days; the effects, also under `reports/abtest/simulated/`.
 
     Raises:
-        ConfigError: the log is not the marketplace's, an arm has no source, or there are not two
-            arms that somebody sees.
+        ConfigError: the log is not the marketplace's or another marketplace's, an arm has no
+            source, or there are not two arms that somebody sees.
         InputError: raw data of the days, or of the day before, is somebody else's.
         PartitionMissing: there are no histories of the day before the first.
+
+    All of them before anybody lives, which takes minutes.
     """
     if settings.dataset != "marketplace":
         raise ConfigError(
@@ -79,9 +82,13 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
             "an effect is that of one arm over another. Give two arms or more (--arm NAME=SOURCE), "
             "each with a share above 0."
         )
+    living.divided(settings, wanted.shares, wanted.salt)
     first = wanted.first or _next(settings)
     days = living.days_from(first, wanted.days)
     own.require_own(settings.store, [first - ONE_DAY, *days])
+    market = Marketplace.build(settings.marketplace, settings.seed)
+    state.require_place(settings.store, days, market)
+    living.require_histories(settings, first)
     worlds = 1 + (len(wanted.arms) if wanted.twins else 0)
     with (
         tempfile.TemporaryDirectory() as scratch,

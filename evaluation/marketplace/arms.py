@@ -108,7 +108,11 @@ class Exploring:
 
 @dataclass(frozen=True)
 class Shuffled:
-    """Another ranker whose scores change places within each page: a bad arm that looks healthy."""
+    """Another ranker whose scores change places within each page: a bad arm that looks healthy.
+
+    Where an item lands is chance, as in exploration, so the truth is marginalised over it: what is
+    sober is the other ranker's.
+    """
 
     ranker: Ranker
 
@@ -117,7 +121,7 @@ class Shuffled:
         ranked = self.ranker.rank(requests, rng)
         place = rng.permuted(np.tile(np.arange(PROPOSALS), (len(requests.user), 1)), axis=1)
         dealt = np.take_along_axis(ranked.score, place, 1)
-        return replace(ranked, score=dealt, sober=dealt)
+        return replace(ranked, score=dealt)
 
     def observe(self, actions: Actions) -> None:
         """See `Ranker`."""

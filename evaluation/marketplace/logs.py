@@ -7,7 +7,8 @@ and broken or repeated rows are mixed in; no true row is lost to that.
 `truth/dt=D/pages`, one row a logged page:
     request_id       as in `impressions`
     item_ids         in the order shown; the lists below are parallel to it
-    p_click          chance of a click, position marginalised over the ranking's exploration
+    p_click          chance of a click, position marginalised over the ranking's exploration,
+                     among pages of its length
     p_purchase       chance of a purchase with this request_id (at once or from the live cart)
     p_click_seen     `p_click` for a reader of minds to whom a need that was born with this very
                      page is known only as far as it was typed (price, brand, style, attribute
@@ -181,14 +182,17 @@ def _truth(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64], request: pl.
 def _looks(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64]) -> NDArray[np.floating[Any]]:
     """Chance that each item of the kept pages is looked at, among pages of its kind.
 
-    Arms explore differently, and pages of a shop are as long as what it sells.
+    Kinds are parted by length, because a longer page leaves an item more places to land on; by
+    arm, because arms explore differently; and pages of a shop, which have other items, from others.
     """
-    kind = pages["inside"] + 2 * pages.get("arm", np.zeros(len(pages["size"]), np.int64))
-    parts = [kind == one for one in range(int(kind.max(initial=0)) + 1)]
-    by_kind = [_look_by_rank({name: pages[name][part] for name in ("size", "rank")})
-               for part in parts]  # fmt: skip
+    arm = pages["arm"].astype(np.int64) if "arm" in pages else 0
+    said = (2 * arm + pages["inside"]) * (WIDEST + 1) + pages["size"]
+    known, kind = np.unique(said, return_inverse=True)
+    by_kind = np.zeros((len(known), WIDEST))
+    for one in range(len(known)):
+        by_kind[one] = _look_by_rank({name: pages[name][kind == one] for name in ("size", "rank")})
     owner = np.repeat(kind[keep], pages["size"][keep])
-    return np.stack(by_kind)[owner, _flat(pages, keep, "rank")]
+    return by_kind[owner, _flat(pages, keep, "rank")]
 
 
 def _look_by_rank(pages: dict[str, NDArray[Any]]) -> NDArray[np.floating[Any]]:

@@ -1,6 +1,7 @@
 """`dupn simulate`: days of the marketplace written into the store, one after another.
 
-A day whose yesterday was simulated too goes on from there; any other day opens a new world.
+A day whose yesterday was simulated too goes on from there; any other day opens a new world, which
+must not run into an older one.
 """
 
 import logging
@@ -20,6 +21,7 @@ from evaluation.marketplace.play import Carried, Marketplace, Played, play
 from evaluation.marketplace.seeds import Purpose, stream
 from evaluation.marketplace.session import DAY_MS
 from features.raw_table import LISTED
+from infra.errors import ConfigError
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
@@ -39,16 +41,20 @@ def simulate(
     `dirty` (broken or repeated rows among `behaviors`) and `late` (rows that arrive a day late).
 
     Raises:
-        ConfigError: the day before belongs to another seed or other settings.
+        ConfigError: the day before or after is of another world; nothing has been written.
         InputError: raw data of one of the days is somebody else's; nothing has been written.
+        PartitionMissing: the day before was cut off.
     """
-    own.require_own(store, [first_day + timedelta(days=offset) for offset in range(days)])
+    if first_day == date.min or (date.max - first_day).days < days:
+        raise ConfigError(f"{days} days from {first_day} leave the calendar. Give another --first.")
+    wanted = [first_day + timedelta(days=offset) for offset in range(days)]
+    own.require_own(store, wanted)
     market = Marketplace.build(config, seed)
+    state.require_place(store, wanted, market)
     carried = state.restore(store, first_day, market)
     totals: dict[str, int] = {}
-    for offset in range(days):
+    for number, today in enumerate(wanted, start=1):
         start = time.monotonic()
-        today = first_day + timedelta(days=offset)
         played = play(market, carried, today)
         counts, carried = Writer(store, today, market).write(played)
         for name, count in counts.items():
@@ -59,7 +65,7 @@ def simulate(
             time.monotonic() - start,
         )  # fmt: skip
         if progress:
-            progress(offset + 1, days)
+            progress(number, days)
     return totals
 
 

@@ -8,8 +8,9 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from evaluation.marketplace.config import CATEGORIES_PER_DEPARTMENT
 from evaluation.marketplace.query import Queries
-from evaluation.marketplace.world import CATEGORIES_PER_DEPARTMENT, Items, World
+from evaluation.marketplace.world import Items, World
 
 DEPARTMENTS = (
     "shoes", "bags", "phones", "lamps", "toys", "coats", "knives", "bikes", "tents", "watches",

@@ -21,7 +21,6 @@ STYLES = 6
 ATTRIBUTES = 10
 """Attribute words of a category ("leather", "waterproof"); an item has two, a need asks for one."""
 BRANDS_PER_DEPARTMENT = 24
-CATEGORIES_PER_DEPARTMENT = 8
 TURNOVER = 0.01
 """Share of the range born, and dying, each day: a listing lives about three months."""
 BORN_ATTENTION = 0.5
@@ -129,7 +128,7 @@ def build(config: MarketplaceConfig, seed: int) -> World:
     """The world of a seed."""
     rng = stream(seed, Purpose.WORLD)
     count = config.categories
-    departments = max(2, count // CATEGORIES_PER_DEPARTMENT)
+    departments = config.departments
     department = np.arange(count) % departments
     share = (1.0 / np.arange(1, count + 1) ** 0.7)[rng.permutation(count)]
     brands = departments * BRANDS_PER_DEPARTMENT

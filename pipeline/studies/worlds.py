@@ -44,7 +44,7 @@ def build(
         progress: counts days.
         stages: of a day, the last of which is `samples`.
     """
-    if not state.saved(settings.store, days[-1]):  # the last thing that a day writes
+    if not state.saved(settings.store, days[-1]):
         steps.simulate(settings, days[0], len(days))
     prepare(settings, days, progress, stages)
 

@@ -305,6 +305,10 @@ def test_files_that_may_grow_are_not_read_before_their_day_is_over(settings, mon
 def test_the_marketplace_is_not_waited_for(settings):
     simulated = load("smoke", settings.home)
     published(settings, DAY - ONE, "truth", "state")
+    assert not nightly.look(simulated, DAY, timedelta()).ready  # cut off before its behaviours
+    mine = {"dataset": "marketplace", "seed": 1, "config": ""}
+    with settings.store.partition("raw", DAY - ONE, "behaviors").publish(**mine):
+        pass
     assert nightly.look(simulated, DAY, timedelta()).ready
     assert steps.raw(simulated, DAY)["complete"]
 

@@ -4,9 +4,11 @@ import pytest
 
 from evaluation.marketplace.arms import assignment
 from infra.errors import ConfigError, PartitionMissing, RegistryError
-from pipeline import simulated, standing
+from pipeline import living, simulated, standing, steps
+from pipeline.arrival import ONE_DAY
 from pipeline.simulated import Wanted
-from tests.chain import PAIRS, smoke
+from tests import nights
+from tests.chain import FIRST, PAIRS, smoke
 from tests.drills.homes import Homes
 from tests.pipeline.test_living import RAW, TODAY
 
@@ -148,7 +150,57 @@ def test_an_arm_needs_a_source_and_shares_go_with_arms(at_home, options):
     assert "give `--arm NAME=SOURCE` for every arm" in " ".join(said.replace("│", " ").split())
 
 
-def test_shares_that_are_not_whole_are_refused(settings, lived):
-    halved = dict.fromkeys(SOURCES, 0.2)
-    with pytest.raises(ConfigError, match="add up to"):
-        simulated.run(settings, wanted(shares=halved))
+@pytest.mark.parametrize(
+    ("shares", "said"),
+    [
+        (dict.fromkeys(SOURCES, 0.2), "add up to"),
+        (
+            {"dupn": 0.4, "shuffled": 0.6 - 1e-6, "policy": 1e-6},
+            "none of 200 users is in arm policy",
+        ),
+    ],
+)
+def test_shares_are_refused_before_anything_else_is_looked_at(tmp_path, shares, said):
+    """So nobody lives in vain; this home would not do either."""
+    with pytest.raises(ConfigError, match=said):
+        simulated.run(smoke(tmp_path, *PAIRS), wanted(shares=shares))
+
+
+@pytest.fixture(scope="module")
+def young(tmp_path_factory):
+    """Two days of a world so small that nobody has learnt anything of it yet."""
+    settings = nights.settings(tmp_path_factory.mktemp("young"), 1, "marketplace.users=200")
+    steps.simulate(settings, FIRST, 2)
+    for day in (FIRST, FIRST + ONE_DAY):
+        for stage in living.STATE:
+            getattr(steps, stage)(settings, day)
+    return settings
+
+
+POLICIES = {"a": "policy", "b": "shuffled:policy"}
+HALVES = dict.fromkeys(POLICIES, 0.5)
+
+
+def test_arms_that_look_into_no_histories_are_estimated_too(young):
+    """The read-out reads the events of the days, whoever has ranked their pages."""
+    found = simulated.run(young, wanted(days=2, arms=POLICIES, shares=HALVES))
+    assert found["days"] == [str(FIRST + ONE_DAY * n) for n in (2, 3)]
+    assert {one["name"] for one in found["estimated"]["b"]} >= {"ctr", "sales"}
+    simulated.run(young, wanted(days=1, arms=POLICIES, shares=HALVES))  # and can be gone on from
+
+
+@pytest.mark.parametrize(
+    ("over", "first", "error", "said"),
+    [
+        ({"seed": 8}, FIRST, ConfigError, "another seed or other settings"),
+        ({}, FIRST + 40 * ONE_DAY, PartitionMissing, "needs the histories of the day before"),
+    ],
+)
+def test_days_that_nobody_can_live_on_are_refused_before_anybody_lives(
+    young, over, first, error, said
+):
+    known = young.store.days("raw", "behaviors")
+    other = young.model_copy(update=over)
+    with pytest.raises(error, match=said):
+        simulated.run(other, wanted(first=first, arms=POLICIES, shares=HALVES))
+    assert young.store.days("raw", "behaviors") == known

@@ -7,7 +7,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from evaluation.marketplace.arms import Arm, Exploring, Split, Stamp, assignment
+from evaluation.marketplace.arms import Arm, Exploring, Shuffled, Split, Stamp, assignment
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.play import Marketplace, Played, play
 from evaluation.marketplace.policies import (
@@ -143,6 +143,32 @@ def test_arms_change_nothing_of_a_world_in_which_all_arms_are_the_policy():
     same = play(market, market.eve(), FIRST, split, STAMPS[:1])
     assert plain.parts[0].behaviors.equals(same.parts[0].behaviors)
     assert plain.parts[0].truth_pages.equals(same.parts[0].truth_pages)
+
+
+def truth_by_place(played: Played) -> np.ndarray:
+    """Mean `p_click` of the first and of the last items of logged pages."""
+    chances = pl.concat(pl.DataFrame(part.truth_pages)["p_click"] for part in played.parts)
+    ends = (chances.list.head(3), chances.list.tail(3))
+    return np.array([end.explode().mean() for end in ends])
+
+
+def test_the_truth_of_shuffled_scores_does_not_know_where_chance_put_an_item():
+    market = Marketplace.build(MarketplaceConfig(users=1000, items=3000), seed=1)
+    played = play(market, market.eve(), FIRST, lambda p: Shuffled(PopularityWithNoise(p)))
+    first, last = truth_by_place(played)
+    assert first == pytest.approx(last, rel=0.1)
+
+
+def test_shuffled_scores_are_those_of_the_page_and_what_is_sober_stays():
+    none, candidates = (
+        np.zeros(50, np.int64),
+        np.tile(np.arange(PROPOSALS, dtype=np.int32), (50, 1)),
+    )
+    requests = Requests(none, none, none.astype(np.int8), None, candidates)
+    ranked = Shuffled(Numbers()).rank(requests, np.random.default_rng(0))
+    np.testing.assert_array_equal(ranked.sober, -candidates)
+    np.testing.assert_array_equal(-np.sort(-ranked.score, axis=1), -candidates)
+    assert (ranked.score != ranked.sober).any(axis=1).all()
 
 
 def test_exploration_deals_its_share_of_pages_at_random():

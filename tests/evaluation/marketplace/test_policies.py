@@ -1,6 +1,8 @@
 """Recall and ranking, and that a better ranker earns more clicks (the closed loop is closed)."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields
+from datetime import timedelta
 
 import numpy as np
 import pytest
@@ -35,7 +37,7 @@ class Words:
     popularity: Floats
 
     def rank(self, requests: Requests, rng: np.random.Generator) -> Ranked:
-        items, queries = self.market.world.items(0), requests.queries
+        items, queries = self.market.world.items(1), requests.queries  # of two days
         item = requests.candidates
         score = 2.0 * (items.category[item] == queries.category[:, None])
         score += 2.0 * (items.brand[item] == queries.brand[:, None])
@@ -57,9 +59,67 @@ def test_a_ranker_that_reads_the_query_earns_more_clicks(market: Marketplace):
     assert reading > 1.1 * plain
 
 
-def test_both_arms_meet_the_same_people(market: Marketplace):
-    once, again = (play(market, market.eve(), FIRST) for _ in range(2))
-    assert once.parts[0].behaviors.equals(again.parts[0].behaviors)
+@dataclass(frozen=True)
+class Keeping:
+    """Another ranker that keeps what it is asked first: everybody's first page of the day."""
+
+    ranker: Ranker
+    asked: list[Requests]
+
+    def rank(self, requests: Requests, rng: np.random.Generator) -> Ranked:
+        self.asked.append(requests)
+        return self.ranker.rank(requests, rng)
+
+    def observe(self, actions: Actions) -> None:
+        self.ranker.observe(actions)
+
+
+@dataclass(frozen=True)
+class Day:
+    asked: Requests  # everybody's first page
+    played: Played
+    taste: np.ndarray
+    strength: np.ndarray
+
+
+def two_days(market: Marketplace, ranker: Callable[[Floats], Ranker]) -> list[Day]:
+    found, carried = [], market.eve()
+    for number in range(2):
+        asked: list[Requests] = []
+        today = FIRST + timedelta(number)
+        played = play(market, carried, today, lambda p, to=asked: Keeping(ranker(p), to))
+        minds, carried = played.after.minds, played.after
+        found.append(Day(asked[0], played, minds.taste.copy(), minds.taste_strength.copy()))
+    return found
+
+
+@pytest.fixture(scope="module")
+def arms(market: Marketplace) -> tuple[list[Day], list[Day]]:
+    """The same two days under the logging policy, and under a ranker that reads."""
+    return two_days(market, PopularityWithNoise), two_days(market, lambda p: Words(market, p))
+
+
+def test_both_arms_meet_the_same_people(market: Marketplace, arms: tuple[list[Day], list[Day]]):
+    """They come at the same times, new ones among them, and their tastes drift alike."""
+    for plain, reading in zip(*arms, strict=True):
+        assert not plain.played.parts[0].behaviors.equals(reading.played.parts[0].behaviors)
+        for name in ("user", "ts"):
+            np.testing.assert_array_equal(*(getattr(d.asked, name) for d in (plain, reading)))
+        np.testing.assert_array_equal(plain.taste, reading.taste)
+        np.testing.assert_array_equal(plain.strength, reading.strength)
+    first, second = arms[0]
+    assert (first.taste != second.taste).any()
+    assert (market.everybody.joined[second.asked.user] == 1).any()
+
+
+def test_both_arms_meet_the_same_wishes_before_they_have_shown_anything(
+    arms: tuple[list[Day], list[Day]],
+):
+    """What is shown changes what is wanted later, so no page but everybody's first is the same."""
+    plain, reading = (days[0].asked for days in arms)
+    np.testing.assert_array_equal(plain.scenario, reading.scenario)
+    for name, words in vars(plain.queries).items():
+        np.testing.assert_array_equal(words, getattr(reading.queries, name))
 
 
 def test_a_ranker_sees_nothing_latent():

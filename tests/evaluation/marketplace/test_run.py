@@ -10,7 +10,7 @@ import pytest
 from evaluation.marketplace import state
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.run import simulate
-from infra.errors import ConfigError
+from infra.errors import ConfigError, PartitionMissing
 from infra.store import Store
 from pipeline import arrival
 from tests.evaluation.marketplace.conftest import FIRST, SMALL
@@ -66,6 +66,15 @@ def test_a_day_that_was_cut_off_has_no_behaviours_so_that_it_is_lived_again(tmp_
     assert arrival.is_there(store, FIRST)
 
 
+def test_a_day_is_lived_to_its_end_when_its_behaviours_are_there_too(tmp_path: Path):
+    """They come after its state, so a command may be killed between the two."""
+    store = Store(tmp_path)
+    simulate(store, FIRST, 1, TINY, 1)
+    assert state.saved(store, FIRST)
+    store.partition("raw", FIRST, "behaviors").take_back()
+    assert not state.saved(store, FIRST)
+
+
 def test_going_on_later_gives_the_bytes_of_going_on_at_once(tmp_path: Path):
     at_once, later = Store(tmp_path / "at_once"), Store(tmp_path / "later")
     simulate(at_once, FIRST, 4, TINY, 1)
@@ -80,6 +89,58 @@ def test_another_world_is_not_continued_by_accident(tmp_path: Path):
     simulate(store, FIRST, 1, TINY, 1)
     with pytest.raises(ConfigError, match="another seed or other settings"):
         simulate(store, FIRST + timedelta(days=1), 1, TINY, 2)
+
+
+def refused(store: Store, first: date, count: int, seed: int, said: str) -> None:
+    """Refused with these words, and nothing of what is there has changed."""
+    before = digests(store, 3)
+    with pytest.raises(ConfigError, match=said):
+        simulate(store, first, count, TINY, seed)
+    assert digests(store, 3) == before
+    assert store.days("truth", "pages") == days(3)
+
+
+def test_another_world_does_not_take_the_place_of_the_first_days_of_one(tmp_path: Path):
+    store = Store(tmp_path)
+    simulate(store, FIRST, 3, TINY, 1)
+    third = FIRST + timedelta(days=2)
+    words = f"{third}/state belongs to a marketplace with another seed .*--first {FIRST} --days 3"
+    refused(store, FIRST, 2, 2, words)
+    simulate(store, FIRST, 3, TINY, 2)  # the whole of it may be another
+
+
+def test_no_day_is_put_before_the_first_one_of_a_world(tmp_path: Path):
+    """Both would be number 0, and their pages have the same ids."""
+    store = Store(tmp_path)
+    simulate(store, FIRST, 3, TINY, 1)
+    words = "day number 0 of its marketplace, and would follow number 0"
+    refused(store, FIRST - timedelta(days=1), 1, 1, words)
+    refused(store, FIRST - timedelta(days=1), 2, 1, r"number 1 .* would follow number 1")
+
+
+def test_two_worlds_with_a_gap_between_them_are_not_joined(tmp_path: Path):
+    store = Store(tmp_path)
+    simulate(store, FIRST, 1, TINY, 1)
+    simulate(store, FIRST + timedelta(days=2), 1, TINY, 1)
+    with pytest.raises(ConfigError, match=r"number 0 of its .* would follow number 1"):
+        simulate(store, FIRST + timedelta(days=1), 1, TINY, 1)
+    simulate(store, FIRST + timedelta(days=1), 2, TINY, 1)
+    pages = pl.concat([frame(store, "raw", day, "impressions") for day in days(3)])
+    assert pages["request_id"].is_unique().all()
+
+
+def test_nothing_begins_anew_beside_a_day_that_was_cut_off(tmp_path: Path):
+    store = Store(tmp_path)
+    simulate(store, FIRST, 1, TINY, 1)
+    store.partition("truth", FIRST, "state").take_back()
+    with pytest.raises(PartitionMissing, match=f"simulate --first {FIRST} --days 1"):
+        simulate(store, FIRST + timedelta(days=1), 1, TINY, 1)
+
+
+@pytest.mark.parametrize("first", [date.min, date.max])
+def test_days_have_one_before_and_one_after(tmp_path: Path, first: date):
+    with pytest.raises(ConfigError, match="leave the calendar"):
+        simulate(Store(tmp_path), first, 1, TINY, 1)
 
 
 def test_the_frozen_world_has_not_changed(small: Store):

@@ -58,6 +58,24 @@ def test_clicks_and_purchases_happen_as_often_as_the_truth_says(week: pl.DataFra
         assert abs(happened - expected) < 4 * np.sqrt((p * (1 - p)).sum()) + 0.01 * expected
 
 
+def test_pages_of_every_scenario_and_length_are_clicked_as_often_as_the_truth_says(
+    tmp_path_factory: pytest.TempPathFactory,
+):
+    """Long pages leave an item more places to land on, and scenarios differ in length."""
+    store = Store(tmp_path_factory.mktemp("whole"))
+    logged = {"logged_search": 1.0, "logged_other": 1.0, "users": 3000}
+    simulate(store, FIRST, DAYS, CONFIG.model_copy(update=logged), seed=1)
+    rows = pl.concat(shown(store, offset) for offset in range(DAYS))
+    rows = rows.with_columns(length=pl.len().over("request_id"))
+    chances = pl.col("p_click")
+    noise = (chances * (1 - chances)).sum().sqrt()
+    for keys in (["scenario"], ["scenario", "length"]):
+        found = rows.group_by(keys).agg(
+            z=(pl.col("click").sum() - chances.sum()) / noise, clicks=pl.col("click").sum()
+        )
+        assert found.filter(pl.col("clicks") > 200)["z"].abs().max() < 4, keys
+
+
 def test_the_truth_is_calibrated_in_every_tenth(week: pl.DataFrame):
     tenth = week.with_columns(bin=(pl.col("p_click").rank() * 10 / pl.len()).cast(int).clip(0, 9))
     table = tenth.group_by("bin").agg(pl.col("click", "p_click").mean()).sort("bin")

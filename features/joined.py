@@ -1,0 +1,159 @@
+"""What a day's behaviours find in the tables that they are joined with, as shares of their keys.
+
+A table that was written with other keys (another kind of user id, requests that nobody names)
+fails nowhere: its users have no profile, its items no category, its pages no clicks. So quality
+asks for the share of keys that are found, of a sample of them: those of the smallest hashes, so
+memory grows with SAMPLE and with the largest file of one column, and no row is looked at twice.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.buckets import hash_ids
+from features.page_log import has_pages
+from infra.store import Partition, Store
+
+Keys = NDArray[np.uint64]
+
+METRIC = "joined_share"
+SAMPLE = 10_000
+"""Keys of the behaviours that are looked for."""
+ENOUGH = 100
+"""Keys of which some are found where the tables have the same ones; of fewer, chance decides."""
+SOME = 1 / SAMPLE
+"""The least share that is not none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """How many of the day's keys another table has."""
+
+    figure: str
+    keys: int
+    """How many were looked for; where behaviours name none at all, their rows."""
+    found: int
+    meaning: str
+    """The share in words, and what to look at."""
+    sampled: bool = False
+    """The other table may be a small part by intent: shops log their bulky feeds in samples."""
+
+    @property
+    def share(self) -> float:
+        """Found of those looked for."""
+        return self.found / self.keys
+
+    def limits(self, most: float) -> Iterator[tuple[float, bool]]:
+        """Least shares, and whether to stop under them: of a few keys, none may be chance.
+
+        Args:
+            most: the share that a whole table should have.
+        """
+        enough = self.keys >= ENOUGH
+        if not self.sampled:
+            yield most, False
+        if self.sampled or enough:
+            yield SOME, enough
+
+
+def of_day(store: Store, day: date, moments: str) -> list[Joined]:
+    """The shares of a day's users, items and requests, as far as there are tables of them.
+
+    Args:
+        store: with the events of the day.
+        day: which.
+        moments: the setting `sequences.moments`.
+    """
+    behaviors = store.partition("events", day, "behaviors")
+    found = [_of_users(store, day, behaviors), _of_items(store, day, behaviors)]
+    if moments != "derived" and has_pages(store, day):
+        found.append(_of_requests(store.partition("events", day, "impressions"), behaviors))
+    return [one for one in found if one and one.keys]
+
+
+def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
+    newest = store.latest("events", day, "users")
+    if newest is None or not newest.manifest().rows:
+        return None
+    wanted = _sample(behaviors, _users)
+    return Joined(
+        figure=f"behaviors.user_id.{METRIC}",
+        keys=len(wanted),
+        found=_found(wanted, [newest], _users),
+        meaning=f"so many of the day's users are in {newest.key}. Look at user_id of both",
+    )
+
+
+def _of_items(store: Store, day: date, behaviors: Partition) -> Joined | None:
+    """In the newest snapshot or the first: what comes later may be what is new alone."""
+    days = [one for one in store.days("events", "items") if one <= day]
+    parts = [store.partition("events", one, "items") for one in sorted({*days[:1], *days[-1:]})]
+    if not any(part.manifest().rows for part in parts):
+        return None
+    wanted = _sample(behaviors, _items)
+    return Joined(
+        figure=f"behaviors.item_id.{METRIC}",
+        keys=len(wanted),
+        found=_found(wanted, parts, _items),
+        meaning=f"so many of the day's items are in {parts[-1].key}. Look at item_id of both",
+    )
+
+
+def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
+    wanted = _sample(behaviors, _requests)
+    return Joined(
+        figure=f"behaviors.request_id.{METRIC}",
+        keys=len(wanted) or behaviors.manifest().rows,
+        found=_found(wanted, [pages], _requests),
+        meaning="so many of the requests that behaviours name are pages of the same user in "
+        f"{pages.key}, and nothing else is clicked on a page. Look at request_id of both, or "
+        "set sequences.moments=derived",
+        sampled=True,
+    )
+
+
+def _users(part: Partition) -> Iterator[Keys]:
+    for table in _columns(part, "user_hash"):
+        yield table.column("user_hash").to_numpy()
+
+
+def _items(part: Partition) -> Iterator[Keys]:
+    for table in _columns(part, "item_id"):
+        yield hash_ids(pc.unique(table.column("item_id")).drop_null())
+
+
+def _requests(part: Partition) -> Iterator[Keys]:
+    """Of a request and its user: another user's is another one."""
+    for table in _columns(part, "user_hash", "request_id"):
+        named = table.filter(pc.is_valid(table.column("request_id")))
+        users = named.column("user_hash").to_numpy()
+        yield hash_ids(named.column("request_id")) * np.uint64(3) + users
+
+
+def _columns(part: Partition, *names: str) -> Iterator[pa.Table]:
+    for entry in part.manifest().files:
+        if entry.name.endswith(".parquet"):
+            yield part.table(names, [entry])
+
+
+def _sample(part: Partition, keys_of: Callable[[Partition], Iterator[Keys]]) -> Keys:
+    """The smallest distinct keys, sorted."""
+    kept = np.empty(0, np.uint64)
+    for keys in keys_of(part):
+        kept = np.unique(np.concatenate([kept, keys]))[:SAMPLE]
+    return kept
+
+
+def _found(
+    wanted: Keys, parts: list[Partition], keys_of: Callable[[Partition], Iterator[Keys]]
+) -> int:
+    held = np.zeros(len(wanted), np.bool_)
+    for part in parts:
+        for keys in keys_of(part):
+            held |= np.isin(wanted, keys)
+    return int(held.sum())

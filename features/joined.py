@@ -2,11 +2,11 @@
 
 A table that was written with other keys (another kind of user id, requests that nobody names)
 fails nowhere: its users have no profile, its items no category, its pages no clicks. So quality
-asks for the share of keys that are found, of a sample of them: those of the smallest hashes, so
-memory grows with SAMPLE and with the largest file of one column, and no row is looked at twice.
+asks for the share of keys that are found, of a sample of them: the smallest hashes of some users.
+Memory grows with SAMPLE and with a column of the largest file.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import date
 
@@ -24,6 +24,8 @@ Keys = NDArray[np.uint64]
 METRIC = "joined_share"
 SAMPLE = 10_000
 """Keys of the behaviours that are looked for."""
+ROWS = 200_000
+"""Behaviours that they are chosen from, about: those of some users."""
 ENOUGH = 100
 """Keys of which some are found where the tables have the same ones; of fewer, chance decides."""
 SOME = 1 / SAMPLE
@@ -80,11 +82,11 @@ def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
     newest = store.latest("events", day, "users")
     if newest is None or not newest.manifest().rows:
         return None
-    wanted = _sample(behaviors, _users)
+    wanted, every = _sample(behaviors, _users)
     return Joined(
         figure=f"behaviors.user_id.{METRIC}",
         keys=len(wanted),
-        found=_found(wanted, [newest], _users),
+        found=_found(wanted, _users(newest, every)),
         meaning=f"so many of the day's users are in {newest.key}. Look at user_id of both",
     )
 
@@ -95,21 +97,21 @@ def _of_items(store: Store, day: date, behaviors: Partition) -> Joined | None:
     parts = [store.partition("events", one, "items") for one in sorted({*days[:1], *days[-1:]})]
     if not any(part.manifest().rows for part in parts):
         return None
-    wanted = _sample(behaviors, _items)
+    wanted, _ = _sample(behaviors, _items)
     return Joined(
         figure=f"behaviors.item_id.{METRIC}",
         keys=len(wanted),
-        found=_found(wanted, parts, _items),
+        found=_found(wanted, (keys for part in parts for keys in _items(part, 1))),
         meaning=f"so many of the day's items are in {parts[-1].key}. Look at item_id of both",
     )
 
 
 def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
-    wanted = _sample(behaviors, _requests)
+    wanted, every = _sample(behaviors, _requests)
     return Joined(
         figure=f"behaviors.request_id.{METRIC}",
         keys=len(wanted) or behaviors.manifest().rows,
-        found=_found(wanted, [pages], _requests),
+        found=_found(wanted, _requests(pages, every)),
         meaning="so many of the requests that behaviours name are pages of the same user in "
         f"{pages.key}, and nothing else is clicked on a page. Look at request_id of both, or "
         "set sequences.moments=derived",
@@ -117,43 +119,51 @@ def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
     )
 
 
-def _users(part: Partition) -> Iterator[Keys]:
-    for table in _columns(part, "user_hash"):
+def _users(part: Partition, every: int) -> Iterator[Keys]:
+    for table in _columns(part, every, "user_hash"):
         yield table.column("user_hash").to_numpy()
 
 
-def _items(part: Partition) -> Iterator[Keys]:
-    for table in _columns(part, "item_id"):
+def _items(part: Partition, every: int) -> Iterator[Keys]:
+    for table in _columns(part, every, "item_id"):
         yield hash_ids(pc.unique(table.column("item_id")).drop_null())
 
 
-def _requests(part: Partition) -> Iterator[Keys]:
+def _requests(part: Partition, every: int) -> Iterator[Keys]:
     """Of a request and its user: another user's is another one."""
-    for table in _columns(part, "user_hash", "request_id"):
+    for table in _columns(part, every, "request_id", "user_hash"):
         named = table.filter(pc.is_valid(table.column("request_id")))
         users = named.column("user_hash").to_numpy()
         yield hash_ids(named.column("request_id")) * np.uint64(3) + users
 
 
-def _columns(part: Partition, *names: str) -> Iterator[pa.Table]:
+def _columns(part: Partition, every: int, *names: str) -> Iterator[pa.Table]:
+    """Columns of each file, of one user in `every`: to hash an id is dear, to read a number not."""
+    wanted = [*names] if every == 1 else list({"user_hash": 0, **dict.fromkeys(names, 0)})
     for entry in part.manifest().files:
         if entry.name.endswith(".parquet"):
-            yield part.table(names, [entry])
+            table = part.table(wanted, [entry])
+            if every > 1:
+                chosen = table.column("user_hash").to_numpy() % np.uint64(every) == 0
+                table = table.filter(pa.array(chosen))
+            yield table
 
 
-def _sample(part: Partition, keys_of: Callable[[Partition], Iterator[Keys]]) -> Keys:
-    """The smallest distinct keys, sorted."""
-    kept = np.empty(0, np.uint64)
-    for keys in keys_of(part):
-        kept = np.unique(np.concatenate([kept, keys]))[:SAMPLE]
-    return kept
+def _sample(
+    behaviors: Partition, keys_of: Callable[[Partition, int], Iterator[Keys]]
+) -> tuple[Keys, int]:
+    """The smallest distinct keys, sorted, of one user in how many; of all if those have none."""
+    kept, every = np.empty(0, np.uint64), 1
+    for every in sorted({max(1, behaviors.manifest().rows // ROWS), 1}, reverse=True):
+        for keys in keys_of(behaviors, every):
+            kept = np.unique(np.concatenate([kept, keys]))[:SAMPLE]
+        if len(kept):
+            break
+    return kept, every
 
 
-def _found(
-    wanted: Keys, parts: list[Partition], keys_of: Callable[[Partition], Iterator[Keys]]
-) -> int:
-    held = np.zeros(len(wanted), np.bool_)
-    for part in parts:
-        for keys in keys_of(part):
-            held |= np.isin(wanted, keys)
-    return int(held.sum())
+def _found(wanted: Keys, held: Iterable[Keys]) -> int:
+    found = np.zeros(len(wanted), np.bool_)
+    for keys in held:
+        found |= np.isin(wanted, keys)
+    return int(found.sum())

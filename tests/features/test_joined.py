@@ -104,6 +104,30 @@ def test_a_product_table_of_what_is_new_goes_with_the_first(store):
     assert shares(store) == {"item": (3 / 50, 50)}
 
 
+def test_of_many_rows_some_users_are_asked_and_the_shares_are_theirs(store, monkeypatch):
+    monkeypatch.setattr(joined, "ROWS", 50)
+    chosen = [user for user in USERS if int(hash_ids(pa.array([user]))[0]) % 4 == 0]
+    behaviors(store)
+    publish(store, "users", pa.table({"user_id": chosen[1:]}))
+    publish(store, "items", pa.table({"item_id": [f"i{i}" for i in range(50)]}))
+    pages(store)
+    count = len(chosen)
+    items = len({USERS.index(user) % 50 for user in chosen})
+    assert shares(store) == {
+        "user": ((count - 1) / count, count),
+        "item": (1, items),
+        "request": (1, count),
+    }
+
+
+def test_a_request_that_is_named_by_none_of_some_users_is_looked_for_among_all(store, monkeypatch):
+    monkeypatch.setattr(joined, "ROWS", 50)
+    odd = next(i for i, user in enumerate(USERS) if int(hash_ids(pa.array([user]))[0]) % 4)
+    behaviors(store, [f"r{i}" if i == odd else None for i in range(200)])
+    pages(store)
+    assert shares(store) == {"request": (1, 1)}
+
+
 @pytest.mark.parametrize(
     ("keys", "sampled", "limits"),
     [

@@ -87,7 +87,7 @@ def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
         figure=f"behaviors.user_id.{METRIC}",
         keys=len(wanted),
         found=_found(wanted, _users(newest, every)),
-        meaning=f"so many of the day's users are in {newest.key}. Look at user_id of both",
+        meaning=f"the share of the day's users that {newest.key} has. Compare user_id in both",
     )
 
 
@@ -102,7 +102,7 @@ def _of_items(store: Store, day: date, behaviors: Partition) -> Joined | None:
         figure=f"behaviors.item_id.{METRIC}",
         keys=len(wanted),
         found=_found(wanted, (keys for part in parts for keys in _items(part, 1))),
-        meaning=f"so many of the day's items are in {parts[-1].key}. Look at item_id of both",
+        meaning=f"the share of the day's items that {parts[-1].key} has. Compare item_id in both",
     )
 
 
@@ -112,9 +112,9 @@ def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
         figure=f"behaviors.request_id.{METRIC}",
         keys=len(wanted) or behaviors.manifest().rows,
         found=_found(wanted, _requests(pages, every)),
-        meaning="so many of the requests that behaviours name are pages of the same user in "
-        f"{pages.key}, and nothing else is clicked on a page. Look at request_id of both, or "
-        "set sequences.moments=derived",
+        meaning="the share of the requests named by behaviours that are pages of the same user in "
+        f"{pages.key}; nothing else is a click on a page. Compare request_id in both, or set "
+        "sequences.moments=derived",
         sampled=True,
     )
 

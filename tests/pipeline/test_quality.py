@@ -243,10 +243,10 @@ def test_a_table_of_other_keys_stops_the_run_where_that_cannot_be_chance(setting
     if count < 100:
         assert quality.run(settings, DAY, "events")["passed"]
         return
-    told = r"behaviors\.user_id has joined share 0, under the limit 0\.0001: so many"
+    told = r"behaviors\.user_id has joined share 0, under the limit 0\.0001: the share"
     with pytest.raises(QualityFailed, match=told) as failed:
         quality.run(settings, DAY, "events")
-    assert "are in events/dt=2026-03-02/users. Look at user_id of both. See" in str(failed.value)
+    assert "that events/dt=2026-03-02/users has. Compare user_id in both. See" in str(failed.value)
     assert "change the limit" not in str(failed.value)
 
 

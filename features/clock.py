@@ -21,7 +21,7 @@ HOUR_MS = 3_600_000
 PLAUSIBLE = (631_152_000_000, 4_102_444_800_000)
 """1990 and 2100: times before and after cannot be told from a wrong unit."""
 _DAYS_AT_ONCE = (PLAUSIBLE[1] - PLAUSIBLE[0]) // DAY_MS + 3
-_FRACTION_OF_SECOND = re.compile(r"%%|\.%f")
+_OTHERWISE_IN_POLARS = re.compile(r"%%|\.%f|%z")
 _WHOLE = r"^-?0*\d{1,19}$"
 _HEX = r"(?i)^0x[0-9a-f]{1,16}$"
 _INT64 = np.iinfo(np.int64)
@@ -150,8 +150,12 @@ def _from_texts(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.Chun
 
 
 def _pattern(form: TimeFormat) -> str:
-    """As Polars has it, which reads `%f` as nanoseconds whatever stands before it."""
-    return _FRACTION_OF_SECOND.sub(lambda found: found[0].replace(".%f", "%.f"), str(form.format))
+    """As Polars has it.
+
+    It reads `%f` as nanoseconds whatever stands before it, and with `%z` neither `Z` nor `+08`.
+    """
+    polars = {".%f": "%.f", "%z": "%#z"}
+    return _OTHERWISE_IN_POLARS.sub(lambda found: polars.get(found[0], found[0]), str(form.format))
 
 
 def _years(texts: pl.Series, form: TimeFormat) -> pl.Series:

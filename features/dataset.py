@@ -14,10 +14,9 @@ from pathlib import Path
 from typing import NoReturn
 from zoneinfo import ZoneInfo
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
-from features.property import EPOCH, LocalClock
-from features.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table
+from features.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table, known_zone
 from features.schemas import BehaviorType, Scenario
 from infra.config import Config, known_keys, load_toml, nearest
 from infra.errors import ConfigError
@@ -58,13 +57,14 @@ class Dataset(Config):
     @field_validator("time_zone")
     @classmethod
     def _zone(cls, value: str) -> str:
-        said = f"{value} is not a time zone (write it like Asia/Shanghai)"
-        if value == "localtime":  # another one on each machine
-            raise ValueError(said)
-        try:
-            LocalClock(value).midnight_ms(EPOCH)
-        except ConfigError:
-            raise ValueError(said) from None
+        return known_zone(value)
+
+    @field_validator("last_day")
+    @classmethod
+    def _in_order(cls, value: date | None, info: ValidationInfo) -> date | None:
+        first = info.data.get("first_day")
+        if value and first and value < first:
+            raise ValueError(f"{value} lies before first_day, {first}")
         return value
 
     @property
@@ -102,7 +102,7 @@ def load(name_or_path: str | Path) -> Dataset:
     """
     path = _find(str(name_or_path))
     load_toml(path)  # a syntax error names its own line
-    return parse_description(path.read_text(encoding="utf-8"), str(path))
+    return parse_description(path.read_text(encoding="utf-8-sig"), str(path))
 
 
 def parse_description(text: str, source: str) -> Dataset:
@@ -125,6 +125,9 @@ def parse_description(text: str, source: str) -> Dataset:
     for table_name, table in dataset.tables().items():
         for message, path in _mistakes(table_name, table):
             dataset.refuse(message, table_name, *path)
+        mistaken = table.time.mistaken_zone(table.time.zone or dataset.time_zone)
+        if mistaken:
+            dataset.refuse(mistaken, table_name, "time", "format")
     return dataset
 
 

@@ -58,7 +58,8 @@ class QualityConfig(Config):
     max_stale_h: float = Field(24.0, gt=0)
     """Hours from the day's last event to its end, of a day of 24."""
     warn_null_share: float = Field(0.5, ge=0, le=1)
-    """Of the optional attributes of an item: category, brand, shop, price."""
+    """Of the optional attributes of an item: category, brand, shop, price. And of a day's users
+    and items, where there is a table of them that does not have them."""
     warn_bad_price_share: float = Field(0.0, ge=0, le=1)
     """Prices of zero or less: some logs write 0 where they do not know."""
     max_bad_price_share: float = Field(0.02, ge=0, le=1)

@@ -16,7 +16,10 @@ import pyarrow.compute as pc
 from features.vocabulary import Vocabulary
 
 MAX_WORDS = 16
-"""Words kept per text; queries in the paper's log are far shorter."""
+"""Words kept of a query; those in the paper's log are far shorter."""
+MAX_TITLE_WORDS = 64
+"""Words kept of a title: 65 Chinese characters, twice what Taobao allows. Not all, since the table
+of the catalog's titles is as wide as the longest (`features.relevance.TitleIndex`)."""
 
 # Han, kana, Hangul: the scripts written without spaces (or, for Hangul, best matched in pairs)
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -28,9 +31,9 @@ _MARKED_RUN = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}](?:[^\\W_{_UNSPACED}
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
-@lru_cache(maxsize=1 << 17)
-def words(text: str) -> tuple[str, ...]:
-    """The words of one text in order, at most MAX_WORDS."""
+@lru_cache(maxsize=1 << 16)
+def words(text: str, most: int = MAX_WORDS) -> tuple[str, ...]:
+    """The first words of one text, in order."""
     found: list[str] = []
     plain = text.isascii()
     told = (text if plain else normalize("NFC", text)).lower()
@@ -39,24 +42,26 @@ def words(text: str) -> tuple[str, ...]:
             found.extend(run[i : i + 2] for i in range(len(run) - 1))
         else:
             found.append(run)
-    return tuple(found[:MAX_WORDS])
+    return tuple(found[:most])
 
 
-def words_of(texts: pa.Array | pa.ChunkedArray) -> pa.ListArray:
-    """The words of each text; an empty list for null."""
+def words_of(texts: pa.Array | pa.ChunkedArray, most: int = MAX_WORDS) -> pa.ListArray:
+    """The first words of each text; an empty list for null."""
     whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    split = [words(text) for text in coded.dictionary.to_pylist()]
+    split = [words(text, most) for text in coded.dictionary.to_pylist()]
     distinct = pa.array([*split, []], pa.list_(pa.string()))
     return distinct.take(coded.indices.fill_null(len(split)).cast(pa.int64()))
 
 
-def tokens_of(queries: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary) -> pa.ListArray:
-    """Rows of the token vocabulary per query; an empty list for null, 1 for an unknown word."""
-    whole = queries.combine_chunks() if isinstance(queries, pa.ChunkedArray) else queries
+def tokens_of(
+    texts: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary, most: int = MAX_WORDS
+) -> pa.ListArray:
+    """Rows of the token vocabulary per text; an empty list for null, 1 for an unknown word."""
+    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
     split = words_of(
-        pa.concat_arrays([coded.dictionary.cast(pa.string()), pa.nulls(1, pa.string())])
+        pa.concat_arrays([coded.dictionary.cast(pa.string()), pa.nulls(1, pa.string())]), most
     )
     rows = pa.array(vocabulary.rows_of(split.flatten()), pa.int32())
     distinct = pa.ListArray.from_arrays(split.offsets, rows)
@@ -64,6 +69,6 @@ def tokens_of(queries: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary) -> pa
     return distinct.take(index)
 
 
-def word_counts(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
-    """All words of all texts, one after the other (for counting)."""
-    return pc.list_flatten(words_of(texts))
+def word_counts(texts: pa.Array | pa.ChunkedArray, most: int = MAX_WORDS) -> pa.Array:
+    """The first words of all texts, one after the other (for counting)."""
+    return pc.list_flatten(words_of(texts, most))

@@ -4,13 +4,16 @@ Which canonical columns there are, and what a description may say about the file
 """
 
 import codecs
+import re
 from collections.abc import Mapping
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from features.property import EPOCH, LocalClock
 from features.schemas import BehaviorType, Scenario
 from infra.config import Config
+from infra.errors import ConfigError
 
 REQUIRED: Mapping[str, tuple[str, ...]] = {
     "behaviors": ("user_id", "item_id", "type", "ts"),
@@ -46,6 +49,12 @@ LISTED = "_"
 """Begins the names of raw files that count only once a manifest lists them: what an import leaves
 that was killed is no day."""
 
+_DIRECTIVE = re.compile(r"%[-_#:.0-9]*[A-Za-z%]")
+_OFFSET = re.compile(r"%[:#]*z|%\+")
+_SAYS_UTC = re.compile(r"%Z|(?<![A-Za-z])(?:Z|UTC|GMT)(?![A-Za-z])", re.IGNORECASE)
+_UTC = ("UTC", "Etc/UTC", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT", "GMT", "Etc/GMT", "Universal")
+"""Zones of which a text may say so itself."""
+
 _STATEFUL = ("iso2022", "hz", "utf-7", "idna", "punycode", "raw-unicode", "unicode")
 """Encodings in which what a byte says depends on those before it, or that are none of files."""
 
@@ -57,10 +66,11 @@ class TimeFormat(Config):
     """Of a number since 1970-01-01 UTC; not used where there is a `format`."""
 
     format: str | None = None
-    """Of a text, as strptime has it (`%Y-%m-%d %H:%M:%S UTC`); a fraction of a second is `.%f`."""
+    """Of a text, as strptime has it (`%Y-%m-%dT%H:%M:%S%z`); a fraction of a second is `.%f`."""
 
     zone: str | None = None
-    """Time zone of the text; the data set's own by default. Numbers are UTC."""
+    """Time zone of the text; the data set's own by default. Numbers are UTC, and a text with an
+    offset (`%z`) is where that says."""
 
     year: int | None = Field(None, ge=1970, le=2200)
     """The year of dates that have none (`%m%d`)."""
@@ -79,7 +89,34 @@ class TimeFormat(Config):
                 "%f is read behind a point alone: write .%f (a fraction behind anything else has "
                 "to be converted)"
             )
+        if value and "%s" in value.replace("%%", ""):
+            raise ValueError(
+                '%s is a number of seconds since 1970 UTC, which is no format: write unit = "s" '
+                "in its place"
+            )
         return value
+
+    @field_validator("zone")
+    @classmethod
+    def _zone(cls, value: str | None) -> str | None:
+        return None if value is None else known_zone(value)
+
+    def mistaken_zone(self, zone: str) -> str | None:
+        """What is wrong where `format` says that the text is UTC and `zone` is another one.
+
+        Args:
+            zone: in which the text would be read.
+        """
+        bare = _DIRECTIVE.sub(lambda found: " %Z " if found[0] == "%Z" else " ", self.format or "")
+        found = _SAYS_UTC.search(bare)
+        offset_rules = _OFFSET.search(self.format or "")
+        if not found or offset_rules or zone in _UTC or (found[0] == "%Z" and self.zone):
+            return None
+        offset = "" if len(found[0]) > 2 else "write %z in its place, which reads Z and +08:00, or "
+        return (
+            f"{found[0]} is passed over, and the text read as a time of {zone}: {offset}say of "
+            'which zone the text is (zone = "UTC").'
+        )
 
 
 class Table(Config):
@@ -193,6 +230,22 @@ class Table(Config):
 PLACE = ("_source", "_line", "_text", "_raw")
 """Columns of a raw row beside the source's own: file, 1-based line, the line if unsplit, and its
 bytes (only where a text file is read, for rejects to quote)."""
+
+
+def known_zone(name: str) -> str:
+    """The name of a time zone.
+
+    Raises:
+        ValueError: there is none of that name, or another one on each machine.
+    """
+    said = f"{name} is not a time zone (write it like Asia/Shanghai)"
+    if name == "localtime":
+        raise ValueError(said)
+    try:
+        LocalClock(name).midnight_ms(EPOCH)
+    except ConfigError:
+        raise ValueError(said) from None
+    return name
 
 
 def _require_known(codes: Mapping[str, str], known: set[str]) -> None:

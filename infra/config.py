@@ -51,7 +51,7 @@ def load_toml(path: Path) -> dict[str, Any]:
         ConfigError: the file is missing or is not TOML; the message names file and line.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may write a mark
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist. Check the path.") from None
     except UnicodeDecodeError:

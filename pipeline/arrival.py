@@ -92,11 +92,11 @@ def judge(
     why = f" ({raw_names.not_read(unread)})" if unread else ""
     wanting = [f"{', '.join(missing)} not there{why}"] if missing else []
     wanting += [f"{', '.join(moving)} still changing"] if moving else []
-    aside = "".join(
-        f" {table.name}: {raw_names.not_read_beside(table.beside)}."
-        for table in here
-        if table.beside
-    )
+    left = {table.name: raw_names.not_read_beside(table.beside) for table in here if table.beside}
+    for table, files in skipped.items():
+        if files and table not in missing:
+            left[table] = raw_names.not_read(files)
+    aside = "".join(f" {table}: {files}." for table, files in left.items())
     what = f"raw/dt={day}: {'; '.join(wanting)}. So far: {said}.{aside}" if wanting else ""
     return Arrival(
         day=day,

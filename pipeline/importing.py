@@ -53,8 +53,10 @@ def import_files(
     day: date | None = None,
     replace: bool = False,
     progress: Progress | None = None,
-) -> Mapping[str, int]:
+) -> Mapping[str, int | str]:
     """Publish `raw/dt=D/<table>` for every day in the files; returns rows and days per table.
+
+    Beside them `first_day` and `last_day` of what was imported, stray days not counted.
 
     Args:
         store: where to.
@@ -96,9 +98,12 @@ def import_files(
             writer.flush()
         writer.record()
         counts = writer.counts()
+        rows = writer.rows_of_days()
     writer.take_back()
-    logger.info("import %s: %s", dataset.name, ", ".join(f"{k} {v:,}" for k, v in counts.items()))
-    return counts
+    said = ", ".join(f"{k} {v:,}" for k, v in counts.items())
+    last = max({*rows} - {*stray_days(rows)} | {first})
+    logger.info("import %s, %s to %s: %s", dataset.name, first, last, said)
+    return {**counts, "first_day": first.isoformat(), "last_day": last.isoformat()}
 
 
 def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
@@ -113,7 +118,7 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
         named, separator, rest = str(given).partition("=")
         explicit = bool(separator) and named in dataset.tables()
         path = Path(rest if explicit else str(given))
-        if not path.is_file():
+        if not _is_readable(path):
             if named.isidentifier() and separator and not explicit:
                 raise ConfigError(_no_table(dataset, named, rest))
             raise InputError(f"{path} is not a file. Check the path.")
@@ -131,6 +136,23 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
         raise InputError(f"no files were given for data set {dataset.name}. Name at least one.")
     names = _names({source.path.absolute() for source in found})
     return [replace(source, name=names[source.path.absolute()]) for source in found]
+
+
+def _is_readable(path: Path) -> bool:
+    """Whether there is such a file.
+
+    Raises:
+        InputError: there is, and it may not be read.
+    """
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb"):
+            return True
+    except OSError as error:
+        raise InputError(
+            f"{path} cannot be read: {error.strerror}. Mend its permissions."
+        ) from None
 
 
 def _names(paths: Collection[Path]) -> dict[Path, str]:

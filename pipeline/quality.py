@@ -19,8 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from features import quality
+from features import joined, quality
 from features.dataset import load as load_dataset
+from features.joined import Joined
 from features.measured import Tally
 from features.quality import QualityConfig
 from features.raw_table import LOGS, TABLES
@@ -43,8 +44,8 @@ LOST = "lost_parts"
 share would show them."""
 _UNREAD = f"rejected_{Reason.BAD_FILE}"
 _SNAPSHOT_ROWS = tuple(f"{name}.rows" for name in quality.SNAPSHOTS)
-_WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, *[f"{name}.{LOST}" for name in TABLES])
-"""Figures that no setting under [quality] is about."""
+_WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, f".{LOST}", f".{joined.METRIC}")
+"""Ends of figures of which no setting under [quality] says where they stop the run."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,14 +87,17 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     zone = load_dataset(settings.dataset).time_zone
     before = _before(store, day, of, settings.quality.history_days)
     counts = _counted(store, day) if of == "events" else {}
+    joins = joined.of_day(store, day, settings.sequences.moments) if of == "events" else []
     figures = quality.metrics(tally, counts, day, zone, before) | _lost(counts)
+    figures |= {one.figure: one.share for one in joins}
     expected, failures = [], []
     with writing(store.address("reports/quality")):  # Great Expectations writes on its own
         for name in SUITES[of]:
-            asked = suite(name, figures, settings.quality)
+            asked = suite(name, figures, settings.quality) + _of_joins(joins, settings.quality)
             expected += asked
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
-    failures = _naming_files(store, day, failures)
+    meanings = {one.figure: one.meaning for one in joins}
+    failures = _explained(failures, meanings | _lost_files(store, day, failures))
     critical = [failure for failure in failures if failure.critical]
     report = {
         "day": day.isoformat(),
@@ -110,7 +114,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     for failure in failures:
         logger.warning("%s", failure.sentence)
     if critical:
-        unlimited = all(failure.figure in _WITHOUT_LIMIT for failure in critical)
+        unlimited = all(one.figure.endswith(_WITHOUT_LIMIT) for one in critical)
         remedy = "." if unlimited else ", or change the limit under [quality]."
         raise QualityFailed(
             " ".join(f.sentence for f in critical)
@@ -165,6 +169,14 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
     if metric in ("null_share", "bad_share", LOST):
         return [Expected(figure=name, high=0.0)]
     return []
+
+
+def _of_joins(joins: Sequence[Joined], config: QualityConfig) -> list[Expected]:
+    return [
+        Expected(figure=one.figure, low=low, critical=critical)
+        for one in joins
+        for low, critical in one.limits(1 - config.warn_null_share)
+    ]
 
 
 def judge(
@@ -291,14 +303,10 @@ def _figure(name: str, value: float, of: str, day: date) -> dict[str, Any]:
     metric = name.rpartition(".")[2]
     unit = quality.UNITS.get(metric, "share")
     protocol = f"all rows of {of} of {day}, counted by Beam"
-    return {
-        "name": name,
-        "value": value,
-        "low": None,
-        "high": None,
-        "unit": unit,
-        "protocol": protocol,
-    }
+    if metric == joined.METRIC:
+        protocol = f"up to {joined.SAMPLE:,} keys of {of} of {day}, drawn by hash"
+    uncertain = {"low": None, "high": None}
+    return {"name": name, "value": value, **uncertain, "unit": unit, "protocol": protocol}
 
 
 def _counted(store: Store, day: date) -> dict[str, int]:
@@ -314,16 +322,20 @@ def _lost(counts: Mapping[str, int]) -> dict[str, float]:
     return {f"{name}.{LOST}": float(counts.get(f"{name}_{_UNREAD}", 0)) for name in there}
 
 
-def _naming_files(store: Store, day: date, failures: Sequence[Failure]) -> list[Failure]:
-    """The failures; those about files name them."""
+def _lost_files(store: Store, day: date, failures: Sequence[Failure]) -> dict[str, str]:
+    """By figure that failed for it, the files of which something could not be read."""
     rejects = store.partition("rejects", day)
     if not any(one.figure.endswith(LOST) for one in failures) or not rejects.exists():
-        return list(failures)
+        return {}
     lost = rawday.lost_parts(rejects)
-    named = {f"{name}.{LOST}": "; ".join(files[:3]) for name, files in lost.items()}
+    return {f"{name}.{LOST}": "; ".join(files[:3]) for name, files in lost.items()}
+
+
+def _explained(failures: Sequence[Failure], more: Mapping[str, str]) -> list[Failure]:
+    """The failures; those of figures that there is more to say of say it."""
     return [
-        replace(one, sentence=f"{one.sentence.rstrip('.')}: {named[one.figure]}.")
-        if one.figure in named
+        replace(one, sentence=f"{one.sentence.rstrip('.')}: {more[one.figure]}.")
+        if one.figure in more
         else one
         for one in failures
     ]

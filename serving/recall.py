@@ -15,7 +15,7 @@ import tantivy
 from numpy.typing import NDArray
 
 from features.catalog import FIRST_ROW
-from features.query import words, words_of
+from features.query import MAX_TITLE_WORDS, words, words_of
 from infra.errors import PartitionCorrupt, StoreError
 
 FOLDER = "recall"
@@ -62,7 +62,7 @@ def build(titles: pa.Array, folder: Path) -> None:
     index = tantivy.Index(schema, path=str(folder))
     _register(index)
     writer = index.writer(heap_size=_HEAP_BYTES, num_threads=1)
-    texts = words_of(titles).to_pylist()
+    texts = words_of(titles, MAX_TITLE_WORDS).to_pylist()
     for row, text in enumerate(texts):  # tantivy takes documents one by one
         if row >= FIRST_ROW and text:
             writer.add_document(tantivy.Document(title=" ".join(text), row=row))

@@ -68,6 +68,49 @@ def test_a_wrong_one_is_refused_with_its_line_and_the_column(before, after, line
     assert "log.txt" in str(error.value)
 
 
+def test_all_codes_without_a_meaning_are_named_at_once_the_frequent_first():
+    rows = [row.replace(",buy,", ",cart,") for row in ROWS]
+    description = GOOD.replace('pv = "click"\n', "")
+    with pytest.raises(ConfigError, match=r"line 10: .*'pv' in 80, 'cart' in 10 of its first 90"):
+        hold(description, "\n".join(["uid,iid,code,at", *rows]) + "\n")
+    places = [f"{row},{'top' if i % 3 else 'side'}" for i, row in enumerate(ROWS)]
+    description = GOOD.replace("[behaviors.map]", 'scenarios = { w = "ad" }\n[behaviors.map]')
+    with pytest.raises(ConfigError, match=r"line 5: .*'top' in 60, 'side' in 30 of 90 rows"):
+        hold(description, "\n".join(["uid,iid,code,at,scenario", *places]) + "\n")
+
+
+def test_of_many_codes_without_a_meaning_twenty_are_named():
+    rows = [row.replace(",pv,", f",c{i % 30},") for i, row in enumerate(ROWS)]
+    with pytest.raises(ConfigError, match=r"line 10: .* in \d, and \d+ more of its first 90"):
+        hold(GOOD, "\n".join(["uid,iid,code,at", *rows]) + "\n")
+
+
+@pytest.mark.parametrize("text", ["02.11.2026 08:00:55", "2026-11-02T08:00:55Z", "soon"])
+def test_a_text_where_a_number_was_declared_asks_for_its_format(text):
+    rows = [f"u{i},i{i},pv,{text}" for i in range(9)]
+    with pytest.raises(ConfigError, match=rf"line 14: .*as s: '{text}'\. It is a text: .*format"):
+        hold(GOOD, "\n".join(["uid,iid,code,at", "u,i,pv,1512000000", *rows]) + "\n")
+
+
+def test_a_number_that_does_not_fit_asks_for_its_unit():
+    rows = [f"u{i},i{i},pv,{10**25}" for i in range(9)]
+    with pytest.raises(ConfigError, match=r"line 14: .*as s: '10+'\. Mend the unit\."):
+        hold(GOOD, "\n".join(["uid,iid,code,at", *rows]) + "\n")
+
+
+@pytest.mark.parametrize(
+    ("days", "line", "said"),
+    [
+        ("first_day = 2018-01-01", 2, "the valid days, from 2018-01-01 on"),
+        ("last_day = 2017-01-01", 2, "the valid days, up to 2017-01-01"),
+        ("first_day = 2017-01-01\nlast_day = 2017-01-02", 3, "2017-01-01 to 2017-01-02"),
+    ],
+)
+def test_a_log_outside_the_valid_days_is_told_which_they_are(days, line, said):
+    with pytest.raises(ConfigError, match=rf"line {line}: .*{said}"):
+        hold(GOOD.replace("first_day = 2017-11-25", days))
+
+
 def test_the_wrong_number_of_columns_is_refused():
     bare = 'header = false\ncolumns = ["uid", "iid", "code", "at", "more"]'
     with pytest.raises(ConfigError, match=r"line 6: .*has 4 columns between ',', not 5"):

@@ -112,6 +112,18 @@ def test_a_text_is_read_in_its_zone():
     assert to_ms(column, form, "Asia/Shanghai").to_pylist() == [1_569_888_000_000, None, None]
 
 
+@pytest.mark.parametrize("space", ["", " "])
+@pytest.mark.parametrize("fraction", ["", ".25"])
+def test_an_iso_time_is_read_with_its_offset_of_which_z_is_one(space, fraction):
+    offsets = ["Z", "z", "+00:00", "+0800", "+08:00", "+08", "-05:30", "", "UTC"]
+    texts = [f"2026-02-01T08:00:00{fraction}{space}{one}" for one in offsets]
+    form = TimeFormat(format=f"%Y-%m-%dT%H:%M:%S{'.%f' * bool(fraction)}{space}%z")
+    found = to_ms(pa.chunked_array([texts]), form, "Asia/Shanghai").to_pylist()
+    at = 1_769_932_800_000 + 250 * bool(fraction)
+    hours = [0, 0, 0, -8, -8, -8, 5.5]
+    assert found == [*[at + int(one * 3_600_000) for one in hours], None, None]
+
+
 @pytest.mark.parametrize("more", ["", "Z", "%%"])
 def test_a_fraction_of_a_second_is_read_to_the_millisecond(more):
     fractions = [".1", ".100", ".900", ".999999", ".123456789", "", "."]

@@ -63,6 +63,13 @@ def test_a_path_is_as_good_as_a_name(tmp_path):
         ('type = "code"', '[behaviors.constants]\ntype = "1"', 14, "bookmark.*purchase"),
         ('time_zone = "Asia/Shanghai"', 'time_zone = "Shanghai"', 2, "time zone"),
         ('time_zone = "Asia/Shanghai"', 'time_zone = "localtime"', 2, "time zone"),
+        ("header = false", 'header = false\ntime.zone = "Berlin"', 8, "Berlin is not a time zone"),
+        (
+            'time_zone = "Asia/Shanghai"',
+            "first_day = 2026-02-02\nlast_day = 2026-02-01",
+            3,
+            "last_day: 2026-02-01 lies before first_day, 2026-02-02",
+        ),
         ("header = false", 'header = false\nencoding = "utf-16"', 8, "utf-16"),
         ("header = false", 'header = false\nignore_types = ["2"]', 8, "both mapped and ignored"),
         ('columns = ["uid", "iid", "code", "at"]', "", 4, "list of its columns"),
@@ -83,10 +90,46 @@ def test_a_fraction_that_would_be_lost_is_refused(wrong):
         parse_description(f'{GOOD}[behaviors.time]\nformat = "{wrong}"\n', "mine.toml")
 
 
-@pytest.mark.parametrize("right", ["%S.%f", "%S.%fZ", "%S%%f", "%S"])
+@pytest.mark.parametrize("right", ["%S.%f", "%S.%f%z", "%S%%f", "%S"])
 def test_a_fraction_behind_a_point_is_no_mistake(right):
     text = f'{GOOD}[behaviors.time]\nformat = "{right}"\n'
     assert parse_description(text, "mine.toml").table("behaviors").time.format == right
+
+
+@pytest.mark.parametrize(
+    ("wrong", "about"),
+    [
+        ("%Y-%m-%dT%H:%M:%SZ", "Z is passed over.*of Asia/Shanghai: write %z in its place"),
+        ("%Y-%m-%dT%HZ", "Z is passed over"),
+        ("%Y-%m-%d %H:%M:%S UTC", r'UTC is passed over[^%]*: say of which.*zone = "UTC"'),
+        ("%Y-%m-%d %H:%M:%S %Z", "%Z is passed over.*write %z"),
+        ("%s", 'write unit = "s"'),
+    ],
+)
+def test_a_format_that_would_be_hours_off_is_refused(wrong, about):
+    with pytest.raises(ConfigError, match=rf"mine\.toml line 20: .*time\.format: .*{about}"):
+        parse_description(f'{GOOD}[behaviors.time]\nformat = "{wrong}"\n', "mine.toml")
+
+
+@pytest.mark.parametrize(
+    ("format_", "zone"),
+    [
+        *[(f"%Y-%m-%dT%H:%M:%S{one}", "UTC") for one in ("Z", " UTC", " %Z")],
+        ("%Y-%m-%d %H:%M:%S %Z", "Europe/Berlin"),
+        ("%a %b %d %Y %H:%M:%S GMT%z", "Asia/Shanghai"),
+        ("%Y-%m-%dT%H:%M:%S%z", "Asia/Shanghai"),
+        ("%%s %Y", "UTC"),
+    ],
+)
+def test_a_format_whose_zone_is_said_is_no_mistake(format_, zone):
+    text = f'{GOOD}[behaviors.time]\nformat = "{format_}"\nzone = "{zone}"\n'
+    assert parse_description(text, "mine.toml").table("behaviors").time.format == format_
+
+
+def test_a_mark_at_the_head_of_the_file_is_no_part_of_it(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_text(GOOD, encoding="utf-8-sig")
+    assert load(path).text == GOOD
 
 
 def test_lines_are_found_through_sections_quotes_and_dots():

@@ -35,6 +35,11 @@ def test_a_long_query_keeps_its_first_words():
     assert len(query.words(" ".join(f"w{i}" for i in range(50)))) == query.MAX_WORDS
 
 
+def test_more_words_are_kept_of_a_title_than_of_a_query():
+    title = pa.array([" ".join(f"w{i}" for i in range(100)), None])
+    assert query.words_of(title, query.MAX_TITLE_WORDS).value_lengths().to_pylist() == [64, 0]
+
+
 def test_tokens_are_rows_of_the_vocabulary():
     state = vocabulary.merge(
         vocabulary.initial("token"), [vocabulary.counted(pa.array(["red", "shoes"]))]

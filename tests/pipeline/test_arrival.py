@@ -132,11 +132,23 @@ def test_hidden_and_unfinished_files_are_no_data(store):
 def test_files_that_are_not_read_for_their_suffix_are_named(store):
     drop(store, "behaviors", "log.txt", age_s=9000)
     drop(store, "behaviors", ".hidden.txt", age_s=9000)
-    drop(store, "items", "items.xlsx", age_s=9000)  # nobody waits for it
     said = "behaviors not there (not read for their suffix: log.txt (read are .parquet .jsonl "
     assert said in look(store).sentence
     put(store, "behaviors")
     assert "suffix" not in look(store).sentence  # of another suffix it would be read nowhere
+
+
+@pytest.mark.parametrize("also", ["behaviors", "items"])
+def test_files_that_are_not_read_are_named_beside_others_that_are(store, also):
+    drop(store, "behaviors", "part.csv", age_s=3_600)
+    drop(store, also, "more.txt", age_s=3_600)
+    found = look(store)
+    assert found.ready
+    assert f"(1 file, 0.0 MB). {also}: not read for their suffix: more.txt (" in found.sentence
+    put(store, "impressions", BEFORE)
+    found = look(store)
+    assert not found.ready
+    assert f". {also}: not read for their suffix: more.txt (" in found.sentence
 
 
 def test_plain_files_beside_an_imported_table_are_named_and_not_counted(store):

@@ -60,12 +60,25 @@ def test_a_table_that_is_none_is_told_from_a_file_that_is_gone(tmp_path, given, 
         import_files(Store(tmp_path), parse_description(MINE, "mine.toml"), [Path(given)])
 
 
+def test_a_file_that_may_not_be_read_is_an_error_that_names_it(tmp_path, mine, monkeypatch):  # noqa: F811  # a fixture
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    dataset = parse_description(MINE, "mine.toml")
+    for asked in ("open", "is_file"):  # the file's own permissions, those of its folder
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, asked, refused)
+            with pytest.raises(InputError, match=r"actions_1\.csv\.gz cannot be read: Permission"):
+                match(dataset, [mine[0]])
+
+
 def test_a_product_table_alone_goes_with_the_day_that_is_given(tmp_path, mine):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
     products = mine[2]
     with pytest.raises(InputError, match="--day"):
         import_files(store, dataset, [products])
-    import_files(store, dataset, [products], day=date(2026, 11, 5))
+    counts = import_files(store, dataset, [products], day=date(2026, 11, 5))
+    assert counts["first_day"] == counts["last_day"] == "2026-11-05"
     assert store.days("raw", "items") == [date(2026, 11, 5)]
 
 

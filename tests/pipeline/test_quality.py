@@ -234,6 +234,40 @@ def test_a_snapshot_is_judged_by_what_was_refused_of_it_and_has_a_row(settings, 
         assert [one for one in told if not re.search(one, str(failed.value))] == []
 
 
+@pytest.mark.parametrize("count", [99, 100])
+def test_a_table_of_other_keys_stops_the_run_where_that_cannot_be_chance(settings, count):
+    publish(settings.store, DAY, count=count)
+    users = {"user_hash": pa.array([10_000], pa.uint64()), "user_id": ["somebody"]}
+    with settings.store.partition("events", DAY, "users").publish() as out:
+        out.record([out.write_table("part-0", pa.table(users))])
+    if count < 100:
+        assert quality.run(settings, DAY, "events")["passed"]
+        return
+    told = r"behaviors\.user_id has joined share 0, under the limit 0\.0001: the share"
+    with pytest.raises(QualityFailed, match=told) as failed:
+        quality.run(settings, DAY, "events")
+    assert "that events/dt=2026-03-02/users has. Compare user_id in both. See" in str(failed.value)
+    assert "change the limit" not in str(failed.value)
+
+
+def test_pages_that_no_behaviour_names_stop_the_run(settings):
+    publish(settings.store, DAY)
+    page = {
+        "user_hash": pa.array([1], pa.uint64()),
+        "user_id": ["u1"],
+        "ts": [MIDNIGHT_MS],
+        "request_id": ["r"],
+        "item_ids": [["i"]],
+        "scenario": [1],
+    }
+    with settings.store.partition("events", DAY, "impressions").publish() as out:
+        out.record([out.write_table("part-0", conform(pa.table(page), IMPRESSIONS))])
+    with pytest.raises(QualityFailed, match=r"request_id has joined share 0, .*moments=derived"):
+        quality.run(settings, DAY, "events")
+    derived = load("smoke", str(settings.home), ["sequences.moments=derived"])
+    assert quality.run(derived, DAY, "events")["passed"]
+
+
 def test_a_snapshot_that_says_everything_twice_is_only_a_warning():
     names = ("items", "users", "icons", "shops", "behaviors")
     figures = {f"{name}.duplicate_share": 0.9 for name in names}

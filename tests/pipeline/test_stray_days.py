@@ -44,6 +44,7 @@ def test_one_old_row_does_not_take_the_product_table_with_it(tmp_path, caplog):
     store = Store(tmp_path / "home")
     counts = import_files(store, parse_description(MINE, "mine.toml"), [log, products])
     assert counts["behaviors_rows"] == 42
+    assert (counts["first_day"], counts["last_day"]) == ("2026-11-01", "2026-11-02")
     assert store.days("raw", "items") == [DAY]
     assert store.partition("raw", DAY, "behaviors").manifest().rows == 21  # the undated one too
     assert "2000-01-01 (1 rows)" in caplog.text

@@ -53,6 +53,15 @@ def test_words_without_spaces_are_found(found):
     assert found.search("连衣裙", 5).tolist() == [6]
 
 
+def test_the_end_of_a_long_title_is_found(tmp_path):
+    chinese = "夏季新款宽松显瘦气质女装雪纺碎花短袖中长款" + "连衣裙"
+    english = " ".join(f"word{i}" for i in range(40)) + " leather"
+    recall.build(pa.array([None, None, chinese, english]), tmp_path / "index")
+    searcher = Recall(tmp_path / "index")
+    assert searcher.search("连衣裙", 5).tolist() == [2]
+    assert searcher.search("leather", 5).tolist() == [3]
+
+
 @pytest.mark.parametrize("query", ["", "nothing", "AND OR NOT", '"(*:~^', "title:red row:2"])
 def test_syntax_is_words_and_unknown_words_find_nothing(found, query):
     hits = found.search(query, 5).tolist()

@@ -6,6 +6,7 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import typer
 
@@ -198,14 +199,21 @@ def test_the_commands_of_the_readme_take_a_log_in(tmp_path):
     assert json.loads(out)["behaviors_rows"] == len(rows)
 
 
-def test_a_day_by_hand_goes_as_the_page_says(tmp_path):
+def test_a_day_by_hand_goes_as_the_page_says_and_is_read_as_the_other_says(tmp_path, monkeypatch):
     first, second = command_lines(ROOT / "docs" / "cli.md")[:2]
     assert " simulate " in first
     assert " events " in second
-    for line in (first, second):
-        code, out, err = dupn(tmp_path, line)
+    for line in (first, second, second):
+        code, out, err = dupn(tmp_path / "artifacts", line)
         assert code == 0, err
     counts = json.loads(out)["2026-03-02"]
     assert counts["behaviors_read"] == sum(
         counts[f"behaviors_{end}"] for end in ("kept", "duplicate", "ignored", "rejected")
     )
+    monkeypatch.chdir(tmp_path)
+    read = {}
+    exec(fences(ROOT / "docs" / "artifacts.md", "python")[0], read)
+    files = [Path(file) for file in read["files"]]
+    assert set(files) < set(files[0].parent.glob("*.parquet"))  # the first run's are there, too
+    assert sum(pq.read_metadata(file).num_rows for file in files) == read["table"].num_rows
+    assert read["table"].num_rows == counts["behaviors_kept"]

@@ -154,8 +154,8 @@ REFUSED = {
     ),
     "no such file": (
         ["import", "marketplace", "behaviors=gone.csv"],
-        "InputError: ",
-        "gone.csv is not a file. Check the path.",
+        f"InputError: {Path.cwd()}/gone.csv is not a file.",
+        "Check the path.",
     ),
     "no such bench": (["bench", "coffee"], "ConfigError: bench coffee", "Choose one of"),
     "no such bundle": (

@@ -314,8 +314,8 @@ def main() -> None:
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):
             raise
         usage: Any = error  # of the option parser
-        if (option := getattr(usage, "option_name", "")) in BEFORE:
-            usage.message += f". Write it before the command: `dupn {option} ...`."
+        if getattr(usage, "option_name", "") in BEFORE:
+            usage.message += ". Write it before the command, right after `dupn`."
         usage.show()
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)

@@ -60,7 +60,7 @@ def test_an_option_that_stands_behind_the_command_is_told_where_it_belongs(dupn,
     code, _, err = dupn("raw", "--day", "2026-03-02", option, "x")
     assert code == 2
     said = " ".join(re.sub("[│╭╮╰╯─]", " ", err).split())
-    assert f"No such option: {option}. Write it before the command: `dupn {option} ...`." in said
+    assert f"No such option: {option}. Write it before the command, right after `dupn`." in said
 
 
 def test_help_says_where_home_comes_from(dupn):

@@ -13,7 +13,10 @@ from dags import running
 from dags.params import common, one_day
 
 ONLY_PLAN = Param(
-    True, type="boolean", title="Only say what would be redone", description="Change nothing."
+    True,
+    type="boolean",
+    title="Only say what would be redone",
+    description="Change nothing: the plan is in the log of the task `plan`. Untick it to redo.",
 )
 
 

@@ -18,7 +18,7 @@ def common() -> dict[str, Any]:
             examples=_names("datasets"),
             title="Data set",
             description="`marketplace` is simulated. Else a description in infra/datasets, or the "
-            "path of a .toml that describes your own log.",
+            "absolute path of a .toml that describes your own log.",
         ),
         "preset": Param(
             schedule.PRESET,
@@ -83,7 +83,8 @@ def imported() -> dict[str, Any]:
             type="array",
             items={"type": "string"},
             title="Files to import first",
-            description="Raw files of your log, one a line. Empty: raw/ is used as it stands.",
+            description="Raw files of your log, one a line, by absolute path. Empty: raw/ is used "
+            "as it stands.",
         ),
         "replace": Param(
             False,

@@ -124,7 +124,7 @@ class Attempt:
         try:
             yield
         except BaseException:
-            with suppress(OSError):  # the error to tell is the block's
+            with suppress(OSError, StoreError):  # the error to tell is the block's
                 filesystem(self.partition.root).rm_file(self._path("begun"))
             raise
 

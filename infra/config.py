@@ -53,7 +53,7 @@ def load_toml(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))  # editors may write a mark
     except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist. Check the path.") from None
+        raise ConfigError(f"{path.absolute()} does not exist. Check the path.") from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not UTF-8, as TOML has to be. Save it as UTF-8.") from None
     except OSError as error:

@@ -19,8 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-import fsspec
-
+from infra.elsewhere import Elsewhere, reach
 from infra.errors import StoreError
 
 SYNCS = 16
@@ -172,8 +171,8 @@ class _Root:
 
     @cached_property
     def fs(self) -> Any:
-        # No listing is kept: other machines write there, and a service looks again and again.
-        return fsspec.core.url_to_fs(self.root, use_listings_cache=False)[0]
+        fs = reach(self.root)
+        return fs if is_local(fs) else Elsewhere(self.root, fs)
 
 
 _ROOTS: dict[tuple[int, str], _Root] = {}

@@ -8,13 +8,14 @@ a person (`StoreError`), and what MLflow answered stays the `MlflowException` th
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, wraps
+from pathlib import Path
 from typing import Any
 
 from infra.addresses import bare
 from infra.errors import DupnError, RegistryUnavailable, StoreError
-from infra.files import unwritable
+from infra.files import alone, unwritable
 
 _MAY_PASS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes of MLflow that say nothing about the question that was asked."""
@@ -40,7 +41,7 @@ class Client:
 
         for name in ("mlflow", "alembic"):  # its chatter
             logging.getLogger(name).setLevel(logging.WARNING)
-        with answering(self._uri):
+        with answering(self._uri), _turn(self._uri):
             return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def __getattr__(self, name: str) -> Any:
@@ -59,6 +60,23 @@ class Client:
 
 
 @contextmanager
+def _turn(uri: str) -> Iterator[None]:
+    """A block in which nobody else of this machine makes the tables of a SQLite database.
+
+    MLflow makes them where they are not, and looks first: two who find none make them twice, and
+    leave a database that takes no one any more.
+    """
+    from sqlalchemy.engine import make_url
+
+    file = make_url(uri).database if uri.startswith("sqlite:") else None
+    with ExitStack() as held:
+        if file and file != ":memory:" and Path(file).parent.is_dir():
+            with suppress(StoreError):  # no lock, no database either: SQLite says it better
+                held.enter_context(alone(Path(f"{file}.making")))
+        yield
+
+
+@contextmanager
 def answering(uri: str) -> Iterator[None]:
     """A block that talks to MLflow.
 
@@ -66,6 +84,7 @@ def answering(uri: str) -> Iterator[None]:
         RegistryUnavailable: the server does not answer, or its database is busy.
         StoreError: its database or its files cannot be written.
     """
+    from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
     from requests.exceptions import RequestException
     from sqlalchemy.exc import DBAPIError
@@ -76,7 +95,7 @@ def answering(uri: str) -> Iterator[None]:
         if error.error_code not in _MAY_PASS:
             raise
         raise _told(uri, str(error)) from _cause(uri, error)
-    except (RequestException, DBAPIError) as error:
+    except (RequestException, DBAPIError, CommandError) as error:
         raise _told(uri, str(error)) from _cause(uri, error)
     except OSError as error:
         raise unwritable(str(error.filename or uri), error) from error

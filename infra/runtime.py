@@ -24,6 +24,7 @@ from infra.addresses import bare
 from infra.airflow_api import Airflow, Pool
 from infra.config import Config
 from infra.errors import ConfigError, OrchestrationError
+from infra.files import writing
 from infra.services import Service, free_port, running, start, stop, wait_until_healthy
 
 logger = logging.getLogger(__name__)
@@ -333,8 +334,9 @@ def _inherited() -> dict[str, str]:
 
 def _secret(path: Path) -> str:
     """Drawn once, kept readable for the owner alone (shorter than 64 bytes draws a warning)."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch(mode=0o600)
-        path.write_text(secrets.token_urlsafe(64))
-    return path.read_text()
+    with writing(str(path)):
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_urlsafe(64))
+        return path.read_text()

@@ -91,7 +91,10 @@ def _start(service: Service) -> Record:
             )
         return record
     _stop(service.folder, service.name)
-    with (service.folder / f"{service.name}.log").open("ab") as log:
+    path = service.folder / f"{service.name}.log"
+    with writing(str(path)):
+        said = path.open("ab")
+    with said as log:
         process = subprocess.Popen(
             list(service.command),
             env=dict(service.environment),
@@ -170,10 +173,12 @@ def free_port(first: int, host: str = "127.0.0.1") -> int:
 
 
 def _recorded(folder: Path, name: str) -> Record | None:
-    try:
-        return Record(**json.loads((folder / f"{name}.json").read_text()))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+    path = folder / f"{name}.json"
+    with writing(str(path)):  # whoever cannot read it here cannot write it either
+        try:
+            return Record(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
 
 
 def _family(folder: Path, name: str) -> list[psutil.Process]:

@@ -17,13 +17,16 @@ from infra import logs
 from infra.errors import DupnError
 from pipeline import cli_abtest, cli_night, cli_release, cli_serve, cli_state, cli_study
 from pipeline.cli_release import KEPT
-from pipeline.front import Day, From, TheDay, To, days_of, front
+from pipeline.front import LONGEST, Day, From, TheDay, To, days_of, front, of_day
 
 BENCHES = "simulate, samples, nights, train, serve, runtime, gate or readout"
 """Written out: `pipeline.benching` takes a second to import."""
 
 TRAINING_DAYS = 10
 """Of `run initial`, unless said."""
+
+BEFORE = ("--preset", "--home", "--set")
+"""Options of all commands."""
 
 app = typer.Typer(
     name="dupn",
@@ -41,7 +44,12 @@ def _options(
     preset: Annotated[
         str, typer.Option(envvar="DUPN_PRESET", help="smoke, demo, paper, ... or a .toml file.")
     ] = "demo",
-    home: Annotated[str | None, typer.Option(help="Where everything is written.")] = None,
+    home: Annotated[
+        str | None,
+        typer.Option(
+            envvar="DUPN_HOME", show_default="./artifacts", help="Where everything is written."
+        ),
+    ] = None,
     pairs: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a setting.")
     ] = None,
@@ -62,8 +70,8 @@ def _over_days(step: str, days: list[date]) -> None:
 
 @app.command()
 def simulate(
-    days: Annotated[int, typer.Option(min=1, help="How many days.")] = 11,
-    first: Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day.")] = None,
+    days: Annotated[int, typer.Option(min=1, max=LONGEST, help="How many days.")] = 11,
+    first: Annotated[datetime | None, of_day("First day.")] = None,
     spoil: Annotated[
         float, typer.Option(min=0, max=1, help="Break this share of behaviours, for a drill.")
     ] = 0.0,
@@ -82,7 +90,7 @@ def import_log(
     files: Annotated[list[str], typer.Argument(help="Files, or table=file.")],
     day: Annotated[
         datetime | None,
-        typer.Option(formats=["%Y-%m-%d"], help="Of snapshots that come without a log."),
+        of_day("Of snapshots that come without a log."),
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Overwrite days that hold rows of other files.")
@@ -148,8 +156,8 @@ def quality(
 
 @app.command()
 def train(
-    until: Annotated[datetime, typer.Option(formats=["%Y-%m-%d"], help="Last training day.")],
-    days: Annotated[int, typer.Option(min=1, help="How many, up to that one.")] = 10,
+    until: Annotated[datetime, of_day("Last training day.")],
+    days: Annotated[int, typer.Option(min=1, max=LONGEST, help="How many, up to that one.")] = 10,
 ) -> None:
     """Train the network for the first time on some days."""
     from pipeline import recipes, steps
@@ -193,15 +201,12 @@ def bench(
 @app.command()
 def run(
     what: Annotated[str, typer.Argument(help="initial, nightly or demo.")],
-    first: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="initial: first training day.")
-    ] = None,
+    first: Annotated[datetime | None, of_day("initial: first training day.")] = None,
     days: Annotated[
-        int | None, typer.Option(min=1, show_default="10", help="initial: training days.")
+        int | None,
+        typer.Option(min=1, max=LONGEST, show_default="10", help="initial: training days."),
     ] = None,
-    day: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="nightly: which, YYYY-MM-DD.")
-    ] = None,
+    day: Annotated[datetime | None, of_day("nightly: which, YYYY-MM-DD.")] = None,
     leave_out: Annotated[
         bool, typer.Option("--leave-out", help="nightly: carry a dirty day on, unlearnt.")
     ] = False,
@@ -308,7 +313,10 @@ def main() -> None:
     except Exception as error:
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):
             raise
-        error.show()  # a usage error of the option parser
+        usage: Any = error  # of the option parser
+        if getattr(usage, "option_name", "") in BEFORE:
+            usage.message += ". Write it before the command, right after `dupn`."
+        usage.show()
         sys.exit(2)
     sys.exit(code if isinstance(code, int) else 0)
 

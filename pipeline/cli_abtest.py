@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from pipeline import cli_experiment
-from pipeline.front import front
+from pipeline.front import front, of_day
 
 abtest = typer.Typer(
     help="Online experiments: from a plan to a verdict that moves the champion.",
@@ -72,9 +72,7 @@ def plan(  # noqa: PLR0913, PLR0917  # each is an option of the command
 @abtest.command()
 def simulate(  # noqa: PLR0913, PLR0917  # each is an option of the command
     days: Annotated[int, typer.Option(min=1, help="How many days.")] = 7,
-    first: Annotated[
-        datetime | None, typer.Option(formats=["%Y-%m-%d"], help="First day; the next, if absent.")
-    ] = None,
+    first: Annotated[datetime | None, of_day("First day; the next, if absent.")] = None,
     arms: Annotated[
         list[str] | None,
         typer.Option("--arm", metavar="NAME=SOURCE", help="An arm, the control first."),

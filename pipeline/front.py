@@ -39,14 +39,29 @@ class Front:
 front = Front()
 """Of this process: set by the options, read by the command."""
 
-Day = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d"], help="One day, YYYY-MM-DD.")]
-From = Annotated[
-    datetime | None, typer.Option("--from", formats=["%Y-%m-%d"], help="First day of a range.")
-]
-To = Annotated[
-    datetime | None, typer.Option("--to", formats=["%Y-%m-%d"], help="Last day of a range.")
-]
-TheDay = Annotated[datetime, typer.Option("--day", formats=["%Y-%m-%d"], help="YYYY-MM-DD.")]
+EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
+"""Days that may be named: far enough from the ends of the calendar to count on from them."""
+LONGEST = 36_500
+"""Days in a row that may be asked for."""
+
+
+def of_day(meaning: str, *names: str) -> Any:
+    """An option that takes a day."""
+    return typer.Option(*names, formats=["%Y-%m-%d"], help=meaning, callback=_within_reach)
+
+
+def _within_reach(day: datetime | None) -> datetime | None:
+    if day and not EARLIEST <= day.date() <= LATEST:
+        raise typer.BadParameter(
+            f"{day.date()} is out of reach. Name a day from {EARLIEST} to {LATEST}."
+        )
+    return day
+
+
+Day = Annotated[datetime | None, of_day("One day, YYYY-MM-DD.")]
+From = Annotated[datetime | None, of_day("First day of a range.", "--from")]
+To = Annotated[datetime | None, of_day("Last day of a range.", "--to")]
+TheDay = Annotated[datetime, of_day("YYYY-MM-DD.", "--day")]
 Run = Annotated[
     str, typer.Option("--run", metavar="KEY", help="The candidate's run key, `<line>-<last day>`.")
 ]

@@ -121,7 +121,7 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
         if not _is_readable(path):
             if named.isidentifier() and separator and not explicit:
                 raise ConfigError(_no_table(dataset, named, rest))
-            raise InputError(f"{path} is not a file. Check the path.")
+            raise InputError(f"{path.absolute()} is not a file. Check the path.")
         table = named if explicit else dataset.table_of(path)
         if table is None:
             globs = ", ".join(f"{n}: {t.files}" for n, t in dataset.tables().items() if t.files)

@@ -118,7 +118,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
         remedy = "." if unlimited else ", or change the limit under [quality]."
         raise QualityFailed(
             " ".join(f.sentence for f in critical)
-            + f" See {store.address('reports/quality/gx')}; mend the raw day and run it again"
+            + f" See {judged.told(store, day, of)}; mend the raw day and run it again"
             + remedy
         )
     return {"checks": len(expected), "warnings": len(failures), "passed": True}

@@ -12,7 +12,7 @@ from features.raw_table import TABLES
 from features.rejects import Reason
 from infra.errors import InputError, PartitionMissing
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline import rawfiles
+from pipeline import arrival, rawfiles
 from pipeline.rawfiles import RawPart
 
 logger = logging.getLogger(__name__)
@@ -126,6 +126,25 @@ def absent(store: Store, day: date) -> PartitionMissing:
         "`dupn simulate` for that day, or put .parquet, .jsonl or .csv files there. If the log "
         "has nothing of it: docs/datasets.md, A day without data."
     )
+
+
+def there(store: Store) -> list[date]:
+    """Days that have raw behaviours, published whole or as plain files, oldest first."""
+    return [day for day in store.dates("raw") if arrival.is_there(store, day)]
+
+
+def absent_in(store: Store, day: date, days: Sequence[date]) -> PartitionMissing:
+    """The same of a day of an initial run, the last of which is the one to evaluate on."""
+    said = str(absent(store, day))
+    if day == days[0]:
+        found = there(store)
+        others = f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
+        said += f" Raw days that are there: {others}."
+    elif day == days[-1]:
+        trained = len(days) - 1
+        said += f" It is the day that the model is evaluated on, after {trained} to train on"
+        said += f": with `--days {trained - 1}` that is {days[-2]}." if trained > 1 else "."
+    return PartitionMissing(said)
 
 
 def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:

@@ -10,13 +10,13 @@ from typing import Any
 
 from infra.addresses import bare
 from infra.ledger import Entry
-from pipeline import arrival, nightly
+from pipeline import arrival, judged, nightly, rawday
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 
 PLACES = ("bundle", "representations")
 """Facts of an entry that name a place in the store."""
-_LEAF = {"raw": ("behaviors",), "events": ("behaviors",), "samples": ()}
+_LEAF = {"events": ("behaviors",), "samples": ()}
 
 
 def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
@@ -58,7 +58,8 @@ def status(settings: Settings) -> Mapping[str, Any]:
     """What is published, who is champion, where the reports are."""
     store, registry = settings.store, registry_of(settings)
     entries = registry.look()
-    days = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
+    published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
+    days = {"raw": rawday.there(store), **published}
     reports = store.names("reports/offline")
     last = entries[-1] if entries else None
     facts = last.facts if last else {}
@@ -77,6 +78,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         **nightly.standing(settings),
         "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
+        "quality page": judged.page(store) or "none",
     }
 
 

@@ -235,12 +235,12 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
     """The days of a range, oldest first; each must have raw data.
 
     Raises:
-        PartitionMissing: naming the first day without `raw/dt=D/behaviors`.
+        PartitionMissing: naming the first day without `raw/dt=D/behaviors`, and what may be meant.
     """
     from pipeline import arrival, rawday
 
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
         if not arrival.is_there(settings.store, day):
-            raise rawday.absent(settings.store, day)
+            raise rawday.absent_in(settings.store, day, days)
     return days

@@ -1,18 +1,24 @@
 """What a service asks of its machine before its workers start: a folder, a port, a shared place.
 
-And what a worker spares it, once it has imported all that it needs.
+It says where it listens once it does, and a worker spares the machine what it can, once it has
+imported all that it needs.
 """
 
 import gc
 import hashlib
+import logging
 import os
 import socket
 import tempfile
-from contextlib import suppress
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import ServingUnavailable, StoreError
 from infra.files import writing
+
+logger = logging.getLogger(__name__)
 
 MEMORY = Path("/dev/shm")  # noqa: S108  # whose folder it is, is looked at
 """Files here lie in memory, on Linux."""
@@ -55,6 +61,35 @@ def require_port(host: str, port: int) -> None:
                 f"port {port} of {host} cannot be had ({error.strerror}). Give another one, "
                 f"`dupn serve --port N`, or set serve.port (and serve.host)."
             ) from None
+
+
+@contextmanager
+def telling(host: str, port: int, processes: int) -> Iterator[None]:
+    """A block in which a service runs; a line of the log says where, as soon as one gets through.
+
+    Its processes take seconds to import, and do not listen before.
+    """
+    over = threading.Event()
+
+    def watch() -> None:
+        while not over.is_set():
+            try:
+                socket.create_connection((host, port), timeout=1).close()
+            except OSError:
+                over.wait(0.2)
+            else:
+                name = f"[{host}]" if ":" in host else host
+                plural = "es" if processes > 1 else ""
+                logger.info(
+                    "listening on http://%s:%d (%d process%s)", name, port, processes, plural
+                )
+                return
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    finally:
+        over.set()
 
 
 def shared(work: Path, host: str, port: int) -> Path:

@@ -203,20 +203,22 @@ def serve(setup: Setup) -> None:
     config = setup.config
     # uvicorn ends what runs and raises the signal again: being stopped is no failure
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    uvicorn.run(
-        "serving.running:build",
-        factory=True,
-        host=config.host,
-        port=config.port,
-        workers=_workers(config),
-        log_level="warning",
-        access_log=False,
-        loop="serving.accepting:loop",
-        http="serving.shedding:Protocol",
-        ws="none",  # nothing here speaks it, and a connection that changes over is counted for ever
-        timeout_graceful_shutdown=GRACE_S,
-        timeout_worker_healthcheck=60,  # 5 s kill a worker that still imports on a busy machine
-    )
+    workers = _workers(config)
+    with machine.telling(config.host, config.port, workers):
+        uvicorn.run(
+            "serving.running:build",
+            factory=True,
+            host=config.host,
+            port=config.port,
+            workers=workers,
+            log_level="warning",
+            access_log=False,
+            loop="serving.accepting:loop",
+            http="serving.shedding:Protocol",
+            ws="none",  # nothing here speaks it; a connection that changes over counts for ever
+            timeout_graceful_shutdown=GRACE_S,
+            timeout_worker_healthcheck=60,  # 5 s kill one that still imports on a busy machine
+        )
 
 
 def environment(setup: Setup) -> Mapping[str, str]:

@@ -6,14 +6,19 @@ import sys
 import tomllib
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 import typer
+from prometheus_client import Counter
+from prometheus_client.metrics import MetricWrapperBase
 
 from features.dataset import Dataset, parse_description
 from features.raw_table import Table, TimeFormat
+from infra import alerts
 from pipeline import cli, settings_page
 from pipeline.benching import BENCHES
 from pipeline.settings import Settings, load
+from serving import guard, meters
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -198,14 +203,46 @@ def test_the_commands_of_the_readme_take_a_log_in(tmp_path):
     assert json.loads(out)["behaviors_rows"] == len(rows)
 
 
-def test_a_day_by_hand_goes_as_the_page_says(tmp_path):
+def test_a_day_by_hand_goes_as_the_page_says_and_is_read_as_the_other_says(tmp_path, monkeypatch):
     first, second = command_lines(ROOT / "docs" / "cli.md")[:2]
     assert " simulate " in first
     assert " events " in second
-    for line in (first, second):
-        code, out, err = dupn(tmp_path, line)
+    for line in (first, second, second):
+        code, out, err = dupn(tmp_path / "artifacts", line)
         assert code == 0, err
     counts = json.loads(out)["2026-03-02"]
     assert counts["behaviors_read"] == sum(
         counts[f"behaviors_{end}"] for end in ("kept", "duplicate", "ignored", "rejected")
     )
+    monkeypatch.chdir(tmp_path)
+    read = {}
+    exec(fences(ROOT / "docs" / "artifacts.md", "python")[0], read)
+    files = [Path(file) for file in read["files"]]
+    assert set(files) < set(files[0].parent.glob("*.parquet"))  # the first run's are there, too
+    assert sum(pq.read_metadata(file).num_rows for file in files) == read["table"].num_rows
+    assert read["table"].num_rows == counts["behaviors_kept"]
+
+
+def test_every_metric_and_its_labels_are_in_the_page_of_the_service():
+    page = text_of(ROOT / "docs" / "serving.md")
+    made = [one for one in vars(meters).values() if isinstance(one, MetricWrapperBase)]
+    assert len(made) > 5
+    for one in made:
+        name = one._name + "_total" * isinstance(one, Counter)
+        row = re.search(rf"^\| `{name}` \| ([^|]*)\|", page, re.M)
+        assert row, f"{name} is not in docs/serving.md"
+        assert set(one._labelnames) <= set(re.findall(r"`(\w+)`", row[1])), name
+
+
+def test_every_path_that_needs_no_token_is_in_the_page_of_the_service():
+    page = text_of(ROOT / "docs" / "serving.md")
+    (said,) = re.findall(r"bearer token; (.*) are open to everybody", page)
+    assert re.findall(r"`(/[\w.]+)`", said) == list(guard.OPEN)
+
+
+def test_every_variable_that_is_read_is_in_the_page_of_the_command_line():
+    page = text_of(ROOT / "docs" / "cli.md")
+    known = {alerts.WEBHOOK, alerts.PASSWORD, "DUPN_SET", "DUPN_SERVE_TOKEN"}
+    known |= set(re.findall(r"DUPN_NIGHTLY_\w+", text_of(ROOT / "dags" / "schedule.py")))
+    assert len(known) > 6
+    assert known <= set(re.findall(r"`(DUPN_\w+)`", page))

@@ -1,9 +1,12 @@
 """A server that is away, a disk that is full and a refusal are three things."""
 
 import sqlite3
+import subprocess
+import sys
 import traceback
 
 import pytest
+from alembic.util import CommandError
 from mlflow.exceptions import MlflowException
 
 from infra.errors import RegistryError, RegistryUnavailable, StoreError
@@ -61,6 +64,26 @@ def test_a_full_disk_under_the_database_says_so(tmp_path):
 def test_a_database_that_is_read_only_says_so(tmp_path):
     with pytest.raises(StoreError, match="read-only"), answering("sqlite:////x.db"):
         _write(tmp_path)
+
+
+def test_two_who_find_no_database_make_one(tmp_path):
+    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    ask = (
+        "import sys; from infra.mlflow_client import Client; Client(sys.argv[1]).get_experiment(0)"
+    )
+    begun = [subprocess.Popen([sys.executable, "-c", ask, uri]) for _ in range(2)]
+    assert [process.wait() for process in begun] == [0, 0]
+
+
+def test_a_database_whose_tables_others_make_may_be_asked_again():
+    with pytest.raises(RegistryUnavailable, match="to match one row"), answering("sqlite:////x.db"):
+        raise CommandError("Online migration expected to match one row when updating")
+
+
+def test_a_database_is_read_where_no_lock_can_be_had(tmp_path):
+    (tmp_path / "mlflow.db.making").mkdir()
+    found = Client(f"sqlite:///{tmp_path}/mlflow.db").search_experiments()
+    assert [one.name for one in found] == ["Default"]
 
 
 def _write(folder):

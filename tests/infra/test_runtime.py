@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra import runtime
-from infra.errors import ConfigError, OrchestrationError
+from infra.errors import ConfigError, OrchestrationError, StoreError
 from infra.runtime import RuntimeConfig, airflow_environment
 
 
@@ -142,6 +142,24 @@ def test_pools_can_be_imported_into_an_airflow_of_your_own():
 def test_an_object_store_is_no_place_for_sqlite():
     with pytest.raises(ConfigError, match="Give a folder with --home"):
         runtime.up("s3://bucket/dupn")
+
+
+UNWRITABLE = {
+    "home": ("home", "a file stands where a folder is needed"),
+    "record": ("home/airflow", "a file stands where a folder is needed"),
+    "secret": ("home/airflow/jwt_secret/", "a folder stands where the file is to be"),
+    "log": ("home/airflow/airflow.log/", "a folder stands where the file is to be"),
+}
+
+
+@pytest.mark.parametrize("what", UNWRITABLE)
+def test_a_home_that_cannot_be_written_starts_nothing_and_is_named(tmp_path, what):
+    place, wrong = UNWRITABLE[what]
+    stands = tmp_path / place
+    stands.parent.mkdir(parents=True, exist_ok=True)
+    stands.mkdir() if place.endswith("/") else stands.touch()
+    with pytest.raises(StoreError, match=f"{place.rstrip('/')}.* could not be written: {wrong}"):
+        runtime.up(tmp_path / "home")
 
 
 def test_stopping_what_does_not_run_is_fine_and_asking_it_is_not(home):

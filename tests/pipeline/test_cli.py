@@ -39,6 +39,36 @@ def test_the_help_of_study_names_every_study(dupn):
     assert set(STUDIES) <= said
 
 
+FAR = {
+    "before any log": ["raw", "--day", "0001-01-01"],
+    "a range to the end of days": ["events", "--from", "2026-03-02", "--to", "9999-12-31"],
+    "a world at the end of days": ["simulate", "--first", "9999-12-30", "--days", "3"],
+    "an experiment then": ["abtest", "simulate", "--first", "9999-12-30"],
+    "more days than there are": ["run", "initial", "--days", "4000000"],
+}
+
+
+@pytest.mark.parametrize("what", FAR)
+def test_days_at_the_ends_of_the_calendar_are_out_of_reach(dupn, tmp_path, what):
+    code, out, err = dupn("--home", tmp_path, *FAR[what])
+    assert (code, out) == (2, "")
+    assert re.search("is out of reach|less than or equal to 36500", err)
+
+
+@pytest.mark.parametrize("option", cli.BEFORE)
+def test_an_option_that_stands_behind_the_command_is_told_where_it_belongs(dupn, option):
+    code, _, err = dupn("raw", "--day", "2026-03-02", option, "x")
+    assert code == 2
+    said = " ".join(re.sub("[│╭╮╰╯─]", " ", err).split())
+    assert f"No such option: {option}. Write it before the command, right after `dupn`." in said
+
+
+def test_help_says_where_home_comes_from(dupn):
+    _, out, _ = dupn("--help")
+    said = " ".join(out.replace("│", " ").split())
+    assert "[env var: DUPN_HOME] [default: (./artifacts)]" in said
+
+
 PLAN = ["abtest", "plan", "--effect", "0.02", "--days", "14"]
 USAGE = {
     "no such command": ["nope"],
@@ -154,8 +184,8 @@ REFUSED = {
     ),
     "no such file": (
         ["import", "marketplace", "behaviors=gone.csv"],
-        "InputError: ",
-        "gone.csv is not a file. Check the path.",
+        f"InputError: {Path.cwd()}/gone.csv is not a file.",
+        "Check the path.",
     ),
     "no such bench": (["bench", "coffee"], "ConfigError: bench coffee", "Choose one of"),
     "no such bundle": (

@@ -61,3 +61,11 @@ def test_status_names_files_beside_an_imported_table(dupn, tmp_path):
     Store(tmp_path).put(f"raw/dt={DAY}/behaviors/late.csv", b"u,i\n")
     [said] = json.loads(dupn("status", as_json=True).stdout)[asked]
     assert said.startswith(f"raw/dt={DAY}/behaviors: not read beside an imported table: late.csv (")
+
+
+def test_status_counts_days_of_plain_files(dupn, tmp_path):
+    for day in ("2026-03-03", "2026-03-04"):
+        Store(tmp_path).put(f"raw/dt={day}/behaviors/log.csv", b"u,i\n")
+    Store(tmp_path).put("raw/dt=2026-03-05/impressions/served-1.jsonl", b"{}\n")  # makes no day
+    said = json.loads(dupn("status", as_json=True).stdout)
+    assert said["raw days"] == "2026-03-02 to 2026-03-04 (3)"

@@ -89,6 +89,25 @@ def test_a_run_names_files_that_it_does_not_read_for_their_suffix(settings):
         steps.data_days(settings, FIRST, FIRST + ONE)
 
 
+def test_the_last_day_of_an_initial_run_is_named_as_the_one_to_evaluate_on(settings, tmp_path):
+    for place in range(3):
+        import_day(settings.store, FIRST + place * ONE, tmp_path)
+    with pytest.raises(PartitionMissing) as told:
+        chain.initial(settings, FIRST, 3)
+    evaluated = "the day that the model is evaluated on, after 3 to train on"
+    assert f"{evaluated}: with `--days 2` that is {FIRST + 2 * ONE}." in str(told.value)
+    assert steps.data_days(settings, FIRST, FIRST + 2 * ONE) == WANTED[:3]
+
+
+def test_an_initial_run_that_begins_too_early_names_the_days_that_are_there(settings, tmp_path):
+    with pytest.raises(PartitionMissing, match=r"that are there: none\."):
+        steps.data_days(settings, FIRST, FIRST + ONE)
+    for place in range(2):
+        import_day(settings.store, FIRST + place * ONE, tmp_path)
+    with pytest.raises(PartitionMissing, match=rf"there: {FIRST} to {FIRST + ONE} \(2\)\."):
+        chain.initial(settings, FIRST - ONE, 1)
+
+
 def test_nothing_goes_on_from_a_day_whose_end_was_not_kept(settings):
     steps.simulate(settings, FIRST, 2)
     settings.store.partition("truth", FIRST + ONE, "state").take_back()

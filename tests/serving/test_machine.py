@@ -1,12 +1,15 @@
 """What a service asks of its machine: room, and a place in memory for what is mapped."""
 
 import os
+import socket
 import subprocess
 import sys
+import time
 
 import pytest
 
 from infra.errors import StoreError
+from infra.services import free_port
 from serving import machine, running
 from serving.running import Setup
 from serving.settings import ServeConfig
@@ -65,3 +68,17 @@ def test_where_memory_is_not_to_be_had_the_place_is_in_the_folder(memory, tmp_pa
     monkeypatch.undo()
     monkeypatch.setattr(machine, "MEMORY", tmp_path / "nowhere")
     assert machine.shared(*asked).parent == tmp_path / "work"
+
+
+def test_where_it_listens_is_said_once_it_does(caplog):
+    caplog.set_level("INFO")
+    port = free_port(8300)
+    with machine.telling("127.0.0.1", port, 2):
+        time.sleep(0.5)
+        assert caplog.messages == []
+        with socket.create_server(("127.0.0.1", port)):
+            for _ in range(100):
+                time.sleep(0.05)
+                if caplog.messages:
+                    break
+    assert caplog.messages == [f"listening on http://127.0.0.1:{port} (2 processes)"]

@@ -1,0 +1,78 @@
+"""A store that cannot be reached is told as a sentence, and one that answers is believed."""
+
+import pytest
+import s3fs
+
+from infra.elsewhere import Elsewhere
+from infra.errors import StoreError
+from infra.store import Store
+from tests.infra.test_store import DAY
+
+NOBODY = "http://127.0.0.1:9"
+LOGIN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+USES = {
+    "exists": lambda store: store.partition("events", DAY).exists(),
+    "manifest": lambda store: store.partition("events", DAY).manifest(),
+    "names": lambda store: store.names("reports"),
+    "get": lambda store: store.get("ledger/1.json"),
+    "put": lambda store: store.put("reports/a.json", "a"),
+    "put_new": lambda store: store.put_new("ledger/1.json", "a"),
+}
+
+
+@pytest.fixture
+def amazon(monkeypatch):
+    """Nobody listens, and nobody is known; clients are made anew."""
+    s3fs.S3FileSystem.clear_instance_cache()
+    for name in LOGIN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
+    monkeypatch.setenv("AWS_ENDPOINT_URL", NOBODY)
+    monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+    yield monkeypatch
+    s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_bucket_without_credentials_says_what_to_set(amazon, use):
+    with pytest.raises(StoreError, match=r"no credentials .*AWS_ACCESS_KEY_ID"):
+        USES[use](Store(f"s3://dupn/without-{use}"))
+
+
+def test_a_bucket_that_is_away_does_not_answer(amazon):
+    for name in LOGIN:
+        amazon.setenv(name, "test")
+    with pytest.raises(StoreError, match=r"s3://dupn/away does not answer .*127\.0\.0\.1:9"):
+        Store("s3://dupn/away").names("raw")
+
+
+def test_a_store_whose_package_is_absent_says_which():
+    with pytest.raises(StoreError, match=r"gs://dupn/home cannot be reached.*gcsfs"):
+        Store("gs://dupn/home").names("raw")
+
+
+def test_an_address_that_nobody_knows_is_none():
+    with pytest.raises(StoreError, match=r"foo://dupn is no address of a store"):
+        Store("foo://dupn").names("raw")
+
+
+class Bucket:
+    """A filesystem that raises what it is given."""
+
+    def __init__(self, error):
+        self.error = error
+
+    def ls(self, path):
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [FileNotFoundError("gone"), TypeError("our own mistake")])
+def test_what_is_absent_and_our_own_mistakes_stay_what_they_are(error):
+    with pytest.raises(type(error)):
+        Elsewhere("s3://dupn", Bucket(error)).ls("a")
+
+
+def test_a_refusal_is_told_as_one():
+    with pytest.raises(StoreError, match=r"s3://dupn refuses us \(Access Denied\)"):
+        Elsewhere("s3://dupn", Bucket(PermissionError("Access Denied."))).ls("a")

@@ -178,7 +178,7 @@ def _relevance(asked: Asked, moments: Moments, world: World) -> NDArray[np.float
     coded = codes_of(queries)
     query = Tokens.of(pa.concat_arrays([coded.values, pa.nulls(1, pa.string())]), world.token)
     query_of = np.where(coded.codes < 0, len(coded.values), coded.codes).astype(np.int64)
-    title = Tokens.of_titles(world.titles.take(pa.array(distinct)), world.token)
+    title = Tokens.of(world.titles.take(pa.array(distinct)), world.token)
     return relevance(query, query_of[asked.moment], title, title_of)
 
 

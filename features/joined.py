@@ -26,10 +26,9 @@ SAMPLE = 10_000
 """Keys of the behaviours that are looked for."""
 ROWS = 200_000
 """Behaviours that they are chosen from, about: those of some users."""
-ENOUGH = 100
-"""Keys of which some are found where the tables have the same ones; of fewer, chance decides."""
-SOME = 1 / SAMPLE
-"""The least share that is not none."""
+ENOUGH = 1_000
+"""Keys of which some are found where the tables have the same ones, though one be a sample of a
+hundredth; of fewer, chance decides."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,17 +49,17 @@ class Joined:
         """Found of those looked for."""
         return self.found / self.keys
 
-    def limits(self, most: float) -> Iterator[tuple[float, bool]]:
-        """Least shares, and whether to stop under them: of a few keys, none may be chance.
+    def limit(self, whole: float, sampled: float) -> tuple[float, bool]:
+        """The least share, and whether to stop under it: of a few keys, none may be chance.
+
+        A snapshot of other keys takes attributes away, and may be what there is; pages that nobody
+        names take every click.
 
         Args:
-            most: the share that a whole table should have.
+            whole: the share that a whole table should have.
+            sampled: the share that a sample must have.
         """
-        enough = self.keys >= ENOUGH
-        if not self.sampled:
-            yield most, False
-        if self.sampled or enough:
-            yield SOME, enough
+        return (sampled, self.keys >= ENOUGH) if self.sampled else (whole, False)
 
 
 def of_day(store: Store, day: date, moments: str) -> list[Joined]:
@@ -93,8 +92,12 @@ def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
 
 def _of_items(store: Store, day: date, behaviors: Partition) -> Joined | None:
     """In the newest snapshot or the first: what comes later may be what is new alone."""
-    days = [one for one in store.days("events", "items") if one <= day]
-    parts = [store.partition("events", one, "items") for one in sorted({*days[:1], *days[-1:]})]
+    newest = store.latest("events", day, "items")
+    if newest is None:
+        return None
+    there = (store.partition("events", one, "items") for one in store.dates("events"))
+    first = next(part for part in there if part.exists())
+    parts = [first] if first.key == newest.key else [first, newest]
     if not any(part.manifest().rows for part in parts):
         return None
     wanted, _ = _sample(behaviors, _items)

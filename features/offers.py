@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from features.catalog import CatalogArrays
 from features.counts import Counts
 from features.distinct import distinct
-from features.relevance import TitleIndex, Tokens
+from features.relevance import TitleIndex
 from features.schemas import PRICE_LEVELS, UNKNOWN_ROW
 from features.timeline import Codes, Ints, Spans, codes_of
 from features.vocabulary import Vocabulary
@@ -83,7 +83,7 @@ class Offers:
         return cls(
             item=np.searchsorted(found, place[deep]),
             starts=np.append(0, np.cumsum(np.minimum(np.diff(starts), DEEP))),
-            words=np.ascontiguousarray(index.words[found].T),
+            words=np.ascontiguousarray(index.words[found][:, : _width(index.words)].T),
             clicks=clicks[found],
             level=level[found],
             everything=np.bincount(level, clicks, PRICE_LEVELS).astype(np.float64),
@@ -138,7 +138,7 @@ class Offers:
         for word in words[:, words.any(axis=0)].T:  # at most MAX_WORDS
             mine = word[asking]
             held = np.zeros(len(item), np.bool_)
-            for of_titles in self.words:  # at most MAX_TITLE_WORDS
+            for of_titles in self.words:  # as many
                 held |= of_titles[item] == mine
             hits += held & (mine > 0)
         return hits
@@ -147,12 +147,17 @@ class Offers:
 def column(queries: pa.Array, offers: Offers, vocabulary: Vocabulary) -> pa.Array:
     """The `price_offer` column of SAMPLES, of the moments' queries; null without a query."""
     coded = codes_of(queries)
-    levels = offers.levels(Tokens.of(coded.values, vocabulary).padded())
+    levels = offers.levels(TitleIndex.of(coded.values, vocabulary).words)
     typed = coded.codes >= 0
     rows = levels[coded.codes[typed]]
     offsets = np.concatenate([[0], np.cumsum(typed * PRICE_LEVELS)]).astype(np.int32)
     mask = pa.array(~typed)
     return pa.ListArray.from_arrays(pa.array(offsets), pa.array(rows.ravel()), mask=mask)
+
+
+def _width(texts: Codes) -> int:
+    """Words of the longest text."""
+    return int((texts > 0).sum(axis=1).max(initial=0))
 
 
 def _distinct(texts: Codes) -> tuple[Ints, Ints]:

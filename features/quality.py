@@ -60,6 +60,9 @@ class QualityConfig(Config):
     warn_null_share: float = Field(0.5, ge=0, le=1)
     """Of the optional attributes of an item: category, brand, shop, price. And of a day's users
     and items, where there is a table of them that does not have them."""
+    min_joined_share: float = Field(1e-4, ge=0, le=1)
+    """Of the requests that behaviours name, those that are pages of the day: with none, nothing is
+    ever clicked. 0 asks nothing."""
     warn_bad_price_share: float = Field(0.0, ge=0, le=1)
     """Prices of zero or less: some logs write 0 where they do not know."""
     max_bad_price_share: float = Field(0.02, ge=0, le=1)

@@ -16,10 +16,10 @@ import pyarrow.compute as pc
 from features.vocabulary import Vocabulary
 
 MAX_WORDS = 16
-"""Words kept of a query; those in the paper's log are far shorter."""
+"""Words kept per text; queries in the paper's log are far shorter. Of a title, too, where a query
+is held against it: a network has learnt what that gives."""
 MAX_TITLE_WORDS = 64
-"""Words kept of a title: 65 Chinese characters, twice what Taobao allows. Not all, since the table
-of the catalog's titles is as wide as the longest (`features.relevance.TitleIndex`)."""
+"""Words of a title that a search finds it by: 65 Chinese characters, twice what Taobao allows."""
 
 # Han, kana, Hangul: the scripts written without spaces (or, for Hangul, best matched in pairs)
 _UNSPACED = "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff"
@@ -31,7 +31,7 @@ _MARKED_RUN = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}](?:[^\\W_{_UNSPACED}
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
 
 
-@lru_cache(maxsize=1 << 16)
+@lru_cache(maxsize=1 << 17)
 def words(text: str, most: int = MAX_WORDS) -> tuple[str, ...]:
     """The first words of one text, in order."""
     found: list[str] = []
@@ -54,14 +54,12 @@ def words_of(texts: pa.Array | pa.ChunkedArray, most: int = MAX_WORDS) -> pa.Lis
     return distinct.take(coded.indices.fill_null(len(split)).cast(pa.int64()))
 
 
-def tokens_of(
-    texts: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary, most: int = MAX_WORDS
-) -> pa.ListArray:
-    """Rows of the token vocabulary per text; an empty list for null, 1 for an unknown word."""
-    whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+def tokens_of(queries: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary) -> pa.ListArray:
+    """Rows of the token vocabulary per query; an empty list for null, 1 for an unknown word."""
+    whole = queries.combine_chunks() if isinstance(queries, pa.ChunkedArray) else queries
     coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
     split = words_of(
-        pa.concat_arrays([coded.dictionary.cast(pa.string()), pa.nulls(1, pa.string())]), most
+        pa.concat_arrays([coded.dictionary.cast(pa.string()), pa.nulls(1, pa.string())])
     )
     rows = pa.array(vocabulary.rows_of(split.flatten()), pa.int32())
     distinct = pa.ListArray.from_arrays(split.offsets, rows)
@@ -69,6 +67,6 @@ def tokens_of(
     return distinct.take(index)
 
 
-def word_counts(texts: pa.Array | pa.ChunkedArray, most: int = MAX_WORDS) -> pa.Array:
-    """The first words of all texts, one after the other (for counting)."""
-    return pc.list_flatten(words_of(texts, most))
+def word_counts(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
+    """All words of all texts, one after the other (for counting)."""
+    return pc.list_flatten(words_of(texts))

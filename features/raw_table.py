@@ -110,7 +110,7 @@ class TimeFormat(Config):
         bare = _DIRECTIVE.sub(lambda found: " %Z " if found[0] == "%Z" else " ", self.format or "")
         found = _SAYS_UTC.search(bare)
         offset_rules = _OFFSET.search(self.format or "")
-        if not found or offset_rules or zone in _UTC or (found[0] == "%Z" and self.zone):
+        if not found or offset_rules or zone in _UTC or self.zone:
             return None
         offset = "" if len(found[0]) > 2 else "write %z in its place, which reads Z and +08:00, or "
         return (

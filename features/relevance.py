@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.query import MAX_TITLE_WORDS, MAX_WORDS, tokens_of
+from features.query import MAX_WORDS, tokens_of
 from features.schemas import UNKNOWN_ROW
 from features.timeline import Codes, Ints
 from features.vocabulary import Vocabulary
@@ -24,24 +24,12 @@ class Tokens:
     offsets: Ints
 
     @classmethod
-    def of(cls, texts: pa.Array, vocabulary: Vocabulary, most: int = MAX_WORDS) -> "Tokens":
-        """The first tokens of each text, as of a query; none for null."""
-        lists = tokens_of(texts, vocabulary, most)
+    def of(cls, texts: pa.Array, vocabulary: Vocabulary) -> "Tokens":
+        """The tokens of each text; none for null."""
+        lists = tokens_of(texts, vocabulary)
         offsets = lists.offsets.to_numpy().astype(np.int64)
         values = lists.flatten().to_numpy().astype(np.int32)
         return cls(values, offsets - offsets[0])
-
-    @classmethod
-    def of_titles(cls, titles: pa.Array, vocabulary: Vocabulary) -> "Tokens":
-        """The tokens of each title, of which more are kept than of a query."""
-        return cls.of(titles, vocabulary, MAX_TITLE_WORDS)
-
-    def padded(self) -> Codes:
-        """(texts, tokens of the longest), 0 padded."""
-        table = np.zeros((len(self.length), int(self.length.max(initial=0))), np.int32)
-        row = np.repeat(np.arange(len(table)), self.length)
-        table[row, np.arange(len(row)) - np.repeat(self.offsets[:-1], self.length)] = self.values
-        return table
 
     @property
     def length(self) -> Ints:
@@ -78,8 +66,8 @@ def relevance(query: Tokens, query_of: Ints, title: Tokens, title_of: Ints) -> N
 class TitleIndex:
     """The catalog's titles as words: row i of `words` holds the tokens of title i, 0 padded.
 
-    As wide as the longest title, and titles are cut at MAX_TITLE_WORDS: the table is at most 256
-    bytes an item, and a request gathers only the rows of its candidates.
+    Titles are cut at MAX_WORDS, so the table is 64 bytes an item and a request gathers only the
+    rows of its candidates.
     """
 
     words: Codes
@@ -87,7 +75,12 @@ class TitleIndex:
     @classmethod
     def of(cls, titles: pa.Array, vocabulary: Vocabulary) -> "TitleIndex":
         """The words of all titles (by catalog row)."""
-        return cls(Tokens.of_titles(titles, vocabulary).padded())
+        tokens = Tokens.of(titles, vocabulary)
+        table = np.zeros((len(titles), MAX_WORDS), np.int32)
+        row = np.repeat(np.arange(len(titles)), tokens.length)
+        place = np.arange(len(row)) - np.repeat(tokens.offsets[:-1], tokens.length)
+        table[row, place] = tokens.values
+        return cls(table)
 
     def relevance(self, query: Codes, rows: Codes) -> NDArray[np.float32]:
         """Per row, the share of the query's words that its title holds; 0 without a query."""

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from features import canonical, hash_range, items, vocabulary
 from features.buckets import Bucket
-from features.query import MAX_TITLE_WORDS, word_counts
+from features.query import word_counts
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
 from features.vocabulary import counted
 from infra.errors import InputError
@@ -59,7 +59,7 @@ def of_snapshot(table: str, rows: pa.Table) -> Iterator[Sighting]:
         yield "item", items.listed(rows)
         yield from _attributes(rows)
         yield "tag", counted(_flat(rows.column("tags")))
-        yield "token", counted(word_counts(rows.column("title"), MAX_TITLE_WORDS))
+        yield "token", counted(word_counts(rows.column("title")))
         return
     if table in ("icons", "shops"):
         feature = _COLUMNS_OF[table]

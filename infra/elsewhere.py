@@ -28,6 +28,8 @@ class Elsewhere:
         self._root, self._fs = root, fs
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # whoever copies it looks before there is anything to ask
+            raise AttributeError(name)
         found = getattr(self._fs, name)
         return self._told(found) if callable(found) else found
 
@@ -39,8 +41,10 @@ class Elsewhere:
             except _ANSWERS:
                 raise
             except Exception as error:
-                # What a package defined is about the store; what Python has (TypeError) is ours.
-                if type(error).__module__ == "builtins" and not isinstance(error, OSError):
+                # What a package defined is about the store; what Python has (TypeError) is ours,
+                # and what names a file is about a disk here.
+                ours = type(error).__module__ == "builtins" and not isinstance(error, OSError)
+                if ours or getattr(error, "filename", None):
                     raise
                 raise _trouble(self._root, error) from error
 

@@ -44,7 +44,7 @@ LOST = "lost_parts"
 share would show them."""
 _UNREAD = f"rejected_{Reason.BAD_FILE}"
 _SNAPSHOT_ROWS = tuple(f"{name}.rows" for name in quality.SNAPSHOTS)
-_WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, f".{LOST}", f".{joined.METRIC}")
+_WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, f".{LOST}")
 """Ends of figures of which no setting under [quality] says where they stop the run."""
 
 
@@ -172,10 +172,10 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
 
 
 def _of_joins(joins: Sequence[Joined], config: QualityConfig) -> list[Expected]:
+    limits = [one.limit(1 - config.warn_null_share, config.min_joined_share) for one in joins]
     return [
         Expected(figure=one.figure, low=low, critical=critical)
-        for one in joins
-        for low, critical in one.limits(1 - config.warn_null_share)
+        for one, (low, critical) in zip(joins, limits, strict=True)
     ]
 
 

@@ -116,6 +116,7 @@ def test_a_format_that_would_be_hours_off_is_refused(wrong, about):
     [
         *[(f"%Y-%m-%dT%H:%M:%S{one}", "UTC") for one in ("Z", " UTC", " %Z")],
         ("%Y-%m-%d %H:%M:%S %Z", "Europe/Berlin"),
+        ("%Y-%m-%dT%H:%M:%SZ", "Asia/Shanghai"),
         ("%a %b %d %Y %H:%M:%S GMT%z", "Asia/Shanghai"),
         ("%Y-%m-%dT%H:%M:%S%z", "Asia/Shanghai"),
         ("%%s %Y", "UTC"),

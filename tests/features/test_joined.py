@@ -129,19 +129,18 @@ def test_a_request_that_is_named_by_none_of_some_users_is_looked_for_among_all(s
 
 
 @pytest.mark.parametrize(
-    ("keys", "sampled", "limits"),
+    ("keys", "sampled", "limit"),
     [
-        (99, False, [(0.5, False)]),
-        (100, False, [(0.5, False), (joined.SOME, True)]),
-        (99, True, [(joined.SOME, False)]),
-        (100, True, [(joined.SOME, True)]),
+        (999, True, (1e-4, False)),
+        (1_000, True, (1e-4, True)),
+        (1_000, False, (0.5, False)),
     ],
 )
-def test_none_found_stops_where_it_is_no_chance_and_few_found_where_all_should_be(
-    keys, sampled, limits
+def test_only_pages_that_nobody_names_stop_a_day_and_of_few_none_may_be_chance(
+    keys, sampled, limit
 ):
     one = joined.Joined(figure="f", keys=keys, found=0, meaning="", sampled=sampled)
-    assert list(one.limits(0.5)) == limits
+    assert one.limit(0.5, 1e-4) == limit
 
 
 def test_of_many_keys_the_smallest_hashes_are_looked_for(store, monkeypatch):

@@ -4,14 +4,6 @@ import pytest
 from features import sightings
 
 
-def test_the_words_at_the_end_of_a_long_title_are_met():
-    title = " ".join(f"w{i}" for i in range(40))
-    columns = {name: ["1"] for name in ("item_id", "shop_id", "brand_id", "category_id")}
-    items = pa.table({**columns, "price": [1.0], "tags": [["t"]], "title": [title]})
-    met = dict(sightings.of_snapshot("items", items))
-    assert met["token"].num_rows == 40
-
-
 def snapshot(*names):
     return pa.table({name: ["1"] for name in names})
 

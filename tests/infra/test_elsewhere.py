@@ -1,5 +1,9 @@
 """A store that cannot be reached is told as a sentence, and one that answers is believed."""
 
+import copy
+import errno
+import sys
+
 import pytest
 import s3fs
 
@@ -10,6 +14,15 @@ from tests.infra.test_store import DAY
 
 NOBODY = "http://127.0.0.1:9"
 LOGIN = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+OTHERWISE = (
+    "AWS_PROFILE",
+    "AWS_CONFIG_FILE",
+    "AWS_SESSION_TOKEN",
+    "AWS_WEB_IDENTITY_TOKEN_FILE",
+    "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI",
+    "AWS_CONTAINER_CREDENTIALS_FULL_URI",
+)
+"""Other ways to be known there."""
 USES = {
     "exists": lambda store: store.partition("events", DAY).exists(),
     "manifest": lambda store: store.partition("events", DAY).manifest(),
@@ -24,7 +37,7 @@ USES = {
 def amazon(monkeypatch):
     """Nobody listens, and nobody is known; clients are made anew."""
     s3fs.S3FileSystem.clear_instance_cache()
-    for name in LOGIN:
+    for name in (*LOGIN, *OTHERWISE):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/dev/null")
@@ -47,7 +60,8 @@ def test_a_bucket_that_is_away_does_not_answer(amazon):
         Store("s3://dupn/away").names("raw")
 
 
-def test_a_store_whose_package_is_absent_says_which():
+def test_a_store_whose_package_is_absent_says_which(monkeypatch):
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(StoreError, match=r"gs://dupn/home cannot be reached.*gcsfs"):
         Store("gs://dupn/home").names("raw")
 
@@ -76,3 +90,15 @@ def test_what_is_absent_and_our_own_mistakes_stay_what_they_are(error):
 def test_a_refusal_is_told_as_one():
     with pytest.raises(StoreError, match=r"s3://dupn refuses us \(Access Denied\)"):
         Elsewhere("s3://dupn", Bucket(PermissionError("Access Denied."))).ls("a")
+
+
+def test_a_full_disk_of_this_machine_is_not_the_store_s_fault():
+    full = OSError(errno.ENOSPC, "No space left on device", "/var/lib/dupn/bundle")
+    with pytest.raises(OSError, match="No space left"):
+        Elsewhere("s3://dupn", Bucket(full)).ls("a")
+
+
+def test_a_store_elsewhere_can_be_copied():
+    fs = copy.copy(Elsewhere("s3://dupn", Bucket(TypeError("asked"))))
+    with pytest.raises(TypeError, match="asked"):
+        fs.ls("a")

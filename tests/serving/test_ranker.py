@@ -163,7 +163,7 @@ def test_the_order_is_a_stable_sort_of_the_scores():
 def test_a_title_index_finds_what_reading_each_title_finds(bundle):
     world = bundle.world
     index = TitleIndex.of(world.titles, world.token)
-    titles = Tokens.of_titles(world.titles, world.token)
+    titles = Tokens.of(world.titles, world.token)
     rows = np.random.default_rng(1).integers(0, len(world.titles), 300).astype(np.int32)
     known = world.titles.drop_null().to_pylist()
     for text in (known[0], " ".join(known[1:3]), "nobody knows this", ""):

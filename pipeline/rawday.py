@@ -130,7 +130,8 @@ def absent(store: Store, day: date) -> PartitionMissing:
 
 def there(store: Store) -> list[date]:
     """Days that have raw behaviours, published whole or as plain files, oldest first."""
-    return [day for day in store.dates("raw") if arrival.is_there(store, day)]
+    published = set(store.days("raw", "behaviors"))  # of which nothing more has to be asked
+    return [day for day in store.dates("raw") if day in published or arrival.is_there(store, day)]
 
 
 def absent_in(store: Store, day: date, days: Sequence[date]) -> PartitionMissing:

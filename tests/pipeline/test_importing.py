@@ -36,7 +36,12 @@ def raw_rows(store):
 @real
 def test_taobao_becomes_nine_days(tmp_path):
     store, counts = imported(tmp_path, "taobao_userbehavior", TAOBAO)
-    assert counts == {"behaviors_days": 9, "behaviors_rows": 84_476}
+    assert counts == {
+        "first_day": "2017-11-25",
+        "last_day": "2017-12-03",
+        "behaviors_days": 9,
+        "behaviors_rows": 84_476,
+    }
     days = raw_rows(store)
     assert min(days) == date(2017, 11, 25)
     assert max(days) == date(2017, 12, 3)
@@ -66,7 +71,12 @@ def test_every_line_of_taobao_is_in_raw_as_it_was(tmp_path):
 @real
 def test_tmall_keeps_repeat_clicks_of_a_day(tmp_path):
     store, counts = imported(tmp_path, "tmall_ijcai15", TMALL)
-    assert counts == {"behaviors_days": 184, "behaviors_rows": 10_000}
+    assert counts == {
+        "first_day": "2014-05-11",
+        "last_day": "2014-11-11",
+        "behaviors_days": 184,
+        "behaviors_rows": 10_000,
+    }
     day = date(2014, 11, 11)
     total = events.run(store, day)
     with TMALL.open() as lines:
@@ -83,7 +93,12 @@ def test_tmall_keeps_repeat_clicks_of_a_day(tmp_path):
 @real
 def test_rees46_loses_its_cut_line_and_its_copies(tmp_path):
     store, counts = imported(tmp_path, "rees46", REES46)
-    assert counts == {"behaviors_days": 1, "behaviors_rows": 17_435}
+    assert counts == {
+        "first_day": "2019-10-01",
+        "last_day": "2019-10-01",
+        "behaviors_days": 1,
+        "behaviors_rows": 17_435,
+    }
     total = events.run(store, date(2019, 10, 1))
     lines = REES46.read_text().splitlines()[1:-1]
     assert len(lines) == 17_434

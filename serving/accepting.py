@@ -148,8 +148,20 @@ class Listener:
         except (BlockingIOError, ConnectionAbortedError):
             return
         line.setblocking(False)
-        await self._loop.connect_accepted_socket(self._counted, line)
-        self._count(+1)
+        beginning = asyncio.ensure_future(self._begin(line))
+        try:
+            await asyncio.shield(beginning)
+        except asyncio.CancelledError:  # `close`; but whoever was accepted is answered
+            await asyncio.wait([beginning])
+            raise
+
+    async def _begin(self, line: socket.socket) -> None:
+        self._count(+1)  # first: else its answer may go out before the board is told
+        try:
+            await self._loop.connect_accepted_socket(self._counted, line)
+        except OSError:
+            self._count(-1)
+            raise
 
     def _counted(self) -> asyncio.Protocol:
         """A protocol whose end is counted."""

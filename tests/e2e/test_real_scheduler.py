@@ -26,7 +26,7 @@ def test_a_run_that_cannot_work_fails_with_our_sentence(home):
     airflow = runtime.connect(home)
     run_id = airflow.trigger(DAG, {**SMALL, "dataset": "taobao_userbehavior"})
     with pytest.raises(OrchestrationError) as caught:
-        follow(airflow, DAG, run_id, timeout_s=120)
+        follow(airflow, DAG, run_id, timeout_s=900)
     assert f"{DAG} failed in days" in str(caught.value)
     assert "raw/dt=2026-03-02/behaviors has no files under" in str(caught.value)
     # A missing day is not mended by trying again.

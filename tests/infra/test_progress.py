@@ -60,8 +60,9 @@ def test_on_a_terminal_it_is_a_bar(caplog, monkeypatch, capsys):
 
 
 def test_what_takes_longer_than_a_second_is_counted_by_the_minute(caplog, monkeypatch):
-    real = progress.time.monotonic
+    now = progress.time.monotonic()
+    monkeypatch.setattr(progress.time, "monotonic", lambda: now)
     with track("stages", 2, unit="stages") as bar:
-        monkeypatch.setattr(progress.time, "monotonic", lambda: real() + 30)
+        monkeypatch.setattr(progress.time, "monotonic", lambda: now + 30)
         bar.advance(2)
     assert caplog.messages[-1] == "stages: 2 stages in 30.0 s (4.0 stages/min)"

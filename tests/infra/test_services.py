@@ -104,9 +104,14 @@ def test_stopping_ends_what_the_program_started(service):
 
 
 def test_what_outlives_a_stop_that_was_cut_off_is_found_by_the_next(service, monkeypatch):
-    deaf = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(99)"
+    there = service.folder / "deaf"
+    deaf = (
+        "import pathlib, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+        f"pathlib.Path({str(there)!r}).touch(); time.sleep(99)"
+    )
     process = psutil.Process(start(replace(service, command=[sys.executable, "-c", deaf])).pid)
-    time.sleep(0.5)
+    while not there.exists():
+        time.sleep(0.05)
 
     def cut_off(*_, **__):
         raise KeyboardInterrupt

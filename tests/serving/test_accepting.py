@@ -1,11 +1,14 @@
 """Connections are shared out over the processes that listen on one socket."""
 
+import asyncio
 import http.client
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -112,6 +115,50 @@ def test_what_a_killed_process_told_is_forgotten_by_the_next(tmp_path, beside):
     assert open_board(tmp_path / "board") == [9]
 
 
+class Echo(asyncio.Protocol):
+    """Says again what it hears."""
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+
+
+class Slow(accepting.Loop):
+    """Whoever is accepted has to wait until the loop goes on."""
+
+    def __init__(self, board):
+        super().__init__(board)
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
+
+    async def connect_accepted_socket(self, *given):
+        self.begun.set()
+        await self.go.wait()
+        return await super().connect_accepted_socket(*given)
+
+
+def test_whoever_was_accepted_when_a_process_is_told_to_end_is_answered(tmp_path):
+    accepting.prepare(tmp_path / "board", 1)
+    loop = Slow(Board(tmp_path / "board"))
+
+    async def answer(listening):
+        server = await loop.create_server(Echo, sock=listening)
+        hear, say = await asyncio.open_connection(*listening.getsockname())
+        await loop.begun.wait()
+        server.close()
+        loop.go.set()
+        say.write(b"?")
+        await server.wait_closed()
+        heard = await asyncio.wait_for(hear.read(1), 10)
+        say.close()
+        return heard
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert loop.run_until_complete(answer(listening)) == b"?"
+    loop.close()
+
+
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     """Its port and its process."""
@@ -130,8 +177,14 @@ def service(tmp_path_factory):
         wait(lambda: open_board(folder / "board") == [0] * WORKERS)
         yield folder, port, psutil.Process(process.pid)
     finally:
+        family = psutil.Process(process.pid).children(recursive=True)
         process.terminate()
-        assert process.wait(30) == 0
+        try:
+            assert process.wait(30) == 0
+        finally:
+            for one in (process, *family):
+                with suppress(psutil.NoSuchProcess):
+                    one.kill()
 
 
 def open_board(place):

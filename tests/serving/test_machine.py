@@ -72,7 +72,7 @@ def test_where_memory_is_not_to_be_had_the_place_is_in_the_folder(memory, tmp_pa
 
 def test_where_it_listens_is_said_once_it_does(caplog):
     caplog.set_level("INFO")
-    port = free_port(8300)
+    port = free_port(8500)
     with machine.telling("127.0.0.1", port, 2):
         time.sleep(0.5)
         assert caplog.messages == []

@@ -159,6 +159,8 @@ def test_the_end_waits_a_moment_for_a_look_and_not_until_the_registry_answers(
     assert 0.2 <= time.monotonic() - begin < 5
     assert not slow.go.is_set()
     slow.go.set()
+    for thread in mine._threads:  # what they say belongs to this test
+        thread.join(10)
 
 
 def test_a_look_gives_up_within_seconds_where_mlflow_does_not_listen(setup, monkeypatch):

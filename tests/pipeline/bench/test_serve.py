@@ -58,5 +58,5 @@ def test_a_service_that_cannot_start_says_why_and_leaves_no_memory_behind(tmp_pa
         place = machine.shared(ready.folder, ready.config.host, ready.config.port)
         said = pytest.raises(OrchestrationError, match=r"port \d+ .* cannot be had")
         with said, serve.service(shop, ready.config.port):
-            pass
+            pytest.fail("it runs")
     assert not place.exists()

@@ -101,8 +101,8 @@ class Served:
 
     def rows_of(self, item_ids: pa.Array | Sequence[str]) -> Codes:
         """Catalog rows; 1 for items that nobody has seen."""
-        plain = not isinstance(item_ids, pa.Array)
-        return self.rows_of_hashes(hash_distinct(item_ids) if plain else hash_ids(item_ids))
+        hashed = hash_ids if isinstance(item_ids, pa.Array) else hash_distinct
+        return self.rows_of_hashes(hashed(item_ids))
 
     def rows_of_hashes(self, hashes: NDArray[np.uint64]) -> Codes:
         """The same from hashes of item ids."""

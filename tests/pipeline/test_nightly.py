@@ -27,8 +27,8 @@ def settings(tmp_path):
     return settings
 
 
-def published(settings, day, stage="samples", *names):
-    with settings.store.partition(stage, day, *names).publish() as out:
+def published(settings, day, stage="samples", *names, **lineage):
+    with settings.store.partition(stage, day, *names).publish(**lineage) as out:
         out.record([out.write_table("part", pa.table({"x": [1]}))])
 
 
@@ -307,8 +307,7 @@ def test_the_marketplace_is_not_waited_for(settings):
     published(settings, DAY - ONE, "truth", "state")
     assert not nightly.look(simulated, DAY, timedelta()).ready  # cut off before its behaviours
     mine = {"dataset": "marketplace", "seed": 1, "config": ""}
-    with settings.store.partition("raw", DAY - ONE, "behaviors").publish(**mine):
-        pass
+    published(settings, DAY - ONE, "raw", "behaviors", **mine)
     assert nightly.look(simulated, DAY, timedelta()).ready
     assert steps.raw(simulated, DAY)["complete"]
 

@@ -14,8 +14,6 @@ from infra.partition import Partition
 from infra.store import Store
 from pipeline.jobs import quality as job
 
-PAGE = ("reports", "quality", "gx", "uncommitted", "data_docs", "local_site", "index.html")
-"""The first page of Great Expectations' Data Docs, in a local home."""
 LEFT_OUT = "was left out by a person (leave_out)"
 GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
 """Tables whose rows are measured."""
@@ -87,18 +85,6 @@ def _order(day: date) -> str:
 def report(day: date, of: str) -> str:
     """The key of the report of a group on a day."""
     return f"reports/quality/{of}/{day.isoformat()}.json"
-
-
-def told(store: Store, day: date, of: str) -> str:
-    """Where a person reads the judgement: in an object store Great Expectations has no pages."""
-    return store.address(*PAGE) if store.is_local else store.address(report(day, of))
-
-
-def page(store: Store) -> str:
-    """The address of the page of all judgements, or nothing where there is none."""
-    *folder, name = PAGE
-    there = store.is_local and name in store.names("/".join(folder))
-    return store.address(*PAGE) if there else ""
 
 
 def table(store: Store, of: str, day: date, name: str) -> Partition:

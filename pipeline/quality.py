@@ -4,8 +4,8 @@ The figures are computed over all rows by Beam (`pipeline.jobs.quality`), becaus
 Expectations reads neither Arrow nor nested columns and a day need not fit in memory; the
 expectations judge the one-row table of those figures. There are three suites: of events (with the
 catalog snapshots that came that day), and, once samples are built, of samples and of the catalog
-that they point into. Data Docs stand under `reports/quality/gx`, the figures and the verdict of
-each day under `reports/quality/<of>/`.
+that they point into. The figures and the verdict of each day stand under `reports/quality/<of>/`,
+`index.html` beside them is of the newest days, Data Docs are under `reports/quality/gx`.
 """
 
 import json
@@ -29,7 +29,7 @@ from features.rejects import Reason
 from infra.errors import ConfigError, QualityFailed
 from infra.files import alone, writing
 from infra.store import Store
-from pipeline import judged, rawday
+from pipeline import judged, quality_page, rawday
 from pipeline.jobs import quality as job
 from pipeline.settings import Settings
 
@@ -111,6 +111,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
         "judged_on": "metrics over all rows, computed by Beam",
     }
     store.put(judged.report(day, of), json.dumps(_finite(report), indent=1))
+    page = quality_page.write(store, SUITES)
     for failure in failures:
         logger.warning("%s", failure.sentence)
     if critical:
@@ -118,8 +119,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
         remedy = "." if unlimited else ", or change the limit under [quality]."
         raise QualityFailed(
             " ".join(f.sentence for f in critical)
-            + f" See {judged.told(store, day, of)}; mend the raw day and run it again"
-            + remedy
+            + f" See {page}; mend the raw day and run it again{remedy}"
         )
     return {"checks": len(expected), "warnings": len(failures), "passed": True}
 
@@ -213,22 +213,21 @@ def _judge(
 ) -> list[Failure]:
     import great_expectations as gx
     import pandas as pd
+    from great_expectations.core.run_identifier import RunIdentifier
     from great_expectations.data_context.types.base import ProgressBarsConfig
 
     context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    asset_name = f"metrics_{of}"
     source = context.data_sources.add_or_update_pandas(name="dupn")
-    asset = source.add_dataframe_asset(name=asset_name)
+    asset = source.add_dataframe_asset(name=f"metrics_{of}")
     batch = asset.add_batch_definition_whole_dataframe("day")
-    expectations = [_expectation(one) for one in expected]
-    made = gx.ExpectationSuite(name=of, expectations=expectations)
+    made = gx.ExpectationSuite(name=of, expectations=[_expectation(one) for one in expected])
     definition = gx.ValidationDefinition(name=name, data=batch, suite=made)
     checkpoint = context.checkpoints.add_or_update(
         gx.Checkpoint(name=name, validation_definitions=[definition], actions=list(actions))
     )
     wide = {one.figure: [figures.get(one.figure, 0.0)] for one in expected}
     frame = pd.DataFrame(wide, dtype="float64")
-    outcome = checkpoint.run(batch_parameters={"dataframe": frame})
+    outcome = checkpoint.run({"dataframe": frame}, run_id=RunIdentifier(run_name=name))
     failed = []
     for result in outcome.run_results.values():
         for one, expectation in zip(expected, _in_order(result, expected), strict=True):
@@ -246,17 +245,19 @@ def _in_order(result: Any, expected: Sequence[Expected]) -> list[Any]:
 
 
 def _expectation(one: Expected) -> Any:
-    """Of the one row's figure itself: Data Docs show it.
+    """Of the one row's figure itself: Data Docs show it, and of the severity only what we say.
 
     An expectation of every value of the column would ask the same at twice the price.
     """
     import great_expectations.expectations as gxe
 
+    severity = "critical" if one.critical else "warning"
     return gxe.ExpectColumnMaxToBeBetween(
         column=one.figure,
         min_value=one.low,
         max_value=one.high,
-        severity="critical" if one.critical else "warning",
+        severity=severity,
+        description=f"{severity}: {quality_page.limits(one.low, one.high)}",
         meta={"number": _number(one)},
     )
 

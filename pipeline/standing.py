@@ -10,7 +10,7 @@ from typing import Any
 
 from infra.addresses import bare
 from infra.ledger import Entry
-from pipeline import arrival, judged, nightly, rawday
+from pipeline import arrival, nightly, quality_page, rawday
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 
@@ -78,7 +78,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         **nightly.standing(settings),
         "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
-        "quality page": judged.page(store) or "none",
+        "quality page": quality_page.there(store) or "none",
     }
 
 

@@ -22,7 +22,7 @@ from features.schemas import (
 )
 from infra.errors import PartitionCorrupt, QualityFailed
 from infra.store import Store
-from pipeline import judged, quality, standing
+from pipeline import judged, quality, quality_page
 from pipeline.settings import load
 
 DAY = date(2026, 3, 2)
@@ -58,20 +58,7 @@ def test_a_good_day_passes_and_leaves_report_and_data_docs(settings, tmp_path):
     publish(settings.store, DAY)
     assert quality.run(settings, DAY, "events")["passed"]
     assert judged.passed(settings.store, DAY, "events")
-    assert Path(judged.page(settings.store)).exists()
-
-
-def test_data_docs_show_each_figure_beside_its_limit(settings, tmp_path):
-    assert standing.status(settings)["quality page"] == "none"
-    publish(settings.store, DAY, bad_types=33)
-    with pytest.raises(QualityFailed, match=r" See /\S+/index\.html; ") as failed:
-        quality.run(settings, DAY, "events")
-    docs = standing.status(settings)["quality page"]
-    assert f" See {docs}; " in str(failed.value)
-    assert Path(docs).exists()
-    (page,) = (tmp_path / "reports/quality/gx").rglob("validations/events/**/*.html")
-    words = " ".join(re.sub(r"<[^>]*>", " ", page.read_text()).split())
-    assert re.search(r"behaviors\.type\.bad_share Status .*? equal to 0\.0 \. 0\.165 ", words)
+    assert Path(quality_page.there(settings.store)).exists()
 
 
 def test_a_figure_that_is_no_number_fails(settings):

@@ -67,7 +67,13 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float], alpha: 
     seen = np.array([counts.get(arm, 0) for arm in shares])
     planned = list(shares.values())
     daily, once = float(anytime_p(seen, planned)), float(chi_square_p(seen, planned))
-    said = ", ".join(f"{arm} {counts.get(arm, 0):,} ({share:.0%})" for arm, share in shares.items())
+    total = max(int(seen.sum()), 1)
+    said = ", ".join(
+        f"{arm} {count:,} ({count / total:.1%}, planned {share:.3g}%)"
+        for arm, count, share in zip(
+            shares, seen, 100 * np.asarray(planned) / np.sum(planned), strict=True
+        )
+    )
     found = f"users of the arms: {said}; p {daily:.2g} at any look, {once:.2g} at one"
     if daily >= alpha:
         return Check(name=SRM, passed=True, sentence=f"{found}.")

@@ -42,6 +42,11 @@ def test_a_lost_tenth_is_found():
     assert "start anew" in bad.sentence
 
 
+def test_the_share_that_was_seen_stands_beside_the_planned_one():
+    found = checks.sample_ratio({"old": 7000, "new": 2600}, SHARES, 0.001).sentence
+    assert "old 7,000 (72.9%, planned 70%), new 2,600 (27.1%, planned 30%)" in found
+
+
 def test_what_chi_square_would_find_at_one_look_is_no_alarm_at_a_daily_one():
     counts, halves = {"old": 5000, "new": 5250}, {"old": 0.5, "new": 0.5}
     assert checks.chi_square_p(list(counts.values()), (0.5, 0.5)) < 0.02

@@ -21,7 +21,6 @@ CHANCE = 0.5
 """Of an AUC; of price levels it is what the commonest one of the learnt days gets."""
 COMMONEST = "most_frequent_level"
 ALL = "all"
-GOAL_HEADROOM = 0.85
 PAPER: Mapping[str, Mapping[Task, float]] = {
     "wide": {Task.L2R: 0.70502, Task.CTR: 0.68266, Task.FIFP: 0.71839, Task.PPP: 0.34094},
     "wide_deep": {Task.L2R: 0.71581, Task.CTR: 0.69957, Task.FIFP: 0.74581, Task.PPP: 0.38581},
@@ -234,35 +233,6 @@ def pairs(table: Table, task: Task) -> Iterator[tuple[str, str]]:
     for other in (*rest, *table.others(task)):
         if ALL in asked and (ALL, other) not in seen:
             yield ALL, other
-
-
-def goals(table: Table) -> list[str]:
-    """A sentence for each goal, reached or not."""
-    found = []
-    for task in TASKS:
-        rest = [m for m in table.models if m != ALL and any(table.row(m, task))]
-        if not rest:
-            continue
-        gaps = {other: table.over(ALL, other, task) for other in rest}
-        short = [other for other, gap in gaps.items() if not gap.low > 0]
-        if short:
-            worst = min(short, key=lambda other: gaps[other].value)
-            gap = gaps[worst]
-            found.append(
-                f"{task}: the full network is not clearly above {', '.join(short)}; "
-                f"against {worst} it stands at {gap.value:+.4f} "
-                f"({gap.low:+.4f} to {gap.high:+.4f})."
-            )
-        else:
-            found.append(f"{task}: the full network is above every other model, clear of zero.")
-    reached = table.headroom(ALL, Task.CTR)
-    verdict = "reached" if reached.value >= GOAL_HEADROOM else "not reached"
-    span = f" ({reached.low:.0%} to {reached.high:.0%})" if np.isfinite(reached.low) else ""
-    found.append(
-        f"CTR: {reached.value:.0%}{span} of the attainable headroom; "
-        f"the goal of {GOAL_HEADROOM:.0%} is {verdict}."
-    )
-    return found
 
 
 def _share(fit: Score, top: Score, chance: Score | None) -> Score:

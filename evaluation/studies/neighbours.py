@@ -3,7 +3,8 @@
 Two families: each row against the row above it, and the full network against every other row.
 Thirty pairs at 95 % would show one or two differences where there is none. Each pair is a paired t
 test over worlds, and the p's of a family are corrected together by Holm's method, which needs no
-independence: the chance that any of its marks is wrong is 5 %.
+independence: the chance that any of its marks is wrong is 5 %. What a report calls clear, in its
+tables and in its sentences, is this.
 """
 
 from collections.abc import Sequence
@@ -17,6 +18,8 @@ from evaluation.bootstrap import Interval
 from evaluation.studies.cells import FEWEST, LEVEL, known
 from evaluation.studies.contest import ALL, TASKS, Table
 from training.config import Task
+
+GOAL_HEADROOM = 0.85
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,40 @@ def over_all(table: Table) -> list[Pair]:
     """The full network against every other row, on each task that both answer."""
     return _compared(
         table, [(ALL, one, task) for task in TASKS for one in _rows(table, task) if one != ALL]
+    )
+
+
+def goals(table: Table) -> list[str]:
+    """A sentence for each goal, reached or not; where worlds are too few, nothing is clear."""
+    found = over_all(table)
+    said = [
+        _standing(task, of) for task in TASKS if (of := [one for one in found if one.task is task])
+    ]
+    if said:
+        said.append(
+            f"Clearly: Holm's p under 0.05, corrected for all {len(found)} comparisons; intervals "
+            "are of one comparison."
+        )
+    reached = table.headroom(ALL, Task.CTR)
+    verdict = "reached" if reached.value >= GOAL_HEADROOM else "not reached"
+    span = f" ({reached.low:.0%} to {reached.high:.0%})" if np.isfinite(reached.low) else ""
+    goal = f"the goal of {GOAL_HEADROOM:.0%} is {verdict}"
+    return [*said, f"CTR: {reached.value:.0%}{span} of the attainable headroom; {goal}."]
+
+
+def _standing(task: Task, found: Sequence[Pair]) -> str:
+    above = [one.against for one in found if one.clear and one.gap.value > 0]
+    if len(above) == len(found):
+        return f"{task}: the full network is clearly above every other model."
+    below = [one.against for one in found if one.clear and one.gap.value < 0]
+    level = [one.against for one in found if not one.clear]
+    groups = {"clearly above": above, "clearly below": below, "not told apart from": level}
+    parts = [f"{words} {', '.join(names)}" for words, names in groups.items() if names]
+    worst = min(found, key=lambda one: one.gap.value)
+    gap = f"{worst.gap.value:+.4f} ({worst.gap.low:+.4f} to {worst.gap.high:+.4f})"
+    return (
+        f"{task}: the full network is {'; '.join(parts)}; against {worst.against} it stands at "
+        f"{gap}."
     )
 
 

@@ -17,10 +17,9 @@ from evaluation.studies.contest import (
     Table,
     TunedCell,
     figures,
-    goals,
     stopped,
 )
-from evaluation.studies.neighbours import Pair, neighbours, over_all
+from evaluation.studies.neighbours import Pair, goals, neighbours, over_all
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
 from infra.store import Store

@@ -146,20 +146,6 @@ def test_every_figure_says_in_how_many_worlds_it_is_known_and_whether_it_has_an_
         assert said[1][name].endswith("; 2 worlds; no interval")
 
 
-@pytest.mark.parametrize(
-    ("values", "said"),
-    [
-        (GOOD, "ctr: the full network is above every other model"),
-        ({**GOOD, "dssm": (0.69, 0.73, 0.72)}, "not clearly above dssm"),
-    ],
-)
-def test_the_goal_says_who_is_in_the_way(values, said):
-    sentences = contest.goals(table(values))
-    assert any(said in one for one in sentences)
-    assert any("52% (46% to 59%) of the attainable headroom" in one and "not reached" in one
-               for one in sentences)  # fmt: skip
-
-
 def test_a_run_that_was_cut_off_has_its_best_judgement_last():
     def curve(*losses):
         return [

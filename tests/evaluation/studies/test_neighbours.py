@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from evaluation.bootstrap import Interval
-from evaluation.studies.neighbours import corrected, neighbours, over_all, p_of
+from evaluation.studies.neighbours import corrected, goals, neighbours, over_all, p_of
 from tests.evaluation.studies.test_contest import GOOD, table
 from training.config import Task
 
@@ -52,3 +52,27 @@ def test_two_worlds_have_no_p():
     assert all(one.holm is None and not one.clear for one in few)
     assert p_of(Interval(0.1, 0.1, 0.1, 0.0), 5) is None
     assert p_of(Interval(np.nan), 5) is None
+
+
+@pytest.mark.parametrize(
+    ("dssm", "said"),
+    [
+        ((0.630, 0.651, 0.639), "clearly above every other model."),
+        ((0.80, 0.821, 0.809), "clearly above wide; clearly below dssm; against dssm it stands at"),
+        ((0.69, 0.73, 0.71), "clearly above wide; not told apart from dssm; against dssm"),
+    ],
+)
+def test_the_goal_says_who_is_clearly_above_and_below(dssm, said):
+    values = {"wide": (0.601, 0.62, 0.61), "dssm": dssm, "all": GOOD["all"]}
+    sentences = goals(table(values))
+    assert said in sentences[0]
+    assert "corrected for all 2 comparisons" in sentences[1]
+    assert "52% (46% to 59%) of the attainable headroom; the goal" in sentences[2]
+
+
+def test_an_interval_of_one_pair_makes_nothing_clear():
+    """Both are clear of zero alone (p 0.037), and neither when they are asked together."""
+    lower = (0.69, 0.713, 0.705)
+    both = table({"wide": lower, "dssm": lower, "all": GOOD["all"]})
+    assert both.over("all", "wide", Task.CTR).low > 0
+    assert "the full network is not told apart from wide, dssm" in goals(both)[0]

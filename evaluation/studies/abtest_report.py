@@ -33,6 +33,8 @@ TABLE_3 = (
     (2.19, 3.19, 34.8, 44.6),
 )  # fmt: skip
 """The paper's days: CTR and sales improvement, price precision old and new, in per cent."""
+AVERAGE = (2.23, 3.17, 33.2, 44.2)
+"""Its last line, as printed: the mean of its days' precisions would be 33.3."""
 LEAD = (
     "Expectations under the truth: everybody in one arm, the same people, the same seed. The "
     "predecessor is Wide for the ranking and MaxEnt for the price level."
@@ -177,6 +179,9 @@ def _levels(known: Mapping[str, Figure]) -> bytes:
             found = [known[f"uplift_{arm}_price_{kind}_level_{level}"] for level in levels]
             ax.bar(levels + shift, [one.value or 0.0 for one in found], 0.38, color=SHADES[arm],
                    label="MaxEnt" if arm == BEFORE else "PPP of DUPN")  # fmt: skip
+            for at, one in zip(levels + shift, found, strict=True):
+                if one.low is not None and one.high is not None:
+                    ax.plot([at, at], [one.low, one.high], color=INK, linewidth=1)
         ax.set_title(kind, loc="left", fontsize=10, color=INK)
         ax.set_xticks(levels)
         tidy(ax, "y")
@@ -195,7 +200,8 @@ def _html(said: Page, shape: Shape, cells: Sequence[Cell], notes: Sequence[str])
         notes=notes,
         rows=[_row(known, day) for day in range(1, shape.lived + 1)],
         average=_row(known, None),
-        goals=goals(list(headline(cells))),
+        said=said.said,
+        levels=said.grids[-1],
         figures=figures,
         pictures=inside({name: one.png for name, one in said.pictures.items()}),
         protocol=said.protocol,
@@ -205,9 +211,7 @@ def _html(said: Page, shape: Shape, cells: Sequence[Cell], notes: Sequence[str])
 def _row(known: Mapping[str, Figure], day: int | None) -> Mapping[str, Any]:
     """A line of Table 3; None: over all days."""
     end = f"_day_{day}" if day else ""
-    theirs: tuple[float, ...] | None = TABLE_3[day - 1] if day and day <= len(TABLE_3) else None
-    if day is None:
-        theirs = tuple(float(np.mean(column)) for column in zip(*TABLE_3, strict=True))
+    theirs = AVERAGE if day is None else dict(enumerate(TABLE_3, start=1)).get(day)
     return {
         "day": day or "all",
         "gains": [known[f"uplift_{DUPN}_over_{BEFORE}_{what}{end}"] for what in GAINS],

@@ -96,6 +96,10 @@ def test_the_report_stands_by_itself(tmp_path):
     assert "a note to be read" in page
     assert page.count("data:image/png;base64,") == 2
     assert "2.32" in page  # the paper's first day
+    assert "33.2 &rarr; 44.2" in page  # its average as printed; that of its days would be 33.3
+    assert "<li>dupn over predecessor ctr: beaten: +5.00%" in page
+    assert "50.0 to 50.0 &rarr; 60.0 to 60.0" in page
+    assert "<td>+0.100 (+0.100 to +0.100)</td>" in page  # more precision at a price level
 
 
 def test_one_world_has_no_interval():

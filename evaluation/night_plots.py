@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from statistics import mean
 
 from matplotlib.axes import Axes
 
@@ -47,17 +48,11 @@ def progressive(nights: Sequence[Night]) -> bytes:
 def staleness(nights: Sequence[Night]) -> bytes:
     """CTR AUC against the age of the model: what it lost against the youngest one, by night."""
     figure, (ax,) = new_figure(5.2, 3.8, 1)
-    curves = [curve for night in nights if len(curve := _ages(night)) > 1]
+    curves = losses(nights)
     for curve in curves:
-        first = curve[min(curve)]
-        ax.plot(
-            list(curve), [value - first for value in curve.values()], color=OTHER, linewidth=0.8
-        )
+        ax.plot(list(curve), list(curve.values()), color=OTHER, linewidth=0.8)
     ages = sorted({age for curve in curves for age in curve})
-    means = []
-    for age in ages:
-        lost = [curve[age] - curve[min(curve)] for curve in curves if age in curve]
-        means.append(sum(lost) / len(lost))
+    means = [mean(curve[age] for curve in curves if age in curve) for age in ages]
     ax.plot(ages, means, color=MODEL, linewidth=2, marker="o", markersize=5, label="mean")
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set(xlabel="age of the model, days", ylabel="CTR AUC against the youngest")
@@ -65,6 +60,20 @@ def staleness(nights: Sequence[Night]) -> bytes:
     ax.legend(frameon=False, fontsize=8.5)
     tidy(ax, "both")
     return png(figure)
+
+
+def losses(nights: Sequence[Night]) -> list[dict[int, float]]:
+    """CTR AUC by age of the model, less that of the youngest; of every night that has that one.
+
+    After a night that was missed the youngest there is is older: its loss is no nought.
+    """
+    curves = [curve for night in nights if len(curve := _ages(night)) > 1]
+    youngest = min((age for curve in curves for age in curve), default=0)
+    return [
+        {age: value - curve[youngest] for age, value in curve.items()}
+        for curve in curves
+        if youngest in curve
+    ]
 
 
 def forgetting(nights: Sequence[Night]) -> bytes:

@@ -165,13 +165,22 @@ def test_a_page_of_one_night_with_nothing_in_it_renders():
     assert "Night by night" in nights.html("dupn", [bare])
 
 
-def test_a_curve_of_ages_takes_two_of_them():
-    def aged(*ages):
-        figures = tuple(
-            Figure(name=f"watch_age_{age}_ctr_auc", value=0.7, unit="AUC", protocol="")
-            for age in ages
-        )
-        return Night(day="2026-03-01", run="r", parent="p", figures=figures)
+def aged(**values):
+    """A night by CTR AUC of a model of each age."""
+    figures = tuple(
+        Figure(name=f"watch_{age}_ctr_auc", value=value, unit="AUC", protocol="")
+        for age, value in values.items()
+    )
+    return Night(day="2026-03-01", run="r", parent="p", figures=figures)
 
-    assert "staleness" not in dict(night_plots.drawings([aged(2)]))
-    assert "staleness" in dict(night_plots.drawings([aged(2), aged(1, 3)]))
+
+def test_a_curve_of_ages_takes_two_of_them():
+    assert "staleness" not in dict(night_plots.drawings([aged(age_2=0.7)]))
+    two = [aged(age_2=0.7), aged(age_1=0.7, age_3=0.7)]
+    assert "staleness" in dict(night_plots.drawings(two))
+
+
+def test_a_night_after_a_missed_one_is_not_held_against_an_older_model():
+    usual, missed = aged(age_1=0.70, age_2=0.69, age_4=0.68), aged(age_2=0.60, age_4=0.59)
+    (curve,) = night_plots.losses([usual, missed])
+    assert curve == pytest.approx({1: 0, 2: -0.01, 4: -0.02})

@@ -20,6 +20,8 @@ MODEL, OTHER, TRUTH, SECOND, INK, GRID = (
     "#1f5fbf", "#a9b4c2", "#2e9e6b", "#e08a2c", "#26323f", "#e3e8ee",
 )  # fmt: skip
 DPI = 110
+PALE = 0.35
+"""What rests on too little is drawn so: it is shown, not claimed."""
 
 
 def drawings(report: OfflineReport) -> Iterator[tuple[str, bytes]]:
@@ -38,8 +40,7 @@ def bars(report: OfflineReport) -> bytes:
         entries, start = _entries(task), _start(task)
         for row, (_, estimate, colour) in enumerate(entries):
             value = estimate.value if estimate.value is not None else start
-            # What rests on too little is drawn pale: it is shown, not claimed.
-            shade = 0.35 if task.reason else 1.0
+            shade = PALE if task.reason else 1.0
             ax.barh(row, value - start, left=start, color=colour, height=0.62, alpha=shade)
             _whisker(ax, estimate, row)
             end = max(v for v in (value, estimate.high, start) if v is not None)
@@ -96,14 +97,8 @@ def price_levels(report: OfflineReport) -> bytes:
     left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
     levels = np.arange(1, len(report.classes) + 1)
     for shift, colour, name in ((-0.2, MODEL, "precision"), (0.2, SECOND, "recall")):
-        for level, row in zip(levels, report.classes, strict=True):
-            estimate = row.precision if name == "precision" else row.recall
-            label = name if level == 1 else None
-            left.bar(level + shift, estimate.value or 0, width=0.38, color=colour, label=label)
-            if estimate.low is not None and estimate.high is not None:
-                left.plot(
-                    [level + shift] * 2, [estimate.low, estimate.high], color=INK, linewidth=1
-                )
+        found = [getattr(row, name) for row in report.classes]
+        level_bars(left, (levels + shift).tolist(), found, colour, name)
     left.set(xlabel="price level", ylabel="share", xticks=levels)
     left.set_ylim(0, max(left.get_ylim()[1], 0.1))
     left.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
@@ -123,6 +118,20 @@ def price_levels(report: OfflineReport) -> bytes:
     right.set(xlabel="level as said", ylabel="true level")
     right.tick_params(length=0, labelsize=8.5)
     return png(figure)
+
+
+def level_bars(
+    ax: Axes, places: Sequence[float], found: Sequence[Estimate], colour: str, name: str
+) -> None:
+    """Bars with their intervals: pale without one, and none for what is not known."""
+    ax.plot([], [], "s", color=colour, markersize=8, label=name)
+    for place, one in zip(places, found, strict=True):
+        if one.value is None:
+            continue
+        shade = PALE if one.low is None else 1.0
+        ax.bar(place, one.value, width=0.38, color=colour, alpha=shade)
+        if one.low is not None and one.high is not None:
+            ax.plot([place] * 2, [one.low, one.high], color=INK, linewidth=1)
 
 
 def slices(report: OfflineReport) -> bytes:

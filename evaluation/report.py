@@ -87,7 +87,7 @@ def closing_table(report: OfflineReport) -> Table:
         rivals = [rival for rival in task.rivals if rival.estimate.value is not None]
         best = max(rivals, key=lambda rival: rival.estimate.value or 0.0, default=None)
         ceiling = task.ceiling.estimate if task.ceiling else None
-        share = task.share.value if task.share else None
+        share = task.share.value if task.share and not task.reason else None
         table.add_row(
             f"{task.title}, {task.unit}",
             _text(task.model),

@@ -3,13 +3,13 @@ import json
 import numpy as np
 import pytest
 
-from evaluation import metrics, offline, report
+from evaluation import metrics, offline, plots, report
 from evaluation.ceiling import Truth
 from evaluation.comparison import compare
 from evaluation.gate import GateConfig, Outcome, decide
 from evaluation.measures import headline, same_category
 from evaluation.offline import Material
-from evaluation.results import Line, OfflineReport
+from evaluation.results import Estimate, Line, OfflineReport
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from evaluation.tasks import Others
@@ -248,6 +248,28 @@ def test_the_html_holds_every_figure_and_no_nan(made, tmp_path):
 def test_the_closing_table_has_a_row_a_task_that_was_trained(made):
     table = report.closing_table(made)
     assert table.row_count == sum(1 for t in made.tasks if t.questions and t.task != "spp")
+
+
+def test_what_rests_on_too_little_says_so_and_claims_no_share(drawn):
+    asked, truth = drawn
+    few = CONFIG.model_copy(update={"min_users": 10**6})
+    found = offline.evaluate(synthetic.predictions(asked, truth), material(truth, asked), few)
+    assert next(task for task in found.tasks if task.name == "ctr_auc").share.value is not None
+    page = report.html(found, {})
+    assert '<td class="n"><span class="none">not enough evidence</span></td>' in page
+    assert "of what is possible above chance" not in page
+    (reached,) = (c for c in report.closing_table(found).columns if c.header == "reached")
+    assert set(reached.cells) == {"-"}
+
+
+def test_a_price_level_of_few_questions_is_pale_and_one_that_is_not_known_has_no_bar():
+    _, (ax,) = plots.new_figure(4, 3, 1)
+    known = Estimate(value=0.5, low=0.4, high=0.6)
+    plots.level_bars(ax, [1, 2, 3], [known, Estimate(value=1), Estimate(value=None)], "r", "")
+    assert [(bar.get_height(), bar.get_alpha()) for bar in ax.patches] == [
+        (0.5, 1),
+        (1, plots.PALE),
+    ]
 
 
 def test_a_worse_model_does_not_replace_a_better_one(drawn):

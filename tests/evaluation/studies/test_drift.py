@@ -32,8 +32,8 @@ def cell(seed, nightly=0.02, retrain=0.01):
         for measure in drift.MEASURES
     ]
     costs = [
-        Cost(arm=arm, day=4, moments=10, wall_s=wall, cpu_s=wall)
-        for arm, wall in ((Arm.NIGHTLY, 2.0), (Arm.RETRAIN, 24.0))
+        Cost(arm=arm, day=4, moments=10, wall_s=wall, cpu_s=cpu)
+        for arm, wall, cpu in ((Arm.NIGHTLY, 2.0, 1.0), (Arm.RETRAIN, 24.0, 20.0))
     ]
     return Cell(seed=seed, settings="x", scores=tuple(scores), costs=tuple(costs))
 
@@ -114,3 +114,13 @@ def test_the_report_has_every_day_and_stands_alone(tmp_path):
     assert page.count("<img") == 3
     assert "drift_nightly_over_frozen_late_ctr_auc" in page
     assert b"drift_retrain_ctr_auc_day_6" in store.get("reports/study/drift/report.json")
+
+
+def test_the_headline_is_the_processors_and_no_figure_has_more_digits_than_it_deserves(tmp_path):
+    store = Store(tmp_path)
+    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)])["said"]
+    assert said[-1] == "a retrain's processor time over a night's: 20.0 (20.0 to 20.0)."
+    assert said[0].startswith("nightly over frozen, CTR AUC: +0.0250")
+    page = store.get("reports/study/drift/report.html").decode()
+    assert '<td class="n">24.0</td><td class="n"><span class="range">24.0 to 24.0</span>' in page
+    assert "interval, or range of a cost" in page

@@ -227,13 +227,14 @@ def onward() -> None:
 
     State past its retention is swept.
     """
-    from pipeline import afterwards, nightly, telling
+    from pipeline import afterwards, night_page, nightly, telling
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     run("sweep", day=day)
     with running.front_door():
         outcome = _outcome(context, settings, day)
         nightly.end(settings, day, context["dag_run"].run_id, outcome)
+        night_page.draw_unwatched(settings, day)
         after = nightly.waiting(settings, day)
         again = afterwards.sentences(settings.store)
     if again:

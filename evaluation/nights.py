@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from evaluation import night_plots
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from evaluation.watch import PROGRESSIVE, WATCHED, Night
 from infra.store import Store
 
+PAGE = "nights.html"
 TITLES = {
     "ctr_auc": "Click (CTR), AUC",
     "l2r_auc": "Ranking (L2R), AUC",
@@ -44,25 +44,32 @@ def _key(store: Store, line: str, day: str) -> str:
     return f"{store.partition(folder(line), date.fromisoformat(day)).key}/figures.json"
 
 
-def write_page(store: Store, line: str, nights: Sequence[Night]) -> str:
+def write_page(
+    store: Store, line: str, nights: Sequence[Night], others: Mapping[str, str] | None = None
+) -> str:
     """The page of these nights; its address comes back."""
-    return store.put(f"{folder(line)}/nights.html", html(line, nights))
+    return store.put(f"{folder(line)}/{PAGE}", html(line, nights, others))
 
 
-def html(line: str, nights: Sequence[Night]) -> str:
+def html(line: str, nights: Sequence[Night], others: Mapping[str, str] | None = None) -> str:
     """One page that needs no other file.
 
     Args:
         line: whose nights.
-        nights: at least one, oldest first.
+        nights: that were watched; at least one, oldest first.
+        others: day -> what became of a night that was not watched.
     """
+    from evaluation import night_plots  # with matplotlib, which only who draws has to wait for
+
     pictures = dict(night_plots.drawings(nights))
+    rows = {night.day: _row(night) for night in nights}
+    rows |= {day: {"day": day, "otherwise": words} for day, words in (others or {}).items()}
     return template("nights").render(
         line=line,
         nights=nights,
         last=nights[-1],
         tiles=_tiles(nights[-1]),
-        rows=[_row(night) for night in reversed(nights)],
+        rows=[rows[day] for day in sorted(rows, reverse=True)],
         pictures=inside(pictures),
     )
 
@@ -76,6 +83,8 @@ def _tiles(night: Night) -> list[tuple[str, Figure]]:
 def _row(night: Night) -> Mapping[str, object]:
     """A night as a line of the table."""
     return {
+        "day": night.day,
+        "otherwise": "",
         "night": night,
         "measures": [night.value(f"{PROGRESSIVE}_{name}") for name in WATCHED],
         "moments": night.value("watch_moments"),

@@ -8,7 +8,7 @@ from typing import Any
 
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
-from pipeline import afterwards, judged, recipes, steps, telling, unlived, workers
+from pipeline import afterwards, judged, night_page, recipes, steps, telling, unlived, workers
 from pipeline import nightly as nights
 from pipeline.days import span
 from pipeline.settings import Settings
@@ -79,6 +79,7 @@ def _night(settings: Settings, day: date, *, leave_out: bool, take_over: bool) -
             verdict |= _after(mine, day, verdict["run"], progress)
     steps.sweep(settings, day)
     nights.end(settings, day, workers.this(), verdict["outcome"])
+    night_page.draw_unwatched(settings, day)
     if again := afterwards.sentences(settings.store):
         telling.tell(settings, day, telling.changed(again))
     after = nights.waiting(settings, day)

@@ -28,6 +28,12 @@ def is_current(store: Store, day: date, of: str) -> bool:
     return bool(told.get("passed")) and told.get("inputs") == _stamps(store, of, day, told)
 
 
+def stopped(store: Store, day: date, of: str) -> bool:
+    """Whether the report says that something critical failed."""
+    raw = store.get(report(day, of))
+    return raw is not None and not json.loads(raw)["passed"]
+
+
 def passed(store: Store, day: date, of: str) -> bool:
     """Whether the day was judged as it is published now, and found good."""
     return not objection(store, day, of)

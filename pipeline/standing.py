@@ -10,7 +10,8 @@ from typing import Any
 
 from infra.addresses import bare
 from infra.ledger import Entry
-from pipeline import arrival, nightly, quality_page, rawday
+from infra.store import Store
+from pipeline import arrival, night_page, nightly, quality_page, rawday
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 
@@ -78,8 +79,21 @@ def status(settings: Settings) -> Mapping[str, Any]:
         **nightly.standing(settings),
         "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
+        "experiment reports": _looks(store) or "none",
+        "page of nights": night_page.there(store, settings.line) or "none",
         "quality page": quality_page.there(store) or "none",
     }
+
+
+def _looks(store: Store) -> list[str]:
+    """Of every experiment the newest report."""
+    found = []
+    for experiment in store.names("reports/abtest"):
+        days = store.dates(f"reports/abtest/{experiment}")
+        keys = [f"reports/abtest/{experiment}/dt={day}" for day in reversed(days)]
+        newest = next((key for key in keys if "report.html" in store.names(key)), "")
+        found += [store.address(newest, "report.html")] if newest else []
+    return found
 
 
 def log(settings: Settings) -> list[Mapping[str, Any]]:

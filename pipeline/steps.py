@@ -14,6 +14,7 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from infra.errors import QualityFailed
 from pipeline.settings import Settings
 
 ONE_DAY = timedelta(days=1)
@@ -68,7 +69,13 @@ def quality(settings: Settings, day: date, of: str) -> Summary:
     """Great Expectations over a day of events or samples; a critical failure stops the run."""
     from pipeline.quality import run
 
-    return run(settings, day, of)
+    try:
+        return run(settings, day, of)
+    except QualityFailed:
+        from pipeline import night_page
+
+        night_page.draw_unwatched(settings, day)
+        raise
 
 
 def vocabulary(settings: Settings, day: date) -> Summary:

@@ -20,7 +20,7 @@ from evaluation.watch import Night
 from features.holdout import held_out
 from infra.store import Store
 from infra.tracking import MlflowTracker
-from pipeline import learning, volumes
+from pipeline import learning, night_page, volumes
 from pipeline.learning import Candidate
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
@@ -52,8 +52,7 @@ def run(settings: Settings, day: date, run_key: str = "") -> Mapping[str, Any]:
         outcome=volumes.outcome(store, mine.key),
     )
     address = nights.put(store, settings.line, night)
-    newest = nights.read(store, settings.line, date.max, config.page_nights)
-    page = nights.write_page(store, settings.line, newest)
+    page = night_page.draw(settings)
     _log(settings, mine, night)
     for alert in night.alerts:
         logger.warning("%s", alert)

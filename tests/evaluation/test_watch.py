@@ -160,6 +160,12 @@ def test_the_page_stands_alone_and_says_the_alerts():
     assert page.index("dupn-2026-03-03") < page.index("dupn-2026-03-01")
 
 
+def test_the_page_has_a_row_for_a_night_that_went_wrong():
+    page = nights.html("dupn", days(0.70, 0.71), {"2026-03-03": "stopped by quality of events"})
+    assert page.index("stopped by quality of events") < page.index("dupn-2026-03-02")
+    assert "AUC alerts" in page
+
+
 def test_a_page_of_one_night_with_nothing_in_it_renders():
     bare = Night(day="2026-03-01", run="dupn-2026-03-01", parent="", figures=())
     assert "Night by night" in nights.html("dupn", [bare])

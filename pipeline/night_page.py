@@ -1,0 +1,56 @@
+"""The page of nights, drawn from what is kept: the watched ones, and what became of the others.
+
+A night that quality stopped, or that a person left out, was never watched: its record
+(`pipeline.nightly`) and the reports of its quality say how far it came.
+"""
+
+from collections.abc import Iterator
+from datetime import date
+
+from evaluation import nights
+from infra.store import Store
+from pipeline import judged, nightly
+from pipeline.nightly import State
+from pipeline.settings import Settings
+
+
+def draw(settings: Settings) -> str:
+    """Draw it again; its address, or "" where no night was watched yet."""
+    store, line = settings.store, settings.line
+    newest = nights.read(store, line, date.max, settings.watch.page_nights)
+    if not newest:
+        return ""
+    first, shown = newest[0].day, {night.day for night in newest}
+    days = [day for day in store.dates(nights.folder(line)) if day.isoformat() > first]
+    others = dict(_told(settings, [day for day in days if day.isoformat() not in shown]))
+    return nights.write_page(store, line, newest, others)
+
+
+def draw_unwatched(settings: Settings, day: date) -> None:
+    """Draw it again for a night that has ended, or stopped, before it was watched."""
+    watched = nights.read(settings.store, settings.line, day, 1)
+    if not (watched and watched[-1].day == day.isoformat()):
+        draw(settings)
+
+
+def there(store: Store, line: str) -> str:
+    """Its address, or "" where there is none."""
+    folder = nights.folder(line)
+    return store.address(folder, nights.PAGE) if nights.PAGE in store.names(folder) else ""
+
+
+def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, str]]:
+    for day in days:
+        night = nightly.read(settings, day)
+        if night is None:
+            continue
+        stopped = [of for of in judged.GROUPS if judged.stopped(settings.store, day, of)]
+        if night.state is State.ENDED:
+            words = f"ended without a model: {night.outcome}"
+        elif night.state is State.WAITING:
+            words = "waits for an older night"
+        elif stopped:
+            words = f"stopped by quality of {stopped[-1]}; not ended"
+        else:
+            words = f"begun {night.at}; not ended"
+        yield day.isoformat(), words

@@ -1,0 +1,59 @@
+"""The page of nights says what became of those that were never watched."""
+
+from datetime import date
+
+import pytest
+
+from evaluation import nights
+from evaluation.watch import Night
+from infra.errors import QualityFailed
+from pipeline import night_page, nightly, standing, steps, workers
+from pipeline.settings import load
+from tests.pipeline.test_quality import publish
+
+WATCHED, STOPPED = date(2026, 3, 2), date(2026, 3, 3)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    made = load("smoke", str(tmp_path))
+    watched = Night(day=WATCHED.isoformat(), run="dupn-2026-03-02", parent="", figures=())
+    nights.put(made.store, made.line, watched)
+    with made.store.partition("samples", WATCHED).publish() as out:
+        out.record([])
+    nightly.begin(made, STOPPED, workers.this())
+    return made
+
+
+def page(settings):
+    return (settings.store.get("reports/nightly/dupn/nights.html") or b"").decode()
+
+
+def test_a_night_that_quality_stopped_is_on_the_page_at_once(settings):
+    assert standing.status(settings)["page of nights"] == "none"
+    publish(settings.store, STOPPED, bad_types=50)
+    with pytest.raises(QualityFailed):
+        steps.quality(settings, STOPPED, "events")
+    assert "2026-03-03</td><td" in page(settings)
+    assert "stopped by quality of events; not ended" in page(settings)
+    assert standing.status(settings)["page of nights"].endswith("/dupn/nights.html")
+
+
+def test_a_night_that_a_person_left_out_says_so_and_a_watched_one_is_not_drawn_again(settings):
+    night_page.draw_unwatched(settings, WATCHED)
+    assert not page(settings)
+    nightly.end(settings, STOPPED, workers.this(), "left out")
+    night_page.draw_unwatched(settings, STOPPED)
+    assert "ended without a model: left out" in page(settings)
+
+
+def test_where_no_night_was_watched_there_is_no_page(tmp_path):
+    assert night_page.draw(load("smoke", str(tmp_path))) == ""
+
+
+def test_status_has_the_newest_report_of_every_experiment(settings):
+    for day in ("2026-03-02", "2026-03-03"):
+        settings.store.put(f"reports/abtest/rival/dt={day}/report.html", "")
+    settings.store.put("reports/abtest/rival/dt=2026-03-04/look.json", "")  # not told yet
+    (found,) = standing.status(settings)["experiment reports"]
+    assert found.endswith("reports/abtest/rival/dt=2026-03-03/report.html")

@@ -31,6 +31,9 @@ def figures(store: Store, day: date, key: str) -> Iterator[Figure]:
     yield from counted(against, "ratio", "behaviours against the median of the days before")
     seconds = durations(store, day, key)
     yield from counted(seconds, "s", f"on the clock, night of {day}")
+    stages = ", ".join(name.removesuffix("_s") for name in seconds)
+    total = {"total_s": sum(seconds.values())}
+    yield from counted(total, "s", f"sum of {stages}, not of the whole night of {day}")
 
 
 def outcome(store: Store, key: str) -> str:
@@ -40,7 +43,7 @@ def outcome(store: Store, key: str) -> str:
 
 
 def durations(store: Store, day: date, key: str) -> Mapping[str, float]:
-    """Seconds by stage, and their total."""
+    """Seconds by stage, of data and of the update; quality and release are not kept."""
     found = {}
     for stage in STAGES:
         seconds = _seconds(store, stage, day)
@@ -49,7 +52,7 @@ def durations(store: Store, day: date, key: str) -> Mapping[str, float]:
     final = checkpoints.final(store, key)
     if key.endswith(day.isoformat()) and final.exists():
         found["update_s"] = float(final.manifest().lineage["tally"]["seconds"])
-    return {**found, "total_s": sum(found.values())}
+    return found
 
 
 def _rows(store: Store, day: date) -> Mapping[str, int]:

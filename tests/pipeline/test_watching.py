@@ -73,6 +73,12 @@ def test_volumes_and_durations_are_those_of_the_manifests(watched):
     assert figure(said, "watch_vocabulary_s")["value"] == pytest.approx(both)
     tally = checkpoints.final(settings.store, TONIGHT).manifest().lineage["tally"]
     assert figure(said, "watch_update_s")["value"] == tally["seconds"]
+    names = ("events", "vocabulary", "statistics", "sequences", "samples", "update")
+    total = figure(said, "watch_total_s")
+    assert total["value"] == pytest.approx(
+        sum(figure(said, f"watch_{n}_s")["value"] for n in names)
+    )
+    assert total["protocol"] == f"sum of {', '.join(names)}, not of the whole night of {DAY}"
 
 
 def test_the_night_is_kept_drawn_and_logged(watched):

@@ -23,7 +23,7 @@ from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import settings
 from infra.store import Store
 
-COLOURS = {"all": MODEL, "din": SECOND, "din_items": INK, "dien": TRUTH}
+COLOURS = {"all": MODEL, "din": SECOND, "din_items": "#7d4fb3", "dien": TRUTH}
 TITLES = {**MODELS, **YARDSTICKS}
 HEADS = {AUC: "AUC", HARDER: "AUC, same category"}
 LEAD = (

@@ -256,3 +256,7 @@ def test_the_protocol_says_logs_questions_seeds_and_settings(tmp_path):
     assert protocol["Intervals"].startswith("3 seeds; ")
     digest = protocol["Settings"].split(",")[0]
     assert all(one["protocol"].endswith(f"; settings {digest}") for one in content["figures"])
+
+
+def test_no_bar_has_the_colour_of_the_whiskers():
+    assert excerpts_report.INK not in excerpts_report.COLOURS.values()

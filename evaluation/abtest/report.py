@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from evaluation.abtest import report_plots
+from evaluation.abtest.cuped import FEWEST
 from evaluation.abtest.effect import Effect
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.summary import AbtestReport
@@ -26,6 +27,7 @@ def html(report: AbtestReport, pictures: Mapping[str, bytes]) -> str:
         look=report.look,
         effects=_unique(report.look),
         totals=_at_one_alpha(report.look),
+        unadjusted=_unadjusted(report.look),
         guarded={one.metric for one in report.look.guardrails} - {report.look.primary.metric},
         pictures=inside(pictures),
     )
@@ -42,3 +44,17 @@ def _at_one_alpha(look: ReadOut) -> list[Effect]:
     """Every metric once, at the primary's alpha where it has such an interval (Table 3)."""
     every = (*look.guardrails, *look.effects, look.primary)
     return list({one.metric: one for one in every}.values())
+
+
+def _unadjusted(look: ReadOut) -> str:
+    """Why CUPED has adjusted nothing; "" where it has."""
+    kept = [one.kept_variance for one in _at_one_alpha(look) if one.kept_variance is not None]
+    if any(abs(one - 1) > 1e-6 for one in kept):
+        return ""
+    if not kept:
+        return "there is nothing to compare yet"
+    if min(look.users.values()) < FEWEST:
+        return f"an arm has fewer than {FEWEST} users"
+    if any(check.name == "pre-period" and check.passed is None for check in look.trust):
+        return "there is no pre-period"
+    return "the declaration says so"

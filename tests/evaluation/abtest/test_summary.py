@@ -11,6 +11,7 @@ from evaluation.abtest import price_levels, report, summary
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.readout import read_out
 from evaluation.abtest.verdict import decide
+from evaluation.gate import Check
 from tests.evaluation.abtest.rows import ARMS, FIRST, readout
 
 DAYS = 3
@@ -180,6 +181,27 @@ def test_the_page_says_what_decided_and_what_the_arms_share(whole):
     assert "Item statistics (popularity, conversion, LR-CTR)" in page
     assert "&lt;b&gt;" in page  # what people wrote is escaped
     assert page.count("data:image/png") == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({}, "the declaration says so"),
+        ({"users": {"old": 5000, "new": 99}}, "an arm has fewer than 100 users"),
+        ({"trust": (Check(name="pre-period", passed=None, sentence=""),)}, "is no pre-period"),
+    ],
+)
+def test_the_page_says_that_it_is_adjusted_only_where_it_is(whole, changed, said):
+    _, found = whole
+    adjusted = "All days: adjusted by what was known of each user before (CUPED)"
+    some = found.look.primary.model_copy(update={"kept_variance": 0.9})
+    plain = some.model_copy(update={"kept_variance": 1.0})
+    for effect, told in ((some, adjusted), (plain, said)):
+        only = {"users": {"old": 500, "new": 500}, "effects": (), "guardrails": ()} | changed
+        look = found.look.model_copy(update={"primary": effect, **only})
+        page = report.html(found.model_copy(update={"look": look}), {})
+        assert told in page
+        assert (adjusted in page) is (effect is some)
 
 
 def test_the_page_shows_a_guardrail_at_the_alpha_that_its_verdict_has(whole):

@@ -25,8 +25,8 @@ def drift(found: Drift) -> bytes:
     above.set_ylim(min(0.0, float(np.nanmin(correlation, initial=0.0))), 1.02)
     above.set_title("Correlation of each dimension with itself", loc="left", fontsize=10)
     below.bar(place, shift[order], color=SECOND, width=1.0)
-    below.set_title("Shift of its mean, in the champion's standard deviations", loc="left")
-    below.title.set_fontsize(10)
+    words = "Shift of its mean, in the champion's standard deviations"
+    below.set_title(words, loc="left", fontsize=10)  # `below.title` is the one in the middle
     below.set_xlabel("dimensions, least correlated first")
     for ax in (above, below):
         tidy(ax, "y")

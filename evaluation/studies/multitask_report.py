@@ -186,15 +186,15 @@ def _points(fit: FitCell, task: Task) -> tuple[Floats, Floats]:
 
 
 def _curves(learnt: Learnt) -> bytes:
-    figure, axes = new_figure(9.6, 2.2 * len(TASKS), len(TASKS))
+    figure, axes = new_figure(9.6, 2.4 * len(TASKS), len(TASKS))
     for ax, task in zip(axes, TASKS, strict=True):
         for joint, colour, word in ((False, SECOND, "alone"), (True, MODEL, "joint")):
             for place, fit in enumerate(learnt.of(task, joint=joint)):
                 ax.plot(*_points(fit, task), color=colour,
                         linewidth=1.3, alpha=0.8, label=word if place == 0 else None)  # fmt: skip
         ax.set_title(MEASURES[task], loc="left", fontsize=10, color=INK)
+        ax.set_xlabel("moments learnt")  # each panel has a scale of its own
         by_ratio(ax)
         tidy(ax, "both")
-    axes[-1].set_xlabel("moments learnt")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=2)
     return png(figure)

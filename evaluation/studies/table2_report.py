@@ -204,6 +204,7 @@ def _drawn(table: Table, titles: Mapping[str, str]) -> bytes:
         ax.set_yticks(range(len(known[task])), [titles[model] for model in known[task]])
         ax.invert_yaxis()
         tidy(ax, "x")
+    figure.supxlabel("less DUPN-all, paired (zero: the blue line)", fontsize=9, color=INK)
     return png(figure)
 
 

@@ -89,8 +89,8 @@ def _looks(store: Store) -> list[str]:
     """Of every experiment the newest report."""
     found = []
     for experiment in store.names("reports/abtest"):
-        days = store.dates(f"reports/abtest/{experiment}")
-        keys = [f"reports/abtest/{experiment}/dt={day}" for day in reversed(days)]
+        folder = f"reports/abtest/{experiment}"
+        keys = [store.partition(folder, day).key for day in reversed(store.dates(folder))]
         newest = next((key for key in keys if "report.html" in store.names(key)), "")
         found += [store.address(newest, "report.html")] if newest else []
     return found

@@ -65,15 +65,23 @@ class Registered:
 
     def aliases(self) -> dict[str, str]:
         """Where each alias points now."""
+        model = self._model()
+        named = model.aliases if model else {}
+        return {name: str(number) for name, number in named.items() if name in ALIASES}
+
+    def knows_the_model(self) -> bool:
+        """Whether the server has the registered model, with versions or without."""
+        return self._model() is not None
+
+    def _model(self) -> Any:
         from mlflow.exceptions import MlflowException
 
         try:
-            model = self.client.get_registered_model(MODEL)
+            return self.client.get_registered_model(MODEL)
         except MlflowException as error:
             if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}
+                return None
             raise RegistryError(f"MLflow refused to show {MODEL}: {error}. {_CHECK}") from error
-        return {name: str(number) for name, number in model.aliases.items() if name in ALIASES}
 
     def holds(self, model_uri: str) -> bool:
         """Whether the logged model behind `models:/m-...` is still there."""

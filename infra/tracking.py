@@ -228,7 +228,8 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
     """The absolute address of the tracking store.
 
     Raises:
-        ConfigError: the home is an object store, or the address is a folder, so SQLite cannot be.
+        ConfigError: the home is an object store, or the address is a folder, so SQLite cannot be;
+            or it is of a database in whatever folder a command happens to run.
     """
     if config.uri is None:
         if not store.is_local:
@@ -240,7 +241,15 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
         with writing(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{folder}/mlflow.db"
-    if urlparse(config.uri).scheme in ("", "file"):
+    address = urlparse(config.uri)
+    if address.scheme.partition("+")[0] == "sqlite" and not address.path.startswith(
+        ("//", "/file:/")
+    ):
+        raise ConfigError(
+            f"tracking.uri = {config.uri!r} is another database in every working folder. Give its "
+            "absolute path: sqlite:////absolute/path.db, with four slashes."
+        )
+    if address.scheme in ("", "file"):
         raise ConfigError(
             f"tracking.uri = {config.uri!r} is a folder, and MLflow's file store is gone. "
             "Give a server (http://...) or a database (sqlite:////absolute/path.db)."

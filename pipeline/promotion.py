@@ -15,6 +15,7 @@ from typing import Any
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.registry import MODEL, Registry, Version
+from infra.succession import reigns
 from pipeline import bundling, incumbent, learning, release, standing
 from pipeline.incumbent import Incumbent, registry_of
 from pipeline.learning import Candidate
@@ -113,9 +114,10 @@ def _require_same(verdict: Mapping[str, Any], against: Incumbent | None, mine: C
 
 def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None:
     """A version that was champion and was moved away from comes back only by name."""
-    was = [place for place, entry in enumerate(entries) if entry.aliases.get("champion") == number]
-    if was and entries[-1].aliases.get("champion") != number:
-        left = entries[was[-1] + 1]
+    made = [entry for entry in entries if not entry.given_up]
+    was = reigns(made, number, mine.key)
+    if was and was[-1] + 1 < len(made):
+        left = made[was[-1] + 1]
         raise RegistryError(
             f"{mine.key} (version {number}) was champion until ledger entry {left.number} "
             f"({left.action}: {left.why}). To bring it back, name it: "
@@ -125,11 +127,12 @@ def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None
 
 def _require_standing(entries: Sequence[Entry], registry: Registry, mine: Candidate) -> None:
     """A child of a version that a person rolled back has learnt on what was not wanted."""
-    parents = {one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent}
-    was = [n for n, one in enumerate(entries) if one.aliases.get("champion") in parents]
-    if not was or was[-1] + 1 == len(entries):
+    parents = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent]
+    made = [entry for entry in entries if not entry.given_up]
+    was = sorted(place for number in parents for place in reigns(made, number, mine.parent))
+    if not was or was[-1] + 1 == len(made):
         return
-    left = entries[was[-1] + 1]
+    left = made[was[-1] + 1]
     if left.action == "rollback":
         raise RegistryError(
             f"{mine.key} was trained on from {mine.parent}, which was rolled back since (ledger "

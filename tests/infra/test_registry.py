@@ -48,6 +48,43 @@ def test_the_same_model_is_registered_once(registry):
     assert registry.version("2") is None
 
 
+def elsewhere(registry, tmp_path):
+    """The same ledger beside another MLflow."""
+    return Registry(f"sqlite:///{tmp_path}/other.db", registry.ledger.store)
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_look_into_an_mlflow_without_the_model_changes_nothing(registry, tmp_path, cut_off):
+    promoted(registry, 1)
+    if cut_off:
+        registry.ledger.append(registry.look(), action="promote", aliases={"champion": "1"}, why="")
+    entries = registry.ledger.entries()
+    with pytest.raises(RegistryError, match=r"other\.db knows no model dupn.* tracking\.uri "):
+        elsewhere(registry, tmp_path).look()
+    assert registry.ledger.entries() == entries
+
+
+def test_a_look_into_an_mlflow_with_another_model_of_the_name_changes_nothing(registry, tmp_path):
+    promoted(registry, 1)
+    other = elsewhere(registry, tmp_path)
+    other.register("file:///theirs", "", {"run_key": "theirs-1"})
+    with pytest.raises(RegistryError, match=r"trained as dupn-0; .* that is theirs-1.* ledger out"):
+        other.look()
+    assert len(registry.look()) == 1
+
+
+def test_who_moves_to_another_mlflow_makes_the_model_there_and_goes_on(registry, tmp_path):
+    promoted(registry, 2)
+    other = elsewhere(registry, tmp_path)
+    other.client.create_registered_model(MODEL)
+    assert other.look()[-1].why == "moved outside dupn: champion 2 -> none, previous 1 -> none"
+    for key in ("dupn-8", "dupn-9"):
+        other.register(f"file:///{key}", "", {"run_key": key})
+    assert other.promote("1", "passed").facts["run_key"] == "dupn-8"
+    with pytest.raises(RegistryError, match="no previous champion"):
+        other.rollback("its version 2 never served")
+
+
 def test_a_hand_move_is_noticed_obeyed_and_entered(registry):
     versions(registry, 2)
     registry.promote("1", "first")

@@ -35,6 +35,12 @@ def test_the_default_is_sqlite_under_the_home_by_absolute_address(store, monkeyp
     assert tracking_uri(TrackingConfig(), relative) == f"sqlite:///{tmp_path}/home/mlflow/mlflow.db"
 
 
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite+pysqlite:///a/b.db", "sqlite://"])
+def test_a_database_that_depends_on_the_working_folder_is_refused(store, uri):
+    with pytest.raises(ConfigError, match=r"every working folder.* sqlite:////absolute"):
+        tracking_uri(TrackingConfig(uri=uri), store)
+
+
 def test_a_home_without_sqlite_needs_a_server():
     away = Store("memory://bucket/home")
     with pytest.raises(ConfigError, match=r"tracking.uri is not set"):

@@ -38,6 +38,9 @@ from training import checkpoint as checkpoints
 logger = logging.getLogger(__name__)
 
 RECORDED = "recorded.json"
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""Of a fresh process with MLflow, which without it asks for longer than `canary.timeout_s`: a
+server that is away would be told as a model that does not answer."""
 
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
@@ -251,7 +254,7 @@ def _ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
                 timeout=limit,
                 check=True,
                 cwd=scratch,
-                env=os.environ | mlflow,
+                env=PATIENCE | os.environ | mlflow,
             )
         except subprocess.TimeoutExpired:
             raise RegistryError(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import RegistryError, StoreError
-from infra.mlflow_client import answering
+from infra.mlflow_client import Refused, answering
 from infra.tracking import connect
 
 MODEL = "dupn"
@@ -48,19 +48,15 @@ class Registered:
 
     def version(self, number_or_alias: str) -> Version | None:
         """A version by number or alias; None if there is none."""
-        from mlflow.exceptions import MlflowException
-
         try:
             if number_or_alias.isdigit():
                 found = self.client.get_model_version(MODEL, number_or_alias)
             else:
                 found = self.client.get_model_version_by_alias(MODEL, number_or_alias)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        except Refused as error:
+            if error.code in (ABSENT, "INVALID_PARAMETER_VALUE"):
                 return None
-            raise RegistryError(
-                f"MLflow refused to name {number_or_alias}: {error}. {_CHECK}"
-            ) from error
+            raise
         return _version(found)
 
     def aliases(self) -> dict[str, str]:
@@ -74,38 +70,30 @@ class Registered:
         return self._model() is not None
 
     def _model(self) -> Any:
-        from mlflow.exceptions import MlflowException
-
         try:
             return self.client.get_registered_model(MODEL)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        except Refused as error:
+            if error.code == ABSENT:
                 return None
-            raise RegistryError(f"MLflow refused to show {MODEL}: {error}. {_CHECK}") from error
+            raise
 
     def holds(self, model_uri: str) -> bool:
         """Whether the logged model behind `models:/m-...` is still there."""
-        from mlflow.exceptions import MlflowException
-
         try:
             self.client.get_logged_model(model_uri.removeprefix("models:/"))
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        except Refused as error:
+            if error.code == ABSENT:
                 return False
-            raise RegistryError(f"MLflow refused to show {model_uri}: {error}. {_CHECK}") from error
+            raise
         return True
 
     def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
         """A new version of the logged model; the same model is registered once."""
-        from mlflow.exceptions import MlflowException
-
         try:
             self.client.create_registered_model(MODEL, description=_DESCRIPTION)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise RegistryError(
-                    f"MLflow refused the model {MODEL}: {error}. {_CHECK}"
-                ) from error
+        except Refused as error:
+            if error.code != "RESOURCE_ALREADY_EXISTS":
+                raise
         for known in self.client.search_model_versions(f"name = '{MODEL}'"):
             if known.tags.get("model_uri") == model_uri:
                 return self.found(str(known.version))
@@ -127,16 +115,15 @@ class Registered:
             RegistryUnavailable: MLflow does not answer.
         """
         import mlflow
-        from mlflow.exceptions import MlflowException
 
         folder.mkdir(parents=True, exist_ok=True)
         uri = f"models:/{MODEL}/{number}/{path}"
         try:
             with answering(self.uri):
                 return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
-        except (MlflowException, StoreError) as error:
+        except (Refused, StoreError) as error:
             raise RegistryError(
-                f"version {number} of {MODEL} has no {path} that can be read: {error}."
+                f"version {number} of {MODEL} has no {path} that can be read: {error}"
             ) from error
 
     def versions(self) -> list[Version]:
@@ -165,19 +152,16 @@ class Registered:
             VersionGone: there is no such version.
             RegistryError: MLflow refused it for another reason.
         """
-        from mlflow.exceptions import MlflowException
-
         try:
             if number:
                 self.client.set_registered_model_alias(MODEL, alias, number)
             else:
                 self.client.delete_registered_model_alias(MODEL, alias)
-        except MlflowException as error:
+        except Refused as error:
             if number:
                 self.found(number)
-            raise RegistryError(
-                f"MLflow refused to point {alias} to {number or 'nobody'}: {error}. {_CHECK}"
-            ) from error
+            told = f"{alias} was not pointed to {number or 'nobody'}: {error}"
+            raise Refused(told, error.code) from error
 
 
 def _version(found: Any) -> Version:
@@ -189,7 +173,7 @@ def _version(found: Any) -> Version:
     )
 
 
-_CHECK = "Look into the MLflow server's log; see that tracking.uri is right and lets you do this."
+ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _DESCRIPTION = (
     "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
     "and price preference answered from it. Input: raw ids and history."

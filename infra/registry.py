@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from infra.errors import RegistryError
 from infra.ledger import Entry, Ledger, LedgerTaken
+from infra.mlflow_client import Refused
 from infra.registered import ALIASES, MODEL, Registered, Version, VersionGone
 from infra.store import Store
 from infra.succession import OBSERVED, before, crowned, is_it, rolled_back
@@ -269,7 +270,14 @@ class Registry(Registered):
         One that names a version that is gone can never be made: it is done with, where the aliases
         stand is for the next look to enter, and why is returned (nothing if it was made).
         """
-        gone = self._point_all(entry)
+        try:
+            gone = self._point_all(entry)
+        except Refused as error:
+            raise Refused(
+                f"ledger entry {entry.number} ({entry.action}) is entered, and not made: {error} "
+                "Whoever looks next (`dupn status`, a night) makes it, once MLflow lets it.",
+                error.code,
+            ) from error
         not_made = f"ledger entry {entry.number} ({entry.action}) was not made: {gone}"
         if gone:
             logger.warning("%s", not_made)

@@ -10,6 +10,7 @@ import pytest
 
 from infra.errors import RegistryError
 from infra.ledger import Ledger
+from infra.mlflow_client import Refused
 from infra.registry import MODEL, Registry
 from infra.store import Store
 from tests.infra.moves import by_hand, promoted, versions
@@ -46,6 +47,30 @@ def test_the_same_model_is_registered_once(registry):
     versions(registry, 1)
     versions(registry, 1)
     assert registry.version("2") is None
+
+
+class NoAliases:
+    """An MLflow that lets nobody move an alias."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def set_registered_model_alias(self, *_):
+        raise Refused("no", "PERMISSION_DENIED")
+
+
+def test_a_move_that_mlflow_refuses_is_said_to_be_entered_and_is_made_when_it_may_be(registry):
+    versions(registry, 1)
+    client, registry.client = registry.client, NoAliases(registry.client)
+    for attempt in (lambda: registry.promote("1", "first"), registry.look):
+        with pytest.raises(RegistryError, match=r"entry 1 \(promote\) is entered, and not made: "):
+            attempt()
+    registry.client = client
+    assert registry.champion().number == "1"
+    assert len(registry.ledger.entries()) == 1
 
 
 def elsewhere(registry, tmp_path):

@@ -88,19 +88,31 @@ class Registered:
         return True
 
     def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
-        """A new version of the logged model; the same model is registered once."""
+        """A new version of the logged model; the same model is registered once.
+
+        MLflow knows no conditional entry: of two who find none and make two, both look again, and
+        whoever made the later one takes it back.
+        """
         try:
             self.client.create_registered_model(MODEL, description=_DESCRIPTION)
         except Refused as error:
             if error.code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        for known in self.client.search_model_versions(f"name = '{MODEL}'"):
-            if known.tags.get("model_uri") == model_uri:
-                return self.found(str(known.version))
+        known = self._of_model(model_uri)
+        if known:
+            return self.found(known[0])
         made = self.client.create_model_version(
             MODEL, source=model_uri, run_id=run_id or None, tags={**tags, "model_uri": model_uri}
         )
-        return self.found(str(made.version))
+        first, mine = self._of_model(model_uri)[0], str(made.version)
+        if first != mine:
+            self.client.delete_model_version(MODEL, mine)
+        return self.found(first)
+
+    def _of_model(self, model_uri: str) -> list[str]:
+        """Numbers of the versions of a logged model, first come first."""
+        found = [one for one in self.versions() if one.tags.get("model_uri") == model_uri]
+        return [one.number for one in found]
 
     def download(self, number: str, path: str, folder: Path) -> Path:
         """Files of a version's logged model, copied into a local folder; where they lie there.

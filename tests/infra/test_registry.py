@@ -110,6 +110,26 @@ def test_who_moves_to_another_mlflow_makes_the_model_there_and_goes_on(registry,
         other.rollback("its version 2 never served")
 
 
+class Beside:
+    """An MLflow in which somebody else enters the same model just before we do."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def create_model_version(self, *given, **named):
+        self.client.create_model_version(*given, **named)
+        return self.client.create_model_version(*given, **named)
+
+
+def test_who_enters_a_model_that_somebody_entered_meanwhile_takes_its_own_back(registry):
+    registry.client = Beside(registry.client)
+    assert registry.register("file:///twin", "", {}).number == "1"
+    assert [one.number for one in registry.versions()] == ["1"]
+
+
 def test_a_hand_move_is_noticed_obeyed_and_entered(registry):
     versions(registry, 2)
     registry.promote("1", "first")

@@ -42,6 +42,7 @@ def incompatible(sentence: LiteralString) -> PydanticCustomError:
 
 
 C = TypeVar("C", bound=Config)
+V = TypeVar("V")
 WHOLE = "whole"
 """Marks a table that is given whole (shares of a whole): no default fills it up."""
 
@@ -209,6 +210,15 @@ def nearest(key: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     beside = difflib.get_close_matches(last, list(names), n=1, cutoff=0.5)
     return names[beside[0]] if beside else (near[0] if near else "")
+
+
+def named(given: dict[str, V], known: Sequence[str], kind: str) -> dict[str, V]:
+    """A table as it was given, for a validator: a name that is none of `known` raises."""
+    for name in given:
+        if name not in known:
+            near = nearest(name, known) or ", ".join(known)
+            raise ValueError(f"{name} is not {kind}; did you mean {near}?")
+    return given
 
 
 def _explain(kind: type[BaseModel], error: ValidationError) -> str:

@@ -107,6 +107,21 @@ def test_an_empty_table_empties_it_and_what_comes_later_is_all_there_is():
     assert load("demo", None, ["gate={}", "train={}"]) == load("demo")
 
 
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("vocabulary.min_count.itme=3", r"itme is not a vocabulary .*; did you mean item\?"),
+        ("vocabulary.min_count.item=0", r"vocabulary\.min_count\.item = 0 is refused"),
+        ("train.weights.ctr=-1", r"train\.weights\.ctr = -1 is refused"),
+        ("study.shares.ctr=2", r"study\.shares\.ctr = 2 is refused"),
+    ],
+)
+def test_what_stands_in_a_table_is_looked_at_too(pair, words):
+    assert load("demo", None, ["vocabulary.min_count.profile_age=3"])
+    with pytest.raises(ConfigError, match=words):
+        load("demo", None, [pair])
+
+
 def test_shares_of_users_are_given_whole():
     shares = {"dupn": 0.5, "rival": 0.5}
     pairs = ["serve.shares={dupn = 0.5, rival = 0.5}"]

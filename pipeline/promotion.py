@@ -29,6 +29,7 @@ def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Enter the logged model in the registry, once, and publish its bundle to serve from."""
     mine = learning.candidate(settings, day, run)
     lineage = release.bundle_of(settings, mine, day).manifest().lineage
+    release.report_on(settings, mine, day)  # the tag says what it was evaluated on
     registry = registry_of(settings)
     tags = {
         "run_key": mine.key,
@@ -56,8 +57,9 @@ def promote(
     registry = registry_of(settings)
     if version:
         bundling.ensure(settings, registry, version)
-        entry = registry.promote(version, why or "promoted by hand")
-        return standing.moved(settings, entry)
+        entries = registry.look()
+        entry = registry.promote(version, why or "promoted by hand", after=entries)
+        return standing.moved(settings, entry) | _already(entries, entry, version, "champion")
     mine = learning.candidate(settings, day, run)
     verdict = _passed(settings, day, mine)
     number = register(settings, day, mine.key)["version"]
@@ -69,8 +71,20 @@ def promote(
     why = why or f"{mine.key} passed the gate on {day}"
     if _rival(registry, mine):
         entry = registry.challenge(number, why, after=entries)
-        return standing.moved(settings, entry) | {"challenger": number}
-    return standing.moved(settings, registry.promote(number, why, after=entries))
+        told = standing.moved(settings, entry) | {"challenger": number}
+        return told | _already(entries, entry, number, "challenger")
+    entry = registry.promote(number, why, after=entries)
+    return standing.moved(settings, entry) | _already(entries, entry, number, "champion")
+
+
+def _already(entries: Sequence[Entry], entry: Entry, number: str, alias: str) -> dict[str, str]:
+    """A note where nothing was moved: what is told is of the entry before."""
+    if entry.number > len(entries):
+        return {}
+    return {
+        "note": f"version {number} is {alias} already: nothing moved, and why is that of the "
+        f"newest entry of the ledger ({entry.action})."
+    }
 
 
 def question(settings: Settings, day: date, run: str = "") -> str:

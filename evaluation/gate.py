@@ -33,8 +33,8 @@ class GateConfig(Config):
     """What a candidate must show."""
 
     floors: dict[str, float] = Field({"ctr_auc": 0.55, "l2r_auc": 0.52, "fifp_auc": 0.52})
-    """Lowest value of a figure (`ctr_auc`, or one made of it), champion or not; a task that was not
-    asked is not judged."""
+    """Lowest value of a figure (`ctr_auc`, or one made of it), champion or not; of what was not
+    asked or not measured the gate says that it was not judged."""
     max_calibration_error: float = Field(0.05, gt=0)
     """Largest ECE of the click probabilities."""
     min_positives: int = Field(100, ge=1)
@@ -214,11 +214,10 @@ def _quality(failed: Sequence[str]) -> list[Check]:
 def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
     checks = []
     for name, floor in config.floors.items():
-        if name not in candidate.figures:
-            continue
-        value = candidate.figures[name]
+        value = candidate.figures.get(name)
         if value is None:
-            sentence = f"{name} could not be measured, so its floor {floor:g} was not judged."
+            what = "could not be measured" if name in candidate.figures else "was not asked"
+            sentence = f"{name} {what}, so its floor {floor:g} was not judged."
             checks.append(Check(name=f"floor {name}", passed=None, sentence=sentence))
         else:
             verb = "meets" if value >= floor else "is under"

@@ -1,8 +1,13 @@
 """Settings of the offline evaluation; torch-free, so that DAG files and the CLI may read them."""
 
-from pydantic import Field
+from typing import Annotated
 
-from infra.config import Config
+from pydantic import Field, field_validator
+
+from infra.config import Config, named
+
+FROZEN = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc", "probe_category")
+"""Heads that are held against a candidate (`evaluation.compatibility`)."""
 
 
 class EvaluateConfig(Config):
@@ -50,7 +55,7 @@ class CompatibilityConfig(Config):
     representation; more, if that it loses at all is significant, holds the promotion."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
     """One-sided error of that, over all heads together."""
-    max_drops: dict[str, float] = Field({})
+    max_drops: dict[str, Annotated[float, Field(ge=0)]] = Field({})
     """The same for single heads: `ctr_auc`, `l2r_auc`, `ppp_precision`, `fifp_auc`,
     `probe_category`."""
     probe_classes: int = Field(8, ge=2)
@@ -59,6 +64,12 @@ class CompatibilityConfig(Config):
     """Penalty of the probe, per moment, on standardised dimensions."""
     probe_moments: int = Field(500, ge=10)
     """Clicks that the probe learns from, at least; with fewer there is none."""
+
+    @field_validator("max_drops")
+    @classmethod
+    def _heads(cls, drops: dict[str, float]) -> dict[str, float]:
+        """What a head that there is not may lose would never be asked."""
+        return named(drops, FROZEN, "a frozen head")
 
     def allowed(self, head: str) -> float:
         """What a head may lose."""

@@ -8,18 +8,19 @@ in the order of (hash, id): however the ids were spread over workers, they get t
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
+from typing import Annotated
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from features.buckets import hash_ids
 from features.catalog import FIRST_ROW, lookup
-from features.schemas import PRICE_LEVELS, UNKNOWN_ROW, VOCABULARY
-from infra.config import Config
+from features.schemas import FEATURES, PRICE_LEVELS, UNKNOWN_ROW, VOCABULARY
+from infra.config import Config, named
 from infra.errors import PartitionMissing
 from infra.store import Partition, Store
 
@@ -42,7 +43,9 @@ COUNTED = pa.schema([("hash", pa.uint64()), ("id", pa.string()), ("count", pa.in
 class VocabularyConfig(Config):
     """Which ids earn a row."""
 
-    min_count: dict[str, int] = Field(default_factory=lambda: {"item": 2, "token": 2})
+    min_count: dict[str, Annotated[int, Field(ge=1)]] = Field(
+        default_factory=lambda: {"item": 2, "token": 2}
+    )
     """Sightings (behaviours, displays, snapshots) up to a day that admit an id; 1 for features not
     named. Two for items and words: an embedding met once is never read again, and in the real logs
     more than half of all items are met once; they keep their shop, brand, category and tags. An
@@ -58,6 +61,14 @@ class VocabularyConfig(Config):
 
     rows_per_range: int = Field(500_000, ge=1)
     """Ids that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
+
+    @field_validator("min_count")
+    @classmethod
+    def _features(cls, counts: dict[str, int]) -> dict[str, int]:
+        """What a feature that there is not must show would never be asked."""
+        ours = {name: count for name, count in counts.items() if not name.startswith("profile_")}
+        named(ours, FEATURES, "a vocabulary (or profile_<column>)")
+        return counts
 
     def needed(self, feature: str) -> int:
         """Sightings that `feature` asks for."""

@@ -8,10 +8,10 @@ import difflib
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar, get_args
+from typing import Any, LiteralString, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
@@ -42,6 +42,9 @@ def incompatible(sentence: LiteralString) -> PydanticCustomError:
 
 
 C = TypeVar("C", bound=Config)
+V = TypeVar("V")
+WHOLE = "whole"
+"""Marks a table that is given whole (shares of a whole): no default fills it up."""
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -76,29 +79,78 @@ def preset(name: str) -> dict[str, Any]:
     return load_toml(folder / f"{name}.toml")
 
 
-def build(kind: type[C], *layers: Mapping[str, Any]) -> C:
+def build(kind: type[C], *layers: Mapping[str, Any], over: C | None = None) -> C:
     """`kind` with later layers over earlier ones, over the defaults.
+
+    A table that is a setting itself (`gate.floors`) keeps the entries that a layer does not name;
+    an empty one empties it.
+
+    Args:
+        kind: of settings.
+        layers: settings by name, nested.
+        over: settings to start from instead of the defaults.
 
     Raises:
         ConfigError: an unknown key (with the nearest known one) or a value out of range.
     """
-    merged: dict[str, Any] = {}
+    merged = _tables(kind) if over is None else over.model_dump()
+    tables = frozenset(_table_names(kind))
     for layer in layers:
-        merged = merge(merged, layer)
+        merged = merge(merged, layer, tables)
     try:
         return kind.model_validate(merged)
     except ValidationError as error:
         raise ConfigError(_explain(kind, error)) from None
 
 
-def merge(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """Deep merge; `over` wins, tables merge key by key."""
+def merge(
+    base: Mapping[str, Any],
+    over: Mapping[str, Any],
+    tables: Collection[str] = (),
+    prefix: str = "",
+) -> dict[str, Any]:
+    """Deep merge; `over` wins, tables merge key by key; of `tables`, an empty one wins whole."""
     out = dict(base)
     for key, value in over.items():
-        mine = out.get(key)
-        both = isinstance(mine, Mapping) and isinstance(value, Mapping)
-        out[key] = merge(mine, value) if both else value  # type: ignore[arg-type]  # both is the check
+        mine, name = out.get(key), f"{prefix}{key}"
+        if (
+            isinstance(mine, Mapping)
+            and isinstance(value, Mapping)
+            and (value or name not in tables)
+        ):
+            out[key] = merge(mine, value, tables, f"{name}.")
+        else:
+            out[key] = value
     return out
+
+
+def _tables(kind: type[BaseModel]) -> dict[str, Any]:
+    """The default entries of settings that are tables, nested; none of those that stay `WHOLE`."""
+    found: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            usual: Any = _tables(field.annotation)
+        else:
+            usual = (
+                None if WHOLE in field.metadata else field.get_default(call_default_factory=True)
+            )
+        if isinstance(usual, Mapping) and usual:
+            found[name] = dict(usual)
+    return found
+
+
+def _table_names(kind: type[BaseModel], prefix: str = "") -> Iterator[str]:
+    """Dotted names of the settings that are tables themselves."""
+    for name, field in kind.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _table_names(field.annotation, f"{prefix}{name}.")
+        elif get_origin(field.annotation) is dict:
+            yield f"{prefix}{name}"
+
+
+def each(pairs: Sequence[str], source: str = "--set") -> list[dict[str, Any]]:
+    """`overrides` of every pair by itself: a layer each, so that `build` takes them in turn."""
+    return [overrides([pair], source) for pair in pairs]
 
 
 def overrides(pairs: Sequence[str], source: str = "--set") -> dict[str, Any]:
@@ -158,6 +210,15 @@ def nearest(key: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
     beside = difflib.get_close_matches(last, list(names), n=1, cutoff=0.5)
     return names[beside[0]] if beside else (near[0] if near else "")
+
+
+def named(given: dict[str, V], known: Sequence[str], kind: str) -> dict[str, V]:
+    """A table as it was given, for a validator: a name that is none of `known` raises."""
+    for name in given:
+        if name not in known:
+            near = nearest(name, known) or ", ".join(known)
+            raise ValueError(f"{name} is not {kind}; did you mean {near}?")
+    return given
 
 
 def _explain(kind: type[BaseModel], error: ValidationError) -> str:

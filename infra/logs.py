@@ -2,8 +2,18 @@
 
 import logging
 import sys
+from typing import TextIO
 
 OURS = ("infra", "features", "pipeline", "training", "evaluation", "serving", "dags")
+
+
+class _Beside(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is now: a bar stands in for it, and keeps its own line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write a sentence."""
+        self.stream = sys.stderr
+        super().emit(record)
 
 
 def _wanted(record: logging.LogRecord) -> bool:
@@ -15,7 +25,7 @@ def configure(*, quiet: bool = False) -> None:
     """Say our sentences from INFO on (`quiet`: warnings only); everybody else's from WARNING on."""
     root = logging.getLogger()
     if not root.handlers:
-        handler = logging.StreamHandler(sys.stderr)
+        handler = _Beside()
         handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
         handler.addFilter(_wanted)
         root.addHandler(handler)

@@ -3,10 +3,11 @@
 MLflow raises one class for all that can go wrong, and under it SQLAlchemy, requests and the system
 raise their own. Here they are told apart, at the source: a server that does not answer may answer
 in twenty seconds (`RegistryUnavailable`, retried by the DAGs), a disk that cannot be written needs
-a person (`StoreError`), and what MLflow answered stays the `MlflowException` that it is.
+a person (`StoreError`), and so does what MLflow answered and is no yes (`Refused`, with its code).
 """
 
 import logging
+import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, wraps
@@ -14,15 +15,35 @@ from pathlib import Path
 from typing import Any
 
 from infra.addresses import bare
-from infra.errors import DupnError, RegistryUnavailable, StoreError
+from infra.errors import ConfigError, DupnError, RegistryError, RegistryUnavailable, StoreError
 from infra.files import alone, unwritable
 
 _MAY_PASS = ("INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED")
 """Error codes of MLflow that say nothing about the question that was asked."""
 
+_LOGIN = "MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD, or MLFLOW_TRACKING_TOKEN"
+_REMEDIES = {
+    "UNAUTHENTICATED": f"Log in: set {_LOGIN}.",
+    "PERMISSION_DENIED": f"Have somebody let you do that, or set {_LOGIN} of whoever may.",
+    "ENDPOINT_NOT_FOUND": "See that tracking.uri is the address of an MLflow server.",
+}
+_LOOK = (
+    "See that tracking.uri is right, and whether what is asked for was deleted there (a run comes "
+    "back with `mlflow runs restore --run-id ID`)."
+)
+_BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+
 _FULL = ("database or disk is full", "disk I/O error")
 _READ_ONLY = ("readonly database", "unable to open database file")
 """What SQLite says; SQLAlchemy and MLflow hand on no more than its text."""
+
+
+class Refused(RegistryError):
+    """What MLflow answered is no yes; `code` is its own word for why."""
+
+    def __init__(self, sentence: str, code: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
 
 
 class Client:
@@ -41,7 +62,7 @@ class Client:
 
         for name in ("mlflow", "alembic"):  # its chatter
             logging.getLogger(name).setLevel(logging.WARNING)
-        with answering(self._uri), _turn(self._uri):
+        with _driven(self._uri), answering(self._uri), _turn(self._uri):
             return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def __getattr__(self, name: str) -> Any:
@@ -53,7 +74,7 @@ class Client:
     def _told(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def told(*arguments: Any, **named: Any) -> Any:
-            with answering(self._uri):
+            with _driven(self._uri), answering(self._uri):
                 return call(*arguments, **named)
 
         return told
@@ -77,10 +98,38 @@ def _turn(uri: str) -> Iterator[None]:
 
 
 @contextmanager
+def _driven(uri: str) -> Iterator[None]:
+    """A block in which a database may turn out to want a package that is not here."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise ConfigError(
+            f"tracking.uri = {uri!r} needs the Python package {error.name}, which is not "
+            "installed. Install it beside dupn, or give an MLflow server (http://...)."
+        ) from None
+
+
+@contextmanager
+def briefly() -> Iterator[None]:
+    """A block in which MLflow is asked twice, not for the minutes that it is given otherwise."""
+    before = {name: os.environ.get(name) for name in _BRIEF}
+    os.environ.update(_BRIEF)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
 def answering(uri: str) -> Iterator[None]:
     """A block that talks to MLflow.
 
     Raises:
+        Refused: it answered no.
         RegistryUnavailable: the server does not answer, or its database is busy.
         StoreError: its database or its files cannot be written.
     """
@@ -93,7 +142,7 @@ def answering(uri: str) -> Iterator[None]:
         yield
     except MlflowException as error:
         if error.error_code not in _MAY_PASS:
-            raise
+            raise _refused(uri, error) from _cause(uri, error)
         raise _told(uri, str(error)) from _cause(uri, error)
     except (RequestException, DBAPIError, CommandError) as error:
         raise _told(uri, str(error)) from _cause(uri, error)
@@ -106,6 +155,16 @@ def _cause(uri: str, error: Exception) -> Exception | None:
     return error if bare(uri) == uri else None
 
 
+def _refused(uri: str, error: Any) -> Refused:
+    remedy = _REMEDIES.get(error.error_code, _LOOK)
+    return Refused(f"MLflow at {uri} refused: {_first(str(error))}. {remedy}", error.error_code)
+
+
+def _first(text: str) -> str:
+    """The first line, without its end."""
+    return (text.strip().splitlines() or ["no message"])[0].rstrip(".")[:300]
+
+
 def _told(uri: str, text: str) -> DupnError:
     """The error of ours behind what MLflow, requests or SQLAlchemy said."""
     if any(said in text for said in _FULL):
@@ -115,8 +174,7 @@ def _told(uri: str, text: str) -> DupnError:
             f"{uri} could not be written: it is read-only. Mount it writable, or mend its "
             "permissions, and run again."
         )
-    first = (text.strip().splitlines() or ["no message"])[0].rstrip(".")
     return RegistryUnavailable(
-        f"MLflow at {uri} did not answer ({first[:300]}). Is the server up? Nothing is lost: "
+        f"MLflow at {uri} did not answer ({_first(text)}). Is the server up? Nothing is lost: "
         "run the step again."
     )

@@ -240,8 +240,12 @@ class Partition:
     def _lying(self) -> dict[str, list[dict[str, Any]]]:
         """What lies here and is no partition of its own: addresses -> the files behind them."""
         fs = filesystem(self.root)
-        found = {}
-        for info in fs.ls(self.path, detail=True):
+        found: dict[str, list[dict[str, Any]]] = {}
+        try:
+            listed = fs.ls(self.path, detail=True)
+        except FileNotFoundError:  # an object store has no folder without files
+            return found
+        for info in listed:
             if info["type"] == "file":
                 found[info["name"]] = [info]
             elif info["name"].rstrip("/").endswith(FOLDER):

@@ -5,6 +5,7 @@ person at a terminal would have seen.
 """
 
 import logging
+import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +43,8 @@ def track(
     """
     console = Console(stderr=True)
     count = _Count(description, total, unit, done)
-    if not console.is_terminal:
+    # Both: FORCE_COLOR makes Rich take a file for a terminal.
+    if not (console.is_terminal and sys.stderr.isatty()):
         sentences = _Sentences(count)
         yield sentences
         logger.info("%s", count.sentence(finished=True))

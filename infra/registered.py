@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import RegistryError, StoreError
-from infra.mlflow_client import answering
+from infra.mlflow_client import Refused, answering
 from infra.tracking import connect
 
 MODEL = "dupn"
@@ -48,63 +48,71 @@ class Registered:
 
     def version(self, number_or_alias: str) -> Version | None:
         """A version by number or alias; None if there is none."""
-        from mlflow.exceptions import MlflowException
-
         try:
             if number_or_alias.isdigit():
                 found = self.client.get_model_version(MODEL, number_or_alias)
             else:
                 found = self.client.get_model_version_by_alias(MODEL, number_or_alias)
-        except MlflowException as error:
-            if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+        except Refused as error:
+            if error.code in (ABSENT, "INVALID_PARAMETER_VALUE"):
                 return None
-            raise RegistryError(
-                f"MLflow refused to name {number_or_alias}: {error}. {_CHECK}"
-            ) from error
+            raise
         return _version(found)
 
     def aliases(self) -> dict[str, str]:
         """Where each alias points now."""
-        from mlflow.exceptions import MlflowException
+        model = self._model()
+        named = model.aliases if model else {}
+        return {name: str(number) for name, number in named.items() if name in ALIASES}
 
+    def knows_the_model(self) -> bool:
+        """Whether the server has the registered model, with versions or without."""
+        return self._model() is not None
+
+    def _model(self) -> Any:
         try:
-            model = self.client.get_registered_model(MODEL)
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
-                return {}
-            raise RegistryError(f"MLflow refused to show {MODEL}: {error}. {_CHECK}") from error
-        return {name: str(number) for name, number in model.aliases.items() if name in ALIASES}
+            return self.client.get_registered_model(MODEL)
+        except Refused as error:
+            if error.code == ABSENT:
+                return None
+            raise
 
     def holds(self, model_uri: str) -> bool:
         """Whether the logged model behind `models:/m-...` is still there."""
-        from mlflow.exceptions import MlflowException
-
         try:
             self.client.get_logged_model(model_uri.removeprefix("models:/"))
-        except MlflowException as error:
-            if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+        except Refused as error:
+            if error.code == ABSENT:
                 return False
-            raise RegistryError(f"MLflow refused to show {model_uri}: {error}. {_CHECK}") from error
+            raise
         return True
 
     def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
-        """A new version of the logged model; the same model is registered once."""
-        from mlflow.exceptions import MlflowException
+        """A new version of the logged model; the same model is registered once.
 
+        MLflow knows no conditional entry: of two who find none and make two, both look again, and
+        whoever made the later one takes it back.
+        """
         try:
             self.client.create_registered_model(MODEL, description=_DESCRIPTION)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
-                raise RegistryError(
-                    f"MLflow refused the model {MODEL}: {error}. {_CHECK}"
-                ) from error
-        for known in self.client.search_model_versions(f"name = '{MODEL}'"):
-            if known.tags.get("model_uri") == model_uri:
-                return self.found(str(known.version))
+        except Refused as error:
+            if error.code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        known = self._of_model(model_uri)
+        if known:
+            return self.found(known[0])
         made = self.client.create_model_version(
             MODEL, source=model_uri, run_id=run_id or None, tags={**tags, "model_uri": model_uri}
         )
-        return self.found(str(made.version))
+        first, mine = self._of_model(model_uri)[0], str(made.version)
+        if first != mine:
+            self.client.delete_model_version(MODEL, mine)
+        return self.found(first)
+
+    def _of_model(self, model_uri: str) -> list[str]:
+        """Numbers of the versions of a logged model, first come first."""
+        found = [one for one in self.versions() if one.tags.get("model_uri") == model_uri]
+        return [one.number for one in found]
 
     def download(self, number: str, path: str, folder: Path) -> Path:
         """Files of a version's logged model, copied into a local folder; where they lie there.
@@ -119,16 +127,15 @@ class Registered:
             RegistryUnavailable: MLflow does not answer.
         """
         import mlflow
-        from mlflow.exceptions import MlflowException
 
         folder.mkdir(parents=True, exist_ok=True)
         uri = f"models:/{MODEL}/{number}/{path}"
         try:
             with answering(self.uri):
                 return Path(mlflow.artifacts.download_artifacts(uri, dst_path=str(folder)))
-        except (MlflowException, StoreError) as error:
+        except (Refused, StoreError) as error:
             raise RegistryError(
-                f"version {number} of {MODEL} has no {path} that can be read: {error}."
+                f"version {number} of {MODEL} has no {path} that can be read: {error}"
             ) from error
 
     def versions(self) -> list[Version]:
@@ -157,19 +164,16 @@ class Registered:
             VersionGone: there is no such version.
             RegistryError: MLflow refused it for another reason.
         """
-        from mlflow.exceptions import MlflowException
-
         try:
             if number:
                 self.client.set_registered_model_alias(MODEL, alias, number)
             else:
                 self.client.delete_registered_model_alias(MODEL, alias)
-        except MlflowException as error:
+        except Refused as error:
             if number:
                 self.found(number)
-            raise RegistryError(
-                f"MLflow refused to point {alias} to {number or 'nobody'}: {error}. {_CHECK}"
-            ) from error
+            told = f"{alias} was not pointed to {number or 'nobody'}: {error}"
+            raise Refused(told, error.code) from error
 
 
 def _version(found: Any) -> Version:
@@ -181,7 +185,7 @@ def _version(found: Any) -> Version:
     )
 
 
-_CHECK = "Look into the MLflow server's log; see that tracking.uri is right and lets you do this."
+ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _DESCRIPTION = (
     "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
     "and price preference answered from it. Input: raw ids and history."

@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from infra.errors import RegistryError
 from infra.ledger import Entry, Ledger, LedgerTaken
+from infra.mlflow_client import Refused
 from infra.registered import ALIASES, MODEL, Registered, Version, VersionGone
 from infra.store import Store
-from infra.succession import OBSERVED, before, crowned, rolled_back
+from infra.succession import OBSERVED, before, crowned, is_it, rolled_back
 
 __all__ = ["ALIASES", "MODEL", "Registry", "Version", "VersionGone", "crowned"]
 
@@ -121,7 +122,8 @@ class Registry(Registered):
         """Whom a rollback goes to."""
         were = before(entries)
         for number in were:
-            if self.version(number) is not None:
+            version = self.version(number)
+            if version is not None and is_it(entries, number, version.tags.get("run_key", "")):
                 return number
         deleted = f" (version {', '.join(were)}: deleted in MLflow)" if were else ""
         raise RegistryError(
@@ -133,7 +135,8 @@ class Registry(Registered):
         """The ledger, after finishing a move that was cut off and entering moves made elsewhere.
 
         Raises:
-            RegistryError: others moved the aliases again and again meanwhile.
+            RegistryError: others moved the aliases again and again meanwhile; or the server is
+                another than the ledger's.
         """
         for _ in range(LOOKS - 1):
             try:
@@ -158,6 +161,7 @@ class Registry(Registered):
     def _look(self) -> list[Entry]:
         entries, not_made = self.ledger.entries(), ""
         if entries and not entries[-1].done:
+            self._require_ours(entries[-1])
             if entries[-1].action == OBSERVED:  # nothing was to be moved
                 self.ledger.finish(entries[-1])
             else:
@@ -167,6 +171,7 @@ class Registry(Registered):
         then = dict(entries[-1].aliases) if entries else {}
         if now == then:
             return entries
+        self._require_ours(entries[-1] if entries else None)
         moved = ", ".join(
             f"{name} {then.get(name, 'none')} -> {now.get(name, 'none')}"
             for name in ALIASES
@@ -219,6 +224,33 @@ class Registry(Registered):
             raise VersionGone(f"{not_made}. {_AGAIN}")
         return entry
 
+    def _require_ours(self, last: Entry | None) -> None:
+        """Where the server is another than the ledger's, no alias was moved and none may be.
+
+        Raises:
+            RegistryError: it never had the model, or its champion is another under that number.
+        """
+        number = last.aliases.get("champion") if last else None
+        if last is None or number is None:
+            return
+        remedy = (
+            "Nothing was changed. See that tracking.uri (--set, DUPN_SET) says where the nights "
+            f"register; if {MODEL} has moved to this one for good, "
+        )
+        served = f"ledger entry {last.number} has version {number} of {MODEL} as champion"
+        if not self.knows_the_model():
+            raise RegistryError(
+                f"{served}, and MLflow at {self.uri} knows no model {MODEL}. {remedy}"
+                f"make a registered model {MODEL} there, without versions, and run this again."
+            )
+        version = self.version(number)
+        then, now = last.facts.get("run_key", ""), version.tags.get("run_key") if version else None
+        if then and now and then != now:
+            raise RegistryError(
+                f"{served}, trained as {then}; in MLflow at {self.uri} that is {now}. {remedy}"
+                "move the folder ledger out of the home: a new one begins."
+            )
+
     def _facts(self, aliases: Mapping[str, str]) -> dict[str, str]:
         """What is champion from now on: the tags of its version."""
         version = self.version(aliases["champion"]) if "champion" in aliases else None
@@ -238,7 +270,14 @@ class Registry(Registered):
         One that names a version that is gone can never be made: it is done with, where the aliases
         stand is for the next look to enter, and why is returned (nothing if it was made).
         """
-        gone = self._point_all(entry)
+        try:
+            gone = self._point_all(entry)
+        except Refused as error:
+            raise Refused(
+                f"ledger entry {entry.number} ({entry.action}) is entered, and not made: {error} "
+                "Whoever looks next (`dupn status`, a night) makes it, once MLflow lets it.",
+                error.code,
+            ) from error
         not_made = f"ledger entry {entry.number} ({entry.action}) was not made: {gone}"
         if gone:
             logger.warning("%s", not_made)

@@ -335,8 +335,15 @@ def _inherited() -> dict[str, str]:
 def _secret(path: Path) -> str:
     """Drawn once, kept readable for the owner alone (shorter than 64 bytes draws a warning)."""
     with writing(str(path)):
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(mode=0o600)
-            path.write_text(secrets.token_urlsafe(64))
+        known = path.read_text() if path.exists() else ""
+        if known:
+            return known
+        path.parent.mkdir(parents=True, exist_ok=True)
+        scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+        try:
+            scratch.touch(mode=0o600)
+            scratch.write_text(secrets.token_urlsafe(64))
+            scratch.replace(path)  # whole or absent: an empty one would sign for everybody
+        finally:
+            scratch.unlink(missing_ok=True)
         return path.read_text()

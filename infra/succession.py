@@ -42,6 +42,24 @@ def before(entries: Sequence[Entry]) -> list[str]:
     return [one for one in dict.fromkeys(were) if one and one != now.get("champion")]
 
 
+def is_it(entries: Sequence[Entry], number: str, key: str) -> bool:
+    """Whether the version of that number and run key may be whom the entries had as champion.
+
+    Another MLflow counts from 1 again, so that a number alone says little.
+    """
+    had = [one.facts.get("run_key") for one in entries if one.aliases.get("champion") == number]
+    return not had or key in had or None in had
+
+
+def reigns(entries: Sequence[Entry], number: str, key: str) -> list[int]:
+    """Places of the entries by which that version became or stayed champion."""
+    return [
+        place
+        for place, one in enumerate(entries)
+        if one.aliases.get("champion") == number and is_it([one], number, key)
+    ]
+
+
 def _left_behind(entries: Sequence[Entry]) -> bool:
     """Whether the champion came by hand, and `previous` has not been moved with him or since.
 

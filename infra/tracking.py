@@ -16,13 +16,15 @@ from urllib.parse import urlparse
 from pydantic import Field
 
 from infra.config import Config
-from infra.errors import ConfigError, RegistryUnavailable
+from infra.errors import ConfigError, RegistryError
 from infra.files import writing
-from infra.mlflow_client import Client
+from infra.mlflow_client import Client, Refused, briefly
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
 
+MUTE_S = 600.0
+"""Seconds without figures after MLflow did not take some."""
 PARAM_LENGTH = 6000
 """MLflow's limit on the value of a param."""
 
@@ -117,6 +119,7 @@ class MlflowTracker:
         self.run_id = ""
         self._client: Any = None
         self._picked_up = False
+        self._mute_until = 0.0
 
     @property
     def client(self) -> Any:
@@ -145,17 +148,13 @@ class MlflowTracker:
 
     def ended(self, run_id: str) -> bool:
         """Whether a run was closed, or is gone."""
-        from mlflow.exceptions import MlflowException
-
         try:
             return bool(self.client.get_run(run_id).info.status != "RUNNING")
-        except MlflowException:
+        except Refused:
             return True
 
     def _reopen(self, run_id: str) -> bool:
-        from mlflow.exceptions import MlflowException
-
-        with suppress(MlflowException):
+        with suppress(Refused):
             self.client.update_run(run_id, status="RUNNING")
             self.run_id = run_id
             return True
@@ -180,21 +179,29 @@ class MlflowTracker:
             self.client.log_batch(self.run_id, params=new[start : start + 100])
 
     def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
-        """Log all figures of a step in one call; a server that is away does not end the work."""
+        """Log all figures of a step in one call; a server that is away does not end the work.
+
+        Nor does it hold it up: after a failure no figures are sent for some minutes.
+        """
+        if time.monotonic() < self._mute_until:
+            return
         from mlflow.entities import Metric
-        from mlflow.exceptions import MlflowException
 
         now = int(time.time() * 1000)
         batch = [Metric(name, float(value), now, step) for name, value in values.items()]
         try:
-            self.client.log_batch(self.run_id, metrics=batch)
-        except (MlflowException, RegistryUnavailable) as error:
-            logger.warning("the figures of step %d are not in MLflow: %s", step, error)
+            with briefly():
+                self.client.log_batch(self.run_id, metrics=batch)
+        except RegistryError as error:
+            self._mute_until = time.monotonic() + MUTE_S
+            logger.warning(
+                "the figures of step %d are not in MLflow: %s Those of the next %.0f minutes are "
+                "not sent; the work goes on.",
+                *(step, error, MUTE_S / 60),
+            )
 
     def history(self, run_id: str, prefixes: tuple[str, ...]) -> dict[str, dict[int, float]]:
         """Value by step of a run's metrics whose names start so; none if the run is not known."""
-        from mlflow.exceptions import MlflowException
-
         found: dict[str, dict[int, float]] = {}
         try:
             known = self.client.get_run(run_id).data.metrics
@@ -202,7 +209,7 @@ class MlflowTracker:
                 if name.startswith(prefixes):
                     points = self.client.get_metric_history(run_id, name)
                     found[name] = {point.step: point.value for point in points}
-        except (MlflowException, RegistryUnavailable) as error:
+        except RegistryError as error:
             logger.warning("the curves of run %s are not in MLflow: %s", run_id, error)
         return found
 
@@ -228,7 +235,8 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
     """The absolute address of the tracking store.
 
     Raises:
-        ConfigError: the home is an object store, or the address is a folder, so SQLite cannot be.
+        ConfigError: the home is an object store, or the address is a folder, so SQLite cannot be;
+            or it is of a database in whatever folder a command happens to run.
     """
     if config.uri is None:
         if not store.is_local:
@@ -240,7 +248,15 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
         with writing(str(folder)):
             folder.mkdir(parents=True, exist_ok=True)
         return f"sqlite:///{folder}/mlflow.db"
-    if urlparse(config.uri).scheme in ("", "file"):
+    address = urlparse(config.uri)
+    if address.scheme.partition("+")[0] == "sqlite" and not address.path.startswith(
+        ("//", "/file:/")
+    ):
+        raise ConfigError(
+            f"tracking.uri = {config.uri!r} is another database in every working folder. Give its "
+            "absolute path: sqlite:////absolute/path.db, with four slashes."
+        )
+    if address.scheme in ("", "file"):
         raise ConfigError(
             f"tracking.uri = {config.uri!r} is a folder, and MLflow's file store is gone. "
             "Give a server (http://...) or a database (sqlite:////absolute/path.db)."
@@ -273,12 +289,13 @@ def experiment_id(config: TrackingConfig, store: Store, client: Any) -> str:
 
 
 def _made(config: TrackingConfig, store: Store, client: Any) -> str:
-    from mlflow.exceptions import MlflowException
-
     try:
         return str(client.create_experiment(config.experiment, _artifacts(config, store)))
-    except MlflowException:  # another process was faster
-        return str(client.get_experiment_by_name(config.experiment).experiment_id)
+    except Refused:
+        known = client.get_experiment_by_name(config.experiment)
+        if known is None:
+            raise
+        return str(known.experiment_id)  # another process was faster
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -103,6 +103,8 @@ def rollback(
     """Make the previous champion champion again."""
     from pipeline import steps
 
+    if not why.strip():
+        raise typer.BadParameter('say why for the ledger: `dupn rollback --why "..."`.')
     front.say("rollback", steps.rollback(front.settings(), why))
 
 

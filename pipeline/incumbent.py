@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from infra.errors import RegistryError
 from infra.ledger import Entry
 from infra.registry import MODEL, Registry, Version
+from infra.succession import is_it
 from infra.tracking import tracking_uri
 from pipeline.settings import Settings
 
@@ -54,6 +55,8 @@ def of(settings: Settings, key: str) -> Incumbent | None:
     """
     registry = registry_of(settings)
     for entry in reversed(registry.look()):
+        if entry.given_up:
+            continue
         found = _of_entry(registry, entry, line_of(key))
         if found is None:
             return None
@@ -66,6 +69,8 @@ def _of_entry(registry: Registry, entry: Entry, line: str) -> Incumbent | None:
     champion, challenger = (
         _named(registry, entry.aliases.get(alias)) for alias in ("champion", "challenger")
     )
+    if champion is not None and not is_it([entry], champion.version.number, champion.key):
+        champion = None  # of another MLflow: its number is somebody else's here
     if champion is not None and champion.line == line:
         return champion
     return challenger if challenger is not None and challenger.line == line else champion

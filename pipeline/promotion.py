@@ -15,6 +15,7 @@ from typing import Any
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.registry import MODEL, Registry, Version
+from infra.succession import reigns
 from pipeline import bundling, incumbent, learning, release, standing
 from pipeline.incumbent import Incumbent, registry_of
 from pipeline.learning import Candidate
@@ -28,6 +29,7 @@ def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Enter the logged model in the registry, once, and publish its bundle to serve from."""
     mine = learning.candidate(settings, day, run)
     lineage = release.bundle_of(settings, mine, day).manifest().lineage
+    release.report_on(settings, mine, day)  # the tag says what it was evaluated on
     registry = registry_of(settings)
     tags = {
         "run_key": mine.key,
@@ -55,8 +57,9 @@ def promote(
     registry = registry_of(settings)
     if version:
         bundling.ensure(settings, registry, version)
-        entry = registry.promote(version, why or "promoted by hand")
-        return standing.moved(settings, entry)
+        entries = registry.look()
+        entry = registry.promote(version, why or "promoted by hand", after=entries)
+        return standing.moved(settings, entry) | _already(entries, entry, version, "champion")
     mine = learning.candidate(settings, day, run)
     verdict = _passed(settings, day, mine)
     number = register(settings, day, mine.key)["version"]
@@ -68,8 +71,20 @@ def promote(
     why = why or f"{mine.key} passed the gate on {day}"
     if _rival(registry, mine):
         entry = registry.challenge(number, why, after=entries)
-        return standing.moved(settings, entry) | {"challenger": number}
-    return standing.moved(settings, registry.promote(number, why, after=entries))
+        told = standing.moved(settings, entry) | {"challenger": number}
+        return told | _already(entries, entry, number, "challenger")
+    entry = registry.promote(number, why, after=entries)
+    return standing.moved(settings, entry) | _already(entries, entry, number, "champion")
+
+
+def _already(entries: Sequence[Entry], entry: Entry, number: str, alias: str) -> dict[str, str]:
+    """A note where nothing was moved: what is told is of the entry before."""
+    if entry.number > len(entries):
+        return {}
+    return {
+        "note": f"version {number} is {alias} already: nothing moved, and why is that of the "
+        f"newest entry of the ledger ({entry.action})."
+    }
 
 
 def question(settings: Settings, day: date, run: str = "") -> str:
@@ -113,9 +128,10 @@ def _require_same(verdict: Mapping[str, Any], against: Incumbent | None, mine: C
 
 def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None:
     """A version that was champion and was moved away from comes back only by name."""
-    was = [place for place, entry in enumerate(entries) if entry.aliases.get("champion") == number]
-    if was and entries[-1].aliases.get("champion") != number:
-        left = entries[was[-1] + 1]
+    made = [entry for entry in entries if not entry.given_up]
+    was = reigns(made, number, mine.key)
+    if was and was[-1] + 1 < len(made):
+        left = made[was[-1] + 1]
         raise RegistryError(
             f"{mine.key} (version {number}) was champion until ledger entry {left.number} "
             f"({left.action}: {left.why}). To bring it back, name it: "
@@ -125,11 +141,12 @@ def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None
 
 def _require_standing(entries: Sequence[Entry], registry: Registry, mine: Candidate) -> None:
     """A child of a version that a person rolled back has learnt on what was not wanted."""
-    parents = {one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent}
-    was = [n for n, one in enumerate(entries) if one.aliases.get("champion") in parents]
-    if not was or was[-1] + 1 == len(entries):
+    parents = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent]
+    made = [entry for entry in entries if not entry.given_up]
+    was = sorted(place for number in parents for place in reigns(made, number, mine.parent))
+    if not was or was[-1] + 1 == len(made):
         return
-    left = entries[was[-1] + 1]
+    left = made[was[-1] + 1]
     if left.action == "rollback":
         raise RegistryError(
             f"{mine.key} was trained on from {mine.parent}, which was rolled back since (ledger "

@@ -9,7 +9,7 @@ import json
 
 from evaluation.abtest.experiment import Recipe
 from features import traffic
-from infra.config import build, overrides, preset
+from infra.config import build, each, preset
 from infra.errors import ConfigError
 from infra.store import Store
 from pipeline.incumbent import line_of, registry_of
@@ -74,7 +74,7 @@ def applied(settings: Settings, recipe: Recipe) -> Settings:
             f"{', '.join(SECTIONS)}."
         )
     base = build(Settings, preset(recipe.preset)) if recipe.preset else settings
-    said = {name: getattr(base, name).model_dump() for name in SECTIONS}
-    said["samples"] = settings.samples.model_dump()  # what a recipe needs of the data is there
-    made = build(Settings, said, overrides(recipe.settings))
+    # What a recipe needs of the data is there.
+    base = base.model_copy(update={"samples": settings.samples})
+    made = build(Settings, *each(recipe.settings), over=base)
     return settings.model_copy(update={name: getattr(made, name) for name in SECTIONS})

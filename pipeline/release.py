@@ -38,6 +38,9 @@ from training import checkpoint as checkpoints
 logger = logging.getLogger(__name__)
 
 RECORDED = "recorded.json"
+PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+"""Of a fresh process with MLflow, which without it asks for longer than `canary.timeout_s`: a
+server that is away would be told as a model that does not answer."""
 
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
@@ -48,7 +51,7 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     mine = learning.candidate(settings, day, run)
     model = checkpoints.load_model(checkpoints.final(store, mine.key))
     zone = load_dataset(settings.dataset).time_zone
-    _report(settings, mine, day)
+    report_on(settings, mine, day)
     answered = predictions.load(learning.answers(store, mine.key))
     recorded = recording.record(store, day, zone, answered, settings.canary.requests)
     if not recorded:
@@ -88,7 +91,7 @@ def _logged(place: Partition, registry: Registry, lineage: Mapping[str, str]) ->
 def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Decide on the report; the verdict is kept beside it and in the MLflow run."""
     mine = learning.candidate(settings, day, run)
-    report = _report(settings, mine, day)
+    report = report_on(settings, mine, day)
     verdict = _decide(settings, day, mine, report)
     content = {
         "run": mine.key,
@@ -159,6 +162,7 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """
     mine = learning.candidate(settings, day, run)
     place = bundle_of(settings, mine, day)
+    report_on(settings, mine, day)
     return _heard(
         settings,
         place.manifest().lineage["model_uri"],
@@ -178,6 +182,7 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
             load, took too long, or answered otherwise than evaluation.
     """
     mine = learning.candidate(settings, day, run)
+    report_on(settings, mine, day)
     registry = registry_of(settings)
     champion, rival = registry.champion(), registry.challenger()
     if champion is None:
@@ -251,7 +256,7 @@ def _ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
                 timeout=limit,
                 check=True,
                 cwd=scratch,
-                env=os.environ | mlflow,
+                env=PATIENCE | os.environ | mlflow,
             )
         except subprocess.TimeoutExpired:
             raise RegistryError(
@@ -280,8 +285,12 @@ def bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
     return place
 
 
-def _report(settings: Settings, mine: Candidate, day: date) -> OfflineReport:
-    """What evaluation found on that very day."""
+def report_on(settings: Settings, mine: Candidate, day: date) -> OfflineReport:
+    """What evaluation found on that very day.
+
+    Raises:
+        PartitionMissing: it was evaluated on another, or on none.
+    """
     key = f"reports/offline/{mine.key}/report.json"
     report = OfflineReport.model_validate_json(kept(settings, key, day))
     if report.day != day.isoformat():

@@ -24,7 +24,7 @@ from features.sequence import SequencesConfig
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
-from infra.config import Config, apart, build, incompatible, overrides, preset
+from infra.config import Config, apart, build, each, incompatible, overrides, preset
 from infra.errors import ConfigError
 from infra.runtime import RuntimeConfig
 from infra.store import Store
@@ -131,7 +131,7 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
     place = home or os.environ.get("DUPN_HOME") or "artifacts"
     if "://" not in place:
         place = str(Path(place).absolute())
-    layers = preset(name), overrides(_given(), f"{_SET}:"), overrides(pairs)
+    layers = [preset(name), *each(_given(), f"{_SET}:"), *each(pairs)]
     if any("home" in layer for layer in layers):
         raise ConfigError(
             f"home is no setting of a preset, {_SET} or --set. Give --home, or set DUPN_HOME."
@@ -148,7 +148,7 @@ def own(name: str, home: str, pairs: Sequence[str]) -> Settings:
         home: a local path.
         pairs: `a.b=value`, the last wins.
     """
-    return build(Settings, preset(name), overrides(pairs, "the program:"), {"home": home})
+    return build(Settings, preset(name), *each(pairs, "the program:"), {"home": home})
 
 
 def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, str]:

@@ -22,7 +22,9 @@ beside the code that reads it. Later wins: the defaults below, the preset (`--pr
 `DUPN_PRESET`, else `demo`), `DUPN_SET` (pairs separated by commas, or one a line), `--set`. The
 home is `--home`, else `DUPN_HOME`, else `./artifacts`. A preset is a TOML file that states only
 differences: [infra/presets](../infra/presets), or a path of yours. A value is written as in TOML,
-or as plain text; an unknown name is refused with the nearest known one.
+or as plain text; an unknown name is refused with the nearest known one. A table that is given
+changes the entries that it names and keeps the others (`gate.floors.ctr_auc=0.6`); an empty one
+(`gate.floors={}`) empties it. Only `serve.shares` is given whole.
 
 ```
 dupn --preset paper --set train.epochs=2 --set samples.negatives=uniform status

@@ -1,5 +1,7 @@
 """Settings of the paper's studies (Section 6). Torch-free, so that DAG files may read them."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from infra.config import Config
@@ -43,7 +45,7 @@ class StudyConfig(Config):
     """Days after them that stop the learning and choose settings."""
     asked: int = Field(2, ge=1)
     """Days after those that figures are about."""
-    shares: dict[Task, float] = Field(default_factory=dict)
+    shares: dict[Task, Annotated[float, Field(ge=0, le=1)]] = Field(default_factory=dict)
     """Share of the users whose questions of a task are learnt and asked; 1 where not named."""
     epochs: int = Field(6, ge=1)
     """Passes over the learnt days, at most."""

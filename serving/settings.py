@@ -1,10 +1,10 @@
 """How the service answers, and how much it takes on."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from infra.config import Config
+from infra.config import WHOLE, Config
 
 
 class ServeConfig(Config):
@@ -48,7 +48,7 @@ class ServeConfig(Config):
     """Seconds after which logged exposures appear under `raw/`."""
     salt: str = "dupn"
     """Of the hash that assigns users to lines."""
-    shares: dict[str, float] = Field(default_factory=lambda: {"champion": 1.0})
+    shares: Annotated[dict[str, float], WHOLE] = Field(default_factory=lambda: {"champion": 1.0})
     """Alias (or version number, or line in place) -> share of the users; the shares add up to 1."""
     experiments: bool = True
     """Whether a running experiment splits the users (`dupn abtest start`) instead of `shares`."""

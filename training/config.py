@@ -4,7 +4,7 @@ Torch-free, so that DAG files and the CLI may read them.
 """
 
 from enum import StrEnum
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
@@ -120,7 +120,7 @@ class TrainConfig(Config):
 
     tasks: tuple[Task, ...] = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
     """What is learnt together; SPP is for transfer."""
-    weights: dict[Task, float] = Field(default_factory=dict)
+    weights: dict[Task, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Weight of a task's mean loss; 1 where not named."""
     click_prices: float = Field(0, ge=0)
     """PPP also learns the price levels of clicked candidates, with this weight beside those of

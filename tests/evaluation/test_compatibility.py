@@ -7,11 +7,13 @@ import pytest
 import torch
 
 from evaluation import compatibility, drift_plot, offline, report, sampled
+from evaluation.compatibility import HEADS, PROBE
 from evaluation.gate import Comparison, Difference, Evidence, GateConfig, Outcome, decide
 from evaluation.offline import Material
-from evaluation.settings import CompatibilityConfig, EvaluateConfig
+from evaluation.settings import FROZEN, CompatibilityConfig, EvaluateConfig
 from evaluation.slices import Context
-from infra.errors import TrainingError
+from infra.config import build
+from infra.errors import ConfigError, TrainingError
 from tests.evaluation import synthetic
 from tests.training.conftest import FIRST, write_store
 from training import checkpoint as checkpoints
@@ -48,6 +50,17 @@ def champion(store):
 @pytest.fixture(scope="module")
 def sample(store):
     return sampled.read(store, FIRST + timedelta(days=1), 10_000, seed=0)
+
+
+def test_the_settings_know_every_head_that_is_held_against_a_candidate():
+    assert (*HEADS, PROBE) == FROZEN
+
+
+def test_what_a_head_that_there_is_not_may_lose_is_refused_and_so_is_less_than_nothing():
+    with pytest.raises(ConfigError, match=r"ctr_acu is not a frozen head; did you mean ctr_auc\?"):
+        build(CompatibilityConfig, {"max_drops": {"ctr_acu": 0.1}})
+    with pytest.raises(ConfigError, match=r"max_drops\.ctr_auc = -1 is refused"):
+        build(CompatibilityConfig, {"max_drops": {"ctr_auc": -1}})
 
 
 def turned(model):

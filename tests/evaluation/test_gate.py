@@ -154,11 +154,13 @@ def test_what_is_worse_without_any_noise_is_worse():
     assert not decide(GOOD, GOOD, against(l2r_auc=(-0.0021, 0.0)), [], CONFIG).promoted
 
 
-def test_a_floor_of_a_task_that_was_not_asked_is_not_judged():
-    config = GateConfig(floors={"ctr_auc": 0.6, "ctr_auc_same_category": 0.9})
+def test_a_floor_of_what_was_not_asked_is_not_judged_and_that_is_said():
+    config = GateConfig(floors={"ctr_auc": 0.6, "ctr_auc_nightly": 0.9})
     verdict = decide(GOOD, None, None, [], config)
     assert verdict.promoted
-    assert not any("same_category" in check.name for check in verdict.checks)
+    said = {check.name: check for check in verdict.checks}["floor ctr_auc_nightly"]
+    assert said.passed is None
+    assert said.sentence == "ctr_auc_nightly was not asked, so its floor 0.9 was not judged."
 
 
 def test_holm_forgives_one_small_p_among_many():

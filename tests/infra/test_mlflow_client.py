@@ -7,13 +7,13 @@ import traceback
 
 import pytest
 from alembic.util import CommandError
-from mlflow.exceptions import MlflowException
 
-from infra.errors import RegistryError, RegistryUnavailable, StoreError
+from infra.errors import ConfigError, RegistryError, RegistryUnavailable, StoreError
 from infra.ledger import Ledger
-from infra.mlflow_client import Client, answering
+from infra.mlflow_client import Client, Refused, answering
 from infra.registry import MODEL, Registry
 from infra.store import Store
+from tests import refusing
 from tests.disks import disk, fill
 
 NOBODY = "http://127.0.0.1:9"
@@ -45,13 +45,45 @@ def test_a_server_that_is_away_is_not_a_registry_without_aliases(at_once, tmp_pa
     assert len(Ledger(store).entries()) == 1
 
 
-def test_what_the_server_answers_stays_what_it_is(tmp_path):
+def test_a_refusal_says_what_and_has_a_code(tmp_path):
     client = Client(f"sqlite:///{tmp_path}/mlflow.db")
-    with pytest.raises(MlflowException, match="not found"):
+    with pytest.raises(Refused, match=r"mlflow\.db refused: .*dupn not found\. See that") as no:
         client.get_registered_model(MODEL)
+    assert no.value.code == "RESOURCE_DOES_NOT_EXIST"
     with pytest.raises(RegistryError, match="version 7 of dupn does not exist") as told:
         Registry(f"sqlite:///{tmp_path}/mlflow.db", Store(tmp_path)).promote("7", "why")
     assert not isinstance(told.value, RegistryUnavailable)
+
+
+@pytest.mark.parametrize(
+    ("status", "remedy"),
+    [
+        (401, "set MLFLOW_TRACKING_USERNAME and"),
+        (403, "have somebody let you do that"),
+        (404, "address of an MLflow server"),
+    ],
+)
+def test_who_may_not_ask_is_told_what_to_do(status, remedy, tmp_path):
+    with refusing.mlflow(status) as (address, _):
+        with pytest.raises(Refused, match=f"(?i){status}.*{remedy}") as told:
+            Client(address).log_text("run", "page", "report.html")
+        with pytest.raises(Refused, match=f"(?i){remedy}"):
+            Registry(address, Store(tmp_path)).look()
+    assert not isinstance(told.value, RegistryUnavailable)
+
+
+def test_a_run_that_was_deleted_is_told_with_a_way_back(tmp_path):
+    client = Client(f"sqlite:///{tmp_path}/mlflow.db")
+    run = client.create_run("0").info.run_id
+    client.delete_run(run)
+    with pytest.raises(RegistryError, match=r"is deleted\..*`mlflow runs restore --run-id"):
+        client.set_tag(run, "gate", "promote")
+
+
+def test_a_database_whose_driver_is_not_here_is_told_without_its_password():
+    with pytest.raises(ConfigError, match=r"tracking\.uri .* package pymysql") as told:
+        Client("mysql+pymysql://dupn:s3cret@nowhere/db").get_run("x")
+    assert "s3cret" not in str(told.value)
 
 
 def test_a_full_disk_under_the_database_says_so(tmp_path):

@@ -1,6 +1,11 @@
 """A bar on terminals, sentences elsewhere, with the same numbers."""
 
 import logging
+import os
+import pty
+import re
+import subprocess
+import sys
 
 import pytest
 from rich.console import Console
@@ -49,6 +54,7 @@ def test_on_a_terminal_it_is_a_bar(caplog, monkeypatch, capsys):
     monkeypatch.setattr(
         progress, "Console", lambda **options: Console(force_terminal=True, width=120, **options)
     )
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
     with track("train", 1000, unit="moments") as bar:
         bar.advance(1000, loss=0.5)
     shown = capsys.readouterr()
@@ -66,3 +72,45 @@ def test_what_takes_longer_than_a_second_is_counted_by_the_minute(caplog, monkey
         monkeypatch.setattr(progress.time, "monotonic", lambda: now + 30)
         bar.advance(2)
     assert caplog.messages[-1] == "stages: 2 stages in 30.0 s (4.0 stages/min)"
+
+
+WORK = """
+import logging
+from infra import logs
+from infra.progress import track
+
+logs.configure()
+with track("work", total=2) as bar:
+    for step in range(2):
+        bar.advance()
+        logging.getLogger("infra").info("sentence %d", step)
+"""
+
+
+def test_a_file_gets_sentences_also_where_colours_are_forced(tmp_path):
+    with (tmp_path / "log").open("wb") as log:
+        environment = {**os.environ, "FORCE_COLOR": "1"}
+        subprocess.run([sys.executable, "-c", WORK], stderr=log, env=environment, check=True)
+    *_, last = (tmp_path / "log").read_text().splitlines()
+    assert re.fullmatch(r"[\d:]+ work: 2 rows in .*", last)
+
+
+def test_a_sentence_stands_beside_a_bar_on_a_line_of_its_own():
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "xterm", "COLUMNS": "100"}
+    with subprocess.Popen([sys.executable, "-c", WORK], stderr=theirs, env=environment):
+        os.close(theirs)
+        shown = b""
+        while chunk := _read(ours):
+            shown += chunk
+    lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown.decode()))
+    said = [line.rstrip() for line in lines if "sentence" in line]
+    assert len(said) == 2
+    assert all(re.fullmatch(r"\d\d:\d\d:\d\d sentence \d", line) for line in said)
+
+
+def _read(terminal):
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # the other side is closed
+        return b""

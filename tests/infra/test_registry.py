@@ -10,6 +10,7 @@ import pytest
 
 from infra.errors import RegistryError
 from infra.ledger import Ledger
+from infra.mlflow_client import Refused
 from infra.registry import MODEL, Registry
 from infra.store import Store
 from tests.infra.moves import by_hand, promoted, versions
@@ -46,6 +47,87 @@ def test_the_same_model_is_registered_once(registry):
     versions(registry, 1)
     versions(registry, 1)
     assert registry.version("2") is None
+
+
+class NoAliases:
+    """An MLflow that lets nobody move an alias."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def set_registered_model_alias(self, *_):
+        raise Refused("no", "PERMISSION_DENIED")
+
+
+def test_a_move_that_mlflow_refuses_is_said_to_be_entered_and_is_made_when_it_may_be(registry):
+    versions(registry, 1)
+    client, registry.client = registry.client, NoAliases(registry.client)
+    for attempt in (lambda: registry.promote("1", "first"), registry.look):
+        with pytest.raises(RegistryError, match=r"entry 1 \(promote\) is entered, and not made: "):
+            attempt()
+    registry.client = client
+    assert registry.champion().number == "1"
+    assert len(registry.ledger.entries()) == 1
+
+
+def elsewhere(registry, tmp_path):
+    """The same ledger beside another MLflow."""
+    return Registry(f"sqlite:///{tmp_path}/other.db", registry.ledger.store)
+
+
+@pytest.mark.parametrize("cut_off", [False, True])
+def test_a_look_into_an_mlflow_without_the_model_changes_nothing(registry, tmp_path, cut_off):
+    promoted(registry, 1)
+    if cut_off:
+        registry.ledger.append(registry.look(), action="promote", aliases={"champion": "1"}, why="")
+    entries = registry.ledger.entries()
+    with pytest.raises(RegistryError, match=r"other\.db knows no model dupn.* tracking\.uri "):
+        elsewhere(registry, tmp_path).look()
+    assert registry.ledger.entries() == entries
+
+
+def test_a_look_into_an_mlflow_with_another_model_of_the_name_changes_nothing(registry, tmp_path):
+    promoted(registry, 1)
+    other = elsewhere(registry, tmp_path)
+    other.register("file:///theirs", "", {"run_key": "theirs-1"})
+    with pytest.raises(RegistryError, match=r"trained as dupn-0; .* that is theirs-1.* ledger out"):
+        other.look()
+    assert len(registry.look()) == 1
+
+
+def test_who_moves_to_another_mlflow_makes_the_model_there_and_goes_on(registry, tmp_path):
+    promoted(registry, 2)
+    other = elsewhere(registry, tmp_path)
+    other.client.create_registered_model(MODEL)
+    assert other.look()[-1].why == "moved outside dupn: champion 2 -> none, previous 1 -> none"
+    for key in ("dupn-8", "dupn-9"):
+        other.register(f"file:///{key}", "", {"run_key": key})
+    assert other.promote("1", "passed").facts["run_key"] == "dupn-8"
+    with pytest.raises(RegistryError, match="no previous champion"):
+        other.rollback("its version 2 never served")
+
+
+class Beside:
+    """An MLflow in which somebody else enters the same model just before we do."""
+
+    def __init__(self, client):
+        self.client = client
+
+    def __getattr__(self, name):
+        return getattr(self.client, name)
+
+    def create_model_version(self, *given, **named):
+        self.client.create_model_version(*given, **named)
+        return self.client.create_model_version(*given, **named)
+
+
+def test_who_enters_a_model_that_somebody_entered_meanwhile_takes_its_own_back(registry):
+    registry.client = Beside(registry.client)
+    assert registry.register("file:///twin", "", {}).number == "1"
+    assert [one.number for one in registry.versions()] == ["1"]
 
 
 def test_a_hand_move_is_noticed_obeyed_and_entered(registry):

@@ -7,6 +7,7 @@ import pytest
 from infra import runtime
 from infra.errors import ConfigError, OrchestrationError, StoreError
 from infra.runtime import RuntimeConfig, airflow_environment
+from tests.disks import files_up_to
 
 
 @pytest.fixture
@@ -39,6 +40,16 @@ def test_the_secret_is_long_private_and_drawn_once(home):
     assert environment(home)["AIRFLOW__API_AUTH__JWT_SECRET"] == secret
     mode = (home / "airflow" / "jwt_secret").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
+
+
+def test_a_secret_that_a_full_disk_left_empty_is_drawn_anew(home):
+    place = home / "airflow" / "jwt_secret"
+    place.parent.mkdir(parents=True)
+    with files_up_to(0), pytest.raises(StoreError):
+        environment(home)
+    assert list(place.parent.glob("*secret*")) == []
+    place.touch()
+    assert len(environment(home)["AIRFLOW__API_AUTH__JWT_SECRET"]) >= 64
 
 
 def test_as_many_tasks_at_once_as_there_are_usable_cores_or_as_asked(home, monkeypatch):

@@ -297,6 +297,15 @@ def bucket(tmp_path_factory):
     server.stop()
 
 
+def test_a_partition_that_is_only_a_manifest_is_taken_back_and_swept_on_s3(bucket):
+    place = Store(f"{bucket}/bare").partition("rejects", DAY)
+    with place.publish():
+        pass
+    assert place.names() == [MANIFEST]
+    assert (place.sweep(0), place.remove(), place.exists()) == (0, 0, False)
+    assert place.sweep(0) == place.remove() == 0
+
+
 def test_the_same_contract_holds_on_s3(bucket):
     store = Store(bucket)
     partition = store.partition("events", DAY, "behaviors")

@@ -1,11 +1,12 @@
 """Runs land where they should, whatever the working directory; nothing is imported too early."""
 
+import os
 import subprocess
 import sys
 
 import pytest
 
-from infra.errors import ConfigError
+from infra.errors import ConfigError, RegistryError
 from infra.store import Store
 from infra.tracking import (
     MlflowTracker,
@@ -16,6 +17,7 @@ from infra.tracking import (
     flatten,
     tracking_uri,
 )
+from tests import refusing
 
 
 @pytest.fixture(scope="module")
@@ -33,6 +35,12 @@ def test_the_default_is_sqlite_under_the_home_by_absolute_address(store, monkeyp
     assert tracking_uri(TrackingConfig(), store) == f"sqlite:///{store.root}/mlflow/mlflow.db"
     relative = Store("home")
     assert tracking_uri(TrackingConfig(), relative) == f"sqlite:///{tmp_path}/home/mlflow/mlflow.db"
+
+
+@pytest.mark.parametrize("uri", ["sqlite:///mlflow.db", "sqlite+pysqlite:///a/b.db", "sqlite://"])
+def test_a_database_that_depends_on_the_working_folder_is_refused(store, uri):
+    with pytest.raises(ConfigError, match=r"every working folder.* sqlite:////absolute"):
+        tracking_uri(TrackingConfig(uri=uri), store)
 
 
 def test_a_home_without_sqlite_needs_a_server():
@@ -158,3 +166,36 @@ def test_a_run_that_was_cut_off_is_picked_up_or_left_as_killed(tmp_path):
     assert third.ended(begun)
     assert third.ended(third.run_id)
     assert third.ended("no such run")
+
+
+def test_figures_that_mlflow_does_not_take_hold_up_no_work(tmp_path, caplog, monkeypatch):
+    """It is asked twice, then not for minutes, which is said once."""
+    for name in ("BACKOFF_FACTOR", "BACKOFF_JITTER"):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "99")
+    with refusing.mlflow(503) as (address, asked):
+        tracker = MlflowTracker(TrackingConfig(uri=address), Store(tmp_path))
+        tracker.run_id = "x"
+        for step in range(3):
+            tracker.metrics({"loss": 1.0}, step)
+        assert len(asked) == 2
+        assert caplog.text.count("figures of step") == 1
+        assert "next 10 minutes are not sent" in caplog.text
+        tracker._mute_until = 0.0
+        tracker.metrics({"loss": 1.0}, 3)
+        assert len(asked) == 4
+    assert "MLFLOW_HTTP_REQUEST_MAX_RETRIES" not in os.environ
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "99"
+
+
+def test_figures_that_mlflow_refuses_do_not_end_the_work(tmp_path, caplog):
+    with refusing.mlflow(403) as (address, _):
+        tracker = MlflowTracker(TrackingConfig(uri=address), Store(tmp_path))
+        tracker.metrics({"loss": 1.0}, 7)
+    assert "the figures of step 7 are not in MLflow" in caplog.text
+
+
+def test_the_name_of_an_experiment_that_mlflow_refuses_is_told(store):
+    config = TrackingConfig(experiment="x" * 600)
+    with pytest.raises(RegistryError, match=r"refused: .*500"):
+        experiment_id(config, store, connect(tracking_uri(config, store)))

@@ -8,10 +8,11 @@ import psutil
 import pytest
 import torch
 
-from infra.errors import RegistryError
-from pipeline import steps
+from infra.errors import RegistryError, RegistryUnavailable
+from pipeline import release, steps
 from pipeline.release import RECORDED
-from tests.chain import DAYS, logged, with_champion
+from tests import refusing
+from tests.chain import DAYS, logged, smoke, with_champion
 
 FIRST_JUDGED = DAYS[2]
 
@@ -52,6 +53,17 @@ def test_the_canary_hears_changed_weights(settings):
         assert "not promoted" not in str(caught.value)
     finally:
         weights.write_bytes(before)
+
+
+def test_an_mlflow_that_does_not_answer_the_canary_is_no_verdict(tmp_path, monkeypatch):
+    """It is asked less often than takes the canary's own time."""
+    for name in ("BACKOFF_FACTOR", "BACKOFF_JITTER"):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "0")
+    with refusing.mlflow(503) as (address, asked):
+        settings = smoke(tmp_path, f"tracking.uri={address}")
+        with pytest.raises(RegistryUnavailable, match=r"in a fresh process: .*503"):
+            release._ask(settings, "models:/dupn@champion", b"[]")
+    assert len(asked) == 1 + int(release.PATIENCE["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
 
 
 def test_the_canary_refuses_a_model_that_does_not_load(settings):

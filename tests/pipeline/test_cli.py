@@ -85,6 +85,7 @@ USAGE = {
     "no such chain": ["run", "weekly"],
     "a night without a day": ["run", "nightly"],
     "rollback without a reason": ["rollback"],
+    "rollback with an empty reason": ["rollback", "--why", " "],
     "a plan without traffic": [*PLAN, "--mean", "1"],
     "a plan with two kinds of traffic": [*PLAN, "--like", "e", "--mean", "1"],
 }

@@ -8,8 +8,9 @@ import pytest
 
 from infra.errors import RegistryError
 from infra.ledger import Entry
+from infra.registry import Version
 from infra.store import Store
-from pipeline import judged, promotion, release
+from pipeline import incumbent, judged, promotion, release
 from pipeline.learning import Candidate
 from tests.chain import DAYS, smoke
 from training.ancestry import Part
@@ -87,3 +88,46 @@ def test_who_never_was_champion_or_is_it_now_may_be_promoted():
     promotion._require_new([], "1", MINE)
     promotion._require_new(champions("1", "2"), "3", MINE)
     promotion._require_new(champions("1", "2", "1"), "1", MINE)
+
+
+def known(number, key, **more):
+    """An entry whose champion is that version, trained under that key."""
+    return replace(champions(number)[0], facts={"run_key": key}, **more)
+
+
+def test_the_number_of_another_model_in_another_mlflow_is_not_the_same_version():
+    moves = [known("1", "dupn-2026-03-11"), known("2", "dupn-2026-03-12")]
+    promotion._require_new(moves, "1", SimpleNamespace(key="dupn-2026-03-15"))
+    with pytest.raises(RegistryError, match="was champion until"):
+        promotion._require_new(moves, "1", SimpleNamespace(key="dupn-2026-03-11"))
+    child = SimpleNamespace(key="dupn-2026-03-16", parent="dupn-2026-03-15")
+    there = SimpleNamespace(
+        versions=lambda: [Version(number="1", source="", run_id="", tags={"run_key": child.parent})]
+    )
+    back = known("2", "dupn-2026-03-12", action="rollback")
+    promotion._require_standing([moves[0], back], there, child)
+
+
+def test_a_move_that_was_given_up_made_nobody_champion():
+    given_up = known("2", MINE.key, given_up="its challenger was deleted")
+    moves = [known("1", "dupn-2026-03-01"), given_up, known("1", "dupn-2026-03-01")]
+    promotion._require_new(moves, "2", MINE)
+    there = SimpleNamespace(
+        versions=lambda: [Version(number="2", source="", run_id="", tags={"run_key": MINE.key})]
+    )
+    child = SimpleNamespace(key="dupn-2026-03-05", parent=MINE.key)
+    back = known("1", "dupn-2026-03-01", action="rollback")
+    promotion._require_standing([moves[0], given_up, back], there, child)
+
+
+def test_nobody_is_held_against_a_move_that_was_given_up_or_a_number_of_another_mlflow(monkeypatch):
+    tags = {"1": "dupn-2026-03-08", "2": "dupn-2026-03-09"}
+    one = {
+        n: Version(number=n, source="", run_id="", tags={"run_key": key}) for n, key in tags.items()
+    }
+    moves = [known("1", tags["1"]), known("2", tags["2"], given_up="deleted")]
+    there = SimpleNamespace(look=lambda: moves, version=one.get)
+    monkeypatch.setattr(incumbent, "registry_of", lambda settings: there)
+    assert incumbent.of(None, "dupn-2026-03-10").key == tags["1"]
+    moves[:] = [known("2", "dupn-2026-03-01"), known("1", tags["1"])]
+    assert incumbent.of(None, tags["1"]) is None

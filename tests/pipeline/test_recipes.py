@@ -2,7 +2,7 @@
 
 import pytest
 
-from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.experiment import Experiment, Recipe
 from infra.errors import ConfigError
 from infra.registry import Registry
 from pipeline import experiments, learning, recipes, steps
@@ -56,6 +56,15 @@ def test_a_recipe_holds_for_its_line_and_changes_nothing_else(settings):
     assert (rival.line, rival.train.learning_rate) == ("rival", RATE)
     same = rival.train.model_copy(update={"learning_rate": settings.train.learning_rate})
     assert rival.model_copy(update={"line": "dupn", "train": same}) == settings
+
+
+def test_a_recipe_goes_on_from_the_tables_of_the_settings(tmp_path):
+    mine = load("demo", str(tmp_path), ["gate.floors={}", "train.weights={}"])
+    assert recipes.applied(mine, Recipe()).gate.floors == {}
+    made = recipes.applied(
+        mine, Recipe(settings=("gate.floors.ctr_auc=0.7", "train.weights.ppp=2"))
+    )
+    assert (made.gate.floors, made.train.weights) == ({"ctr_auc": 0.7}, {"ppp": 2.0})
 
 
 def test_a_preset_gives_what_a_line_learns_with_and_not_the_data(settings):

@@ -143,11 +143,19 @@ def test_by_name_it_is_promoted_and_rolled_back(worse):
     assert champion(worse) == {"champion": number, "previous": "1"}
     with pytest.raises(RegistryError, match=r"was judged against nobody, and now .* is in place"):
         steps.promote(worse, FIRST_JUDGED, run=f"dupn-{DAYS[1]}")
+    again = steps.promote(worse, THEN_JUDGED, number, "once more")
+    assert again["note"].startswith(f"version {number} is champion already: nothing moved")
     steps.rollback(worse, "it is worse")
     assert champion(worse) == {"champion": "1", "previous": number}
     moves = [(move["action"], move["why"]) for move in standing.log(worse)[-2:]]
     assert moves == [("promote", "to see it in production"), ("rollback", "it is worse")]
     assert "it is worse" in standing.status(worse)["last move"]
+
+
+@pytest.mark.parametrize("step", ["register", "canary", "check"])
+def test_a_day_on_which_nothing_was_evaluated_is_refused(settings, step):
+    with pytest.raises(PartitionMissing, match=r"was evaluated on .*, not on 2027-01-01"):
+        getattr(steps, step)(settings, date(2027, 1, 1))
 
 
 def test_status_says_what_is_there(settings):

@@ -2,6 +2,7 @@
 
 import pytest
 
+from evaluation.gate import GateConfig
 from infra.errors import ConfigError
 from pipeline import settings_page
 from pipeline.settings import handed_on, load
@@ -88,3 +89,40 @@ def test_a_seed_or_a_number_of_threads_that_cannot_be_is_refused_with_its_name(p
     said = pair.replace("=", " = ")
     with pytest.raises(ConfigError, match=rf"{said} is refused: .*greater than or equal to [01]"):
         load("smoke", pairs=[pair])
+
+
+def test_a_table_that_is_given_keeps_the_entries_that_it_does_not_name():
+    found = load("demo", None, ["gate.floors.ctr_auc=0.7", "vocabulary.min_count.item=3"])
+    assert found.gate.floors == {**GateConfig().floors, "ctr_auc": 0.7}
+    assert found.vocabulary.min_count == {"item": 3, "token": 2}
+    assert load("demo", None, ["train.weights.fifp=2"]).train.weights == {"ppp": 0.1, "fifp": 2.0}
+
+
+def test_an_empty_table_empties_it_and_what_comes_later_is_all_there_is():
+    assert load("smoke").gate.floors == {}
+    assert load("smoke", None, ["gate.floors.ctr_auc=0.6"]).gate.floors == {"ctr_auc": 0.6}
+    pairs = ["gate.floors={}", "gate.floors.l2r_auc=0.6"]
+    assert load("demo", None, pairs).gate.floors == {"l2r_auc": 0.6}
+    assert load("demo", None, ["train.weights={}"]).train.weights == {}
+    assert load("demo", None, ["gate={}", "train={}"]) == load("demo")
+
+
+@pytest.mark.parametrize(
+    ("pair", "words"),
+    [
+        ("vocabulary.min_count.itme=3", r"itme is not a vocabulary .*; did you mean item\?"),
+        ("vocabulary.min_count.item=0", r"vocabulary\.min_count\.item = 0 is refused"),
+        ("train.weights.ctr=-1", r"train\.weights\.ctr = -1 is refused"),
+        ("study.shares.ctr=2", r"study\.shares\.ctr = 2 is refused"),
+    ],
+)
+def test_what_stands_in_a_table_is_looked_at_too(pair, words):
+    assert load("demo", None, ["vocabulary.min_count.profile_age=3"])
+    with pytest.raises(ConfigError, match=words):
+        load("demo", None, [pair])
+
+
+def test_shares_of_users_are_given_whole():
+    shares = {"dupn": 0.5, "rival": 0.5}
+    pairs = ["serve.shares={dupn = 0.5, rival = 0.5}"]
+    assert load("demo", None, pairs).serve.shares == shares

@@ -6,8 +6,9 @@ from torch import Tensor
 
 from tests.training.model import conftest
 from training.batch import Batch, Items
-from training.config import ModelConfig, Task
+from training.config import ModelConfig, Task, TrainConfig
 from training.model.dupn import Dupn
+from training.optim import Optimizer
 
 PER_MOMENT = ("seq_BT", "type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
 ALL = tuple(Task)
@@ -257,25 +258,23 @@ def test_each_task_reaches_the_shared_encoder(make, batch):
 def test_only_embedding_tables_have_sparse_gradients(make, batch):
     net = make()
     total_loss(net, batch).backward()
-    sparse, dense = net.sparse_parameters(), net.dense_parameters()
-    assert len(sparse) + len(dense) == len(list(net.parameters()))
-    assert all(weight.grad.is_sparse for weight in sparse)
-    assert not any(weight.grad.is_sparse for weight in dense if weight.grad is not None)
+    optimizer = Optimizer.of(net, TrainConfig())
+    sparse = {id(table) for table in optimizer.sparse.tables.values()}
+    found = {id(w) for w in net.parameters() if w.grad is not None and w.grad.is_sparse}
+    assert sparse == found
+    dense = {id(w) for group in optimizer.dense.param_groups for w in group["params"]}
+    assert dense == {id(weight) for weight in net.parameters()} - sparse
 
 
 @pytest.mark.parametrize("interaction", ["concat", "product"])
 def test_it_learns_a_batch_by_heart(make, batch, interaction):
     net = make(interaction=interaction, dropout=0.0).train()
-    optimizers = [
-        torch.optim.Adagrad(net.dense_parameters(), lr=0.05),
-        torch.optim.SparseAdam(net.sparse_parameters(), lr=0.02),
-    ]
+    optimizer = Optimizer.of(net, TrainConfig(learning_rate=0.05))
     first = total_loss(net, batch).item()
     for _ in range(40):
         net.zero_grad()
         total_loss(net, batch).backward()
-        for optimizer in optimizers:
-            optimizer.step()
+        optimizer.step()
     assert total_loss(net, batch).item() < 0.6 * first
 
 

@@ -109,7 +109,7 @@ def test_questions_know_their_moment(batch, rows):
 
 
 def test_answers_stand_beside_their_questions(batch, rows):
-    for name in ("clicked", "label", "purchased", "origin"):
+    for name in ("clicked", "label", "origin"):
         assert getattr(batch, f"cand_{name}_C").tolist() == flat(rows, f"cand_{name}")
     assert batch.cand_weight_C.tolist() == pytest.approx(flat(rows, "cand_weight"))
     assert batch.cand_features_CF.tolist() == flat(rows, "cand_features")

@@ -19,12 +19,9 @@ from zoneinfo import ZoneInfo
 from features import dataset
 from infra.errors import OutOfTurn, PartitionMissing
 from pipeline import afterwards, arrival, unlived, workers
-from pipeline.arrival import ONE_DAY
+from pipeline.arrival import LOOK_BACK, ONE_DAY
 from pipeline.incumbent import line_of, until_of
 from pipeline.settings import Settings
-
-LOOK_BACK = 40
-"""Days whose nights `standing` looks at."""
 
 
 class State(StrEnum):

@@ -44,7 +44,7 @@ def ranking(store: Store, days: Sequence[date], moments: int) -> Pipeline | None
 def max_entropy(
     store: Store, days: Sequence[date], moments: int, level_of: AnyArray, c: float = 1.0
 ) -> Pipeline | None:
-    """Multinomial logistic regression of the price level on the user's price history (Table 2).
+    """Multinomial logistic regression of the price level on the user's price history (Section 6.5).
 
     None where the training days hold fewer than two levels.
 

@@ -173,15 +173,9 @@ def calibration(probability: AnyArray, positive: AnyArray, bins: int = 20) -> Ca
 
 @dataclass(frozen=True)
 class Classes:
-    """Table 2: how a choice among classes went. `confusion[true, said]` counts questions."""
+    """Figure 10: how a choice among classes went. `confusion[true, said]` counts questions."""
 
     confusion: Ints
-
-    @property
-    def micro_precision(self) -> float:
-        """Share of questions answered rightly."""
-        total = int(self.confusion.sum())
-        return float(np.trace(self.confusion)) / total if total else NAN
 
     @property
     def precision(self) -> Floats:

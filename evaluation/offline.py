@@ -20,7 +20,6 @@ from evaluation.results import (
     Estimate,
     Line,
     OfflineReport,
-    Rival,
     SliceResult,
     TaskResult,
 )
@@ -187,8 +186,3 @@ def _reasons(results: list[TaskResult]) -> list[str]:
 def _absent(others: Others) -> list[str]:
     titles = yardsticks.absent(others.yardsticks) if others.yardsticks else []
     return [f"Yardsticks that this log does not allow: {', '.join(titles)}."] if titles else []
-
-
-def beaten(result: TaskResult) -> tuple[Rival, ...]:
-    """Yardsticks that the model beats with an interval that excludes zero."""
-    return tuple(rival for rival in result.rivals if rival.difference.beats_zero)

@@ -103,7 +103,7 @@ class SliceResult(Record):
 
 
 class ClassResult(Record):
-    """Table 2: one price level."""
+    """Figure 10: one price level."""
 
     level: int
     questions: int

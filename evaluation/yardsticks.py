@@ -2,7 +2,7 @@
 
 Item-side figures are those of the day before the moment's; recency and "seen before" come from
 the moment's own history; what is fitted (logistic regressions, icon rates) sees training days
-only. The MaxEnt price model is the paper's comparison in Table 2.
+only. The MaxEnt price model is the paper's comparison online (Section 6.5, Table 3, Figure 10).
 """
 
 from collections import defaultdict

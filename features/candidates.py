@@ -7,6 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import labels, lists, negatives, ranking
+from features.draws import mix
 from features.meetings import Candidates, Pasts
 from features.moments import Moments
 from features.negatives import Drawn, Wish
@@ -96,7 +97,7 @@ def _with_negatives(
         return shown
     of = shown.moment[positive]
     whole = moments.table
-    seeds = negatives.mix(whole.column("key").to_numpy()[of] + np.uint64(seed))
+    seeds = mix(whole.column("key").to_numpy()[of] + np.uint64(seed))
     wish = Wish(seeds, whole.column("user_hash").to_numpy()[of], shown.item[positive])
     parts = [shown]
     for origin, drawn in _draws(wish, world, config):
@@ -139,7 +140,7 @@ def _draws(wish: Wish, world: World, config: SamplesConfig) -> list[tuple[Candid
             )
         ]
     category = world.catalog.category[wish.item]
-    again = Wish(negatives.mix(wish.seed), wish.user_hash, wish.item)
+    again = Wish(mix(wish.seed), wish.user_hash, wish.item)
     return [
         (CandidateOrigin.SAME_DAY, negatives.other_clicks(world.pool, wish, number)),
         (

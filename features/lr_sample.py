@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features.buckets import hash_ids
 from features.catalog import CatalogArrays, lookup
+from features.draws import mix
 from features.schemas import UNKNOWN_ROW, BehaviorType
 
 SAMPLE = pa.schema([("item_hash", pa.uint64()), ("key", pa.uint64()), ("clicked", pa.int8())])
@@ -133,15 +134,6 @@ def labels(sample: pa.Table, catalog: CatalogArrays) -> Labels:
     return Labels(
         met.astype(np.int32), shown[met].astype(np.float64), positive[met].astype(np.float64)
     )
-
-
-def mix(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """SplitMix64's finaliser: neighbouring inputs, unrelated outputs."""
-    with np.errstate(over="ignore"):
-        z = x + np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        return np.asarray(z ^ (z >> np.uint64(31)))
 
 
 def _within(key: NDArray[np.uint64], rate: float) -> NDArray[np.bool_]:

@@ -15,6 +15,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.catalog import FIRST_ROW, CatalogArrays
+from features.draws import mix
 from features.schemas import POOL, BehaviorType
 from features.statistics import Statistics
 from features.timeline import Codes, Ints
@@ -23,14 +24,6 @@ Hashes = NDArray[np.uint64]
 Bools = NDArray[np.bool_]
 TRIES = 8
 """Draws before a candidate is given up: a draw must be another user's click on another item."""
-
-
-def mix(values: Hashes) -> Hashes:
-    """SplitMix64's finaliser: near numbers become unrelated ones."""
-    mixed = values + np.uint64(0x9E3779B97F4A7C15)
-    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return mixed ^ (mixed >> np.uint64(31))
 
 
 def pool_of(behaviors: pa.Table, size: int) -> pa.Table:

@@ -16,7 +16,6 @@ from features import assignment, lists
 from features.outcomes import Counted, milliseconds
 from features.timeline import Ints, codes_of
 
-SUMS = ("pages", "impressions", "clicks", "orders", "sales", "ppp_asked", "ppp_right")
 KNOWN = ("pre_impressions", "pre_clicks", "pre_orders", "pre_sales")
 
 BEFORE = pa.schema(

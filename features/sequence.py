@@ -15,7 +15,7 @@ import pyarrow as pa
 from pydantic import Field
 
 from features.distinct import within
-from features.schemas import BEHAVIORS, SEQUENCE_LENGTH, SEQUENCES, conform
+from features.schemas import SEQUENCE_LENGTH, SEQUENCES
 from features.timeline import Codes, Ints, Packing, Timeline, Users, codes_of, strings
 from infra.config import Config
 
@@ -123,16 +123,6 @@ def carry(timeline: Timeline, users: Users, horizon_ms: int) -> pa.Table:
         ],
         schema=SEQUENCES,
     )
-
-
-def empty_history() -> pa.Table:
-    """What is known before the first day."""
-    return SEQUENCES.empty_table()
-
-
-def as_behaviors(table: pa.Table) -> pa.Table:
-    """A table of events (or history) with just the columns that `merge` reads."""
-    return table.select(BEHAVIOR_COLUMNS) if table.num_columns else conform(table, BEHAVIORS)
 
 
 def _milliseconds(table: pa.Table) -> Ints:

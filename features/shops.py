@@ -6,6 +6,7 @@ import pyarrow as pa
 from features import labels, lists, negatives
 from features.catalog import FIRST_ROW
 from features.distinct import distinct, within
+from features.draws import mix
 from features.negatives import Wish
 from features.world import Group, SamplesConfig, World
 
@@ -22,7 +23,7 @@ def columns(group: Group, world: World, config: SamplesConfig, seed: int) -> dic
     shop = world.catalog.shop[world.rows_of(since.items)[since.item]]
     owner, liked = labels.preferred_shops(shop, since.type, since.user)
     hashes = moments.table.column("user_hash").to_numpy()[moment_of[owner]]
-    seeds = negatives.mix(hashes + liked.astype(np.uint64) + np.uint64(seed))
+    seeds = mix(hashes + liked.astype(np.uint64) + np.uint64(seed))
     wish = Wish(seeds, hashes, np.zeros(len(owner), np.int32))
     drawn = negatives.other_clicks(world.pool, wish, config.shop_negatives)
     other = world.catalog.shop[drawn.item]

@@ -82,10 +82,6 @@ class Attempt:
         digest = hashlib.sha256(data).hexdigest()
         return FileEntry(name=unique, rows=rows, bytes=len(data), sha256=digest)
 
-    def write_file(self, name: str, source: Path, *, rows: int = 0) -> FileEntry:
-        """Upload a local file (checkpoints, memory maps) and return its entry."""
-        return self.write_bytes(name, source.read_bytes(), rows=rows)
-
     @contextmanager
     def folder(self, name: str) -> Iterator[Path]:
         """A local folder to write in; its files are recorded, under their paths, when it is left.

@@ -11,9 +11,6 @@ from features import inputs
 from infra.store import Store
 from pipeline import arrival, backfill
 
-LOOK_BACK = 40
-"""Days that are looked at."""
-
 
 def sentences(store: Store) -> list[str]:
     """All of it."""
@@ -22,7 +19,7 @@ def sentences(store: Store) -> list[str]:
 
 def arrived_again(store: Store) -> list[str]:
     """One sentence for each day whose raw data is not what its events were made of."""
-    days = store.days("events", "behaviors")[-LOOK_BACK:]
+    days = store.days("events", "behaviors")[-arrival.LOOK_BACK :]
     return [f"{day}: {_command(day)} takes it in." for day in arrival.arrived_again(store, days)]
 
 
@@ -32,7 +29,7 @@ def behind(store: Store) -> list[str]:
     Of days whose sequences are kept: those of which a stage was made from something else than what
     is there now. What follows from it is made again with it. And backfills without an end.
     """
-    days = store.days("sequences", "history")[-LOOK_BACK:]
+    days = store.days("sequences", "history")[-arrival.LOOK_BACK :]
     found = [sentence for day in days if (sentence := _stale(store, day))]
     return found + [
         f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "

@@ -21,7 +21,7 @@ from pipeline.night_config import NightlyConfig
 ONE_DAY = timedelta(days=1)
 SUCCESS = "_SUCCESS"
 LOOK_BACK = 40
-"""Days that `unread` looks at."""
+"""Days that whoever asks how things stand looks at."""
 
 
 @dataclass(frozen=True, kw_only=True)

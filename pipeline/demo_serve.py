@@ -1,7 +1,6 @@
 """The demo's last step: the service is asked what a person would ask it, with curl."""
 
 import json
-import logging
 import re
 import shlex
 import shutil
@@ -19,8 +18,6 @@ from infra.errors import OrchestrationError
 from infra.store import Store
 from pipeline.settings import Settings
 from pipeline.show import wide
-
-logger = logging.getLogger(__name__)
 
 SHOWN = 3
 """Items that the answer is cut to."""

@@ -3,7 +3,6 @@
 A **run key** `<line>-<last training day>` names checkpoint, report and bundle of one model.
 """
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,8 +19,6 @@ from training.ancestry import Ancestry, Part
 from training.fit import carry_out, prepared
 from training.model.dupn import Dupn
 from training.run import Run
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)

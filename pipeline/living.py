@@ -33,7 +33,7 @@ INTERFERENCE = (
     "Arms of one world share item statistics, recall and the shop's click counters, and what they "
     "learn from is the log of all arms: a good arm teaches the other. Twin worlds do not share."
 )
-STATE = ("events", "vocabulary", "statistics", "sequences")
+STATE = steps.DATA[:-1]
 """What the next day's rankers look into."""
 LEFT_BEHIND = ("mlflow", "airflow", "serving", "reports", "ledger")
 """Folders of a home that a twin does not take along."""

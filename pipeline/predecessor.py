@@ -1,10 +1,11 @@
 """The predecessor online (Section 6.5): Wide ranks, MaxEnt says the price level.
 
-Two models of different trades behind one arm, as the paper's search had them before DUPN: pages are
-ranked by Wide's click probability, and the price level bought is predicted from the user's price
-history alone. They learn from the same samples as the network, and every night: Wide goes on with
-the new day, MaxEnt is fitted again to the price questions of all days so far, the newest
-`evaluate.fit_moments` of them.
+MaxEnt is the paper's "former online model" of prices; of ranking it names none, and Wide is our
+choice, as "widely used in large-scale search systems" (Section 6.1). Pages are ranked by Wide's
+click probability, and the price level bought is predicted from the user's price history alone. They
+learn from the same samples as the network, and every night: Wide goes on with the new day, MaxEnt
+is fitted again to the price questions of all days so far, the newest `evaluate.fit_moments` of
+them.
 """
 
 from collections.abc import Sequence

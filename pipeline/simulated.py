@@ -6,7 +6,6 @@ different questions where arms interfere, and the result says in what they share
 """
 
 import json
-import logging
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -27,8 +26,6 @@ from pipeline import arm_sources, chain, estimating, living
 from pipeline.arrival import ONE_DAY
 from pipeline.living import INTERFERENCE, World
 from pipeline.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 MEASURES = ("ctr", "sales", "orders", "price_precision")
 SPLIT = "split"

@@ -5,7 +5,6 @@ one thread parses, computes and writes the answer. Errors are RFC 9457 problem d
 that nobody foresaw are told by `serving.guard`.
 """
 
-import logging
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import datetime
@@ -37,8 +36,6 @@ from serving.http_contracts import (
 )
 from serving.service import Service
 from serving.turns import Turns
-
-logger = logging.getLogger(__name__)
 
 
 class AnyText(StringConvertor):

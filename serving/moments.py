@@ -113,7 +113,7 @@ class Desk:
         rows, places = _distinct(np.concatenate([moments.item, candidates_BK.ravel()]))
         count, width = candidates_BK.size, candidates_BK.shape[1]
         none, nothing = torch.empty(0, dtype=torch.long), torch.empty(0)
-        labels = {f"cand_{name}_C": nothing for name in ("clicked", "label", "weight", "purchased")}
+        labels = {f"cand_{name}_C": nothing for name in ("clicked", "label", "weight")}
         questions = {
             f"{name}_{axis}": none
             for axis, names in (

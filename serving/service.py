@@ -138,6 +138,7 @@ class Service:
                 f"{self.config.max_candidates:,} (serve.max_candidates)."
             )
         answered = chosen.served.answer(self._moment(asking, chosen)[0], rows)
+        meters.CANDIDATES.inc(len(rows))
         order = order_of(answered.ranked.l2r, top or self.config.top_k)
         return Page(uuid.uuid4().hex, chosen, rows, order, answered)
 

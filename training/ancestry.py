@@ -8,7 +8,7 @@ an update may learn, what is still missing, and on what a candidate may be judge
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import date, timedelta
 from enum import StrEnum
 from typing import Any
@@ -170,8 +170,3 @@ class Ancestry:
             if day <= until and (share := self.held(day)) is not None
         ]
         return tuple(sorted([*whole, *held], key=lambda part: part.day))
-
-
-def forced(part: Part, why: str) -> Part:
-    """The part, learnt against a rule, and the reason that somebody gave."""
-    return replace(part, forced=why)

@@ -51,7 +51,6 @@ class Batch:
     cand_label_C: Tensor  # float -1/+1
     cand_weight_C: Tensor  # float
     cand_features_CF: Tensor  # float
-    cand_purchased_C: Tensor  # float 0/1
     cand_origin_C: Tensor
     price_moment_K: Tensor
     price_level_K: Tensor  # 0..6: the paper's level minus one

@@ -65,7 +65,6 @@ def collate(
         cand_label_C=_float(cand.flat("label")),
         cand_weight_C=_float(cand.flat("weight")),
         cand_features_CF=_float(_features(cand, sizes.ranking_features)),
-        cand_purchased_C=_float(cand.flat("purchased")),
         cand_origin_C=_long(cand.flat("origin")),
         price_moment_K=torch.from_numpy(price_moment),
         price_level_K=_long(moments.price_level[rows][price_moment]) - 1,

@@ -115,10 +115,7 @@ class Moments:
 
 @dataclass(frozen=True)
 class MomentInfo:
-    """What evaluation joins on: who and when, beside the tensors of the same batch.
-
-    Candidates of moment m are `cand_row[cand_offsets[m]:cand_offsets[m + 1]]` (catalog rows).
-    """
+    """What evaluation joins on: who and when, beside the tensors of the same batch."""
 
     sample_id: pa.Array
     user_id: pa.Array
@@ -126,13 +123,10 @@ class MomentInfo:
     ts: IntArray
     scenario: NDArray[np.int8]
     day: IntArray
-    cand_offsets: IntArray
-    cand_row: NDArray[np.int32]
 
     @classmethod
     def of(cls, moments: Moments, rows: IntArray) -> "MomentInfo":
         """The identities of `rows`."""
-        candidates = moments.candidates.gather(rows)
         chosen = pa.array(rows)
         return cls(
             sample_id=moments.sample_id.take(chosen),
@@ -141,8 +135,6 @@ class MomentInfo:
             ts=moments.ts[rows],
             scenario=moments.scenario[rows],
             day=moments.day[rows],
-            cand_offsets=np.concatenate([[0], np.cumsum(candidates.lengths)]),
-            cand_row=candidates.flat("item"),
         )
 
 

@@ -5,7 +5,6 @@ run of a name is idempotent: cut off, it goes on to the weights of an undisturbe
 the same parent, parts and settings, it is there.
 """
 
-import logging
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
@@ -31,8 +30,6 @@ from training.update_config import UpdateConfig
 from training.update_plan import Plan, plan, slices
 
 __all__ = ["Fitted", "Plan", "plan", "prepared", "update"]
-
-logger = logging.getLogger(__name__)
 
 
 def update(  # noqa: PLR0913  # a front door: what to learn, from where, how, and who watches

@@ -64,7 +64,6 @@ class World:
     category_price: Floats  # log of the median price
     category_spread: Floats  # standard deviation of the log price
     category_leisure: NDArray[np.bool_]  # browsed for pleasure: more on weekends
-    brand_department: Ints
     brand_tier: Floats
     brand_style: Ints
     shop_department: Ints
@@ -144,7 +143,6 @@ def build(config: MarketplaceConfig, seed: int) -> World:
         category_price=rng.normal(4.0, 0.9, count).astype(np.float32),
         category_spread=rng.uniform(0.4, 0.7, count).astype(np.float32),
         category_leisure=rng.random(count) < 0.4,
-        brand_department=(np.arange(brands) // BRANDS_PER_DEPARTMENT).astype(np.int32),
         brand_tier=rng.standard_normal(brands).astype(np.float32),
         brand_style=rng.integers(0, STYLES, brands).astype(np.int32),
         shop_department=shop_department.astype(np.int32),

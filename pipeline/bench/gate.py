@@ -34,7 +34,6 @@ from training.update import plan, update
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 PARENT, CHAMPION = "parent", "champion"
 
 
@@ -136,7 +135,7 @@ class _World:
             steps.simulate(self.settings, days[0], len(days))
         for day in days:
             if not self.store.partition("samples", day).exists():
-                for stage in STAGES:
+                for stage in steps.DATA:
                     getattr(steps, stage)(self.settings, day)
 
     def train(self) -> None:

@@ -23,9 +23,10 @@ from infra.progress import track
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import Size
-from pipeline.bench.samples import STAGES, stage
+from pipeline.bench.samples import stage
 from pipeline.learning import run_key
 from pipeline.settings import Settings, own
+from pipeline.steps import DATA
 from pipeline.sweeping import run as sweep
 from training import checkpoint as checkpoints
 from training import update as updates
@@ -63,7 +64,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         }
         for unit, values in totals.items():
             figures.append((f"nights_{named}_{unit}", *_spread(values), "s"))
-        for name in (*STAGES, "update"):
+        for name in (*DATA, "update"):
             values = [cost.cpu.get(name, cost.update[1]) for cost in some]
             figures.append((f"nights_{named}_{name}_cpu_s", *_spread(values), "s"))
         values = [cost.update[0] for cost in some]
@@ -97,7 +98,7 @@ def nights(size: Size, count: int) -> list[Cost]:
             synthetic.write_day(home, day, size, size.users * 4, rng)
             if number == 0:
                 synthetic.write_items(home, day, size, rng)
-            seconds = {name: _timed(partial(stage, store, name, day)) for name in STAGES}
+            seconds = {name: _timed(partial(stage, store, name, day)) for name in DATA}
             wall, cpu = ({name: pair[i] for name, pair in seconds.items()} for i in (0, 1))
             found.append(Cost(wall, cpu, _timed(partial(_learn, settings, day, number == 0))))
             sweep(settings, day)

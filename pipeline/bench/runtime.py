@@ -38,7 +38,6 @@ from training.model.dupn import Dupn
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 PAPER = tuple(
     f"model.{name}={value}"
     for name, value in {
@@ -103,7 +102,7 @@ def _trained(settings: Settings, size: Size) -> tuple[Dupn, SampledDay]:
     days = [first + timedelta(days=n) for n in range(size.days + 1)]
     steps.simulate(settings, first, len(days))
     for day in days:
-        for stage in STAGES:
+        for stage in steps.DATA:
             getattr(steps, stage)(settings, day)
     fit(settings.store, days[:-1], settings.model, settings.train, seed=settings.seed, run_name=RUN)
     model = checkpoints.load_model(checkpoints.final(settings.store, RUN))

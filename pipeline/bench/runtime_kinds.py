@@ -25,7 +25,6 @@ Call = Callable[[Inputs], Tensor]
 Load = Callable[[int], Call]
 """Threads -> ready to be called."""
 Build = Callable[[nn.Module, Inputs, Path], Load]
-PRECISIONS = ("fp32", "bf16", "int8")
 
 
 def eager(module: nn.Module, example: Inputs, file: Path) -> Load:

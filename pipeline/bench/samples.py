@@ -31,8 +31,8 @@ from pipeline.bench import day as synthetic
 from pipeline.bench import polars_script
 from pipeline.bench.day import BEFORE, DAY, Size
 from pipeline.jobs import events, samples, sequences, statistics, vocabulary
+from pipeline.steps import DATA
 
-STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 TWO_THREADS = BeamConfig(buckets=16, workers=2)
 PROTOCOL = (
     "{:,} behaviours, {:,} items, {} cores, {} workers, 0.1 moments a behaviour, histories of 100, "
@@ -45,20 +45,20 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     size = Size(20_000, 2_000) if quick else Size(2_000_000)
     with (
         tempfile.TemporaryDirectory() as folder,
-        track("bench samples", total=len(STAGES) * 2 + 1, unit="stages") as progress,
+        track("bench samples", total=len(DATA) * 2 + 1, unit="stages") as progress,
     ):
         home = Path(folder)
         store = Store(home)
         synthetic.write(home, size)
         progress.advance()
-        for name in STAGES[:4]:
+        for name in DATA[:4]:
             stage(store, name, BEFORE)
             progress.advance()
         synthetic.write_history(store, size)
         memory = _Memory()
         seconds = {}
         with memory:
-            for name in STAGES:
+            for name in DATA:
                 seconds[name] = _timed(partial(stage, store, name, DAY))
                 progress.advance()
         moments = store.partition("samples", DAY).manifest().rows

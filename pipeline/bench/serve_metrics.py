@@ -20,25 +20,18 @@ class Seen:
     """One histogram: how many were at or under each edge."""
 
     counts: dict[float, float]
-    total: float
-    """Seconds of all of them."""
 
     def since(self, before: "Seen | None") -> "Seen":
         """What has come in between."""
         if before is None:
             return self
         counts = {edge: n - before.counts.get(edge, 0.0) for edge, n in self.counts.items()}
-        return Seen(counts, self.total - before.total)
+        return Seen(counts)
 
     @property
     def count(self) -> float:
         """How many."""
         return max(self.counts.values(), default=0.0)
-
-    @property
-    def mean_ms(self) -> float:
-        """Milliseconds of one."""
-        return 1e3 * self.total / self.count if self.count else float("nan")
 
     def quantile_ms(self, q: float) -> float:
         """Milliseconds, taken as even within a bucket; the last edge if it is beyond that."""
@@ -57,13 +50,10 @@ def read(port: int) -> dict[str, Seen]:
 def parse(page: str) -> dict[str, Seen]:
     """Histograms of a Prometheus page."""
     counts: dict[str, dict[float, float]] = {}
-    totals: dict[str, float] = {}
     for name, kind, labels, value in _LINE.findall(page):
         told = dict(_LABEL.findall(labels))
         edge = told.pop("le", "")
-        key = " ".join([name, *told.values()])
         if kind == "bucket":
+            key = " ".join([name, *told.values()])
             counts.setdefault(key, {})[float(edge)] = float(value)
-        elif kind == "sum":
-            totals[key] = float(value)
-    return {key: Seen(found, totals.get(key, 0.0)) for key, found in counts.items()}
+    return {key: Seen(found) for key, found in counts.items()}

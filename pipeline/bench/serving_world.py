@@ -9,7 +9,8 @@ import torch
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import BEFORE, Size
-from pipeline.bench.samples import STAGES, stage
+from pipeline.bench.samples import stage
+from pipeline.steps import DATA
 from serving import bundle as bundles
 from serving.running import Setup
 from serving.settings import ServeConfig
@@ -44,7 +45,7 @@ def build(home: Path, *, quick: bool) -> Market:
     size = Size(users * 50, items)
     store = Store(home)
     synthetic.write(home, size)
-    for name in STAGES[:4]:
+    for name in DATA[:4]:
         stage(store, name, BEFORE)
     synthetic.write_history(store, size)
     torch.manual_seed(0)

@@ -167,8 +167,8 @@ class Write(beam.DoFn):
         yield feature, self._put(feature, bucket, rows, counts)
 
     def _first_free(self, feature: str, index: int, entrants: Mapping[Key, int]) -> int:
-        before = sum(entrants.get((feature, i), 0) for i in range(index))
-        return self.work.first_free[feature] + before
+        of_ranges = {i: entrants.get((feature, i), 0) for i in range(index + 1)}
+        return vocabulary.next_rows(of_ranges, self.work.first_free[feature])[index]
 
     def _put(
         self, feature: str, bucket: Bucket, rows: pa.Table, counts: Mapping[str, int]

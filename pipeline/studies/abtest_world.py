@@ -23,7 +23,6 @@ from pipeline.living import World
 from pipeline.settings import Settings
 from pipeline.studies import worlds
 
-STAGES = (*living.STATE, "samples")
 SALT = "abtest"
 SHARES = {BEFORE: 0.5, DUPN: 0.5}
 
@@ -47,7 +46,7 @@ class AbtestWorld:
     def cell(self, digest: str) -> Cell:
         """Everything about the seed, under a digest of the settings."""
         begin = time.monotonic()
-        worlds.build(self.settings, self.first, self.progress, STAGES)
+        worlds.build(self.settings, self.first, self.progress)
         Network(self.settings, self.first).begin()
         Before(self.settings, self.first).begin()
         lived = [one for world in (*TWINS, SPLIT) for one in self._lived(world)]

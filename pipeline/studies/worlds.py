@@ -25,38 +25,29 @@ DECIDING = frozenset({
     "samples",
 })  # fmt: skip
 """Settings that decide a world, beside its number of days."""
-STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
 SMALL = {"users": 200, "items": 600, "categories": 24, "shops": 40, "icons": 40}
 """A world of a quick study."""
 
 
-def build(
-    settings: Settings,
-    days: Sequence[date],
-    progress: Progress,
-    stages: Sequence[str] = STAGES,
-) -> None:
+def build(settings: Settings, days: Sequence[date], progress: Progress) -> None:
     """Raw logs and samples of some days, each once; a step of progress a day.
 
     Args:
         settings: with the seed and a home of its own.
         days: in order, from `settings.first_day` on.
         progress: counts days.
-        stages: of a day, the last of which is `samples`.
     """
     if not state.saved(settings.store, days[-1]):
         steps.simulate(settings, days[0], len(days))
-    prepare(settings, days, progress, stages)
+    prepare(settings, days, progress)
 
 
-def prepare(
-    settings: Settings, days: Sequence[date], progress: Progress, stages: Sequence[str] = STAGES
-) -> None:
+def prepare(settings: Settings, days: Sequence[date], progress: Progress) -> None:
     """Samples of days whose raw logs are there, as `build` makes them."""
     store = settings.store
     for day in days:
         if not store.partition("samples", day).exists():
-            for stage in stages:
+            for stage in steps.DATA:
                 getattr(steps, stage)(settings, day)
         progress.advance(1)
 

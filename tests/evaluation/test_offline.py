@@ -113,7 +113,7 @@ def test_every_interval_holds_its_value_and_names_are_unique(made):
 
 def test_paired_differences_say_which_yardstick_is_beaten(made):
     ctr = next(task for task in made.tasks if task.name == "ctr_auc")
-    assert [rival.name for rival in offline.beaten(ctr)] == ["popularity"]
+    assert [one.name for one in ctr.rivals if one.difference.beats_zero] == ["popularity"]
     assert report.standing(ctr) == "does not beat LR-CTR"
 
 

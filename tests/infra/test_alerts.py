@@ -167,9 +167,10 @@ def test_what_is_told_has_no_password_in_it(web, caplog):
     assert "s3cret" not in caplog.text
 
 
-def test_kinds_choose_what_leaves_the_log(web):
+def test_kinds_choose_what_leaves_the_log(web, caplog):
     send(ALERT, AlertsConfig(webhook=address(web), kinds=(Kind.LATE,)))
     assert web.heard == []
+    assert ALERT.plain() in caplog.text
 
 
 def test_mail_goes_to_everybody_named(mail):

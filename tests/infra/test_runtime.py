@@ -61,8 +61,10 @@ def test_as_many_tasks_at_once_as_there_are_usable_cores_or_as_asked(home, monke
 def test_the_settings_of_another_airflow_stay_out(home, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__EXECUTOR", "CeleryExecutor")
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "theirs")
+    monkeypatch.setenv("AIRFLOW_HOME", "/theirs")
     found = environment(home)
     assert found["AIRFLOW__CORE__EXECUTOR"] == runtime.EXECUTOR
+    assert found["AIRFLOW_HOME"] == str(home / "airflow")
     assert "AIRFLOW__CORE__FERNET_KEY" not in found
 
 

@@ -186,16 +186,6 @@ def test_figures_are_the_flat_list_of_every_report(settings):
     assert units["behaviors.ts.stale_h"] == "h"
 
 
-def test_every_share_has_a_limit():
-    figures = {
-        "behaviors.reject_share": 0.0,
-        "behaviors.type.bad_share": 0.0,
-        "behaviors.rows": 1.0,
-    }
-    judged = {one.figure for one in quality.suite("events", figures, QualityConfig())}
-    assert judged == set(figures)
-
-
 def test_refused_rows_of_every_log_are_judged(settings):
     publish(settings.store, DAY)
     empty = conform(pa.table({"user_hash": pa.array([], pa.uint64())}), IMPRESSIONS)

@@ -158,28 +158,6 @@ def test_an_id_may_hold_slashes_and_ends_of_lines(client, user, name):
     assert f'dupn_requests_total{{endpoint="/v1/users/{{user_id}}/{name}",status="200"}}' in metrics
 
 
-def test_attention_is_explained_behavior_by_behavior(client, user):
-    found = client.post("/v1/explain", json={"user_id": user, "query": "shoes"}).json()
-    assert sum(b["weight"] for b in found["behaviors"]) == pytest.approx(1, abs=1e-4)
-    times = [b["ts"] for b in found["behaviors"]]
-    assert times == sorted(times)
-
-
-def test_what_is_explained_is_what_was_done(client, ids):
-    done = [
-        {"item_id": ids[5], "type": "cart", "scenario": "search", "ts": "2026-03-03T10:00:00Z"},
-        {"item_id": "never seen", "type": "click", "scenario": "ad", "ts": "2026-03-03T11:00:00Z"},
-    ]
-    sent = [{"user_id": "explained", **one} for one in done]
-    client.post("/v1/behaviors", json={"behaviors": sent})
-    found = client.post("/v1/explain", json={"user_id": "explained"}).json()["behaviors"]
-    for one, told in zip(done, found, strict=True):
-        when = datetime.fromisoformat(told["ts"]), datetime.fromisoformat(one["ts"])
-        assert when[0] == when[1]
-        assert (told["type"], told["scenario"]) == (one["type"], one["scenario"])
-    assert [told["item_id"] for told in found] == [ids[5], None]
-
-
 @pytest.mark.parametrize(
     ("body", "said"),
     [

@@ -1,8 +1,11 @@
-"""What Prometheus is told of the look-ups of query words."""
+"""What Prometheus is told of the look-ups of query words, and of the items that are scored."""
 
 import re
 
+import pyarrow as pa
 import pytest
+
+from serving.arrow import MEDIA_TYPE
 
 
 def looked_up(client):
@@ -27,3 +30,44 @@ def test_the_first_look_at_a_query_is_a_miss_and_the_next_are_hits(client, ids, 
     assert looked_up(client) == (hits + 2, misses + 1)
     ask(f"other words for {path}")
     assert looked_up(client) == (hits + 2, misses + 2)
+
+
+def scored(client):
+    """Items so far."""
+    return float(
+        re.search(r"^dupn_candidates_total ([\d.]+)$", client.get("/metrics").text, re.M)[1]
+    )
+
+
+def test_each_item_that_is_scored_counts_also_those_that_are_not_shown(client, ids):
+    before = scored(client)
+    body = {"user_id": "u", "candidates": ids[:7], "top_k": 2}
+    assert len(client.post("/v1/rank", json=body).json()["items"]) == 2
+    assert scored(client) == before + 7
+
+
+def test_items_that_are_ranked_by_arrow_count(client, ids):
+    before = scored(client)
+    table = pa.table({"item_id": ids[:5]}).replace_schema_metadata({"user_id": "u"})
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    sent = {"content": sink.getvalue().to_pybytes(), "headers": {"content-type": MEDIA_TYPE}}
+    assert client.post("/v1/rank", **sent).status_code == 200
+    assert scored(client) == before + 5
+
+
+def test_items_that_a_search_recalls_count(client, shop):
+    before = scored(client)
+    word = shop.served.bundle.world.titles.drop_null()[0].as_py().split()[0]
+    body = {"user_id": "u", "query": word, "top_k": 1}
+    found = client.post("/v1/search", json=body).json()
+    assert found["recalled"] > 1
+    assert scored(client) == before + found["recalled"]
+
+
+def test_a_refused_page_counts_no_items(client, ids):
+    before = scored(client)
+    many = {"user_id": "u", "candidates": [ids[0]] * 301}
+    assert client.post("/v1/rank", json=many).status_code == 422
+    assert scored(client) == before

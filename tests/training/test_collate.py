@@ -109,7 +109,7 @@ def test_questions_know_their_moment(batch, rows):
 
 
 def test_answers_stand_beside_their_questions(batch, rows):
-    for name in ("clicked", "label", "purchased", "origin"):
+    for name in ("clicked", "label", "origin"):
         assert getattr(batch, f"cand_{name}_C").tolist() == flat(rows, f"cand_{name}")
     assert batch.cand_weight_C.tolist() == pytest.approx(flat(rows, "cand_weight"))
     assert batch.cand_features_CF.tolist() == flat(rows, "cand_features")
@@ -135,12 +135,10 @@ def test_a_candidate_has_the_price_level_of_its_own_day(store, table, day_of, ch
     assert len(set(expected.tolist())) > 2
 
 
-def test_the_info_names_the_same_moments_and_candidates(table, day_of, chosen, rows):
+def test_the_info_names_the_same_moments(table, day_of, chosen, rows):
     info = MomentInfo.of(Moments.from_arrow(table, day_of), chosen)
     assert info.sample_id.to_pylist() == [row["sample_id"] for row in rows]
     assert info.user_id.to_pylist() == [row["user_id"] for row in rows]
-    parts = np.split(info.cand_row, info.cand_offsets[1:-1])
-    assert [part.tolist() for part in parts] == [row["cand_item"] or [] for row in rows]
 
 
 def test_moments_without_any_question_make_a_batch(store, table, day_of):

@@ -30,18 +30,20 @@ def republished(store, day, **lineage):
 
 
 def brands(store, day):
-    """Times of the moments that have candidates, and the brand row of the first of each."""
+    """Of the moments that have candidates, as `of_first` tells them."""
     samples = Samples(store, [day])
     for loaded in Reader(samples, batch_size=64, buffer=1000).epoch(Position()):
-        first = loaded.info.cand_offsets[:-1]
-        some = np.diff(loaded.info.cand_offsets) > 0
-        unit = loaded.batch.cand_C.numpy()[first[some]]
-        yield from zip(
-            loaded.info.ts[some].tolist(),
-            loaded.info.cand_row[first[some]].tolist(),
-            loaded.batch.items.brand_U.numpy()[unit].tolist(),
-            strict=True,
-        )
+        yield from of_first(store, day, loaded.info, loaded.batch)
+
+
+def of_first(store, day, info, batch):
+    """Time, catalog row of the first candidate, and its brand row, of each moment that has one."""
+    table = store.partition("samples", day).table(["sample_id", "cand_item"])
+    items = dict(zip(*(column.to_pylist() for column in table.columns), strict=True))
+    moments, first = np.unique(batch.cand_moment_C.numpy(), return_index=True)
+    brand = batch.items.brand_U.numpy()[batch.cand_C.numpy()[first]]
+    rows = [items[info.sample_id[moment].as_py()][0] for moment in moments]
+    return zip(info.ts[moments].tolist(), rows, brand.tolist(), strict=True)
 
 
 def brand_of(store, day, row):
@@ -82,12 +84,7 @@ def test_moments_that_are_drawn_for_watching_have_the_catalog_of_their_own_day(c
     day = sampled.read(corrected, days[1], 10_000, seed=0)
     seen = set()
     for rows, batch in day.batches(Samples(corrected, days).sizes):
-        info = day.info(rows)
-        some = np.flatnonzero(np.diff(info.cand_offsets) > 0)
-        first = info.cand_offsets[some]
-        unit = batch.cand_C.numpy()[first]
-        brand = batch.items.brand_U.numpy()[unit]
-        for ts, row, found in zip(info.ts[some], info.cand_row[first], brand, strict=True):
+        for ts, row, found in of_first(corrected, days[1], day.info(rows), batch):
             own = days[0] if ts < MIDNIGHT else days[1]
             assert found == brand_of(corrected, own, row)
             seen.add(own)

@@ -69,7 +69,6 @@ def synthetic_batch(sizes: VocabularySizes, shape: Shape, seed: int) -> Batch:
         cand_label_C=yes(C) * 2 - 1,
         cand_weight_C=yes(C) + 1,
         cand_features_CF=torch.randn(C, sizes.ranking_features, generator=random),
-        cand_purchased_C=yes(C),
         cand_origin_C=torch.ones(C, dtype=torch.long),
         price_moment_K=torch.arange(prices) * 10,
         price_level_K=torch.randint(0, PRICE_LEVELS, (prices,), generator=random),

@@ -116,7 +116,7 @@ class Dupn(Network):
         return Past(e_BTE, p_BTP, self.lstm(e_BTE, p_BTP, batch.length_B))
 
     def attended(self, batch: Batch, past: Past) -> Encoded:
-        """Equations (7) and (8): the past under the batch's queries and users."""
+        """Equation (7): the past under the batch's queries and users."""
         e_BTE, p_BTP, h_BTH = past
         u_BU = self.user(batch.profile_BP)
         q_BQ = self.query(batch.query_BQ)

@@ -4,7 +4,7 @@
 judges or asks a network needs no more than this. Shape suffixes: see `training.batch`.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -55,19 +55,6 @@ class Network(nn.Module):
     def losses(self, outputs: Outputs, batch: Batch, tasks: Iterable[Task]) -> dict[Task, Tensor]:
         """The mean loss of each of `tasks` over its questions; zero where none is asked."""
         return {task: LOSSES[task](outputs, batch) for task in tasks}
-
-    def sparse_parameters(self) -> list[nn.Parameter]:
-        """The tables with sparse gradients: L2 and learning rate of their own."""
-        return [weight for weight, sparse in self._parameters_by_kind() if sparse]
-
-    def dense_parameters(self) -> list[nn.Parameter]:
-        """Everything else."""
-        return [weight for weight, sparse in self._parameters_by_kind() if not sparse]
-
-    def _parameters_by_kind(self) -> Iterator[tuple[nn.Parameter, bool]]:
-        for module in self.modules():
-            for weight in module.parameters(recurse=False):
-                yield weight, bool(getattr(module, "sparse", False))
 
 
 def _ctr(out: Outputs, batch: Batch) -> Tensor:

@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from features import negatives
 from features.catalog import CatalogArrays
+from features.draws import mix
 from features.schemas import UNKNOWN_ROW, CandidateOrigin
 from training.config import Task
 from training.moments import IntArray, Lists
@@ -95,7 +95,7 @@ def of_the_evening_before(catalogs: Sequence[CatalogArrays]) -> list[CatalogArra
 
 def folds_of(users: NDArray[np.uint64], folds: int) -> IntArray:
     """The fold, from 0 on, of each user, given by their hash."""
-    return (negatives.mix(users ^ np.uint64(SALT)) % np.uint64(folds)).astype(np.int64)
+    return (mix(users ^ np.uint64(SALT)) % np.uint64(folds)).astype(np.int64)
 
 
 def of_some(held: Held, keep: Mask) -> Held:

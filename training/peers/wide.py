@@ -1,7 +1,7 @@
 """Wide: "a linear logistic regression model widely used in large-scale search systems" (Table 2).
 
 "User profiles, item features and rich cross-product feature transformations are the model input",
-learnt with FTRL. It is the paper's predecessor online (Section 6.5), and a part of Wide & Deep.
+learnt with FTRL. It is a part of Wide & Deep, and ranks for our predecessor online.
 What it knows of somebody's past is the last few items that were clicked (`training.peers.crosses`);
 counts and recencies of the whole history, which the network's ranking features hold, are not item
 features, and `history` says whether they are given all the same.

@@ -233,21 +233,6 @@ def test_an_unadjusted_design_adjusts_nothing(good):
     assert {part.effect.kept_variance for part in plain.segments} == {1}
 
 
-def test_caps_are_the_same_at_every_look():
-    """Those of the whole pre-period, also of users who come on the last day or never."""
-    table = readout(users=2000, days=5)
-    first = table.filter(pc.equal(table["day"], FIRST))
-    looks = [
-        read_out(rows, DESIGN, FIRST + timedelta(days=n), before=table)
-        for n, rows in ((0, first), (4, table))
-    ]
-    assert looks[0].caps == looks[1].caps
-    assert looks[0].caps["sales"] == pytest.approx(
-        np.quantile([one for one in table["pre_sales"].to_pylist() if one], 0.999, method="higher")
-    )
-    assert read_out(table, DESIGN, FIRST).caps == {"impressions": None, "sales": None}
-
-
 def test_what_is_cut_is_what_is_compared():
     table = readout(users=600, days=1)
     seen = read_out(

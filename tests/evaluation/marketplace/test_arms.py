@@ -9,6 +9,7 @@ import pytest
 
 from evaluation.marketplace.arms import Arm, Exploring, Shuffled, Split, Stamp, assignment
 from evaluation.marketplace.config import MarketplaceConfig
+from evaluation.marketplace.day import UNPROMPTED
 from evaluation.marketplace.play import Marketplace, Played, play
 from evaluation.marketplace.policies import (
     PROPOSALS,
@@ -130,9 +131,17 @@ def test_whatever_was_done_before_a_page_was_heard_before_it_is_ranked(lived: Li
 
 
 def test_actions_carry_the_scenario_of_their_page(lived: Lived):
-    scenario, kind = (joined(lived.model.heard, name) for name in ("scenario", "type"))
-    assert set(scenario[kind == 1]) == {1, 2, 3}
-    assert set(scenario) <= {1, 2, 3, 4}
+    """A page is the newest that the person asked for; what nobody prompted is of none."""
+    names = ["user", "ts", "scenario"]
+    asked = pl.concat(
+        pl.DataFrame({name: getattr(one, name) for name in names}) for one, _ in lived.model.asked
+    )
+    heard = pl.DataFrame({name: joined(lived.model.heard, name) for name in [*names, "type"]})
+    prompted = heard.filter(pl.col("scenario") != UNPROMPTED).sort("ts")
+    pages = prompted.join_asof(asked.sort("ts"), on="ts", by="user", suffix="_of_page")
+    assert pages["scenario_of_page"].equals(pages["scenario"], null_equal=False)
+    assert set(pages.filter(type=1)["scenario"]) == {1, 2, 3}
+    assert set(heard.filter(scenario=UNPROMPTED)["type"]) == {4}
 
 
 def test_arms_change_nothing_of_a_world_in_which_all_arms_are_the_policy():

@@ -9,6 +9,7 @@ from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench import polars_script, samples
 from pipeline.bench.day import BEFORE, DAY, Size
+from pipeline.steps import DATA
 
 LABELS = {None: (-1, 1.0), 1: (1, 1.0), 2: (1, 2.0), 3: (1, 3.0), 4: (1, 5.0)}
 """Label and weight of equation (9), by the strongest thing that was done with a candidate."""
@@ -22,10 +23,10 @@ def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("bench")
     size, store = Size(5_000, 500), Store(folder)
     synthetic.write(folder, size)
-    for stage in samples.STAGES[:4]:
+    for stage in DATA[:4]:
         samples.stage(store, stage, BEFORE)
     synthetic.write_history(store, size)
-    for stage in samples.STAGES:
+    for stage in DATA:
         samples.stage(store, stage, DAY)
     out = folder / "polars.parquet"
     assert polars_script.run(folder, DAY, BEFORE, out) == size.moments

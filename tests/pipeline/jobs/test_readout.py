@@ -11,6 +11,7 @@ import pyarrow as pa
 import pytest
 
 from evaluation.abtest import health, sufficient
+from evaluation.abtest.sufficient import SUMS
 from features import assignment
 from features import readout as rows
 from features.buckets import hash_ids
@@ -152,7 +153,7 @@ def as_the_events_say(log, found):
         for row in table.to_pylist():
             mine = sums[ids[row["user"]]]
             assert row["arm"] == ids[row["user"]][1]
-            assert {name: row[name] for name in rows.SUMS} == pytest.approx(dict(mine))
+            assert {name: row[name] for name in SUMS} == pytest.approx(dict(mine))
             right = [a == b for a, b in zip(row["ppp_said"], row["ppp_true"], strict=True)]
             assert (len(right), sum(right)) == (row["ppp_asked"], row["ppp_right"])
             asked += len(right)

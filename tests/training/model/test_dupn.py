@@ -6,8 +6,9 @@ from torch import Tensor
 
 from tests.training.model import conftest
 from training.batch import Batch, Items
-from training.config import ModelConfig, Task
+from training.config import ModelConfig, Task, TrainConfig
 from training.model.dupn import Dupn
+from training.optim import Optimizer
 
 PER_MOMENT = ("seq_BT", "type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
 ALL = tuple(Task)
@@ -226,15 +227,20 @@ def test_losses_are_the_means_over_the_questions(make, batch):
     net = make()
     out = net(batch)
     losses = net.losses(out, batch, ALL)
-    p = torch.sigmoid(out.ctr_C)
-    y = batch.cand_clicked_C
-    ctr = -(y * torch.log(p) + (1 - y) * torch.log(1 - p)).mean()
+    answered = {
+        Task.CTR: (out.ctr_C, batch.cand_clicked_C),
+        Task.FIFP: (out.fifp_I, batch.icon_followed_I),
+        Task.SPP: (out.spp_S, batch.shop_preferred_S),
+    }
+    for task, (logit, y) in answered.items():
+        p = torch.sigmoid(logit)
+        likelihood = y * torch.log(p) + (1 - y) * torch.log(1 - p)
+        torch.testing.assert_close(losses[task], -likelihood.mean(), msg=task)
     margin = batch.cand_label_C * out.l2r_C
     l2r = (batch.cand_weight_C * torch.log1p(torch.exp(-margin))).mean()
     chosen = torch.softmax(out.ppp_K7, dim=1)[
         torch.arange(len(batch.price_level_K)), batch.price_level_K
     ]
-    torch.testing.assert_close(losses[Task.CTR], ctr)
     torch.testing.assert_close(losses[Task.L2R], l2r)
     torch.testing.assert_close(losses[Task.PPP], -torch.log(chosen).mean())
     assert set(net.losses(out, batch, (Task.CTR,))) == {Task.CTR}
@@ -252,33 +258,44 @@ def test_each_task_reaches_the_shared_encoder(make, batch):
 def test_only_embedding_tables_have_sparse_gradients(make, batch):
     net = make()
     total_loss(net, batch).backward()
-    sparse, dense = net.sparse_parameters(), net.dense_parameters()
-    assert len(sparse) + len(dense) == len(list(net.parameters()))
-    assert all(weight.grad.is_sparse for weight in sparse)
-    assert not any(weight.grad.is_sparse for weight in dense if weight.grad is not None)
+    optimizer = Optimizer.of(net, TrainConfig())
+    sparse = {id(table) for table in optimizer.sparse.tables.values()}
+    found = {id(w) for w in net.parameters() if w.grad is not None and w.grad.is_sparse}
+    assert sparse == found >= {id(net.item.item.weight), id(net.item.shop.weight)}
+    dense = {id(w) for group in optimizer.dense.param_groups for w in group["params"]}
+    assert dense == {id(weight) for weight in net.parameters()} - sparse
 
 
 @pytest.mark.parametrize("interaction", ["concat", "product"])
 def test_it_learns_a_batch_by_heart(make, batch, interaction):
     net = make(interaction=interaction, dropout=0.0).train()
-    optimizers = [
-        torch.optim.Adagrad(net.dense_parameters(), lr=0.05),
-        torch.optim.SparseAdam(net.sparse_parameters(), lr=0.02),
-    ]
+    optimizer = Optimizer.of(net, TrainConfig(learning_rate=0.05))
     first = total_loss(net, batch).item()
     for _ in range(40):
         net.zero_grad()
         total_loss(net, batch).backward()
-        for optimizer in optimizers:
-            optimizer.step()
+        optimizer.step()
     assert total_loss(net, batch).item() < 0.6 * first
 
 
+DROPS = {
+    "ctr": "ctr_C", "l2r": "l2r_C", "ppp": "ppp_K7", "fifp": "fifp_I", "spp": "spp_S",
+    "attention": "attention_BT", "user": "rep_BR",
+}  # fmt: skip
+"""Parts of the network with dropout of their own, and where it shows."""
+
+
 def test_dropout_is_for_training_only(make, batch):
+    def differing(net):
+        one, again = outputs(net, batch), outputs(net, batch)
+        return {name for name, value in one.items() if not torch.equal(value, again[name])}
+
     net = make(dropout=0.5)
-    assert torch.equal(net(batch).ctr_C, net(batch).ctr_C)
-    net.train()
-    assert not torch.equal(net(batch).ctr_C, net(batch).ctr_C)
+    assert differing(net) == set()
+    for part, output in DROPS.items():
+        net.eval().get_submodule(part).train()
+        assert output in differing(net), part
+    assert differing(net.train()) == set(DROPS.values())
 
 
 def test_bf16_is_close_to_fp32(batch):

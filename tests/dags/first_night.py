@@ -1,7 +1,7 @@
 """Run in a process of its own: the first scheduled nights, made as the scheduler makes them.
 
-Each argument is a value of `DUPN_NIGHTLY_CRON`. The last line is JSON: by schedule, the data day,
-the start and the tasks of the first run.
+Each argument is a value of `DUPN_NIGHTLY_CRON`. The last line is JSON: by schedule, the start and
+the tasks of the first run, and the data days of the first 240.
 """
 
 import json
@@ -35,9 +35,6 @@ def main(schedules) -> None:
 
 
 def first_run(cron):
-    from dags.schedule import ZONE
-    from pipeline.days import day_of_run
-
     with create_session() as session:
         dag = SerializedDagModel.get_dag(DAG, session=session)
         info = dag.next_dagrun_info(last_automated_run_info=None)
@@ -51,11 +48,20 @@ def first_run(cron):
             state=DagRunState.QUEUED,
             session=session,
         )
-        start, end = info.data_interval
-        day = day_of_run({"data_interval_start": start, "data_interval_end": end}, ZONE)
         tasks = len(run.get_task_instances(session=session))
         session.delete(run)  # the next schedule may date its first run alike
-        return [str(day), info.run_after.isoformat(), tasks]
+        return {"start": info.run_after.isoformat(), "tasks": tasks, "days": list(days(dag, 240))}
+
+
+def days(dag, count):
+    from dags.schedule import ZONE
+    from pipeline.days import day_of_run
+
+    last = None
+    for _ in range(count):
+        last = dag.next_dagrun_info(last_automated_run_info=last)
+        start, end = last.data_interval
+        yield str(day_of_run({"data_interval_start": start, "data_interval_end": end}, ZONE))
 
 
 if __name__ == "__main__":

@@ -36,3 +36,13 @@ def test_the_form_can_say_that_days_of_other_files_are_replaced(params, tmp_path
             params["replace"] = True
         stages.import_log.function()
         assert day.manifest().rows == rows
+
+
+@pytest.mark.parametrize(
+    ("first", "days"), [("0026-03-02", 1), ("9999-12-31", 1), ("2026-03-02", 10**9)]
+)
+@pytest.mark.parametrize("task", [stages.days, stages.simulate])
+def test_days_that_nobody_means_are_refused_and_not_tried_again(params, task, first, days):
+    params |= {"dataset": "marketplace", "first_day": first, "days": days}
+    with pytest.raises(AirflowFailException, match=r"ConfigError: .* (out of reach|too many)"):
+        task.function()

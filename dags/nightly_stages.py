@@ -260,8 +260,9 @@ def _take_turn() -> None:
     from pipeline import nightly
 
     context, settings, day = get_current_context(), running.settings(), running.day()
+    again = _conf(context, day.isoformat()) | {"leave_out": context["params"]["leave_out"]}
     with running.front_door():
-        nightly.begin(settings, day, context["dag_run"].run_id, _conf(context, day.isoformat()))
+        nightly.begin(settings, day, context["dag_run"].run_id, again)
 
 
 def _judge(of: str) -> None:

@@ -257,11 +257,12 @@ def onward() -> None:
 
 def _take_turn() -> None:
     """Harmless for who has it."""
-    from pipeline import nightly
+    from pipeline import nightly, recipes
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     again = _conf(context, day.isoformat()) | {"leave_out": context["params"]["leave_out"]}
     with running.front_door():
+        recipes.require_updated(settings)
         nightly.begin(settings, day, context["dag_run"].run_id, again)
 
 

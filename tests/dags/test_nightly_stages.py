@@ -92,6 +92,17 @@ def test_a_night_that_waits_goes_on_with_what_it_was_triggered_with(night, monke
     assert again.value.conf == params
 
 
+def test_a_night_of_a_line_that_no_night_updates_is_refused_before_it_begins(night, monkeypatch):
+    params, _ = night
+    params |= {"dataset": "rees46", "approval": False, "overrides": "line=other"}
+    context = {"params": params, "dag_run": SimpleNamespace(run_id="r")}
+    monkeypatch.setattr(nightly_stages, "get_current_context", lambda: context)
+    in_production(monkeypatch, "dupn")
+    with pytest.raises(AirflowFailException, match=r"neither the champion's line \(dupn\)"):
+        nightly_stages.events.function()
+    assert nightly.read(running.plain(context), date.fromisoformat(NIGHT)) is None
+
+
 def test_a_day_that_is_left_out_is_noted_for_the_nights_after_and_taken_in_again(
     night, monkeypatch
 ):

@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
 )
 
 from dags import callbacks, running, schedule
+from dags.awaited import Awaited
 from dags.running import run, stage
 
 RELEASE, AB_TEST = "dupn_release", "dupn_ab_test"
@@ -135,7 +136,7 @@ def update() -> str:
     return str(learnt["run"])
 
 
-class Release(TriggerDagRunOperator):
+class Release(Awaited):
     """A run of `dupn_release` for what a task has learnt; started again, that very run is cleared.
 
     Args:

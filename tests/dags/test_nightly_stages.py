@@ -143,7 +143,10 @@ def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():
 def test_a_release_gets_the_line_of_its_candidate_whatever_it_is_called(night, line):
     params, _ = night
     params |= {"dataset": "marketplace", "approval": False, "overrides": "train.epochs=9"}
-    instance = SimpleNamespace(xcom_pull=lambda task_ids: f"{line}-{NIGHT}")
+    unpaused = SimpleNamespace(is_paused=False)
+    instance = SimpleNamespace(
+        xcom_pull=lambda task_ids: f"{line}-{NIGHT}", get_dag=lambda _: unpaused
+    )
     context = {"params": params, "ti": instance, "run_id": "r"}
     with pytest.raises(DagRunTriggerException) as triggered:
         nightly_stages.release().execute(context)

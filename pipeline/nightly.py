@@ -9,7 +9,6 @@ over by creating `turn-<n>` beside it, which one of two can do. The newest turn 
 """
 
 import json
-import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
@@ -23,8 +22,6 @@ from pipeline import afterwards, arrival, unlived, workers
 from pipeline.arrival import ONE_DAY
 from pipeline.incumbent import line_of, until_of
 from pipeline.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 LOOK_BACK = 40
 """Days whose nights `standing` looks at."""

@@ -18,9 +18,12 @@ def plan() -> bool:
     with running.front_door():
         planned = filling.describe(running.settings(), running.day())
     for redo in planned["plan"]:
-        logger.info("%s %s, because %s", redo["stage"], redo["day"], redo["why"])
-    models = ", ".join(planned["models"]) or "no model"
-    logger.info("%s learnt from %s and keeps what it learnt", models, planned["day"])
+        logger.info("%s %s: %s", redo["stage"], redo["day"], redo["why"])
+    if planned["models"]:
+        models = ", ".join(planned["models"])
+        logger.info("what was learnt from %s stays in %s", planned["day"], models)
+    else:
+        logger.info("no model has learnt from %s", planned["day"])
     return not get_current_context()["params"]["only_plan"]
 
 

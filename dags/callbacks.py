@@ -1,14 +1,18 @@
 """What Airflow calls when a task has failed for good, and how tasks tell somebody on their own.
 
-Whom to tell is in the settings (`alerts`). Nothing here may fail a task: what goes wrong while an
-alert is made is logged.
+Whom to tell is in the settings (`alerts`), as far as they can be read: a store that does not answer
+or a setting that is wrong is what an alert may be about, so none of them is needed for the one that
+goes to the environment's webhook. Nothing here may fail a task: what goes wrong is logged.
 """
 
 import logging
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
+
+if TYPE_CHECKING:
+    from infra.alerts import AlertsConfig
 
 logger = logging.getLogger(__name__)
 
@@ -33,22 +37,52 @@ def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = N
     try:
         _send(kind, title, text, context or get_current_context())
     except Exception:
-        # Settings that cannot be read, for one: the task has its own sentence about those.
         logger.exception("alert %s (%s: %s) could not be made", kind, title, text)
 
 
 def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> None:
-    from dags.running import day_of, settings_of
     from infra import alerts
 
     instance = context["ti"]
-    settings = settings_of(context)
     alert = alerts.Alert(
         kind=alerts.Kind(kind),
         title=title,
         text=text,
-        day=day_of(context, settings),
+        day=_day(context),
         link=str(getattr(instance, "log_url", "") or ""),
         facts={"dag": instance.dag_id, "task": instance.task_id, "run": instance.run_id},
     )
-    alerts.send(alert, settings.alerts)
+    alerts.send(alert, _whom(context))
+
+
+def _whom(context: Mapping[str, Any]) -> "AlertsConfig":
+    """By the settings of the run; else of its preset; else of the environment; else of nothing.
+
+    No recipe is put on them: those lie in the store, and none says whom to tell.
+    """
+    from dags.running import plain
+    from infra.alerts import AlertsConfig
+    from pipeline.settings import Settings, load
+
+    said: tuple[Callable[[], Settings], ...] = (
+        lambda: plain(context),
+        lambda: load(context["params"]["preset"]),
+        load,
+    )
+    for settings in said:
+        try:
+            return settings().alerts
+        except Exception as error:
+            logger.warning("whom to tell is not in these settings: %s", error)
+    return AlertsConfig()
+
+
+def _day(context: Mapping[str, Any]) -> str:
+    """Of the run; where its settings cannot be read, what the form says."""
+    from dags.running import day_of, plain
+
+    try:
+        return day_of(context, plain(context))
+    except Exception:
+        logger.warning("the time zone of the run's data is not known")
+        return str(context["params"].get("day") or "")

@@ -11,6 +11,7 @@ from airflow.sdk import Param, chain, dag
 
 from dags import running, stages
 from dags.params import common, imported
+from pipeline.days import LONGEST
 
 PARAMS = {
     **common(),
@@ -18,7 +19,12 @@ PARAMS = {
         "2026-03-02", type="string", format="date", title="First day", description="To train on."
     ),
     "days": Param(
-        10, type="integer", minimum=1, title="Days to train on", description="One more is read."
+        10,
+        type="integer",
+        minimum=1,
+        maximum=LONGEST,
+        title="Days to train on",
+        description="One more is read.",
     ),
     **imported(),
 }

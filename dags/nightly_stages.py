@@ -17,6 +17,7 @@ from airflow.sdk.exceptions import (
 )
 
 from dags import callbacks, running, schedule
+from dags.awaited import Awaited
 from dags.running import run, stage
 
 RELEASE, AB_TEST = "dupn_release", "dupn_ab_test"
@@ -135,7 +136,7 @@ def update() -> str:
     return str(learnt["run"])
 
 
-class Release(TriggerDagRunOperator):
+class Release(Awaited):
     """A run of `dupn_release` for what a task has learnt; started again, that very run is cleared.
 
     Args:
@@ -258,11 +259,13 @@ def onward() -> None:
 
 def _take_turn() -> None:
     """Harmless for who has it."""
-    from pipeline import nightly
+    from pipeline import nightly, recipes
 
     context, settings, day = get_current_context(), running.settings(), running.day()
+    again = _conf(context, day.isoformat()) | {"leave_out": context["params"]["leave_out"]}
     with running.front_door():
-        nightly.begin(settings, day, context["dag_run"].run_id, _conf(context, day.isoformat()))
+        recipes.require_updated(settings)
+        nightly.begin(settings, day, context["dag_run"].run_id, again)
 
 
 def _judge(of: str) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow.providers.standard.operators.hitl import ApprovalOperator
 from airflow.sdk import TriggerRule, get_current_context, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dags import callbacks, running
 from dags.running import run, stage
@@ -121,6 +121,16 @@ def watch() -> None:
 
 
 def _candidate() -> dict[str, Any]:
-    day = running.day()
-    key = get_current_context()["params"]["run"] or f"{running.settings().line}-{day}"
+    """The day to judge on, and the run key of the form; else that of the day's own update."""
+    day, given = running.day(), get_current_context()["params"]["run"]
+    if given:
+        return {"day": day, "run": given}
+    settings = running.settings()
+    key = f"{settings.line}-{day}"
+    if not settings.store.partition("checkpoints", None, key, "final").exists():
+        raise AirflowFailException(
+            f"line {settings.line} has no update of {day} (checkpoints/{key}/final is not "
+            f"published). Name the candidate in the Param run; "
+            f"`ls {settings.store.address('checkpoints')}` shows the keys."
+        )
     return {"day": day, "run": key}

@@ -8,6 +8,7 @@ Pools: `data` (Beam jobs, checks: one slot a core) and `compute` (training and w
 core: one slot). `infra/deploy/airflow/pools.json` creates them in an Airflow of your own.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import date, timedelta
@@ -20,6 +21,8 @@ from dags import callbacks, schedule
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 DEFAULTS = {
     "owner": "dupn",
@@ -35,11 +38,15 @@ def stage(kind: Any, **options: Any) -> Any:
 
 
 def run(step: str, **arguments: Any) -> Mapping[str, Any]:
-    """One step of `pipeline.steps` with the settings of the run."""
+    """One step of `pipeline.steps` with the settings of the run; the task's log has its summary."""
+    from infra.addresses import bare
     from pipeline import steps
 
     with front_door():
         summary: Mapping[str, Any] = getattr(steps, step)(settings(), **arguments)
+    plain = {name: one for name, one in summary.items() if isinstance(one, str | int | float)}
+    said = ", ".join(f"{name} {value}" for name, value in plain.items())
+    logger.info("%s: %s", step, bare(said) or "done")
     return summary
 
 

@@ -14,11 +14,12 @@ own environment.
 
 import os
 from collections.abc import Callable, Mapping
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
 from airflow.sdk import CronTriggerTimetable
+from croniter import croniter
 
 from infra.errors import ConfigError
 
@@ -49,12 +50,27 @@ def nightly() -> dict[str, Any]:
     first = _said("DUPN_NIGHTLY_START", "", date.fromisoformat, "a day like 2026-03-01")
     # The run of day D starts in the morning of D + 1, and twelve hours before that it is D, on days
     # of 23 and 25 hours too. (CronPartitionTimetable names the wrong day where the hour of the
-    # schedule is one that the clock leaves out.)
-    start = datetime.combine(first + timedelta(days=1), datetime.min.time(), ZoneInfo(ZONE))
-    cron = os.environ.get("DUPN_NIGHTLY_CRON", "0 2 * * *")
+    # schedule is one that the clock leaves out.) Airflow gives a run no task whose start date lies
+    # after those twelve hours: 11:00 of the first day is after the morning that would start the
+    # night before, and never after what the first night is dated.
+    start = datetime.combine(first, time(11), ZoneInfo(ZONE))
+    form = "once every day and before 11:00, as 0 2 * * * is"
+    cron = _said("DUPN_NIGHTLY_CRON", "0 2 * * *", _once_a_morning, form)
     half_a_day = timedelta(hours=12)
     timetable = CronTriggerTimetable(cron, timezone=ZONE, interval=half_a_day)
     return {"schedule": timetable, "start_date": start}
+
+
+def _once_a_morning(cron: str) -> str:
+    """The schedule, if each day of the clock has one tick of it, before 11:00.
+
+    A later one would, by twelve hours, be dated on its own day where the clock goes back.
+    """
+    minutes, hours, *dates = croniter.expand(cron)[0]
+    at = [*minutes, *hours]
+    if dates != [["*"]] * 3 or len(at) != 2 or "*" in at or hours[0] >= 11:
+        raise ValueError
+    return cron
 
 
 def known_here(context: Mapping[str, Any]) -> None:

@@ -180,4 +180,5 @@ def _days() -> list[date]:
     from pipeline.days import span
 
     params = get_current_context()["params"]
-    return span(params["first_day"], int(params["days"]) + 1)
+    with running.front_door():
+        return span(params["first_day"], int(params["days"]) + 1)

@@ -33,7 +33,7 @@ class Kind(StrEnum):
     """What happened; docs/operations.md has a paragraph on each."""
 
     LATE = "late"
-    """The raw partition was not there by the deadline."""
+    """The raw partition was not there by the deadline, or a release has not ended for hours."""
     QUALITY = "quality"
     """A critical expectation failed; the night stopped."""
     OUT_OF_TURN = "out_of_turn"

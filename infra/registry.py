@@ -39,7 +39,7 @@ class Registry(Registered):
     def promote(
         self, number: str, why: str, who: str = "dupn", after: Sequence[Entry] | None = None
     ) -> Entry:
-        """Make a version champion, the old champion `previous`.
+        """Make a version champion, the old champion `previous` (unless it is the same model).
 
         Args:
             number: of the version.
@@ -57,7 +57,10 @@ class Registry(Registered):
         if now.get("champion") == version.number:
             logger.info("version %s is champion already", version.number)
             return entries[-1]
-        return self.move(entries, "promote", crowned(now, version.number), why, who)
+        served = entries[-1].facts.get("run_key") if entries else None
+        again = served is not None and version.tags.get("run_key") == served
+        aliases = crowned(now, version.number, again=again)
+        return self.move(entries, "promote", aliases, why, who)
 
     def challenge(
         self, number: str, why: str, who: str = "dupn", after: Sequence[Entry] | None = None

@@ -9,10 +9,16 @@ OBSERVED = "observed"
 """The action of a move that was made elsewhere and is only entered."""
 
 
-def crowned(now: Mapping[str, str], number: str) -> dict[str, str]:
-    """The aliases once a version is champion: the old champion is `previous`."""
+def crowned(now: Mapping[str, str], number: str, *, again: bool = False) -> dict[str, str]:
+    """The aliases once a version is champion: the old champion is `previous`.
+
+    Args:
+        now: the aliases before.
+        number: of the version.
+        again: it is the champion's very model, released again: `previous` stays another one.
+    """
     aliases = {**now, "champion": number}
-    if "champion" in now:
+    if "champion" in now and not again:
         aliases["previous"] = now["champion"]
     if now.get("challenger") == number:
         aliases.pop("challenger")
@@ -32,12 +38,16 @@ def before(entries: Sequence[Entry]) -> list[str]:
     """Who was champion before: whom a rollback goes to, and who is next if that one is gone.
 
     `previous` says it, whoever set it. But a hand that moves `champion` alone leaves `previous` as
-    it was, one champion too old: then it is who served until that move.
+    it was, one champion too old: then it is who served until that move. Versions of the champion's
+    own model (its run key) are passed over: they answer as it does.
     """
     now = entries[-1].aliases if entries else {}
     made = [entry for entry in entries if not entry.given_up]
-    served = [entry.aliases.get("champion") for entry in reversed(made)]
-    said = now.get("previous")
+    key = entries[-1].facts.get("run_key") if entries else None
+    same = [one.aliases.get("champion") for one in made if key and one.facts.get("run_key") == key]
+    champions = [entry.aliases.get("champion") for entry in reversed(made)]
+    served = [number for number in champions if number not in same]
+    said = None if now.get("previous") in same else now.get("previous")
     were = [*served, said] if _left_behind(made) else [said, *served]
     return [one for one in dict.fromkeys(were) if one and one != now.get("champion")]
 

@@ -142,7 +142,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         if not _wanted(settings, redo, differs=differs):
             kept.append(name)
             continue
-        logger.info("backfill %s: %s, because %s", day, name, redo.why)
+        logger.info("backfill %s: %s is made again (%s)", day, name, redo.why)
         before = _stamps(settings.store, redo)
         _redo(settings, redo)
         done.append(name)

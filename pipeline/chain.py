@@ -58,6 +58,7 @@ def nightly(
 
 
 def _night(settings: Settings, day: date, *, leave_out: bool, take_over: bool) -> Mapping[str, Any]:
+    recipes.require_updated(settings)
     nights.begin(settings, day, workers.this(), take_over=take_over)
     if unlived.is_next(settings, day):
         steps.simulate(settings, day, 1)

@@ -17,7 +17,8 @@ from infra import logs
 from infra.errors import DupnError
 from pipeline import cli_abtest, cli_night, cli_release, cli_serve, cli_state, cli_study
 from pipeline.cli_release import KEPT
-from pipeline.front import LONGEST, Day, From, TheDay, To, days_of, front, of_day
+from pipeline.days import LONGEST
+from pipeline.front import Day, From, TheDay, To, days_of, front, of_day
 
 BENCHES = "simulate, samples, nights, train, serve, runtime, gate or readout"
 """Written out: `pipeline.benching` takes a second to import."""

@@ -11,6 +11,11 @@ from zoneinfo import ZoneInfo
 
 from infra.errors import ConfigError
 
+EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
+"""Days that may be named: far enough from the ends of the calendar to count on from them."""
+LONGEST = 36_500
+"""Days in a row that may be asked for."""
+
 
 def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
     """The day of the data that a run works on.
@@ -50,13 +55,33 @@ def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
 
 
 def span(first: date | str, days: int) -> list[date]:
-    """`days` days in order, from the first."""
+    """`days` days in order, from the first.
+
+    Raises:
+        ConfigError: the first is no day, or some day is out of reach.
+    """
     start = _parse(first) if isinstance(first, str) else first
+    if days > LONGEST + 1:  # the one after them, to evaluate on
+        raise ConfigError(f"{days} days in a row are too many. Ask for at most {LONGEST}.")
+    require_reach(start)
+    require_reach(start + timedelta(days=days - 1))
     return [start + timedelta(days=i) for i in range(days)]
+
+
+def require_reach(day: date) -> None:
+    """Refuse a day that nobody means.
+
+    Raises:
+        ConfigError: it is too near to an end of the calendar.
+    """
+    if not EARLIEST <= day <= LATEST:
+        raise ConfigError(f"{day} is out of reach. Name a day from {EARLIEST} to {LATEST}.")
 
 
 def _parse(text: str) -> date:
     try:
-        return date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         raise ConfigError(f"{text!r} is not a day. Write it as YYYY-MM-DD.") from None
+    require_reach(day)
+    return day

@@ -9,7 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from infra.errors import ConfigError
 from pipeline import show
+from pipeline.days import require_reach
 
 
 @dataclass
@@ -39,11 +41,6 @@ class Front:
 front = Front()
 """Of this process: set by the options, read by the command."""
 
-EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
-"""Days that may be named: far enough from the ends of the calendar to count on from them."""
-LONGEST = 36_500
-"""Days in a row that may be asked for."""
-
 
 def of_day(meaning: str, *names: str) -> Any:
     """An option that takes a day."""
@@ -51,10 +48,11 @@ def of_day(meaning: str, *names: str) -> Any:
 
 
 def _within_reach(day: datetime | None) -> datetime | None:
-    if day and not EARLIEST <= day.date() <= LATEST:
-        raise typer.BadParameter(
-            f"{day.date()} is out of reach. Name a day from {EARLIEST} to {LATEST}."
-        )
+    try:
+        if day:
+            require_reach(day.date())
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from None
     return day
 
 

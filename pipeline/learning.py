@@ -118,7 +118,8 @@ def candidate(settings: Settings, day: date, run: str = "") -> Candidate:
     if run:
         raise PartitionMissing(
             f"checkpoints/{run}/final is not published: no model of this key is finished. "
-            f"`ls {store.address('checkpoints')}` shows the keys; leave --run out for the newest."
+            f"`ls {store.address('checkpoints')}` shows the keys: name one of these (--run, or the "
+            "Param run of dupn_release). Without --run it is the newest."
         )
     tonight = run_key(settings, day)
     if checkpoints.final(store, tonight).exists():

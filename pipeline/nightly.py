@@ -79,26 +79,31 @@ def read(settings: Settings, day: date) -> Night | None:
 
 def obstacle(settings: Settings, day: date) -> str:
     """Why the night of `day` may not begin; empty if it may."""
-    before, days = day - ONE_DAY, settings.store.days("samples")
-    night = read(settings, before)
+    days, eve = settings.store.days("samples"), day - ONE_DAY
     # one that only waits and whose day is published all the same never had to be: training was
-    if night and (night.state is State.BEGUN or (_waits(night) and before not in days)):
-        how = f", or run it: `dupn run nightly --day {before}`" if _waits(night) else ""
+    while (night := read(settings, eve)) and _waits(night) and eve not in days:
+        eve -= ONE_DAY
+    first = eve + ONE_DAY  # the oldest that waits, or the night that asks
+    if night and night.state is State.BEGUN:
         return (
-            f"the night of {before} has not ended ({night.state} since {night.at}, {night.run}), "
-            f"and that of {day} needs what it leaves. Mend it first{how}; this one goes on after "
-            "it."
+            f"the night of {eve} has not ended (begun since {night.at}, {night.run}), and that of "
+            f"{day} needs what it leaves. Mend it first; this one goes on after it."
         )
-    if before not in days:
-        older = _older(days, day)
+    if eve not in days:
+        older = _older(days, first)
         if not older:
             return (
-                f"no day before {day} is published under {settings.home}. Train first: trigger "
+                f"no day before {first} is published under {settings.home}. Train first: trigger "
                 "dupn_initial_train, or `dupn run initial`."
             )
         return (
-            f"samples/dt={before} is not published, and the night of {day} needs what that day "
+            f"samples/dt={eve} is not published, and the night of {day} needs what that day "
             f"leaves. The newest day is {older[-1]}: run the night of {older[-1] + ONE_DAY} first."
+        )
+    if first != day:
+        return (
+            f"the night of {first} only waits, and that of {day} needs what it leaves. Clear its "
+            f"task `raw`, or `dupn run nightly --day {first}`; this one goes on after it."
         )
     after = read(settings, day + ONE_DAY)
     if after is not None and not _waits(after):

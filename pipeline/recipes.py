@@ -27,17 +27,38 @@ def of_line(settings: Settings, line: str = "") -> Settings:
 
 
 def tonight(settings: Settings) -> Settings:
-    """The settings of the line that a night updates: the champion's.
+    """The settings of the line that a night updates: the champion's, also where it has just won.
 
-    A setting `line` that names the challenger's line is obeyed; one that names a line which is out
-    of the race is not: a line that won goes on.
+    A setting `line` that names the challenger's line is obeyed.
+
+    Raises:
+        ConfigError: it names neither.
     """
     registry = registry_of(settings)
     champion, rival = registry.champion(), registry.challenger()
-    said = settings.line if "line" in settings.model_fields_set else ""
-    if champion is None or (rival is not None and rival.tags.get("line") == said):
+    if champion is None:
         return of_line(settings)
-    return of_line(settings, champion.tags.get("line", ""))
+    line = champion.tags.get("line", "")
+    theirs = rival.tags.get("line", "") if rival is not None else ""
+    if "line" not in settings.model_fields_set:
+        return of_line(settings, line)
+    if line and settings.line not in (line, theirs):
+        raise ConfigError(
+            f"line = {settings.line!r} is neither the champion's line ({line}) nor the "
+            f"challenger's ({theirs or 'there is none'}), and a night updates no other. Set it to "
+            "one of these, or leave it out for the champion's."
+        )
+    return of_line(settings)
+
+
+def require_updated(settings: Settings) -> None:
+    """Before a night begins: refuse a setting `line` whose night would be another line's.
+
+    Raises:
+        ConfigError: as of `tonight`.
+    """
+    if "line" in settings.model_fields_set:  # else nothing is asked of MLflow, which takes a while
+        tonight(settings)
 
 
 def by_hand(settings: Settings, run: str = "") -> Settings:

@@ -3,6 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from dags import schedule
+from infra.errors import ConfigError
+
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted((ROOT / "dags").glob("dupn_*.py"))
 
@@ -17,13 +20,33 @@ def test_every_file_imports(seen):
         ("START", "2026-3-1", "a day like 2026-03-01"),
         ("ZONE", "Europe/Nowhere", "a time zone like Europe/Berlin"),
         ("LOOK_S", "a minute", "a number of seconds"),
+        ("CRON", "0 11 * * *", "once every day and before 11:00"),
     ],
 )
 def test_a_variable_that_cannot_be_read_is_named(in_airflow, variable, value, form):
     name = f"DUPN_NIGHTLY_{variable}"
-    errors = in_airflow("describe.py", ROOT / "dags", **{name: value})["errors"]
+    said = {"DUPN_NIGHTLY_START": "2026-03-01", name: value}
+    errors = in_airflow("describe.py", ROOT / "dags", **said)["errors"]
     told = next(words for file, words in errors.items() if file.endswith("nightly_update.py"))
     assert f"{name} = '{value}' is not {form}" in told
+
+
+@pytest.mark.parametrize(
+    "cron",
+    ["0 */6 * * *", "0,30 2 * * *", "* 2 * * *", "0 2 * * 1-5", "0 2 1 * *", "0 2 * * * 30", ""],
+)
+def test_a_schedule_that_is_not_once_every_morning_is_refused(cron, monkeypatch):
+    monkeypatch.setenv("DUPN_NIGHTLY_START", "2026-03-01")
+    monkeypatch.setenv("DUPN_NIGHTLY_CRON", cron)
+    with pytest.raises(ConfigError, match="is not once every day and before 11:00"):
+        schedule.nightly()
+
+
+@pytest.mark.parametrize("cron", ["0 0 * * *", "59 10 * * *", "@daily", "30 2 */1 * *"])
+def test_one_that_is_is_taken(cron, monkeypatch):
+    monkeypatch.setenv("DUPN_NIGHTLY_START", "2026-03-01")
+    monkeypatch.setenv("DUPN_NIGHTLY_CRON", cron)
+    assert schedule.nightly()["schedule"] is not None
 
 
 def test_a_dag_is_called_like_its_file(seen):

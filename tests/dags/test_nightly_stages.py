@@ -68,6 +68,41 @@ def test_events_that_are_cleared_alone_leave_a_day_that_was_built_on_as_it_is(ni
     assert done == [NIGHT]
 
 
+def test_a_night_that_waits_goes_on_with_what_it_was_triggered_with(night, monkeypatch):
+    """Also if its run was deleted meanwhile: it is made again, of what the record holds."""
+    params, _ = night
+    params |= {"dataset": "rees46", "approval": True, "leave_out": True}
+    context = {"params": params, "dag_run": SimpleNamespace(run_id="it waits")}
+    monkeypatch.setattr(nightly_stages, "get_current_context", lambda: context)
+    settings, eve = running.plain(context), date.fromisoformat(NIGHT) - timedelta(days=1)
+    for one in (eve - timedelta(days=1), eve):
+        with settings.store.partition("samples", one).publish() as out:
+            out.record([out.write_bytes("part", b"")])
+    nightly.begin(settings, eve, "the eve")
+    with pytest.raises(AirflowFailException, match="has not ended"):
+        nightly_stages.events.function()
+    monkeypatch.setattr(nightly_stages, "run", lambda *_, **__: {})
+    run = SimpleNamespace(run_id="the eve", dag_id="dupn_nightly_update")
+    eves = {"params": params | {"day": str(eve)}, "dag_run": run}
+    for module in (running, nightly_stages):
+        monkeypatch.setattr(module, "get_current_context", lambda: eves)
+    with pytest.raises(DagRunTriggerException) as again:
+        nightly_stages.onward.function()
+    assert again.value.dag_run_id == "it waits"
+    assert again.value.conf == params
+
+
+def test_a_night_of_a_line_that_no_night_updates_is_refused_before_it_begins(night, monkeypatch):
+    params, _ = night
+    params |= {"dataset": "rees46", "approval": False, "overrides": "line=other"}
+    context = {"params": params, "dag_run": SimpleNamespace(run_id="r")}
+    monkeypatch.setattr(nightly_stages, "get_current_context", lambda: context)
+    in_production(monkeypatch, "dupn")
+    with pytest.raises(AirflowFailException, match=r"neither the champion's line \(dupn\)"):
+        nightly_stages.events.function()
+    assert nightly.read(running.plain(context), date.fromisoformat(NIGHT)) is None
+
+
 def test_a_day_that_is_left_out_is_noted_for_the_nights_after_and_taken_in_again(
     night, monkeypatch
 ):
@@ -108,7 +143,10 @@ def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():
 def test_a_release_gets_the_line_of_its_candidate_whatever_it_is_called(night, line):
     params, _ = night
     params |= {"dataset": "marketplace", "approval": False, "overrides": "train.epochs=9"}
-    instance = SimpleNamespace(xcom_pull=lambda task_ids: f"{line}-{NIGHT}")
+    unpaused = SimpleNamespace(is_paused=False)
+    instance = SimpleNamespace(
+        xcom_pull=lambda task_ids: f"{line}-{NIGHT}", get_dag=lambda _: unpaused
+    )
     context = {"params": params, "ti": instance, "run_id": "r"}
     with pytest.raises(DagRunTriggerException) as triggered:
         nightly_stages.release().execute(context)

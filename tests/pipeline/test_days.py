@@ -69,3 +69,26 @@ def test_what_is_no_day_is_refused(text):
 
 def test_a_span_crosses_months():
     assert span("2026-02-27", 3) == [date(2026, 2, 27), date(2026, 2, 28), date(2026, 3, 1)]
+
+
+REACH = "is out of reach. Name a day from 1970-01-01 to 2199-12-31"
+
+
+@pytest.mark.parametrize("text", ["0026-03-02", "0001-01-01", "1969-12-31", "2200-01-01"])
+def test_a_day_that_nobody_means_is_refused_wherever_it_is_said(text):
+    with pytest.raises(ConfigError, match=REACH):
+        day_of_run({"params": {"day": text}})
+    with pytest.raises(ConfigError, match=REACH):
+        span(text, 1)
+
+
+@pytest.mark.parametrize(("first", "days"), [("9999-12-31", 2), ("2199-12-31", 2)])
+def test_a_span_that_leaves_the_calendar_is_refused(first, days):
+    with pytest.raises(ConfigError, match=REACH):
+        span(first, days)
+
+
+def test_a_span_has_an_end():
+    assert len(span("1970-01-01", 36_501)) == 36_501
+    with pytest.raises(ConfigError, match="Ask for at most 36500"):
+        span("2026-03-02", 10**12)

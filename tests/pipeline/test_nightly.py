@@ -73,6 +73,26 @@ def test_nights_that_wait_go_on_oldest_first(settings):
         ended(settings, DAY + back * ONE, f"w{back}")
 
 
+def test_behind_nights_that_wait_the_one_to_mend_is_named(settings):
+    nightly.begin(settings, DAY, "r1")  # its quality fails
+    for back in (1, 2, 3):
+        with pytest.raises(OutOfTurn, match=f"night of {DAY} .*begun .*r1.* Mend it") as told:
+            nightly.begin(settings, DAY + back * ONE, f"w{back}")
+        assert "dupn run nightly" not in str(told.value)
+
+
+def test_a_command_is_offered_for_the_night_that_may_begin(settings):
+    nightly.begin(settings, DAY, "r1")
+    for back in (1, 2):
+        with pytest.raises(OutOfTurn):
+            nightly.begin(settings, DAY + back * ONE, f"w{back}")
+    published(settings, DAY)
+    nightly.end(settings, DAY, "r1", "promote")
+    with pytest.raises(OutOfTurn, match=f"dupn run nightly --day {DAY + ONE}`"):
+        nightly.begin(settings, DAY + 3 * ONE, "w3")
+    nightly.begin(settings, DAY + ONE, "command:1")
+
+
 def test_of_those_that_wait_for_one_night_the_last_goes_on(settings):
     nightly.begin(settings, DAY, "r1")
     for run, out in (("scheduled", False), ("by hand", True)):
@@ -99,8 +119,8 @@ def test_nights_that_were_refused_before_the_training_stand_in_nobodys_way(setti
     published(home, DAY - 3 * ONE)
     with pytest.raises(OutOfTurn, match=f"samples/dt={DAY - 2 * ONE} is not published"):
         nightly.begin(home, DAY - ONE, "too early")
-    with pytest.raises(OutOfTurn, match=r"dupn run nightly --day 2026-03-12"):
-        nightly.begin(home, DAY, "earlier still")  # what it needs only waits: run that, it says
+    with pytest.raises(OutOfTurn, match=f"run the night of {DAY - 2 * ONE} first"):
+        nightly.begin(home, DAY, "earlier still")  # not the one that waits: that may not begin
     for day in (DAY - 2 * ONE, DAY - ONE):  # the initial training, after all
         published(home, day)
     nightly.begin(home, DAY, "r1")

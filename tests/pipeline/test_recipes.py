@@ -5,7 +5,7 @@ import pytest
 from evaluation.abtest.experiment import Experiment, Recipe
 from infra.errors import ConfigError
 from infra.registry import Registry
-from pipeline import experiments, learning, recipes, steps
+from pipeline import chain, experiments, learning, nightly, recipes, steps
 from pipeline.settings import load
 from tests.pipeline.test_updating import DAYS, NIGHT, PAIRS, judge
 from tests.training.conftest import write_store
@@ -102,10 +102,19 @@ def test_a_night_updates_the_champions_line_whoever_that_is(settings):
     registry(settings).promote("2", "it has won")
     assert recipes.tonight(settings).line == "rival"
     assert recipes.tonight(settings).train.learning_rate == RATE
-    assert recipes.tonight(named(settings, "dupn")).line == "rival"  # out of the race
+    with pytest.raises(ConfigError, match=r"neither .* \(rival\) nor .* \(there is none\)"):
+        recipes.tonight(named(settings, "dupn"))  # out of the race
     registry(settings).challenge("1", "back as the rival")
     assert recipes.tonight(settings).line == "rival"
     assert recipes.tonight(named(settings, "dupn")).line == "dupn"
+
+
+def test_a_night_of_a_line_that_no_night_updates_is_refused_before_it_begins(settings):
+    words = r"line = 'other' is neither the champion's line \(rival\) nor the challenger's \(dupn\)"
+    for leave_out in (True, False):
+        with pytest.raises(ConfigError, match=words):
+            chain._night(named(settings, "other"), NIGHT, leave_out=leave_out, take_over=False)
+    assert nightly.read(named(settings, "other"), NIGHT) is None
 
 
 @pytest.mark.parametrize("step", ["evaluate", "gate", "promote", "bundle"])

@@ -1,0 +1,93 @@
+"""Whoever is on call is told, above all when what says whom to tell cannot be read."""
+
+import json
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from types import SimpleNamespace
+
+import pytest
+
+from dags import callbacks
+from infra.alerts import WEBHOOK
+
+DAY = "2026-03-05"
+
+
+@pytest.fixture
+def hook():
+    """A webhook of the test's own: its address, and the alerts that it was sent."""
+
+    class Post(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.server.heard.append(
+                json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            )
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = HTTPServer(("127.0.0.1", 0), Post)
+    server.heard = []
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", server.heard
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture
+def fail(monkeypatch, tmp_path):
+    """A task of a night fails, whose form says this."""
+    monkeypatch.setenv("DUPN_HOME", str(tmp_path))
+
+    def run(preset="smoke", overrides="", words="ConfigError: mend it"):
+        params = {"dataset": "rees46", "preset": preset, "overrides": overrides, "day": DAY}
+        task = {"task_id": "raw", "dag_id": "dupn_nightly_update", "run_id": "r", "log_url": ""}
+        callbacks.failed(
+            {"ti": SimpleNamespace(**task), "exception": words, "params": params, "dag_run": None}
+        )
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("preset", "overrides"),
+    [("smoke", ""), ("smoke", "train.epoch=2"), ("gone", ""), ("/gone.toml", ""), (None, "x")],
+)
+def test_the_environments_webhook_is_told_whatever_the_form_says(
+    hook, fail, monkeypatch, preset, overrides
+):
+    address, heard = hook
+    monkeypatch.setenv(WEBHOOK, address)
+    fail(preset, overrides)
+    assert [(one["title"], one["day"], one["text"]) for one in heard] == [
+        ("dupn_nightly_update: raw failed", DAY, "ConfigError: mend it")
+    ]
+
+
+def test_it_is_told_where_the_environments_settings_are_wrong(hook, fail, monkeypatch):
+    address, heard = hook
+    monkeypatch.setenv(WEBHOOK, address)
+    monkeypatch.setenv("DUPN_SET", "train.epoch=2")
+    fail()
+    assert len(heard) == 1
+
+
+def test_it_is_told_where_the_store_does_not_answer(hook, fail, monkeypatch):
+    address, heard = hook
+    monkeypatch.setenv(WEBHOOK, address)
+    monkeypatch.setenv("DUPN_HOME", "nowhere://bucket/x")
+    fail(words="StoreError: the store does not answer")
+    assert [one["text"] for one in heard] == ["StoreError: the store does not answer"]
+
+
+@pytest.mark.parametrize(("preset", "overrides"), [("smoke", "train.epoch=2"), ("gone", "")])
+def test_settings_that_can_be_read_say_whom_to_tell_beside_those_that_cannot(
+    hook, fail, monkeypatch, preset, overrides
+):
+    address, heard = hook
+    monkeypatch.delenv(WEBHOOK, raising=False)
+    monkeypatch.setenv("DUPN_SET", f"alerts.webhook={address}")
+    fail(preset, overrides)
+    assert len(heard) == 1

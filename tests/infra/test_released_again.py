@@ -1,0 +1,41 @@
+"""The champion's model, released again, is a new version: a rollback goes to another model."""
+
+import pytest
+
+from infra.errors import RegistryError
+from tests.infra.moves import by_hand
+
+
+def released(registry, *keys):
+    """Versions 1, 2, ... of these run keys, each champion, one after the other."""
+    for number, key in enumerate(keys, 1):
+        registry.register(f"file:///models/{number}", "", {"run_key": key})
+        registry.promote(str(number), f"number {number}")
+
+
+def test_previous_stays_another_model(registry):
+    released(registry, "a", "b", "b", "b")
+    assert registry.aliases() == {"champion": "4", "previous": "1"}
+    assert registry.rollback("worse").aliases == {"champion": "1", "previous": "4"}
+
+
+def test_without_another_model_there_is_nothing_to_go_back_to(registry):
+    released(registry, "a", "a")
+    assert registry.aliases() == {"champion": "2"}
+    with pytest.raises(RegistryError, match="no previous champion"):
+        registry.rollback("worse")
+
+
+@pytest.mark.parametrize("moved", [{"champion": "3"}, {"champion": "3", "previous": "2"}])
+def test_a_rollback_goes_past_versions_of_the_champions_model(registry, moved):
+    """As they stand in ledgers of before, and where a hand moved the aliases."""
+    released(registry, "a", "b")
+    registry.register("file:///models/3", "", {"run_key": "b"})
+    by_hand(registry, **moved)
+    assert registry.rollback("worse").aliases == {"champion": "1", "previous": "3"}
+
+
+def test_a_model_that_comes_back_later_is_not_the_champions(registry):
+    released(registry, "a", "b", "a")
+    assert registry.aliases() == {"champion": "3", "previous": "2"}
+    assert registry.rollback("worse").aliases == {"champion": "2", "previous": "3"}

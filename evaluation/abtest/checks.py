@@ -14,7 +14,7 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import chisquare
 
-from evaluation.abtest.always_valid import for_effect
+from evaluation.abtest.always_valid import steady
 from evaluation.abtest.effect import compare
 from evaluation.abtest.ratios import PRE
 from evaluation.abtest.sufficient import Users
@@ -123,8 +123,7 @@ def pre_period(users: Users, alpha: float, looks: int) -> Check:
     """
     found = {}
     for metric in PRE.values():
-        rule = for_effect(0.05, alpha, looks=looks)
-        effect = compare(users, metric, rule, adjusted=False)
+        effect = compare(users, metric, steady(alpha, looks), adjusted=False)
         if effect.p_always is not None:
             found[metric.title] = min(1.0, effect.p_always * len(PRE))
     if not found:

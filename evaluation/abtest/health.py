@@ -65,7 +65,7 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
         hours: rows of `HEALTH` up to the look.
         name: `errors` or `slow`.
         arms: control and treatment.
-        mixture: the always-valid rule; tau is a rise that would matter.
+        mixture: the always-valid rule.
     """
     bad, whole = (_by_hour(hours, column, arms) for column in (name, _whole(hours, name)))
     reason = _too_little(name, whole, arms)
@@ -85,7 +85,7 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
     rise = float(shares[1] - shares[0])
     return Harm(
         name=name, title=TITLES[name], control=float(shares[0]), treatment=float(shares[1]),
-        rise=_bounds(rise, error, mixture),
+        rise=_bounds(rise, error, mixture, n - 1),
     )  # fmt: skip
 
 
@@ -107,11 +107,13 @@ def _too_little(name: str, whole: Floats, arms: tuple[str, str]) -> str | None:
     return None
 
 
-def _bounds(rise: float, error: float, mixture: Mixture) -> Bounds:
+def _bounds(rise: float, error: float, mixture: Mixture, freedom: int) -> Bounds:
     if error == 0:  # the same share in every hour, mostly none
         return Bounds(value=rise, low=rise, high=rise, fixed_low=rise, fixed_high=rise)
-    always = mixture.multiplier(error) * error
-    once = always_valid.fixed(mixture.alpha) * error
+    always, once = (
+        always_valid.student(z, freedom) * error  # a day's hours are few
+        for z in (mixture.multiplier(error), always_valid.fixed(mixture.alpha))
+    )
     return Bounds(
         value=rise, low=rise - always, high=rise + always,
         fixed_low=rise - once, fixed_high=rise + once,

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from evaluation.abtest import aa, aa_study
 from evaluation.abtest.aa import Rule
 from evaluation.abtest.aa_world import AAWorld, live
 from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.design import Design
 from evaluation.abtest.effect import compare
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.winsor import caps, cut
@@ -86,6 +88,23 @@ def test_rules_look_when_they_say():
     assert said[Rule.DAILY] == said[Rule.INDEPENDENT] == [True, True, True]
     assert said[Rule.ONCE] == [False, False, True]
     assert said[Rule.ALWAYS] == said[Rule.INDEPENDENT_ALWAYS] == [False, False, False]
+    assert said[Rule.PLANNED] == [False, False, False]
+
+
+@pytest.mark.parametrize("error", [0.02, 0.2])
+def test_the_study_measures_the_rule_of_the_verdict_whatever_a_metric_is_like(error):
+    """A look's z just beyond the multiplier of the declaration of docs/abtest.md is declared."""
+    design = Design(arms={"a": 0.5, "b": 0.5}, first_day=date(2026, 3, 2), planned_days=2)
+    for name in aa.METRIC_NAMES:
+        bound = design.mixture(name, 0.05).multiplier(error)
+        looks = aa.Looks(
+            estimate=np.full((2, 3, 2), bound * error * np.array([0.999, 1.001])),
+            error=np.full((2, 3, 2), error), users=np.ones((2, 2)), users_lost=np.ones((2, 2)),
+        )  # fmt: skip
+        metric = aa.METRIC_NAMES.index(name)
+        said = aa.declared(looks, metric, Rule.ALWAYS, np.full((2, 3), np.nan), 0.05)
+        assert said.tolist() == [False, True]
+        assert aa.declared(looks, metric, Rule.PLANNED, np.full((2, 3), error), 0.05)[1]
 
 
 def test_the_number_of_processes_changes_nothing():

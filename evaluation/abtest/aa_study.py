@@ -57,13 +57,13 @@ class Shape:
 
 QUICK = Shape(
     experiments=40,
-    world=AAWorld(users=1_000),
+    world=AAWorld(users=2_000),
     effects=(0.05,),
     power_experiments=10,
     power_users=2_000,
     pilots=10,
 )
-"""Only shows that it runs."""
+"""Only shows that it runs; on its first day an arm must have `effect.FEWEST` users."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ def home(tmp_path_factory, name, shop):
 @pytest.fixture(scope="module")
 def better(tmp_path_factory):
     """The challenger is clicked half as often again."""
-    mine = home(tmp_path_factory, "better", Shop(effect=1.5))
+    mine = home(tmp_path_factory, "better", Shop(effect=1.5, users=1000))
     experiments.start(mine, logs.experiment())
     return mine
 
@@ -37,7 +37,7 @@ def better(tmp_path_factory):
 @pytest.fixture(scope="module")
 def worse(tmp_path_factory):
     """As if its scores were shuffled within a page, and users got lost besides."""
-    mine = home(tmp_path_factory, "worse", Shop(effect=0.3, lost=0.6))
+    mine = home(tmp_path_factory, "worse", Shop(effect=0.3, lost=0.6, users=1000))
     experiments.start(mine, logs.experiment())
     return mine
 
@@ -220,7 +220,8 @@ def test_the_night_after_continues_the_line_that_won(better):
 def test_a_broken_log_never_ships_however_good_the_numbers(better):
     """On the second day pages are split by another salt than was declared."""
     day = FIRST + ONE_DAY
-    logs.live(better, logs.experiment(), Shop(effect=1.5, salt="another"), 2, since=1)
+    shop = Shop(effect=1.5, users=1000, salt="another")
+    logs.live(better, logs.experiment(), shop, 2, since=1)
     told = judged(better, day)
     assert (told["outcome"], told["trusted"]) == ("continue", False)
     assert "carry another arm than the hash of their user gives" in told["reasons"][0]

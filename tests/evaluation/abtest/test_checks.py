@@ -73,9 +73,9 @@ def test_arms_that_differed_before_are_noticed():
 
 
 def test_money_that_differed_before_is_noticed_though_it_is_noisier_than_clicks():
-    users = exposed(readout(users=300), ARMS).users
-    users.pre_sales[users.arm == 1] *= 3
-    assert compare(users, PRE["sales"], steady(0.001, 14), adjusted=False).p_fixed < 1e-6
+    users = exposed(readout(users=400), ARMS).users
+    users.pre_sales[users.arm == 1] *= 4
+    assert compare(users, PRE["sales"], steady(0.001, 14), adjusted=False).p_fixed < 1e-5
     assert checks.pre_period(users, 0.001, 14).passed is False
 
 

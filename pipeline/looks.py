@@ -24,7 +24,7 @@ from features.dataset import load as load_dataset
 from features.readout import BEFORE
 from infra.errors import ConfigError, PartitionMissing
 from infra.store import Partition, Store
-from pipeline import experiments
+from pipeline import experiments, judged
 from pipeline.jobs import before as before_job
 from pipeline.jobs import readout as job
 from pipeline.jobs.readout import Asked, place
@@ -78,7 +78,7 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
         day,
         before=together([before], pa.schema([BEFORE.field(name) for name in CAPPED])),
         hours=hours(parts["hours"]),
-        broken=list(broken(parts["readout"], experiment)),
+        broken=[*doubted(settings.store, experiment, day), *broken(parts["readout"], experiment)],
     )
 
 
@@ -88,7 +88,7 @@ def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[P
     Raises:
         PartitionMissing: naming the first day that was not read out.
     """
-    days = [experiment.first_day + timedelta(n) for n in range(experiment.day_number(day))]
+    days = days_of(experiment, day)
     found: dict[str, list[Partition]] = {"readout": [], "hours": []}
     for one in days:
         for name, parts in found.items():
@@ -146,6 +146,21 @@ def traffic(settings: Settings, experiment: str, metric: str = "") -> Seen:
     rows = together(read(settings.store, mine, last)["readout"], READOUT)
     arms, planned = tuple(mine.arms), METRICS[name]
     return Seen(power.of_log(rows, planned, arms), power.correlation_of(rows, planned, arms))
+
+
+def doubted(store: Store, experiment: Experiment, until: date) -> Iterator[str]:
+    """A sentence for every day of the experiment that quality, or a person, has refused.
+
+    What is lost of such a day may be lost of one arm more than of the other.
+    """
+    for one in days_of(experiment, until):
+        if why := judged.known_bad(store, one):
+            yield f"{one}: {why}."
+
+
+def days_of(experiment: Experiment, until: date) -> list[date]:
+    """The days of the experiment up to one."""
+    return [experiment.first_day + timedelta(n) for n in range(experiment.day_number(until))]
 
 
 def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:

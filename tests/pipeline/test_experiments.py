@@ -11,6 +11,7 @@ from features import traffic
 from infra.errors import ConfigError, PartitionMissing, RegistryError
 from infra.ledger import Entry
 from pipeline import experiments, looks, standing, verdicts
+from pipeline import judged as quality
 from pipeline.incumbent import registry_of
 from tests import experiment_log as logs
 from tests.experiment_log import FIRST, NEW, OLD, Shop
@@ -118,6 +119,15 @@ def test_hours_of_before_failures_were_reported_say_nothing_of_them(tmp_path):
     assert rows.schema.equals(HEALTH)
     assert rows["reported"].to_pylist() == [0, 9]
     assert rows["timed"].to_pylist() == [9, 9]
+
+
+def test_a_day_that_a_person_left_out_never_ships(better):
+    store = better.store
+    quality.leave_out(store, FIRST, out=True)
+    told = judged(better)
+    assert (told["outcome"], told["trusted"]) == ("continue", False)
+    assert told["reasons"][0] == f"{FIRST}: {quality.LEFT_OUT}."
+    quality.leave_out(store, FIRST, out=False)
 
 
 def test_a_better_line_ships_through_the_ledger(better):

@@ -57,7 +57,11 @@ def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]
     asked = asked_of(mine)
     zone, window = load_dataset(settings.dataset).time_zone, settings.sequences.window_ms
     known = place(settings.store, experiment, "before")
-    if not known.exists() or known.manifest().lineage["experiment"] != asked.digest:
+    if (
+        not known.exists()
+        or known.manifest().lineage["experiment"] != asked.digest
+        or changed(known, _before(settings.store, mine))
+    ):
         before_job.run(settings.store, asked, mine.before_days, window, zone, settings.beam)
     counts = job.run(settings.store, day, asked, window, zone, settings.beam)
     return {"id": experiment, "day": day.isoformat(), **counts}
@@ -67,10 +71,12 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
     """What is known at the end of a day of the experiment.
 
     Raises:
-        PartitionMissing: a day up to then, or the pre-period, was not read out.
+        PartitionMissing: a day up to then, or the pre-period, was not read out, or something that
+            it rests on was made again since.
     """
     require_day(experiment, day)
     parts = read(settings.store, experiment, day)
+    require_fresh(settings.store, experiment, parts["readout"])
     before = place(settings.store, experiment.id, "before").require()
     return read_out(
         together(parts["readout"], READOUT),
@@ -100,6 +106,43 @@ def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[P
                 )
             parts.append(part)
     return found
+
+
+def require_fresh(store: Store, experiment: Experiment, days: Sequence[Partition]) -> None:
+    """Refuse read-outs of what is not published any more as they read it.
+
+    Raises:
+        PartitionMissing: naming the first day that has to be read out again.
+    """
+    before = place(store, experiment.id, "before")
+    known = changed(before, _before(store, experiment)) if before.exists() else ""
+    for one, part in zip(days_of(experiment, experiment.last_day), days, strict=False):
+        other = known or changed(part, [*job.inputs(store, one), before])
+        if other:
+            raise PartitionMissing(
+                f"{part.key} rests on {other} as it was before it was made again. "
+                f"Run `dupn abtest readout --id {experiment.id} --day {one}` first."
+            )
+
+
+def changed(made: Partition, rests_on: Sequence[Partition]) -> str:
+    """The first thing that is published otherwise than it was read; "" if there is none.
+
+    Nothing has changed for a partition of which something that it rests on was swept: what could
+    not be made again has to do.
+    """
+    then: Mapping[str, str] = made.manifest().lineage["inputs"]
+    now = {one.key: one.stamp() for one in rests_on if one.exists()}
+    if then.keys() - now.keys():
+        return ""
+    return next((key for key, stamp in now.items() if then.get(key) != stamp), "")
+
+
+def _before(store: Store, experiment: Experiment) -> list[Partition]:
+    """What the pre-period rests on."""
+    return before_job.rests_on(
+        store, before_job.span_of(experiment.first_day, experiment.before_days)
+    )
 
 
 def together(days: Sequence[Partition], schema: pa.Schema) -> pa.Table:

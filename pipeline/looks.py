@@ -6,6 +6,7 @@ say about the log itself becomes sentences here: with a broken log nothing ships
 """
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from evaluation.abtest import power
+from evaluation.abtest.always_valid import steady
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.health import HEALTH
 from evaluation.abtest.ratios import METRICS
@@ -229,6 +231,28 @@ def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
         count = total.get(name, 0)
         if count > TOLERATED * max(pages, 1):
             yield f"{count:,} of {pages:,} pages {words}."
+    yield from _lost_arms(total, len(days), experiment)
+
+
+def _lost_arms(total: Mapping[str, int], days: int, experiment: Experiment) -> Iterator[str]:
+    """A sentence for an arm whose users have too many of the pages that carry no arm.
+
+    The log may hold pages of no experiment (another surface), and the hash deals their users out to
+    the arms by its shares. More of one arm's than that are pages of the arm that lost it, and what
+    is lost may depend on what came of it. A user's pages go together; those of his days may, so
+    the sum of their squares is taken that often.
+    """
+    every = sum(total.get(f"armless_{arm}", 0) for arm in experiment.arms)
+    squares = sum(total.get(f"armless_squares_{arm}", 0) for arm in experiment.arms)
+    most = steady(experiment.trust.alpha, experiment.planned_days).multiplier(1.0)
+    for arm, share in experiment.arms.items():
+        found, due = total.get(f"armless_{arm}", 0), share * every
+        chance = most * math.sqrt(share * (1 - share) * squares * days)
+        if found - due > max(chance, TOLERATED * total.get(f"pages_{arm}", 0)):
+            yield (
+                f"{found:,} pages without an arm are of users whom the hash gives {arm}, where "
+                f"{due:,.0f} of the {every:,} would be by its share: pages of {arm} lost their arm."
+            )
 
 
 def asked_of(experiment: Experiment) -> Asked:

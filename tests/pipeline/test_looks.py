@@ -56,6 +56,22 @@ def test_a_day_that_quality_or_a_person_refused_is_told_and_one_never_judged_is_
     assert list(looks.doubted(store, TRIAL, days[3]))[1:] == [f"{days[3]}: {judged.LEFT_OUT}."]
 
 
+def test_pages_of_one_arm_that_lost_it_are_told_and_those_of_another_surface_are_not(tmp_path):
+    even = {"armless_old": 190, "armless_new": 210}
+    squares = {"armless_squares_old": 380, "armless_squares_new": 420}
+    assert broken(tmp_path, SOUND | even | squares, SOUND | even | squares) == []
+    (told,) = broken(tmp_path, SOUND | even | squares | {"armless_new": 310})
+    assert told == (
+        "310 pages without an arm are of users whom the hash gives new, where 250 of the 500 would "
+        "be by its share: pages of new lost their arm."
+    )
+
+
+def test_many_pages_of_few_users_are_no_proof_of_a_loss(tmp_path):
+    few = {"armless_new": 310, "armless_old": 190, "armless_squares_new": 310**2}
+    assert broken(tmp_path, SOUND | few) == []
+
+
 def test_a_day_on_which_an_arm_showed_nothing_is_named(tmp_path):
     dry = {name: count for name, count in SOUND.items() if name != "pages_new"}
     assert broken(tmp_path, SOUND, dry, SOUND) == ["no page of arm new was logged on 2026-03-03."]

@@ -1,6 +1,7 @@
 """From a declaration to the ledger, on raw days with planted effects and a real registry."""
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -22,25 +23,23 @@ ONE_DAY = logs.timedelta(days=1)
 def home(tmp_path_factory, name, shop):
     mine = logs.settings(tmp_path_factory.mktemp(name))
     trial = logs.experiment()
-    logs.live(mine, trial, shop, 1)
+    logs.live(mine, trial, shop, 0)
     logs.lines(mine)
+    experiments.start(mine, trial)
+    logs.live(mine, trial, shop, 1, since=0)
     return mine
 
 
 @pytest.fixture(scope="module")
 def better(tmp_path_factory):
     """The challenger is clicked half as often again."""
-    mine = home(tmp_path_factory, "better", Shop(effect=1.5, users=1000))
-    experiments.start(mine, logs.experiment())
-    return mine
+    return home(tmp_path_factory, "better", Shop(effect=1.5, users=1000))
 
 
 @pytest.fixture(scope="module")
 def worse(tmp_path_factory):
     """As if its scores were shuffled within a page, and users got lost besides."""
-    mine = home(tmp_path_factory, "worse", Shop(effect=0.3, lost=0.6, users=1000))
-    experiments.start(mine, logs.experiment())
-    return mine
+    return home(tmp_path_factory, "worse", Shop(effect=0.3, lost=0.6, users=1000))
 
 
 def judged(mine, day=FIRST, name="new-for-old"):
@@ -78,6 +77,43 @@ def test_a_recipe_that_cannot_work_is_refused_before_anything_is_kept(tmp_path, 
     with pytest.raises(ConfigError, match=said):
         experiments.start(mine, logs.experiment(recipes={NEW: recipe}))
     assert experiments.listing(mine) == []
+
+
+def published(mine, day):
+    part = mine.store.partition("events", day, "behaviors")
+    with part.publish() as out:
+        out.record([out.write_table("part-0", pa.table({"a": [1]}))])
+
+
+@pytest.mark.parametrize("back", [0, 2])
+def test_an_experiment_whose_first_day_is_published_is_refused_before_anything_is_kept(
+    tmp_path, back
+):
+    mine = logs.settings(tmp_path)
+    published(mine, FIRST)
+    said = rf"events of {FIRST} are published, .* first_day = {FIRST + ONE_DAY} or later"
+    with pytest.raises(ConfigError, match=said):
+        experiments.start(mine, logs.experiment(first_day=FIRST - back * ONE_DAY))
+    assert experiments.listing(mine) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "newest", "refused"),
+    [
+        ("taobao_userbehavior", FIRST - ONE_DAY, True),  # of a log that follows the clock
+        ("taobao_userbehavior", FIRST - 40 * ONE_DAY, False),  # a log of the past
+        ("marketplace", FIRST - ONE_DAY, False),  # has days of its own
+    ],
+)
+def test_a_first_day_whose_midnight_is_past_is_refused_where_the_log_follows_the_clock(
+    tmp_path, dataset, newest, refused
+):
+    mine = logs.settings(tmp_path, f"dataset={dataset}")
+    published(mine, newest)
+    now = datetime(FIRST.year, FIRST.month, FIRST.day, 18, tzinfo=UTC)
+    said = "begin on .* first_day = 2026-03-06 or later" if refused else "as the champion's line"
+    with pytest.raises(ConfigError if refused else RegistryError, match=said):
+        experiments.start(mine, logs.experiment(), now)
 
 
 def test_an_unknown_id_or_day_is_refused(better):
@@ -242,7 +278,7 @@ def test_a_broken_log_never_ships_however_good_the_numbers(better):
 
 def test_lines_must_be_those_in_place(better):
     with pytest.raises(RegistryError, match="has old as the champion's line, and the champion is"):
-        experiments.start(better, logs.experiment("again"))
+        experiments.start(better, logs.experiment("again", first_day=FIRST + 2 * ONE_DAY))
 
 
 def test_a_worse_line_is_stopped_even_where_the_log_is_doubted(worse):

@@ -19,9 +19,10 @@ ANEW = f"Run `dupn abtest readout --id {ID} --day {FIRST}` first."
 def mine(tmp_path):
     """A day of an experiment whose challenger is better, read out and looked at."""
     made = logs.settings(tmp_path)
-    logs.live(made, logs.experiment(), Shop(effect=2.0), 1)
+    logs.live(made, logs.experiment(), Shop(effect=2.0), 0)
     logs.lines(made)
     experiments.start(made, logs.experiment())
+    logs.live(made, logs.experiment(), Shop(effect=2.0), 1, since=0)
     looks.readout(made, ID, FIRST)
     assert verdicts.verdict(made, ID, FIRST)["outcome"] == "ship"
     return made

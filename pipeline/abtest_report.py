@@ -51,6 +51,11 @@ def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
     }
 
 
+def logged(day: str) -> str:
+    """Where a day's page lies in the MLflow run: every day keeps its own."""
+    return f"report/dt={day}"
+
+
 def made(settings: Settings, experiment: Experiment, registered: str, day: date) -> AbtestReport:
     """The report of a day, as a record."""
     store = settings.store
@@ -126,7 +131,7 @@ def _lineage(settings: Settings, days: list[Partition], registered: str) -> dict
 
 
 def _log(settings: Settings, whole: AbtestReport, folder: str) -> str:
-    """Figures at the day's step; JSON, page and pictures of the newest day."""
+    """Figures at the day's step; JSON, page and pictures in the day's own folder."""
     store: Store = settings.store
     tracker = MlflowTracker(settings.tracking, store)
     known = store.get(f"{folder.rpartition('/')[0]}/mlflow_run")
@@ -137,6 +142,6 @@ def _log(settings: Settings, whole: AbtestReport, folder: str) -> str:
         for name in store.names(folder):
             if Path(name).suffix in (".html", ".json", ".png"):
                 Path(scratch, name).write_bytes(store.get(f"{folder}/{name}") or b"")
-        tracker.file(Path(scratch), "report")
+        tracker.file(Path(scratch), logged(whole.day))
     tracker.end()
     return run

@@ -6,6 +6,7 @@ import pytest
 
 from features import traffic
 from pipeline import experiments, standing, verdicts
+from pipeline.incumbent import registry_of
 from tests import experiment_log as logs
 from tests.experiment_log import FIRST, NEW, Shop
 
@@ -82,6 +83,9 @@ def test_a_better_line_ships_and_its_rival_is_updated_no_more(better, declared, 
     assert (last["action"], last["who"]) == ("ship", "experiment")
     page = verdicts.key(better.store, "new-for-old", FIRST, "report", "html")
     assert NEW.encode() in better.store.get(page)
+    of_it = better.store.get("reports/abtest/new-for-old/mlflow_run").decode()
+    logged = registry_of(better).client.list_artifacts(of_it, f"report/dt={FIRST}")
+    assert f"report/dt={FIRST}/report.html" in {one.path for one in logged}
     # The day may be done again: it is still the experiment's, and nothing moves twice.
     assert experiments.of_day(better.store, FIRST) == "new-for-old"
     assert experiments.was_started(better.store, logs.experiment())

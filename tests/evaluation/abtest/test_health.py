@@ -136,6 +136,17 @@ def test_a_log_that_marks_failures_alone_says_of_all_pages_whether_they_failed(e
     assert harm(marked, "errors", ARMS, RULE).exceeds(0.002)
 
 
+def test_arms_that_log_failures_in_different_ways_are_not_compared():
+    """Had the treatment fewer failures and marked them alone, its share of them would be 100 %."""
+    table = hours(errors=(0.01, 0.001))
+    failed, told = (table[name].to_pylist() for name in ("errors", "reported"))
+    new = [arm == "new" for arm in table["arm"].to_pylist()]
+    ways = [bad if n else all_ for n, bad, all_ in zip(new, failed, told, strict=True)]
+    found = harm(with_column(table, "reported", ways), "errors", ARMS, RULE)
+    assert (found.treatment, found.rise.value, found.exceeds(0.0)) == (None, None, False)
+    assert "in different ways" in found.reason
+
+
 def test_a_log_that_marks_failures_alone_says_nothing_of_how_many_were_timed():
     table = hours()
     half = with_column(table, "timed", [count // 2 for count in table["timed"].to_pylist()])

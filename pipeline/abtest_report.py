@@ -39,7 +39,8 @@ def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
     whole = made(settings, mine.experiment, mine.at, day)
     folder = verdicts.folder(store, experiment, day)
     address = report.write(store, folder, whole)
-    run = _log(settings, whole, folder)
+    logged = f"report/{folder.rpartition('/')[2]}"  # every day keeps its own
+    run = _log(settings, whole, folder, logged)
     logger.info("%s on %s: %s", experiment, day, address)
     return {
         "id": experiment,
@@ -47,13 +48,9 @@ def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
         "outcome": whole.outcome,
         "report": address,
         "mlflow_run": run,
+        "mlflow_page": f"{logged}/report.html",
         "figures": [figure.model_dump() for figure in whole.figures],
     }
-
-
-def logged(day: str) -> str:
-    """Where a day's page lies in the MLflow run: every day keeps its own."""
-    return f"report/dt={day}"
 
 
 def made(settings: Settings, experiment: Experiment, registered: str, day: date) -> AbtestReport:
@@ -130,8 +127,8 @@ def _lineage(settings: Settings, days: list[Partition], registered: str) -> dict
     }
 
 
-def _log(settings: Settings, whole: AbtestReport, folder: str) -> str:
-    """Figures at the day's step; JSON, page and pictures in the day's own folder."""
+def _log(settings: Settings, whole: AbtestReport, folder: str, logged: str) -> str:
+    """Figures at the day's step; JSON, page and pictures in a folder of the run."""
     store: Store = settings.store
     tracker = MlflowTracker(settings.tracking, store)
     known = store.get(f"{folder.rpartition('/')[0]}/mlflow_run")
@@ -142,6 +139,6 @@ def _log(settings: Settings, whole: AbtestReport, folder: str) -> str:
         for name in store.names(folder):
             if Path(name).suffix in (".html", ".json", ".png"):
                 Path(scratch, name).write_bytes(store.get(f"{folder}/{name}") or b"")
-        tracker.file(Path(scratch), logged(whole.day))
+        tracker.file(Path(scratch), logged)
     tracker.end()
     return run

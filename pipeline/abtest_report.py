@@ -23,6 +23,7 @@ from features import readout
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker
 from pipeline import experiments, looks, verdicts
+from pipeline.experiments import Registered
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,7 +37,7 @@ def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
     """
     store = settings.store
     mine = experiments.find(store, experiment)
-    whole = made(settings, mine.experiment, mine.at, day)
+    whole = made(settings, mine, day)
     folder = verdicts.folder(store, experiment, day)
     address = report.write(store, folder, whole)
     logged = f"report/{folder.rpartition('/')[2]}"  # every day keeps its own
@@ -53,9 +54,9 @@ def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
     }
 
 
-def made(settings: Settings, experiment: Experiment, registered: str, day: date) -> AbtestReport:
+def made(settings: Settings, found: Registered, day: date) -> AbtestReport:
     """The report of a day, as a record."""
-    store = settings.store
+    store, experiment = settings.store, found.experiment
     told = verdicts.verdict(settings, experiment.id, day)
     parts = looks.read(store, experiment, day)
     rows = looks.together(parts["readout"], READOUT)
@@ -69,14 +70,24 @@ def made(settings: Settings, experiment: Experiment, registered: str, day: date)
         declared=_declared(experiment),
         outcome=told["outcome"],
         reasons=tuple(told["reasons"]),
+        concluded=concluded(found.ended) if found.ended else "",
         look=seen[-1],
         looks=tuple(seen),
         table=summary.table(rows, experiment, day),
         levels=price_levels.of_arms(bought, tuple(experiment.arms)),
         answered=_answered(parts["hours"]),
-        lineage=_lineage(settings, parts["readout"], registered),
+        lineage=_lineage(settings, parts["readout"], found.at),
     )
     return whole.model_copy(update={"figures": summary.figures(whole)})
+
+
+def concluded(ended: Mapping[str, Any]) -> str:
+    """How an experiment ended: by the verdict of a day, or by a person."""
+    when = f" on {ended['at'][:10]}" if "at" in ended else ""
+    how = (
+        f"by the verdict on {ended['day']}" if ended["day"] else f"by hand{when}, without a verdict"
+    )
+    return f"Concluded {how}: {ended['outcome']}. {' '.join(ended['reasons'])}"
 
 
 def _look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:

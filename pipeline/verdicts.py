@@ -171,7 +171,10 @@ def _facts(entry: Entry, told: Mapping[str, Any]) -> dict[str, Any]:
     day, first = entry.facts["verdict_day"], entry.why.partition(": ")[2]
     same = (entry.action, day, first) == (told["outcome"], told["day"], told["reasons"][0])
     reasons = list(told["reasons"]) if same else [first]
-    return {"outcome": entry.action, "day": day, "reasons": reasons, "ledger": entry.number}
+    return {
+        "outcome": entry.action, "day": day, "reasons": reasons, "ledger": entry.number,
+        "at": entry.at,
+    }  # fmt: skip
 
 
 def _note(entry: Entry, told: Mapping[str, Any]) -> str:

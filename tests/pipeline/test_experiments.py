@@ -11,7 +11,7 @@ from evaluation.abtest.health import HEALTH
 from features import traffic
 from infra.errors import ConfigError, PartitionMissing, RegistryError
 from infra.ledger import Entry
-from pipeline import experiments, looks, standing, verdicts
+from pipeline import abtest_report, experiments, looks, standing, verdicts
 from pipeline import judged as quality
 from pipeline.incumbent import registry_of
 from tests import experiment_log as logs
@@ -290,3 +290,14 @@ def test_a_worse_line_is_stopped_even_where_the_log_is_doubted(worse):
     assert aliases(worse) == {"champion": "1"}
     assert standing.log(worse)[-1]["action"] == "stop"
     assert standing.log(worse)[-1]["run"] == "old-2026-03-03"
+    page = abtest_report.made(worse, experiments.find(worse.store, "new-for-old"), FIRST)
+    assert page.concluded.startswith(f"Concluded by the verdict on {FIRST}: stop. guardrail")
+
+
+def test_an_experiment_that_a_person_ended_says_when_and_why():
+    ended = {"outcome": "stop", "day": "", "reasons": ["we moved."], "ledger": 3}
+    assert abtest_report.concluded(ended) == (
+        "Concluded by hand, without a verdict: stop. we moved."
+    )
+    told = abtest_report.concluded({**ended, "at": "2026-03-05T10:00:00+00:00"})
+    assert told.startswith("Concluded by hand on 2026-03-05, without a verdict: stop.")

@@ -15,7 +15,7 @@ from scipy.special import gammaln
 from scipy.stats import chisquare
 
 from evaluation.abtest.always_valid import steady
-from evaluation.abtest.effect import compare
+from evaluation.abtest.effect import FEWEST, compare
 from evaluation.abtest.ratios import PRE
 from evaluation.abtest.sufficient import Users
 from evaluation.gate import Check
@@ -121,16 +121,19 @@ def pre_period(users: Users, alpha: float, looks: int) -> Check:
 
     Bonferroni over the metrics, and an always-valid p, as it is looked at daily.
     """
-    found = {}
+    found, few = {}, False
     for metric in PRE.values():
         effect = compare(users, metric, steady(alpha, looks), adjusted=False)
+        few = min(effect.users) < FEWEST
         if effect.p_always is not None:
             found[metric.title] = min(1.0, effect.p_always * len(PRE))
     if not found:
         return Check(
             name="pre-period",
             passed=None,
-            sentence="there is no pre-period to compare the arms in.",
+            sentence=f"there are fewer than {FEWEST} users in an arm to compare."
+            if few
+            else "there is no pre-period to compare the arms in.",
         )
     said = ", ".join(f"{title} (p {p:.2g})" for title, p in found.items())
     passed = min(found.values()) >= alpha

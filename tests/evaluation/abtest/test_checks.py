@@ -88,6 +88,11 @@ def test_every_metric_of_the_pre_period_pays_for_the_other():
 
 
 def test_without_a_pre_period_there_is_nothing_to_say():
-    users = exposed(readout(users=200), ARMS).users
+    users = exposed(readout(users=600), ARMS).users
+    assert (
+        "there are fewer than 150"
+        in checks.pre_period(users.take(users.user < 999), 1e-3, 14).sentence
+    )
     users.pre_clicks[:] = users.pre_impressions[:] = users.pre_sales[:] = 0
-    assert checks.pre_period(users, 0.001, 14).passed is None
+    found = checks.pre_period(users, 0.001, 14)
+    assert (found.passed, "there is no pre-period" in found.sentence) == (None, True)

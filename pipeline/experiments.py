@@ -190,11 +190,11 @@ def _require_ahead(settings: Settings, experiment: Experiment, now: datetime) ->
     follows = settings.dataset != "marketplace" and timedelta() <= today - newest <= RECENT
     if newest < first and not (follows and first <= today):
         return
-    told = f"events of {newest} are published" if newest >= first else f"it is {today} already"
+    told = f"events up to {newest} are published" if newest >= first else f"it is {today} already"
     possible = max(newest, today) if follows else newest
     raise ConfigError(
-        f"experiment {experiment.id} cannot begin on {first}: {told}, so users saw pages of that "
-        f"day before they were split. Declare it with first_day = {possible + ONE_DAY} or later."
+        f"experiment {experiment.id} cannot begin on {first}: {told}, so users saw pages of its "
+        f"first day before they were split. Declare first_day = {possible + ONE_DAY} or later."
     )
 
 

@@ -91,7 +91,7 @@ def test_an_experiment_whose_first_day_is_published_is_refused_before_anything_i
 ):
     mine = logs.settings(tmp_path)
     published(mine, FIRST)
-    said = rf"events of {FIRST} are published, .* first_day = {FIRST + ONE_DAY} or later"
+    said = rf"events up to {FIRST} are published, .* first_day = {FIRST + ONE_DAY} or later"
     with pytest.raises(ConfigError, match=said):
         experiments.start(mine, logs.experiment(first_day=FIRST - back * ONE_DAY))
     assert experiments.listing(mine) == []

@@ -136,7 +136,7 @@ class Plan(Record):
     planned_days: int
     planned_users: float
     planned_error: float
-    """Of the log uplift at the planned end: what the always-valid interval is tuned by."""
+    """Of the log uplift at the planned end, as `Design.planned_errors` may declare it."""
     alpha: float
     wanted_power: float
     always: Answer

@@ -74,7 +74,7 @@ def report() -> str:
     from pipeline import abtest_report
 
     made = _today(abtest_report.write)
-    page = _in_mlflow(made["mlflow_run"]) or made["report"]
+    page = _in_mlflow(made["mlflow_run"], made["mlflow_page"]) or made["report"]
     get_current_context()["ti"].xcom_push(key=PAGE, value=page)
     return str(made["report"])
 
@@ -182,8 +182,8 @@ def _today(work: Callable[[Any, str, date], Any]) -> Any:
         return work(settings, name, day)
 
 
-def _in_mlflow(run: str) -> str:
-    """The page among the files of an MLflow run, if there is a UI to show it."""
+def _in_mlflow(run: str, page: str) -> str:
+    """A page among the files of an MLflow run, if there is a UI to show it."""
     from pathlib import Path
 
     from infra import runtime
@@ -199,4 +199,4 @@ def _in_mlflow(run: str) -> str:
     if not server:
         return ""
     experiment = registry_of(settings).client.get_run(run).info.experiment_id
-    return f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/report/report.html"
+    return f"{server}/#/experiments/{experiment}/runs/{run}/artifacts/{page}"

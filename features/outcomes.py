@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import labels
@@ -111,7 +112,10 @@ def count(arrived: Arrived, window: Window, catalogs: Sequence[CatalogArrays]) -
 
 
 def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Table, dict[str, int]]:
-    """Pages whose window closes on the day, each request of a user once."""
+    """Pages whose window closes on the day, each request of a user once.
+
+    Too late is what would have counted on a day before: a page of an arm, of the experiment's time.
+    """
     before, today = arrived
     kept, left = [], {"too_late": 0}
     for number, table in enumerate((before, today)):
@@ -120,7 +124,8 @@ def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Tab
         start = max(window.start_ms - window.window_ms, window.since_ms)
         kept.append(table.filter(pa.array((ts >= start) & (ts < stop))))
         if number:
-            left["too_late"] = int((ts < window.start_ms - window.window_ms).sum())
+            late = (ts >= window.since_ms) & (ts < window.start_ms - window.window_ms)
+            left["too_late"] = int((late & pc.is_valid(table["variant"]).to_numpy()).sum())
     whole = _one(kept)
     requests = _requests(whole)
     _, first = np.unique(requests, return_index=True)

@@ -184,6 +184,22 @@ def misassigned(counted: Counted, salt: str, shares: Mapping[str, float]) -> int
     return int(((logged >= 0) & (logged != given)).sum())
 
 
+def armless(counted: Counted, salt: str, shares: Mapping[str, float]) -> Mapping[str, int]:
+    """Pages without an arm by the arm that the hash of their user gives, and their users' squares.
+
+    With the squares it can be told whether one arm has lost more of its pages than chance would.
+    """
+    pages = counted.pages.filter(pc.is_null(counted.pages["variant"]))
+    users = codes_of(pages["user_id"])
+    number = np.bincount(users.codes, minlength=len(users.values))
+    place = assignment.places(users.values, salt, shares)
+    return {
+        name: int(sums[place == arm].sum())
+        for arm, line in enumerate(shares)
+        for name, sums in ((f"armless_{line}", number), (f"armless_squares_{line}", number**2))
+    }
+
+
 def other_line(counted: Counted, shares: Mapping[str, float]) -> int:
     """Pages of an arm of the experiment that were answered, as logged, by another line."""
     arm, line = (counted.pages[name].cast(pa.string()) for name in ("variant", "line"))

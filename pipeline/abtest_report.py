@@ -23,6 +23,7 @@ from features import readout
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker
 from pipeline import experiments, looks, verdicts
+from pipeline.experiments import Registered
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,11 @@ def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
     """
     store = settings.store
     mine = experiments.find(store, experiment)
-    whole = made(settings, mine.experiment, mine.at, day)
+    whole = made(settings, mine, day)
     folder = verdicts.folder(store, experiment, day)
     address = report.write(store, folder, whole)
-    run = _log(settings, whole, folder)
+    logged = f"report/{folder.rpartition('/')[2]}"  # every day keeps its own
+    run = _log(settings, whole, folder, logged)
     logger.info("%s on %s: %s", experiment, day, address)
     return {
         "id": experiment,
@@ -47,13 +49,14 @@ def write(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
         "outcome": whole.outcome,
         "report": address,
         "mlflow_run": run,
+        "mlflow_page": f"{logged}/report.html",
         "figures": [figure.model_dump() for figure in whole.figures],
     }
 
 
-def made(settings: Settings, experiment: Experiment, registered: str, day: date) -> AbtestReport:
+def made(settings: Settings, found: Registered, day: date) -> AbtestReport:
     """The report of a day, as a record."""
-    store = settings.store
+    store, experiment = settings.store, found.experiment
     told = verdicts.verdict(settings, experiment.id, day)
     parts = looks.read(store, experiment, day)
     rows = looks.together(parts["readout"], READOUT)
@@ -67,14 +70,24 @@ def made(settings: Settings, experiment: Experiment, registered: str, day: date)
         declared=_declared(experiment),
         outcome=told["outcome"],
         reasons=tuple(told["reasons"]),
+        concluded=concluded(found.ended) if found.ended else "",
         look=seen[-1],
         looks=tuple(seen),
         table=summary.table(rows, experiment, day),
         levels=price_levels.of_arms(bought, tuple(experiment.arms)),
         answered=_answered(parts["hours"]),
-        lineage=_lineage(settings, parts["readout"], registered),
+        lineage=_lineage(settings, parts["readout"], found.at),
     )
     return whole.model_copy(update={"figures": summary.figures(whole)})
+
+
+def concluded(ended: Mapping[str, Any]) -> str:
+    """How an experiment ended: by the verdict of a day, or by a person."""
+    when = f" on {ended['at'][:10]}" if "at" in ended else ""
+    how = (
+        f"by the verdict on {ended['day']}" if ended["day"] else f"by hand{when}, without a verdict"
+    )
+    return f"Concluded {how}: {ended['outcome']}. {' '.join(ended['reasons'])}"
 
 
 def _look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
@@ -125,8 +138,8 @@ def _lineage(settings: Settings, days: list[Partition], registered: str) -> dict
     }
 
 
-def _log(settings: Settings, whole: AbtestReport, folder: str) -> str:
-    """Figures at the day's step; JSON, page and pictures of the newest day."""
+def _log(settings: Settings, whole: AbtestReport, folder: str, logged: str) -> str:
+    """Figures at the day's step; JSON, page and pictures in a folder of the run."""
     store: Store = settings.store
     tracker = MlflowTracker(settings.tracking, store)
     known = store.get(f"{folder.rpartition('/')[0]}/mlflow_run")
@@ -137,6 +150,6 @@ def _log(settings: Settings, whole: AbtestReport, folder: str) -> str:
         for name in store.names(folder):
             if Path(name).suffix in (".html", ".json", ".png"):
                 Path(scratch, name).write_bytes(store.get(f"{folder}/{name}") or b"")
-        tracker.file(Path(scratch), "report")
+        tracker.file(Path(scratch), logged)
     tracker.end()
     return run

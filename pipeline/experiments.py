@@ -8,11 +8,14 @@ import json
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from evaluation.abtest.experiment import Experiment, parse
 from features import traffic
+from features.carry import ONE_DAY
+from features.dataset import load as load_dataset
 from infra.errors import ConfigError, RegistryError
 from infra.registry import Version
 from infra.store import Store
@@ -20,6 +23,9 @@ from infra.tracking import flatten
 from pipeline import recipes
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
+
+RECENT = timedelta(days=7)
+"""A log of others whose newest day is as young as this follows the clock."""
 
 
 @dataclass(frozen=True)
@@ -45,12 +51,19 @@ def declared(text: str) -> Experiment:
         raise ConfigError(f"the declaration is not valid TOML: {error}. Mend that line.") from None
 
 
-def start(settings: Settings, experiment: Experiment) -> Mapping[str, Any]:
+def start(
+    settings: Settings, experiment: Experiment, now: datetime | None = None
+) -> Mapping[str, Any]:
     """Register an experiment and let it split the users from its first day on.
 
+    Args:
+        settings: whose store and registry.
+        experiment: what is declared.
+        now: the time, which counts in a log that follows the clock; default now.
+
     Raises:
-        ConfigError: the id was used for something else, it has ended, another one runs, or a recipe
-            cannot be followed.
+        ConfigError: the id was used for something else, it has ended, another one runs, its first
+            day has begun, or a recipe cannot be followed.
         RegistryError: its lines are not those in place.
     """
     store = settings.store
@@ -60,6 +73,7 @@ def start(settings: Settings, experiment: Experiment) -> Mapping[str, Any]:
     running = traffic.running(store)
     if running is None or running.experiment != experiment.id:
         _require_turn(store, experiment, known)
+        _require_ahead(settings, experiment, now or datetime.now(UTC))
         for recipe in experiment.recipes.values():
             recipes.applied(settings, recipe)
         require_lines(settings, experiment)
@@ -160,6 +174,28 @@ def require_lines(settings: Settings, experiment: Experiment) -> tuple[Version, 
     assert champion is not None
     assert challenger is not None
     return champion, challenger
+
+
+def _require_ahead(settings: Settings, experiment: Experiment, now: datetime) -> None:
+    """Refuse a first day of which users have seen pages already: they were not split."""
+    store, first = settings.store, experiment.first_day
+    there = (
+        day
+        for day in reversed(store.dates("events"))
+        if store.partition("events", day, "behaviors").exists()
+    )
+    newest = next(there, date.min)
+    today = now.astimezone(ZoneInfo(load_dataset(settings.dataset).time_zone)).date()
+    # A marketplace lives in days of its own, and so does a log of the past that is replayed.
+    follows = settings.dataset != "marketplace" and timedelta() <= today - newest <= RECENT
+    if newest < first and not (follows and first <= today):
+        return
+    told = f"events up to {newest} are published" if newest >= first else f"it is {today} already"
+    possible = max(newest, today) if follows else newest
+    raise ConfigError(
+        f"experiment {experiment.id} cannot begin on {first}: {told}, so users saw pages of its "
+        f"first day before they were split. Declare first_day = {possible + ONE_DAY} or later."
+    )
 
 
 def _kept(store: Store, experiment: str) -> Registered | None:

@@ -15,6 +15,7 @@ from infra.store import Store
 from pipeline.jobs import quality as job
 
 LEFT_OUT = "was left out by a person (leave_out)"
+UNJUDGED = "never came before quality"
 GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
 """Tables whose rows are measured."""
 ASKED = {**GROUPS, "events": TABLES}
@@ -46,7 +47,7 @@ def objection(store: Store, day: date, of: str) -> str:
     """
     raw = store.get(report(day, of))
     if raw is None:
-        return "never came before quality"
+        return UNJUDGED
     told = json.loads(raw)
     if not told["passed"]:
         return "did not pass quality"
@@ -78,10 +79,22 @@ def objections(store: Store, day: date) -> str:
     """Those to both groups in one clause: "events and samples did not pass quality"."""
     if store.get(_order(day)):
         return LEFT_OUT
+    return _clause(store, day)
+
+
+def _clause(store: Store, day: date, but: str = "") -> str:
     found: dict[str, list[str]] = {}
     for of in GROUPS:
         found.setdefault(objection(store, day, of), []).append(of)
-    return ", ".join(f"{' and '.join(groups)} {why}" for why, groups in found.items() if why)
+    told = ((why, groups) for why, groups in found.items() if why not in ("", but))
+    return ", ".join(f"{' and '.join(groups)} {why}" for why, groups in told)
+
+
+def known_bad(store: Store, day: date) -> str:
+    """The same, but for what never came before quality: nobody has found anything wrong with it."""
+    if store.get(_order(day)):
+        return LEFT_OUT
+    return _clause(store, day, but=UNJUDGED)
 
 
 def _order(day: date) -> str:

@@ -6,6 +6,7 @@ say about the log itself becomes sentences here: with a broken log nothing ships
 """
 
 import logging
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 
 from evaluation.abtest import power
+from evaluation.abtest.always_valid import steady
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.health import HEALTH
 from evaluation.abtest.ratios import METRICS
@@ -24,7 +26,7 @@ from features.dataset import load as load_dataset
 from features.readout import BEFORE
 from infra.errors import ConfigError, PartitionMissing
 from infra.store import Partition, Store
-from pipeline import experiments
+from pipeline import experiments, judged
 from pipeline.jobs import before as before_job
 from pipeline.jobs import readout as job
 from pipeline.jobs.readout import Asked, place
@@ -57,7 +59,11 @@ def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]
     asked = asked_of(mine)
     zone, window = load_dataset(settings.dataset).time_zone, settings.sequences.window_ms
     known = place(settings.store, experiment, "before")
-    if not known.exists() or known.manifest().lineage["experiment"] != asked.digest:
+    if (
+        not known.exists()
+        or known.manifest().lineage["experiment"] != asked.digest
+        or changed(known, _before(settings.store, mine))
+    ):
         before_job.run(settings.store, asked, mine.before_days, window, zone, settings.beam)
     counts = job.run(settings.store, day, asked, window, zone, settings.beam)
     return {"id": experiment, "day": day.isoformat(), **counts}
@@ -67,10 +73,12 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
     """What is known at the end of a day of the experiment.
 
     Raises:
-        PartitionMissing: a day up to then, or the pre-period, was not read out.
+        PartitionMissing: a day up to then, or the pre-period, was not read out, or something that
+            it rests on was made again since.
     """
     require_day(experiment, day)
     parts = read(settings.store, experiment, day)
+    require_fresh(settings.store, experiment, parts["readout"])
     before = place(settings.store, experiment.id, "before").require()
     return read_out(
         together(parts["readout"], READOUT),
@@ -78,7 +86,7 @@ def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
         day,
         before=together([before], pa.schema([BEFORE.field(name) for name in CAPPED])),
         hours=hours(parts["hours"]),
-        broken=list(broken(parts["readout"], experiment)),
+        broken=[*doubted(settings.store, experiment, day), *broken(parts["readout"], experiment)],
     )
 
 
@@ -88,7 +96,7 @@ def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[P
     Raises:
         PartitionMissing: naming the first day that was not read out.
     """
-    days = [experiment.first_day + timedelta(n) for n in range(experiment.day_number(day))]
+    days = days_of(experiment, day)
     found: dict[str, list[Partition]] = {"readout": [], "hours": []}
     for one in days:
         for name, parts in found.items():
@@ -100,6 +108,43 @@ def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[P
                 )
             parts.append(part)
     return found
+
+
+def require_fresh(store: Store, experiment: Experiment, days: Sequence[Partition]) -> None:
+    """Refuse read-outs of what is not published any more as they read it.
+
+    Raises:
+        PartitionMissing: naming the first day that has to be read out again.
+    """
+    before = place(store, experiment.id, "before")
+    known = changed(before, _before(store, experiment)) if before.exists() else ""
+    for one, part in zip(days_of(experiment, experiment.last_day), days, strict=False):
+        other = known or changed(part, [*job.inputs(store, one), before])
+        if other:
+            raise PartitionMissing(
+                f"{part.key} rests on {other} as it was before it was made again. "
+                f"Run `dupn abtest readout --id {experiment.id} --day {one}` first."
+            )
+
+
+def changed(made: Partition, rests_on: Sequence[Partition]) -> str:
+    """The first thing that is published otherwise than it was read; "" if there is none.
+
+    Nothing has changed for a partition of which something that it rests on was swept: what could
+    not be made again has to do.
+    """
+    then: Mapping[str, str] = made.manifest().lineage["inputs"]
+    now = {one.key: one.stamp() for one in rests_on if one.exists()}
+    if then.keys() - now.keys():
+        return ""
+    return next((key for key, stamp in now.items() if then.get(key) != stamp), "")
+
+
+def _before(store: Store, experiment: Experiment) -> list[Partition]:
+    """What the pre-period rests on."""
+    return before_job.rests_on(
+        store, before_job.span_of(experiment.first_day, experiment.before_days)
+    )
 
 
 def together(days: Sequence[Partition], schema: pa.Schema) -> pa.Table:
@@ -148,6 +193,21 @@ def traffic(settings: Settings, experiment: str, metric: str = "") -> Seen:
     return Seen(power.of_log(rows, planned, arms), power.correlation_of(rows, planned, arms))
 
 
+def doubted(store: Store, experiment: Experiment, until: date) -> Iterator[str]:
+    """A sentence for every day of the experiment that quality, or a person, has refused.
+
+    What is lost of such a day may be lost of one arm more than of the other.
+    """
+    for one in days_of(experiment, until):
+        if why := judged.known_bad(store, one):
+            yield f"{one}: {why}."
+
+
+def days_of(experiment: Experiment, until: date) -> list[date]:
+    """The days of the experiment up to one."""
+    return [experiment.first_day + timedelta(n) for n in range(experiment.day_number(until))]
+
+
 def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
     """A sentence for everything that the log of the days contradicts itself in."""
     counts = [one.manifest().counts for one in days]
@@ -171,6 +231,28 @@ def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
         count = total.get(name, 0)
         if count > TOLERATED * max(pages, 1):
             yield f"{count:,} of {pages:,} pages {words}."
+    yield from _lost_arms(total, len(days), experiment)
+
+
+def _lost_arms(total: Mapping[str, int], days: int, experiment: Experiment) -> Iterator[str]:
+    """A sentence for an arm whose users have too many of the pages that carry no arm.
+
+    The log may hold pages of no experiment (another surface), and the hash deals their users out to
+    the arms by its shares. More of one arm's than that are pages of the arm that lost it, and what
+    is lost may depend on what came of it. A user's pages go together; those of his days may, so
+    the sum of their squares is taken that often.
+    """
+    every = sum(total.get(f"armless_{arm}", 0) for arm in experiment.arms)
+    squares = sum(total.get(f"armless_squares_{arm}", 0) for arm in experiment.arms)
+    most = steady(experiment.trust.alpha, experiment.planned_days).multiplier(1.0)
+    for arm, share in experiment.arms.items():
+        found, due = total.get(f"armless_{arm}", 0), share * every
+        chance = most * math.sqrt(share * (1 - share) * squares * days)
+        if found - due > max(chance, TOLERATED * total.get(f"pages_{arm}", 0)):
+            yield (
+                f"{found:,} pages without an arm are of users whom the hash gives {arm}, where "
+                f"{due:,.0f} of the {every:,} would be by its share: pages of {arm} lost their arm."
+            )
 
 
 def asked_of(experiment: Experiment) -> Asked:

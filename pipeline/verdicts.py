@@ -44,6 +44,7 @@ def verdict(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]
         "outcome": str(found.outcome),
         "final": found.final,
         "trusted": seen.trusted,
+        "readouts": _readouts(settings.store, mine, day),
         "reasons": list(found.reasons),
         "figures": [figure.model_dump() for figure in seen.figures()],
     }
@@ -68,6 +69,7 @@ def conclude(
 
     Raises:
         ConfigError: neither a day nor a reason, or a verdict of other days.
+        PartitionMissing: no verdict of the day, or one on what was made again since.
         RegistryError: other lines are in place than were compared, or another move came first.
     """
     found = experiments.find(settings.store, experiment)
@@ -83,6 +85,8 @@ def conclude(
             "outcome": told["outcome"],
             "why": told["reasons"][0],
         }
+    if entry is None and day is not None and not stop:
+        _require_of_now(settings.store, mine, day, told)
     made = entry or _move(settings, mine, told)
     facts = _facts(made, told)
     traffic.end(settings.store, experiment, facts)
@@ -128,6 +132,24 @@ def _kept(store: Store, experiment: Experiment, day: date | None) -> Mapping[str
     return told
 
 
+def _require_of_now(
+    store: Store, experiment: Experiment, day: date, told: Mapping[str, Any]
+) -> None:
+    """Refuse a verdict whose read-outs, or what they rest on, were made again since."""
+    days = looks.read(store, experiment, day)["readout"]
+    looks.require_fresh(store, experiment, days)
+    if told.get("readouts") not in (None, _readouts(store, experiment, day)):
+        raise PartitionMissing(
+            f"days of {experiment.id} were read out again since the verdict on {day}. "
+            f"Run `dupn abtest verdict --id {experiment.id} --day {day}` first."
+        )
+
+
+def _readouts(store: Store, experiment: Experiment, day: date) -> dict[str, str]:
+    """What a verdict rests on."""
+    return {one.key: one.stamp() for one in looks.read(store, experiment, day)["readout"]}
+
+
 def _by_hand(why: str) -> Mapping[str, Any]:
     return {"outcome": str(Outcome.STOP), "final": True, "reasons": [why], "day": ""}
 
@@ -149,7 +171,10 @@ def _facts(entry: Entry, told: Mapping[str, Any]) -> dict[str, Any]:
     day, first = entry.facts["verdict_day"], entry.why.partition(": ")[2]
     same = (entry.action, day, first) == (told["outcome"], told["day"], told["reasons"][0])
     reasons = list(told["reasons"]) if same else [first]
-    return {"outcome": entry.action, "day": day, "reasons": reasons, "ledger": entry.number}
+    return {
+        "outcome": entry.action, "day": day, "reasons": reasons, "ledger": entry.number,
+        "at": entry.at,
+    }  # fmt: skip
 
 
 def _note(entry: Entry, told: Mapping[str, Any]) -> str:

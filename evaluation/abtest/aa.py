@@ -7,6 +7,7 @@ not users, had been drawn into arms.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
 
 import numpy as np
@@ -14,7 +15,8 @@ import numpy as np
 from evaluation.abtest import always_valid, winsor
 from evaluation.abtest.aa_world import AAWorld, Life, live
 from evaluation.abtest.cuped import covariates
-from evaluation.abtest.effect import contrasts
+from evaluation.abtest.design import Design
+from evaluation.abtest.effect import FEWEST, contrasts
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import Users
 from evaluation.metrics import NAN, Bools, Floats
@@ -28,7 +30,9 @@ class Rule(StrEnum):
     """When a winner (or loser) is declared; each has a nominal error of alpha."""
 
     ALWAYS = "always"
-    """Always-valid interval, clustered, CUPED, at any look: the rule of `verdict`."""
+    """Always-valid interval, clustered, CUPED, at any look: the rule of `verdict`, by `Design`."""
+    PLANNED = "planned"
+    """The same where the error of each metric at the planned end was declared, from pilots."""
     ALWAYS_PLAIN = "always_plain"
     """The same without CUPED."""
     ONCE = "once"
@@ -52,6 +56,7 @@ class Way(StrEnum):
 WAYS = tuple(Way)
 HOW: Mapping[Rule, Way] = {
     Rule.ALWAYS: Way.ADJUSTED,
+    Rule.PLANNED: Way.ADJUSTED,
     Rule.ALWAYS_PLAIN: Way.PLAIN,
     Rule.ONCE: Way.ADJUSTED,
     Rule.DAILY: Way.ADJUSTED,
@@ -95,7 +100,8 @@ def _clustered(users: Users, name: str) -> Floats:
     metric = METRICS[name]
     part, whole = users.column(metric.counted), users.column(metric.whole)
     treated = users.arm == 1
-    if min(part[treated].sum(), part[~treated].sum()) <= 0:
+    few = min(treated.sum(), (~treated).sum()) < FEWEST
+    if few or min(part[treated].sum(), part[~treated].sum()) <= 0:
         return np.full((2, 2), NAN)
     found = contrasts(part, whole, treated, covariates(users))
     log = found.log_uplift
@@ -140,7 +146,7 @@ def _lost(life: Life, seed: np.random.SeedSequence) -> Floats:
 
 
 def planned_errors(pilots: Sequence[Looks]) -> Floats:
-    """Metrics x ways: mean error at the last look, which tunes the always-valid rules."""
+    """Metrics x ways: mean error at the last look, as days before an experiment would tell it."""
     return np.asarray(np.nanmean([looks.error[:, :, -1] for looks in pilots], axis=0))
 
 
@@ -151,18 +157,28 @@ def declared(looks: Looks, metric: int, rule: Rule, planned: Floats, alpha: floa
         looks: of one experiment.
         metric: place in `METRIC_NAMES`.
         rule: which.
-        planned: see `planned_errors`.
+        planned: see `planned_errors`; only `Rule.PLANNED` asks.
         alpha: two-sided.
     """
     way = WAYS.index(HOW[rule])
     estimate, error = looks.estimate[metric, way], looks.error[metric, way]
     with np.errstate(divide="ignore", invalid="ignore"):
         z = np.abs(estimate) / error
-    if rule in (Rule.ALWAYS, Rule.ALWAYS_PLAIN, Rule.INDEPENDENT_ALWAYS):
-        mixture = always_valid.tuned(float(planned[metric, way]), alpha)
-        bound = np.array([mixture.multiplier(float(one)) for one in error])
-    else:
+    if rule in (Rule.ONCE, Rule.DAILY, Rule.INDEPENDENT):
         bound = np.full(len(z), always_valid.fixed(alpha))
+    else:
+        name = METRIC_NAMES[metric]
+        errors = {name: float(planned[metric, way])} if rule is Rule.PLANNED else {}
+        mixture = _design(len(z), errors).mixture(name, alpha)
+        bound = np.array([mixture.multiplier(float(one)) for one in error])
     if rule is Rule.ONCE:
         bound[:-1] = np.inf
     return np.asarray(z >= bound)
+
+
+def _design(looks: int, planned_errors: Mapping[str, float]) -> Design:
+    """The declaration of such an experiment: what `verdict` would go by."""
+    return Design(
+        arms={"control": 0.5, "treatment": 0.5}, first_day=date(2026, 1, 1), planned_days=looks,
+        planned_errors=planned_errors,
+    )  # fmt: skip

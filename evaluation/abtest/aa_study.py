@@ -25,7 +25,7 @@ from infra.orphans import end_with_parent
 ALPHA, SRM_ALPHA, CHUNK = 0.05, 0.001, 5
 SHARES = (0.5, 0.5)
 WORLD = AAWorld()
-POWER_RULES = (Rule.ALWAYS, Rule.ALWAYS_PLAIN, Rule.ONCE)
+POWER_RULES = (Rule.ALWAYS, Rule.PLANNED, Rule.ALWAYS_PLAIN, Rule.ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,7 +41,7 @@ class Shape:
     """Of each effect."""
     power_users: int = 40_000
     pilots: int = 40
-    """Experiments that only tune the always-valid rules, as days before an experiment would."""
+    """Experiments that only say what error to plan with, as days before an experiment would."""
 
     @property
     def power_world(self) -> AAWorld:
@@ -57,13 +57,13 @@ class Shape:
 
 QUICK = Shape(
     experiments=40,
-    world=AAWorld(users=1_000),
+    world=AAWorld(users=2_000),
     effects=(0.05,),
     power_experiments=10,
     power_users=2_000,
     pilots=10,
 )
-"""Only shows that it runs."""
+"""Only shows that it runs; on its first day an arm must have `effect.FEWEST` users."""
 
 
 @dataclass(frozen=True)

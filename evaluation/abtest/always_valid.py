@@ -17,17 +17,23 @@ then not assumed at all. b(r) has a lowest value over r (3.035 for alpha = 0.05)
 against bounds of that height or more err with chance at most 2 K (1 - Phi(lowest b)), by
 Bonferroni, whatever their dependence. That is under alpha for up to `looks(alpha)` looks, 20 for
 0.05 and more for smaller alphas; for a longer plan the mixture is run at the largest smaller
-`level` at which it still holds (0.039 instead of 0.05 for 28 looks: 3 % wider). tau and e may move
-from look to look. What the mixture gives beyond Bonferroni is that independent users, as many looks
-as one likes, are covered too.
+`level` at which it still holds (0.039 instead of 0.05 for 28 looks: 3 % wider).
+
+**Which tau.** b rises without bound where the error is large beside tau: a scale that suits one
+metric makes the interval of a noisier one so wide that it sees no harm. Since the planned looks
+rest on the lowest b alone, tau may move with e, and it does (`steady`): each metric is judged with
+the lowest multiplier at every look. Where the error that a metric will have at the end was declared
+(`tuned`), tau stands still. Early looks are then a little wider, and independent users, as many
+looks as one likes, are covered too, which Bonferroni alone does not give.
 
 It would be nice to rest on Slepian's comparison instead: a user's own level stays in all looks,
 which should make them more alike than a Brownian motion's, so that they cross less often. Measured
 (`dupn abtest aa`, `correlation_excess`) there is nothing to rest on: looks are as alike as a
 Brownian motion's, and after CUPED, which takes out just that level, a little less.
 
-What is asymptotic stays so: each z needs enough users to be normal. Heavy tails make a studentised
-difference of two equally large arms light-tailed, not heavy-tailed, hence err on the safe side.
+What is asymptotic stays so: each z needs enough users to be normal (`effect.FEWEST`). Heavy tails
+make a studentised difference of two equally large arms light-tailed, not heavy-tailed, hence err on
+the safe side; a small arm beside a large one does not.
 A fixed-horizon interval (b = 1.96) stands beside it: right for one look that was planned.
 """
 
@@ -35,6 +41,8 @@ import math
 from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist
+
+from scipy.stats import t
 
 from evaluation.metrics import NAN
 
@@ -49,8 +57,9 @@ DAILY = 14
 class Mixture:
     """The rule: effects that are looked for are about as large as `tau`."""
 
-    tau: float
-    """Standard deviation of the mixing law, in the unit of the estimate (log uplift)."""
+    tau: float | None
+    """Standard deviation of the mixing law, in the unit of the estimate (log uplift); None: at each
+    look the one that suits its error best."""
     alpha: float = 0.05
     """Chance of ever excluding the truth, two-sided."""
     looks: int = DAILY
@@ -58,6 +67,8 @@ class Mixture:
 
     def multiplier(self, error: float) -> float:
         """b(r): the interval is estimate +/- multiplier x error; infinite for no information."""
+        if self.tau is None:
+            return lowest(level(self.alpha, self.looks)) if _known(error) else math.inf
         r = self.information(error)
         if not r > 0:
             return math.inf
@@ -67,6 +78,9 @@ class Mixture:
 
     def p_value(self, estimate: float, error: float) -> float:
         """The p at this look, below alpha just where zero is excluded; valid at any look."""
+        if self.tau is None:
+            covered = self.alpha / _whatever(level(self.alpha, self.looks), 1)
+            return min(1.0, covered * p_fixed(estimate, error)) if _known(error) else 1.0
         r = self.information(error)
         if not r > 0:
             return 1.0
@@ -76,8 +90,10 @@ class Mixture:
 
     def information(self, error: float) -> float:
         """How r = tau^2 / error^2 stands; 0 where there is no estimate."""
-        if not (error > 0 and math.isfinite(error)):
+        if not _known(error):
             return 0.0
+        if self.tau is None:
+            return sharpest(level(self.alpha, self.looks))
         return min(self.tau / error, HUGE) ** 2
 
 
@@ -93,12 +109,14 @@ def tuned(planned_error: float, alpha: float = 0.05, looks: int = DAILY) -> Mixt
     return Mixture(planned_error * math.sqrt(sharpest(level(alpha, looks))), alpha, looks)
 
 
-def for_effect(
-    effect: float, alpha: float = 0.05, power: float = 0.8, looks: int = DAILY
-) -> Mixture:
-    """The mixture of an experiment that is just long enough to find `effect` (relative, > 0)."""
-    reach = lowest(level(alpha, looks)) + NORMAL.inv_cdf(power)
-    return tuned(math.log1p(effect) / reach, alpha, looks)
+def steady(alpha: float = 0.05, looks: int = DAILY) -> Mixture:
+    """The rule that has the lowest multiplier at every look, whatever the error is.
+
+    Args:
+        alpha: of the interval, two-sided.
+        looks: planned; so many are covered whatever their dependence.
+    """
+    return Mixture(None, alpha, looks)
 
 
 @lru_cache(maxsize=256)
@@ -144,8 +162,17 @@ def fixed(alpha: float) -> float:
     return NORMAL.inv_cdf(1 - alpha / 2)
 
 
+def student(z: float, freedom: int) -> float:
+    """The multiplier that errs with so few degrees of freedom as z does with a known error."""
+    return float(t.isf(NORMAL.cdf(-z), freedom))
+
+
 def p_fixed(estimate: float, error: float) -> float:
     """Two-sided p of one planned look; NaN without an estimate."""
     if not error > 0:
         return NAN
     return 2 * NORMAL.cdf(-abs(estimate) / error)
+
+
+def _known(error: float) -> bool:
+    return error > 0 and math.isfinite(error)

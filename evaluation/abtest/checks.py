@@ -14,8 +14,8 @@ import numpy as np
 from scipy.special import gammaln
 from scipy.stats import chisquare
 
-from evaluation.abtest.always_valid import for_effect
-from evaluation.abtest.effect import compare
+from evaluation.abtest.always_valid import steady
+from evaluation.abtest.effect import FEWEST, compare
 from evaluation.abtest.ratios import PRE
 from evaluation.abtest.sufficient import Users
 from evaluation.gate import Check
@@ -127,17 +127,19 @@ def pre_period(users: Users, alpha: float, looks: int) -> Check:
 
     Bonferroni over the metrics, and an always-valid p, as it is looked at daily.
     """
-    found = {}
+    found, few = {}, False
     for metric in PRE.values():
-        rule = for_effect(0.05, alpha, looks=looks)
-        effect = compare(users, metric, rule, adjusted=False)
+        effect = compare(users, metric, steady(alpha, looks), adjusted=False)
+        few = min(effect.users) < FEWEST
         if effect.p_always is not None:
             found[metric.title] = min(1.0, effect.p_always * len(PRE))
     if not found:
         return Check(
             name="pre-period",
             passed=None,
-            sentence="there is no pre-period to compare the arms in.",
+            sentence=f"there are fewer than {FEWEST} users in an arm to compare."
+            if few
+            else "there is no pre-period to compare the arms in.",
         )
     said = ", ".join(f"{title} (p {p:.2g})" for title, p in found.items())
     passed = min(found.values()) >= alpha

@@ -22,9 +22,10 @@ from evaluation.abtest.sufficient import Users
 from evaluation.metrics import Bools, Floats
 from evaluation.results import Record, finite
 
-FEWEST = 10
-"""Users in an arm below which nothing is said."""
-
+FEWEST = 150
+"""Users in an arm below which nothing is said: z is not normal yet. In A/A worlds of heavy-tailed
+users whose smaller arm is 5 or 10 % of them, a difference in sales is ever declared in 2 to 4 % of
+the experiments from here on, in 4 to 5 % from 100 users on, in 12 % where some 25 are enough."""
 
 NOTHING = "nothing of it was counted in an arm yet."
 

@@ -5,7 +5,8 @@ Both arms live through the same hours: the difference of their shares is estimat
 by hour, which takes out what hits both. Latency is the share of requests over the declared budget,
 a share like any other, so that no quantile needs a law. Each share is of the requests that say it:
 where an arm logs no latency, or never whether a request failed, there is none. A log that marks
-failures alone (nowhere `false`) says of all its other requests that they did not fail.
+failures alone (nowhere `false`) says of all its other requests that they did not fail; where one
+arm marks them alone and the other does not, their shares are of different things, and none is said.
 """
 
 import math
@@ -37,6 +38,9 @@ FEWEST = 12
 TITLES = {"errors": "share of failed requests", "slow": "share of slow requests"}
 OF: Mapping[str, str] = {"errors": "reported", "slow": "timed"}
 """The requests that each share is of."""
+DIFFERENT = (
+    "logged in different ways: one arm marks failures alone, the other says it of each page."
+)
 LOGGED = {"errors": "`failed`", "slow": "`latency_ms`"}
 
 
@@ -65,10 +69,12 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
         hours: rows of `HEALTH` up to the look.
         name: `errors` or `slow`.
         arms: control and treatment.
-        mixture: the always-valid rule; tau is a rise that would matter.
+        mixture: the always-valid rule.
     """
-    bad, whole = (_by_hour(hours, column, arms) for column in (name, _whole(hours, name)))
-    reason = _too_little(name, whole, arms)
+    columns = {_whole(hours, name, arm) for arm in arms} - {""}
+    column = columns.pop() if len(columns) == 1 else OF[name]
+    bad, whole = (_by_hour(hours, one, arms) for one in (name, column))
+    reason = DIFFERENT if columns else _too_little(name, whole, arms)
     if reason:
         nothing = Bounds(value=None)
         return Harm(
@@ -85,17 +91,19 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
     rise = float(shares[1] - shares[0])
     return Harm(
         name=name, title=TITLES[name], control=float(shares[0]), treatment=float(shares[1]),
-        rise=_bounds(rise, error, mixture),
+        rise=_bounds(rise, error, mixture, n - 1),
     )  # fmt: skip
 
 
-def _whole(hours: pa.Table, name: str) -> str:
-    """The column of the requests that a share is of."""
-    told, failed = (hours[column].to_numpy() for column in ("reported", "errors"))
-    marked = told > 0
-    if name == "errors" and marked.any() and (failed[marked] == told[marked]).all():
-        return "requests"
-    return OF[name]
+def _whole(hours: pa.Table, name: str, arm: str) -> str:
+    """The column of the arm's requests that a share is of; "": it says nothing by which to tell."""
+    mine = hours.filter(pc.equal(hours["arm"], arm))
+    told, failed = (mine[column].to_numpy() for column in ("reported", "errors"))
+    if name != "errors":
+        return OF[name]
+    if not told.any():
+        return ""
+    return "requests" if (failed == told).all() else OF[name]
 
 
 def _too_little(name: str, whole: Floats, arms: tuple[str, str]) -> str | None:
@@ -107,11 +115,13 @@ def _too_little(name: str, whole: Floats, arms: tuple[str, str]) -> str | None:
     return None
 
 
-def _bounds(rise: float, error: float, mixture: Mixture) -> Bounds:
+def _bounds(rise: float, error: float, mixture: Mixture, freedom: int) -> Bounds:
     if error == 0:  # the same share in every hour, mostly none
         return Bounds(value=rise, low=rise, high=rise, fixed_low=rise, fixed_high=rise)
-    always = mixture.multiplier(error) * error
-    once = always_valid.fixed(mixture.alpha) * error
+    always, once = (
+        always_valid.student(z, freedom) * error  # a day's hours are few
+        for z in (mixture.multiplier(error), always_valid.fixed(mixture.alpha))
+    )
     return Bounds(
         value=rise, low=rise - always, high=rise + always,
         fixed_low=rise - once, fixed_high=rise + once,

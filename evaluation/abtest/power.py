@@ -136,7 +136,7 @@ class Plan(Record):
     planned_days: int
     planned_users: float
     planned_error: float
-    """Of the log uplift at the planned end: what the always-valid interval is tuned by."""
+    """Of the log uplift at the planned end, as `Design.planned_errors` may declare it."""
     alpha: float
     wanted_power: float
     always: Answer
@@ -245,7 +245,7 @@ def _refuse(traffic: Traffic, wanted: Wanted) -> None:
             f"all users of the first {wanted.days} days of this traffic are alike in the metric: "
             "there is no spread to plan with. Plan more days, or with other traffic."
         )
-    if min(wanted.shares) <= 0 or sum(wanted.shares) > 1 + 1e-9:
+    if not (all(one > 0 for one in wanted.shares) and sum(wanted.shares) <= 1 + 1e-9):
         raise ConfigError(f"shares {wanted.shares} are no shares of the users. Give parts of 1.")
     if not 0 <= wanted.correlation < 1:
         raise ConfigError(f"correlation {wanted.correlation:g} is out of range. Give 0 to below 1.")

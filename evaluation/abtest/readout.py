@@ -11,7 +11,7 @@ from datetime import date
 import pyarrow as pa
 
 from evaluation.abtest import checks, health, novelty, segments, winsor
-from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.always_valid import Mixture, steady
 from evaluation.abtest.design import Design
 from evaluation.abtest.effect import Effect, compare
 from evaluation.abtest.health import Harm
@@ -163,16 +163,8 @@ def _others(design: Design) -> list[str]:
 def _harms(hours: pa.Table | None, design: Design, arm: str) -> tuple[Harm, ...]:
     if hours is None:
         return ()
-    tolerated = {"errors": design.rule.max_error_rise, "slow": design.rule.max_slow_rise}
-    return tuple(
-        health.harm(
-            hours,
-            name,
-            (design.control, arm),
-            Mixture(max(rise, 1e-4), design.guard_alpha, design.planned_days),
-        )
-        for name, rise in tolerated.items()
-    )
+    mixture = steady(design.guard_alpha, design.planned_days)
+    return tuple(health.harm(hours, name, (design.control, arm), mixture) for name in health.TITLES)
 
 
 def _trust(seen: Exposed, pair: Users, design: Design, broken: Sequence[str]) -> tuple[Check, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import Formatter, MaxNLocator
 
 from evaluation.abtest.effect import Bounds
 from evaluation.abtest.summary import AbtestReport
@@ -30,27 +31,36 @@ def drawings(report: AbtestReport) -> Iterator[tuple[str, bytes]]:
 
 def sequence(report: AbtestReport) -> bytes:
     """The uplift as it stood at each look: always-valid and fixed-horizon intervals."""
-    names = list(dict.fromkeys([report.look.primary.metric, "ctr", "sales"]))[:2]
-    figure, axes = new_figure(9.6, 2.7 * len(names), len(names))
-    for ax, metric in zip(axes, names, strict=True):
-        points = [
-            (look.number, effect.uplift)
-            for look in report.looks
-            for effect in {e.metric: e for e in (*look.effects, look.primary)}.values()
-            if effect.metric == metric and effect.uplift.value is not None
-        ]
-        days = [day for day, _ in points]
-        _band(ax, days, [b for _, b in points])
-        if metric == report.look.primary.metric:
+    first = report.look.primary.metric
+    wanted = {metric: _points(report, metric) for metric in dict.fromkeys((first, "ctr", "sales"))}
+    shown = [metric for metric, points in wanted.items() if points or metric == first][:2]
+    figure, axes = new_figure(9.6, 2.7 * len(shown), len(shown))
+    for ax, metric in zip(axes, shown, strict=True):
+        points = wanted[metric]
+        _band(ax, [day for day, _ in points], [b for _, b in points])
+        if metric == first:
             ax.axvline(report.look.planned_days, color=OTHER, linewidth=0.9, linestyle=":")
         ax.set_title(TITLES.get(metric, metric), loc="left", fontsize=10, color=INK)
-        ax.set_xticks(range(1, report.look.planned_days + 1))
         ax.set_xlim(0.8, report.look.planned_days + 0.2)
+        _days(ax)
         _percent(ax)
         tidy(ax, "both")
     axes[-1].set_xlabel("day of the experiment")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
     return png(figure)
+
+
+def _points(report: AbtestReport, metric: str) -> list[tuple[int, Bounds]]:
+    """Number and uplift of every look that has one, at the primary's alpha where there is such."""
+    every = [
+        {e.metric: e for e in (*look.guardrails, *look.effects, look.primary)}.get(metric)
+        for look in report.looks
+    ]
+    return [
+        (look.number, effect.uplift)
+        for look, effect in zip(report.looks, every, strict=True)
+        if effect is not None and effect.uplift.value is not None
+    ]
 
 
 def _band(ax: Axes, days: Sequence[int], bounds: Sequence[Bounds]) -> None:
@@ -94,7 +104,8 @@ def by_day(report: AbtestReport) -> bytes:
             label=TITLES[name],
         )
     ax.axhline(0, color=INK, linewidth=0.8)
-    ax.set_xticks([row.number for row in report.table])
+    ax.set_xlim(0.7, len(report.table) + 0.3)
+    _days(ax)
     ax.set_xlabel("day of the experiment")
     ax.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     _percent(ax)
@@ -138,7 +149,7 @@ def segments(report: AbtestReport) -> bytes:
     ax.axvline(0, color=INK, linewidth=0.8)
     ax.set_yticks(range(len(parts)), [part.name for part in parts])
     ax.set_ylim(len(parts) - 0.5, -0.5)
-    ax.xaxis.set_major_formatter(lambda value, _: f"{value:+.0f} %")
+    ax.xaxis.set_major_formatter(PerCent())
     tidy(ax, "x")
     return png(figure)
 
@@ -154,4 +165,21 @@ def _high(share: float | None) -> float:
 
 
 def _percent(ax: Axes) -> None:
-    ax.yaxis.set_major_formatter(lambda value, _: f"{value:+.0f} %")
+    ax.yaxis.set_major_formatter(PerCent())
+
+
+def _days(ax: Axes) -> None:
+    """Whole days, as many as there is room for."""
+    ax.xaxis.set_major_locator(MaxNLocator(14, integer=True, steps=(1, 2, 5, 7, 10)))
+
+
+class PerCent(Formatter):
+    """`+0.5 %`: with as many digits as tell two neighbouring ticks apart."""
+
+    def __call__(self, value: float, pos: int | None = None) -> str:
+        """The label of a tick."""
+        del pos
+        ticks = np.asarray(self.locs, np.float64)
+        step = float(np.diff(ticks).min()) if len(ticks) > 1 else 1.0
+        digits = next((n for n in range(4) if abs(round(step, n) - step) < 0.01 * step), 4)
+        return f"{value:+.{digits}f} %" if abs(value) > step / 100 else "0 %"

@@ -57,6 +57,8 @@ class AbtestReport(Record):
     """In words, in the order to be shown."""
     outcome: str
     reasons: tuple[str, ...]
+    concluded: str = ""
+    """How the experiment ended, if it has; "": it goes on."""
     look: ReadOut
     looks: tuple[ReadOut, ...]
     """All up to this one, oldest first: the confidence sequence."""

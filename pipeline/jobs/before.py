@@ -6,7 +6,7 @@ the same at every look. An element is a bucket of users, whose worker goes throu
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -22,7 +22,7 @@ from features.catalog import CatalogArrays
 from features.outcomes import Arrived
 from features.property import LocalClock
 from features.readout import BEFORE
-from infra.store import Attempt, FileEntry, Store
+from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.jobs.readout import Asked, Day, inputs, place, window_of
 from pipeline.threaded import Threaded
@@ -108,9 +108,9 @@ def run(
         time_zone: of the data set.
         beam: runner and buckets.
     """
-    span = tuple(asked.first_day - timedelta(days=back) for back in range(days, 0, -1))
+    span = span_of(asked.first_day, days)
     target = place(store, asked.traffic.experiment, "before")
-    read = [one for day in span for one in inputs(store, day)]
+    read = rests_on(store, span)
     stamps = {one.key: one.stamp() for one in read if one.exists()}
     with target.publish(experiment=asked.digest, days=days, inputs=stamps) as attempt:
         if span:
@@ -127,6 +127,16 @@ def run(
     rows = target.manifest().rows
     logger.info("pre-period of %s: %d users in %d days", asked.traffic.experiment, rows, days)
     return {"users": rows, "days": days}
+
+
+def span_of(first_day: date, days: int) -> tuple[date, ...]:
+    """The days before the first one, oldest first."""
+    return tuple(first_day - timedelta(days=back) for back in range(days, 0, -1))
+
+
+def rests_on(store: Store, span: Sequence[date]) -> list[Partition]:
+    """What is read of events and catalog, published or not."""
+    return [one for day in span for one in inputs(store, day)]
 
 
 def _run(task: Task, attempt: Attempt, config: BeamConfig) -> None:

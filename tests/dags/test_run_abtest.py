@@ -6,6 +6,7 @@ import pytest
 
 from features import traffic
 from pipeline import experiments, standing, verdicts
+from pipeline.incumbent import registry_of
 from tests import experiment_log as logs
 from tests.experiment_log import FIRST, NEW, Shop
 
@@ -27,9 +28,13 @@ guardrails = { ctr = 0.1, orders = 0.1 }
 
 def world(tmp_path_factory, shop):
     mine = logs.settings(tmp_path_factory.mktemp("shop"))
-    logs.live(mine, logs.experiment(), shop, 1)
+    logs.live(mine, logs.experiment(), shop, 0)
     logs.lines(mine)
     return mine
+
+
+def live_first_day(mine, shop):
+    logs.live(mine, logs.experiment(), shop, 1, since=0)
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +54,15 @@ def states(run):
 
 @pytest.fixture(scope="module")
 def better(tmp_path_factory):
-    """The challenger is clicked half as often again."""
+    """Days before an experiment whose challenger will be clicked half as often again."""
     return world(tmp_path_factory, Shop(effect=1.5))
 
 
 @pytest.fixture(scope="module")
 def declared(better, look):
-    return look(better, declaration=DECLARED)
+    run = look(better, declaration=DECLARED)
+    live_first_day(better, Shop(effect=1.5))
+    return run
 
 
 def test_without_a_day_an_experiment_is_only_registered(better, declared):
@@ -76,6 +83,9 @@ def test_a_better_line_ships_and_its_rival_is_updated_no_more(better, declared, 
     assert (last["action"], last["who"]) == ("ship", "experiment")
     page = verdicts.key(better.store, "new-for-old", FIRST, "report", "html")
     assert NEW.encode() in better.store.get(page)
+    of_it = better.store.get("reports/abtest/new-for-old/mlflow_run").decode()
+    logged = registry_of(better).client.list_artifacts(of_it, f"report/dt={FIRST}")
+    assert f"report/dt={FIRST}/report.html" in {one.path for one in logged}
     # The day may be done again: it is still the experiment's, and nothing moves twice.
     assert experiments.of_day(better.store, FIRST) == "new-for-old"
     assert experiments.was_started(better.store, logs.experiment())
@@ -92,6 +102,8 @@ def equal(tmp_path_factory):
 def test_an_experiment_that_goes_on_changes_nothing(equal, look):
     mine, before = equal, standing.log(equal)
     open_still = DECLARED.replace("minimum_effect = 0.1", "minimum_effect = 0.01")
+    experiments.start(mine, experiments.declared(open_still))
+    live_first_day(mine, Shop())
     run = look(mine, "rival|release", declaration=open_still, day=str(FIRST))
     assert run["state"] == "success"
     assert states(run)["approval"] == "skipped"

@@ -101,13 +101,14 @@ def test_a_bad_rival_is_stopped(airflow, settings, stopped):
     assert last["why"].startswith("bad-for-good: ")
 
 
-def test_the_report_is_a_button_of_its_task(airflow, home, stopped):
+def test_the_report_is_a_button_of_its_task(airflow, home, settings, stopped):
     path = f"/dags/{AB_TEST}/dagRuns/{stopped}/taskInstances/report/links"
     links = airflow.call("GET", path)["extra_links"]
     page = links["Report"]
     served = runtime.where(home)["mlflow"]
     assert page.startswith(f"{served}/#/experiments/")
     run, file = page.split("/runs/")[1].split("/artifacts/")
+    assert file == f"report/dt={day_of(settings, 1)}/report.html"
     answer = requests.get(
         f"{served}/get-artifact", params={"run_uuid": run, "path": file}, timeout=60
     )

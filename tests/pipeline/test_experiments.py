@@ -1,6 +1,7 @@
 """From a declaration to the ledger, on raw days with planted effects and a real registry."""
 
 import json
+from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -10,7 +11,8 @@ from evaluation.abtest.health import HEALTH
 from features import traffic
 from infra.errors import ConfigError, PartitionMissing, RegistryError
 from infra.ledger import Entry
-from pipeline import experiments, looks, standing, verdicts
+from pipeline import abtest_report, experiments, looks, standing, verdicts
+from pipeline import judged as quality
 from pipeline.incumbent import registry_of
 from tests import experiment_log as logs
 from tests.experiment_log import FIRST, NEW, OLD, Shop
@@ -21,25 +23,23 @@ ONE_DAY = logs.timedelta(days=1)
 def home(tmp_path_factory, name, shop):
     mine = logs.settings(tmp_path_factory.mktemp(name))
     trial = logs.experiment()
-    logs.live(mine, trial, shop, 1)
+    logs.live(mine, trial, shop, 0)
     logs.lines(mine)
+    experiments.start(mine, trial)
+    logs.live(mine, trial, shop, 1, since=0)
     return mine
 
 
 @pytest.fixture(scope="module")
 def better(tmp_path_factory):
     """The challenger is clicked half as often again."""
-    mine = home(tmp_path_factory, "better", Shop(effect=1.5))
-    experiments.start(mine, logs.experiment())
-    return mine
+    return home(tmp_path_factory, "better", Shop(effect=1.5, users=1000))
 
 
 @pytest.fixture(scope="module")
 def worse(tmp_path_factory):
     """As if its scores were shuffled within a page, and users got lost besides."""
-    mine = home(tmp_path_factory, "worse", Shop(effect=0.3, lost=0.6))
-    experiments.start(mine, logs.experiment())
-    return mine
+    return home(tmp_path_factory, "worse", Shop(effect=0.3, lost=0.6, users=1000))
 
 
 def judged(mine, day=FIRST, name="new-for-old"):
@@ -77,6 +77,43 @@ def test_a_recipe_that_cannot_work_is_refused_before_anything_is_kept(tmp_path, 
     with pytest.raises(ConfigError, match=said):
         experiments.start(mine, logs.experiment(recipes={NEW: recipe}))
     assert experiments.listing(mine) == []
+
+
+def published(mine, day):
+    part = mine.store.partition("events", day, "behaviors")
+    with part.publish() as out:
+        out.record([out.write_table("part-0", pa.table({"a": [1]}))])
+
+
+@pytest.mark.parametrize("back", [0, 2])
+def test_an_experiment_whose_first_day_is_published_is_refused_before_anything_is_kept(
+    tmp_path, back
+):
+    mine = logs.settings(tmp_path)
+    published(mine, FIRST)
+    said = rf"events up to {FIRST} are published, .* first_day = {FIRST + ONE_DAY} or later"
+    with pytest.raises(ConfigError, match=said):
+        experiments.start(mine, logs.experiment(first_day=FIRST - back * ONE_DAY))
+    assert experiments.listing(mine) == []
+
+
+@pytest.mark.parametrize(
+    ("dataset", "newest", "refused"),
+    [
+        ("taobao_userbehavior", FIRST - ONE_DAY, True),  # of a log that follows the clock
+        ("taobao_userbehavior", FIRST - 40 * ONE_DAY, False),  # a log of the past
+        ("marketplace", FIRST - ONE_DAY, False),  # has days of its own
+    ],
+)
+def test_a_first_day_whose_midnight_is_past_is_refused_where_the_log_follows_the_clock(
+    tmp_path, dataset, newest, refused
+):
+    mine = logs.settings(tmp_path, f"dataset={dataset}")
+    published(mine, newest)
+    now = datetime(FIRST.year, FIRST.month, FIRST.day, 18, tzinfo=UTC)
+    said = "begin on .* first_day = 2026-03-06 or later" if refused else "as the champion's line"
+    with pytest.raises(ConfigError if refused else RegistryError, match=said):
+        experiments.start(mine, logs.experiment(), now)
 
 
 def test_an_unknown_id_or_day_is_refused(better):
@@ -118,6 +155,15 @@ def test_hours_of_before_failures_were_reported_say_nothing_of_them(tmp_path):
     assert rows.schema.equals(HEALTH)
     assert rows["reported"].to_pylist() == [0, 9]
     assert rows["timed"].to_pylist() == [9, 9]
+
+
+def test_a_day_that_a_person_left_out_never_ships(better):
+    store = better.store
+    quality.leave_out(store, FIRST, out=True)
+    told = judged(better)
+    assert (told["outcome"], told["trusted"]) == ("continue", False)
+    assert told["reasons"][0] == f"{FIRST}: {quality.LEFT_OUT}."
+    quality.leave_out(store, FIRST, out=False)
 
 
 def test_a_better_line_ships_through_the_ledger(better):
@@ -220,7 +266,8 @@ def test_the_night_after_continues_the_line_that_won(better):
 def test_a_broken_log_never_ships_however_good_the_numbers(better):
     """On the second day pages are split by another salt than was declared."""
     day = FIRST + ONE_DAY
-    logs.live(better, logs.experiment(), Shop(effect=1.5, salt="another"), 2, since=1)
+    shop = Shop(effect=1.5, users=1000, salt="another")
+    logs.live(better, logs.experiment(), shop, 2, since=1)
     told = judged(better, day)
     assert (told["outcome"], told["trusted"]) == ("continue", False)
     assert "carry another arm than the hash of their user gives" in told["reasons"][0]
@@ -231,7 +278,7 @@ def test_a_broken_log_never_ships_however_good_the_numbers(better):
 
 def test_lines_must_be_those_in_place(better):
     with pytest.raises(RegistryError, match="has old as the champion's line, and the champion is"):
-        experiments.start(better, logs.experiment("again"))
+        experiments.start(better, logs.experiment("again", first_day=FIRST + 2 * ONE_DAY))
 
 
 def test_a_worse_line_is_stopped_even_where_the_log_is_doubted(worse):
@@ -243,3 +290,14 @@ def test_a_worse_line_is_stopped_even_where_the_log_is_doubted(worse):
     assert aliases(worse) == {"champion": "1"}
     assert standing.log(worse)[-1]["action"] == "stop"
     assert standing.log(worse)[-1]["run"] == "old-2026-03-03"
+    page = abtest_report.made(worse, experiments.find(worse.store, "new-for-old"), FIRST)
+    assert page.concluded.startswith(f"Concluded by the verdict on {FIRST}: stop. guardrail")
+
+
+def test_an_experiment_that_a_person_ended_says_when_and_why():
+    ended = {"outcome": "stop", "day": "", "reasons": ["we moved."], "ledger": 3}
+    assert abtest_report.concluded(ended) == (
+        "Concluded by hand, without a verdict: stop. we moved."
+    )
+    told = abtest_report.concluded({**ended, "at": "2026-03-05T10:00:00+00:00"})
+    assert told.startswith("Concluded by hand on 2026-03-05, without a verdict: stop.")

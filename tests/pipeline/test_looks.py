@@ -1,5 +1,6 @@
 """What the counts of an experiment's read-outs say about the log itself."""
 
+import json
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -7,7 +8,7 @@ import pytest
 
 from evaluation.abtest.experiment import Experiment
 from infra.store import Store
-from pipeline import looks
+from pipeline import judged, looks
 
 FIRST = date(2026, 3, 2)
 TRIAL = Experiment(id="e", first_day=FIRST, arms={"old": 0.5, "new": 0.5})
@@ -42,6 +43,33 @@ def test_more_than_one_page_in_a_thousand_of_the_arms_is_told(tmp_path, name, sa
     assert broken(tmp_path, SOUND | {name: 1}, SOUND) == []
     (told,) = broken(tmp_path, SOUND | {name: 1}, SOUND | {name: 1})
     assert told.startswith(f"2 of 1,000 pages {said}")
+
+
+def test_a_day_that_quality_or_a_person_refused_is_told_and_one_never_judged_is_not(tmp_path):
+    store, days = Store(tmp_path), [FIRST + timedelta(days=number) for number in range(4)]
+    for day, passed in ((days[1], True), (days[2], False)):
+        store.put(judged.report(day, "events"), json.dumps({"passed": passed}))
+    judged.leave_out(store, days[3], out=True)
+    assert list(looks.doubted(store, TRIAL, days[2])) == [
+        f"{days[2]}: events did not pass quality."
+    ]
+    assert list(looks.doubted(store, TRIAL, days[3]))[1:] == [f"{days[3]}: {judged.LEFT_OUT}."]
+
+
+def test_pages_of_one_arm_that_lost_it_are_told_and_those_of_another_surface_are_not(tmp_path):
+    even = {"armless_old": 190, "armless_new": 210}
+    squares = {"armless_squares_old": 380, "armless_squares_new": 420}
+    assert broken(tmp_path, SOUND | even | squares, SOUND | even | squares) == []
+    (told,) = broken(tmp_path, SOUND | even | squares | {"armless_new": 310})
+    assert told == (
+        "310 pages without an arm are of users whom the hash gives new, where 250 of the 500 would "
+        "be by its share: pages of new lost their arm."
+    )
+
+
+def test_many_pages_of_few_users_are_no_proof_of_a_loss(tmp_path):
+    few = {"armless_new": 310, "armless_old": 190, "armless_squares_new": 310**2}
+    assert broken(tmp_path, SOUND | few) == []
 
 
 def test_a_day_on_which_an_arm_showed_nothing_is_named(tmp_path):

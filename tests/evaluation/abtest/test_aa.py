@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import date
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ from evaluation.abtest import aa, aa_study
 from evaluation.abtest.aa import Rule
 from evaluation.abtest.aa_world import AAWorld, live
 from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.design import Design
 from evaluation.abtest.effect import compare
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.winsor import caps, cut
@@ -14,7 +16,7 @@ from evaluation.abtest.winsor import caps, cut
 WORLD = AAWorld(users=800)
 SEED = np.random.SeedSequence(5)
 TINY = aa_study.Shape(
-    experiments=6, world=AAWorld(users=400, days=4), effects=(0.5,), power_experiments=4,
+    experiments=6, world=AAWorld(users=1500, days=4), effects=(0.5,), power_experiments=4,
     power_users=1500, pilots=4,
 )  # fmt: skip
 
@@ -86,6 +88,23 @@ def test_rules_look_when_they_say():
     assert said[Rule.DAILY] == said[Rule.INDEPENDENT] == [True, True, True]
     assert said[Rule.ONCE] == [False, False, True]
     assert said[Rule.ALWAYS] == said[Rule.INDEPENDENT_ALWAYS] == [False, False, False]
+    assert said[Rule.PLANNED] == [False, False, False]
+
+
+@pytest.mark.parametrize("error", [0.02, 0.2])
+def test_the_study_measures_the_rule_of_the_verdict_whatever_a_metric_is_like(error):
+    """A look's z just beyond the multiplier of the declaration of docs/abtest.md is declared."""
+    design = Design(arms={"a": 0.5, "b": 0.5}, first_day=date(2026, 3, 2), planned_days=2)
+    for name in aa.METRIC_NAMES:
+        bound = design.mixture(name, 0.05).multiplier(error)
+        looks = aa.Looks(
+            estimate=np.full((2, 3, 2), bound * error * np.array([0.999, 1.001])),
+            error=np.full((2, 3, 2), error), users=np.ones((2, 2)), users_lost=np.ones((2, 2)),
+        )  # fmt: skip
+        metric = aa.METRIC_NAMES.index(name)
+        said = aa.declared(looks, metric, Rule.ALWAYS, np.full((2, 3), np.nan), 0.05)
+        assert said.tolist() == [False, True]
+        assert aa.declared(looks, metric, Rule.PLANNED, np.full((2, 3), error), 0.05)[1]
 
 
 def test_the_number_of_processes_changes_nothing():
@@ -99,6 +118,34 @@ def test_the_number_of_processes_changes_nothing():
 def test_a_share_has_the_exact_interval():
     found = aa_study.share("x", 0, 100, "")
     assert (found.low, found.high) == pytest.approx((0, 1 - 0.025 ** (1 / 100)))
+
+
+def ever_declared(experiments, users, share):
+    """Share of A/A experiments in which CTR or sales is ever declared to differ, each."""
+    design = Design(arms={"a": 1 - share, "b": share}, first_day=date(2026, 3, 2))
+    found = np.zeros(2)
+    for seed in range(experiments):
+        life = live(AAWorld(users=users), np.random.SeedSequence((8, seed)))
+        drawn = np.random.default_rng(seed).random(users) < share
+        life = replace(life, arm=drawn.astype(np.int8))
+        at = caps(life.pre[0] * life.items_a_page, life.pre[3])
+        looks = [cut(life.until(day + 1), at) for day in range(14)]
+        for metric, name in enumerate(("ctr", "sales")):
+            rule = design.mixture(name, 0.05)
+            said = (compare(users, METRICS[name], rule) for users in looks)
+            found[metric] += any(effect.better or effect.worse for effect in said)
+    return found / experiments
+
+
+def test_a_few_dozen_users_in_an_arm_declare_nothing():
+    """They did in a tenth of such experiments, as long as ten users were enough to judge by."""
+    assert (ever_declared(60, 600, 0.05) == 0).all()
+
+
+@pytest.mark.drill
+def test_a_small_arm_beside_a_large_one_errs_as_it_should():
+    chance = 2 * np.sqrt(0.05 * 0.95 / 400)
+    assert (ever_declared(400, 4000, 0.1) <= 0.05 + chance).all()  # 0.023, 0.040 in 1,500
 
 
 @pytest.mark.drill

@@ -1,4 +1,5 @@
 import math
+from itertools import product
 
 import numpy as np
 import pytest
@@ -31,9 +32,10 @@ def test_it_is_the_mixture_of_likelihood_ratios():
     assert Mixture(tau).p_value(estimate, error) == pytest.approx(1 / mixed)
 
 
-@pytest.mark.parametrize("looks", [14, 60])
-def test_zero_is_excluded_just_when_p_is_below_alpha(looks):
-    rule = Mixture(0.02, 0.05, looks)
+@pytest.mark.parametrize("tau", [0.02, None])
+@pytest.mark.parametrize("looks", [1, 14, 60])
+def test_zero_is_excluded_just_when_p_is_below_alpha(tau, looks):
+    rule = Mixture(tau, 0.05, looks)
     bound = rule.multiplier(0.01) * 0.01
     assert rule.p_value(bound * 1.0001, 0.01) < 0.05 < rule.p_value(bound * 0.9999, 0.01)
 
@@ -50,14 +52,29 @@ def test_it_is_sharpest_where_it_was_tuned(alpha, looks):
 
 
 @pytest.mark.parametrize("looks", [14, 60])
-@pytest.mark.parametrize("power", [0.6, 0.9])
-def test_what_is_tuned_for_an_effect_is_sharpest_where_that_has_the_wanted_power(power, looks):
-    rule = always_valid.for_effect(0.05, 0.05, power, looks)
-    errors = np.linspace(0.005, 0.03, 2001)
-    bounds = np.array([rule.multiplier(error) for error in errors])
-    best = int(np.argmin(bounds))
-    found = norm.cdf(math.log(1.05) / errors[best] - bounds[best])
-    assert found == pytest.approx(power, abs=0.01)
+@pytest.mark.parametrize("alpha", [0.05, 0.001])
+def test_the_steady_rule_has_the_lowest_multiplier_whatever_the_error(alpha, looks):
+    rule = always_valid.steady(alpha, looks)
+    lowest = always_valid.lowest(always_valid.level(alpha, looks))
+    for error in (1e-6, 0.01, 3.0):
+        assert rule.multiplier(error) == lowest
+        tuned = always_valid.tuned(error, alpha, looks)
+        assert rule.information(error) == pytest.approx(tuned.information(error))
+
+
+@pytest.mark.parametrize("planned", [1, 14, 28])
+def test_the_steady_rule_keeps_alpha_at_looks_that_know_nothing_of_one_another(planned):
+    """The worst dependence that Bonferroni allows for is near independence of all looks."""
+    z = np.abs(np.random.default_rng(1).normal(size=(40_000, planned)))
+    wrong = (z >= always_valid.steady(0.05, planned).multiplier(1.0)).any(1).mean()
+    assert wrong < 0.05 + 3 * math.sqrt(0.05 * 0.95 / 40_000)
+    assert wrong > 0.04 or planned < always_valid.looks(0.05)
+
+
+def test_with_few_degrees_of_freedom_a_multiplier_errs_as_if_the_error_were_known():
+    t = np.random.default_rng(2).standard_t(11, 400_000)
+    z = always_valid.fixed(0.01)
+    assert (np.abs(t) > always_valid.student(z, 11)).mean() == pytest.approx(0.01, rel=0.05)
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.01])
@@ -84,13 +101,14 @@ def test_independent_users_as_many_looks_as_one_likes():
 
 
 def test_no_information_excludes_nothing():
-    for error in (0.0, math.nan, math.inf):
-        assert Mixture(0.1).multiplier(error) == math.inf
-        assert Mixture(0.1).p_value(1.0, error) == 1.0
+    for error, tau in product((0.0, math.nan, math.inf), (0.1, None)):
+        assert Mixture(tau).multiplier(error) == math.inf
+        assert Mixture(tau).p_value(1.0, error) == 1.0
 
 
 def test_an_enormous_effect_does_not_overflow():
     assert Mixture(0.1).p_value(10.0, 1e-6) == 0.0
+    assert Mixture(None).p_value(10.0, 1e-200) == 0.0
     assert math.isfinite(Mixture(0.1).multiplier(1e-200))
 
 

@@ -3,7 +3,7 @@ import pytest
 from scipy import stats
 
 from evaluation.abtest import checks
-from evaluation.abtest.always_valid import for_effect
+from evaluation.abtest.always_valid import steady
 from evaluation.abtest.effect import compare
 from evaluation.abtest.ratios import PRE
 from evaluation.abtest.sufficient import exposed
@@ -77,16 +77,27 @@ def test_arms_that_differed_before_are_noticed():
     assert "clicks per item shown before" in found.sentence
 
 
+def test_money_that_differed_before_is_noticed_though_it_is_noisier_than_clicks():
+    users = exposed(readout(users=400), ARMS).users
+    users.pre_sales[users.arm == 1] *= 4
+    assert compare(users, PRE["sales"], steady(0.001, 14), adjusted=False).p_fixed < 1e-5
+    assert checks.pre_period(users, 0.001, 14).passed is False
+
+
 def test_every_metric_of_the_pre_period_pays_for_the_other():
     users = exposed(readout(users=2000), ARMS).users
     said = checks.pre_period(users, 0.001, 14).sentence
     for metric in PRE.values():
-        rule = for_effect(0.05, 0.001, looks=14)
-        p = compare(users, metric, rule, adjusted=False).p_always
+        p = compare(users, metric, steady(0.001, 14), adjusted=False).p_always
         assert f"{metric.title} (p {min(1, 2 * p):.2g})" in said
 
 
 def test_without_a_pre_period_there_is_nothing_to_say():
-    users = exposed(readout(users=200), ARMS).users
+    users = exposed(readout(users=600), ARMS).users
+    assert (
+        "there are fewer than 150"
+        in checks.pre_period(users.take(users.user < 999), 1e-3, 14).sentence
+    )
     users.pre_clicks[:] = users.pre_impressions[:] = users.pre_sales[:] = 0
-    assert checks.pre_period(users, 0.001, 14).passed is None
+    found = checks.pre_period(users, 0.001, 14)
+    assert (found.passed, "there is no pre-period" in found.sentence) == (None, True)

@@ -139,8 +139,8 @@ def test_no_estimate_says_why(users):
     found = compare(nothing, CTR, RULE)
     assert found.uplift.value is None
     assert "nothing" in found.reason
-    some = np.concatenate([np.flatnonzero(users.arm == 0), np.flatnonzero(users.arm == 1)[:9]])
-    assert "fewer" in compare(users.take(some), CTR, RULE).reason
+    some = np.concatenate([np.flatnonzero(users.arm == 0), np.flatnonzero(users.arm == 1)[:149]])
+    assert compare(users.take(some), CTR, RULE).reason == "fewer than 150 users in an arm."
     alike = replace(users, sales=np.ones(len(users)))
     assert "alike" in compare(alike, SALES, RULE).reason
 
@@ -160,12 +160,12 @@ def test_a_treatment_that_has_nothing_is_a_hundred_percent_down(users):
 def test_the_error_of_nothing_by_hand(users):
     """Orders 0, 0, 3, 3 of four pages each: R 3/8, pulls -1.5/4, 1.5/4; one order of 16 pages."""
     few = users.take(
-        np.r_[np.flatnonzero(users.arm == 0)[:20], np.flatnonzero(users.arm == 1)[:20]]
+        np.r_[np.flatnonzero(users.arm == 0)[:160], np.flatnonzero(users.arm == 1)[:160]]
     )
-    sales = np.where(few.arm == 0, np.tile([0.0, 0.0, 3.0, 3.0], 10), 0.0)
+    sales = np.where(few.arm == 0, np.tile([0.0, 0.0, 3.0, 3.0], 80), 0.0)
     found = compare(replace(few, sales=sales), SALES, RULE)
-    spread = np.sqrt(np.var(sales[:20], ddof=1) / 20)
-    assert found.error == pytest.approx(np.hypot(spread, 3 / 20) / 1.5)
+    spread = np.sqrt(np.var(sales[:160], ddof=1) / 160)
+    assert found.error == pytest.approx(np.hypot(spread, 3 / 160) / 1.5)
 
 
 def test_an_arm_that_lacks_a_rare_thing_by_chance_is_not_called_worse():

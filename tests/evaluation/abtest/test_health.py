@@ -5,11 +5,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from evaluation.abtest.always_valid import Mixture
+from evaluation.abtest.always_valid import steady, student
 from evaluation.abtest.health import HEALTH, harm
 
 ARMS = ("old", "new")
-RULE = Mixture(0.002, 0.01)
+RULE = steady(0.01)
 START = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -52,7 +52,7 @@ def test_what_hits_both_arms_is_no_noise():
     """Pairing by hour: the error is far under that of two separate arms."""
     table = hours()
     found = harm(table, "errors", ARMS, RULE).rise
-    paired = (found.fixed_high - found.value) / 2.5758
+    paired = (found.fixed_high - found.value) / student(2.5758, 47)
     frame = table.to_pandas()
     alone = [(frame[frame.arm == arm].errors / 20_000).std() / np.sqrt(48) for arm in ARMS]
     assert paired < 0.5 * np.hypot(*alone)
@@ -65,8 +65,15 @@ def test_hours_are_what_is_independent():
     old, new = (table.filter(pc.equal(table["arm"], arm))["errors"] for arm in ARMS)
     rises = (new.to_numpy() - old.to_numpy()) / 20_000
     error = rises.std(ddof=1) / np.sqrt(48)
-    assert found.fixed_high - found.value == pytest.approx(2.575829 * error)
-    assert found.value - found.low == pytest.approx(RULE.multiplier(error) * error)
+    assert found.fixed_high - found.value == pytest.approx(student(2.575829, 47) * error)
+    assert found.value - found.low == pytest.approx(student(RULE.multiplier(error), 47) * error)
+
+
+def test_a_rise_is_found_however_far_beyond_what_is_tolerated_its_noise_is():
+    """Two hundred pages an hour: the error of the rise is many times the 0.2 % tolerated."""
+    found = harm(hours(number=36, errors=(0.005, 0.1), requests=200), "errors", ARMS, RULE)
+    assert found.rise.fixed_low > 0.002
+    assert found.exceeds(0.002)
 
 
 def test_hours_that_one_arm_alone_lived_through_do_not_count():
@@ -127,6 +134,17 @@ def test_a_log_that_marks_failures_alone_says_of_all_pages_whether_they_failed(e
     marked = with_column(table, "reported", table["errors"].to_pylist())
     assert harm(marked, "errors", ARMS, RULE) == harm(table, "errors", ARMS, RULE)
     assert harm(marked, "errors", ARMS, RULE).exceeds(0.002)
+
+
+def test_arms_that_log_failures_in_different_ways_are_not_compared():
+    """Had the treatment fewer failures and marked them alone, its share of them would be 100 %."""
+    table = hours(errors=(0.01, 0.001))
+    failed, told = (table[name].to_pylist() for name in ("errors", "reported"))
+    new = [arm == "new" for arm in table["arm"].to_pylist()]
+    ways = [bad if n else all_ for n, bad, all_ in zip(new, failed, told, strict=True)]
+    found = harm(with_column(table, "reported", ways), "errors", ARMS, RULE)
+    assert (found.treatment, found.rise.value, found.exceeds(0.0)) == (None, None, False)
+    assert "in different ways" in found.reason
 
 
 def test_a_log_that_marks_failures_alone_says_nothing_of_how_many_were_timed():

@@ -95,7 +95,8 @@ def test_a_tuned_mixture_is_as_sharp_as_planned():
 
 @pytest.mark.parametrize(
     "wrong",
-    [{"effect": 0}, {"days": 0}, {"days": 999}, {"shares": (0.0, 1.0)}, {"correlation": 1.0},
+    [{"effect": 0}, {"days": 0}, {"days": 999}, {"shares": (0.0, 1.0)},
+     {"shares": (0.5, math.nan)}, {"shares": (math.nan, 0.5)}, {"correlation": 1.0},
      {"alpha": 2.0}, {"power": 0.1}],
 )  # fmt: skip
 def test_plans_of_the_impossible_are_refused(wrong):

@@ -204,6 +204,15 @@ def test_the_page_says_that_it_is_adjusted_only_where_it_is(whole, changed, said
         assert (adjusted in page) is (effect is some)
 
 
+def test_the_page_says_how_an_experiment_ended(whole):
+    _, found = whole
+    assert "The experiment is over" not in report.html(found, {})
+    over = found.model_copy(update={"concluded": "Concluded by hand: stop. <odd>"})
+    page = report.html(over, {})
+    assert "The experiment is over" in page
+    assert "Concluded by hand: stop. &lt;odd&gt;" in page
+
+
 def test_the_page_shows_a_guardrail_at_the_alpha_that_its_verdict_has(whole):
     """Sales are reported too, at the larger alpha of the primary: there a drop is found sooner."""
     _, found = whole

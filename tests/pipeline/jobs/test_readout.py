@@ -254,14 +254,20 @@ def test_the_same_rows_with_any_number_of_buckets_and_workers(log, found, width)
         assert again[name] == found[FIRST][name]
 
 
-def renamed(log, home, moved):
-    """The counts of the first day, had its pages been logged under other arms."""
+def logged(log, home, pages_of):
+    """The counts of the first day, had its pages been logged otherwise."""
     shutil.copytree(log.root, home, dirs_exist_ok=True)
     (file,) = Path(home, "raw", f"dt={FIRST}", "impressions").glob("*.parquet")
-    pages = pl.read_parquet(file)
-    pages.with_columns(variant=pl.col("variant").replace(moved)).write_parquet(file)
+    pages_of(pl.read_parquet(file)).write_parquet(file)
     events.run(Store(home), FIRST, dataset=load(str(home / "small.toml")))
     return read(Store(home), FIRST)["counts"]
+
+
+def renamed(log, home, moved):
+    """Under other arms."""
+    return logged(
+        log, home, lambda pages: pages.with_columns(variant=pl.col("variant").replace(moved))
+    )
 
 
 def test_a_user_in_the_wrong_arm_or_answered_by_another_line_is_counted(log, found, tmp_path):
@@ -278,6 +284,25 @@ def test_a_page_of_no_arm_of_the_experiment_has_no_line_that_it_should_be_of(log
     counts = renamed(log, tmp_path, {"old": "champion"})
     assert counts["pages_champion"] > 0
     assert counts["misassigned"] == counts["other_line"] == 0
+
+
+def test_pages_without_an_arm_are_counted_by_the_arm_of_their_users(log, found, tmp_path):
+    """Those of every third request of `new` lose it; `old` loses its line."""
+    lost = (pl.col("variant") == "new") & (pl.int_range(pl.len()) % 3 == 0)
+    counts = logged(
+        log, tmp_path,
+        lambda pages: pages.with_columns(
+            variant=pl.when(lost).then(None).otherwise(pl.col("variant")),
+            line=pl.when(lost | (pl.col("variant") == "old")).then(None).otherwise(pl.col("line")),
+        ),
+    )  # fmt: skip
+    whole = found[FIRST]["counts"]
+    assert (whole["armless_old"], whole["armless_new"], whole["without_line"]) == (0, 0, 0)
+    assert counts["armless_new"] == whole["pages_new"] - counts["pages_new"] > 0
+    assert counts["armless_new"] == counts["without_arm"]
+    assert counts["armless_squares_new"] >= counts["armless_new"]
+    assert counts["armless_old"] == 0
+    assert counts["without_line"] == counts["pages_old"]
 
 
 def test_events_of_before_there_were_such_columns_are_pages_without_an_arm(pages, tmp_path):

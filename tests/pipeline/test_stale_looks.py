@@ -1,0 +1,71 @@
+"""A look, and what is concluded from it, rests on events as they are published now."""
+
+import re
+from datetime import timedelta
+
+import pytest
+
+from infra.errors import PartitionMissing
+from pipeline import experiments, looks, steps, verdicts
+from tests import experiment_log as logs
+from tests.experiment_log import FIRST, Shop
+
+ID = "new-for-old"
+EVE = FIRST - timedelta(days=1)
+ANEW = f"Run `dupn abtest readout --id {ID} --day {FIRST}` first."
+
+
+@pytest.fixture
+def mine(tmp_path):
+    """A day of an experiment whose challenger is better, read out and looked at."""
+    made = logs.settings(tmp_path)
+    logs.live(made, logs.experiment(), Shop(effect=2.0), 0)
+    logs.lines(made)
+    experiments.start(made, logs.experiment())
+    logs.live(made, logs.experiment(), Shop(effect=2.0), 1, since=0)
+    looks.readout(made, ID, FIRST)
+    assert verdicts.verdict(made, ID, FIRST)["outcome"] == "ship"
+    return made
+
+
+def again(mine, day, shop):
+    """The day is delivered and made once more."""
+    logs.write(logs.Path(mine.home), day, logs.experiment(), shop)
+    steps.events(mine, day)
+
+
+def known_before(mine):
+    return sum(looks.place(mine.store, ID, "before").table()["pre_impressions"].to_pylist())
+
+
+def test_a_day_that_was_made_again_is_read_out_and_judged_again_before_anything_moves(mine):
+    again(mine, FIRST, Shop(effect=1.0))
+    for ask in (verdicts.verdict, verdicts.conclude):
+        with pytest.raises(PartitionMissing, match=re.escape(ANEW)) as caught:
+            ask(mine, ID, FIRST)
+        assert f"rests on events/dt={FIRST}" in str(caught.value)
+    looks.readout(mine, ID, FIRST)
+    with pytest.raises(PartitionMissing, match="Run `dupn abtest verdict --id new-for-old --day"):
+        verdicts.conclude(mine, ID, FIRST)
+    assert verdicts.verdict(mine, ID, FIRST)["outcome"] != "ship"
+    assert verdicts.conclude(mine, ID, FIRST)["outcome"] != "ship"
+
+
+def test_a_day_before_that_was_made_again_is_remembered_anew(mine):
+    known = known_before(mine)
+    again(mine, EVE, Shop(pages=4))
+    with pytest.raises(PartitionMissing, match=re.escape(ANEW)):
+        verdicts.verdict(mine, ID, FIRST)
+    looks.readout(mine, ID, FIRST)
+    assert known_before(mine) > known
+    assert verdicts.verdict(mine, ID, FIRST)["outcome"] == "ship"
+
+
+def test_what_was_swept_is_not_asked_and_what_rests_on_it_stays_as_it_is(mine):
+    known = known_before(mine)
+    for name in ("behaviors", "impressions"):
+        mine.store.partition("events", EVE - timedelta(days=1), name).remove()
+    again(mine, EVE, Shop(pages=4))
+    looks.readout(mine, ID, FIRST)
+    assert known_before(mine) == known
+    assert verdicts.verdict(mine, ID, FIRST)["outcome"] == "ship"

@@ -6,6 +6,7 @@ has a recipe for a line holds, also when the experiment has ended and the line h
 """
 
 import json
+import logging
 
 from evaluation.abtest.experiment import Recipe
 from features import traffic
@@ -14,6 +15,8 @@ from infra.errors import ConfigError
 from infra.store import Store
 from pipeline.incumbent import line_of, registry_of
 from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
 
 SECTIONS = ("model", "train", "update", "evaluate", "gate", "compatibility")
 
@@ -29,10 +32,11 @@ def of_line(settings: Settings, line: str = "") -> Settings:
 def tonight(settings: Settings) -> Settings:
     """The settings of the line that a night updates: the champion's, also where it has just won.
 
-    A setting `line` that names the challenger's line is obeyed.
+    A setting `line` that names the challenger's line is obeyed. One that names a line which was
+    champion before is not: nights go on with the line that won.
 
     Raises:
-        ConfigError: it names neither.
+        ConfigError: it names a line that is none of these.
     """
     registry = registry_of(settings)
     champion, rival = registry.champion(), registry.challenger()
@@ -42,13 +46,16 @@ def tonight(settings: Settings) -> Settings:
     theirs = rival.tags.get("line", "") if rival is not None else ""
     if "line" not in settings.model_fields_set:
         return of_line(settings, line)
-    if line and settings.line not in (line, theirs):
+    if not line or settings.line in (line, theirs):
+        return of_line(settings)
+    if not any(one.facts.get("line") == settings.line for one in registry.look()):
         raise ConfigError(
             f"line = {settings.line!r} is neither the champion's line ({line}) nor the "
             f"challenger's ({theirs or 'there is none'}), and a night updates no other. Set it to "
             "one of these, or leave it out for the champion's."
         )
-    return of_line(settings)
+    logger.info("line %s is champion no more: the night goes on with %s", settings.line, line)
+    return of_line(settings, line)
 
 
 def require_updated(settings: Settings) -> None:

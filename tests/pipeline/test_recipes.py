@@ -102,8 +102,9 @@ def test_a_night_updates_the_champions_line_whoever_that_is(settings):
     registry(settings).promote("2", "it has won")
     assert recipes.tonight(settings).line == "rival"
     assert recipes.tonight(settings).train.learning_rate == RATE
+    assert recipes.tonight(named(settings, "dupn")).line == "rival"  # it was champion
     with pytest.raises(ConfigError, match=r"neither .* \(rival\) nor .* \(there is none\)"):
-        recipes.tonight(named(settings, "dupn"))  # out of the race
+        recipes.tonight(named(settings, "other"))
     registry(settings).challenge("1", "back as the rival")
     assert recipes.tonight(settings).line == "rival"
     assert recipes.tonight(named(settings, "dupn")).line == "dupn"

@@ -1,9 +1,13 @@
 """Templates of the pages, and pictures inside them: a page needs no other file."""
 
 import base64
-from collections.abc import Mapping
+import logging
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
+
+logger = logging.getLogger(__name__)
 
 
 def template(name: str) -> Template:
@@ -16,6 +20,18 @@ def template(name: str) -> Template:
         lstrip_blocks=True,
     )
     return environment.get_template(f"{name}.html.j2")
+
+
+@contextmanager
+def beside(what: str) -> Iterator[None]:
+    """Draw a page beside other work: one that cannot be drawn is told of, and stops nothing.
+
+    Pages are made of what is kept, so that the next one has what this one lacks.
+    """
+    try:
+        yield
+    except Exception:
+        logger.warning("%s could not be drawn", what, exc_info=True)
 
 
 def inside(pictures: Mapping[str, bytes]) -> dict[str, str]:

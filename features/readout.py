@@ -185,19 +185,22 @@ def misassigned(counted: Counted, salt: str, shares: Mapping[str, float]) -> int
 
 
 def armless(counted: Counted, salt: str, shares: Mapping[str, float]) -> Mapping[str, int]:
-    """Pages without an arm by the arm that the hash of their user gives, and their users' squares.
+    """Pages without an arm by the arm that the hash of their user gives.
 
-    With the squares it can be told whether one arm has lost more of its pages than chance would.
+    With the squares of its users' pages, and the pages of the user who has most, it can be told
+    whether one arm has lost more of its pages than chance would.
     """
     pages = counted.pages.filter(pc.is_null(counted.pages["variant"]))
     users = codes_of(pages["user_id"])
     number = np.bincount(users.codes, minlength=len(users.values))
     place = assignment.places(users.values, salt, shares)
-    return {
-        name: int(sums[place == arm].sum())
-        for arm, line in enumerate(shares)
-        for name, sums in ((f"armless_{line}", number), (f"armless_squares_{line}", number**2))
-    }
+    found = {}
+    for arm, line in enumerate(shares):
+        mine = number[place == arm]
+        found[f"armless_{line}"] = int(mine.sum())
+        found[f"armless_squares_{line}"] = int((mine**2).sum())
+        found[f"armless_largest_{line}"] = int(mine.max(initial=0))
+    return found
 
 
 def other_line(counted: Counted, shares: Mapping[str, float]) -> int:

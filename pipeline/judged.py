@@ -91,8 +91,11 @@ def _clause(store: Store, day: date, but: str = "") -> str:
 
 
 def known_bad(store: Store, day: date) -> str:
-    """The same, but for what never came before quality: nobody has found anything wrong with it."""
-    if store.get(_order(day)):
+    """The same, but for what never came before quality: nobody has found anything wrong with it.
+
+    A day that was left out and has passed since, as one that is mended by a backfill, is not bad.
+    """
+    if store.get(_order(day)) and _clause(store, day):
         return LEFT_OUT
     return _clause(store, day, but=UNJUDGED)
 

@@ -248,6 +248,7 @@ def _lost_arms(total: Mapping[str, int], days: int, experiment: Experiment) -> I
     for arm, share in experiment.arms.items():
         found, due = total.get(f"armless_{arm}", 0), share * every
         chance = most * math.sqrt(share * (1 - share) * squares * days)
+        chance += total.get(f"armless_largest_{arm}", 0)  # who falls into a small arm by chance
         if found - due > max(chance, TOLERATED * total.get(f"pages_{arm}", 0)):
             yield (
                 f"{found:,} pages without an arm are of users whom the hash gives {arm}, where "

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from datetime import date
 
 from evaluation import nights
+from evaluation.rendering import beside
 from infra.store import Store
 from pipeline import judged, nightly
 from pipeline.nightly import State
@@ -28,9 +29,10 @@ def draw(settings: Settings) -> str:
 
 def draw_unwatched(settings: Settings, day: date) -> None:
     """Draw it again for a night that has ended, or stopped, before it was watched."""
-    watched = nights.read(settings.store, settings.line, day, 1)
-    if not (watched and watched[-1].day == day.isoformat()):
-        draw(settings)
+    with beside("the page of nights"):
+        watched = nights.read(settings.store, settings.line, day, 1)
+        if not (watched and watched[-1].day == day.isoformat()):
+            draw(settings)
 
 
 def there(store: Store, line: str) -> str:
@@ -46,7 +48,7 @@ def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, str]]:
             continue
         stopped = [of for of in judged.GROUPS if judged.stopped(settings.store, day, of)]
         if night.state is State.ENDED:
-            words = f"ended without a model: {night.outcome}"
+            words = f"ended, not watched: {night.outcome}"
         elif night.state is State.WAITING:
             words = "waits for an older night"
         elif stopped:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evaluation.rendering import template
+from evaluation.rendering import beside, template
 from infra.files import alone
 from infra.store import Store
 from pipeline import judged
@@ -53,7 +53,7 @@ def there(store: Store) -> str:
 
 
 def write(store: Store, suites: Mapping[str, tuple[str, ...]]) -> str:
-    """Draw the page again from the reports; its address comes back.
+    """Draw the page again from the reports, whatever hinders it; its address comes back.
 
     Args:
         store: where the reports are.
@@ -62,11 +62,13 @@ def write(store: Store, suites: Mapping[str, tuple[str, ...]]) -> str:
     lock = (
         alone(Path(store.address("reports/quality/judging"))) if store.is_local else nullcontext()
     )
-    with lock:  # of two at once the later one knows the reports of both
+    # of two at once the later one knows the reports of both
+    with beside("the quality page"), lock:
         days = sorted({day for of in judged.GROUPS for day in _days(store, of)}, reverse=True)
         rows = [one for day in days[:DAYS] for one in _of_day(store, day, suites)]
         page = template("quality").render(rows=rows, days=days[:DAYS], older=days[DAYS:])
-        return store.put(PAGE, page)
+        store.put(PAGE, page)
+    return store.address(PAGE)
 
 
 def _days(store: Store, of: str) -> list[str]:

@@ -103,7 +103,8 @@ def _whole(hours: pa.Table, name: str, arm: str) -> str:
         return OF[name]
     if not told.any():
         return ""
-    return "requests" if (failed == told).all() else OF[name]
+    alone = (failed == told).all() and told.sum() < mine["requests"].to_numpy().sum()
+    return "requests" if alone else OF[name]
 
 
 def _too_little(name: str, whole: Floats, arms: tuple[str, str]) -> str | None:

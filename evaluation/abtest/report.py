@@ -3,8 +3,7 @@
 from collections.abc import Mapping
 
 from evaluation.abtest import report_plots
-from evaluation.abtest.cuped import FEWEST
-from evaluation.abtest.effect import Effect
+from evaluation.abtest.effect import FEWEST, Effect
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.summary import AbtestReport
 from evaluation.rendering import inside, template
@@ -51,10 +50,10 @@ def _unadjusted(look: ReadOut) -> str:
     kept = [one.kept_variance for one in _at_one_alpha(look) if one.kept_variance is not None]
     if any(abs(one - 1) > 1e-6 for one in kept):
         return ""
-    if not kept:
-        return "there is nothing to compare yet"
     if min(look.users.values()) < FEWEST:
         return f"an arm has fewer than {FEWEST} users"
+    if not kept:
+        return "there is nothing to compare yet"
     if any(check.name == "pre-period" and check.passed is None for check in look.trust):
         return "there is no pre-period"
     return "the declaration says so"

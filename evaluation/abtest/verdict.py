@@ -14,6 +14,7 @@ from enum import StrEnum
 from evaluation.abtest.always_valid import NORMAL
 from evaluation.abtest.design import Design
 from evaluation.abtest.effect import Bounds, percent, uplift
+from evaluation.abtest.health import DIFFERENT
 from evaluation.abtest.readout import ReadOut
 from evaluation.results import Record
 
@@ -106,6 +107,8 @@ def _held(seen: ReadOut, design: Design) -> Iterator[str]:
     for harm in seen.harms:
         if harm.exceeds(0.0):
             yield f"guardrail {harm.title} rose by {harm.rise.low:.3%} or more, hence no launch."
+        elif harm.reason == DIFFERENT:
+            yield f"guardrail {harm.title} cannot be told: {harm.reason} Hence no launch."
 
 
 def _tolerance(name: str, design: Design) -> float:

@@ -54,6 +54,9 @@ def test_a_day_that_quality_or_a_person_refused_is_told_and_one_never_judged_is_
         f"{days[2]}: events did not pass quality."
     ]
     assert list(looks.doubted(store, TRIAL, days[3]))[1:] == [f"{days[3]}: {judged.LEFT_OUT}."]
+    for of in judged.GROUPS:  # mended
+        store.put(judged.report(days[3], of), json.dumps({"passed": True}))
+    assert list(looks.doubted(store, TRIAL, days[3]))[1:] == []
 
 
 def test_pages_of_one_arm_that_lost_it_are_told_and_those_of_another_surface_are_not(tmp_path):
@@ -65,6 +68,18 @@ def test_pages_of_one_arm_that_lost_it_are_told_and_those_of_another_surface_are
         "310 pages without an arm are of users whom the hash gives new, where 250 of the 500 would "
         "be by its share: pages of new lost their arm."
     )
+
+
+def test_one_heavy_user_without_an_arm_is_no_proof_of_a_loss(tmp_path):
+    """A monitor's pages fall on one arm, however many; its share of a small arm is no chance."""
+    trial = TRIAL.model_copy(update={"arms": {"old": 0.95, "new": 0.05}})
+    counts = {"armless_old": 100, "armless_squares_old": 200, "armless_new": 900}
+    counts |= {"armless_squares_new": 890**2 + 10, "armless_largest_new": 890}
+    store = Store(tmp_path)
+    part = store.partition("readout", FIRST)
+    with part.publish() as out:
+        out.record([out.write_table("part", pa.table({"a": [1]}), counts=SOUND | counts)])
+    assert list(looks.broken([part], trial)) == []
 
 
 def test_many_pages_of_few_users_are_no_proof_of_a_loss(tmp_path):

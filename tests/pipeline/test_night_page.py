@@ -39,12 +39,20 @@ def test_a_night_that_quality_stopped_is_on_the_page_at_once(settings):
     assert standing.status(settings)["page of nights"].endswith("/dupn/nights.html")
 
 
+def test_a_page_that_cannot_be_drawn_does_not_hide_what_quality_says(settings, caplog):
+    settings.store.put("reports/nightly/dupn/dt=2026-03-02/figures.json", "{")
+    publish(settings.store, STOPPED, bad_types=50)
+    with pytest.raises(QualityFailed):
+        steps.quality(settings, STOPPED, "events")
+    assert "the page of nights could not be drawn" in caplog.text
+
+
 def test_a_night_that_a_person_left_out_says_so_and_a_watched_one_is_not_drawn_again(settings):
     night_page.draw_unwatched(settings, WATCHED)
     assert not page(settings)
     nightly.end(settings, STOPPED, workers.this(), "left out")
     night_page.draw_unwatched(settings, STOPPED)
-    assert "ended without a model: left out" in page(settings)
+    assert "ended, not watched: left out" in page(settings)
 
 
 def test_where_no_night_was_watched_there_is_no_page(tmp_path):

@@ -136,6 +136,18 @@ def test_a_log_that_marks_failures_alone_says_of_all_pages_whether_they_failed(e
     assert harm(marked, "errors", ARMS, RULE).exceeds(0.002)
 
 
+def test_an_arm_of_which_every_page_fails_does_not_mark_failures_alone():
+    table = hours(errors=(0.001, 1.0))
+    requests = table["requests"].to_pylist()
+    new = [arm == "new" for arm in table["arm"].to_pylist()]
+    every = [
+        count if n else bad
+        for n, count, bad in zip(new, requests, table["errors"].to_pylist(), strict=True)
+    ]
+    said = with_column(with_column(table, "reported", requests), "errors", every)
+    assert harm(said, "errors", ARMS, RULE).exceeds(0.9)
+
+
 def test_arms_that_log_failures_in_different_ways_are_not_compared():
     """Had the treatment fewer failures and marked them alone, its share of them would be 100 %."""
     table = hours(errors=(0.01, 0.001))

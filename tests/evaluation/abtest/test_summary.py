@@ -187,7 +187,7 @@ def test_the_page_says_what_decided_and_what_the_arms_share(whole):
     ("changed", "said"),
     [
         ({}, "the declaration says so"),
-        ({"users": {"old": 5000, "new": 99}}, "an arm has fewer than 100 users"),
+        ({"users": {"old": 5000, "new": 149}}, "an arm has fewer than 150 users"),
         ({"trust": (Check(name="pre-period", passed=None, sentence=""),)}, "is no pre-period"),
     ],
 )

@@ -216,6 +216,17 @@ def test_a_tolerated_rise_of_slow_answers_goes_on_but_never_ships():
     assert "slow requests rose" in found.reasons[0]
 
 
+def test_nothing_ships_where_the_arms_log_failures_in_different_ways():
+    hours = test_health.hours(errors=(0.001, 0.001))
+    new = pc.equal(hours["arm"], "new")
+    ways = pc.if_else(new, hours["errors"], hours["reported"])
+    hours = hours.set_column(hours.schema.get_field_index("reported"), "reported", ways)
+    seen = look(0.3, hours=hours)
+    found = verdict.decide(seen, DESIGN)
+    assert found.outcome is Outcome.CONTINUE
+    assert "share of failed requests cannot be told" in found.reasons[0]
+
+
 def test_healthy_hours_do_not_stop():
     seen = look(0.3, hours=test_health.hours())
     assert verdict.decide(seen, DESIGN).outcome is Outcome.SHIP

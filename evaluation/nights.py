@@ -22,6 +22,16 @@ def folder(line: str) -> str:
     return f"reports/nightly/{line}"
 
 
+def lines(store: Store) -> list[str]:
+    """Lines that have had a night."""
+    return store.names("reports/nightly")
+
+
+def watched(store: Store, day: date) -> bool:
+    """Whether the champion of any line was watched on the day."""
+    return any(store.get(_key(store, line, day.isoformat())) for line in lines(store))
+
+
 def put(store: Store, line: str, night: Night) -> str:
     """Keep a night's figures; their address comes back."""
     return store.put(_key(store, line, night.day), night.model_dump_json(indent=1))

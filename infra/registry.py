@@ -164,7 +164,7 @@ class Registry(Registered):
     def _look(self) -> list[Entry]:
         entries, not_made = self.ledger.entries(), ""
         if entries and not entries[-1].done:
-            self._require_ours(entries[-1])
+            self._require_ours(entries, entries[-1].aliases)
             if entries[-1].action == OBSERVED:  # nothing was to be moved
                 self.ledger.finish(entries[-1])
             else:
@@ -174,7 +174,7 @@ class Registry(Registered):
         then = dict(entries[-1].aliases) if entries else {}
         if now == then:
             return entries
-        self._require_ours(entries[-1] if entries else None)
+        self._require_ours(entries, now)
         moved = ", ".join(
             f"{name} {then.get(name, 'none')} -> {now.get(name, 'none')}"
             for name in ALIASES
@@ -227,32 +227,41 @@ class Registry(Registered):
             raise VersionGone(f"{not_made}. {_AGAIN}")
         return entry
 
-    def _require_ours(self, last: Entry | None) -> None:
+    def _require_ours(self, entries: Sequence[Entry], now: Mapping[str, str]) -> None:
         """Where the server is another than the ledger's, no alias was moved and none may be.
 
+        It is held against moves of our own, since what was only observed may have been seen there.
+
         Raises:
-            RegistryError: it never had the model, or its champion is another under that number.
+            RegistryError: it never had the model, or knows another one under the number of our last
+                champion, or of who is champion there.
         """
-        number = last.aliases.get("champion") if last else None
-        if last is None or number is None:
+        own = [one for one in entries if one.action != OBSERVED and not one.given_up]
+        last = next((one for one in reversed(own) if "champion" in one.aliases), None)
+        if last is None:
             return
         remedy = (
             "Nothing was changed. See that tracking.uri (--set, DUPN_SET) says where the nights "
             f"register; if {MODEL} has moved to this one for good, "
         )
-        served = f"ledger entry {last.number} has version {number} of {MODEL} as champion"
         if not self.knows_the_model():
+            served = f"version {last.aliases['champion']} of {MODEL} as champion"
             raise RegistryError(
-                f"{served}, and MLflow at {self.uri} knows no model {MODEL}. {remedy}"
-                f"make a registered model {MODEL} there, without versions, and run this again."
+                f"ledger entry {last.number} has {served}, and MLflow at {self.uri} knows no model "
+                f"{MODEL}. {remedy}make a registered model {MODEL} there, without versions, and "
+                "run this again."
             )
-        version = self.version(number)
-        then, now = last.facts.get("run_key", ""), version.tags.get("run_key") if version else None
-        if then and now and then != now:
-            raise RegistryError(
-                f"{served}, trained as {then}; in MLflow at {self.uri} that is {now}. {remedy}"
-                "move the folder ledger out of the home: a new one begins."
-            )
+        asked = {now.get("champion", ""): own, last.aliases["champion"]: [last]}
+        for number, by in asked.items():
+            version = self.version(number) if number else None
+            key = version.tags.get("run_key") if version else None
+            if key and not is_it(by, number, key):
+                had = [one for one in by if one.aliases.get("champion") == number][-1]
+                raise RegistryError(
+                    f"ledger entry {had.number} has version {number} of {MODEL} as champion, "
+                    f"trained as {had.facts['run_key']}; in MLflow at {self.uri} that is {key}. "
+                    f"{remedy}move the folder ledger out of the home: a new one begins."
+                )
 
     def _facts(self, aliases: Mapping[str, str]) -> dict[str, str]:
         """What is champion from now on: the tags of its version."""

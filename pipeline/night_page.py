@@ -9,30 +9,43 @@ from datetime import date
 
 from evaluation import nights
 from evaluation.rendering import beside
+from infra.ledger import Ledger
 from infra.store import Store
 from pipeline import judged, nightly
 from pipeline.nightly import State
 from pipeline.settings import Settings
 
 
-def draw(settings: Settings) -> str:
-    """Draw it again; its address, or "" where no night was watched yet."""
-    store, line = settings.store, settings.line
+def draw(settings: Settings, line: str = "") -> str:
+    """Draw it again; its address, or "" where no night was watched yet.
+
+    Args:
+        settings: whose `line` a night's record may lie under.
+        line: whose nights; the settings' own by default. After an experiment has shipped it is
+            another than the one that records lie under.
+    """
+    store, line = settings.store, line or settings.line
     newest = nights.read(store, line, date.max, settings.watch.page_nights)
     if not newest:
         return ""
-    first, shown = newest[0].day, {night.day for night in newest}
-    days = [day for day in store.dates(nights.folder(line)) if day.isoformat() > first]
-    others = dict(_told(settings, [day for day in days if day.isoformat() not in shown]))
+    first, others = date.fromisoformat(newest[0].day), {}
+    for one in dict.fromkeys((*nights.lines(store), settings.line)):
+        days = [day for day in store.dates(nights.folder(one)) if day > first]
+        others |= dict(_told(settings.model_copy(update={"line": one}), days))
     return nights.write_page(store, line, newest, others)
 
 
 def draw_unwatched(settings: Settings, day: date) -> None:
     """Draw it again for a night that has ended, or stopped, before it was watched."""
     with beside("the page of nights"):
-        watched = nights.read(settings.store, settings.line, day, 1)
-        if not (watched and watched[-1].day == day.isoformat()):
-            draw(settings)
+        if not nights.watched(settings.store, day):
+            draw(settings, line_of(settings))
+
+
+def line_of(settings: Settings) -> str:
+    """Whose nights they are: the champion's, as the ledger has it, or the settings' line."""
+    entries = Ledger(settings.store).entries()
+    return (entries[-1].facts.get("line", "") if entries else "") or settings.line
 
 
 def there(store: Store, line: str) -> str:
@@ -44,7 +57,7 @@ def there(store: Store, line: str) -> str:
 def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, str]]:
     for day in days:
         night = nightly.read(settings, day)
-        if night is None:
+        if night is None or nights.watched(settings.store, day):
             continue
         stopped = [of for of in judged.GROUPS if judged.stopped(settings.store, day, of)]
         if night.state is State.ENDED:

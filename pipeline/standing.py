@@ -80,7 +80,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
         "experiment reports": _looks(store) or "none",
-        "page of nights": night_page.there(store, settings.line) or "none",
+        "page of nights": night_page.there(store, night_page.line_of(settings)) or "none",
         "quality page": quality_page.there(store) or "none",
     }
 

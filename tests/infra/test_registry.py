@@ -13,6 +13,7 @@ from infra.ledger import Ledger
 from infra.mlflow_client import Refused
 from infra.registry import MODEL, Registry
 from infra.store import Store
+from infra.succession import OBSERVED
 from tests.infra.moves import by_hand, promoted, versions
 
 HERE = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
@@ -96,6 +97,26 @@ def test_a_look_into_an_mlflow_with_another_model_of_the_name_changes_nothing(re
     with pytest.raises(RegistryError, match=r"trained as dupn-0; .* that is theirs-1.* ledger out"):
         other.look()
     assert len(registry.look()) == 1
+
+
+def test_a_look_into_an_mlflow_with_fewer_versions_changes_nothing(registry, tmp_path):
+    promoted(registry, 2)
+    other = elsewhere(registry, tmp_path)
+    other.register("file:///theirs", "", {"run_key": "theirs-1"})
+    other.point("champion", "1")
+    with pytest.raises(RegistryError, match=r"version 1 .* trained as dupn-0; .* that is theirs-1"):
+        other.look()
+    assert registry.look()[-1].aliases["champion"] == "2"
+
+
+def test_a_ledger_that_saw_another_mlflow_heals_in_its_own(registry, tmp_path):
+    """As versions of dupn before this one entered it."""
+    promoted(registry, 2)
+    seen = {"aliases": {"champion": "1"}, "facts": {"run_key": "theirs-1"}}
+    entry = registry.ledger.append(registry.look(), action=OBSERVED, why="", **seen)
+    registry.ledger.finish(entry)
+    assert registry.look()[-1].why.startswith("moved outside dupn: champion 1 -> 2")
+    assert registry.rollback("bad").aliases["champion"] == "1"
 
 
 def test_who_moves_to_another_mlflow_makes_the_model_there_and_goes_on(registry, tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from evaluation import nights
 from evaluation.watch import Night
 from infra.errors import QualityFailed
+from infra.ledger import Ledger
 from pipeline import night_page, nightly, standing, steps, workers
 from pipeline.settings import load
 from tests.pipeline.test_quality import publish
@@ -53,6 +54,28 @@ def test_a_night_that_a_person_left_out_says_so_and_a_watched_one_is_not_drawn_a
     nightly.end(settings, STOPPED, workers.this(), "left out")
     night_page.draw_unwatched(settings, STOPPED)
     assert "ended, not watched: left out" in page(settings)
+
+
+def test_after_another_line_has_won_its_page_has_what_became_of_every_night(settings):
+    """The records of nights stay where they were: under the line of the settings."""
+    ledger = Ledger(settings.store)
+    moved = {"action": "promote", "aliases": {"champion": "2"}, "facts": {"line": "rival"}}
+    ledger.finish(ledger.append([], why="it has won", **moved))
+    won = date(2026, 3, 4)
+    nightly.end(settings, STOPPED, workers.this(), "left out")
+    with settings.store.partition("samples", STOPPED).publish() as out:
+        out.record([])
+    nightly.begin(settings, won, workers.this())
+    nightly.end(settings, won, workers.this(), "promote")
+    for day in (WATCHED, won):
+        nights.put(
+            settings.store, "rival", Night(day=day.isoformat(), run="", parent="", figures=())
+        )
+    night_page.draw_unwatched(settings, STOPPED)
+    told = (settings.store.get("reports/nightly/rival/nights.html") or b"").decode()
+    assert "ended, not watched: left out" in told
+    assert "not watched: promote" not in told
+    assert standing.status(settings)["page of nights"].endswith("/rival/nights.html")
 
 
 def test_where_no_night_was_watched_there_is_no_page(tmp_path):

@@ -57,8 +57,8 @@ class Registry(Registered):
         if now.get("champion") == version.number:
             logger.info("version %s is champion already", version.number)
             return entries[-1]
-        served = entries[-1].facts.get("run_key") if entries else None
-        again = served is not None and version.tags.get("run_key") == served
+        served = entries[-1].facts.get("run_id") if entries else None
+        again = served is not None and version.run_id == served
         aliases = crowned(now, version.number, again=again)
         return self.move(entries, "promote", aliases, why, who)
 
@@ -264,9 +264,11 @@ class Registry(Registered):
                 )
 
     def _facts(self, aliases: Mapping[str, str]) -> dict[str, str]:
-        """What is champion from now on: the tags of its version."""
+        """What is champion from now on: the tags of its version, and the run that trained it."""
         version = self.version(aliases["champion"]) if "champion" in aliases else None
-        return dict(version.tags) if version else {}
+        if version is None:
+            return {}
+        return {**version.tags, **({"run_id": version.run_id} if version.run_id else {})}
 
     def _gone(self, aliases: Mapping[str, str]) -> str:
         """Which of them cannot be, as its version was deleted; nothing if all can."""

@@ -39,12 +39,12 @@ def before(entries: Sequence[Entry]) -> list[str]:
 
     `previous` says it, whoever set it. But a hand that moves `champion` alone leaves `previous` as
     it was, one champion too old: then it is who served until that move. Versions of the champion's
-    own model (its run key) are passed over: they answer as it does.
+    own model (of the MLflow run that trained it) are passed over: they answer as it does.
     """
     now = entries[-1].aliases if entries else {}
     made = [entry for entry in entries if not entry.given_up]
-    key = entries[-1].facts.get("run_key") if entries else None
-    same = [one.aliases.get("champion") for one in made if key and one.facts.get("run_key") == key]
+    run = entries[-1].facts.get("run_id") if entries else None
+    same = [one.aliases.get("champion") for one in made if run and one.facts.get("run_id") == run]
     champions = [entry.aliases.get("champion") for entry in reversed(made)]
     served = [number for number in champions if number not in same]
     said = None if now.get("previous") in same else now.get("previous")

@@ -28,7 +28,7 @@ def draw(settings: Settings, line: str = "") -> str:
     newest = nights.read(store, line, date.max, settings.watch.page_nights)
     if not newest:
         return ""
-    first, others = date.fromisoformat(newest[0].day), {}
+    first, others = date.fromisoformat(newest[0].day), dict[str, str]()
     for one in dict.fromkeys((*nights.lines(store), settings.line)):
         days = [day for day in store.dates(nights.folder(one)) if day > first]
         others |= dict(_told(settings.model_copy(update={"line": one}), days))

@@ -82,12 +82,12 @@ def _of_day(store: Store, day: str, suites: Mapping[str, tuple[str, ...]]) -> It
         if content is None:
             continue
         told = json.loads(content)
-        failures = sorted(told["failures"], key=lambda one: not one["critical"])
+        failures = sorted(told.get("failures", []), key=lambda one: not one["critical"])
         yield Judgement(
             day=day,
             of=of,
             verdict=_verdict(told),
-            checks=len(told["expected"]),
+            checks=len(told.get("expected", [])),
             failed=tuple(_failed(one) for one in failures),
             docs={name: page for name in suites[of] if (page := _docs(store, name, day))},
         )
@@ -96,7 +96,7 @@ def _of_day(store: Store, day: str, suites: Mapping[str, tuple[str, ...]]) -> It
 def _verdict(told: Mapping[str, Any]) -> str:
     if not told["passed"]:
         return "stopped"
-    return "warnings" if told["failures"] else "passed"
+    return "warnings" if told.get("failures") else "passed"
 
 
 def _failed(failure: Mapping[str, Any]) -> Failed:

@@ -22,11 +22,23 @@ SECTIONS = ("model", "train", "update", "evaluate", "gate", "compatibility")
 
 
 def of_line(settings: Settings, line: str = "") -> Settings:
-    """The settings with which a line is updated and judged; without a name, the settings' own."""
+    """The settings with which a line is updated and judged; without a name, the settings' own.
+
+    Raises:
+        ConfigError: what an experiment declared of the line is not taken any more.
+    """
     name = line or settings.line
     recipe = declared(settings.store, name)
     mine = settings if name == settings.line else settings.model_copy(update={"line": name})
-    return mine if recipe is None else applied(mine, recipe)
+    if recipe is None:
+        return mine
+    try:
+        return applied(mine, recipe)
+    except ConfigError as error:  # as one of a version of dupn that knew less
+        raise ConfigError(
+            f"the recipe of line {name}: {error} An experiment declared it and cannot be changed; "
+            "a newer one that has a recipe for the line replaces it."
+        ) from error
 
 
 def tonight(settings: Settings) -> Settings:

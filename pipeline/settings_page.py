@@ -24,7 +24,9 @@ home is `--home`, else `DUPN_HOME`, else `./artifacts`. A preset is a TOML file 
 differences: [infra/presets](../infra/presets), or a path of yours. A value is written as in TOML,
 or as plain text; an unknown name is refused with the nearest known one. A table that is given
 changes the entries that it names and keeps the others (`gate.floors.ctr_auc=0.6`); an empty one
-(`gate.floors={}`) empties it. Only `serve.shares` is given whole.
+(`gate.floors={}`) empties it. Only the default of `serve.shares` fills nothing up. A TOML file
+gives a table or empties it, not both: say there the value that changes nothing (`l2r_auc = 0`,
+`token = 1`).
 
 ```
 dupn --preset paper --set train.epochs=2 --set samples.negatives=uniform status

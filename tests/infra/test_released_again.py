@@ -6,10 +6,10 @@ from infra.errors import RegistryError
 from tests.infra.moves import by_hand
 
 
-def released(registry, *keys):
-    """Versions 1, 2, ... of these run keys, each champion, one after the other."""
-    for number, key in enumerate(keys, 1):
-        registry.register(f"file:///models/{number}", "", {"run_key": key})
+def released(registry, *runs):
+    """Versions 1, 2, ... of these trainings, each champion, one after the other."""
+    for number, run in enumerate(runs, 1):
+        registry.register(f"file:///models/{number}", run, {"run_key": "one"})
         registry.promote(str(number), f"number {number}")
 
 
@@ -28,11 +28,16 @@ def test_without_another_model_there_is_nothing_to_go_back_to(registry):
 
 @pytest.mark.parametrize("moved", [{"champion": "3"}, {"champion": "3", "previous": "2"}])
 def test_a_rollback_goes_past_versions_of_the_champions_model(registry, moved):
-    """As they stand in ledgers of before, and where a hand moved the aliases."""
+    """Where a hand moved the aliases."""
     released(registry, "a", "b")
-    registry.register("file:///models/3", "", {"run_key": "b"})
+    registry.register("file:///models/3", "b", {"run_key": "one"})
     by_hand(registry, **moved)
     assert registry.rollback("worse").aliases == {"champion": "1", "previous": "3"}
+
+
+def test_a_run_key_that_was_trained_anew_is_another_model(registry):
+    released(registry, "a", "b")
+    assert registry.aliases() == {"champion": "2", "previous": "1"}
 
 
 def test_a_model_that_comes_back_later_is_not_the_champions(registry):

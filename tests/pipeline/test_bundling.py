@@ -23,11 +23,11 @@ NEVER = "serve.tolerance=1e-30"
 
 @pytest.fixture
 def home(chain, tmp_path):
-    """A copy of the chain's home, in which a second version has the run key of the champion."""
+    """A copy of the chain's home; a second version has the run key of the champion, not its run."""
     settings = smoke(Path(shutil.copytree(chain.settings.home, tmp_path / "home")))
     registry = registry_of(settings)
     first = registry.version("1")
-    registry.client.create_model_version(MODEL, first.source, first.run_id, tags=dict(first.tags))
+    registry.client.create_model_version(MODEL, first.source, "anew", tags=dict(first.tags))
     return settings
 
 

@@ -110,6 +110,15 @@ def test_a_night_updates_the_champions_line_whoever_that_is(settings):
     assert recipes.tonight(named(settings, "dupn")).line == "dupn"
 
 
+def test_a_recipe_that_is_not_taken_any_more_says_whose_it_is(settings, monkeypatch):
+    recipe = Recipe(settings=("train.weights.ctr=-0.1",))
+    monkeypatch.setattr(recipes, "declared", lambda *_: recipe)
+    with pytest.raises(
+        ConfigError, match=r"recipe of line rival: .* a newer one that has a recipe"
+    ):
+        recipes.of_line(settings, "rival")
+
+
 def test_a_night_of_a_line_that_no_night_updates_is_refused_before_it_begins(settings):
     words = r"line = 'other' is neither the champion's line \(rival\) nor the challenger's \(dupn\)"
     for leave_out in (True, False):

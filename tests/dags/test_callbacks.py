@@ -26,7 +26,7 @@ def hook():
             self.end_headers()
 
         def log_message(self, *_):
-            pass
+            """Say nothing."""
 
     server = HTTPServer(("127.0.0.1", 0), Post)
     server.heard = []

@@ -299,8 +299,8 @@ def bucket(tmp_path_factory):
 
 def test_a_partition_that_is_only_a_manifest_is_taken_back_and_swept_on_s3(bucket):
     place = Store(f"{bucket}/bare").partition("rejects", DAY)
-    with place.publish():
-        pass
+    with place.publish() as out:
+        out.record([])
     assert place.names() == [MANIFEST]
     assert (place.sweep(0), place.remove(), place.exists()) == (0, 0, False)
     assert place.sweep(0) == place.remove() == 0

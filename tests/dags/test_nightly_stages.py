@@ -32,9 +32,16 @@ def night(monkeypatch, tmp_path):
     return params, given
 
 
+def facts_of(line):
+    """An entry of the ledger by which the line is champion."""
+    return SimpleNamespace(facts={"line": line})
+
+
 def in_production(monkeypatch, line):
     champion = SimpleNamespace(tags={"line": line})
-    registry = SimpleNamespace(champion=lambda: champion, challenger=lambda: None)
+    registry = SimpleNamespace(
+        champion=lambda: champion, challenger=lambda: None, look=lambda: [facts_of(line)]
+    )
     monkeypatch.setattr(recipes, "registry_of", lambda _: registry)
 
 

@@ -1,6 +1,7 @@
 """What the vocabulary job of a day reads, and how it is divided: manifests and footers, no rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,7 +12,7 @@ from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.schemas import FEATURES
 from features.vocabulary import VocabularyConfig
-from infra.errors import PartitionMissing
+from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.manifest import mend
 from infra.store import FileEntry, Partition, Store
 from pipeline.beam import BeamConfig
@@ -24,6 +25,27 @@ ITEM_INDEX = "catalog"
 
 Source = tuple[str, Partition, FileEntry]
 """A file of a snapshot: its table, its partition, its entry."""
+
+
+@dataclass(frozen=True)
+class Former:
+    """A partition that was built before: its content, and one past its last row."""
+
+    files: tuple[str, ...]
+    """SHA-256 of each, sorted."""
+    size: int
+
+    @classmethod
+    def of(cls, partition: Partition) -> "Former | None":
+        """What is published now; None for nothing, or nothing that can be read."""
+        with suppress(PartitionMissing, PartitionCorrupt):
+            files = (entry.sha256 for entry in partition.manifest().files)
+            return cls(tuple(sorted(files)), vocabulary.first_free(partition))
+        return None
+
+    def is_again(self, files: Sequence[FileEntry]) -> bool:
+        """Whether these have the very same rows."""
+        return self.files == tuple(sorted(entry.sha256 for entry in files))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +69,8 @@ class Plan:
     its ids keep their rows, because samples and models may name them."""
     first_free: Mapping[str, int]
     """First row that is not taken, per feature."""
+    former: Mapping[str, Former | None]
+    """Of each feature what the day's own partition was, if the day was built before."""
     threads: int = 1
     """Batches under way at a time."""
 
@@ -90,6 +114,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
             name: max(_first_free(name, part) for part in (before[name], standing[name]))
             for name in before
         },
+        former={name: Former.of(place(store, day, name)) for name in before},
         threads=beam.threads,
     )
 
@@ -134,13 +159,18 @@ def _columns(partition: Partition, entry: FileEntry) -> list[str]:
 
 
 def _standing(store: Store, day: date, feature: str) -> Partition | None:
-    is_index = feature == ITEM_INDEX
-    stage, name = ("catalog", INDEX) if is_index else ("vocabulary", feature)
-    for later in reversed(store.dates(stage)):
-        partition = store.partition(stage, later, name)
-        if later >= day and partition.exists():
-            return partition.resolved()
+    for later in reversed(store.dates("catalog" if feature == ITEM_INDEX else "vocabulary")):
+        found = place(store, later, feature)
+        if later >= day and found.exists():
+            return found.resolved()
     return None
+
+
+def place(store: Store, day: date, feature: str) -> Partition:
+    """Where the rows of a feature are on a day."""
+    if feature == ITEM_INDEX:
+        return store.partition("catalog", day, INDEX)
+    return store.partition("vocabulary", day, feature)
 
 
 def _first_free(feature: str, before: Partition | None) -> int:

@@ -18,13 +18,13 @@ import pyarrow as pa
 
 from features import hash_range, inputs, items, sightings, vocabulary
 from features.buckets import Bucket, bucket_index, split
-from features.catalog import FIRST_ROW, INDEX
+from features.catalog import FIRST_ROW
 from features.schemas import VOCABULARY
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Gather, Spread, pipeline
 from pipeline.jobs import catalog
-from pipeline.jobs.growth import ITEM_INDEX, Key, Plan, Source, plan
+from pipeline.jobs.growth import ITEM_INDEX, Key, Plan, Source, place, plan
 from pipeline.threaded import Threaded
 from pipeline.together import Together
 
@@ -231,7 +231,10 @@ def _record(
     for feature, attempt in attempts.items():
         mine = [entry for name, entry in entries if name == feature]
         given = sum(count for (name, _), count in entrants.items() if name == feature)
-        attempt.record(mine, size=work.first_free[feature] + given)
+        size, former = work.first_free[feature] + given, work.former.get(feature)
+        if former is not None and former.is_again(mine):
+            size = former.size  # as if later days had not been built: tables are as large as then
+        attempt.record(mine, size=size)
     return len(entries)
 
 
@@ -248,7 +251,7 @@ def run(
     lineage = {"settings": config.digest(), "inputs": stamps}
     with ExitStack() as stack:
         attempts = {
-            name: stack.enter_context(_partition(store, day, name).publish(**lineage))
+            name: stack.enter_context(place(store, day, name).publish(**lineage))
             for name in work.before
         }
         with pipeline(beam) as flow:
@@ -276,9 +279,3 @@ def _forget(store: Store, day: date, features: Iterable[str]) -> None:
         partition = store.partition("vocabulary", day, name)
         partition.remove()
         logger.warning("%s is gone: no snapshot has that column any more", partition.key)
-
-
-def _partition(store: Store, day: date, name: str) -> Partition:
-    if name == ITEM_INDEX:
-        return store.partition("catalog", day, INDEX)
-    return store.partition("vocabulary", day, name)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.store import Store
+from pipeline import steps
 from pipeline.bench import day as synthetic
 from pipeline.bench import samples as bench
 from pipeline.bench.day import BEFORE, DAY, Size
@@ -44,10 +45,10 @@ def homes(tmp_path_factory):
     for size in (SMALL, LARGE):
         home = tmp_path_factory.mktemp("home")
         synthetic.write(home, size)
-        for stage in bench.STAGES[:4]:
+        for stage in steps.DATA[:4]:
             bench.stage(Store(home), stage, BEFORE)
         synthetic.write_history(Store(home), size)
-        for stage in bench.STAGES:
+        for stage in steps.DATA:
             bench.stage(Store(home), stage, DAY)
         found.append(home)
     return found

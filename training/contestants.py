@@ -129,7 +129,7 @@ def _deepctr(kind: deepctr.Kind, config: ModelConfig, batch: Batch, rows: int) -
     def step() -> None:
         optimizer.zero_grad()
         loss: Tensor = torch.nn.functional.binary_cross_entropy(model(inputs).squeeze(1), clicked)
-        loss.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        loss.backward()
         optimizer.step()
 
     return Contestant(lambda: timed(step), rows, rows)

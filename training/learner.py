@@ -84,7 +84,7 @@ class Learner:
             [self.config.weights.get(task, 1.0) * loss for task, loss in losses.items()]
         ).sum()
         self.optimizer.zero_grad()
-        total.backward()  # type: ignore[no-untyped-call]  # torch does not type it
+        total.backward()
         self.optimizer.step()
         return self._told(outputs, moved, asked, values)
 

@@ -6,6 +6,7 @@ is the sum of four products: those of q and u are computed once a moment instead
 Shape suffixes: B moments, T behaviours, H hidden, P property, Q query, U user, A attention width.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import torch
@@ -57,8 +58,7 @@ class Attention(nn.Module):
         real_BT = torch.arange(h_BTH.shape[1], device=h_BTH.device) < lengths_B[:, None]
         match_BH = None if self.match is None else self.match(context_BC)
         if torch.is_grad_enabled():
-            given = (score_BT, match_BH, h_BTH, real_BT)
-            return Pooled(*_Pool.apply(*given))  # type: ignore[no-untyped-call]  # torch's own
+            return Pooled(*_pool_and_gradient(score_BT, match_BH, h_BTH, real_BT))
         return _pool(score_BT, match_BH, h_BTH, real_BT)
 
 
@@ -105,3 +105,7 @@ class _Pool(torch.autograd.Function):
             dmatch_BH = torch.bmm(ds_BT.to(kind)[:, None], h_BTH)[:, 0].to(match_BH.dtype)
         dh_BTH = torch.bmm(torch.stack(ways_BT, dim=2).to(kind), torch.cat(reached_BH, dim=1))
         return ds_BT, dmatch_BH, dh_BTH, None
+
+
+_pool_and_gradient: Callable[..., tuple[Tensor, Tensor]] = _Pool.apply
+"""Said here once, since releases of torch differ in whether they type `apply`."""

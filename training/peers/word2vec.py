@@ -70,9 +70,16 @@ def pretrain(store: Store, day: date, dim: int, seed: int) -> Tensor:
 
     Raises:
         PartitionMissing: `sequences` or `vocabulary` has not run for that day.
+        ConfigError: gensim is not installed.
     """
-    from gensim.models import Word2Vec
-
+    try:
+        from gensim.models import Word2Vec
+    except ImportError as error:
+        raise ConfigError(
+            "gensim is not installed, so DUPN-w2v has no item vectors. It has no wheel for Python "
+            "3.14 and newer: make the environment anew with an older one (make clean; make setup "
+            "PYTHON=/usr/bin/python3.13)."
+        ) from error
     vectors = torch.zeros(vocabulary.size(store, day, "item"), dim)
     told = sentences(store, day)
     if not told:

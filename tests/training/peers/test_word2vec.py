@@ -13,7 +13,7 @@ from torch.nn import functional
 
 from features.buckets import hash_ids
 from features.schemas import SEQUENCES, VOCABULARY
-from infra.errors import PartitionMissing
+from infra.errors import ConfigError, PartitionMissing
 from infra.store import Store
 from training.config import Task
 from training.peers.word2vec import pretrain, sentences
@@ -91,6 +91,12 @@ def test_whatever_was_met_once_has_a_vector(tmp_path):
         out.record([out.write_table("part", history(["u0", "u0"], ["i1", "i0"]))])
     assert sentences(store, DAY) == [["3", "2"]]
     assert pretrain(store, DAY, DIM, seed=3).any(dim=1).tolist() == [False, False, True, True]
+
+
+def test_without_gensim_it_says_what_to_do(store, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gensim.models", None)  # as if it were not installed
+    with pytest.raises(ConfigError, match="gensim is not installed"):
+        pretrain(store, DAY, DIM, seed=3)
 
 
 def test_what_nobody_met_has_zeros(vectors):

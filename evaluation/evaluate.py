@@ -11,16 +11,17 @@ from evaluation import ceiling, offline, yardsticks
 from evaluation.comparison import compare
 from evaluation.gate import Comparison
 from evaluation.offline import Material
-from evaluation.predict import Shuffle, predict, predict_each
+from evaluation.predict import Shuffle, predict_each
 from evaluation.predictions import Predictions
 from evaluation.questions import Questions, read
 from evaluation.results import Line, OfflineReport
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from evaluation.tasks import Others
-from evaluation.unseen import words
+from evaluation.unseen import Asked
 from features import catalog
 from features.catalog import CatalogArrays
+from infra.progress import track
 from infra.store import Store
 from training.ancestry import Part
 from training.model.dupn import Dupn
@@ -48,7 +49,7 @@ class Background:
     lineage: Mapping[str, str]
     training: Mapping[str, Line]
     """Curves of the training run, by title."""
-    some: Part | None = None
+    asked: Asked | None = None
     """Users of the day who are asked; all when absent."""
 
 
@@ -65,12 +66,13 @@ def run(
     Args:
         model: the candidate.
         store: where samples, catalog and truth are.
-        day: a day that neither model trained on, at least not on the moments of `background.some`.
+        day: a day that neither model trained on, at least not on the moments of `background.asked`.
         background: where the candidate comes from and who is asked.
         config: of the evaluation.
         champion: the model in production, asked the same questions.
     """
-    some = background.some
+    asked = background.asked or Asked(day)
+    some = asked.part
     questions = read(store, day, some)
     items = catalog.load(store, day)
     predictions, shuffled = _answers(model, store, day, config, questions, some)
@@ -84,17 +86,20 @@ def run(
                 store, day, background.training_days, items, config, some
             ),
             truth=ceiling.scores(store, day, questions, items),
-            when="next day" if some is None else "held-out users of the day",
+            when=asked.when,
         ),
         shuffled=shuffled,
         lineage=background.lineage,
         training=background.training,
-        asked=words(some, day),
+        asked=asked.words,
     )
     report = offline.evaluate(predictions, material, config)
     if champion is None:
         return Evaluated(report, predictions, None)
-    theirs = predict(champion, store, day, config, questions=questions, some=some)
+    (theirs,) = predict_each(
+        champion, store, day, config, [Shuffle.NOTHING],
+        questions=questions, some=some, progress=track,
+    )  # fmt: skip
     return Evaluated(report, predictions, compare(predictions, theirs, context, config))
 
 
@@ -109,7 +114,9 @@ def _answers(
     """The model's answers; and those with part of the input shuffled, by what was."""
     # Other queries come right after the input as it is: the past is read once for both.
     shuffles = (Shuffle.NOTHING, Shuffle.QUERY, Shuffle.PROPERTIES)[: 3 if config.shuffles else 1]
-    found = predict_each(model, store, day, config, shuffles, questions=questions, some=some)
+    found = predict_each(
+        model, store, day, config, shuffles, questions=questions, some=some, progress=track
+    )
     by_shuffle = dict(zip(shuffles, found, strict=True))
     plain = by_shuffle.pop(Shuffle.NOTHING)
     return plain, {str(what): by_shuffle[what] for what in Shuffle if what in by_shuffle}
@@ -124,10 +131,15 @@ def context_of(store: Store, items: CatalogArrays, training_days: Sequence[date]
 
 
 def _users(store: Store, days: Sequence[date]) -> NDArray[np.uint64] | None:
-    found = [
-        table["user_hash"].to_numpy()
-        for day in days
-        for table in [store.partition("samples", day).table(["user_hash"])]
-        if table.num_rows
-    ]
-    return np.unique(np.concatenate(found)) if found else None
+    """Whoever had a moment on one of the days; memory grows with them and with a day's rows."""
+    known: NDArray[np.uint64] | None = None
+    for day in days:
+        partition = store.partition("samples", day)
+        found = [
+            np.unique(partition.table(["user_hash"], [entry])["user_hash"].to_numpy())
+            for entry in partition.manifest().files
+            if entry.rows
+        ]
+        if found:
+            known = np.unique(np.concatenate(found if known is None else [known, *found]))
+    return known

@@ -23,8 +23,10 @@ from evaluation.metrics import AnyArray, Ints
 from evaluation.predictions import PLACES, Answers, Predictions
 from evaluation.questions import Questions, read
 from evaluation.settings import EvaluateConfig
+from features.buckets import hash_distinct
 from features.schemas import PRICE_LEVELS
 from infra.errors import TrainingError
+from infra.progress import ProgressBar, quiet
 from infra.store import Store
 from training import offered
 from training.ancestry import Part
@@ -79,6 +81,7 @@ def predict_each(  # noqa: PLR0913  # a front door: who is asked what, and how o
     *,
     questions: Questions,
     some: Part | None = None,
+    progress: ProgressBar = quiet,
 ) -> list[Predictions]:
     """The model's answers once for each of `shuffles`, in their order; the day is read once.
 
@@ -91,6 +94,7 @@ def predict_each(  # noqa: PLR0913  # a front door: who is asked what, and how o
             them that follow each other (`Network.each`).
         questions: of that day (and those users).
         some: which of the day's users; all when absent.
+        progress: what shows how far it is.
     """
     samples = Samples(store, [day], model.sizes, [Slice(some)] if some else None)
     scores = [Scores(questions) for _ in shuffles]
@@ -99,12 +103,14 @@ def predict_each(  # noqa: PLR0913  # a front door: who is asked what, and how o
         reader = Reader(samples, batch_size=config.batch_size, buffer=BUFFER, shuffle=False)
         rngs = [np.random.default_rng([config.seed, list(Shuffle).index(s)]) for s in shuffles]
         device = next(model.parameters()).device
-        with answering(model):
+        count = len(questions.moments.user)
+        with answering(model), progress("answers", total=count, unit="moments") as shown:
             for loaded in reader.epoch(Position()):
                 batch = loaded.batch.to(str(device))
                 dealt = map(shuffled, repeat(batch), shuffles, rngs)
                 for score, out in zip(scores, model.each(dealt), strict=True):
                     score.put(loaded.info, loaded.batch, out)
+                shown.advance(len(loaded.info.ts))
     return [
         Predictions(questions, score.answers(), {"day": day.isoformat(), "shuffled": str(what)})
         for score, what in zip(scores, shuffles, strict=True)
@@ -155,6 +161,9 @@ class Scores:
         self._questions = questions
         self._ids = pa.array(questions.moments.sample_id, pa.string())
         moments = len(self._ids)
+        hashes = hash_distinct(self._ids)
+        self._order = np.argsort(hashes)
+        self._hashes = hashes[self._order]
         self._starts = {
             place: np.searchsorted(getattr(questions, place).moment, np.arange(moments + 1))
             for place in set(PLACES.values())
@@ -168,12 +177,7 @@ class Scores:
 
     def put(self, info: MomentInfo, batch: Batch, out: Outputs) -> None:
         """The answers of one batch."""
-        moment = pc.index_in(info.sample_id, value_set=self._ids).to_numpy(zero_copy_only=False)
-        if np.isnan(moment).any() if moment.dtype.kind == "f" else (moment < 0).any():
-            raise TrainingError(
-                "samples were published again while they were evaluated. Run `dupn evaluate` again."
-            )
-        moment = moment.astype(np.int64)
+        moment = self._moments(info.sample_id)
         candidates = self._rows("candidates", moment, batch.cand_moment_C)
         clicked = batch.cand_clicked_C.numpy().astype(np.int8)
         if not np.array_equal(self._questions.candidates.clicked[candidates], clicked):
@@ -203,6 +207,17 @@ class Scores:
                     "have diverged. Train again with a smaller learning rate."
                 )
         return Answers(**{f.name: self._found[f.name] for f in fields(Answers)})
+
+    def _moments(self, sample_id: pa.Array) -> Ints:
+        """Where the batch's moments stand; looked up by hash, a batch costs what it holds."""
+        if len(self._order):
+            found = np.searchsorted(self._hashes, hash_distinct(sample_id))
+            moment = self._order[np.minimum(found, len(self._order) - 1)]
+            if pc.all(pc.equal(self._ids.take(pa.array(moment)), sample_id)).as_py():
+                return moment
+        raise TrainingError(
+            "samples were published again while they were evaluated. Run `dupn evaluate` again."
+        )
 
     def _rows(self, place: str, moment: Ints, owner: Tensor) -> Ints:
         """Where the batch's questions of a kind stand, in the batch's order."""

@@ -13,6 +13,9 @@ FROZEN = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc", "probe_category")
 class EvaluateConfig(Config):
     """How figures and their intervals are made."""
 
+    moments: int = Field(100_000, ge=100)
+    """Moments of the evaluated day that are asked, about, where it has more: users are drawn by
+    hash. Memory and time of an evaluation grow with them and not with the day."""
     replicates: int = Field(500, ge=20)
     """Bootstrap draws of users."""
     level: float = Field(0.95, gt=0.5, lt=1)

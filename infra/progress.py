@@ -7,8 +7,8 @@ person at a terminal would have seen.
 import logging
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -27,6 +27,10 @@ class Progress(Protocol):
     def advance(self, done: int = 1, **figures: float) -> None:
         """Count `done` more units; `figures` (a loss, a second rate) are shown as they stand."""
         ...
+
+
+ProgressBar = Callable[..., AbstractContextManager[Progress]]
+"""`track`, or `quiet` for work inside other work that shows its own."""
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from evaluation import compatibility, predictions, report, sampled
 from evaluation import evaluate as evaluation
 from evaluation.evaluate import Background, Evaluated
 from evaluation.results import Compatibility, OfflineReport
-from evaluation.unseen import unseen
+from evaluation.unseen import bounded, unseen
 from infra.tracking import MlflowTracker
 from pipeline import curves, incumbent
 from pipeline.incumbent import Incumbent
@@ -37,11 +37,12 @@ def evaluate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     against = incumbent.of(settings, mine.key)
     theirs = of_run(store, against.key) if against else None
     some = unseen({one.key: one.ancestry for one in (mine, theirs) if one is not None}, day)
+    asked = bounded(store, day, some, settings.evaluate.moments)
     champion = load(store, against.key) if against else None
     model = load(store, mine.key)
     training = curves.of_run(MlflowTracker(settings.tracking, store), mine.run_id)
     background = Background(
-        mine.key, known_days(mine, day, settings), _lineage(settings, mine), training, some
+        mine.key, known_days(mine, day, settings), _lineage(settings, mine), training, asked
     )
     found = evaluation.run(model, store, day, background, settings.evaluate, champion)
     whole = _beside(settings, day, found, (mine, against), (model, champion))

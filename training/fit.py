@@ -5,12 +5,11 @@ other data under the same name, it is trained anew.
 """
 
 import logging
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from datetime import date
 
 from infra.errors import TrainingError
-from infra.progress import Progress, track
+from infra.progress import ProgressBar, track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
 from training import offered
@@ -24,8 +23,6 @@ from training.tally import Fitted
 __all__ = ["Fitted", "fit", "prepared"]
 
 logger = logging.getLogger(__name__)
-
-ProgressBar = Callable[..., AbstractContextManager[Progress]]
 
 
 def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watches

@@ -12,7 +12,7 @@ from typing import Any
 from features import catalog
 from features.catalog import CatalogArrays
 from infra.errors import TrainingError
-from infra.progress import track
+from infra.progress import ProgressBar, track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
 from training import checkpoint as checkpoints
@@ -21,7 +21,7 @@ from training.batch import VocabularySizes
 from training.checkpoint import Recipe, Start
 from training.config import TrainConfig
 from training.data import Samples
-from training.fit import ProgressBar, carry_out
+from training.fit import carry_out
 from training.growth import grown, grown_optimizer, joined, tables
 from training.run import Run
 from training.sizes import vocabulary_sizes

@@ -35,6 +35,7 @@ LATER = {
     ("samples", "price_offers"): False,
     ("marketplace", "in_shop"): 0.0,
     ("evaluate", "max_entropy_c"): 1.0,
+    ("evaluate", "moments"): 100_000,
     ("quality", "min_joined_share"): 1e-4,
 }
 """Settings that are younger than cells under docs/results, and what they were before: a

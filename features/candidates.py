@@ -11,7 +11,7 @@ from features.draws import mix
 from features.meetings import Candidates, Pasts
 from features.moments import Moments
 from features.negatives import Drawn, Wish
-from features.relevance import Tokens, relevance
+from features.relevance import relevance, word_table
 from features.schemas import CandidateOrigin, MomentKind
 from features.timeline import Codes, Ints, codes_of
 from features.world import Group, SamplesConfig, World
@@ -175,12 +175,15 @@ def _relevance(asked: Asked, moments: Moments, world: World) -> NDArray[np.float
     queries = moments.table.column("query").combine_chunks()
     if queries.null_count == len(queries) or world.titles.null_count == len(world.titles):
         return np.zeros(len(asked.item), np.float32)
-    distinct, title_of = np.unique(asked.item, return_inverse=True)
     coded = codes_of(queries)
-    query = Tokens.of(pa.concat_arrays([coded.values, pa.nulls(1, pa.string())]), world.token)
-    query_of = np.where(coded.codes < 0, len(coded.values), coded.codes).astype(np.int64)
-    title = Tokens.of(world.titles.take(pa.array(distinct)), world.token)
-    return relevance(query, query_of[asked.moment], title, title_of)
+    typed = coded.codes[asked.moment] >= 0
+    fits = np.zeros(len(asked.item), np.float32)
+    fits[typed] = relevance(
+        word_table(coded.values, world.token),
+        coded.codes[asked.moment[typed]].astype(np.int64),
+        world.title_words.words(asked.item[typed]),
+    )
+    return fits
 
 
 def _only(outcome: labels.Outcome, rows: Ints) -> labels.Outcome:

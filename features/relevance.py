@@ -16,50 +16,56 @@ from features.timeline import Codes, Ints
 from features.vocabulary import Vocabulary
 
 
-@dataclass(frozen=True)
-class Tokens:
-    """Token rows of several texts: text i has values[offsets[i] : offsets[i + 1]]."""
+class Titles:
+    """The words of a catalog's titles, each split when it is first asked for; threads share it.
 
-    values: Codes
-    offsets: Ints
+    Every bucket of a day asks about much the same items. What is kept grows with the items that
+    were asked for (64 bytes each), and with a byte for every item of the catalog.
 
-    @classmethod
-    def of(cls, texts: pa.Array, vocabulary: Vocabulary) -> "Tokens":
-        """The tokens of each text; none for null."""
-        lists = tokens_of(texts, vocabulary)
-        offsets = lists.offsets.to_numpy().astype(np.int64)
-        values = lists.flatten().to_numpy().astype(np.int32)
-        return cls(values, offsets - offsets[0])
+    Args:
+        titles: by catalog row.
+        vocabulary: of their words.
+    """
 
-    @property
-    def length(self) -> Ints:
-        """Tokens per text."""
-        return np.diff(self.offsets)
+    def __init__(self, titles: pa.Array, vocabulary: Vocabulary) -> None:
+        self._titles, self._vocabulary = titles, vocabulary
+        self._words = np.zeros((len(titles), MAX_WORDS), np.int32)  # pages come when written
+        self._split = np.zeros(len(titles), np.bool_)
+
+    def words(self, rows: Codes) -> Codes:
+        """(rows, MAX_WORDS): token rows of each title, 0 padded."""
+        new = np.unique(rows[~self._split[rows]])
+        if len(new):
+            self._words[new] = word_table(self._titles.take(pa.array(new)), self._vocabulary)
+            self._split[new] = True  # last: another thread may split them too, never miss them
+        return self._words[rows]
 
 
-def relevance(query: Tokens, query_of: Ints, title: Tokens, title_of: Ints) -> NDArray[np.float32]:
+def word_table(texts: pa.Array, vocabulary: Vocabulary) -> Codes:
+    """(texts, MAX_WORDS): token rows of each text, 0 padded; nothing for null."""
+    lists = tokens_of(texts, vocabulary)
+    offsets = lists.offsets.to_numpy().astype(np.int64)
+    table = np.zeros((len(texts), MAX_WORDS), np.int32)
+    length = np.diff(offsets)
+    row = np.repeat(np.arange(len(texts)), length)
+    table[row, np.arange(len(row)) - np.repeat(offsets[:-1] - offsets[0], length)] = lists.flatten()
+    return table
+
+
+def relevance(queries: Codes, query_of: Ints, held: Codes) -> NDArray[np.float32]:
     """Per candidate, the share of its query's words that its title holds; 0 without a query.
 
     Args:
-        query: tokens of the queries.
+        queries: (queries, words), 0 padded on the right.
         query_of: the query of each candidate.
-        title: tokens of the titles.
-        title_of: the title of each candidate.
+        held: (candidates, words) of its title, 0 padded.
     """
-    words = query.length[query_of]
-    if not words.any() or not len(title.values):
-        return np.zeros(len(query_of), np.float32)
-    width = np.int64(max(int(title.values.max()), int(query.values.max())) + 1)
-    owner = np.repeat(np.arange(len(title.length)), title.length)
-    held = np.unique((owner * width + title.values)[title.values > UNKNOWN_ROW])
-    candidate = np.repeat(np.arange(len(query_of)), words)
-    offsets = np.cumsum(words) - words
-    at = np.arange(len(candidate)) + np.repeat(query.offsets[query_of] - offsets, words)
-    wanted = title_of[candidate] * width + query.values[at]
-    place = np.minimum(np.searchsorted(held, wanted), max(len(held) - 1, 0))
-    hit = held[place] == wanted if len(held) else np.zeros(len(wanted), bool)
-    hits = np.bincount(candidate[hit], minlength=len(query_of))
-    return (hits / np.maximum(words, 1)).astype(np.float32)
+    words = (queries > 0).sum(axis=1)
+    asked = queries[query_of, : words.max(initial=0)]
+    hits = np.zeros(len(query_of), np.float32)
+    for word in asked.T:  # at most MAX_WORDS
+        hits += (held == word[:, None]).any(axis=1) & (word > UNKNOWN_ROW)
+    return hits / np.maximum(words, 1).astype(np.float32)[query_of]
 
 
 @dataclass(frozen=True)
@@ -75,12 +81,7 @@ class TitleIndex:
     @classmethod
     def of(cls, titles: pa.Array, vocabulary: Vocabulary) -> "TitleIndex":
         """The words of all titles (by catalog row)."""
-        tokens = Tokens.of(titles, vocabulary)
-        table = np.zeros((len(titles), MAX_WORDS), np.int32)
-        row = np.repeat(np.arange(len(titles)), tokens.length)
-        place = np.arange(len(row)) - np.repeat(tokens.offsets[:-1], tokens.length)
-        table[row, place] = tokens.values
-        return cls(table)
+        return cls(word_table(titles, vocabulary))
 
     def relevance(self, query: Codes, rows: Codes) -> NDArray[np.float32]:
         """Per row, the share of the query's words that its title holds; 0 without a query."""

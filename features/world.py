@@ -19,6 +19,7 @@ from features.negatives import Pool
 from features.offers import Offers
 from features.price import dearness
 from features.property import LocalClock
+from features.relevance import Titles
 from features.schemas import BehaviorType
 from features.statistics import Statistics
 from features.timeline import Codes, Spans, Timeline
@@ -99,6 +100,11 @@ class World:
     def offers(self) -> Offers:
         """Of the statistics of the day before."""
         return Offers.of(self.titles, self.token, self.catalog, self.statistics.item)
+
+    @cached_property
+    def title_words(self) -> Titles:
+        """Of `titles`."""
+        return Titles(self.titles, self.token)
 
     def rows_of(self, ids: pa.Array) -> Codes:
         """Catalog rows of distinct ids; looked up once for the same array.

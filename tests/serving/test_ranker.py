@@ -9,8 +9,8 @@ import torch
 
 from features.query import tokens_of
 from features.ranking import NAMES
-from features.relevance import TitleIndex, Tokens, relevance
-from features.schemas import PRICE_LEVELS
+from features.relevance import TitleIndex, Titles, relevance, word_table
+from features.schemas import PRICE_LEVELS, UNKNOWN_ROW
 from serving import bundle as bundles
 from serving import items, pairs, user_graph, user_part
 from serving.answering import answer
@@ -162,16 +162,19 @@ def test_the_order_is_a_stable_sort_of_the_scores():
 
 def test_a_title_index_finds_what_reading_each_title_finds(bundle):
     world = bundle.world
-    index = TitleIndex.of(world.titles, world.token)
-    titles = Tokens.of(world.titles, world.token)
+    index, titles = TitleIndex.of(world.titles, world.token), Titles(world.titles, world.token)
+    held = tokens_of(world.titles, world.token).to_pylist()
     rows = np.random.default_rng(1).integers(0, len(world.titles), 300).astype(np.int32)
     known = world.titles.drop_null().to_pylist()
-    for text in (known[0], " ".join(known[1:3]), "nobody knows this", ""):
+    for text in (known[0], " ".join(known[1:3]), "nobody knows this", f"nobody {known[4]}", ""):
         query = tokens_of(pa.array([text]), world.token).flatten().to_numpy()
-        expected = relevance(
-            Tokens.of(pa.array([text]), world.token), np.zeros(300, np.int64), titles, rows
-        )
+        words = [word for word in query.tolist() if word > UNKNOWN_ROW]
+        shares = [sum(word in held[row] for word in words) / max(len(query), 1) for row in rows]
+        expected = np.array(shares, np.float32)
         np.testing.assert_array_equal(index.relevance(query, rows), expected)
+        table = word_table(pa.array(["something else", text]), world.token)
+        several = relevance(table, np.ones(300, np.int64), titles.words(rows))
+        np.testing.assert_array_equal(several, expected)
 
 
 def test_features_have_their_names(ranker, asked):

@@ -93,7 +93,7 @@ def run(
         training=background.training,
         asked=asked.words,
     )
-    report = offline.evaluate(predictions, material, config)
+    report = offline.evaluate(predictions, material, config, track)
     if champion is None:
         return Evaluated(report, predictions, None)
     (theirs,) = predict_each(

@@ -16,6 +16,7 @@ from evaluation.metrics import NAN, AnyArray, Bools, Floats
 from evaluation.questions import Candidates, Icons, Prices, Questions, Shops
 from evaluation.settings import EvaluateConfig
 from features.schemas import CandidateOrigin
+from infra.progress import Progress
 
 Block = Candidates | Prices | Icons | Shops
 
@@ -106,12 +107,16 @@ class Bench:
     questions: Questions
     resamples: Resamples
     config: EvaluateConfig
+    shown: Progress | None = None
+    """Hears of each figure that is measured."""
 
     @classmethod
-    def of(cls, questions: Questions, config: EvaluateConfig) -> "Bench":
+    def of(
+        cls, questions: Questions, config: EvaluateConfig, shown: Progress | None = None
+    ) -> "Bench":
         """The draws follow from the number of users and the seed alone."""
         draws = Resamples.draw(questions.users, config.replicates, config.seed, config.level)
-        return cls(questions, draws, config)
+        return cls(questions, draws, config, shown)
 
     def measure(self, measure: Measure, scores: AnyArray, keep: AnyArray | None = None) -> Measured:
         """`scores` on the questions in `keep` (a mask; all when absent).
@@ -121,6 +126,8 @@ class Bench:
             scores: one per question; for PPP the said level of each question, 0-based.
             keep: questions to look at.
         """
+        if self.shown is not None:
+            self.shown.advance()
         block: Block = getattr(self.questions, measure.place)
         rows = np.arange(len(block.moment)) if keep is None else np.flatnonzero(keep)
         user = self.questions.user_of(block.moment[rows])

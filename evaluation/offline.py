@@ -27,6 +27,7 @@ from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from evaluation.tasks import Others, scores_of
 from features.schemas import PRICE_LEVELS
+from infra.progress import ProgressBar, quiet
 
 SLICED = ("ctr_auc", "l2r_auc")
 """Measures that are looked at slice by slice."""
@@ -50,10 +51,19 @@ class Material:
     """Who was asked, in words."""
 
 
-def evaluate(predictions: Predictions, material: Material, config: EvaluateConfig) -> OfflineReport:
-    """The report."""
-    questions, answers = predictions.questions, predictions.answers
-    bench = Bench.of(questions, config)
+def evaluate(
+    predictions: Predictions,
+    material: Material,
+    config: EvaluateConfig,
+    progress: ProgressBar = quiet,
+) -> OfflineReport:
+    """The report; `progress` shows how many of its figures have their interval."""
+    with progress("figures", unit="figures") as shown:
+        return _report(predictions, material, Bench.of(predictions.questions, config, shown))
+
+
+def _report(predictions: Predictions, material: Material, bench: Bench) -> OfflineReport:
+    questions, answers, config = predictions.questions, predictions.answers, bench.config
     results = tasks.results(bench, answers, material.others)
     classes = tasks.price_classes(bench, answers)
     when = material.others.when

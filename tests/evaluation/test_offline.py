@@ -1,4 +1,5 @@
 import json
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -140,6 +141,25 @@ def test_the_same_answers_give_the_same_bytes(drawn, made):
     again, twice = (offline.evaluate(good, material(truth, asked), CONFIG) for _ in range(2))
     assert again.model_dump_json() == twice.model_dump_json()
     assert OfflineReport.model_validate_json(made.model_dump_json()) == made
+
+
+def test_it_shows_its_figures_as_they_come(drawn):
+    asked, truth = drawn
+    seen = []
+
+    class Shown:
+        def advance(self, done=1, **_):
+            seen.append(done)
+
+    @contextmanager
+    def progress(description, unit):
+        assert (description, unit) == ("figures", "figures")
+        yield Shown()
+
+    good = synthetic.predictions(asked, truth)
+    found = offline.evaluate(good, material(truth, asked), CONFIG, progress)
+    assert sum(seen) > len(found.tasks) + len(found.slices)  # and yardsticks
+    assert found == offline.evaluate(good, material(truth, asked), CONFIG)
 
 
 def test_derived_moments_are_named_and_judged_by_both_kinds_of_negatives():

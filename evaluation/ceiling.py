@@ -63,7 +63,7 @@ def scores(store: Store, day: date, questions: Questions, items: CatalogArrays) 
 
 @dataclass(frozen=True)
 class _Pages:
-    """Shown items of the truth, flat: the moment each belongs to (-1: not asked) and its row."""
+    """Shown items of the pages that were asked, flat: the moment each belongs to and its row."""
 
     moment: Ints
     item: NDArray[np.int32]
@@ -72,9 +72,11 @@ class _Pages:
     @classmethod
     def of(cls, pages: pa.Table, questions: Questions, items: CatalogArrays) -> "_Pages":
         ids = pc.binary_join_element_wise("page", pages["request_id"], "-")
+        moment = _moments(ids, questions)
+        pages = pages.filter(pa.array(moment >= 0))  # before they are flattened: a day has many
         lengths = pc.list_value_length(pages["item_ids"]).to_numpy()
         return cls(
-            moment=np.repeat(_moments(ids, questions), lengths),
+            moment=np.repeat(moment[moment >= 0], lengths),
             item=items.rows_of(pc.list_flatten(pages["item_ids"])),
             values={
                 name: pc.list_flatten(pages[name]).to_numpy().astype(np.float64)
@@ -90,7 +92,7 @@ class _Pages:
     def likeliest_level(self, questions: Questions, level_of: AnyArray) -> Floats:
         """Per PPP question, the level (0-based) that holds most of the page's purchase chance."""
         level = level_of[np.minimum(self.item, len(level_of) - 1)].astype(np.int64)
-        usable = np.flatnonzero((self.moment >= 0) & (level > 0))
+        usable = np.flatnonzero(level > 0)
         cell = self.moment[usable] * PRICE_LEVELS + level[usable] - 1
         size = len(questions.moments.user) * PRICE_LEVELS
         chance = np.bincount(cell, self.values["p_purchase"][usable], minlength=size)

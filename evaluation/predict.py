@@ -213,7 +213,8 @@ class Scores:
         if len(self._order):
             found = np.searchsorted(self._hashes, hash_distinct(sample_id))
             moment = self._order[np.minimum(found, len(self._order) - 1)]
-            if pc.all(pc.equal(self._ids.take(pa.array(moment)), sample_id)).as_py():
+            same = pc.equal(self._ids.take(pa.array(moment)), sample_id)
+            if pc.all(same, skip_nulls=False, min_count=0).as_py():
                 return moment
         raise TrainingError(
             "samples were published again while they were evaluated. Run `dupn evaluate` again."

@@ -15,7 +15,7 @@ class EvaluateConfig(Config):
 
     moments: int = Field(100_000, ge=100)
     """Moments of the evaluated day that are asked, about, where it has more: users are drawn by
-    hash. Memory and time of an evaluation grow with them and not with the day."""
+    hash. What is kept and worked out grows with them; of the day itself only the reading."""
     replicates: int = Field(500, ge=20)
     """Bootstrap draws of users."""
     level: float = Field(0.95, gt=0.5, lt=1)

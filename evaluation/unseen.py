@@ -66,11 +66,9 @@ class Asked:
     @property
     def words(self) -> str:
         """How the report says who was asked, and who knows what of that day."""
-        drawn = (
-            f"; of these users {self.share:.1%}, drawn by the same kind of hash, answer for all "
-            "(evaluate.moments)"
-        )
-        some = drawn if self.share < 1 else ""
+        whose = "its users" if self.unseen is None else "these users"
+        drawn = f"; {100 * self.share:.3g} % of {whose}, drawn by a day-salted hash, answer for all"
+        some = f"{drawn} (evaluate.moments)" if self.share < 1 else ""
         if self.unseen is None:
             return f"{self.day}; no moment of it was trained on{some}"
         return (

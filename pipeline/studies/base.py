@@ -25,6 +25,8 @@ HOW = {"threads": 1, "device": "auto", "resume": True, "checkpoint_every_s": 60.
 """Settings of `train` that say how to learn and not what (`training.checkpoint.FREE`). A digest has
 them as every cell under docs/results has, whatever they are, so that a cell is good for all."""
 
+NOT_ASKED = {("evaluate", "moments")}
+"""Settings of such groups that no study asks: it draws its questions itself."""
 LATER = {
     ("train", "click_prices"): 0.0,
     ("train", "ranks_unseen"): False,
@@ -35,7 +37,6 @@ LATER = {
     ("samples", "price_offers"): False,
     ("marketplace", "in_shop"): 0.0,
     ("evaluate", "max_entropy_c"): 1.0,
-    ("evaluate", "moments"): 100_000,
     ("quality", "min_joined_share"): 1e-4,
 }
 """Settings that are younger than cells under docs/results, and what they were before: a
@@ -47,6 +48,8 @@ def plain(settings: Settings, names: Collection[str]) -> dict[str, Any]:
     found = settings.model_dump(mode="json", include=set(names))
     if "train" in found:
         found["train"] |= HOW
+    for group, name in NOT_ASKED:
+        found.get(group, {}).pop(name, None)
     for (group, name), usual in LATER.items():
         if group in found and found[group][name] == usual:
             del found[group][name]

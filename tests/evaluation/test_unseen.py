@@ -92,7 +92,7 @@ def test_of_a_day_that_has_too_many_moments_some_users_are_asked(tmp_path, some)
     assert mine < every  # nobody whose moments were learnt
     found = questions.read(store, FIRST, asked.part).moments
     assert 50 <= len(found.user) <= 150
-    assert "answer for all (evaluate.moments)" in asked.words
+    assert "drawn by a day-salted hash, answer for all (evaluate.moments)" in asked.words
     assert "evaluate.moments" not in whole.words
     assert asked.when == whole.when
 

@@ -116,6 +116,14 @@ def test_a_change_of_the_learning_runs_the_networks_again_and_not_the_worlds(hom
     assert study.kept("tune-all-ctr") is not None
 
 
+def test_how_many_moments_an_offline_evaluation_asks_decides_no_cell(home):
+    usual, fewer, other = (
+        studying.make(load("study", home, more), "table2", 1, quick=True).digest("world-1")
+        for more in ([], ["evaluate.moments=5000"], ["evaluate.replicates=50"])
+    )
+    assert usual == fewer != other
+
+
 def test_the_world_of_the_search_is_none_that_is_reported(home):
     other = load("study", home, [*PAIRS, "study.tuning_seed=2"])
     assert studying.make(other, "table2", 1, quick=False)

@@ -15,6 +15,11 @@ def test_the_figures_have_the_agreed_keys_and_add_up():
 
 
 @pytest.mark.drill
-def test_a_large_marketplace_writes_300_000_rows_a_second_on_one_core():
-    figures = {figure["name"]: figure["value"] for figure in rows_per_second(days=1)}
-    assert figures["simulate_rows_per_cpu_s"] > 300_000
+def test_a_row_of_a_large_marketplace_costs_about_what_one_of_a_small_costs():
+    small, large = (
+        {figure["name"]: figure["value"] for figure in rows_per_second(days=1, quick=quick)}
+        for quick in (True, False)
+    )
+    assert large["simulate_rows"] > 8 * small["simulate_rows"]
+    # rows a second belong to the machine (`dupn bench simulate`); 0.87 where it was measured
+    assert large["simulate_rows_per_cpu_s"] > 0.6 * small["simulate_rows_per_cpu_s"]

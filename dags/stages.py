@@ -53,7 +53,8 @@ def simulate() -> None:
 def days() -> list[str]:
     """The days of the run, oldest first: those to train on, and the one after to evaluate on.
 
-    Fails, naming the first day without raw behaviours, before any work is done.
+    Fails before any work is done: naming the first day without raw behaviours, or what is wrong
+    with MLflow, which is needed at the end.
     """
     from pipeline import steps
 

@@ -33,7 +33,8 @@ def of(store: Store, stage: str, day: date) -> list[Partition]:
 
 def stamps(store: Store, stage: str, day: date) -> dict[str, str]:
     """Of everything that `stage` reads on `day`; what is not published is not in it."""
-    return {one.key: one.stamp() for one in of(store, stage, day)}
+    reads = _READS[stage](store.resolved(), day)
+    return {one.key: stamp for one in reads if (stamp := one.stamp())}
 
 
 def written(store: Store, stage: str, day: date) -> list[Partition]:
@@ -68,6 +69,7 @@ def changed(store: Store, stage: str, day: date) -> list[str]:
     Raises:
         PartitionMissing: the stage of that day is not published.
     """
+    store = store.resolved()
     then: Stamps = published(store, stage, day).manifest().lineage.get("inputs") or {}
     now = stamps(store, stage, day)
     gone = {key for key in then if key not in now and not key.startswith("events/")}

@@ -82,9 +82,16 @@ def alone(lock: Path) -> Iterator[None]:
 
 def names_in(fs: Any, path: str) -> list[str]:
     """Names of what lies directly in a folder, sorted; none if it is absent."""
-    if not fs.exists(path):
+    return sorted(info["name"].rstrip("/").rsplit("/", 1)[-1] for info in lying(fs, path))
+
+
+def lying(fs: Any, path: str) -> list[dict[str, Any]]:
+    """What lies directly in a folder, as its filesystem says it; nothing if it is absent."""
+    try:
+        found: list[dict[str, Any]] = fs.ls(path, detail=True)
+    except FileNotFoundError:  # not asked before: across a network every question takes its time
         return []
-    return sorted(item.rstrip("/").rsplit("/", 1)[-1] for item in fs.ls(path, detail=False))
+    return found
 
 
 def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) -> None:

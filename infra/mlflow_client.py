@@ -60,6 +60,8 @@ class Client:
     def _client(self) -> Any:
         from mlflow.tracking import MlflowClient
 
+        # of each run that ends at a server, on stdout, which is a command's result
+        os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         for name in ("mlflow", "alembic"):  # its chatter
             logging.getLogger(name).setLevel(logging.WARNING)
         with _driven(self._uri), answering(self._uri), _turn(self._uri):

@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
@@ -16,7 +17,7 @@ import pyarrow.parquet as pq
 
 from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
-from infra.files import filesystem, is_local, local, modified, names_in, sha256
+from infra.files import filesystem, is_local, local, lying, modified, names_in, sha256
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 
 
@@ -63,7 +64,10 @@ class Partition:
 
     def stamp(self) -> str:
         """`Manifest.stamp`, or an empty text where nothing is published."""
-        return self.manifest().stamp if self.exists() else ""
+        try:
+            return self.manifest().stamp
+        except PartitionMissing:
+            return ""
 
     def remove(self) -> int:
         """Take the partition back: manifest first, then its files; the bytes that came free.
@@ -241,11 +245,7 @@ class Partition:
         """What lies here and is no partition of its own: addresses -> the files behind them."""
         fs = filesystem(self.root)
         found: dict[str, list[dict[str, Any]]] = {}
-        try:
-            listed = fs.ls(self.path, detail=True)
-        except FileNotFoundError:  # an object store has no folder without files
-            return found
-        for info in listed:
+        for info in lying(fs, self.path):
             if info["type"] == "file":
                 found[info["name"]] = [info]
             elif info["name"].rstrip("/").endswith(FOLDER):
@@ -267,3 +267,39 @@ class _Resolved(Partition):
     def manifest(self) -> Manifest:
         """The one that was read."""
         return self.known
+
+
+class Looked(Partition):
+    """A partition of `Store.resolved`: its manifest, or that there is none, is found out once."""
+
+    def exists(self) -> bool:
+        """Whether it was published."""
+        try:
+            self.manifest()
+        except PartitionMissing:
+            return False
+        except PartitionCorrupt:  # it is there
+            return True
+        return True
+
+    def manifest(self) -> Manifest:
+        """The one that was read."""
+        found = self._found
+        if isinstance(found, Manifest):
+            return found
+        raise found
+
+    @cached_property
+    def _found(self) -> Manifest | PartitionMissing | PartitionCorrupt:
+        try:
+            return super().manifest()
+        except (PartitionMissing, PartitionCorrupt) as error:
+            return error
+
+    def names(self) -> list[str]:
+        """Listed once."""
+        return list(self._names)
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return super().names()

@@ -102,7 +102,11 @@ class Registered:
         if known:
             return self.found(known[0])
         made = self.client.create_model_version(
-            MODEL, source=model_uri, run_id=run_id or None, tags={**tags, "model_uri": model_uri}
+            MODEL,
+            source=model_uri,
+            run_id=run_id or None,
+            tags={**tags, "model_uri": model_uri},
+            model_id=model_uri.removeprefix("models:/"),  # a server registers no model without
         )
         first, mine = self._of_model(model_uri)[0], str(made.version)
         if first != mine:

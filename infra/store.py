@@ -19,9 +19,9 @@ from pathlib import Path
 
 from infra.attempt import Attempt
 from infra.errors import StoreError
-from infra.files import filesystem, modified, names_in, put, put_new, put_there
+from infra.files import filesystem, lying, modified, names_in, put, put_new, put_there
 from infra.manifest import MANIFEST, FileEntry, Manifest
-from infra.partition import Partition
+from infra.partition import Looked, Partition
 
 __all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store"]
 
@@ -72,6 +72,14 @@ class Store:
                 return partition
         return None
 
+    def resolved(self) -> "Store":
+        """Itself as it is now: every manifest and every folder is looked at once, when asked for.
+
+        For a question about many partitions of a store that may lie across a network. What is
+        published later is not seen, so nobody keeps it for longer than the question.
+        """
+        return _Resolved(self.root)
+
     def put(self, key: str, content: bytes | str) -> str:
         """Write one file whole (reports, ledgers); its full address comes back."""
         data = content.encode() if isinstance(content, str) else content
@@ -87,8 +95,11 @@ class Store:
     def get(self, key: str) -> bytes | None:
         """The content of one file, or None."""
         fs = filesystem(self.root)
-        path = f"{self.root}/{key}"
-        return fs.cat_file(path) if fs.exists(path) else None
+        try:
+            content: bytes = fs.cat_file(f"{self.root}/{key}")
+        except FileNotFoundError:
+            return None
+        return content
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies directly in `folder`, sorted; none if it is absent."""
@@ -96,11 +107,8 @@ class Store:
 
     def listing(self, folder: str) -> dict[str, tuple[int, datetime]]:
         """Files that lie directly in `folder`: bytes, and when each was last changed (UTC)."""
-        fs = filesystem(self.root)
-        path = f"{self.root}/{folder}"
-        if not fs.exists(path):
-            return {}
-        found = [info for info in fs.ls(path, detail=True) if info["type"] == "file"]
+        all_there = lying(filesystem(self.root), f"{self.root}/{folder}")
+        found = [info for info in all_there if info["type"] == "file"]
         names = [info["name"].rsplit("/", 1)[-1] for info in found]
         return {
             name: (int(info["size"]), modified(info))
@@ -112,10 +120,8 @@ class Store:
 
         Copies that keep the time of their source (`cp -p`, `rsync -a`) are as new as they are here.
         """
-        fs, path = filesystem(self.root), f"{self.root}/{folder}"
-        if not fs.exists(path):
-            return None
-        found = [info for info in fs.ls(path, detail=True) if info["type"] == "file"]
+        all_there = lying(filesystem(self.root), f"{self.root}/{folder}")
+        found = [info for info in all_there if info["type"] == "file"]
         return max((max(modified(info), put_there(info)) for info in found), default=None)
 
     def address(self, *parts: str) -> str:
@@ -126,6 +132,30 @@ class Store:
     def is_local(self) -> bool:
         """Whether the root is a path of this machine."""
         return "://" not in self.root
+
+
+class _Resolved(Store):
+    """A store whose manifests and listings are kept."""
+
+    def __init__(self, root: str) -> None:
+        super().__init__(root)
+        self._partitions: dict[str, Partition] = {}
+        self._names: dict[str, list[str]] = {}
+
+    def partition(self, stage: str, day: date | None = None, *names: str) -> Partition:
+        """One that is read once."""
+        made = super().partition(stage, day, *names)
+        return self._partitions.setdefault(made.key, Looked(made.root, made.key))
+
+    def names(self, folder: str) -> list[str]:
+        """Listed once."""
+        if folder not in self._names:
+            self._names[folder] = super().names(folder)
+        return self._names[folder]
+
+    def resolved(self) -> Store:
+        """It is."""
+        return self
 
 
 def _day(name: str) -> date | None:

@@ -264,6 +264,22 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
     return config.uri
 
 
+def require(config: TrackingConfig, store: Store) -> None:
+    """Before hours of work that end in MLflow: it answers, and the experiment takes runs.
+
+    The embedded database, which is made when it is needed, is only asked where it would lie.
+
+    Raises:
+        ConfigError: as of `tracking_uri` and `experiment_id`.
+        RegistryUnavailable: the server does not answer.
+        Refused: it does not let us in.
+    """
+    uri = tracking_uri(config, store)
+    if config.uri is not None:
+        with briefly():
+            experiment_id(config, store, connect(uri))
+
+
 def connect(uri: str) -> Any:
     """A client of tracking store and registry (`Any`: its calls are those of `MlflowClient`)."""
     return Client(uri)

@@ -14,6 +14,7 @@ from pipeline import arrival, backfill
 
 def sentences(store: Store) -> list[str]:
     """All of it."""
+    store = store.resolved()
     return [*arrived_again(store), *behind(store)]
 
 
@@ -29,6 +30,7 @@ def behind(store: Store) -> list[str]:
     Of days whose sequences are kept: those of which a stage was made from something else than what
     is there now. What follows from it is made again with it. And backfills without an end.
     """
+    store = store.resolved()
     days = store.days("sequences", "history")[-arrival.LOOK_BACK :]
     found = [sentence for day in days if (sentence := _stale(store, day))]
     return found + [

@@ -18,6 +18,7 @@ from zoneinfo import ZoneInfo
 
 from features import dataset
 from infra.errors import OutOfTurn, PartitionMissing
+from infra.store import Store
 from pipeline import afterwards, arrival, unlived, workers
 from pipeline.arrival import LOOK_BACK, ONE_DAY
 from pipeline.incumbent import line_of, until_of
@@ -222,9 +223,13 @@ def waiting(settings: Settings, day: date) -> Night | None:
     return after if after is not None and _waits(after) else None
 
 
-def standing(settings: Settings) -> Mapping[str, Any]:
-    """The last night, those that have not ended, and days whose raw data changed afterwards."""
-    days = settings.store.dates(f"reports/nightly/{settings.line}")
+def standing(settings: Settings, store: Store) -> Mapping[str, Any]:
+    """The last night, those that have not ended, and days whose raw data changed afterwards.
+
+    Args:
+        store: where they lie; it may be resolved.
+    """
+    days = store.dates(f"reports/nightly/{settings.line}")
     found = [night for day in days[-LOOK_BACK:] if (night := read(settings, day))]
     unfinished = [night for night in found if night.state is not State.ENDED]
     ended = [night for night in found if night.state is State.ENDED]
@@ -234,8 +239,8 @@ def standing(settings: Settings) -> Mapping[str, Any]:
             f"{night.day} {night.state} since {night.at} ({night.run})" for night in unfinished
         ]
         or "none",
-        "raw data that arrived again": afterwards.arrived_again(settings.store) or "none",
-        "days that are behind": afterwards.behind(settings.store) or "none",
+        "raw data that arrived again": afterwards.arrived_again(store) or "none",
+        "days that are behind": afterwards.behind(store) or "none",
     }
 
 

@@ -57,7 +57,7 @@ def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
 
 def status(settings: Settings) -> Mapping[str, Any]:
     """What is published, who is champion, where the reports are."""
-    store, registry = settings.store, registry_of(settings)
+    store, registry = settings.store.resolved(), registry_of(settings)
     entries = registry.look()
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
@@ -76,7 +76,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         "representation": facts.get("representation", "none"),
         **_places(settings, last),
         "last move": f"{last.at} {last.why}" if last else "none",
-        **nightly.standing(settings),
+        **nightly.standing(settings, store),
         "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
         "experiment reports": _looks(store) or "none",

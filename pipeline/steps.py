@@ -244,11 +244,17 @@ def represent(settings: Settings, day: date) -> Summary:
 def data_days(settings: Settings, first: date, last: date) -> list[date]:
     """The days of a range, oldest first; each must have raw data.
 
+    MLflow, which a training needs after hours of other work, is asked here already.
+
     Raises:
         PartitionMissing: naming the first day without `raw/dt=D/behaviors`, and what may be meant.
+        ConfigError: `tracking.uri` is missing or wrong.
+        RegistryUnavailable: MLflow does not answer.
     """
+    from infra import tracking
     from pipeline import arrival, rawday
 
+    tracking.require(settings.tracking, settings.store)
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
         if not arrival.is_there(settings.store, day):

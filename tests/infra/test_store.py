@@ -277,6 +277,35 @@ def test_a_broken_manifest_is_named(partition, tmp_path):
         partition.manifest()
 
 
+def test_a_resolved_store_stays_what_it_was_when_it_was_looked_at(tmp_path):
+    store = Store(tmp_path)
+    first, second = (store.partition("events", day) for day in (DAY, DAY + timedelta(days=1)))
+    publish(first, 1)
+    still = store.resolved()
+    assert still.resolved() is still
+    assert still.days("events") == [DAY]
+    stamp = still.partition("events", DAY).stamp()
+    publish(first, 2)
+    publish(second, 3)
+    assert (still.days("events"), still.partition("events", DAY).stamp()) == ([DAY], stamp)
+    assert stamp != first.stamp()
+    assert store.days("events") == [DAY, DAY + timedelta(days=1)]
+
+
+def test_a_resolved_store_tells_missing_from_spoilt(tmp_path):
+    store = Store(tmp_path)
+    publish(store.partition("events", DAY), 1)
+    Path(tmp_path, "events", f"dt={DAY}", MANIFEST).write_text("{")
+    spoilt, missing = (store.resolved().partition(name, DAY) for name in ("events", "samples"))
+    for _ in range(2):
+        assert (spoilt.exists(), missing.exists()) == (True, False)
+        assert missing.stamp() == ""
+        with pytest.raises(PartitionMissing):
+            missing.manifest()
+        with pytest.raises(PartitionCorrupt):
+            spoilt.stamp()
+
+
 @pytest.fixture(scope="module")
 def bucket(tmp_path_factory):
     """A bucket behind the real S3 protocol, served by moto in a thread of this process."""

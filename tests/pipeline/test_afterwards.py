@@ -1,13 +1,14 @@
 """Days that stay what they were though a day before them was made again, by hand or in part."""
 
 import json
+from collections import Counter
 from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
 
 from features import inputs
-from infra.store import Store
+from infra.store import Partition, Store
 from pipeline import afterwards, backfill
 
 DAY = date(2026, 3, 13)
@@ -93,3 +94,15 @@ def test_what_a_killed_writer_left_beside_the_notes_is_no_note(store, left):
     for name in (f"{DAY}.json", left.format(day=NEXT)):
         store.put(f"{backfill.NOTES}/{name}", json.dumps({"open": True}))
     assert backfill.unfinished(store) == [DAY]
+
+
+def test_no_manifest_is_read_twice_to_say_which_days_are_behind(store, monkeypatch):
+    read, plain = Counter(), Partition.manifest
+
+    def counted(partition):
+        read[partition.key] += 1
+        return plain(partition)
+
+    monkeypatch.setattr(Partition, "manifest", counted)
+    assert afterwards.sentences(store) == []
+    assert set(read.values()) == {1}

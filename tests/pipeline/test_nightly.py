@@ -107,7 +107,7 @@ def test_of_those_that_wait_for_one_night_the_last_goes_on(settings):
 def test_a_day_that_was_mistyped_waits_for_nothing(settings):
     with pytest.raises(OutOfTurn):
         nightly.begin(settings, DAY.replace(year=2027), "r1")
-    assert nightly.standing(settings)["nights that have not ended"] == "none"
+    assert nightly.standing(settings, settings.store)["nights that have not ended"] == "none"
 
 
 def test_nights_that_were_refused_before_the_training_stand_in_nobodys_way(settings):
@@ -333,13 +333,13 @@ def test_the_marketplace_is_not_waited_for(settings):
 
 
 def test_status_names_what_is_open_and_what_arrived_again(settings):
-    assert set(nightly.standing(settings).values()) == {"none"}
+    assert set(nightly.standing(settings, settings.store).values()) == {"none"}
     ended(settings, DAY)
     nightly.begin(settings, DAY + ONE, "r2")
     with settings.store.partition("events", DAY, "behaviors").publish(raw={"behaviors": "0"}):
         pass
     published(settings, DAY, "raw", "behaviors")
-    found = nightly.standing(settings)
+    found = nightly.standing(settings, settings.store)
     assert found["last night"] == "2026-03-13: promote"
     assert "2026-03-14 begun" in found["nights that have not ended"][0]
     assert found["raw data that arrived again"] == [

@@ -8,6 +8,7 @@ a person (`StoreError`), and so does what MLflow answered and is no yes (`Refuse
 
 import logging
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, wraps
@@ -34,6 +35,7 @@ _LOOK = (
 _BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 _FULL = ("database or disk is full", "disk I/O error")
+_HALF_MADE = ("already exists", "duplicate column name")
 _READ_ONLY = ("readonly database", "unable to open database file")
 """What SQLite says; SQLAlchemy and MLflow hand on no more than its text."""
 
@@ -62,8 +64,6 @@ class Client:
 
         # of each run that ends at a server, on stdout, which is a command's result
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
-        for name in ("mlflow", "alembic"):  # its chatter
-            logging.getLogger(name).setLevel(logging.WARNING)
         with _driven(self._uri), answering(self._uri), _turn(self._uri):
             return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
@@ -82,21 +82,51 @@ class Client:
         return told
 
 
+def prepare(uri: str) -> None:
+    """See to it that a SQLite database is there, whole; others are their servers' affair."""
+    with _driven(uri), answering(uri), _turn(uri):
+        pass
+
+
 @contextmanager
 def _turn(uri: str) -> Iterator[None]:
-    """A block in which nobody else of this machine makes the tables of a SQLite database.
+    """A block for one process of this machine at a time, with a SQLite database that is whole.
 
-    MLflow makes them where they are not, and looks first: two who find none make them twice, and
-    leave a database that takes no one any more.
+    MLflow makes its tables one after the other where they are not, and looks first: two who find
+    none make them twice, and whoever is killed at it leaves some. Neither takes anyone any more. So
+    they are made in a file aside, which gets its name when it has them all.
     """
     from sqlalchemy.engine import make_url
 
-    file = make_url(uri).database if uri.startswith("sqlite:") else None
+    for name in ("mlflow", "alembic"):  # its chatter
+        logging.getLogger(name).setLevel(logging.WARNING)
+    file = Path((uri.startswith("sqlite:") and make_url(uri).database) or ":memory:")
     with ExitStack() as held:
-        if file and file != ":memory:" and Path(file).parent.is_dir():
+        if file.name != ":memory:" and file.parent.is_dir():
             with suppress(StoreError):  # no lock, no database either: SQLite says it better
-                held.enter_context(alone(Path(f"{file}.making")))
+                held.enter_context(alone(file.with_name(f"{file.name}.making")))
+                for lost in file.parent.glob(f"{file.name}.*.new*"):
+                    lost.unlink()
+                if not _is_there(file):
+                    _make(file)
         yield
+
+
+def _is_there(file: Path) -> bool:
+    """SQLite leaves an empty file where somebody only looked."""
+    return file.exists() and file.stat().st_size > 0
+
+
+def _make(file: Path) -> None:
+    from mlflow.store.db import utils
+
+    aside = file.with_name(f"{file.name}.{uuid.uuid4().hex[:10]}.new")
+    engine = utils.create_sqlalchemy_engine(f"sqlite:///{aside}")
+    try:
+        utils._initialize_tables(engine)  # what MLflow does where it finds none
+    finally:
+        engine.dispose()
+    aside.replace(file)
 
 
 @contextmanager
@@ -175,6 +205,12 @@ def _told(uri: str, text: str) -> DupnError:
         return StoreError(
             f"{uri} could not be written: it is read-only. Mount it writable, or mend its "
             "permissions, and run again."
+        )
+    if "OperationalError" in text and any(said in text for said in _HALF_MADE):
+        return StoreError(
+            f"{uri} is half made: a process was killed while MLflow made or changed its tables "
+            f"({_first(text)}). Put a copy of before in its place; where nothing was registered "
+            "yet, move the file away and run again."
         )
     return RegistryUnavailable(
         f"MLflow at {uri} did not answer ({_first(text)}). Is the server up? Nothing is lost: "

@@ -18,7 +18,7 @@ from pydantic import Field
 from infra.config import Config
 from infra.errors import ConfigError, RegistryError
 from infra.files import writing
-from infra.mlflow_client import Client, Refused, briefly
+from infra.mlflow_client import Client, Refused, briefly, prepare
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
@@ -267,7 +267,7 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
 def require(config: TrackingConfig, store: Store) -> None:
     """Before hours of work that end in MLflow: it answers, and the experiment takes runs.
 
-    The embedded database, which is made when it is needed, is only asked where it would lie.
+    The embedded database is made, if it is not there.
 
     Raises:
         ConfigError: as of `tracking_uri` and `experiment_id`.
@@ -275,9 +275,11 @@ def require(config: TrackingConfig, store: Store) -> None:
         Refused: it does not let us in.
     """
     uri = tracking_uri(config, store)
-    if config.uri is not None:
-        with briefly():
-            experiment_id(config, store, connect(uri))
+    if config.uri is None:
+        prepare(uri)
+        return
+    with briefly():
+        experiment_id(config, store, connect(uri))
 
 
 def connect(uri: str) -> Any:

@@ -267,11 +267,14 @@ def _demo(settings: Any) -> None:
 def up() -> None:
     """Start Airflow, the MLflow UI and the service; prints addresses and login."""
     from infra import runtime
+    from infra.tracking import require
     from pipeline.settings import handed_on
 
     settings = front.settings()
     variables = handed_on(settings, front.preset, front.pairs)
     place, tracking = (settings.home, settings.runtime, variables), settings.tracking.uri
+    if tracking is None and settings.store.is_local:
+        require(settings.tracking, settings.store)
     runtime.up(*place, tracking=tracking)
     front.say("up", runtime.up_serve(*place, tracking=tracking))
 

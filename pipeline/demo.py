@@ -24,7 +24,7 @@ from infra.airflow_api import Airflow
 from infra.errors import OrchestrationError
 from infra.follow import follow, until_ended
 from infra.registry import Registry
-from infra.tracking import tracking_uri
+from infra.tracking import require, tracking_uri
 from pipeline import demo_abtest, demo_serve, demo_table, nightly, steps, verdicts
 from pipeline.nightly import State
 from pipeline.settings import Settings, handed_on
@@ -57,6 +57,8 @@ def run(
     """
     begin, variables = time.monotonic(), handed_on(settings, preset, pairs)
     tracking = settings.tracking.uri
+    if tracking is None and settings.store.is_local:
+        require(settings.tracking, settings.store)
     addresses = runtime.up(settings.home, settings.runtime, variables, tracking=tracking)
     ready = time.monotonic()
     logger.info("Airflow and MLflow were up after %.0f s", ready - begin)

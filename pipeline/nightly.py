@@ -226,8 +226,7 @@ def waiting(settings: Settings, day: date) -> Night | None:
 def standing(settings: Settings, store: Store) -> Mapping[str, Any]:
     """The last night, those that have not ended, and days whose raw data changed afterwards.
 
-    Args:
-        store: where they lie; it may be resolved.
+    The store may be a resolved one.
     """
     days = store.dates(f"reports/nightly/{settings.line}")
     found = [night for day in days[-LOOK_BACK:] if (night := read(settings, day))]

@@ -3,10 +3,12 @@
 import sqlite3
 import subprocess
 import sys
+import time
 import traceback
 
 import pytest
 from alembic.util import CommandError
+from mlflow.exceptions import MlflowException
 
 from infra.errors import ConfigError, RegistryError, RegistryUnavailable, StoreError
 from infra.ledger import Ledger
@@ -105,6 +107,27 @@ def test_two_who_find_no_database_make_one(tmp_path):
     )
     begun = [subprocess.Popen([sys.executable, "-c", ask, uri]) for _ in range(2)]
     assert [process.wait() for process in begun] == [0, 0]
+
+
+@pytest.mark.parametrize("seconds", [0.0, 0.3, 0.8])
+def test_whoever_is_killed_while_tables_are_made_leaves_no_half_made_database(tmp_path, seconds):
+    file = tmp_path / "mlflow.db"
+    code = "import sys; from infra.mlflow_client import prepare; prepare(sys.argv[1])"
+    process = subprocess.Popen([sys.executable, "-c", code, f"sqlite:///{file}"])
+    while process.poll() is None and not list(tmp_path.glob("mlflow.db.*.new")):
+        time.sleep(0.01)
+    time.sleep(seconds)
+    process.kill()
+    process.wait()
+    found = Client(f"sqlite:///{file}").search_experiments()
+    assert [one.name for one in found] == ["Default"]
+    assert sorted(one.name for one in tmp_path.iterdir()) == ["mlflow.db", "mlflow.db.making"]
+
+
+def test_a_database_that_was_left_half_made_is_not_asked_again():
+    said = "(sqlite3.OperationalError) table scorers already exists"
+    with pytest.raises(StoreError, match=r"half made: .* move the file"), answering("sqlite:////x"):
+        raise MlflowException(said)
 
 
 def test_a_database_whose_tables_others_make_may_be_asked_again():

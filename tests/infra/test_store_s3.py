@@ -1,0 +1,66 @@
+"""The store's contract behind the real S3 protocol."""
+
+from datetime import date, timedelta
+
+import boto3
+import pyarrow as pa
+import pytest
+
+from infra.store import MANIFEST, Store
+from tests import buckets
+
+DAY = date(2026, 3, 2)
+
+
+@pytest.fixture(scope="module")
+def bucket():
+    with buckets.serving() as address:
+        yield f"{address}/home"
+
+
+def publish(partition, *values):
+    with partition.publish(inputs=["raw"]) as out:
+        out.record([out.write_table("part", pa.table({"a": values}))])
+
+
+def test_a_partition_that_is_only_a_manifest_is_taken_back_and_swept_on_s3(bucket):
+    place = Store(f"{bucket}/bare").partition("rejects", DAY)
+    with place.publish() as out:
+        out.record([])
+    assert place.names() == [MANIFEST]
+    assert (place.sweep(0), place.remove(), place.exists()) == (0, 0, False)
+    assert place.sweep(0) == place.remove() == 0
+
+
+def test_the_same_contract_holds_on_s3(bucket):
+    store = Store(bucket)
+    partition = store.partition("events", DAY, "behaviors")
+    assert not partition.exists()
+    publish(partition, 1, 2)
+    publish(partition, 3)
+    assert partition.table()["a"].to_pylist() == [3]
+    partition.verify()
+    assert store.days("events", "behaviors") == [DAY]
+    assert store.put_new("ledger/1.json", "a")
+    assert not store.put_new("ledger/1.json", "b")
+    assert store.names("ledger") == ["1.json"]
+
+
+def test_what_others_write_to_s3_is_seen_by_a_process_that_has_looked_before(bucket):
+    """A service looks at the same folders again and again, and a night elsewhere fills them."""
+    store, s3 = Store(f"{bucket}/shared"), boto3.client("s3")
+    days = [DAY + timedelta(days=n) for n in range(2)]
+    publish(store.partition("events", DAY), 1)
+    content = store.get(f"events/dt={DAY}/{MANIFEST}")
+    place = store.partition("events", days[1])
+
+    def looks():
+        return store.dates("events"), store.days("events"), place.names(), place.exists()
+
+    assert looks() == ([DAY], [DAY], [], False)
+    for name in ("b.parquet", MANIFEST):
+        key = f"home/shared/events/dt={days[1]}/{name}"
+        s3.put_object(Bucket="dupn", Key=key, Body=content)
+    assert looks() == (days, days, [MANIFEST, "b.parquet"], True)
+    s3.delete_object(Bucket="dupn", Key=f"home/shared/events/dt={days[1]}/{MANIFEST}")
+    assert looks() == (days, [DAY], ["b.parquet"], False)

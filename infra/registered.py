@@ -106,7 +106,7 @@ class Registered:
             source=model_uri,
             run_id=run_id or None,
             tags={**tags, "model_uri": model_uri},
-            model_id=model_uri.removeprefix("models:/"),  # a server registers no model without
+            model_id=_model_id(model_uri),
         )
         first, mine = self._of_model(model_uri)[0], str(made.version)
         if first != mine:
@@ -194,3 +194,8 @@ _DESCRIPTION = (
     "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
     "and price preference answered from it. Input: raw ids and history."
 )
+
+
+def _model_id(model_uri: str) -> str | None:
+    """Of `models:/m-...`: a server registers no logged model of which it is not told as well."""
+    return model_uri.removeprefix("models:/") if model_uri.startswith("models:/") else None

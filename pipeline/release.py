@@ -5,6 +5,7 @@ key, keeps what it found under `bundles/<run key>` or `reports/gate/<run key>.js
 again.
 """
 
+import errno
 import json
 import logging
 import os
@@ -22,7 +23,13 @@ from evaluation import report as pages
 from evaluation.gate import Check, Evidence, Verdict
 from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
-from infra.errors import DupnError, PartitionMissing, RegistryError, RegistryUnavailable
+from infra.errors import (
+    DupnError,
+    PartitionMissing,
+    RegistryError,
+    RegistryUnavailable,
+    StoreError,
+)
 from infra.mlflow_client import answering
 from infra.registry import MODEL, Registry, Version
 from infra.store import Partition
@@ -264,6 +271,11 @@ def _ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
             ) from None
         except subprocess.CalledProcessError as error:
             last = error.stderr.strip().splitlines()[-1:] or ["no message"]
+            if os.strerror(errno.ENOSPC) in last[0]:
+                raise StoreError(
+                    f"{uri} could not be loaded in a fresh process: the disk is full "
+                    f"({tempfile.gettempdir()}, or that of MLflow). Make room and run again."
+                ) from None
             raise RegistryUnavailable(
                 f"{uri} did not answer in a fresh process: {last[0]}"
             ) from None

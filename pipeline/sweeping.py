@@ -4,6 +4,8 @@ Counted back from the newest day of samples (or the day asked for, if that is ol
 that has stood still for a month loses nothing that its next night needs. Disassembled bundles go
 too, but never those of champion, previous and challenger. Raw, checkpoints and reports are never
 touched.
+
+Files of lost attempts go wherever partitions are published by day.
 """
 
 import logging
@@ -42,6 +44,9 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
             removed[stage] = f"{old[0]} to {old[-1]} ({len(old)} days, {size:,} bytes)"
             logger.info("sweep %s: %s of %s", day, stage, removed[stage])
         lost += _sweep_attempts(store, stage, config.attempt_hours * 3600)
+    lost += sum(
+        _sweep_attempts(store, folder, config.attempt_hours * 3600) for folder in _others(store)
+    )
     if store.names("bundles"):
         from pipeline import bundling  # imports torch
 
@@ -111,6 +116,14 @@ def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
     # What has a point in its name is a file, but for columns of a shop: only there it is looked at.
     odd = stage == "vocabulary"
     return [*(one for name, one in inner.items() if "." not in name or (odd and one.exists())), own]
+
+
+def _others(store: Store) -> list[str]:
+    """Folders of days whose partitions are somebody else's to remove, or nobody's."""
+    users = [f"representations/{key}" for key in store.names("representations")]
+    parts = ("readout", "hours")
+    experiments = [f"experiments/{one}/{p}" for one in store.names("experiments") for p in parts]
+    return ["quality", *users, *experiments]
 
 
 def _sweep_attempts(store: Store, stage: str, older_than_s: float) -> int:

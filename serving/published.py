@@ -22,7 +22,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError
-from infra.files import alone, filesystem, is_local
+from infra.files import alone, filesystem, is_local, writing
 from infra.manifest import Manifest
 from infra.registry import Version
 from infra.store import Partition, Store
@@ -79,8 +79,9 @@ def publish(target: Partition, bundle: Path, name: Name, model: str, tolerance: 
     day = bundles.described(text, str(bundle))["day"]
     facts = {"format": FORMAT, "model_uri": model, "day": day, **asdict(name)}
     with target.publish(**facts, digest=bundles.digest(bundle)) as out, out.folder("bundle") as own:
-        shutil.copytree(bundle, own, dirs_exist_ok=True)
-        disassembled.disassemble(own, own / disassembled.FOLDER)
+        with writing(str(own)):
+            _copy(bundle, own)
+            disassembled.disassemble(own, own / disassembled.FOLDER)
         loaded = disassembled.load(own, own / disassembled.FOLDER, name)
         worst = disassembled.worst_difference(loaded, own)
         if not worst <= tolerance:
@@ -89,6 +90,16 @@ def publish(target: Partition, bundle: Path, name: Name, model: str, tolerance: 
                 f"a score differs by {worst:.3g} (allowed {tolerance:g}). Nothing was published."
             )
     return target.manifest()
+
+
+def _copy(folder: Path, to: Path) -> None:
+    """File by file, so that the first that cannot be written is the error, with its number."""
+    for file in sorted(folder.rglob("*")):
+        place = to / file.relative_to(folder)
+        if file.is_dir():
+            place.mkdir(exist_ok=True)
+        else:
+            shutil.copy2(file, place)
 
 
 def is_whole(target: Partition, model: str) -> bool:

@@ -166,10 +166,17 @@ def test_a_second_sweep_finds_nothing(home):
 
 def test_files_of_lost_attempts_go_when_they_are_old(home):
     folders = [home / f"events/dt={DAYS[3]}/behaviors", home / f"samples/dt={DAYS[-1]}"]
-    never = home / f"sequences/dt={DAYS[-1] + timedelta(days=1)}" / "history"
-    never.mkdir(parents=True)
+    after = f"dt={DAYS[-1] + timedelta(days=1)}"
+    never = [
+        home / f"sequences/{after}/history",
+        home / f"quality/{after}/events",
+        home / f"representations/dupn-{DAYS[-1]}/{after}",
+        home / f"experiments/exp/readout/{after}",
+    ]
+    for folder in never:
+        folder.mkdir(parents=True)
     old, young = [], []
-    for folder in (*folders, never):
+    for folder in (*folders, *never):
         for kept, name in ((old, "b-0123456789.parquet"), (young, "c-0123456789.parquet")):
             kept.append(folder / name)
             kept[-1].write_bytes(b"lost")
@@ -181,7 +188,7 @@ def test_files_of_lost_attempts_go_when_they_are_old(home):
     assert not any(path.exists() for path in old)
     assert all(path.exists() for path in young)
     assert dropped.exists()  # raw is yours
-    assert said["lost files"] == 3
+    assert said["lost files"] == 6
     for folder in folders:
         store.partition(folder.relative_to(home).as_posix()).verify()
 

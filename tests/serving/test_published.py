@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError
+from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError, StoreError
 from infra.store import Partition, Store
 from pipeline.incumbent import registry_of
 from serving import bundle as bundles
@@ -25,6 +25,7 @@ from serving.served import Name
 from serving.versions import FromRegistry, OneFolder, Versions
 from tests.chain import logged_bundle, recorded_questions
 from tests.chain import published as logged
+from tests.disks import disk
 
 ROOT = Path(__file__).parents[2]
 ALONE = Path(__file__).with_name("serve_alone.py")
@@ -135,6 +136,14 @@ def test_what_answers_otherwise_than_recorded_is_not_published(chain, tmp_path):
         published.publish(target, liar, NAME, "models:/m-1", 1e-4)
     assert not target.exists()
     assert target.names() == []
+
+
+def test_a_disk_that_is_full_is_said_in_one_sentence(chain, tmp_path):
+    with disk(tmp_path / "full") as full:
+        target = published.place(Store(full), NAME.run, "7")
+        with pytest.raises(StoreError, match=r"bundle-.* could not be written: the disk is full"):
+            published.publish(target, logged_bundle(chain), NAME, "models:/m-1", 1e-4)
+        assert not target.exists()
 
 
 def source(settings, folder):

@@ -44,6 +44,11 @@ def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArr
     return _from_numbers_in_text(column, form.unit)
 
 
+def has_no_zone(kind: pa.DataType) -> bool:
+    """Whether a column is of timestamps of which nothing says where they are: a clock, or UTC."""
+    return bool(pa.types.is_timestamp(kind)) and kind.tz is None
+
+
 def _scaled(whole: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
     if unit == "us":
         return pc.divide(whole, pa.scalar(1_000, pa.int64()))
@@ -129,7 +134,7 @@ def _fitting(whole: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _from_timestamps(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
-    if column.type.tz is None:
+    if has_no_zone(column.type):
         series = pl.Series(column.cast(pa.timestamp("ms"), safe=False))
         return _localise(series, zone)
     return column.cast(pa.timestamp("ms", tz="UTC"), safe=False).cast(pa.int64())

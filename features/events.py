@@ -82,6 +82,8 @@ class Parsed:
     rejected: pa.Table
     read: int
     ignored: Mapping[str, int] = field(default_factory=dict)
+    ambiguous: int = 0
+    """Of `accepted`, rows whose time a local clock showed twice; the earlier was taken."""
 
 
 def parse(
@@ -119,6 +121,7 @@ class _Block:
         self.codes: Codes = np.zeros(self.rows, np.int8)
         self.ignored = np.zeros(self.rows, np.bool_)
         self.ignored_counts: dict[str, int] = {}
+        self.ambiguous = np.zeros(self.rows, np.bool_)
         self.from_json = _from_json(self.raw["_source"], self.table)
 
     def parsed(self, schema: pa.Schema) -> Parsed:
@@ -139,6 +142,7 @@ class _Block:
             rejected=self._refused(),
             read=self.rows,
             ignored=self.ignored_counts,
+            ambiguous=int((self.ambiguous & keep).sum()),
         )
 
     def _refused(self) -> pa.Table:
@@ -211,12 +215,14 @@ class _Block:
 
     def _time(self, name: str) -> pa.Array:
         source = pa.chunked_array([columns.plain_times(self._source(name), self.table.nulls)])
-        read = clock.to_ms(source, self.table.time, self.dataset.time_zone).combine_chunks()
+        form, zone = self.table.time, self.dataset.time_zone
+        read = clock.to_ms(source, form, zone).combine_chunks()
         absent = _nulls(read)
         ts = read.fill_null(self.window.start).to_numpy(zero_copy_only=False)
+        self.ambiguous = clock.ambiguous(ts, source.type, form, zone)
         rejects.mark(self.codes, absent, Reason.BAD_TIME)
         early, late = ts < self.window.low, ts >= self.window.high
-        if self.table.time.format is None and (early | late).any():
+        if form.format is None and (early | late).any():
             rejects.mark(
                 self.codes,
                 (early | late) & _fits_other_unit(ts, self.window),

@@ -102,6 +102,11 @@ class TimeFormat(Config):
     def _zone(cls, value: str | None) -> str | None:
         return None if value is None else known_zone(value)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a text is read as what a clock showed: it has no offset."""
+        return self.format is not None and not _OFFSET.search(self.format)
+
     def unsaid_zone(self, zone: str) -> str | None:
         """What to write where timestamps have no zone; nothing if it is said, or makes no odds.
 
@@ -126,8 +131,7 @@ class TimeFormat(Config):
         """
         bare = _DIRECTIVE.sub(lambda found: " %Z " if found[0] == "%Z" else " ", self.format or "")
         found = _SAYS_UTC.search(bare)
-        offset_rules = _OFFSET.search(self.format or "")
-        if not found or offset_rules or zone in _UTC or self.zone:
+        if not found or not self.is_local or zone in _UTC or self.zone:
             return None
         offset = "" if len(found[0]) > 2 else "write %z in its place, which reads Z and +08:00, or "
         return (

@@ -20,7 +20,6 @@ from features.buckets import hash_ids
 from features.canonical import has_extra, header_of, schema_of, with_identity
 from features.dataset import Dataset
 from features.parse import is_jsonl, same_text
-from features.property import DAY_MS
 from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.rejects import Codes, Reason
 from features.schemas import MS, PRICE_LEVELS, BehaviorType, Scenario, conform
@@ -39,7 +38,7 @@ class EventsConfig(Config):
     """How far after the end of the arrival day an event time may lie (clock skew)."""
 
     lookback_days: int = Field(30, ge=0)
-    """How many days late a row may arrive; older ones are refused as stray."""
+    """How many days of the log's clock late a row may arrive; older ones are refused as stray."""
 
     batch_rows: int = Field(262_144, ge=1)
     """Rows parsed at a time; memory, not results, depends on it."""
@@ -60,12 +59,13 @@ class Window:
     def of(cls, day: date, dataset: Dataset, config: EventsConfig) -> "Window":
         """The window of `day`; `start`/`end` are its midnights, `first`/`last` the log's bounds."""
         start = clock.midnight_ms(day, dataset.zone)
+        earliest = max(day.toordinal() - config.lookback_days, 2)  # which has a midnight anywhere
         end = clock.midnight_ms(day + timedelta(days=1), dataset.zone)
         after = dataset.last_day + timedelta(days=1) if dataset.last_day else None
         return cls(
             start=start,
             end=end,
-            low=start - config.lookback_days * DAY_MS,
+            low=clock.midnight_ms(date.fromordinal(earliest), dataset.zone),
             high=end + config.max_future_s * 1_000,
             first=clock.midnight_ms(dataset.first_day, dataset.zone)
             if dataset.first_day

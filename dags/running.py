@@ -86,13 +86,15 @@ def overrides_of(params: Mapping[str, Any]) -> list[str]:
 def day() -> date:
     """The day of the run, in the time zone of its data set.
 
-    Fails the task where the run has none.
+    Fails the task where the run has none, or its schedule is of another time zone.
     """
     from features.dataset import load
     from pipeline.days import day_of_run
 
     with front_door():
-        return day_of_run(get_current_context(), load(settings().dataset).time_zone)
+        context, zone = get_current_context(), load(settings().dataset).time_zone
+        schedule.same_days(context, zone)
+        return day_of_run(context, zone)
 
 
 def day_of(context: Mapping[str, Any], settings: "Settings") -> str:

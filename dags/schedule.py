@@ -3,7 +3,7 @@
 `DUPN_NIGHTLY_START`: the first day that has a night, YYYY-MM-DD. Without it nothing is scheduled,
 and nights are triggered by hand or over REST with the Param `day`. With it every day from there on
 has its run, missed ones oldest first. `DUPN_NIGHTLY_CRON` (02:00 by default; before 11:00) and
-`DUPN_NIGHTLY_ZONE` (UTC by default; the time zone of the data) say when, on the day after.
+`DUPN_NIGHTLY_ZONE` (by default the time zone of the data set) say when, on the day after.
 `DUPN_NIGHTLY_DATASET` and `DUPN_NIGHTLY_PRESET` are what a scheduled run works with, and what every
 form says at first (`dupn up` sets them). `DUPN_NIGHTLY_LOOK_S` is the time between two looks for
 raw data.
@@ -13,8 +13,11 @@ own environment.
 """
 
 import os
+import tomllib
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta
+from importlib import resources
+from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -37,10 +40,24 @@ def _said(name: str, default: str, kind: Callable[[str], T], form: str) -> T:
         raise ConfigError(f"{name} = {text!r} is not {form}. Set it anew.") from None
 
 
-ZONE = _said("DUPN_NIGHTLY_ZONE", "UTC", ZoneInfo, "a time zone like Europe/Berlin").key
-LOOK_S = _said("DUPN_NIGHTLY_LOOK_S", "60", float, "a number of seconds")
+def zone_of(dataset: str) -> str:
+    """The time zone that a data set's description names; UTC where there is none to be read.
+
+    Read as plain TOML, because DAG files import nothing heavy, and whatever it holds: what is wrong
+    with a description is said by the task that reads it.
+    """
+    folder = Path(str(resources.files("infra"))) / "datasets"
+    path = Path(dataset) if dataset.endswith(".toml") else folder / f"{dataset}.toml"
+    try:
+        return ZoneInfo(tomllib.loads(path.read_text("utf-8-sig"))["time_zone"]).key
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return "UTC"
+
+
 DATASET = os.environ.get("DUPN_NIGHTLY_DATASET", "marketplace")
 PRESET = os.environ.get("DUPN_NIGHTLY_PRESET", "demo")
+ZONE = _said("DUPN_NIGHTLY_ZONE", zone_of(DATASET), ZoneInfo, "a time zone like Europe/Berlin").key
+LOOK_S = _said("DUPN_NIGHTLY_LOOK_S", "60", float, "a number of seconds")
 
 
 def nightly() -> dict[str, Any]:
@@ -79,11 +96,9 @@ def known_here(context: Mapping[str, Any]) -> None:
     Raises:
         ConfigError: a variable is missing; with the defaults it would be the night of other data.
     """
-    run = context.get("dag_run")
-    kind = getattr(run, "run_type", None)
-    if str(getattr(kind, "value", kind)) not in ("scheduled", "backfill"):
+    if not _is_scheduled(context):
         return
-    conf = getattr(run, "conf", None) or {}
+    conf = getattr(context["dag_run"], "conf", None) or {}
     missing = [SAYS[name] for name in SAYS if name not in conf and not os.environ.get(SAYS[name])]
     if missing:
         raise ConfigError(
@@ -91,3 +106,38 @@ def known_here(context: Mapping[str, Any]) -> None:
             f"{'are' if missing[1:] else 'is'} not set. Set it for every worker as for the "
             "scheduler, then clear the task."
         )
+
+
+def same_days(context: Mapping[str, Any], zone: str) -> None:
+    """Refuse a scheduled run whose schedule goes by another clock than the days of its data.
+
+    Another name of the same clock will do.
+
+    Args:
+        context: Airflow's task context.
+        zone: of the data set.
+
+    Raises:
+        ConfigError: nights would be those of other days than meant, left out, or come twice.
+    """
+    start: datetime | None = context.get("data_interval_start")
+    if zone == ZONE or start is None or not _is_scheduled(context):
+        return
+    year = [start + timedelta(days=day) for day in range(366)]
+    if all(_offset(at, zone) == _offset(at, ZONE) for at in year):
+        return
+    raise ConfigError(
+        f"this run is scheduled by the clock of {ZONE}, and the days of its data set are of "
+        f"{zone}: a night may be another day's than meant. Set DUPN_NIGHTLY_ZONE to {zone}, or not "
+        "at all, for the scheduler, the DAG processor and every worker, then delete this run: it "
+        "is made again for its own day."
+    )
+
+
+def _offset(at: datetime, zone: str) -> timedelta | None:
+    return at.astimezone(ZoneInfo(zone)).utcoffset()
+
+
+def _is_scheduled(context: Mapping[str, Any]) -> bool:
+    kind = getattr(context.get("dag_run"), "run_type", None)
+    return str(getattr(kind, "value", kind)) in ("scheduled", "backfill")

@@ -232,6 +232,9 @@ def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
     table = dataset.table(name)
     source = table.map.get("ts", "ts")
     given = columns.plain_times(_array(rows, source), table.nulls)
+    unsaid = table.time.unsaid_zone(dataset.time_zone)
+    if unsaid and clock.has_no_zone(given.type):
+        dataset.refuse(f"column {source!r} of {file} {unsaid}", name, "time", "zone")
     read = clock.to_ms(pa.chunked_array([given]), table.time, dataset.time_zone)
     ms = read.drop_null().to_numpy()
     key = "format" if table.time.format is not None else "unit"

@@ -44,6 +44,34 @@ def to_ms(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArr
     return _from_numbers_in_text(column, form.unit)
 
 
+def ambiguous(
+    ms: NDArray[np.int64], kind: pa.DataType, form: TimeFormat, zone: str
+) -> NDArray[np.bool_]:
+    """Whether a time was read from a local clock that showed it twice; the earlier was taken.
+
+    Not a midnight: it stands for its day.
+
+    Args:
+        ms: what `to_ms` read.
+        kind: of the column that it read.
+        form: how its times are written.
+        zone: of the data set.
+    """
+    local = has_no_zone(kind) if pa.types.is_timestamp(kind) else form.is_local
+    if not local:
+        return np.zeros(len(ms), np.bool_)
+    clock = LocalClock(form.zone or zone)
+    twice = clock.comes_again(ms)
+    if twice.any():
+        twice[twice] = clock.wall_ms(ms[twice]) % DAY_MS != 0
+    return twice
+
+
+def has_no_zone(kind: pa.DataType) -> bool:
+    """Whether a column is of timestamps of which nothing says where they are: a clock, or UTC."""
+    return bool(pa.types.is_timestamp(kind)) and kind.tz is None
+
+
 def _scaled(whole: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:
     if unit == "us":
         return pc.divide(whole, pa.scalar(1_000, pa.int64()))
@@ -129,7 +157,7 @@ def _fitting(whole: pa.ChunkedArray) -> pa.ChunkedArray:
 
 
 def _from_timestamps(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
-    if column.type.tz is None:
+    if has_no_zone(column.type):
         series = pl.Series(column.cast(pa.timestamp("ms"), safe=False))
         return _localise(series, zone)
     return column.cast(pa.timestamp("ms", tz="UTC"), safe=False).cast(pa.int64())

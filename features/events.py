@@ -20,7 +20,6 @@ from features.buckets import hash_ids
 from features.canonical import has_extra, header_of, schema_of, with_identity
 from features.dataset import Dataset
 from features.parse import is_jsonl, same_text
-from features.property import DAY_MS
 from features.raw_table import LOGS, PLACE, REQUIRED, Table
 from features.rejects import Codes, Reason
 from features.schemas import MS, PRICE_LEVELS, BehaviorType, Scenario, conform
@@ -39,7 +38,7 @@ class EventsConfig(Config):
     """How far after the end of the arrival day an event time may lie (clock skew)."""
 
     lookback_days: int = Field(30, ge=0)
-    """How many days late a row may arrive; older ones are refused as stray."""
+    """How many days of the log's clock late a row may arrive; older ones are refused as stray."""
 
     batch_rows: int = Field(262_144, ge=1)
     """Rows parsed at a time; memory, not results, depends on it."""
@@ -60,12 +59,13 @@ class Window:
     def of(cls, day: date, dataset: Dataset, config: EventsConfig) -> "Window":
         """The window of `day`; `start`/`end` are its midnights, `first`/`last` the log's bounds."""
         start = clock.midnight_ms(day, dataset.zone)
+        earliest = max(day.toordinal() - config.lookback_days, 2)  # which has a midnight anywhere
         end = clock.midnight_ms(day + timedelta(days=1), dataset.zone)
         after = dataset.last_day + timedelta(days=1) if dataset.last_day else None
         return cls(
             start=start,
             end=end,
-            low=start - config.lookback_days * DAY_MS,
+            low=clock.midnight_ms(date.fromordinal(earliest), dataset.zone),
             high=end + config.max_future_s * 1_000,
             first=clock.midnight_ms(dataset.first_day, dataset.zone)
             if dataset.first_day
@@ -82,6 +82,8 @@ class Parsed:
     rejected: pa.Table
     read: int
     ignored: Mapping[str, int] = field(default_factory=dict)
+    ambiguous: int = 0
+    """Of `accepted`, rows whose time a local clock showed twice; the earlier was taken."""
 
 
 def parse(
@@ -119,6 +121,7 @@ class _Block:
         self.codes: Codes = np.zeros(self.rows, np.int8)
         self.ignored = np.zeros(self.rows, np.bool_)
         self.ignored_counts: dict[str, int] = {}
+        self.ambiguous = np.zeros(self.rows, np.bool_)
         self.from_json = _from_json(self.raw["_source"], self.table)
 
     def parsed(self, schema: pa.Schema) -> Parsed:
@@ -139,6 +142,7 @@ class _Block:
             rejected=self._refused(),
             read=self.rows,
             ignored=self.ignored_counts,
+            ambiguous=int((self.ambiguous & keep).sum()),
         )
 
     def _refused(self) -> pa.Table:
@@ -211,12 +215,14 @@ class _Block:
 
     def _time(self, name: str) -> pa.Array:
         source = pa.chunked_array([columns.plain_times(self._source(name), self.table.nulls)])
-        read = clock.to_ms(source, self.table.time, self.dataset.time_zone).combine_chunks()
+        form, zone = self.table.time, self.dataset.time_zone
+        read = clock.to_ms(source, form, zone).combine_chunks()
         absent = _nulls(read)
         ts = read.fill_null(self.window.start).to_numpy(zero_copy_only=False)
+        self.ambiguous = clock.ambiguous(ts, source.type, form, zone)
         rejects.mark(self.codes, absent, Reason.BAD_TIME)
         early, late = ts < self.window.low, ts >= self.window.high
-        if self.table.time.format is None and (early | late).any():
+        if form.format is None and (early | late).any():
             rejects.mark(
                 self.codes,
                 (early | late) & _fits_other_unit(ts, self.window),

@@ -57,6 +57,10 @@ class Calendar:
         """The calendar of a local day."""
         return cls(clock.midnight_ms(day), clock.end_ms(day), window_ms)
 
+    def holds(self, ts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether a time is of the day: after its first midnight, also where the wall goes back."""
+        return (ts >= self.start_ms) & (ts < self.end_ms)
+
     @property
     def horizon_ms(self) -> int:
         """From here on a moment of the day closes after midnight."""

@@ -23,6 +23,7 @@ DAY_MS = 86_400_000
 EPOCH = date(1970, 1, 1)
 NEVER = np.iinfo(np.int64).min
 """A time on the wall that the clocks jumped over."""
+LATEST = np.iinfo(np.int64).max
 
 GAP_EDGES_MIN = (1, *(5 * 2**k for k in range(14)))
 """Bucket edges in minutes: 1, 5, 10, 20, ... 40,960 (28 days)."""
@@ -89,13 +90,18 @@ class LocalClock:
         return ClockParts(table.day.take(at), table.daypart.take(at), table.weekend.take(at))
 
     def _convert(self, minutes: NDArray[np.int64]) -> ClockParts:
-        turns = _turns(self.zone)
-        shift = turns.shift_ms.take(np.searchsorted(turns.minute, minutes, side="right"))
-        hours = (minutes * MINUTE_MS + shift) // _HOUR_MS
+        hours = self.wall_ms(minutes * MINUTE_MS) // _HOUR_MS
         day = hours // 24
         part = hours % 24 // _HOURS_PER_PART + 1
         weekend = np.where((day + _FIRST_WEEKDAY) % 7 >= 5, WEEKEND, WORKDAY)
         return ClockParts(day.astype(np.int32), part.astype(np.int8), weekend.astype(np.int8))
+
+    def wall_ms(self, ts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Times on the wall, written as if they were UTC, of UTC milliseconds."""
+        turns = _turns(self.zone)
+        return ts + turns.shift_ms.take(
+            np.searchsorted(turns.minute, ts // MINUTE_MS, side="right")
+        )
 
     def utc_ms(self, wall: NDArray[np.int64]) -> NDArray[np.int64]:
         """UTC milliseconds of times on the wall, written as if they were UTC.
@@ -109,6 +115,17 @@ class LocalClock:
         first = np.searchsorted(ends, wall, side="right")  # offset that is not over by then
         began = np.append(NEVER, starts).take(first)
         return np.where(wall >= began, wall - turns.shift_ms.take(first), NEVER)
+
+    def comes_again(self, ts: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether the wall will show the time of a moment once more, since it is put back over it.
+
+        Args:
+            ts: UTC milliseconds; `utc_ms` gives the first of the two.
+        """
+        turns = _turns(self.zone)
+        at = turns.minute * MINUTE_MS
+        first = at + np.diff(turns.shift_ms)  # not before the turn where the clock goes forward
+        return ts >= np.append(first, LATEST).take(np.searchsorted(at, ts, side="right"))
 
     def midnight_ms(self, day: date) -> int:
         """UTC milliseconds at which the local day begins.

@@ -53,7 +53,7 @@ _DIRECTIVE = re.compile(r"%[-_#:.0-9]*[A-Za-z%]")
 _OFFSET = re.compile(r"%[:#]*z|%\+")
 _SAYS_UTC = re.compile(r"%Z|(?<![A-Za-z])(?:Z|UTC|GMT)(?![A-Za-z])", re.IGNORECASE)
 _UTC = ("UTC", "Etc/UTC", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT", "GMT", "Etc/GMT", "Universal")
-"""Zones of which a text may say so itself."""
+"""Zones of which a text may say so itself, and whose clock shows what Spark writes."""
 
 _STATEFUL = ("iso2022", "hz", "utf-7", "idna", "punycode", "raw-unicode", "unicode")
 """Encodings in which what a byte says depends on those before it, or that are none of files."""
@@ -69,7 +69,8 @@ class TimeFormat(Config):
     """Of a text, as strptime has it (`%Y-%m-%dT%H:%M:%S%z`); a fraction of a second is `.%f`."""
 
     zone: str | None = None
-    """Time zone of the text; the data set's own by default. Numbers are UTC, and a text with an
+    """Time zone of the text, and of Parquet's timestamps without one (which have no default in a
+    data set that is not of UTC); the data set's own by default. Numbers are UTC, and a text with an
     offset (`%z`) is where that says."""
 
     year: int | None = Field(None, ge=1970, le=2200)
@@ -101,6 +102,27 @@ class TimeFormat(Config):
     def _zone(cls, value: str | None) -> str | None:
         return None if value is None else known_zone(value)
 
+    @property
+    def is_local(self) -> bool:
+        """Whether a text is read as what a clock showed: it has no offset."""
+        return self.format is not None and not _OFFSET.search(self.format)
+
+    def unsaid_zone(self, zone: str) -> str | None:
+        """What to write where timestamps have no zone; nothing if it is said, or makes no odds.
+
+        Spark writes moments of UTC so, others what their clock shows: nothing in the file tells.
+
+        Args:
+            zone: of the data set.
+        """
+        if self.zone or zone in _UTC:
+            return None
+        return (
+            f"is of timestamps without a time zone, which may be UTC or the clock of {zone}. Say "
+            'which: time = { zone = "UTC" }, as Spark writes them, and often pandas, or '
+            f'time = {{ zone = "{zone}" }}.'
+        )
+
     def mistaken_zone(self, zone: str) -> str | None:
         """What is wrong where `format` says that the text is UTC and `zone` is another one.
 
@@ -109,8 +131,7 @@ class TimeFormat(Config):
         """
         bare = _DIRECTIVE.sub(lambda found: " %Z " if found[0] == "%Z" else " ", self.format or "")
         found = _SAYS_UTC.search(bare)
-        offset_rules = _OFFSET.search(self.format or "")
-        if not found or offset_rules or zone in _UTC or self.zone:
+        if not found or not self.is_local or zone in _UTC or self.zone:
             return None
         offset = "" if len(found[0]) > 2 else "write %z in its place, which reads Z and +08:00, or "
         return (

@@ -38,7 +38,7 @@ SENTENCES = {
     Reason.BAD_COLUMNS: "the line does not have the declared number of columns",
     Reason.BAD_TYPE_OF_ID: "an id is a fraction, a truth value, a list or an object",
     Reason.MISSING_ID: "an id that every row needs is empty",
-    Reason.BAD_TIME: "the time is empty or not written as declared",
+    Reason.BAD_TIME: "the time is empty, not as declared, or left out by the clock of its zone",
     Reason.WRONG_UNIT_TIME: "the time makes sense only in another unit than the declared one",
     Reason.FUTURE_TIME: "the time lies after the end of the day of arrival",
     Reason.STRAY_DAY: "the time lies outside the valid days, or further back than late rows may",

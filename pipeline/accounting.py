@@ -2,7 +2,8 @@
 
 Per table: `<table>_read = _kept + _duplicate + _ignored + _rejected`. Beside the sums stand
 `_ignored_<code>` and `_rejected_<reason>`; `_late` is the part of `_kept` whose event day lies
-before the day of arrival.
+before the day of arrival. `_ambiguous` is the part of `_kept` and `_duplicate` whose time the clock
+of its zone showed twice.
 """
 
 import logging
@@ -26,7 +27,7 @@ def nothing_read(name: str) -> Counter[str]:
     """Zeros under every name that a table always has."""
     found = Counter({f"{name}_{what}": 0 for what in ("read", *OUTCOMES)})
     if name in LOGS:
-        found[f"{name}_late"] = 0
+        found.update({f"{name}_late": 0, f"{name}_ambiguous": 0})
     return found
 
 
@@ -94,5 +95,11 @@ def log(counts: Mapping[str, int], names: Sequence[str], day: date, seconds: flo
             *(f"{counts[f'{name}_{what}']:,}" for what in OUTCOMES),
             100 * bad / max(read, 1),
         )
+        if twice := counts.get(f"{name}_ambiguous"):
+            logger.warning(
+                "events %s: %s: %s rows have a time that the clock of its zone showed twice; the "
+                "earlier was taken. Write times in UTC, or with their offset (%%z).",
+                *(day, name, f"{twice:,}"),
+            )
     rate = sum(counts[f"{name}_read"] for name in names) / max(seconds, 1e-9)
     logger.info("events %s: all tables in %.1f s, %s rows/s", day, seconds, f"{rate:,.0f}")

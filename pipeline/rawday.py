@@ -8,7 +8,7 @@ from datetime import date
 from features import canonical, raw_names
 from features import dataset as datasets
 from features.dataset import Dataset
-from features.raw_table import TABLES
+from features.raw_table import LOGS, TABLES
 from features.rejects import Reason
 from infra.errors import InputError, PartitionMissing
 from infra.store import Attempt, FileEntry, Partition, Store
@@ -114,6 +114,31 @@ def require_readable(counts: Mapping[str, int], rejects: Attempt, files: int) ->
     raise InputError(
         f"{raw}/behaviors: none of its {files} files can be read; {first}. Send the files again."
     )
+
+
+def require_zones(found: Mapping[str, list[RawPart]], dataset: Dataset) -> None:
+    """Refuse timestamps without a time zone of which the description does not say where they are.
+
+    An import looks for them in the head of a file; this is for files that were put in place, and
+    for days that came before anybody looked.
+
+    Args:
+        found: the parts of a day, by table.
+        dataset: the description.
+
+    Raises:
+        InputError: naming the file, the column and what to write.
+    """
+    for name in filter(found.__contains__, LOGS):
+        table = dataset.table(name)
+        column, unsaid = table.map.get("ts", "ts"), table.time.unsaid_zone(dataset.time_zone)
+        part = next((one for one in found[name] if unsaid and column in one.unzoned), None)
+        if part:
+            again = " Then import its files again." if part.partition.exists() else ""
+            raise InputError(
+                f"column {column!r} of {part.partition.key}/{part.source} {unsaid} It belongs "
+                f"under [{name}] of data set {dataset.name}.{again}"
+            )
 
 
 def absent(store: Store, day: date) -> PartitionMissing:

@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import parse, raw_names
+from features import clock, parse, raw_names
 from features.arrow_types import readable
 from features.canonical import REPEATED
 from features.dataset import Dataset
@@ -41,6 +41,8 @@ class RawPart:
     row_group: int | None = None
     first_line: int = 1
     damage: str = ""
+    unzoned: tuple[str, ...] = ()
+    """Columns of timestamps that have no time zone."""
 
 
 def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
@@ -167,7 +169,14 @@ def with_place(rows: pa.Table, source: str, first_line: int) -> pa.Table:
 def _parts_of_file(
     table_name: str, partition: Partition, name: str, source: str, ordinal: int
 ) -> list[RawPart]:
-    def part(index: int, group: int | None = None, line: int = 1, damage: str = "") -> RawPart:
+    def part(
+        index: int,
+        group: int | None = None,
+        line: int = 1,
+        *,
+        damage: str = "",
+        unzoned: tuple[str, ...] = (),
+    ) -> RawPart:
         return RawPart(
             table=table_name,
             partition=partition,
@@ -177,6 +186,7 @@ def _parts_of_file(
             row_group=group,
             first_line=line,
             damage=damage,
+            unzoned=unzoned,
         )
 
     if not name.endswith(".parquet"):
@@ -188,7 +198,17 @@ def _parts_of_file(
         return [part(0, damage=str(error).rstrip("."))]
     rows = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
     starts = np.r_[0, np.cumsum(rows)]
-    return [part(index, index, int(starts[index]) + 1) for index in range(len(rows))]
+    unzoned = _unzoned(footer)
+    return [
+        part(index, index, int(starts[index]) + 1, unzoned=unzoned) for index in range(len(rows))
+    ]
+
+
+def _unzoned(footer: pq.FileMetaData) -> tuple[str, ...]:
+    with suppress(pa.ArrowException):  # a type that Arrow has no word for: whoever reads it says so
+        schema = footer.schema.to_arrow_schema()
+        return tuple(field.name for field in schema if clock.has_no_zone(field.type))
+    return ()
 
 
 def _source_name(name: str) -> str:

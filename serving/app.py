@@ -7,13 +7,12 @@ that nobody foresaw are told by `serving.guard`.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from datetime import datetime
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, TypeAdapter, ValidationError
+from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
@@ -33,6 +32,7 @@ from serving.http_contracts import (
     RankResponse,
     RepresentationResponse,
     SearchRequest,
+    wrong,
 )
 from serving.service import Service
 from serving.turns import Turns
@@ -134,7 +134,7 @@ def _users(app: FastAPI, service: Service) -> None:
         user_id: str,
         query: str | None = Query(None, max_length=1024),
         scenario: ScenarioName = "unknown",
-        ts: datetime | None = None,
+        ts: AwareDatetime | None = None,
     ) -> Response:
         """The universal representation: 256 numbers."""
         asking = _asking(user_id, query, scenario, ts)
@@ -146,7 +146,7 @@ def _users(app: FastAPI, service: Service) -> None:
         user_id: str,
         query: str | None = Query(None, max_length=1024),
         scenario: ScenarioName = "unknown",
-        ts: datetime | None = None,
+        ts: AwareDatetime | None = None,
     ) -> Response:
         """Probabilities of the 7 price levels, cheapest first."""
         asking = _asking(user_id, query, scenario, ts)
@@ -196,7 +196,9 @@ def _parse(adapter: TypeAdapter[Any], body: bytes) -> Any:
     return adapter.validate_json(body)
 
 
-def _asking(user_id: str, query: str | None, scenario: ScenarioName, ts: datetime | None) -> Asking:
+def _asking(
+    user_id: str, query: str | None, scenario: ScenarioName, ts: AwareDatetime | None
+) -> Asking:
     return Asking(user_id=user_id, query=query, scenario=scenario, ts=ts)
 
 
@@ -216,7 +218,7 @@ def _errors(app: FastAPI) -> None:
     ) -> Response:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or "the body"
-        return _unprocessable(request, f"{where}: {first['msg']}.")
+        return _unprocessable(request, f"{where}: {wrong(first)}.")
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:

@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from infra.errors import InputError
-from serving.http_contracts import Asking
+from serving.http_contracts import Asking, wrong
 from serving.service import Page, Service
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
@@ -136,7 +136,7 @@ def _asking(given: Mapping[str, str]) -> Asking:
     except ValidationError as error:
         first = error.errors()[0]
         where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"the stream's metadata: {where}: {first['msg']}.") from None
+        raise InputError(f"the stream's metadata: {where}: {wrong(first)}.") from None
 
 
 def _top(text: str, candidates: int) -> int:

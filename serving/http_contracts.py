@@ -4,7 +4,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, with_config
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    with_config,
+)
+from pydantic_core import ErrorDetails
 
 from serving.contracts import BehaviorName, Profile, ScenarioName
 
@@ -13,6 +21,13 @@ Query = Annotated[str, StringConstraints(max_length=1024)]
 
 
 _EXACT = ConfigDict(extra="forbid", frozen=True)
+
+
+def wrong(error: ErrorDetails) -> str:
+    """What is wrong with a value, and what to write."""
+    if error["type"] == "timezone_aware":
+        return "it has no offset. Write 2026-03-05T12:00:00Z, or +08:00 in place of the Z"
+    return error["msg"]
 
 
 class _Record(BaseModel):
@@ -24,8 +39,8 @@ class Asking(_Record):
 
     user_id: Id
     """A user whom nobody knows is answered from what everybody does."""
-    ts: datetime | None = None
-    """The moment; now, if absent. Only behaviours strictly before it count."""
+    ts: AwareDatetime | None = None
+    """The moment, with its offset; now, if absent. Only behaviours strictly before it count."""
     scenario: ScenarioName = "unknown"
     query: Query | None = None
     profile: Profile | None = None
@@ -104,8 +119,8 @@ class Behavior(_Record):
     item_id: Id
     type: BehaviorName
     scenario: ScenarioName = "unknown"
-    ts: datetime | None = None
-    """When it happened; now, if absent. Late ones are put in their place."""
+    ts: AwareDatetime | None = None
+    """When it happened, with its offset; now, if absent. Late ones are put in their place."""
     event_id: str = Field("", max_length=256)
     """The sender's id: sent twice, it is taken once."""
     request_id: str | None = Field(None, max_length=256)
@@ -155,6 +170,7 @@ class Attended(_Record):
     type: BehaviorName
     scenario: ScenarioName
     ts: datetime
+    """In UTC."""
     weight: float
     """Attention, equation (7); the weights of a history add up to 1."""
 

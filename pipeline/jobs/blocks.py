@@ -70,6 +70,8 @@ def split_block(rows: pa.Table, name: str, plan: Plan, table: Table | None = Non
     counts = Counter({f"{name}_read": parsed.read})
     counts.update(accounting.ignored(name, parsed.ignored))
     counts.update(accounting.rejected(name, parsed.rejected))
+    if name in LOGS:
+        counts[f"{name}_ambiguous"] = parsed.ambiguous
     hashes = _bucket_hashes(parsed.accepted, name)
     parts = buckets.slices(parsed.accepted, hashes, plan.chosen, plan.buckets)
     return Split({f"{name}/{index:06d}": part for index, part in parts}, parsed.rejected, counts)

@@ -180,13 +180,14 @@ def run(
 
     Raises:
         PartitionMissing: there is no raw behaviour of that day.
-        InputError: none of it can be read, or it holds no row.
+        InputError: none of it can be read, it holds no row, or its timestamps are of no zone.
     """
     start = time.monotonic()
     config, beam = config or EventsConfig(), beam or BeamConfig()
     raw = arrival.marks(store, day)  # before it is read: what arrives meanwhile is noticed later
     found = rawday.parts_of_day(store, day)
     dataset = rawday.described(store, day, dataset)
+    rawday.require_zones(found, dataset)
     lineage = {
         "day": day.isoformat(),
         "dataset": dataset.name,

@@ -27,7 +27,7 @@ from features import world as worlds
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY, yesterday
 from features.moments import Calendar, Moments
-from features.property import LocalClock, day_number
+from features.property import LocalClock
 from features.samples import Group, SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES
 from features.vocabulary import Vocabulary
@@ -151,20 +151,20 @@ def _groups(
 ) -> Iterator[tuple[date, Group]]:
     """The moments by their own day and by where their histories come from; none is empty."""
     clock = LocalClock(task.zone)
-    past, own, day = known.timeline, known.arrived.own, day_number(task.day)
-    own_day = clock.parts(past.ts).day
+    past, own = known.timeline, known.arrived.own
+    calendar = Calendar.of(task.day, clock, task.window_ms)
     if waiting.num_rows or len(late.user):
-        before = past.take(~past.today & (own_day == day - 1))
+        eve = Calendar.of(task.day - ONE_DAY, clock, task.window_ms)
+        before = past.take(~past.today & eve.holds(past.ts))
         if waiting.num_rows:
             kept = Moments(waiting.select(MOMENTS.names), known.others[0])
             yield task.day - ONE_DAY, groups.opened(kept, waiting, past, before)
         if len(late.user):
             carried = past.take(~past.today)
             yield task.day - ONE_DAY, groups.cut(late, carried, past, before)
-    calendar = Calendar.of(task.day, clock, task.window_ms)
     closed = own.take(np.flatnonzero(~moment.open_rows(own, calendar)))
     if len(closed.user):
-        yield task.day, groups.cut(closed, past, past, past.take(own_day == day))
+        yield task.day, groups.cut(closed, past, past, past.take(calendar.holds(past.ts)))
 
 
 def _profile(

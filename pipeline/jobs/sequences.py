@@ -23,7 +23,7 @@ from features.carry import yesterday
 from features.distinct import distinct
 from features.moments import PAGE_COLUMNS, Arrived, Calendar, Moments
 from features.page_log import has_pages
-from features.property import LocalClock, day_number
+from features.property import LocalClock
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SEQUENCES
 from features.sequence import CODED, SequencesConfig
 from features.timeline import Timeline, Users
@@ -169,12 +169,13 @@ class Extend(Threaded):
         if waiting.num_rows:
             entry = _write(self.outputs.open, bucket, waiting, {"open": waiting.num_rows})
             yield beam.pvalue.TaggedOutput("open", entry)
-        self.drawn.add(negatives.pool_of(self._of_the_day(known.behaviors), self.drawn.size))
+        self.drawn.add(negatives.pool_of(_of_the_day(known.behaviors, calendar), self.drawn.size))
 
-    def _of_the_day(self, behaviors: pa.Table) -> pa.Table:
-        ts = behaviors.column("ts").cast(pa.int64()).to_numpy()
-        rows = behaviors.select(["user_hash", "item_id", "type", "key"])
-        return rows.filter(pa.array(self.clock.parts(ts).day == day_number(self.day)))
+
+def _of_the_day(behaviors: pa.Table, calendar: Calendar) -> pa.Table:
+    ts = behaviors.column("ts").cast(pa.int64()).to_numpy()
+    rows = behaviors.select(["user_hash", "item_id", "type", "key"])
+    return rows.filter(pa.array(calendar.holds(ts)))
 
 
 class Sequences(beam.PTransform):

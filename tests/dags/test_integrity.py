@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from dags import schedule
+from features import dataset as datasets
 from infra.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -29,6 +30,23 @@ def test_a_variable_that_cannot_be_read_is_named(in_airflow, variable, value, fo
     errors = in_airflow("describe.py", ROOT / "dags", **said)["errors"]
     told = next(words for file, words in errors.items() if file.endswith("nightly_update.py"))
     assert f"{name} = '{value}' is not {form}" in told
+
+
+BROKEN = ["name = ", "", 'time_zone = "Mars/Olympus"', "time_zone = 5", 'time_zone = "../"', "\xff"]
+
+
+@pytest.mark.parametrize("text", BROKEN)
+def test_a_description_that_cannot_be_read_breaks_no_dag_file(text, tmp_path):
+    toml = tmp_path / "mine.toml"
+    assert schedule.zone_of(str(toml)) == schedule.zone_of("mine") == "UTC"
+    toml.write_text(text, encoding="latin-1")
+    assert schedule.zone_of(str(toml)) == "UTC"
+
+
+def test_every_shipped_data_set_says_its_zone():
+    found = {name: schedule.zone_of(name) for name in datasets.shipped()}
+    assert found == {name: datasets.load(name).time_zone for name in datasets.shipped()}
+    assert found["taobao_userbehavior"] == "Asia/Shanghai"
 
 
 @pytest.mark.parametrize(

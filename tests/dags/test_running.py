@@ -1,11 +1,13 @@
 """Which errors a task may be tried again for, and which need a person."""
 
+from datetime import UTC, date, datetime, time, timedelta
 from types import SimpleNamespace
+from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags import running
+from dags import running, schedule
 from dags.running import front_door
 from infra import errors
 
@@ -67,3 +69,49 @@ def test_a_scheduled_night_does_not_run_with_defaults_on_a_worker_without_the_va
 def test_a_run_that_says_what_it_works_with_needs_no_variables(scheduled, kind):
     scheduled.run_type, scheduled.conf = kind, {"dataset": "marketplace", "preset": "smoke"}
     assert running.settings().line == "dupn"
+
+
+DAY = date(2026, 3, 28)
+
+
+@pytest.fixture
+def night(scheduled, monkeypatch, tmp_path):
+    """A scheduled run of a data set in a zone, as a schedule in another or the same dates it."""
+
+    def of(zone, schedule_zone, kind="scheduled"):
+        toml = tmp_path / "mine.toml"
+        toml.write_text(f'name = "mine"\ntime_zone = "{zone}"\n')
+        for name, value in (("DATASET", str(toml)), ("PRESET", "smoke")):
+            monkeypatch.setenv(f"DUPN_NIGHTLY_{name}", value)
+        monkeypatch.setattr(schedule, "ZONE", schedule_zone)
+        scheduled.run_type = kind
+        start = datetime.combine(DAY, time(14), ZoneInfo(schedule_zone)).astimezone(UTC)
+        params = {"dataset": str(toml), "preset": "smoke", "overrides": ""}
+        context = {"dag_run": scheduled, "params": params, "data_interval_start": start}
+        context["data_interval_end"] = start + timedelta(hours=12)
+        monkeypatch.setattr(running, "get_current_context", lambda: context)
+        return running.day
+
+    return of
+
+
+@pytest.mark.parametrize("kind", ["scheduled", "backfill"])
+@pytest.mark.parametrize("zone", ["Australia/Sydney", "Australia/Adelaide", "Europe/London"])
+def test_a_night_by_another_clock_than_that_of_its_data_fails_at_once(night, zone, kind):
+    said = f"by the clock of UTC, .* of {zone}: .* Set DUPN_NIGHTLY_ZONE to {zone}"
+    with pytest.raises(AirflowFailException, match=said):
+        night(zone, "UTC", kind)()
+
+
+@pytest.mark.parametrize(
+    ("zone", "schedule_zone"),
+    [("Australia/Sydney", "Australia/Sydney"), ("Asia/Kolkata", "Asia/Calcutta"), ("UTC", "UTC")],
+)
+def test_one_by_the_same_clock_is_of_its_day_whatever_it_is_called(night, zone, schedule_zone):
+    assert night(zone, schedule_zone)() == DAY
+
+
+def test_a_night_that_is_triggered_by_hand_has_no_schedule(night):
+    ask = night("Australia/Sydney", "UTC", "manual")
+    running.get_current_context()["params"]["day"] = str(DAY)
+    assert ask() == DAY

@@ -205,6 +205,18 @@ def test_every_data_day_has_its_run_oldest_first(scheduled):
     assert [later - earlier for earlier, later in pairwise(days)] == [timedelta(1)] * 239
 
 
+def test_nights_are_scheduled_in_the_zone_of_their_data_set(in_airflow, tmp_path):
+    toml = tmp_path / "mine.toml"
+    toml.write_text('name = "mine"\ntime_zone = "Australia/Sydney"\n')
+    said = {"DUPN_NIGHTLY_START": "2026-04-04", "DUPN_NIGHTLY_DATASET": str(toml)}
+    night = in_airflow("describe.py", ROOT / "dags", **said)["dags"]["dupn_nightly_update"]
+    assert night["first_runs"][:3] == [  # the clock goes back on 5 April, and shows 02:00 twice
+        ["2026-04-04", "2026-04-04T16:00:00+00:00"],
+        ["2026-04-05", "2026-04-05T16:00:00+00:00"],
+        ["2026-04-06", "2026-04-06T16:00:00+00:00"],
+    ]
+
+
 def test_the_environment_says_what_a_scheduled_night_works_with(scheduled):
     params = scheduled["dags"]["dupn_nightly_update"]["params"]
     assert params["dataset"]["value"] == "mylog.toml"

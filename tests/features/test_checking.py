@@ -1,4 +1,5 @@
 import io
+from contextlib import nullcontext
 
 import pyarrow as pa
 import pytest
@@ -184,3 +185,28 @@ def test_the_wrong_encoding_is_refused():
     description = GOOD.replace('format = "csv"', 'format = "csv"\nencoding = "ascii"')
     with pytest.raises(ConfigError, match=r"line 5: behaviors\.encoding"):
         hold(description, LOG.replace(",i", ",\u4e2d"))
+
+
+@pytest.mark.parametrize(
+    ("zone", "said", "unzoned", "refused"),
+    [
+        ("Asia/Shanghai", "", True, True),
+        ("Asia/Shanghai", 'zone = "UTC"', True, False),
+        ("Asia/Shanghai", 'zone = "Asia/Shanghai"', True, False),
+        ("Asia/Shanghai", "", False, False),
+        ("UTC", "", True, False),
+    ],
+)
+def test_timestamps_without_a_zone_have_it_said_unless_the_log_is_of_utc(
+    zone, said, unzoned, refused
+):
+    named = f'name = "mine"\ntime_zone = "{zone}"\n'
+    dataset = parse_description(f"{named}[behaviors]\n[behaviors.time]\n{said}", "mine.toml")
+    kind = pa.timestamp("us", tz=None if unzoned else "UTC")
+    rows = {"user_id": "u", "item_id": "i", "type": "click", "_text": None}
+    sample = pa.table({name: [value] * 2 for name, value in rows.items()})
+    sample = sample.append_column("ts", pa.array([1_772_000_000_000_000] * 2).cast(kind))
+    told = r"^mine\.toml line 4: behaviors\.time\.zone: column 'ts' of log\.parquet .*"
+    told += r'time = \{ zone = "UTC" \}.*time = \{ zone = "Asia/Shanghai" \}\.$'
+    with pytest.raises(ConfigError, match=told) if refused else nullcontext():
+        check(dataset, "behaviors", "log.parquet", sample)

@@ -7,8 +7,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.clock import PLAUSIBLE, day_of_number, days_of, midnight_ms, number_of_day, to_ms
+from features.clock import (
+    PLAUSIBLE,
+    ambiguous,
+    day_of_number,
+    days_of,
+    midnight_ms,
+    number_of_day,
+    to_ms,
+)
 from features.raw_table import TimeFormat
+from features.schemas import MS
 
 
 @pytest.mark.parametrize("zone", ["UTC", "Asia/Shanghai", "Europe/Berlin", "America/New_York"])
@@ -163,6 +172,35 @@ def test_a_time_that_the_clocks_show_twice_is_the_first_of_the_two():
     found = to_ms(column, TimeFormat(format="%Y-%m-%d %H:%M"), "Europe/Berlin").to_pylist()
     minutes = [(ms - found[0]) / 60_000 for ms in found]
     assert minutes == [0, 31, 121]
+
+
+AUTUMN = ["2026-10-25 00:59", "2026-10-25 01:00", "2026-10-25 02:00", "2026-10-25 02:59", "x"]
+
+
+@pytest.mark.parametrize(
+    ("zone", "end", "expected"),
+    [
+        ("Europe/Berlin", "", [0, 0, 1, 1, 0]),
+        ("Atlantic/Azores", "", [1, 0, 0, 0, 0]),
+        ("UTC", "", [0, 0, 0, 0, 0]),
+        ("Europe/Berlin", "%z", [0, 0, 0, 0, 0]),
+    ],
+)
+def test_of_the_times_that_the_clocks_show_twice_it_is_known(zone, end, expected):
+    form = TimeFormat(format=f"%Y-%m-%d %H:%M{end}")
+    column = pa.chunked_array([[one + end.replace("%z", "+02") for one in AUTUMN]])
+    ms = to_ms(column, form, zone).fill_null(0).to_numpy()
+    assert ambiguous(ms, column.type, form, zone).tolist() == expected
+
+
+def test_numbers_timestamps_and_midnights_are_told_by_what_they_are():
+    twice = 1_792_888_200_000  # 2026-10-25 02:30 in Berlin, the first time
+    for kind, known in ((pa.int64(), False), (pa.timestamp("ms"), True), (MS, False)):
+        found = ambiguous(np.array([twice]), kind, TimeFormat(), "Europe/Berlin")
+        assert found.tolist() == [known]
+    form, zone = TimeFormat(format="%Y-%m-%d"), "America/Havana"  # from 1:00 to 0:00
+    ms = np.array([midnight_ms(date(2026, 11, 1), ZoneInfo(zone))])
+    assert ambiguous(np.append(ms, ms + 60_000), pa.string(), form, zone).tolist() == [False, True]
 
 
 def test_a_date_without_a_year_gets_it_by_rule():

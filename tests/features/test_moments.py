@@ -1,8 +1,14 @@
+from datetime import date, timedelta
+from zoneinfo import ZoneInfo
+
 import numpy as np
 import pyarrow as pa
+import pytest
 
 from features import moments
+from features.clock import days_of, midnight_ms
 from features.moments import Calendar
+from features.property import LocalClock, day_number
 from features.schemas import IMPRESSIONS, conform
 
 HOUR = 3_600_000
@@ -28,6 +34,17 @@ def pages(times, requests=None, users=None):
 
 def names(some):
     return some.table.column("request_id").to_pylist()
+
+
+@pytest.mark.parametrize("zone", ["America/St_Johns", "Africa/Cairo", "Europe/Berlin"])
+def test_a_time_is_of_the_day_that_events_are_of_whatever_the_wall_shows(zone):
+    first = date(2010, 11, 1)  # St John's went back from 0:01 of the 7th to 23:01 of the 6th
+    days = [first + timedelta(days=n) for n in range(10)]
+    ts = midnight_ms(first, ZoneInfo(zone)) + np.arange(0, 10 * 24 * HOUR, 60_000)
+    calendars = [Calendar.of(day, LocalClock(zone), HOUR) for day in days]
+    found = np.array([calendar.holds(ts) for calendar in calendars])
+    expected = days_of(ts, ZoneInfo(zone)) == np.array([[day_number(day)] for day in days])
+    assert (found == expected).all()
 
 
 def test_a_window_that_ends_at_midnight_is_still_open():

@@ -70,6 +70,19 @@ def test_a_day_of_the_clock_begins_at_its_midnight(zone):
     assert (before.day == numbers - 1).all()
 
 
+@pytest.mark.parametrize(
+    "zone", ["Europe/Berlin", "Australia/Lord_Howe", "America/St_Johns", "UTC"]
+)
+def test_a_time_comes_again_if_the_clock_is_put_back_over_it(zone):
+    start = int(datetime(2011, 1, 1, tzinfo=UTC).timestamp() * 1000)
+    ts = start + np.arange(0, 400 * 86_400_000, 15 * MINUTE_MS)
+    local = [datetime.fromtimestamp(one / 1000, ZoneInfo(zone)) for one in ts.tolist()]
+    later = [one.replace(fold=1).timestamp() - one.replace(fold=0).timestamp() for one in local]
+    expected = [one.fold == 0 and apart > 0 for one, apart in zip(local, later, strict=True)]
+    assert LocalClock(zone).comes_again(ts).tolist() == expected
+    assert any(expected) == (zone != "UTC")
+
+
 def test_one_user_and_a_whole_night_are_told_the_same_time():
     clock = LocalClock("Europe/Berlin")
     ts = clock.midnight_ms(date(2026, 10, 24)) + np.arange(0, 3 * 86_400_000, 10_000)

@@ -158,6 +158,26 @@ def test_an_id_may_hold_slashes_and_ends_of_lines(client, user, name):
     assert f'dupn_requests_total{{endpoint="/v1/users/{{user_id}}/{name}",status="200"}}' in metrics
 
 
+@pytest.mark.parametrize("path", ["rank", "search", "explain", "behaviors"])
+def test_a_time_without_an_offset_is_a_problem_that_says_what_to_write(client, path):
+    body = {"user_id": "u", "ts": "2026-03-05T12:00:00"}
+    body |= {"rank": {"candidates": ["i"]}, "search": {"query": "shoes"}}.get(path, {})
+    done = {"behaviors": [body | {"item_id": "i", "type": "click"}]}
+    found = client.post(f"/v1/{path}", json=done if path == "behaviors" else body)
+    said = "ts: it has no offset. Write 2026-03-05T12:00:00Z, or +08:00 in place of the Z."
+    assert (found.status_code, found.json()["status"]) == (422, 422)
+    assert found.json()["detail"].endswith(said)
+
+
+@pytest.mark.parametrize("name", ["representation", "price_preference"])
+@pytest.mark.parametrize(
+    ("ts", "code"),
+    [("2026-03-05T12:00:00", 422), ("2026-03-05T12:00:00Z", 200), ("1772712000", 200)],
+)
+def test_so_it_is_in_an_address(client, name, ts, code):
+    assert client.get(f"/v1/users/u/{name}", params={"ts": ts}).status_code == code
+
+
 @pytest.mark.parametrize(
     ("body", "said"),
     [

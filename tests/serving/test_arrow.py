@@ -46,6 +46,12 @@ def ask(client, body):
     return client.post("/v1/rank", content=body, headers={"content-type": MEDIA_TYPE})
 
 
+def test_a_time_without_an_offset_is_refused_here_too(client):
+    found = ask(client, stream(rows=ONE, user_id="u", ts="2026-03-05T12:00:00"))
+    assert found.status_code == 422
+    assert found.json()["detail"].startswith("the stream's metadata: ts: it has no offset. Write")
+
+
 def test_arrow_and_json_answer_the_same(client, shop, ids, user):
     rows = shop.served.rows_of(pa.array(ids[:40]))
     moment = {"user_id": user, "ts": "2026-03-05T12:00:00Z", "query": "shoes"}

@@ -1,5 +1,8 @@
 """What travels over HTTP is bounded: as long as it may be, and no longer."""
 
+import json
+from datetime import UTC, datetime
+
 import pytest
 from pydantic import ValidationError
 
@@ -66,3 +69,27 @@ def test_a_behavior_may_say_what_the_raw_log_says_of_it():
     for price in (-1, float("inf"), float("nan"), "dear"):
         with pytest.raises(ValidationError, match="price"):
             Behavior(**DONE, price=price)
+
+
+@pytest.mark.parametrize("record", [Asking, Behavior])
+@pytest.mark.parametrize(
+    ("written", "hour"),
+    [
+        ('"2026-03-05T12:00:00Z"', 12),
+        ('"2026-03-05T12:00:00+08:00"', 4),
+        ("1772712000", 12),
+        ("1772712000000", 12),
+        ('"1772712000"', 12),
+        ('"2026-03-05T12:00:00"', None),
+        ('"2026-03-05"', None),
+    ],
+)
+def test_a_time_has_an_offset_or_is_a_number(record, written, hour):
+    plain = ASKING if record is Asking else DONE
+    body = f'{{{json.dumps(plain)[1:-1]}, "ts": {written}}}'
+    if hour is None:
+        with pytest.raises(ValidationError, match="timezone"):
+            record.model_validate_json(body)
+    else:
+        at = record.model_validate_json(body).ts
+        assert at == datetime(2026, 3, 5, hour, tzinfo=UTC)

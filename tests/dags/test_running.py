@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags import running
+from dags import running, study_stages
 from dags.running import front_door
 from infra import errors
 
@@ -67,3 +67,18 @@ def test_a_scheduled_night_does_not_run_with_defaults_on_a_worker_without_the_va
 def test_a_run_that_says_what_it_works_with_needs_no_variables(scheduled, kind):
     scheduled.run_type, scheduled.conf = kind, {"dataset": "marketplace", "preset": "smoke"}
     assert running.settings().line == "dupn"
+
+
+@pytest.mark.parametrize("pair", ["beam.runner=PortableRunner", "tracking.uri=http://elsewhere"])
+@pytest.mark.parametrize("of", [running.settings, study_stages._study])
+def test_whoever_triggers_a_dag_cannot_say_what_its_workers_run_or_whom_they_talk_to(
+    scheduled, monkeypatch, pair, of
+):
+    params = {"preset": "smoke", "overrides": f"seed=3\n{pair}", "study": "multitask", "seeds": 1}
+    scheduled.run_type = "manual"
+    monkeypatch.setattr(study_stages, "get_current_context", lambda: {"params": params})
+    context = {"dag_run": scheduled, "params": params}
+    monkeypatch.setattr(running, "get_current_context", lambda: context)
+    name = pair.partition("=")[0]
+    with pytest.raises(AirflowFailException, match=f"ConfigError: the form sets {name}, which no"):
+        of()

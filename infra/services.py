@@ -33,7 +33,7 @@ class Service:
     name: str
     """One word; `<folder>/<name>.json` is its record and `<folder>/<name>.log` what it said."""
     folder: Path
-    """Where record and log lie."""
+    """Where record and log lie; closed to other accounts of the machine."""
     command: Sequence[str]
     environment: Mapping[str, str]
     address: str
@@ -81,6 +81,7 @@ def start(service: Service) -> Record:
 
 
 def _start(service: Service) -> Record:
+    _keep_to_ourselves(service.folder)
     record = running(service.folder, service.name)
     if record:
         if record.given != service.given:
@@ -112,6 +113,18 @@ def _start(service: Service) -> Record:
         scratch.write_text(json.dumps(asdict(record)))
         scratch.replace(path)  # whoever looks meanwhile finds all of it or nothing
     return record
+
+
+def _keep_to_ourselves(folder: Path) -> None:
+    """Let no other account of the machine in: passwords, databases and logs lie there."""
+    try:
+        folder.chmod(0o700)
+    except OSError as error:  # somebody else's folder, or a disk that knows no permissions
+        logger.warning(
+            "%s may be read by other accounts of this machine: %s. Passwords and logs lie there; "
+            "give a --home on a disk of your own, or close the folder yourself.",
+            *(folder, error.strerror),
+        )
 
 
 def wait_until_healthy(service: Service, timeout_s: float) -> float:

@@ -8,6 +8,7 @@ either at once: they take turns, since a program without its record is found by 
 
 import json
 import logging
+import re
 import socket
 import subprocess
 import time
@@ -24,6 +25,8 @@ from infra.errors import OrchestrationError
 from infra.files import alone, writing
 
 logger = logging.getLogger(__name__)
+
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,5 +222,6 @@ def _signal(processes: Sequence[psutil.Process], method: str) -> None:
 
 def _log_tail(service: Service, lines: int = 15) -> str:
     path = service.folder / f"{service.name}.log"
-    text = path.read_text(errors="replace").splitlines()[-lines:]
+    said = _COLORS.sub("", path.read_text(errors="replace"))
+    text = said.splitlines()[-lines:]
     return f"The end of {path}:\n" + "\n".join(text)

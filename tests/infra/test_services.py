@@ -199,7 +199,12 @@ def test_a_pid_that_was_given_to_somebody_else_is_not_ours(service):
 
 def test_a_program_that_ends_at_once_says_what_it_said(service):
     broken = replace(
-        service, command=[sys.executable, "-c", "print('no such table'); raise SystemExit(3)"]
+        service,
+        command=[
+            sys.executable,
+            "-c",
+            "print('\\x1b[31mno such\\x1b[0m table'); raise SystemExit(3)",
+        ],
     )
     start(broken)
     with pytest.raises(OrchestrationError, match=r"(?s)ended while it started.*no such table"):

@@ -62,11 +62,11 @@ def _whom(context: Mapping[str, Any]) -> "AlertsConfig":
     """
     from dags.running import plain
     from infra.alerts import AlertsConfig
-    from pipeline.settings import Settings, load
+    from pipeline.settings import Settings, load, of_form
 
     said: tuple[Callable[[], Settings], ...] = (
         lambda: plain(context),
-        lambda: load(context["params"]["preset"]),
+        lambda: of_form(context["params"]["preset"]),
         load,
     )
     for settings in said:

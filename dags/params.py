@@ -6,6 +6,7 @@ from typing import Any
 from airflow.sdk import Param
 
 from dags import schedule
+from pipeline.form import WORKERS
 
 
 def common() -> dict[str, Any]:
@@ -26,14 +27,17 @@ def common() -> dict[str, Any]:
             minLength=1,
             examples=_names("presets"),
             title="Preset",
-            description="smoke: seconds. demo: minutes. paper: the paper's own numbers.",
+            description="smoke: seconds. demo: minutes. paper: the paper's own numbers. Or the "
+            "absolute path of a .toml on the workers, which may say what `Settings` below may.",
         ),
         "overrides": Param(
             "",
             type=["null", "string"],
             format="multiline",
             title="Settings",
-            description="Over the preset, one a line, for example `train.epochs=2`.",
+            description="Over the preset, one a line, for example `train.epochs=2`. Where things "
+            "run and whom they talk to is the workers' to say, in `DUPN_SET`: "
+            f"{', '.join(f'`{name}`' for name in WORKERS)} are refused here.",
         ),
     }
 

@@ -70,12 +70,12 @@ def plain(context: Mapping[str, Any]) -> "Settings":
 
     What another line's recipe is put on: with one on it already, that one would show through.
     """
-    from pipeline.settings import load
+    from pipeline.settings import of_form
 
     params = context["params"]
     dataset = [f"dataset={params['dataset']}"] if "dataset" in params else []
     preset = params["preset"] or "demo"  # a study's form may leave it open
-    return load(preset, None, [*dataset, *overrides_of(params)])
+    return of_form(preset, [*dataset, *overrides_of(params)])
 
 
 def overrides_of(params: Mapping[str, Any]) -> list[str]:

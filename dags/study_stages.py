@@ -70,13 +70,13 @@ def report() -> str:
 def _study() -> "tuple[Settings, str, int]":
     """Settings, name and seeds of the run; the preset is the study's unless the form says one."""
     from pipeline import studying
-    from pipeline.settings import load
+    from pipeline.settings import of_form
 
     params = get_current_context()["params"]
     name = str(params["study"])
     with running.front_door():
         preset = params["preset"] or studying.preset_of(name)
-        return load(preset, None, running.overrides_of(params)), name, int(params["seeds"])
+        return of_form(preset, running.overrides_of(params)), name, int(params["seeds"])
 
 
 def _quick() -> bool:

@@ -2,6 +2,8 @@
 
 A line becomes the same both ways: the same values, or no row and its text in `_text`. What Polars
 makes something else of, or refuses though it is JSON, Python reads by itself wherever it stands.
+Where values are nested deeply Polars is told the names: to find types, it takes a time that grows
+with the fourth power of the depth (half a minute for a line of two kilobytes).
 """
 
 import json
@@ -27,6 +29,15 @@ first, and panics at a name with the second."""
 _MAYBE_BEYOND = re.compile(r"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{39}")
 """Stands in every line of JSON that has a number of which Python knows and Polars does not."""
 
+DEEP = 16
+"""Brackets inside one another, from which on no types are looked for."""
+_BUT_OPENING = bytes(set(range(256)) - set(b"{[\n"))
+_BUT_SIGNS = bytes(set(range(256)) - set(b'{[]}"\n'))
+_STEPS = bytes(
+    {**dict.fromkeys(b"{[", 1), **dict.fromkeys(b"]}", 255)}.get(i, 0) for i in range(256)
+)
+"""What a sign adds to the brackets that are open, as a signed byte."""
+
 
 def json_block(block: Lines, table: Table) -> pa.Table:
     """Objects as columns of strings; inner lists and objects are written out as JSON."""
@@ -37,11 +48,35 @@ def json_block(block: Lines, table: Table) -> pa.Table:
     lines = count_lines(block.data)
     ended = data.count(b"}\n") + data.count(b"}\r\n") + (not data.endswith(b"\n"))
     rows = None
-    if ended == lines and not _ODD_ESCAPE.search(data):
+    if ended == lines and not _ODD_ESCAPE.search(data) and not is_deep(data):
         rows = _objects(data, lines)
     if rows is None:
         return _json_line_by_line(block, table)
     return numbered(rows, np.arange(block.first, block.first + lines), None)
+
+
+def is_deep(data: bytes) -> bool:
+    """Whether a line has `DEEP` brackets inside one another; of what is no JSON it may say so.
+
+    Few lines open so many at all, and texts are told apart only where one does.
+    """
+    opened = np.frombuffer(data.translate(None, _BUT_OPENING), np.uint8)
+    ends = np.flatnonzero(opened == ord("\n"))
+    most = np.diff(ends, prepend=-1, append=len(opened)).max() - 1
+    return bool(most >= DEEP) and not _is_flat(data)
+
+
+def _is_flat(data: bytes) -> bool:
+    """Whether all texts end in their line, and fewer than `DEEP` brackets are open at once."""
+    if b"\\" in data:
+        data = data.replace(rb"\\", b"").replace(rb"\"", b"")
+    kept = data.translate(None, _BUT_SIGNS)
+    signs = np.frombuffer(kept, np.uint8)
+    in_text = np.cumsum((signs == ord('"')).view(np.uint8), dtype=np.uint8) & 1
+    steps = np.frombuffer(kept.translate(_STEPS), np.int8) * (1 - in_text).view(np.int8)
+    inside = np.cumsum(steps, dtype=np.int8)  # whatever overflows has passed DEEP, or 0, before
+    ends = not in_text[signs == ord("\n")].any()
+    return bool(ends and inside.min(initial=0) >= 0 and inside.max(initial=0) < DEEP)
 
 
 def _objects(data: bytes, count: int, names: Sequence[str] = ()) -> pa.Table | None:

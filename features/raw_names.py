@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from features.raw_table import LISTED, SERVED
+from infra.visible import visible
 
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz", ".zst", ".bz2", ".xz")
 
@@ -23,9 +24,9 @@ def is_served(name: str) -> bool:
 
 
 def some(names: Sequence[str]) -> str:
-    """The first three, and how many more there are."""
+    """The first three, and how many more there are; what steers a terminal is written out."""
     more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-    return f"{', '.join(names[:3])}{more}"
+    return f"{', '.join(map(visible, names[:3]))}{more}"
 
 
 def not_read(skipped: Sequence[str]) -> str:

@@ -6,6 +6,7 @@ are secrets come from the environment, because settings are written into every t
 `DUPN_ALERT_WEBHOOK` and `DUPN_SMTP_PASSWORD`.
 """
 
+import html
 import logging
 import os
 import smtplib
@@ -129,7 +130,9 @@ def _attempt(deliver: Callable[[], None], place: str) -> str:
 
 
 def _post(address: str, alert: Alert, config: AlertsConfig) -> None:
-    body = {"text": alert.plain()} if config.style == "slack" else asdict(alert)
+    # Slack's markup: `<!channel>` in the name of a file would wake everybody, `<url|words>` link.
+    slack = {"text": html.escape(alert.plain(), quote=False)}
+    body = slack if config.style == "slack" else asdict(alert)
     answer = requests.post(address, json=body, timeout=config.timeout_s)
     answer.raise_for_status()
 

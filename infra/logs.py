@@ -1,8 +1,13 @@
-"""Logging as the front doors set it up: our sentences on stderr, other packages' warnings only."""
+"""Logging as the front doors set it up: our sentences on stderr, other packages' warnings only.
+
+Sentences name files that others deliver: what would steer the terminal is written out.
+"""
 
 import logging
 import sys
 from typing import TextIO
+
+from infra.visible import visible
 
 OURS = ("infra", "features", "pipeline", "training", "evaluation", "serving", "dags")
 
@@ -16,6 +21,14 @@ class _Beside(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
+class _Visible(logging.Formatter):
+    """Lines of our own stay lines; what names bring along was made visible where they were read."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The sentence after its time."""
+        return visible(super().format(record), keep="\n\t")
+
+
 def _wanted(record: logging.LogRecord) -> bool:
     """Not what Beam says through the root logger when Google's clients are absent."""
     return not str(record.msg).startswith("apitools not found")
@@ -26,7 +39,7 @@ def configure(*, quiet: bool = False) -> None:
     root = logging.getLogger()
     if not root.handlers:
         handler = _Beside()
-        handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+        handler.setFormatter(_Visible("%(asctime)s %(message)s", "%H:%M:%S"))
         handler.addFilter(_wanted)
         root.addHandler(handler)
     root.setLevel(logging.WARNING)

@@ -8,6 +8,7 @@ either at once: they take turns, since a program without its record is found by 
 
 import json
 import logging
+import re
 import socket
 import subprocess
 import time
@@ -25,6 +26,8 @@ from infra.files import alone, writing
 
 logger = logging.getLogger(__name__)
 
+_COLORS = re.compile(r"\x1b\[[0-9;]*m")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Service:
@@ -33,7 +36,7 @@ class Service:
     name: str
     """One word; `<folder>/<name>.json` is its record and `<folder>/<name>.log` what it said."""
     folder: Path
-    """Where record and log lie."""
+    """Where record and log lie; closed to other accounts of the machine."""
     command: Sequence[str]
     environment: Mapping[str, str]
     address: str
@@ -81,6 +84,7 @@ def start(service: Service) -> Record:
 
 
 def _start(service: Service) -> Record:
+    _keep_to_ourselves(service.folder)
     record = running(service.folder, service.name)
     if record:
         if record.given != service.given:
@@ -112,6 +116,18 @@ def _start(service: Service) -> Record:
         scratch.write_text(json.dumps(asdict(record)))
         scratch.replace(path)  # whoever looks meanwhile finds all of it or nothing
     return record
+
+
+def _keep_to_ourselves(folder: Path) -> None:
+    """Let no other account of the machine in: passwords, databases and logs lie there."""
+    try:
+        folder.chmod(0o700)
+    except OSError as error:  # somebody else's folder, or a disk that knows no permissions
+        logger.warning(
+            "%s may be read by other accounts of this machine: %s. Passwords and logs lie there; "
+            "give a --home on a disk of your own, or close the folder yourself.",
+            *(folder, error.strerror),
+        )
 
 
 def wait_until_healthy(service: Service, timeout_s: float) -> float:
@@ -206,5 +222,6 @@ def _signal(processes: Sequence[psutil.Process], method: str) -> None:
 
 def _log_tail(service: Service, lines: int = 15) -> str:
     path = service.folder / f"{service.name}.log"
-    text = path.read_text(errors="replace").splitlines()[-lines:]
+    said = _COLORS.sub("", path.read_text(errors="replace"))
+    text = said.splitlines()[-lines:]
     return f"The end of {path}:\n" + "\n".join(text)

@@ -15,6 +15,7 @@ import typer
 
 from infra import logs
 from infra.errors import DupnError
+from infra.visible import visible
 from pipeline import cli_abtest, cli_night, cli_release, cli_serve, cli_state, cli_study
 from pipeline.cli_release import KEPT
 from pipeline.days import LONGEST
@@ -310,7 +311,8 @@ def main() -> None:
     except DupnError as error:
         if front.debug:
             raise
-        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        words = visible(str(error), keep="\n\t")  # names of files may stand in it
+        sys.stderr.write(f"{type(error).__name__}: {words}\n")
         sys.exit(1)
     except typer.Exit as leave:
         sys.exit(leave.exit_code)

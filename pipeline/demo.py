@@ -25,7 +25,7 @@ from infra.errors import OrchestrationError
 from infra.follow import follow, until_ended
 from infra.registry import Registry
 from infra.tracking import require, tracking_uri
-from pipeline import demo_abtest, demo_serve, demo_table, nightly, steps, verdicts
+from pipeline import demo_abtest, demo_serve, demo_table, form, nightly, steps, verdicts
 from pipeline.nightly import State
 from pipeline.settings import Settings, handed_on
 from pipeline.show import wide
@@ -62,11 +62,7 @@ def run(
     addresses = runtime.up(settings.home, settings.runtime, variables, tracking=tracking)
     ready = time.monotonic()
     logger.info("Airflow and MLflow were up after %.0f s", ready - begin)
-    conf = {
-        "dataset": settings.dataset,
-        "preset": variables["DUPN_PRESET"],
-        "overrides": "\n".join(pairs),
-    }
+    conf = filled_in(settings, variables, pairs)
     shown = _Demo(settings, runtime.connect(settings.home), addresses["airflow"], conf, days)
     seconds = {}
     for name, part in (
@@ -87,6 +83,17 @@ def run(
         "start_s": round(ready - begin, 1),
         **seconds,
         **runtime.where(Path(settings.home), tracking),
+    }
+
+
+def filled_in(
+    settings: Settings, variables: Mapping[str, str], pairs: Sequence[str]
+) -> dict[str, str]:
+    """The form of every run; what a form may not say, Airflow was started with."""
+    return {
+        "dataset": settings.dataset,
+        "preset": variables["DUPN_PRESET"],
+        "overrides": "\n".join(form.kept(pairs)),
     }
 
 

@@ -12,6 +12,7 @@ from features.raw_table import LOGS, TABLES
 from features.rejects import Reason
 from infra.errors import InputError, PartitionMissing
 from infra.store import Attempt, FileEntry, Partition, Store
+from infra.visible import visible
 from pipeline import arrival, rawfiles
 from pipeline.rawfiles import RawPart
 
@@ -92,7 +93,7 @@ def lost_parts(
     said = defaultdict(list)
     for row in sorted(found.to_pylist(), key=lambda row: (row["source"], row["line"])):
         where = f" at line {row['line']}" if row["line"] > 1 else ""
-        said[row["table"]].append(f"{row['source']}{where} ({row['text']})")
+        said[row["table"]].append(visible(f"{row['source']}{where} ({row['text']})"))
     return said
 
 

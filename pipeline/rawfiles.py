@@ -24,6 +24,7 @@ from features.raw_names import is_data, is_served, is_skipped
 from features.raw_table import LISTED, PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import FileEntry, Partition, Store
+from infra.visible import visible
 
 JSON_ROWS = 65_536
 """Lines looked at together for the keys that they have."""
@@ -225,6 +226,6 @@ def require_some(found: list[RawPart], key: str) -> None:
     """
     if found and all(part.damage for part in found):
         raise InputError(
-            f"{key}: none of its {len(found)} files can be read; {found[0].file}: "
-            f"{found[0].damage}. Send the files again."
+            f"{key}: none of its {len(found)} files can be read; {visible(found[0].file)}: "
+            f"{visible(found[0].damage)}. Send the files again."
         )

@@ -1,9 +1,9 @@
 """All settings of a run, composed from the configs of the parts; presets state only differences.
 
-`load("demo", home, ["train.epochs=2"])` is what every front door calls. Order, later wins:
-defaults, preset, `DUPN_SET` (one a line, or separated by commas), `--set`. The home comes from the
-argument, else `DUPN_HOME`, else `./artifacts`. `handed_on` gives them to another program; `own` are
-those of a program that is asked for none.
+`load("demo", home, ["train.epochs=2"])` is what front doors call, and `of_form` those that anybody
+fills in. Order, later wins: defaults, preset, `DUPN_SET` (one a line, or separated by commas),
+`--set`. The home comes from the argument, else `DUPN_HOME`, else `./artifacts`. `handed_on` gives
+them to another program; `own` are those of a program that is asked for none.
 """
 
 import json
@@ -11,6 +11,7 @@ import os
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 from pydantic import Field, model_validator
 
@@ -29,6 +30,7 @@ from infra.errors import ConfigError
 from infra.runtime import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
+from pipeline import form
 from pipeline.night_config import NightlyConfig
 from pipeline.represent_config import RepresentConfig
 from pipeline.retention import RetentionConfig
@@ -128,10 +130,33 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
     Raises:
         ConfigError: an unknown name, a refused value, or a home among the settings.
     """
+    return _over(preset(name), each(pairs), home)
+
+
+def of_form(name: str, pairs: Sequence[str] = ()) -> Settings:
+    """Settings of the form of a DAG, under the environment's home.
+
+    Args:
+        name: as of `load`.
+        pairs: as of `load`.
+
+    Raises:
+        ConfigError: as of `load`; or one of them is not a form's to say (`pipeline.form`).
+    """
+    base, asked = preset(name), each(pairs)
+    if not form.is_free(name):
+        form.check(base, name)
+    for layer in asked:
+        form.check(layer, "the form")
+    return _over(base, asked, None)
+
+
+def _over(base: dict[str, Any], asked: Sequence[dict[str, Any]], home: str | None) -> Settings:
+    """Settings of a preset, of the environment and of what was asked for, in this order."""
     place = home or os.environ.get("DUPN_HOME") or "artifacts"
     if "://" not in place:
         place = str(Path(place).absolute())
-    layers = [preset(name), *each(_given(), f"{_SET}:"), *each(pairs)]
+    layers = [base, *each(_given(), f"{_SET}:"), *asked]
     if any("home" in layer for layer in layers):
         raise ConfigError(
             f"home is no setting of a preset, {_SET} or --set. Give --home, or set DUPN_HOME."

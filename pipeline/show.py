@@ -1,11 +1,17 @@
-"""Results as a person reads them: tables on stdout."""
+"""Results as a person reads them: tables on stdout.
+
+Names and values are of others too (files, settings, what logs hold): brackets in them are no markup
+and colons no pictures, and what would steer the terminal is written out.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
+
+from infra.visible import visible
 
 FIGURE = ("name", "value", "low", "high", "unit")
 """Columns of a figure on a terminal; the report has the protocol as well."""
@@ -17,7 +23,7 @@ def result(
     """Print what a command returned: figures, one row a day, or name and value."""
     out = console or wide()
     if isinstance(value, list):
-        out.print(_records(title, value) if value else f"{title}: nothing yet")
+        out.print(_records(title, value) if value else _words(f"{title}: nothing yet"))
         return
     figures = value.get("figures")
     plain = {name: content for name, content in value.items() if name != "figures"}
@@ -38,22 +44,26 @@ def wide() -> Console:
 
 
 def _pairs(title: str, value: Mapping[str, Any]) -> Table:
-    table = Table(title=title, show_header=False, title_justify="left")
+    table = Table(title=_words(title, "table.title"), show_header=False, title_justify="left")
     table.add_column(style="bold")
     table.add_column(overflow="fold")
     for name, content in value.items():
-        table.add_row(name, escape(text(content)))
+        table.add_row(_words(name), Text(text(content)))
     return table
 
 
 def _records(title: str, records: list[Any]) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=_words(title, "table.title"), title_justify="left")
     names = list(dict.fromkeys(name for record in records for name in record))
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(_words(name), overflow="fold")
     for record in records:
-        table.add_row(*[escape(text(record.get(name))) for name in names])
+        table.add_row(*[Text(text(record.get(name))) for name in names])
     return table
+
+
+def _words(name: str, style: str = "") -> Text:
+    return Text(visible(str(name)), style)
 
 
 def text(value: object) -> str:
@@ -67,5 +77,5 @@ def text(value: object) -> str:
     if isinstance(value, list | tuple):
         return "\n".join(text(item) for item in value)
     if isinstance(value, Mapping):
-        return ", ".join(f"{name} {text(content)}" for name, content in value.items())
-    return str(value)
+        return ", ".join(f"{visible(str(name))} {text(content)}" for name, content in value.items())
+    return visible(str(value))

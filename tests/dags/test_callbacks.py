@@ -91,3 +91,17 @@ def test_settings_that_can_be_read_say_whom_to_tell_beside_those_that_cannot(
     monkeypatch.setenv("DUPN_SET", f"alerts.webhook={address}")
     fail(preset, overrides)
     assert len(heard) == 1
+
+
+def test_a_preset_that_somebody_names_in_a_form_does_not_say_whom_to_tell(
+    hook, fail, monkeypatch, tmp_path
+):
+    address, heard = hook
+    monkeypatch.delenv(WEBHOOK, raising=False)
+    preset = tmp_path / "delivered.toml"
+    preset.write_text(f'[alerts]\nwebhook = "{address}"\n')
+    fail(str(preset))
+    assert heard == []
+    monkeypatch.setenv("DUPN_NIGHTLY_PRESET", str(preset))
+    fail(str(preset))
+    assert len(heard) == 1

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags import running, schedule
+from dags import running, schedule, study_stages
 from dags.running import front_door
 from infra import errors
 
@@ -115,3 +115,18 @@ def test_a_night_that_is_triggered_by_hand_has_no_schedule(night):
     ask = night("Australia/Sydney", "UTC", "manual")
     running.get_current_context()["params"]["day"] = str(DAY)
     assert ask() == DAY
+
+
+@pytest.mark.parametrize("pair", ["beam.runner=PortableRunner", "tracking.uri=http://elsewhere"])
+@pytest.mark.parametrize("of", [running.settings, study_stages._study])
+def test_whoever_triggers_a_dag_cannot_say_what_its_workers_run_or_whom_they_talk_to(
+    scheduled, monkeypatch, pair, of
+):
+    params = {"preset": "smoke", "overrides": f"seed=3\n{pair}", "study": "multitask", "seeds": 1}
+    scheduled.run_type = "manual"
+    monkeypatch.setattr(study_stages, "get_current_context", lambda: {"params": params})
+    context = {"dag_run": scheduled, "params": params}
+    monkeypatch.setattr(running, "get_current_context", lambda: context)
+    name = pair.partition("=")[0]
+    with pytest.raises(AirflowFailException, match=f"ConfigError: the form sets {name}, which no"):
+        of()

@@ -4,12 +4,14 @@ import gzip
 import io
 import json
 import lzma
+import time
 
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features.json_lines import DEEP, is_deep
 from features.parse import text_blocks
 from features.raw_table import Table
 
@@ -239,6 +241,45 @@ def test_a_zero_byte_in_a_name_is_refused_and_one_in_a_value_is_kept():
 def test_an_object_of_endless_depth_is_kept_as_text():
     deep = b'{"a": ' + b"[" * 100_000 + b"}"
     assert read(deep + b"\n", JSONL, name="x.jsonl")["_text"].to_pylist() == [deep.decode()]
+
+
+def test_a_short_line_of_great_depth_costs_no_time():
+    rows = [{"a": "1"}, {"a": "2", "b": None}]
+    for _ in range(250):
+        rows[1]["b"] = [{"b": rows[1]["b"]}]
+    begin = time.monotonic()
+    found = read("".join(json.dumps(row) + "\n" for row in rows).encode(), JSONL, name="x.jsonl")
+    assert time.monotonic() - begin < 4, "it is some fifteen seconds where types are looked for"
+    assert found["a"].to_pylist() == ["1", "2"]
+    assert json.loads(found["b"].to_pylist()[1]) == rows[1]["b"]
+
+
+TEXTS = st.text(st.sampled_from('[]{}"\\\n:,a\u4e2d'), max_size=6)
+DEEPER = st.sampled_from(["list", "object", "beside"])
+
+
+def depth(value):
+    inner = list(value.values()) if isinstance(value, dict) else value
+    return 1 + max(map(depth, inner), default=0) if isinstance(inner, list) else 0
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(TEXTS, st.lists(DEEPER, max_size=DEEP + 4)), min_size=1, max_size=3))
+def test_depth_is_told_from_brackets_in_texts_and_beside_one_another(lines):
+    rows = []
+    for text, ways in lines:
+        value = text
+        for way in ways:
+            inner = {"list": [value], "object": {text: value}, "beside": [text, [], {}, value]}
+            value = inner[way]
+        rows.append({text: value})
+    data = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    assert is_deep(data) == (max(map(depth, rows)) >= DEEP)
+
+
+@pytest.mark.parametrize("before", [b"}" * 50, b'{"a": "}', b'{"a": "]]]]]]"}', b"]\n{"])
+def test_no_line_hides_the_depth_of_the_next(before):
+    assert is_deep(before + b'\n{"a": ' + b"[" * DEEP + b"]" * DEEP + b"}\n")
 
 
 @pytest.mark.parametrize(

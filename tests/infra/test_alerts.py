@@ -154,6 +154,18 @@ def test_slack_gets_a_text(web):
     assert web.heard == [{"text": ALERT.plain()}]
 
 
+def test_a_name_in_an_alert_is_no_markup_of_slack(web):
+    odd = "raw/<!channel> <https://evil.example|mend it> & &lt;.csv"
+    link = "http://127.0.0.1:8080/log?a=1&b=2"
+    told = replace(ALERT, title=odd, text=odd, link=link, facts={"task": odd})
+    send(told, AlertsConfig(webhook=address(web), style="slack"))
+    send(told, AlertsConfig(webhook=address(web)))
+    text, plain = web.heard[0]["text"], web.heard[1]
+    assert not set("<>") & set(text)
+    assert text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == told.plain()
+    assert (plain["text"], plain["link"]) == (odd, link), "others get the fields as they are"
+
+
 def test_the_environment_names_a_secret_address(web, monkeypatch):
     monkeypatch.setenv(WEBHOOK, address(web))
     send(ALERT, AlertsConfig(webhook="http://127.0.0.1:9/nobody"))

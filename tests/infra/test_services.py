@@ -7,6 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 
 import psutil
 import pytest
@@ -83,6 +84,29 @@ def test_who_stops_it_while_it_starts_ends_it(service, monkeypatch):
 def test_stopping_what_never_was_leaves_nothing(service):
     assert not stop(service.folder, service.name)
     assert not service.folder.exists()
+
+
+def test_no_other_account_of_the_machine_reads_what_a_program_leaves(service):
+    before = os.umask(0o022)
+    try:
+        first = start(service)
+        assert service.folder.stat().st_mode & 0o777 == 0o700
+        service.folder.chmod(0o755)  # as a home of before
+        assert start(service) == first
+    finally:
+        os.umask(before)
+    assert service.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_cannot_be_closed_is_named_and_stops_nothing(service, monkeypatch, caplog):
+    def refused(*_):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(Path, "chmod", refused)
+    assert running(service.folder, service.name) is None
+    start(service)
+    assert running(service.folder, service.name)
+    assert f"{service.folder} may be read by other accounts of this machine" in caplog.text
 
 
 def test_who_gives_a_running_service_other_settings_is_told_that_it_keeps_its_own(service, caplog):
@@ -175,7 +199,12 @@ def test_a_pid_that_was_given_to_somebody_else_is_not_ours(service):
 
 def test_a_program_that_ends_at_once_says_what_it_said(service):
     broken = replace(
-        service, command=[sys.executable, "-c", "print('no such table'); raise SystemExit(3)"]
+        service,
+        command=[
+            sys.executable,
+            "-c",
+            "print('\\x1b[31mno such\\x1b[0m table'); raise SystemExit(3)",
+        ],
     )
     start(broken)
     with pytest.raises(OrchestrationError, match=r"(?s)ended while it started.*no such table"):

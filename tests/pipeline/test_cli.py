@@ -337,3 +337,9 @@ def test_a_version_is_promoted_by_hand_with_a_reason_or_not_at_all(dupn):
     code, _, err = dupn("promote", "--version", "3")
     assert code == 2
     assert '--version 3 --why "..."' in err
+
+
+def test_an_error_does_not_steer_the_terminal(dupn, tmp_path):
+    code, _, err = dupn("--home", tmp_path, "import", "rees46", tmp_path / "a\x1b[2J\rb.csv")
+    assert code == 1
+    assert r"a\x1b[2J\rb.csv is not a file" in err

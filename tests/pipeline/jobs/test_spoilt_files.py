@@ -88,6 +88,17 @@ def test_a_day_with_a_lost_file_does_not_pass_quality(tmp_path):
     assert not judged.passed(store, DAY, "events")
 
 
+def test_the_name_of_a_lost_file_forges_no_line_of_what_is_told(tmp_path):
+    store = day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
+    odd = "a\n12:00:00 promoted\x1b[2J.jsonl.zst"
+    (tmp_path / "raw" / f"dt={DAY}" / "behaviors" / odd).write_bytes(b"this is no zstd")
+    run(store)
+    with pytest.raises(QualityFailed) as told:
+        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+    assert r"a\n12:00:00 promoted\x1b[2J.jsonl.zst (ZSTD" in str(told.value)
+    assert odd not in str(told.value)
+
+
 def test_a_lost_file_of_any_table_counts(tmp_path):
     day_of(tmp_path, b__jsonl=jsonl(rows_of(10)))
     users = {"t__jsonl": b'{"user_id": "u1"}\n', "u__jsonl__zst": b"this is no zstd"}
@@ -221,7 +232,8 @@ def test_a_file_that_is_not_what_its_suffix_says_is_set_aside(tmp_path, suffix):
 
 
 def test_a_day_of_which_nothing_can_be_read_is_an_error(tmp_path):
-    store = day_of(tmp_path, a__jsonl__zst=b"this is no zstd")
-    with pytest.raises(InputError, match=r"none of its 1 files can be read; a\.jsonl\.zst \(ZSTD"):
+    store = day_of(tmp_path, **{"a\r__jsonl__zst": b"this is no zstd"})
+    said = r"none of its 1 files can be read; a\\r\.jsonl\.zst \(ZSTD"
+    with pytest.raises(InputError, match=said):
         run(store)
     assert store.days("events", "behaviors") == store.days("rejects") == []

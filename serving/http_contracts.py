@@ -35,7 +35,7 @@ class Asking(_Record):
 class RankRequest(Asking):
     """Items to be put in order for a user."""
 
-    candidates: list[Id] = Field(min_length=1)
+    candidates: list[Id] = Field(min_length=1, fail_fast=True)
     """Item ids; unknown ones are scored as unknown items."""
     top_k: int | None = Field(None, ge=1)
     """Items in the answer; `serve.top_k` of the settings if absent."""
@@ -117,7 +117,7 @@ class Behavior(_Record):
 class BehaviorsRequest(_Record):
     """Behaviours in the order of their arrival."""
 
-    behaviors: list[Behavior] = Field(min_length=1, max_length=10_000)
+    behaviors: list[Behavior] = Field(min_length=1, max_length=10_000, fail_fast=True)
 
 
 class BehaviorsResponse(_Record):

@@ -8,6 +8,7 @@ import gc
 import hashlib
 import logging
 import os
+import resource
 import socket
 import tempfile
 import threading
@@ -43,6 +44,17 @@ def require_writable(folder: Path) -> None:
             f"{error} A service keeps live behaviours there: set serve.work to a folder that can "
             "be written."
         ) from error
+
+
+def open_files() -> None:
+    """Let this process, and those that it starts, open as many files as the system allows.
+
+    Each connection is one, and the usual soft limit of 1,024 is for programs of another age.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # some systems refuse what they call their limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def require_port(host: str, port: int) -> None:

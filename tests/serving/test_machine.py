@@ -52,6 +52,16 @@ def test_a_folder_is_refused_that_has_no_room_for_what_a_service_writes(tmp_path
     assert list((tmp_path / "work").iterdir()) == []
 
 
+def test_a_service_and_what_it_starts_may_open_as_many_files_as_the_system_allows():
+    lowered = (
+        "import resource as r, subprocess, sys; from serving import machine\n"
+        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (99, hard))\n"
+        "machine.open_files()\n"
+        "subprocess.run(['sh', '-c', f'test $(ulimit -Sn) = $(ulimit -Hn)'], check=True)"
+    )
+    subprocess.run([sys.executable, "-c", lowered], check=True)
+
+
 def test_each_folder_and_address_has_a_place_of_its_own_and_finds_it_again(memory, tmp_path):
     asked = [(tmp_path / "a", "h", 1), (tmp_path / "b", "h", 1), (tmp_path / "a", "h", 2)]
     places = [machine.shared(*one) for one in asked]

@@ -14,6 +14,7 @@ import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from infra.errors import ServingUnavailable, StoreError
@@ -55,6 +56,24 @@ def open_files() -> None:
     if soft != hard:
         with suppress(ValueError, OSError):  # some systems refuse what they call their limit
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def warn_open(host: str, token: str) -> None:
+    """Say that everybody may ask, and write, where an address of the network has no token."""
+    if not token and not _is_own(host):
+        logger.warning(
+            "serve.host is %s and no token is set: whoever reaches the port may ask, and send "
+            "behaviours. Set serve.token (or DUPN_SERVE_TOKEN), or listen on 127.0.0.1.",
+            host,
+        )
+
+
+def _is_own(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def require_port(host: str, port: int) -> None:

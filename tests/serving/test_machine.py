@@ -62,6 +62,23 @@ def test_a_service_and_what_it_starts_may_open_as_many_files_as_the_system_allow
     subprocess.run([sys.executable, "-c", lowered], check=True)
 
 
+@pytest.mark.parametrize(
+    ("host", "token", "warned"),
+    [
+        ("127.0.0.1", "", False),
+        ("::1", "", False),
+        ("localhost", "", False),
+        ("0.0.0.0", "", True),
+        ("::", "", True),
+        ("shop.example", "", True),
+        ("0.0.0.0", "secret", False),
+    ],
+)
+def test_an_address_of_the_network_without_a_token_is_warned_of(caplog, host, token, warned):
+    machine.warn_open(host, token)
+    assert ("Set serve.token" in caplog.text) == warned
+
+
 def test_each_folder_and_address_has_a_place_of_its_own_and_finds_it_again(memory, tmp_path):
     asked = [(tmp_path / "a", "h", 1), (tmp_path / "b", "h", 1), (tmp_path / "a", "h", 2)]
     places = [machine.shared(*one) for one in asked]

@@ -29,14 +29,16 @@ ROOM = 1 << 20
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder of live behaviours and spools.
+    """Make the folder of live behaviours and spools, for this user alone.
+
+    One that is there already keeps the permissions that somebody gave it.
 
     Raises:
         StoreError: it cannot be written, or has no room.
     """
     try:
         with writing(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(bytes(ROOM))  # a full disk still makes empty files
                 probe.flush()

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -50,6 +51,17 @@ def test_a_folder_is_refused_that_has_no_room_for_what_a_service_writes(tmp_path
     with files_up_to(64 << 10), pytest.raises(StoreError, match=r"set serve\.work to a folder"):
         machine.require_writable(tmp_path / "work")
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_folder_that_is_made_is_its_users_alone_and_one_that_was_there_stays_as_it_is(tmp_path):
+    given = tmp_path / "given"
+    given.mkdir(mode=0o750)
+    for folder in (tmp_path / "made", given):
+        machine.require_writable(folder)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (tmp_path / "made", given)] == [
+        0o700,
+        0o750,
+    ]
 
 
 def test_a_service_and_what_it_starts_may_open_as_many_files_as_the_system_allows():

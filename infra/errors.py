@@ -19,12 +19,20 @@ Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches bro
 
 from infra.addresses import bare
 
+LONGEST = 16_384
+"""Characters of an error's sentence; a stranger's words in it may be of any length."""
+
 
 class DupnError(Exception):
     """Root of the tree: one sentence a person can act on, without anybody's password."""
 
     def __init__(self, *said: object) -> None:
-        super().__init__(*[bare(one) if isinstance(one, str) else one for one in said])
+        super().__init__(*[_told(one) if isinstance(one, str) else one for one in said])
+
+
+def _told(sentence: str) -> str:
+    told = bare(sentence)
+    return told if len(told) <= LONGEST else f"{told[: LONGEST - 3]}..."
 
 
 class ConfigError(DupnError):

@@ -6,6 +6,7 @@ workers was seen to hold all sixteen, and to queue and shed while the other idle
 they were kept alive. Here each process writes how many it holds on a board that all of them map,
 and one that holds more than another lets the other go first, for some milliseconds. It is a
 courtesy and no lock: a process that hangs, starts or has died keeps nobody waiting for longer.
+Nor does a process take more than its open files allow: it would have none for a version or a page.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ import fcntl
 import logging
 import mmap
 import os
+import resource
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -29,7 +31,11 @@ COURTESY_S = 0.001
 COURTESIES = 10
 """Looks before it takes the connection all the same."""
 TROUBLE_S = 0.1
-"""Before accepting is tried again when it failed: mostly there are too many open files."""
+"""Before accepting is tried again when it failed, or when as many are held as may be."""
+QUIET_S = 60.0
+"""From one line of the log about that to the next."""
+OWN_FILES = 256
+"""Open files that connections leave to the rest of the process; it has some fifty."""
 PLACES = 2
 """On the board for each worker: one that is replaced may end after the new one has come."""
 _ABSENT = -1
@@ -43,6 +49,12 @@ def prepare(path: Path, workers: int) -> None:
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     scratch.write_bytes(_ABSENT.to_bytes(_BYTES, "little", signed=True) * PLACES * workers)
     scratch.replace(path)  # cut short under a process that has it mapped, the old one would kill it
+
+
+def most() -> int:
+    """Connections that this process may hold at once: half of its open files at least."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 2**62 if files == resource.RLIM_INFINITY else max(files - OWN_FILES, files // 2)
 
 
 class Board:
@@ -87,6 +99,27 @@ class Board:
         return True
 
 
+class Trouble:
+    """Says why connections are not taken, once in a while and not for each."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._times = 0
+        self._next = clock()
+
+    def tell(self, why: str) -> None:
+        """Count it, and say so if nothing was said for a while."""
+        self._times += 1
+        if self._clock() >= self._next:
+            logger.warning(
+                "connections could not be taken, %d times since this was last said: %s. Raise "
+                "`ulimit -n`, or see who holds so many.",
+                self._times,
+                why,
+            )
+            self._times, self._next = 0, self._clock() + QUIET_S
+
+
 class Listener:
     """Takes connections of a socket that other processes listen on, too, when it is our turn.
 
@@ -103,6 +136,8 @@ class Listener:
         self.sockets = (listening,)
         self._loop, self._board, self._factory = loop, board, factory
         self._held = 0
+        self._most = most()
+        self._trouble = Trouble(loop.time)
         self._listening = listening
         self._task = loop.create_task(self._run())
 
@@ -120,6 +155,9 @@ class Listener:
         self._board.tell(0)
         while True:
             await self._somebody()
+            while self._held >= self._most:
+                self._trouble.tell(f"{self._held:,} are held, as many as open files allow")
+                await asyncio.sleep(TROUBLE_S)
             for _ in range(COURTESIES):
                 if self._held <= self._board.fewest():
                     break
@@ -127,7 +165,7 @@ class Listener:
             try:
                 await self._take()
             except OSError as error:
-                logger.warning("a connection could not be taken (%s)", error)
+                self._trouble.tell(str(error))
                 await asyncio.sleep(TROUBLE_S)
 
     async def _somebody(self) -> None:
@@ -189,10 +227,13 @@ class Loop(uvloop.Loop):
         self._board = board
 
     async def create_server(self, protocol_factory: Any, *args: Any, **more: Any) -> Any:
-        """As asyncio's; plain where the socket is the process's own."""
+        """As asyncio's; a single process has a host and a port here, and no socket yet."""
         listening = more.get("sock")
-        if listening is None or more.get("ssl"):
+        if more.get("ssl") or (listening is None and not more.get("host")):
             return await super().create_server(protocol_factory, *args, **more)
+        if listening is None:
+            family = socket.AF_INET6 if ":" in more["host"] else socket.AF_INET
+            listening = socket.create_server((more["host"], more["port"]), family=family)
         listening.setblocking(False)
         listening.listen(more.get("backlog", 100))
         return Listener(self, self._board, protocol_factory, listening)

@@ -17,9 +17,9 @@ from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from infra.errors import DupnError, InputError, ServingUnavailable
-from serving import arrow, meters, shedding
+from serving import arrow, meters, records, shedding
 from serving.bodies import Bodies, TooLong
-from serving.contracts import ScenarioName
+from serving.contracts import ScenarioName, place, wrong
 from serving.guard import CAME, Guard
 from serving.http_contracts import (
     Asking,
@@ -32,7 +32,6 @@ from serving.http_contracts import (
     RankResponse,
     RepresentationResponse,
     SearchRequest,
-    wrong,
 )
 from serving.service import Service
 from serving.turns import Turns
@@ -99,19 +98,21 @@ def _answers(app: FastAPI, service: Service) -> None:
                 request, lambda: Response(arrow.rank(service, body), media_type=arrow.MEDIA_TYPE)
             )
         came = request.scope[CAME]
-        return await _take(request, lambda: _json(service.rank(_parse(_RANK, body), came)))
+        return await _take(request, lambda: _json(service.rank(records.parse(_RANK, body), came)))
 
     @app.post("/v1/search", response_model=RankResponse, openapi_extra=_body(SearchRequest))
     async def search(request: Request) -> Response:
         """Query words recall items by their titles, then the network ranks them (Figure 1)."""
         body, came = await _read(request), request.scope[CAME]
-        return await _take(request, lambda: _json(service.search(_parse(_SEARCH, body), came)))
+        return await _take(
+            request, lambda: _json(service.search(records.parse(_SEARCH, body), came))
+        )
 
     @app.post("/v1/explain", response_model=ExplainResponse, openapi_extra=_body(Asking))
     async def explain(request: Request) -> Response:
         """Attention weight of each behaviour, under a query."""
         body = await _read(request)
-        return await _take(request, lambda: _json(service.explain(_parse(_ASKING, body))))
+        return await _take(request, lambda: _json(service.explain(records.parse(_ASKING, body))))
 
     @app.post(
         "/v1/behaviors", response_model=BehaviorsResponse, openapi_extra=_body(BehaviorsRequest)
@@ -121,7 +122,7 @@ def _answers(app: FastAPI, service: Service) -> None:
         body = await _read(request)
 
         def work() -> Response:
-            given = _parse(_BEHAVIORS, body).behaviors
+            given = records.parse(_BEHAVIORS, body).behaviors
             return _json(BehaviorsResponse(taken=service.add(given)))
 
         return await _take(request, work)
@@ -192,10 +193,6 @@ async def _read(request: Request) -> bytes:
     return await bodies.read(request.receive)
 
 
-def _parse(adapter: TypeAdapter[Any], body: bytes) -> Any:
-    return adapter.validate_json(body)
-
-
 def _asking(
     user_id: str, query: str | None, scenario: ScenarioName, ts: AwareDatetime | None
 ) -> Asking:
@@ -216,9 +213,8 @@ def _errors(app: FastAPI) -> None:
     async def invalid(
         request: Request, error: ValidationError | RequestValidationError
     ) -> Response:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "the body"
-        return _unprocessable(request, f"{where}: {wrong(first)}.")
+        told = error.errors()[0]  # of a path and its query: few, and short
+        return _unprocessable(request, f"{place(told['loc'])}: {wrong(told)}.")
 
     @app.exception_handler(HTTPException)
     async def http(_: Request, error: HTTPException) -> Response:
@@ -294,6 +290,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"description": title, "content": {"application/problem+json": {}}, "model": Problem}
     for status, title in {
         401: "Unauthorized",
+        403: "Forbidden",
         408: "Request Timeout",
         413: "Content Too Large",
         422: "Unprocessable Content",

@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from infra.errors import InputError
-from serving.http_contracts import Asking, wrong
+from serving.contracts import first
+from serving.http_contracts import Asking
 from serving.service import Page, Service
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
@@ -68,8 +69,8 @@ def _schema(body: bytes) -> pa.Schema:
 
 def _no_stream(error: Exception) -> InputError:
     return InputError(
-        f"the body is not an Arrow IPC stream: {error}. Write it with a stream writer, not as a "
-        "file, and send it whole."
+        f"the body is not an Arrow IPC stream: {str(error)[:200]}. Write it with a stream "
+        "writer, not as a file, and send it whole."
     )
 
 
@@ -115,7 +116,7 @@ def _follow(head: bytes, place: int) -> int:
 def _metadata(schema: pa.Schema) -> dict[str, str]:
     given = {}
     for key, value in (schema.metadata or {}).items():
-        name = key.decode(errors="replace")
+        name = key[:40].decode(errors="replace")
         try:
             given[key.decode()] = value.decode()
         except UnicodeDecodeError:
@@ -134,9 +135,8 @@ def _asking(given: Mapping[str, str]) -> Asking:
     try:
         return Asking.model_validate(given)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise InputError(f"the stream's metadata: {where}: {wrong(first)}.") from None
+        where, wrong = first(error)
+        raise InputError(f"the stream's metadata: {where}: {wrong}.") from None
 
 
 def _top(text: str, candidates: int) -> int:
@@ -175,7 +175,7 @@ def _column(body: bytes, schema: pa.Schema, most: int) -> pa.Array:
     is_it, words = _IS[name]
     coded = pa.types.is_dictionary(kind)
     if not is_it(kind.value_type if coded else kind) or _is_coded_view(kind):
-        raise InputError(f"column `{name}` must be {words} without nulls, not {kind}.")
+        raise InputError(f"column `{name}` must be {words} without nulls, not {str(kind)[:40]}.")
     parts, count = [], 0
     known: pa.Array | None = None  # held, so that nothing else comes to lie where it lies
     for part in _parts(body, place):
@@ -246,7 +246,7 @@ def _texts(part: pa.Array) -> pa.Array:
     try:
         texts = part.cast(pa.string())
     except _SPOILT as error:
-        raise InputError(f"column `item_id` must be texts in UTF-8: {error}") from None
+        raise InputError(f"column `item_id` must be texts in UTF-8: {str(error)[:200]}") from None
     if (pc.max(pc.utf8_length(texts)).as_py() or 0) > LONGEST_ID:
         raise _too_long()
     return texts

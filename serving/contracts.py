@@ -5,16 +5,23 @@ a struct in every row, so there it is the only way to leave one out.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from infra.errors import InputError
 
 BehaviorName = Literal["click", "bookmark", "cart", "purchase"]
 ScenarioName = Literal["search", "recommend", "ad", "unknown"]
+MOST_COLUMNS = 1_000
+"""Of a profile; each is looked up by name."""
+_MOST_ERRORS = 2_000
+"""Of a record, to name the first: pydantic makes all or none, and there may be a million."""
+_LONGEST_NAME = 40
+"""Characters of a stranger's name in a sentence."""
 
 
 def present(given: Any) -> Any:
@@ -24,9 +31,16 @@ def present(given: Any) -> Any:
     return {name: value for name, value in given.items() if not _absent(value)}
 
 
-Profile = Annotated[
-    dict[str, str], BeforeValidator(present, json_schema_input_type=dict[str, str | None])
-]
+def _columns(given: Any) -> Any:
+    if isinstance(given, Mapping) and len(given) > MOST_COLUMNS:
+        raise PydanticCustomError(
+            "too_long", "A profile has at most {most} columns", {"most": f"{MOST_COLUMNS:,}"}
+        )
+    return present(given)
+
+
+_Columns = Annotated[dict[str, str | None], Field(max_length=MOST_COLUMNS)]
+Profile = Annotated[dict[str, str], BeforeValidator(_columns, json_schema_input_type=_Columns)]
 """Profile columns by name, as in the users table; one that is null is unknown."""
 
 
@@ -59,9 +73,9 @@ class Question(BaseModel):
     scenario: ScenarioName = "unknown"
     query: str | None = None
     profile: Profile = Field(default_factory=dict)
-    history: list[PastBehavior] = Field(default_factory=list)
+    history: list[PastBehavior] = Field(default_factory=list, fail_fast=True)
     """In any order; the last 100 before the moment count."""
-    candidates: list[str] = Field(default_factory=list)
+    candidates: list[str] = Field(default_factory=list, fail_fast=True)
     """Item ids to score; may be empty."""
 
 
@@ -74,11 +88,32 @@ def question(record: Mapping[str, Any]) -> Question:
     try:
         return Question.model_validate(present(record))
     except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"])
-        raise InputError(
-            f"{field} is refused: {first['msg']}. See the model's signature."
-        ) from None
+        field, wrong = first(error)
+        raise InputError(f"{field} is refused: {wrong}. See the model's signature.") from None
+
+
+def first(error: ValidationError) -> tuple[str, str]:
+    """The first field that is wrong, and what is wrong with it.
+
+    Of a record with very many unknown fields none is named.
+    """
+    count = error.error_count()
+    if count > _MOST_ERRORS:
+        return "the record", f"{count:,} of its fields are unknown or wrong"
+    told = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    return place(told["loc"]), wrong(told)
+
+
+def wrong(error: ErrorDetails) -> str:
+    """What is wrong with a value, and what to write."""
+    if error["type"] == "timezone_aware":
+        return "it has no offset. Write 2026-03-05T12:00:00Z, or +08:00 in place of the Z"
+    return error["msg"]
+
+
+def place(parts: Sequence[int | str]) -> str:
+    """Where in a record a field stands; each name cut to what one reads."""
+    return ".".join(str(part)[:_LONGEST_NAME] for part in parts)
 
 
 def milliseconds(ts: datetime) -> int:

@@ -1,4 +1,4 @@
-"""What stands before the application: the token, the length, a full queue, and the clock.
+"""What stands before the application: token, origin, length, a full queue, and the clock.
 
 It is also the last to hear of an error that nobody foresaw, and tells the caller so.
 
@@ -9,7 +9,7 @@ service that is asked for five times what it can give spends its cores on saying
 import hmac
 import logging
 import time
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
 
 import orjson
@@ -34,6 +34,11 @@ OPEN = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 CAME = "dupn.came"
 """Key of the scope: when the request came in, as `time.perf_counter` tells it."""
 PROBLEM = b"application/problem+json"
+FOREIGN = Problem(
+    title="Forbidden",
+    status=403,
+    detail="a page of another site may not ask here. Ask from a server, or set serve.token.",
+)
 FULL = Problem(
     title="Service Unavailable",
     status=503,
@@ -111,6 +116,8 @@ class Guard:
         if self.token and not hmac.compare_digest(given, self.token):
             detail = "send `Authorization: Bearer TOKEN`."
             return Problem(title="Unauthorized", status=401, detail=detail)
+        if not self.token and is_foreign(headers):
+            return FOREIGN
         length = headers.get(b"content-length", b"0")
         if length.isdigit() and int(length) > self.max_body:
             detail = f"a body may have {self.max_body:,} bytes (serve.max_body_bytes)."
@@ -119,6 +126,21 @@ class Guard:
             meters.SHED.labels("queue").inc()
             return FULL
         return None
+
+
+def is_foreign(headers: Mapping[bytes, bytes]) -> bool:
+    """Whether a page of another site asks: its user's browser says so, and reaches us for it.
+
+    `Sec-Fetch-Site` tells what the browser knows, also behind a proxy that has changed `Host`; over
+    plain HTTP it is sent to loopback addresses alone, and old browsers do not send it.
+    """
+    site = headers.get(b"sec-fetch-site")
+    if site in (b"same-origin", b"cross-site"):
+        return site == b"cross-site"
+    origin = headers.get(b"origin")
+    if origin is None:
+        return False
+    return origin.partition(b"://")[2].lower() != headers.get(b"host", b"").lower()
 
 
 async def _tell(problem: Problem, send: Send) -> None:

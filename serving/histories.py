@@ -34,7 +34,7 @@ from features.buckets import hash_ids
 from features.property import LocalClock, day_number
 from features.schemas import SEQUENCE_LENGTH
 from infra.errors import ServingUnavailable
-from infra.files import alone
+from infra.files import alone, writing
 from infra.store import Store
 from serving import snapshots
 from serving.snapshot import COLUMNS, Past, Snapshot
@@ -123,9 +123,13 @@ class LocalHistories:
         self.clock = LocalClock(zone)
         self._local = threading.local()
         # SQLite waits for no other that changes a new file's journal: it says `locked` at once.
-        with alone(file.with_name(f"{file.name}.lock")), self._transaction() as database:
-            database.executescript(_SCHEMA)
-            database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
+        with alone(file.with_name(f"{file.name}.lock")):
+            with writing(str(file)):
+                if not file.exists():
+                    file.touch(mode=0o600)  # SQLite gives the files beside it the same permissions
+            with self._transaction() as database:
+                database.executescript(_SCHEMA)
+                database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
 
     @property
     def day(self) -> date:

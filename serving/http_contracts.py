@@ -12,7 +12,6 @@ from pydantic import (
     StringConstraints,
     with_config,
 )
-from pydantic_core import ErrorDetails
 
 from serving.contracts import BehaviorName, Profile, ScenarioName
 
@@ -21,13 +20,6 @@ Query = Annotated[str, StringConstraints(max_length=1024)]
 
 
 _EXACT = ConfigDict(extra="forbid", frozen=True)
-
-
-def wrong(error: ErrorDetails) -> str:
-    """What is wrong with a value, and what to write."""
-    if error["type"] == "timezone_aware":
-        return "it has no offset. Write 2026-03-05T12:00:00Z, or +08:00 in place of the Z"
-    return error["msg"]
 
 
 class _Record(BaseModel):
@@ -50,7 +42,7 @@ class Asking(_Record):
 class RankRequest(Asking):
     """Items to be put in order for a user."""
 
-    candidates: list[Id] = Field(min_length=1)
+    candidates: list[Id] = Field(min_length=1, fail_fast=True)
     """Item ids; unknown ones are scored as unknown items."""
     top_k: int | None = Field(None, ge=1)
     """Items in the answer; `serve.top_k` of the settings if absent."""
@@ -132,7 +124,7 @@ class Behavior(_Record):
 class BehaviorsRequest(_Record):
     """Behaviours in the order of their arrival."""
 
-    behaviors: list[Behavior] = Field(min_length=1, max_length=10_000)
+    behaviors: list[Behavior] = Field(min_length=1, max_length=10_000, fail_fast=True)
 
 
 class BehaviorsResponse(_Record):

@@ -8,11 +8,13 @@ import gc
 import hashlib
 import logging
 import os
+import resource
 import socket
 import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from ipaddress import ip_address
 from pathlib import Path
 
 from infra.errors import ServingUnavailable, StoreError
@@ -27,14 +29,16 @@ ROOM = 1 << 20
 
 
 def require_writable(folder: Path) -> None:
-    """Make the folder of live behaviours and spools.
+    """Make the folder of live behaviours and spools, for this user alone.
+
+    One that is there already keeps the permissions that somebody gave it.
 
     Raises:
         StoreError: it cannot be written, or has no room.
     """
     try:
         with writing(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder) as probe:
                 probe.write(bytes(ROOM))  # a full disk still makes empty files
                 probe.flush()
@@ -43,6 +47,35 @@ def require_writable(folder: Path) -> None:
             f"{error} A service keeps live behaviours there: set serve.work to a folder that can "
             "be written."
         ) from error
+
+
+def open_files() -> None:
+    """Let this process, and those that it starts, open as many files as the system allows.
+
+    Each connection is one, and the usual soft limit of 1,024 is for programs of another age.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        with suppress(ValueError, OSError):  # some systems refuse what they call their limit
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def warn_open(host: str, token: str) -> None:
+    """Say that everybody may ask, and write, where an address of the network has no token."""
+    if not token and not _is_own(host):
+        logger.warning(
+            "serve.host is %s and no token is set: whoever reaches the port may ask, and send "
+            "behaviours. Set serve.token (or DUPN_SERVE_TOKEN), or listen on 127.0.0.1.",
+            host,
+        )
+
+
+def _is_own(host: str) -> bool:
+    """Whether only this machine reaches an address."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def require_port(host: str, port: int) -> None:

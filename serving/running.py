@@ -198,6 +198,8 @@ def serve(setup: Setup) -> None:
 
     machine.require_writable(setup.folder)
     machine.require_port(setup.config.host, setup.config.port)
+    machine.warn_open(setup.config.host, setup.config.token)
+    machine.open_files()
     _histories(setup)  # once for all workers; a file that is spoilt would end each of them
     os.environ.update(environment(setup))
     config = setup.config

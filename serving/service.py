@@ -99,6 +99,7 @@ class Service:
         """
         came = time.perf_counter() if came is None else came
         self._require_day(request, log=request.page)
+        self._require_few(len(request.candidates))  # before they are looked up
         chosen = self.choose(request.user_id)
         rows = chosen.served.rows_of(request.candidates)
         page = self.page(request, chosen, rows, request.top_k)
@@ -132,11 +133,7 @@ class Service:
         Raises:
             InputError: there are more of them than the setting allows.
         """
-        if len(rows) > self.config.max_candidates:
-            raise InputError(
-                f"{len(rows):,} candidates are too many. Send at most "
-                f"{self.config.max_candidates:,} (serve.max_candidates)."
-            )
+        self._require_few(len(rows))
         answered = chosen.served.answer(self._moment(asking, chosen)[0], rows)
         meters.CANDIDATES.inc(len(rows))
         order = order_of(answered.ranked.l2r, top or self.config.top_k)
@@ -262,6 +259,13 @@ class Service:
                     f"behaviors.{place}.ts: {behavior.ts} lies {where}. "
                     "Send the time at which it happened."
                 )
+
+    def _require_few(self, candidates: int) -> None:
+        if candidates > self.config.max_candidates:
+            raise InputError(
+                f"{candidates:,} candidates are too many. Send at most "
+                f"{self.config.max_candidates:,} (serve.max_candidates)."
+            )
 
     def _require_day(self, request: Asking, *, log: bool) -> None:
         if log and self.exposures is not None and request.ts is not None:

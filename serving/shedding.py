@@ -9,12 +9,13 @@ other methods) goes the usual way, where `serving.guard` turns it away.
 Who would rather speak another protocol, as Java's client asks with its first request, is answered
 in this one: the wish is taken out of the head, for the parser skips the body after such a head.
 
-Nor is anybody waited for who has stopped in the middle of a request: a caller who is gone and could
-not say so would hold what it has sent, up to a whole body, for as long as the process lives.
+Nor is anybody waited for who has stopped in the middle of a request, or never began one: a caller
+who is gone and could not say so would hold what it has sent, up to a whole body, or a place among
+the open files, for as long as the process lives.
 """
 
 import re
-from asyncio import TimerHandle
+from asyncio import TimerHandle, Transport
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -25,7 +26,7 @@ from serving.http_contracts import Problem
 STATE = "turns"
 """Name of this process's queue in the application's lifespan state."""
 WHOLE_S = 30.0
-"""Seconds that a request may take to come whole."""
+"""Seconds that a request may take to come whole, and a new connection to begin one."""
 HEAD = 65_536
 """Bytes of a head that may follow those with which it began to come (256 KiB at most)."""
 
@@ -46,14 +47,20 @@ class Protocol(HttpToolsProtocol):
     _inside = False
     """Whether a part of a request was read."""
     _late: TimerHandle | None = None
-    """Runs while the rest of one is waited for."""
+    """Runs while one, or the rest of one, is waited for; between two uvicorn's own clock does."""
     _head: int | None = None
     """Bytes of its head that came after those with which it began; None: the head is known."""
+
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Somebody is there."""
+        super().connection_made(transport)
+        self._wait()
 
     def data_received(self, data: bytes) -> None:
         """Bytes of the caller."""
         turns = self.app_state.get(STATE)
         if turns is not None and turns.full and self._between() and is_whole(data):
+            self._wait_no_longer()
             self._unset_keepalive_if_required()
             self.transport.write(_ANSWER)
             self.timeout_keep_alive_task = self.loop.call_later(
@@ -69,11 +76,12 @@ class Protocol(HttpToolsProtocol):
         super().data_received(data)
         if self._head is not None and self._head > HEAD:
             self._end(_LONG)
-        if self._inside and self._late is None:
-            self._late = self.loop.call_later(WHOLE_S, self._give_up)
+        if self._late is None and (self._inside or self._is_unwatched()):
+            self._wait()
 
     def on_message_begin(self) -> None:
         """The parser has met a request."""
+        self._wait_no_longer()  # for one to begin: it has its own time to come whole
         self._inside, self._head = True, 0
         super().on_message_begin()
 
@@ -85,20 +93,28 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """The parser has met its end."""
         self._inside = False
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+        self._wait_no_longer()
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The connection has ended."""
-        if self._late is not None:
-            self._late.cancel()
+        self._wait_no_longer()
         super().connection_lost(exc)
 
+    def _wait(self) -> None:
+        self._late = self.loop.call_later(WHOLE_S, self._give_up)
+
+    def _wait_no_longer(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
     def _give_up(self) -> None:
-        """The request has not come whole in time."""
-        self._end(_LATE)
+        """The request has not come whole in time; who began none has nothing to be told."""
+        if self._inside:
+            self._end(_LATE)
+        else:
+            self.transport.close()
 
     def _end(self, why: bytes) -> None:
         """End the connection of half a request, and say why if it is its turn.
@@ -122,6 +138,10 @@ class Protocol(HttpToolsProtocol):
     def _between(self) -> bool:
         """Whether the next byte begins a request and nothing is owed."""
         return not self._inside and self._is_quiet()
+
+    def _is_unwatched(self) -> bool:
+        """Whether bytes that began no request (an end of line) have stopped uvicorn's clock."""
+        return self._is_quiet() and self.timeout_keep_alive_task is None
 
     def _is_quiet(self) -> bool:
         return self.cycle is None or self.cycle.response_complete

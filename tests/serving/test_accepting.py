@@ -3,12 +3,14 @@
 import asyncio
 import http.client
 import os
+import resource
 import signal
 import socket
 import subprocess
 import sys
 import time
 from contextlib import suppress
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -157,6 +159,61 @@ def test_whoever_was_accepted_when_a_process_is_told_to_end_is_answered(tmp_path
     with socket.create_server(("127.0.0.1", 0)) as listening:
         assert loop.run_until_complete(answer(listening)) == b"?"
     loop.close()
+
+
+@pytest.fixture
+def few(monkeypatch):
+    """A process that may hold two connections, and looks again soon."""
+    monkeypatch.setattr(accepting, "most", lambda: 2)
+    monkeypatch.setattr(accepting, "TROUBLE_S", 0.01)
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("own", [False, True])
+def test_no_more_connections_are_held_than_may_be_and_the_next_waits(tmp_path, caplog, own):
+    accepting.prepare(tmp_path / "board", 1)
+    loop = accepting.Loop(Board(tmp_path / "board"))
+
+    async def third():
+        port = free_port(8450)
+        where = {"host": "127.0.0.1", "port": port}
+        if not own:
+            where = {"sock": socket.create_server(("127.0.0.1", port))}
+        server = await loop.create_server(Echo, **where)
+        lines = [await asyncio.open_connection("127.0.0.1", port) for _ in range(3)]
+        for _, say in lines:
+            say.write(b"?")
+        waits = asyncio.ensure_future(lines[2][0].read(1))
+        assert await asyncio.gather(*[hear.read(1) for hear, _ in lines[:2]]) == [b"?"] * 2
+        await asyncio.sleep(0.2)
+        assert open_board(tmp_path / "board") == [2]
+        assert not waits.done()
+        lines[0][1].close()
+        heard = await asyncio.wait_for(waits, 10)
+        for _, say in lines:
+            say.close()
+        server.close()
+        await server.wait_closed()
+        return heard
+
+    assert loop.run_until_complete(third()) == b"?"
+    loop.close()
+    assert [one.levelname for one in caplog.records] == ["WARNING"]  # of twenty looks
+    assert "2 are held, as many as open files allow" in caplog.text
+
+
+def test_some_open_files_are_left_for_the_rest_of_the_process(monkeypatch):
+    for files, left in ((100, 50), (1024, 768), (resource.RLIM_INFINITY, 2**62)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, files=files: (files, files))
+        assert accepting.most() == left
+
+
+def test_trouble_is_told_once_a_minute_with_how_often_it_was(caplog):
+    clock = SimpleNamespace(now=0.0)
+    trouble = accepting.Trouble(lambda: clock.now)
+    for clock.now in (0.0, 0.1, 59.0, 60.0, 61.0):
+        trouble.tell("too many open files")
+    assert [one.split(" times")[0].split()[-1] for one in caplog.messages] == ["1", "3"]
 
 
 @pytest.fixture(scope="module")

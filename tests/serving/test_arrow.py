@@ -107,6 +107,20 @@ def test_bad_arrow_is_a_problem_that_names_it(client, body, said):
     assert (found.status_code, said in found.json()["detail"]) == (422, True)
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        written(pa.table({"row": [2]}), {b"\xff" + b"://a:b" * 2_000: "1"}),
+        written(pa.table({"row": [2]}), {"://a:b" * 2_000: b"\xff"}),
+        stream(rows=[2], user_id="u", **{"://a:b" * 2_000: "1"}),
+        written(pa.table({"row": [{"://a:b" * 2_000: 1}]}), {"user_id": "u"}),
+    ],
+)
+def test_what_a_stranger_named_is_cut_where_it_is_told(client, body):
+    found = ask(client, body)
+    assert (found.status_code, len(found.content) < 400) == (422, True)
+
+
 @pytest.mark.parametrize("ids", [ONE, pa.array(["i", "j"])])
 def test_no_flipped_byte_of_a_stream_breaks_it(client, ids):
     name = "row" if ids is ONE else "item_id"

@@ -19,14 +19,14 @@ async def well(scope, receive, send):
     await send({"type": "http.response.body", "body": b""})
 
 
-def statuses(app, *headers, path="/v1/rank", full=False):
+def statuses(app, *headers, path="/v1/rank", full=False, config=CONFIG):
     """What the caller is told."""
     said = []
 
     async def send(message):
         said.append(message)
 
-    guard = Guard(app, CONFIG, lambda: SimpleNamespace(full=full))
+    guard = Guard(app, config, lambda: SimpleNamespace(full=full))
     scope = {"type": "http", "method": "POST", "path": path, "headers": headers}
     try:
         asyncio.run(guard(scope, None, send))
@@ -54,6 +54,39 @@ def test_without_the_token_nothing_else_is_told(given):
     long = (b"content-length", b"2001")
     assert statuses(well, *given, long, full=True) == [401]
     assert answered("refused", 401) == before + 1
+
+
+HOST = (b"host", b"127.0.0.1:8000")
+OWN = (b"origin", b"http://127.0.0.1:8000")
+OTHER = (b"origin", b"https://shop.example")
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ([], 200),  # no browser
+        ([OWN], 200),  # /docs
+        ([(b"origin", b"http://127.0.0.1:9000")], 403),
+        ([(b"origin", b"null")], 403),
+        ([OTHER], 403),
+        ([(b"sec-fetch-site", b"cross-site")], 403),  # an image, a link
+        ([(b"sec-fetch-site", b"cross-site"), OWN], 403),
+        ([(b"sec-fetch-site", b"same-site"), OTHER], 403),  # another port is no other site
+        ([(b"sec-fetch-site", b"same-origin"), OTHER], 200),  # behind a proxy with its own name
+        ([(b"sec-fetch-site", b"none")], 200),  # typed into the address bar
+    ],
+)
+def test_a_page_of_another_site_may_not_ask(headers, status):
+    open_to_all = ServeConfig()
+    before = answered("refused", 403)
+    assert statuses(well, HOST, *headers, config=open_to_all) == [status]
+    assert answered("refused", 403) == before + (status == 403)
+    assert statuses(well, HOST, *headers, path="/readyz", config=open_to_all) == [200]
+
+
+def test_who_knows_the_token_may_hand_on_what_a_browser_said():
+    assert statuses(well, HOST, OTHER) == [401]
+    assert statuses(well, HOST, OTHER, KNOWN) == [200]
 
 
 @pytest.mark.parametrize(("length", "status"), [(b"2000", 200), (b"2001", 413), (b"?", 200)])

@@ -51,6 +51,12 @@ def test_the_next_request_sees_a_behavior(histories):
     assert items(histories.before("u1", NEXT + 1)) == hashes("i1")
 
 
+def test_no_other_user_of_the_machine_may_read_what_came_in(histories):
+    histories.add([behavior(NEXT)], NEXT)
+    files = [histories.file.with_name(f"live.db{end}") for end in ("", "-wal", "-shm")]
+    assert [file.stat().st_mode & 0o777 for file in files] == [0o600] * 3
+
+
 def test_a_behavior_is_not_before_its_own_moment(histories):
     histories.add([behavior(NEXT)], NEXT)
     assert not len(histories.before("u1", NEXT).ts)

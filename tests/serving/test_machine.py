@@ -2,6 +2,7 @@
 
 import os
 import socket
+import stat
 import subprocess
 import sys
 import time
@@ -50,6 +51,44 @@ def test_a_folder_is_refused_that_has_no_room_for_what_a_service_writes(tmp_path
     with files_up_to(64 << 10), pytest.raises(StoreError, match=r"set serve\.work to a folder"):
         machine.require_writable(tmp_path / "work")
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_a_folder_that_is_made_is_its_users_alone_and_one_that_was_there_stays_as_it_is(tmp_path):
+    given = tmp_path / "given"
+    given.mkdir(mode=0o750)
+    for folder in (tmp_path / "made", given):
+        machine.require_writable(folder)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in (tmp_path / "made", given)] == [
+        0o700,
+        0o750,
+    ]
+
+
+def test_a_service_and_what_it_starts_may_open_as_many_files_as_the_system_allows():
+    lowered = (
+        "import resource as r, subprocess, sys; from serving import machine\n"
+        "hard = r.getrlimit(r.RLIMIT_NOFILE)[1]; r.setrlimit(r.RLIMIT_NOFILE, (99, hard))\n"
+        "machine.open_files()\n"
+        "subprocess.run(['sh', '-c', f'test $(ulimit -Sn) = $(ulimit -Hn)'], check=True)"
+    )
+    subprocess.run([sys.executable, "-c", lowered], check=True)
+
+
+@pytest.mark.parametrize(
+    ("host", "token", "warned"),
+    [
+        ("127.0.0.1", "", False),
+        ("::1", "", False),
+        ("localhost", "", False),
+        ("0.0.0.0", "", True),
+        ("::", "", True),
+        ("shop.example", "", True),
+        ("0.0.0.0", "secret", False),
+    ],
+)
+def test_an_address_of_the_network_without_a_token_is_warned_of(caplog, host, token, warned):
+    machine.warn_open(host, token)
+    assert ("Set serve.token" in caplog.text) == warned
 
 
 def test_each_folder_and_address_has_a_place_of_its_own_and_finds_it_again(memory, tmp_path):

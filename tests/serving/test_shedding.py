@@ -168,6 +168,37 @@ def test_a_request_that_does_not_come_whole_is_waited_for_no_longer(hasty, line,
     assert line.recv(1) == b""
 
 
+@pytest.mark.parametrize("sent", [b"", b"\r\n"])
+def test_a_connection_that_begins_no_request_is_closed_after_the_same_time(hasty, line, sent):
+    line.sendall(sent)
+    assert line.recv(1) == b""
+
+
+def test_an_end_of_line_after_an_answer_keeps_no_connection_open(hasty, line):
+    line.sendall(request())
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+    line.sendall(b"\r\n")
+    assert line.recv(1) == b""
+
+
+def test_a_request_has_its_time_from_when_it_begins(hasty, line):
+    time.sleep(0.2)
+    line.sendall(request()[:20])
+    time.sleep(0.2)
+    line.sendall(request()[20:])
+    assert heard(line).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_who_was_answered_is_not_closed_by_the_clock_of_the_beginning(hasty, line, full):
+    echo.turns.full = full
+    line.sendall(request())
+    assert heard(line).startswith(b"HTTP/1.1 503 " if full else b"HTTP/1.1 200 ")
+    time.sleep(0.4)
+    line.sendall(request())
+    assert heard(line).startswith(b"HTTP/1.1 503 " if full else b"HTTP/1.1 200 ")
+
+
 @pytest.mark.parametrize("before", [0, 1])
 def test_a_head_that_does_not_end_is_not_read_for_ever(line, before):
     for _ in range(before):

@@ -22,6 +22,8 @@ from typing import IO, Any
 from infra.elsewhere import Elsewhere, reach
 from infra.errors import StoreError
 
+ABSENT = (FileNotFoundError, NotADirectoryError)
+"""What a filesystem says where nothing is, also below what is a file."""
 SYNCS = 16
 """Files that a disk is asked to hold at the same time."""
 _ELSEWHERE = "or give another --home"
@@ -89,7 +91,7 @@ def lying(fs: Any, path: str) -> list[dict[str, Any]]:
     """What lies directly in a folder, as its filesystem says it; nothing if it is absent."""
     try:
         found: list[dict[str, Any]] = fs.ls(path, detail=True)
-    except FileNotFoundError:  # not asked before: across a network every question takes its time
+    except ABSENT:  # not asked before: across a network every question takes its time
         return []
     return found
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from infra.attempt import Attempt
 from infra.errors import StoreError
-from infra.files import filesystem, lying, modified, names_in, put, put_new, put_there
+from infra.files import ABSENT, filesystem, lying, modified, names_in, put, put_new, put_there
 from infra.manifest import MANIFEST, FileEntry, Manifest
 from infra.partition import Looked, Partition
 
@@ -97,7 +97,7 @@ class Store:
         fs = filesystem(self.root)
         try:
             content: bytes = fs.cat_file(f"{self.root}/{key}")
-        except FileNotFoundError:
+        except ABSENT:
             return None
         return content
 

@@ -292,6 +292,14 @@ def test_a_resolved_store_stays_what_it_was_when_it_was_looked_at(tmp_path):
     assert store.days("events") == [DAY, DAY + timedelta(days=1)]
 
 
+def test_nothing_lies_below_a_file(tmp_path):
+    store = Store(tmp_path)
+    store.put("reports", "a file where a folder belongs")
+    assert store.get("reports/cells/one.json") is None
+    assert (store.names("reports/cells"), store.listing("reports/cells")) == ([], {})
+    assert store.touched("reports/cells") is None
+
+
 def test_a_resolved_store_tells_missing_from_spoilt(tmp_path):
     store = Store(tmp_path)
     publish(store.partition("events", DAY), 1)

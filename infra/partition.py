@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
-from infra.files import filesystem, is_local, local, lying, modified, names_in, sha256
+from infra.files import ABSENT, filesystem, is_local, local, lying, modified, names_in, sha256
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 
 
@@ -51,7 +51,7 @@ class Partition:
         fs = filesystem(self.root)
         try:
             raw = fs.cat_file(f"{self.path}/{MANIFEST}")
-        except FileNotFoundError:
+        except ABSENT:
             raise PartitionMissing(
                 f"{self.key} is not published under {self.root}. {remedy(self.key)}"
             ) from None

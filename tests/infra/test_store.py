@@ -298,6 +298,7 @@ def test_nothing_lies_below_a_file(tmp_path):
     assert store.get("reports/cells/one.json") is None
     assert (store.names("reports/cells"), store.listing("reports/cells")) == ([], {})
     assert store.touched("reports/cells") is None
+    assert store.partition("reports/cells").stamp() == ""
 
 
 def test_a_resolved_store_tells_missing_from_spoilt(tmp_path):

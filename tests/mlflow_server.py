@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -9,13 +10,18 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from infra.services import free_port
+
+def free_port() -> int:
+    """One that nobody else is given soon, though nobody listens there yet."""
+    with socket.socket() as some:
+        some.bind(("127.0.0.1", 0))
+        return int(some.getsockname()[1])
 
 
 @contextlib.contextmanager
 def serving(folder: Path, port: int | None = None) -> Iterator[str]:
     """The address of a server whose database and files lie in a folder."""
-    port = port or free_port(5600)
+    port = port or free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(port)]
     command += ["--host", "127.0.0.1", "--backend-store-uri", f"sqlite:///{folder}/mlflow.db"]
     command += ["--artifacts-destination", str(folder / "files")]

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from infra.services import free_port
 from tests import mlflow_server
 from tests.drills.drill import decisions
 from tests.drills.test_races import consistent, promotion
@@ -13,7 +12,7 @@ from tests.drills.test_races import consistent, promotion
 
 @pytest.mark.drill
 def test_a_minute_without_mlflow_is_waited_out(warm, homes):
-    home, port = homes.back("chain"), free_port(5600)
+    home, port = homes.back("chain"), mlflow_server.free_port()
     warm.done(home, ("version", {"name": "two"}))
     uri = (f"tracking.uri=http://127.0.0.1:{port}",)
     started = time.monotonic()

@@ -80,7 +80,7 @@ def publish(target: Partition, bundle: Path, name: Name, model: str, tolerance: 
     facts = {"format": FORMAT, "model_uri": model, "day": day, **asdict(name)}
     with target.publish(**facts, digest=bundles.digest(bundle)) as out, out.folder("bundle") as own:
         with writing(str(own)):
-            _copy(bundle, own)
+            copy_files(bundle, own)
             disassembled.disassemble(own, own / disassembled.FOLDER)
         loaded = disassembled.load(own, own / disassembled.FOLDER, name)
         worst = disassembled.worst_difference(loaded, own)
@@ -92,7 +92,7 @@ def publish(target: Partition, bundle: Path, name: Name, model: str, tolerance: 
     return target.manifest()
 
 
-def _copy(folder: Path, to: Path) -> None:
+def copy_files(folder: Path, to: Path) -> None:
     """File by file, so that the first that cannot be written is the error, with its number."""
     for file in sorted(folder.rglob("*")):
         place = to / file.relative_to(folder)

@@ -56,7 +56,7 @@ class Boundaries:
             setattr(module, name, self._file(name, getattr(files, name)))
         for name in ("rm_file", "rm"):
             setattr(LocalFileSystem, name, self._call(name, getattr(LocalFileSystem, name)))
-        for module, name in ((published.shutil, "copytree"), (items, "build"), (recall, "build")):
+        for module, name in ((published, "copy_files"), (items, "build"), (recall, "build")):
             setattr(module, name, self._call(f"{name} of a bundle", getattr(module, name)))
         for name in dir(MlflowClient):
             if name.split("_")[0] in WRITING:

@@ -117,7 +117,7 @@ def test_killed_before_the_alias_moves_the_bundle_is_there_or_the_alias_is_not(r
         shutil.rmtree(bundle)
     homes.keep("bare")
     passed = release.undisturbed(homes, "bare", PROMOTE)[0].passed
-    assert {"copytree of a bundle", "build of a bundle"} < set(passed)
+    assert {"copy_files of a bundle", "build of a bundle"} < set(passed)
     counting = [n for n, name in enumerate(passed) if "manifest" in name or "alias" in name]
     assert len(counting) >= 3
     for number in counting:

@@ -15,7 +15,7 @@ from concurrent.futures import ProcessPoolExecutor
 from infra.orphans import end_with_parent
 
 def work(n):
-    print(os.getpid(), flush=True)
+    os.write(1, f"{os.getpid()}\\n".encode())  # in one piece: both write to one pipe
     time.sleep(600)
 
 if __name__ == "__main__":
@@ -37,9 +37,11 @@ def test_workers_of_a_killed_process_end_at_once_whatever_they_do(tmp_path):
     script = tmp_path / "pool.py"
     script.write_text(POOL)
     with subprocess.Popen([sys.executable, script], stdout=subprocess.PIPE, text=True) as parent:
-        workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
-        assert all(worker.is_running() for worker in workers)
-        parent.kill()
+        try:
+            workers = [psutil.Process(int(parent.stdout.readline())) for _ in range(2)]
+            assert all(worker.is_running() for worker in workers)
+        finally:
+            parent.kill()
         parent.wait()
         until = time.monotonic() + 30
         while any(map(works, workers)) and time.monotonic() < until:

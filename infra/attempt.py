@@ -8,7 +8,6 @@ import hashlib
 import io
 import json
 import shutil
-import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -22,6 +21,7 @@ import pyarrow.parquet as pq
 from infra.errors import StoreError
 from infra.files import filesystem, is_local, local, names_in, put, settle, sha256, writing
 from infra.manifest import MANIFEST, FileEntry, Manifest
+from infra.scratch import scratch_folder
 
 if TYPE_CHECKING:
     from infra.partition import Partition
@@ -92,23 +92,24 @@ class Attempt:
         fs = filesystem(self.partition.root)
         unique = f"{name}-{self.id}{FOLDER}"
         path = f"{self.partition.path}/{unique}"
-        place = local(fs, path) if is_local(fs) else Path(tempfile.mkdtemp())
+        if not is_local(fs):
+            with scratch_folder() as place:
+                yield place
+                written = _entries(unique, place)
+                for entry in written:
+                    inner = entry.name.partition("/")[2]
+                    fs.put_file(str(place / inner), f"{path}/{inner}")
+                self.record(written)
+            return
+        place = local(fs, path)
         with writing(path):
             place.mkdir(parents=True, exist_ok=True)
         try:
             yield place
-            entries = [_entry(unique, place, file) for file in sorted(place.rglob("*"))]
-            written = [entry for entry in entries if entry is not None]
-            if not is_local(fs):
-                for entry in written:
-                    inner = entry.name.partition("/")[2]
-                    fs.put_file(str(place / inner), f"{path}/{inner}")
-            self.record(written)
+            self.record(_entries(unique, place))
         except BaseException:
             shutil.rmtree(place, ignore_errors=True)
             raise
-        if not is_local(fs):
-            shutil.rmtree(place)
 
     @contextmanager
     def begun(self) -> Iterator[None]:
@@ -191,13 +192,15 @@ class Attempt:
             return pq.read_schema(source).remove_metadata().to_string()
 
 
-def _entry(folder: str, place: Path, file: Path) -> FileEntry | None:
-    """A file of a folder; None for folders, and for the locks of those who wrote there."""
-    if not file.is_file() or file.name.endswith(".lock"):
-        return None
+def _entries(folder: str, place: Path) -> list[FileEntry]:
+    """The files of a folder, without the locks of those who wrote there."""
+    files = [one for one in sorted(place.rglob("*")) if one.is_file() and one.suffix != ".lock"]
+    return [_entry(f"{folder}/{one.relative_to(place).as_posix()}", one) for one in files]
+
+
+def _entry(name: str, file: Path) -> FileEntry:
     with file.open("rb") as source:
         digest = sha256(source)
-    name = f"{folder}/{file.relative_to(place).as_posix()}"
     return FileEntry(name=name, rows=0, bytes=file.stat().st_size, sha256=digest)
 
 

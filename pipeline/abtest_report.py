@@ -9,7 +9,6 @@ import logging
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import pyarrow as pa
@@ -20,6 +19,7 @@ from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.sufficient import READOUT
 from evaluation.abtest.summary import AbtestReport
 from features import readout
+from infra.scratch import scratch_folder
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker
 from pipeline import experiments, looks, verdicts
@@ -146,10 +146,10 @@ def _log(settings: Settings, whole: AbtestReport, folder: str, logged: str) -> s
     run = tracker.start(f"abtest-{whole.id}", known.decode() if known else None)
     store.put(f"{folder.rpartition('/')[0]}/mlflow_run", run)
     tracker.metrics(whole.metrics, whole.look.number)
-    with TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         for name in store.names(folder):
             if Path(name).suffix in (".html", ".json", ".png"):
-                Path(scratch, name).write_bytes(store.get(f"{folder}/{name}") or b"")
-        tracker.file(Path(scratch), logged)
+                (scratch / name).write_bytes(store.get(f"{folder}/{name}") or b"")
+        tracker.file(scratch, logged)
     tracker.end()
     return run

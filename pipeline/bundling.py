@@ -7,14 +7,13 @@ heard, so the bundle of a version never depends on what has been trained since.
 """
 
 import logging
-import tempfile
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from infra.errors import RegistryError
 from infra.registry import MODEL, Registry, Version
+from infra.scratch import scratch_folder
 from infra.store import Partition, Store
 from pipeline import retention
 from pipeline.incumbent import registry_of
@@ -112,8 +111,8 @@ def _named(settings: Settings) -> set[str]:
 def _publish(settings: Settings, registry: Registry, version: Version) -> Partition:
     name = published.name_of(version)
     place = published.place(settings.store, name.run, version.number)
-    with tempfile.TemporaryDirectory() as scratch:
-        bundle = registry.download(version.number, LOGGED, Path(scratch))
+    with scratch_folder() as scratch:
+        bundle = registry.download(version.number, LOGGED, scratch)
         made = published.publish(place, bundle, name, _address(version), settings.serve.tolerance)
     size = sum(entry.bytes for entry in made.files)
     logger.info("bundle of version %s: %s, %s bytes", version.number, place.key, f"{size:,}")

@@ -6,17 +6,16 @@ MaxEnt. `version`: whatever the registry or the store says is to be served, as `
 answer. A day is ranked with what the night before it knew: its catalog, and the statistics before.
 """
 
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
-from pathlib import Path
 from typing import Protocol
 
 from evaluation.marketplace.arms import Arm, Stamp
 from evaluation.marketplace.policies import PopularityWithNoise
 from features.dataset import load as load_dataset
 from infra.progress import Progress
+from infra.scratch import scratch_folder
 from pipeline import predecessor
 from pipeline.arrival import ONE_DAY
 from pipeline.page_rankers import Audience, PageArm
@@ -105,12 +104,12 @@ class Network:
         key = self._key(eve)
         model = checkpoints.load_model(checkpoints.final(settings.store, key))
         zone = load_dataset(settings.dataset).time_zone
-        with tempfile.TemporaryDirectory() as scratch:
-            bundle = Path(scratch) / "bundle"
+        with scratch_folder() as scratch:
+            bundle = scratch / "bundle"
             bundles.write(bundle, model, settings.store, eve, key=key, zone=zone)
-            disassembled.disassemble(bundle, Path(scratch) / "items")
+            disassembled.disassemble(bundle, scratch / "items")
             name = Name(version=key, line=settings.line, run=key)
-            served = disassembled.load(bundle, Path(scratch) / "items", name)
+            served = disassembled.load(bundle, scratch / "items", name)
         return _of_served(served, variant, audience, settings.living.exploration)
 
     def begin(self) -> None:

@@ -7,14 +7,13 @@ pages, and the DAG's look at that day has to stop it. What is done already is no
 
 import json
 import logging
-import tempfile
 from collections.abc import Callable, Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from features import traffic
 from infra.errors import OrchestrationError, RegistryError
+from infra.scratch import scratch_folder
 from pipeline import bundling, simulated, steps
 from pipeline.incumbent import registry_of
 from pipeline.release import RECORDED
@@ -102,8 +101,8 @@ def line_of_its_own(settings: Settings, number: str, line: str) -> str:
         raise RegistryError(f"{number} is no version that dupn registered. See `dupn status`.")
     known = [one.number for one in registry.versions() if one.tags.get("line") == line]
     if not known:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = registry.download(number, LOGGED, Path(scratch))
+        with scratch_folder() as scratch:
+            folder = registry.download(number, LOGGED, scratch)
             asked = json.loads((folder / RECORDED).read_text())[0]["question"]
             uri = pyfunc.log(folder, source.run_id, asked)
         known = [registry.register(uri, source.run_id, {**source.tags, "line": line}).number]

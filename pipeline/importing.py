@@ -8,7 +8,6 @@ against the head of every file before anything is written, and travels in the li
 """
 
 import logging
-import tempfile
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,6 +23,7 @@ from features import checking, clock, columns, parse
 from features.dataset import Dataset
 from features.raw_table import LOGS, TABLES
 from infra.errors import ConfigError, InputError
+from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline.raw_writer import BLOCK_ROWS, RawWriter, Source, Spill, read_back
 from pipeline.rawfiles import with_place
@@ -79,7 +79,7 @@ def import_files(
     total = sum(source.path.stat().st_size for source in sources)
     meter = _Meter(total, progress)
     with ExitStack() as stack:
-        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        scratch = stack.enter_context(scratch_folder())
         writer = RawWriter(store, dataset, sources, stack, replace=replace)
         undated: dict[str, Path] = {}
         for name in [name for name in LOGS if any(s.table == name for s in sources)]:

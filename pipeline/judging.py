@@ -8,7 +8,6 @@ import json
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from evaluation import evaluate as evaluation
 from evaluation.evaluate import Background, Evaluated
 from evaluation.results import Compatibility, OfflineReport
 from evaluation.unseen import bounded, unseen
+from infra.scratch import scratch_folder
 from infra.tracking import MlflowTracker
 from pipeline import curves, incumbent
 from pipeline.incumbent import Incumbent
@@ -117,11 +117,11 @@ def _log(settings: Settings, mine: Candidate, whole: OfflineReport) -> None:
     tracker.start(mine.key, mine.run_id or None)
     tracker.metrics(whole.metrics)
     folder = f"reports/offline/{whole.key}"
-    with TemporaryDirectory() as scratch:
+    with scratch_folder() as scratch:
         for name in store.names(folder):
             if Path(name).suffix in (".html", ".json", ".png"):
-                Path(scratch, name).write_bytes(store.get(f"{folder}/{name}") or b"")
-        tracker.file(Path(scratch), "report")
+                (scratch / name).write_bytes(store.get(f"{folder}/{name}") or b"")
+        tracker.file(scratch, "report")
     tracker.end()
 
 

@@ -7,7 +7,6 @@ stated with every result: `INTERFERENCE`. Twin worlds share nothing but the days
 """
 
 import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +21,7 @@ from evaluation.marketplace.arms import Split
 from evaluation.marketplace.play import Carried, Marketplace, Played, play
 from evaluation.marketplace.run import Writer
 from infra.errors import ConfigError, PartitionMissing
+from infra.scratch import scratch_folder
 from pipeline import steps
 from pipeline.arrival import ONE_DAY
 from pipeline.contenders import Contender
@@ -111,8 +111,8 @@ class World:
         return any(one.needs_histories for one in self.contenders.values())
 
     def _play(self, market: Marketplace, carried: Carried, today: date) -> Played:
-        with tempfile.TemporaryDirectory() as scratch:
-            audience = self._audience(market, carried, today, Path(scratch) / "snapshot")
+        with scratch_folder() as scratch:
+            audience = self._audience(market, carried, today, scratch / "snapshot")
             arms = [
                 contender.arm(name, audience, today) for name, contender in self.contenders.items()
             ]

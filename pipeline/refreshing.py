@@ -12,16 +12,15 @@ Costs what a bundle costs (it grows with the catalog), and a few hundred moments
 
 import json
 import logging
-import tempfile
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from evaluation import sampled
 from features.dataset import load as load_dataset
 from infra.errors import RegistryError
 from infra.registry import Version
+from infra.scratch import scratch_folder
 from infra.store import Partition
 from pipeline import bundling, recording
 from pipeline.incumbent import registry_of
@@ -85,8 +84,8 @@ def _refreshed(settings: Settings, version: Version, day: date) -> str:
         logger.warning("%s has no moment with candidates: version %s keeps the tables of %s",
                        day, version.number, before)  # fmt: skip
         return before
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "bundle"
+    with scratch_folder() as scratch:
+        folder = scratch / "bundle"
         bundles.write(folder, model, store, day, key=version.tags["run_key"], zone=zone)
         (folder / RECORDED).write_text(json.dumps(recorded))
         name, uri = published.name_of(version), version.tags.get("model_uri", "")

@@ -14,7 +14,6 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 from typing import Any
 
 from evaluation import compatibility, predictions
@@ -32,6 +31,7 @@ from infra.errors import (
 )
 from infra.mlflow_client import answering
 from infra.registry import MODEL, Registry, Version
+from infra.scratch import scratch_folder
 from infra.store import Partition
 from infra.tracking import tracking_uri
 from pipeline import judged, learning, recording
@@ -69,8 +69,8 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     registry = registry_of(settings)  # also points MLflow at the tracking server
     run_id = _run_id(settings, mine, registry)
     place = _place(settings, mine)
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch) / "bundle"
+    with scratch_folder() as scratch:
+        folder = scratch / "bundle"
         bundles.write(folder, model, store, day, key=mine.key, zone=zone)
         (folder / RECORDED).write_text(json.dumps(recorded))
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
@@ -227,8 +227,8 @@ def _recorded_of(settings: Settings, registry: Registry, version: Version) -> by
     place = settings.store.partition("bundles", None, version.tags["run_key"])
     if place.exists() and place.manifest().lineage["model_uri"] == version.tags.get("model_uri"):
         return _recorded(place)
-    with tempfile.TemporaryDirectory() as scratch:
-        file = registry.download(version.number, f"{bundles.LOGGED}/{RECORDED}", Path(scratch))
+    with scratch_folder() as scratch:
+        file = registry.download(version.number, f"{bundles.LOGGED}/{RECORDED}", scratch)
         return file.read_bytes()
 
 
@@ -248,8 +248,8 @@ def _heard(settings: Settings, uri: str, recorded: bytes, consequence: str) -> M
 
 
 def _ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
-    with tempfile.TemporaryDirectory() as scratch:
-        file = Path(scratch) / RECORDED
+    with scratch_folder() as scratch:
+        file = scratch / RECORDED
         file.write_bytes(recorded)
         # As a script (-P: its folder is not searched), so that the model brings its own code.
         command = [sys.executable, "-P", str(canary_script.__file__), uri, str(file)]

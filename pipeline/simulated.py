@@ -6,7 +6,6 @@ different questions where arms interfere, and the result says in what they share
 """
 
 import json
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
@@ -22,6 +21,7 @@ from features import traffic as turns
 from features.traffic import Traffic
 from infra.errors import ConfigError
 from infra.progress import Progress, track
+from infra.scratch import scratch_folder
 from pipeline import arm_sources, chain, estimating, living
 from pipeline.arrival import ONE_DAY
 from pipeline.living import INTERFERENCE, World
@@ -88,10 +88,10 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
     living.require_histories(settings, first)
     worlds = 1 + (len(wanted.arms) if wanted.twins else 0)
     with (
-        tempfile.TemporaryDirectory() as scratch,
+        scratch_folder() as scratch,
         track("days", total=worlds * len(days), unit="days") as progress,
     ):
-        made = _Simulated(settings, wanted, days, Path(scratch), progress)
+        made = _Simulated(settings, wanted, days, scratch, progress)
         twins = made.twins() if wanted.twins else []
         split = made.split()
     content = _content(settings, wanted, days, [*split, *twins])

@@ -11,6 +11,7 @@ from typing import Any
 
 import mlflow
 import pandas as pd
+from mlflow.entities import LoggedModelStatus
 from mlflow.models import ModelSignature
 from mlflow.pyfunc import PythonModel
 from mlflow.types.schema import Array, ColSpec, DataType, Map, Object, Property, Schema
@@ -79,12 +80,15 @@ def signature() -> ModelSignature:
 def log(folder: Path, run_id: str, example: Mapping[str, Any]) -> str:
     """Log the bundle in `folder` as a model of a run; its `models:/m-...` address comes back.
 
+    What a process was logging for this run when it was killed is said to have failed.
+
     Args:
         folder: a bundle.
         run_id: the training run it belongs to; it is reopened for this.
         example: one question, shown in the UI.
     """
-    with mlflow.start_run(run_id=run_id):
+    with mlflow.start_run(run_id=run_id) as run:
+        _fail_unfinished(run.info.experiment_id, run_id)
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(CODE),
@@ -95,6 +99,15 @@ def log(folder: Path, run_id: str, example: Mapping[str, Any]) -> str:
             input_example=pd.DataFrame([dict(example)]),
         )
     return str(logged.model_uri)
+
+
+def _fail_unfinished(experiment_id: str, run_id: str) -> None:
+    """MLflow would show them as pending for good."""
+    client = mlflow.MlflowClient()
+    wanted = f"source_run_id = '{run_id}'"
+    for model in client.search_logged_models([experiment_id], filter_string=wanted):
+        if model.status == LoggedModelStatus.PENDING:
+            client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
 
 
 _REQUIREMENTS = (

@@ -6,13 +6,13 @@ beside it.
 """
 
 import resource
-import tempfile
 import time
 from datetime import date, timedelta
 
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.run import simulate
 from infra.progress import track
+from infra.scratch import scratch_folder
 from infra.store import Store
 
 Figure = dict[str, str | float | None]
@@ -43,7 +43,7 @@ def rows_per_second(
     config = config or (QUICK if quick else LARGE)
     first, rates, totals = date(2026, 11, 2), [], {"rows": 0.0, "cpu": 0.0, "wall": 0.0}
     with (
-        tempfile.TemporaryDirectory(prefix="dupn-bench-") as home,
+        scratch_folder() as home,
         track("bench simulate", total=days, unit="days") as progress,
     ):
         for offset in range(days):

@@ -9,7 +9,6 @@ group is a night for the gate to judge (`evaluation.trial`).
 """
 
 import logging
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
@@ -23,6 +22,7 @@ from evaluation.sampled import SampledDay
 from evaluation.trial import TWIN, Trial
 from features import catalog
 from infra.progress import track
+from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline import steps
 from pipeline.bench import spoilt
@@ -75,8 +75,8 @@ QUICK = Size(
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Figures; `quick` only shows that it runs."""
     size = QUICK if quick else FULL
-    with tempfile.TemporaryDirectory() as home:
-        settings = chosen(home, size)
+    with scratch_folder() as home:
+        settings = chosen(str(home), size)
         found = list(trials(settings, size))
     world = settings.marketplace
     said = (
@@ -179,8 +179,8 @@ class _World:
     def spoilt(self, defect: spoilt.Defect, twin: int) -> list[Predictions]:
         """What a spoilt candidate says."""
         if defect.samples is not None:
-            with tempfile.TemporaryDirectory() as home:
-                store = spoilt.copy(self.store, home, self.tonight, defect.samples)
+            with scratch_folder() as home:
+                store = spoilt.copy(self.store, str(home), self.tonight, defect.samples)
                 self.update(store, f"spoilt-{twin}", twin + 1)
                 return self.answers(self.model(f"spoilt-{twin}", store))
         model = self.model(f"twin-{twin}")

@@ -7,19 +7,18 @@ swept as in a real night. What is left to grow would be a stage that looks back.
 """
 
 import os
-import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import partial
-from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
 
 from infra.progress import track
+from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import Size
@@ -86,11 +85,10 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
 def nights(size: Size, count: int) -> list[Cost]:
     """The cost of each of `count` nights, oldest first."""
     with (
-        tempfile.TemporaryDirectory() as folder,
+        scratch_folder() as home,
         track("bench nights", total=count, unit="nights") as progress,
     ):
-        home = Path(folder)
-        store, settings = Store(home), chosen(folder)
+        store, settings = Store(home), chosen(str(home))
         rng = np.random.default_rng(0)
         found = []
         for number in range(count):

@@ -5,7 +5,6 @@ after every tenth click. The first day is the pre-period; the second is read out
 seven days that each have the second day's sums, as a week of the same users would.
 """
 
-import tempfile
 import time
 from collections.abc import Callable
 from datetime import date, timedelta
@@ -25,6 +24,7 @@ from features.readout import BEFORE as PRE_PERIOD
 from features.traffic import Traffic
 from infra import cores
 from infra.progress import track
+from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import BEFORE, DAY, MIDNIGHT_MS, Size
@@ -50,10 +50,9 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     pages = users + users // 2
     seconds = {}
     with (
-        tempfile.TemporaryDirectory() as folder,
+        scratch_folder() as home,
         track("bench readout", total=STEPS, unit="steps") as progress,
     ):
-        home = Path(folder)
         store = Store(home)
         rng = np.random.default_rng(0)
         for day in (BEFORE, DAY):

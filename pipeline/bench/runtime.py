@@ -8,7 +8,6 @@ it has not learnt. What cannot run is a row with the reason.
 """
 
 import logging
-import tempfile
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
@@ -25,6 +24,7 @@ from evaluation import sampled
 from evaluation.metrics import auc
 from evaluation.sampled import SampledDay
 from infra.progress import track
+from infra.scratch import scratch_folder
 from pipeline import steps
 from pipeline.bench import runtime_kinds, runtime_served
 from pipeline.bench.load import figure
@@ -82,11 +82,11 @@ QUICK = Size(
 def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Figures; `quick` only shows that it runs, and leaves out what compiles for a minute."""
     size = QUICK if quick else Size()
-    with tempfile.TemporaryDirectory() as home:
-        model, day = _trained(chosen(home, size), size)
+    with scratch_folder() as home:
+        model, day = _trained(chosen(str(home), size), size)
         threads = torch.get_num_threads()
         try:
-            return list(measure(model, day, size, Path(home)))
+            return list(measure(model, day, size, home))
         finally:
             torch.set_num_threads(threads)
 

@@ -5,13 +5,11 @@ the same raw day and the same state of the day before and write the same columns
 behaviours and moments a second, seconds a stage, and the largest memory in bytes a behaviour.
 """
 
-import tempfile
 import threading
 import time
 from collections.abc import Callable
 from datetime import date
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -25,6 +23,7 @@ from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra import cores
 from infra.progress import track
+from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline.beam import BeamConfig
 from pipeline.bench import day as synthetic
@@ -44,10 +43,9 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     """Figures of one run; `quick` only shows that it runs."""
     size = Size(20_000, 2_000) if quick else Size(2_000_000)
     with (
-        tempfile.TemporaryDirectory() as folder,
+        scratch_folder() as home,
         track("bench samples", total=len(DATA) * 2 + 1, unit="stages") as progress,
     ):
-        home = Path(folder)
         store = Store(home)
         synthetic.write(home, size)
         progress.advance()

@@ -11,7 +11,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from numpy.typing import NDArray
 from features.catalog import FIRST_ROW
 from infra import cores
 from infra.progress import Progress, track
+from infra.scratch import scratch_folder
 from infra.services import Service, free_port
 from pipeline.bench import serve_beside as beside
 from pipeline.bench import serve_metrics, serving_world
@@ -66,10 +66,10 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
     beside_it = len(CANDIDATES) * (1 + sizes.rounds)
     total = 2 + len(CANDIDATES) * len(BODIES) * len(CONNECTIONS) * sizes.rounds + beside_it
     with (
-        tempfile.TemporaryDirectory() as folder,
+        scratch_folder() as folder,
         track("bench serve", total=total, unit="rounds") as progress,
     ):
-        market = serving_world.build(Path(folder), quick=quick)
+        market = serving_world.build(folder, quick=quick)
         progress.advance()
         return [
             *beside.alone(market, sizes.repeats, sizes.whole, progress),

@@ -77,6 +77,17 @@ def _place(node):
     return node.lineno, node.col_offset
 
 
+def test_temporary_folders_come_from_one_place():
+    """Only those are removed when their maker is killed."""
+    for path in modules(*FLOORS):
+        if name(path) != "infra/scratch.py":
+            attributes = {x.attr for x in ast.walk(parsed(path)) if isinstance(x, ast.Attribute)}
+            names = {one.name for x in ast.walk(parsed(path)) if isinstance(x, ast.ImportFrom)
+                     for one in x.names}  # fmt: skip
+            made = {"TemporaryDirectory", "mkdtemp"} & (attributes | names)
+            assert not made, f"{name(path)}: use infra.scratch"
+
+
 def test_every_setting_is_explained():
     bare = []
     waiting, seen = [Settings], set()

@@ -8,11 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import mlflow
 import numpy as np
 import pytest
 import requests
 
 from infra.tracking import tracking_uri
+from serving import pyfunc
+from serving.bundle import LOGGED
 from tests.chain import logged, recorded_questions
 
 CHAMPION = "models:/dupn@champion"
@@ -79,6 +82,26 @@ def test_the_signature_names_what_a_caller_may_say(chain):
         "user_id", "ts", "scenario", "query", "profile", "history", "candidates",
     }  # fmt: skip
     assert {column.name for column in signature.outputs} == NAMES
+
+
+def test_a_model_whose_logging_was_killed_has_failed_when_it_is_logged_again(
+    chain, recorded, tmp_path
+):
+    before = mlflow.get_tracking_uri()
+    mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
+    try:
+        client = mlflow.MlflowClient()
+        experiment = client.create_experiment("dupn", artifact_location=f"file:{tmp_path}/files")
+        runs = [client.create_run(experiment).info.run_id for _ in range(2)]
+        killed, others = (
+            client.create_logged_model(experiment, "model", run).model_id for run in runs
+        )
+        bundle = logged(chain.settings) / LOGGED
+        uri = pyfunc.log(bundle, runs[0], recorded[0]["question"])
+        told = {one.model_id: one.status for one in client.search_logged_models([experiment])}
+    finally:
+        mlflow.set_tracking_uri(before)
+    assert told == {killed: "FAILED", others: "PENDING", uri.removeprefix("models:/"): "READY"}
 
 
 def test_mlflow_models_serve_answers_over_http(tracking, recorded, tmp_path):

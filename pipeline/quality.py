@@ -1,4 +1,4 @@
-"""Great Expectations as the judge: a failed critical expectation stops the run.
+"""A day is measured, judged and reported: a failed critical expectation stops the run.
 
 The figures are computed over all rows by Beam (`pipeline.jobs.quality`), because Great
 Expectations reads neither Arrow nor nested columns and a day need not fit in memory; the
@@ -11,12 +11,10 @@ that they point into. The figures and the verdict of each day stand under `repor
 import json
 import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import date
 from itertools import islice
-from pathlib import Path
 from typing import Any
 
 from features import joined, quality
@@ -27,9 +25,10 @@ from features.quality import QualityConfig
 from features.raw_table import LOGS, TABLES
 from features.rejects import Reason
 from infra.errors import ConfigError, QualityFailed
-from infra.files import alone, writing
+from infra.files import writing
 from infra.store import Store
 from pipeline import judged, quality_page, rawday
+from pipeline.expectations import Expected, Failure, judge
 from pipeline.jobs import quality as job
 from pipeline.settings import Settings
 
@@ -46,28 +45,6 @@ _UNREAD = f"rejected_{Reason.BAD_FILE}"
 _SNAPSHOT_ROWS = tuple(f"{name}.rows" for name in quality.SNAPSHOTS)
 _WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, f".{LOST}")
 """Ends of figures of which no setting under [quality] says where they stop the run."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Expected:
-    """One line of a suite: a figure, its bounds, and whether to stop when it is outside."""
-
-    figure: str
-    low: float | None = None
-    high: float | None = None
-    critical: bool = True
-
-
-@dataclass(frozen=True, kw_only=True)
-class Failure:
-    """An expectation that did not hold."""
-
-    figure: str
-    value: float | None
-    low: float | None
-    high: float | None
-    critical: bool
-    sentence: str
 
 
 def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
@@ -177,118 +154,6 @@ def _of_joins(joins: Sequence[Joined], config: QualityConfig) -> list[Expected]:
         Expected(figure=one.figure, low=low, critical=critical)
         for one, (low, critical) in zip(joins, limits, strict=True)
     ]
-
-
-def judge(
-    store: Store, name: str, of: str, figures: Mapping[str, float], expected: Sequence[Expected]
-) -> list[Failure]:
-    """Run the suite in Great Expectations and update the Data Docs; the failures come back.
-
-    On a local store one process does so at a time: the project there, its suites among it, is
-    shared by all days, and Great Expectations refuses a suite that another process has changed.
-    """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
-    for chatty in ("great_expectations", "great_expectations.expectations.registry"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
-    import great_expectations as gx
-
-    if not store.is_local:
-        return _judge(gx.get_context(mode="ephemeral"), [], name, of, figures, expected)
-    from great_expectations.checkpoint import UpdateDataDocsAction
-
-    root = Path(store.address("reports/quality"))
-    with alone(root / "judging"):
-        context = gx.get_context(mode="file", project_root_dir=str(root))
-        docs = [UpdateDataDocsAction(name="docs")]
-        return _judge(context, docs, name, of, figures, expected)
-
-
-def _judge(
-    context: Any,
-    actions: Sequence[Any],
-    name: str,
-    of: str,
-    figures: Mapping[str, float],
-    expected: Sequence[Expected],
-) -> list[Failure]:
-    import great_expectations as gx
-    import pandas as pd
-    from great_expectations.core.run_identifier import RunIdentifier
-    from great_expectations.data_context.types.base import ProgressBarsConfig
-
-    context.variables.progress_bars = ProgressBarsConfig(globally=False)
-    source = context.data_sources.add_or_update_pandas(name="dupn")
-    asset = source.add_dataframe_asset(name=f"metrics_{of}")
-    batch = asset.add_batch_definition_whole_dataframe("day")
-    made = gx.ExpectationSuite(name=of, expectations=[_expectation(one) for one in expected])
-    definition = gx.ValidationDefinition(name=name, data=batch, suite=made)
-    checkpoint = context.checkpoints.add_or_update(
-        gx.Checkpoint(name=name, validation_definitions=[definition], actions=list(actions))
-    )
-    wide = {one.figure: [figures.get(one.figure, 0.0)] for one in expected}
-    frame = pd.DataFrame(wide, dtype="float64")
-    outcome = checkpoint.run({"dataframe": frame}, run_id=RunIdentifier(run_name=name))
-    failed = []
-    for result in outcome.run_results.values():
-        for one, expectation in zip(expected, _in_order(result, expected), strict=True):
-            if not expectation.success:
-                failed.append(_failure(name, one, figures.get(one.figure)))
-    return failed
-
-
-def _in_order(result: Any, expected: Sequence[Expected]) -> list[Any]:
-    by_key = {
-        (r.expectation_config.kwargs["column"], r.expectation_config.meta["number"]): r
-        for r in result.results
-    }
-    return [by_key[one.figure, _number(one)] for one in expected]
-
-
-def _expectation(one: Expected) -> Any:
-    """Of the one row's figure itself: Data Docs show it, and of the severity only what we say.
-
-    An expectation of every value of the column would ask the same at twice the price.
-    """
-    import great_expectations.expectations as gxe
-
-    severity = "critical" if one.critical else "warning"
-    return gxe.ExpectColumnMaxToBeBetween(
-        column=one.figure,
-        min_value=one.low,
-        max_value=one.high,
-        severity=severity,
-        description=f"{severity}: {quality_page.limits(one.low, one.high)}",
-        meta={"number": _number(one)},
-    )
-
-
-def _number(one: Expected) -> str:
-    return f"{one.low}..{one.high}"
-
-
-def _failure(name: str, one: Expected, value: float | None) -> Failure:
-    table, _, rest = one.figure.partition(".")
-    column, _, metric = rest.rpartition(".")
-    what = f"{table}.{column}" if column else table
-    seen = "missing" if value is None else f"{value:.6g}"
-    if value is not None and math.isnan(value):
-        seen, limit = "no number", "so nothing is known of it"
-    elif one.high is not None and (value is None or value > one.high):
-        limit = f"over the limit {one.high:.6g}"
-    else:
-        limit = f"under the limit {one.low:.6g}" if one.low is not None else "not as expected"
-    of, _, day = name.partition("_")
-    word = "failed" if one.critical else "warning"
-    metric = metric.replace("_", " ")
-    sentence = f"Quality of {of} {day} {word}: {what} has {metric} {seen}, {limit}."
-    return Failure(
-        figure=one.figure,
-        value=value,
-        low=one.low,
-        high=one.high,
-        critical=one.critical,
-        sentence=sentence,
-    )
 
 
 def _finite(report: Any) -> Any:

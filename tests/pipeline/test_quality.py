@@ -1,7 +1,6 @@
 """A failed critical expectation stops the run with a sentence; a warning does not."""
 
 import json
-import multiprocessing
 import re
 from datetime import date, timedelta
 from pathlib import Path
@@ -59,13 +58,6 @@ def test_a_good_day_passes_and_leaves_report_and_data_docs(settings, tmp_path):
     assert quality.run(settings, DAY, "events")["passed"]
     assert judged.passed(settings.store, DAY, "events")
     assert Path(quality_page.there(settings.store)).exists()
-
-
-def test_a_figure_that_is_no_number_fails(settings):
-    asked = [quality.Expected(figure="behaviors.rows", low=1.0)]
-    figures = {"behaviors.rows": float("nan")}
-    (failed,) = quality.judge(settings.store, "events_2026-03-02", "events", figures, asked)
-    assert "behaviors has rows no number, so nothing is known of it" in failed.sentence
 
 
 def test_a_report_is_json_even_if_a_figure_is_infinite(settings, monkeypatch):
@@ -296,26 +288,3 @@ def test_users_that_came_anew_are_judged_anew_but_for_a_report_that_did_not_know
     settings.store.put(key, json.dumps(told | {"inputs": old}))
     assert judged.is_current(settings.store, DAY, "events")
     assert judged.passed(settings.store, DAY, "events")
-
-
-def test_days_are_judged_side_by_side(tmp_path):
-    """As the tasks of ten days do; their suites differ, as their figures do."""
-    spawn = multiprocessing.get_context("spawn")
-    together = spawn.Barrier(2)
-    children = [
-        spawn.Process(target=judge_often, args=(str(tmp_path), together, number))
-        for number in range(2)
-    ]
-    for child in children:
-        child.start()
-    for child in children:
-        child.join()
-    assert [child.exitcode for child in children] == [0, 0]
-
-
-def judge_often(home, together, number):
-    together.wait()
-    for turn in range(6):
-        asked = [quality.Expected(figure="behaviors.rows", low=float(10 * number + turn))]
-        name = f"events_2026-03-{10 + 10 * number + turn}"
-        assert not quality.judge(Store(home), name, "events", {"behaviors.rows": 100.0}, asked)

@@ -98,7 +98,7 @@ class Airflow:
         else:
             self.call("PATCH", f"/pools/{pool.name}", body)
 
-    def wait_for_dag(self, dag_id: str, timeout_s: float = 120.0) -> None:
+    def wait_for_dag(self, dag_id: str, timeout_s: float = 300.0) -> None:
         """Block until the DAG processor has read the file.
 
         Raises:

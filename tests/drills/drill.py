@@ -112,7 +112,7 @@ def warm_process(scratch: Path) -> Any:
         "OMP_NUM_THREADS": "1",
         "POLARS_MAX_THREADS": "1",
         "PYTHONPATH": str(ROOT),
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+        "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     }
     with (scratch / "stderr").open("w") as noise:
         process = subprocess.Popen(

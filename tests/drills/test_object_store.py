@@ -15,6 +15,7 @@ DAYS = [FIRST + timedelta(days=n) for n in range(4)]
 
 
 @pytest.mark.drill
+@pytest.mark.timeout(1_800)
 def test_a_model_is_released_represents_users_and_is_updated_where_no_disk_is_shared(tmp_path):
     with buckets.serving() as bucket, mlflow_server.serving(tmp_path) as uri:
         told = ["beam.buckets=1", "evaluate.shuffles=false", f"tracking.uri={uri}"]

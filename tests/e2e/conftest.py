@@ -2,6 +2,8 @@
 
 import shutil
 import tempfile
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,4 +19,14 @@ def home():
         yield folder
     finally:
         runtime.down(folder)
-        shutil.rmtree(folder)
+        _remove(folder)
+
+
+def _remove(folder):
+    """A process that Airflow had just begun may still write its log there."""
+    for _ in range(30):
+        with suppress(OSError):
+            shutil.rmtree(folder)
+            return
+        time.sleep(1)
+    shutil.rmtree(folder)

@@ -19,7 +19,7 @@ from pipeline.incumbent import registry_of
 from pipeline.settings import load
 from tests.e2e.person import says_yes
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(2400)]  # the machine may be busy
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(3600)]  # the machine may be busy
 
 AB_TEST = "dupn_ab_test"
 TRAINED = 2
@@ -41,7 +41,7 @@ def settings(home):
 
 @pytest.fixture(scope="module")
 def airflow(settings, home):
-    runtime.up(home, RuntimeConfig(airflow_port=28480, mlflow_port=25480))
+    runtime.up(home, RuntimeConfig(airflow_port=28480, mlflow_port=25480, start_timeout_s=900))
     return runtime.connect(home)
 
 

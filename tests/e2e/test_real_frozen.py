@@ -16,7 +16,7 @@ from infra.runtime import RuntimeConfig
 from pipeline import chain, demo_abtest, simulated, standing, steps
 from pipeline.settings import load
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(2400)]  # the machine may be busy
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(3600)]  # the machine may be busy
 
 AB_TEST = "dupn_ab_test"
 TRAINED, MISSED = 2, 10
@@ -67,7 +67,7 @@ def day_of(settings, number):
 @pytest.fixture(scope="module")
 def stopped(settings, home):
     """The run that looks at the only day of the experiment."""
-    runtime.up(home, RuntimeConfig(airflow_port=28880, mlflow_port=25880))
+    runtime.up(home, RuntimeConfig(airflow_port=28880, mlflow_port=25880, start_timeout_s=900))
     airflow = runtime.connect(home)
     day = day_of(settings, MISSED)
     run_of(airflow, declaration=declared(day))

@@ -14,7 +14,7 @@ from pipeline.nightly import State
 from pipeline.settings import load
 from tests.e2e.person import says_yes
 
-pytestmark = [pytest.mark.drill, pytest.mark.timeout(2400)]  # the machine may be busy
+pytestmark = [pytest.mark.drill, pytest.mark.timeout(3600)]  # the machine may be busy
 
 NIGHT, RELEASE = "dupn_nightly_update", "dupn_release"
 FIRST, GOOD, DIRTY, AFTER = (f"2026-03-0{n}" for n in (2, 4, 5, 6))
@@ -33,7 +33,7 @@ PATIENCE_S = 1200
 
 @pytest.fixture(scope="module")
 def home(home):
-    runtime.up(home, RuntimeConfig(airflow_port=28280, mlflow_port=25280))
+    runtime.up(home, RuntimeConfig(airflow_port=28280, mlflow_port=25280, start_timeout_s=900))
     return home
 
 

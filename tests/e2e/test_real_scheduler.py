@@ -8,7 +8,7 @@ from infra.errors import OrchestrationError
 from infra.follow import follow
 from infra.runtime import RuntimeConfig
 
-pytestmark = pytest.mark.timeout(1200)  # the machine may be busy
+pytestmark = pytest.mark.timeout(3600)  # the machine may be busy
 
 DAG = "dupn_initial_train"
 SMALL = {"preset": "smoke", "days": 1, "first_day": "2026-03-02"}
@@ -18,7 +18,7 @@ LENIENT = "gate.floors={}\ngate.max_calibration_error=1.0\ngate.min_positives=1\
 
 @pytest.fixture(scope="module")
 def home(home):
-    runtime.up(home, RuntimeConfig(airflow_port=28080, mlflow_port=25000))
+    runtime.up(home, RuntimeConfig(airflow_port=28080, mlflow_port=25000, start_timeout_s=900))
     return home
 
 

@@ -19,7 +19,7 @@ from tests.e2e.test_real_logs import LOGS, TAOBAO
 
 pytestmark = [
     pytest.mark.drill,
-    pytest.mark.timeout(2400),  # the machine may be busy
+    pytest.mark.timeout(3600),  # the machine may be busy
     pytest.mark.skipif(not LOGS.exists(), reason="the real logs are not on this machine"),
 ]
 
@@ -38,7 +38,7 @@ PATIENCE_S = 1800
 
 @pytest.fixture(scope="module")
 def home(home):
-    runtime.up(home, RuntimeConfig(airflow_port=28680, mlflow_port=25680))
+    runtime.up(home, RuntimeConfig(airflow_port=28680, mlflow_port=25680, start_timeout_s=900))
     return home
 
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -17,6 +16,7 @@ from infra.tracking import tracking_uri
 from serving import pyfunc
 from serving.bundle import LOGGED
 from tests.chain import logged, recorded_questions
+from tests.ports import free_port
 
 CHAMPION = "models:/dupn@champion"
 BARE = {"ts": "2026-03-05T12:00:00+00:00"}
@@ -105,9 +105,7 @@ def test_a_model_whose_logging_was_killed_has_failed_when_it_is_logged_again(
 
 
 def test_mlflow_models_serve_answers_over_http(tracking, recorded, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [Path(sys.executable).with_name("mlflow"), "models", "serve", "-m", CHAMPION]
     command += ["--env-manager", "local", "--host", "127.0.0.1", "--port", str(port)]
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
@@ -121,7 +119,7 @@ def test_mlflow_models_serve_answers_over_http(tracking, recorded, tmp_path):
         assert answered, (tmp_path / "log").read_text()[-3000:]
     finally:
         os.killpg(server.pid, 15)
-        server.wait(timeout=30)
+        server.wait(timeout=120)
     for record, got in zip(recorded, answered, strict=True):
         np.testing.assert_allclose(got["ctr"], record["ctr"], atol=1e-5, rtol=0)
 
@@ -130,11 +128,11 @@ def _when_up(address, questions, patience_s=180):
     end = time.monotonic() + patience_s
     while time.monotonic() < end:
         try:
-            if requests.get(f"{address}/ping", timeout=5).ok:
+            if requests.get(f"{address}/ping", timeout=30).ok:
                 body = {"dataframe_records": questions}
                 answer = requests.post(f"{address}/invocations", json=body, timeout=60)
                 assert answer.ok, answer.text
                 return answer.json()["predictions"]
-        except requests.ConnectionError:
+        except (requests.ConnectionError, requests.Timeout):
             time.sleep(1)
     return None

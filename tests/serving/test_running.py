@@ -16,7 +16,6 @@ from prometheus_client import REGISTRY
 
 from infra.errors import RegistryUnavailable, ServingUnavailable
 from infra.registry import Registry
-from infra.services import free_port
 from infra.store import Store
 from serving import accepting, machine, meters, running
 from serving import histories as live
@@ -29,6 +28,7 @@ from serving.snapshot import Past
 from serving.versions import OneFolder, Versions
 from tests.chain import logged_bundle
 from tests.disks import files_up_to
+from tests.ports import free_port, silent_port
 from tests.serving.test_accepting import open_board
 from tests.serving.test_histories import DAY, NEXT, hashes, history, publish
 from tests.serving.test_snapshots import again, known
@@ -169,10 +169,9 @@ def test_a_look_gives_up_within_seconds_where_mlflow_does_not_listen(setup, monk
     given = running.environment(setup)
     for name in running.MLFLOW:
         monkeypatch.setenv(name, given[name])
-    registry = Registry(f"http://127.0.0.1:{free_port(8300)}", Store(setup.home))
     begin = time.monotonic()
-    with pytest.raises(RegistryUnavailable):
-        registry.version("champion")
+    with silent_port() as port, pytest.raises(RegistryUnavailable):
+        Registry(f"http://127.0.0.1:{port}", Store(setup.home)).version("champion")
     assert time.monotonic() - begin < 30  # importing MLflow counts; its own patience is minutes
 
 
@@ -201,7 +200,7 @@ def test_how_long_mlflow_is_asked_may_be_set_from_outside(setup, monkeypatch):
 def test_a_service_does_not_start_on_live_behaviors_that_are_spoilt(setup):
     setup.folder.mkdir()
     (setup.folder / "live.db").write_bytes(b"no database" * 999)
-    config = setup.config.model_copy(update={"port": free_port(8300)})
+    config = setup.config.model_copy(update={"port": free_port()})
     with pytest.raises(ServingUnavailable, match=r"live\.db .*spoilt"):
         running.serve(setup.model_copy(update={"config": config}))
 

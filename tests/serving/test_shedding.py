@@ -12,7 +12,7 @@ from uvicorn.server import ServerState
 
 from serving import shedding
 from serving.shedding import STATE, Protocol, is_whole
-from tests.serving.listening import listening
+from tests.serving.listening import PATIENCE_S, Counting, heard, is_silent, listening, say, wait
 
 
 def request(body=b"{}", *more, path=b"/v1/rank"):
@@ -29,6 +29,7 @@ async def echo(scope, receive, send):
         await receive()
         await send({"type": "lifespan.shutdown.complete"})
         return
+    echo.begun += 1
     size, more = 0, True
     while more:
         message = await receive()
@@ -50,8 +51,10 @@ def server():
 
 @pytest.fixture
 def line(server):
-    echo.turns.full, echo.busy = False, False
-    with socket.create_connection(server, timeout=5) as line:
+    echo.turns.full, echo.busy, echo.begun = False, False, 0
+    before = Counting.made
+    with socket.create_connection(server, timeout=PATIENCE_S) as line:
+        wait(lambda: Counting.made == before + 1)
         yield line
 
 
@@ -62,17 +65,12 @@ def counted():
     return [REGISTRY.get_sample_value("dupn_shed_total", {"reason": "queue"}), refused]
 
 
-def heard(line):
-    time.sleep(0.1)
-    return line.recv(65536)
-
-
 def test_a_full_queue_says_no_and_the_connection_lives_on(line):
     echo.turns.full, before = True, counted()
     line.sendall(request())
     said = heard(line)
     assert said.startswith(b"HTTP/1.1 503 ")
-    assert counted() == [one + 1 for one in before]
+    wait(lambda: counted() == [one + 1 for one in before])
     assert b"\r\nretry-after: 1\r\n" in said
     echo.turns.full = False
     line.sendall(request())
@@ -85,7 +83,7 @@ def test_a_connection_that_was_answered_is_turned_away_as_early(line):
     echo.turns.full, before = True, counted()
     line.sendall(request())
     assert heard(line).startswith(b"HTTP/1.1 503 ")
-    assert counted() == [one + 1 for one in before]
+    wait(lambda: counted() == [one + 1 for one in before])
 
 
 class Wire(asyncio.Transport):
@@ -111,19 +109,18 @@ def test_a_connection_that_is_turned_away_is_kept_alive_from_the_last_no():
 
 def test_a_body_that_looks_like_a_request_is_a_body(line):
     inner = request()
-    line.sendall(request(inner)[: -len(inner)])
-    time.sleep(0.1)
+    say(line, request(inner)[: -len(inner)])
     echo.turns.full = True
     line.sendall(inner)
     said = heard(line)
     assert said.startswith(b"HTTP/1.1 200 ")
     assert said.endswith(b"\r\n\r\n%d" % len(inner))
     assert said.count(b"HTTP/1.1") == 1
+    assert is_silent(line)
 
 
 def test_a_header_that_looks_like_a_request_is_a_header(line):
-    line.sendall(b"POST /v1/rank HTTP/1.1\r\nx: ")
-    time.sleep(0.1)
+    say(line, b"POST /v1/rank HTTP/1.1\r\nx: ")
     echo.turns.full = True
     line.sendall(request())
     assert heard(line).startswith(b"HTTP/1.1 200 ")
@@ -131,11 +128,10 @@ def test_a_header_that_looks_like_a_request_is_a_header(line):
 
 def test_answers_keep_the_order_of_pipelined_requests(line):
     echo.busy = True
-    line.sendall(request(b"123"))
-    time.sleep(0.1)
+    say(line, request(b"123"))
+    wait(lambda: echo.begun == 1)
     echo.turns.full = True
-    line.sendall(request())
-    time.sleep(0.1)
+    say(line, request())
     echo.busy = False
     assert heard(line).split(b"\r\n\r\n")[1].startswith(b"3")
 
@@ -144,15 +140,23 @@ def test_answers_keep_the_order_of_pipelined_requests(line):
 def test_a_request_in_pieces_is_answered_once(line, cut):
     whole = request()
     echo.turns.full = True
-    line.sendall(whole[:cut])
-    time.sleep(0.1)
+    say(line, whole[:cut])
     line.sendall(whole[cut:])
     assert heard(line).count(b"HTTP/1.1") == 1
+    assert is_silent(line)
 
 
 @pytest.fixture
 def hasty(monkeypatch):
-    monkeypatch.setattr(shedding, "WHOLE_S", 0.3)
+    """Whose time begins when it is called."""
+    return lambda seconds: monkeypatch.setattr(shedding, "WHOLE_S", seconds)
+
+
+@pytest.fixture
+def hasty_line(hasty, request):
+    """A connection that has a second to begin a request."""
+    hasty(1.0)
+    return request.getfixturevalue("line")
 
 
 @pytest.mark.parametrize("cut", [1, 20, -1])
@@ -161,42 +165,50 @@ def test_a_request_that_does_not_come_whole_is_waited_for_no_longer(hasty, line,
     for _ in range(before):
         line.sendall(request())
         assert heard(line).startswith(b"HTTP/1.1 200 ")
+    hasty(0.3)
     line.sendall(request()[:cut])
-    said = line.recv(65536)
+    said = heard(line)
     assert said.startswith(b"HTTP/1.1 408 Request Timeout\r\n")
     assert b"\r\nconnection: close\r\n" in said
     assert line.recv(1) == b""
 
 
 @pytest.mark.parametrize("sent", [b"", b"\r\n"])
-def test_a_connection_that_begins_no_request_is_closed_after_the_same_time(hasty, line, sent):
-    line.sendall(sent)
-    assert line.recv(1) == b""
+def test_a_connection_that_begins_no_request_is_closed_after_the_same_time(hasty_line, sent):
+    hasty_line.sendall(sent)
+    assert hasty_line.recv(1) == b""
 
 
 def test_an_end_of_line_after_an_answer_keeps_no_connection_open(hasty, line):
     line.sendall(request())
     assert heard(line).startswith(b"HTTP/1.1 200 ")
+    hasty(0.3)
     line.sendall(b"\r\n")
     assert line.recv(1) == b""
 
 
-def test_a_request_has_its_time_from_when_it_begins(hasty, line):
-    time.sleep(0.2)
-    line.sendall(request()[:20])
-    time.sleep(0.2)
-    line.sendall(request()[20:])
-    assert heard(line).startswith(b"HTTP/1.1 200 ")
+def test_a_request_has_its_time_from_when_it_begins_however_often_a_piece_comes():
+    loop = asyncio.new_event_loop()
+    one = Protocol(uvicorn.Config(echo), ServerState(), {}, loop)
+    one.connection_made(Wire())
+    first = one._late
+    one.data_received(request()[:20])
+    second = one._late
+    one.data_received(request()[20:-1])
+    assert one._late is second
+    assert [timer.cancelled() for timer in (first, second)] == [True, False]
+    assert 0 < second.when() - loop.time() <= shedding.WHOLE_S
+    loop.close()
 
 
 @pytest.mark.parametrize("full", [False, True])
-def test_who_was_answered_is_not_closed_by_the_clock_of_the_beginning(hasty, line, full):
+def test_who_was_answered_is_not_closed_by_the_clock_of_the_beginning(hasty_line, full):
     echo.turns.full = full
-    line.sendall(request())
-    assert heard(line).startswith(b"HTTP/1.1 503 " if full else b"HTTP/1.1 200 ")
-    time.sleep(0.4)
-    line.sendall(request())
-    assert heard(line).startswith(b"HTTP/1.1 503 " if full else b"HTTP/1.1 200 ")
+    hasty_line.sendall(request())
+    assert heard(hasty_line).startswith(b"HTTP/1.1 503 " if full else b"HTTP/1.1 200 ")
+    time.sleep(1.2)
+    hasty_line.sendall(request())
+    assert heard(hasty_line).startswith(b"HTTP/1.1 503 " if full else b"HTTP/1.1 200 ")
 
 
 @pytest.mark.parametrize("before", [0, 1])
@@ -204,35 +216,34 @@ def test_a_head_that_does_not_end_is_not_read_for_ever(line, before):
     for _ in range(before):
         line.sendall(request(b"x" * 200_000))  # a body has a limit of its own
         assert heard(line).startswith(b"HTTP/1.1 200 ")
-    line.sendall(b"POST /v1/rank HTTP/1.1\r\n")
+    say(line, b"POST /v1/rank HTTP/1.1\r\n")
     for _ in range(7):
-        time.sleep(0.02)
-        line.sendall(b"x-more: " + b"x" * 9_990 + b"\r\n")
-    said = line.recv(65536)
+        say(line, b"x-more: " + b"x" * 9_990 + b"\r\n")
+    said = heard(line)
     assert said.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
     assert b"\r\nconnection: close\r\n" in said
     assert line.recv(1) == b""
 
 
 def test_a_long_head_that_ends_is_read(line):
-    line.sendall(request()[:20])
-    time.sleep(0.05)
+    say(line, request()[:20])
     line.sendall(request(b"{}", b"x-more: " + b"x" * 50_000)[20:])
     assert heard(line).startswith(b"HTTP/1.1 200 ")
 
 
 def test_a_request_that_came_whole_in_pieces_has_its_time_to_be_answered(hasty, line):
     echo.busy = True
-    line.sendall(request()[:-1])
-    time.sleep(0.1)
-    line.sendall(request()[-1:])
-    time.sleep(0.5)
+    hasty(1.0)
+    say(line, request()[:-1])
+    say(line, request()[-1:])
+    time.sleep(1.2)
     echo.busy = False
     assert heard(line).startswith(b"HTTP/1.1 200 ")
 
 
 def test_who_is_owed_another_answer_is_not_told_of_the_one_that_is_late(hasty, line):
     echo.busy = True
+    hasty(0.3)
     line.sendall(request() + request()[:20])
     assert line.recv(65536) == b""
 
@@ -245,9 +256,8 @@ WISH = (b"Connection: Upgrade, HTTP2-Settings", b"HTTP2-Settings: AAMAAABk")
 @pytest.mark.parametrize("cut", [None, 60, -3, -2, -1])
 def test_who_asks_for_another_protocol_is_heard_and_answered_in_this_one(line, name, cut):
     asked = request(b"{}", *WISH, name + b": h2c")
-    line.sendall(asked[:cut])
+    say(line, asked[:cut])
     if cut is not None:
-        time.sleep(0.05)
         line.sendall(asked[cut:])
     assert heard(line).endswith(b"\r\n\r\n2")
     line.sendall(request(b"[1]"))
@@ -259,8 +269,7 @@ def test_a_body_that_comes_with_the_end_of_its_head_is_heard_whole(line, left):
     body = b'{"a":1,\r\nUpgrade: x\r\n}'
     asked = request(body, *WISH[:1])
     cut = asked.index(b"\r\n\r\n") + 4 - left
-    line.sendall(asked[:cut])
-    time.sleep(0.05)
+    say(line, asked[:cut])
     line.sendall(asked[cut:])
     assert heard(line).endswith(b"\r\n\r\n%d" % len(body))
 
@@ -269,12 +278,10 @@ def test_a_body_that_comes_with_the_end_of_its_head_is_heard_whole(line, left):
 def test_where_such_a_wish_came_in_pieces_nobody_waits_on_that_connection(line, name):
     asked = request(b"{}", *WISH, name + b": h2c")
     middle = asked.index(b"h2c") + 1
-    line.sendall(asked[:middle])
-    time.sleep(0.05)
+    say(line, asked[:middle])
     line.sendall(asked[middle:])
     assert heard(line).startswith(b"HTTP/1.1 200 ")
-    line.settimeout(2)  # sooner than a connection is ended that nobody uses
-    assert line.recv(1) == b""
+    assert line.recv(1) == b""  # long before a connection is ended that nobody uses
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,12 @@ from training.fit import fit
 
 
 class Slow:
+    steps = 0
+
     def advance(self, done=1, **figures):
-        time.sleep(0.1)
+        """From the sixth step on it waits to be killed, however late that comes."""
+        self.steps += 1
+        time.sleep(0.1 if self.steps < 6 else 3600)
 
 
 @contextmanager

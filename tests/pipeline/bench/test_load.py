@@ -6,12 +6,12 @@ import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import numpy as np
 import psutil
 import pytest
 
 from infra.errors import OrchestrationError, ServingUnavailable
 from infra.services import Service
+from pipeline.bench import load as generator
 from pipeline.bench.load import Ask, Heard, background, clean, latencies, load
 
 
@@ -21,9 +21,8 @@ class Says(BaseHTTPRequestHandler):
     def do_POST(self):
         said = self.rfile.read(int(self.headers["content-length"]))
         self.server.heard.append(said)
-        self.server.at.append(time.perf_counter())
         if said == b"hang":
-            self.server.released.wait(10)
+            self.server.released.wait(120)
         if said == b"hang up":
             self.close_connection = True
             return
@@ -49,7 +48,7 @@ class Says(BaseHTTPRequestHandler):
 def server():
     found = ThreadingHTTPServer(("127.0.0.1", 0), Says)
     found.daemon_threads = True
-    found.heard, found.at, found.released = [], [], threading.Event()
+    found.heard, found.released = [], threading.Event()
     threading.Thread(target=found.serve_forever, daemon=True).start()
     yield found
     found.released.set()
@@ -64,14 +63,15 @@ def asked(server, *bodies, **how):
 
 
 def test_every_answer_is_counted_as_what_it_is(server):
-    heard = asked(server, b"yes", b"no", b"wrong", b"x" * 400_000, listen=lambda body: body[:1])
+    bodies = (b"yes", b"no", b"wrong", b"x" * 400_000)
+    heard = asked(server, *bodies, listen=lambda body: body[:1], seconds=1.0)
     answers = len(heard.seconds) + heard.shed + len(heard.failed)
     assert answers == len(server.heard) > 8
     assert len(heard.seconds) == sum(said[:1] in b"yx" for said in server.heard)
     assert heard.shed == server.heard.count(b"no") == len(heard.noes)
     assert [failed[:3] for failed in heard.failed] == ["500"] * server.heard.count(b"wrong")
     assert set(heard.versions) == {b"y", b"x"}
-    assert all(0 < seconds < 0.4 for seconds in heard.seconds)
+    assert all(0 < seconds <= heard.took for seconds in heard.seconds)
 
 
 def test_a_connection_that_ends_is_opened_again(server):
@@ -86,22 +86,53 @@ def test_a_connection_that_breaks_is_a_failure(server):
     assert len(heard.seconds) == server.heard.count(b"yes") > 0
 
 
-def test_a_rate_is_kept(server):
+def test_a_rate_is_not_exceeded(server):
     heard = asked(server, b"yes", rate=60, seconds=1.0)
-    assert 40 <= len(heard.seconds) <= 62
+    assert 0 < len(heard.seconds) <= 62
 
 
-def test_a_rate_is_spread_over_connections_in_every_round(server):
-    asked(server, b"yes", rate=60, seconds=1.5, connections=12)
-    gaps = np.diff(np.sort(server.at)[12:])  # the first round
-    assert len(gaps) > 40
-    assert 0.5 / 60 < np.median(gaps) < 2 / 60, "they come in volleys"
+class Clock:
+    """Stands still but where it is moved."""
+
+    now = 100.0
+
+    def perf_counter(self):
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    found = Clock()
+    monkeypatch.setattr(generator, "time", found)
+    return found
+
+
+def crowd(clock, connections, rate):
+    lines = [generator._Line(0, n, Heard(), clock.now + 60) for n in range(connections)]
+    return generator._Crowd(lines, iter(()), rate)
+
+
+def test_a_rate_is_spread_over_connections_in_every_round(clock):
+    made = crowd(clock, connections=12, rate=60)
+    due = [when for when, _ in sorted(made.due)]
+    for _ in range(5):  # a second: each is answered somewhat later than it asks
+        for line in made.lines:
+            clock.now = line.due + 0.003
+            due.append(made._next(line))
+    assert due == pytest.approx([100.0 + n / 60 for n in range(72)])
+
+
+@pytest.mark.parametrize(("late", "missed"), [(0.9, 0.0), (3.0, 2.0)])
+def test_who_is_late_catches_up_with_a_second_of_what_was_missed(clock, late, missed):
+    made = crowd(clock, connections=1, rate=10)
+    clock.now = 100.1 + late
+    assert made._next(made.lines[0]) == pytest.approx(100.1 + missed)
 
 
 def test_a_service_that_hangs_costs_its_answers_and_not_the_bench(server):
     start = time.perf_counter()
     heard = asked(server, b"hang", b"yes", connections=2, seconds=0.2, patience_s=0.5)
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60  # its own patience, not the 120 s of who hangs
     assert len(heard.failed) == server.heard.count(b"hang") > 0
     assert all("no answer in" in failed for failed in heard.failed)
 
@@ -114,7 +145,7 @@ def test_a_service_that_accepts_nobody_costs_its_answers_and_not_the_bench(serve
         start = time.perf_counter()
         asks = [Ask("/", b"yes", "text/plain")]
         heard = load(deaf.getsockname()[1], asks, 8, 0.2, patience_s=0.5)
-    assert time.perf_counter() - start < 5
+    assert time.perf_counter() - start < 60  # of the connections: minutes
     assert len(heard.failed) >= 1
     assert heard.seconds == []
 
@@ -138,7 +169,7 @@ def test_a_program_that_does_not_start_is_quoted_at_once(tmp_path):
     broken = program(tmp_path, "raise SystemExit('no room on the disk')", 1)
     with pytest.raises(OrchestrationError, match="no room on the disk"), background(broken):
         pytest.fail("it runs")
-    assert time.perf_counter() - start < 20
+    assert time.perf_counter() - start < 60  # it would be waited for twice as long
 
 
 def test_a_program_in_the_background_ends_with_the_block(tmp_path, server):

@@ -194,7 +194,9 @@ class Attempt:
 
 def _entries(folder: str, place: Path) -> list[FileEntry]:
     """The files of a folder, without the locks of those who wrote there."""
-    files = [one for one in sorted(place.rglob("*")) if one.is_file() and one.suffix != ".lock"]
+    files = [
+        one for one in sorted(place.rglob("*")) if one.is_file() and not one.name.endswith(".lock")
+    ]
     return [_entry(f"{folder}/{one.relative_to(place).as_posix()}", one) for one in files]
 
 

@@ -91,4 +91,4 @@ def test_no_room_for_a_folder_is_said_with_its_place(below, monkeypatch):
 
     monkeypatch.setattr(tempfile, "mkdtemp", full)
     with pytest.raises(StoreError, match=str(below)), scratch_folder():
-        pass
+        pytest.fail("there is room")

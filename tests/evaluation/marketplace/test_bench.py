@@ -1,3 +1,5 @@
+from statistics import median
+
 import pytest
 
 from evaluation.marketplace.bench import rows_per_second
@@ -17,14 +19,12 @@ def test_the_figures_have_the_agreed_keys_and_add_up():
 @pytest.mark.drill
 def test_a_row_of_a_large_marketplace_costs_about_what_one_of_a_small_costs():
     ratios = []
-    for _ in range(3):  # in turns: what else the machine does falls on both, or on few of them
+    for _ in range(3):  # in turns: what else the machine does falls on both, or on one of them
         small, large = (
             {figure["name"]: figure["value"] for figure in rows_per_second(days=1, quick=quick)}
             for quick in (True, False)
         )
         assert large["simulate_rows"] > 8 * small["simulate_rows"]
         ratios.append(large["simulate_rows_per_cpu_s"] / small["simulate_rows_per_cpu_s"])
-        # rows a second belong to the machine (`dupn bench simulate`); 0.87 where it was measured
-        if ratios[-1] > 0.6:
-            break
-    assert max(ratios) > 0.6, ratios
+    # rows a second belong to the machine (`dupn bench simulate`); 0.87 where it was measured
+    assert median(ratios) > 0.6, ratios

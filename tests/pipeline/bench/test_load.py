@@ -86,9 +86,10 @@ def test_a_connection_that_breaks_is_a_failure(server):
     assert len(heard.seconds) == server.heard.count(b"yes") > 0
 
 
-def test_a_rate_is_not_exceeded(server):
-    heard = asked(server, b"yes", rate=60, seconds=1.0)
-    assert 0 < len(heard.seconds) <= 62
+def test_a_rate_is_kept(server):
+    """Two thirds at least: what a machine that stalls for a second at the end has no time for."""
+    heard = asked(server, b"yes", rate=60, seconds=3.0)
+    assert 120 <= len(heard.seconds) <= 182
 
 
 class Clock:

@@ -23,6 +23,8 @@ LONGEST = SEQUENCE_LENGTH
 EVENT_TABLES = (*LOGS, "items")
 """Tables of which every row is measured; of the other snapshots it is known what was refused."""
 SNAPSHOTS = tuple(name for name in TABLES if name not in LOGS)
+AMBIGUOUS = "ambiguous_share"
+"""Metric of a log that has times which the clock of its zone showed twice: of the rows read."""
 UNITS = {
     "rows": "rows",
     "lost_parts": "files or row groups",
@@ -168,6 +170,8 @@ def _refused(counts: Mapping[str, int]) -> Tally:
         if read:
             out[f"{table}.reject_share"] = counts.get(f"{table}_rejected", 0) / read
             out[f"{table}.duplicate_share"] = counts.get(f"{table}_duplicate", 0) / read
+        if read and (twice := counts.get(f"{table}_ambiguous", 0)):
+            out[f"{table}.{AMBIGUOUS}"] = twice / read
     return out
 
 

@@ -41,6 +41,8 @@ OPTIONAL = ("items.", "catalog.")
 LOST = "lost_parts"
 """Files, or row groups of one, that could not be read to their end: each is one refused row, so no
 share would show them."""
+TWICE = "of an hour that its clock shows twice the earlier was taken; write UTC, or offsets (%z)"
+"""What ambiguous times mean."""
 _UNREAD = f"rejected_{Reason.BAD_FILE}"
 _SNAPSHOT_ROWS = tuple(f"{name}.rows" for name in quality.SNAPSHOTS)
 _WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, f".{LOST}")
@@ -74,6 +76,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
             expected += asked
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
     meanings = {one.figure: one.meaning for one in joins}
+    meanings |= {name: TWICE for name in figures if name.endswith(quality.AMBIGUOUS)}
     failures = _explained(failures, meanings | _lost_files(store, day, failures))
     critical = [failure for failure in failures if failure.critical]
     report = {
@@ -143,8 +146,8 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
         return [Expected(figure=name, high=config.warn_empty_history_share, critical=False)]
     if metric == "null_share" and optional:
         return [Expected(figure=name, high=config.warn_null_share, critical=False)]
-    if metric in ("null_share", "bad_share", LOST):
-        return [Expected(figure=name, high=0.0)]
+    if metric in ("null_share", "bad_share", LOST, quality.AMBIGUOUS):
+        return [Expected(figure=name, high=0.0, critical=metric != quality.AMBIGUOUS)]
     return []
 
 

@@ -27,7 +27,7 @@ from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
 from infra.config import Config, apart, build, each, incompatible, overrides, preset
 from infra.errors import ConfigError
-from infra.runtime import RuntimeConfig
+from infra.programs import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
 from pipeline import form

@@ -13,7 +13,7 @@ import requests
 from features import traffic
 from infra import runtime
 from infra.follow import follow
-from infra.runtime import RuntimeConfig
+from infra.programs import RuntimeConfig
 from pipeline import chain, demo_abtest, simulated, standing
 from pipeline.incumbent import registry_of
 from pipeline.settings import load

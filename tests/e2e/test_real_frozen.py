@@ -12,7 +12,7 @@ import pytest
 from features import traffic
 from infra import runtime
 from infra.follow import follow
-from infra.runtime import RuntimeConfig
+from infra.programs import RuntimeConfig
 from pipeline import chain, demo_abtest, simulated, standing, steps
 from pipeline.settings import load
 

@@ -8,7 +8,7 @@ import pytest
 from infra import runtime
 from infra.airflow_api import FINAL
 from infra.follow import follow, until_ended
-from infra.runtime import RuntimeConfig
+from infra.programs import RuntimeConfig
 from pipeline import nightly, steps
 from pipeline.nightly import State
 from pipeline.settings import load

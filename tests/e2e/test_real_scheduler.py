@@ -6,7 +6,7 @@ import requests
 from infra import peak, runtime
 from infra.errors import OrchestrationError
 from infra.follow import follow
-from infra.runtime import RuntimeConfig
+from infra.programs import RuntimeConfig
 
 pytestmark = pytest.mark.timeout(3600)  # the machine may be busy
 

@@ -54,6 +54,15 @@ def test_shares_are_those_counted_by_hand():
     assert figures["behaviors.ts.stale_h"] == pytest.approx(20.0)
 
 
+def test_times_that_a_clock_showed_twice_are_a_share_of_the_rows_read_where_there_are_any():
+    counts = {"behaviors_read": 10, "behaviors_ambiguous": 2}
+    figures = metrics(measure("behaviors", TABLE), counts, DAY, "UTC", [])
+    assert figures["behaviors.ambiguous_share"] == pytest.approx(0.2)
+    counts["behaviors_ambiguous"] = 0
+    without = metrics(measure("behaviors", TABLE), counts, DAY, "UTC", [])
+    assert figures.keys() - without.keys() == {"behaviors.ambiguous_share"}
+
+
 def test_of_snapshots_that_are_not_measured_the_counts_of_events_tell():
     counts = {"users_read": 8, "users_rejected": 2, "users_duplicate": 1, "users_kept": 5}
     figures = metrics(measure("behaviors", TABLE), counts | {"items_kept": 0}, DAY, "UTC", [])

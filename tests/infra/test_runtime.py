@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from infra import runtime
+from infra import programs, runtime
 from infra.errors import ConfigError, OrchestrationError, StoreError
-from infra.runtime import RuntimeConfig, airflow_environment
+from infra.programs import RuntimeConfig, airflow_environment
 from tests.disks import files_up_to
 
 
@@ -63,7 +63,7 @@ def test_the_settings_of_another_airflow_stay_out(home, monkeypatch):
     monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "theirs")
     monkeypatch.setenv("AIRFLOW_HOME", "/theirs")
     found = environment(home)
-    assert found["AIRFLOW__CORE__EXECUTOR"] == runtime.EXECUTOR
+    assert found["AIRFLOW__CORE__EXECUTOR"] == programs.EXECUTOR
     assert found["AIRFLOW_HOME"] == str(home / "airflow")
     assert "AIRFLOW__CORE__FERNET_KEY" not in found
 
@@ -72,7 +72,7 @@ def test_only_how_mlflow_lets_us_in_is_inherited_of_its_variables(home, monkeypa
     for name in ("TOKEN", "USERNAME", "PASSWORD", "URI"):
         monkeypatch.setenv(f"MLFLOW_TRACKING_{name}", "theirs")
     found = environment(home)
-    assert {name for name in runtime.MLFLOW_LOGIN if found.get(name) == "theirs"} == {
+    assert {name for name in programs.MLFLOW_LOGIN if found.get(name) == "theirs"} == {
         f"MLFLOW_TRACKING_{name}" for name in ("TOKEN", "USERNAME", "PASSWORD")
     }
     assert "MLFLOW_TRACKING_URI" not in found
@@ -88,7 +88,7 @@ def test_tasks_find_the_settings_that_up_was_given(home, monkeypatch):
 
 def test_a_record_tells_settings_apart_and_holds_none(home):
     def given(value):
-        made = runtime._serve(home, RuntimeConfig(), {"DUPN_SET": value})
+        made = programs.serve(home, RuntimeConfig(), {"DUPN_SET": value})
         assert value not in made.given
         return made.given
 
@@ -112,8 +112,8 @@ def test_a_record_tells_variables_apart_that_its_program_reads(
 ):
     def given():
         config = RuntimeConfig()
-        airflow = runtime._airflow(home, Path("/dags"), config, {})
-        return {"airflow": airflow.given, "serve": runtime._serve(home, config, {}).given}
+        airflow = programs.airflow(home, Path("/dags"), config, {})
+        return {"airflow": airflow.given, "serve": programs.serve(home, config, {}).given}
 
     before = given()
     monkeypatch.setenv(variable, "/x")
@@ -122,7 +122,7 @@ def test_a_record_tells_variables_apart_that_its_program_reads(
 
 
 def test_the_service_listens_where_the_others_do(home):
-    service = runtime._serve(home, RuntimeConfig(host="127.0.0.2"), {})
+    service = programs.serve(home, RuntimeConfig(host="127.0.0.2"), {})
     assert 'serve.host="127.0.0.2"' in service.command
     assert service.health.startswith("http://127.0.0.2:")
 
@@ -130,10 +130,10 @@ def test_the_service_listens_where_the_others_do(home):
 def test_the_ui_of_mlflow_shows_the_database_in_use_and_no_command_line_does(home):
     secret = "postgresql://me:secret@db/mlflow"
     for tracking, database in ((secret, secret), (None, f"sqlite:///{home}/mlflow/mlflow.db")):
-        service = runtime._mlflow(home, RuntimeConfig(), tracking)
+        service = programs.mlflow(home, RuntimeConfig(), tracking)
         assert service.environment["MLFLOW_BACKEND_STORE_URI"] == database
         assert "secret" not in " ".join(service.command) + service.given
-    assert runtime._mlflow(home, RuntimeConfig(), secret).given != service.given
+    assert programs.mlflow(home, RuntimeConfig(), secret).given != service.given
 
 
 def test_an_mlflow_of_somebodys_is_where_it_is(home):

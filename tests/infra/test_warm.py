@@ -11,7 +11,7 @@ from airflow.executors.executor_loader import ExecutorLoader, ExecutorName
 from airflow.executors.local_executor import LocalExecutor
 
 from infra import warm
-from infra.runtime import EXECUTOR
+from infra.programs import EXECUTOR
 
 LOOK = """
 import json

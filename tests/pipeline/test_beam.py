@@ -1,16 +1,25 @@
 """What a worker raises reaches the front door as itself, wherever the worker runs."""
 
+import importlib
+import inspect
+import pkgutil
+
 import apache_beam
 import pytest
+from apache_beam.coders import BytesCoder
+from apache_beam.transforms import userstate
 
 from infra.errors import PartitionCorrupt, StoreError
 from infra.store import Attempt, Store
-from pipeline.beam import BeamConfig, own_error, pipeline
+from pipeline import jobs
+from pipeline.beam import BeamConfig, own_error, pipeline, specs_by_class
 from tests.disks import disk, files_up_to
 
 HERE = BeamConfig()
 APART = BeamConfig(runner="multiprocess", workers=2)
 BIG = 2**20
+SLOWLY = inspect.unwrap(userstate.get_dofn_specs)
+"""Beam's own way."""
 
 
 def write(number: int, out: Attempt) -> int:
@@ -56,3 +65,54 @@ def test_errors_of_others_stay_what_they_are():
     assert own_error(RuntimeError("ValueError: infra.errors.StoreError")) is None
     with pytest.raises(ZeroDivisionError), pipeline(HERE) as flow:
         flow | "Zero" >> apache_beam.Create([0]) | "Over" >> apache_beam.Map(lambda n: 1 // n)
+
+
+MEMORY = userstate.BagStateSpec("memory", BytesCoder())
+ITS_MEMORY = apache_beam.DoFn.StateParam(MEMORY)
+
+
+class Remembers(apache_beam.DoFn):
+    def process(self, element, memory=ITS_MEMORY):
+        yield element
+
+
+def of(name: str) -> apache_beam.DoFn:
+    """A DoFn, as far as its class tells; what it was made with plays no part."""
+    module, _, kind = name.rpartition(".")
+    found = getattr(importlib.import_module(module), kind)
+    return found.__new__(found)
+
+
+def ours() -> list[str]:
+    modules = [one.name for one in pkgutil.iter_modules(jobs.__path__, "pipeline.jobs.")]
+    kinds = [kind for name in modules for kind in vars(importlib.import_module(name)).values()]
+    found = {k for k in kinds if inspect.isclass(k) and issubclass(k, apache_beam.DoFn)}
+    return sorted(f"{k.__module__}.{k.__name__}" for k in found if not inspect.isabstract(k))
+
+
+@pytest.mark.parametrize("name", [f"{__name__}.Remembers", *ours()])
+def test_beam_hears_of_a_dofn_what_it_would_find(name):
+    looked = []
+
+    def look(dofn):
+        looked.append(dofn)
+        return SLOWLY(dofn)
+
+    quickly = specs_by_class(look)
+    wanted = SLOWLY(of(name))
+    assert [quickly(of(name)) for _ in range(3)] == [wanted] * 3
+    assert len(looked) == 1
+    assert bool(wanted[0]) == name.endswith("Remembers")
+
+
+def test_a_dofn_that_was_given_a_method_of_another_is_looked_at_itself():
+    quickly = specs_by_class(SLOWLY)
+    plain = apache_beam.transforms.core.CallableWrapperDoFn(len)
+    given = apache_beam.transforms.core.CallableWrapperDoFn(Remembers().process)
+    assert quickly(plain) == SLOWLY(plain) == (set(), set())
+    assert quickly(given) == SLOWLY(given) == ({MEMORY}, set())
+
+
+def test_beam_asks_by_class():
+    assert userstate.get_dofn_specs is not SLOWLY
+    assert userstate.get_dofn_specs(Remembers()) == ({MEMORY}, set())

@@ -29,7 +29,12 @@ MIDNIGHT_MS = 1_772_409_600_000
 
 
 def publish(
-    store: Store, day: date, count: int = 200, bad_types: int = 0, rejected: int = 0
+    store: Store,
+    day: date,
+    count: int = 200,
+    bad_types: int = 0,
+    rejected: int = 0,
+    ambiguous: int = 0,
 ) -> None:
     start = MIDNIGHT_MS + (day - DAY).days * 86_400_000
     table = pa.table(
@@ -43,6 +48,7 @@ def publish(
         }
     )
     counts = {"behaviors_read": count + rejected, "behaviors_rejected": rejected}
+    counts["behaviors_ambiguous"] = ambiguous
     with store.partition("events", day, "behaviors").publish() as out:
         entry = out.write_table("part-0", conform(table, BEHAVIORS), counts=counts)
         out.record([entry])
@@ -89,6 +95,17 @@ def test_a_warning_is_reported_and_does_not_stop(settings):
     publish(settings.store, DAY, count=200, rejected=5)
     result = quality.run(settings, DAY, "events")
     assert (result["passed"], result["warnings"]) == (True, 1)
+
+
+def test_an_hour_that_a_clock_showed_twice_is_a_warning_that_says_what_was_made_of_it(
+    settings, caplog
+):
+    publish(settings.store, DAY, ambiguous=8)
+    assert quality.run(settings, DAY, "events")["warnings"] == 1
+    assert (
+        "behaviors has ambiguous share 0.04, over the limit 0: of an hour that its clock shows "
+        "twice the earlier was taken; write UTC, or offsets (%z)."
+    ) in caplog.text
 
 
 def test_a_rotten_byte_is_an_error_and_never_another_figure(settings):

@@ -91,6 +91,15 @@ def merge(tallies: Iterable[Tally]) -> Tally:
     return out
 
 
+def kept(counts: Mapping[str, int]) -> Tally:
+    """Rows of the snapshots, `table.rows`, by what the events step counted of those that came.
+
+    The newest one holds: an empty one, or a tenth of it, would empty profiles.
+    """
+    found = {name: counts.get(f"{name}_kept") for name in SNAPSHOTS}
+    return {f"{name}.rows": float(rows) for name, rows in found.items() if rows is not None}
+
+
 def metrics(
     tally: Tally, counts: Mapping[str, int], day: date, zone: str, before: Sequence[Tally]
 ) -> dict[str, float]:
@@ -106,7 +115,8 @@ def metrics(
     flat, *past = (
         {key.split(":", 1)[1]: value for key, value in one.items()} for one in (tally, *before)
     )
-    out = _kept(counts) | _shares(flat) | _against(flat, past) | _refused(counts) | _gaps(flat)
+    flat = kept(counts) | flat
+    out = _shares(flat) | _against(flat, past) | _refused(counts) | _gaps(flat)
     if "behaviors.ts.last" in flat:
         begin, end = (
             datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)).timestamp() / 3600
@@ -135,7 +145,7 @@ def _against(flat: Tally, past: Sequence[Tally]) -> Tally:
     out: Tally = {}
     if len(past) < 3:
         return out
-    for table in (*EVENT_TABLES, "samples", "catalog"):
+    for table in (*TABLES, "samples", "catalog"):
         rows = f"{table}.rows"
         had = [p[rows] for p in past if rows in p]  # a snapshot need not come every day
         if rows in flat and len(had) >= 3:
@@ -155,12 +165,6 @@ def _gaps(flat: Tally) -> Tally:
         return {}
     span = flat["catalog.row.last"] - FIRST_ROW + 1
     return {"catalog.row.bad_share": abs(span - rows) / rows}
-
-
-def _kept(counts: Mapping[str, int]) -> Tally:
-    """Rows of the snapshots: the newest one holds, and an empty one would empty all profiles."""
-    kept = {name: counts.get(f"{name}_kept") for name in SNAPSHOTS}
-    return {f"{name}.rows": rows for name, rows in kept.items() if rows is not None}
 
 
 def _refused(counts: Mapping[str, int]) -> Tally:

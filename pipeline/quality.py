@@ -62,10 +62,11 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     tables = {name: judged.table(store, of, day, name) for name in judged.GROUPS[of]}
     next(iter(tables.values())).require()
     inputs = judged.stamps(store, of, day, judged.ASKED[of])
-    tally = job.run(tables, store.partition("quality", day, of), settings.beam)
+    counts = _counted(store, day) if of == "events" else {}
+    known = {f"sum:{name}": rows for name, rows in quality.kept(counts).items()}
+    tally = job.run(tables, store.partition("quality", day, of), settings.beam, known)
     zone = load_dataset(settings.dataset).time_zone
     before = _before(store, day, of, settings.quality.history_days)
-    counts = _counted(store, day) if of == "events" else {}
     joins = joined.of_day(store, day, settings.sequences.moments) if of == "events" else []
     figures = quality.metrics(tally, counts, day, zone, before) | _lost(counts)
     figures |= {one.figure: one.share for one in joins}

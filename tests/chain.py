@@ -6,6 +6,7 @@ Whoever changes the home works on a copy of its data (`copy_data`), so the order
 import json
 import shutil
 from collections.abc import Mapping
+from contextlib import chdir
 from dataclasses import dataclass
 from datetime import date, timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ class Chain:
 
     settings: Settings
     result: Mapping[str, Any]
+    ran_in: Path
+    """The working directory, which was empty."""
 
     @property
     def store(self) -> Store:
@@ -42,7 +45,10 @@ def smoke(home: Path, *pairs: str) -> Settings:
 
 def run(home: Path) -> Chain:
     settings = smoke(home)
-    return Chain(settings, chain.initial(settings, FIRST, TRAINED))
+    ran_in = home.with_name(f"{home.name}-ran-in")
+    ran_in.mkdir()
+    with chdir(ran_in):
+        return Chain(settings, chain.initial(settings, FIRST, TRAINED), ran_in)
 
 
 def copy_data(chain: Chain, home: Path) -> None:

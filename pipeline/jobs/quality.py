@@ -40,8 +40,20 @@ class Tallied(beam.PTransform):
         )
 
 
-def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig) -> Tally:
-    """The tally of published tables (absent ones are left out), also published under `out`."""
+def run(
+    tables: Mapping[str, Partition],
+    out: Partition,
+    beam_config: BeamConfig,
+    known: Tally | None = None,
+) -> Tally:
+    """The tally of published tables (absent ones are left out), also published under `out`.
+
+    Args:
+        tables: what is measured, by name.
+        out: where it is published.
+        beam_config: how it is run.
+        known: what others counted of tables that are not measured; published with the rest.
+    """
     elements: Sequence[Element] = [
         (name, partition, entry)
         for name, partition in tables.items()
@@ -57,7 +69,7 @@ def run(tables: Mapping[str, Partition], out: Partition, beam_config: BeamConfig
             p
             | "Files of the day" >> beam.Create(elements, reshuffle=False)
             | "Measure" >> Tallied()
-            | "Write the tally" >> beam.Map(_write, attempt)
+            | "Write the tally" >> beam.Map(_write, attempt, known or {})
         )
     return read(out)
 
@@ -75,6 +87,6 @@ def read(partition: Partition) -> Tally:
     return tally
 
 
-def _write(tally: Tally, attempt: Any) -> None:
-    text = json.dumps(dict(sorted(tally.items())), indent=1)
+def _write(tally: Tally, attempt: Any, known: Tally) -> None:
+    text = json.dumps(dict(sorted({**known, **tally}.items())), indent=1)
     attempt.record([attempt.write_bytes("tally.json", text.encode())])

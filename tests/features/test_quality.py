@@ -75,6 +75,15 @@ def test_of_snapshots_that_are_not_measured_the_counts_of_events_tell():
     }
 
 
+def test_a_snapshot_is_held_against_those_of_the_days_that_had_one():
+    tally = measure("behaviors", TABLE)
+    before = [{"sum:users.rows": 100.0}, {}, {"sum:users.rows": 110.0}, {"sum:users.rows": 90.0}]
+    figures = metrics(tally, {"users_kept": 30}, DAY, "UTC", before)
+    assert figures["users.volume_ratio"] == pytest.approx(0.3)
+    assert "users.volume_ratio" not in metrics(tally, {"users_kept": 30}, DAY, "UTC", before[1:])
+    assert "users.volume_ratio" not in metrics(tally, {}, DAY, "UTC", before)
+
+
 def test_a_day_of_25_hours_is_not_staler_than_another():
     """Where times are dates alone, all of them are the day's first moment."""
     day, zone = date(2026, 10, 25), "Europe/Berlin"

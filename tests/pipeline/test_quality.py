@@ -223,6 +223,21 @@ def test_a_snapshot_is_judged_by_what_was_refused_of_it_and_has_a_row(settings, 
         assert [one for one in told if not re.search(one, str(failed.value))] == []
 
 
+def test_a_snapshot_far_smaller_than_those_before_is_refused(settings):
+    """Its rows are those that the events step counted, which the next days find in the tally."""
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    for day, users in zip(days, (1_000, 1_000, 1_010, 90), strict=True):
+        publish(settings.store, day)
+        ids = {"user_hash": pa.array(range(200), pa.uint64())}
+        counts = {"users_read": users, "users_kept": users}
+        with settings.store.partition("events", day, "users").publish() as out:
+            out.record([out.write_table("part-0", pa.table(ids), counts=counts)])
+        if day != days[-1]:
+            assert quality.run(settings, day, "events")["warnings"] == 0
+    with pytest.raises(QualityFailed, match=r"users has volume ratio 0\.09, under the limit 0\.1"):
+        quality.run(settings, days[-1], "events")
+
+
 def test_a_table_of_other_keys_is_a_warning_that_says_where_to_look(settings, caplog):
     publish(settings.store, DAY)
     users = {"user_hash": pa.array([10_000], pa.uint64()), "user_id": ["somebody"]}

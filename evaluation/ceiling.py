@@ -21,6 +21,7 @@ from evaluation.metrics import AnyArray, Floats, Ints
 from evaluation.questions import Questions
 from features import vocabulary
 from features.catalog import FIRST_ROW, CatalogArrays
+from features.moments import requests_of
 from features.schemas import PRICE_LEVELS
 from infra.store import Store
 
@@ -71,8 +72,8 @@ class _Pages:
 
     @classmethod
     def of(cls, pages: pa.Table, questions: Questions, items: CatalogArrays) -> "_Pages":
-        ids = pc.binary_join_element_wise("page", pages["request_id"], "-")
-        moment = _moments(ids, questions)
+        asked = requests_of(pa.array(questions.moments.sample_id, pa.string()))
+        moment = _places(pages["request_id"], asked)
         pages = pages.filter(pa.array(moment >= 0))  # before they are flattened: a day has many
         lengths = pc.list_value_length(pages["item_ids"]).to_numpy()
         return cls(
@@ -105,7 +106,8 @@ def _of_icons(follows: pa.Table, questions: Questions, icons: NDArray[np.int32])
     ids = pc.binary_join_element_wise("follow", follows["user_id"], ts, "-")
     value = follows["p_follow"].to_numpy().astype(np.float64)
     asked = questions.icons
-    return _joined((_moments(ids, questions), icons, value), (asked.moment, asked.icon))
+    moment = _places(ids, pa.array(questions.moments.sample_id, pa.string()))
+    return _joined((moment, icons, value), (asked.moment, asked.icon))
 
 
 def _joined(known: tuple[Ints, AnyArray, Floats], asked: tuple[Ints, AnyArray]) -> Floats:
@@ -125,9 +127,9 @@ def _joined(known: tuple[Ints, AnyArray, Floats], asked: tuple[Ints, AnyArray]) 
     return out
 
 
-def _moments(ids: pa.ChunkedArray, questions: Questions) -> Ints:
-    """The moment with each sample id; -1 where it was not asked."""
-    found = pc.index_in(ids, value_set=pa.array(questions.moments.sample_id, pa.string()))
+def _places(names: pa.ChunkedArray, asked: pa.Array) -> Ints:
+    """Where each name stands among those of the asked moments; -1 where it was not asked."""
+    found = pc.index_in(names, value_set=asked, skip_nulls=True)
     return pc.fill_null(found, -1).to_numpy().astype(np.int64)
 
 

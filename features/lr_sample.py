@@ -22,6 +22,8 @@ from features.schemas import UNKNOWN_ROW, BehaviorType
 
 SAMPLE = pa.schema([("item_hash", pa.uint64()), ("key", pa.uint64()), ("clicked", pa.int8())])
 """`statistics/dt=D/lr_sample`, in the order of the users."""
+OF_DISPLAY = ["user_hash", "request_id", "item_id"]
+"""What tells a display: a request id need be unique for its user only."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +58,16 @@ def from_pages(pages: pa.Table, behaviors: pa.Table, rate: float) -> pa.Table:
     clicked = near[np.isin(users, drawn.column("user_hash").to_numpy())]
     shown = pl.DataFrame(
         {
+            "user_hash": pl.Series(drawn.column("user_hash").to_numpy()[owner]),
             "request_id": pl.Series(requests.take(pa.array(owner))).cast(pl.String),
             "item_id": pl.Series(ids),
         }
     )
-    clicks = pl.from_arrow(behaviors.select(["request_id", "item_id"]).take(pa.array(clicked)))
+    clicks = pl.from_arrow(behaviors.select(OF_DISPLAY).take(pa.array(clicked)))
     assert isinstance(clicks, pl.DataFrame)
-    hits = clicks.drop_nulls().cast(pl.String).unique().with_columns(clicked=pl.lit(1, pl.Int8))
-    label = shown.join(hits, on=["request_id", "item_id"], how="left", maintain_order="left")
+    texts = clicks.drop_nulls().with_columns(pl.col("request_id", "item_id").cast(pl.String))
+    hits = texts.unique().with_columns(clicked=pl.lit(1, pl.Int8))
+    label = shown.join(hits, on=OF_DISPLAY, how="left", maintain_order="left")
     return pa.table(
         {
             "item_hash": hash_ids(ids),

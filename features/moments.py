@@ -158,12 +158,23 @@ def order(moments: Moments) -> Ints:
     return pc.sort_indices(keys, sort_keys=by).to_numpy().astype(np.int64)
 
 
+def page_ids(user_hash: NDArray[np.uint64], request: pa.ChunkedArray) -> pa.ChunkedArray:
+    """`page-<user, 16 hex digits>-<request>`: a request id need be unique for its user only."""
+    return pc.binary_join_element_wise("page", _hex(user_hash), request, "-")
+
+
+def requests_of(sample_ids: pa.Array) -> pa.Array:
+    """The request of every `page_ids`; null for other moments."""
+    is_page = pc.match_substring_regex(sample_ids, "^page-[0-9a-f]{16}-")
+    return pc.if_else(is_page, pc.utf8_slice_codeunits(sample_ids, len("page-") + 17), None)
+
+
 def pages(impressions: pa.Table, user: Codes) -> Moments:
     """One moment per page that was shown."""
     request = _text(impressions.column("request_id"))
     columns = {
         **_whose(impressions),
-        "sample_id": pc.binary_join_element_wise("page", request, "-"),
+        "sample_id": page_ids(impressions.column("user_hash").to_numpy(), request),
         "kind": _constant(MomentKind.PAGE, impressions.num_rows),
         "scenario": impressions.column("scenario"),
         "query": _text(impressions.column("query")),

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.predictions import Predictions
+from features.moments import page_ids
 from features.property import LocalClock
 from features.schemas import BehaviorType, Scenario
 from infra.store import Partition, Store
@@ -126,12 +127,10 @@ def _pages(store: Store, day: date, users: pa.Array) -> Mapping[str, str]:
     pages = store.partition("events", day, "impressions")
     if not pages.exists():
         return {}
-    table = _of_users(pages, ["user_id", "request_id", "query"], users)
-    return {
-        f"page-{row['request_id']}": row["query"]
-        for row in table.to_pylist()
-        if row["query"] is not None
-    }
+    table = _of_users(pages, ["user_hash", "request_id", "query"], users)
+    ids = page_ids(table["user_hash"].to_numpy(), table["request_id"].cast(pa.string()))
+    queries = zip(ids.to_pylist(), table["query"].to_pylist(), strict=True)
+    return {name: query for name, query in queries if query is not None}
 
 
 def _item_ids(store: Store, day: date, rows: Any) -> dict[int, str]:

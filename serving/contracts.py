@@ -89,7 +89,9 @@ def question(record: Mapping[str, Any]) -> Question:
         return Question.model_validate(present(record))
     except ValidationError as error:
         field, wrong = first(error)
-        raise InputError(f"{field} is refused: {wrong}. See the model's signature.") from None
+        raise InputError(
+            f"{field} is refused: {wrong}. Compare the model's input example."
+        ) from None
 
 
 def first(error: ValidationError) -> tuple[str, str]:
@@ -108,6 +110,8 @@ def wrong(error: ErrorDetails) -> str:
     """What is wrong with a value, and what to write."""
     if error["type"] == "timezone_aware":
         return "it has no offset. Write 2026-03-05T12:00:00Z, or +08:00 in place of the Z"
+    if error["type"].startswith("datetime"):
+        return f"{error['msg']}. Write 2026-03-05T12:00:00Z"
     return error["msg"]
 
 

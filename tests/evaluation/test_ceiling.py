@@ -7,6 +7,7 @@ import pytest
 from evaluation import ceiling
 from evaluation.questions import Candidates, Icons, Moments, Prices, Questions, Shops
 from features import catalog
+from features.moments import page_ids
 from infra.store import Store
 from tests.training.conftest import FIRST, write_store
 
@@ -53,7 +54,8 @@ def write(store: Store, day: date, requests, items, chances) -> None:
 
 
 def asked() -> Questions:
-    moments = ["page-b", "page-a", "page-late", "page-gone", "follow-u-77"]
+    pages = pa.chunked_array([["b", "a", "late", "gone"]])
+    moments = [*page_ids(np.arange(4, dtype=np.uint64), pages).to_pylist(), "follow-u-77"]
     candidate = [(0, 7), (0, 1), (1, 5), (1, 6), (1, 9), (2, 3), (3, 5)]  # (moment, catalog row)
     count = len(candidate)
     zeros = np.zeros(count, np.int8)

@@ -124,6 +124,31 @@ def test_an_item_that_nobody_knows_has_a_finite_row():
     assert x[:, lr_ctr.FEATURES.index("freshness")].tolist() == [0, 1]
 
 
+def test_a_click_on_another_users_page_of_that_name_is_no_click():
+    """Ids of requests need be unique for a user only; buckets part users."""
+    users = pa.array([1, 2], pa.uint64())
+    pages = pa.table(
+        {
+            "user_hash": users,
+            "ts": pa.array([5, 6], pa.timestamp("ms", "UTC")),
+            "request_id": ["1", "1"],
+            "item_ids": [["a", "b"], ["a", "b"]],
+        }
+    )
+    behaviors = pa.table(
+        {
+            "user_hash": users,
+            "item_id": ["a", "b"],
+            "type": pa.array([1, 4], pa.int8()),
+            "request_id": ["1", "1"],
+        }
+    )
+    whole = lr_sample.from_pages(pages, behaviors, 1.0)
+    assert whole["clicked"].to_pylist() == [1, 0, 0, 0]
+    parts = [lr_sample.from_pages(pages.slice(n, 1), behaviors.slice(n, 1), 1.0) for n in (0, 1)]
+    assert pa.concat_tables(parts).equals(whole)
+
+
 def test_clicks_are_drawn_by_their_key_at_the_rate_that_is_asked():
     rng = np.random.default_rng(8)
     rows = pa.table(

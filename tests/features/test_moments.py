@@ -71,6 +71,20 @@ def test_a_request_is_asked_once_of_a_user_at_its_first_page():
     assert arrived.repeated_pages == 2
 
 
+def test_a_request_of_another_user_is_another_moment():
+    """Ids of requests need be unique for a user only."""
+    shown = pages([24 * HOUR] * 3, ["1", "2-1", "1"], [2**30, 2**30, 7])
+    ids = shown.table.column("sample_id").combine_chunks()
+    assert ids.to_pylist() == [
+        "page-0000000040000000-1",
+        "page-0000000040000000-2-1",
+        "page-0000000000000007-1",
+    ]
+    assert moments.requests_of(ids).to_pylist() == ["1", "2-1", "1"]
+    others = pa.array(["follow-0000000000000007-1", "page-1", "click-0000000000000007-1", ""])
+    assert moments.requests_of(others).null_count == 4
+
+
 def test_only_the_first_moment_of_a_day_is_first():
     arrived = moments.sort_out(pages([24 * HOUR, 25 * HOUR]), DAY)
     assert arrived.own.table.column("first").to_pylist() == [True, False]
@@ -98,7 +112,10 @@ def test_what_waits_since_the_day_before_is_not_asked_again():
     )
     waiting = moments.of_day(pages([late], ["r"]), icons([late], [0]), moments.none())
     arrived = moments.sort_out(shown, DAY).without(waiting)
-    assert arrived.late.table.column("sample_id").to_pylist() == ["page-s", f"follow-u1-{late}"]
+    assert arrived.late.table.column("sample_id").to_pylist() == [
+        "page-0000000000000000-s",
+        f"follow-u1-{late}",
+    ]
     assert arrived.own.table.column("sample_id").to_pylist() == [f"follow-u1-{own}"]
     assert arrived.own.table.column("first").to_pylist() == [True]
     assert arrived.repeated_pages == 3  # one of them on the day itself

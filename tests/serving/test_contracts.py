@@ -12,7 +12,7 @@ from mlflow.models.utils import _enforce_schema
 
 from infra.errors import InputError
 from serving.contracts import milliseconds, question
-from serving.pyfunc import signature
+from serving.pyfunc import questions_of, signature
 
 NOON = datetime(2026, 3, 2, 12, tzinfo=UTC)
 
@@ -65,10 +65,22 @@ def from_parquet():
     return pd.read_parquet(file)
 
 
-@pytest.mark.parametrize("frame", [from_parquet, lambda: pd.DataFrame(ROWS)])
+def asked(frame):
+    """Through MLflow, as `predict` gets it."""
+    return list(questions_of(_enforce_schema(frame, signature().inputs)))
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        from_parquet,
+        lambda: from_parquet().convert_dtypes(dtype_backend="pyarrow"),
+        lambda: pd.DataFrame(ROWS),
+    ],
+    ids=["parquet", "arrow", "pandas"],
+)
 def test_a_null_within_a_struct_is_an_absent_value_as_the_signature_says(frame):
-    enforced = _enforce_schema(frame(), signature().inputs)
-    first, second = (question(row) for row in enforced.to_dict(orient="records"))
+    first, second = asked(frame())
     assert [first.profile, second.profile] == [{"city": "x"}, {"age": "30"}]
     assert [(b.type, b.scenario) for b in first.history] == [("cart", "unknown"), ("click", "ad")]
 
@@ -78,3 +90,43 @@ def test_what_a_behavior_must_have_is_asked_for_though_it_is_null(wrong):
     behavior = {"item_id": "a", "ts": NOON.isoformat()} | wrong
     with pytest.raises(InputError, match=rf"history\.0\.{next(iter(wrong))} is refused"):
         question({"ts": NOON.isoformat(), "history": [behavior]})
+
+
+def test_every_kind_of_null_is_an_absent_value_in_every_column():
+    """As after a left join: a user of whom one table knows nothing."""
+    names = ("user_id", "scenario", "query", "profile", "history", "candidates")
+    nulls = [None, float("nan"), pd.NA, pd.NaT]
+    frame = pd.DataFrame([{"ts": NOON.isoformat()} | dict.fromkeys(names, one) for one in nulls])
+    bare = question({"ts": NOON.isoformat()})
+    assert asked(frame) == [bare] * 4
+    assert asked(frame.astype({"query": float, "history": float}, errors="ignore")) == [bare] * 4
+
+
+def test_times_may_be_texts_or_pandas_own_wherever_they_stand():
+    stamp = pd.Timestamp(NOON)
+    rows = [
+        {"ts": when, "history": [{"item_id": "a", "ts": when}]}
+        for when in (NOON.isoformat(), stamp, stamp.tz_convert("Asia/Shanghai"), NOON)
+    ]
+    frames = [pd.DataFrame([row], index=[77]) for row in rows]
+    frames.append(frames[1].astype({"ts": "datetime64[ns, UTC]"}))
+    for frame in frames:
+        (one,) = asked(frame)
+        assert milliseconds(one.ts) == milliseconds(one.history[0].ts) == NOON.timestamp() * 1000
+
+
+@pytest.mark.parametrize("ids", [["item-1", None], ["item-1", float("nan")], [17]])
+def test_an_id_that_is_none_is_named_and_never_another_items(ids):
+    """MLflow's own check of such a list leaves `i` of `item-1`."""
+    frame = pd.DataFrame([{"ts": NOON.isoformat(), "candidates": c} for c in (["item-1"], ids)])
+    with pytest.raises(
+        InputError, match=rf"^row 1: candidates\.{len(ids) - 1} is refused: .*string"
+    ):
+        asked(frame)
+    assert asked(frame.head(1))[0].candidates == ["item-1"]
+
+
+def test_a_row_that_is_wrong_is_named_with_its_field_and_what_to_write():
+    rows = [{"ts": NOON.isoformat()}] * 3 + [{"ts": "yesterday"}, {"ts": "tomorrow"}]
+    with pytest.raises(InputError, match=r"^row 3: ts is refused: .*\. Write 2026-03-05T12:00:00Z"):
+        asked(pd.DataFrame(rows))

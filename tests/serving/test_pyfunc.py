@@ -9,10 +9,12 @@ from pathlib import Path
 
 import mlflow
 import numpy as np
+import pandas as pd
 import pytest
 import requests
 
 from infra.tracking import tracking_uri
+from serving import bundle as bundles
 from serving import pyfunc
 from serving.bundle import LOGGED
 from tests.chain import logged, recorded_questions
@@ -117,11 +119,39 @@ def test_mlflow_models_serve_answers_over_http(tracking, recorded, tmp_path):
     try:
         answered = _when_up(f"http://127.0.0.1:{port}", [one["question"] for one in recorded])
         assert answered, (tmp_path / "log").read_text()[-3000:]
+        wrong = [recorded[0]["question"], {"ts": "yesterday"}]
+        body = {"dataframe_records": wrong}
+        refused = requests.post(f"http://127.0.0.1:{port}/invocations", json=body, timeout=60)
     finally:
         os.killpg(server.pid, 15)
         server.wait(timeout=120)
     for record, got in zip(recorded, answered, strict=True):
         np.testing.assert_allclose(got["ctr"], record["ctr"], atol=1e-5, rtol=0)
+    assert refused.status_code == 400
+    assert "row 1: ts is refused: Input should be a valid datetime" in refused.json()["message"]
+
+
+def test_answers_do_not_hang_on_how_many_are_answered_at_once(chain, monkeypatch):
+    model = pyfunc.DupnModel()
+    model.bundle = bundles.load(logged(chain.settings) / LOGGED)
+    questions = [one["question"] for one in recorded_questions(chain)[:7]]
+    asked = pd.DataFrame([*questions, BARE])
+    sizes = []
+    real = pyfunc.answer
+
+    def answer(bundle, block):
+        sizes.append(len(block))
+        return real(bundle, block)
+
+    monkeypatch.setattr(pyfunc, "answer", answer)
+    whole = model.predict(None, asked)
+    monkeypatch.setattr(pyfunc, "BLOCK", 3)
+    parts = model.predict(None, asked)
+    assert sizes == [8, 3, 3, 2]
+    for name in sorted(NAMES - {"user_id"}):
+        for one, other in zip(whole[name], parts[name], strict=True):
+            np.testing.assert_allclose(one, other, atol=1e-5, rtol=0)
+    assert model.predict(None, asked.head(0)).empty
 
 
 def _when_up(address, questions, patience_s=180):

@@ -108,8 +108,8 @@ def named(shop, rows):
 
 
 def queries_of(chain):
-    pages = chain.store.partition("events", EVALUATED, "impressions").table()
-    return {f"page-{row['request_id']}": row["query"] for row in pages.to_pylist()}
+    pages = chain.store.partition("events", EVALUATED, "impressions").table().to_pylist()
+    return {f"page-{row['user_hash']:016x}-{row['request_id']}": row["query"] for row in pages}
 
 
 def test_late_behaviors_are_in_the_replay(replayed):

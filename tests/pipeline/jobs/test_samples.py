@@ -110,7 +110,7 @@ def test_every_page_is_published_once_on_the_day_its_window_closes(pages):
             if local_day(row["ts"]) < DAYS[0]:
                 before_all.append(row["request_id"])
             elif day <= closing:
-                expected[closing].add("page-" + row["request_id"])
+                expected[closing].add(f"page-{row['user_hash']:016x}-{row['request_id']}")
             else:
                 left_out[day] += 1
         for row in rows_of(pages, day, "follows"):
@@ -178,7 +178,7 @@ def test_labels_are_the_actions_of_the_request_within_the_window(pages):
     weights = SamplesConfig().weights.tolist()
     asked = 0
     for sample in (s for s in all_samples(pages) if s["cand_item"] is not None):
-        page, catalog = shown[sample["sample_id"][5:]], catalogs[sample["own"]]
+        page, catalog = shown[sample["sample_id"].split("-", 2)[2]], catalogs[sample["own"]]
         actions = [
             r
             for r in actions_of(rows, sample["user_id"], sample["ts"], sample["closed"])
@@ -303,7 +303,7 @@ def test_queries_and_profiles_are_what_was_known_on_the_day_of_the_moment(pages)
         number, older = int(sample["user_id"][1:]), own >= DAYS[2]
         age = ages[f"a{(number + older) % 3}"] if number < 12 else 1
         assert sample["profile"] == [age]
-        page = shown.get(sample["sample_id"][5:], {})
+        page = shown.get(sample["sample_id"].split("-", 2)[2], {})
         query = (page.get("query") or "").split()
         assert sample["query"] == [max(words.get(word, 1), 1) for word in query]
         asked += len(query)

@@ -118,7 +118,7 @@ def test_what_is_on_offer_is_told_by_titles_and_the_clicks_of_the_days_before(pa
     expected = {day: offers_by_hand(store, day) for day in DAYS[1:]}
     told = set()
     for row in now.to_pylist():
-        query = asked.get(row["sample_id"].removeprefix("page-"))
+        query = asked.get(row["sample_id"].split("-", 2)[2])
         own = row["ts"].astimezone(ZoneInfo(ZONE)).date()
         if query is None:
             assert row["price_offer"] is None

@@ -154,6 +154,15 @@ def answering(model: Network) -> Iterator[None]:
         model.train(mode)
 
 
+ASKED = {
+    "candidates": ("cand_moment_C", "clicked", "cand_clicked_C"),
+    "prices": ("price_moment_K", "level", "price_level_K"),
+    "icons": ("icon_moment_I", "followed", "icon_followed_I"),
+    "shops": ("shop_moment_S", "preferred", "shop_preferred_S"),
+}
+"""Of each block of questions: a batch's moments, the block's label, and the batch's."""
+
+
 class Scores:
     """Answers as they come in, put where their questions stand."""
 
@@ -178,21 +187,26 @@ class Scores:
     def put(self, info: MomentInfo, batch: Batch, out: Outputs) -> None:
         """The answers of one batch."""
         moment = self._moments(info.sample_id)
-        candidates = self._rows("candidates", moment, batch.cand_moment_C)
-        clicked = batch.cand_clicked_C.numpy().astype(np.int8)
-        if not np.array_equal(self._questions.candidates.clicked[candidates], clicked):
-            raise TrainingError(
-                "the reader's candidates are not those of the samples: evaluation would score "
-                "answers against the wrong questions. Run `dupn samples` for that day again."
-            )
-        self._found["ctr"][candidates] = _numpy(out.ctr_C.sigmoid())
-        self._found["l2r"][candidates] = _numpy(out.l2r_C)
-        prices = self._rows("prices", moment, batch.price_moment_K)
-        self._found["ppp"][prices] = _numpy(out.ppp_K7.softmax(dim=-1))
-        icons = self._rows("icons", moment, batch.icon_moment_I)
-        self._found["fifp"][icons] = _numpy(out.fifp_I.sigmoid())
-        shops = self._rows("shops", moment, batch.shop_moment_S)
-        self._found["spp"][shops] = _numpy(out.spp_S.sigmoid())
+        rows = {
+            place: self._rows(place, moment, getattr(batch, owner))
+            for place, (owner, _, _) in ASKED.items()
+        }
+        for place, (_, label, told) in ASKED.items():
+            known = getattr(getattr(self._questions, place), label)[rows[place]]
+            if not np.array_equal(known, getattr(batch, told).numpy().astype(np.int8)):
+                raise TrainingError(
+                    f"the reader's {place} are not those of the samples: evaluation would score "
+                    "answers against the wrong questions. Run `dupn samples` for that day again."
+                )
+        answers = {
+            "ctr": out.ctr_C.sigmoid(),
+            "l2r": out.l2r_C,
+            "ppp": out.ppp_K7.softmax(dim=-1),
+            "fifp": out.fifp_I.sigmoid(),
+            "spp": out.spp_S.sigmoid(),
+        }
+        for name, place in PLACES.items():
+            self._found[name][rows[place]] = _numpy(answers[name])
 
     def answers(self) -> Answers:
         """All of them.

@@ -191,8 +191,8 @@ def _version(found: Any) -> Version:
 
 ABSENT = "RESOURCE_DOES_NOT_EXIST"
 _DESCRIPTION = (
-    "DUPN: one user representation (256 dimensions) from the last 100 behaviours, with CTR, L2R "
-    "and price preference answered from it. Input: raw ids and history."
+    "DUPN: one user representation (256 numbers at the paper's sizes) from the last 100 "
+    "behaviours, with CTR, L2R and price preference answered from it. Input: raw ids and history."
 )
 
 

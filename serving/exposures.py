@@ -4,9 +4,9 @@ Each process appends lines to a spool file of its own, which it holds locked mea
 moves the whole file under `raw/dt=D/impressions/` in one put, so nobody sees half a file. A spool
 that nobody holds any more was left by a killed process and is moved at the next start or flush of
 another; a process's number would not tell, since it is soon another's, in containers at once. What
-can never be moved is set aside under another name. Beside the columns of `impressions` a line has
-the model version, the line, the scores, the predicted price level and the latency, for the A/B
-read-out.
+can never be moved is set aside under another name. A line has the columns of `impressions`, the
+model version, the line, the predicted price level and the latency among them, and beside them the
+scores, for the A/B read-out.
 """
 
 import fcntl
@@ -84,7 +84,7 @@ class ExposureLog:
         self.recover()
 
     def add(self, exposure: Exposure) -> bool:
-        """Note a page; it is on disk when this returns.
+        """Note a page; it outlives this process when this returns (not a loss of power).
 
         A disk that does not take it must not take the search down as well: the page is answered,
         and its exposure is lost, which is logged and comes back as False.

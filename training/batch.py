@@ -96,6 +96,10 @@ class Batch:
         return Batch(items=items, **moved)
 
 
+NOTED = ("profile_names", "ranking_names")
+"""Names of `VocabularySizes` that older versions did not write."""
+
+
 @dataclass
 class VocabularySizes:
     """Rows of each embedding table, rows 0 and 1 included; `profile` has a table a column."""
@@ -112,16 +116,17 @@ class VocabularySizes:
     profile_names: tuple[str, ...] | None = None
     """Of `profile`, in its order (`profile_age`, ...); None in what was written before they were
     noted: then columns are told apart by their places."""
+    ranking_names: tuple[str, ...] | None = None
+    """Of the ranking features, in the order of their weights; None as above."""
 
     def plain(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """As JSON has it; what was not noted is absent."""
         found = asdict(self) | {"profile": list(self.profile)}
-        names = found.pop("profile_names")
-        return found if names is None else found | {"profile_names": list(names)}
+        noted = {name: found.pop(name) for name in NOTED}
+        return found | {name: list(one) for name, one in noted.items() if one is not None}
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "VocabularySizes":
         """The inverse of `plain`."""
-        names = plain.get("profile_names")
-        named = None if names is None else tuple(names)
-        return cls(**{**plain, "profile": tuple(plain["profile"]), "profile_names": named})
+        tuples = {name: tuple(plain[name]) for name in ("profile", *NOTED) if name in plain}
+        return cls(**{**plain, **tuples})

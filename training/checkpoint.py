@@ -19,7 +19,7 @@ from torch import Tensor
 from infra.errors import PartitionCorrupt, TrainingError
 from infra.store import Attempt, FileEntry, Manifest, Partition, Store
 from infra.tracking import flatten
-from training.batch import VocabularySizes
+from training.batch import NOTED, VocabularySizes
 from training.config import ModelConfig, TrainConfig
 from training.data import Position, Samples
 from training.model.dupn import Dupn
@@ -103,16 +103,17 @@ class Recipe:
         """Each setting and input that `other` has differently, as a phrase.
 
         A catalog that only one of them knows is none: it was not kept then, or is swept by now. Nor
-        are names of profile columns that only one of them has noted.
+        are names of profile columns or ranking features that only one of them has noted.
         """
         both = self.catalogs.keys() & other.catalogs.keys()
         mine, theirs = (
             flatten(one.plain() | {"catalogs": {day: one.catalogs[day] for day in both}})
             for one in (self, other)
         )
-        if None in (self.sizes.profile_names, other.sizes.profile_names):
-            for one in (mine, theirs):
-                one.pop("sizes.profile_names", None)
+        for name in NOTED:
+            if None in (getattr(self.sizes, name), getattr(other.sizes, name)):
+                for one in (mine, theirs):
+                    one.pop(f"sizes.{name}", None)
         return [
             f"{name} was {mine.get(name, 'absent')} and is {theirs.get(name, 'absent')}"
             for name in sorted((mine.keys() | theirs.keys()) - FREE)

@@ -1,4 +1,4 @@
-"""Streams the samples of some days as batches, in bounded memory and from any position.
+"""Streams the samples of some days as batches, from any position, a window in memory at a time.
 
 **Order.** An epoch's plan is drawn from (seed, epoch) alone: all row groups of all days (cut to an
 eighth of `shuffle_buffer`), permuted, are dealt into windows of at most `shuffle_buffer` moments.

@@ -1,4 +1,7 @@
-"""Training: samples of some days -> a network, in bounded memory, resumable to the same weights.
+"""Training: samples of some days -> a network, resumable to the same weights.
+
+Memory does not grow with the samples; it does with the items of each day's catalog (some 70 bytes
+an item and day).
 
 A run of a name is idempotent: cut off, it goes on; finished, it is there; with other settings or
 other data under the same name, it is trained anew.

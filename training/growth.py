@@ -20,7 +20,7 @@ from torch import Tensor
 
 from features.catalog import FIRST_ROW, CatalogArrays
 from infra.errors import TrainingError
-from training.batch import VocabularySizes
+from training.batch import NOTED, VocabularySizes
 
 logger = logging.getLogger(__name__)
 
@@ -56,10 +56,20 @@ def joined(old: VocabularySizes, new: VocabularySizes) -> VocabularySizes:
             f"the champion weighs {old.ranking_features} ranking features, this version of dupn "
             f"computes {new.ranking_features}. Train the line anew with `dupn train`."
         )
+    if (
+        None not in (old.ranking_names, new.ranking_names)
+        and old.ranking_names != new.ranking_names
+    ):
+        raise TrainingError(
+            "the champion weighs other ranking features than this version of dupn computes: "
+            f"{', '.join(old.ranking_names or ())}. Train the line anew with `dupn train`."
+        )
     names, profile = _columns(old, new)
     plain, other = asdict(old), asdict(new)
-    rows = {name: max(plain[name], other[name]) for name in plain if not name.startswith("profile")}
-    return VocabularySizes(**rows, profile=profile, profile_names=names)
+    counted = plain.keys() - {"profile", *NOTED}
+    rows = {name: max(plain[name], other[name]) for name in counted}
+    weighed = old.ranking_names or new.ranking_names
+    return VocabularySizes(**rows, profile=profile, profile_names=names, ranking_names=weighed)
 
 
 def _columns(

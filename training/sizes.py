@@ -19,4 +19,5 @@ def vocabulary_sizes(store: Store, day: date) -> VocabularySizes:
         profile=tuple(vocabulary.size(store, day, feature) for feature in profile),
         ranking_features=len(ranking.NAMES),
         profile_names=tuple(profile),
+        ranking_names=ranking.NAMES,
     )

@@ -22,8 +22,8 @@ level (levels as the catalog of the pipeline has them); its largest share is the
 `truth/dt=D/follows`: user_id, icon_id, ts, p_follow; one row an icon shown.
 
 Where pages are ranked by arms, `impressions` has the columns that `serving.exposures` writes:
-`variant`, and beside the data contract `model_version`, `line`, `ctr`, `l2r` (in the order shown)
-and `price_level`; scores and level are null for an arm that gives none.
+`variant`, `model_version`, `line`, `price_level`, and beside the data contract `ctr` and `l2r` (in
+the order shown); scores and level are null for an arm that gives none.
 """
 
 from collections.abc import Sequence

@@ -118,9 +118,12 @@ def test_an_answer_that_is_no_number_is_refused(store, samples):
 
 def test_questions_of_other_samples_are_refused(store, model):
     asked = questions.read(store, FIRST)
-    turned = replace(asked.candidates, clicked=1 - asked.candidates.clicked)
-    with pytest.raises(TrainingError, match="candidates are not those of the samples"):
-        predict(model, store, FIRST, EvaluateConfig(), questions=replace(asked, candidates=turned))
+    labels = {"candidates": "clicked", "prices": "level", "icons": "followed", "shops": "preferred"}
+    for place, label in labels.items():
+        mine = getattr(asked, place)
+        other = replace(asked, **{place: replace(mine, **{label: 1 - getattr(mine, label)})})
+        with pytest.raises(TrainingError, match=f"{place} are not those of the samples"):
+            predict(model, store, FIRST, EvaluateConfig(), questions=other)
     ids = asked.moments.sample_id.copy()
     ids[3] = "another"
     moments = replace(asked.moments, sample_id=ids)

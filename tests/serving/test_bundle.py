@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features.ranking import NAMES
 from features.schemas import VOCABULARY
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import Store
@@ -164,7 +165,7 @@ WRONG = {
 
 @pytest.mark.parametrize("field", WRONG)
 def test_a_bad_field_is_refused_by_name(field):
-    with pytest.raises(InputError, match=f"^{field} is refused: .*signature"):
+    with pytest.raises(InputError, match=f"^{field} is refused: .*input example"):
         question(WRONG[field])
 
 
@@ -187,6 +188,30 @@ def test_it_says_whose_it_is(chain, bundle):
 def test_a_folder_that_is_none_is_refused(tmp_path):
     with pytest.raises(PartitionCorrupt, match="is not a bundle"):
         bundles.load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("features", "names", "told"),
+    [
+        (len(NAMES), NAMES, None),
+        (len(NAMES), None, None),  # written before they were noted
+        (len(NAMES), NAMES[::-1], "or others"),
+        (len(NAMES) + 1, None, f"weighs {len(NAMES) + 1} ranking features"),
+    ],
+)
+def test_a_network_that_weighs_other_ranking_features_than_are_computed_is_refused(
+    bundle, features, names, told
+):
+    sizes = bundle.model.sizes.plain() | {"ranking_features": features}
+    sizes = {k: v for k, v in sizes.items() if k != "ranking_names" or names}
+    sizes |= {"ranking_names": list(names)} if names else {}
+    content = json.loads((bundle.folder / "bundle.json").read_text()) | {"sizes": sizes}
+    with (bundle.folder / "model.pt").open("rb") as weights:
+        if told is None:
+            assert not bundles.network(content, weights).training
+        else:
+            with pytest.raises(PartitionCorrupt, match=told):
+                bundles.network(content, weights)
 
 
 def test_another_format_is_refused(tmp_path):

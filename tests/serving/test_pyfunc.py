@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -20,6 +21,7 @@ from serving.bundle import LOGGED
 from tests.chain import logged, recorded_questions
 from tests.ports import free_port
 
+ROOT = Path(__file__).parents[2]
 CHAMPION = "models:/dupn@champion"
 BARE = {"ts": "2026-03-05T12:00:00+00:00"}
 NAMES = {"user_id", "representation", "price_preference", "ctr", "l2r"}
@@ -64,6 +66,24 @@ def test_an_answer_is_whole(asked, chain):
         assert sum(answer["price_preference"]) == pytest.approx(1, abs=1e-5)
         assert len(answer["price_preference"]) == 7
         assert len(answer["representation"]) == chain.settings.model.rep_dim
+
+
+def test_the_page_about_serving_shows_how_it_is_asked(chain, tmp_path):
+    (tmp_path / "artifacts").symlink_to(chain.settings.home)
+    page = (ROOT / "docs" / "serving.md").read_text()
+    (shown,) = re.findall(r"^```python\n(.*?)^```", page, re.M | re.S)
+    told = f"{shown}\nprint(answers.to_json(orient='records'))"
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", told],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    (answer,) = json.loads(done.stdout.strip().splitlines()[-1])
+    assert answer["user_id"] == "u0000001"
+    assert len(answer["ctr"]) == len(answer["l2r"]) == 2
 
 
 def test_only_the_moment_must_be_given(asked):

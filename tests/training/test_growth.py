@@ -89,6 +89,11 @@ def test_inputs_that_came_or_went_and_tables_that_shrank_are_refused(small):
         joined(SIZES, replace(SIZES, profile=(3, 3)))
     with pytest.raises(TrainingError, match="weighs 32 ranking features"):
         joined(SIZES, replace(SIZES, ranking_features=33))
+    named = replace(SIZES, ranking_names=("a", "b"))
+    with pytest.raises(TrainingError, match=r"weighs other ranking features than .*: a, b"):
+        joined(named, replace(SIZES, ranking_names=("b", "a")))
+    for old in (named, SIZES):  # nobody had noted them
+        assert joined(old, replace(named, brand=1)) == named
     with pytest.raises(TrainingError, match=r"item\.item\.weight has 6 rows .* and 5"):
         grown(*small, replace(SIZES, item=5), KNOWN)
 

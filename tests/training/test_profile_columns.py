@@ -105,9 +105,11 @@ def test_an_update_keeps_the_columns_that_the_network_has(caplog):
 def test_a_run_of_before_columns_had_names_is_no_other_run(tmp_path, make_store, days, tiny, quick):
     store = make_store(tmp_path)
     now = Recipe.of(Samples(store, days), None, tiny, quick, 1)
-    then = replace(now, sizes=replace(now.sizes, profile_names=None))
-    assert not then.differences(now)
-    assert not now.differences(then)
+    for names in ("profile_names", "ranking_names"):
+        assert getattr(now.sizes, names) is not None
+        then = replace(now, sizes=replace(now.sizes, **{names: None}))
+        assert not then.differences(now)
+        assert not now.differences(then)
     other = replace(now, sizes=replace(now.sizes, profile_names=("profile_x", SEX)))
     (said,) = other.differences(now)
     assert said.startswith("sizes.profile_names was ")

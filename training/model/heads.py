@@ -5,7 +5,7 @@ moment and may be kept; the rest runs per candidate. A pair head's first layer o
 sum W_u rep + W_i e, which is the same layer, cut in two.
 
 Shape suffixes: B moments, R representation, C pairs (moment, other), E the other's vector, D first
-hidden layer, F ranking features, K = 7 price levels.
+hidden layer, F ranking features, K price questions, of 7 levels each.
 """
 
 from itertools import pairwise

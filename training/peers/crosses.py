@@ -29,9 +29,9 @@ WIDEST_BIN = 40
 """Bins on both sides of zero together: what is beyond two units is in the outermost one."""
 LEVEL = "price_level"
 """The ranking feature that is crossed; networks see it among an item's tags."""
-ITEM_SIDE = (*ranking.ITEM_NAMES[1:], "query_relevance")
+ITEM_SIDE = (*(name for name in ranking.ITEM_NAMES if name != "bias"), "query_relevance")
 """Ranking features that need nobody's history."""
-HISTORY = ranking.USER_NAMES[:-1]
+HISTORY = tuple(name for name in ranking.USER_NAMES if name != "query_relevance")
 """Those that do."""
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowFailException
 
-from dags import callbacks, schedule
+from dags import admission, callbacks, schedule
 
 if TYPE_CHECKING:
     from pipeline.settings import Settings
@@ -51,10 +51,10 @@ def run(step: str, **arguments: Any) -> Mapping[str, Any]:
 
 
 def settings() -> "Settings":
-    """Settings of the running task."""
+    """Settings of the running task, if its run is admitted."""
     context = get_current_context()
     with front_door():
-        schedule.known_here(context)
+        admission.check(context)
         return settings_of(context)
 
 

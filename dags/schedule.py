@@ -6,7 +6,7 @@ has its run, missed ones oldest first. `DUPN_NIGHTLY_CRON` (02:00 by default; be
 `DUPN_NIGHTLY_ZONE` (by default the time zone of the data set) say when, on the day after.
 `DUPN_NIGHTLY_DATASET` and `DUPN_NIGHTLY_PRESET` are what a scheduled run works with, and what every
 form says at first (`dupn up` sets them). `DUPN_NIGHTLY_LOOK_S` is the time between two looks for
-raw data.
+raw data. An empty variable counts as one that is not set.
 
 A scheduled run brings no Params along: a worker reads the DAG file itself, and takes them from its
 own environment.
@@ -30,10 +30,12 @@ T = TypeVar("T")
 
 SAYS = {"dataset": "DUPN_NIGHTLY_DATASET", "preset": "DUPN_NIGHTLY_PRESET"}
 """Where a run whose `conf` does not say it has a Param from."""
+_DAY_S = 86400
+_LOOK = "a number of seconds, above 0 and at most 86400"
 
 
 def _said(name: str, default: str, kind: Callable[[str], T], form: str) -> T:
-    text = os.environ.get(name, default)
+    text = os.environ.get(name) or default
     try:
         return kind(text)
     except (ValueError, KeyError):
@@ -54,10 +56,18 @@ def zone_of(dataset: str) -> str:
         return "UTC"
 
 
-DATASET = os.environ.get("DUPN_NIGHTLY_DATASET", "marketplace")
-PRESET = os.environ.get("DUPN_NIGHTLY_PRESET", "demo")
+def _seconds(text: str) -> float:
+    """What Airflow takes as the time between two looks."""
+    seconds = float(text)
+    if not 0 < seconds <= _DAY_S:  # nan is none of these
+        raise ValueError
+    return seconds
+
+
+DATASET = os.environ.get("DUPN_NIGHTLY_DATASET") or "marketplace"
+PRESET = os.environ.get("DUPN_NIGHTLY_PRESET") or "demo"
 ZONE = _said("DUPN_NIGHTLY_ZONE", zone_of(DATASET), ZoneInfo, "a time zone like Europe/Berlin").key
-LOOK_S = _said("DUPN_NIGHTLY_LOOK_S", "60", float, "a number of seconds")
+LOOK_S = _said("DUPN_NIGHTLY_LOOK_S", "60", _seconds, _LOOK)
 
 
 def nightly() -> dict[str, Any]:

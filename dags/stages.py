@@ -24,11 +24,11 @@ def import_log() -> None:
 
     With the Param `replace` also over days that hold rows of other files.
     """
-    params = get_current_context()["params"]
+    params, dataset = get_current_context()["params"], running.settings().dataset
     if not params["files"]:
         raise AirflowSkipException("no files were given: raw/ is used as it stands")
     files = [Path(file) for file in params["files"]]
-    run("import_log", dataset=running.settings().dataset, files=files, replace=params["replace"])
+    run("import_log", dataset=dataset, files=files, replace=params["replace"])
 
 
 @stage(task, pool="data")

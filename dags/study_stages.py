@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import TriggerRule, get_current_context, task
 
-from dags import running
+from dags import admission, running
 from dags.running import stage
 
 if TYPE_CHECKING:
@@ -72,9 +72,10 @@ def _study() -> "tuple[Settings, str, int]":
     from pipeline import studying
     from pipeline.settings import of_form
 
-    params = get_current_context()["params"]
-    name = str(params["study"])
+    context = get_current_context()
+    params, name = context["params"], str(context["params"]["study"])
     with running.front_door():
+        admission.check(context)
         preset = params["preset"] or studying.preset_of(name)
         return of_form(preset, running.overrides_of(params)), name, int(params["seeds"])
 

@@ -191,7 +191,7 @@ def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, 
     return {
         "DUPN_PRESET": preset_there,
         _SET: "".join(f"{pair}\n" for pair in (*_given(), *pairs, *_here(settings))),
-        **{variable: os.environ.get(variable, usual) for variable, usual in nights.items()},
+        **{variable: os.environ.get(variable) or usual for variable, usual in nights.items()},
     }
 
 

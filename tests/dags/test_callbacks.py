@@ -74,6 +74,15 @@ def test_it_is_told_where_the_environments_settings_are_wrong(hook, fail, monkey
     assert len(heard) == 1
 
 
+def test_it_is_told_where_no_home_is_set(hook, fail, monkeypatch):
+    address, heard = hook
+    monkeypatch.delenv(WEBHOOK, raising=False)
+    monkeypatch.setenv("DUPN_SET", f"alerts.webhook={address}")
+    monkeypatch.delenv("DUPN_HOME")
+    fail(words="ConfigError: DUPN_HOME is not set where this task runs")
+    assert [one["day"] for one in heard] == [DAY]
+
+
 def test_it_is_told_where_the_store_does_not_answer(hook, fail, monkeypatch):
     address, heard = hook
     monkeypatch.setenv(WEBHOOK, address)

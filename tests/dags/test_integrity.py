@@ -20,7 +20,9 @@ def test_every_file_imports(seen):
     [
         ("START", "2026-3-1", "a day like 2026-03-01"),
         ("ZONE", "Europe/Nowhere", "a time zone like Europe/Berlin"),
-        ("LOOK_S", "a minute", "a number of seconds"),
+        ("LOOK_S", "a minute", "a number of seconds, above 0 and at most 86400"),
+        ("LOOK_S", "-5", "a number of seconds"),
+        ("LOOK_S", "nan", "a number of seconds"),
         ("CRON", "0 11 * * *", "once every day and before 11:00"),
     ],
 )
@@ -30,6 +32,20 @@ def test_a_variable_that_cannot_be_read_is_named(in_airflow, variable, value, fo
     errors = in_airflow("describe.py", ROOT / "dags", **said)["errors"]
     told = next(words for file, words in errors.items() if file.endswith("nightly_update.py"))
     assert f"{name} = '{value}' is not {form}" in told
+
+
+@pytest.mark.parametrize("text", ["0", "inf", "1e300"])
+def test_no_other_number_of_seconds_is_handed_to_airflow(text):
+    with pytest.raises(ValueError, match=r"^$"):
+        schedule._seconds(text)
+
+
+def test_an_empty_variable_is_one_that_is_not_set(in_airflow):
+    empty = {f"DUPN_NIGHTLY_{one}": "" for one in ("CRON", "ZONE", "DATASET", "PRESET", "LOOK_S")}
+    first = {"DUPN_NIGHTLY_START": "2026-03-01"}
+    found, unset = (in_airflow("describe.py", ROOT / "dags", **first, **e) for e in (empty, {}))
+    assert found["errors"] == {}
+    assert found["dags"] == unset["dags"]
 
 
 BROKEN = ["name = ", "", 'time_zone = "Mars/Olympus"', "time_zone = 5", 'time_zone = "../"', "\xff"]
@@ -51,7 +67,7 @@ def test_every_shipped_data_set_says_its_zone():
 
 @pytest.mark.parametrize(
     "cron",
-    ["0 */6 * * *", "0,30 2 * * *", "* 2 * * *", "0 2 * * 1-5", "0 2 1 * *", "0 2 * * * 30", ""],
+    ["0 */6 * * *", "0,30 2 * * *", "* 2 * * *", "0 2 * * 1-5", "0 2 1 * *", "0 2 * * * 30"],
 )
 def test_a_schedule_that_is_not_once_every_morning_is_refused(cron, monkeypatch):
     monkeypatch.setenv("DUPN_NIGHTLY_START", "2026-03-01")

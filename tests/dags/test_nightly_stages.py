@@ -75,7 +75,7 @@ def test_events_that_are_cleared_alone_leave_a_day_that_was_built_on_as_it_is(ni
     assert done == [NIGHT]
 
 
-def test_a_night_that_waits_goes_on_with_what_it_was_triggered_with(night, monkeypatch):
+def test_a_night_that_waits_goes_on_with_what_it_was_triggered_with(night, monkeypatch, seen):
     """Also if its run was deleted meanwhile: it is made again, of what the record holds."""
     params, _ = night
     params |= {"dataset": "rees46", "approval": True, "leave_out": True}
@@ -97,6 +97,7 @@ def test_a_night_that_waits_goes_on_with_what_it_was_triggered_with(night, monke
         nightly_stages.onward.function()
     assert again.value.dag_run_id == "it waits"
     assert again.value.conf == params
+    assert set(params) == set(seen["dags"]["dupn_nightly_update"]["params"])
 
 
 def test_a_night_of_a_line_that_no_night_updates_is_refused_before_it_begins(night, monkeypatch):
@@ -147,7 +148,7 @@ def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():
 
 
 @pytest.mark.parametrize("line", ["dupn", "2026", "1e5", "true"])
-def test_a_release_gets_the_line_of_its_candidate_whatever_it_is_called(night, line):
+def test_a_release_gets_the_line_of_its_candidate_whatever_it_is_called(night, line, seen):
     params, _ = night
     params |= {"dataset": "marketplace", "approval": False, "overrides": "train.epochs=9"}
     unpaused = SimpleNamespace(is_paused=False)
@@ -157,5 +158,6 @@ def test_a_release_gets_the_line_of_its_candidate_whatever_it_is_called(night, l
     context = {"params": params, "ti": instance, "run_id": "r"}
     with pytest.raises(DagRunTriggerException) as triggered:
         nightly_stages.release().execute(context)
+    assert set(triggered.value.conf) == set(seen["dags"]["dupn_release"]["params"])
     theirs = running.plain({"params": triggered.value.conf})
     assert (theirs.line, theirs.train.epochs) == (line, 9)

@@ -131,6 +131,12 @@ def test_a_refused_candidate_is_a_green_release_that_is_watched_all_the_same(ref
     }
 
 
+def test_a_name_that_is_no_param_fails_the_run_at_its_first_task(good, run_dag):
+    typo = run_dag("dupn_backfill", {"preset": "smoke", "day": GOOD, "only_plam": False})
+    assert typo["state"] == "failed"
+    assert typo["tasks"] == {"plan": ["failed"], "backfill": ["upstream_failed"]}
+
+
 def test_dirty_data_stops_the_night_at_quality(dirty, settings):
     assert dirty["state"] == "failed"
     assert states(dirty, "failed") == {"quality"}

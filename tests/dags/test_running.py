@@ -48,7 +48,8 @@ def scheduled(monkeypatch, tmp_path):
     monkeypatch.setenv("DUPN_HOME", str(tmp_path))
     for name in ("DATASET", "PRESET"):
         monkeypatch.delenv(f"DUPN_NIGHTLY_{name}", raising=False)
-    monkeypatch.setattr(running, "get_current_context", lambda: {"dag_run": run, "params": params})
+    context = {"dag_run": run, "params": params}
+    monkeypatch.setattr(running, "get_current_context", lambda: context)
     return run
 
 
@@ -68,6 +69,7 @@ def test_a_scheduled_night_does_not_run_with_defaults_on_a_worker_without_the_va
 @pytest.mark.parametrize("kind", ["manual", "backfill"])
 def test_a_run_that_says_what_it_works_with_needs_no_variables(scheduled, kind):
     scheduled.run_type, scheduled.conf = kind, {"dataset": "marketplace", "preset": "smoke"}
+    running.get_current_context()["dag"] = SimpleNamespace(params=scheduled.conf)
     assert running.settings().line == "dupn"
 
 

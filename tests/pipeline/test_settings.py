@@ -60,6 +60,10 @@ def test_nights_work_with_the_same_unless_the_environment_says_otherwise(here, m
     found = handed_on(load("mine.toml"), "mine.toml", [])
     assert found["DUPN_NIGHTLY_DATASET"] == str(here / "log.toml")
     assert found["DUPN_NIGHTLY_PRESET"] == "paper"
+    monkeypatch.setenv("DUPN_NIGHTLY_PRESET", "")  # as good as not set
+    assert handed_on(load("mine.toml"), "mine.toml", [])["DUPN_NIGHTLY_PRESET"].endswith(
+        "mine.toml"
+    )
 
 
 def test_a_home_among_the_settings_is_refused_and_not_ignored(here, monkeypatch):

@@ -19,7 +19,7 @@ ALIASES = ("champion", "challenger", "previous")
 
 @dataclass(frozen=True, kw_only=True)
 class Version:
-    """A registered version; `tags` hold the run key, the training days and the report address."""
+    """A registered version; `tags` hold the run key, training days, report address and home."""
 
     number: str
     source: str

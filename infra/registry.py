@@ -3,16 +3,18 @@
 Aliases: `champion` (the line in production), `challenger` (the rival line's newest), `previous`
 (what was champion before). No stages. A person may move an alias in the MLflow UI: `look()`
 notices, obeys and enters it. A person may delete a version, too: no move goes to it, and one that
-was cut off on its way there is not made.
+was cut off on its way there is not made. A version of another home is nobody that an alias may
+name (`infra.homes`).
 """
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
 from infra.errors import RegistryError
+from infra.homes import OwnVersions
 from infra.ledger import Entry, Ledger, LedgerTaken
 from infra.mlflow_client import Refused
-from infra.registered import ALIASES, MODEL, Registered, Version, VersionGone
+from infra.registered import ALIASES, MODEL, Version, VersionGone
 from infra.store import Store
 from infra.succession import OBSERVED, before, crowned, is_it, rolled_back
 
@@ -24,7 +26,7 @@ LOOKS = 5
 """Times that a look is repeated when somebody else enters a move meanwhile."""
 
 
-class Registry(Registered):
+class Registry(OwnVersions):
     """Registered model `dupn` on a tracking server, and the ledger of its moves.
 
     Args:
@@ -33,7 +35,7 @@ class Registry(Registered):
     """
 
     def __init__(self, uri: str, store: Store) -> None:
-        super().__init__(uri)
+        super().__init__(uri, store)
         self.ledger = Ledger(store)
 
     def promote(
@@ -138,8 +140,8 @@ class Registry(Registered):
         """The ledger, after finishing a move that was cut off and entering moves made elsewhere.
 
         Raises:
-            RegistryError: others moved the aliases again and again meanwhile; or the server is
-                another than the ledger's.
+            RegistryError: others moved the aliases again and again meanwhile; the server is another
+                than the ledger's; or an alias names a version of another home.
         """
         for _ in range(LOOKS - 1):
             try:

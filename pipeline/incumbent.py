@@ -37,6 +37,16 @@ def registry_of(settings: Settings) -> Registry:
     return Registry(tracking_uri(settings.tracking, settings.store), settings.store)
 
 
+def require_own(settings: Settings) -> None:
+    """Before hours of work that end in a registry which others may use: its aliases are ours.
+
+    Raises:
+        RegistryError: one names a version that another home registered.
+    """
+    if settings.tracking.uri is not None:  # the embedded one is this home's alone
+        registry_of(settings).aliases()
+
+
 def line_of(key: str) -> str:
     """The line of a run key."""
     return key[:-DATED]

@@ -250,11 +250,13 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
         PartitionMissing: naming the first day without `raw/dt=D/behaviors`, and what may be meant.
         ConfigError: `tracking.uri` is missing or wrong.
         RegistryUnavailable: MLflow does not answer.
+        RegistryError: another home's version is champion there.
     """
     from infra import tracking
-    from pipeline import arrival, rawday
+    from pipeline import arrival, incumbent, rawday
 
     tracking.require(settings.tracking, settings.store)
+    incumbent.require_own(settings)
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
         if not arrival.is_there(settings.store, day):

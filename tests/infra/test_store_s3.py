@@ -6,6 +6,7 @@ import boto3
 import pyarrow as pa
 import pytest
 
+from infra.homes import identity
 from infra.store import MANIFEST, Store
 from tests import buckets
 
@@ -44,6 +45,11 @@ def test_the_same_contract_holds_on_s3(bucket):
     assert store.put_new("ledger/1.json", "a")
     assert not store.put_new("ledger/1.json", "b")
     assert store.names("ledger") == ["1.json"]
+
+
+def test_a_home_on_s3_draws_one_id(bucket):
+    mine = identity(Store(f"{bucket}/mine"))
+    assert identity(Store(f"{bucket}/mine")) == mine != identity(Store(f"{bucket}/yours"))
 
 
 def test_what_others_write_to_s3_is_seen_by_a_process_that_has_looked_before(bucket):

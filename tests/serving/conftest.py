@@ -39,7 +39,7 @@ def user(shop):
 @pytest.fixture
 def home(chain, tmp_path):
     """A home that may be changed; its MLflow still finds its files."""
-    for name in ("mlflow/mlflow.db", "ledger", "bundles"):
+    for name in ("identity", "mlflow/mlflow.db", "ledger", "bundles"):
         source, target = Path(chain.settings.home, name), tmp_path / "home" / name
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target) if source.is_dir() else shutil.copy(source, target)

@@ -40,15 +40,18 @@ def yesterday(store: Store, stage: str, day: date, *names: str) -> Partition | N
         require_first(store, day)
         return None
     before = day - ONE_DAY
-    first = (
-        ""
-        if store.partition("events", before, "behaviors").exists()
-        else (f"`dupn events --day {before}`, for its events are not published either, and then ")
-    )
+    kept = store.partition("events", before, "behaviors").exists()
+    if not kept and before not in store.dates("raw"):
+        raise PartitionMissing(
+            f"{partition.key} is not published, yet there is data of {earlier[-1]}: without it, "
+            f"{stage} of {day} would forget all that was, and no raw data of {before} has come. "
+            f"Begin on {earlier[-1] + ONE_DAY} at the latest, or in a home of its own."
+        )
+    first = f"`dupn events --day {before}`, for its events are not published either, and then "
     raise PartitionMissing(
         f"{partition.key} is not published, yet there is data of {earlier[-1]}: without it, "
         f"{stage} of {day} would forget all that was. "
-        f"Run {first}`dupn rebuild --day {before}`, which builds it from events."
+        f"Run {'' if kept else first}`dupn rebuild --day {before}`, which builds it from events."
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from features import inputs
+from features.carry import yesterday
 from infra.errors import QualityFailed
 from pipeline.settings import Settings
 
@@ -242,12 +243,13 @@ def represent(settings: Settings, day: date) -> Summary:
 
 
 def data_days(settings: Settings, first: date, last: date) -> list[date]:
-    """The days of a range, oldest first; each must have raw data.
+    """The days of a range, oldest first; each must have raw data, the first no gap before it.
 
     MLflow, which a training needs after hours of other work, is asked here already.
 
     Raises:
-        PartitionMissing: naming the first day without `raw/dt=D/behaviors`, and what may be meant.
+        PartitionMissing: naming the first day without `raw/dt=D/behaviors`, and what may be meant;
+            or there is data of days before, but no state of the evening before the first.
         ConfigError: `tracking.uri` is missing or wrong.
         RegistryUnavailable: MLflow does not answer.
         RegistryError: another home's version is champion there.
@@ -261,4 +263,5 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
     for day in days:
         if not arrival.is_there(settings.store, day):
             raise rawday.absent_in(settings.store, day, days)
+    yesterday(settings.store, "catalog", first, "items")
     return days

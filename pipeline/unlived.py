@@ -26,7 +26,7 @@ def stretches(settings: Settings, wanted: Sequence[date]) -> list[tuple[date, in
     """First day and length of each stretch of `wanted` that an initial run has to simulate.
 
     None where a wanted day, or the nearest one before or after, is somebody else's; nor what
-    would go on from a day whose end the marketplace has not kept.
+    would go on from a day whose end the marketplace has not kept, or begin again after a gap.
     """
     from evaluation.marketplace import state
 
@@ -35,10 +35,15 @@ def stretches(settings: Settings, wanted: Sequence[date]) -> list[tuple[date, in
     store, found = settings.store, []
     for there, group in groupby(wanted, lambda day: arrival.is_there(store, day)):
         days = list(group)
-        eve = days[0] - ONE_DAY
-        if not there and (state.saved(store, eve) or not arrival.is_there(store, eve)):
+        goes_on = state.saved(store, days[0] - ONE_DAY)
+        if not there and (goes_on or not _lived_before(settings, days[0])):
             found.append((days[0], len(days)))
     return found
+
+
+def _lived_before(settings: Settings, day: date) -> bool:
+    known = (one for one in settings.store.dates("raw") if one < day)
+    return any(arrival.is_there(settings.store, one) for one in known)
 
 
 def _alone(settings: Settings, days: Sequence[date]) -> bool:

@@ -74,6 +74,26 @@ def test_an_initial_run_simulates_what_is_missing_and_keeps_the_rest(settings):
     assert stamps(settings) == at_once
 
 
+def test_an_initial_run_after_a_gap_is_refused_before_anything_is_made(settings):
+    steps.simulate(settings, FIRST, 1)
+    steps.events(settings, FIRST)
+    later = FIRST + 9 * ONE
+    assert unlived.stretches(settings, span(later, 2)) == []
+    with pytest.raises(PartitionMissing, match=rf"raw/dt={later}/behaviors has no files"):
+        chain.initial(settings, later, 1)
+    assert settings.store.days("raw", "behaviors") == [FIRST]
+
+
+def test_real_days_after_a_gap_are_refused_naming_the_day_to_begin_on(settings, tmp_path):
+    import_day(settings.store, FIRST, tmp_path)
+    steps.events(settings, FIRST)
+    for place in (9, 10):
+        import_day(settings.store, FIRST + place * ONE, tmp_path)
+    with pytest.raises(PartitionMissing, match=f"Begin on {FIRST + ONE} at the latest, or in"):
+        steps.data_days(settings, FIRST + 9 * ONE, FIRST + 10 * ONE)
+    assert steps.data_days(settings, FIRST, FIRST) == [FIRST]
+
+
 @pytest.mark.parametrize("place", [-40, 0, 2, 4, 9])
 def test_an_initial_run_beside_real_days_simulates_nothing(settings, tmp_path, place):
     import_day(settings.store, FIRST + place * ONE, tmp_path)

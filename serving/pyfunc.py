@@ -94,9 +94,9 @@ def _plain(value: Any) -> Any:
 def signature() -> ModelSignature:
     """Input columns by name, output columns with their types.
 
-    MLflow does not check the types of what comes in: it cuts the ids of a list that has a null to
-    their first letter, refuses a null for a list, and takes ten times as long over a history as the
-    network does. `questions_of` checks every value instead, and names the one that is wrong.
+    Types of what comes in are not left to MLflow, whose check cuts the ids of a list that has a
+    null to their first letter, refuses a null for a list, and takes ten times as long over a
+    history as the network does. `questions_of` checks every value, and names the one that is wrong.
     """
     names = [name for name in Question.model_fields if name != "ts"]
     anything = [ColSpec(AnyType(), name, required=False) for name in names]

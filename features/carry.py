@@ -41,17 +41,16 @@ def yesterday(store: Store, stage: str, day: date, *names: str) -> Partition | N
         return None
     before = day - ONE_DAY
     kept = store.partition("events", before, "behaviors").exists()
-    if not kept and before not in store.dates("raw"):
-        raise PartitionMissing(
-            f"{partition.key} is not published, yet there is data of {earlier[-1]}: without it, "
-            f"{stage} of {day} would forget all that was, and no raw data of {before} has come. "
-            f"Begin on {earlier[-1] + ONE_DAY} at the latest, or in a home of its own."
-        )
     first = f"`dupn events --day {before}`, for its events are not published either, and then "
+    cure = f"Run {'' if kept else first}`dupn rebuild --day {before}`, which builds it from events."
+    if not kept and before not in store.dates("raw"):
+        cure += (
+            f" No raw data of {before} is there: bring it before. Begin on "
+            f"{earlier[-1] + ONE_DAY} at the latest, or in a home of its own, where there is none."
+        )
     raise PartitionMissing(
         f"{partition.key} is not published, yet there is data of {earlier[-1]}: without it, "
-        f"{stage} of {day} would forget all that was. "
-        f"Run {'' if kept else first}`dupn rebuild --day {before}`, which builds it from events."
+        f"{stage} of {day} would forget all that was. {cure}"
     )
 
 

@@ -3,6 +3,7 @@
 from evaluation import slices, tasks
 from evaluation.gate import Comparison, Difference
 from evaluation.measures import Bench, Measured
+from evaluation.names import FIFP, L2R, PPP
 from evaluation.predictions import Predictions
 from evaluation.results import finite
 from evaluation.settings import EvaluateConfig
@@ -10,7 +11,7 @@ from evaluation.slices import Context
 from evaluation.tasks import Asked, scores_of
 from infra.errors import TrainingError
 
-COMPARED = ("l2r_auc", "ppp_precision", "fifp_auc")
+COMPARED = (L2R, PPP, FIFP)
 """Tasks beside CTR that must not become significantly worse."""
 
 

@@ -19,6 +19,7 @@ from evaluation.drift import FOLDS, Probe
 from evaluation.gate import NORMAL, Check
 from evaluation.measures import Bench, Measured
 from evaluation.metrics import AnyArray
+from evaluation.names import HEADS, PROBE
 from evaluation.predict import answering
 from evaluation.predictions import Answers
 from evaluation.results import Compatibility, Drift, Estimate, Figure, HeadResult, finite
@@ -28,8 +29,6 @@ from evaluation.tasks import scores_of
 from infra.errors import TrainingError
 from training.model.dupn import Dupn
 
-HEADS = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc")
-PROBE = "probe_category"
 Reps = NDArray[np.float32]
 Ints = NDArray[np.int64]
 

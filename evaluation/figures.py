@@ -5,13 +5,11 @@ from collections.abc import Iterator, Mapping
 from evaluation import tasks
 from evaluation.measures import Bench
 from evaluation.metrics import AnyArray
+from evaluation.names import HEADS
 from evaluation.predictions import Predictions
 from evaluation.questions import Questions
 from evaluation.results import ClassResult, Estimate, Figure, TaskResult
 from evaluation.tasks import Asked, scores_of
-
-SHUFFLED = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc")
-"""What shuffled inputs may cost."""
 
 
 def of_task(result: TaskResult) -> Iterator[Figure]:
@@ -51,7 +49,7 @@ def of_shuffles(
     for what, broken in shuffled.items():
         for ask in tasks.asked(bench.questions):
             measure = ask.measure
-            if measure.name not in SHUFFLED:
+            if measure.name not in HEADS:
                 continue
             keep = _with_query(bench.questions, ask) if what == "query" else ask.keep
             whole, broke = (

@@ -3,9 +3,10 @@
 from collections.abc import Mapping, Sequence
 from datetime import date
 
+from evaluation.names import HEADS
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
-from evaluation.watch import PROGRESSIVE, WATCHED, Night
+from evaluation.watch import PROGRESSIVE, Night
 from infra.store import Store
 
 PAGE = "nights.html"
@@ -86,7 +87,7 @@ def html(line: str, nights: Sequence[Night], others: Mapping[str, str] | None = 
 
 def _tiles(night: Night) -> list[tuple[str, Figure]]:
     """The champion on the newest day."""
-    found = [(TITLES[name], night.figure(f"{PROGRESSIVE}_{name}")) for name in WATCHED]
+    found = [(TITLES[name], night.figure(f"{PROGRESSIVE}_{name}")) for name in HEADS]
     return [(title, figure) for title, figure in found if figure is not None]
 
 
@@ -96,7 +97,7 @@ def _row(night: Night) -> Mapping[str, object]:
         "day": night.day,
         "otherwise": "",
         "night": night,
-        "measures": [night.value(f"{PROGRESSIVE}_{name}") for name in WATCHED],
+        "measures": [night.value(f"{PROGRESSIVE}_{name}") for name in HEADS],
         "moments": night.value("watch_moments"),
         "rejects": night.value("watch_rejects"),
         "seconds": night.value("watch_total_s"),

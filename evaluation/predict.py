@@ -30,7 +30,7 @@ from infra.progress import ProgressBar, quiet
 from infra.store import Store
 from training import offered
 from training.ancestry import Part
-from training.batch import PROPERTIES, Batch
+from training.batch import PROPERTIES_BT, Batch
 from training.data import Position, Reader, Samples
 from training.model.network import Network, Outputs
 from training.moments import MomentInfo
@@ -123,7 +123,7 @@ def shuffled(batch: Batch, what: Shuffle, rng: np.random.Generator) -> Batch:
         place = torch.arange(batch.seq_BT.shape[1], device=batch.length_B.device)
         real = place[None, :] < batch.length_B[:, None]
         order = torch.from_numpy(rng.permutation(int(real.sum()))).to(real.device)
-        dealt: dict[str, Any] = {name: _dealt(batch, name, real, order) for name in PROPERTIES}
+        dealt: dict[str, Any] = {name: _dealt(batch, name, real, order) for name in PROPERTIES_BT}
         return replace(batch, **dealt)
     if what is Shuffle.QUERY and batch.query_BQ.shape[1]:
         asked = torch.nonzero((batch.query_BQ > 0).any(dim=1)).squeeze(1)

@@ -4,9 +4,10 @@ from typing import Annotated
 
 from pydantic import Field, field_validator
 
+from evaluation.names import HEADS, PROBE
 from infra.config import Config, named
 
-FROZEN = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc", "probe_category")
+FROZEN = (*HEADS, PROBE)
 """Heads that are held against a candidate (`evaluation.compatibility`)."""
 
 

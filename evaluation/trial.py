@@ -15,6 +15,7 @@ from evaluation import metrics, tasks
 from evaluation.comparison import compare
 from evaluation.gate import Evidence, GateConfig, Outcome, Verdict, decide
 from evaluation.metrics import Bools
+from evaluation.names import JUDGED
 from evaluation.predictions import Predictions
 from evaluation.results import Figure, finite
 from evaluation.settings import EvaluateConfig
@@ -23,7 +24,6 @@ from evaluation.tasks import scores_of
 
 COSTLY = 0.01
 """AUC from which a defect must be caught."""
-MEASURES = ("ctr_auc", "l2r_auc", "fifp_auc")
 TWIN = "twin"
 
 
@@ -69,7 +69,7 @@ def aucs(answered: Sequence[Predictions]) -> Mapping[str, float]:
     found: dict[str, list[float]] = {}
     for one in answered:
         for measure, keep in ((ask.measure, ask.keep) for ask in tasks.asked(one.questions)):
-            if measure.name not in MEASURES:
+            if measure.name not in JUDGED:
                 continue
             score = scores_of(one.answers, measure)
             positive = measure.positive(getattr(one.questions, measure.place))
@@ -99,7 +99,7 @@ def evidence(answered: Predictions) -> Evidence:
     candidates = answered.questions.candidates
     error = metrics.calibration(answered.answers.ctr, candidates.clicked).error
     return Evidence(
-        figures={**dict.fromkeys(MEASURES), **aucs([answered]), "ctr_ece": finite(error)},
+        figures={**dict.fromkeys(JUDGED), **aucs([answered]), "ctr_ece": finite(error)},
         positives=int(candidates.clicked.sum()),
         users=answered.questions.users,
     )

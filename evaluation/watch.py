@@ -14,16 +14,13 @@ from statistics import median
 
 from evaluation import tasks
 from evaluation.measures import Bench, Measured
+from evaluation.names import HEADS, JUDGED
 from evaluation.predictions import Predictions
 from evaluation.results import Estimate, Figure, Record
 from evaluation.settings import EvaluateConfig, WatchConfig
 from evaluation.tasks import Asked, scores_of
 
 PROGRESSIVE = "watch_progressive"
-WATCHED = ("ctr_auc", "l2r_auc", "ppp_precision", "fifp_auc")
-"""Measures that are followed from night to night."""
-JUDGED = ("ctr_auc", "l2r_auc", "fifp_auc")
-"""Measures whose fall is an alert: PPP has too few questions a day to say anything."""
 
 
 class Night(Record):
@@ -134,7 +131,7 @@ def counted(counts: Mapping[str, float], unit: str, protocol: str) -> Iterator[F
 
 def _measured(on: Bench, answered: Predictions) -> Iterator[tuple[Asked, Measured]]:
     for ask in tasks.asked(on.questions):
-        if ask.measure.name not in WATCHED:
+        if ask.measure.name not in HEADS:
             continue
         found = on.measure(ask.measure, scores_of(answered.answers, ask.measure), ask.keep)
         if found.questions:

@@ -1,4 +1,4 @@
-"""The property of a behaviour: how long ago, when in the day, workday or weekend (Section 4.1).
+"""The properties of a behaviour: what, where, how long ago, when in the day and week (Section 4.1).
 
 Gap edges grow geometrically from five minutes because interest decays that way: five minutes
 against one hour matters, day 20 against day 21 does not. Clock parts are of the data set's time
@@ -16,6 +16,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import numpy as np
 from numpy.typing import NDArray
 
+from features.schemas import BehaviorType, Scenario
 from infra.errors import ConfigError
 
 MINUTE_MS = 60_000
@@ -30,6 +31,15 @@ GAP_EDGES_MIN = (1, *(5 * 2**k for k in range(14)))
 NUM_GAPS = len(GAP_EDGES_MIN) + 1
 NUM_DAYPARTS = 8
 WORKDAY, WEEKEND = 1, 2
+CODES = {
+    "type": len(BehaviorType),
+    "scenario": len(Scenario),
+    "gap": NUM_GAPS,
+    "daypart": NUM_DAYPARTS,  # of the data set's time zone
+    "weekend": WEEKEND,
+}
+"""How many codes each of `features.schemas.PROPERTIES` has, in that order; 0 is padding."""
+ALL = slice(None)
 
 _FIRST_WEEKDAY = EPOCH.weekday()
 _HOUR_MS = 60 * MINUTE_MS
@@ -205,6 +215,34 @@ def _info(zone: str) -> ZoneInfo:
 
 def _unknown(zone: str) -> ConfigError:
     return ConfigError(f"time zone {zone!r} is unknown. Give an IANA name such as Asia/Shanghai.")
+
+
+def told(
+    kind: NDArray[np.int8],
+    scenario: NDArray[np.int8],
+    ts: NDArray[np.int64],
+    until: NDArray[np.int64] | int,
+    clock: LocalClock,
+    rows: NDArray[np.int64] | slice = ALL,
+) -> dict[str, NDArray[np.int8]]:
+    """The properties of behaviours as the moments see them: a column a name of `PROPERTIES`.
+
+    Args:
+        kind: of each behaviour, a `BehaviorType`.
+        scenario: of each behaviour, a `Scenario`.
+        ts: of each behaviour, UTC milliseconds.
+        until: when the moment is that sees it, UTC milliseconds: aligned with `rows`, or one.
+        clock: of the data set's time zone.
+        rows: which behaviours, in the order wanted; many moments may see the same one.
+    """
+    parts = clock.parts(ts)
+    return {
+        "type": kind[rows],
+        "scenario": scenario[rows],
+        "gap": gap_bucket(until - ts[rows]),
+        "daypart": parts.daypart[rows],
+        "weekend": parts.weekend[rows],
+    }
 
 
 def day_number(day: date) -> int:

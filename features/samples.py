@@ -7,12 +7,11 @@ day changes anything but its labels.
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from features import candidates, labels, lists, offers, shops
 from features.candidates import Asked
 from features.meetings import Pasts
-from features.property import LocalClock, gap_bucket
+from features.property import LocalClock, told
 from features.query import tokens_of
 from features.schemas import SAMPLES, CandidateOrigin, MomentKind
 from features.timeline import Codes
@@ -54,18 +53,11 @@ def build(group: Group, world: World, config: SamplesConfig, window_ms: int, see
 def _sequence(group: Group, item: Codes, clock: LocalClock) -> dict[str, pa.Array]:
     spans, past = group.spans, group.past
     rows = spans.rows()
-    parts = clock.parts(past.ts)
-    gap = np.repeat(group.moments.ts, spans.length) - past.ts[rows]
+    until = np.repeat(group.moments.ts, spans.length)
+    seen = told(past.type, past.scenario, past.ts, until, clock, rows)
     offsets = lists.offsets(spans.length)
-    values: dict[str, NDArray[np.generic]] = {
-        "seq_item": item[rows],
-        "seq_type": past.type[rows],
-        "seq_scenario": past.scenario[rows],
-        "seq_gap": gap_bucket(gap),
-        "seq_daypart": parts.daypart[rows],
-        "seq_weekend": parts.weekend[rows],
-    }
-    return {name: lists.lists(offsets, flat) for name, flat in values.items()}
+    columns = {f"seq_{name}": lists.lists(offsets, codes) for name, codes in seen.items()}
+    return {"seq_item": lists.lists(offsets, item[rows]), **columns}
 
 
 def _prices(group: Group, asked: Asked, world: World, window_ms: int) -> pa.Array:

@@ -214,7 +214,11 @@ POOL = pa.schema(
 
 SEQUENCE_LENGTH = 100
 
-SEQ_COLUMNS = ("seq_item", "seq_type", "seq_scenario", "seq_gap", "seq_daypart", "seq_weekend")
+PROPERTIES = ("type", "scenario", "gap", "daypart", "weekend")
+"""Of a behaviour, as its moment sees it: the columns of p_i (Section 4.1), in the order of the
+network's tables. `features.property` says how each is told and how many codes it has."""
+
+SEQ_COLUMNS = ("seq_item", *(f"seq_{name}" for name in PROPERTIES))
 
 SAMPLES = pa.schema(
     [
@@ -225,11 +229,7 @@ SAMPLES = pa.schema(
         ("query", pa.list_(pa.int32())),  # token rows; empty where there is no query
         ("profile", pa.list_(pa.int32())),  # one vocabulary row per profile column; may be empty
         ("seq_item", pa.list_(pa.int32())),  # catalog rows, oldest first, at most 100
-        ("seq_type", pa.list_(pa.int8())),
-        ("seq_scenario", pa.list_(pa.int8())),
-        ("seq_gap", pa.list_(pa.int8())),  # features.property.gap_bucket, 1..NUM_GAPS
-        ("seq_daypart", pa.list_(pa.int8())),  # 1..NUM_DAYPARTS, in the data set's time zone
-        ("seq_weekend", pa.list_(pa.int8())),  # 1 workday, 2 weekend
+        *((f"seq_{name}", pa.list_(pa.int8())) for name in PROPERTIES),  # codes from 1
         ("cand_item", pa.list_(pa.int32())),  # null: CTR and L2R are not asked at this moment
         ("cand_clicked", pa.list_(pa.int8())),  # 0/1
         ("cand_label", pa.list_(pa.int8())),  # -1/+1, equation (9)

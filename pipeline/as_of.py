@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features import lists
 from features.catalog import CatalogArrays
 from features.profiles import Profiles
-from features.property import LocalClock, gap_bucket
+from features.property import LocalClock, told
 from features.schemas import SAMPLES, SEQUENCE_LENGTH, conform
 from training.collate import collate
 from training.model.dupn import Dupn
@@ -45,19 +45,15 @@ def moments_of(
     cut = np.maximum(stops - SEQUENCE_LENGTH, starts)
     lengths = stops - cut
     rows = np.arange(int(lengths.sum())) + np.repeat(cut - (np.cumsum(lengths) - lengths), lengths)
+    kind, scenario = past["type"].to_numpy()[rows], past["scenario"].to_numpy()[rows]
     ts = past["ts"].cast(pa.int64()).to_numpy()[rows]
-    parts = clock.parts(ts)
+    item = items.rows_of(past["item_id"].combine_chunks())[rows]
+    values = {"item": item, **told(kind, scenario, ts, end, clock)}
     offsets = lists.offsets(lengths)
-    values: dict[str, NDArray[np.generic]] = {
-        "seq_item": items.rows_of(past["item_id"].combine_chunks())[rows],
-        "seq_type": past["type"].to_numpy()[rows],
-        "seq_scenario": past["scenario"].to_numpy()[rows],
-        "seq_gap": gap_bucket(end - ts),
-        "seq_daypart": parts.daypart,
-        "seq_weekend": parts.weekend,
-    }
     users = past.take(pa.array(starts))
-    columns: dict[str, Any] = {name: lists.lists(offsets, flat) for name, flat in values.items()}
+    columns: dict[str, Any] = {
+        f"seq_{name}": lists.lists(offsets, flat) for name, flat in values.items()
+    }
     columns |= {
         "sample_id": users["user_id"],
         "user_id": users["user_id"],

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from features import ranking
 from features.meetings import Candidates, Pasts
 from features.offers import Offers
-from features.property import gap_bucket
+from features.property import told
 from features.query import tokens_of
 from features.relevance import TitleIndex
 from features.schemas import UNKNOWN_ROW
@@ -145,21 +145,17 @@ class Desk:
         """Padded on the right to the longest history."""
         owner = np.repeat(np.arange(len(moments)), moments.length)
         within = np.arange(len(owner)) - np.repeat(moments.spans.start, moments.length)
-        parts = self.world.clock.parts(moments.behaved)
+        until, clock = moments.ts[owner], self.world.clock
         columns: dict[str, NDArray[np.integer[Any]]] = {
-            "seq_BT": places,
-            "type_BT": moments.type,
-            "scenario_BT": moments.scenario,
-            "gap_BT": gap_bucket(moments.ts[owner] - moments.behaved),
-            "daypart_BT": parts.daypart,
-            "weekend_BT": parts.weekend,
+            "seq": places,
+            **told(moments.type, moments.scenario, moments.behaved, until, clock),
         }
         shape = (len(moments), int(moments.length.max(initial=0)))
         padded = {}
         for name, values in columns.items():
             table = np.zeros(shape, np.int64)
             table[owner, within] = values
-            padded[name] = torch.from_numpy(table)
+            padded[f"{name}_BT"] = torch.from_numpy(table)
         return padded
 
     def _offers(self, moments: Moments) -> torch.Tensor | None:

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from features import ranking
 from features.meetings import Candidates, Pasts
 from features.offers import Offers
-from features.property import gap_bucket
+from features.property import told
 from features.relevance import TitleIndex
 from features.schemas import SEQUENCE_LENGTH, UNKNOWN_ROW
 from features.timeline import Codes, Ints, Spans
@@ -135,17 +135,12 @@ class Ranker:
         """The moment in the network's own rows."""
         history, sizes = moment.history, self.model.sizes
         catalog_rows = self.world.catalog.num_rows
-        parts = self.world.clock.parts(history.ts)
         return Inputs(
             e_TE=self.items.of(history.item)[1].numpy(),
             price_T=self.world.catalog.price_level[known(history.item, catalog_rows)],
-            properties={
-                "type": history.type,
-                "scenario": history.scenario,
-                "gap": gap_bucket(moment.ts - history.ts),
-                "daypart": parts.daypart,
-                "weekend": parts.weekend,
-            },
+            properties=told(
+                history.type, history.scenario, history.ts, moment.ts, self.world.clock
+            ),
             words_Q=known(moment.query, sizes.token),
             profile_P=_profile(moment.profile, sizes.profile),
             offer_L=self._offer(tuple(moment.query.tolist())),

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
-from features.schemas import PRICE_LEVELS
+from features.schemas import PRICE_LEVELS, PROPERTIES
 from training.model.attention import Attention
 from training.model.dupn import Dupn
 from training.model.embedding import PropertyEmbedding, UserEmbedding
@@ -35,8 +35,6 @@ ITEMS, QUERY, PROFILE = "items", "query", "profile"
 LEVELS, WORDS = "price_levels", "words"
 """Of a network with a memory of prices: the behaviours' levels, and what the words, and what is on
 offer for them, say of the price."""
-PROPERTIES = ("type", "scenario", "gap", "daypart", "weekend")
-"""Inputs, beside those above, in the order of the network's tables."""
 REPRESENTATION, ATTENTION, PRICE = "representation", "attention", "price"
 WEIGHT, HIDDEN, MATCH = "weight", "hidden", "match"
 """Outputs: see `serving.user_part.Heard`; `match` only with interaction "product"."""

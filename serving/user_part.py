@@ -39,7 +39,7 @@ class Inputs:
     price_T: NDArray[np.int8]
     """Their price levels, 1..7; 0 where unknown."""
     properties: Mapping[str, NDArray[np.int8]]
-    """Codes of each behaviour, by `user_graph.PROPERTIES`."""
+    """Codes of each behaviour, by `features.schemas.PROPERTIES`."""
     words_Q: Codes
     """Token rows that the network knows; none where nothing was typed."""
     profile_P: NDArray[np.int64]

@@ -14,8 +14,11 @@ from typing import Any
 
 from torch import Tensor
 
-PROPERTIES = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
-PAST = ("items", "seq_BT", "length_B", *PROPERTIES)
+from features.schemas import PROPERTIES
+
+PROPERTIES_BT = tuple(f"{name}_BT" for name in PROPERTIES)
+"""Columns of p_i, in the order of the network's tables."""
+PAST = ("items", "seq_BT", "length_B", *PROPERTIES_BT)
 """What the recurrence reads of a batch."""
 
 

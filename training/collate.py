@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from features.catalog import CatalogArrays
 from features.profiles import by_name
-from features.schemas import UNKNOWN_ROW
+from features.schemas import PROPERTIES, UNKNOWN_ROW
 from infra.errors import TrainingError
 from training.batch import Batch, Items, VocabularySizes
 from training.moments import Gathered, IntArray, Moments
@@ -49,11 +49,7 @@ def collate(
     return Batch(
         items=items,
         seq_BT=torch.from_numpy(seq.padded(places[: len(seq.owner)], width)),
-        type_BT=padded("type"),
-        scenario_BT=padded("scenario"),
-        gap_BT=padded("gap"),
-        daypart_BT=padded("daypart"),
-        weekend_BT=padded("weekend"),
+        **{f"{name}_BT": padded(name) for name in PROPERTIES},
         length_B=torch.from_numpy(seq.lengths),
         query_BQ=torch.from_numpy(
             query.padded(known(query.flat("row"), sizes.token), int(query.lengths.max(initial=0)))

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from features.schemas import PROPERTIES
 from infra.config import Config, incompatible
 
 
@@ -105,9 +106,12 @@ class ModelConfig(Config):
     @property
     def p_dim(self) -> int:
         """Dimension of p_i: 48 in the paper."""
-        return (
-            self.type_dim + self.scenario_dim + self.gap_dim + self.daypart_dim + self.weekend_dim
-        )
+        return sum(self.property_dims.values())
+
+    @property
+    def property_dims(self) -> dict[str, int]:
+        """Width of each table of p_i, in their order."""
+        return {name: getattr(self, f"{name}_dim") for name in PROPERTIES}
 
     @property
     def rep_dim(self) -> int:

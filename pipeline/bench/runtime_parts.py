@@ -18,10 +18,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from features.catalog import CatalogArrays
-from features.property import NUM_DAYPARTS, NUM_GAPS
-from features.schemas import SEQUENCE_LENGTH, BehaviorType, Scenario
+from features.property import CODES
+from features.schemas import SEQUENCE_LENGTH
 from serving.items import AT_ONCE, vocabulary_rows
-from training.batch import Batch
+from training.batch import PROPERTIES_BT, Batch
 from training.collate import known
 from training.model.dupn import Dupn
 from training.model.lstm import GATES, PropertyGatedLSTM
@@ -125,8 +125,7 @@ def full(model: Dupn, table: NDArray[np.float32]) -> Inputs:
     """A moment with a full history; what stands in it costs nothing and says nothing."""
     rng = np.random.default_rng(3)
     e_TE = table[rng.integers(2, len(table), SEQUENCE_LENGTH), -model.config.e_dim :]
-    sizes = (len(BehaviorType), len(Scenario), NUM_GAPS, NUM_DAYPARTS, 2)
-    columns = [rng.integers(1, size + 1, (1, SEQUENCE_LENGTH)) for size in sizes]
+    columns = [rng.integers(1, count + 1, (1, SEQUENCE_LENGTH)) for count in CODES.values()]
     words = np.zeros((1, WORDS), np.int64)
     words[0, :2] = rng.integers(2, model.sizes.token, 2)
     profile = np.array([[size - 1 for size in model.sizes.profile]], np.int64)
@@ -148,10 +147,9 @@ def of_batch(batch: Batch, items: NDArray[np.int32], table: NDArray[np.float32],
         table: the item table.
         e: width of an item's vector, the last columns of the table.
     """
-    columns = ("type_BT", "scenario_BT", "gap_BT", "daypart_BT", "weekend_BT")
     room = SEQUENCE_LENGTH - len(items)
     e_TE = np.pad(table[known(items, len(table)), -e:], ((0, room), (0, 0)))
-    stacked = torch.stack([getattr(batch, name) for name in columns])
+    stacked = torch.stack([getattr(batch, name) for name in PROPERTIES_BT])
     words = batch.query_BQ[:, :WORDS]
     return (
         torch.from_numpy(e_TE)[None],

@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from features.schemas import PROPERTIES
 from pipeline.bench.runtime_kinds import Build, Call, Load
 from pipeline.bench.runtime_parts import Inputs
 from serving import user_graph, user_part
@@ -112,7 +113,7 @@ def _inputs(inputs: Inputs) -> user_part.Inputs:
     """Without the padding, as `Ranker.hear` makes it."""
     e_1TE, columns_51T, length_1, words_1Q, profile_1P = inputs
     length = int(length_1)
-    columns = zip(user_graph.PROPERTIES, columns_51T[:, 0, :length].numpy(), strict=True)
+    columns = zip(PROPERTIES, columns_51T[:, 0, :length].numpy(), strict=True)
     return user_part.Inputs(
         e_TE=e_1TE[0, :length].numpy(),
         price_T=np.zeros(length, np.int8),

@@ -23,7 +23,7 @@ from evaluation.sampled import SampledDay
 from features.catalog import CatalogArrays
 from features.schemas import UNKNOWN_ROW
 from infra.store import Store
-from training.batch import PROPERTIES, Batch
+from training.batch import PROPERTIES_BT, Batch
 from training.model.dupn import Dupn
 
 LINKED = ("catalog", "vocabulary", "statistics", "checkpoints")
@@ -121,7 +121,7 @@ def without_properties(share: float, batch: Batch) -> Batch:
     def dropped(values: Tensor) -> Tensor:
         return torch.where(hit, torch.zeros_like(values), values)
 
-    altered: dict[str, Any] = {name: dropped(getattr(batch, name)) for name in PROPERTIES}
+    altered: dict[str, Any] = {name: dropped(getattr(batch, name)) for name in PROPERTIES_BT}
     return replace(batch, **altered)
 
 

@@ -15,6 +15,7 @@ from evaluation.ceiling import Truth
 from evaluation.marketplace import bench as simulate
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.measures import MEASURES
+from evaluation.names import HEADS
 from evaluation.offline import Material
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
@@ -66,7 +67,7 @@ CHOICES = {
     "<shuffled>": ["l2r_auc", "ppp_precision", "fifp_auc"],
     "<precision>": ["fp32", "bf16"],
     "<candidates>": ["1", "10"],
-    "<watched>": list(watch.WATCHED),
+    "<watched>": list(HEADS),
     "<age>": ["1", "7"],
     "<back>": ["1", "3"],
     "<arm>": list(drift.Arm),

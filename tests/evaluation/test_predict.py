@@ -9,7 +9,7 @@ from evaluation.predict import Shuffle, predict, predict_each, shuffled
 from evaluation.settings import EvaluateConfig
 from infra.errors import TrainingError
 from tests.training.conftest import FIRST, write_store
-from training.batch import PROPERTIES
+from training.batch import PROPERTIES_BT
 from training.config import ModelConfig
 from training.data import Position, Reader, Samples
 from training.model.dupn import Dupn
@@ -81,11 +81,11 @@ def test_shuffled_properties_keep_their_marginals_and_stay_together(batch):
     real = torch.arange(batch.seq_BT.shape[1])[None, :] < batch.length_B[:, None]
 
     def tuples(one):
-        return torch.stack([getattr(one, name)[real] for name in PROPERTIES], 1).tolist()
+        return torch.stack([getattr(one, name)[real] for name in PROPERTIES_BT], 1).tolist()
 
     assert sorted(tuples(mixed)) == sorted(tuples(batch))
     assert tuples(mixed) != tuples(batch)
-    assert all((getattr(mixed, name)[~real] == 0).all() for name in PROPERTIES)
+    assert all((getattr(mixed, name)[~real] == 0).all() for name in PROPERTIES_BT)
     assert torch.equal(mixed.seq_BT, batch.seq_BT)
 
 

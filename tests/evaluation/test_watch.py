@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation import metrics, night_plots, nights, watch
+from evaluation.names import HEADS
 from evaluation.results import Figure
 from evaluation.sampled import draw
 from evaluation.settings import EvaluateConfig, WatchConfig
@@ -58,7 +59,7 @@ def test_the_champion_is_measured_as_anybody_else(asked):
     found = figures["watch_progressive_ctr_auc"]
     assert found.value == pytest.approx(plain)
     assert found.low < found.value < found.high
-    assert set(figures) == {f"watch_progressive_{name}" for name in watch.WATCHED}
+    assert set(figures) == {f"watch_progressive_{name}" for name in HEADS}
 
 
 def test_a_night_takes_its_draws_from_watch_and_all_else_from_evaluate(asked):

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from features.property import (
+    CODES,
     GAP_EDGES_MIN,
     MINUTE_MS,
     NUM_DAYPARTS,
@@ -12,8 +13,11 @@ from features.property import (
     LocalClock,
     day_number,
     gap_bucket,
+    told,
 )
+from features.schemas import PROPERTIES
 from infra.errors import ConfigError
+from training.config import ModelConfig
 
 
 def test_a_gap_is_counted_up_to_the_millisecond():
@@ -99,3 +103,29 @@ def test_an_unknown_zone_is_named():
         LocalClock("Mars/Olympus").midnight_ms(date(2026, 1, 1))
     with pytest.raises(ConfigError, match="Mars/Olympus"):
         LocalClock("Mars/Olympus").parts(np.zeros(1, np.int64))
+
+
+def test_every_property_is_told_has_its_codes_and_a_width_in_one_order():
+    clock, none = LocalClock("UTC"), np.empty(0, np.int64)
+    nothing = told(none.astype(np.int8), none.astype(np.int8), none, 0, clock)
+    assert tuple(nothing) == tuple(CODES) == tuple(ModelConfig().property_dims) == PROPERTIES
+    assert ModelConfig().p_dim == 48
+
+
+def test_one_behaviour_is_told_anew_to_each_moment_that_sees_it():
+    clock = LocalClock("Asia/Shanghai")
+    friday, saturday = (
+        int(datetime(2026, 11, day, hour, tzinfo=UTC).timestamp() * 1000)
+        for day, hour in ((27, 15), (27, 16))  # 23:00 and midnight on the wall
+    )
+    kind, scenario = np.array([1, 4], np.int8), np.array([2, 3], np.int8)
+    rows = np.array([1, 0, 1])
+    until = np.array([saturday, saturday, saturday + 10 * MINUTE_MS])
+    seen = told(kind, scenario, np.array([friday, saturday]), until, clock, rows)
+    assert {name: codes.tolist() for name, codes in seen.items()} == {
+        "type": [4, 1, 4],
+        "scenario": [3, 2, 3],
+        "gap": [1, 6, 4],  # 0, 60 and 10 minutes
+        "daypart": [1, 8, 1],
+        "weekend": [2, 1, 2],
+    }

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from features.property import NUM_DAYPARTS, NUM_GAPS
-from features.schemas import PRICE_LEVELS, BehaviorType, Scenario
+from features.schemas import PRICE_LEVELS, PROPERTIES, BehaviorType, Scenario
 from infra.errors import PartitionCorrupt
 from pipeline.settings import load
 from serving import user_graph, user_part
@@ -66,7 +66,7 @@ def asked(model, length, words, profile, seed=0):
         price_T=rng.integers(0, PRICE_LEVELS + 1, length).astype(np.int8),
         properties={
             name: rng.integers(1, codes + 1, length).astype(np.int8)
-            for name, codes in zip(user_graph.PROPERTIES, CODES, strict=True)
+            for name, codes in zip(PROPERTIES, CODES, strict=True)
         },
         words_Q=rng.integers(1, model.sizes.token, words).astype(np.int32),
         profile_P=np.array(given, np.int64) * profile,

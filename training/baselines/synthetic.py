@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from features.property import NUM_DAYPARTS, NUM_GAPS
-from features.schemas import PRICE_LEVELS, TAGS_PER_ITEM, BehaviorType, Scenario
+from features.property import CODES
+from features.schemas import PRICE_LEVELS, TAGS_PER_ITEM
 from training.batch import Batch, Items, VocabularySizes
 
 
@@ -53,11 +53,7 @@ def synthetic_batch(sizes: VocabularySizes, shape: Shape, seed: int) -> Batch:
     return Batch(
         items=_catalog(distinct, sizes),
         seq_BT=place[1 : B * T + 1].view(B, T),
-        type_BT=rows(len(BehaviorType) + 1, B, T) * real_BT,
-        scenario_BT=rows(len(Scenario) + 1, B, T) * real_BT,
-        gap_BT=rows(NUM_GAPS + 1, B, T) * real_BT,
-        daypart_BT=rows(NUM_DAYPARTS + 1, B, T) * real_BT,
-        weekend_BT=rows(3, B, T) * real_BT,
+        **{f"{name}_BT": rows(count + 1, B, T) * real_BT for name, count in CODES.items()},
         length_B=length_B,
         query_BQ=query_BQ,
         profile_BP=torch.stack([rows(n, B) for n in sizes.profile], 1)

@@ -14,9 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from features.property import NUM_DAYPARTS, NUM_GAPS
-from features.schemas import BehaviorType, Scenario
-from training.batch import Batch, Items, VocabularySizes
+from features.property import CODES
+from training.batch import PROPERTIES_BT, Batch, Items, VocabularySizes
 from training.config import ModelConfig
 
 TABLE_STD = 0.05
@@ -73,18 +72,14 @@ class PropertyEmbedding(nn.Module):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        rows_dims = (
-            (len(BehaviorType) + 1, config.type_dim),
-            (len(Scenario) + 1, config.scenario_dim),
-            (NUM_GAPS + 1, config.gap_dim),
-            (NUM_DAYPARTS + 1, config.daypart_dim),
-            (2 + 1, config.weekend_dim),
-        )
-        tables = [nn.Embedding(rows, dim, padding_idx=0) for rows, dim in rows_dims]
+        tables = [
+            nn.Embedding(CODES[name] + 1, dim, padding_idx=0)
+            for name, dim in config.property_dims.items()
+        ]
         for table in tables:
             _start(table, PROPERTY_STD)
         self.tables = nn.ModuleList(tables)
-        self.rows = tuple(rows for rows, _ in rows_dims)
+        self.rows = tuple(table.num_embeddings for table in tables)
         every = torch.cartesian_prod(*(torch.arange(rows) for rows in self.rows))
         self.register_buffer("every", every.T.contiguous(), persistent=False)
 
@@ -94,13 +89,7 @@ class PropertyEmbedding(nn.Module):
         Many at a time learn by way of a table of all combinations: the backward pass then adds
         one row a behaviour and not one a table (a full step: 20 ms less).
         """
-        columns = (
-            batch.type_BT,
-            batch.scenario_BT,
-            batch.gap_BT,
-            batch.daypart_BT,
-            batch.weekend_BT,
-        )
+        columns = [getattr(batch, name) for name in PROPERTIES_BT]
         if not self.training or batch.type_BT.numel() < self.every.shape[1]:
             return self._look_up(columns)
         place_BT = torch.zeros_like(batch.type_BT)

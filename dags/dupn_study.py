@@ -1,11 +1,11 @@
 """The paper's experiments (Section 6): every cell of a study a task, then the report.
 
-Trigger it with the form. `table2`: nine networks, each task alone. `multitask`: one task or all
-together (Figure 6). `transfer`: four ways to a new task (Figure 7). `attention`: where the network
-looks (Figures 8 and 9). `excerpts`: beside DIN and DIEN on real logs. `drift`: frozen, nightly,
-retrained. `abtest`: Table 3 in twin worlds. A full study takes hours; a finished cell is never run
-again, so a run may be stopped and triggered anew. MLflow holds a run for the study, and one inside
-it for every cell.
+Trigger it with the form. `table2`: nine networks, each task alone. `letter`: the paper's own heads
+beside ours. `multitask`: one task or all together (Figure 6). `transfer`: four ways to a new task
+(Figure 7). `attention`: where the network looks (Figures 8 and 9). `excerpts`: beside DIN and DIEN
+on real logs. `drift`: frozen, nightly, retrained. `abtest`: Table 3 in twin worlds. A full study
+takes hours; a finished cell is never run again, so a run may be stopped and triggered anew. MLflow
+holds a run for the study, and one inside it for every cell.
 """
 
 from airflow.sdk import Param, chain, dag
@@ -18,7 +18,16 @@ PARAMS = {
     "study": Param(
         "table2",
         type="string",
-        enum=["table2", "multitask", "transfer", "attention", "excerpts", "drift", "abtest"],
+        enum=[
+            "table2",
+            "letter",
+            "multitask",
+            "transfer",
+            "attention",
+            "excerpts",
+            "drift",
+            "abtest",
+        ],
         title="Study",
         description="Which of the paper's experiments.",
     ),

@@ -1,5 +1,10 @@
 """Ranking features r_i of equation (9): what an ordinary ranker knows of a candidate (Table 1).
 
+Of Table 1 there is no rating score, since no log here has ratings: shares of clicks that end in a
+purchase stand for what people think of an item, its shop and brand. Price preference is read off
+the history's price levels, not off what PPP infers (Section 3), which is learnt from these samples.
+Sales volume counts buyers, not money.
+
 One pure function serves `samples` and serving: candidates and histories as flat arrays, the
 catalog and the statistics of the days before as arrays by catalog row. Volumes are log1p over 5,
 rates are logarithms around one per cent, everything else lies in [-1, 1]. What an item is without a

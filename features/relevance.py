@@ -1,4 +1,4 @@
-"""How well a query fits a title: the share of the query's words that stand in it (Table 1).
+"""How well a query fits a title: the share of the query's words that stand in it (Section 3).
 
 `relevance` answers many queries about a few titles each (samples); `TitleIndex` one query about
 thousands (serving). Both give the same numbers.

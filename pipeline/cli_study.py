@@ -10,7 +10,9 @@ from pipeline.front import front
 def study(
     name: Annotated[
         str,
-        typer.Argument(help="table2, multitask, transfer, attention, excerpts, drift, abtest."),
+        typer.Argument(
+            help="table2, letter, multitask, transfer, attention, excerpts, drift, abtest."
+        ),
     ],
     seeds: Annotated[int, typer.Option(min=1, help="Worlds: the seeds 1, 2, ...")] = 5,
     quick: Annotated[

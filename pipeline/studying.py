@@ -19,12 +19,14 @@ from pipeline.studies.base import Study
 from pipeline.studies.by_seed import AbtestStudy, DriftStudy
 from pipeline.studies.diary import Diary
 from pipeline.studies.excerpts import ExcerptsStudy
+from pipeline.studies.letter import LetterStudy
 from pipeline.studies.multitask import MultitaskStudy
 from pipeline.studies.table2 import Table2Study
 from pipeline.studies.transfer import TransferStudy
 
 KINDS: tuple[type[Study[Any]], ...] = (
     Table2Study,
+    LetterStudy,
     MultitaskStudy,
     TransferStudy,
     AttentionStudy,

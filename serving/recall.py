@@ -1,9 +1,10 @@
-"""Query words -> the items whose titles hold them (the recall of Figure 1), by BM25.
+"""Query words -> the items whose titles hold them (Section 3, Figure 1's recall), by BM25.
 
 A tantivy index on disk, memory-mapped, built once a bundle. Words are cut by `features.query`, the
 same as the network's query tokens, so Chinese, Japanese and Korean titles are found as well; words
-that the vocabulary does not know are found too. Any word suffices; more words, and rarer ones, come
-first.
+that the vocabulary does not know are found too. Any word suffices, which is wider than the paper's
+"title containing the query words": one word too many does not empty a page. More words, and rarer
+ones, come first.
 """
 
 import shutil

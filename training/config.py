@@ -23,7 +23,7 @@ class Task(StrEnum):
 
 
 class ModelConfig(Config):
-    """Dimensions of the network; the defaults are the paper's."""
+    """Dimensions of the network; where the paper names one, the default is the paper's."""
 
     variant: Literal["all", "nobp", "bplstm", "bpatt"] = "all"
     """Where behaviour properties are used (Section 6.1): LSTM gates and attention, nowhere, one."""
@@ -133,7 +133,7 @@ class TrainConfig(Config):
     """Where L2R weighs the CTR logit and both are learnt, it learns from a moment the first time
     only, before that logit has been taught the answer (docs/adr/0019); the paper says nothing."""
     batch_size: int = Field(1024, ge=1)
-    """Moments a step."""
+    """Moments a step, each with all its questions; the paper's 1024 are instances of one task."""
     learning_rate: float = Field(1e-3, gt=0)
     """AdaGrad rate of the dense weights."""
     embedding_learning_rate: float | None = Field(None, gt=0)

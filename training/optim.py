@@ -5,6 +5,9 @@ on the touched rows only. The arithmetic is `torch.optim.Adagrad`'s, which is ke
 the dense weights; on sparse gradients torch's detours over sparse tensors (and refuses weight
 decay), so the rows are updated here in place.
 
+Sums of squared gradients start at 0, as torch's do. Those of TensorFlow 1, on which the paper ran,
+start at 0.1, so that its first steps are smaller the smaller the gradient; the paper names neither.
+
 A part of a network may move by a rule of its own (`SelfMoving`), after the same gradients.
 """
 

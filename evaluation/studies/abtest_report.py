@@ -44,7 +44,12 @@ SHADES = {BEFORE: OTHER, DUPN: MODEL}
 
 
 def write(
-    store: Store, name: str, shape: Shape, cells: Sequence[Cell], notes: Sequence[str]
+    store: Store,
+    name: str,
+    shape: Shape,
+    cells: Sequence[Cell],
+    notes: Sequence[str],
+    network: str,
 ) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
@@ -54,11 +59,12 @@ def write(
         shape: how many days of what.
         cells: one a seed.
         notes: what has to be said beside the figures.
+        network: as `protocol.network` says it.
     """
     main = list(headline(cells))
     every = [*main, *daily(cells), *classes(cells)]
     pictures = dict(drawings(every, shape))
-    how = {**_protocol(shape, cells), "To be kept in mind": " ".join(notes)}
+    how = {**_protocol(shape, cells, network), "To be kept in mind": " ".join(notes)}
     reached = goals(main)
     said = Page(
         study=name,
@@ -82,10 +88,11 @@ def write(
     return {**found, "seeds": len(cells), "goals": reached, "figures": known}
 
 
-def _protocol(shape: Shape, cells: Sequence[Cell]) -> Mapping[str, str]:
+def _protocol(shape: Shape, cells: Sequence[Cell], network: str) -> Mapping[str, str]:
     interval = None if len(cells) >= FEWEST else Interval(NAN)
     return {
         "Data": protocol.marketplaces([cell.seed for cell in cells]),
+        "Network": f"DUPN: {network}",
         "Questions": f"{protocol.days(shape.trained)} lived under the logging policy and learnt, "
         f"then {protocol.days(shape.lived)} lived in twin worlds with everybody in one arm, whose "
         "models learn every night. Negatives: none are drawn, what is compared are expectations "

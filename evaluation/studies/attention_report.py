@@ -45,6 +45,8 @@ CAVEATS = (
     "department alone has several right ones, and is known by the commonest.",
     "The log's own map says how often a behaviour of that type and age lies in a category that is "
     "clicked now. It knows the category alone, neither brand nor price.",
+    "The history of Figure 8 is chosen by rule, the most even spread over four categories; the "
+    "paper draws a customer at random.",
 )
 
 
@@ -91,7 +93,7 @@ def _protocol(worlds: Sequence[Seen], notes: Sequence[str], plan: Plan) -> Mappi
     return {
         "Data": f"{protocol.marketplaces([world.seed for world in worlds])}; {moments:,} moments "
         f"with a query and a history, of which {matched:,} hold the query's category and another",
-        "Network": "DUPN-all, joint, as in Figure 6",
+        "Network": f"DUPN-all, joint, as in Figure 6: {plan.network}",
         "Questions": f"{plan.days}; all users. Negatives: none, weights are looked at and nothing "
         "is ranked; the log's own map counts clicks among all behaviours",
         "Intervals": protocol.over_worlds(len(worlds)),
@@ -143,7 +145,7 @@ def summary(known: Mapping[str, Figure], read: Sequence[Reading]) -> str:
     as_log = [one for one in read if one.verdict is one.log]
     over = known["attention_match_over_shuffled"]
     return (
-        f"Of the {len(read)} sentences that the paper reads off its map, {len(held)} hold here, "
+        f"Of {len(read)} sentences that the paper reads off its map, {len(held)} hold here, "
         f"{len(against)} are contradicted and {len(read) - len(held) - len(against)} are "
         f"undecided; in {len(as_log)} attention and the log agree. The category that is looked at "
         f"most is the query's in {_told(known['attention_match'])} of the moments; the query "

@@ -45,22 +45,32 @@ LEAD = (
 )
 
 
-def write(store: Store, name: str, shape: Shape, cells: Sequence[Cell]) -> Mapping[str, Any]:
-    """Put the report under `reports/study/<name>/`; what the command says."""
+def write(
+    store: Store, name: str, shape: Shape, cells: Sequence[Cell], network: str
+) -> Mapping[str, Any]:
+    """Put the report under `reports/study/<name>/`; what the command says.
+
+    Args:
+        store: where to.
+        name: of the study.
+        shape: how many days of what.
+        cells: one a seed.
+        network: as `protocol.network` says it.
+    """
     main, every = list(headline(cells)), list(daily(cells))
     pictures = dict(drawings(cells))
     said = Page(
         study=name,
         title="Drift: frozen, nightly, retrained",
         lead=LEAD,
-        protocol=_protocol(shape, cells),
+        protocol=_protocol(shape, cells, network),
         figures=[*main, *every],
         said=[f"{title}: {_told(one)}." for title, one in _tiles({f.name: f for f in main})],
         grids=[_contrasts(main), _costs(main), _days(shape, cells)],
         pictures={title: Picture(title, data) for title, data in pictures.items()},
         facts={"seeds": [cell.seed for cell in cells], "shape": vars(shape)},
     )
-    found = page.publish(store, said, html(name, shape, cells, pictures))
+    found = page.publish(store, said, html(said, shape, cells, pictures))
     return {**found, "seeds": len(cells), "figures": found["figures"][: len(main)]}
 
 
@@ -70,9 +80,10 @@ def _told(figure: Figure) -> str:
     return told(figure, 1) if plain else told(figure, sign=True)
 
 
-def _protocol(shape: Shape, cells: Sequence[Cell]) -> Mapping[str, str]:
+def _protocol(shape: Shape, cells: Sequence[Cell], network: str) -> Mapping[str, str]:
     return {
         "Data": protocol.marketplaces([cell.seed for cell in cells]),
+        "Network": f"DUPN: {network}",
         "Questions": f"{protocol.days(shape.trained)} trained, {protocol.days(shape.nights)} after "
         "them asked, each as a whole and before it is learnt; a retrain every "
         f"{protocol.days(shape.every)}; all users. {protocol.negatives(TASKS)}",
@@ -105,13 +116,12 @@ def _days(shape: Shape, cells: Sequence[Cell]) -> Grid:
     return Grid("Day by day", ["day", *head], rows)
 
 
-def html(name: str, shape: Shape, cells: Sequence[Cell], pictures: Mapping[str, bytes]) -> str:
+def html(said: Page, shape: Shape, cells: Sequence[Cell], pictures: Mapping[str, bytes]) -> str:
     """One page that needs no other file."""
-    said = _protocol(shape, cells)
-    figures = protocol.traced(headline(cells), said)
+    figures = protocol.traced(headline(cells), said.protocol)
     by_name = {figure.name: figure for figure in figures}
     return template("drift").render(
-        name=name,
+        name=said.study,
         shape=shape,
         cells=cells,
         tiles=_tiles(by_name),
@@ -119,7 +129,7 @@ def html(name: str, shape: Shape, cells: Sequence[Cell], pictures: Mapping[str, 
         days=[_day(cells, day) for day in shape.asked],
         titles=[TITLES[measure] for measure in DRAWN],
         pictures=inside(pictures),
-        protocol=said,
+        protocol=said.protocol,
     )
 
 

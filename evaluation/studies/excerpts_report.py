@@ -47,7 +47,9 @@ JUDGING = (
 )
 
 
-def write(store: Store, name: str, board: Board, logs: Sequence[LogCell]) -> Mapping[str, Any]:
+def write(
+    store: Store, name: str, board: Board, logs: Sequence[LogCell], network: str
+) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
     Args:
@@ -55,6 +57,7 @@ def write(store: Store, name: str, board: Board, logs: Sequence[LogCell]) -> Map
         name: of the study, `-quick` included.
         board: all cells but the logs.
         logs: what the protocols deal out.
+        network: as `protocol.network` says it.
     """
     grids = [grid for asked in board.protocols for grid in _grids(board, asked)]
     return page.publish(
@@ -63,7 +66,7 @@ def write(store: Store, name: str, board: Board, logs: Sequence[LogCell]) -> Map
             study=name,
             title="DUPN, DIN and DIEN (GRU) on real logs",
             lead=LEAD,
-            protocol=_protocol(board, logs),
+            protocol=_protocol(board, logs, network),
             figures=list(figures(board)),
             said=goals(board),
             grids=[*grids, _searches(board), _runs(board)],
@@ -80,13 +83,14 @@ def write(store: Store, name: str, board: Board, logs: Sequence[LogCell]) -> Map
     )  # fmt: skip
 
 
-def _protocol(board: Board, logs: Sequence[LogCell]) -> Mapping[str, str]:
+def _protocol(board: Board, logs: Sequence[LogCell], network: str) -> Mapping[str, str]:
     tried = sorted({len(search.trials) for search in board.searches})
     said = {one.title: one.words for one in board.protocols.values()}
     return {
         "Data": "; ".join(f"{one.log}, {one.days[0]} to {one.days[1]}: {one.users:,} users, "
                           f"{one.moments:,} moments, {one.candidates:,} candidates"
                           for one in logs),
+        "Network": f"DUPN: {network}",
         "Questions": "clicks alone; days, people and negatives are those of each protocol: "
         + "; ".join(f"{one.title}, {one.users:,} users asked" for one in board.protocols.values()),
         **said,

@@ -101,7 +101,8 @@ def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mappi
             lead=LEAD,
             protocol={
                 "Data": protocol.marketplaces(learnt.seeds),
-                "Network": "DUPN-all; L2R weighs a click logit: alone its own, joint that of CTR",
+                "Network": f"DUPN-all: {plan.network}. Alone, L2R weighs a click logit of its "
+                "own, joint that of CTR",
                 "Questions": plan.questions(TASKS),
                 "Budget": "epochs, patience and search as in study.*; the joint run's best "
                 "judgement is by the sum of its losses. As many epochs are more updates of the "

@@ -1,4 +1,4 @@
-"""What every report says of itself under the same names: data, questions, intervals, settings.
+"""What every report says of itself under the same names, from its data to its settings.
 
 The digest of all cells' settings ends every figure's protocol too, so that a number that is copied
 elsewhere can be traced to what made it.
@@ -12,9 +12,10 @@ from evaluation.bootstrap import Interval
 from evaluation.metrics import NAN
 from evaluation.results import Figure
 from evaluation.studies.cells import FEWEST, Cell, words
-from training.config import Task
+from features.world import SamplesConfig
+from training.config import ModelConfig, Task, TrainConfig
 
-NEEDED = ("Data", "Questions", "Intervals", "Settings")
+NEEDED = ("Data", "Network", "Questions", "Intervals", "Settings")
 """What no report leaves out."""
 NEGATIVES: Mapping[Task, str] = {
     Task.CTR: "shown on the page and not clicked",
@@ -38,6 +39,8 @@ class Plan:
     """Days after them."""
     asked: int
     """Days after these."""
+    network: str
+    """As `network` says it."""
     shares: Mapping[Task, float] = field(default_factory=dict)
     """Of the users who are learnt from and asked, where it is not all."""
 
@@ -54,6 +57,26 @@ class Plan:
         some = [f"{task} of {share:.0%}" for task, share in self.shares.items() if task in tasks]
         people = f"{' and '.join(some)} of the users, else all" if some else "all users"
         return f"{self.days}; {people}. {negatives(tasks)}"
+
+
+def network(model: ModelConfig, train: TrainConfig, samples: SamplesConfig) -> str:
+    """Widths of DUPN beside the paper's, and what the settings add to its equations."""
+    beyond = {
+        "inner products in heads and attention (docs/adr/0005)": model.interaction == "product",
+        "the click logit among the features that L2R weighs (0007)": model.ranks_with_ctr,
+        "PPP learns the prices of clicks, too (0017)": train.click_prices > 0,
+        "a memory of prices (0018)": model.price_memory,
+        "L2R learns at first sight only (0019)": train.ranks_unseen,
+        "n_i of equation (9) grow with the price (0020)": samples.weight_of_price > 0,
+        "the query weighs L2R's features (0021)": model.ranks_with_query,
+        "PPP is told what is on offer (0022)": model.price_offers,
+    }
+    added = "; ".join(what for what, on in beyond.items() if on)
+    return (
+        f"item vectors of {model.e_dim}, states of {model.hidden_dim} and a representation of "
+        f"{model.rep_dim} numbers (the paper's: 124, 128 and 256). "
+        f"Beyond the paper's equations: {added or 'nothing'}"
+    )
 
 
 def negatives(tasks: Sequence[Task]) -> str:

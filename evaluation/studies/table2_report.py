@@ -1,6 +1,7 @@
 """Table 2 on paper: the table beside the paper's, what each row was tuned with, and a picture."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
 from infra.store import Store
 from training.config import Task
+from training.peers.names import LETTER
 
 LEAD = (
     "Nine networks, each task learnt alone, on the same samples of the same marketplaces, with the "
@@ -33,12 +35,22 @@ LEAD = (
 )
 
 
+@dataclass(frozen=True)
+class Heading:
+    """What a table of networks is called."""
+
+    rows: Mapping[str, str]
+    """Titles by the names of the networks."""
+    page: str = "Table 2: networks compared, task by task"
+    lead: str = LEAD
+
+
 def write(
     store: Store,
     name: str,
     table: Table,
     tuned: Sequence[TunedCell],
-    titles: Mapping[str, str],
+    heading: Heading,
     plan: Plan,
 ) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
@@ -48,19 +60,21 @@ def write(
         name: of the study, `-quick` included.
         table: all cells.
         tuned: the search of every row and column.
-        titles: of the rows.
+        heading: what the page and its rows are called.
         plan: days and shares.
     """
+    titles = heading.rows
+    beside = [_neighbours(table, titles)] if len(table.models) > 2 else []  # of two it is the same
     return page.publish(
         store,
         Page(
             study=name,
-            title="Table 2: networks compared, task by task",
-            lead=LEAD,
+            title=heading.page,
+            lead=heading.lead,
             protocol=_protocol(table, tuned, plan),
             figures=list(figures(table)),
             said=goals(table),
-            grids=[_rows(table, titles), _gaps(table, titles), _neighbours(table, titles),
+            grids=[_rows(table, titles), _gaps(table, titles), *beside,
                    _stopped(table, titles), _searches(tuned, titles)],
             pictures={
                 "table2": Picture(
@@ -81,6 +95,7 @@ def _protocol(table: Table, tuned: Sequence[TunedCell], plan: Plan) -> Mapping[s
     return {
         "Data": f"{protocol.marketplaces([world.seed for world in worlds])}; moments on the "
         f"learnt days: {moments}; mean history {worlds[0].behaviours:.0f}",
+        "Network": f"DUPN: {plan.network}. Other sequence models have the same heads",
         "Questions": plan.questions(TASKS),
         "Learning": "epochs at most and patience as in study.*, stopped by the judging day; the "
         "best judgement is kept. L2R learnt alone has no click task that would learn the "
@@ -111,7 +126,7 @@ def _rows(table: Table, titles: Mapping[str, str]) -> Grid:
     for model in table.models:
         row = [titles[model]]
         for task in TASKS:
-            theirs = PAPER.get(model, {}).get(task)
+            theirs = PAPER.get(ALL if model == LETTER else model, {}).get(task)
             row += [shown(table.value(model, task)), "-" if theirs is None else f"{theirs:.4f}"]
         rows.append(row)
     for name in dict.fromkeys(

@@ -66,7 +66,8 @@ def write(store: Store, name: str, worlds: Sequence[Transferred], plan: Plan) ->
             lead=LEAD,
             protocol={
                 "Data": protocol.marketplaces([world.seed for world in worlds]),
-                "Known network": "DUPN-all, joint, with the epochs of other studies, where RA "
+                "Network": f"DUPN-all: {plan.network}",
+                "Known network": "joint, with the epochs of other studies, where RA "
                 f"learns the same tasks for twice as many; its CTR AUC on the asked days: {known}",
                 "New task": "SPP, asked once a user and day",
                 "Questions": plan.questions([Task.SPP]),

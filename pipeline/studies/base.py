@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Generic, TypeVar
 
 from pydantic import ValidationError
 
+from evaluation.studies import protocol
 from evaluation.studies.cells import Cell
 from infra.errors import ConfigError
 from infra.progress import Progress
@@ -99,6 +100,12 @@ class Study(ABC, Generic[C]):
     def name(self) -> str:
         """Of its folder under `reports/study`."""
         return f"{self.title}-quick" if self.quick else self.title
+
+    @property
+    def network(self) -> str:
+        """What reports say of the network."""
+        chosen = self.settings
+        return protocol.network(chosen.model, chosen.train, chosen.samples)
 
     @property
     def store(self) -> Store:

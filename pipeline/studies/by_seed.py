@@ -106,7 +106,7 @@ class DriftStudy(BySeed[drift.Cell]):
 
     def report(self) -> Mapping[str, Any]:
         """AUC by day, contrasts and costs."""
-        return drift_report.write(self.store, self.name, self.shape, self.cells())
+        return drift_report.write(self.store, self.name, self.shape, self.cells(), self.network)
 
 
 class AbtestStudy(BySeed[abtest.Cell]):
@@ -139,4 +139,6 @@ class AbtestStudy(BySeed[abtest.Cell]):
         share = self.settings.living.exploration
         explored = f"{share:.0%} of the models' pages are dealt at random, so that logs can teach."
         notes = [INTERFERENCE, explored]
-        return abtest_report.write(self.store, self.name, self.shape, self.cells(), notes)
+        return abtest_report.write(
+            self.store, self.name, self.shape, self.cells(), notes, self.network
+        )

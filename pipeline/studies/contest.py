@@ -77,7 +77,7 @@ class Contest(Study[Cell]):
     def plan(self) -> Plan:
         """What reports say of days and people."""
         study = self.settings.study
-        return Plan(study.learnt, study.judges, study.asked, study.shares)
+        return Plan(study.learnt, study.judges, study.asked, self.network, study.shares)
 
     def worlds(self) -> list[str]:
         """Keys of all worlds, that of the search first."""

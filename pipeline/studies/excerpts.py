@@ -140,7 +140,7 @@ class ExcerptsStudy(Study[Cell]):
             [one for one in self.finished(self._runs) if isinstance(one, RunCell)],
         )
         logs = [one for one in self.finished(self.stages()[0]) if isinstance(one, LogCell)]
-        return excerpts_report.write(self.store, self.name, board, logs)
+        return excerpts_report.write(self.store, self.name, board, logs, self.network)
 
     @property
     def share(self) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from evaluation.studies import table2_report
 from evaluation.studies.contest import FitCell, Table, TunedCell, WorldCell
+from evaluation.studies.table2_report import Heading
 from pipeline.studies.contest import TASKS, Contest
 from training.peers.names import PEERS
 
@@ -38,5 +39,5 @@ class Table2Study(Contest):
         fits = [one for one in self.finished(self.fits()) if isinstance(one, FitCell)]
         tuned = [one for one in self.finished(self.searches()) if isinstance(one, TunedCell)]
         table = Table(worlds, fits, tuple(PEERS))
-        titles = {name: one.title for name, one in PEERS.items()}
-        return table2_report.write(self.store, self.name, table, tuned, titles, self.plan)
+        heading = Heading({name: one.title for name, one in PEERS.items()})
+        return table2_report.write(self.store, self.name, table, tuned, heading, self.plan)

@@ -26,6 +26,7 @@ from evaluation.tasks import Others
 from evaluation.yardsticks import KINDS, Yardstick
 from pipeline import abtesting
 from pipeline.bench import spoilt
+from pipeline.studies import letter
 from tests.evaluation import synthetic
 from tests.evaluation.abtest import test_summary
 from training.peers.names import PEERS
@@ -231,6 +232,16 @@ def test_figures_of_table_2_are_as_documented():
     assert found <= known
     compared = {name for name in known - found if "_over_" in name}
     assert known - found == compared, "only neighbours, and the full network, are compared"
+
+
+def test_figures_of_letter_are_those_of_table2_and_of_the_network_to_the_letter():
+    fits = fits_of(letter.MODELS, [(task,) for task in contest.TASKS])
+    world = contest.WorldCell(settings="", seed=1, moments=1, behaviours=1.0, others={})
+    table = contest.Table([world], list(fits), letter.MODELS)
+    found = {figure.name for figure in contest.figures(table)}
+    own, shared = documented("`dupn study letter`"), documented("`dupn study table2`")
+    assert found - own <= shared
+    assert {one for one in own if "headroom" not in one} <= found
 
 
 def test_figures_of_multitask_are_as_documented():

@@ -1,4 +1,4 @@
-"""The preset `paper` has the numbers of Sections 4 to 6 of the paper, and nothing of ours."""
+"""The preset `paper` has the numbers of Sections 4 to 6, and of ours only what its head names."""
 
 import pytest
 

@@ -22,7 +22,10 @@ def click_loss(logit_N: Tensor, happened_N: Tensor, scale_N: Tensor | None = Non
 def ranking_loss(
     score_C: Tensor, label_C: Tensor, weight_C: Tensor, scale_C: Tensor | None = None
 ) -> Tensor:
-    """Equation (9): labels are -1 or +1, weights n_i by kind of action and, by setting, price."""
+    """Equation (9): labels are -1 or +1, weights n_i by kind of action and, by setting, price.
+
+    The paper sums over the candidates; the mean keeps a task's weight whatever a batch asks.
+    """
     return _mean(weight_C * F.softplus(-label_C * score_C), scale_C)
 
 

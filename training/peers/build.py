@@ -13,7 +13,7 @@ from training.peers.cnn import CnnMax
 from training.peers.config import PeersConfig, WideConfig
 from training.peers.dssm import Dssm
 from training.peers.fitting import Build
-from training.peers.names import PEERS
+from training.peers.names import LETTER, NETWORKS
 from training.peers.wide import WideOnly
 from training.peers.wide_deep import WideDeep
 from training.peers.word2vec import Word2vecDupn
@@ -29,7 +29,7 @@ def builder(
     """What makes the network of a name.
 
     Args:
-        name: of `PEERS`.
+        name: of `NETWORKS`.
         peers: widths.
         wide: of Wide, and of Wide & Deep's wide side.
         tasks: that it will learn, by default all that it can; Wide and Wide & Deep share nothing
@@ -39,9 +39,9 @@ def builder(
     Raises:
         ConfigError: there is no such network, or it cannot answer one of the tasks.
     """
-    if name not in PEERS:
-        raise ConfigError(f"there is no network {name!r}. Choose one of {', '.join(PEERS)}.")
-    peer = PEERS[name]
+    if name not in NETWORKS:
+        raise ConfigError(f"there is no network {name!r}. Choose one of {', '.join(NETWORKS)}.")
+    peer = NETWORKS[name]
     asked = peer.tasks if tasks is None else tuple(tasks)
     beyond = [task for task in asked if task not in peer.tasks]
     if beyond:
@@ -55,12 +55,19 @@ def builder(
         "dssm": lambda model, sizes: Dssm(model, sizes, peers),
         "cnn_max": lambda model, sizes: CnnMax(model, sizes, peers),
         "w2v": lambda model, sizes: _word2vec(model, sizes, vectors),
+        LETTER: lambda model, sizes: Dupn(_to_the_letter(model), sizes),
     }
     return made.get(name, lambda model, sizes: Dupn(_variant(model, name), sizes))
 
 
 def _variant(model: ModelConfig, name: str) -> ModelConfig:
     return model.model_copy(update={"variant": name})
+
+
+def _to_the_letter(model: ModelConfig) -> ModelConfig:
+    letter = {"variant": "all", "interaction": "concat", "ranks_with_ctr": False}
+    beyond = {"ranks_with_query": False, "price_memory": False, "price_offers": False}
+    return model.model_copy(update={**letter, **beyond})
 
 
 def _word2vec(model: ModelConfig, sizes: VocabularySizes, vectors: Tensor | None) -> Network:

@@ -34,7 +34,7 @@ class WideConfig(FtrlConfig):
 
 
 class PeersConfig(Config):
-    """Widths of the networks that the network is compared with; the defaults are the paper's."""
+    """Widths of the networks that the network is compared with: the paper's, where it names one."""
 
     deep_hidden: tuple[int, ...] = (1024, 512, 128)
     """Hidden layers of Wide & Deep and of both towers of DSSM."""

@@ -33,3 +33,8 @@ PEERS: Mapping[str, Peer] = {
     "w2v": Peer("DUPN-w2v"),
 }
 """By the name that commands and settings use."""
+LETTER = "letter"
+"""DUPN-all by the paper's equations alone: heads and attention over concatenations, and ranking
+features without the click logit, where `all` has what the settings say (docs/adr/0005, 0007)."""
+NETWORKS: Mapping[str, Peer] = {LETTER: Peer("DUPN-all, to the letter"), **PEERS}
+"""All that there are."""

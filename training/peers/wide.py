@@ -1,4 +1,4 @@
-"""Wide: "a linear logistic regression model widely used in large-scale search systems" (Table 2).
+"""Wide: "a linear logistic regression model widely used in large-scale search systems" (6.1).
 
 "User profiles, item features and rich cross-product feature transformations are the model input",
 learnt with FTRL. It is a part of Wide & Deep, and ranks for our predecessor online.

@@ -1,9 +1,10 @@
 """DUPN-w2v (Section 6.1): item vectors that are not learnt end to end, but before and for good.
 
 "We treat each user's behavior sequence as a sentence, and the sentences from all the user compose
-the word2vec learning document": skip-gram over the histories of all users, as they are known when
-the last learnt day has ended. A vector is e_i as a whole, so nothing of an item but who was seen
-beside it reaches the network; an item that stands in no history has zeros.
+the word2vec learning document": skip-gram over the histories of all users, as they are carried when
+the last learnt day has ended (the last hundred behaviours before that evening, and the evening's).
+A vector is e_i as a whole, so nothing of an item but who was seen beside it reaches the network; an
+item that stands in no history has zeros.
 """
 
 from datetime import date

@@ -90,7 +90,7 @@ def test_a_goal_is_beaten_only_with_the_whole_interval():
 
 def test_the_report_stands_by_itself(tmp_path):
     store = Store(tmp_path)
-    said = abtest_report.write(store, "abtest", SHAPE, CELLS, ["a note to be read"])
+    said = abtest_report.write(store, "abtest", SHAPE, CELLS, ["a note to be read"], "as is")
     page = (tmp_path / "reports/study/abtest/report.html").read_text()
     assert said["report"].endswith("report.html")
     assert "a note to be read" in page

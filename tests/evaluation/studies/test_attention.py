@@ -16,7 +16,7 @@ from infra.store import Store
 
 CONFIG = EvaluateConfig(replicates=60)
 
-PLAN = Plan(learnt=10, judges=1, asked=2)
+PLAN = Plan(learnt=10, judges=1, asked=2, network="one of the paper's")
 
 
 def drawn(users=40, each=6, seed=3, categories=6):

@@ -108,7 +108,7 @@ def test_people_are_drawn_alike_on_every_day_and_whoever_is_absent_counts_nothin
 
 def test_the_report_has_every_day_and_stands_alone(tmp_path):
     store = Store(tmp_path)
-    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)])
+    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)], "as is")
     assert said["seeds"] == 2
     page = store.get("reports/study/drift/report.html").decode()
     assert page.count("<img") == 3
@@ -118,7 +118,9 @@ def test_the_report_has_every_day_and_stands_alone(tmp_path):
 
 def test_the_headline_is_the_processors_and_no_figure_has_more_digits_than_it_deserves(tmp_path):
     store = Store(tmp_path)
-    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)])["said"]
+    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)], "as is")[
+        "said"
+    ]
     assert said[-1] == "a retrain's processor time over a night's: 20.0 (20.0 to 20.0)."
     assert said[0].startswith("nightly over frozen, CTR AUC: +0.0250")
     page = store.get("reports/study/drift/report.html").decode()

@@ -8,6 +8,7 @@ from evaluation.studies.cells import Cell
 from evaluation.studies.page import Grid, Page
 from evaluation.studies.protocol import NEEDED, Plan
 from infra.store import Store
+from pipeline.settings import load
 from training.config import Task
 
 CELLS = [Cell(settings="b"), Cell(settings="a")]
@@ -21,13 +22,30 @@ def written(**changed):
 
 
 def test_questions_say_days_people_and_negatives():
-    plan = Plan(learnt=10, judges=1, asked=2, shares={Task.CTR: 0.5, Task.SPP: 0.2})
+    plan = Plan(learnt=10, judges=1, asked=2, network="", shares={Task.CTR: 0.5, Task.SPP: 0.2})
     assert plan.questions([Task.CTR, Task.PPP]) == (
         "10 days learnt, the next 1 day judging, the next 2 days asked; ctr of 50% of the users, "
         "else all. Negatives: ctr: shown on the page and not clicked; ppp: none, the level of "
         "what is bought is asked"
     )
     assert "; all users. Negatives: fifp: " in plan.questions([Task.FIFP])
+
+
+def test_a_network_says_what_it_adds_to_the_paper(tmp_path):
+    def said(preset, *changes):
+        chosen = load(preset, str(tmp_path), changes)
+        return protocol.network(chosen.model, chosen.train, chosen.samples)
+
+    assert said("paper").endswith("Beyond the paper's equations: nothing")
+    assert "of 124, states of 64 and a representation of 128 numbers" in said("study")
+    for change in (
+        "model.ranks_with_ctr=true", "model.ranks_with_query=true", "model.price_memory=true",
+        "train.click_prices=0.5", "train.ranks_unseen=true", "samples.weight_of_price=1.3",
+        "model.interaction=product",
+    ):  # fmt: skip
+        words = said("paper", change).rpartition(": ")[2]
+        assert words != "nothing", change
+        assert words in said("abtest"), change
 
 
 def test_negatives_of_every_task_are_said():

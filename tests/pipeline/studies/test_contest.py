@@ -97,6 +97,23 @@ def test_nothing_that_is_finished_is_run_again(settings, said, study):
     assert [study.store.get(place) for place in places] == before
 
 
+def test_the_paper_s_own_heads_are_asked_what_ours_were_asked(settings, study):
+    before = study.store.get(study.place("all-ctr-1"))
+    said = studying.run(settings, "letter", seeds=1, quick=True, record=False)
+    assert study.store.get(study.place("all-ctr-1")) == before, "of Table 2, not fitted again"
+    letter = studying.make(settings, "letter", 1, quick=True)
+    fits = [cell for cell in letter.finished(letter.fits()) if isinstance(cell, FitCell)]
+    by_task = {}
+    for fit in fits:
+        by_task.setdefault(fit.tasks, set()).add((fit.model, fit.scores[0].questions))
+    assert all({who for who, _ in of} == {"letter", "all"} for of in by_task.values())
+    assert all(len({questions for _, questions in of}) == 1 for of in by_task.values())
+    assert {f["name"] for f in said["figures"]} >= {"table2_all_over_letter_ctr_auc"}
+    page = study.store.get("reports/study/letter-quick/report.html").decode()
+    assert "DUPN-all, to the letter" in page
+    assert "Neighbouring rows" not in page
+
+
 def test_a_world_that_was_deleted_is_made_again_by_the_fit_that_needs_it(settings, study):
     fit, world = study.place("all-ctr-1"), study.world(1)
     before = study.finished(["all-ctr-1"])[0]

@@ -10,7 +10,7 @@ import torch
 from infra.errors import ConfigError
 from training.config import Task
 from training.peers.build import builder
-from training.peers.names import PEERS
+from training.peers.names import LETTER, NETWORKS
 
 ANSWERS = {
     Task.CTR: "ctr_C",
@@ -23,26 +23,26 @@ OF_MOMENT = ("BT", "BQ", "BP", "_B")
 """How the names of what a batch holds of each moment end."""
 
 
-@pytest.fixture(params=PEERS)
+@pytest.fixture(params=NETWORKS)
 def name(request):
     return request.param
 
 
 def taught(learner, name, batch, steps=5):
     """A network that has learnt something, so that no part of it is zero."""
-    found = learner(name, *PEERS[name].tasks)
+    found = learner(name, *NETWORKS[name].tasks)
     for step in range(steps):
         found.learn(batch, step)
     return found
 
 
 def test_its_losses_fall(name, asked, learner):
-    network = learner(name, *PEERS[name].tasks)
+    network = learner(name, *NETWORKS[name].tasks)
     first = network.judge(asked).losses
     for step in range(40):
         network.learn(asked, step)
     last = network.judge(asked).losses
-    assert all(last[task] < 0.9 * first[task] for task in PEERS[name].tasks), (first, last)
+    assert all(last[task] < 0.9 * first[task] for task in NETWORKS[name].tasks), (first, last)
 
 
 def test_answers_do_not_depend_on_padding(name, asked, learner, more_padding):
@@ -94,7 +94,7 @@ def test_answers_follow_their_moments_wherever_these_stand(name, scattered, lear
 
 @pytest.mark.parametrize("kind", ["cand", "price", "icon", "shop"])
 def test_a_batch_may_ask_nothing_of_a_kind(name, kind, asked, learner, without):
-    network = learner(name, *PEERS[name].tasks)
+    network = learner(name, *NETWORKS[name].tasks)
     step = network.learn(without(asked, kind), 0)
     assert all(np.isfinite(loss) for loss in step.losses.values())
 
@@ -125,7 +125,7 @@ def test_what_is_kept_is_all_there_is(name, asked, learner):
 def test_what_it_cannot_answer_is_zero(name, asked, learner):
     out = taught(learner, name, asked).judge(asked).outputs
     for task, answer in ANSWERS.items():
-        assert bool(getattr(out, answer).any()) == (task in PEERS[name].tasks)
+        assert bool(getattr(out, answer).any()) == (task in NETWORKS[name].tasks)
 
 
 def test_the_parts_of_tasks_that_are_not_learnt_are_left_out(asked, make):
@@ -150,3 +150,13 @@ def test_what_cannot_be_is_said(peers, wide, sizes, small):
         builder("w2v", peers, wide)(small, sizes)
     with pytest.raises(ConfigError, match=r"\(60, 18\)"):
         builder("w2v", peers, wide, vectors=torch.zeros(60, 3))(small, sizes)
+
+
+def test_to_the_letter_has_the_weights_of_the_paper_whatever_the_settings_add(make):
+    added = {"price_memory": True, "price_offers": True, "ranks_with_query": True}
+    found = make(LETTER, NETWORKS[LETTER].tasks, **added)
+    paper = make("all", NETWORKS["all"].tasks, interaction="concat", ranks_with_ctr=False)
+    ours = make("all", NETWORKS["all"].tasks)
+    shapes = [{name: w.shape for name, w in one.named_parameters()} for one in (found, paper, ours)]
+    assert shapes[0] == shapes[1] != shapes[2]
+    assert found.config == paper.config

@@ -18,7 +18,7 @@ from evaluation.bootstrap import Interval
 from evaluation.drift import FOLDS, Probe
 from evaluation.gate import NORMAL, Check
 from evaluation.measures import Bench, Measured
-from evaluation.metrics import AnyArray
+from evaluation.metrics import NAN, AnyArray
 from evaluation.names import HEADS, PROBE
 from evaluation.predict import answering
 from evaluation.predictions import Answers
@@ -61,7 +61,9 @@ def measure(
     bench = Bench.of(sample.questions, draws)
     fold = sample.questions.moments.user % FOLDS
     turned = drift.aligned(own, moved, fold).astype(np.float32)
-    reps = {"own": own, "moved": moved, "aligned": turned}
+    reps = {"own": own, "moved": moved}
+    if np.isfinite(turned).all():
+        reps["aligned"] = turned
     heads = [*_heads(champion, sample, reps, bench), *_probe(sample, reps, bench, config, fold)]
     return Compatibility(
         moments=len(own),
@@ -189,7 +191,7 @@ def _result(
         users=own.users,
         own=Estimate.of(own.interval),
         moved=Estimate.of(moved.interval),
-        aligned=Estimate.of(found["aligned"].interval),
+        aligned=Estimate.of(found["aligned"].interval if "aligned" in found else Interval(NAN)),
         drop=Estimate.of(gap),
         error=finite(gap.error),
         reason=own.reason,

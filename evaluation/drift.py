@@ -54,12 +54,14 @@ def change(champion: AnyArray, candidate: AnyArray) -> float:
 def aligned(champion: AnyArray, candidate: AnyArray, fold: NDArray[np.int64]) -> Floats:
     """The candidate's moments, shifted and rotated onto the champion's.
 
-    The map of a fold's moments is found on the other folds, so it flatters nobody.
+    The map of a fold's moments is found on the other folds, so it flatters nobody. NaN where those
+    are fewer moments than there are dimensions: then many maps fit them as well as each other.
     """
     out = np.array(candidate, np.float64)
     for one in np.unique(fold):
         learn, use = fold != one, fold == one
-        if not learn.any():
+        if learn.sum() < candidate.shape[1]:
+            out[use] = np.nan
             continue
         here, there = candidate[learn].mean(0), champion[learn].mean(0)
         turn, _ = orthogonal_procrustes(

@@ -142,6 +142,10 @@ class Evidence:
     positives: int
     """Clicks."""
     users: int
+    """Who were asked about candidates."""
+    calibration_low: float | None = None
+    """Lower end of the interval of `ctr_ece`; None: not known, its value is taken for all there
+    is to know."""
 
 
 def decide(
@@ -162,9 +166,13 @@ def decide(
         config: the thresholds.
         further: checks that others made (frozen heads, days trained by force).
     """
-    checks = [*_quality(quality), *_floors(candidate, config), _calibration(candidate, config)]
-    checks.extend(further)
+    checks = [*_quality(quality), *_floors(candidate, config)]
     evidence = [_enough(candidate, config)]
+    calibration = _calibration(candidate, config)
+    (evidence if calibration.passed is False and _by_chance(candidate) else checks).append(
+        calibration
+    )
+    checks.extend(further)
     if champion is not None and comparison is not None:
         power, margin = _planned_margin(comparison.ctr, config)
         evidence.append(power)
@@ -199,7 +207,8 @@ def _enough(candidate: Evidence, config: GateConfig) -> Check:
         name="evidence",
         passed=passed,
         sentence=(
-            f"the day holds {candidate.positives:,} clicks of {candidate.users:,} users "
+            f"the day holds {candidate.positives:,} clicks among candidates of "
+            f"{candidate.users:,} users "
             f"(needed: {config.min_positives:,} and {config.min_users:,})."
         ),
     )
@@ -233,11 +242,21 @@ def _calibration(candidate: Evidence, config: GateConfig) -> Check:
             name="calibration", passed=None, sentence="calibration of clicks was not measured."
         )
     verb = "is within" if value <= limit else "is above"
+    chance = " So few clicks may be as far off by chance." if _by_chance(candidate) else ""
+    sentence = f"click probabilities are off by {value:.4f} on average, which {verb} {limit:g}."
+    passed = value <= limit
     return Check(
-        name="calibration",
-        passed=value <= limit,
-        sentence=f"click probabilities are off by {value:.4f} on average, which {verb} {limit:g}.",
+        name="calibration", passed=passed, sentence=sentence if passed else sentence + chance
     )
+
+
+def _by_chance(candidate: Evidence) -> bool:
+    """Whether a model that says the right probabilities could look as badly calibrated.
+
+    The error sums absolute gaps, so chance only adds to it: of a perfect model too it is above
+    `max_calibration_error` on every second day of 150 clicks. Its interval then begins at 0.
+    """
+    return candidate.calibration_low is not None and candidate.calibration_low <= 0
 
 
 def _planned_margin(ctr: Difference, config: GateConfig) -> tuple[Check, float | None]:
@@ -268,7 +287,7 @@ def _non_inferior(ctr: Difference, margin: float, config: GateConfig) -> Check:
         passed=passed,
         sentence=(
             f"CTR {claim} non-inferior: the candidate's AUC differs by {value:+.4f} (lower bound "
-            f"{bound:+.4f} at {1 - config.alpha:.0%}), the margin is {margin:.4f}."
+            f"{bound:+.4f} at {100 * (1 - config.alpha):g}%), the margin is {margin:.4f}."
         ),
     )
 

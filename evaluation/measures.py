@@ -166,6 +166,9 @@ class Bench:
         reason: str | None,
     ) -> Measured:
         known = np.full(self.resamples.replicates, np.nan) if replicates is None else replicates
+        drawn = known[np.isfinite(known)]
+        if reason is None and len(drawn) and (drawn == drawn[0]).all():
+            reason = ALIKE
         interval = Interval(value) if reason else self.resamples.interval(value, known)
         return Measured(value, known, interval, questions, positives, users, reason)
 
@@ -192,6 +195,12 @@ class Bench:
             f"not enough evidence: {found} of {users:,} users "
             f"(needed: {need.min_positives:,} and {need.min_users:,})."
         )
+
+
+ALIKE = (
+    "not enough evidence: every draw of users gives the same figure, so none says how sure it is."
+)
+"""As where all of few answers are right: the true share is not 1 for that."""
 
 
 def headline(candidates: Candidates) -> Bools:

@@ -171,7 +171,7 @@ def _protocol(questions: Questions, material: Material, config: EvaluateConfig) 
         if derived
         else "shown and not clicked",
         "Intervals": (
-            f"{config.level:.0%}, {config.replicates} bootstrap draws of users (not rows), "
+            f"{100 * config.level:g}%, {config.replicates} bootstrap draws of users (not rows), "
             "the same draws for all, so that differences are paired"
         ),
         "Too little data": (

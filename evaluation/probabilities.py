@@ -35,7 +35,7 @@ def click_figures(
         "ctr_gauc_moment": _within_moments(bench, p, y),
         "ctr_log_loss": _log_loss(bench, p, y, every),
         "ctr_ne": _normalised_entropy(bench, p, y, every),
-        "ctr_ece": _calibration_error(bench, p, y, every),
+        "ctr_ece": calibration_error(bench, p, y, every),
         "ctr_calibration": _said_over_seen(bench, p, y, every),
     }
     return _told(bench, found, y, protocol, f"{when}; all candidates")
@@ -125,8 +125,10 @@ def _log_losses(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Float
     return bench.resamples.ratio(metrics.log_losses(p, y), np.ones(len(y)), user)
 
 
-def _calibration_error(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:
-    """The bins are those of the day as a whole; draws only move what is in them.
+def calibration_error(bench: Bench, p: AnyArray, y: AnyArray, user: AnyArray) -> Interval:
+    """`ctr_ece` of probabilities `p` and clicks `y`, one a candidate.
+
+    The bins are those of the day as a whole; draws only move what is in them.
 
     The error sums absolute gaps, so chance only adds to it, and a draw adds it once more: draws lie
     above the error itself, and their percentiles often leave it out. But no error is farther off

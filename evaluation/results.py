@@ -222,7 +222,10 @@ class OfflineReport(Record):
         return Evidence(
             figures=known,
             positives=self.counts.get("clicks", 0),
-            users=self.counts.get("users", 0),
+            users=next((task.users for task in self.tasks if task.name == CLICKS), 0),
+            calibration_low=next(
+                (one.low for one in self.figures if one.name == CALIBRATION), None
+            ),
         )
 
 

@@ -174,19 +174,14 @@ def price_classes(bench: Bench, answers: Answers) -> list[ClassResult]:
     if not len(prices.level):
         return []
     said = answers.ppp.argmax(axis=1)
-    table = metrics.classes(prices.level, said, PRICE_LEVELS)
     user = bench.questions.user_of(prices.moment)
-    draws = bench.resamples
     out = []
     for level in range(PRICE_LEVELS):
         true, chosen = prices.level == level, said == level
         hit = true & chosen
         intervals = {}
         for name, of in (("precision", chosen), ("recall", true)):
-            value = float(getattr(table, name)[level])
-            few = bench.lacks(int(of.sum()), None, len(np.unique(user[of])))
-            known = Interval(value) if few else draws.interval(value, draws.ratio(hit, of, user))
-            intervals[name] = Estimate.of(known)
+            intervals[name] = Estimate.of(bench.share(hit[of], user[of]).interval)
         out.append(ClassResult(level=level + 1, questions=int(true.sum()), **intervals))
     return out
 

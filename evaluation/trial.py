@@ -14,9 +14,11 @@ import numpy as np
 from evaluation import metrics, tasks
 from evaluation.comparison import compare
 from evaluation.gate import Evidence, GateConfig, Outcome, Verdict, decide
+from evaluation.measures import Bench
 from evaluation.metrics import Bools
 from evaluation.names import JUDGED
 from evaluation.predictions import Predictions
+from evaluation.probabilities import calibration_error
 from evaluation.results import Figure, finite
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
@@ -90,18 +92,21 @@ def judge(
     """What the gate says of one draw, and the standard error of its CTR comparison."""
     compared = compare(candidate, champion, context, config)
     error = compared.ctr.error
-    verdict = decide(evidence(candidate), evidence(champion), compared, [], gate)
+    mine, theirs = (evidence(one, config) for one in (candidate, champion))
+    verdict = decide(mine, theirs, compared, [], gate)
     return verdict, float("nan") if error is None else error
 
 
-def evidence(answered: Predictions) -> Evidence:
+def evidence(answered: Predictions, config: EvaluateConfig) -> Evidence:
     """Of one model on one draw, as a report would give it."""
-    candidates = answered.questions.candidates
-    error = metrics.calibration(answered.answers.ctr, candidates.clicked).error
+    candidates, bench = answered.questions.candidates, Bench.of(answered.questions, config)
+    user = answered.questions.user_of(candidates.moment)
+    error = calibration_error(bench, answered.answers.ctr, candidates.clicked, user)
     return Evidence(
-        figures={**dict.fromkeys(JUDGED), **aucs([answered]), "ctr_ece": finite(error)},
+        figures={**dict.fromkeys(JUDGED), **aucs([answered]), "ctr_ece": finite(error.value)},
         positives=int(candidates.clicked.sum()),
-        users=answered.questions.users,
+        users=len(np.unique(user)),
+        calibration_low=finite(error.low),
     )
 
 

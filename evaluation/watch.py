@@ -9,6 +9,7 @@ them. Three questions are asked of models, all on moments that the asked model h
 - forgetting: tonight's model on older days, against the model that was tonight's then.
 """
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from statistics import median
 
@@ -21,6 +22,8 @@ from evaluation.settings import EvaluateConfig, WatchConfig
 from evaluation.tasks import Asked, scores_of
 
 PROGRESSIVE = "watch_progressive"
+OF_A_MEDIAN = 1.2533
+"""Standard error of a median over that of a mean, of a normal law: sqrt(pi / 2)."""
 
 
 class Night(Record):
@@ -98,7 +101,9 @@ def forgetting(
 def drops(figures: Sequence[Figure], before: Sequence[Night], config: WatchConfig) -> Iterator[str]:
     """A sentence for each measure of the champion that fell by more than it may.
 
-    The whole interval must lie as low: a small day's noise wakes nobody.
+    The fall must be more than chance moves the night and the median of those before, at the level
+    of the intervals: a small day's noise wakes nobody. Figures without an interval, which are of
+    days that hold too little to say anything, are neither judged nor part of the median.
 
     Args:
         figures: of tonight.
@@ -108,19 +113,28 @@ def drops(figures: Sequence[Figure], before: Sequence[Night], config: WatchConfi
     newest = sorted(before, key=lambda night: night.day)[-config.median_nights :]
     for figure in figures:
         name = figure.name.removeprefix(f"{PROGRESSIVE}_")
-        if name == figure.name or name not in JUDGED or figure.value is None:
+        if name == figure.name or name not in JUDGED or (tonight := _known(figure)) is None:
             continue
-        past = [v for night in newest if (v := night.value(figure.name)) is not None]
+        past = [one for night in newest if (one := _known(night.figure(figure.name))) is not None]
         if len(past) < config.min_nights:
             continue
-        usual = median(past)
-        limit = usual - config.max_auc_drop
-        if figure.value < limit and (figure.high is None or figure.high < usual):
+        value, reach = tonight
+        usual = median(one for one, _ in past)
+        of_usual = OF_A_MEDIAN * median(one for _, one in past) / math.sqrt(len(past))
+        fall = usual - value
+        if fall > config.max_auc_drop and fall > math.hypot(reach, of_usual):
             yield (
-                f"{name} of the champion on the new day is {figure.value:.4f}, "
-                f"{usual - figure.value:.4f} under the median of {len(past)} nights before "
+                f"{name} of the champion on the new day is {value:.4f}, "
+                f"{fall:.4f} under the median of {len(past)} nights before "
                 f"({usual:.4f}; allowed {config.max_auc_drop:g})."
             )
+
+
+def _known(figure: Figure | None) -> tuple[float, float] | None:
+    """Value, and how far its interval reaches above it; None without an interval."""
+    if figure is None or figure.value is None or figure.high is None:
+        return None
+    return figure.value, figure.high - figure.value
 
 
 def counted(counts: Mapping[str, float], unit: str, protocol: str) -> Iterator[Figure]:

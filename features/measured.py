@@ -109,6 +109,7 @@ def _catalog(table: pa.Table) -> Tally:
         "sum:catalog.item_id.bad": _count(pc.and_(table.column("item_id").is_null(), known)),
         "sum:catalog.item.bad": _count(pc.less(pc.min_element_wise(*places), UNKNOWN_ROW)),
         "sum:catalog.tags.bad": _count(pc.less(tags, PADDING)),
+        "sum:catalog.tags.bad.of": len(tags),
         "sum:catalog.price.bad": _count(pc.less_equal(table.column("price"), 0)),
         "sum:catalog.price.nulls": table.column("price").null_count,
         "sum:catalog.price_level.bad": _outside(level, 0, PRICE_LEVELS),
@@ -131,16 +132,18 @@ def _samples(table: pa.Table) -> Tally:
     clicked = pc.list_flatten(asked.column("cand_clicked"))
     label = pc.list_flatten(asked.column("cand_label"))
     features = pc.list_flatten(pc.list_flatten(asked.column("cand_features")))
+    kinds = pc.list_flatten(table.column("seq_type"))
     return {
         "sum:samples.seq_item.empty.bad": _count(pc.equal(length, 0)),
         "max:samples.seq_item.longest": pc.max(length).as_py() or 0,
         "sum:samples.seq_item.uneven.bad": _count(uneven),
         "sum:samples.cand_item.uneven.bad": _count(ragged),
-        "sum:samples.seq_type.bad": _outside(
-            pc.list_flatten(table.column("seq_type")), 1, max(BehaviorType)
-        ),
+        "sum:samples.seq_type.bad": _outside(kinds, 1, max(BehaviorType)),
+        "sum:samples.seq_type.bad.of": len(kinds),
         "sum:samples.cand_label.bad": _count(pc.not_equal(pc.abs(label), 1)),
+        "sum:samples.cand_label.bad.of": len(label),
         "sum:samples.cand_features.bad": _count(pc.invert(pc.is_finite(features))),
+        "sum:samples.cand_features.bad.of": len(features),
         "sum:samples.price_level.bad": _outside(table.column("price_level"), 1, PRICE_LEVELS),
         "sum:samples.price_offer.bad": _bad_offers(table.column("price_offer")),
         "sum:samples.shown": len(clicked),

@@ -8,6 +8,7 @@ ranges, sets, rejects and duplicates, volume and mix against the days before, fr
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
+from statistics import median
 from zoneinfo import ZoneInfo
 
 from pydantic import Field
@@ -129,14 +130,17 @@ def metrics(
 
 
 def _shares(flat: Tally) -> Tally:
-    """Rows, maxima, and every count of bad or absent values as a share of its table's rows."""
+    """Rows, maxima, and every count of bad or absent values as a share.
+
+    Of its table's rows, or of as many values as `.of` counts where a row holds a list of them.
+    """
     out: Tally = {}
     for key, value in flat.items():
         rows = flat.get(f"{key.partition('.')[0]}.rows", 0)
         if key.endswith((".rows", ".longest")):
             out[key] = value
-        elif key.endswith((".nulls", ".bad")) and rows:
-            out[f"{key.removesuffix('s')}_share"] = value / rows
+        elif key.endswith((".nulls", ".bad")) and (of := flat.get(f"{key}.of", rows)):
+            out[f"{key.removesuffix('s')}_share"] = value / of
     return out
 
 
@@ -191,8 +195,8 @@ def stability_index(now: Mapping[str, float], before: Sequence[Mapping[str, floa
 
 
 def _volume_ratio(rows: float, before: list[float]) -> float:
-    median = sorted(before)[len(before) // 2]
-    return rows / median if median else math.inf if rows else 1.0
+    usual = median(before)
+    return rows / usual if usual else math.inf if rows else 1.0
 
 
 def _mix(flat: Mapping[str, float], prefix: str) -> dict[str, float]:

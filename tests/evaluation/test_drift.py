@@ -33,6 +33,14 @@ def test_alignment_undoes_a_rotation_and_a_shift(rep, fold):
     np.testing.assert_allclose(drift.aligned(rep, turned, fold), rep, atol=1e-8)
 
 
+def test_of_fewer_moments_than_dimensions_no_alignment_is_told(rep, fold):
+    """Sixteen moments of eight dimensions leave eight to either fold: a rotation is determined."""
+    turned = rep @ ortho_group.rvs(8, random_state=1)
+    enough, few = (drift.aligned(rep[:n], turned[:n], fold[:n]) for n in (16, 14))
+    assert np.isfinite(enough).all()
+    assert np.isnan(few).all()
+
+
 def test_alignment_does_not_undo_what_is_no_longer_known(rep, fold):
     noise = np.random.default_rng(2).normal(size=rep.shape)
     assert drift.change(rep, drift.aligned(rep, noise, fold)) > 0.5

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import pytest
 
 from evaluation.gate import (
@@ -59,6 +61,27 @@ def test_a_first_model_faces_floors_calibration_and_quality(candidate, quality, 
     real = [sentence for sentence in verdict.failed if not sentence.startswith("the day holds")]
     assert len(real) == len(failed)
     assert all(part in sentence for part, sentence in zip(failed, real, strict=True))
+
+
+def test_what_so_few_clicks_do_by_chance_is_no_failure_and_no_promotion_either():
+    """Of a model that says the right probabilities, a small day's error is above the limit too."""
+    few = Evidence({**GOOD.figures, "ctr_ece": 0.0508}, 152, 52, calibration_low=0.0)
+    verdict = decide(few, None, None, [], CONFIG)
+    assert verdict.outcome is Outcome.NOT_ENOUGH_EVIDENCE
+    assert verdict.failed == (
+        "click probabilities are off by 0.0508 on average, which is above 0.05. So few clicks may "
+        "be as far off by chance.",
+    )
+    worse = replace(few, calibration_low=0.0001)
+    assert decide(worse, None, None, [], CONFIG).outcome is Outcome.REFUSE
+    within = replace(few, figures={**GOOD.figures, "ctr_ece": 0.05})
+    assert decide(within, None, None, [], CONFIG).promoted
+
+
+def test_an_alpha_of_two_and_a_half_per_cent_is_not_called_two():
+    config = CONFIG.model_copy(update={"alpha": 0.025})
+    checks = decide(GOOD, GOOD, against(), [], config).checks
+    assert any("at 97.5%" in check.sentence for check in checks)
 
 
 def test_a_limit_may_be_reached_but_not_passed():

@@ -45,6 +45,24 @@ def test_of_a_share_questions_and_users_are_needed(drawn):
     assert "not enough" in bench.lacks(0, 7, 9)
 
 
+@pytest.mark.parametrize("right", [False, True])
+def test_few_answers_that_are_all_alike_do_not_prove_that_all_are(drawn, right):
+    asked, _ = drawn
+    user = asked.user_of(asked.prices.moment)
+    found = Bench.of(asked, CONFIG).share(np.full(len(user), right), user)
+    assert found.value == right
+    assert np.isnan(found.interval.low)
+    assert "every draw of users gives the same figure" in found.reason
+
+
+def test_a_model_beside_itself_differs_by_nothing_and_that_is_known(drawn):
+    asked, _ = drawn
+    bench = Bench.of(asked, CONFIG)
+    found = bench.measure(BY_NAME["ctr_auc"], scored(asked, "ctr_auc"))
+    gap = found.minus(found, bench.resamples)
+    assert (gap.value, gap.low, gap.high) == (0, 0, 0)
+
+
 @pytest.mark.parametrize(
     ("name", "column"),
     [

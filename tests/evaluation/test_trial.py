@@ -65,7 +65,7 @@ def without_icons(answered):
 
 def test_a_task_that_a_draw_does_not_ask_is_not_judged_as_in_a_report():
     answered = without_icons(synthetic.predictions(*synthetic.questions(users=80)))
-    known = trial.evidence(answered).figures
+    known = trial.evidence(answered, CONFIG).figures
     report = offline.evaluate(answered, Material("k", "d", CONTEXT), CONFIG).evidence.figures
     assert known == pytest.approx({name: report[name] for name in known})
     gate = GATE.model_copy(update={"floors": {"ctr_auc": 0.55, "fifp_auc": 0.52}})
@@ -84,7 +84,7 @@ def test_a_day_that_does_not_ask_a_task_says_nothing_of_its_cost():
 
 def test_derived_moments_are_judged_by_the_negatives_of_the_report():
     answered = synthetic.predictions(*synthetic.questions(users=40, derived=True))
-    known = trial.evidence(answered).figures
+    known = trial.evidence(answered, CONFIG).figures
     report = offline.evaluate(answered, Material("k", "d", CONTEXT), CONFIG).evidence.figures
     assert known == pytest.approx({name: report[name] for name in known})
 

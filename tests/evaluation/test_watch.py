@@ -19,6 +19,7 @@ HASHES = np.repeat(np.arange(1, 41, dtype=np.uint64), 5)
 
 
 def night(day, ctr, *, low=None, high=None, alerts=()):
+    low, high = ctr - 0.005 if low is None else low, ctr + 0.005 if high is None else high
     figure = Figure(
         name="watch_progressive_ctr_auc", value=ctr, low=low, high=high, unit="AUC", protocol=""
     )
@@ -106,6 +107,31 @@ def test_a_fall_that_is_clear_but_for_how_far_is_an_alert():
     """The interval is held against the median itself."""
     assert dropped(night("2026-03-09", 0.67, low=0.65, high=0.69), 0.70, 0.70, 0.70)
     assert not dropped(night("2026-03-09", 0.67, low=0.64, high=0.70), 0.70, 0.70, 0.70)
+
+
+def without_interval(one):
+    figures = [figure.model_copy(update={"low": None, "high": None}) for figure in one.figures]
+    return one.model_copy(update={"figures": tuple(figures)})
+
+
+def test_a_day_that_holds_too_little_neither_wakes_anybody_nor_counts_as_usual():
+    usual, fallen = days(0.70, 0.70, 0.70), night("2026-03-09", 0.50)
+    assert list(watch.drops(fallen.figures, usual, CONFIG))
+    assert not list(watch.drops(without_interval(fallen).figures, usual, CONFIG))
+    assert not list(watch.drops(fallen.figures, [without_interval(one) for one in usual], CONFIG))
+
+
+def test_an_unchanged_model_is_alerted_as_seldom_as_the_level_of_its_intervals_says():
+    """Its nights differ by chance alone, and so does the median of three of them."""
+    rng, error, alerts = np.random.default_rng(4), 0.02, 0
+    for _ in range(2000):
+        values = rng.normal(0.7, error, 4)
+        *before, tonight = [
+            night(f"2026-03-{i + 1:02d}", one, low=one - 1.96 * error, high=one + 1.96 * error)
+            for i, one in enumerate(values)
+        ]
+        alerts += len(list(watch.drops(tonight.figures, before, CONFIG)))
+    assert alerts <= 0.025 * 2000 + 3 * (0.025 * 0.975 * 2000) ** 0.5
 
 
 def test_price_levels_wake_nobody():

@@ -117,6 +117,13 @@ def test_volume_is_held_against_the_median_of_the_days_before():
     assert "behaviors.volume_ratio" not in metrics(day, {}, DAY, "UTC", before[:2])
 
 
+def test_of_an_even_number_of_days_the_median_lies_between_the_two_in_the_middle():
+    day = measure("behaviors", TABLE)
+    before = [{**day, "sum:behaviors.rows": rows} for rows in (40, 1, 10, 6)]
+    ratio = metrics(day, {}, DAY, "UTC", before)["behaviors.volume_ratio"]
+    assert ratio == pytest.approx(TABLE.num_rows / 8)
+
+
 def test_rows_where_there_never_were_any_are_endlessly_more():
     before = [{"sum:follows.rows": 0}] * 3
     ratios = [
@@ -177,7 +184,8 @@ def test_a_catalog_is_counted_as_by_hand():
 )
 def test_what_a_catalog_must_not_hold_is_counted(column, values, figure):
     figures = metrics(measure("catalog", catalog(**{column: values})), {}, DAY, "UTC", [])
-    assert figures[f"catalog.{figure}.bad_share"] == pytest.approx(0.25)
+    rows = 36 if figure == "tags" else 4  # of which tags there are nine each
+    assert figures[f"catalog.{figure}.bad_share"] == pytest.approx(1 / rows)
 
 
 def test_a_catalog_row_that_nobody_has_taken_yet_needs_no_item():
@@ -251,7 +259,8 @@ def test_samples_of_before_there_were_offers_are_judged_all_the_same():
 def test_what_samples_must_not_hold_is_counted(columns, figure):
     figures = metrics(measure("samples", moments(**columns)), {}, DAY, "UTC", [])
     bad = {name: value for name, value in figures.items() if name.endswith("bad_share") and value}
-    assert bad == {f"samples.{figure}.bad_share": 0.25}
+    of = {"cand_features": 3, "cand_label": 3, "seq_type": 5}  # values; of the others moments
+    assert bad == {f"samples.{figure}.bad_share": pytest.approx(1 / of.get(figure, 4))}
 
 
 def test_a_snapshot_that_comes_now_and_then_is_held_against_the_days_that_had_one():

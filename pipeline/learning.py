@@ -20,6 +20,9 @@ from training.fit import carry_out, prepared
 from training.model.dupn import Dupn
 from training.run import Run
 
+OF_DATA = ("inputs.", "catalogs.", "sizes.")
+"""How differences of runs begin that are of what was learnt from, not of how."""
+
 
 @dataclass(frozen=True)
 class Candidate:
@@ -94,10 +97,15 @@ def require_free(run: Run, registry: Registry, remedy: str) -> None:
     taken = registry.versions() if run.final.exists() else []
     for version in taken:
         if version.tags.get("run_key") == run.name and (differences := run.differences()):
-            raise TrainingError(
-                f"{run.name} is version {version.number} of the registry already, and was trained "
-                f"otherwise: {differences[0]}. {remedy}"
-            )
+            known = f"{run.name} is version {version.number} of the registry already"
+            if all(one.startswith(OF_DATA) for one in differences):
+                raise TrainingError(
+                    f"{known}, and its days have been made again since, with other settings or by "
+                    f"another release of dupn ({differences[0]}). The version is as good as it "
+                    "was, and stays: there is nothing to train. Nights after those days may be "
+                    f"behind now (`dupn status`). {remedy}"
+                )
+            raise TrainingError(f"{known}, and was trained otherwise: {differences[0]}. {remedy}")
 
 
 def candidate(settings: Settings, day: date, run: str = "") -> Candidate:

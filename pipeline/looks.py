@@ -231,6 +231,18 @@ def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
         count = total.get(name, 0)
         if count > TOLERATED * max(pages, 1):
             yield f"{count:,} of {pages:,} pages {words}."
+    untold = [
+        one.key[-10:]
+        for one, c in zip(days, counts, strict=True)
+        if c.get("without_arm") and not any(f"armless_{arm}" in c for arm in experiment.arms)
+    ]
+    if untold:
+        yield (
+            f"{', '.join(untold)}: read out by an earlier release, which did not tell whose pages "
+            "carry no arm. "
+            f"Run `dupn abtest readout --id {experiment.id} --day {untold[0]}` again"
+            f"{', and so for the others' if len(untold) > 1 else ''}."
+        )
     yield from _lost_arms(total, len(days), experiment)
 
 

@@ -132,8 +132,8 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
         then = newest.manifest().lineage.get("settings") if newest else None
         if newest and then not in (None, getattr(settings, stage).digest()):
             logger.warning(
-                "%s was built with other settings of [%s] than those of now; set them back to get "
-                "the same bytes",
+                "%s was built with other settings of [%s] than those of now, or by a release that "
+                "had other ones: what is built now has the same bytes only if they say the same",
                 newest.key,
                 stage,
             )

@@ -152,12 +152,16 @@ def _require_quality(store: Store, day: date, forced: str) -> None:
 def _require_same_network(settings: Settings, parent: Partition) -> None:
     recipe = Recipe.of_plain(parent.manifest().lineage["recipe"])
     was, now = flatten(recipe.model.model_dump()), flatten(settings.model.model_dump())
-    other = [name for name in sorted(now) if was.get(name) != now[name]]
-    if other:
+    others = [
+        f"model.{name} was {was.get(name)} and is {now[name]}"
+        for name in sorted(now)
+        if was.get(name) != now[name]
+    ]
+    if others:
         raise TrainingError(
-            f"model.{other[0]} was {was.get(other[0])} in {parent.key.split('/')[1]} and is "
-            f"{now[other[0]]}: an update cannot change the network. Restore the setting, or give "
-            "the new network a line of its own (--set line=NAME) and `dupn train` it."
+            f"{parent.key.split('/')[1]} is another network: {'; '.join(others)}. An update cannot "
+            f"change the network. Restore {'these' if len(others) > 1 else 'the setting'}, or give "
+            "the new one a line of its own (--set line=NAME) and `dupn train` it."
         )
 
 

@@ -12,7 +12,10 @@ from pipeline import judged, looks
 
 FIRST = date(2026, 3, 2)
 TRIAL = Experiment(id="e", first_day=FIRST, arms={"old": 0.5, "new": 0.5})
-SOUND = {"pages_old": 300, "pages_new": 200, "all_pages": 900, "without_arm": 400}
+SOUND = {
+    "pages_old": 300, "pages_new": 200, "all_pages": 900, "without_arm": 400,
+    "armless_old": 200, "armless_new": 200,
+}  # fmt: skip
 
 
 def broken(root, *counts):
@@ -68,6 +71,14 @@ def test_pages_of_one_arm_that_lost_it_are_told_and_those_of_another_surface_are
         "310 pages without an arm are of users whom the hash gives new, where 250 of the 500 would "
         "be by its share: pages of new lost their arm."
     )
+
+
+def test_a_read_out_of_before_lost_arms_were_counted_is_to_be_made_again(tmp_path):
+    older = {name: count for name, count in SOUND.items() if not name.startswith("armless")}
+    (told,) = broken(tmp_path, SOUND, older)
+    assert told.startswith("2026-03-03: read out by an earlier release")
+    assert "`dupn abtest readout --id e --day 2026-03-03` again" in told
+    assert broken(tmp_path / "other", SOUND, older | {"without_arm": 0}) == []
 
 
 def test_one_heavy_user_without_an_arm_is_no_proof_of_a_loss(tmp_path):

@@ -218,8 +218,25 @@ def test_a_line_s_newest_model_is_not_one_of_a_longer_name(settings):
 
 
 def test_another_network_is_another_line(settings):
-    with pytest.raises(TrainingError, match=r"model.hidden_dim was 4 in dupn-2026-03-05 and is 5"):
-        steps.update(changed(settings, "model.hidden_dim=5"), NIGHT)
+    with pytest.raises(TrainingError, match=r"^dupn-2026-03-05 is another network") as told:
+        steps.update(changed(settings, "model.hidden_dim=5", "model.ranks_with_ctr=false"), NIGHT)
+    assert "model.hidden_dim was 4 and is 5" in str(told.value)
+    assert "model.ranks_with_ctr was True and is False" in str(told.value)
+    assert "Restore these," in str(told.value)
+
+
+def test_a_version_whose_days_were_made_again_is_not_said_to_be_trained_otherwise(settings):
+    """As by another release, or by a backfill of the days of a first training."""
+    samples = settings.store.partition("samples", DAYS[1])
+    table = samples.table()
+    renamed = [f"{one}-new" for one in table["sample_id"].to_pylist()]
+    place = table.schema.get_field_index("sample_id")
+    with samples.publish() as out:
+        out.record([out.write_table("part", table.set_column(place, "sample_id", [renamed]))])
+    with pytest.raises(TrainingError, match="its days have been made again since") as told:
+        steps.train(settings, DAYS[3], 4)
+    assert "there is nothing to train" in str(told.value)
+    assert "trained otherwise" not in str(told.value)
 
 
 def test_an_abnormal_day_is_reported_and_learnt_or_weighed_or_skipped(settings):

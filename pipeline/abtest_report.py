@@ -1,8 +1,9 @@
 """`dupn abtest report`: the page of a day of an experiment, logged to MLflow.
 
-Looks and verdicts of the days before are read as they were kept; a day without one is looked at
-now. Every experiment has one MLflow run, named by its id, under the project's experiment; figures
-are logged with the number of the day as their step.
+Looks of the days before are read as they were kept; a day without one is looked at now, and so is
+one up to which something was read out again since its verdict. Every experiment has one MLflow run,
+named by its id, under the project's experiment; figures are logged with the number of the day as
+their step.
 """
 
 import logging
@@ -15,7 +16,6 @@ import pyarrow as pa
 
 from evaluation.abtest import price_levels, report, summary
 from evaluation.abtest.experiment import Experiment
-from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.sufficient import READOUT
 from evaluation.abtest.summary import AbtestReport
 from features import readout
@@ -62,7 +62,9 @@ def made(settings: Settings, found: Registered, day: date) -> AbtestReport:
     rows = looks.together(parts["readout"], READOUT)
     bought = looks.together(parts["readout"], _only(readout.READOUT, price_levels.COLUMNS))
     days = [experiment.first_day + timedelta(n) for n in range(experiment.day_number(day))]
-    seen = [_look(settings, experiment, one) for one in days]
+    now = store.resolved()  # each day asks for the stamps of all before it
+    kept = [verdicts.look_of_now(now, experiment, one) for one in days]
+    seen = [one or looks.look(settings, experiment, at) for at, one in zip(days, kept, strict=True)]
     whole = AbtestReport(
         id=experiment.id,
         day=day.isoformat(),
@@ -90,11 +92,6 @@ def concluded(ended: Mapping[str, Any]) -> str:
     return f"Concluded {how}: {ended['outcome']}. {' '.join(ended['reasons'])}"
 
 
-def _look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
-    kept = verdicts.read_look(settings.store, experiment.id, day)
-    return kept or looks.look(settings, experiment, day)
-
-
 def _answered(hours: list[Partition]) -> dict[str, dict[str, int]]:
     table = looks.together(hours, _only(readout.HOURS, ("arm", "model_version", "requests")))
     grouped = table.group_by(["arm", "model_version"], use_threads=False)
@@ -114,17 +111,17 @@ def _only(schema: pa.Schema, columns: Sequence[str]) -> pa.Schema:
 
 def _declared(experiment: Experiment) -> dict[str, str]:
     rule = experiment.rule
-    guards = ", ".join(f"{name} -{drop:.1%}" for name, drop in rule.guardrails.items())
+    guards = ", ".join(f"{name} -{100 * drop:g}%" for name, drop in rule.guardrails.items())
     return {
-        "Arms": ", ".join(f"{arm} {share:.0%}" for arm, share in experiment.arms.items()),
+        "Arms": ", ".join(f"{arm} {100 * share:g}%" for arm, share in experiment.arms.items()),
         "Salt": experiment.traffic.salt,
         "Days": f"{experiment.first_day} to {experiment.last_day} ({experiment.planned_days})",
         "Before": f"{experiment.before_days} days",
-        "Decides": f"{rule.primary}, ships above {rule.ship_above:+.2%}",
-        "Minimum effect": f"{rule.minimum_effect:+.2%}",
+        "Decides": f"{rule.primary}, ships above +{100 * rule.ship_above:g}%",
+        "Minimum effect": f"+{100 * rule.minimum_effect:g}%",
         "Guardrails": guards or "none",
-        "Errors, slow pages": f"+{rule.max_error_rise:.2%}, +{rule.max_slow_rise:.2%} over "
-        f"{experiment.latency_budget_ms:g} ms",
+        "Errors, slow pages": f"+{100 * rule.max_error_rise:g}%, "
+        f"+{100 * rule.max_slow_rise:g}% over {experiment.latency_budget_ms:g} ms",
         "Error rate": f"{100 * rule.alpha:g} % over all looks",
         "A person is asked": "yes" if experiment.approval else "no",
     }

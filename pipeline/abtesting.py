@@ -44,11 +44,15 @@ def aa(settings: Settings, experiments: int, *, quick: bool) -> Mapping[str, Any
 def plan(traffic: power.Traffic, wanted: power.Wanted) -> Mapping[str, Any]:
     """What the traffic can answer, as a sentence and as figures."""
     found = power.plan(traffic, wanted)
-    told = f"{wanted.effect:+.2%}, {wanted.days} days, power {wanted.power:.0%}"
+    asked = f"{wanted.effect:+.2%}, power {wanted.power:.0%}"
+    planned = f"{asked}, {wanted.days} days"
+    enough = f"{asked}, in the length that would do, were it planned"
 
-    def figure(name: str, value: float | None, unit: str) -> dict[str, Any]:
+    def figure(
+        name: str, value: float | None, unit: str, protocol: str = planned
+    ) -> dict[str, Any]:
         return Figure(
-            name=f"abtest_plan_{name}", value=value, unit=unit, protocol=told
+            name=f"abtest_plan_{name}", value=value, unit=unit, protocol=protocol
         ).model_dump()
 
     figures = [figure("error", found.planned_error, "ratio")]
@@ -56,7 +60,7 @@ def plan(traffic: power.Traffic, wanted: power.Wanted) -> Mapping[str, Any]:
         figures += [
             figure(f"{kind}_power", answer.power, "share"),
             figure(f"{kind}_detectable", answer.detectable, "ratio"),
-            figure(f"{kind}_users", answer.users, "users"),
-            figure(f"{kind}_days", answer.days, "days"),
+            figure(f"{kind}_users", answer.users, "users", enough),
+            figure(f"{kind}_days", answer.days, "days", enough),
         ]
     return {"answer": found.sentence, "answers": found.answers, "figures": figures}

@@ -53,8 +53,8 @@ def looks(settings: Settings, traffic: Traffic, days: Sequence[date]) -> dict[st
 
 
 def figures(seen: ReadOut) -> list[Figure]:
-    """Uplift of each metric with its always-valid interval."""
-    known = {effect.metric: effect for effect in (*seen.effects, *seen.guardrails, seen.primary)}
+    """Uplift of each metric with its always-valid interval, as `ReadOut.figures` has it."""
+    known = {effect.metric: effect for effect in seen.every}
     return [
         Figure(
             name=name,
@@ -63,7 +63,7 @@ def figures(seen: ReadOut) -> list[Figure]:
             high=known[name].uplift.high,
             unit="ratio",
             protocol=f"{seen.treatment} over {seen.control} minus 1, estimated from the log of one "
-            f"world, day {seen.number}",
+            f"world, day {seen.number}; always-valid interval{known[name].uplift.at_level}",
         )
         for name in METRICS
         if name in known

@@ -208,3 +208,11 @@ def read_look(store: Store, experiment: str, day: date) -> ReadOut | None:
     """A look that was kept, or None."""
     content = store.get(key(store, experiment, day, "look"))
     return ReadOut.model_validate_json(content) if content else None
+
+
+def look_of_now(store: Store, experiment: Experiment, day: date) -> ReadOut | None:
+    """A look that was kept, or None, also where a day was read out again since its verdict."""
+    told = json.loads(store.get(key(store, experiment.id, day, "verdict")) or b"{}")
+    if told.get("readouts") != _readouts(store, experiment, day):
+        return None
+    return read_look(store, experiment.id, day)

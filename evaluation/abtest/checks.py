@@ -69,7 +69,7 @@ def sample_ratio(counts: Mapping[str, int], shares: Mapping[str, float], alpha: 
     daily, once = float(anytime_p(seen, planned)), float(chi_square_p(seen, planned))
     total = max(int(seen.sum()), 1)
     said = ", ".join(
-        f"{arm} {count:,} ({count / total:.1%}, planned {share:.3g}%)"
+        f"{arm} {count:,} ({count / total:.1%}, planned {share:g}%)"
         for arm, count, share in zip(
             shares, seen, 100 * np.asarray(planned) / np.sum(planned), strict=True
         )
@@ -97,7 +97,8 @@ def multiple_exposure(several: int, users: int, most: float) -> Check:
     return Check(
         name="multiple exposure",
         passed=share <= most,
-        sentence=f"{several:,} users ({share:.3%}) saw several arms, {verb} {most:.1%} allowed.",
+        sentence=f"{several:,} users ({_percent(share)}) saw several arms, "
+        f"{verb} {_percent(most)} allowed.",
     )
 
 
@@ -108,9 +109,14 @@ def unknown_arms(unknown_rows: int, rows: int, most: float) -> Check:
     return Check(
         name="logged arms",
         passed=share <= most,
-        sentence=f"{unknown_rows:,} rows ({share:.3%}) are of unknown arms, {verb} {most:.1%}"
-        " allowed.",
+        sentence=f"{unknown_rows:,} rows ({_percent(share)}) are of unknown arms, "
+        f"{verb} {_percent(most)} allowed.",
     )
+
+
+def _percent(share: float) -> str:
+    """With the digits that tell it from a limit that it is just above: `0.08%`."""
+    return f"{100 * share:g}%"
 
 
 def logging(broken: Sequence[str]) -> Check:

@@ -160,6 +160,11 @@ class Design(Config):
         """
         return self.alpha / (len(self.rule.guardrails) + 2)
 
+    def alpha_of(self, metric: str) -> float:
+        """That at which a metric is judged, hence shown: the primary's, or a guardrail's share."""
+        guards = metric in self.rule.guardrails and metric != self.rule.primary
+        return self.guard_alpha if guards else self.alpha
+
     @property
     def last_day(self) -> date:
         """The planned end."""

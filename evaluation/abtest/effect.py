@@ -38,6 +38,13 @@ class Bounds(Record):
     high: float | None = None
     fixed_low: float | None = None
     fixed_high: float | None = None
+    alpha: float | None = None
+    """Error rate of either interval, two-sided; null without one."""
+
+    @property
+    def at_level(self) -> str:
+        """` at 98.33 %`, to follow the word interval; "" where it is not known."""
+        return "" if self.alpha is None else f" at {100 * (1 - self.alpha):.4g} %"
 
 
 class Effect(Record):
@@ -48,7 +55,7 @@ class Effect(Record):
     users: tuple[int, int]
     """Of the control and of the treatment."""
     control: float | None
-    """As counted, not adjusted."""
+    """Not adjusted (CUPED), but of totals that were cut at the caps."""
     treatment: float | None
     uplift: Bounds
     """Relative: 0.02 is +2 %."""
@@ -172,15 +179,14 @@ def _errors(pulls: Floats, treated: Bools) -> Floats:
 def _effect(metric: Metric, sizes: tuple[int, int], found: Contrasts, mixture: Mixture) -> Effect:
     log, difference = found.log_uplift, found.difference
     always = mixture.multiplier(log.error)
-    once = always_valid.fixed(mixture.alpha)
     return Effect(
         metric=metric.name,
         title=metric.title,
         users=sizes,
         control=found.control,
         treatment=found.treatment,
-        uplift=_bounds(log, always, once, relative=True),
-        difference=_bounds(difference, always, once, relative=False),
+        uplift=_bounds(log, always, mixture.alpha, relative=True),
+        difference=_bounds(difference, always, mixture.alpha, relative=False),
         error=log.error,
         p_fixed=finite(always_valid.p_fixed(log.value, log.error)),
         p_always=mixture.p_value(log.value, log.error),
@@ -218,23 +224,25 @@ def _effect_of_none(
         treatment=0.0,
         uplift=Bounds(
             value=-1.0, low=-1.0, high=finite(always * share - 1),
-            fixed_low=-1.0, fixed_high=finite(once * share - 1),
+            fixed_low=-1.0, fixed_high=finite(once * share - 1), alpha=mixture.alpha,
         ),
-        difference=_bounds(Contrast(-ratio, error, error), always, once, relative=False),
+        difference=_bounds(Contrast(-ratio, error, error), always, mixture.alpha, relative=False),
         error=share,
         p_fixed=finite(always_valid.p_fixed(-1.0, share)),
         p_always=mixture.p_value(-1.0, share),
     )  # fmt: skip
 
 
-def _bounds(at: Contrast, always: float, once: float, *, relative: bool) -> Bounds:
+def _bounds(at: Contrast, always: float, alpha: float, *, relative: bool) -> Bounds:
+    once = always_valid.fixed(alpha)
+
     def point(z: float) -> float | None:
         value = at.value + z * at.error
         return uplift(value) if relative else finite(value)
 
     return Bounds(
         value=point(0), low=point(-always), high=point(always),
-        fixed_low=point(-once), fixed_high=point(once),
+        fixed_low=point(-once), fixed_high=point(once), alpha=alpha,
     )  # fmt: skip
 
 

@@ -41,6 +41,8 @@ OF: Mapping[str, str] = {"errors": "reported", "slow": "timed"}
 DIFFERENT = (
     "logged in different ways: one arm marks failures alone, the other says it of each page."
 )
+ALIKE = "the same in every hour of both arms: there is no spread to judge by."
+"""Mostly none: what did not happen in few hours may yet."""
 LOGGED = {"errors": "`failed`", "slow": "`latency_ms`"}
 
 
@@ -89,9 +91,11 @@ def harm(hours: pa.Table, name: str, arms: tuple[str, str], mixture: Mixture) ->
     n = len(paired)
     error = math.sqrt((paired**2).sum() * n / (n - 1))
     rise = float(shares[1] - shares[0])
+    alike = rise == 0 and error == 0
     return Harm(
         name=name, title=TITLES[name], control=float(shares[0]), treatment=float(shares[1]),
-        rise=_bounds(rise, error, mixture, n - 1),
+        rise=Bounds(value=rise) if alike else _bounds(rise, error, mixture, n - 1),
+        reason=ALIKE if alike else None,
     )  # fmt: skip
 
 
@@ -117,15 +121,17 @@ def _too_little(name: str, whole: Floats, arms: tuple[str, str]) -> str | None:
 
 
 def _bounds(rise: float, error: float, mixture: Mixture, freedom: int) -> Bounds:
-    if error == 0:  # the same share in every hour, mostly none
-        return Bounds(value=rise, low=rise, high=rise, fixed_low=rise, fixed_high=rise)
+    if error == 0:  # each arm's own share, in every hour
+        return Bounds(
+            value=rise, low=rise, high=rise, fixed_low=rise, fixed_high=rise, alpha=mixture.alpha
+        )
     always, once = (
         always_valid.student(z, freedom) * error  # a day's hours are few
         for z in (mixture.multiplier(error), always_valid.fixed(mixture.alpha))
     )
     return Bounds(
         value=rise, low=rise - always, high=rise + always,
-        fixed_low=rise - once, fixed_high=rise + once,
+        fixed_low=rise - once, fixed_high=rise + once, alpha=mixture.alpha,
     )  # fmt: skip
 
 

@@ -3,7 +3,8 @@
 A new thing is looked at because it is new. Every day's uplift uses that day's rows only; they
 share users, so the trend's error is not made from the days' errors: the trend is a weighted sum of
 the days' log uplifts, hence a sum of one pull per user, whose variance is clustered by user. The
-trend test is right for one look; it warns, and decides nothing.
+trend test is right for one look; it warns, and decides nothing. A day of too few users has no
+interval (`effect.FEWEST`: z is not normal yet) and no part in the trend.
 """
 
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.abtest import always_valid
-from evaluation.abtest.effect import Bounds
+from evaluation.abtest.effect import FEWEST, Bounds, uplift
 from evaluation.abtest.ratios import Metric
 from evaluation.abtest.sufficient import UserDays
 from evaluation.metrics import NAN, Bools, Floats
@@ -25,7 +26,7 @@ class Day(Record):
     """1 is the first."""
     users: int
     uplift: Bounds
-    """Of that day alone; fixed-horizon bounds only."""
+    """Of that day alone; fixed-horizon bounds only, none below `FEWEST` users in an arm."""
 
 
 class Novelty(Record):
@@ -34,10 +35,15 @@ class Novelty(Record):
     metric: str
     days: tuple[Day, ...]
     trend: float | None
-    """Change of the log uplift per day; null with fewer than three days."""
+    """Change of the log uplift per day; null with fewer than three days of enough users."""
     error: float | None = None
     p: float | None = None
     """Two-sided, of no trend, at one look."""
+
+    @property
+    def change(self) -> float | None:
+        """The trend in per cent of the day before, as uplifts are: 0.02 is +2 %."""
+        return None if self.trend is None else uplift(self.trend)
 
 
 @dataclass(frozen=True)
@@ -47,6 +53,8 @@ class _Daily:
     value: Floats
     variance: Floats
     pull: Floats
+    fewest: Floats
+    """Per day the users of the smaller arm."""
 
 
 def by_day(rows: UserDays, metric: Metric, *, alpha: float = 0.05, treatment: int = 1) -> Novelty:
@@ -59,34 +67,37 @@ def by_day(rows: UserDays, metric: Metric, *, alpha: float = 0.05, treatment: in
     number = int(day.max()) + 1 if len(day) else 0
     part, whole = rows.sums[metric.part][mine], rows.sums[metric.whole][mine]
     daily = _daily(part, whole, treated, day, number)
-    z = always_valid.fixed(alpha)
+    enough = daily.fewest >= FEWEST
+    error = np.where(enough, np.sqrt(daily.variance), NAN)
     days = tuple(
         Day(
             number=d + 1,
             users=int((day == d).sum()),
-            uplift=_bounds(daily.value[d], z * np.sqrt(daily.variance[d])),
+            uplift=_bounds(daily.value[d], error[d], alpha),
         )
         for d in range(number)
     )
-    known = np.isfinite(daily.value) & (daily.variance > 0)
+    known = np.isfinite(daily.value) & (daily.variance > 0) & enough
     if known.sum() < 3:
         return Novelty(metric=metric.name, days=days, trend=None)
     weight = _slope(known, daily.variance)
     per_user = np.bincount(place, weight[day] * np.nan_to_num(daily.pull), minlength=rows.number)
     trend = float((weight[known] * daily.value[known]).sum())
-    error = float(np.sqrt((per_user**2).sum()))
+    spread = float(np.sqrt((per_user**2).sum()))
     return Novelty(
-        metric=metric.name, days=days, trend=trend, error=error,
-        p=finite(always_valid.p_fixed(trend, error)),
+        metric=metric.name, days=days, trend=trend, error=spread,
+        p=finite(always_valid.p_fixed(trend, spread)),
     )  # fmt: skip
 
 
 def _daily(part: Floats, whole: Floats, treated: Bools, day: Floats, number: int) -> _Daily:
     value, variance, pulls = np.zeros(number), np.zeros(number), np.zeros(len(part))
+    fewest = np.full(number, np.inf)
     for sign, side in ((1.0, treated), (-1.0, ~treated)):
         y, x, d = part[side], whole[side], day[side]
         total_y, total_x = (np.bincount(d, column, minlength=number) for column in (y, x))
         count = np.bincount(d, minlength=number)
+        fewest = np.minimum(fewest, count)
         with np.errstate(divide="ignore", invalid="ignore"):
             ratio = total_y / total_x
             value += sign * np.log(np.where(ratio > 0, ratio, NAN))
@@ -94,7 +105,7 @@ def _daily(part: Floats, whole: Floats, treated: Bools, day: Floats, number: int
             small = count / (count - 1)
         pulls[side] = sign * own
         variance += np.bincount(d, own**2, minlength=number) * small
-    return _Daily(value, variance, pulls)
+    return _Daily(value, variance, pulls, fewest)
 
 
 def _slope(known: Bools, variance: Floats) -> Floats:
@@ -105,8 +116,11 @@ def _slope(known: Bools, variance: Floats) -> Floats:
     return np.asarray(weight * centred / (weight * centred**2).sum())
 
 
-def _bounds(value: float, reach: float) -> Bounds:
+def _bounds(value: float, error: float, alpha: float) -> Bounds:
     if not np.isfinite(value):
         return Bounds(value=None)
+    reach = always_valid.fixed(alpha) * error
     low, at, high = (finite(float(np.expm1(v))) for v in (value - reach, value, value + reach))
-    return Bounds(value=at, fixed_low=low, fixed_high=high)
+    if not np.isfinite(reach):
+        return Bounds(value=at)
+    return Bounds(value=at, fixed_low=low, fixed_high=high, alpha=alpha)

@@ -124,7 +124,7 @@ class Answer(Record):
     """Smallest relative effect that is found with the wanted power at the planned end; null: past
     all numbers."""
     users: float
-    """Needed in all, with the spread of the planned end."""
+    """Needed in all, with interval and spread of the length that would do, else of the longest."""
     days: int | None
     """Length that would do, were it planned; null: more than the traffic is known for."""
 
@@ -202,10 +202,11 @@ def _answer(traffic: Traffic, errors: Floats, z: Floats, wanted: Wanted) -> Answ
     reach = (z + NORMAL.inv_cdf(wanted.power)) * errors  # found with the wanted power, by day
     at = wanted.days - 1
     enough = np.flatnonzero(reach <= log_effect)
+    then = enough[0] if len(enough) else len(reach) - 1
     return Answer(
         power=NORMAL.cdf(log_effect / errors[at] - z[at]),
         detectable=uplift(float(reach[at])),
-        users=float(traffic.users[at] * (reach[at] / log_effect) ** 2),
+        users=float(traffic.users[then] * (reach[then] / log_effect) ** 2),
         days=int(enough[0]) + 1 if len(enough) else None,
     )
 

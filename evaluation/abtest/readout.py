@@ -41,7 +41,7 @@ class ReadOut(Record):
     """Arm -> users, all arms."""
     primary: Effect
     effects: tuple[Effect, ...]
-    """Other metrics, at the primary's alpha each."""
+    """Metrics that are neither primary nor guardrail, at the primary's alpha each."""
     guardrails: tuple[Effect, ...]
     """At the guardrails' own alpha."""
     harms: tuple[Harm, ...] = ()
@@ -57,9 +57,16 @@ class ReadOut(Record):
         """No check failed."""
         return all(check.passed is not False for check in self.trust)
 
+    @property
+    def every(self) -> tuple[Effect, ...]:
+        """Each metric once, at the level at which it is judged: primary, guardrails, the others."""
+        once: dict[str, Effect] = {}
+        for effect in (self.primary, *self.guardrails, *self.effects):
+            once.setdefault(effect.metric, effect)
+        return tuple(once.values())
+
     def figures(self) -> tuple[Figure, ...]:
         """Uplifts as the flat list that every report carries: `abtest_<metric>_uplift`."""
-        unique = {effect.metric: effect for effect in (*self.effects, self.primary)}
         return tuple(
             Figure(
                 name=f"abtest_{effect.metric}_uplift",
@@ -68,9 +75,9 @@ class ReadOut(Record):
                 high=effect.uplift.high,
                 unit="ratio",
                 protocol=f"{self.treatment} over {self.control} minus 1, day {self.number}; "
-                "always-valid interval, clustered by user",
+                f"always-valid interval{effect.uplift.at_level}, clustered by user",
             )
-            for effect in unique.values()
+            for effect in self.every
         )
 
 
@@ -157,7 +164,8 @@ def _effect(users: Users, name: str, design: Design, alpha: float) -> Effect:
 
 
 def _others(design: Design) -> list[str]:
-    return [name for name in design.metrics if name != design.rule.primary]
+    judged = {design.rule.primary, *design.rule.guardrails}
+    return [name for name in design.metrics if name not in judged]
 
 
 def _harms(hours: pa.Table | None, design: Design, arm: str) -> tuple[Harm, ...]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from evaluation.abtest import report_plots
-from evaluation.abtest.effect import FEWEST, Effect
+from evaluation.abtest.effect import FEWEST
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.summary import AbtestReport
 from evaluation.rendering import inside, template
@@ -24,30 +24,16 @@ def html(report: AbtestReport, pictures: Mapping[str, bytes]) -> str:
     return template("abtest").render(
         report=report,
         look=report.look,
-        effects=_unique(report.look),
-        totals=_at_one_alpha(report.look),
+        fewest=FEWEST,
         unadjusted=_unadjusted(report.look),
         guarded={one.metric for one in report.look.guardrails} - {report.look.primary.metric},
         pictures=inside(pictures),
     )
 
 
-def _unique(look: ReadOut) -> list[Effect]:
-    """Every metric once, the primary first; a guardrail as the verdict judges it, at its alpha."""
-    others = {one.metric: one for one in (*look.effects, *look.guardrails)}
-    others.pop(look.primary.metric, None)
-    return [look.primary, *others.values()]
-
-
-def _at_one_alpha(look: ReadOut) -> list[Effect]:
-    """Every metric once, at the primary's alpha where it has such an interval (Table 3)."""
-    every = (*look.guardrails, *look.effects, look.primary)
-    return list({one.metric: one for one in every}.values())
-
-
 def _unadjusted(look: ReadOut) -> str:
     """Why CUPED has adjusted nothing; "" where it has."""
-    kept = [one.kept_variance for one in _at_one_alpha(look) if one.kept_variance is not None]
+    kept = [one.kept_variance for one in look.every if one.kept_variance is not None]
     if any(abs(one - 1) > 1e-6 for one in kept):
         return ""
     if min(look.users.values()) < FEWEST:

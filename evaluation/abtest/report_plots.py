@@ -51,15 +51,12 @@ def sequence(report: AbtestReport) -> bytes:
 
 
 def _points(report: AbtestReport, metric: str) -> list[tuple[int, Bounds]]:
-    """Number and uplift of every look that has one, at the primary's alpha where there is such."""
-    every = [
-        {e.metric: e for e in (*look.guardrails, *look.effects, look.primary)}.get(metric)
-        for look in report.looks
-    ]
+    """Number and uplift of every look that has one."""
     return [
         (look.number, effect.uplift)
-        for look, effect in zip(report.looks, every, strict=True)
-        if effect is not None and effect.uplift.value is not None
+        for look in report.looks
+        for effect in look.every
+        if effect.metric == metric and effect.uplift.value is not None
     ]
 
 

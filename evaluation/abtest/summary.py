@@ -10,6 +10,7 @@ from datetime import date
 import pyarrow as pa
 
 from evaluation.abtest import novelty
+from evaluation.abtest.effect import FEWEST as FEWEST_OF_DAY
 from evaluation.abtest.effect import Bounds
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.price_levels import FEWEST, FEWEST_USERS, ArmLevels
@@ -41,7 +42,7 @@ class TableRow(Record):
     users: tuple[int, int]
     """Of that day."""
     ctr: Bounds
-    """Relative improvement of that day alone."""
+    """Relative improvement of that day alone, at the level at which the metric is judged."""
     sales: Bounds
     precision: tuple[float | None, float | None]
     """Price precision, old and new."""
@@ -85,21 +86,22 @@ def table(rows: pa.Table, experiment: Experiment, day: date) -> tuple[TableRow, 
         experiment: which arms, since when.
         day: the last one.
     """
-    arms, days, alpha = tuple(experiment.arms), (experiment.first_day, day), experiment.rule.alpha
+    arms, days = tuple(experiment.arms), (experiment.first_day, day)
     seen = exposed(rows, arms, *days).users
     daily = user_days(rows, arms, seen, days, COUNTED)
     ctr, sales = (
-        {one.number: one.uplift for one in novelty.by_day(daily, METRICS[name], alpha=alpha).days}
+        novelty.by_day(daily, METRICS[name], alpha=experiment.alpha_of(name))
         for name in ("ctr", "sales")
     )
+    uplifts = [{one.number: one.uplift for one in found.days} for found in (ctr, sales)]
     nothing = Bounds(value=None)
     return tuple(
         TableRow(
             day=date.fromordinal(experiment.first_day.toordinal() + number - 1).isoformat(),
             number=number,
             users=_users(daily, number - 1),
-            ctr=ctr.get(number, nothing),
-            sales=sales.get(number, nothing),
+            ctr=uplifts[0].get(number, nothing),
+            sales=uplifts[1].get(number, nothing),
             precision=_precision(daily, number - 1),
         )
         for number in range(1, experiment.day_number(day) + 1)
@@ -131,7 +133,8 @@ def _by_day(report: AbtestReport) -> Iterator[Figure]:
             yield Figure(
                 name=f"abtest_day_{row.number}_{name}_uplift", value=bounds.value,
                 low=bounds.fixed_low, high=bounds.fixed_high, unit="ratio",
-                protocol=f"{row.day} alone; interval for one look, clustered by user",
+                protocol=f"{row.day} alone; interval for one look{bounds.at_level}, clustered by "
+                f"user, none under {FEWEST_OF_DAY} users in an arm",
             )  # fmt: skip
         for arm, value in zip(PAIR, row.precision, strict=True):
             yield Figure(
@@ -143,8 +146,8 @@ def _by_day(report: AbtestReport) -> Iterator[Figure]:
 def _by_level(report: AbtestReport) -> Iterator[Figure]:
     for arm, found in zip(PAIR, report.levels, strict=True):
         told = (
-            f"{found.arm}, {found.questions:,} purchases; interval clustered by user, none under "
-            f"{FEWEST} purchases or {FEWEST_USERS} users"
+            f"{found.arm}, {found.questions:,} pages with a purchase of known price level; "
+            f"interval clustered by user, none under {FEWEST} such pages or {FEWEST_USERS} users"
         )
         yield _share(f"abtest_price_precision_{arm}", found.precision, told)
         for row in found.classes:

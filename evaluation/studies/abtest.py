@@ -118,8 +118,9 @@ def _split(cells: Sequence[Cell]) -> Iterator[Figure]:
     for name in dict.fromkeys(figure.name for cell in known for figure in cell.estimated):
         found = [f for cell in known for f in cell.estimated if f.name == name]
         values = [one.value if one.value is not None else NAN for one in found]
+        one = found[0].protocol.partition(";")[0]  # the rest is of its own interval
         yield _figure(f"uplift_split_estimated_{name}", values, "ratio",
-                      f"{found[0].protocol}; mean of the estimates")  # fmt: skip
+                      f"{one}; mean of the estimates")  # fmt: skip
 
 
 def _on(cell: Cell, arm: str, day: int) -> Lived:

@@ -294,6 +294,15 @@ def test_a_worse_line_is_stopped_even_where_the_log_is_doubted(worse):
     assert page.concluded.startswith(f"Concluded by the verdict on {FIRST}: stop. guardrail")
 
 
+def test_a_page_says_shares_and_limits_as_they_were_declared():
+    """Rounded, 0.995 and 0.005 were 100 % and 0 %."""
+    rule = {"guardrails": {"orders": 0.0005}, "minimum_effect": 0.00125}
+    said = abtest_report._declared(logs.experiment(arms={OLD: 0.995, NEW: 0.005}, rule=rule))
+    assert said["Arms"] == "old 99.5%, new 0.5%"
+    assert (said["Guardrails"], said["Minimum effect"]) == ("orders -0.05%", "+0.125%")
+    assert said["Errors, slow pages"] == "+0.2%, +2% over 100 ms"
+
+
 def test_an_experiment_that_a_person_ended_says_when_and_why():
     ended = {"outcome": "stop", "day": "", "reasons": ["we moved."], "ledger": 3}
     assert abtest_report.concluded(ended) == (

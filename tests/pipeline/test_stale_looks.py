@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from infra.errors import PartitionMissing
-from pipeline import experiments, looks, steps, verdicts
+from pipeline import abtest_report, experiments, looks, steps, verdicts
 from tests import experiment_log as logs
 from tests.experiment_log import FIRST, Shop
 
@@ -49,6 +49,22 @@ def test_a_day_that_was_made_again_is_read_out_and_judged_again_before_anything_
         verdicts.conclude(mine, ID, FIRST)
     assert verdicts.verdict(mine, ID, FIRST)["outcome"] != "ship"
     assert verdicts.conclude(mine, ID, FIRST)["outcome"] != "ship"
+
+
+def test_a_page_looks_again_at_a_day_that_was_read_out_again_since_its_verdict(mine):
+    """Else its Table 3 shows the new data, and its confidence sequence the old."""
+    old, late = verdicts.read_look(mine.store, ID, FIRST), FIRST + timedelta(days=1)
+    again(mine, FIRST, Shop(effect=1.0))
+    logs.live(mine, logs.experiment(), Shop(effect=2.0), 2, since=1)
+    for day in (FIRST, late):
+        looks.readout(mine, ID, day)
+    trial = experiments.find(mine.store, ID)
+    first, last = abtest_report.made(mine, trial, late).looks
+    assert first == looks.look(mine, trial.experiment, FIRST)
+    assert first.primary.uplift.value < old.primary.uplift.value
+    assert last == verdicts.look_of_now(mine.store, trial.experiment, late)
+    verdicts.verdict(mine, ID, FIRST)
+    assert verdicts.look_of_now(mine.store, trial.experiment, FIRST) == first
 
 
 def test_a_day_before_that_was_made_again_is_remembered_anew(mine):

@@ -63,6 +63,16 @@ def test_users_of_two_arms_may_be_few(several, passed):
     assert checks.unknown_arms(several, 1000, 0.002).passed is passed
 
 
+def test_what_is_more_than_is_allowed_is_said_to_be_more():
+    """Rounded, 0.08 % stood beside an allowed 0.1 %, and 0.07 % beside 0.0 %."""
+    said = checks.multiple_exposure(8, 9992, 0.0005).sentence
+    assert said == "8 users (0.08%) saw several arms, more than the 0.05% allowed."
+    said = checks.unknown_arms(7, 10_000, 0.0004).sentence
+    assert said == "7 rows (0.07%) are of unknown arms, more than the 0.04% allowed."
+    said = checks.sample_ratio({"old": 9995, "new": 5}, {"old": 0.9995, "new": 0.0005}, 0.001)
+    assert "planned 99.95%" in said.sentence
+
+
 def test_what_others_found_wrong_is_said():
     assert checks.logging([]).passed
     assert checks.logging(["hour 3 is missing."]).sentence == "hour 3 is missing."

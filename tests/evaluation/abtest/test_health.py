@@ -6,6 +6,7 @@ import pyarrow.compute as pc
 import pytest
 
 from evaluation.abtest.always_valid import steady, student
+from evaluation.abtest.effect import Bounds
 from evaluation.abtest.health import HEALTH, harm
 
 ARMS = ("old", "new")
@@ -167,7 +168,15 @@ def test_a_log_that_marks_failures_alone_says_nothing_of_how_many_were_timed():
     assert harm(marked, "slow", ARMS, RULE) != harm(table, "slow", ARMS, RULE)
 
 
-def test_no_errors_at_all_are_no_rise():
-    found = harm(hours(errors=(0.0, 0.0)), "errors", ARMS, RULE)
-    assert (found.rise.low, found.rise.high) == (0, 0)
+def test_where_nothing_failed_there_is_no_interval():
+    """A dozen pages without a failure do not bound the share of failures at 0.00 %."""
+    found = harm(hours(number=12, requests=1, errors=(0.0, 0.0)), "errors", ARMS, RULE)
+    assert (found.control, found.treatment, found.rise) == (0, 0, Bounds(value=0))
+    assert "no spread to judge by" in found.reason
     assert not found.exceeds(0.0)
+
+
+def test_an_arm_of_which_every_page_fails_beside_one_without_a_failure_has_a_rise():
+    found = harm(hours(number=12, errors=(0.0, 1e9)), "errors", ARMS, RULE)
+    assert (found.rise.low, found.reason) == (1, None)
+    assert found.exceeds(0.5)

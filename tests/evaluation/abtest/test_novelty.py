@@ -2,10 +2,11 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 
 from evaluation.abtest import novelty
-from evaluation.abtest.effect import contrasts
+from evaluation.abtest.effect import FEWEST, contrasts
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import READOUT, UserDays, exposed, user_days
 from tests.evaluation.abtest.rows import ARMS, FIRST, readout
@@ -26,8 +27,7 @@ def fading(table, seed=0):
     clicks = table["clicks"].to_numpy()
     share = np.where(np.array(table["arm"].to_pylist()) == "new", 0.9**day, 1.0)
     kept = np.random.default_rng(seed).binomial(clicks, share)
-    place = READOUT.get_field_index("clicks")
-    return table.set_column(place, READOUT.field("clicks"), pa.array(kept))
+    return with_clicks(table, kept)
 
 
 @pytest.mark.parametrize("name", ["ctr", "sales"])
@@ -74,6 +74,46 @@ def test_the_trends_error_is_that_of_a_bootstrap_of_users():
         again = UserDays(place, rows.day[which], rows.arm[which], sums, rows.number)
         trends.append(novelty.by_day(again, CTR).trend)
     assert found.error == pytest.approx(np.std(trends), rel=0.15)
+
+
+def with_few_on_the_third(table):
+    """Of the treatment 149 users come that day, and they click on everything."""
+    third = pc.equal(table["day"], FIRST + timedelta(days=2)).to_numpy()
+    new = np.array([arm == "new" for arm in table["arm"].to_pylist()])
+    late = np.flatnonzero(third & new)
+    table = with_clicks(table, np.where(third & new, table["impressions"], table["clicks"]))
+    kept = np.ones(len(third), bool)
+    kept[late[FEWEST - 1 :]] = False
+    return table.filter(pa.array(kept))
+
+
+def with_clicks(table, clicks):
+    place = READOUT.get_field_index("clicks")
+    return table.set_column(place, READOUT.field("clicks"), pa.array(clicks))
+
+
+@pytest.mark.parametrize("name", ["ctr", "sales"])
+def test_a_day_of_few_users_has_no_interval(name):
+    found = novelty.by_day(days_of(with_few_on_the_third(readout(days=DAYS))), METRICS[name])
+    known = [day.uplift.fixed_low is not None for day in found.days]
+    assert known == [day.uplift.fixed_high is not None for day in found.days]
+    assert [n for n, one in enumerate(known, 1) if not one] == [3]
+    assert found.days[2].uplift.value is not None
+
+
+def test_a_day_of_few_users_has_no_part_in_the_trend():
+    table = readout(days=DAYS)
+    few = with_few_on_the_third(table)
+    gone = few.filter(pc.not_equal(few["day"], FIRST + timedelta(days=2)))
+    found, without = (novelty.by_day(days_of(rows), CTR) for rows in (few, gone))
+    assert (found.trend, found.error) == pytest.approx((without.trend, without.error))
+    assert novelty.by_day(days_of(readout(users=290, days=DAYS)), CTR).trend is None
+
+
+def test_a_trend_is_said_as_uplifts_are():
+    found = novelty.by_day(days_of(fading(readout(users=4000, days=DAYS))), CTR)
+    assert found.change == pytest.approx(np.exp(found.trend) - 1)
+    assert novelty.Novelty(metric="ctr", days=(), trend=None).change is None
 
 
 def test_two_days_make_no_trend():

@@ -30,6 +30,17 @@ def test_users_for_one_look_are_statsmodels():
     assert found.days == math.ceil(2 * arm / 1000)
 
 
+@pytest.mark.parametrize("days", [14, 300])
+def test_the_users_that_are_needed_come_in_the_days_that_would_do(days):
+    """Each length has its own multiplier; users who are needed are those of that length."""
+    traffic = power.steady(mean=1.0, variance=2.0, users_per_day=5000, days=365)
+    found = power.plan(traffic, Wanted(effect=0.02, days=days, correlation=0.6)).always
+    assert found.days == math.ceil(found.users / 5000) == 44
+    z = lowest(level(0.05, 44)) + norm.ppf(0.8)
+    assert found.users == pytest.approx(4 * 2 * 0.64 * (z / math.log(1.02)) ** 2)
+    assert round(found.users) == 219_052  # as docs/abtest.md says
+
+
 def test_the_error_is_the_users_spread_over_both_arms():
     found = power.plan(STEADY, Wanted(effect=0.05, days=10, shares=(0.8, 0.2), correlation=0.6))
     assert found.planned_error == pytest.approx(2 * 0.8 * math.sqrt(1 / 8000 + 1 / 2000))

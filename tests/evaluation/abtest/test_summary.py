@@ -31,9 +31,9 @@ def levels(users, arms, said, true):
     )
 
 
-def made(days=DAYS, effect=0.2):
+def made(days=DAYS, effect=0.2, users=2000):
     """A report of made-up rows; every buyer is asked once a day."""
-    rows = readout(days=days, effect=effect)
+    rows = readout(users=users, days=days, effect=effect)
     last = FIRST + timedelta(days=days - 1)
     rng = np.random.default_rng(0)
     asked = [
@@ -213,17 +213,55 @@ def test_the_page_says_how_an_experiment_ended(whole):
     assert "Concluded by hand: stop. &lt;odd&gt;" in page
 
 
-def test_the_page_shows_a_guardrail_at_the_alpha_that_its_verdict_has(whole):
-    """Sales are reported too, at the larger alpha of the primary: there a drop is found sooner."""
+def test_the_page_shows_a_guardrail_at_the_level_at_which_it_is_judged(whole):
     _, found = whole
     (guard,) = found.look.guardrails
-    (other,) = (one for one in found.look.effects if one.metric == "sales")
-    assert guard.uplift.high > other.uplift.high
-    shown = {one.metric: one for one in report._unique(found.look)}
-    assert (shown["sales"], next(iter(shown))) == (guard, "ctr")
-    both = found.look.model_copy(update={"guardrails": (guard, found.look.primary)})
-    assert report._unique(both)[0] == found.look.primary
-    assert ", guardrail" in report.html(found, {})
+    said = f"{100 * guard.uplift.low:+.2f} to {100 * guard.uplift.high:+.2f} %"
+    page = report.html(found, {})
+    assert page.count(said) == 2  # in its tile and in "Every metric"
+    assert "always-valid at 98.33 %, guardrail" in page
+    assert "always-valid at 95 %, decides" in page
+    (figure,) = (one for one in found.figures if one.name == "abtest_sales_uplift")
+    assert (figure.low, figure.high) == (guard.uplift.low, guard.uplift.high)
+
+
+def test_a_look_of_before_that_has_a_guardrail_twice_shows_it_as_judged(whole):
+    """Sales were among the other metrics too, at the larger alpha of the primary."""
+    _, found = whole
+    (guard,) = found.look.guardrails
+    narrow = guard.uplift.model_copy(update={"low": guard.uplift.value})
+    other = guard.model_copy(update={"uplift": narrow})
+    look = found.look.model_copy(update={"effects": (other, *found.look.effects)})
+    assert [one for one in look.every if one.metric == "sales"] == [guard]
+
+
+def test_a_day_of_table_3_is_at_the_level_of_its_metric(whole):
+    _, found = whole
+    levels = [(row.ctr.alpha, row.sales.alpha) for row in found.table]
+    assert levels == [(TRIAL.alpha, TRIAL.guard_alpha)] * DAYS
+    figures = {figure.name: figure.protocol for figure in found.figures}
+    assert "interval for one look at 98.33 %" in figures["abtest_day_2_sales_uplift"]
+
+
+def test_the_page_says_why_a_day_has_no_interval():
+    _, found = made(effect=0.0, users=290)
+    page = report.html(found, {"by_day": b"png"})
+    assert page.count("under 150 users</span>") == 2 * DAYS
+    assert "a day with fewer than 150 users in an arm has none" in page
+    assert "There are too few days for a trend." in page
+
+
+def test_the_page_says_the_trend_in_per_cent_and_what_a_price_level_is_asked_of(whole):
+    _, found = whole
+    falls = found.look.novelty.model_copy(update={"trend": -0.041})
+    look = found.look.model_copy(update={"novelty": falls})
+    page = report.html(
+        found.model_copy(update={"look": look}), {"by_day": b"png", "price_levels": b"png"}
+    )
+    assert "Trend of ctr: -4.02 % a day" in page
+    assert f"({found.levels[0].questions:,} pages with a purchase of known price level)" in page
+    (figure,) = (one for one in found.figures if one.name == "abtest_price_precision_control")
+    assert "pages with a purchase of known price level" in figure.protocol
 
 
 def test_every_picture_is_drawn_and_the_record_comes_back(whole, tmp_path):

@@ -16,6 +16,7 @@ from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.verdict import Outcome
 from infra.config import build
 from infra.errors import ConfigError
+from pipeline import estimating
 from tests.evaluation.abtest import test_health
 from tests.evaluation.abtest.rows import ARMS, FIRST, readout
 
@@ -241,7 +242,8 @@ def test_a_bound_that_knows_nothing_is_cut():
 def test_every_metric_and_check_is_in_the_record(good):
     assert good.number == 3
     assert good.primary.metric == "ctr"
-    assert {one.metric for one in good.effects} == {"sales", "orders", "price_precision"}
+    assert [one.metric for one in good.guardrails] == ["sales"]
+    assert {one.metric for one in good.effects} == {"orders", "price_precision"}
     assert {figure.name for figure in good.figures()} == {
         "abtest_ctr_uplift", "abtest_sales_uplift", "abtest_orders_uplift",
         "abtest_price_precision_uplift",
@@ -250,6 +252,29 @@ def test_every_metric_and_check_is_in_the_record(good):
     assert good.trusted
     assert len(good.novelty.days) == 3
     assert sum(good.users.values()) == sum(good.primary.users)
+
+
+def test_a_metric_has_one_level_wherever_it_is_said(good):
+    """That at which it is judged, and its figure says which."""
+    said = {figure.name: figure for figure in (*good.figures(), *estimating.figures(good))}
+    for effect in good.every:
+        alpha = DESIGN.guard_alpha if effect.metric == "sales" else DESIGN.alpha
+        assert effect.uplift.alpha == DESIGN.alpha_of(effect.metric) == alpha
+        multiplier = DESIGN.mixture(effect.metric, alpha).multiplier(effect.error)
+        reach = np.log1p(effect.uplift.high) - np.log1p(effect.uplift.value)
+        assert reach == pytest.approx(multiplier * effect.error)
+        level = "98.33" if effect.metric == "sales" else "95"
+        for name in (f"abtest_{effect.metric}_uplift", effect.metric):
+            assert (said[name].low, said[name].high) == (effect.uplift.low, effect.uplift.high)
+            assert f"always-valid interval at {level} %" in said[name].protocol
+
+
+def test_a_guardrail_that_is_no_metric_of_the_report_has_a_figure():
+    design = with_rule(guardrails={"pages": 0.0, "ctr": 0.0})
+    found = look(0.3, design=design)
+    assert "abtest_pages_uplift" in {figure.name for figure in found.figures()}
+    assert [one.metric for one in found.every][:2] == ["ctr", "pages"]
+    assert found.every[0] == found.primary  # what decides, though it is a guardrail too
 
 
 def test_an_unadjusted_design_adjusts_nothing(good):

@@ -25,7 +25,9 @@ def cell(seed, gain):
         for name in (BEFORE, DUPN)
         for day in (1, 2)
     ]
-    estimated = Figure(name="ctr", value=gain / 2, unit="ratio", protocol="estimated")
+    estimated = Figure(
+        name="ctr", value=gain / 2, unit="ratio", protocol="estimated; interval at 95 %"
+    )
     return Cell(seed=seed, settings="x", lived=tuple(days), estimated=(estimated,))
 
 
@@ -53,6 +55,10 @@ def test_every_comparison_is_there_by_day_and_over_all_days():
     assert found["uplift_dupn_over_predecessor_price_precision"].value == pytest.approx(0.2)
     assert found["uplift_split_ctr"].value == pytest.approx(0.05)
     assert found["uplift_split_estimated_ctr"].value == pytest.approx(0.025)
+
+
+def test_a_mean_of_estimates_has_the_worlds_interval_and_not_the_estimates():
+    assert figures()["uplift_split_estimated_ctr"].protocol.startswith("estimated; mean of the est")
 
 
 def test_of_a_price_level_there_is_a_difference_that_is_paired_within_worlds():

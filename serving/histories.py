@@ -45,6 +45,8 @@ EDGE_MS = 15 * 60_000
 """Before midnight: what is heard then a collector may deliver under the day or the next one."""
 KEPT = 4 * SEQUENCE_LENGTH
 """Live behaviours kept a user: late ones may still come in between."""
+LAYOUT = 1
+"""Of the file's tables, kept as its `user_version`; 0 stands in files of before it was."""
 FORGOTTEN = 5_000
 """Rows that are forgotten in one go: requests that write wait for it."""
 
@@ -115,6 +117,9 @@ class LocalHistories:
         file: of the database; made when absent. Snapshots are built beside it.
         snapshot: what is known at the end of its day.
         zone: the data set's time zone: a day ends there at midnight.
+
+    Raises:
+        ServingUnavailable: the file is a later release's, or cannot be read or written.
     """
 
     def __init__(self, file: Path, snapshot: Snapshot, zone: str) -> None:
@@ -128,6 +133,13 @@ class LocalHistories:
                 if not file.exists():
                     file.touch(mode=0o600)  # SQLite gives the files beside it the same permissions
             with self._transaction() as database:
+                found = database.execute("PRAGMA user_version").fetchone()[0]
+                if found > LAYOUT:
+                    raise ServingUnavailable(
+                        f"{file} is of a later release of dupn (layout {found}, known here is "
+                        f"{LAYOUT}). Start that release, or move {file.name}* away: what came in "
+                        "since the newest `sequences` is unknown then."
+                    )
                 database.executescript(_SCHEMA)
                 database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
 
@@ -299,7 +311,8 @@ def _rows(past: Past, rows: slice | NDArray[np.int64]) -> Past:
 
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 """Spreads small differences over 64 bits."""
-_SCHEMA = """
+_SCHEMA = f"""
+PRAGMA user_version = {LAYOUT};
 CREATE TABLE IF NOT EXISTS live (
     user INTEGER, ts INTEGER, number INTEGER, item INTEGER, type INTEGER, scenario INTEGER,
     day INTEGER, event TEXT, PRIMARY KEY (user, ts, number)

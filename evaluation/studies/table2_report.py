@@ -43,6 +43,8 @@ class Heading:
     """Titles by the names of the networks."""
     page: str = "Table 2: networks compared, task by task"
     lead: str = LEAD
+    heads: str = "Other sequence models have the same heads"
+    """What the other rows have of what is beyond the paper's equations."""
 
 
 def write(
@@ -71,7 +73,7 @@ def write(
             study=name,
             title=heading.page,
             lead=heading.lead,
-            protocol=_protocol(table, tuned, plan),
+            protocol=_protocol(table, tuned, plan, heading.heads),
             figures=list(figures(table)),
             said=goals(table),
             grids=[_rows(table, titles), _gaps(table, titles), *beside,
@@ -89,13 +91,15 @@ def write(
     )  # fmt: skip
 
 
-def _protocol(table: Table, tuned: Sequence[TunedCell], plan: Plan) -> Mapping[str, str]:
+def _protocol(
+    table: Table, tuned: Sequence[TunedCell], plan: Plan, heads: str
+) -> Mapping[str, str]:
     worlds = table.worlds
     moments = ", ".join(f"{world.moments:,}" for world in worlds)
     return {
         "Data": f"{protocol.marketplaces([world.seed for world in worlds])}; moments on the "
         f"learnt days: {moments}; mean history {worlds[0].behaviours:.0f}",
-        "Network": f"DUPN: {plan.network}. Other sequence models have the same heads",
+        "Network": f"DUPN: {plan.network}. {heads}",
         "Questions": plan.questions(TASKS),
         "Learning": "epochs at most and patience as in study.*, stopped by the judging day; the "
         "best judgement is kept. L2R learnt alone has no click task that would learn the "
@@ -217,7 +221,7 @@ def _drawn(table: Table, titles: Mapping[str, str]) -> bytes:
         reached = f"   the truth: {ceiling:.3f}" if np.isfinite(ceiling) else ""
         ax.set_title(f"{_title(task)}{reached}", loc="left", fontsize=10, color=INK)
         ax.set_yticks(range(len(known[task])), [titles[model] for model in known[task]])
-        ax.invert_yaxis()
+        ax.set_ylim(len(known[task]) - 0.5, -0.5)
         tidy(ax, "x")
     figure.supxlabel("less DUPN-all, paired (zero: the blue line)", fontsize=9, color=INK)
     return png(figure)

@@ -21,6 +21,7 @@ LEAD = (
     "products and click logit. Each task learnt alone, on the same samples, with the same "
     "budget and the same points of the search."
 )
+HEADS = "DUPN to the letter has the same widths and nothing beyond"
 MODELS = (LETTER, ALL)
 
 
@@ -49,5 +50,5 @@ class LetterStudy(Contest):
         fits = [one for one in self.finished(self.fits()) if isinstance(one, FitCell)]
         tuned = [one for one in self.finished(self.searches()) if isinstance(one, TunedCell)]
         table = Table(worlds, fits, MODELS)
-        heading = Heading({name: NETWORKS[name].title for name in MODELS}, TITLE, LEAD)
+        heading = Heading({name: NETWORKS[name].title for name in MODELS}, TITLE, LEAD, HEADS)
         return table2_report.write(self.store, self.name, table, tuned, heading, self.plan)

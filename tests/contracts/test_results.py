@@ -13,6 +13,7 @@ FOLDERS = {
     "abtest": ["abtest"],
     "drift": ["drift"],
     "table2": ["table2", "multitask"],
+    "letter": ["table2", "multitask", "letter"],
     "multitask": ["table2", "multitask"],
     "attention": ["table2", "multitask", "attention"],
     "transfer": ["table2", "multitask", "transfer"],

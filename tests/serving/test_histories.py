@@ -19,7 +19,7 @@ from features.schemas import SEQUENCES
 from infra.errors import ServingUnavailable
 from infra.store import Store
 from serving import snapshot
-from serving.histories import EDGE_MS, KEPT, LAYOUT, LiveBehavior, LocalHistories, user_hash
+from serving.histories import EDGE_MS, KEPT, LiveBehavior, LocalHistories, user_hash
 from serving.snapshot import Past
 from tests.disks import files_up_to
 
@@ -282,23 +282,6 @@ def test_a_file_that_cannot_be_written_is_said_with_what_to_do(tmp_path, caplog)
     assert "live.db could not be read or written" in caplog.text
     assert items(histories.before("u1", NEXT + 1)) == hashes("i1")
     assert histories.add([behavior(NEXT + 1)], NEXT) == 1
-
-
-def test_a_file_of_a_later_release_is_left_alone_and_one_of_before_goes_on(histories):
-    histories.add([behavior(NEXT)], NEXT)
-
-    def layout(number):
-        with sqlite3.connect(histories.file) as database:
-            database.execute(f"PRAGMA user_version = {number}")
-
-    layout(0)  # as files of before layouts were counted
-    again = LocalHistories(histories.file, histories.snapshot, "UTC")
-    assert items(again.before("u1", NEXT + 1)) == hashes("i1")
-    layout(LAYOUT + 1)
-    with pytest.raises(ServingUnavailable, match=r"later release .*move live\.db\* away"):
-        LocalHistories(histories.file, histories.snapshot, "UTC")
-    with sqlite3.connect(histories.file) as database:
-        assert database.execute("PRAGMA user_version").fetchone() == (LAYOUT + 1,)
 
 
 def test_a_file_that_is_spoilt_is_said_with_what_to_do(tmp_path):

@@ -14,20 +14,12 @@ from dags import running
 from dags import study_stages as stages
 from dags.params import common
 
+STUDIES = ["table2", "letter", "multitask", "transfer", "attention", "excerpts", "drift", "abtest"]
 PARAMS = {
     "study": Param(
         "table2",
         type="string",
-        enum=[
-            "table2",
-            "letter",
-            "multitask",
-            "transfer",
-            "attention",
-            "excerpts",
-            "drift",
-            "abtest",
-        ],
+        enum=STUDIES,
         title="Study",
         description="Which of the paper's experiments.",
     ),

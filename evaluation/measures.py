@@ -167,7 +167,7 @@ class Bench:
     ) -> Measured:
         known = np.full(self.resamples.replicates, np.nan) if replicates is None else replicates
         drawn = known[np.isfinite(known)]
-        if reason is None and len(drawn) and (drawn == drawn[0]).all():
+        if reason is None and value in (0, 1) and len(drawn) and (drawn == value).all():
             reason = ALIKE
         interval = Interval(value) if reason else self.resamples.interval(value, known)
         return Measured(value, known, interval, questions, positives, users, reason)
@@ -200,7 +200,8 @@ class Bench:
 ALIKE = (
     "not enough evidence: every draw of users gives the same figure, so none says how sure it is."
 )
-"""As where all of few answers are right: the true share is not 1 for that."""
+"""As where all of few answers are right: the true share is not 1 for that. Between 0 and 1 a figure
+that does not move is known: who scores all candidates of a moment alike has an AUC of one half."""
 
 
 def headline(candidates: Candidates) -> Bools:

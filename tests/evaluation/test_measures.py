@@ -55,6 +55,14 @@ def test_few_answers_that_are_all_alike_do_not_prove_that_all_are(drawn, right):
     assert "every draw of users gives the same figure" in found.reason
 
 
+def test_who_says_the_same_of_all_is_known_to_be_no_better_than_chance(drawn):
+    asked, _ = drawn
+    same = np.zeros(len(asked.candidates.moment))
+    found = Bench.of(asked, CONFIG).measure(BY_NAME["ctr_auc"], same)
+    assert (found.value, found.interval.low, found.interval.high) == (0.5, 0.5, 0.5)
+    assert found.reason is None
+
+
 def test_a_model_beside_itself_differs_by_nothing_and_that_is_known(drawn):
     asked, _ = drawn
     bench = Bench.of(asked, CONFIG)

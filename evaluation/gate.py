@@ -169,9 +169,8 @@ def decide(
     checks = [*_quality(quality), *_floors(candidate, config)]
     evidence = [_enough(candidate, config)]
     calibration = _calibration(candidate, config)
-    (evidence if calibration.passed is False and _by_chance(candidate) else checks).append(
-        calibration
-    )
+    doubtful = calibration.passed is False and _by_chance(candidate)
+    (evidence if doubtful else checks).append(calibration)
     checks.extend(further)
     if champion is not None and comparison is not None:
         power, margin = _planned_margin(comparison.ctr, config)

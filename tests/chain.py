@@ -23,6 +23,7 @@ EVALUATED = DAYS[-1]
 PAIRS = ("train.threads=1", "evaluate.replicates=50")
 DATA = ("raw", "truth", "events", "rejects", "quality", "vocabulary", "catalog", "statistics")
 CARRIED = ("sequences", "samples")
+RESULT = "result.json"
 
 
 @dataclass(frozen=True)
@@ -43,12 +44,20 @@ def smoke(home: Path, *pairs: str) -> Settings:
     return load("smoke", str(home), [*PAIRS, *pairs])
 
 
-def run(home: Path) -> Chain:
-    settings = smoke(home)
-    ran_in = home.with_name(f"{home.name}-ran-in")
+def run(folder: Path) -> Chain:
+    """`dupn run initial` in an empty folder; what came of it."""
+    ran_in = folder / "ran-in"
     ran_in.mkdir()
     with chdir(ran_in):
-        return Chain(settings, chain.initial(settings, FIRST, TRAINED), ran_in)
+        result = chain.initial(smoke(folder / "home"), FIRST, TRAINED)
+    (folder / RESULT).write_text(json.dumps(result, default=str))
+    return at(folder)
+
+
+def at(folder: Path) -> Chain:
+    """The chain that `run` left there."""
+    result = json.loads((folder / RESULT).read_text())
+    return Chain(smoke(folder / "home"), result, folder / "ran-in")
 
 
 def copy_data(chain: Chain, home: Path) -> None:

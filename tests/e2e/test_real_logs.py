@@ -40,12 +40,14 @@ def some_users(tmp_path_factory):
     return settings, chain.initial(settings, FIRST, 2)
 
 
+@pytest.mark.drill
 def test_a_log_of_clicks_alone_becomes_a_champion_that_answers(some_users):
     settings, verdict = some_users
     assert verdict["promoted"], verdict
     assert standing.status(settings)["aliases"] == {"champion": "1"}
 
 
+@pytest.mark.drill
 def test_its_report_says_how_negatives_were_drawn_and_what_is_not_asked(some_users):
     settings, verdict = some_users
     report = json.loads(settings.store.get(f"reports/offline/{verdict['run']}/report.json"))

@@ -100,6 +100,7 @@ def test_a_database_that_is_read_only_says_so(tmp_path):
         _write(tmp_path)
 
 
+@pytest.mark.drill
 def test_two_who_find_no_database_make_one(tmp_path):
     uri = f"sqlite:///{tmp_path}/mlflow.db"
     ask = (
@@ -109,6 +110,7 @@ def test_two_who_find_no_database_make_one(tmp_path):
     assert [process.wait() for process in begun] == [0, 0]
 
 
+@pytest.mark.drill
 @pytest.mark.parametrize("seconds", [0.0, 0.3, 0.8])
 def test_whoever_is_killed_while_tables_are_made_leaves_no_half_made_database(tmp_path, seconds):
     file = tmp_path / "mlflow.db"

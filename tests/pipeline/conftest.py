@@ -8,16 +8,19 @@ import sys
 import pytest
 
 from pipeline import cli, steps
-from tests import nights
+from tests import nights, once
 
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
     """All raw days from the start, one bucket."""
-    mine = nights.settings(tmp_path_factory.mktemp("whole"))
+    return nights.settings(once.folder(tmp_path_factory, "whole", _ten_days))
+
+
+def _ten_days(home):
+    mine = nights.settings(home)
     steps.simulate(mine, nights.DAYS[0], len(nights.DAYS))
     nights.at_once(mine)
-    return mine
 
 
 @pytest.fixture

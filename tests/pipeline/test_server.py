@@ -13,6 +13,8 @@ from tests import chain as chains
 from tests import mlflow_server
 from tests.chain import DAYS
 
+pytestmark = pytest.mark.drill
+
 
 @pytest.fixture(scope="module")
 def released(chain, tmp_path_factory):

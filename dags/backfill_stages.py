@@ -1,6 +1,7 @@
 """The tasks of `dupn_backfill`."""
 
 import logging
+from datetime import date
 
 from airflow.sdk import get_current_context, task
 
@@ -16,18 +17,24 @@ def plan() -> bool:
     from pipeline import backfill as filling
 
     with running.front_door():
-        planned = filling.describe(running.settings(), running.day())
+        planned = filling.describe(running.settings(), running.day(), _last())
     for redo in planned["plan"]:
         logger.info("%s %s: %s", redo["stage"], redo["day"], redo["why"])
+    first, last = planned["day"], planned["last"]
+    days = first if last == first else f"{first} to {last}"
     if planned["models"]:
-        models = ", ".join(planned["models"])
-        logger.info("what was learnt from %s stays in %s", planned["day"], models)
+        logger.info("what was learnt from %s stays in %s", days, ", ".join(planned["models"]))
     else:
-        logger.info("no model has learnt from %s", planned["day"])
+        logger.info("no model has learnt from %s", days)
     return not get_current_context()["params"]["only_plan"]
 
 
 @stage(task, pool="compute")
 def backfill() -> None:
-    """The day again from raw, and each later stage whose inputs came out otherwise."""
-    run("backfill", day=running.day())
+    """The days again from raw, and each later stage whose inputs came out otherwise."""
+    run("backfill", day=running.day(), last=_last())
+
+
+def _last() -> date | None:
+    last = get_current_context()["params"]["last"]
+    return date.fromisoformat(last) if last else None

@@ -1,4 +1,4 @@
-"""A past day made again from its raw data, and everything after it that was built on it.
+"""Past days made again from their raw data, and everything after them that was built on them.
 
 For data that arrived late, twice or corrected (`dupn status` names such days). `plan` says what
 may be redone and which models have learnt from the day, before anything is; with `only_plan` the
@@ -18,12 +18,20 @@ ONLY_PLAN = Param(
     title="Only say what would be redone",
     description="Change nothing: the plan is in the log of the task `plan`. Untick it to redo.",
 )
+LAST = Param(
+    None,
+    type=["null", "string"],
+    format="date",
+    title="To",
+    description="The last day of a range that is read again. Empty: `Day` alone.",
+)
 
 
 @dag(
     schedule=None,
     params={
-        **one_day("The past day to publish again.", required=True),
+        **one_day("The past day to publish again, or the first of several.", required=True),
+        "last": LAST,
         "only_plan": ONLY_PLAN,
         **common(),
     },

@@ -1,11 +1,13 @@
 """Which files of a folder of raw are read, by their names."""
 
+import re
 from collections.abc import Sequence
 
 from features.raw_table import LISTED, SERVED
 from infra.visible import visible
 
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz", ".zst", ".bz2", ".xz")
+_IMPORTED = re.compile(rf"{LISTED}part-\d+-[0-9a-f]+\.parquet")
 
 
 def is_data(name: str) -> bool:
@@ -21,6 +23,11 @@ def is_skipped(name: str) -> bool:
 def is_served(name: str) -> bool:
     """Whether a plain file of that name was added by the service: read beside any manifest."""
     return name.startswith(SERVED) and is_data(name)
+
+
+def is_imported(name: str) -> bool:
+    """Whether `import` or the simulator wrote a file of that name, which a manifest may list."""
+    return _IMPORTED.fullmatch(name) is not None
 
 
 def some(names: Sequence[str]) -> str:

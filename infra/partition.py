@@ -5,7 +5,7 @@ A small picklable value, so that Beam workers can read through it.
 
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -224,19 +224,27 @@ class Partition:
         """
         return digest_of(self.table())
 
-    def sweep(self, older_than_s: float = 86_400) -> int:
+    def sweep(
+        self, older_than_s: float = 86_400, ours: Callable[[str], bool] = lambda _: True
+    ) -> int:
         """Remove files that the manifest does not list and no running attempt can still own.
 
-        Where nothing is published, that is every old file: never to be called on raw. A store that
-        does not tell when a file was changed keeps all of them.
+        Where nothing is published, that is every old file. A store that does not tell when a file
+        was changed keeps all of them.
+
+        Args:
+            older_than_s: age in seconds below which an attempt may still want its files.
+            ours: whether a file of that name is one of an attempt, where others lie beside them.
         """
         fs = filesystem(self.root)
         files = self.manifest().files if self.exists() else ()
         keep = {entry.name.partition("/")[0] for entry in files} | {MANIFEST}
         removed, now = 0, time.time()
         for path, found in self._lying().items():
-            youngest = max(modified(info) for info in found)
-            if path.rsplit("/", 1)[-1] not in keep and now - youngest.timestamp() > older_than_s:
+            youngest, name = max(modified(info) for info in found), path.rsplit("/", 1)[-1]
+            if name in keep or not ours(name):
+                continue
+            if now - youngest.timestamp() > older_than_s:
                 fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
                 removed += 1
         return removed

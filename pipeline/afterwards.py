@@ -35,8 +35,8 @@ def behind(store: Store) -> list[str]:
     found = [sentence for day in days if (sentence := _stale(store, day))]
     return found + [
         f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "
-        "it."
-        for day in backfill.unfinished(store)
+        f"it{'' if last == day else f', to {last}'}."
+        for day, last in backfill.unfinished(store).items()
     ]
 
 

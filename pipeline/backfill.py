@@ -1,22 +1,22 @@
-"""`dupn backfill`: a past day published again, and everything after it that follows from it.
+"""`dupn backfill`: past days published again, and everything after them that follows from it.
 
-The plan lists all that may have to be redone, before anything is. Then events of the day are read
-again, and each later stage is redone only if what it was made from (the stamps in its lineage) is
-not what is there now; so a day that comes out as it was costs one pass over its raw files, and a
-run that was killed goes on where it stood. Samples that were trained stay in the models that saw
-them: facts are not unlearned, and the plan says which models those are.
+The plan lists all that may have to be redone, before anything is. Then events of the day, or of the
+days of a range, are read again, and each later stage is redone only if what it was made from (the
+stamps in its lineage) is not what is there now; so a day that comes out as it was costs one pass
+over its raw files, and a run that was killed goes on where it stood. Samples that were trained stay
+in the models that saw them: facts are not unlearned, and the plan says which models those are.
 """
 
 import json
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date
 from typing import Any
 
 from features import carry, inputs
 from features.carry import ONE_DAY
-from infra.errors import PartitionMissing, QualityFailed
+from infra.errors import ConfigError, PartitionMissing, QualityFailed
 from infra.store import Store
 from pipeline import judged, rebuilding, steps
 from pipeline.settings import Settings
@@ -39,53 +39,71 @@ class Redo:
     """Whether it is redone in any case; otherwise only if its inputs come out otherwise."""
 
 
-def plan(settings: Settings, day: date) -> list[Redo]:
-    """What a backfill of `day` may redo, in the order in which it would.
+def plan(settings: Settings, day: date, last: date | None = None) -> list[Redo]:
+    """What a backfill may redo, in the order in which it would: each stage of a day once.
+
+    Args:
+        settings: whose days.
+        day: the first day whose raw rows are read again.
+        last: the last one; without it that day alone. A backfill from the same day that was cut
+            off is gone on with to its own last day.
 
     Raises:
-        PartitionMissing: there is no raw data of that day; or events are gone from which state of
-            the days before, or after, would have to be built.
+        ConfigError: the last day is before the first.
+        PartitionMissing: there is no raw data of one of these days; or events are gone from which
+            state of the days before, or after, would have to be built.
     """
     store = settings.store
-    if not store.partition("raw", day, "behaviors").names():
-        raise PartitionMissing(
-            f"raw/dt={day}/behaviors is not there, so {day} cannot be read again. "
-            "Put the day's files there first."
-        )
-    last = _last(store, day)
-    _require(store, day, last)
-    found = [
-        Redo(stage="events", day=day, why="its raw rows are read again", sure=True),
-        Redo(stage="quality", day=day, why="its events are judged again", sure=True),
-    ]
-    one = day
-    while one <= last:
-        found += _of_day(store, day, one)
-        one += ONE_DAY
+    if last and last < day:
+        raise ConfigError(f"the days from {day} to {last} are none: name the older day first.")
+    asked = _span(day, max(last or day, unfinished(store).get(day, day)))
+    for one in asked:
+        if not store.partition("raw", one, "behaviors").names():
+            raise PartitionMissing(
+                f"raw/dt={one}/behaviors is not there, so {one} cannot be read again. "
+                "Put the day's files there first."
+            )
+    end = _last(store, asked[-1])
+    _require(store, day, end)
+    found = []
+    for one in asked:
+        found += [
+            Redo(stage="events", day=one, why="its raw rows are read again", sure=True),
+            Redo(stage="quality", day=one, why="its events are judged again", sure=True),
+        ]
+    for one in _span(day, end):
+        found += _of_day(store, asked, one)
     return found
+
+
+def _span(first: date, last: date) -> list[date]:
+    return [first + ONE_DAY * n for n in range((last - first).days + 1)]
 
 
 def _require(store: Store, day: date, last: date) -> None:
     """What a backfill may need is there, or can be built: asked before anything is replaced."""
     for before in _swept(store, "samples", day):
         rebuilding.walks(store, before)
-    after = [day + ONE_DAY * n for n in range(1, (last - day).days + 1)]
-    rebuilding.require_events(store, after)
+    rebuilding.require_events(store, _span(day + ONE_DAY, last))
 
 
-def _of_day(store: Store, asked: date, day: date) -> Iterator[Redo]:
-    reason = "events of the day change" if day == asked else f"{asked} changes what is carried"
+def _of_day(store: Store, asked: Sequence[date], day: date) -> Iterator[Redo]:
+    reasons = ["events of the day change"] if day in asked else []
+    if day != asked[0]:
+        earlier = asked[0] if len(asked) == 1 else "a day before"
+        reasons.append(f"{earlier} changes what is carried")
+    reason = " or ".join(reasons)
     for stage in inputs.STAGES:
         there = inputs.published(store, stage, day).exists()
         stale = inputs.changed(store, stage, day) if there else []
-        if not there and day == asked:
+        if not there and day in asked:
             yield Redo(stage=stage, day=day, why="it is not published", sure=True)
         elif stale:
             why = f"it was made from another {stale[0]}"
             yield Redo(stage=stage, day=day, why=why, sure=True)
         elif there or stage in STATE:
             yield Redo(stage=stage, day=day, why=f"if {reason}", sure=False)
-        if stage == "samples" and (there or day == asked):
+        if stage == "samples" and (there or day in asked):
             why = "if its samples change"
             yield Redo(stage="quality_samples", day=day, why=why, sure=False)
 
@@ -96,47 +114,60 @@ def _last(store: Store, day: date) -> date:
     return max([day, *[found[-1] for found in days if found]])
 
 
-def models(settings: Settings, day: date) -> list[str]:
-    """Run keys of models that were trained on the day: they keep what they learned from it."""
+def models(settings: Settings, days: Iterable[date]) -> list[str]:
+    """Run keys of models that were trained on any of the days: they keep what they learned."""
     store = settings.store
-    found = []
+    found, asked = [], {one.isoformat() for one in days}
     for key in store.names("checkpoints"):
         final = store.partition("checkpoints", None, key, "final")
-        if final.exists() and day.isoformat() in final.manifest().lineage.get("days", []):
+        if final.exists() and asked & set(final.manifest().lineage.get("days", [])):
             found.append(key)
     return found
 
 
-def unfinished(store: Store) -> list[date]:
-    """Days whose backfill was begun and has not ended.
+def unfinished(store: Store) -> dict[date, date]:
+    """Backfills that were begun and have not ended: the last day of each, by its first.
 
     A writer that was killed may have left its scratch file, whose name begins with a dot.
     """
     found = sorted(store.names(NOTES))
     names = [one for one in found if one.endswith(".json") and not one.startswith(".")]
     notes = [(name, json.loads(store.get(f"{NOTES}/{name}") or b"{}")) for name in names]
-    return [date.fromisoformat(name[:10]) for name, note in notes if note.get("open")]
-
-
-def describe(settings: Settings, day: date) -> Mapping[str, Any]:
-    """The plan and the models as something to print."""
-    redo = plan(settings, day)
     return {
-        "day": day.isoformat(),
-        "plan": [{**asdict(one), "day": one.day.isoformat()} for one in redo],
-        "models": models(settings, day),
+        date.fromisoformat(name[:10]): date.fromisoformat(note.get("last", name[:10]))
+        for name, note in notes
+        if note.get("open")
     }
 
 
-def run(settings: Settings, day: date) -> Mapping[str, Any]:
-    """Redo the day and what follows from it; what was redone, and what came out as it was."""
+def describe(settings: Settings, day: date, last: date | None = None) -> Mapping[str, Any]:
+    """The plan and the models as something to print."""
+    redo = plan(settings, day, last)
+    asked = _asked(redo)
+    return {
+        "day": day.isoformat(),
+        "last": asked[-1].isoformat(),
+        "plan": [{**asdict(one), "day": one.day.isoformat()} for one in redo],
+        "models": models(settings, asked),
+    }
+
+
+def _asked(redo: Iterable[Redo]) -> list[date]:
+    """The days of a plan whose raw rows are read again."""
+    return [one.day for one in redo if one.stage == "events"]
+
+
+def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str, Any]:
+    """Redo the days and what follows from them; what was redone, and what came out as it was."""
     done: list[str] = []
     kept: list[str] = []
     store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
     # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
     differs = bool(json.loads(store.get(note) or b"{}").get("open"))
-    todo = plan(settings, day)
-    store.put(note, json.dumps({"open": True}))
+    todo = plan(settings, day, last)
+    asked = _asked(todo)
+    of = {"day": day.isoformat(), "last": asked[-1].isoformat()}
+    store.put(note, json.dumps({"open": True, **of}))
     for redo in todo:
         name = f"{redo.stage} {redo.day}"
         if not _wanted(settings, redo, differs=differs):
@@ -148,10 +179,10 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         done.append(name)
         differs |= _stamps(settings.store, redo) != before
     told = {
-        "day": day.isoformat(),
+        **of,
         "redone": done,
         "as they were": kept,
-        "models": models(settings, day),
+        "models": models(settings, asked),
     }
     store.put(note, json.dumps({"open": False, **told}, indent=1))
     return told

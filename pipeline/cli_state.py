@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from pipeline.front import TheDay, front
+from pipeline.front import Day, From, TheDay, To, days_of, front
 
 
 def rebuild(day: TheDay) -> None:
@@ -16,28 +16,30 @@ def rebuild(day: TheDay) -> None:
 
 
 def backfill(
-    day: TheDay,
+    day: Day = None,
+    first: From = None,
+    last: To = None,
     only_plan: Annotated[
         bool, typer.Option("--plan", help="Say what would be redone, and do nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
 ) -> None:
-    """Publish a past day again, and what follows from it; says first what that may be."""
+    """Publish past days again, and what follows from them; says first what that may be."""
     from pipeline import backfill as filling
     from pipeline import steps
 
-    settings = front.settings()
+    settings, asked = front.settings(), days_of(day, first, last)
     if only_plan or not (yes or front.as_json):
-        planned = filling.describe(settings, day.date())
+        planned = filling.describe(settings, asked[0], asked[-1])
         front.say("backfill plan", planned if front.as_json else planned["plan"])
         if planned["models"] and not front.as_json:
             names = ", ".join(planned["models"])
-            front.say("models", {"learnt the day and keep what they learnt": names})
+            front.say("models", {"learnt from this and keep what they learnt": names})
     if only_plan:
         return
     if not yes and not _agreed():
         raise typer.BadParameter("nobody agreed. Say --yes to redo it, or --plan to look only.")
-    front.say("backfill", steps.backfill(settings, day.date()))
+    front.say("backfill", steps.backfill(settings, asked[0], asked[-1]))
 
 
 def _agreed() -> bool:

@@ -128,11 +128,11 @@ def rebuild(settings: Settings, day: date) -> Summary:
     return run(settings, day)
 
 
-def backfill(settings: Settings, day: date) -> Summary:
-    """A past day read again, and redone whatever follows from it and comes out otherwise."""
+def backfill(settings: Settings, day: date, last: date | None = None) -> Summary:
+    """Past days read again, and redone whatever follows from them and comes out otherwise."""
     from pipeline.backfill import run
 
-    return run(settings, day)
+    return run(settings, day, last)
 
 
 def sweep(settings: Settings, day: date) -> Summary:

@@ -2,17 +2,19 @@
 
 Counted back from the newest day of samples (or the day asked for, if that is older), so a pipeline
 that has stood still for a month loses nothing that its next night needs. Disassembled bundles go
-too, but never those of champion, previous and challenger. Raw, checkpoints and reports are never
-touched.
+too, but never those of champion, previous and challenger. Checkpoints, reports and the rows of raw
+are never touched.
 
-Files of lost attempts go wherever partitions are published by day.
+Files of lost attempts go wherever partitions are published by day; in raw those that an import
+replaced, so that rows which a shop took out are gone.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from features import raw_names
 from features.inputs import SNAPSHOTS
 from infra.errors import PartitionCorrupt
 from infra.store import Partition, Store
@@ -47,6 +49,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     lost += sum(
         _sweep_attempts(store, folder, config.attempt_hours * 3600) for folder in _others(store)
     )
+    lost += _sweep_replaced(store, config.attempt_hours * 3600)
     if store.names("bundles"):
         from pipeline import bundling  # imports torch
 
@@ -127,11 +130,19 @@ def _others(store: Store) -> list[str]:
 
 
 def _sweep_attempts(store: Store, stage: str, older_than_s: float) -> int:
-    removed = 0
-    for day in store.dates(stage):
-        for part in _partitions(store, stage, day):
-            try:
-                removed += part.sweep(older_than_s)
-            except PartitionCorrupt as error:
-                logger.warning("%s", error)
-    return removed
+    parts = (part for day in store.dates(stage) for part in _partitions(store, stage, day))
+    return sum(_sweep(part, older_than_s) for part in parts)
+
+
+def _sweep_replaced(store: Store, older_than_s: float) -> int:
+    """Raw files of ours that a later import took the place of; a shop's own are the shop's."""
+    parts = (part for day in store.dates("raw") for part in _partitions(store, "raw", day))
+    return sum(_sweep(part, older_than_s, raw_names.is_imported) for part in parts if part.exists())
+
+
+def _sweep(part: Partition, older_than_s: float, *ours: Callable[[str], bool]) -> int:
+    try:
+        return part.sweep(older_than_s, *ours)
+    except PartitionCorrupt as error:
+        logger.warning("%s", error)
+        return 0

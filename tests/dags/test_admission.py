@@ -81,7 +81,7 @@ def test_every_such_name_is_said_and_what_the_form_has(monkeypatch, tmp_path):
     monkeypatch.setenv("DUPN_HOME", str(tmp_path))
     said = refused("dupn_backfill", presett="demo", **{"zzz\x1b[2J": 1})
     assert "presett is no Param" in said
-    assert r"zzz\x1b[2J is no Param of dupn_backfill. It has day, only_plan, dataset" in said
+    assert r"zzz\x1b[2J is no Param of dupn_backfill. It has day, last, only_plan, dataset" in said
 
 
 def test_a_conf_of_params_alone_is_taken(monkeypatch, tmp_path):

@@ -16,6 +16,7 @@ DAY = date(2026, 3, 7)
 def params(monkeypatch, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     given = {"preset": "smoke", "overrides": "", "day": str(DAY), "run": "", "only_plan": True}
+    given["last"] = None
     monkeypatch.setenv("DUPN_HOME", str(tmp_path))
     for module in (running, backfill_stages, release_stages):
         monkeypatch.setattr(module, "get_current_context", lambda: {"params": given})
@@ -39,7 +40,7 @@ def test_the_summary_of_a_step_is_in_the_log_of_its_task(params, monkeypatch, ca
 )
 def test_a_plan_is_written_in_sentences(params, monkeypatch, caplog, models, learnt):
     redo = {"stage": "samples", "day": str(DAY), "why": "if events of the day change"}
-    planned = {"day": str(DAY), "plan": [redo], "models": models}
+    planned = {"day": str(DAY), "last": str(DAY), "plan": [redo], "models": models}
     monkeypatch.setattr(backfill, "describe", lambda *_: planned)
     assert not backfill_stages.plan.function()
     assert caplog.messages == ["samples 2026-03-07: if events of the day change", learnt]

@@ -93,7 +93,7 @@ def test_a_backfill_that_has_not_ended_is_named(store):
 def test_what_a_killed_writer_left_beside_the_notes_is_no_note(store, left):
     for name in (f"{DAY}.json", left.format(day=NEXT)):
         store.put(f"{backfill.NOTES}/{name}", json.dumps({"open": True}))
-    assert backfill.unfinished(store) == [DAY]
+    assert backfill.unfinished(store) == {DAY: DAY}
 
 
 def test_no_manifest_is_read_twice_to_say_which_days_are_behind(store, monkeypatch):

@@ -141,7 +141,7 @@ def test_a_day_that_a_person_left_out_is_passed_however_bad_it_is(whole, tmp_pat
     for day in MINE[1:]:
         with pytest.raises(QualityFailed, match=f"Quality of .* {day} failed: .* has rows"):
             steps.backfill(strict, DAY)
-        assert backfill.unfinished(mine.store) == [DAY]
+        assert backfill.unfinished(mine.store) == {DAY: DAY}
         judged.leave_out(mine.store, day, out=True)
     steps.backfill(strict, DAY)
     assert afterwards.behind(mine.store) == []
@@ -203,7 +203,8 @@ def test_models_that_learnt_the_day_are_named(home):
     for key, days in (("dupn-a", [str(DAY)]), ("dupn-b", [str(MINE[-1])])):
         with home.store.partition("checkpoints", None, key, "final").publish(days=days) as out:
             out.record([out.write_bytes("weights", b"")])
-    assert backfill.models(home, DAY) == ["dupn-a"]
+    assert backfill.models(home, [DAY]) == ["dupn-a"]
+    assert backfill.models(home, [DAY, MINE[-1]]) == ["dupn-a", "dupn-b"]
 
 
 def test_a_day_without_raw_rows_is_refused(home):

@@ -193,6 +193,28 @@ def test_files_of_lost_attempts_go_when_they_are_old(home):
         store.partition(folder.relative_to(home).as_posix()).verify()
 
 
+def test_rows_that_an_import_replaced_go_and_what_a_shop_laid_there_stays(home):
+    """Nothing that no manifest stands beside, either: it may be all that there is."""
+    folder = home / f"raw/dt={DAYS[2]}/behaviors"
+    bare = home / f"raw/dt={DAYS[2]}/follows"
+    bare.mkdir()
+    part = Store(home).partition("raw", DAYS[2], "behaviors")
+    for rows in ([1, 2], [1]):
+        with part.publish() as out:
+            out.record([out.write_table("_part-00000", pa.table({"x": rows}))])
+    listed = {entry.name for entry in part.manifest().files}
+    (replaced,) = (one for one in folder.glob("_part-*") if one.name not in listed)
+    stays = [folder / "rows.jsonl", folder / "_SUCCESS", bare / replaced.name]
+    for path in stays:
+        path.write_bytes(b"")
+    for path in (replaced, *stays):
+        os.utime(path, (0, 0))
+    sweep(home, DAYS[-1])
+    assert not replaced.exists()
+    assert all(path.exists() for path in stays)
+    part.verify()
+
+
 def test_a_column_with_a_point_in_its_name_goes_with_its_day(tmp_path):
     settings = load("smoke", str(tmp_path))
     store, names = settings.store, ("item", "profile_geo.city")

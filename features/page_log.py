@@ -13,10 +13,25 @@ from datetime import date
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from features.sequence import MomentsMode
 from infra.store import Partition, Store
 
 ONLY_SERVED = "only_served"
 """In the lineage of a day's impressions: every file of them was written by `dupn serve`."""
+
+
+def is_paged(store: Store, day: date, moments: MomentsMode, *, before: bool) -> bool:
+    """Whether pages are the moments of a day: a log that had them once has them for good.
+
+    Args:
+        store: with the events of the day.
+        day: which.
+        moments: what the settings say; `auto` looks.
+        before: whether they were the moments of the day before.
+    """
+    if moments == "auto":
+        return before or has_pages(store, day)
+    return moments == "pages"
 
 
 def has_pages(store: Store, day: date) -> bool:

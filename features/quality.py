@@ -26,6 +26,11 @@ EVENT_TABLES = (*LOGS, "items")
 SNAPSHOTS = tuple(name for name in TABLES if name not in LOGS)
 AMBIGUOUS = "ambiguous_share"
 """Metric of a log that has times which the clock of its zone showed twice: of the rows read."""
+ABSENT = "absent_share"
+"""Metric, then 1, of what all the days before had and this one has none of: a log, or prices."""
+UNLEVELLED = {"catalog.price_level": "0"}
+"""By column of a mix, the value that says nothing is known: levels follow the edges of the day
+before, so a log that tells its prices by itself begins without any, which is no other mix."""
 UNITS = {
     "rows": "rows",
     "lost_parts": "files or row groups",
@@ -117,7 +122,9 @@ def metrics(
         {key.split(":", 1)[1]: value for key, value in one.items()} for one in (tally, *before)
     )
     flat = kept(counts) | flat
-    out = _shares(flat) | _against(flat, past) | _refused(counts) | _gaps(flat)
+    out = (
+        _shares(flat) | _against(flat, past) | _absent(flat, past) | _refused(counts) | _gaps(flat)
+    )
     if "behaviors.ts.last" in flat:
         begin, end = (
             datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)).timestamp() / 3600
@@ -155,11 +162,25 @@ def _against(flat: Tally, past: Sequence[Tally]) -> Tally:
         if rows in flat and len(had) >= 3:
             out[f"{table}.volume_ratio"] = _volume_ratio(flat[rows], had)
         for column in (*MIXES.get(table, ()), "price"):
-            prefix = f"{table}.{column}.mix."
-            now, then = _mix(flat, prefix), [_mix(p, prefix) for p in past]
+            name = f"{table}.{column}"
+            now, then = _mix(flat, name), [_mix(p, name) for p in past]
             if now and any(then):
-                out[f"{table}.{column}.drift"] = stability_index(now, then)
+                out[f"{name}.drift"] = stability_index(now, then)
     return out
+
+
+def _absent(flat: Tally, past: Sequence[Tally]) -> Tally:
+    """What the days before, one at least, all had and this one lacks."""
+    if "behaviors.rows" not in flat or not past:
+        return {}
+    lost = [
+        one
+        for one in LOGS[1:]
+        if not flat.get(f"{one}.rows") and all(p.get(f"{one}.rows") for p in past)
+    ]
+    if flat["behaviors.rows"] and not _mix(flat, "behaviors.price"):
+        lost += ["behaviors.price"] * all(_mix(p, "behaviors.price") for p in past)
+    return {f"{one}.{ABSENT}": 1.0 for one in lost}
 
 
 def _gaps(flat: Tally) -> Tally:
@@ -199,5 +220,8 @@ def _volume_ratio(rows: float, before: list[float]) -> float:
     return rows / usual if usual else math.inf if rows else 1.0
 
 
-def _mix(flat: Mapping[str, float], prefix: str) -> dict[str, float]:
-    return {key.removeprefix(prefix): v for key, v in flat.items() if key.startswith(prefix)}
+def _mix(flat: Mapping[str, float], column: str) -> dict[str, float]:
+    prefix = f"{column}.mix."
+    found = {key.removeprefix(prefix): v for key, v in flat.items() if key.startswith(prefix)}
+    found.pop(UNLEVELLED.get(column, ""), None)
+    return found

@@ -24,6 +24,8 @@ BEHAVIOR_COLUMNS = ["user_hash", "user_id", *SEQUENCES.names[2:]]
 CODED = ["user_id", "item_id", "request_id"]
 """Columns to be read as dictionaries."""
 
+MomentsMode = Literal["auto", "pages", "derived"]
+
 
 class SequencesConfig(Config):
     """What is carried from day to day, and what makes a moment."""
@@ -32,7 +34,7 @@ class SequencesConfig(Config):
     """Attribution window W: actions up to W after a moment are its labels. Changing it between
     two days is refused, because open moments carry the old one."""
 
-    moments: Literal["auto", "pages", "derived"] = "auto"
+    moments: MomentsMode = "auto"
     """`pages`: a moment is an impression. `derived`: a moment is a click, for logs without
     impressions. `auto`: derived as long as no day up to this one had pages: those that `dupn serve`
     wrote count only if a behaviour of their day names one by `request_id`."""

@@ -41,6 +41,10 @@ OPTIONAL = ("items.", "catalog.")
 LOST = "lost_parts"
 """Files, or row groups of one, that could not be read to their end: each is one refused row, so no
 share would show them."""
+TOLD = (quality.AMBIGUOUS, quality.ABSENT)
+"""Metrics of what is told and stops nothing, as a night may be meant to go on without a table."""
+ABSENT = "the days before had some: look whether it was delivered"
+"""What a table, or prices, that came until now and is not there means."""
 TWICE = "of an hour that its clock shows twice the earlier was taken; write UTC, or offsets (%z)"
 """What ambiguous times mean."""
 _UNREAD = f"rejected_{Reason.BAD_FILE}"
@@ -78,6 +82,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
     meanings = {one.figure: one.meaning for one in joins}
     meanings |= {name: TWICE for name in figures if name.endswith(quality.AMBIGUOUS)}
+    meanings |= {name: ABSENT for name in figures if name.endswith(quality.ABSENT)}
     failures = _explained(failures, meanings | _lost_files(store, day, failures))
     critical = [failure for failure in failures if failure.critical]
     report = {
@@ -147,8 +152,8 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
         return [Expected(figure=name, high=config.warn_empty_history_share, critical=False)]
     if metric == "null_share" and optional:
         return [Expected(figure=name, high=config.warn_null_share, critical=False)]
-    if metric in ("null_share", "bad_share", LOST, quality.AMBIGUOUS):
-        return [Expected(figure=name, high=0.0, critical=metric != quality.AMBIGUOUS)]
+    if metric in ("null_share", "bad_share", LOST, *TOLD):
+        return [Expected(figure=name, high=0.0, critical=metric not in TOLD)]
     return []
 
 

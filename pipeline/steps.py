@@ -93,7 +93,13 @@ def statistics(settings: Settings, day: date) -> Summary:
     """Counts, conversions, price quantiles and LR-CTR weights from days up to this one."""
     from pipeline.jobs.statistics import run
 
-    return run(settings.store, day, config=settings.statistics, beam=settings.beam)
+    return run(
+        settings.store,
+        day,
+        config=settings.statistics,
+        beam=settings.beam,
+        moments=settings.sequences.moments,
+    )
 
 
 def sequences(settings: Settings, day: date) -> Summary:

@@ -16,7 +16,7 @@ from infra.store import Store
 
 
 def close(
-    store: Store, day: date, config: StatisticsConfig, *, has_pages: bool, read: Stamps
+    store: Store, day: date, config: StatisticsConfig, *, paged: bool, read: Stamps
 ) -> Mapping[str, int]:
     """Publish everything of the day's statistics that follows from its items.
 
@@ -24,7 +24,7 @@ def close(
         store: where the day's items and sample are published.
         day: the day.
         config: its settings.
-        has_pages: False draws negatives for LR-CTR.
+        paged: False draws negatives for LR-CTR.
         read: what the day was made from.
     """
     arrays = catalog.load(store, day)
@@ -32,7 +32,7 @@ def close(
     tables = {name: summary.group(item, getattr(arrays, name)) for name in GROUPS}
     tables["price"] = price.quantile_edges(arrays.price, arrays.category, config.min_prices)
     tables["overall"] = summary.overall_table(summary.overall(item, config))
-    labels, weights = _learn(store, day, arrays, config, has_pages=has_pages)
+    labels, weights = _learn(store, day, arrays, config, paged=paged)
     tables["lr_ctr"] = lr_ctr.table(weights)
     learned = {"displays": int(labels.shown.sum()), "clicked": int(labels.clicked.sum())}
     lineage = {"settings": config.digest(), "inputs": read}
@@ -44,12 +44,12 @@ def close(
 
 
 def _learn(
-    store: Store, day: date, arrays: CatalogArrays, config: StatisticsConfig, *, has_pages: bool
+    store: Store, day: date, arrays: CatalogArrays, config: StatisticsConfig, *, paged: bool
 ) -> tuple[Labels, Weights]:
     """Labels of the day on features of the day before; yesterday's weights where nothing is new."""
     before = carry.yesterday(store, "statistics", day, "lr_ctr")
     sample = store.partition("statistics", day, "lr_sample").table()
-    if not has_pages:
+    if not paged:
         sample = _with_negatives(store, day, sample, config)
     labels = lr_sample.labels(sample, arrays)
     prior = lr_ctr.of_table(before.table()) if before else np.zeros(len(lr_ctr.FEATURES))

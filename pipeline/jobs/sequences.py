@@ -22,10 +22,10 @@ from features.buckets import Bucket, buckets
 from features.carry import yesterday
 from features.distinct import distinct
 from features.moments import PAGE_COLUMNS, Arrived, Calendar, Moments
-from features.page_log import has_pages
+from features.page_log import is_paged
 from features.property import LocalClock
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SEQUENCES
-from features.sequence import CODED, SequencesConfig
+from features.sequence import CODED, MomentsMode, SequencesConfig
 from features.timeline import Timeline, Users
 from infra.errors import ConfigError
 from infra.store import Attempt, FileEntry, Partition, Store
@@ -50,12 +50,12 @@ class Inputs:
     """The log has no impressions: clicks are moments."""
 
     @classmethod
-    def of(cls, store: Store, day: date, history: Partition | None, mode: str) -> "Inputs":
+    def of(cls, store: Store, day: date, history: Partition | None, mode: MomentsMode) -> "Inputs":
         """Yesterday's history and the day's events."""
         pages = store.partition("events", day, "impressions")
         follows = store.partition("events", day, "follows")
-        without = history is None or history.manifest().lineage["derived"]  # no day before had any
-        derived = mode == "derived" or (mode == "auto" and without and not has_pages(store, day))
+        before = history is not None and not history.manifest().lineage["derived"]
+        derived = not is_paged(store, day, mode, before=before)
         read_pages = pages if pages.exists() and not derived else None
         return cls(
             history=Slices.of(history, SEQUENCES, CODED),

@@ -18,8 +18,9 @@ import pyarrow as pa
 from features import carry, hash_range, inputs, lr_sample, tally
 from features import statistics as known
 from features.buckets import Bucket, buckets, split
-from features.page_log import has_pages
+from features.page_log import is_paged
 from features.schemas import BEHAVIORS, IMPRESSIONS
+from features.sequence import MomentsMode
 from features.statistics import StatisticsConfig
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, Spread, pipeline
@@ -30,6 +31,8 @@ from pipeline.together import Together
 logger = logging.getLogger(__name__)
 
 SAMPLES = "samples"
+PAGED = "paged"
+"""In the lineage of a day's items: pages were its moments."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +43,9 @@ class Plan:
     config: StatisticsConfig
     behaviors: Partition
     pages: Partition | None
-    """None: the log has no impressions."""
+    """The day's, if pages are its moments."""
+    paged: bool
+    """Whether they are; a day of such a log that lacks them has shown nothing."""
     before: Partition | None
     """Yesterday's items."""
     batches: tuple[Bucket, ...]
@@ -52,7 +57,13 @@ class Plan:
     """Batches under way at a time."""
 
 
-def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamConfig) -> Plan:
+def plan(
+    store: Store,
+    day: date,
+    config: StatisticsConfig,
+    beam_config: BeamConfig,
+    moments: MomentsMode = "auto",
+) -> Plan:
     """Look at manifests and footers, and divide the work.
 
     Raises:
@@ -66,14 +77,16 @@ def plan(store: Store, day: date, config: StatisticsConfig, beam_config: BeamCon
     rows = behaviors.manifest().rows
     displays = hash_range.values(pages, "item_ids")
     at_most = rows + displays + (before.manifest().rows if before else 0)
-    paged = has_pages(store, day)
+    was = bool(before and before.manifest().lineage.get(PAGED))
+    paged = is_paged(store, day, moments, before=was)
     wanted = config.lr_samples if paged else config.lr_samples / (1 + config.lr_negatives)
     offered = displays if paged else rows
     return Plan(
         day=day,
         config=config,
         behaviors=behaviors,
-        pages=pages if paged else None,
+        pages=pages if paged and pages.exists() else None,
+        paged=paged,
         before=before,
         batches=tuple(
             hash_range.batches(rows + displays, config.rows_per_batch, beam_config.buckets)
@@ -95,14 +108,16 @@ class CountBucket(Threaded):
     def work(self, bucket: Bucket) -> Iterator[Any]:
         """Read the bucket once."""
         work = self.plan
-        columns = ["user_hash", "item_id", "type", "request_id" if work.pages else "key"]
+        columns = ["user_hash", "item_id", "type", "request_id" if work.paged else "key"]
         behaviors = hash_range.read(
             work.behaviors, bucket, BEHAVIORS, "user_hash", columns, ["item_id"]
         )
         if behaviors.num_rows:
             yield from self._by_range(tally.behaviors(behaviors))
-        if work.pages is None:
+        if not work.paged:
             drawn = lr_sample.from_clicks(behaviors, work.rate)
+        elif work.pages is None:
+            drawn = lr_sample.SAMPLE.empty_table()
         else:
             columns = ["user_hash", "ts", "request_id", "item_ids"]
             coded = ["item_ids.list.element"]
@@ -162,9 +177,21 @@ class CountItems(beam.PTransform):
 
 
 def run(
-    store: Store, day: date, *, config: StatisticsConfig, beam: BeamConfig
+    store: Store,
+    day: date,
+    *,
+    config: StatisticsConfig,
+    beam: BeamConfig,
+    moments: MomentsMode = "auto",
 ) -> Mapping[str, int]:
     """Publish `statistics/dt=D/*`; the number of items, groups and displays learned from.
+
+    Args:
+        store: with the day's events and catalog.
+        day: the day.
+        config: how counts fade and LR-CTR learns.
+        beam: how the work is divided.
+        moments: `sequences.moments`: without pages, clicks are held against drawn negatives.
 
     Raises:
         PartitionMissing: events or vocabulary of the day, or statistics of the day before, are not
@@ -172,16 +199,16 @@ def run(
     """
     store.partition("catalog", day).require()
     stamps = inputs.stamps(store, "statistics", day)  # first: what comes meanwhile is noticed later
-    work = plan(store, day, config, beam)
+    work = plan(store, day, config, beam, moments)
     lineage = {"settings": config.digest(), "inputs": stamps}
     with ExitStack() as stack:
         items, sample = (
-            stack.enter_context(store.partition("statistics", day, name).publish(**lineage))
-            for name in ("item", "lr_sample")
+            stack.enter_context(store.partition("statistics", day, name).publish(**facts))
+            for name, facts in (("item", {**lineage, PAGED: work.paged}), ("lr_sample", lineage))
         )
         with pipeline(beam) as flow:
             _ = _count(flow, CountItems(work, items, sample))
-    counts = closing.close(store, day, config, has_pages=work.pages is not None, read=stamps)
+    counts = closing.close(store, day, config, paged=work.paged, read=stamps)
     logger.info(
         "statistics %s: %s items with events; LR-CTR learned from %s displays, %s clicked",
         day,

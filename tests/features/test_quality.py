@@ -139,6 +139,28 @@ def test_the_same_mix_has_not_drifted_and_another_has():
     assert stability_index({"a": 100, "new": 100}, [{"a": 100}]) > 0.5
 
 
+def test_price_levels_that_nobody_knows_yet_are_no_other_mix():
+    """A log that tells its prices by itself has edges from its second day on."""
+    level = "sum:catalog.price_level.mix."
+    rows = {"sum:catalog.rows": 301, "max:catalog.row.last": 302}
+    priced = {**rows, **{f"{level}{n}": 43 for n in range(1, 8)}}
+    first = {**rows, f"{level}0": 301}
+    figures = metrics(priced, {}, DAY, "UTC", [first, priced, priced])
+    assert figures["catalog.price_level.drift"] == pytest.approx(0, abs=1e-3)
+    assert "catalog.price_level.drift" not in metrics(first, {}, DAY, "UTC", [first] * 3)
+
+
+@pytest.mark.parametrize("lost", ["impressions", "follows", "behaviors.price"])
+def test_what_all_days_before_had_and_this_one_lacks_is_told(lost):
+    day = measure("behaviors", TABLE) | {"sum:impressions.rows": 3, "sum:follows.rows": 2}
+    bare = {key: value for key, value in day.items() if not key.startswith(f"sum:{lost}.")}
+    told = f"{lost}.absent_share"
+    assert metrics(bare, {}, DAY, "UTC", [day, day])[told] == 1
+    for before in ([], [day, bare]):
+        assert told not in metrics(bare, {}, DAY, "UTC", before)
+    assert not [key for key in metrics(day, {}, DAY, "UTC", [day]) if key.endswith("absent_share")]
+
+
 def test_optional_attributes_of_items_are_counted():
     items = conform(pa.table({"item_id": ["a", "b"], "price": [1.0, None]}), ITEMS)
     figures = metrics(measure("items", items), {}, DAY, "UTC", [])

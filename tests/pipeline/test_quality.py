@@ -82,6 +82,23 @@ def test_a_report_is_json_even_if_a_figure_is_infinite(settings, monkeypatch):
     assert ratio["value"] is None
 
 
+def test_a_day_without_the_pages_of_the_days_before_is_told_and_goes_on(settings):
+    for day in (DAY, DAY + timedelta(days=1)):
+        publish(settings.store, day)
+        if day == DAY:
+            with settings.store.partition("events", day, "impressions").publish() as out:
+                page = {"user_id": ["u1"], "request_id": ["r"], "ts": [MIDNIGHT_MS]}
+                page |= {"scenario": [1], "item_ids": [["i"]]}
+                out.record([out.write_table("part-0", conform(pa.table(page), IMPRESSIONS))])
+        assert quality.run(settings, day, "events")["passed"]
+    report = json.loads(settings.store.get(f"reports/quality/events/{day}.json"))
+    (told,) = (one for one in report["failures"] if one["figure"].endswith("absent_share"))
+    assert told["sentence"].startswith(
+        f"Quality of events {day} warning: impressions has absent share 1, over the limit 0: "
+        "the days before had some"
+    )
+
+
 def test_a_critical_failure_names_day_table_column_and_figure(settings):
     publish(settings.store, DAY, bad_types=50)
     with pytest.raises(QualityFailed, match=r"2026-03-02.*behaviors\.type has bad share 0\.25"):

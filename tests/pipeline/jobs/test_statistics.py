@@ -196,6 +196,40 @@ def test_without_pages_negatives_are_items_of_the_day_before(tmp_path):
     assert np.corrcoef(loaded.lr_ctr[2:][seen], loaded.item.clicks[2:][seen])[0, 1] > 0.5
 
 
+def test_where_moments_are_derived_pages_are_as_good_as_absent(tmp_path):
+    """`sequences.moments = "derived"`, for a log whose pages no behaviour names."""
+    learnt, days_of = [], days(2)
+    for name, kept in (("with", True), ("without", False)):
+        store = Store(tmp_path / name)
+        for day in days_of:
+            tables = dict(Market(snapshot_every=0).day(day))
+            if not kept:
+                del tables["impressions"]
+            write(store, day, tables)
+            vocabulary_job.run(store, day, config=VocabularyConfig(), beam=BEAM)
+            counts = statistics_job.run(store, day, config=CONFIG, beam=BEAM, moments="derived")
+        assert counts["clicked"] > 0
+        parts = store.partition("statistics", days_of[1])
+        learnt.append(
+            {one: store.partition("statistics", days_of[1], one).digest() for one in parts.names()}
+        )
+    assert learnt[0] == learnt[1]
+
+
+def test_a_day_without_its_pages_shows_nothing_and_leaves_the_weights(tmp_path, market):
+    store, (first, second) = Store(tmp_path), days(2)
+    for day in (first, second):
+        tables = dict(market.day(day))
+        if day == second:
+            del tables["impressions"]
+        write(store, day, tables)
+        vocabulary_job.run(store, day, config=VocabularyConfig(), beam=BEAM)
+        counts = statistics_job.run(store, day, config=CONFIG, beam=BEAM)
+    assert (counts["displays"], counts["clicked"]) == (0, 0)
+    before, after = (store.partition("statistics", day, "lr_ctr") for day in (first, second))
+    assert before.digest() == after.digest()
+
+
 def test_tags_are_deciles_of_the_day_before(built):
     first, second, _ = days(3)
     arrays = catalog.load(built, second)
@@ -215,7 +249,7 @@ def test_the_weights_of_the_day_before_are_what_lr_ctr_is_pulled_towards(built):
     arrays = catalog.load(built, second)
     before = lr_ctr.of_table(built.partition("statistics", first, "lr_ctr").table())
     strong = StatisticsConfig(lr_l2=1e9)
-    _, weights = closing._learn(built, second, arrays, strong, has_pages=True)
+    _, weights = closing._learn(built, second, arrays, strong, paged=True)
     assert np.abs(before).max() > 0.1
     assert weights == pytest.approx(before, abs=1e-4)
 

@@ -4,6 +4,7 @@ The local runner's own threads hand every element through one more queue of byte
 the cost of a shuffle; threads inside the bundle share the process and copy nothing.
 """
 
+import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -13,6 +14,14 @@ from apache_beam.transforms.window import GlobalWindow
 from apache_beam.utils.windowed_value import WindowedValue
 
 from pipeline.threads import Threads
+
+
+def a_run() -> str:
+    """A name for one run of a job, of which the looked-up tables that a process keeps are.
+
+    A worker may outlive a run, and the days that the next one reads may have been made again.
+    """
+    return uuid.uuid4().hex
 
 
 class Threaded(beam.DoFn, ABC):

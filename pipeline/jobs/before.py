@@ -7,7 +7,7 @@ the same at every look. An element is a bucket of users, whose worker goes throu
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, timedelta
 from functools import lru_cache
 from threading import Lock
@@ -25,7 +25,7 @@ from features.readout import BEFORE
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.jobs.readout import Asked, Day, inputs, place, window_of
-from pipeline.threaded import Threaded
+from pipeline.threaded import Threaded, a_run
 
 logger = logging.getLogger(__name__)
 _LOADING = Lock()
@@ -44,6 +44,8 @@ class Task:
     zone: str
     threads: int = 1
     """Buckets under way at a time."""
+    run: str = field(default_factory=a_run)
+    """Whose look-ups these are."""
 
 
 class Remember(Threaded):
@@ -58,7 +60,7 @@ class Remember(Threaded):
         """Day after day, rows of two days at a time."""
         task, clock, parts = self.task, LocalClock(self.task.zone), [BEFORE.empty_table()]
         with _LOADING:
-            catalog = listed(task.store.root, task.days[-1])
+            catalog = listed(task.store.root, task.days[-1], task.run)
         pages, actions = task.read[0].read(bucket)
         for day, source in zip(task.days, task.read[1:], strict=True):
             old, (pages, actions) = (pages, actions), source.read(bucket)
@@ -70,7 +72,7 @@ class Remember(Threaded):
 
 
 @lru_cache(maxsize=1)
-def listed(root: str, day: date) -> CatalogArrays:
+def listed(root: str, day: date, run: str) -> CatalogArrays:
     """The catalog of the last day, for purchases that were logged without a price."""
     store = Store(root)
     there = store.partition("catalog", day).exists()

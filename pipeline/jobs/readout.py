@@ -9,7 +9,7 @@ days may be read in any order, and one read again gives the same bytes.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from functools import lru_cache
 from threading import Lock
@@ -34,7 +34,7 @@ from infra.errors import PartitionMissing
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam import BeamConfig, Gather, Publish, Spread, pipeline
 from pipeline.jobs.slices import Slices, pick
-from pipeline.threaded import Threaded
+from pipeline.threaded import Threaded, a_run
 
 logger = logging.getLogger(__name__)
 _LOADING = Lock()  # threads of one worker share what they load
@@ -89,6 +89,8 @@ class Task:
     before: Partition
     threads: int = 1
     """Buckets under way at a time."""
+    run: str = field(default_factory=a_run)
+    """Whose look-ups these are."""
 
 
 def counted(task: Task, bucket: Bucket) -> Counted:
@@ -96,12 +98,12 @@ def counted(task: Task, bucket: Bucket) -> Counted:
     (old_pages, old_actions), (pages, actions) = (day.read(bucket) for day in task.days)
     arrived = Arrived((old_pages, pages), (old_actions, actions))
     with _LOADING:
-        known = prices(task.store.root, task.day)
+        known = prices(task.store.root, task.day, task.run)
     return outcomes.count(arrived, task.window, known)
 
 
 @lru_cache(maxsize=4)
-def prices(root: str, day: date) -> tuple[CatalogArrays, CatalogArrays]:
+def prices(root: str, day: date, run: str) -> tuple[CatalogArrays, CatalogArrays]:
     """The catalogs of the day before (the day's own where there is none) and of the day."""
     store = Store(root)
     before = day - ONE_DAY

@@ -9,7 +9,7 @@ times the workers, beside what is shared, and more buckets need less.
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
 from threading import Lock
@@ -36,7 +36,7 @@ from pipeline.beam import BeamConfig, Publish, Spread, pipeline
 from pipeline.columns import planes
 from pipeline.jobs.sequences import Inputs, Known, know
 from pipeline.jobs.slices import Slices
-from pipeline.threaded import Threaded
+from pipeline.threaded import Threaded, a_run
 
 logger = logging.getLogger(__name__)
 _LOADING = Lock()  # threads of one worker share what they load
@@ -66,19 +66,21 @@ class Task:
     """Profile snapshot as of the day before and of the day."""
     threads: int = 1
     """Buckets under way at a time."""
+    run: str = field(default_factory=a_run)
+    """Whose look-ups these are."""
 
 
 @lru_cache(maxsize=2)
-def world(root: str, day: date, zone: str) -> World:
-    """What moments of `day` may look up; loaded once a process."""
+def world(root: str, day: date, zone: str, run: str) -> World:
+    """What moments of `day` may look up; loaded once a process and run."""
     store = Store(root)
     pool = store.partition("sequences", day, "pool").require().table()
     return worlds.load(store, day, zone, pool)
 
 
 @lru_cache(maxsize=2)
-def profile_words(root: str, day: date) -> Mapping[str, Vocabulary]:
-    """Vocabularies of profile columns of `day`, by their names; loaded once a process."""
+def profile_words(root: str, day: date, run: str) -> Mapping[str, Vocabulary]:
+    """Vocabularies of profile columns of `day`, by their names; loaded once a process and run."""
     store = Store(root)
     names = vocabulary.published(store, day, "profile_")
     return {name: vocabulary.load(store, day, name) for name in names}
@@ -129,7 +131,7 @@ def build(task: Task, bucket: Bucket) -> Made:
     tables, users = [], []
     for own_date, group in _groups(task, known, late, waiting):
         with _LOADING:
-            there = world(task.store.root, own_date, task.zone)
+            there = world(task.store.root, own_date, task.zone, task.run)
             if task.config.price_offers:
                 there.offers  # noqa: B018  # made once, for all threads
         rows = _profile(task, own_date, profiles[own_date], numbers[own_date], known)
@@ -175,8 +177,8 @@ def _profile(
     A moment of the evening before has these columns, too, in the vocabulary of its own day.
     """
     with _LOADING:
-        words = profile_words(task.store.root, day)
-        names = profile_words(task.store.root, task.day)
+        words = profile_words(task.store.root, day, task.run)
+        names = profile_words(task.store.root, task.day, task.run)
     rows = np.ones((len(known.users), len(names)), np.int32)
     for index, name in enumerate(names):
         column = name.removeprefix("profile_")
@@ -274,7 +276,7 @@ def run(
     try:
         with target.publish(**lineage) as attempt, pipeline(beam) as p:
             p | "Name the buckets" >> _create(beam.buckets) | Samples(task, attempt)
-    finally:  # a day that is built again must not find what was loaded before
+    finally:  # nobody looks there again
         world.cache_clear()
         profile_words.cache_clear()
     counts = dict(target.manifest().counts)

@@ -1,4 +1,4 @@
-"""Events that are published again while a stage reads them."""
+"""Events that are published again while a stage reads them, or between two runs of a process."""
 
 import pytest
 
@@ -10,6 +10,8 @@ from features.vocabulary import VocabularyConfig
 from infra.store import Store
 from pipeline.beam import BeamConfig
 from pipeline.jobs import samples, sequences, statistics, vocabulary
+from pipeline.threaded import a_run
+from tests import samples_log
 from tests.pipeline.jobs.market_days import Market, days, write
 
 BEAM = BeamConfig(buckets=3)
@@ -60,3 +62,16 @@ def test_what_is_published_again_meanwhile_does_not_mix_in_and_is_noticed_later(
     assert told(disturbed, stage) == told(alone, stage)
     assert inputs.changed(disturbed, stage, DAY)
     assert not inputs.changed(alone, stage, DAY)
+
+
+def test_a_process_that_outlives_a_run_looks_up_for_the_next_one_what_is_there_then(pages):
+    """What it has loaded is of one run: workers get its name with their task, and keep it."""
+    asked = pages.root, samples_log.DAYS[1], samples_log.ZONE
+    try:
+        first = samples.world(*asked, "one")
+        assert samples.world(*asked, "one") is first
+        assert samples.world(*asked, "two") is not first
+    finally:
+        samples.world.cache_clear()
+    names = {a_run() for _ in range(2)}
+    assert len(names) == 2

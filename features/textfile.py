@@ -37,8 +37,8 @@ class Lines:
 class Unpacked:
     """What a decompressor gives up to where its file breaks off; only then the break is raised."""
 
-    def __init__(self, take: Callable[[int], bytes], piece: int) -> None:
-        self.take, self.piece, self.broken = take, piece, ""
+    def __init__(self, packed: IO[bytes], take: Callable[[int], bytes], piece: int) -> None:
+        self.packed, self.take, self.piece, self.broken = packed, take, piece, ""
 
     def read(self, size: int) -> bytes:
         """As of a file.
@@ -58,6 +58,9 @@ class Unpacked:
             if not pieces[-1]:
                 break
         found = b"".join(pieces)
+        if not found and not self.broken and not self.packed.tell():
+            # gzip and zstd take a file of no bytes for one of no rows; it is an upload that failed
+            self.broken = "the compressed file is of no bytes"
         if self.broken and not found:
             raise OSError(self.broken)
         return found
@@ -66,15 +69,15 @@ class Unpacked:
 def decompressed(stream: IO[bytes], name: str) -> Readable:
     """The stream read through what its name's suffix says (.gz, .zst, .bz2, .xz)."""
     if name.endswith(".gz"):
-        return Unpacked(gzip.GzipFile(fileobj=stream).read1, 1 << 16)
+        return Unpacked(stream, gzip.GzipFile(fileobj=stream).read1, 1 << 16)
     if name.endswith(".bz2"):
-        return Unpacked(bz2.BZ2File(stream).read1, 1 << 16)
+        return Unpacked(stream, bz2.BZ2File(stream).read1, 1 << 16)
     if name.endswith(".xz"):
-        return Unpacked(lzma.LZMAFile(stream).read1, 1 << 16)
+        return Unpacked(stream, lzma.LZMAFile(stream).read1, 1 << 16)
     if name.endswith(".zst"):
         # what a failing read had unpacked before is lost here, so that it should be little
         unpack = pa.CompressedInputStream(pa.PythonFile(stream, "r"), "zstd")
-        return Unpacked(unpack.read, 1 << 12)
+        return Unpacked(stream, unpack.read, 1 << 12)
     return stream
 
 

@@ -160,16 +160,15 @@ def test_tokens_are_left_as_they_are():
     assert (found["a"], found["b"], found["c"]) == ("NULL", "", "007")
 
 
-@pytest.mark.parametrize(
-    ("suffix", "pack"),
-    [
-        ("", bytes),
-        (".gz", gzip.compress),
-        (".bz2", bz2.compress),
-        (".xz", lzma.compress),
-        (".zst", lambda data: pa.compress(data, "zstd", asbytes=True)),
-    ],
-)
+PACKED = [
+    (".gz", gzip.compress),
+    (".bz2", bz2.compress),
+    (".xz", lzma.compress),
+    (".zst", lambda data: pa.compress(data, "zstd", asbytes=True)),
+]
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [("", bytes), *PACKED])
 def test_compression_goes_by_the_suffix(suffix, pack):
     data = b"1,2,3\n4,5,6\n"
     found = read(pack(data), CSV, name=f"log.csv{suffix}")
@@ -312,3 +311,19 @@ def test_what_was_unpacked_before_a_break_is_given_before_it_is_told(suffix, pac
         found.extend(blocks)
     assert sum(block.num_rows for block in found) > 15_000
     assert found[0]["a"].to_pylist()[:3] == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zst"])
+def test_a_compressed_file_that_ends_before_its_first_byte_is_broken(suffix):
+    with pytest.raises(OSError, match=r"of no bytes|ended before"):
+        read(b"", CSV, name=f"log.csv{suffix}")
+
+
+@pytest.mark.parametrize("name", ["log.csv", "log.jsonl"])
+def test_a_plain_file_of_no_bytes_has_no_rows(name):
+    assert read(b"", CSV, name=name).num_rows == 0
+
+
+@pytest.mark.parametrize(("suffix", "pack"), PACKED)
+def test_nothing_that_was_compressed_is_no_break(suffix, pack):
+    assert read(pack(b""), CSV, name=f"log.csv{suffix}").num_rows == 0

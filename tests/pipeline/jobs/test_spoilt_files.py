@@ -231,6 +231,22 @@ def test_a_file_that_is_not_what_its_suffix_says_is_set_aside(tmp_path, suffix):
     assert refused(store)[0][:3] == (f"a.jsonl.{suffix}", 1, "bad_file")
 
 
+@pytest.mark.parametrize("suffix", ["jsonl.zst", "csv.gz", "jsonl.bz2", "csv.xz", "parquet"])
+def test_an_upload_that_failed_at_no_bytes_is_a_lost_file(tmp_path, suffix):
+    told = {f"a.{suffix}".replace(".", "__"): b"", "b__jsonl": jsonl(rows_of(10))}
+    store = day_of(tmp_path, **told)
+    counts = run(store)
+    assert (counts["behaviors_kept"], counts["behaviors_rejected_bad_file"]) == (10, 1)
+    assert refused(store)[0][:3] == (f"a.{suffix}", 1, "bad_file")
+
+
+@pytest.mark.parametrize("suffix", ["jsonl", "csv"])
+def test_a_text_file_of_no_bytes_has_no_rows(tmp_path, suffix):
+    store = day_of(tmp_path, **{f"a__{suffix}": b"", "b__jsonl": jsonl(rows_of(10))})
+    counts = run(store)
+    assert (counts["behaviors_read"], counts["behaviors_rejected"]) == (10, 0)
+
+
 def test_a_day_of_which_nothing_can_be_read_is_an_error(tmp_path):
     store = day_of(tmp_path, **{"a\r__jsonl__zst": b"this is no zstd"})
     said = r"none of its 1 files can be read; a\\r\.jsonl\.zst \(ZSTD"

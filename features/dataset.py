@@ -147,6 +147,10 @@ def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
                 ("map", column),
             )
     yield from _constants(table)
+    for column, separator in table.separators.items():
+        if not separator:
+            sentence = "is at least one character. Write what stands between the values."
+            yield sentence, ("separators", column)
     for code in sorted(set(table.ignore_types) & set(table.types)):
         yield f"type code {code} is both mapped and ignored. Choose one.", ("ignore_types",)
     if table.identity == "event_id" and name not in LOGS:

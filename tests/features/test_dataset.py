@@ -84,6 +84,15 @@ def test_a_mistake_is_shown_with_file_and_line(before, after, line, about):
     assert shown.startswith((f"mine.toml line {line}:", f"mine.toml line {expected}:")), shown
 
 
+@pytest.mark.parametrize(
+    "said", ['separators = { tags = "" }', '[items.separators]\ntags = ""', 'separators.tags = ""']
+)
+def test_a_separator_is_at_least_one_character(said):
+    line = f"{GOOD}[items]\n{said}\n".count("\n")
+    with pytest.raises(ConfigError, match=rf"mine\.toml line {line}: items\.separators\.tags: "):
+        parse_description(f"{GOOD}[items]\n{said}\n", "mine.toml")
+
+
 @pytest.mark.parametrize("wrong", ["%H%M%S%f", "%S,%f", "%f.%f", "%%.%f %f"])
 def test_a_fraction_that_would_be_lost_is_refused(wrong):
     with pytest.raises(ConfigError, match=r"mine\.toml line 20: .*time\.format: .*write \.%f"):

@@ -197,7 +197,8 @@ class _Block:
         read = columns.lists(source, self.table.separators.get(name, " "), self.table.nulls)
         rejects.mark(self.codes, read.bad, Reason.BAD_VALUE)
         if name in REQUIRED[self.name]:
-            rejects.mark(self.codes, columns.lacks_value(read.values), Reason.MISSING_ID)
+            lacks = columns.lacks_value(read.values) & ~read.bad  # what is bad is null, not empty
+            rejects.mark(self.codes, lacks, Reason.MISSING_ID)
         return read.values
 
     def _code(self, name: str) -> pa.Array:

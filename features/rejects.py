@@ -24,8 +24,8 @@ class Reason(StrEnum):
     MISSING_ID = "missing_id"
     BAD_TIME = "bad_time"
     WRONG_UNIT_TIME = "wrong_unit_time"
-    FUTURE_TIME = "future_time"
     STRAY_DAY = "stray_day"
+    FUTURE_TIME = "future_time"
     UNKNOWN_TYPE = "unknown_type"
     UNKNOWN_SCENARIO = "unknown_scenario"
     BAD_VALUE = "bad_value"
@@ -40,8 +40,8 @@ SENTENCES = {
     Reason.MISSING_ID: "an id that every row needs is empty",
     Reason.BAD_TIME: "the time is empty, not as declared, or left out by the clock of its zone",
     Reason.WRONG_UNIT_TIME: "the time makes sense only in another unit than the declared one",
-    Reason.FUTURE_TIME: "the time lies after the end of the day of arrival",
     Reason.STRAY_DAY: "the time lies outside the valid days, or further back than late rows may",
+    Reason.FUTURE_TIME: "the time lies after the end of the day of arrival",
     Reason.UNKNOWN_TYPE: "the type is neither mapped nor ignored",
     Reason.UNKNOWN_SCENARIO: "the scenario is not mapped",
     Reason.BAD_VALUE: "a price, a flag or another value cannot be read",
@@ -52,8 +52,9 @@ Codes = NDArray[np.int8]
 
 
 def mark(codes: Codes, where: NDArray[np.bool_], reason: Reason) -> None:
-    """Give `reason` to the rows of `where` that have none yet."""
-    codes[where & (codes == 0)] = REASONS.index(reason) + 1
+    """Give `reason` to the rows of `where` that have none, or one that is listed later."""
+    code = REASONS.index(reason) + 1
+    codes[where & ((codes == 0) | (codes > code))] = code
 
 
 def refused(

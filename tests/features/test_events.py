@@ -72,6 +72,7 @@ def test_a_row_as_a_warehouse_writes_it_is_canonical():
     [
         ({"user_id": None}, "missing_id"),
         ({"item_id": ""}, "missing_id"),
+        ({"item_id": None, "ts": None}, "missing_id"),
         ({"type": "look"}, "unknown_type"),
         ({"type": None}, "unknown_type"),
         ({"scenario": "tv"}, "unknown_scenario"),

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from datetime import date
 from fnmatch import fnmatch
 from importlib import resources
+from itertools import combinations
 from pathlib import Path
 from typing import NoReturn
 from zoneinfo import ZoneInfo
@@ -139,6 +140,7 @@ def canonical(table_name: str) -> tuple[str, ...]:
 def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
     if name in LOGS or name == "items":
         yield from _unknown_columns(name, table)
+        yield from _ids(name, table)
     for column, source in table.map.items():
         if table.columns and source not in table.columns:
             yield (
@@ -178,6 +180,25 @@ def _unknown_columns(name: str, table: Table) -> Iterator[tuple[str, tuple[str, 
     for column in table.float_ids:
         if column not in known:
             yield f"{name} has no column {column}. Take it out.", ("float_ids",)
+
+
+def _ids(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Columns that are no ids, and a needed id that is another one, too.
+
+    A shop may well be its brand, and a page is an event that its request names.
+    """
+    known = [column for column in canonical(name) if column.endswith("_id")]
+    for column in table.float_ids:
+        if column in canonical(name) and column not in known:
+            yield f"{column} is no id of {name} ({', '.join(known)}). Take it out.", ("float_ids",)
+    needed = [one for one in known if one in REQUIRED[name] and one not in table.constants]
+    used = [one for one in known if one in needed or one in table.map]  # needed ones come first
+    for first, second in combinations(used, 2):
+        source = table.map.get(first, first)
+        same = first in needed and table.map.get(second, second) == source
+        if same and {first, second} != {"event_id", "request_id"}:
+            mapped = second if second in table.map else first
+            yield f"{first} and {second} are both {source!r}. Name another.", ("map", mapped)
 
 
 def shipped() -> list[str]:

@@ -73,6 +73,14 @@ def test_a_path_is_as_good_as_a_name(tmp_path):
         ("header = false", 'header = false\nencoding = "utf-16"', 8, "utf-16"),
         ("header = false", 'header = false\nignore_types = ["2"]', 8, "both mapped and ignored"),
         ('columns = ["uid", "iid", "code", "at"]', "", 4, "list of its columns"),
+        (
+            "header = false",
+            'header = false\nfloat_ids = ["price"]',
+            8,
+            "price is no id of behaviors",
+        ),
+        ('item_id = "iid"', 'item_id = "uid"', 12, "user_id and item_id are both 'uid'"),
+        ('item_id = "iid"', 'item_id = "iid"\nbrand_id = "iid"', 13, "item_id and brand_id are"),
     ],
 )
 def test_a_mistake_is_shown_with_file_and_line(before, after, line, about):
@@ -82,6 +90,23 @@ def test_a_mistake_is_shown_with_file_and_line(before, after, line, about):
     shown = str(error.value)
     expected = 15 if about == "look" else line  # the whole table of codes is what is refused
     assert shown.startswith((f"mine.toml line {line}:", f"mine.toml line {expected}:")), shown
+
+
+def test_an_id_under_its_own_name_is_no_other_one():
+    with pytest.raises(ConfigError, match=r"line 3: behaviors\.map\.item_id: .*both 'user_id'"):
+        parse_description('name = "x"\n[behaviors.map]\nitem_id = "user_id"\n', "x.toml")
+
+
+@pytest.mark.parametrize(
+    "right",
+    [
+        '[impressions.map]\nrequest_id = "rid"\nevent_id = "rid"',
+        '[items.map]\nshop_id = "brand"\nbrand_id = "brand"',
+        '[behaviors]\nfloat_ids = ["brand_id"]\n[behaviors.map]\nbrand_id = "b"',
+    ],
+)
+def test_ids_that_may_be_the_same_are_no_mistake(right):
+    assert parse_description(f'name = "x"\n{right}\n', "x.toml").tables()
 
 
 @pytest.mark.parametrize(

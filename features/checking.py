@@ -19,6 +19,11 @@ from features.raw_table import LOGS, OPTIONAL, PLACE, REQUIRED
 
 _NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*$", re.IGNORECASE)
 SAMPLE_ROWS = 50_000
+BEGINS = 5
+"""Bytes at the head of a file that tell whether it is Parquet."""
+_PARQUET = b"PAR1"
+_BINARY = b"\x15"
+"""What follows on them in such a file, and in no text."""
 _COMMON = 0.001
 """Share of the sample (and at least two rows) from which an unknown code is no accident."""
 _GLARING = 0.1
@@ -57,6 +62,26 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     _check_scenarios(dataset, name, file, used)
     if name in LOGS:
         _check_time(dataset, name, file, rows)
+
+
+def check_format(dataset: Dataset, name: str, file: str, begins: bytes) -> None:
+    """Refuse a file of text that is called Parquet, and the other way round.
+
+    Args:
+        dataset: the description.
+        name: the table that the file belongs to.
+        file: what errors call the file.
+        begins: its first BEGINS bytes; of a file of none another sentence is told.
+
+    Raises:
+        ConfigError: naming the TOML file and the line.
+    """
+    said = dataset.table(name).format
+    if said == "parquet" and begins and not begins.startswith(_PARQUET):
+        mend = "is no Parquet file. Write the format that it has: csv or jsonl."
+        dataset.refuse(f"{file} {mend}", name, "format")
+    if said != "parquet" and begins == _PARQUET + _BINARY:
+        dataset.refuse(f'{file} is a Parquet file. Write format = "parquet".', name, "format")
 
 
 def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:

@@ -33,9 +33,6 @@ logger = logging.getLogger(__name__)
 HEAD_BYTES = 1 << 16
 """Looked at to say what is wrong with a file without rows."""
 
-PARQUET = b"PAR1"
-"""The first bytes of such a file."""
-
 Progress = Callable[[int, int], None]
 """Called with bytes read so far and in all."""
 
@@ -324,18 +321,10 @@ def _parquet_blocks(file: pq.ParquetFile, source: str, rows: int) -> Iterator[pa
         line += batch.num_rows
 
 
-def _check_format(dataset: Dataset, source: Source) -> None:
-    with source.path.open("rb") as stream:
-        begins = stream.read(len(PARQUET))
-    if dataset.table(source.table).format == "parquet" and begins not in (b"", PARQUET):
-        dataset.refuse(
-            f"{source.path} is no Parquet file. Write the format that it has: csv or jsonl.",
-            *(source.table, "format"),
-        )
-
-
 def _check_head(dataset: Dataset, source: Source) -> None:
-    _check_format(dataset, source)
+    with source.path.open("rb") as stream:
+        begins = stream.read(checking.BEGINS)
+    checking.check_format(dataset, source.table, str(source.path), begins)
     for block in read_blocks(dataset, source, rows=checking.SAMPLE_ROWS):
         checking.check(dataset, source.table, source.name, block)
         return

@@ -5,6 +5,8 @@ import re
 from datetime import date
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from features.dataset import load, parse_description
@@ -193,6 +195,26 @@ def test_a_file_that_is_no_parquet_is_told_with_the_line_of_its_table(tmp_path, 
     with pytest.raises(ConfigError, match=r"line 3: behaviors\.format: .*gz is no Parquet .*csv"):
         import_files(Store(tmp_path / "home"), bare, [mine[0]])
     assert not Store(tmp_path / "home").days("raw", "behaviors")
+
+
+@pytest.mark.parametrize("said", ["csv", "jsonl"])
+def test_a_parquet_file_under_another_format_is_told_so_with_the_line_of_the_format(tmp_path, said):
+    file = tmp_path / "log.parquet"
+    users = [f"u{n}" for n in range(5_000)]
+    pq.write_table(pa.table({"user_id": users, "item_id": users, "ts": range(5_000)}), file)
+    described = parse_description(f'name = "x"\n[behaviors]\nformat = "{said}"\n', "x.toml")
+    told = r'x\.toml line 3: behaviors\.format: .*log\.parquet is a Parquet file\. .*"parquet"'
+    with pytest.raises(ConfigError, match=told):
+        import_files(Store(tmp_path / "home"), described, [f"behaviors={file}"])
+
+
+def test_a_text_may_begin_as_a_parquet_file_does(tmp_path):
+    file = tmp_path / "log.csv"
+    file.write_text("PAR1,item_id,type,ts\nu,i,click,1777777777000\n")
+    text = 'name = "x"\n[behaviors]\nformat = "csv"\nmap = { user_id = "PAR1" }\n'
+    described = parse_description(text, "x.toml")
+    counts = import_files(Store(tmp_path / "home"), described, [f"behaviors={file}"])
+    assert counts["behaviors_rows"] == 1
 
 
 def test_a_file_is_named_once(tmp_path, mine):  # noqa: F811  # a fixture

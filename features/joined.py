@@ -115,10 +115,22 @@ def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
         figure=f"behaviors.request_id.{METRIC}",
         keys=len(wanted) or behaviors.manifest().rows,
         found=_found(wanted, _requests(pages, every)),
-        meaning="the share of the requests named by behaviours that are pages of the same user in "
-        f"{pages.key}; nothing else is a click on a page. Compare request_id in both, or set "
-        "sequences.moments=derived",
+        meaning=_named(pages) if len(wanted) else _UNNAMED,
         sampled=True,
+    )
+
+
+_UNNAMED = (
+    "no behaviour names a request by request_id, so that none would be a click on a page. Where "
+    "the log has no such column, set sequences.moments=derived"
+)
+
+
+def _named(pages: Partition) -> str:
+    return (
+        "the share of the requests named by behaviours that are pages of the same user in "
+        f"{pages.key}; nothing else is a click on a page. Compare request_id in both, or set "
+        "sequences.moments=derived"
     )
 
 

@@ -1,5 +1,6 @@
 """Which of a day's keys the tables have that behaviours are joined with."""
 
+import re
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -73,6 +74,21 @@ def test_behaviours_that_name_no_request_find_no_page(store):
     behaviors(store, requests=[None] * 200)
     pages(store)
     assert shares(store) == {"request": (0, 200)}
+
+
+@pytest.mark.parametrize(
+    ("requests", "said"),
+    [
+        (REQUESTS, "the share of the requests named by behaviours .* Compare request_id in both"),
+        ([None] * 200, "no behaviour names a request .* set sequences.moments=derived"),
+    ],
+)
+def test_where_no_request_is_named_there_is_none_to_compare(store, requests, said):
+    behaviors(store, requests=requests)
+    pages(store, ["other"])
+    (found,) = joined.of_day(store, DAY, "auto")
+    assert found.share == 0
+    assert re.match(said, found.meaning)
 
 
 def test_the_page_of_another_user_is_another_page(store):

@@ -44,6 +44,13 @@ def test_whole_decimals_are_ids_and_fractions_are_not():
     assert both(columns.texts(nobody, ["0"], as_id=True)) == ([None, "7"], [False, False])
 
 
+def test_a_fraction_is_no_id_among_numbers_and_a_text_like_others_in_json():
+    where = np.array([True, True])
+    told = columns.json_ids(columns.texts(pa.array(["1.5", "true"]), [], as_id=True), where)
+    assert both(told) == (["1.5", None], [False, True])
+    assert both(columns.texts(pa.array([1.5, 2.0]), [], as_id=True)) == ([None, "2"], [True, False])
+
+
 def test_decimals_are_times_and_prices():
     written = pa.array([Decimal("1604188800"), None], pa.decimal128(38, 0))
     assert columns.plain_times(written, []).to_pylist() == ["1604188800", None]

@@ -13,6 +13,8 @@ from typing import IO, Protocol
 
 import pyarrow as pa
 
+from infra.reading import is_about_content
+
 BOM = "\ufeff"
 MAX_LINE_BYTES = 64 << 20
 """A longer run without a line feed is not a text file."""
@@ -52,6 +54,8 @@ class Unpacked:
             try:
                 pieces.append(self.take(min(self.piece, left)))
             except (OSError, EOFError, lzma.LZMAError, zlib.error, pa.ArrowException) as error:
+                if not is_about_content(error):
+                    raise  # nobody got at it now; that says nothing of what it holds
                 self.broken = str(error) or type(error).__name__
                 break
             left -= len(pieces[-1])

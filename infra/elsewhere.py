@@ -41,14 +41,16 @@ class Elsewhere:
             except _ANSWERS:
                 raise
             except Exception as error:
-                # What a package defined is about the store; what Python has (TypeError) is ours,
-                # and what names a file is about a disk here.
-                ours = type(error).__module__ == "builtins" and not isinstance(error, OSError)
-                if ours or getattr(error, "filename", None):
-                    raise
-                raise _trouble(self._root, error) from error
+                if is_ours(error) or getattr(error, "filename", None):
+                    raise  # what names a file is about a disk here
+                raise trouble(self._root, error) from error
 
         return told
+
+
+def is_ours(error: Exception) -> bool:
+    """Whether it is Python's own (TypeError); what a package defined is about the store."""
+    return type(error).__module__ == "builtins" and not isinstance(error, OSError)
 
 
 def reach(root: str) -> Any:
@@ -72,7 +74,8 @@ def reach(root: str) -> Any:
         ) from error
 
 
-def _trouble(root: str, error: Exception) -> StoreError:
+def trouble(root: str, error: Exception) -> StoreError:
+    """The sentence about a store, or a file in it, that does not answer or refuses us."""
     said = _first(error)
     if "Credential" in type(error).__name__:
         return StoreError(

@@ -43,10 +43,19 @@ _REASONS: Mapping[int, tuple[str, str]] = {
 
 def unwritable(where: str, error: OSError) -> StoreError:
     """The sentence about something that could not be written."""
+    return _refused(where, "written", error)
+
+
+def unreadable(where: str, error: OSError) -> StoreError:
+    """The sentence about something on a disk that could not be read."""
+    return _refused(where, "read", error)
+
+
+def _refused(where: str, asked: str, error: OSError) -> StoreError:
     plain = f"the system says {error.strerror or error}", "Mend that"
     wrong, remedy = _REASONS.get(error.errno or 0, plain)
     return StoreError(
-        f"{where} could not be written: {wrong}. {remedy} and run again; "
+        f"{where} could not be {asked}: {wrong}. {remedy} and run again; "
         "what was published before still holds."
     )
 

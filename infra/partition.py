@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,6 +19,7 @@ from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.files import ABSENT, filesystem, is_local, local, lying, modified, names_in, sha256
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
+from infra.reading import Opened, unreadable
 
 
 @dataclass(frozen=True)
@@ -120,14 +121,21 @@ class Partition:
         attempt.commit({**lineage, "wall_s": round(time.monotonic() - start, 3)})
 
     def open(self, entry: FileEntry) -> IO[bytes]:
-        """One file of the partition, for reading."""
+        """One file of the partition, for reading.
+
+        Raises:
+            PartitionCorrupt: it is gone.
+            StoreError: it cannot be opened; so does every read that fails.
+        """
         path = f"{self.path}/{entry.name}"
         try:
-            return filesystem(self.root).open(path, "rb")
+            return cast(IO[bytes], Opened(filesystem(self.root).open(path, "rb"), path))
         except FileNotFoundError:
             raise PartitionCorrupt(
                 f"{self.key} lists {entry.name}, which is gone. {mend(self.key)}"
             ) from None
+        except OSError as error:
+            raise unreadable(path, error) from error
 
     def table(
         self,

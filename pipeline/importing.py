@@ -23,6 +23,7 @@ from features import checking, clock, columns, parse
 from features.dataset import Dataset
 from features.raw_table import LOGS, TABLES
 from infra.errors import ConfigError, InputError
+from infra.reading import require_spoilt
 from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline.raw_writer import BLOCK_ROWS, RawWriter, Source, Spill, read_back
@@ -187,7 +188,7 @@ def read_blocks(
     """Raw blocks of a file, whatever its format.
 
     Raises:
-        InputError: the file cannot be read at all, or breaks off (a cut archive).
+        InputError: it is spoilt, or breaks off (a cut archive); StoreError: its disk fails.
     """
     table = dataset.table(source.table)
     try:
@@ -202,8 +203,9 @@ def read_blocks(
                 if told:
                     told(stream.tell())
     except (pa.ArrowException, OSError) as error:
-        wrong = str(error).rstrip(".")
-        raise InputError(f"{source.path} cannot be read: {wrong}. Get the file again.") from None
+        require_spoilt(error, str(source.path))
+        said = f"{source.path} cannot be read: {str(error).rstrip('.')}. Get the file again."
+        raise InputError(said) from None
 
 
 def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.int32]:

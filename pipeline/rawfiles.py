@@ -23,6 +23,7 @@ from features.dataset import Dataset
 from features.raw_names import is_data, is_served, is_skipped
 from features.raw_table import LISTED, PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
+from infra.reading import is_about_content
 from infra.store import FileEntry, Partition, Store
 from infra.visible import visible
 
@@ -195,7 +196,9 @@ def _parts_of_file(
     try:
         with partition.open(FileEntry(name=name, rows=0, bytes=0, sha256="")) as stream:
             footer = pq.read_metadata(stream)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        if not is_about_content(error):
+            raise
         return [part(0, damage=str(error).rstrip("."))]
     rows = [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
     starts = np.r_[0, np.cumsum(rows)]

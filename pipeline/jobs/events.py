@@ -24,6 +24,7 @@ from features.dataset import Dataset
 from features.events import EventsConfig, Window
 from features.page_log import ONLY_SERVED
 from features.raw_table import LOGS, TABLES
+from infra.reading import is_about_content
 from infra.store import Attempt, FileEntry, Store
 from pipeline import accounting, arrival, rawday, rawfiles
 from pipeline.beam import BeamConfig, Gather, Spread, passes, pipeline
@@ -60,6 +61,8 @@ class ReadAndSplit(Threaded):
                 table = rawfiles.table_of(block.part, plan.dataset)
                 done = split_block(block.rows, name, plan, table)
         except (pa.ArrowException, ValueError) as error:
+            if not is_about_content(error):
+                raise
             block = lost(block.part, block.number, block.before, error)
         if block.lost:
             done = refused_block(name, block.rows)
@@ -78,6 +81,8 @@ class ReadAndSplit(Threaded):
                 yield Block(part, number, before, rows)
                 number, before = number + 1, before + rows.num_rows
         except (pa.ArrowException, OSError) as error:
+            if not is_about_content(error):
+                raise  # the task fails, and is tried again
             yield lost(part, number, before, error)
 
     def _blocks(self, part: RawPart) -> Iterator[pa.Table]:

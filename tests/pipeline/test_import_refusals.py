@@ -1,6 +1,8 @@
 """What an import refuses, and what it says to do instead."""
 
+import errno
 import gzip
+import io
 import re
 from datetime import date
 from pathlib import Path
@@ -10,13 +12,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from features.dataset import load, parse_description
-from infra.errors import ConfigError, InputError
+from infra.errors import ConfigError, InputError, StoreError
 from infra.store import Store
 from pipeline import arrival, rawfiles
-from pipeline.importing import import_files, match
+from pipeline.importing import import_files, match, read_blocks
 from pipeline.jobs import events
 from pipeline.night_config import NightlyConfig
-from pipeline.raw_writer import RawWriter
+from pipeline.raw_writer import RawWriter, Source
 from tests.pipeline.test_importing import MINE, mine, raw_rows  # noqa: F401  # fixture
 
 
@@ -260,3 +262,34 @@ def test_a_header_that_says_a_column_twice_is_refused(tmp_path, header):
         import_files(
             Store(tmp_path / "home"), parse_description(MINE, "mine.toml"), [f"behaviors={file}"]
         )
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "said"),
+    [
+        (
+            OSError(errno.EIO, "Input/output error"),
+            StoreError,
+            r"could not be read: .*Input/output",
+        ),
+        (pa.ArrowMemoryError("malloc failed"), MemoryError, "malloc failed"),
+        (OSError("Unexpected end of stream"), InputError, r"of stream\. Get the file again"),
+    ],
+)
+def test_a_disk_that_fails_is_told_from_a_file_to_get_again(
+    tmp_path,
+    mine,  # noqa: F811  # a fixture
+    monkeypatch,
+    error,
+    kind,
+    said,
+):
+    class Failing(io.BytesIO):
+        def read(self, *_):
+            raise error
+
+    dataset = parse_description(MINE, "mine.toml")
+    given = Source(mine[0], "behaviors", mine[0].name)
+    monkeypatch.setattr(Path, "open", lambda *_: Failing())
+    with pytest.raises(kind, match=said):
+        list(read_blocks(dataset, given))

@@ -112,11 +112,17 @@ def column_names(part: RawPart, table: Table) -> list[str]:
     """The source columns of a part's file, as far as it can be read.
 
     They stand in its head, but any line of JSON may have a key that those before it left out.
+
+    Raises:
+        StoreError: nobody gets at it now; its columns would be lost without a word.
     """
     found: dict[str, None] = {}
-    with suppress(pa.ArrowException, OSError):  # whoever reads its rows sets it aside and says so
+    try:
         for names in _heads(part, table):
             found.update(dict.fromkeys(names))
+    except (pa.ArrowException, OSError) as error:  # spoilt: whoever reads its rows says so
+        if not is_about_content(error):
+            raise
     return [name for name in found if name not in PLACE]
 
 

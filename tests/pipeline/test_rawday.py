@@ -4,12 +4,16 @@ import logging
 from datetime import date
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+from fsspec.exceptions import FSTimeoutError
+from fsspec.implementations.local import LocalFileSystem
 
 from features.dataset import load
-from infra.errors import PartitionMissing
+from infra.errors import PartitionMissing, StoreError
 from infra.store import Store
 from pipeline import rawday, rawfiles
+from tests.unread import Unread
 
 DAY = date(2026, 11, 1)
 USERS = [{"user_id": "u1"}, {"user_id": "u2", "age": "18-24"}, {"user_id": "u3", "city": "Ulm"}]
@@ -43,6 +47,34 @@ def test_a_broken_line_costs_no_column(store):
     put(store, json.dumps(USERS[0]) + "\n{broken\n" + json.dumps(USERS[1]) + "\n")
     put(store, "user_id,sex\nu4,f\n", "more.csv")
     assert extra(store) == ("age", "sex")
+
+
+def test_what_stands_before_a_break_is_a_column_all_the_same(store):
+    put(store, gzip.compress(json.dumps(USERS[1]).encode() + b"\n")[:-4], "users.jsonl.gz")
+    assert extra(store) == ("age",)
+
+
+PASSING = {
+    "reset": (ConnectionResetError(104, "reset"), StoreError),
+    "silent": (FSTimeoutError(), StoreError),
+    "refused": (PermissionError("The token has expired."), StoreError),
+    "memory": (pa.ArrowMemoryError("malloc failed"), MemoryError),
+}
+
+
+@pytest.mark.parametrize(("error", "told"), PASSING.values(), ids=PASSING)
+@pytest.mark.parametrize("kind", ["csv", "jsonl.gz", "parquet"])
+def test_a_head_that_nobody_gets_at_now_costs_no_column(store, monkeypatch, kind, error, told):
+    sink = pa.BufferOutputStream()
+    pq.write_table(pa.Table.from_pylist(USERS[1:2]), sink)
+    lines = json.dumps(USERS[1]).encode() + b"\n"
+    files = {"csv": b"user_id,age\nu1,30\n", "jsonl.gz": gzip.compress(lines)}
+    put(store, files.get(kind, sink.getvalue().to_pybytes()), f"users.{kind}")
+    parts = rawfiles.parts(store, DAY, "users")
+    Unread(monkeypatch, LocalFileSystem, f"users.{kind}", error)
+    with pytest.raises(told):
+        rawday.extra_columns("users", parts, load("marketplace"))
+    assert rawday.extra_columns("users", parts, load("marketplace")) == ("age",)
 
 
 def test_a_log_has_no_columns_of_its_own(store):

@@ -19,7 +19,7 @@ from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.files import ABSENT, filesystem, is_local, local, lying, modified, names_in, sha256
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
-from infra.reading import Opened, unreadable
+from infra.reading import Opened, require_spoilt, unreadable
 
 
 @dataclass(frozen=True)
@@ -174,12 +174,14 @@ class Partition:
 
     @contextmanager
     def _sound(self, entry: FileEntry) -> Iterator[None]:
-        """A block in which what Arrow cannot read of a file becomes a `PartitionCorrupt`."""
+        """A block in which what Arrow cannot read of a file becomes a `PartitionCorrupt`.
+
+        What a store says, with a number or without one, stays a `StoreError`: it may answer later.
+        """
         try:
             yield
         except (pa.ArrowInvalid, OSError) as error:
-            if isinstance(error, OSError) and error.errno:
-                raise  # the disk's own words; Arrow's about the content have no number
+            require_spoilt(error, f"{self.path}/{entry.name}")
             said = str(error).rstrip(".")
             raise PartitionCorrupt(
                 f"{self.key}/{entry.name} cannot be read: {said}. {mend(self.key)}"

@@ -113,6 +113,28 @@ def test_a_store_elsewhere_that_refuses_or_is_silent_is_told_with_the_file(monke
     assert partition.table()["a"].to_pylist() == [1]
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("timeout", r"does not answer \(FSTimeoutError\)\. .*run again"),
+        ("reset", r"could not be read: the system says Connection reset by peer\. Mend that"),
+        ("expired", r"refuses us \(The provided token has expired\)\. Mend the credentials"),
+    ],
+)
+def test_what_a_client_of_a_store_raises_is_never_a_spoilt_partition(
+    tmp_path, monkeypatch, name, said
+):
+    partition = Store(tmp_path).partition("events", DAY)
+    publish(partition, 1)
+    (entry,) = partition.manifest().files
+    monkeypatch.setattr("infra.partition.Opened", lambda file, _: file)  # as the client says it
+    for read in (partition.table, lambda: list(partition.batches(entry, 1))):
+        Unread(monkeypatch, LocalFileSystem, entry.name, AWAY[name])
+        with pytest.raises(StoreError, match=rf"{entry.name} {said}") as told:
+            read()
+        assert type(told.value) is StoreError
+
+
 def test_a_file_that_may_not_be_opened_is_not_spoilt(tmp_path, monkeypatch):
     def refused(*_, **__):
         raise PermissionError(errno.EACCES, "Permission denied")

@@ -11,10 +11,13 @@ import numpy as np
 import pandas as pd
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import identity
 from features.buckets import hash_ids
+from features.lists import MOST
+from infra.errors import ConfigError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +60,7 @@ def tidy_snapshot(table: pa.Table, id_column: str) -> Tidied:
     columns = {f"_{name}": _sortable(table[name]) for name in table.column_names}
     frame = pl.DataFrame({**keys, **columns})
     order = frame.select(pl.arg_sort_by(frame.columns)).to_series().to_numpy()
+    _require_room(table)
     ordered = table.take(pa.array(order))
     again = pd.Series(ordered[id_column].to_pandas()).duplicated().to_numpy()
     kept = ordered.filter(pa.array(~again)) if again.any() else ordered
@@ -64,11 +68,36 @@ def tidy_snapshot(table: pa.Table, id_column: str) -> Tidied:
 
 
 def ordered_rows(table: pa.Table) -> pa.Table:
-    """`table` by (user_hash, user_id, ts, every other column)."""
+    """`table` by (user_hash, user_id, ts, every other column).
+
+    Raises:
+        ConfigError: a column of all rows together holds more than there is room for in one.
+    """
+    _require_room(table)
     users = table["user_hash"].to_numpy()
     ts = table["ts"].cast(pa.int64()).to_numpy()
     order = _break_ties(table, users, ts, _by_user_and_time(users, ts))
     return table.take(pa.array(order)).combine_chunks()
+
+
+def _require_room(table: pa.Table) -> None:
+    """Arrow makes one array of a column to put it in order, and numbers its bytes with 32 bits."""
+    for name, column in zip(table.column_names, table.columns, strict=True):
+        if column.nbytes > MOST and (size := _size(column)) > MOST:
+            raise ConfigError(
+                f"{name} of a bucket of {table.num_rows:,} rows holds {size:,} bytes or values, "
+                f"and a column has room for {MOST:,}. Set beam.buckets higher."
+            )
+
+
+def _size(column: pa.ChunkedArray) -> int:
+    """Bytes of its texts, or values of its lists if they are more."""
+    if pa.types.is_list(column.type):
+        values = pc.list_flatten(column)
+        return max(len(values), _size(values))
+    if pa.types.is_string(column.type) or pa.types.is_binary(column.type):
+        return int(pc.sum(pc.binary_length(column)).as_py() or 0)
+    return 0
 
 
 def _by_user_and_time(users: NDArray[np.uint64], ts: NDArray[np.int64]) -> NDArray[np.int64]:

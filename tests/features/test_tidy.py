@@ -4,10 +4,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from features import tidy
 from features.buckets import hash_ids
 from features.identity import hash_column
 from features.schemas import BEHAVIORS, ITEMS, conform
 from features.tidy import tidy_log, tidy_snapshot
+from infra.errors import ConfigError
 
 rows_of = st.lists(
     st.tuples(
@@ -129,6 +131,34 @@ def test_a_snapshot_may_have_a_column_of_any_name():
     names = ("hash", "id", "absent", "_hash", "_id")
     table = pa.table({"user_id": ["u", "u"], **{name: ["b", "a"] for name in names}})
     assert tidy_snapshot(table, "user_id").rows["_id"].to_pylist() == ["a"]
+
+
+LONG = 1_000
+"""Characters of a text that do not fit beside many like it."""
+
+
+@pytest.mark.parametrize(
+    ("column", "kind"), [("query", pa.string()), ("item_ids", pa.list_(pa.string()))]
+)
+def test_a_bucket_with_more_text_than_a_column_holds_says_what_to_set(monkeypatch, column, kind):
+    rows = [("a", n, "x", None) for n in range(9)]
+    texts = [letter * LONG for letter in "abcdefghi"]
+    values = [[text] for text in texts] if pa.types.is_list(kind) else texts
+    table = events(rows).append_column(column, pa.chunked_array([[v] for v in values], kind))
+    schema = BEHAVIORS.append(pa.field(column, kind))
+    monkeypatch.setattr(tidy, "MOST", 9 * LONG)
+    assert tidy_log(table, schema).rows[column].to_pylist() == values
+    monkeypatch.setattr(tidy, "MOST", 9 * LONG - 1)
+    said = rf"{column} of a bucket of 9 rows holds 9,000 .* 8,999\. Set beam\.buckets higher"
+    with pytest.raises(ConfigError, match=said):
+        tidy_log(table, schema)
+
+
+def test_so_does_a_snapshot(monkeypatch):
+    rows = [{"item_id": f"i{n}", "title": "t" * LONG} for n in range(9)]
+    monkeypatch.setattr(tidy, "MOST", 9 * LONG - 1)
+    with pytest.raises(ConfigError, match=r"title of a bucket of 9 rows .*beam\.buckets"):
+        tidy_snapshot(pa.Table.from_pylist(rows, schema=ITEMS), "item_id")
 
 
 def test_the_same_place_with_other_content_is_another_row():

@@ -102,12 +102,15 @@ class Run:
         return Recipe.of_plain(self.final.manifest().lineage["recipe"]).differences(self.recipe)
 
     def begin(self, resume: bool) -> None:
-        """Fresh weights, or those of the newest checkpoint."""
+        """Fresh weights, what lay there before cleared, or those of the newest checkpoint."""
         found = checkpoints.load(self.progress) if resume else None
         if found is not None and self.start is not None:
             found = self._if_it_fits(found)
         elif found is not None:
             checkpoints.require_fit(found.recipe, self.recipe, self.progress)
+        if found is None:  # what another recipe left here must not become this run's own later
+            checkpoints.clear(self.progress)
+            checkpoints.clear(self.best)
         self.learner = Learner(self.recipe.model, self.config, self.recipe.sizes, self.recipe.seed)
         if found is not None:
             self._restore(found)
@@ -139,9 +142,13 @@ class Run:
                 self._judge(epoch, self.judges)
 
     def finish(self) -> Fitted:
-        """Publish the model; the checkpoints on the way are no longer needed."""
-        best = checkpoints.load(self.best) if self.judges is not None else None
-        if best is not None:
+        """Publish the model; the checkpoints on the way are no longer needed.
+
+        Raises:
+            TrainingError: the epoch that judged best is not where it was put aside.
+        """
+        if self.judges is not None:
+            best = self._put_aside()
             self.learner.model.load_state_dict(best.weights)
             self.learner.optimizer.load_state_dict(best.optimizer)
         checkpoints.save(self.final, self._checkpoint())
@@ -176,6 +183,18 @@ class Run:
             self.tally.best_loss, self.tally.best_epoch = loss, epoch
             self.tally.figures.update(figures)
             checkpoints.save(self.best, self._checkpoint())
+
+    def _put_aside(self) -> Checkpoint:
+        """The best epoch of this run, as `_judge` left it."""
+        best, epoch = checkpoints.load(self.best), self.tally.best_epoch
+        if best is not None:
+            checkpoints.require_fit(best.recipe, self.recipe, self.best)
+        if best is None or epoch is None or best.position != Position(epoch + 1):
+            raise TrainingError(
+                f"{self.best.key} does not hold epoch {epoch}, which judged best. "
+                "Start afresh with --set train.resume=false."
+            )
+        return best
 
     def _patience_is_spent(self, epoch: int) -> bool:
         best, patience = self.tally.best_epoch, self.config.patience

@@ -1,16 +1,19 @@
 """A run from its first step to its last file, and what is left of it when it is cut off there."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 import torch
 
+from infra.errors import TrainingError
 from infra.tracking import SilentTracker
 from tests.training.cutting import Cut, CutAfter
 from tests.training.growing import grow_vocabulary
 from training import checkpoint
 from training.config import Task
 from training.data import Position, Reader, Samples
-from training.fit import fit
+from training.fit import fit, prepared
 from training.learner import Learner
 from training.progressive import Meters
 from training.run import Run
@@ -90,6 +93,44 @@ def test_of_the_best_epoch_the_sums_of_gradients_are_kept_too(own, days, tiny, q
     assert same(one.optimizer["sparse"], two.optimizer["sparse"])
     sums = [c.optimizer["dense"]["state"] for c in (one, two)]
     assert all(torch.equal(sums[0][k]["sum"], sums[1][k]["sum"]) for k in sums[0] | sums[1])
+
+
+def cut_in_the_second_epoch(store, days, tiny, config, **options):
+    """Its first epoch has judged and is put aside; a day has three batches."""
+    with pytest.raises(Cut):
+        fit(store, days, tiny, config, seed=1, run_name="run", progress=CutAfter(5), **options)
+
+
+def test_a_run_that_starts_afresh_leaves_nothing_of_another_to_go_on_from(own, days, tiny, quick):
+    config = quick.model_copy(update={"epochs": 3, "validation_days": 1, "learning_rate": 0.5})
+    eager = config.model_copy(update={"checkpoint_every_s": 0.0})
+    whole = fit(own, days, tiny, eager, seed=1, run_name="whole")
+    cut_in_the_second_epoch(own, days, tiny, eager)
+    slower = config.model_copy(update={"learning_rate": 1e-3, "checkpoint_every_s": 1e9})
+    cut_in_the_second_epoch(own, days, tiny, slower, resume=False)
+    fitted = fit(own, days, tiny, eager, seed=1, run_name="run")
+    assert not fitted.resumed
+    assert same(content(fitted).weights, content(whole).weights)
+
+
+@pytest.mark.parametrize("left", ["another recipe", "another epoch", "nothing"])
+def test_what_is_not_the_epoch_that_judged_best_is_not_published(own, days, tiny, quick, left):
+    config = quick.model_copy(update={"epochs": 2, "validation_days": 1, "checkpoint_every_s": 0.0})
+    cut_in_the_second_epoch(own, days, tiny, config)
+    place = checkpoint.best(own, "run")
+    found = replace(checkpoint.load(place), facts={})
+    changed = {
+        "another recipe": replace(found, recipe=replace(found.recipe, seed=7)),
+        "another epoch": replace(found, position=Position(5)),
+    }
+    checkpoint.clear(place)
+    if left in changed:
+        checkpoint.save(place, changed[left])
+    run = prepared(own, days, tiny, config, seed=1, run_name="run")
+    run.begin(True)
+    with pytest.raises(TrainingError, match=r"run/best .* --set train\.resume=false"):
+        run.finish()
+    assert not run.final.exists()
 
 
 def test_days_that_judge_may_name_rows_that_the_network_does_not_have(own, days, tiny, quick):

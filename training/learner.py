@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import torch
@@ -18,7 +19,10 @@ from training.optim import Optimizer
 
 
 class Step(NamedTuple):
-    """What the network said before it learnt from the batch, of purchases alone in PPP."""
+    """What the network said before it learnt from the batch, of purchases alone in PPP.
+
+    The losses are means over its questions, whatever its moments weigh in learning.
+    """
 
     outputs: Outputs
     losses: Mapping[Task, float]
@@ -92,7 +96,7 @@ class Learner:
     def judge(self, batch: Batch) -> Step:
         """Answers and losses without learning or dropout."""
         self.model.eval()
-        moved = batch.to(self.device)
+        moved = replace(batch.to(self.device), weight_B=None)
         with self.autocast():
             outputs = self.model(moved)
             losses = self.model.losses(outputs, moved, self.config.tasks)
@@ -115,15 +119,19 @@ class Learner:
     def _told(
         self, outputs: Outputs, batch: Batch, asked: Batch, losses: Mapping[Task, float]
     ) -> Step:
-        """What is told of a step: the batch's own questions, as validation asks them."""
+        """What is told of a step: the batch's own questions, as validation asks them.
+
+        A day of less weight moves the weights less; it is answered no better for that.
+        """
+        weighed = batch.weight_B is not None
         otherwise = {
             Task.L2R: asked.cand_weight_C is not batch.cand_weight_C,
             Task.PPP: asked.price_level_K is not batch.price_level_K,
         }
-        tasks = [task for task in losses if otherwise.get(task, False)]
+        tasks = [task for task in losses if weighed or otherwise.get(task, False)]
         told = click_prices.without(outputs, batch)
         with self.autocast():
-            own = self.model.losses(told, batch, tasks)
+            own = self.model.losses(told, replace(batch, weight_B=None), tasks)
         return Step(told, {**losses, **{task: float(loss) for task, loss in own.items()}})
 
     def _finite(self, losses: Mapping[Task, Tensor], step: int) -> dict[Task, float]:

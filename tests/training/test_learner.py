@@ -1,5 +1,7 @@
 """One step: which tasks teach how much, and what judging leaves alone."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -40,6 +42,17 @@ def test_the_judging_loss_weighs_tasks_as_learning_does(batch):
     parts = {task: found[f"validation_{task}_loss"] for task in one.config.tasks}
     expected = 3 * parts[Task.CTR] + parts[Task.L2R] + parts[Task.FIFP]
     assert found["validation_loss"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("settings", [{}, {"click_prices": 0.5, "ranks_unseen": True}])
+def test_moments_of_less_weight_pull_less_and_are_told_as_any_other(batch, settings):
+    light = replace(batch, weight_B=torch.full((batch.size,), 0.3))
+    whole, less = learner(**settings), learner(**settings)
+    told, judged = less.learn(light, 0).losses, less.judge(light).losses
+    assert told == pytest.approx(whole.learn(batch, 0).losses)
+    assert judged == pytest.approx(less.judge(batch).losses)
+    full, weaker = (one.model.ctr.rest[-1].weight.grad for one in (whole, less))
+    torch.testing.assert_close(weaker, 0.3 * full)
 
 
 def test_judging_drops_nothing_and_learning_does(batch):

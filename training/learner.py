@@ -83,7 +83,7 @@ class Learner:
             asked = self._as_learnt(moved, seen)
             outputs = self.model(asked)
             losses = self.model.losses(outputs, asked, self.config.tasks)
-        values = self._finite(losses, step)
+        values = _finite(losses, f"at step {step}")
         total = torch.stack(
             [self.config.weights.get(task, 1.0) * loss for task, loss in losses.items()]
         ).sum()
@@ -93,14 +93,22 @@ class Learner:
         return self._told(outputs, moved, asked, values)
 
     @torch.inference_mode()
-    def judge(self, batch: Batch) -> Step:
-        """Answers and losses without learning or dropout."""
+    def judge(self, batch: Batch, of: str = "the moments that judge") -> Step:
+        """Answers and losses without learning or dropout.
+
+        Args:
+            batch: to be answered.
+            of: what it belongs to, for errors.
+
+        Raises:
+            TrainingError: a loss is not a number.
+        """
         self.model.eval()
         moved = replace(batch.to(self.device), weight_B=None)
         with self.autocast():
             outputs = self.model(moved)
             losses = self.model.losses(outputs, moved, self.config.tasks)
-        return Step(outputs, {task: float(loss) for task, loss in losses.items()})
+        return Step(outputs, _finite(losses, f"on {of}"))
 
     def autocast(self) -> AbstractContextManager[None]:
         """Matrix products in bf16 where the setting says so; losses stay in fp32."""
@@ -134,16 +142,17 @@ class Learner:
             own = self.model.losses(told, replace(batch, weight_B=None), tasks)
         return Step(told, {**losses, **{task: float(loss) for task, loss in own.items()}})
 
-    def _finite(self, losses: Mapping[Task, Tensor], step: int) -> dict[Task, float]:
-        found = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
-        values = dict(zip(losses, found, strict=True))
-        broken = [task for task, value in values.items() if not abs(value) < float("inf")]
-        if broken:
-            raise TrainingError(
-                f"the {broken[0]} loss is {values[broken[0]]} at step {step}. "
-                "Lower train.learning_rate, or look for broken features in the samples."
-            )
-        return values
+
+def _finite(losses: Mapping[Task, Tensor], where: str) -> dict[Task, float]:
+    found = torch.stack([loss.detach().float() for loss in losses.values()]).tolist()
+    values = dict(zip(losses, found, strict=True))
+    broken = [task for task, value in values.items() if not abs(value) < float("inf")]
+    if broken:
+        raise TrainingError(
+            f"the {broken[0]} loss is {values[broken[0]]} {where}. "
+            "Lower train.learning_rate, or look for broken features in the samples."
+        )
+    return values
 
 
 def pick_device(config: TrainConfig) -> str:

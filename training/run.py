@@ -176,7 +176,10 @@ class Run:
 
     def _judge(self, epoch: int, judges: Reader) -> None:
         """Figures on unseen days; the best epoch's weights are put aside."""
-        figures = judge(self.learner, (one.batch for one in judges.epoch(Position())))
+        first, last = judges.samples.days[0], judges.samples.days[-1]
+        of = f"{first}" if first == last else f"{first} to {last}"
+        batches = (one.batch for one in judges.epoch(Position()))
+        figures = judge(self.learner, batches, f"{of} (train.validation_days)")
         self.tracker.metrics(figures, self.tally.steps)
         loss = figures[f"{VALIDATION}_loss"]
         if self.tally.best_loss is None or loss < self.tally.best_loss:

@@ -22,12 +22,23 @@ def judging(samples: Samples, config: TrainConfig) -> Reader:
     )
 
 
-def judge(learner: Learner, batches: Iterable[Batch]) -> dict[str, float]:
-    """`validation_ctr_auc` and the like, and `validation_loss`: the tasks' losses, weighted."""
+def judge(
+    learner: Learner, batches: Iterable[Batch], of: str = "the moments that judge"
+) -> dict[str, float]:
+    """`validation_ctr_auc` and the like, and `validation_loss`: the tasks' losses, weighted.
+
+    Args:
+        learner: whose network answers.
+        batches: to be answered.
+        of: what they belong to, for errors.
+
+    Raises:
+        TrainingError: a loss is not a number.
+    """
     config = learner.config
     meters = Meters(config.tasks)
     for batch in batches:
-        step = learner.judge(batch)
+        step = learner.judge(batch, of)
         meters.add(step.outputs, batch, step.losses)
     loss = sum(config.weights.get(task, 1.0) * meter.loss for task, meter in meters.of.items())
     return meters.figures(VALIDATION) | {f"{VALIDATION}_loss": loss}

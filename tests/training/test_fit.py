@@ -188,17 +188,30 @@ def test_what_there_is_to_learn_is_learnt(own, days, tiny, quick):
     assert fitted.candidates_per_s > fitted.moments_per_s
 
 
-def test_a_loss_that_is_not_a_number_names_step_and_task(own, days, tiny, quick):
-    table = own.partition("samples", days[0]).table()
-    lists = table["cand_features"].combine_chunks()
+def poison(store, day, value):
+    """Every ranking feature of the day is `value`."""
+    lists = store.partition("samples", day).table()["cand_features"].combine_chunks()
     inner = lists.flatten()
     poisoned = pa.ListArray.from_arrays(
-        inner.offsets, pa.array(np.full(len(inner.flatten()), np.nan, np.float32))
+        inner.offsets, pa.array(np.full(len(inner.flatten()), value, np.float32))
     )
     features = pa.ListArray.from_arrays(lists.offsets, poisoned, mask=lists.is_null())
-    replace_samples(own, days[0], cand_features=features)
+    replace_samples(store, day, cand_features=features)
+
+
+def test_a_loss_that_is_not_a_number_names_step_and_task(own, days, tiny, quick):
+    poison(own, days[0], np.nan)
     with pytest.raises(TrainingError, match="the l2r loss is nan at step 0"):
         fit(own, days[:1], tiny, quick, seed=1, run_name="run")
+    assert not checkpoint.final(own, "run").exists()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_a_judging_loss_that_is_not_a_number_names_day_and_task(own, days, tiny, quick, value):
+    poison(own, days[1], value)
+    config = quick.model_copy(update={"validation_days": 1})
+    with pytest.raises(TrainingError, match=r"the l2r loss is (nan|inf) on 2026-03-03 .*Lower"):
+        fit(own, days, tiny, config, seed=1, run_name="run")
     assert not checkpoint.final(own, "run").exists()
 
 

@@ -52,10 +52,10 @@ class Learner:
         keep_freed_memory()
         torch.manual_seed(seed)
         self.config = train_config
-        self.ranks_unseen = first_sight.matters(model_config, train_config)
         self.device = pick_device(train_config)
         self.model = build(model_config, sizes).to(self.device)
         self.model.learns(train_config.tasks)
+        self.ranks_unseen = first_sight.matters(self.model, train_config)
         self.optimizer = Optimizer.of(self.model, train_config)
 
     def begin_with(

@@ -67,6 +67,7 @@ class Dupn(Network):
         super().__init__(sizes)
         self.config = config
         self.clicks_are_learnt = True
+        self.ranks_with_ctr = config.ranks_with_ctr
         in_lstm = config.p_dim if config.variant in ("all", "bplstm") else 0
         in_attention = config.p_dim if config.variant in ("all", "bpatt") else 0
         context_dim = config.query_dim + config.user_dim
@@ -235,7 +236,7 @@ class Dupn(Network):
 
     def ranking_features(self, given_CF: Tensor, ctr_C: Tensor) -> Tensor:
         """r_i of equation (9): the given features and, by setting, the CTR logit."""
-        if not self.config.ranks_with_ctr:
+        if not self.ranks_with_ctr:
             return given_CF
         logit_C = ctr_C.detach() if self.clicks_are_learnt else ctr_C
         return torch.cat([given_CF, logit_C[:, None]], dim=1)

@@ -13,13 +13,14 @@ from dataclasses import replace
 import torch
 
 from training.batch import Batch
-from training.config import ModelConfig, Task, TrainConfig
+from training.config import Task, TrainConfig
+from training.model.network import Network
 
 
-def matters(model: ModelConfig, train: TrainConfig) -> bool:
+def matters(network: Network, train: TrainConfig) -> bool:
     """Whether it is set, and L2R has a logit that others teach."""
     together = {Task.CTR, Task.L2R} <= set(train.tasks)
-    return train.ranks_unseen and model.ranks_with_ctr and together
+    return train.ranks_unseen and network.ranks_with_ctr and together
 
 
 def weigh(batch: Batch, seen: bool) -> Batch:

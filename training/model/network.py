@@ -37,6 +37,9 @@ class Network(nn.Module):
         sizes: rows of its embedding tables.
     """
 
+    ranks_with_ctr: bool = False
+    """Whether L2R weighs the CTR task's own logit."""
+
     def __init__(self, sizes: VocabularySizes) -> None:
         super().__init__()
         self.sizes = sizes

@@ -101,9 +101,10 @@ def make(sizes, small, peers, wide) -> Callable[..., Network]:
 def learner(sizes, small, peers, wide) -> Callable[..., Learner]:
     """What learns a small network of Table 2."""
 
-    def made(name: str, *tasks: Task) -> Learner:
+    def made(name: str, *tasks: Task, **settings) -> Learner:
         vectors = torch.randn(sizes.item, small.e_dim)
-        rates = TrainConfig(tasks=tasks, learning_rate=0.05, embedding_learning_rate=0.1, threads=1)
+        usual = {"learning_rate": 0.05, "embedding_learning_rate": 0.1, "threads": 1}
+        rates = TrainConfig(tasks=tasks, **usual | settings)
         return Learner(small, rates, sizes, 0, builder(name, peers, wide, tasks, vectors))
 
     return made

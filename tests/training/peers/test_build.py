@@ -141,6 +141,21 @@ def test_variants_are_variants(make):
     assert make("w2v", variant="nobp").config.variant == "all"
 
 
+@pytest.mark.parametrize(
+    ("name", "weighed"),
+    [(LETTER, False), ("wide", False), ("wide_deep", False), ("cnn_max", True), ("all", True)],
+)
+def test_ranks_at_every_sight_unless_it_weighs_the_click_logit(name, weighed, asked, learner):
+    """Whatever `train.ranks_unseen` says: there is no logit that has been taught the answer."""
+    found = []
+    for seen in (False, True):
+        torch.manual_seed(0)
+        one = learner(name, Task.CTR, Task.L2R, ranks_unseen=True)
+        one.learn(asked, 0, seen=seen)
+        found.append(one.judge(asked).outputs.l2r_C)
+    assert torch.equal(*found) is not weighed
+
+
 def test_what_cannot_be_is_said(peers, wide, sizes, small):
     with pytest.raises(ConfigError, match="cnn_max"):
         builder("cnn", peers, wide)

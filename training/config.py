@@ -122,7 +122,7 @@ class ModelConfig(Config):
 class TrainConfig(Config):
     """How the network learns (Section 5, "Experimental Configuration")."""
 
-    tasks: tuple[Task, ...] = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
+    tasks: tuple[Task, ...] = Field((Task.CTR, Task.L2R, Task.PPP, Task.FIFP), min_length=1)
     """What is learnt together; SPP is for transfer."""
     weights: dict[Task, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     """Weight of a task's mean loss; 1 where not named."""

@@ -95,6 +95,11 @@ def test_a_seed_or_a_number_of_threads_that_cannot_be_is_refused_with_its_name(p
         load("smoke", pairs=[pair])
 
 
+def test_a_training_of_no_task_is_refused_with_its_name():
+    with pytest.raises(ConfigError, match=r"train\.tasks = \[\] is refused: .*at least 1 item"):
+        load("smoke", pairs=["train.tasks=[]"])
+
+
 def test_a_table_that_is_given_keeps_the_entries_that_it_does_not_name():
     found = load("demo", None, ["gate.floors.ctr_auc=0.7", "vocabulary.min_count.item=3"])
     assert found.gate.floors == {**GateConfig().floors, "ctr_auc": 0.7}

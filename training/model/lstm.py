@@ -86,9 +86,12 @@ class PropertyGatedLSTM(nn.Module):
 
 
 def _lstm(x_BTX: Tensor, weights: list[Tensor], hidden_dim: int) -> Tensor:
-    """One layer of torch's fused LSTM from a zero state."""
+    """One layer of torch's fused LSTM from a zero state, in the dtype of what it is given.
+
+    Autocast has no part in it: it would hand cuDNN fp16, whatever its own dtype is.
+    """
     zero_1BH = x_BTX.new_zeros(1, len(x_BTX), hidden_dim)
-    with warnings.catch_warnings():
+    with warnings.catch_warnings(), torch.autocast(x_BTX.device.type, enabled=False):
         if x_BTX.is_cuda:  # cuDNN copies our freshly made weights into one chunk: it is meant so
             warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
         h_BTH: Tensor = torch.lstm(

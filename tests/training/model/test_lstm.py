@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 
 from training.baselines.loop import LoopLSTM
 from training.model.lstm import PropertyGatedLSTM
@@ -156,6 +157,23 @@ def test_bf16_is_close_to_fp32():
     assert (net.from_item.grad - wanted).norm() < 0.03 * wanted.norm()
 
 
+class Noting(TorchFunctionMode):
+    """Keeps whether autocast would cast what the kernel is given, and of what dtype that is."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        if func is torch.lstm:
+            self.seen = torch.is_autocast_enabled("cpu"), args[0].dtype
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_the_kernel_is_given_what_is_cast_already_and_autocast_lets_it_be(dtype):
+    net = PropertyGatedLSTM(E, P, H)
+    with Noting() as kernel, torch.autocast("cpu", dtype, enabled=dtype != torch.float32):
+        assert net(*inputs()).dtype == dtype
+    assert kernel.seen == (False, dtype)
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU on this machine")
 def test_a_gpu_gives_the_same_states():
     net = PropertyGatedLSTM(E, P, H)
@@ -163,3 +181,7 @@ def test_a_gpu_gives_the_same_states():
     h = net(e, p, lengths)
     on_gpu = net.cuda()(e.cuda(), p.cuda(), lengths.cuda())
     torch.testing.assert_close(on_gpu.cpu(), h, rtol=1e-4, atol=1e-5)
+    with torch.autocast("cuda", torch.bfloat16):
+        rounded = net(e.cuda(), p.cuda(), lengths.cuda())
+    assert rounded.dtype == torch.bfloat16
+    assert (rounded.cpu().float() - h).abs().max() < 0.02

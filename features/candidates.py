@@ -45,8 +45,8 @@ def candidates(
         world.rows_of(actions.items), world.catalog.rows_of_distinct(ids.values[known:])
     )
     code = ids.codes[known:]
-    pairs = labels.match(*_label_keys(group, moment, code, actions.item, len(ids.values)))
-    outcome = labels.outcome(pairs, actions, len(code), moments.ts[moment], window_ms)
+    wanted, named = _label_keys(group, moment, code, actions.item, len(ids.values))
+    outcome = labels.outcome(wanted, moments.ts[moment], named, actions, window_ms)
     page = kind[moment] == MomentKind.PAGE
     origin = np.where(page, CandidateOrigin.SHOWN, CandidateOrigin.CLICKED).astype(np.int8)
     keep = kind[moment] != MomentKind.TOUCH

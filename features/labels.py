@@ -38,7 +38,10 @@ class Outcome:
 
 
 def match(candidate_key: Ints, action_key: Ints) -> Pairs:
-    """All pairs with equal keys; negative keys match nothing."""
+    """All pairs with equal keys; negative keys match nothing.
+
+    Where a key has many candidates and many actions, their product is a lot: see `outcome`.
+    """
     real = np.flatnonzero(action_key >= 0)
     order = real[np.argsort(action_key[real], kind="stable")]
     keys = action_key[order]
@@ -54,27 +57,75 @@ def match(candidate_key: Ints, action_key: Ints) -> Pairs:
 
 
 def outcome(
-    pairs: Pairs, timeline: Timeline, candidates: int, moment_ts: Ints, window_ms: int
+    candidate_key: Ints, moment_ts: Ints, action_key: Ints, timeline: Timeline, window_ms: int
 ) -> Outcome:
-    """What the actions within the window add up to, per candidate.
+    """What the actions with a candidate's key add up to within its window, per candidate.
+
+    Pairs are never made: a bot that clicks one item all day is as many candidates as actions.
 
     Args:
-        pairs: candidates and rows of the timeline.
-        timeline: where the actions are.
-        candidates: how many there are.
+        candidate_key: negative ones match nothing.
         moment_ts: time of the moment of each candidate.
+        action_key: of each row of the timeline; equal ones are of one user.
+        timeline: where the actions are.
         window_ms: W; an action exactly W after the moment still counts.
     """
-    start = moment_ts[pairs.candidate]
-    ts = timeline.ts[pairs.action]
-    within = (ts >= start) & (ts <= start + window_ms)
-    who, kind = pairs.candidate[within], timeline.type[pairs.action[within]]
-    strongest = np.zeros(candidates, np.int8)
-    np.maximum.at(strongest, who, kind)
-    clicked, purchased = np.zeros(candidates, np.int8), np.zeros(candidates, np.int8)
-    clicked[who[kind == BehaviorType.CLICK]] = 1
-    purchased[who[kind == BehaviorType.PURCHASE]] = 1
+    spans = _within(candidate_key, moment_ts, action_key, timeline, window_ms)
+    values = np.zeros((3, len(candidate_key)), np.int8)
+    clicked, strongest, purchased = values
+    kinds = timeline.type[spans.action]
+    for kind in BehaviorType:  # weakest first
+        before = np.append(0, np.cumsum(kinds == kind))
+        some = spans.candidate[before[spans.stop] > before[spans.start]]
+        strongest[some] = kind
+        if kind == BehaviorType.CLICK:
+            clicked[some] = 1
+        elif kind == BehaviorType.PURCHASE:
+            purchased[some] = 1
     return Outcome(clicked, strongest, purchased)
+
+
+@dataclass(frozen=True)
+class _Within:
+    """Candidates that have actions, and of each the range [start, stop) of `action`."""
+
+    candidate: Ints
+    start: Ints
+    stop: Ints
+    action: Ints
+    """Rows of the timeline."""
+
+
+def _within(
+    candidate_key: Ints, moment_ts: Ints, action_key: Ints, timeline: Timeline, window_ms: int
+) -> _Within:
+    none = np.empty(0, np.int64)
+    asked = np.flatnonzero(candidate_key >= 0)
+    if not len(asked):
+        return _Within(none, none, none, none)
+    first, last = moment_ts[asked].min(), moment_ts[asked].max() + window_ms
+    ts = timeline.ts
+    real = np.flatnonzero((action_key >= 0) & (ts >= first) & (ts <= last))
+    # Stable: those of one key stay in time order, for they are of one user.
+    action = real[np.argsort(action_key[real], kind="stable")]
+    keys = action_key[action]
+    new = np.append(True, keys[1:] != keys[:-1])[: len(keys)]
+    distinct = keys[new]
+    place = np.searchsorted(distinct, candidate_key[asked])
+    found = place < len(distinct)
+    found[found] = distinct[place[found]] == candidate_key[asked[found]]
+    asked, place = asked[found], place[found]
+    # Key and time as one integer that sorts like the pair: moments are of two days, so the number
+    # of keys times the span does not come near 63 bits.
+    width = last - first + 1
+    packed = (np.cumsum(new) - 1) * width + (ts[action] - first)
+    begin = place * width + (moment_ts[asked] - first)
+    return _Within(
+        candidate=asked,
+        start=np.searchsorted(packed, begin, side="left"),
+        stop=np.searchsorted(packed, begin + window_ms, side="right"),
+        action=action,
+    )
 
 
 def first_touches(timeline: Timeline) -> Bools:

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pyarrow as pa
 from hypothesis import given
@@ -9,6 +11,7 @@ from features.timeline import Timeline
 W = 3_600_000
 CLICK, BOOKMARK, CART, PURCHASE = 1, 2, 3, 4
 MINUTE = 60_000
+kinds = st.sampled_from((CLICK, BOOKMARK, CART, PURCHASE))
 
 
 def timeline(rows):
@@ -50,16 +53,53 @@ def test_the_window_is_closed_at_both_ends():
         (0, ts + W + 1, 3, CART),
     ]
     line = timeline(rows)
-    pairs = labels.match(np.arange(4), line.item.astype(np.int64))
-    found = labels.outcome(pairs, line, 4, np.full(4, ts), W)
+    found = labels.outcome(np.arange(4), np.full(4, ts), line.item.astype(np.int64), line, W)
     assert found.strongest.tolist() == [0, CLICK, CART, 0]
     assert found.clicked.tolist() == [0, 1, 0, 0]
 
 
+def one_by_one(wanted, moment_ts, named, line, window):
+    """The outcome by its definition: every candidate is held against every action."""
+    within = (line.ts >= moment_ts[:, None]) & (line.ts <= moment_ts[:, None] + window)
+    about = within & (named == wanted[:, None]) & (wanted[:, None] >= 0)
+    strongest = np.where(about, line.type, 0).max(axis=1, initial=0)
+    clicked, bought = ((about & (line.type == kind)).any(axis=1) for kind in (CLICK, PURCHASE))
+    return [clicked, strongest, bought]
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 1), st.integers(0, 5), st.integers(-1, 1), kinds)),
+    st.lists(st.tuples(st.integers(-1, 4), st.integers(-1, 6))),
+    st.integers(0, 3),
+)
+def test_outcomes_are_those_of_every_candidate_held_against_every_action(rows, asked, window):
+    line = timeline(sorted(rows)) if rows else timeline([(0, 0, -1, CLICK)])
+    named = np.where(line.item < 0, -1, line.user.astype(np.int64) * 2 + line.item)
+    wanted, ts = (np.array(column, np.int64) for column in zip(*asked, (-1, 0), strict=True))
+    found = labels.outcome(wanted, ts, named, line, window)
+    expected = one_by_one(wanted, ts, named, line, window)
+    columns = (found.clicked, found.strongest, found.purchased)
+    assert [one.tolist() for one in columns] == [one.tolist() for one in expected]
+
+
+def test_an_item_that_is_clicked_all_day_takes_no_memory_of_the_square():
+    clicks = 10_000
+    line = timeline([(0, ts, 0, CLICK) for ts in range(clicks)])
+    key = np.zeros(clicks, np.int64)
+    tracemalloc.start()
+    try:
+        found = labels.outcome(key, line.ts, key, line, W)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert found.clicked.all()
+    assert peak < 200 * clicks  # a pair took 16 bytes, of which there were 50 million
+
+
 def test_the_strongest_action_counts_whatever_the_order():
     line = timeline([(0, 1, 0, CLICK), (0, 2, 0, PURCHASE), (0, 3, 0, CART)])
-    pairs = labels.match(np.zeros(1, np.int64), line.item.astype(np.int64))
-    found = labels.outcome(pairs, line, 1, np.zeros(1, np.int64), W)
+    none = np.zeros(1, np.int64)
+    found = labels.outcome(none, none, line.item.astype(np.int64), line, W)
     assert (found.strongest[0], found.clicked[0], found.purchased[0]) == (PURCHASE, 1, 1)
 
 

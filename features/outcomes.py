@@ -3,6 +3,7 @@
 A page counts on the day in which its window [ts, ts + W] closes, and an action counts for its
 user's page whose request it names, if it is about an item of that page and within the window: the
 rule of `features.labels`, so that the clicks of a day here are the clicks of the day's samples.
+A request shown again counts at its first page, by the rule of `features.moments`.
 An order is a purchase that counts; its price is what was paid, else the catalog's.
 """
 
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 
 from features import labels
 from features.catalog import CatalogArrays
-from features.schemas import BEHAVIORS, IMPRESSIONS, BehaviorType
+from features.schemas import BEHAVIORS, IMPRESSIONS, BehaviorType, conform
 from features.timeline import Ints, codes_of
 
 PAGE_COLUMNS = (
@@ -38,6 +39,13 @@ class Window:
     window_ms: int
     since_ms: int = -(2**62)
     """The experiment's first midnight: pages before it are not of it."""
+    before_ms: int = -(2**62)
+    """Midnight of the day before."""
+
+    @property
+    def opened_ms(self) -> int:
+        """From here on a page of the day before closes on the day."""
+        return self.start_ms - self.window_ms
 
 
 @dataclass(frozen=True)
@@ -116,30 +124,71 @@ def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Tab
 
     Too late is what would have counted on a day before: a page of an arm, of the experiment's time.
     """
-    before, today = arrived
-    kept, left = [], {"too_late": 0}
-    for number, table in enumerate((before, today)):
-        ts = milliseconds(table)
-        stop = window.start_ms if number == 0 else window.end_ms - window.window_ms
-        start = max(window.start_ms - window.window_ms, window.since_ms)
-        kept.append(table.filter(pa.array((ts >= start) & (ts < stop))))
-        if number:
-            late = (ts >= window.since_ms) & (ts < window.start_ms - window.window_ms)
-            left["too_late"] = int((late & pc.is_valid(table["variant"]).to_numpy()).sum())
-    whole = _one(kept)
-    requests = _requests(whole)
-    _, first = np.unique(requests, return_index=True)
-    left["repeated_pages"] = len(requests) - len(first)
-    if left["repeated_pages"]:
-        whole = whole.take(pa.array(np.sort(first)))
+    ts = milliseconds(arrived[1])
+    late = (ts >= window.since_ms) & (ts < window.opened_ms)
+    too_late = int((late & pc.is_valid(arrived[1]["variant"]).to_numpy()).sum())
+    # A page that closes after the day is shown last: no other one repeats it here.
+    own = _between(arrived[1], window.opened_ms, window.end_ms - window.window_ms)
+    waiting = _waiting(arrived[0], window)
+    whole = _one([waiting, own], PAGES)
+    ts = milliseconds(whole)
+    closes = ts >= max(window.opened_ms, window.since_ms)
+    kept = closes & _asked(whole, ts, waiting.num_rows, window)
+    left = {"too_late": too_late, "repeated_pages": int(closes.sum() - kept.sum())}
+    if not kept.all():
+        whole = whole.filter(pa.array(kept))
     return whole.combine_chunks(), left
+
+
+def _waiting(pages: pa.Table, window: Window) -> pa.Table:
+    """Pages that arrived the day before and were open at its end, and those of their requests."""
+    known = _between(pages, window.before_ms - window.window_ms, window.start_ms)
+    is_open = pa.array(milliseconds(known) >= window.opened_ms)
+    named = known.filter(is_open)["request_id"].combine_chunks()
+    return known.filter(pc.is_in(known["request_id"], named))
+
+
+def _asked(pages: pa.Table, ts: Ints, waiting: int, window: Window) -> NDArray[np.bool_]:
+    """Whether a page asks its request, by the rule of `features.moments`.
+
+    A request is asked at the first of its pages that arrive on a day, also where only a later one
+    closes on the day that is read out, and not again where one waits since the day before.
+
+    Args:
+        pages: of the day before, then of the day.
+        ts: of each.
+        waiting: how many are of the day before.
+        window: of the day.
+    """
+    request = _requests(pages)
+    if np.bincount(request, minlength=1).max() <= 1:  # almost always; then no sort
+        return np.ones(len(request), np.bool_)
+    old = _first(request[:waiting], ts[:waiting])
+    still_open = old & (ts[:waiting] >= window.opened_ms)
+    own = _first(request[waiting:], ts[waiting:])
+    own &= ~np.isin(request[waiting:], request[:waiting][still_open])
+    return np.concatenate([old, own])
+
+
+def _first(request: Ints, ts: Ints) -> NDArray[np.bool_]:
+    """The earliest row of each request."""
+    order = np.argsort(ts, kind="stable")
+    first = np.zeros(len(request), np.bool_)
+    first[order[np.unique(request[order], return_index=True)[1]]] = True
+    return first
+
+
+def _between(pages: pa.Table, start_ms: int, end_ms: int) -> pa.Table:
+    """Pages of [start, end)."""
+    ts = milliseconds(pages)
+    return pages.filter(pa.array((ts >= start_ms) & (ts < end_ms)))
 
 
 def _about(
     pages: pa.Table, ts: Ints, arrived: tuple[pa.Table, pa.Table], window_ms: int
 ) -> tuple[pa.Table, Ints]:
     """Actions within the window of a page that they name, each once, and the page's row."""
-    actions = _one(arrived)
+    actions = _one(arrived, ACTIONS)
     named = _requests(pages, actions)
     row = np.full(int(named.max(initial=0)) + 1, -1, np.int64)
     row[named[: len(ts)]] = np.arange(len(ts))
@@ -163,9 +212,11 @@ def _requests(*tables: pa.Table) -> Ints:
     return np.unique(pairs, return_inverse=True)[1].astype(np.int64)
 
 
-def _one(tables: Sequence[pa.Table]) -> pa.Table:
+def _one(tables: Sequence[pa.Table], schema: pa.Schema) -> pa.Table:
     """One after the other; an empty one may be coded otherwise than its neighbour."""
     some = [table for table in tables if table.num_rows] or tables[:1]
+    if any(table.schema != some[0].schema for table in some):  # one is of before a column was there
+        some = [conform(table, schema) for table in some]
     return pa.concat_tables(some).unify_dictionaries()
 
 

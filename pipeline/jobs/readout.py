@@ -246,7 +246,11 @@ def window_of(day: date, first_day: date | None, window_ms: int, clock: LocalClo
     """Which pages count on a day; those before `first_day` never do."""
     since = {} if first_day is None else {"since_ms": clock.midnight_ms(first_day)}
     return Window(
-        start_ms=clock.midnight_ms(day), end_ms=clock.end_ms(day), window_ms=window_ms, **since
+        start_ms=clock.midnight_ms(day),
+        end_ms=clock.end_ms(day),
+        window_ms=window_ms,
+        before_ms=clock.midnight_ms(day - ONE_DAY),
+        **since,
     )
 
 

@@ -186,6 +186,23 @@ def test_clicks_and_levels_are_those_of_the_days_samples(log):
     assert sorted(table["ppp_true"].combine_chunks().flatten().to_pylist()) == levels
 
 
+def test_a_page_that_is_shown_again_before_midnight_counts_once_as_its_sample_does(log, tmp_path):
+    shutil.copytree(log.root, tmp_path, dirs_exist_ok=True)
+    (file,) = Path(tmp_path, "raw", f"dt={FIRST}", "impressions").glob("*.parquet")
+    pages = pl.read_parquet(file)
+    evening = samples_log.LocalClock(ZONE).end_ms(FIRST) - 10 * MINUTE
+    morning = pages.filter(pl.col("ts") < evening - W)
+    pl.concat([pages, morning.with_columns(ts=pl.lit(evening))]).write_parquet(file)
+    events.run(Store(tmp_path), FIRST, dataset=load(str(tmp_path / "small.toml")))
+    for day in DAYS[2:]:
+        samples_log.again(Store(tmp_path), day, BeamConfig(buckets=3))
+    found = read(Store(tmp_path), DAYS[3])
+    asked = Store(tmp_path).partition("samples", DAYS[3]).table().to_pylist()
+    shown = sum(len(one["cand_item"] or ()) for one in asked)
+    assert sum(found["readout"]["impressions"].to_pylist()) == shown
+    assert found["counts"]["repeated_pages"] > 10
+
+
 def test_pages_before_the_first_day_are_not_of_the_experiment(log, found):
     """The last hour of the day before closes on the first day."""
     with_them = expected(log, FIRST, 0)

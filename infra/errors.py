@@ -12,7 +12,7 @@ DupnError
 ├── RegistryError         a verdict: a move was refused, the canary heard other scores
 │   └── RegistryUnavailable   MLflow does not answer; the same question may be answered later
 ├── ServingUnavailable    the service cannot answer: no version, too much asked, its port taken
-└── OrchestrationError    Airflow or the MLflow UI did not start, or a DAG run failed
+└── OrchestrationError    Airflow or the MLflow UI did not start, a DAG run or a Beam job failed
 
 Front doors (CLI, Airflow task, HTTP) catch `DupnError`; nobody else catches broadly.
 """
@@ -80,4 +80,4 @@ class ServingUnavailable(DupnError):
 
 
 class OrchestrationError(DupnError):
-    """Airflow or the MLflow UI did not start, or a DAG run failed."""
+    """Airflow or the MLflow UI did not start, or a DAG run or a Beam job failed."""

@@ -15,11 +15,12 @@ from weakref import WeakKeyDictionary
 
 import apache_beam as beam
 import pyarrow as pa
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
+from apache_beam.runners.runner import PipelineState
 from apache_beam.transforms import userstate
 
 from infra import errors
-from infra.errors import DupnError
+from infra.errors import ConfigError, DupnError, OrchestrationError
 from infra.store import Attempt, FileEntry
 from pipeline.runner import BeamConfig, passes
 
@@ -98,18 +99,41 @@ def pipeline(config: BeamConfig) -> Iterator[beam.Pipeline]:
     """A pipeline for a `with` block; leaving the block runs it and waits.
 
     Raises:
+        ConfigError: the runner is asked not to wait.
+        OrchestrationError: the job ended otherwise than done, without an error of its own.
         DupnError: what a worker raised, with its own sentence, wherever the worker ran.
     """
+    asked = options(config)
+    _refuse_to_leave(asked)
     # Arrow's own allocator asks for huge pages and has them cleared again and again
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        with beam.Pipeline(options=options(config)) as flow:
+        with beam.Pipeline(options=asked) as flow:
             yield flow
+        _require_done(flow)
     except Exception as error:  # a runner raises whatever it likes
         told = own_error(error)
         if told is None:
             raise
         raise told from None
+
+
+def _refuse_to_leave(asked: PipelineOptions) -> None:
+    if asked.view_as(StandardOptions).no_wait_until_finish:
+        raise ConfigError(
+            "beam.options has --no_wait_until_finish: a step would publish before its job has "
+            "written anything, in place of what is good. Take the option away."
+        )
+
+
+def _require_done(flow: beam.Pipeline) -> None:
+    """A runner raises where a job fails; one that was cancelled just ends."""
+    state = getattr(flow.result, "state", None)
+    if state not in {None, PipelineState.UNKNOWN, PipelineState.DONE}:
+        raise OrchestrationError(
+            f"the Beam job ended as {state}, so nothing is published; what was published before "
+            "still holds. Look at the runner's page of the job, then run the step again."
+        )
 
 
 def own_error(error: Exception) -> DupnError | None:

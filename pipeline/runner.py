@@ -27,7 +27,8 @@ class BeamConfig(Config):
     reading. The other jobs shuffle counts of ids only and work bucket by bucket."""
 
     options: tuple[str, ...] = ()
-    """Passed to the runner as they stand, for example `--flink_master=host:8081`."""
+    """Passed to the runner as they stand, for example `--flink_master=host:8081`. Jobs are waited
+    for: `--no_wait_until_finish` is refused."""
 
     @property
     def threads(self) -> int:

@@ -7,9 +7,11 @@ import pkgutil
 import apache_beam
 import pytest
 from apache_beam.coders import BytesCoder
+from apache_beam.runners.portability.fn_api_runner.fn_runner import FnApiRunner
+from apache_beam.runners.runner import PipelineResult, PipelineState
 from apache_beam.transforms import userstate
 
-from infra.errors import PartitionCorrupt, StoreError
+from infra.errors import ConfigError, OrchestrationError, PartitionCorrupt, StoreError
 from infra.store import Attempt, Store
 from pipeline import jobs
 from pipeline.beam import BeamConfig, own_error, pipeline, specs_by_class
@@ -65,6 +67,37 @@ def test_errors_of_others_stay_what_they_are():
     assert own_error(RuntimeError("ValueError: infra.errors.StoreError")) is None
     with pytest.raises(ZeroDivisionError), pipeline(HERE) as flow:
         flow | "Zero" >> apache_beam.Create([0]) | "Over" >> apache_beam.Map(lambda n: 1 // n)
+
+
+@pytest.fixture
+def good(tmp_path) -> Store:
+    """Something is published."""
+    store = Store(tmp_path)
+    with store.partition("events").publish() as out:
+        out.record([out.write_bytes("good.bin", b"good")])
+    return store
+
+
+def still_good(store: Store) -> bool:
+    (entry,) = store.partition("events").manifest().files
+    with store.partition("events").open(entry) as file:
+        return file.read() == b"good"
+
+
+def test_a_job_that_nobody_waits_for_is_refused_and_what_was_published_holds(good):
+    with pytest.raises(ConfigError, match=r"beam\.options has --no_wait_until_finish: a step"):
+        run(good, BeamConfig(options=("--no_wait_until_finish",)))
+    assert still_good(good)
+
+
+@pytest.mark.parametrize("state", [PipelineState.CANCELLED, PipelineState.RUNNING])
+def test_a_job_that_ended_otherwise_than_done_publishes_nothing(good, monkeypatch, state):
+    """A portable runner says nothing of a job that was cancelled but its state."""
+    monkeypatch.setattr(FnApiRunner, "run_pipeline", lambda *_: PipelineResult(state))
+    monkeypatch.setattr(PipelineResult, "wait_until_finish", lambda result: result.state)
+    with pytest.raises(OrchestrationError, match=f"ended as {state}, so nothing is published"):
+        run(good, HERE)
+    assert still_good(good)
 
 
 MEMORY = userstate.BagStateSpec("memory", BytesCoder())

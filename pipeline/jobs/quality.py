@@ -10,7 +10,7 @@ from apache_beam import pvalue
 from features import measured, quality
 from features.measured import Tally
 from infra.store import FileEntry, Partition
-from pipeline.beam import BeamConfig, pipeline
+from pipeline.beam import BeamConfig, Spread, pipeline
 
 Element = tuple[str, Partition, FileEntry]
 
@@ -35,6 +35,7 @@ class Tallied(beam.PTransform):
         """Measure in parallel, merge to one small dictionary."""
         return (
             files
+            | "Spread the files" >> Spread()
             | "Measure each file" >> beam.ParDo(Measure())
             | "Merge the tallies" >> beam.CombineGlobally(quality.merge)
         )

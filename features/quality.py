@@ -178,8 +178,10 @@ def _absent(flat: Tally, past: Sequence[Tally]) -> Tally:
         for one in LOGS[1:]
         if not flat.get(f"{one}.rows") and all(p.get(f"{one}.rows") for p in past)
     ]
-    if flat["behaviors.rows"] and not _mix(flat, "behaviors.price"):
-        lost += ["behaviors.price"] * all(_mix(p, "behaviors.price") for p in past)
+    prices = "behaviors.price"
+    unpriced = flat["behaviors.rows"] and not _mix(flat, prices)
+    if unpriced and all(_mix(p, prices) for p in past):
+        lost.append(prices)
     return {f"{one}.{ABSENT}": 1.0 for one in lost}
 
 

@@ -43,7 +43,7 @@ LOST = "lost_parts"
 share would show them."""
 TOLD = (quality.AMBIGUOUS, quality.ABSENT)
 """Metrics of what is told and stops nothing, as a night may be meant to go on without a table."""
-ABSENT = "the days before had some: look whether it was delivered"
+LACKING = "the days before had some: look whether it was delivered"
 """What a table, or prices, that came until now and is not there means."""
 TWICE = "of an hour that its clock shows twice the earlier was taken; write UTC, or offsets (%z)"
 """What ambiguous times mean."""
@@ -82,7 +82,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
     meanings = {one.figure: one.meaning for one in joins}
     meanings |= {name: TWICE for name in figures if name.endswith(quality.AMBIGUOUS)}
-    meanings |= {name: ABSENT for name in figures if name.endswith(quality.ABSENT)}
+    meanings |= {name: LACKING for name in figures if name.endswith(quality.ABSENT)}
     failures = _explained(failures, meanings | _lost_files(store, day, failures))
     critical = [failure for failure in failures if failure.critical]
     report = {

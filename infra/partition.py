@@ -148,16 +148,14 @@ class Partition:
         Args:
             columns: names to read; all by default.
             entries: a subset of `manifest().files`.
-            read: passed to `pyarrow.parquet.read_table`.
+            read: `read_dictionary`, or `filters` on rows.
         """
         chosen = self.manifest().files if entries is None else entries
         wanted = list(columns) if columns else None
         tables = []
         for entry in chosen:
             with self.open(entry) as source, self._sound(entry):
-                tables.append(
-                    pq.read_table(source, columns=wanted, page_checksum_verification=True, **read)
-                )
+                tables.append(_read(source, wanted, **read))
         if not tables:
             return pa.table({})
         return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
@@ -270,6 +268,30 @@ class Partition:
                 path = info["name"].rstrip("/")
                 found[path] = list(fs.find(path, detail=True).values()) or [info]
         return found
+
+
+def _read(
+    source: IO[bytes],
+    wanted: list[str] | None,
+    read_dictionary: list[str] | None = None,
+    filters: Any = None,
+) -> pa.Table:
+    """A Parquet file, by Arrow's data sets only where rows are chosen.
+
+    A data set lets go of `source` in a thread of its own, and a process that ends meanwhile is
+    aborted: whoever reads a table last would leave with an error after all is done.
+    """
+    if filters is not None:
+        return pq.read_table(
+            source, columns=wanted, filters=filters, page_checksum_verification=True
+        )
+    file = pq.ParquetFile(source, read_dictionary=read_dictionary, page_checksum_verification=True)
+    known = file.schema_arrow.names
+    for name in wanted or ():
+        if name not in known:
+            raise pa.ArrowInvalid(f"it has no column {name}, but {', '.join(known)}")
+    table = file.read(wanted)
+    return table.select(wanted) if wanted else table
 
 
 @dataclass(frozen=True)

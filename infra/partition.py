@@ -275,6 +275,7 @@ def _read(
     wanted: list[str] | None,
     read_dictionary: list[str] | None = None,
     filters: Any = None,
+    use_threads: bool = True,
 ) -> pa.Table:
     """A Parquet file, by Arrow's data sets only where rows are chosen.
 
@@ -290,7 +291,7 @@ def _read(
     for name in wanted or ():
         if name not in known:
             raise pa.ArrowInvalid(f"it has no column {name}, but {', '.join(known)}")
-    table = file.read(wanted)
+    table = file.read(wanted, use_threads=use_threads)
     return table.select(wanted) if wanted else table
 
 

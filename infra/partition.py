@@ -148,7 +148,8 @@ class Partition:
         Args:
             columns: names to read; all by default.
             entries: a subset of `manifest().files`.
-            read: `read_dictionary`, or `filters` on rows.
+            read: `read_dictionary`, `use_threads` and `pre_buffer` as `pyarrow.parquet` has them,
+                or `filters` on rows.
         """
         chosen = self.manifest().files if entries is None else entries
         wanted = list(columns) if columns else None
@@ -276,6 +277,7 @@ def _read(
     read_dictionary: list[str] | None = None,
     filters: Any = None,
     use_threads: bool = True,
+    pre_buffer: bool = True,
 ) -> pa.Table:
     """A Parquet file, by Arrow's data sets only where rows are chosen.
 
@@ -286,7 +288,12 @@ def _read(
         return pq.read_table(
             source, columns=wanted, filters=filters, page_checksum_verification=True
         )
-    file = pq.ParquetFile(source, read_dictionary=read_dictionary, page_checksum_verification=True)
+    file = pq.ParquetFile(
+        source,
+        read_dictionary=read_dictionary,
+        pre_buffer=pre_buffer,
+        page_checksum_verification=True,
+    )
     known = file.schema_arrow.names
     for name in wanted or ():
         if name not in known:

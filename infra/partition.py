@@ -15,6 +15,7 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra import parquet
 from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.files import ABSENT, filesystem, is_local, local, lying, modified, names_in, sha256
@@ -148,15 +149,14 @@ class Partition:
         Args:
             columns: names to read; all by default.
             entries: a subset of `manifest().files`.
-            read: `read_dictionary`, `use_threads` and `pre_buffer` as `pyarrow.parquet` has them,
-                or `filters` on rows.
+            read: passed to `infra.parquet.table`.
         """
         chosen = self.manifest().files if entries is None else entries
         wanted = list(columns) if columns else None
         tables = []
         for entry in chosen:
             with self.open(entry) as source, self._sound(entry):
-                tables.append(_read(source, wanted, **read))
+                tables.append(parquet.table(source, wanted, **read))
         if not tables:
             return pa.table({})
         return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
@@ -269,37 +269,6 @@ class Partition:
                 path = info["name"].rstrip("/")
                 found[path] = list(fs.find(path, detail=True).values()) or [info]
         return found
-
-
-def _read(
-    source: IO[bytes],
-    wanted: list[str] | None,
-    read_dictionary: list[str] | None = None,
-    filters: Any = None,
-    use_threads: bool = True,
-    pre_buffer: bool = True,
-) -> pa.Table:
-    """A Parquet file, by Arrow's data sets only where rows are chosen.
-
-    A data set lets go of `source` in a thread of its own, and a process that ends meanwhile is
-    aborted: whoever reads a table last would leave with an error after all is done.
-    """
-    if filters is not None:
-        return pq.read_table(
-            source, columns=wanted, filters=filters, page_checksum_verification=True
-        )
-    file = pq.ParquetFile(
-        source,
-        read_dictionary=read_dictionary,
-        pre_buffer=pre_buffer,
-        page_checksum_verification=True,
-    )
-    known = file.schema_arrow.names
-    for name in wanted or ():
-        if name not in known:
-            raise pa.ArrowInvalid(f"it has no column {name}, but {', '.join(known)}")
-    table = file.read(wanted, use_threads=use_threads)
-    return table.select(wanted) if wanted else table
 
 
 @dataclass(frozen=True)

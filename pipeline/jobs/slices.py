@@ -42,7 +42,7 @@ class Slices:
         if not near or self.partition is None:
             return self.schema.empty_table()
         table = self.partition.table(
-            self.schema.names, near, read_dictionary=list(self.coded), **ONE_THREAD
+            self.schema.names, near, coded=self.coded, **ONE_THREAD
         )
         hashes = table.column("user_hash").to_numpy()
         start = int(np.searchsorted(hashes, np.uint64(bucket.low)))

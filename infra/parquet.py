@@ -23,6 +23,7 @@ def table(
     with an error after all is done.
 
     Args:
+        source: an open Parquet file.
         columns: names of top-level columns, in the order they shall come in; all by default.
         coded: paths of text columns that come as dictionaries; those that are not here are none.
         filters: which rows, as `pyarrow.parquet.read_table` takes it.

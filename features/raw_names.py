@@ -37,8 +37,11 @@ def some(names: Sequence[str]) -> str:
 
 
 def not_read(skipped: Sequence[str]) -> str:
-    """Which files are skipped for their suffix, and which suffixes are read."""
-    return f"not read for their suffix: {some(skipped)} (read are {' '.join(SUFFIXES)})"
+    """Which names are skipped for their suffix, and what is read."""
+    return (
+        f"not read for their suffix: {some(skipped)} (read are {' '.join(SUFFIXES)}; "
+        "folders are not looked into)"
+    )
 
 
 def not_read_beside(names: Sequence[str]) -> str:

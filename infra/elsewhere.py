@@ -14,6 +14,8 @@ from infra.errors import StoreError
 
 _ANSWERS = (FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 """The store answered, and its reader or writer knows what to do."""
+_NO_BUCKET = "NoSuchBucket"
+"""S3 answered, but has nothing that such an address could be in: no home, not an empty one."""
 
 
 class Elsewhere:
@@ -38,7 +40,9 @@ class Elsewhere:
         def told(*arguments: Any, **named: Any) -> Any:
             try:
                 return call(*arguments, **named)
-            except _ANSWERS:
+            except _ANSWERS as error:
+                if type(error.__cause__).__name__ == _NO_BUCKET:
+                    raise missing_bucket(self._root, error) from error
                 raise
             except Exception as error:
                 if is_ours(error) or getattr(error, "filename", None):
@@ -89,6 +93,14 @@ def trouble(root: str, error: Exception) -> StoreError:
     return StoreError(
         f"{root} does not answer ({said}). Is the address right (s3://: AWS_ENDPOINT_URL, "
         "AWS_DEFAULT_REGION), and the store up? What was published before still holds: run again."
+    )
+
+
+def missing_bucket(root: str, error: Exception) -> StoreError:
+    """The sentence about a bucket that is not there: nothing can ever arrive in it."""
+    return StoreError(
+        f"{root} cannot be: {_first(error)}. Mend the address (--home, DUPN_HOME), or make the "
+        "bucket, and run again."
     )
 
 

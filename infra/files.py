@@ -97,12 +97,17 @@ def names_in(fs: Any, path: str) -> list[str]:
 
 
 def lying(fs: Any, path: str) -> list[dict[str, Any]]:
-    """What lies directly in a folder, as its filesystem says it; nothing if it is absent."""
+    """What lies directly in a folder, as its filesystem says it; nothing if it is absent.
+
+    An object store may have an empty object of the folder's own name (the mark of a folder that was
+    made in a console): that is the folder, not something in it.
+    """
     try:
         found: list[dict[str, Any]] = fs.ls(path, detail=True)
     except ABSENT:  # not asked before: across a network every question takes its time
         return []
-    return found
+    itself = path.partition("://")[2].rstrip("/") if "://" in path else None
+    return [info for info in found if info["name"].strip("/") != itself]
 
 
 def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) -> None:

@@ -33,7 +33,8 @@ class TrackingConfig(Config):
     """Where MLflow is."""
 
     uri: str | None = None
-    """Address of a tracking server or database; absent: SQLite under `<home>/mlflow`."""
+    """Address of a tracking server or database; absent: SQLite under `<home>/mlflow`, so a home
+    in an object store needs one."""
 
     artifacts: str | None = None
     """Where a new experiment puts files; absent: `<home>/mlflow/artifacts`, or the server's own."""

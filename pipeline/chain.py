@@ -8,6 +8,7 @@ from typing import Any
 
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
+from infra.tracking import tracking_uri
 from pipeline import afterwards, judged, night_page, recipes, steps, telling, unlived, workers
 from pipeline import nightly as nights
 from pipeline.days import span
@@ -22,6 +23,7 @@ RELEASE = ("evaluate", "bundle", "gate", "canary", "register", "promote", "check
 def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
     """`dupn_initial_train` in this process: `days` days of training, the day after to evaluate."""
     last = first + ONE_DAY * days
+    tracking_uri(settings.tracking, settings.store)  # refused before anything is made
     for start, length in unlived.stretches(settings, span(first, days + 1)):
         steps.simulate(settings, start, length)
     wanted = steps.data_days(settings, first, last)
@@ -107,7 +109,7 @@ def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mappi
     seen = _counted(progress, partial(steps.watch, settings, day, run=run))
     for sentence in seen["alerts"]:
         telling.tell(settings, day, telling.worse(day, sentence))
-    return {"alerts": seen["alerts"], "page": seen["page"]}
+    return {"auc_alerts": seen["alerts"], "page": seen["page"]}
 
 
 def _data(settings: Settings, days: Sequence[date]) -> Iterator[Callable[[], object]]:

@@ -119,6 +119,13 @@ def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:
         if not _is_readable(path):
             if named.isidentifier() and separator and not explicit:
                 raise ConfigError(_no_table(dataset, named, rest))
+            if "://" in str(given):
+                address = rest if explicit else given
+                raise InputError(
+                    f"{address} is an address: `dupn import` reads files of this machine. Fetch it "
+                    "first, or copy it to raw/dt=DAY/<table>/ of the home, where plain files are "
+                    "read as they are."
+                )
             raise InputError(f"{path.absolute()} is not a file. Check the path.")
         table = named if explicit else dataset.table_of(path)
         if table is None:

@@ -263,7 +263,8 @@ def _ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
                 timeout=limit,
                 check=True,
                 cwd=scratch,
-                env=PATIENCE | os.environ | mlflow,
+                # MLflow leaves what it fetches in the temporary folder: this one is removed.
+                env=PATIENCE | os.environ | mlflow | {"TMPDIR": str(scratch)},
             )
         except subprocess.TimeoutExpired:
             raise RegistryError(

@@ -1,5 +1,6 @@
 """A home in an object store and an MLflow server: what a shop has where no disk is shared."""
 
+import tempfile
 from datetime import timedelta
 
 import pytest
@@ -16,7 +17,13 @@ DAYS = [FIRST + timedelta(days=n) for n in range(4)]
 
 @pytest.mark.drill
 @pytest.mark.timeout(1_800)
-def test_a_model_is_released_represents_users_and_is_updated_where_no_disk_is_shared(tmp_path):
+def test_a_model_is_released_represents_users_and_is_updated_where_no_disk_is_shared(
+    tmp_path, monkeypatch
+):
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    monkeypatch.setenv("TMPDIR", str(scratch))
+    monkeypatch.setattr(tempfile, "tempdir", None)
     with buckets.serving() as bucket, mlflow_server.serving(tmp_path) as uri:
         told = ["beam.buckets=1", "evaluate.shuffles=false", f"tracking.uri={uri}"]
         mine = load("smoke", f"{bucket}/home", [*PAIRS, *told])
@@ -30,3 +37,4 @@ def test_a_model_is_released_represents_users_and_is_updated_where_no_disk_is_sh
         found = status(mine)
         assert (found["days that are behind"], found["nights that have not ended"]) == ("none",) * 2
         assert found["bundle"].startswith(bucket)
+    assert list(scratch.rglob("MLmodel")) == []  # people's histories are recorded beside it

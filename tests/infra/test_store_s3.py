@@ -6,6 +6,7 @@ import boto3
 import pyarrow as pa
 import pytest
 
+from infra.errors import StoreError
 from infra.homes import identity
 from infra.store import MANIFEST, Store
 from tests import buckets
@@ -70,3 +71,21 @@ def test_what_others_write_to_s3_is_seen_by_a_process_that_has_looked_before(buc
     assert looks() == (days, days, [MANIFEST, "b.parquet"], True)
     s3.delete_object(Bucket="dupn", Key=f"home/shared/events/dt={days[1]}/{MANIFEST}")
     assert looks() == (days, [DAY], ["b.parquet"], False)
+
+
+def test_a_bucket_that_is_not_there_is_no_empty_home(bucket):
+    store = Store("s3://dupm/home")
+    with pytest.raises(StoreError, match=r"s3://dupm/home cannot be: .*bucket does not exist"):
+        store.days("raw", "behaviors")
+    with pytest.raises(StoreError, match="bucket does not exist"):
+        store.partition("events", DAY).manifest()
+    assert Store(f"{bucket}/nothing").days("raw", "behaviors") == []
+
+
+def test_the_mark_of_a_folder_that_a_console_made_is_nothing_in_it(bucket):
+    store = Store(f"{bucket}/marked")
+    s3 = boto3.client("s3")
+    for key in ("behaviors/", "behaviors/a.csv"):
+        s3.put_object(Bucket="dupn", Key=f"home/marked/raw/dt={DAY}/{key}", Body=b"")
+    assert store.names(f"raw/dt={DAY}/behaviors") == ["a.csv"]
+    assert store.names(f"raw/dt={DAY}") == ["behaviors"]

@@ -3,6 +3,8 @@
 import json
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
+from pathlib import Path
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -100,3 +102,15 @@ def test_the_champion_is_held_against_its_own_answers_though_its_run_was_packed_
     finally:
         with place.publish(**manifest.lineage) as out:
             out.record([out.write_bytes(RECORDED, content, rows=len(json.loads(content)))])
+
+
+def test_what_mlflow_fetches_for_the_canary_is_gone_with_it(tmp_path, monkeypatch):
+    """MLflow leaves a model that it downloaded in the temporary folder of the process."""
+    script = tmp_path / "asked.py"
+    script.write_text(
+        "import json, tempfile\n"
+        "print(json.dumps({'questions': 1, 'worst': 0.0, 'where': tempfile.mkdtemp()}))\n"
+    )
+    monkeypatch.setattr(release, "canary_script", SimpleNamespace(__file__=str(script)))
+    heard = release._ask(smoke(tmp_path), "models:/dupn/1", b"[]")
+    assert not Path(heard["where"]).exists()

@@ -293,3 +293,9 @@ def test_a_disk_that_fails_is_told_from_a_file_to_get_again(
     monkeypatch.setattr(Path, "open", lambda *_: Failing())
     with pytest.raises(kind, match=said):
         list(read_blocks(dataset, given))
+
+
+def test_an_address_is_told_from_a_file_that_is_not_there():
+    for given in ("s3://shop/incoming/a.csv", "behaviors=s3://shop/incoming/a.csv"):
+        with pytest.raises(InputError, match=r"^s3://shop/incoming/a\.csv is an address"):
+            match(load("rees46"), [given])

@@ -52,7 +52,7 @@ def failing(error):
 
 def test_a_candidate_that_was_kept_out_an_odd_day_and_a_worse_champion(settings, told, monkeypatch):
     monkeypatch.setattr(afterwards, "sentences", lambda _: [f"{DAY}: make it again."])
-    chain.nightly(settings, DAY)
+    assert chain.nightly(settings, DAY)["auc_alerts"] == ["AUC fell."]
     assert told == [
         ("abnormal", f"{DAY} is unlike the days before", "three times the volume"),
         ("gate", f"the gate kept the champion on {DAY} (kept)", "CTR fell."),

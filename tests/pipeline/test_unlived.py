@@ -4,9 +4,10 @@ from datetime import date, timedelta
 
 import pytest
 
-from infra.errors import InputError, PartitionMissing
+from infra.errors import ConfigError, InputError, PartitionMissing
 from pipeline import chain, nightly, simulated, steps, unlived
 from pipeline.days import span
+from pipeline.settings import load
 from tests import nights
 from tests.evaluation.marketplace.test_own import import_day
 
@@ -142,3 +143,10 @@ def test_an_experiment_does_not_live_on_after_a_real_day(settings, tmp_path):
     wanted = simulated.Wanted(days=1, first=FIRST + ONE, arms=arms, shares=shares, salt="x")
     with pytest.raises(InputError, match="has not made them"):
         simulated.run(settings, wanted)
+
+
+def test_a_home_without_a_place_for_mlflow_is_refused_before_a_day_is_simulated():
+    mine = load("smoke", "memory://no-mlflow")
+    with pytest.raises(ConfigError, match=r"tracking\.uri is not set"):
+        chain.initial(mine, FIRST, 1)
+    assert mine.store.names("") == []

@@ -38,6 +38,10 @@ OWN_FILES = 256
 """Open files that connections leave to the rest of the process; it has some fifty."""
 PLACES = 2
 """On the board for each worker: one that is replaced may end after the new one has come."""
+NOT_TAKEN = (
+    "connections could not be taken, %d times since this was last said: %s. Raise `ulimit -n`, or "
+    "see who holds so many."
+)
 _ABSENT = -1
 """On the board: nobody's place, or its process does not listen yet."""
 _BYTES = 8
@@ -100,10 +104,16 @@ class Board:
 
 
 class Trouble:
-    """Says why connections are not taken, once in a while and not for each."""
+    """Says what goes wrong with connections, once in a while and not for each.
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    Args:
+        clock: tells seconds.
+        sentence: with a place for how often it was, and one for why.
+    """
+
+    def __init__(self, clock: Callable[[], float], sentence: str = NOT_TAKEN) -> None:
         self._clock = clock
+        self._sentence = sentence
         self._times = 0
         self._next = clock()
 
@@ -111,12 +121,7 @@ class Trouble:
         """Count it, and say so if nothing was said for a while."""
         self._times += 1
         if self._clock() >= self._next:
-            logger.warning(
-                "connections could not be taken, %d times since this was last said: %s. Raise "
-                "`ulimit -n`, or see who holds so many.",
-                self._times,
-                why,
-            )
+            logger.warning(self._sentence, self._times, why)
             self._times, self._next = 0, self._clock() + QUIET_S
 
 

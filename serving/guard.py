@@ -33,6 +33,8 @@ OPEN = ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json")
 """Paths that need no token and wait for no turn: probes and the documentation."""
 CAME = "dupn.came"
 """Key of the scope: when the request came in, as `time.perf_counter` tells it."""
+TOLD = "dupn.told"
+"""Key of the scope: the status that a request was told of which the rest was not waited for."""
 PROBLEM = b"application/problem+json"
 FOREIGN = Problem(
     title="Forbidden",
@@ -44,6 +46,11 @@ FULL = Problem(
     status=503,
     detail="too many requests wait already. Ask again in a second.",
 )
+BAD = Problem(
+    title="Bad Request",
+    status=400,
+    detail="what came is no request in HTTP.",
+)
 LATE = Problem(
     title="Request Timeout",
     status=408,
@@ -52,7 +59,8 @@ LATE = Problem(
 LONG = Problem(
     title="Request Header Fields Too Large",
     status=431,
-    detail="the head of the request does not end. Send what belongs to it in the body.",
+    detail="the head of the request, or what came beside its body, does not end. Send what belongs "
+    "to it in the body.",
 )
 FAILED = Problem(
     title="Internal Server Error",
@@ -97,7 +105,7 @@ class Guard:
             else:
                 await self.app(scope, receive, heard)
         except ClientDisconnect:
-            status = 499  # nobody is there to be told
+            status = scope.get(TOLD, 499)  # 499: nobody is there to be told
         except Exception:
             if begun:
                 raise

@@ -194,7 +194,7 @@ def serve(setup: Setup) -> None:
         StoreError: the folder of live behaviours and spools cannot be written.
         ServingUnavailable: the port cannot be had, or the live behaviours not be read.
     """
-    import uvicorn
+    from serving import workers
 
     machine.require_writable(setup.folder)
     machine.require_port(setup.config.host, setup.config.port)
@@ -205,21 +205,21 @@ def serve(setup: Setup) -> None:
     config = setup.config
     # uvicorn ends what runs and raises the signal again: being stopped is no failure
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    workers = _workers(config)
-    with machine.telling(config.host, config.port, workers):
-        uvicorn.run(
+    processes = _workers(config)
+    with machine.telling(config.host, config.port, processes):
+        workers.run(
             "serving.running:build",
             factory=True,
             host=config.host,
             port=config.port,
-            workers=workers,
+            workers=processes,
             log_level="warning",
             access_log=False,
             loop="serving.accepting:loop",
             http="serving.shedding:Protocol",
             ws="none",  # nothing here speaks it; a connection that changes over counts for ever
             timeout_graceful_shutdown=GRACE_S,
-            timeout_worker_healthcheck=60,  # 5 s kill one that still imports on a busy machine
+            timeout_worker_healthcheck=60,  # 5 s are few for one that imports on a busy machine
         )
 
 

@@ -20,24 +20,38 @@ class Counting(Protocol):
     """Connections."""
     read = 0
     """Bytes of all of them."""
+    ended = 0
+    """Connections that have."""
+    newest: "Counting"
+    """The last connection."""
 
     def connection_made(self, transport):
         super().connection_made(transport)
+        Counting.newest = self
         Counting.made += 1
 
     def data_received(self, data):
         super().data_received(data)
         Counting.read += len(data)
 
+    def connection_lost(self, exc):
+        super().connection_lost(exc)
+        Counting.ended += 1
+
 
 @contextmanager
-def listening(app) -> Iterator[tuple[str, int]]:
-    """Its address; it ends with the block."""
+def listening(app, loop=None) -> Iterator[tuple[str, int]]:
+    """Its address, and the event loop's factory if it is to be another; it ends with the block."""
     config = uvicorn.Config(
         app, http=Counting, port=0, log_level="warning", timeout_keep_alive=2 * PATIENCE_S
     )
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()), daemon=True)
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=loop) as runner:
+            runner.run(server.serve())
+
+    thread = threading.Thread(target=serve, daemon=True)
     thread.start()
     while not server.started:
         time.sleep(0.01)

@@ -32,7 +32,9 @@ def asked(tmp_path, monkeypatch):
     def serve(**config):
         given = {}
         monkeypatch.setattr("os.environ", dict(os.environ))
-        monkeypatch.setattr("uvicorn.run", lambda app, **options: given.update(options, app=app))
+        monkeypatch.setattr(
+            "serving.workers.run", lambda app, **options: given.update(options, app=app)
+        )
         before = signal.getsignal(signal.SIGTERM)
         place = {"home": str(tmp_path / "home"), "work": str(tmp_path / "work"), "zone": "UTC"}
         running.serve(Setup(config=ServeConfig(port=free_port(), **config), **place))

@@ -1,0 +1,83 @@
+"""The processes of a service: replaced when they die or hang, and ended within a promised time.
+
+uvicorn starts them and hears the signals. Its own look at a worker waits for the answer, up to a
+minute, so that one which imports on a busy machine is not taken for dead; meanwhile it sees neither
+that another has died nor that it shall end, and one that has died while it was asked is waited for
+to the last second. At the end it waits for every worker, one that hangs among them, for ever.
+"""
+
+import logging
+import socket
+import time
+from typing import Any
+
+import uvicorn
+from uvicorn.config import STARTUP_FAILURE
+from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+logger = logging.getLogger(__name__)
+
+HUNG_S = 60.0
+"""Seconds after which a worker that does not say that it lives is replaced."""
+END_S = 20.0
+"""Seconds after which a worker that was asked to end is ended: Kubernetes waits for 30."""
+
+
+def run(app: str, **options: Any) -> None:
+    """As `uvicorn.run`, whose options these are: until the service is stopped."""
+    if options["workers"] == 1:
+        uvicorn.run(app, **options)
+        return
+    config = uvicorn.Config(app, **options)
+    Workers(config, [config.bind_socket()]).run()
+
+
+class Workers(Multiprocess):
+    """uvicorn's supervisor, which waits for no worker to answer."""
+
+    def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
+        super().__init__(config, sockets)
+        self._asked: dict[Process, float] = {}
+        """When each worker was asked that has not answered."""
+
+    def keep_subprocess_alive(self) -> None:
+        """Look once at each worker; called twice a second."""
+        for place, worker in enumerate(self.processes):
+            if self._lives(worker):
+                continue
+            worker.kill()
+            worker.join()
+            self._asked.pop(worker, None)
+            if worker.exitcode == STARTUP_FAILURE:
+                logger.error("process %d could not start, and so would others", worker.pid)
+                self.should_exit.set()
+                return
+            logger.warning("process %d has ended or hangs; another is started", worker.pid)
+            self.processes[place] = Process(self.config, self.sockets)
+            self.processes[place].start()
+
+    def _lives(self, worker: Process) -> bool:
+        """Whether it runs, and has answered or still has time to."""
+        if not worker.process.is_alive():
+            return False
+        now = time.monotonic()
+        try:
+            if worker.parent_conn.poll():
+                worker.parent_conn.recv()
+                self._asked.pop(worker, None)
+            if worker not in self._asked:
+                worker.parent_conn.send(b"ping")
+                self._asked[worker] = now
+        except (OSError, EOFError):
+            return False
+        return now - self._asked[worker] < HUNG_S
+
+    def join_all(self) -> None:
+        """Wait for the workers, which were asked to end, and end those that do not."""
+        until = time.monotonic() + END_S
+        for worker in self.processes:
+            worker.process.join(max(0.0, until - time.monotonic()))
+            if worker.process.exitcode is None:
+                logger.warning("process %d hangs, and is ended", worker.pid)
+                worker.kill()
+                worker.join()

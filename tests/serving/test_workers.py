@@ -1,0 +1,120 @@
+"""Worker processes of a small service: which are replaced, and that the service ends in time."""
+
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager, suppress
+
+import psutil
+import pytest
+
+from serving import running, workers
+from tests.ports import free_port
+
+PATIENCE_S = 40
+"""Less than the minute for which a worker that does not answer is waited for."""
+SMALL = """
+from pathlib import Path
+async def app(scope, receive, send):
+    if scope["type"] == "lifespan":
+        (Path(__file__).parent / str(__import__("os").getpid())).touch()
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+"""
+
+
+@contextmanager
+def started(folder, **constants):
+    """A service of two workers that are up; its process, and a function that tells them."""
+    (folder / "small.py").write_text(SMALL)
+    said = "".join(f"workers.{name} = {value}\n" for name, value in constants.items())
+    code = (
+        f"import sys\nsys.path.append({str(folder)!r})\nfrom serving import workers\n{said}"
+        f"workers.run('small:app', workers=2, port={free_port()}, log_level='warning', "
+        "timeout_graceful_shutdown=1, timeout_worker_healthcheck=60)"
+    )
+    process = psutil.Process(subprocess.Popen([sys.executable, "-c", code]).pid)
+
+    def up():
+        """Numbers of the workers that have begun to serve."""
+        return {one.pid for one in children(process) if (folder / str(one.pid)).exists()}
+
+    try:
+        wait(lambda: len(up()) == 2)
+        yield process, up
+    finally:
+        for one in (*children(process), process):
+            with suppress(psutil.NoSuchProcess):
+                one.kill()
+
+
+def children(process):
+    with suppress(psutil.NoSuchProcess):
+        return process.children()
+    return []
+
+
+def test_a_worker_has_the_promised_time_to_end():
+    assert running.GRACE_S + running.LEAVE_S < workers.END_S < 30  # s, after which Kubernetes kills
+
+
+def wait(until):
+    end = time.monotonic() + PATIENCE_S
+    while not until():
+        assert time.monotonic() < end, "it did not become so"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
+def test_a_service_ends_though_a_worker_hangs(tmp_path, stop):
+    with started(tmp_path, END_S=1) as (process, up):
+        both = [psutil.Process(one) for one in up()]
+        both[0].suspend()
+        time.sleep(1.5)  # it was asked whether it lives
+        process.send_signal(stop)
+        assert process.wait(PATIENCE_S) == 0
+        assert not psutil.wait_procs(both, timeout=PATIENCE_S)[1]
+
+
+def test_a_service_ends_though_a_worker_hangs_from_then_on(tmp_path):
+    with started(tmp_path, END_S=1) as (process, up):
+        both = [psutil.Process(one) for one in up()]
+        process.send_signal(signal.SIGTERM)
+        both[1].suspend()
+        assert process.wait(PATIENCE_S) == 0
+
+
+def test_a_worker_that_dies_while_it_is_asked_is_replaced_at_once(tmp_path):
+    with started(tmp_path) as (_, up):
+        before = up()
+        one, other = before
+        psutil.Process(one).suspend()
+        time.sleep(1.5)  # it was asked whether it lives
+        psutil.Process(one).kill()
+        wait(lambda: len(up() - before) == 1)
+        psutil.Process(other).kill()  # the others are looked after as ever
+        wait(lambda: len(up() - before) == 2)
+
+
+def test_a_worker_that_hangs_is_replaced_after_its_time_and_no_other(tmp_path):
+    with started(tmp_path, HUNG_S=8) as (_, up):
+        before = up()
+        one, other = before
+        psutil.Process(one).suspend()
+        wait(lambda: len(up() - before) == 1)
+        assert (one in up(), other in up()) == (False, True)
+
+
+def test_a_worker_that_answers_late_is_left_alone(tmp_path):
+    with started(tmp_path) as (_, up):
+        before = up()
+        for one in before:
+            psutil.Process(one).suspend()
+        time.sleep(3)
+        for one in before:
+            psutil.Process(one).resume()
+        time.sleep(1.5)
+        assert up() == before

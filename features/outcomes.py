@@ -4,7 +4,9 @@ A page counts on the day in which its window [ts, ts + W] closes, and an action 
 user's page whose request it names, if it is about an item of that page and within the window: the
 rule of `features.labels`, so that the clicks of a day here are the clicks of the day's samples.
 A request shown again counts at its first page, by the rule of `features.moments`.
-An order is a purchase that counts; its price is what was paid, else the catalog's.
+An order is a purchase that counts; its price is what was paid, else the catalog's. A price below
+zero (a refund, a wrong sign) does not say what was sold, and one alone may outweigh all sales of an
+arm: the order counts, without sales.
 """
 
 from collections.abc import Mapping, Sequence
@@ -71,7 +73,7 @@ class Counted:
     true_level: NDArray[np.int8]
     """Of the topmost item bought whose level is known; 0: none was."""
     counts: Mapping[str, int]
-    """What was left out."""
+    """What was left out: pages, and orders of which no sales are known."""
 
 
 def count(arrived: Arrived, window: Window, catalogs: Sequence[CatalogArrays]) -> Counted:
@@ -112,10 +114,15 @@ def count(arrived: Arrived, window: Window, catalogs: Sequence[CatalogArrays]) -
         clicks=np.bincount(hit[owner[clicked]], minlength=rows),
         orders=np.bincount(hit[place[paid]], minlength=rows),
         sales=np.asarray(
-            np.bincount(hit[place[paid]], np.nan_to_num(price), minlength=rows), np.float64
+            np.bincount(hit[place[paid]], np.where(price > 0, price, 0.0), minlength=rows),
+            np.float64,
         ),
         true_level=true_level,
-        counts={**counts, "unpriced_orders": int(np.isnan(price).sum())},
+        counts={
+            **counts,
+            "unpriced_orders": int(np.isnan(price).sum()),
+            "orders_below_zero": int((price < 0).sum()),
+        },
     )
 
 

@@ -128,10 +128,12 @@ def _declared(experiment: Experiment) -> dict[str, str]:
 
 
 def _lineage(settings: Settings, days: list[Partition], registered: str) -> dict[str, str]:
+    below = sum(one.manifest().counts.get("orders_below_zero", 0) for one in days)
     return {
         "Data set": settings.dataset,
         "Registered": registered,
         "Read-outs": ", ".join(f"{one.key[-10:]} {one.stamp()}" for one in days),
+        **({"Without sales": f"{below:,} orders of a price below zero"} if below else {}),
     }
 
 

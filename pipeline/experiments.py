@@ -120,12 +120,12 @@ def find(store: Store, experiment: str) -> Registered:
 def of_day(store: Store, day: date) -> str:
     """Id of the experiment that a day belongs to; empty if none ran then.
 
-    One that a verdict of the day has ended is still the day's, so that a day can be done again.
+    One that has ended is still that of the days that it was looked at, so that a day can be done
+    again: up to that of its verdict, or, where a person ended it, those that were read out.
     """
     for one in reversed(traffic.started(store)):
         found = find(store, one)
-        over = found.ended is not None and found.ended["day"] < day.isoformat()
-        if found.experiment.runs(day) and not over:
+        if found.experiment.runs(day) and not _over(store, found, day):
             return one
     return ""
 
@@ -196,6 +196,16 @@ def _require_ahead(settings: Settings, experiment: Experiment, now: datetime) ->
         f"experiment {experiment.id} cannot begin on {first}: {told}, so users saw pages of its "
         f"first day before they were split. Declare first_day = {possible + ONE_DAY} or later."
     )
+
+
+def _over(store: Store, found: Registered, day: date) -> bool:
+    """Whether the experiment had ended before anybody looked at its day."""
+    if found.ended is None:
+        return False
+    if last := found.ended["day"]:
+        return bool(last < day.isoformat())
+    of_it = f"{traffic.FOLDER}/{found.experiment.id}/readout"
+    return not store.partition(of_it, day).exists()
 
 
 def _kept(store: Store, experiment: str) -> Registered | None:

@@ -68,7 +68,7 @@ def conclude(
         stop: a person's reason to end the experiment without one: the champion stays.
 
     Raises:
-        ConfigError: neither a day nor a reason, or a verdict of other days.
+        ConfigError: neither a day nor a reason, or a verdict of a later day is kept.
         PartitionMissing: no verdict of the day, or one on what was made again since.
         RegistryError: other lines are in place than were compared, or another move came first.
     """
@@ -86,6 +86,7 @@ def conclude(
             "why": told["reasons"][0],
         }
     if entry is None and day is not None and not stop:
+        _require_newest(settings.store, mine, day)
         _require_of_now(settings.store, mine, day, told)
     made = entry or _move(settings, mine, told)
     facts = _facts(made, told)
@@ -101,9 +102,15 @@ def conclude(
 
 
 def question(settings: Settings, experiment: str, day: date) -> str:
-    """What a person is asked before a verdict is made so."""
+    """What a person is asked before a verdict is made so.
+
+    Raises:
+        ConfigError: a verdict of a later day is kept, so `conclude` would refuse after a yes.
+    """
     mine = experiments.find(settings.store, experiment).experiment
     told = _kept(settings.store, mine, day)
+    if _entered(settings, mine) is None:
+        _require_newest(settings.store, mine, day)
     reasons = "\n".join(f"- {reason}" for reason in told["reasons"])
     report = settings.store.address(key(settings.store, experiment, day, "report", "html"))
     return f"{experiment} on {day}: {told['outcome']}.\n\n{reasons}\n\nReport: {report}\n"
@@ -130,6 +137,28 @@ def _kept(store: Store, experiment: Experiment, day: date | None) -> Mapping[str
         )
     told: Mapping[str, Any] = json.loads(content)
     return told
+
+
+def _require_newest(store: Store, experiment: Experiment, day: date) -> None:
+    """Refuse a verdict while one of a later day is kept: it was drawn knowing less.
+
+    Harm that a later look has found must not be shipped by an older verdict.
+    """
+    later = (one for one in reversed(_looked_at(store, experiment.id)) if one > day)
+    newest = next(later, None)
+    if newest is None:
+        return
+    told = _kept(store, experiment, newest)
+    raise ConfigError(
+        f"the verdict of {experiment.id} on {day} is not its newest: {newest} says "
+        f"{told['outcome']} ({told['reasons'][0]}). Give `--day {newest}`, or `--stop --why TEXT`."
+    )
+
+
+def _looked_at(store: Store, experiment: str) -> list[date]:
+    """Days of which a verdict is kept, oldest first."""
+    days = store.dates(f"reports/abtest/{experiment}")
+    return [one for one in days if store.get(key(store, experiment, one, "verdict"))]
 
 
 def _require_of_now(

@@ -28,6 +28,10 @@ users whose smaller arm is 5 or 10 % of them, a difference in sales is ever decl
 the experiments from here on, in 4 to 5 % from 100 users on, in 12 % where some 25 are enough."""
 
 NOTHING = "nothing of it was counted in an arm yet."
+BELOW_ZERO = (
+    "an arm's sum of it is not above zero, since some of its users have less than nothing: no "
+    "uplift can be formed."
+)
 
 
 class Bounds(Record):
@@ -251,7 +255,7 @@ def _too_little(part: Floats, whole: Floats, treated: Bools, sizes: tuple[int, i
         return f"fewer than {FEWEST} users in an arm."
     for side in (~treated, treated):
         if not (whole[side].sum() > 0 and part[side].sum() > 0):
-            return NOTHING
+            return BELOW_ZERO if part[side].min(initial=0) < 0 else NOTHING
         if np.ptp(pull(part[side], whole[side])) == 0:
             return "all users of an arm are alike in it: there is no spread to judge by."
     return None

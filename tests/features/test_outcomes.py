@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from features import catalog, moments, outcomes
 from features.moments import Calendar
 from features.outcomes import ACTIONS, PAGE_COLUMNS, PAGES, Arrived, Window
-from features.schemas import IMPRESSIONS
+from features.schemas import IMPRESSIONS, BehaviorType
 
 HOUR = timedelta(hours=1)
 START = datetime(2026, 3, 4, tzinfo=UTC)
@@ -109,3 +109,24 @@ def test_a_page_shown_again_in_the_evening_does_not_count_on_the_next_day():
     night = counted(rows, [])
     assert names(night.pages) == [("u0", "r1", 47 * H)]
     assert night.counts["repeated_pages"] == 1
+
+
+def bought(*prices):
+    """A page whose user buys its item at these prices, one after the other."""
+    rows = [
+        {
+            "user_hash": 7, "ts": (50 * H) + n, "item_id": "i", "type": BehaviorType.PURCHASE,
+            "request_id": "r0", "price": price, "key": n,
+        }
+        for n, price in enumerate(prices)
+    ]  # fmt: skip
+    none, page = ACTIONS.empty_table(), shown([(7, 0, 49)]).select(PAGE_COLUMNS)
+    arrived = Arrived((page[:0], page), (none, pa.Table.from_pylist(rows, ACTIONS)))
+    return outcomes.count(arrived, NIGHT, (catalog.empty(), catalog.empty()))
+
+
+def test_an_order_of_a_price_below_zero_counts_without_sales():
+    """Of a refund or a wrong sign; one alone outweighed all sales of an arm."""
+    found = bought(3.0, -1e7, None, 0.0, 4.0)
+    assert (found.orders.tolist(), found.sales.tolist()) == ([5], [7.0])
+    assert found.counts["unpriced_orders"] == found.counts["orders_below_zero"] == 1

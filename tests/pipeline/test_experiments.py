@@ -303,6 +303,18 @@ def test_a_page_says_shares_and_limits_as_they_were_declared():
     assert said["Errors, slow pages"] == "+0.2%, +2% over 100 ms"
 
 
+def test_a_page_says_how_many_orders_count_without_sales_for_a_price_below_zero(tmp_path):
+    mine, days = logs.settings(tmp_path), []
+    for number, counts in enumerate([{}, {"orders_below_zero": 0}, {"orders_below_zero": 2}] * 2):
+        part = mine.store.partition("readout", FIRST + number * ONE_DAY)
+        with part.publish() as out:
+            out.record([out.write_table("part", pa.table({"a": [1]}), counts=counts)])
+        days.append(part)
+    said = abtest_report._lineage(mine, days, "then")
+    assert said["Without sales"] == "4 orders of a price below zero"
+    assert "Without sales" not in abtest_report._lineage(mine, days[:2], "then")
+
+
 def test_an_experiment_that_a_person_ended_says_when_and_why():
     ended = {"outcome": "stop", "day": "", "reasons": ["we moved."], "ledger": 3}
     assert abtest_report.concluded(ended) == (

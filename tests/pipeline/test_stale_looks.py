@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from infra.errors import PartitionMissing
-from pipeline import abtest_report, experiments, looks, steps, verdicts
+from features import traffic
+from infra.errors import ConfigError, PartitionMissing
+from pipeline import abtest_report, experiments, looks, standing, steps, verdicts
 from tests import experiment_log as logs
 from tests.experiment_log import FIRST, Shop
 
@@ -85,3 +86,61 @@ def test_what_was_swept_is_not_asked_and_what_rests_on_it_stays_as_it_is(mine):
     looks.readout(mine, ID, FIRST)
     assert known_before(mine) == known
     assert verdicts.verdict(mine, ID, FIRST)["outcome"] == "ship"
+
+
+def looked_at_on(mine, day, shop):
+    """The experiment goes on for a day, which is read out and judged."""
+    number = (day - FIRST).days
+    logs.live(mine, logs.experiment(), shop, number + 1, since=number)
+    looks.readout(mine, ID, day)
+    return verdicts.verdict(mine, ID, day)
+
+
+def test_a_verdict_that_a_later_look_has_overtaken_is_not_made_so(mine):
+    """A person said no on the first day, and harm was found on the second."""
+    late = FIRST + timedelta(days=1)
+    assert looked_at_on(mine, late, Shop(effect=0.02))["outcome"] == "stop"
+    before = standing.log(mine)
+    newest = rf"on {FIRST} is not its newest: {late} says stop \(.*Give `--day {late}`, or `--stop"
+    for ask in (verdicts.conclude, verdicts.question):
+        with pytest.raises(ConfigError, match=newest):
+            ask(mine, ID, FIRST)
+    assert standing.log(mine) == before
+    assert verdicts.conclude(mine, ID, late)["outcome"] == "stop"
+    # Airflow's tasks of the first day may be cleared all the same: nothing moves twice.
+    before = standing.log(mine)
+    assert verdicts.conclude(mine, ID, FIRST)["moved"] is False
+    assert f"{ID} on {FIRST}: ship." in verdicts.question(mine, ID, FIRST)
+    assert standing.log(mine) == before
+
+
+def test_a_conclusion_that_was_cut_off_is_finished_though_a_later_look_was_kept(mine):
+    """The champion is the challenger's already; the end of the experiment is still to be noted."""
+    done = verdicts.conclude(mine, ID, FIRST)
+    logs.Path(mine.home, traffic.key(ID, "ended")).unlink()
+    looked_at_on(mine, FIRST + timedelta(days=1), Shop(effect=0.02))
+    before = standing.log(mine)
+    assert "ship" in verdicts.question(mine, ID, FIRST)
+    again = verdicts.conclude(mine, ID, FIRST)
+    assert (again["moved"], again["outcome"], again["ledger"]) == (True, "ship", done["ledger"])
+    assert standing.log(mine) == before
+
+
+def test_a_verdict_that_goes_on_says_so_whatever_later_looks_say(tmp_path):
+    """A cleared day that concluded nothing concludes nothing again: no task fails."""
+    made = logs.settings(tmp_path)
+    logs.live(made, logs.experiment(), Shop(), 0)
+    logs.lines(made)
+    experiments.start(made, logs.experiment())
+    assert looked_at_on(made, FIRST, Shop(effect=1.1))["outcome"] == "continue"
+    looked_at_on(made, FIRST + timedelta(days=1), Shop(effect=2.0))
+    assert verdicts.conclude(made, ID, FIRST)["outcome"] == "continue"
+
+
+def test_the_days_that_were_looked_at_stay_those_of_an_experiment_that_a_person_ended(mine):
+    """Each can be done again; of the days after it, nobody asks for a look."""
+    late = FIRST + timedelta(days=1)
+    looked_at_on(mine, late, Shop(effect=2.0))
+    verdicts.conclude(mine, ID, stop="we moved")
+    found = [experiments.of_day(mine.store, FIRST + timedelta(days=n)) for n in range(-1, 4)]
+    assert found == ["", ID, ID, "", ""]

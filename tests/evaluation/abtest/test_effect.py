@@ -145,6 +145,17 @@ def test_no_estimate_says_why(users):
     assert "alike" in compare(alike, SALES, RULE).reason
 
 
+@pytest.mark.parametrize(("arm", "total"), [(1, -1e7), (0, -1e7), (1, 0.0)])
+def test_of_a_sum_that_is_not_above_zero_nothing_untrue_is_said(users, arm, total):
+    """Sales of that arm were counted, and what is below zero is not a hundred percent down."""
+    sales = np.round(users.sales)  # whole numbers, so that sums are exact
+    mine = np.flatnonzero(users.arm == arm)
+    sales[mine[0]] = total - sales[mine[1:]].sum()
+    found = compare(replace(users, sales=sales), SALES, RULE, adjusted=False)
+    assert found.uplift.value is None
+    assert found.reason.startswith("an arm's sum of it is not above zero, since some of its users")
+
+
 def test_a_treatment_that_has_nothing_is_a_hundred_percent_down(users):
     none = replace(users, sales=np.where(users.arm == 1, 0.0, users.sales))
     found = compare(none, SALES, RULE)

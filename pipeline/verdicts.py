@@ -68,7 +68,8 @@ def conclude(
         stop: a person's reason to end the experiment without one: the champion stays.
 
     Raises:
-        ConfigError: neither a day nor a reason, or a verdict of a later day is kept.
+        ConfigError: neither a day nor a reason, a verdict of a later day is kept, or the experiment
+            never began.
         PartitionMissing: no verdict of the day, or one on what was made again since.
         RegistryError: other lines are in place than were compared, or another move came first.
     """
@@ -76,6 +77,7 @@ def conclude(
     mine = found.experiment
     if found.ended is not None:
         return {"id": experiment, "moved": False, **found.ended}
+    _require_begun(settings.store, experiment)
     told = _by_hand(stop) if stop else _kept(settings.store, mine, day)
     entry = _entered(settings, mine)
     if entry is None and not told["final"]:
@@ -137,6 +139,15 @@ def _kept(store: Store, experiment: Experiment, day: date | None) -> Mapping[str
         )
     told: Mapping[str, Any] = json.loads(content)
     return told
+
+
+def _require_begun(store: Store, experiment: str) -> None:
+    """Refuse one whose start lost its turn or was cut off: the challenger is another one's."""
+    if experiment not in traffic.started(store):
+        raise ConfigError(
+            f"experiment {experiment} is registered and was never started: nobody was split by it, "
+            "so there is nothing to conclude. See `dupn abtest list`."
+        )
 
 
 def _require_newest(store: Store, experiment: Experiment, day: date) -> None:

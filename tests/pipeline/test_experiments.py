@@ -125,6 +125,17 @@ def test_an_unknown_id_or_day_is_refused(better):
         verdicts.verdict(better, "new-for-old", FIRST + ONE_DAY)
 
 
+def test_an_experiment_that_never_had_its_turn_does_not_end_the_one_that_runs(better):
+    """Of two starts at once one loses, and its declaration stays; both are of the same lines."""
+    late = logs.experiment("late", first_day=FIRST + 9 * ONE_DAY)
+    declared = json.dumps({"experiment": late.model_dump(mode="json"), "at": ""})
+    better.store.put_new(traffic.key("late", "experiment"), declared)
+    with pytest.raises(ConfigError, match="late is registered and was never started"):
+        verdicts.conclude(better, "late", stop="it was declared twice")
+    assert aliases(better) == {"champion": "1", "challenger": "2"}
+    assert traffic.running(better.store).experiment == "new-for-old"
+
+
 def test_a_day_on_which_no_arm_showed_anything_has_no_rows_and_stops_no_later_look(tmp_path):
     """Its hours are published without a file."""
     store, hours = logs.settings(tmp_path).store, []

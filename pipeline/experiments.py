@@ -74,6 +74,7 @@ def start(
     if running is None or running.experiment != experiment.id:
         _require_turn(store, experiment, known)
         _require_ahead(settings, experiment, now or datetime.now(UTC))
+        _require_another_split(store, experiment)
         for recipe in experiment.recipes.values():
             recipes.applied(settings, recipe)
         require_lines(settings, experiment)
@@ -196,6 +197,23 @@ def _require_ahead(settings: Settings, experiment: Experiment, now: datetime) ->
         f"experiment {experiment.id} cannot begin on {first}: {told}, so users saw pages of its "
         f"first day before they were split. Declare first_day = {possible + ONE_DAY} or later."
     )
+
+
+def _require_another_split(store: Store, experiment: Experiment) -> None:
+    """Refuse a salt by which users were split in the pre-period, where arms must not differ.
+
+    What an earlier experiment did to its treatment would be taken off the effect of this one: of
+    5 % then and now, half. The pre-period check seldom sees so little.
+    """
+    for back in range(1, experiment.before_days + 1):
+        day = experiment.first_day - timedelta(days=back)
+        other = of_day(store, day)
+        if other and find(store, other).experiment.traffic.salt == experiment.traffic.salt:
+            raise ConfigError(
+                f"experiment {experiment.id} has the salt of {other}, so on {day}, of its "
+                "pre-period, its users were split alike. Leave `salt` out, or declare another one, "
+                f"or a before_days below {back}."
+            )
 
 
 def _over(store: Store, found: Registered, day: date) -> bool:

@@ -274,6 +274,18 @@ def test_the_night_after_continues_the_line_that_won(better):
     assert registry.champion().tags["line"] == NEW
 
 
+def test_users_are_not_split_alike_by_two_experiments_of_which_one_is_the_others_past(better):
+    """Its effect in the pre-period would be taken off: +5 % again was told as +2.7 %."""
+    late = {"first_day": FIRST + 2 * ONE_DAY, "salt": "new-for-old"}
+    said = rf"has the salt of new-for-old, so on {FIRST}, of its pre-period.* before_days below 2"
+    with pytest.raises(ConfigError, match=said):
+        experiments.start(better, logs.experiment("again", **late))
+    for other in ({"before_days": 1}, {"salt": "another"}):  # refused for its lines: one won
+        with pytest.raises(RegistryError, match="has old as the champion's line"):
+            experiments.start(better, logs.experiment("again", **late | other))
+    assert [one["id"] for one in experiments.listing(better)] == ["new-for-old"]
+
+
 def test_a_broken_log_never_ships_however_good_the_numbers(better):
     """On the second day pages are split by another salt than was declared."""
     day = FIRST + ONE_DAY

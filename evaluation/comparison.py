@@ -1,9 +1,9 @@
 """Candidate against champion on the same moments and the same draws: what the gate weighs."""
 
 from evaluation import slices, tasks
-from evaluation.gate import Comparison, Difference
 from evaluation.measures import Bench, Measured
 from evaluation.names import FIFP, L2R, PPP
+from evaluation.paired import Comparison, Difference
 from evaluation.predictions import Predictions
 from evaluation.results import finite
 from evaluation.settings import EvaluateConfig

@@ -16,10 +16,11 @@ from numpy.typing import NDArray
 from evaluation import drift, tasks
 from evaluation.bootstrap import Interval
 from evaluation.drift import FOLDS, Probe
-from evaluation.gate import NORMAL, Check
+from evaluation.gate import Check
 from evaluation.measures import Bench, Measured
 from evaluation.metrics import NAN, AnyArray
 from evaluation.names import HEADS, PROBE
+from evaluation.paired import NORMAL
 from evaluation.predict import answering
 from evaluation.predictions import Answers
 from evaluation.results import Compatibility, Drift, Estimate, Figure, HeadResult, finite

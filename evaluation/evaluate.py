@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from evaluation import ceiling, offline, yardsticks
 from evaluation.comparison import compare
-from evaluation.gate import Comparison
 from evaluation.offline import Material
+from evaluation.paired import Comparison
 from evaluation.predict import Shuffle, predict_each
 from evaluation.predictions import Predictions
 from evaluation.questions import Questions, read

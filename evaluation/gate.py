@@ -4,23 +4,24 @@ On moments that neither model trained on. CTR must be shown non-inferior: the lo
 paired difference stays above minus a margin, and the margin is the smallest at which an equally
 good model would pass with the planned power, between `min_ctr_margin`, since two trainings of one
 recipe differ by chance, and `max_ctr_margin`. If even that one gives less than `min_power`, the day
-holds too little to decide and the outcome says so. Other tasks and guarded slices are not asked to
-prove anything; they fail only when they are significantly worse by more than a tolerance,
-Holm-corrected over all tasks, and over all slices. Absolute floors, calibration and quality hold
-always; a first model faces only those. What this comes to is measured by `dupn bench gate`.
+holds too little to decide and the outcome says so, unless the candidate is shown non-inferior at
+the smallest margin all the same. It does so, too, where clicks could not be measured. Other tasks
+and guarded slices are not asked to prove anything; they fail only when they are significantly worse
+by more than a tolerance, Holm-corrected over all tasks, and over all slices. Absolute floors,
+calibration and quality hold always; a first model faces only those. What this comes to is measured
+by `dupn bench gate`.
 """
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
+from evaluation.names import CTR
+from evaluation.paired import NORMAL, Comparison, Difference, holm
 from infra.config import Config, nearest
 
-NORMAL = NormalDist()  # SciPy would cost every command half a second to import
 MEASURED = (
     *("ctr_auc", "l2r_auc", "l2r_weighted_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc"),
     *("spp_auc", "ppp_recall"),
@@ -38,7 +39,8 @@ class GateConfig(Config):
     max_calibration_error: float = Field(0.05, gt=0)
     """Largest ECE of the click probabilities."""
     min_positives: int = Field(100, ge=1)
-    """Clicks in the evaluation day below which nothing can be decided."""
+    """Clicks in the evaluation day below which nothing can be decided; as many candidates must have
+    gone without one."""
     min_users: int = Field(50, ge=2)
     """Users in the evaluation day below which nothing can be decided."""
     alpha: float = Field(0.05, gt=0, lt=0.5)
@@ -75,32 +77,6 @@ class Outcome(StrEnum):
     REFUSE = "refuse"
     """There is no champion yet and the first model does not meet the floors."""
     NOT_ENOUGH_EVIDENCE = "not enough evidence"
-
-
-class Difference(BaseModel):
-    """Candidate minus champion on one figure, paired on the same moments and draws."""
-
-    model_config = ConfigDict(frozen=True)
-
-    name: str
-    """A figure (`l2r_auc`), or figure and slice (`ctr_auc[scenario=search]`)."""
-    candidate: float | None = None
-    champion: float | None = None
-    value: float | None
-    low: float | None = None
-    high: float | None = None
-    error: float | None = None
-    """Standard error; null where there was too little to compare."""
-
-
-class Comparison(BaseModel):
-    """Candidate against champion."""
-
-    model_config = ConfigDict(frozen=True)
-
-    ctr: Difference
-    others: tuple[Difference, ...] = ()
-    """Other tasks and guarded slices; higher must mean better."""
 
 
 class Check(BaseModel):
@@ -141,11 +117,15 @@ class Evidence:
     """`ctr_auc`, `ctr_ece`, ...; null where there was not enough to say."""
     positives: int
     """Clicks."""
+    negatives: int
+    """Candidates that were not clicked."""
     users: int
     """Who were asked about candidates."""
     calibration_low: float | None = None
     """Lower end of the interval of `ctr_ece`; None: not known, its value is taken for all there
     is to know."""
+    clicks: bool = True
+    """Whether the model was trained for clicks: they must be measured then."""
 
 
 def decide(
@@ -167,7 +147,7 @@ def decide(
         further: checks that others made (frozen heads, days trained by force).
     """
     checks = [*_quality(quality), *_floors(candidate, config)]
-    evidence = [_enough(candidate, config)]
+    evidence = [_enough(candidate, config), *_unmeasured(candidate)]
     calibration = _calibration(candidate, config)
     doubtful = calibration.passed is False and _by_chance(candidate)
     (evidence if doubtful else checks).append(calibration)
@@ -201,16 +181,32 @@ def _outcome(checks: Sequence[Check], evidence: Sequence[Check], *, first: bool)
 
 
 def _enough(candidate: Evidence, config: GateConfig) -> Check:
-    passed = candidate.positives >= config.min_positives and candidate.users >= config.min_users
-    return Check(
-        name="evidence",
-        passed=passed,
-        sentence=(
-            f"the day holds {candidate.positives:,} clicks among candidates of "
-            f"{candidate.users:,} users "
-            f"(needed: {config.min_positives:,} and {config.min_users:,})."
-        ),
+    few, unclicked = config.min_positives, candidate.negatives
+    passed = candidate.positives >= few and candidate.users >= config.min_users
+    sentence = (
+        f"the day holds {candidate.positives:,} clicks among candidates of "
+        f"{candidate.users:,} users (needed: {few:,} and {config.min_users:,})"
     )
+    if candidate.clicks:
+        passed = passed and unclicked >= few
+        sentence += f", and {unclicked:,} candidates that were not clicked (needed: {few:,})"
+    return Check(name="evidence", passed=passed, sentence=f"{sentence}.")
+
+
+def _unmeasured(candidate: Evidence) -> list[Check]:
+    """Fails where a model that was trained for clicks has no CTR AUC, and says why.
+
+    Another figure may be missing, as a night has few follows; without this one nothing would be
+    known of a first model, which faces floors alone.
+    """
+    if not candidate.clicks or candidate.figures.get(CTR) is not None:
+        return []
+    why = "the report says of what there was too little"
+    if not candidate.positives:
+        why = "nothing that was shown that day was clicked"
+    elif not candidate.negatives:
+        why = "everything that was shown that day was clicked (does the log hold what was not?)"
+    return [Check(name="clicks", passed=False, sentence=f"CTR AUC could not be measured: {why}.")]
 
 
 def _quality(failed: Sequence[str]) -> list[Check]:
@@ -259,34 +255,48 @@ def _by_chance(candidate: Evidence) -> bool:
 
 
 def _planned_margin(ctr: Difference, config: GateConfig) -> tuple[Check, float | None]:
-    """The margin at which an equal model passes with the planned power, or why there is none."""
+    """The margin at which an equal model passes with the planned power, or why there is none.
+
+    Power is a plan for what the day may show; what it has shown needs none. A candidate whose lower
+    bound is above minus the smallest margin passes whatever the power, or a champion so bad, or so
+    different, that the paired error is large could never be replaced. One that is worse by that
+    margin still gets so far with probability `alpha` at most, as that is what the bound means, and
+    however noisy the day: the noise moves the bound away from it.
+    """
     if ctr.error is None or ctr.value is None:
-        sentence = "the CTR AUC of the two models could not be compared: too few clicks or users."
+        sentence = (
+            "the CTR AUC of the two models could not be compared: too few clicks, candidates "
+            "without one, or users."
+        )
         return Check(name="power", passed=False, sentence=sentence), None
     planned, needed = (
         (NORMAL.inv_cdf(1 - config.alpha) + NORMAL.inv_cdf(power)) * ctr.error
         for power in (config.power, config.min_power)
     )
-    margin = min(max(planned, config.min_ctr_margin), config.max_ctr_margin)
-    passed = needed <= config.max_ctr_margin
     sentence = (
         f"to pass an equal model with power {config.min_power:g}, the day needs a CTR margin of "
         f"{needed:.4f} (allowed: {config.max_ctr_margin:g})."
     )
-    return Check(name="power", passed=passed, sentence=sentence), margin if passed else None
+    if needed <= config.max_ctr_margin:
+        margin = min(max(planned, config.min_ctr_margin), config.max_ctr_margin)
+        return Check(name="power", passed=True, sentence=sentence), margin
+    smallest = min(config.min_ctr_margin, config.max_ctr_margin)
+    if ctr.bound(config.alpha) < -smallest:
+        return Check(name="power", passed=False, sentence=sentence), None
+    sentence = sentence.removesuffix(".") + f"; the answer is clear at {smallest:g} without it."
+    return Check(name="power", passed=True, sentence=sentence), smallest
 
 
 def _non_inferior(ctr: Difference, margin: float, config: GateConfig) -> Check:
-    value, error = ctr.value or 0.0, ctr.error or 0.0
-    bound = value - NORMAL.inv_cdf(1 - config.alpha) * error
+    bound = ctr.bound(config.alpha)
     passed = bound >= -margin
     claim = "is" if passed else "was not shown to be"
     return Check(
         name="ctr non-inferiority",
         passed=passed,
         sentence=(
-            f"CTR {claim} non-inferior: the candidate's AUC differs by {value:+.4f} (lower bound "
-            f"{bound:+.4f} at {100 * (1 - config.alpha):g}%), the margin is {margin:.4f}."
+            f"CTR {claim} non-inferior: the candidate's AUC differs by {ctr.value:+.4f} (lower "
+            f"bound {bound:+.4f} at {100 * (1 - config.alpha):g}%), the margin is {margin:.4f}."
         ),
     )
 
@@ -295,7 +305,7 @@ def _not_worse(others: Sequence[Difference], config: GateConfig) -> list[Check]:
     """Tasks, and slices, each corrected among themselves."""
     slices = [other for other in others if "[" in other.name]
     tasks = [other for other in others if "[" not in other.name]
-    adjusted = _holm(tasks, config.tolerance) | _holm(slices, config.slice_tolerance)
+    adjusted = holm(tasks, config.tolerance) | holm(slices, config.slice_tolerance)
     checks = []
     for other in others:
         if other.name not in adjusted:
@@ -310,25 +320,3 @@ def _not_worse(others: Sequence[Difference], config: GateConfig) -> list[Check]:
         )
         checks.append(Check(name=other.name, passed=passed, sentence=sentence))
     return checks
-
-
-def _holm(family: Sequence[Difference], tolerance: float) -> dict[str, float]:
-    """Adjusted p: the k-th smallest of m times (m - k + 1), never below the one before it."""
-    known = {one.name: p for one in family if (p := _p_worse(one, tolerance)) is not None}
-    adjusted, running = {}, 0.0
-    ordered = sorted((value, name) for name, value in known.items())
-    for place, (value, name) in enumerate(ordered):
-        running = max(running, min(1.0, value * (len(ordered) - place)))
-        adjusted[name] = running
-    return adjusted
-
-
-def _p_worse(difference: Difference, tolerance: float) -> float | None:
-    """One-sided p of "not worse by more than that", normal in the paired error."""
-    if difference.value is None or difference.error is None:
-        return None
-    if not math.isfinite(difference.value) or not math.isfinite(difference.error):
-        return None
-    if difference.error == 0:
-        return 1.0 if difference.value >= -tolerance else 0.0
-    return NORMAL.cdf((difference.value + tolerance) / difference.error)

@@ -167,7 +167,8 @@ class Bench:
     ) -> Measured:
         known = np.full(self.resamples.replicates, np.nan) if replicates is None else replicates
         drawn = known[np.isfinite(known)]
-        if reason is None and value in (0, 1) and len(drawn) and (drawn == value).all():
+        extreme = value == 1 or (value == 0 and positives == questions)  # 0 of a share, no AUC
+        if reason is None and extreme and len(drawn) and (drawn == value).all():
             reason = ALIKE
         interval = Interval(value) if reason else self.resamples.interval(value, known)
         return Measured(value, known, interval, questions, positives, users, reason)
@@ -201,7 +202,8 @@ ALIKE = (
     "not enough evidence: every draw of users gives the same figure, so none says how sure it is."
 )
 """As where all of few answers are right: the true share is not 1 for that. Between 0 and 1 a figure
-that does not move is known: who scores all candidates of a moment alike has an AUC of one half."""
+that does not move is known: who scores all candidates of a moment alike has an AUC of one half. So
+is an AUC of 0: every positive below every negative is no luck, and must fail a floor."""
 
 
 def headline(candidates: Candidates) -> Bools:

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from pydantic import BaseModel, ConfigDict
 
 from evaluation.bootstrap import Interval
-from evaluation.gate import Comparison, Evidence
+from evaluation.gate import Evidence
+from evaluation.paired import Comparison
 
 CLICKS, CALIBRATION = "ctr_auc", "ctr_ece"
 """Figures that rest on the clicks of a day."""
@@ -219,10 +220,12 @@ class OfflineReport(Record):
             one.name: None if one.name in doubtful or one.low is None else one.value
             for one in self.figures
         }
+        asked = next((task for task in self.tasks if task.name == CLICKS), None)
         return Evidence(
             figures=known,
             positives=self.counts.get("clicks", 0),
-            users=next((task.users for task in self.tasks if task.name == CLICKS), 0),
+            negatives=asked.questions - asked.positives if asked else 0,
+            users=asked.users if asked else 0,
             calibration_low=next(
                 (one.low for one in self.figures if one.name == CALIBRATION), None
             ),

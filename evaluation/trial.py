@@ -102,9 +102,11 @@ def evidence(answered: Predictions, config: EvaluateConfig) -> Evidence:
     candidates, bench = answered.questions.candidates, Bench.of(answered.questions, config)
     user = answered.questions.user_of(candidates.moment)
     error = calibration_error(bench, answered.answers.ctr, candidates.clicked, user)
+    clicks = int(candidates.clicked.sum())
     return Evidence(
         figures={**dict.fromkeys(JUDGED), **aucs([answered]), "ctr_ece": finite(error.value)},
-        positives=int(candidates.clicked.sum()),
+        positives=clicks,
+        negatives=len(candidates.clicked) - clicks,
         users=len(np.unique(user)),
         calibration_low=finite(error.low),
     )

@@ -28,6 +28,8 @@ AMBIGUOUS = "ambiguous_share"
 """Metric of a log that has times which the clock of its zone showed twice: of the rows read."""
 ABSENT = "absent_share"
 """Metric, then 1, of what all the days before had and this one has none of: a log, or prices."""
+ONLY_CLICKS = "only_clicks_share"
+"""Metric, then 1, of samples whose every candidate was clicked: nothing can be told from them."""
 UNLEVELLED = {"catalog.price_level": "0"}
 """By column of a mix, the value that says nothing is known: levels follow the edges of the day
 before, so a log that tells its prices by itself begins without any, which is no other mix."""
@@ -125,6 +127,8 @@ def metrics(
     out = (
         _shares(flat) | _against(flat, past) | _absent(flat, past) | _refused(counts) | _gaps(flat)
     )
+    if 0 < flat.get("samples.shown", 0) == flat.get("samples.clicked"):
+        out[f"samples.{ONLY_CLICKS}"] = 1.0
     if "behaviors.ts.last" in flat:
         begin, end = (
             datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)).timestamp() / 3600

@@ -16,6 +16,7 @@ from pipeline import incumbent
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry, Part
+from training.config import Task
 from training.fit import carry_out, prepared
 from training.model.dupn import Dupn
 from training.run import Run
@@ -40,6 +41,8 @@ class Candidate:
     """What its own training added to the parent's ancestry."""
     notes: tuple[str, ...] = ()
     """What its training reported (an abnormal day)."""
+    clicks: bool = True
+    """Whether clicks are among the tasks that it was trained for."""
 
     @property
     def line(self) -> str:
@@ -159,6 +162,7 @@ def of_run(store: Store, key: str) -> Candidate:
         parent=lineage.get("parent", ""),
         learnt=ancestry.parts if learnt is None else Ancestry.of_plain(learnt).parts,
         notes=tuple(_notes(lineage)),
+        clicks=Task.CTR in lineage["recipe"]["train"]["tasks"],
     )
 
 

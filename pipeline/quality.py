@@ -41,10 +41,15 @@ OPTIONAL = ("items.", "catalog.")
 LOST = "lost_parts"
 """Files, or row groups of one, that could not be read to their end: each is one refused row, so no
 share would show them."""
-TOLD = (quality.AMBIGUOUS, quality.ABSENT)
+TOLD = (quality.AMBIGUOUS, quality.ABSENT, quality.ONLY_CLICKS)
 """Metrics of what is told and stops nothing, as a night may be meant to go on without a table."""
 LACKING = "the days before had some: look whether it was delivered"
 """What a table, or prices, that came until now and is not there means."""
+UNVARIED = (
+    "every candidate was clicked: look whether the log holds what was shown and not clicked; "
+    "without it nothing is learnt of clicks, and the gate lets nobody pass"
+)
+"""What a day of clicks alone means."""
 TWICE = "of an hour that its clock shows twice the earlier was taken; write UTC, or offsets (%z)"
 """What ambiguous times mean."""
 _UNREAD = f"rejected_{Reason.BAD_FILE}"
@@ -83,6 +88,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     meanings = {one.figure: one.meaning for one in joins}
     meanings |= {name: TWICE for name in figures if name.endswith(quality.AMBIGUOUS)}
     meanings |= {name: LACKING for name in figures if name.endswith(quality.ABSENT)}
+    meanings |= {name: UNVARIED for name in figures if name.endswith(quality.ONLY_CLICKS)}
     failures = _explained(failures, meanings | _lost_files(store, day, failures))
     critical = [failure for failure in failures if failure.critical]
     report = {

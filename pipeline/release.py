@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -122,8 +123,8 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
 
 def _decide(settings: Settings, day: date, mine: Candidate, report: OfflineReport) -> Verdict:
     return gating.decide(
-        report.evidence,
-        Evidence({}, 0, 0) if report.champion else None,
+        replace(report.evidence, clicks=mine.clicks),
+        Evidence({}, 0, 0, 0) if report.champion else None,
         report.comparison,
         _quality_failures(settings, mine, day),
         settings.gate,

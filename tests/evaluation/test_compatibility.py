@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from evaluation import compatibility, drift_plot, offline, report, sampled
-from evaluation.gate import Comparison, Difference, Evidence, GateConfig, Outcome, decide
+from evaluation.gate import Evidence, GateConfig, Outcome, decide
 from evaluation.offline import Material
+from evaluation.paired import Comparison, Difference
 from evaluation.settings import FROZEN, CompatibilityConfig, EvaluateConfig
 from evaluation.slices import Context
 from infra.config import build
@@ -115,7 +116,7 @@ def test_a_head_that_would_break_holds_the_promotion_and_says_so(rotated):
     checks = compatibility.checks(rotated, CONFIG)
     assert next(check.name for check in checks if check.passed is False) == "frozen ctr_auc"
     better = Comparison(ctr=Difference(name="ctr_auc", value=0.02, error=0.001))
-    good = Evidence({"ctr_auc": 0.7, "ctr_ece": 0.01}, 1000, 500)
+    good = Evidence({"ctr_auc": 0.7, "ctr_ece": 0.01}, 1000, 9000, 500)
     verdict = decide(good, good, better, [], GateConfig(floors={}), checks)
     assert verdict.outcome is Outcome.KEEP_CHAMPION
     assert any("would break" in sentence for sentence in verdict.failed)

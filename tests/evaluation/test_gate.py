@@ -1,11 +1,12 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
+from evaluation import metrics
+from evaluation.bootstrap import Resamples
 from evaluation.gate import (
     MEASURED,
-    Comparison,
-    Difference,
     Evidence,
     GateConfig,
     Outcome,
@@ -13,12 +14,16 @@ from evaluation.gate import (
     decide,
 )
 from evaluation.measures import BY_NAME
+from evaluation.paired import NORMAL, Comparison, Difference
 from infra.config import build
 from infra.errors import ConfigError
 
 CONFIG = GateConfig(floors={"ctr_auc": 0.6, "l2r_auc": 0.55})
 GOOD = Evidence(
-    figures={"ctr_auc": 0.7, "l2r_auc": 0.65, "ctr_ece": 0.01}, positives=5000, users=900
+    figures={"ctr_auc": 0.7, "l2r_auc": 0.65, "ctr_ece": 0.01},
+    positives=5000,
+    negatives=50_000,
+    users=900,
 )
 
 
@@ -30,8 +35,8 @@ def test_a_floor_of_a_figure_that_there_is_not_is_refused_with_a_hint():
     assert {*MEASURED} == {*BY_NAME, "ppp_recall"}
 
 
-def evidence(positives=5000, users=900, **figures):
-    return Evidence({**GOOD.figures, **figures}, positives, users)
+def evidence(positives=5000, negatives=50_000, users=900, **figures):
+    return Evidence({**GOOD.figures, **figures}, positives, negatives, users)
 
 
 def against(ctr=0.0, error=0.001, **others):
@@ -52,6 +57,8 @@ def against(ctr=0.0, error=0.001, **others):
         (GOOD, ["events 2026-03-11: 9 % rejects."], Outcome.REFUSE, ["events 2026-03-11: 9 %"]),
         (evidence(positives=20), [], Outcome.NOT_ENOUGH_EVIDENCE, []),
         (evidence(users=3), [], Outcome.NOT_ENOUGH_EVIDENCE, []),
+        (evidence(negatives=99), [], Outcome.NOT_ENOUGH_EVIDENCE, []),
+        (evidence(ctr_auc=0.0), [], Outcome.REFUSE, ["ctr_auc 0.0000 is under the floor 0.6."]),
         (evidence(positives=20, ctr_auc=0.4), [], Outcome.REFUSE, ["under the floor"]),
     ],
 )
@@ -65,7 +72,7 @@ def test_a_first_model_faces_floors_calibration_and_quality(candidate, quality, 
 
 def test_what_so_few_clicks_do_by_chance_is_no_failure_and_no_promotion_either():
     """Of a model that says the right probabilities, a small day's error is above the limit too."""
-    few = Evidence({**GOOD.figures, "ctr_ece": 0.0508}, 152, 52, calibration_low=0.0)
+    few = Evidence({**GOOD.figures, "ctr_ece": 0.0508}, 152, 900, 52, calibration_low=0.0)
     verdict = decide(few, None, None, [], CONFIG)
     assert verdict.outcome is Outcome.NOT_ENOUGH_EVIDENCE
     assert verdict.failed == (
@@ -78,6 +85,31 @@ def test_what_so_few_clicks_do_by_chance_is_no_failure_and_no_promotion_either()
     assert decide(within, None, None, [], CONFIG).promoted
 
 
+@pytest.mark.parametrize(
+    ("positives", "negatives", "why"),
+    [
+        (5072, 0, "everything that was shown that day was clicked (does the log hold what was"),
+        (0, 5072, "nothing that was shown that day was clicked."),
+        (500, 500, "the report says of what there was too little."),
+    ],
+)
+@pytest.mark.parametrize("champion", [None, GOOD])
+def test_without_a_figure_of_clicks_nobody_is_promoted_and_the_cause_is_said(
+    positives, negatives, why, champion
+):
+    blind = evidence(positives, negatives, ctr_auc=None, l2r_auc=None, ctr_ece=None, fifp_auc=0.66)
+    verdict = decide(blind, champion, against(ctr=None, error=None), [], CONFIG)
+    assert verdict.outcome is Outcome.NOT_ENOUGH_EVIDENCE
+    assert any(said.startswith(f"CTR AUC could not be measured: {why}") for said in verdict.failed)
+
+
+def test_who_was_not_trained_for_clicks_is_released_by_what_it_has():
+    ranks = replace(evidence(negatives=0, ctr_auc=None, ctr_ece=None), clicks=False)
+    assert decide(ranks, None, None, [], CONFIG).promoted
+    refused = replace(ranks, figures={"l2r_auc": 0.5})
+    assert decide(refused, None, None, [], CONFIG).outcome is Outcome.REFUSE
+
+
 def test_an_alpha_of_two_and_a_half_per_cent_is_not_called_two():
     config = CONFIG.model_copy(update={"alpha": 0.025})
     checks = decide(GOOD, GOOD, against(), [], config).checks
@@ -88,6 +120,7 @@ def test_a_limit_may_be_reached_but_not_passed():
     """Floor, calibration error, clicks and users, each at its limit and just beyond."""
     at = {"ctr_auc": CONFIG.floors["ctr_auc"], "ctr_ece": CONFIG.max_calibration_error}
     few = {"positives": CONFIG.min_positives, "users": CONFIG.min_users}
+    few["negatives"] = CONFIG.min_positives
     assert decide(evidence(**few, **at), None, None, [], CONFIG).promoted
     beyond = {"ctr_auc": at["ctr_auc"] - 1e-9, "ctr_ece": at["ctr_ece"] + 1e-9}
     for name, value in beyond.items():
@@ -152,8 +185,84 @@ def test_the_margin_never_exceeds_its_cap():
     config = GateConfig(floors={}, max_ctr_margin=0.003)
     assert decide(GOOD, GOOD, against(ctr=-0.0008, error=0.001), [], config).promoted
     assert not decide(GOOD, GOOD, against(ctr=-0.0035, error=0.0005), [], config).promoted
-    late = decide(GOOD, GOOD, against(ctr=0.0, error=0.0013), [], config)
+    late = decide(GOOD, GOOD, against(ctr=0.0, error=0.0019), [], config)
     assert late.outcome is Outcome.NOT_ENOUGH_EVIDENCE
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "outcome"),
+    [
+        (0.1944, 0.0055, Outcome.PROMOTE),
+        (0.0701, 0.0058, Outcome.PROMOTE),
+        (0.0041, 0.0055, Outcome.PROMOTE),
+        (0.0040, 0.0055, Outcome.NOT_ENOUGH_EVIDENCE),
+        (0.0, 0.0055, Outcome.NOT_ENOUGH_EVIDENCE),
+        (-0.19, 0.0055, Outcome.NOT_ENOUGH_EVIDENCE),
+    ],
+)
+def test_what_a_noisy_day_shows_all_the_same_is_believed(value, error, outcome):
+    """A lower bound of value - 1.645 x error at or above minus the smallest margin, 0.005."""
+    verdict = decide(GOOD, GOOD, against(ctr=value, error=error), [], GateConfig())
+    assert verdict.outcome is outcome
+    shown = {check.name: check.passed for check in verdict.checks}
+    assert shown["power"] is (outcome is Outcome.PROMOTE)
+    assert shown.get("ctr non-inferiority", False) is shown["power"]
+
+
+@pytest.mark.parametrize("error", [0.0005, 0.002, 0.0045, 0.0055, 0.02, 0.1])
+def test_who_is_worse_by_the_margin_passes_no_more_often_than_alpha(error):
+    """On a day that shows it without power, the margin is the smallest; else the planned one."""
+    config = GateConfig(floors={})
+    drawn = np.random.default_rng(5).normal(0, error, 4000)
+    planned = (NORMAL.inv_cdf(0.95) + NORMAL.inv_cdf(config.power)) * error
+    least = (NORMAL.inv_cdf(0.95) + NORMAL.inv_cdf(config.min_power)) * error
+    margin = min(max(planned, 0.005), 0.01) if least <= 0.01 else 0.005
+    passed = [
+        decide(GOOD, GOOD, against(ctr=one - margin, error=error), [], config).promoted
+        for one in drawn
+    ]
+    assert 0.035 < np.mean(passed) < 0.065
+
+
+def answered(users, candidate, champion):
+    """Evidence and a comparison of two models on one draw of people, 40 candidates each.
+
+    A model's score is the truth with noise of the given size; None says the same of everybody.
+    """
+    rng = np.random.default_rng(3)
+    user = np.repeat(np.arange(users), 40)
+    truth = rng.normal(0, 0.5, users)[user] + rng.normal(0, 1, len(user))
+    clicked = rng.random(len(user)) < 1 / (1 + np.exp(2 - truth))
+
+    def scores(noise):
+        return truth * 0 if noise is None else truth + noise * rng.normal(0, 1, len(user))
+
+    mine, theirs = scores(candidate), scores(champion)
+    draws = Resamples.draw(users, 200, 1)
+    values = [metrics.auc(one, clicked) for one in (mine, theirs)]
+    gap = draws.auc(mine, clicked, user) - draws.auc(theirs, clicked, user)
+    found = draws.interval(values[0] - values[1], gap)
+    positives = int(clicked.sum())
+    known = Evidence(
+        {"ctr_auc": values[0], "ctr_ece": 0.01}, positives, len(user) - positives, users
+    )
+    return known, against(ctr=found.value, error=found.error)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "champion", "outcome"),
+    [
+        (1.0, None, Outcome.PROMOTE),
+        (1.0, 2.0, Outcome.PROMOTE),
+        (1.0, 1.0, Outcome.NOT_ENOUGH_EVIDENCE),
+        (2.0, 1.0, Outcome.NOT_ENOUGH_EVIDENCE),
+    ],
+)
+def test_a_broken_champion_can_be_replaced_on_a_night_of_450_users(candidate, champion, outcome):
+    """Answers that have little in common have a large paired error, so the day has no power."""
+    known, compared = answered(450, candidate, champion)
+    assert (NORMAL.inv_cdf(0.95) + NORMAL.inv_cdf(0.8)) * compared.ctr.error > 0.01
+    assert decide(known, known, compared, [], GateConfig()).outcome is outcome
 
 
 def worse_at(*values):

@@ -63,6 +63,16 @@ def test_who_says_the_same_of_all_is_known_to_be_no_better_than_chance(drawn):
     assert found.reason is None
 
 
+def test_who_puts_every_click_last_is_measured_and_is_not_taken_for_unknown(drawn):
+    asked, _ = drawn
+    candidates = asked.candidates
+    measure = Bench.of(asked, CONFIG).measure
+    wrong = measure(BY_NAME["ctr_auc"], -candidates.clicked.astype(float))
+    assert (wrong.value, wrong.interval.low, wrong.reason) == (0.0, 0.0, None)
+    right = measure(BY_NAME["ctr_auc"], candidates.clicked.astype(float))
+    assert (right.value, "every draw of users" in right.reason) == (1.0, True)
+
+
 def test_a_model_beside_itself_differs_by_nothing_and_that_is_known(drawn):
     asked, _ = drawn
     bench = Bench.of(asked, CONFIG)

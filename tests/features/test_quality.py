@@ -245,6 +245,17 @@ def test_samples_are_counted_as_by_hand():
     assert all(v == 0 for name, v in figures.items() if name.endswith(("bad_share", "null_share")))
 
 
+def test_a_day_on_which_every_candidate_was_clicked_is_told():
+    def told(*clicked):
+        table = moments(cand_clicked=[*clicked, None, None])
+        return metrics(measure("samples", table), {}, DAY, "UTC", []).get(
+            "samples.only_clicks_share"
+        )
+
+    assert told([1, 1], [1]) == 1
+    assert told([1, 0], [1]) is told([0, 0], [0]) is told(None, None) is None
+
+
 def test_samples_of_before_there_were_offers_are_judged_all_the_same():
     older = moments().drop_columns("price_offer")
     assert measure("samples", older)["sum:samples.price_offer.bad"] == 0

@@ -160,10 +160,11 @@ def test_a_day_far_smaller_than_the_days_before_is_refused(settings):
         quality.run(settings, DAY, "events")
 
 
-def publish_samples(store: Store, category: int = 2) -> None:
-    """A moment without questions, and a catalog of two items."""
+def publish_samples(store: Store, category: int = 2, **asked) -> None:
+    """A moment, without questions if none are given, and a catalog of two items."""
     lists = {f.name: [[1]] for f in SAMPLES if f.name.startswith("seq_")}
-    moment = {"sample_id": ["s"], "user_id": ["u"], "ts": [MIDNIGHT_MS], "scenario": [1], **lists}
+    moment = {"sample_id": ["s"], "user_id": ["u"], "ts": [MIDNIGHT_MS], "scenario": [1]}
+    moment |= lists | asked
     tags = pa.FixedSizeListArray.from_arrays(pa.array([0] * 2 * TAGS_PER_ITEM), TAGS_PER_ITEM)
     items = {
         "item_id": ["a", "b"],
@@ -190,6 +191,15 @@ def test_the_catalog_has_a_suite_of_its_own(settings, tmp_path):
     assert {"catalog.rows", "catalog.row.bad_share", "samples.seq_item.uneven.bad_share"} <= asked
     suites = {path.stem for path in (tmp_path / "reports/quality/gx/expectations").iterdir()}
     assert {"samples", "catalog"} <= suites
+
+
+def test_a_day_of_clicks_alone_is_told_and_goes_on(settings):
+    clicks = {f"cand_{name}": [[1]] for name in ("item", "clicked", "label", "weight", "origin")}
+    publish_samples(settings.store, **clicks, cand_features=[[[0.1]]])
+    assert quality.run(settings, DAY, "samples")["passed"]
+    report = json.loads(settings.store.get("reports/quality/samples/2026-03-02.json"))
+    (told,) = (one for one in report["failures"] if one["figure"].endswith("only_clicks_share"))
+    assert "only clicks share 1, over the limit 0: every candidate was clicked" in told["sentence"]
 
 
 def test_a_broken_catalog_stops_the_run(settings):

@@ -29,7 +29,23 @@ class Incumbent:
     @property
     def representation(self) -> int:
         """The version of the 256 dimensions that it speaks."""
-        return int(self.version.tags.get("representation", "1"))
+        return representation_of(self.version)
+
+
+def representation_of(version: Version) -> int:
+    """The version of the 256 dimensions that a registered version speaks, by its tag.
+
+    Raises:
+        RegistryError: the tag is no number; somebody has edited it.
+    """
+    tag = version.tags.get("representation", "1")
+    if not tag.isdecimal():
+        raise RegistryError(
+            f"version {version.number} of {MODEL} has the tag representation = {tag!r}, which is "
+            "no number. Set it in MLflow to the number that its tables under representations/ have "
+            "(column `version`), or to one that no other version has."
+        )
+    return int(tag)
 
 
 def registry_of(settings: Settings) -> Registry:

@@ -14,7 +14,7 @@ from typing import Any
 
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
-from infra.registry import MODEL, Registry, Version
+from infra.registry import MODEL, Registry
 from infra.succession import reigns
 from pipeline import bundling, incumbent, learning, release, standing
 from pipeline.incumbent import Incumbent, registry_of
@@ -62,6 +62,7 @@ def promote(
         return standing.moved(settings, entry) | _already(entries, entry, version, "champion")
     mine = learning.candidate(settings, day, run)
     verdict = _passed(settings, day, mine)
+    _require_judged(settings, day, mine, verdict)
     number = register(settings, day, mine.key)["version"]
     entries = registry.look()
     against = incumbent.of(settings, mine.key)
@@ -99,10 +100,22 @@ def question(settings: Settings, day: date, run: str = "") -> str:
     )
 
 
-def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
+def _verdict(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
+    """Of the gate, on the report that is there now; one made before it said so is taken as such."""
     verdict: Mapping[str, Any] = json.loads(
         release.kept(settings, f"reports/gate/{mine.key}.json", day)
     )
+    judged = verdict.get("report_digest")
+    if judged and judged != release.judged_of(settings, mine, day)["report_digest"]:
+        raise RegistryError(
+            f"{mine.key} was evaluated again since the gate judged it, and its report is another "
+            f"now. Run `dupn gate --day {day} --run {mine.key}` again."
+        )
+    return verdict
+
+
+def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
+    verdict = _verdict(settings, day, mine)
     if verdict["day"] != day.isoformat():
         raise PartitionMissing(
             f"the gate judged {mine.key} on {verdict['day']}, not on {day}. "
@@ -115,6 +128,19 @@ def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]
             + " To promote it all the same, name it: `dupn promote --version N --why ...`."
         )
     return verdict
+
+
+def _require_judged(
+    settings: Settings, day: date, mine: Candidate, verdict: Mapping[str, Any]
+) -> None:
+    """The bundle holds the weights that the gate judged, where both say which they are of."""
+    packed = release.bundle_of(settings, mine, day).manifest().lineage.get("weights")
+    if packed and packed != verdict.get("weights_digest", packed):
+        raise RegistryError(
+            f"bundles/{mine.key} holds other weights than the gate judged: {mine.key} was trained "
+            f"again in between. Run `dupn evaluate --day {day} --run {mine.key}`, and then "
+            "`dupn bundle` and `dupn gate`, again."
+        )
 
 
 def _require_same(verdict: Mapping[str, Any], against: Incumbent | None, mine: Candidate) -> None:
@@ -167,20 +193,16 @@ def _representation(settings: Settings, registry: Registry, mine: Candidate, day
     known = registry.versions()
     same = [one for one in known if one.tags.get("run_key") == mine.key]
     if same and "representation" in same[-1].tags:
-        return int(same[-1].tags["representation"])
+        return incumbent.representation_of(same[-1])
     against = incumbent.of(settings, mine.key)
     if against is not None and against.line == mine.line and not _breaks(settings, mine, day):
         return against.representation
-    return max((_number(one) for one in known), default=0) + 1
-
-
-def _number(version: Version) -> int:
-    return int(version.tags.get("representation", "1"))
+    return max(map(incumbent.representation_of, known), default=0) + 1
 
 
 def _breaks(settings: Settings, mine: Candidate, day: date) -> bool:
     """Whether the gate found that heads frozen on the champion's dimensions would break."""
-    verdict = json.loads(release.kept(settings, f"reports/gate/{mine.key}.json", day))
+    verdict = _verdict(settings, day, mine)
     return any(
         check["name"].startswith("frozen") and check["passed"] is False
         for check in verdict["checks"]

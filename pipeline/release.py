@@ -6,6 +6,7 @@ again.
 """
 
 import errno
+import hashlib
 import json
 import logging
 import os
@@ -57,7 +58,8 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
 
     store = settings.store
     mine = learning.candidate(settings, day, run)
-    model = checkpoints.load_model(checkpoints.final(store, mine.key))
+    final = checkpoints.final(store, mine.key)
+    weights, model = final.stamp(), checkpoints.load_model(final)
     zone = load_dataset(settings.dataset).time_zone
     report_on(settings, mine, day)
     answered = predictions.load(learning.answers(store, mine.key))
@@ -78,10 +80,12 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         lineage = {"run": mine.key, "run_id": run_id, "day": day.isoformat()}
         lineage["digest"] = bundles.digest(folder)
         uri = _logged(place, registry, lineage)
+        known = place.manifest().lineage.get("weights") if uri else None
         if not uri:
             with answering(tracking_uri(settings.tracking, store)):
                 uri = pyfunc.log(folder, run_id, recorded[0]["question"])
-            with place.publish(model_uri=uri, **lineage) as out:
+        if known != weights:
+            with place.publish(model_uri=uri, weights=weights, **lineage) as out:
                 content = json.dumps(recorded).encode()
                 out.record([out.write_bytes(RECORDED, content, rows=len(recorded))])
     return {"run": mine.key, "model_uri": uri, "bytes": size, "recorded": len(recorded)}
@@ -99,12 +103,14 @@ def _logged(place: Partition, registry: Registry, lineage: Mapping[str, str]) ->
 def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Decide on the report; the verdict is kept beside it and in the MLflow run."""
     mine = learning.candidate(settings, day, run)
+    of = judged_of(settings, mine, day)
     report = report_on(settings, mine, day)
     verdict = _decide(settings, day, mine, report)
     content = {
         "run": mine.key,
         "day": day.isoformat(),
         "champion": report.champion,
+        **of,
         "outcome": str(verdict.outcome),
         "promoted": verdict.promoted,
         "failed": list(verdict.failed),
@@ -119,6 +125,17 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         client.set_tag(mine.run_id, "gate", str(verdict.outcome))
     logger.info("gate %s: %s", mine.key, " ".join([f"{verdict.outcome}.", *verdict.failed]))
     return content
+
+
+def judged_of(settings: Settings, mine: Candidate, day: date) -> dict[str, str]:
+    """What a verdict is about: digests of the report and of the weights that are there now.
+
+    A key that nobody has registered may be trained and evaluated again, with other settings.
+    """
+    report = kept(settings, f"reports/offline/{mine.key}/report.json", day)
+    digest = hashlib.sha256(report).hexdigest()[:16]
+    final = checkpoints.final(settings.store, mine.key)
+    return {"report_digest": digest, "weights_digest": final.stamp()}
 
 
 def _decide(settings: Settings, day: date, mine: Candidate, report: OfflineReport) -> Verdict:

@@ -27,7 +27,7 @@ from infra.registry import Version
 from infra.store import FileEntry, Partition, Store
 from pipeline import bundling, learning
 from pipeline.as_of import HISTORY, encode, moments_of
-from pipeline.incumbent import registry_of
+from pipeline.incumbent import registry_of, representation_of
 from pipeline.settings import Settings
 from serving import published
 from training.model.dupn import Dupn
@@ -52,7 +52,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
             "Run `dupn promote` first, or see `dupn log`."
         )
     key = champion.tags["run_key"]
-    number = int(champion.tags.get("representation", "1"))
+    number = representation_of(champion)
     before = _followed(store, newest(store, key, day, number, champion.number), day)
     task = _Task.of(settings, day, champion, number, before)
     target = table_of(store, key, day)

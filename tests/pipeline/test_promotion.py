@@ -6,11 +6,13 @@ from types import SimpleNamespace
 
 import pytest
 
+from evaluation.results import OfflineReport, TaskResult
 from infra.errors import RegistryError
 from infra.ledger import Entry
 from infra.registry import Version
 from infra.store import Store
 from pipeline import incumbent, judged, promotion, release
+from pipeline.incumbent import Incumbent
 from pipeline.learning import Candidate
 from tests.chain import DAYS, smoke
 from training.ancestry import Part
@@ -40,6 +42,51 @@ def test_what_was_forced_is_said_and_not_judged_but_on_the_day_that_judges():
     assert check.passed is None
     assert check.sentence == f"{DAYS[2]} was trained by force: it is all right"
     assert release._forced(MINE, DAYS[2]) == []
+
+
+@pytest.mark.parametrize("clicks", [True, False])
+def test_of_who_was_trained_for_clicks_they_must_be_measured(tmp_path, clicks):
+    settings, mine = smoke(tmp_path), replace(MINE, clicks=clicks, learnt=())
+    for of in judged.GROUPS:
+        settings.store.put(judged.report(DAYS[3], of), json.dumps({"passed": True}))
+    asked = TaskResult.model_construct(name="ctr_auc", questions=9, positives=9, users=9, reason="")
+    report = OfflineReport.model_construct(figures=(), tasks=(asked,), counts={"clicks": 9})
+    verdict = release._decide(settings, DAYS[3], mine, report)
+    assert verdict.promoted is not clicks
+    said = "CTR AUC could not be measured: everything that was shown that day was clicked"
+    assert any(said in sentence for sentence in verdict.failed) is clicks
+
+
+def test_a_verdict_on_another_report_than_there_is_now_does_not_count(tmp_path):
+    settings, at = smoke(tmp_path), f"reports/gate/{MINE.key}.json"
+    settings.store.put(f"reports/offline/{MINE.key}/report.json", "{}")
+    verdict = {"day": str(DAYS[3]), "promoted": True}
+    judged_on = verdict | release.judged_of(settings, MINE, DAYS[3])
+    settings.store.put(at, json.dumps(judged_on))
+    assert promotion._passed(settings, DAYS[3], MINE) == judged_on
+    settings.store.put(f"reports/offline/{MINE.key}/report.json", "{ }")
+    again = rf"evaluated again .* `dupn gate --day {DAYS[3]} --run {MINE.key}` again"
+    for ask in (promotion._passed, lambda *given: promotion._breaks(given[0], MINE, given[1])):
+        with pytest.raises(RegistryError, match=again):
+            ask(settings, DAYS[3], MINE)
+    settings.store.put(at, json.dumps(verdict))  # of a release that did not say what it judged
+    assert promotion._passed(settings, DAYS[3], MINE) == verdict
+
+
+def test_a_representation_that_is_no_number_is_told_by_version_and_tag(monkeypatch):
+    known = [
+        Version(number=n, source="", run_id="", tags={"run_key": n, "representation": tag})
+        for n, tag in {"1": "1", "2": "v2"}.items()
+    ]
+    monkeypatch.setattr(incumbent, "of", lambda *_: None)
+    there = SimpleNamespace(versions=lambda: known)
+    with pytest.raises(RegistryError, match="version 2 of dupn has the tag representation = 'v2'"):
+        promotion._representation(None, there, MINE, DAYS[3])
+    with pytest.raises(RegistryError, match="version 2 of dupn"):
+        _ = Incumbent("", "", known[1]).representation
+    known.pop()
+    assert promotion._representation(None, there, MINE, DAYS[3]) == 2
+    assert incumbent.representation_of(replace(known[0], tags={})) == 1
 
 
 def test_another_bundle_is_logged_anew_and_so_is_one_whose_model_is_gone(tmp_path):

@@ -90,7 +90,9 @@ def test_who_learnt_from_a_day_that_did_not_pass_quality_is_not_let_pass(setting
     assert steps.gate(settings, FIRST_JUDGED)["promoted"]
 
 
-@pytest.mark.parametrize("step", [steps.bundle, steps.register, steps.promote])
+@pytest.mark.parametrize(
+    "step", [steps.evaluate, steps.bundle, steps.gate, steps.register, steps.promote]
+)
 def test_a_step_done_twice_is_done_once(settings, step):
     before = standing.status(settings), standing.log(settings)
     once, again = (dict(step(settings, FIRST_JUDGED)) for _ in range(2))
@@ -190,6 +192,38 @@ def test_with_a_model_only_each_step_names_the_one_before_it(settings):
     for step, needed in NEEDS.items():
         with pytest.raises(PartitionMissing, match=f"Run `dupn {needed}"):
             getattr(steps, step)(mine, DAYS[1])
+
+
+def test_who_was_not_trained_for_clicks_is_known_to_the_gate(settings):
+    assert learning.candidate(settings, FIRST_JUDGED).clicks
+    mine = smoke(settings.home, "line=ranks", "train.epochs=1", 'train.tasks=["l2r"]')
+    steps.train(mine, DAYS[0], 1)
+    assert not learning.candidate(mine, FIRST_JUDGED).clicks
+
+
+def test_what_was_trained_again_since_the_gate_is_not_promoted_by_its_old_verdict(settings):
+    common = ("line=again", "train.epochs=1", "evaluate.shuffles=false", *LENIENT)
+    common += ("gate.tolerance=1.0", "gate.slice_tolerance=1.0")
+    first, second = (smoke(settings.home, *common, seed) for seed in ("seed=7", "seed=8"))
+    before = champion(settings), len(registry_of(settings).versions())
+    for mine in (first, second):
+        steps.train(mine, DAYS[0], 1)
+        steps.evaluate(mine, DAYS[2])
+        if mine is first:
+            steps.bundle(mine, DAYS[2])
+            assert steps.gate(mine, DAYS[2])["promoted"]
+    stale = rf"evaluated again since .* `dupn gate --day {DAYS[2]} --run again-{DAYS[0]}` again"
+    for step in (steps.promote, promotion.question):
+        with pytest.raises(RegistryError, match=stale):
+            step(second, DAYS[2])
+    assert steps.gate(second, DAYS[2])["promoted"]
+    with pytest.raises(RegistryError, match="holds other weights than the gate judged"):
+        steps.promote(second, DAYS[2])
+    assert (champion(settings), len(registry_of(settings).versions())) == before
+    steps.bundle(second, DAYS[2])
+    promotion._require_judged(
+        second, DAYS[2], learning.candidate(second, DAYS[2]), verdict(second, DAYS[2])
+    )
 
 
 @pytest.fixture(scope="module")

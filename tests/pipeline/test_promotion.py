@@ -73,6 +73,18 @@ def test_a_verdict_on_another_report_than_there_is_now_does_not_count(tmp_path):
     assert promotion._passed(settings, DAYS[3], MINE) == verdict
 
 
+@pytest.mark.parametrize("packed", [{}, {"weights": "a"}, {"weights": "b"}])
+def test_a_bundle_of_other_weights_than_were_judged_is_not_promoted(tmp_path, packed):
+    settings = smoke(tmp_path)
+    with settings.store.partition("bundles", None, MINE.key).publish(**packed) as out:
+        out.record([out.write_bytes("recorded.json", b"[]")])
+    promotion._require_judged(settings, DAYS[3], MINE, {})  # a verdict of before it said so
+    promotion._require_judged(settings, DAYS[3], MINE, {"weights_digest": packed.get("weights")})
+    if packed:
+        with pytest.raises(RegistryError, match="holds other weights than the gate judged"):
+            promotion._require_judged(settings, DAYS[3], MINE, {"weights_digest": "c"})
+
+
 def test_a_representation_that_is_no_number_is_told_by_version_and_tag(monkeypatch):
     known = [
         Version(number=n, source="", run_id="", tags={"run_key": n, "representation": tag})

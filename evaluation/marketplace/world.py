@@ -5,6 +5,7 @@ without simulating the days before it. Prices are kept as `level`: the log price
 deviations around the median of its category, which is how shoppers compare.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -46,10 +47,11 @@ class Items:
     def __len__(self) -> int:
         return len(self.category)
 
-    def joined(self, other: "Items") -> "Items":
-        """Both, these first."""
-        pairs = {f.name: (getattr(self, f.name), getattr(other, f.name)) for f in fields(self)}
-        return Items(**{name: np.concatenate(pair) for name, pair in pairs.items()})
+    @staticmethod
+    def joined(parts: "Sequence[Items]") -> "Items":
+        """All of them, in this order."""
+        names = [field.name for field in fields(Items)]
+        return Items(**{n: np.concatenate([getattr(one, n) for one in parts]) for n in names})
 
 
 @dataclass(frozen=True)
@@ -76,14 +78,17 @@ class World:
 
     def items(self, day: int) -> Items:
         """Everything born up to and including day `day` (0 is the first), dead or alive."""
-        rng = stream(self.seed, Purpose.BIRTHS, 0)
-        found = self._born(rng, self.config.items, 0)
-        for birth in range(1, day + 1):
-            rng = stream(self.seed, Purpose.BIRTHS, birth)
-            found = found.joined(
-                self._born(rng, max(1, round(self.config.items * TURNOVER)), birth)
-            )
-        return found
+        daily = max(1, round(self.config.items * TURNOVER))
+        return Items.joined(
+            [
+                self._born(
+                    stream(self.seed, Purpose.BIRTHS, birth),
+                    daily if birth else self.config.items,
+                    birth,
+                )
+                for birth in range(day + 1)
+            ]
+        )
 
     def _born(self, rng: np.random.Generator, count: int, day: int) -> Items:
         category = rng.choice(len(self.category_share), count, p=_exact(self.category_share))

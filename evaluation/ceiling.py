@@ -5,7 +5,8 @@ whose window closed on D may have begun on D - 1, so both days are read. A quest
 icon has no row of its own cannot be told apart from its like, and counts as unknown (NaN).
 
 Beside the ceiling stands the *visible* one: the same probabilities for someone who knows all but
-needs that were born with the page and not put into words, which no history can show.
+needs that were born with the page and not put into words, which no history can show. These are
+guessed once and not averaged over (`evaluation.marketplace.logs`), so it is no bound.
 """
 
 from collections.abc import Mapping

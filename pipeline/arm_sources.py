@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
-from evaluation.marketplace.arms import Arm, Shuffled
+from evaluation.marketplace.arms import Arm
 from infra.errors import ConfigError, RegistryError, ServingUnavailable
 from infra.registry import Registry
 from infra.tracking import tracking_uri
@@ -70,8 +70,7 @@ class Dealt:
 
     def arm(self, variant: str, audience: Audience | None, today: date) -> Arm:
         """See `Contender`."""
-        made = self.other.arm(variant, audience, today)
-        return replace(made, ranker=lambda popularity: Shuffled(made.ranker(popularity)))
+        return replace(self.other.arm(variant, audience, today), shuffled=True)
 
     def learn(self, day: date) -> None:
         """See `Contender`."""

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from evaluation.marketplace import arms as splitting
 from evaluation.marketplace import state
-from evaluation.marketplace.arms import Split
+from evaluation.marketplace.arms import Arm, Split
 from evaluation.marketplace.play import Carried, Marketplace, Played, play
 from evaluation.marketplace.run import Writer
 from infra.errors import ConfigError, PartitionMissing
@@ -89,13 +89,44 @@ class World:
         self.night(today)
         return played
 
-    def live(self, today: date) -> Played:
-        """One day: played, and written as raw partitions; the night is somebody else's."""
+    def live(self, today: date, until: date | None = None) -> Played:
+        """One day: played, and written as raw partitions; the night is somebody else's.
+
+        Args:
+            today: the day.
+            until: the last of the days that are lived. Days after it must have gone on from this
+                one as it is ranked now; None: nobody looks, as in a twin's home.
+
+        Raises:
+            ConfigError: they went on from other pages; nothing of the day has been written.
+        """
+        store = self.settings.store
         market = Marketplace.build(self.settings.marketplace, self.settings.seed)
-        carried = state.restore(self.settings.store, today, market)
-        played = self._play(market, carried, today)
-        Writer(self.settings.store, today, market).write(played)
+        carried = state.restore(store, today, market)
+        with scratch_folder() as scratch:
+            arms = self._arms(market, carried, today, scratch / "snapshot")
+            ranked = splitting.ranking(self.arm_of, arms)
+            if until is not None:
+                state.require_ranked(store, [today], until, ranked)
+            split = Split.of(self.arm_of, arms)
+            played = play(market, carried, today, split, [arm.stamp for arm in arms])
+        Writer(store, today, market, ranked).write(played)
         return played
+
+    def require_place(self, today: date, until: date) -> None:
+        """Refuse now what `live` would refuse of the first day, if days may have gone on from it.
+
+        Raises:
+            ConfigError: see `live`.
+        """
+        store = self.settings.store
+        if not state.goes_on(store, until):
+            return
+        market = Marketplace.build(self.settings.marketplace, self.settings.seed)
+        carried = state.restore(store, today, market)
+        with scratch_folder() as scratch:
+            arms = self._arms(market, carried, today, scratch / "snapshot")
+        state.require_ranked(store, [today], until, splitting.ranking(self.arm_of, arms))
 
     def night(self, today: date, *, stages: bool = True) -> None:
         """The stages that the next day needs (unless somebody else has run them), and learning."""
@@ -110,15 +141,10 @@ class World:
     def _needs_histories(self) -> bool:
         return any(one.needs_histories for one in self.contenders.values())
 
-    def _play(self, market: Marketplace, carried: Carried, today: date) -> Played:
-        with scratch_folder() as scratch:
-            audience = self._audience(market, carried, today, scratch / "snapshot")
-            arms = [
-                contender.arm(name, audience, today) for name, contender in self.contenders.items()
-            ]
-            return play(
-                market, carried, today, Split.of(self.arm_of, arms), [arm.stamp for arm in arms]
-            )
+    def _arms(self, market: Marketplace, carried: Carried, today: date, folder: Path) -> list[Arm]:
+        """The arms of a day; `folder` holds what they look into while it is played."""
+        audience = self._audience(market, carried, today, folder)
+        return [one.arm(name, audience, today) for name, one in self.contenders.items()]
 
     def _audience(
         self, market: Marketplace, carried: Carried, today: date, folder: Path

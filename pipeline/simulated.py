@@ -63,7 +63,8 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
 
     Raises:
         ConfigError: the log is not the marketplace's or another marketplace's, an arm has no
-            source, or there are not two arms that somebody sees.
+            source, there are not two arms that somebody sees, or other arms ranked the first of
+            days that a later one went on from (those after it are told when they are reached).
         InputError: raw data of the days, or of the day before, is somebody else's.
         PartitionMissing: there are no histories of the day before the first.
 
@@ -92,6 +93,7 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
         track("days", total=worlds * len(days), unit="days") as progress,
     ):
         made = _Simulated(settings, wanted, days, scratch, progress)
+        made.require_place()
         twins = made.twins() if wanted.twins else []
         split = made.split()
     content = _content(settings, wanted, days, [*split, *twins])
@@ -122,16 +124,25 @@ class _Simulated:
             found += self._lived(world, name, nightly=False)
         return found
 
+    def require_place(self) -> None:
+        """Refuse days that a later one could not have gone on from; twins are thrown away."""
+        self._divided().require_place(self.days[0], self.days[-1])
+
     def split(self) -> list[Lived]:
         """The users in their arms, in the home itself."""
-        wanted = self.wanted
-        world = World.split(self.settings, self.contenders, wanted.shares, wanted.salt)
-        return self._lived(world, SPLIT, nightly=wanted.nightly)
+        until = self.days[-1]
+        return self._lived(self._divided(), SPLIT, nightly=self.wanted.nightly, until=until)
 
-    def _lived(self, world: World, name: str, *, nightly: bool) -> list[Lived]:
+    def _divided(self) -> World:
+        wanted = self.wanted
+        return World.split(self.settings, self.contenders, wanted.shares, wanted.salt)
+
+    def _lived(
+        self, world: World, name: str, *, nightly: bool, until: date | None = None
+    ) -> list[Lived]:
         found: list[Lived] = []
         for number, day in enumerate(self.days, start=1):
-            effects = world.live(day).effects
+            effects = world.live(day, until).effects
             found += uplift.of_effects(effects, world.arm_of, list(world.contenders), name, number)
             if nightly:
                 chain.nightly(self.settings, day)

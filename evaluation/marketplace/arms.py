@@ -9,6 +9,7 @@ A page ranked without chance teaches little: what is low is never seen. `Explori
 an arm's pages at random; the logging policy has its own noise.
 """
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -41,6 +42,8 @@ class Arm:
     """Made from the items' popularity score, which is all that the logging policy knows."""
     exploration: float = 0.0
     """Share of its pages that are dealt at random."""
+    shuffled: bool = False
+    """Whether its scores change places within each page (`Shuffled`)."""
 
 
 def assignment(users: int, salt: str, shares: Mapping[str, float]) -> NDArray[np.int8]:
@@ -48,6 +51,12 @@ def assignment(users: int, salt: str, shares: Mapping[str, float]) -> NDArray[np
     ids = words.ids("u", 7, np.arange(users)).to_arrow().cast(pa.string())
     names = np.array(list(shares))
     return (arms_of(ids, salt, shares)[:, None] == names).argmax(axis=1).astype(np.int8)
+
+
+def ranking(arm_of: NDArray[np.int8], arms: Sequence[Arm]) -> str:
+    """Who ranks a day, in words that differ where the arms or their users do."""
+    users = hashlib.sha256(arm_of.tobytes()).hexdigest()[:8]
+    return f"arms {' and '.join(_said(arm) for arm in arms)} (users {users})"
 
 
 class Split:
@@ -130,7 +139,15 @@ class Shuffled:
 
 def _made(arm: Arm, popularity: Floats) -> Ranker:
     ranker = arm.ranker(popularity)
+    ranker = Shuffled(ranker) if arm.shuffled else ranker
     return Exploring(ranker, arm.exploration) if arm.exploration > 0 else ranker
+
+
+def _said(arm: Arm) -> str:
+    stamp = arm.stamp
+    who = f"{stamp.line} {stamp.model_version}".strip()
+    explores = f", {arm.exploration:g} at random" if arm.exploration else ""
+    return f"{stamp.variant} = {who}{', shuffled' if arm.shuffled else ''}{explores}"
 
 
 def _pages(requests: Requests, rows: NDArray[np.int64]) -> Requests:

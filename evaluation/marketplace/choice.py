@@ -162,7 +162,8 @@ def click_unsaid(reasons: Reasons, minds: Minds, scene: Scene, said: Queries) ->
     """Click odds of pages with a fresh need, to somebody who knows only what was typed of it.
 
     Wishes that were not typed are replaced by the person's usual ones, or by none. A need whose
-    category was not typed is as good as absent.
+    category was not typed is as good as absent. One guess, not an average over what may be unsaid;
+    and who typed "cheap" or "premium" is known to the exact level.
     """
     need, person = scene.need, scene.user + reasons.low
     everybody = reasons.everybody

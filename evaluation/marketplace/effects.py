@@ -1,10 +1,12 @@
 """What a day's pages earned: as expectations under the truth, and as it happened.
 
 The expectation of a page, given who sees it and what it shows: the chance of a look at the place
-where an item stands, times that of a click, times that of a purchase. A sum of expectations has far
-less noise than a count of clicks, so two worlds that differ in nothing but the ranking can be told
-apart where an experiment of the same size could not. Purchases from the cart page name no page and
-count in neither column.
+where an item stands, times that of a click, times that of a purchase. A sum of expected orders, or
+sales, has far less noise than one of those that happened, so two worlds that differ in nothing but
+the ranking can be told apart where an experiment of the same size could not. Of clicks, and CTR, it
+has not less: what was clicked decides by chance what everybody sees and wants next, and what that
+is expected to earn moves along. Purchases from the cart page name no page and count in neither
+column.
 """
 
 from dataclasses import dataclass

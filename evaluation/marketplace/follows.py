@@ -1,7 +1,8 @@
 """Follow pages: icons shown at a session's start, followed for the same reasons as items are liked.
 
 An icon has a style and a department. Who clicks sporty items follows sporty icons; who shops for
-shoes follows icons of shoes: tasks share latent causes.
+shoes follows icons of shoes: tasks share latent causes. Nobody remembers whom one follows: an icon
+may be shown to, and followed by, somebody who follows it already, which a real log lacks.
 """
 
 from dataclasses import dataclass

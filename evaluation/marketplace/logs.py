@@ -10,11 +10,15 @@ and broken or repeated rows are mixed in; no true row is lost to that.
     p_click          chance of a click, position marginalised over the ranking's exploration,
                      among pages of its length
     p_purchase       chance of a purchase with this request_id (at once or from the live cart)
-    p_click_seen     `p_click` for a reader of minds to whom a need that was born with this very
-                     page is known only as far as it was typed (price, brand, style, attribute
-                     and, in feeds, the need itself may be unsaid): the difference is the part of
-                     the ceiling that rests on latent state no history can show. What a history
-                     *can* show may still take a longer one than there is.
+    p_click_seen     `p_click` for a reader of minds who has to guess what was not typed of a need
+                     that was born with this very page (price, brand, style, attribute and, in
+                     feeds, the need itself may be unsaid). A plug-in: one guess stands for what
+                     was not said, where an average over all that may be unsaid would order such
+                     pages better, those with a department alone the most; and a word about the
+                     price gives it the exact level. So the difference from `p_click` tells
+                     roughly, and rather too large, what part of the ceiling rests on latent state
+                     that no history can show, and is no bound. What a history *can* show may
+                     still take a longer one than there is.
     fresh            whether the need behind the page was born with it
 The price level bought is distributed as the sum of `p_purchase` over the page's items of each
 level (levels as the catalog of the pipeline has them); its largest share is the PPP ceiling.
@@ -184,6 +188,8 @@ def _looks(pages: dict[str, NDArray[Any]], keep: NDArray[np.int64]) -> NDArray[n
 
     Kinds are parted by length, because a longer page leaves an item more places to land on; by
     arm, because arms explore differently; and pages of a shop, which have other items, from others.
+    A page is among those of its kind itself: where a kind has few pages (the smallest worlds), the
+    truth knows a little of where chance put its items.
     """
     arm = pages["arm"].astype(np.int64) if "arm" in pages else 0
     said = (2 * arm + pages["inside"]) * (WIDEST + 1) + pages["size"]

@@ -20,7 +20,8 @@ NEEDS = 4
 BOUGHT = 6
 """Purchases that are remembered: the rest are too old to satiate anybody."""
 CARTS = 3
-"""Items left in the cart that a person still thinks of."""
+"""Items left in the cart that are kept. Only the newest is thought of, and may be bought later; the
+others change nothing."""
 
 TASTE_CHANGE = 0.03
 """Chance a day that a taste gives way to a new one: half of them last three weeks."""

@@ -17,11 +17,12 @@ from evaluation.marketplace.world import Floats, Ints, Items, World
 
 SEARCH, RECOMMEND, AD = 1, 2, 3
 PROPOSALS = 28
-"""Items recalled for a page before ranking."""
+"""Draws for a page before ranking; an item that is drawn again counts once."""
 WIDEST = 20
 """Most items a page shows."""
 SIZES = {SEARCH: (14, 20), RECOMMEND: (10, 16), AD: (10, 12)}
-"""Fewest and most items by scenario: as many as fit one to three screens of a phone."""
+"""Items of a page by scenario, as many as fit one to three screens of a phone: the least and the
+most that it has room for. It shows fewer where its recall repeats itself and has no more."""
 QUANTILES = 1024
 """Resolution of a category's popularity when recalling: finer than the shop's own counters."""
 EXPOSURE_NOISE = 0.9

@@ -41,7 +41,8 @@ def simulate(
     `dirty` (broken or repeated rows among `behaviors`) and `late` (rows that arrive a day late).
 
     Raises:
-        ConfigError: the day before or after is of another world; nothing has been written.
+        ConfigError: the day before or after is of another world, or a day after went on from
+            what arms ranked (`state.require_place`); nothing has been written.
         InputError: raw data of one of the days is somebody else's; nothing has been written.
         PartitionMissing: the day before was cut off.
     """
@@ -50,7 +51,7 @@ def simulate(
     wanted = [first_day + timedelta(days=offset) for offset in range(days)]
     own.require_own(store, wanted)
     market = Marketplace.build(config, seed)
-    state.require_place(store, wanted, market)
+    state.require_place(store, wanted, market, state.POLICY)
     carried = state.restore(store, first_day, market)
     totals: dict[str, int] = {}
     for number, today in enumerate(wanted, start=1):
@@ -76,6 +77,8 @@ class Writer:
     store: Store
     today: date
     market: Marketplace
+    ranked: str = state.POLICY
+    """Who ranked the day's pages (`arms.ranking`)."""
 
     def write(self, played: Played) -> tuple[dict[str, int], Carried]:
         """Everything of the day; row counts, and what the next day starts from.
@@ -94,7 +97,7 @@ class Writer:
             self._publish("raw", name, table)
             counts[name] = table.num_rows
         after = replace(played.after, pending=pending)
-        state.save(self.store, self.today, self.market, after)
+        state.save(self.store, self.today, self.market, after, self.ranked)
         self._publish("raw", "behaviors", behaviors)
         return counts, after
 

@@ -1,11 +1,13 @@
 """`dupn abtest simulate`: a day that three arms live, said by the truth and by the statistics."""
 
+from dataclasses import replace
+
 import pytest
 
 from evaluation.abtest import effect
 from evaluation.marketplace.arms import assignment
 from infra.errors import ConfigError, PartitionMissing, RegistryError
-from pipeline import living, simulated, standing, steps
+from pipeline import arm_sources, living, simulated, standing, steps
 from pipeline.arrival import ONE_DAY
 from pipeline.simulated import Wanted
 from tests import nights
@@ -191,6 +193,42 @@ def test_arms_that_look_into_no_histories_are_estimated_too(young):
     assert found["days"] == [str(FIRST + ONE_DAY * n) for n in (2, 3)]
     assert {one["name"] for one in found["estimated"]["b"]} >= {"ctr", "sales"}
     simulated.run(young, wanted(days=1, arms=POLICIES, shares=HALVES))  # and can be gone on from
+
+
+def ends(settings, *days):
+    """What the days' states hold."""
+    states = [settings.store.partition("truth", day, "state").manifest() for day in days]
+    return [file.sha256 for state in states for file in state.files]
+
+
+@pytest.mark.parametrize("twins", [False, True])
+def test_a_day_that_went_on_is_lived_again_by_its_arms_and_by_no_others(young, monkeypatch, twins):
+    """Refused before anybody lives, twins too: a twin's home is thrown away, so none is asked."""
+    first, last = FIRST + 2 * ONE_DAY, FIRST + 3 * ONE_DAY
+    again = wanted(first=first, days=1, twins=twins, arms=POLICIES, shares=HALVES)
+    simulated.run(young, wanted(first=first, days=2, arms=POLICIES, shares=HALVES))
+    before = ends(young, first, last)
+    simulated.run(young, again)
+    monkeypatch.setattr(living, "play", None)
+    with pytest.raises(ConfigError, match="from there: ranked by arms a = policy and b = policy "):
+        simulated.run(young, replace(again, arms={"a": "policy", "b": "policy"}))
+    with pytest.raises(ConfigError, match=f"{last} goes on from there: ranked by the logging"):
+        steps.simulate(young, first, 1, spoil=0.1)
+    assert ends(young, first, last) == before
+
+
+def test_a_later_day_that_other_arms_ranked_is_refused_when_it_is_reached(young):
+    """Who ranks it is not known before: a night may promote. Those before it are as they were."""
+    first, second, third = (FIRST + n * ONE_DAY for n in (2, 3, 4))
+    both = {name: arm_sources.contender(young, of, None) for name, of in POLICIES.items()}
+    world = living.World.split(young, both, HALVES, "s")
+    other = living.World.split(young, {**both, "b": both["a"]}, HALVES, "s")
+    for day, one in ((first, world), (second, other), (third, world)):
+        one.live(day)
+    before = ends(young, first, second, third)
+    with pytest.raises(ConfigError, match=f"dt={second}/state was left .* and {third} goes on"):
+        simulated.run(young, wanted(first=first, days=2, arms=POLICIES, shares=HALVES))
+    assert ends(young, first, second, third) == before
 
 
 @pytest.mark.parametrize(

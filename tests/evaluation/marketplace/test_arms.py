@@ -180,6 +180,19 @@ def test_shuffled_scores_are_those_of_the_page_and_what_is_sober_stays():
     assert (ranked.score != ranked.sober).any(axis=1).all()
 
 
+def test_an_arm_that_is_shuffled_ranks_as_its_ranker_shuffled():
+    market = Marketplace.build(CONFIG, seed=1)
+    said = Arm(STAMPS[0], PopularityWithNoise, shuffled=True)
+    made = Arm(STAMPS[0], lambda popularity: Shuffled(PopularityWithNoise(popularity)))
+    everybody = np.zeros(CONFIG.users, np.int8)
+    mine, theirs = (
+        play(market, market.eve(), FIRST, Split.of(everybody, [arm]), STAMPS[:1])
+        for arm in (said, made)
+    )
+    assert mine.parts[0].impressions.equals(theirs.parts[0].impressions)
+    assert mine.parts[0].behaviors.equals(theirs.parts[0].behaviors)
+
+
 def test_exploration_deals_its_share_of_pages_at_random():
     pages = 4_000
     candidates = np.tile(np.arange(PROPOSALS, dtype=np.int32), (pages, 1))

@@ -1,7 +1,7 @@
 """The MLflow registry, moved through the ledger: register, promote, and obey whoever else moves.
 
 Aliases: `champion` (the line in production), `challenger` (the rival line's newest), `previous`
-(what was champion before). No stages. A person may move an alias in the MLflow UI: `look()`
+(whom a rollback goes to). No stages. A person may move an alias in the MLflow UI: `look()`
 notices, obeys and enters it. A person may delete a version, too: no move goes to it, and one that
 was cut off on its way there is not made. A version of another home is nobody that an alias may
 name (`infra.homes`).
@@ -16,7 +16,7 @@ from infra.ledger import Entry, Ledger, LedgerTaken
 from infra.mlflow_client import Refused
 from infra.registered import ALIASES, MODEL, Version, VersionGone
 from infra.store import Store
-from infra.succession import OBSERVED, before, crowned, is_it, rolled_back
+from infra.succession import OBSERVED, ROLLBACK, before, crowned, is_it, left, rolled_back
 
 __all__ = ["ALIASES", "MODEL", "Registry", "Version", "VersionGone", "crowned"]
 
@@ -89,10 +89,11 @@ class Registry(OwnVersions):
     def rollback(
         self, why: str, who: str = "dupn", ready: Callable[[str], object] = lambda number: None
     ) -> Entry:
-        """Make who was champion before champion again, and the champion `previous`.
+        """Make who was champion before champion again; each goes one further than the last.
 
-        One that was cut off is finished instead, and one that the caller has not ended
-        (`Ledger.end`) is told again: a second one would undo it.
+        Whom a rollback left is passed over by later ones, until somebody makes it champion again;
+        `previous` is whom the next one goes to. One that was cut off is finished instead, and one
+        that the caller has not ended (`Ledger.end`) is told again: a second one would go further.
 
         Args:
             why: a sentence for the ledger.
@@ -100,17 +101,18 @@ class Registry(OwnVersions):
             ready: called with the version that it goes to, before an alias moves there.
 
         Raises:
-            RegistryError: there is no such version, or another move came first.
+            RegistryError: nobody is further back, or another move came first.
         """
         last = self.ledger.entries()[-1:]
-        cut_off = next((one for one in last if one.action == "rollback" and not one.ended), None)
+        cut_off = next((one for one in last if one.action == ROLLBACK and not one.ended), None)
         if cut_off is not None and not cut_off.done:
             ready(cut_off.aliases["champion"])
         entries = self.look()
         if cut_off is not None:
             mine = entries[cut_off.number - 1]
             overtaken = cut_off.done and len(entries) > cut_off.number
-            if not (mine.given_up or overtaken):
+            there = entries[-1].aliases.get("champion") == mine.aliases["champion"]
+            if there if mine.given_up else not overtaken:
                 return mine
         number = self._before(entries)
         ready(number)
@@ -121,20 +123,42 @@ class Registry(OwnVersions):
                 f"rollback to version {number} of {MODEL} was made ready, which moved nothing. "
                 f"{_AGAIN}"
             )
-        return self.move(entries, "rollback", rolled_back(now[-1].aliases, number), why, who)
+        further = self._further(entries, number)
+        return self.move(entries, ROLLBACK, rolled_back(now[-1].aliases, number, further), why, who)
 
     def _before(self, entries: Sequence[Entry]) -> str:
         """Whom a rollback goes to."""
         were = before(entries)
-        for number in were:
+        if number := self._first(entries, were):
+            return number
+        gone = {"left by a rollback": left(entries), "deleted in MLflow": were}
+        told = [f"version {', '.join(which)}: {how}" for how, which in gone.items() if which]
+        passed_over = f" ({'; '.join(told)})" if told else ""
+        raise RegistryError(
+            f"there is no previous champion to roll back to{passed_over}. Look at `dupn log`, and "
+            "name the version that shall be champion: `dupn promote --version N --why ...`."
+        )
+
+    def _further(self, entries: Sequence[Entry], number: str) -> str:
+        """Whom a rollback after one to that version goes to; empty: nobody."""
+        made = Entry(
+            number=len(entries) + 1,
+            action=ROLLBACK,
+            aliases=rolled_back(entries[-1].aliases, number),
+            why="",
+            who="",
+            at="",
+            facts=self._facts({"champion": number}),
+        )
+        return self._first(entries, before([*entries, made]))
+
+    def _first(self, entries: Sequence[Entry], numbers: Sequence[str]) -> str:
+        """The first that is there, and is who the entries have; empty: none."""
+        for number in numbers:
             version = self.version(number)
             if version is not None and is_it(entries, number, version.tags.get("run_key", "")):
                 return number
-        deleted = f" (version {', '.join(were)}: deleted in MLflow)" if were else ""
-        raise RegistryError(
-            f"there is no previous champion to roll back to{deleted}. Look at `dupn log`, or name "
-            "the version that shall be champion: `dupn promote --version N --why ...`."
-        )
+        return ""
 
     def look(self) -> list[Entry]:
         """The ledger, after finishing a move that was cut off and entering moves made elsewhere.

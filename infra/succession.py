@@ -1,12 +1,14 @@
 """Who is champion after whom: pure readings of the aliases and of the ledger's entries."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from infra.ledger import Entry
 
 OBSERVED = "observed"
 """The action of a move that was made elsewhere and is only entered."""
+ROLLBACK = "rollback"
 
 
 def crowned(now: Mapping[str, str], number: str, *, again: bool = False) -> dict[str, str]:
@@ -25,12 +27,18 @@ def crowned(now: Mapping[str, str], number: str, *, again: bool = False) -> dict
     return aliases
 
 
-def rolled_back(now: Mapping[str, str], number: str) -> dict[str, str]:
-    """The aliases once a version is champion again: the champion, if there is one, `previous`."""
+def rolled_back(now: Mapping[str, str], number: str, further: str = "") -> dict[str, str]:
+    """The aliases once a version is champion again.
+
+    Args:
+        now: the aliases before.
+        number: of the version.
+        further: whom the next rollback would go to, who is `previous`; empty: nobody is.
+    """
     aliases = {**now, "champion": number}
     aliases.pop("previous", None)
-    if "champion" in now:
-        aliases["previous"] = now["champion"]
+    if further:
+        aliases["previous"] = further
     return aliases
 
 
@@ -39,17 +47,26 @@ def before(entries: Sequence[Entry]) -> list[str]:
 
     `previous` says it, whoever set it. But a hand that moves `champion` alone leaves `previous` as
     it was, one champion too old: then it is who served until that move. Versions of the champion's
-    own model (of the MLflow run that trained it) are passed over: they answer as it does.
+    own model (of the MLflow run that trained it) are passed over: they answer as it does. So are
+    those that a rollback left, so that each goes one further and none back to what was bad.
     """
     now = entries[-1].aliases if entries else {}
     made = [entry for entry in entries if not entry.given_up]
-    run = entries[-1].facts.get("run_id") if entries else None
-    same = [one.aliases.get("champion") for one in made if run and one.facts.get("run_id") == run]
-    champions = [entry.aliases.get("champion") for entry in reversed(made)]
-    served = [number for number in champions if number not in same]
-    said = None if now.get("previous") in same else now.get("previous")
+    reigns = _Reigns.of(entries)
+    served, said = reversed(reigns.served), now.get("previous")
     were = [*served, said] if _left_behind(made) else [said, *served]
-    return [one for one in dict.fromkeys(were) if one and one != now.get("champion")]
+    passed_over = reigns.left | ({_model(entries[-1])} if "champion" in now else set())
+    return [
+        one
+        for one in dict.fromkeys(were)
+        if one and one != now.get("champion") and reigns.models.get(one, one) not in passed_over
+    ]
+
+
+def left(entries: Sequence[Entry]) -> list[str]:
+    """Versions that a rollback went away from, and that nobody made champion again since."""
+    reigns = _Reigns.of(entries)
+    return [one for one, model in reigns.models.items() if model in reigns.left]
 
 
 def is_it(entries: Sequence[Entry], number: str, key: str) -> bool:
@@ -84,3 +101,56 @@ def _left_behind(entries: Sequence[Entry]) -> bool:
         if later.aliases.get("champion") != earlier.aliases.get("champion"):
             return later.action == OBSERVED
     return False
+
+
+@dataclass
+class _Reigns:
+    """The entries told anew, up to their last."""
+
+    served: list[str] = field(default_factory=list)
+    """The champion, and under it who was before; a rollback takes off who served since then."""
+    left: set[str] = field(default_factory=set)
+    """Models that a rollback went away from."""
+    models: dict[str, str] = field(default_factory=dict)
+    """Of every version that was champion."""
+
+    now: Mapping[str, str] = field(default_factory=dict)
+    """The aliases."""
+
+    @classmethod
+    def of(cls, entries: Sequence[Entry]) -> "_Reigns":
+        reigns, half = cls(), ""
+        for entry in entries:
+            rolled = entry.action == ROLLBACK
+            if entry.given_up:  # its champion may have been made, and not what came after
+                half = entry.aliases.get("champion", "") if rolled else ""
+                continue
+            made_half = entry.action == OBSERVED and entry.aliases.get("champion") == half
+            reigns._move(entry, back=rolled or made_half)
+            half = ""
+        return reigns
+
+    def _move(self, entry: Entry, *, back: bool) -> None:
+        before, self.now = self.now, entry.aliases
+        was, number = before.get("champion"), self.now.get("champion")
+        named = self.now.get("previous")
+        if entry.action == OBSERVED and named and named != before.get("previous"):
+            self.left.discard(self.models.get(named, named))
+        if number is None or number == was:
+            return
+        if back and was is not None:
+            self.left.add(self.models[self.served.pop()])
+        if back and number in self.served:
+            del self.served[len(self.served) - self.served[::-1].index(number) :]
+        if self.served[-1:] != [number]:
+            self.served.append(number)
+        self.models[number] = _model(entry)
+        self.left.discard(_model(entry))
+
+
+def _model(entry: Entry) -> str:
+    """What answers as the entry's champion does: its MLflow run, or the version where it has none.
+
+    Empty where nobody is champion.
+    """
+    return entry.facts.get("run_id") or entry.aliases.get("champion", "")

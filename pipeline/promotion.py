@@ -2,6 +2,7 @@
 
 Within the champion's line a promotion moves `champion`; the newest of another line becomes
 `challenger`, since replacing the line in production takes an A/B verdict (or a person, by number).
+So it does where nobody is champion, as after a hand took the alias away.
 A decision rests on who was champion when it was made: if that changed, or if the version was
 champion once and was moved away from, the step refuses and says how to go on. A version's bundle is
 published before an alias names it (`pipeline.bundling`).
@@ -183,9 +184,16 @@ def _require_standing(entries: Sequence[Entry], registry: Registry, mine: Candid
 
 
 def _rival(registry: Registry, mine: Candidate) -> bool:
-    """Whether another line is in production."""
-    champion = registry.champion()
-    return champion is not None and champion.tags.get("line", mine.line) != mine.line
+    """Whether another line is in production; where none is, whether this one was the rival."""
+    champion, challenger = registry.champion(), registry.challenger()
+    if champion is not None:
+        return _line(champion) != mine.line
+    return challenger is not None and _line(challenger) == mine.line
+
+
+def _line(version: Version) -> str:
+    """Of a version; where a hand took the tag away, that of its run key."""
+    return version.tags.get("line") or incumbent.line_of(version.tags.get("run_key", ""))
 
 
 def _representation(settings: Settings, registry: Registry, mine: Candidate, day: date) -> int:

@@ -23,16 +23,18 @@ _LEAF = {"events": ("behaviors",), "samples": ()}
 def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
     """Make the previous champion champion again, with its bundle and representations.
 
-    The bundle of the very version that it goes to is whole before the alias moves, its table of the
-    newest represented day is there after. Killed in between, the next call goes on from there, and
-    `note` says that it did no more than that.
+    Each goes one further back, never to whom another one left; `previous` is whom the next one
+    goes to. The bundle of the very version that it goes to is whole before the alias moves, its
+    table of the newest represented day is there after. Killed in between, the next call goes on
+    from there, and `note` says that it did no more than that.
     """
     from pipeline import bundling, representing
 
     registry = registry_of(settings)
     before = registry.ledger.count()
     entry = registry.rollback(why, ready=lambda number: bundling.ensure(settings, registry, number))
-    told = moved(settings, entry) | {"represented": representing.restore(settings)}
+    told = moved(settings, entry) | {"previous": entry.aliases.get("previous", "none")}
+    told["represented"] = representing.restore(settings)
     registry.ledger.end(entry)
     return told | (_finished(entry) if entry.number <= before else {})
 

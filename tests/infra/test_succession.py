@@ -1,7 +1,9 @@
 """Who is champion after whom, read from aliases and entries alone."""
 
+import pytest
+
 from infra.ledger import Entry
-from infra.succession import OBSERVED, before, crowned, rolled_back
+from infra.succession import OBSERVED, ROLLBACK, before, crowned, left, rolled_back
 
 
 def ledger(*moves):
@@ -20,6 +22,10 @@ def by_hand(champion, previous=None):
     return OBSERVED, aliases(champion, previous), ""
 
 
+def back(champion, previous=None, given_up=""):
+    return ROLLBACK, aliases(champion, previous), given_up
+
+
 def aliases(champion, previous):
     found = {"champion": champion, "previous": previous}
     return {name: number for name, number in found.items() if number}
@@ -33,7 +39,8 @@ def test_a_promotion_leaves_another_lines_challenger_where_it_is():
 
 def test_a_rollback_leaves_the_challenger_where_it_is():
     now = {"champion": "2", "previous": "1", "challenger": "3"}
-    assert rolled_back(now, "1") == {"champion": "1", "previous": "2", "challenger": "3"}
+    assert rolled_back(now, "1") == {"champion": "1", "challenger": "3"}
+    assert rolled_back(now, "1", "4") == {"champion": "1", "previous": "4", "challenger": "3"}
 
 
 def test_where_nobody_was_champion_whoever_was_before_stays_previous():
@@ -51,6 +58,47 @@ def test_a_move_that_was_given_up_does_not_hide_who_served_until_a_move_by_hand(
     )
     assert before(found) == ["2", "1"]
     assert before(found[:3]) == ["2", "1"]
+
+
+THREE = promoted("1"), promoted("2", "1"), promoted("3", "2")
+
+
+def test_every_rollback_goes_one_further_and_none_back_to_what_one_left():
+    assert before(ledger(*THREE)) == ["2", "1"]
+    assert before(ledger(*THREE, back("2", "1"))) == ["1"]
+    found = ledger(*THREE, back("2", "1"), back("1"))
+    assert (before(found), left(found)) == ([], ["2", "3"])
+
+
+def test_a_rollback_of_an_earlier_release_named_whom_it_left_and_is_not_obeyed():
+    assert before(ledger(*THREE, back("2", "3"))) == ["1"]
+
+
+@pytest.mark.parametrize("again", [promoted("3", "2"), by_hand("3", "1")])
+def test_whoever_is_made_champion_again_is_gone_back_to_again(again):
+    found = ledger(*THREE, back("2", "1"), again, promoted("4", "3"))
+    assert (before(found), left(found)) == (["3", "2", "1"], [])
+
+
+def test_a_hand_that_names_whom_a_rollback_left_as_previous_is_obeyed():
+    assert before(ledger(*THREE, back("2", "1"), by_hand("2", "3")))[0] == "3"
+
+
+def test_who_served_after_whom_a_rollback_goes_to_is_passed_over_later():
+    """A hand had named 1, not 2."""
+    assert before(ledger(*THREE, by_hand("3", "1"), back("1"))) == []
+
+
+def test_after_a_rollback_to_who_never_was_champion_the_next_goes_to_who_was_before_the_last():
+    assert before(ledger(*THREE, by_hand("3", "9"), back("9", "2")))[0] == "2"
+
+
+def test_a_rollback_of_which_only_the_champion_was_made_left_somebody_all_the_same():
+    """It was given up, as its `previous` was deleted by then."""
+    half = *THREE, back("2", "1", given_up="1 is deleted"), by_hand("2", "2")
+    assert before(ledger(*half)) == ["1"]
+    none = *THREE, back("2", "1", given_up="2 is deleted"), by_hand("3", None)
+    assert before(ledger(*none)) == ["2", "1"]
 
 
 def test_before_the_first_move_nobody_was():

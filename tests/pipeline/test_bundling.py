@@ -143,8 +143,10 @@ def test_a_rollback_killed_before_its_table_is_finished_by_the_next_and_not_undo
     assert f"entry {told['ledger']} of the ledger is a rollback of" in told["note"]
     table = representing.table_of(home.store, KEY, EVALUATED)
     assert table.manifest().lineage["version"] == "1"
-    undone = steps.rollback(home, "it was none")
-    assert (undone["champion"], "note" in undone) == ("2", False)
+    assert told["previous"] == "none"
+    with pytest.raises(RegistryError, match=r"no previous champion .*2: left by a rollback\)"):
+        steps.rollback(home, "this one too")
+    assert champion(home) == "1"
 
 
 def test_users_are_represented_by_the_version_and_not_by_what_was_trained_since(home):

@@ -268,9 +268,10 @@ def test_a_conclusion_that_was_given_up_was_not_made(better):
 def test_the_night_after_continues_the_line_that_won(better):
     registry = registry_of(better)
     assert registry.champion().tags["line"] == NEW
+    shipped = registry.champion().number
     registry.ledger.end(registry.rollback("it was a mistake"))
     assert registry.champion().tags["line"] == OLD
-    registry.rollback("it was none")
+    registry.promote(shipped, "it was none")
     assert registry.champion().tags["line"] == NEW
 
 

@@ -167,6 +167,32 @@ def test_the_number_of_another_model_in_another_mlflow_is_not_the_same_version()
     promotion._require_standing([moves[0], back], there, child)
 
 
+def named(**keys):
+    """A registry whose aliases name versions of these run keys, without a tag `line`."""
+    there = {
+        alias: Version(number=str(n), source="", run_id="", tags={"run_key": key})
+        for n, (alias, key) in enumerate(keys.items(), 1)
+    }
+    return SimpleNamespace(
+        champion=lambda: there.get("champion"), challenger=lambda: there.get("challenger")
+    )
+
+
+RIVAL = replace(MINE, key="rival-2026-03-04")
+
+
+def test_a_champion_whose_tag_line_is_gone_is_of_the_line_of_its_run_key():
+    there = named(champion="dupn-2026-03-01", challenger="rival-2026-03-03")
+    assert promotion._rival(there, RIVAL)
+    assert not promotion._rival(there, MINE)
+
+
+def test_where_nobody_is_champion_the_rival_line_stays_the_rival():
+    assert promotion._rival(named(challenger="rival-2026-03-03"), RIVAL)
+    assert not promotion._rival(named(challenger="rival-2026-03-03"), MINE)
+    assert not promotion._rival(named(), MINE)
+
+
 def test_a_move_that_was_given_up_made_nobody_champion():
     given_up = known("2", MINE.key, given_up="its challenger was deleted")
     moves = [known("1", "dupn-2026-03-01"), given_up, known("1", "dupn-2026-03-01")]

@@ -148,7 +148,7 @@ def test_by_name_it_is_promoted_and_rolled_back(worse):
     again = steps.promote(worse, THEN_JUDGED, number, "once more")
     assert again["note"].startswith(f"version {number} is champion already: nothing moved")
     steps.rollback(worse, "it is worse")
-    assert champion(worse) == {"champion": "1", "previous": number}
+    assert champion(worse) == {"champion": "1"}
     moves = [(move["action"], move["why"]) for move in standing.log(worse)[-2:]]
     assert moves == [("promote", "to see it in production"), ("rollback", "it is worse")]
     assert "it is worse" in standing.status(worse)["last move"]

@@ -1,34 +1,16 @@
 """Whose a registered version is: a home marks its own and takes no other's for them.
 
-Several homes may use one MLflow, whose registered model has one name and one champion. So a home
-draws an id when it first registers, and keeps it in the file `identity`; a home that was moved or
-copied has it still. Its versions carry it as the tag `home`. One without the tag was registered
+Several homes may use one MLflow, whose registered model has one name and one champion. So a home's
+versions carry its id (`infra.identity`) as the tag `home`. One without the tag was registered
 before there were ids, and counts as ours.
 """
 
-import uuid
 from collections.abc import Mapping
 
 from infra.errors import RegistryError
+from infra.identity import HOME, identity, known
 from infra.registered import MODEL, Registered, Version
 from infra.store import Store
-
-IDENTITY = "identity"
-"""The file of the store that holds the id."""
-HOME = "home"
-"""The tag of a version."""
-
-
-def known(store: Store) -> str:
-    """The id of a home; empty while it has none."""
-    return (store.get(IDENTITY) or b"").decode().strip()
-
-
-def identity(store: Store) -> str:
-    """The id of a home, drawn if it has none; of two who draw one at once both get the first."""
-    if not known(store):
-        store.put_new(IDENTITY, uuid.uuid4().hex)
-    return known(store)
 
 
 class OwnVersions(Registered):

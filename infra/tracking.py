@@ -18,6 +18,7 @@ from pydantic import Field
 from infra.config import Config
 from infra.errors import ConfigError, RegistryError
 from infra.files import writing
+from infra.identity import HOME, identity
 from infra.mlflow_client import Client, Refused, briefly, prepare
 from infra.store import Store
 
@@ -120,6 +121,7 @@ class MlflowTracker:
         self.run_id = ""
         self._client: Any = None
         self._picked_up = False
+        self._tags: dict[str, str] = {}
         self._mute_until = 0.0
 
     @property
@@ -132,20 +134,26 @@ class MlflowTracker:
     def start(self, name: str, run_id: str | None = None, parent: str | None = None) -> str:
         """Begin a run, nested in `parent` if there is one, or reopen `run_id`.
 
-        One of this name that still counts as running was begun by a process that was killed before
-        it kept the id: it is picked up, and left as killed if it turns out to be of other settings.
+        One of this name and home that still counts as running was begun by a process that was
+        killed before it kept the id: it is picked up, and left as killed if it turns out to be of
+        other settings. Runs of before they carried their home's id count as ours.
         """
         if run_id and self._reopen(run_id):
             return run_id
         experiment = experiment_id(self.config, self.store, self.client)
-        left = self.client.search_runs(
+        mine = identity(self.store)
+        running = self.client.search_runs(
             [experiment], f"attributes.run_name = '{name}' AND attributes.status = 'RUNNING'"
         )
+        left = [run for run in running if run.data.tags.get(HOME, mine) == mine]
         self._picked_up = bool(left)
-        tags = {"mlflow.parentRunId": parent} if parent else {}
-        found = left[0] if left else self.client.create_run(experiment, run_name=name, tags=tags)
+        self._tags = {HOME: mine, **({"mlflow.parentRunId": parent} if parent else {})}
+        found = left[0] if left else self._made(experiment, name)
         self.run_id = found.info.run_id
         return self.run_id
+
+    def _made(self, experiment: str, name: str) -> Any:
+        return self.client.create_run(experiment, run_name=name, tags=self._tags)
 
     def ended(self, run_id: str) -> bool:
         """Whether a run was closed, or is gone."""
@@ -173,7 +181,7 @@ class MlflowTracker:
         flat = {key: str(value)[:PARAM_LENGTH] for key, value in flatten(values).items()}
         if self._picked_up and any(flat.get(key) != known[key] for key in known):
             self.end_as("KILLED")
-            made = self.client.create_run(run.info.experiment_id, run_name=run.info.run_name)
+            made = self._made(run.info.experiment_id, run.info.run_name)
             self.run_id, known = made.info.run_id, {}
         new = [Param(key, value) for key, value in flat.items() if key not in known]
         for start in range(0, len(new), 100):  # MLflow's limit of params a call

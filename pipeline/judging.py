@@ -5,6 +5,7 @@ frozen on the champion's representation do on the candidate's. The gate decides 
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
@@ -17,6 +18,7 @@ from evaluation import evaluate as evaluation
 from evaluation.evaluate import Background, Evaluated
 from evaluation.results import Compatibility, OfflineReport
 from evaluation.unseen import bounded, unseen
+from infra.runs import is_there
 from infra.scratch import scratch_folder
 from infra.tracking import MlflowTracker
 from pipeline import curves, incumbent
@@ -25,6 +27,8 @@ from pipeline.learning import Candidate, answers, candidate, load, of_run
 from pipeline.settings import Settings
 from training.ancestry import Part, Share
 from training.model.dupn import Dupn
+
+logger = logging.getLogger(__name__)
 
 NEWEST = 12
 """Parts of a night's training that a report lists."""
@@ -111,10 +115,15 @@ def _comparison(whole: OfflineReport) -> str:
 
 
 def _log(settings: Settings, mine: Candidate, whole: OfflineReport) -> None:
-    """Figures, report and plots into the training run."""
+    """Figures, report and plots into the training run, if it is there: none is made for them."""
     store = settings.store
     tracker = MlflowTracker(settings.tracking, store)
-    tracker.start(mine.key, mine.run_id or None)
+    if not is_there(tracker.client, mine.run_id):
+        logger.warning(
+            "the report of %s is not in MLflow: its run %s is not there", mine.key, mine.run_id
+        )
+        return
+    tracker.start(mine.key, mine.run_id)
     tracker.metrics(whole.metrics)
     folder = f"reports/offline/{whole.key}"
     with scratch_folder() as scratch:

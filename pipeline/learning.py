@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
-from infra.errors import PartitionMissing, TrainingError
+from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.registry import Registry
+from infra.runs import is_there
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker
 from pipeline import incumbent
@@ -71,16 +72,19 @@ def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
         run_name=key,
         tracker=MlflowTracker(settings.tracking, settings.store),
     )
+    registry = incumbent.registry_of(settings)
     require_free(
         run,
-        incumbent.registry_of(settings),
+        registry,
         "To train a first model once more, give it a line of its own (--set line=NAME) or another "
         "last day (--until D).",
     )
+    noted = recorded(run, registry) if settings.train.resume else {}
     fitted = carry_out(run, settings.train.resume)
     return {
         "run": key,
         "mlflow_run": fitted.run_id,
+        **noted,
         "moments": fitted.moments,
         "candidates": fitted.candidates,
         "seconds": round(fitted.seconds, 1),
@@ -109,6 +113,41 @@ def require_free(run: Run, registry: Registry, remedy: str) -> None:
                     f"behind now (`dupn status`). {remedy}"
                 )
             raise TrainingError(f"{known}, and was trained otherwise: {differences[0]}. {remedy}")
+
+
+def recorded(run: Run, registry: Registry) -> dict[str, str]:
+    """A new MLflow run for a finished training whose own is gone; a `note` that says so.
+
+    A registered version keeps its checkpoint as it is, and with it the id of the run.
+    """
+    if not run.final.exists() or run.differences():
+        return {}
+    before = run.final.manifest().lineage["run_id"]
+    registered = any(one.tags.get("run_key") == run.name for one in registry.versions())
+    if registered or is_there(registry.client, before):
+        return {}
+    now = run.record_anew()
+    return {
+        "note": f"the MLflow run {before or '(none)'} of {run.name} is not there any more: the "
+        f"model has a new one, {now}, with its settings and last figures, without its curves."
+    }
+
+
+def require_recorded(mine: Candidate, registry: Registry) -> None:
+    """Refuse a candidate whose MLflow run was deleted.
+
+    MLflow refuses to log to it by the code of errors that may pass, which is tried again.
+
+    Raises:
+        RegistryError: it was, and how it comes back.
+    """
+    if not is_there(registry.client, mine.run_id):
+        raise RegistryError(
+            f"the MLflow run {mine.run_id} of {mine.key}, in which its bundle and the gate's "
+            "verdict are kept, was deleted. Restore it (`mlflow runs restore --run-id "
+            f"{mine.run_id}`). If it was purged, run `dupn train` (of a night, `dupn update`) "
+            "again: it trains nothing, and gives the model a new run; then `dupn bundle`."
+        )
 
 
 def candidate(settings: Settings, day: date, run: str = "") -> Candidate:

@@ -105,6 +105,9 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     mine = learning.candidate(settings, day, run)
     of = judged_of(settings, mine, day)
     report = report_on(settings, mine, day)
+    registry = registry_of(settings)
+    if mine.run_id:
+        learning.require_recorded(mine, registry)
     verdict = _decide(settings, day, mine, report)
     content = {
         "run": mine.key,
@@ -118,7 +121,7 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     }
     settings.store.put(f"reports/gate/{mine.key}.json", json.dumps(content, indent=1))
     page = pages.add_verdict(settings.store, report, verdict)
-    client = registry_of(settings).client
+    client = registry.client
     if mine.run_id:
         client.log_text(mine.run_id, page, "report/report.html")
         client.log_text(mine.run_id, json.dumps(content, indent=1), "report/gate.json")
@@ -347,5 +350,5 @@ def _run_id(settings: Settings, mine: Candidate, registry: Registry) -> str:
             f"checkpoints/{mine.key} was trained without MLflow, so there is no run to log to. "
             "Train it again with tracking."
         )
-    registry.client.get_run(mine.run_id)
+    learning.require_recorded(mine, registry)
     return mine.run_id

@@ -18,7 +18,7 @@ from infra.registry import Registry
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker, flatten, tracking_uri
 from pipeline import judged
-from pipeline.learning import require_free, run_key
+from pipeline.learning import recorded, require_free, run_key
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training import update as updates
@@ -84,10 +84,11 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
             "What it would learn now is not lost: the next night learns it. To replace it all the "
             "same, give a reason with --force --why.",
         )
+    noted = recorded(run, registry) if settings.train.resume else {}
     fitted = carry_out(run, settings.train.resume)
     if findings:
         tracker.client.set_tag(fitted.run_id, "abnormal", _sentences(findings))
-    return _summary(plan, fitted, left_out, findings)
+    return {**_summary(plan, fitted, left_out, findings), **noted}
 
 
 def promoted(settings: Settings, registry: Registry) -> str:

@@ -18,6 +18,7 @@ from evaluation.sampled import SampledDay
 from evaluation.settings import WatchConfig
 from evaluation.watch import Night
 from features.holdout import held_out
+from infra.runs import is_there
 from infra.store import Store
 from infra.tracking import MlflowTracker
 from pipeline import learning, night_page, volumes
@@ -156,10 +157,10 @@ class _Look:
 
 
 def _log(settings: Settings, mine: Candidate, night: Night) -> None:
-    """Figures and JSON into the night's run."""
-    if not mine.run_id:
-        return
+    """Figures and JSON into the night's run, if it is there."""
     tracker = MlflowTracker(settings.tracking, settings.store)
+    if not mine.run_id or not is_there(tracker.client, mine.run_id):
+        return
     tracker.start(mine.key, mine.run_id)
     tracker.metrics({f.name: f.value for f in night.figures if f.value is not None})
     tracker.text(night.model_dump_json(indent=1), "watch/figures.json")

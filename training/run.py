@@ -118,7 +118,7 @@ class Run:
             begun = self.start()
             self.learner.begin_with(begun.weights, begun.optimizer, begun.decay)
         self.tracker.start(self.name, found.run_id if found else None)
-        self.tracker.params(self._params())
+        self.tracker.params({**self._params(), "device": self.learner.device})
         self.run_id = self.tracker.run_id
         logger.info(
             "train %s: %s moments of %d days, %s",
@@ -164,6 +164,13 @@ class Run:
             self.tracker.start(self.name, fitted.run_id)
             self._tell(fitted)
             self.tracker.end()
+
+    def record_anew(self) -> str:
+        """Begin a new record of the finished run, without curves; its id. `close` ends it."""
+        self.tracker.start(self.name)
+        self.tracker.params(self._params())
+        checkpoints.record(self.final, self.tracker.run_id)
+        return self.tracker.run_id
 
     def _tell(self, fitted: Fitted) -> None:
         rates = {"moments_per_s": fitted.moments_per_s, "candidates_per_s": fitted.candidates_per_s}
@@ -279,7 +286,7 @@ class Run:
             lineage |= {name: facts[name] for name in ("parent", "ancestry_digest", "replayed")}
             learnt = {f"{part['day']}.{part['share']}": part["moments"] for part in facts["learnt"]}
             lineage["learnt"] = learnt
-        return {**plain, "lineage": lineage, "device": self.learner.device}
+        return {**plain, "lineage": lineage}
 
     def _checkpoint(self) -> Checkpoint:
         tally = asdict(self.tally)

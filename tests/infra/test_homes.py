@@ -7,7 +7,7 @@ from threading import Barrier
 import pytest
 
 from infra.errors import RegistryError
-from infra.homes import identity, known
+from infra.identity import identity, known
 from infra.registered import Registered
 from infra.registry import MODEL, Registry
 from infra.store import Store

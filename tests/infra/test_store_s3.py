@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import StoreError
-from infra.homes import identity
+from infra.identity import identity
 from infra.store import MANIFEST, Store
 from tests import buckets
 

@@ -168,6 +168,29 @@ def test_a_run_that_was_cut_off_is_picked_up_or_left_as_killed(tmp_path):
     assert third.ended("no such run")
 
 
+@pytest.mark.parametrize("seeds", [(1, 1), (1, 2)])
+def test_a_home_picks_up_and_ends_no_run_of_another_home(tmp_path, seeds):
+    config = TrackingConfig(
+        uri=f"sqlite:///{tmp_path}/shared.db", artifacts=str(tmp_path / "files")
+    )
+    ours, theirs = (MlflowTracker(config, Store(tmp_path / name)) for name in "ab")
+    for tracker, seed in zip((ours, theirs), seeds, strict=True):
+        tracker.start("dupn-2026-03-02")
+        tracker.params({"seed": seed})
+    assert ours.run_id != theirs.run_id
+    assert not ours.ended(ours.run_id)
+    again = MlflowTracker(config, ours.store)
+    assert again.start("dupn-2026-03-02") == ours.run_id
+    again.params({"seed": 3})  # it is left as killed, and the new one is ours, too
+    assert MlflowTracker(config, ours.store).start("dupn-2026-03-02") == again.run_id
+
+
+def test_a_run_of_before_runs_had_a_home_is_picked_up(tracker, store):
+    client, known = tracker.client, experiment_id(TrackingConfig(), store, tracker.client)
+    left = client.create_run(known, run_name="of before").info.run_id
+    assert tracker.start("of before") == left
+
+
 def test_figures_that_mlflow_does_not_take_hold_up_no_work(tmp_path, caplog, monkeypatch):
     """It is asked twice, then not for minutes, which is said once."""
     for name in ("BACKOFF_FACTOR", "BACKOFF_JITTER"):

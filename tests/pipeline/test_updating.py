@@ -44,9 +44,9 @@ def template(tmp_path_factory):
 @pytest.fixture
 def settings(template, tmp_path):
     """A copy of the template in which the first model is champion."""
-    for part in Path(template.home).iterdir():
-        if part.name != "mlflow":
-            shutil.copytree(part, tmp_path / part.name)
+    shutil.copytree(
+        template.home, tmp_path, ignore=shutil.ignore_patterns("mlflow"), dirs_exist_ok=True
+    )
     uri = f"sqlite:///{template.home}/mlflow/mlflow.db"
     own = load("smoke", str(tmp_path), [*PAIRS, f"tracking.uri={uri}"])
     promote(own, "dupn-2026-03-05")

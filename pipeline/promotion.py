@@ -15,7 +15,7 @@ from typing import Any
 
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
-from infra.registry import MODEL, Registry
+from infra.registry import MODEL, Registry, Version
 from infra.succession import reigns
 from pipeline import bundling, incumbent, learning, release, standing
 from pipeline.incumbent import Incumbent, registry_of

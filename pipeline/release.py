@@ -5,14 +5,9 @@ key, keeps what it found under `bundles/<run key>` or `reports/gate/<run key>.js
 again.
 """
 
-import errno
 import hashlib
 import json
 import logging
-import os
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date
@@ -24,32 +19,23 @@ from evaluation import report as pages
 from evaluation.gate import Check, Evidence, Verdict
 from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
-from infra.errors import (
-    DupnError,
-    PartitionMissing,
-    RegistryError,
-    RegistryUnavailable,
-    StoreError,
-)
+from infra.errors import DupnError, PartitionMissing, RegistryError
 from infra.mlflow_client import answering
 from infra.registry import MODEL, Registry, Version
 from infra.scratch import scratch_folder
 from infra.store import Partition
 from infra.tracking import tracking_uri
 from pipeline import judged, learning, recording
+from pipeline.hearing import heard
 from pipeline.incumbent import registry_of
 from pipeline.learning import Candidate
 from pipeline.settings import Settings
 from serving import bundle as bundles
-from serving import canary as canary_script
 from training import checkpoint as checkpoints
 
 logger = logging.getLogger(__name__)
 
 RECORDED = "recorded.json"
-PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
-"""Of a fresh process with MLflow, which without it asks for longer than `canary.timeout_s`: a
-server that is away would be told as a model that does not answer."""
 
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
@@ -191,7 +177,7 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     mine = learning.candidate(settings, day, run)
     place = bundle_of(settings, mine, day)
     report_on(settings, mine, day)
-    return _heard(
+    return heard(
         settings,
         place.manifest().lineage["model_uri"],
         _recorded(place),
@@ -229,13 +215,13 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         if alias == "champion"
         else "The champion is as it was; take the alias away in MLflow, or release the line again."
     )
-    heard = _heard(
+    told = heard(
         settings,
         f"models:/{MODEL}@{alias}",
         _recorded_of(settings, registry, asked),
         f"Version {asked.number} is {alias} and answers wrongly now. {remedy}",
     )
-    return {alias: asked.number, "run": key, **heard}
+    return {alias: asked.number, "run": key, **told}
 
 
 def _recorded(place: Partition) -> bytes:
@@ -251,58 +237,6 @@ def _recorded_of(settings: Settings, registry: Registry, version: Version) -> by
     with scratch_folder() as scratch:
         file = registry.download(version.number, f"{bundles.LOGGED}/{RECORDED}", scratch)
         return file.read_bytes()
-
-
-def _heard(settings: Settings, uri: str, recorded: bytes, consequence: str) -> Mapping[str, Any]:
-    """What a fresh process heard; the consequence is what an error says of wrong scores.
-
-    Raises:
-        RegistryError: it did not load, took too long, or answered otherwise than evaluation.
-    """
-    heard = _ask(settings, uri, recorded)
-    if not heard["worst"] <= settings.canary.tolerance:
-        raise RegistryError(
-            f"the canary heard other scores than evaluation computed: {heard['where']} differs by "
-            f"{heard['worst']:.3g} (allowed {settings.canary.tolerance:g}). {consequence}"
-        )
-    return heard
-
-
-def _ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
-    with scratch_folder() as scratch:
-        file = scratch / RECORDED
-        file.write_bytes(recorded)
-        # As a script (-P: its folder is not searched), so that the model brings its own code.
-        command = [sys.executable, "-P", str(canary_script.__file__), uri, str(file)]
-        mlflow = {"MLFLOW_TRACKING_URI": tracking_uri(settings.tracking, settings.store)}
-        limit = settings.canary.timeout_s
-        try:
-            done = subprocess.run(  # our own interpreter and module
-                command,
-                capture_output=True,
-                text=True,
-                timeout=limit,
-                check=True,
-                cwd=scratch,
-                # MLflow leaves what it fetches in the temporary folder: this one is removed.
-                env=PATIENCE | os.environ | mlflow | {"TMPDIR": str(scratch)},
-            )
-        except subprocess.TimeoutExpired:
-            raise RegistryError(
-                f"{uri} did not load and answer within {limit:g} s (canary.timeout_s)."
-            ) from None
-        except subprocess.CalledProcessError as error:
-            last = error.stderr.strip().splitlines()[-1:] or ["no message"]
-            if os.strerror(errno.ENOSPC) in last[0]:
-                raise StoreError(
-                    f"{uri} could not be loaded in a fresh process: the disk is full "
-                    f"({tempfile.gettempdir()}, or that of MLflow). Make room and run again."
-                ) from None
-            raise RegistryUnavailable(
-                f"{uri} did not answer in a fresh process: {last[0]}"
-            ) from None
-    heard: Mapping[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return heard
 
 
 def _place(settings: Settings, mine: Candidate) -> Partition:

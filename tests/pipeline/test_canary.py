@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from infra.errors import RegistryError, RegistryUnavailable
-from pipeline import release, steps
+from pipeline import hearing, steps
 from pipeline.release import RECORDED
 from tests import refusing
 from tests.chain import DAYS, logged, smoke, with_champion
@@ -64,8 +64,8 @@ def test_an_mlflow_that_does_not_answer_the_canary_is_no_verdict(tmp_path, monke
     with refusing.mlflow(503) as (address, asked):
         settings = smoke(tmp_path, f"tracking.uri={address}")
         with pytest.raises(RegistryUnavailable, match=r"in a fresh process: .*503"):
-            release._ask(settings, "models:/dupn@champion", b"[]")
-    assert len(asked) == 1 + int(release.PATIENCE["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
+            hearing.ask(settings, "models:/dupn@champion", b"[]")
+    assert len(asked) == 1 + int(hearing.PATIENCE["MLFLOW_HTTP_REQUEST_MAX_RETRIES"])
 
 
 def test_the_canary_refuses_a_model_that_does_not_load(settings):
@@ -111,6 +111,6 @@ def test_what_mlflow_fetches_for_the_canary_is_gone_with_it(tmp_path, monkeypatc
         "import json, tempfile\n"
         "print(json.dumps({'questions': 1, 'worst': 0.0, 'where': tempfile.mkdtemp()}))\n"
     )
-    monkeypatch.setattr(release, "canary_script", SimpleNamespace(__file__=str(script)))
-    heard = release._ask(smoke(tmp_path), "models:/dupn/1", b"[]")
+    monkeypatch.setattr(hearing, "canary_script", SimpleNamespace(__file__=str(script)))
+    heard = hearing.ask(smoke(tmp_path), "models:/dupn/1", b"[]")
     assert not Path(heard["where"]).exists()

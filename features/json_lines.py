@@ -26,6 +26,11 @@ _ODD_ESCAPE = re.compile(
 )
 """What may be half a surrogate pair in JSON, or a zero byte: Polars makes another text of the
 first, and panics at a name with the second."""
+_BARE = re.compile(rb"\\(?:[\\bft]|u00(?:[01][0-9a-fA-F]|5[cC]))")
+"""What Polars, that writes a list or an object out as JSON, writes into its texts as it is: of
+all that JSON escapes it knows the quote and the ends of lines alone."""
+_TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]')
+"""A text may lack its end: another try behind each quote in it would cost the square."""
 _MAYBE_BEYOND = re.compile(r"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{39}")
 """Stands in every line of JSON that has a number of which Python knows and Polars does not."""
 
@@ -81,6 +86,7 @@ def _is_flat(data: bytes) -> bool:
 
 def _objects(data: bytes, count: int, names: Sequence[str] = ()) -> pa.Table | None:
     """So many JSON lines as columns of strings; None where they are anything else."""
+    data = _kept(data)
     try:
         names = names or pl.read_ndjson(data, infer_schema_length=None).columns
         names = [name for name in names if name not in PLACE]
@@ -91,6 +97,44 @@ def _objects(data: bytes, count: int, names: Sequence[str] = ()) -> pa.Table | N
         return None
     rows = frame.to_arrow()
     return rows.cast(pa.schema([(name, pa.string()) for name in rows.column_names]))
+
+
+def _kept(data: bytes) -> bytes:
+    """Lines whose inner texts Polars writes out as the JSON that they are.
+
+    What it would write as it is, is escaped once more; lines without it are not looked at.
+    """
+    if b"\\" not in data:
+        return data
+    parts, done = [], 0
+    while found := _BARE.search(data, done):
+        start = max(data.rfind(b"\n", done, found.start()) + 1, done)
+        end = data.find(b"\n", found.end()) + 1 or len(data)
+        parts += [data[done:start], _escaped_twice(data[start:end])]
+        done = end
+    return b"".join([*parts, data[done:]]) if parts else data
+
+
+def _escaped_twice(line: bytes) -> bytes:
+    """The same for one line; its names, and the texts beside them, stay."""
+    if b"[" not in line and line.count(b"{") == 1:
+        return line
+    opened = 0
+
+    def sign(found: re.Match[bytes]) -> bytes:
+        nonlocal opened
+        text = found[0]
+        if text.startswith(b'"'):
+            return _BARE.sub(_escaped, text) if opened > 1 else text
+        opened += 1 if text in b"[{" else -1
+        return text
+
+    return _TEXT_OR_BRACKET.sub(sign, line)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    written = json.dumps(json.loads(b'"%s"' % found[0]))[1:-1]
+    return written.replace("\\", r"\\").encode()
 
 
 def _json_line_by_line(block: Lines, table: Table) -> pa.Table:

@@ -42,6 +42,7 @@ from serving.versions import CHAMPION, Versions
 
 FIRST = milliseconds(datetime.min.replace(tzinfo=UTC))
 """The first moment that can be told in UTC; a `ts` in a zone east of it may lie before."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,8 @@ class Page:
 
     request_id: str
     chosen: Chosen
+    ts: int
+    """The moment that was answered, in UTC milliseconds."""
     rows: NDArray[np.int32]
     """Catalog rows of the candidates."""
     order: NDArray[np.int64]
@@ -134,10 +137,11 @@ class Service:
             InputError: there are more of them than the setting allows.
         """
         self._require_few(len(rows))
-        answered = chosen.served.answer(self._moment(asking, chosen)[0], rows)
+        moment, _ = self._moment(asking, chosen)
+        answered = chosen.served.answer(moment, rows)
         meters.CANDIDATES.inc(len(rows))
         order = order_of(answered.ranked.l2r, top or self.config.top_k)
-        return Page(uuid.uuid4().hex, chosen, rows, order, answered)
+        return Page(uuid.uuid4().hex, chosen, moment.ts, rows, order, answered)
 
     def add(self, behaviors: Sequence[Behavior]) -> int:
         """Take behaviours in; how many were new.
@@ -145,8 +149,8 @@ class Service:
         Raises:
             InputError: one is of a time that has not come, or never was; none is taken.
         """
-        now = datetime.now(UTC)
-        self._require_past(behaviors, now)
+        heard = _now()
+        self._require_past(behaviors)
         return self.histories.add(
             [
                 LiveBehavior(
@@ -154,7 +158,7 @@ class Service:
                     item_id=b.item_id,
                     type=BehaviorType[b.type.upper()],
                     scenario=Scenario[b.scenario.upper()],
-                    ts=milliseconds(b.ts or now),
+                    ts=heard if b.ts is None else milliseconds(b.ts),
                     event_id=b.event_id,
                     dated=b.ts is not None,
                 )
@@ -245,11 +249,11 @@ class Service:
             "representation_version": name.representation,
         }
 
-    def _require_past(self, behaviors: Sequence[Behavior], now: datetime) -> None:
+    def _require_past(self, behaviors: Sequence[Behavior]) -> None:
         """Of a user's live behaviours the newest are kept: wrong ones would push out the true."""
         # A marketplace may live in days of its own: the newest night's, or today.
         night = datetime.combine(self.histories.day, datetime.max.time(), UTC)
-        last = milliseconds(max(now, night) + timedelta(days=DAYS_AHEAD))
+        last = milliseconds(max(datetime.now(UTC), night) + timedelta(days=DAYS_AHEAD))
         for place, behavior in enumerate(behaviors):
             ts = last if behavior.ts is None else milliseconds(behavior.ts)
             if not FIRST <= ts <= last:
@@ -269,13 +273,13 @@ class Service:
 
     def _require_day(self, request: Asking, *, log: bool) -> None:
         if log and self.exposures is not None and request.ts is not None:
-            now = milliseconds(datetime.now(UTC))
-            self.exposures.require(milliseconds(request.ts), self.histories.day, now)
+            self.exposures.require(milliseconds(request.ts), self.histories.day, _now())
 
     def _moment(self, asking: Asking, chosen: Chosen) -> tuple[Moment, Past]:
         """The user's moment, and the behaviours that it rests on."""
         served = chosen.served
-        ts = milliseconds(asking.ts or datetime.now(UTC))
+        # What was heard in this very millisecond was before it: a history ends strictly before.
+        ts = _now() + 1 if asking.ts is None else milliseconds(asking.ts)
         past = self.histories.before(asking.user_id, ts)
         if asking.profile is None:
             profile = self.histories.profile(asking.user_id, served.profile_columns)
@@ -311,6 +315,11 @@ class Service:
         )
 
 
+def _now() -> int:
+    """The millisecond that runs, in UTC: rounded, it might be one that has not come."""
+    return (datetime.now(UTC) - _EPOCH) // timedelta(milliseconds=1)
+
+
 def _exposure(
     request: Asking, page: Page, items: Sequence[RankedItem], latency_ms: float
 ) -> Exposure:
@@ -318,7 +327,7 @@ def _exposure(
     return Exposure(
         request_id=page.request_id,
         user_id=request.user_id,
-        ts=milliseconds(request.ts or datetime.now(UTC)),
+        ts=page.ts,
         scenario=request.scenario,
         query=request.query,
         item_ids=[item.item_id for item in items],

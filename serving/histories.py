@@ -15,11 +15,8 @@ which kind it gets: a Redis store, which several machines could share, would tak
 """
 
 import logging
-import sqlite3
-import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, timedelta
 from functools import lru_cache
@@ -37,6 +34,7 @@ from infra.errors import ServingUnavailable
 from infra.files import alone, writing
 from infra.store import Store
 from serving import snapshots
+from serving.live_file import LiveFile
 from serving.snapshot import COLUMNS, Past, Snapshot
 
 logger = logging.getLogger(__name__)
@@ -47,6 +45,8 @@ KEPT = 4 * SEQUENCE_LENGTH
 """Live behaviours kept a user: late ones may still come in between."""
 LAYOUT = 1
 """Of the file's tables, kept as its `user_version`; 0 stands in files of before it was."""
+PATIENCE_S = 0.5
+"""Seconds for which behaviours wait for others that write; those who ask wait with them."""
 FORGOTTEN = 5_000
 """Rows that are forgotten in one go: requests that write wait for it."""
 
@@ -99,15 +99,16 @@ class Histories(Protocol):
         ...
 
 
-def histories(store: Store, work: Path, zone: str) -> Histories:
+def histories(store: Store, work: Path, zone: str, patience_s: float = PATIENCE_S) -> Histories:
     """The histories of a service: the one place that names a kind of them.
 
     Args:
         store: of the `sequences` to begin with.
         work: a local folder, shared by the processes of a machine.
         zone: the data set's time zone.
+        patience_s: for how long a request may wait for others that write.
     """
-    return LocalHistories(work / "live.db", snapshots.newest(store, work), zone)
+    return LocalHistories(work / "live.db", snapshots.newest(store, work), zone, patience_s)
 
 
 class LocalHistories:
@@ -117,22 +118,26 @@ class LocalHistories:
         file: of the database; made when absent. Snapshots are built beside it.
         snapshot: what is known at the end of its day.
         zone: the data set's time zone: a day ends there at midnight.
+        patience_s: for how long a request may wait for others that write.
 
     Raises:
         ServingUnavailable: the file is a later release's, or cannot be read or written.
     """
 
-    def __init__(self, file: Path, snapshot: Snapshot, zone: str) -> None:
+    def __init__(
+        self, file: Path, snapshot: Snapshot, zone: str, patience_s: float = PATIENCE_S
+    ) -> None:
         self.file = file
         self.snapshot = snapshot
         self.clock = LocalClock(zone)
-        self._local = threading.local()
+        self.patience_s = patience_s
+        self._live = LiveFile(file)
         # SQLite waits for no other that changes a new file's journal: it says `locked` at once.
         with alone(file.with_name(f"{file.name}.lock")):
             with writing(str(file)):
                 if not file.exists():
                     file.touch(mode=0o600)  # SQLite gives the files beside it the same permissions
-            with self._transaction() as database:
+            with self._live.transaction() as database:
                 found = database.execute("PRAGMA user_version").fetchone()[0]
                 if found > LAYOUT:
                     raise ServingUnavailable(
@@ -154,7 +159,7 @@ class LocalHistories:
         snapshot = self.snapshot
         old = snapshot.of(user)
         wanted = (_signed(user), ts, day_number(snapshot.day), SEQUENCE_LENGTH)
-        with self._transaction() as database:
+        with self._live.transaction(self.patience_s) as database:
             live = database.execute(_BEFORE, wanted).fetchall()
         if not live:
             stop = int(np.searchsorted(old.ts, ts))
@@ -197,7 +202,7 @@ class LocalHistories:
                 zip(behaviors, users, items, events, strict=True)
             )
         ]
-        with self._transaction() as database:
+        with self._live.transaction(self.patience_s) as database:
             database.execute("BEGIN IMMEDIATE")  # from here on nobody takes a snapshot over
             if arrived is None:
                 least = database.execute(_NEWEST).fetchone()[0] + 1
@@ -225,50 +230,16 @@ class LocalHistories:
         """
         held = day_number(min(self.day, snapshot.day - timedelta(days=1)))
         try:
-            with self._transaction() as database:
+            with self._live.transaction() as database:
                 database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
         finally:  # on a full disk, too; and not before others could read it
             self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
         gone = FORGOTTEN
         while gone == FORGOTTEN:
             begin = time.monotonic()
-            with self._transaction() as database:
+            with self._live.transaction() as database:
                 gone = database.execute(_FORGET, (held, FORGOTTEN)).rowcount
             time.sleep(time.monotonic() - begin)  # it is the turn of requests that write
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        """This thread's connection; what is done with it counts whole, or not at all.
-
-        Raises:
-            ServingUnavailable: the disk is full, the file is locked for too long, it is spoilt, and
-                the like.
-        """
-        try:
-            with self._database() as database:
-                yield database
-        except sqlite3.DatabaseError as error:
-            remedy = "Ask again; if it stays so, see to the disk of serve.work."
-            if type(error) is sqlite3.DatabaseError:  # itself: the content is no database any more
-                remedy = (
-                    f"It is spoilt: stop the service, move {self.file.name}* away, and start it "
-                    "again; what came in since the newest `sequences` is unknown then."
-                )
-            elif not isinstance(error, sqlite3.OperationalError):
-                raise  # our own mistake
-            said = f"{self.file} could not be read or written: {error}."
-            logger.warning(said)
-            raise ServingUnavailable(f"{said} {remedy}") from error
-
-    def _database(self) -> sqlite3.Connection:
-        """This thread's connection."""
-        found: sqlite3.Connection | None = getattr(self._local, "database", None)
-        if found is None:
-            found = sqlite3.connect(self.file, timeout=10.0)
-            found.execute("PRAGMA journal_mode=WAL")
-            found.execute("PRAGMA synchronous=NORMAL")
-            self._local.database = found
-        return found
 
 
 @lru_cache(maxsize=1_024)

@@ -246,7 +246,8 @@ def environment(setup: Setup) -> Mapping[str, str]:
 
 
 def _histories(setup: Setup) -> Histories:
-    return live.histories(Store(setup.home), setup.folder, setup.zone)
+    patience_s = setup.config.timeout_s / 4  # whoever only asks waits with who writes
+    return live.histories(Store(setup.home), setup.folder, setup.zone, patience_s)
 
 
 def _splitting(setup: Setup, histories: Histories) -> Splitting:

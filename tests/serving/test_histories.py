@@ -133,7 +133,7 @@ def test_users_do_not_mix(histories):
 
 def test_what_is_kept_a_user_is_bounded(histories):
     histories.add([behavior(NEXT + i, f"i{i}") for i in range(3 * KEPT)], NEXT)
-    count = histories._database().execute("SELECT count(*) FROM live").fetchone()[0]
+    count = histories._live.connection().execute("SELECT count(*) FROM live").fetchone()[0]
     assert count <= KEPT
     newest = histories.before("u1", NEXT + 10 * KEPT)
     assert len(newest.ts) == 100
@@ -144,7 +144,9 @@ def test_what_is_kept_is_what_happened_last_and_not_what_came_last(histories):
     late_first = [behavior(NEXT - i, f"i{i}") for i in range(KEPT + 50)]
     for part in (late_first[:KEPT], late_first[KEPT:]):
         histories.add(part, NEXT)
-    times = [row[0] for row in histories._database().execute("SELECT ts FROM live ORDER BY ts")]
+    times = [
+        row[0] for row in histories._live.connection().execute("SELECT ts FROM live ORDER BY ts")
+    ]
     assert times == [NEXT - KEPT + 1 + i for i in range(KEPT)]
 
 
@@ -252,7 +254,7 @@ def test_what_is_missed_is_kept_for_others_until_the_snapshot_after(tmp_path, kn
     assert items(second.before("u1", days[-1] + 1)) == hashes("a", "b", "i0", "i1", "i2", "i3")
     assert items(first.before("u1", days[-1] + 1)) == hashes("i3")
     first.take_over(snapshot.empty(date(2026, 3, 7)))
-    rows = first._database().execute("SELECT count(*) FROM live").fetchone()[0]
+    rows = first._live.connection().execute("SELECT count(*) FROM live").fetchone()[0]
     assert rows == 1
 
 

@@ -1,0 +1,69 @@
+"""The file of live behaviours as SQLite has it: a connection a thread, and what failures mean."""
+
+import logging
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from infra.errors import ServingUnavailable
+
+logger = logging.getLogger(__name__)
+
+LONG_S = 10.0
+"""Seconds that a start, or the taking over of a snapshot, waits for others that write."""
+
+
+class LiveFile:
+    """A SQLite database that the worker processes of a machine share."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self._local = threading.local()
+        self._is_stuck = False
+
+    @contextmanager
+    def transaction(self, patience_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        """This thread's connection; what is done with it counts whole, or not at all.
+
+        Args:
+            patience_s: for how long a request waits for others that write; `LONG_S` for what is
+                no request. After one that waited in vain the next wait a tenth of it, until one
+                gets through: each of them holds up everybody who only asks.
+
+        Raises:
+            ServingUnavailable: the disk is full, the file is locked for too long, it is spoilt, and
+                the like.
+        """
+        wait_s = LONG_S if patience_s is None else patience_s / (10 if self._is_stuck else 1)
+        try:
+            with self.connection(wait_s) as database:
+                yield database
+                self._is_stuck &= not database.in_transaction  # a write has got through
+        except sqlite3.DatabaseError as error:
+            self._is_stuck |= getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+            remedy = "Ask again; if it stays so, see to the disk of serve.work."
+            if type(error) is sqlite3.DatabaseError:  # itself: the content is no database any more
+                remedy = (
+                    f"It is spoilt: stop the service, move {self.file.name}* away, and start it "
+                    "again; what came in since the newest `sequences` is unknown then."
+                )
+            elif not isinstance(error, sqlite3.OperationalError):
+                raise  # our own mistake
+            said = f"{self.file} could not be read or written: {error}."
+            logger.warning(said)
+            raise ServingUnavailable(f"{said} {remedy}") from error
+
+    def connection(self, wait_s: float = LONG_S) -> sqlite3.Connection:
+        """This thread's, which waits so long for others that write."""
+        found: sqlite3.Connection | None = getattr(self._local, "database", None)
+        if found is None:
+            found = sqlite3.connect(self.file, timeout=LONG_S)
+            found.execute("PRAGMA journal_mode=WAL")
+            found.execute("PRAGMA synchronous=NORMAL")
+            self._local.database = found
+        if getattr(self._local, "wait_s", None) != wait_s:
+            found.execute(f"PRAGMA busy_timeout = {round(1000 * wait_s)}")
+            self._local.wait_s = wait_s
+        return found

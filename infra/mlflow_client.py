@@ -88,6 +88,20 @@ def prepare(uri: str) -> None:
         pass
 
 
+def require_there(uri: str) -> None:
+    """For those who only ask: a client would make a SQLite database that is not there.
+
+    Raises:
+        RegistryUnavailable: it is not.
+    """
+    file = _database(uri)
+    if file.name != ":memory:" and not _is_there(file):
+        raise RegistryUnavailable(
+            f"there is no MLflow database {file}. Whoever registers first makes it; see that "
+            "tracking.uri is right, and that nobody moved the file away."
+        )
+
+
 @contextmanager
 def _turn(uri: str) -> Iterator[None]:
     """A block for one process of this machine at a time, with a SQLite database that is whole.
@@ -96,11 +110,9 @@ def _turn(uri: str) -> Iterator[None]:
     none make them twice, and whoever is killed at it leaves some. Neither takes anyone any more. So
     they are made in a file aside, which gets its name when it has them all.
     """
-    from sqlalchemy.engine import make_url
-
     for name in ("mlflow", "alembic"):  # its chatter
         logging.getLogger(name).setLevel(logging.WARNING)
-    file = Path((uri.startswith("sqlite:") and make_url(uri).database) or ":memory:")
+    file = _database(uri)
     with ExitStack() as held:
         if file.name != ":memory:" and file.parent.is_dir():
             with suppress(StoreError):  # no lock, no database either: SQLite says it better
@@ -110,6 +122,13 @@ def _turn(uri: str) -> Iterator[None]:
                 if not _is_there(file):
                     _make(file)
         yield
+
+
+def _database(uri: str) -> Path:
+    """The file of a SQLite database; `:memory:` of any other."""
+    from sqlalchemy.engine import make_url
+
+    return Path((uri.startswith("sqlite:") and make_url(uri).database) or ":memory:")
 
 
 def _is_there(file: Path) -> bool:

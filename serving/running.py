@@ -36,6 +36,7 @@ from serving import app as http
 from serving import histories as live
 from serving.exposures import ExposureLog
 from serving.histories import Histories
+from serving.last_served import LastServed
 from serving.served import Name
 from serving.service import Service
 from serving.settings import ServeConfig
@@ -161,12 +162,9 @@ def build() -> FastAPI:
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)
     histories = _histories(setup)
-    own = _own_folder(setup)
     splitting = _splitting(setup, histories)
     config = setup.config
-    runtime = Runtime(config.user_part, config.threads)
-    source = _source(setup, own, splitting)
-    versions = Versions(source, own, config.tolerance, runtime, setup.zone)
+    versions = _versions(setup, splitting)
     splitting.look()
     versions.refresh()
     splitting.settle(versions.served)
@@ -259,6 +257,16 @@ def _splitting(setup: Setup, histories: Histories) -> Splitting:
     return Splitting(setup.config, None if setup.bundle else Store(setup.home), today)
 
 
+def _versions(setup: Setup, splitting: Splitting) -> Versions:
+    own, config = _own_folder(setup), setup.config
+    source = _source(setup, own, splitting)
+    runtime = Runtime(config.user_part, config.threads)
+    versions = Versions(source, own, config.tolerance, runtime, setup.zone)
+    if isinstance(source, LastServed):
+        versions.remember = source.remember
+    return versions
+
+
 def _workers(config: ServeConfig) -> int:
     return config.workers or cores.usable()
 
@@ -279,8 +287,9 @@ def _source(setup: Setup, own: Path, splitting: Splitting) -> Source:
     if setup.bundle:
         name = setup.name or Name(version=setup.run or "bundle", run=setup.run)
         return OneFolder(Path(setup.bundle), name, arms)
-    registry = Registry(setup.tracking_uri, Store(setup.home))
-    return FromRegistry(registry, splitting, copies(setup.folder), own)
+    store, bundles = Store(setup.home), copies(setup.folder)
+    source = FromRegistry(Registry(setup.tracking_uri, store), splitting, bundles, own)
+    return LastServed(source, splitting, store, setup.folder, bundles)
 
 
 def copies(work: Path) -> Path:

@@ -12,7 +12,7 @@ Rolling back is the same: the alias moved.
 
 import logging
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +25,7 @@ from infra.errors import (
     RegistryUnavailable,
     StoreError,
 )
+from infra.mlflow_client import require_there
 from infra.registry import Registry, Version
 from infra.store import Partition
 from serving import published
@@ -105,6 +106,7 @@ class FromRegistry:
         Raises:
             RegistryError: MLflow does not answer.
         """
+        require_there(self.registry.uri)
         found: dict[str, str | None] = {}
         for arm in dict.fromkeys((*self.arms, CHAMPION)):
             version = self.registry.version(arm) or self._of_line(arm)
@@ -174,6 +176,7 @@ class Versions:
         tolerance: largest difference from a recorded score.
         runtime: answers the user part of each version.
         zone: in which the service's days end; a version of another one is refused. Empty: none is.
+        remember: told what is served, by arm, whenever that has moved.
     """
 
     source: Source
@@ -181,6 +184,7 @@ class Versions:
     tolerance: float
     runtime: Runtime = DEFAULT
     zone: str = ""
+    remember: Callable[[Mapping[str, Name]], None] = lambda served: None
     served: Mapping[str, Served] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Version -> why it is refused."""
@@ -220,6 +224,7 @@ class Versions:
         self.served = merged
         if moved:
             self._tidy()
+            self.remember({arm: one.name for arm, one in merged.items()})
         return moved
 
     def _miss(self, arms: tuple[str, ...]) -> None:

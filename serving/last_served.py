@@ -1,0 +1,101 @@
+"""What was served last, kept on the machine: a process that finds no registry begins with it.
+
+A service whose MLflow is away goes on with what it has. A worker that is replaced meanwhile has
+nothing yet, though the bundles lie whole in the store: it takes the versions that the processes
+before it served, until the registry answers it for the first time.
+"""
+
+import json
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+from infra.errors import RegistryError
+from infra.store import Store
+from serving import published
+from serving.served import Name
+from serving.versions import CHAMPION, Source
+
+logger = logging.getLogger(__name__)
+
+FILE = "last-served.json"
+"""In `serve.work`; services that share the folder keep their arms beside one another."""
+
+
+@dataclass
+class LastServed:
+    """A source that remembers.
+
+    Args:
+        source: asked first, and alone once it has answered.
+        arms: that the service has now.
+        store: of the bundles.
+        work: the service's folder.
+        copies: as of `FromRegistry`.
+    """
+
+    source: Source
+    arms: Iterable[str]
+    store: Store
+    work: Path
+    copies: Path
+    _answered: bool = False
+    _known: dict[str, Name] = field(default_factory=dict)
+    """Version -> its name, of those that are remembered."""
+
+    def wanted(self) -> Mapping[str, str | None]:
+        """See `Source`.
+
+        Raises:
+            RegistryError: MLflow does not answer, and has before, or nothing is remembered.
+        """
+        try:
+            found = self.source.wanted()
+        except RegistryError as error:
+            last = {} if self._answered else self._read()
+            arms = {arm: last[arm] for arm in dict.fromkeys((*self.arms, CHAMPION)) if arm in last}
+            if not arms:
+                raise
+            if not self._known:
+                told = ", ".join(f"{arm} {name.version}" for arm, name in arms.items())
+                logger.warning("what was served last is served (%s): %s", told, error)
+            self._known = {name.version: name for name in arms.values()}
+            return {arm: name.version for arm, name in arms.items()}
+        self._answered = True
+        return found
+
+    def fetch(self, number: str) -> tuple[Name, Path]:
+        """See `Source`."""
+        if self._answered:
+            return self.source.fetch(number)
+        place = published.place(self.store, self._known[number].run, number)
+        return published.fetch(place, self.copies)
+
+    def stamp(self, number: str) -> str:
+        """See `Source`."""
+        if self._answered:
+            return self.source.stamp(number)
+        return published.place(self.store, self._known[number].run, number).stamp()
+
+    def remember(self, served: Mapping[str, Name]) -> None:
+        """Keep what is served now, by arm; a disk that does not take it only says so."""
+        kept = {arm: asdict(name) for arm, name in {**self._read(), **served}.items()}
+        file = self.work / FILE
+        aside = file.with_name(f".{FILE}.{os.getpid()}")
+        try:
+            aside.write_text(json.dumps({"home": self.store.root, "arms": kept}))
+            aside.replace(file)
+        except OSError as error:
+            logger.warning("%s could not be written: %s", file, error)
+
+    def _read(self) -> dict[str, Name]:
+        """What was kept of this home; nothing where it cannot be read."""
+        try:
+            kept = json.loads((self.work / FILE).read_text())
+            if kept["home"] != self.store.root:
+                return {}
+            return {arm: Name(**name) for arm, name in kept["arms"].items()}
+        except (OSError, ValueError, LookupError, TypeError, AttributeError):
+            return {}

@@ -1,0 +1,90 @@
+"""A process that finds no registry begins with what the ones before it served."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from infra.tracking import tracking_uri
+from pipeline.incumbent import registry_of
+from serving import running
+from serving.last_served import FILE
+from serving.running import Setup
+from serving.settings import ServeConfig
+from serving.splitting import Splitting
+
+
+@pytest.fixture
+def setup(home, tmp_path):
+    uri = tracking_uri(home.tracking, home.store)
+    work = tmp_path / "work"
+    work.mkdir()
+    return Setup(config=ServeConfig(), home=home.home, work=str(work), zone="UTC", tracking_uri=uri)
+
+
+def process(setup):
+    """The versions of a process that starts now, and whether its first look found any."""
+    versions = running._versions(setup, Splitting(setup.config))
+    return versions, versions.refresh()
+
+
+@pytest.fixture
+def database(home):
+    return Path(home.home, "mlflow", "mlflow.db")
+
+
+def test_a_process_that_finds_no_registry_serves_what_was_served_last(
+    setup, home, database, caplog
+):
+    before, _ = process(setup)
+    away = database.rename(database.with_name("away.db"))
+    after, moved = process(setup)
+    assert moved, after.refused
+    assert after.served["champion"].name == before.served["champion"].name
+    assert "what was served last is served (champion 1): there is no MLflow database" in caplog.text
+    assert not after.refresh()
+    assert not database.exists(), "nobody who only asks makes one"
+
+    away.rename(database)
+    registry = registry_of(home)
+    champion = registry.version("champion")
+    again = registry.client.create_model_version(
+        "dupn", champion.source, run_id=champion.run_id, tags=dict(champion.tags)
+    )
+    registry.client.set_registered_model_alias("dupn", "champion", again.version)
+    assert after.refresh(), "once the registry answers, it alone says what is served"
+    assert after.served["champion"].name.version == str(again.version)
+    assert json.loads((setup.folder / FILE).read_text())["arms"]["champion"]["version"] == "2"
+
+
+def test_without_a_registry_and_without_a_memory_nothing_is_served_and_none_is_made(
+    setup, database, caplog
+):
+    database.unlink()
+    versions, moved = process(setup)
+    assert (moved, dict(versions.served)) == (False, {})
+    assert "there is no MLflow database" in caplog.text
+    assert "see that tracking.uri is right" in caplog.text
+    assert not database.exists()
+
+
+@pytest.mark.parametrize("kept", ["{", "[]", '{"home": "/another", "arms": {}}'])
+def test_a_memory_of_another_home_or_none_that_can_be_read_is_no_memory(setup, database, kept):
+    process(setup)
+    file = setup.folder / FILE
+    known = json.loads(file.read_text())
+    file.write_text(kept if "another" not in kept else json.dumps(known | {"home": "/another"}))
+    database.unlink()
+    versions, moved = process(setup)
+    assert (moved, dict(versions.served)) == (False, {})
+
+
+def test_services_that_share_a_folder_remember_their_arms_beside_one_another(setup, database):
+    process(setup)
+    halves = ServeConfig(shares={"champion": 0.5, "1": 0.5})
+    process(setup.model_copy(update={"config": halves}))
+    process(setup)
+    database.unlink()
+    one, _ = process(setup)
+    two, _ = process(setup.model_copy(update={"config": halves}))
+    assert (sorted(one.served), sorted(two.served)) == (["champion"], ["1", "champion"])

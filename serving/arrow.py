@@ -2,9 +2,9 @@
 
 The body of `POST /v1/rank` may be an Arrow IPC stream with a column `row` (int32 catalog rows; rows
 never change) or `item_id` (strings). Who asks stands in the schema's metadata under the names of
-the JSON fields. The answer is a stream with `row`, `ctr`, `l2r`, `rank` (best first), `item_id`
-where items were named so, `features` where asked, and the stamp in its metadata. Whatever a body
-holds, it is checked before it is used: Arrow trusts the bytes that it reads.
+the JSON fields, a profile as JSON. The answer is a stream with `row`, `ctr`, `l2r`, `rank` (best
+first), `item_id` where items were named so, `features` where asked, and the stamp in its metadata.
+Whatever a body holds, it is checked before it is used: Arrow trusts the bytes that it reads.
 
 A small body must not become a large table. What is not compressed is read where it lies in the
 body, only the one column, batch by batch, and what would repeat a text (a dictionary, views) has
@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
+from pydantic_core import from_json
 
 from infra.errors import InputError
 from serving.contracts import first
@@ -30,6 +31,8 @@ from serving.service import Page, Service
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 _NUMBER = re.compile(r"[0-9]{1,9}")
+_LIBRARIES = (b"pandas",)
+"""What libraries write into a schema's metadata unasked: it says nothing of who asks."""
 LONGEST_ID = 256
 """Characters of an item id, as in JSON."""
 _SPOILT = (
@@ -116,6 +119,8 @@ def _follow(head: bytes, place: int) -> int:
 def _metadata(schema: pa.Schema) -> dict[str, str]:
     given = {}
     for key, value in (schema.metadata or {}).items():
+        if key in _LIBRARIES:
+            continue
         name = key[:40].decode(errors="replace")
         try:
             given[key.decode()] = value.decode()
@@ -132,8 +137,17 @@ def _flag(given: dict[str, str], name: str) -> bool:
 
 
 def _asking(given: Mapping[str, str]) -> Asking:
+    asked: dict[str, object] = {**given}
     try:
-        return Asking.model_validate(given)
+        if "profile" in given:
+            asked["profile"] = from_json(given["profile"])
+    except ValueError as error:
+        raise InputError(
+            f"the stream's metadata: profile is not JSON: {str(error)[:200]}. "
+            'Write {"age": "30"}.'
+        ) from None
+    try:
+        return Asking.model_validate(asked)
     except ValidationError as error:
         where, wrong = first(error)
         raise InputError(f"the stream's metadata: {where}: {wrong}.") from None
@@ -247,8 +261,11 @@ def _texts(part: pa.Array) -> pa.Array:
         texts = part.cast(pa.string())
     except _SPOILT as error:
         raise InputError(f"column `item_id` must be texts in UTF-8: {str(error)[:200]}") from None
-    if (pc.max(pc.utf8_length(texts)).as_py() or 0) > LONGEST_ID:
+    length = pc.min_max(pc.utf8_length(texts)).as_py()
+    if (length["max"] or 0) > LONGEST_ID:
         raise _too_long()
+    if length["min"] == 0:
+        raise InputError("column `item_id`: an id has at least 1 character.")
     return texts
 
 

@@ -1,14 +1,17 @@
 """Large lists as Arrow: what callers get, and that no body is more than it looks."""
 
+import json
 import time
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 from infra.errors import InputError
 from serving import arrow
 from serving.arrow import MEDIA_TYPE
+from tests.chain import EVALUATED
 
 
 def rank(client, **body):
@@ -91,6 +94,10 @@ def test_arrow_and_json_answer_the_same(client, shop, ids, user):
         (stream(ids=[{"i": 1}], user_id="u"), "`item_id` must be texts"),
         (stream(ids=[1.5], user_id="u"), "`item_id` must be texts"),
         (stream(ids=[b"\xff"], user_id="u"), "`item_id` must be texts in UTF-8"),
+        (stream(ids=["i", ""], user_id="u"), "`item_id`: an id has at least 1 character"),
+        (stream(rows=[2], user_id="u", profile="30 years"), "profile is not JSON"),
+        (stream(rows=[2], user_id="u", profile='["30"]'), "profile: Input should be"),
+        (stream(rows=[2], user_id="u", profile='{"age": 30}'), "profile.age: Input should be"),
         (written(TWICE, {"user_id": "u"}), "several columns `row`"),
         (stream(rows=[2] * 301, user_id="u"), "serve.max_candidates"),
         (written(FEW_AND_MANY, {"user_id": "u"}), "serve.max_candidates"),
@@ -233,3 +240,24 @@ def test_an_index_outside_its_dictionary_is_refused(client):
     assert spoilt.type == kind
     found = ask(client, written(pa.table({"item_id": spoilt}), {"user_id": "u"}))
     assert (found.status_code, "not an Arrow IPC stream" in found.json()["detail"]) == (422, True)
+
+
+def test_a_profile_is_sent_as_json_and_counts_as_in_json(client, shop, ids):
+    words = shop.served.bundle.profile[0]
+    column = words.feature.removeprefix("profile_")
+    known = shop.chain.store.latest("events", EVALUATED, "users").table()[column]
+    profile = {column: next(one for one in known.unique().to_pylist() if one), "other": None}
+    moment = {"user_id": "n", "ts": "2026-03-05T12:00:00Z"}
+    told = ask(client, stream(ids=ids[:9], profile=json.dumps(profile), **moment))
+    found = pa.ipc.open_stream(told.content).read_all()
+    wanted = rank(client, candidates=ids[:9], profile=profile, **moment).json()["items"]
+    assert found["ctr"].to_pylist() == pytest.approx([item["ctr"] for item in wanted], abs=1e-6)
+    without = rank(client, candidates=ids[:9], **moment).json()["items"]
+    assert [item["ctr"] for item in wanted] != [item["ctr"] for item in without]
+
+
+def test_a_frame_of_pandas_is_a_stream_like_any_other(client, ids):
+    table = pa.Table.from_pandas(pd.DataFrame({"item_id": ids[:3]}))
+    assert b"pandas" in table.schema.metadata
+    told = ask(client, written(table, {**table.schema.metadata, "user_id": "u"}))
+    assert pa.ipc.open_stream(told.content).read_all().num_rows == 3

@@ -127,7 +127,7 @@ class Elsewhere:
 
 def test_a_service_runs_on_histories_of_another_kind(setup, monkeypatch):
     elsewhere = Elsewhere()
-    monkeypatch.setattr(live, "histories", lambda store, work, zone: elsewhere)
+    monkeypatch.setattr(live, "histories", lambda store, work, zone, patience_s: elsewhere)
     nothing = setup.model_copy(update={"bundle": str(setup.folder / "none"), "run": "r"})
     monkeypatch.setenv(running.VARIABLE, nothing.model_dump_json())
     again(setup, "a", day=TOMORROW)

@@ -43,7 +43,8 @@ def test_the_service_of_up_has_its_settings_and_shows_none_of_them(tmp_path, mon
         line = psutil.Process(running(home / "serve", "serve").pid).cmdline()
     finally:
         runtime.down(home)
-    assert (tmp_path / "mine.db").exists()
+    logged = "".join(one.read_text() for one in (home / "serve").rglob("*.log"))
+    assert f"there is no MLflow database {tmp_path}/mine.db" in logged
     assert not any("mine." in word for word in line)
 
 

@@ -48,7 +48,7 @@ def read(
     for entry in entries(partition, bucket):
         inside = (entry.low or 0) >= bucket.low and (entry.high or HASH_SPACE) <= bucket.high
         wanted = names if inside or hashed in names else [*names, hashed]
-        part = partition.table(wanted, [entry], coded=coded, **ONE_THREAD)
+        part = partition.table(wanted, [entry], read_dictionary=list(coded), **ONE_THREAD)
         parts.append(part if inside else _clip(part, bucket, hashed).select(names))
     return pa.concat_tables(parts) if parts else nothing
 

@@ -15,7 +15,6 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from infra import parquet
 from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.files import ABSENT, filesystem, is_local, local, lying, modified, names_in, sha256
@@ -149,14 +148,16 @@ class Partition:
         Args:
             columns: names to read; all by default.
             entries: a subset of `manifest().files`.
-            read: passed to `infra.parquet.table`.
+            read: passed to `pyarrow.parquet.read_table`.
         """
         chosen = self.manifest().files if entries is None else entries
         wanted = list(columns) if columns else None
         tables = []
         for entry in chosen:
             with self.open(entry) as source, self._sound(entry):
-                tables.append(parquet.table(source, wanted, **read))
+                tables.append(
+                    pq.read_table(source, columns=wanted, page_checksum_verification=True, **read)
+                )
         if not tables:
             return pa.table({})
         return pa.concat_tables(tables) if len(tables) > 1 else tables[0]

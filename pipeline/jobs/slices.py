@@ -41,7 +41,9 @@ class Slices:
         near = [entry for entry in self.files if _overlaps(entry, bucket)]
         if not near or self.partition is None:
             return self.schema.empty_table()
-        table = self.partition.table(self.schema.names, near, coded=self.coded, **ONE_THREAD)
+        table = self.partition.table(
+            self.schema.names, near, read_dictionary=list(self.coded), **ONE_THREAD
+        )
         hashes = table.column("user_hash").to_numpy()
         start = int(np.searchsorted(hashes, np.uint64(bucket.low)))
         top = np.uint64(bucket.high - 1)

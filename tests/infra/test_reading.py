@@ -6,8 +6,6 @@ import gzip
 import io
 import json
 import lzma
-import subprocess
-import sys
 import zlib
 
 import pyarrow as pa
@@ -167,22 +165,3 @@ def test_a_spoilt_file_stays_one(tmp_path):
     (tmp_path / partition.key / partition.manifest().files[0].name).write_bytes(b"no parquet")
     with pytest.raises(PartitionCorrupt, match=r"cannot be read: .*magic bytes"):
         partition.table()
-
-
-def test_a_process_that_reads_a_table_last_ends_well(tmp_path):
-    """Arrow's data sets let go of a file in a thread of their own, which outlives the process."""
-    part = Store(tmp_path).partition("t")
-    with part.publish() as out:
-        out.record([out.write_table("rows", pa.table({f"c{n}": range(200) for n in range(40)}))])
-    line = f"from infra.store import Store; Store({str(tmp_path)!r}).partition('t').table()"
-    ended = [subprocess.run([sys.executable, "-c", line], check=False) for _ in range(6)]
-    assert [one.returncode for one in ended] == [0] * 6
-
-
-def test_columns_come_as_they_are_asked_for_and_one_that_is_not_there_is_named(tmp_path):
-    part = Store(tmp_path).partition("t")
-    with part.publish() as out:
-        out.record([out.write_table("rows", pa.table({"a": [1], "b": ["x"], "c": [2.0]}))])
-    assert part.table(["c", "a"]).column_names == ["c", "a"]
-    with pytest.raises(PartitionCorrupt, match="it has no column d, but a, b, c"):
-        part.table(["a", "d"])

@@ -141,6 +141,7 @@ class Listener:
         self.sockets = (listening,)
         self._loop, self._board, self._factory = loop, board, factory
         self._held = 0
+        self._open = True
         self._most = most()
         self._trouble = Trouble(loop.time)
         self._listening = listening
@@ -148,6 +149,7 @@ class Listener:
 
     def close(self) -> None:
         """Take no more; what is held goes on."""
+        self._open = False
         self._loop.remove_reader(self._listening)
         self._task.cancel()
         self._board.tell(_ABSENT)
@@ -220,7 +222,7 @@ class Listener:
 
     def _count(self, more: int) -> None:
         self._held += more
-        if not self._task.done():
+        if self._open:  # else the others would wait for one that has ended
             self._board.tell(self._held)
 
 

@@ -76,8 +76,28 @@ class Workers(Multiprocess):
         """Wait for the workers, which were asked to end, and end those that do not."""
         until = time.monotonic() + END_S
         for worker in self.processes:
-            worker.process.join(max(0.0, until - time.monotonic()))
-            if worker.process.exitcode is None:
-                logger.warning("process %d hangs, and is ended", worker.pid)
-                worker.kill()
-                worker.join()
+            _see_off(worker, until)
+
+    def restart_all(self) -> None:
+        """Put a new worker that serves in the place of each, one after another (SIGHUP)."""
+        for place, old in enumerate(self.processes):
+            new = Process(self.config, self.sockets)
+            new.start()
+            if not new.wait_until_ready(HUNG_S, self.should_exit):
+                logger.error("process %d did not come to serve; %d goes on", new.pid, old.pid)
+                new.kill()
+                new.join()
+                return
+            old.terminate()
+            _see_off(old, time.monotonic() + END_S)
+            self._asked.pop(old, None)
+            self.processes[place] = new
+
+
+def _see_off(worker: Process, until: float) -> None:
+    """Wait for one that was asked to end; it is killed when the clock says `until`."""
+    worker.process.join(max(0.0, until - time.monotonic()))
+    if worker.process.exitcode is None:
+        logger.warning("process %d hangs, and is ended", worker.pid)
+        worker.kill()
+        worker.join()

@@ -161,6 +161,34 @@ def test_whoever_was_accepted_when_a_process_is_told_to_end_is_answered(tmp_path
     loop.close()
 
 
+def test_a_process_that_was_told_to_end_tells_nothing_more(tmp_path):
+    accepting.prepare(tmp_path / "board", 1)
+    loop = Slow(Board(tmp_path / "board"))
+
+    async def told(listening):
+        server = await loop.create_server(Echo, sock=listening)
+        loop.go.set()
+        first, say = await asyncio.open_connection(*listening.getsockname())
+        say.write(b"?")
+        await first.read(1)
+        loop.begun.clear()
+        loop.go.clear()
+        _, next_one = await asyncio.open_connection(*listening.getsockname())
+        await loop.begun.wait()
+        assert open_board(tmp_path / "board") == [2]
+        server.close()
+        say.close()  # is lost while the other is still being taken
+        await asyncio.sleep(0.1)
+        loop.go.set()
+        await server.wait_closed()
+        next_one.close()
+        return open_board(tmp_path / "board")
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        assert loop.run_until_complete(told(listening)) == []
+    loop.close()
+
+
 @pytest.fixture
 def few(monkeypatch):
     """A process that may hold two connections, and looks again soon."""

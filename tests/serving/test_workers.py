@@ -118,3 +118,11 @@ def test_a_worker_that_answers_late_is_left_alone(tmp_path):
             psutil.Process(one).resume()
         time.sleep(1.5)
         assert up() == before
+
+
+def test_a_restart_replaces_every_worker_though_one_hangs(tmp_path):
+    with started(tmp_path, END_S=1) as (process, up):
+        before = up()
+        psutil.Process(min(before)).suspend()
+        process.send_signal(signal.SIGHUP)
+        wait(lambda: len(up() - before) == 2 and not before & up())

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features import meetings
-from features.catalog import FIRST_ROW, CatalogArrays
+from features.catalog import CatalogArrays
 from features.counts import Counts
 from features.meetings import Candidates, Pasts
 from features.price import dearness
-from features.schemas import PRICE_LEVELS
+from features.schemas import PRICE_LEVELS, UNKNOWN_ROW
 from features.statistics import Statistics
 from features.timeline import Ints
 
@@ -81,7 +81,7 @@ _MONTHS_MIN = 60 * 24 * 60
 def item_features(catalog: CatalogArrays, statistics: Statistics) -> Floats:
     """[catalog rows, len(NAMES)]: what is known without a user, zero in the columns of the user.
 
-    Padding and unknown items are zeros but for the bias.
+    An item that nobody knows is told as one that nobody has met; padding is zeros but for the bias.
     """
     overall = statistics.overall
     seen = statistics.first_day > 0
@@ -110,7 +110,7 @@ def item_features(catalog: CatalogArrays, statistics: Statistics) -> Floats:
     table = np.zeros((catalog.num_rows, len(NAMES)), np.float32)
     for place, name in enumerate(ITEM_NAMES):
         table[:, place] = columns[name]
-    table[:FIRST_ROW, 1:] = 0
+    table[:UNKNOWN_ROW, 1:] = 0  # padding
     return table
 
 

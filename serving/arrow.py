@@ -311,7 +311,7 @@ def _write(service: Service, page: Page, ids: pa.Array | None, features: bool) -
         columns["features"] = pa.FixedSizeListArray.from_arrays(
             pa.array(table.ravel()), table.shape[1]
         )
-    stamp = service.stamp(page.chosen, page.request_id)
+    stamp = service.stamp(page.chosen, page.request_id) | {"unknown": str(page.unknown)}
     schema = pa.schema([(name, column.type) for name, column in columns.items()], metadata=stamp)
     batch = pa.record_batch(list(columns.values()), schema=schema)
     sink = pa.BufferOutputStream()

@@ -43,7 +43,7 @@ class RankRequest(Asking):
     """Items to be put in order for a user."""
 
     candidates: list[Id] = Field(min_length=1, fail_fast=True)
-    """Item ids; unknown ones are scored as unknown items."""
+    """Item ids; those that nobody knows are scored as items that nobody has met."""
     top_k: int | None = Field(None, ge=1)
     """Items in the answer; `serve.top_k` of the settings if absent."""
     features: bool = False
@@ -98,6 +98,8 @@ class RankResponse(Stamp):
     """Probabilities of the 7 price levels, cheapest first."""
     recalled: int | None = None
     """Search: how many items the words found."""
+    unknown: int = 0
+    """Candidates that the version's catalog has not. Their `ctr` is a guess: no item taught it."""
 
 
 class Behavior(_Record):

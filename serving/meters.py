@@ -30,6 +30,7 @@ REQUESTS = Counter("dupn_requests", "Answers by endpoint and status", ["endpoint
 SHED = Counter("dupn_shed", "Requests that were turned away", ["reason"])
 LOST = Counter("dupn_exposures_lost", "Pages that were answered and could not be logged")
 CANDIDATES = Counter("dupn_candidates", "Items that were scored")
+UNKNOWN = Counter("dupn_unknown_candidates", "Items that were scored and that nobody knows")
 CACHE = Gauge(
     "dupn_query_cache", "Look-ups of query words", ["outcome"], multiprocess_mode="livesum"
 )

@@ -109,6 +109,11 @@ class Served:
         known = self.bundle.world.catalog
         return catalog.lookup(hashes, known.hashes, known.rows)
 
+    def unknown_of(self, rows: Codes) -> int:
+        """How many catalog rows are of no item."""
+        beyond = self.bundle.world.catalog.num_rows
+        return int(np.count_nonzero((rows < catalog.FIRST_ROW) | (rows >= beyond)))
+
     def profile_rows(self, profile: Mapping[str, str]) -> Codes:
         """A row a profile column, 1 where nothing is known."""
         rows = np.ones(len(self.bundle.profile), np.int32)

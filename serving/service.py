@@ -66,6 +66,8 @@ class Page:
     order: NDArray[np.int64]
     """Positions of the best candidates, best first."""
     answered: Answered
+    unknown: int
+    """Candidates that the version's catalog has not."""
 
     @property
     def ranked(self) -> Ranked:
@@ -139,9 +141,11 @@ class Service:
         self._require_few(len(rows))
         moment, _ = self._moment(asking, chosen)
         answered = chosen.served.answer(moment, rows)
+        unknown = chosen.served.unknown_of(rows)
         meters.CANDIDATES.inc(len(rows))
+        meters.UNKNOWN.inc(unknown)
         order = order_of(answered.ranked.l2r, top or self.config.top_k)
-        return Page(uuid.uuid4().hex, chosen, moment.ts, rows, order, answered)
+        return Page(uuid.uuid4().hex, chosen, moment.ts, rows, order, answered, unknown)
 
     def add(self, behaviors: Sequence[Behavior]) -> int:
         """Take behaviours in; how many were new.
@@ -312,6 +316,7 @@ class Service:
             items=items,
             price_preference=page.answered.heard.price_preference.astype(float).tolist(),
             recalled=None,
+            unknown=page.unknown,
         )
 
 

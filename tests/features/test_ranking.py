@@ -166,13 +166,22 @@ def test_every_feature_of_an_item_is_the_figure_that_its_name_says(catalog):
         assert not found[row, len(names) :].any()
 
 
-def test_an_item_that_never_was_seen_says_so_and_padding_and_unknown_say_nothing(catalog):
+def test_an_item_that_never_was_seen_says_so_and_padding_says_nothing(catalog):
     known = replace(market(catalog), first_day=np.zeros(ROWS, np.int32))
     found = ranking.item_features(catalog, known)
-    column = {name: found[2:, i] for i, name in enumerate(ranking.NAMES)}
+    column = {name: found[1:, i] for i, name in enumerate(ranking.NAMES)}
     assert (column["unseen_item"] == 1).all()
     assert not column["freshness"].any()
-    assert found[:2].sum(axis=1).tolist() == [1, 1]  # the bias
+    assert found[0].sum() == 1  # the bias
+
+
+def test_an_item_that_nobody_knows_is_told_as_one_that_nobody_has_met(catalog):
+    nothing = statistics.empty(catalog)
+    known = replace(nothing, overall=Overall(ctr=0.04, cvr=0.1))
+    found = ranking.item_features(catalog, known)
+    own = ranking.ITEM_NAMES.index("price_level")  # the others are of counts
+    np.testing.assert_array_equal(np.delete(found[1], own), np.delete(found[2], own))
+    assert found[1, own] == 0
 
 
 def test_recency_is_the_time_since_the_last_meeting_and_nothing_after_sixty_days(catalog):

@@ -52,6 +52,7 @@ def test_strangers_unknown_items_and_unknown_words_are_answered(client):
         client, user_id="nobody", candidates=["none", "neither"], query="xyzzy", profile={"x": "y"}
     )
     assert found.status_code == 200
+    assert found.json()["unknown"] == 2
     one, two = found.json()["items"]
     assert one["ctr"] == two["ctr"]
     assert [one["item_id"], two["item_id"]] == ["none", "neither"]

@@ -67,6 +67,7 @@ def test_arrow_and_json_answer_the_same(client, shop, ids, user):
     np.testing.assert_allclose(table["ctr"].to_numpy(), ctr, atol=1e-6)
     assert table["features"].type.list_size == len(whole["items"][0]["features"])
     assert table.schema.metadata[b"model_version"] == b"1"
+    assert table.schema.metadata[b"unknown"] == b"0"
     by_id = pa.ipc.open_stream(ask(client, stream(ids=ids[:40], **moment)).content).read_all()
     assert by_id["row"].equals(table["row"])
     assert by_id["item_id"].to_pylist() == names

@@ -32,11 +32,17 @@ def test_the_first_look_at_a_query_is_a_miss_and_the_next_are_hits(client, ids, 
     assert looked_up(client) == (hits + 2, misses + 2)
 
 
-def scored(client):
+def scored(client, which="candidates"):
     """Items so far."""
-    return float(
-        re.search(r"^dupn_candidates_total ([\d.]+)$", client.get("/metrics").text, re.M)[1]
-    )
+    said = client.get("/metrics").text
+    return float(re.search(rf"^dupn_{which}_total ([\d.]+)$", said, re.M)[1])
+
+
+def test_items_that_nobody_knows_are_counted(client, ids):
+    before = scored(client, "unknown_candidates")
+    body = {"user_id": "u", "candidates": [*ids[:7], "none", "neither"]}
+    assert client.post("/v1/rank", json=body).json()["unknown"] == 2
+    assert scored(client, "unknown_candidates") == before + 2
 
 
 def test_each_item_that_is_scored_counts_also_those_that_are_not_shown(client, ids):

@@ -1,6 +1,7 @@
 """A look, and what is concluded from it, rests on events as they are published now."""
 
 import re
+import shutil
 from datetime import timedelta
 
 import pytest
@@ -16,17 +17,23 @@ EVE = FIRST - timedelta(days=1)
 ANEW = f"Run `dupn abtest readout --id {ID} --day {FIRST}` first."
 
 
-@pytest.fixture
-def mine(tmp_path):
+@pytest.fixture(scope="module")
+def judged(tmp_path_factory):
     """A day of an experiment whose challenger is better, read out and looked at."""
-    made = logs.settings(tmp_path)
+    made = logs.settings(tmp_path_factory.mktemp("judged"))
     logs.live(made, logs.experiment(), Shop(effect=2.0), 0)
     logs.lines(made)
     experiments.start(made, logs.experiment())
     logs.live(made, logs.experiment(), Shop(effect=2.0), 1, since=0)
     looks.readout(made, ID, FIRST)
     assert verdicts.verdict(made, ID, FIRST)["outcome"] == "ship"
-    return made
+    return logs.Path(made.home)
+
+
+@pytest.fixture
+def mine(judged, tmp_path):
+    """A home of its own, which goes on from there."""
+    return logs.settings(shutil.copytree(judged, tmp_path / "home"))
 
 
 def again(mine, day, shop):

@@ -41,7 +41,7 @@ def sequence(report: AbtestReport) -> bytes:
         if metric == first:
             ax.axvline(report.look.planned_days, color=OTHER, linewidth=0.9, linestyle=":")
         ax.set_title(TITLES.get(metric, metric), loc="left", fontsize=10, color=INK)
-        ax.set_xlim(0.8, report.look.planned_days + 0.2)
+        ax.set_xlim(0.8, max(report.look.planned_days, report.look.number) + 0.2)
         _days(ax)
         _percent(ax)
         tidy(ax, "both")
@@ -128,7 +128,7 @@ def price_levels(report: AbtestReport) -> bytes:
         ax.set_xticks(range(1, 8))
         ax.set_xlabel("price level")
         tidy(ax, "y")
-    left.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper right")
+    left.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower right", bbox_to_anchor=(1, 1))
     return png(figure)
 
 

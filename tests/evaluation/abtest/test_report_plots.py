@@ -71,3 +71,21 @@ def test_days_are_whole_and_no_more_than_there_is_room_for(found, axes):
             ticks = axes(draw, one)[0].get_xticks()
             assert 2 <= len(ticks) <= most
             assert (ticks == ticks.round()).all()
+
+
+@pytest.mark.parametrize("last", [2, 5, 9])
+def test_every_look_and_the_planned_end_lie_within_the_confidence_sequence(found, axes, last):
+    looks = tuple(found.look.model_copy(update={"number": n + 1}) for n in range(last))
+    report = found.model_copy(update={"look": looks[-1], "looks": looks})
+    for panel in axes(report_plots.sequence, report):
+        low, high = panel.get_xlim()
+        assert low < 1
+        assert max(last, found.look.planned_days) < high
+
+
+def test_the_legend_of_the_price_levels_lies_above_the_bars_and_beside_the_title(found, axes):
+    left, _ = axes(report_plots.price_levels, found)
+    left.figure.canvas.draw()
+    legend = left.get_legend().get_window_extent()
+    assert legend.y0 >= left.get_window_extent().y1
+    assert not legend.overlaps(left._left_title.get_window_extent())

@@ -30,6 +30,8 @@ class Expected:
     low: float | None = None
     high: float | None = None
     critical: bool = True
+    setting: str = ""
+    """The one under [quality] that holds the bounds, if one does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,7 @@ class Failure:
     low: float | None
     high: float | None
     critical: bool
+    setting: str
     sentence: str
 
 
@@ -161,5 +164,6 @@ def _failure(name: str, one: Expected, value: float | None) -> Failure:
         low=one.low,
         high=one.high,
         critical=one.critical,
+        setting=one.setting,
         sentence=sentence,
     )

@@ -14,6 +14,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from datetime import date
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -119,7 +120,7 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
 def suite(of: str, figures: Mapping[str, float], config: QualityConfig) -> list[Expected]:
     """The expectations that apply to the figures that a day has."""
     rows = "behaviors.rows" if of == "events" else f"{of}.rows"
-    found = [Expected(figure=rows, low=config.min_rows)]
+    found = [Expected(figure=rows, low=config.min_rows, setting="min_rows")]
     found += [Expected(figure=one, low=1) for one in _SNAPSHOT_ROWS]
     tables = TABLES if of == "events" else (of,)
     for name in figures:
@@ -137,27 +138,28 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
         "duplicate_share": (config.warn_duplicate_share, config.max_duplicate_share),
         "drift": (config.warn_drift, config.max_drift),
         "stale_h": (config.warn_stale_h, config.max_stale_h),
-        "price.bad_share": (config.warn_bad_price_share, config.max_bad_price_share),
+        "bad_price_share": (config.warn_bad_price_share, config.max_bad_price_share),
     }
     metric = name.rsplit(".", 1)[-1]
     if name.endswith("price.bad_share"):
-        metric = "price.bad_share"
+        metric = "bad_price_share"
+    warns, stops = (
+        partial(Expected, figure=name, setting=f"{w}_{metric}") for w in ("warn", "max")
+    )
     if metric == "volume_ratio":
         warn, stop = config.warn_volume_ratio, config.max_volume_ratio
-        return [
-            Expected(figure=name, low=1 / warn, high=warn, critical=False),
-            Expected(figure=name, low=1 / stop, high=stop),
-        ]
+        return [warns(low=1 / warn, high=warn, critical=False), stops(low=1 / stop, high=stop)]
     if metric in table:
         warn, stop = table[metric]
-        found = [Expected(figure=name, high=warn, critical=False)]
+        found = [warns(high=warn, critical=False)]
         if metric != "duplicate_share" or name.startswith(LOGS):  # a catalog may say all twice
-            found.append(Expected(figure=name, high=stop))
+            found.append(stops(high=stop))
         return found
     if name == "samples.seq_item.empty.bad_share":
-        return [Expected(figure=name, high=config.warn_empty_history_share, critical=False)]
+        most, setting = config.warn_empty_history_share, "warn_empty_history_share"
+        return [Expected(figure=name, high=most, critical=False, setting=setting)]
     if metric == "null_share" and optional:
-        return [Expected(figure=name, high=config.warn_null_share, critical=False)]
+        return [warns(high=config.warn_null_share, critical=False)]
     if metric in ("null_share", "bad_share", LOST, *TOLD):
         return [Expected(figure=name, high=0.0, critical=metric not in TOLD)]
     return []
@@ -166,7 +168,12 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
 def _of_joins(joins: Sequence[Joined], config: QualityConfig) -> list[Expected]:
     limits = [one.limit(1 - config.warn_null_share, config.min_joined_share) for one in joins]
     return [
-        Expected(figure=one.figure, low=low, critical=critical)
+        Expected(
+            figure=one.figure,
+            low=low,
+            critical=critical,
+            setting="min_joined_share" if one.sampled else "warn_null_share",
+        )
         for one, (low, critical) in zip(joins, limits, strict=True)
     ]
 

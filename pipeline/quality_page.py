@@ -1,13 +1,15 @@
 """The page of the newest days' judgements: which day, which verdict, what failed and how badly.
 
 Drawn from the reports of the days, so that it needs no other file and no internet, in an object
-store as well. Data Docs show the same day by day, those of a run under its day; they are linked.
+store as well. Data Docs, which take their styles from the internet, show the same day by day, those
+of a run under its day; they are linked.
 """
 
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +33,8 @@ class Failed:
     metric: str
     value: str
     limit: str
+    setting: str
+    """That holds the limit, if one does."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,6 +56,12 @@ def there(store: Store) -> str:
     return store.address(PAGE) if name in store.names(folder) else ""
 
 
+def places(store: Store) -> dict[str, str]:
+    """Keys of what the page says last of each judged day; none where there is no page."""
+    found = {day: f"{PAGE}#{of}-{day}" for of in judged.GROUPS for day in _days(store, of)}
+    return found if there(store) else {}
+
+
 def write(store: Store, suites: Mapping[str, tuple[str, ...]]) -> str:
     """Draw the page again from the reports, whatever hinders it; its address comes back.
 
@@ -66,7 +76,11 @@ def write(store: Store, suites: Mapping[str, tuple[str, ...]]) -> str:
     with beside("the quality page"), lock:
         days = sorted({day for of in judged.GROUPS for day in _days(store, of)}, reverse=True)
         rows = [one for day in days[:DAYS] for one in _of_day(store, day, suites)]
-        page = template("quality").render(rows=rows, days=days[:DAYS], older=days[DAYS:])
+        stopped = [one.day for one in rows if one.verdict == "stopped"]
+        asking = (day for day in stopped if not _is_left_out(store, day))
+        page = template("quality").render(
+            rows=rows, days=days[:DAYS], older=days[DAYS:], stopped=next(asking, "")
+        )
         store.put(PAGE, page)
     return store.address(PAGE)
 
@@ -93,6 +107,10 @@ def _of_day(store: Store, day: str, suites: Mapping[str, tuple[str, ...]]) -> It
         )
 
 
+def _is_left_out(store: Store, day: str) -> bool:
+    return judged.objections(store, date.fromisoformat(day)) == judged.LEFT_OUT
+
+
 def _verdict(told: Mapping[str, Any]) -> str:
     if not told["passed"]:
         return "stopped"
@@ -108,6 +126,7 @@ def _failed(failure: Mapping[str, Any]) -> Failed:
         metric=metric.replace("_", " "),
         value="no number" if value is None else f"{value:.6g}",
         limit=limits(failure["low"], failure["high"]),
+        setting=failure.get("setting", ""),  # reports of older versions have none
     )
 
 

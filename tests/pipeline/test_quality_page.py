@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import QualityFailed
-from pipeline import quality, quality_page, standing
+from pipeline import judged, quality, quality_page, standing
 from pipeline.settings import load
 from tests.pipeline.test_quality import DAY, publish
 
@@ -56,6 +56,26 @@ def test_the_quality_page_says_day_verdict_severity_figure_and_limit(settings, t
     assert "events_2026-03-02" in docs
     assert (Path(page).parent / docs).exists()
     assert "//" not in Path(page).read_text()  # an internet is not needed
+
+
+def test_the_quality_page_says_what_to_do_of_a_stopped_day_alone(settings):
+    publish(settings.store, DAY - timedelta(days=1))
+    quality.run(settings, DAY - timedelta(days=1), "events")
+    page = Path(quality_page.there(settings.store))
+    assert "What to do" not in words_of(page)
+    publish(settings.store, DAY, rejected=20)
+    with pytest.raises(QualityFailed):
+        quality.run(settings, DAY, "events")
+    words = words_of(page)
+    assert "rejects/dt=2026-03-02 with their reasons" in words
+    assert "Mend the raw day and run it again" in words
+    assert "dupn run nightly --day 2026-03-02 --leave-out" in words
+    assert re.search(
+        r"critical : behaviors reject share \S+ at most 0.05 quality.max_reject_", words
+    )
+    judged.leave_out(settings.store, DAY, out=True)  # somebody has answered
+    quality_page.write(settings.store, quality.SUITES)
+    assert "What to do" not in words_of(page)
 
 
 def test_the_quality_page_shows_the_newest_days_and_counts_the_others(settings, monkeypatch):

@@ -1,6 +1,7 @@
 """The nights on paper: one JSON a night, and one self-contained page of the last of them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import date
 
 from evaluation.names import HEADS
@@ -16,6 +17,25 @@ TITLES = {
     "ppp_precision": "Price level (PPP), precision",
     "fifp_auc": "Follow an icon (FIFP), AUC",
 }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unwatched:
+    """What became of a night that was not watched."""
+
+    words: str
+    stopped: bool = False
+    """By quality, and not ended: somebody has to mend it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Links:
+    """By day, from where the page lies; a day without one is absent."""
+
+    judgements: Mapping[str, str] = field(default_factory=dict)
+    """On the quality page."""
+    reports: Mapping[str, str] = field(default_factory=dict)
+    """Offline, of the night's candidate."""
 
 
 def folder(line: str) -> str:
@@ -56,29 +76,41 @@ def _key(store: Store, line: str, day: str) -> str:
 
 
 def write_page(
-    store: Store, line: str, nights: Sequence[Night], others: Mapping[str, str] | None = None
+    store: Store,
+    line: str,
+    nights: Sequence[Night],
+    others: Mapping[str, Unwatched],
+    links: Links,
 ) -> str:
     """The page of these nights; its address comes back."""
-    return store.put(f"{folder(line)}/{PAGE}", html(line, nights, others))
+    return store.put(f"{folder(line)}/{PAGE}", html(line, nights, others, links))
 
 
-def html(line: str, nights: Sequence[Night], others: Mapping[str, str] | None = None) -> str:
+def html(
+    line: str,
+    nights: Sequence[Night],
+    others: Mapping[str, Unwatched] | None = None,
+    links: Links | None = None,
+) -> str:
     """One page that needs no other file.
 
     Args:
         line: whose nights.
         nights: that were watched; at least one, oldest first.
-        others: day -> what became of a night that was not watched.
+        others: by day, those that were not watched.
+        links: to other pages.
     """
     from evaluation import night_plots  # with matplotlib, which only who draws has to wait for
 
     pictures = dict(night_plots.drawings(nights))
     rows = {night.day: _row(night) for night in nights}
-    rows |= {day: {"day": day, "otherwise": words} for day, words in (others or {}).items()}
+    rows |= {day: {"day": day, "otherwise": one} for day, one in (others or {}).items()}
     return template("nights").render(
         line=line,
         nights=nights,
         last=nights[-1],
+        since=[rows[day] for day in sorted(rows, reverse=True) if day > nights[-1].day],
+        links=links or Links(),
         tiles=_tiles(nights[-1]),
         rows=[rows[day] for day in sorted(rows, reverse=True)],
         pictures=inside(pictures),
@@ -95,7 +127,7 @@ def _row(night: Night) -> Mapping[str, object]:
     """A night as a line of the table."""
     return {
         "day": night.day,
-        "otherwise": "",
+        "otherwise": None,
         "night": night,
         "measures": [night.value(f"{PROGRESSIVE}_{name}") for name in HEADS],
         "moments": night.value("watch_moments"),

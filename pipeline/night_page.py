@@ -4,14 +4,16 @@ A night that quality stopped, or that a person left out, was never watched: its 
 (`pipeline.nightly`) and the reports of its quality say how far it came.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
+from posixpath import relpath
 
 from evaluation import nights
+from evaluation.nights import Links, Unwatched
 from evaluation.rendering import beside
 from infra.ledger import Ledger
 from infra.store import Store
-from pipeline import judged, nightly
+from pipeline import judged, nightly, quality_page
 from pipeline.nightly import State
 from pipeline.settings import Settings
 
@@ -28,11 +30,12 @@ def draw(settings: Settings, line: str = "") -> str:
     newest = nights.read(store, line, date.max, settings.watch.page_nights)
     if not newest:
         return ""
-    first, others = date.fromisoformat(newest[0].day), dict[str, str]()
+    first, others = date.fromisoformat(newest[0].day), dict[str, Unwatched]()
     for one in dict.fromkeys((*nights.lines(store), settings.line)):
         days = [day for day in store.dates(nights.folder(one)) if day > first]
         others |= dict(_told(settings.model_copy(update={"line": one}), days))
-    return nights.write_page(store, line, newest, others)
+    runs = {day: f"{line}-{day}" for day in others} | {night.day: night.run for night in newest}
+    return nights.write_page(store, line, newest, others, _links(store, line, runs))
 
 
 def draw_unwatched(settings: Settings, day: date) -> None:
@@ -54,18 +57,30 @@ def there(store: Store, line: str) -> str:
     return store.address(folder, nights.PAGE) if nights.PAGE in store.names(folder) else ""
 
 
-def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, str]]:
+def _links(store: Store, line: str, runs: Mapping[str, str]) -> Links:
+    """To what there is of each day: a home that is moved takes them along."""
+    here, judgements = nights.folder(line), quality_page.places(store)
+    folders, there = {day: f"reports/offline/{run}" for day, run in runs.items()}, "report.html"
+    kept = [day for day, folder in folders.items() if there in store.names(folder)]
+    return Links(
+        judgements={day: relpath(judgements[day], here) for day in runs if day in judgements},
+        reports={day: relpath(f"{folders[day]}/{there}", here) for day in kept},
+    )
+
+
+def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, Unwatched]]:
     for day in days:
         night = nightly.read(settings, day)
         if night is None or nights.watched(settings.store, day):
             continue
-        stopped = [of for of in judged.GROUPS if judged.stopped(settings.store, day, of)]
+        by = [of for of in judged.GROUPS if judged.stopped(settings.store, day, of)]
         if night.state is State.ENDED:
             words = f"ended, not watched: {night.outcome}"
         elif night.state is State.WAITING:
             words = "waits for an older night"
-        elif stopped:
-            words = f"stopped by quality of {stopped[-1]}; not ended"
+        elif by:
+            words = f"stopped by quality of {by[-1]}; not ended"
         else:
             words = f"begun {night.at}; not ended"
-        yield day.isoformat(), words
+        stopped = bool(by) and night.state is State.BEGUN
+        yield day.isoformat(), Unwatched(words=words, stopped=stopped)

@@ -188,9 +188,25 @@ def test_the_page_stands_alone_and_says_the_alerts():
 
 
 def test_the_page_has_a_row_for_a_night_that_went_wrong():
-    page = nights.html("dupn", days(0.70, 0.71), {"2026-03-03": "stopped by quality of events"})
+    wrong = nights.Unwatched(words="stopped by quality of events")
+    page = nights.html("dupn", days(0.70, 0.71), {"2026-03-03": wrong})
     assert page.index("stopped by quality of events") < page.index("dupn-2026-03-02")
     assert "AUC alerts" in page
+
+
+def test_the_page_begins_with_the_nights_since_the_last_watched_one_and_what_to_do():
+    shown = days(0.70, 0.71, 0.72)
+    stopped = nights.Unwatched(words="stopped by quality of events; not ended", stopped=True)
+    left_out = nights.Unwatched(words="ended, not watched: left out")
+    page = nights.html("dupn", shown, {"2026-03-04": stopped, "2026-03-05": left_out})
+    first = page.partition("<section>")[2].partition("</section>")[0]
+    assert "Since 2026-03-03 no night was watched" in first
+    assert "ended, not watched: left out" in first
+    assert "dupn run nightly --day 2026-03-04" in first
+    assert "--day 2026-03-05" not in first
+    assert page.index("Since 2026-03-03") < page.index("<img")
+    earlier = nights.html("dupn", [shown[0], shown[2]], {"2026-03-02": left_out})
+    assert "no night was watched" not in earlier
 
 
 def test_a_page_of_one_night_with_nothing_in_it_renders():

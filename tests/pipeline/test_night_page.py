@@ -1,6 +1,8 @@
 """The page of nights says what became of those that were never watched."""
 
+import re
 from datetime import date
+from pathlib import Path
 
 import pytest
 
@@ -35,9 +37,27 @@ def test_a_night_that_quality_stopped_is_on_the_page_at_once(settings):
     publish(settings.store, STOPPED, bad_types=50)
     with pytest.raises(QualityFailed):
         steps.quality(settings, STOPPED, "events")
-    assert "2026-03-03</td><td" in page(settings)
+    assert "2026-03-03</a></td><td" in page(settings)
     assert "stopped by quality of events; not ended" in page(settings)
     assert standing.status(settings)["page of nights"].endswith("/dupn/nights.html")
+
+
+def test_rows_lead_to_their_judgement_and_their_offline_report_where_there_are_any(settings):
+    publish(settings.store, WATCHED)
+    publish(settings.store, STOPPED, bad_types=50)
+    settings.store.put("reports/offline/dupn-2026-03-02/report.html", "")
+    steps.quality(settings, WATCHED, "events")
+    with pytest.raises(QualityFailed):
+        steps.quality(settings, STOPPED, "events")
+    links = set(re.findall(r'href="([^"]*)"', page(settings)))
+    assert len(links) == 3
+    for link in links:
+        file, _, place = link.partition("#")
+        there = Path(settings.home, "reports/nightly/dupn", file).read_text()
+        assert not place or f'id="{place}"' in there
+    assert {link.rpartition("/")[2] for link in links} == {
+        "index.html#events-2026-03-02", "index.html#events-2026-03-03", "report.html",
+    }  # fmt: skip
 
 
 def test_a_page_that_cannot_be_drawn_does_not_hide_what_quality_says(settings, caplog):

@@ -33,6 +33,12 @@ from training.model.dupn import Dupn
 Reps = NDArray[np.float32]
 Ints = NDArray[np.int64]
 
+FAR = 1.0
+"""A change of the representation that a reader is told of first: above it a moment is, on the mean
+square, farther from itself than from the mean moment, so that knowing the model matters more than
+knowing the user. Nights move by a tenth to a third, a twin from another seed by 2.6 (docs/log.md).
+"""
+
 
 def measure(
     candidate: Dupn,
@@ -101,6 +107,21 @@ def figures(found: Compatibility) -> Iterator[Figure]:
         ("representation_correlation", found.drift.mean_correlation),
     ):
         yield Figure(name=name, value=value, unit="ratio", protocol="same moments, both models")
+
+
+def notes(found: Compatibility) -> list[str]:
+    """What a reader must know of the drift before anything else."""
+    change, aligned = found.drift.change, found.drift.change_aligned
+    if change is None or change <= FAR:
+        return []
+    rest = "" if aligned is None else f", and {aligned:.2f} times after alignment"
+    return [
+        f"The representation has moved far: a moment's mean squared distance from itself, champion "
+        f"to candidate, is {change:.2f} times that from the mean moment{rest}. Frozen heads are "
+        "judged by AUC and by the share of right answers, which do not see everything (an offset "
+        "common to all leaves an order as it is). If it is promoted, fit models on these vectors "
+        "again, and do not mix vectors of both."
+    ]
 
 
 def represented(model: Dupn, sample: SampledDay) -> Reps:

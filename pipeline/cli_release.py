@@ -126,7 +126,7 @@ def refresh(day: TheDay) -> None:
 
 
 def represent(day: TheDay) -> None:
-    """The champion's representation of every user at the end of a day, as a table."""
+    """The champion's representation of every user with a behaviour, at the end of a day."""
     from pipeline import steps
 
     front.say("represent", steps.represent(front.settings(), day.date()))
@@ -134,9 +134,13 @@ def represent(day: TheDay) -> None:
 
 def status() -> None:
     """What is published, who is champion, where the reports are."""
+    from pipeline.standing import NO_TABLE
     from pipeline.standing import status as look
 
-    front.say("status", look(front.settings()))
+    found = look(front.settings())
+    if not front.as_json:
+        found = {**found, "representations": found["representations"] or NO_TABLE}
+    front.say("status", found)
 
 
 def log() -> None:

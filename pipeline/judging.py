@@ -87,6 +87,7 @@ def _beside(
         frozen = _frozen(settings, day, found, model, champion)
         more["compatibility"] = frozen
         more["figures"] = (*report.figures, *compatibility.figures(frozen))
+        notes = (*notes, *compatibility.notes(frozen))
     return report.model_copy(update=more | {"notes": (*notes, *report.notes)})
 
 

@@ -1,8 +1,12 @@
 """Settings of the table of user representations. Torch-free."""
 
+from typing import Literal
+
 from pydantic import Field
 
 from infra.config import Config
+
+Carry = Literal["ancestors", "model"]
 
 
 class RepresentConfig(Config):
@@ -13,3 +17,9 @@ class RepresentConfig(Config):
     keep_days: int = Field(7, ge=2)
     """Tables older than so many days are removed, but for the newest one of champion and previous:
     a rollback finds its table."""
+    carry: Carry = "ancestors"
+    """Whose vectors users without a new behaviour keep. "ancestors": also those of a model that the
+    champion was trained on from, so that after a promotion only who did something is encoded. Their
+    rows are of older networks of the line, and lie apart from the champion's: for neighbours,
+    clusters and the training of models leave them out (`model` is not the table's run key), or take
+    "model": those of the same registered version, so that a promotion encodes everybody anew."""

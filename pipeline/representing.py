@@ -1,11 +1,12 @@
-"""`dupn represent`: the champion's representation of every user, as a table for other teams.
+"""`dupn represent`: the champion's representation of every user with a behaviour, as a table.
 
-A user is encoded as of the end of the day: the last 100 behaviours of `sequences(D)`, the profile,
-no query. Only users who did something since the newest table of the same version of the dimensions
-are encoded anew; the others are carried over with the day and model that they are from. That table
-is the champion's own or an ancestor's, so nothing of a model that was rolled back is carried on.
-Where events since it were swept, or the histories that it encoded were made again and came out
-otherwise (a backfill), everybody is encoded.
+For other teams. A user is encoded as of the end of the day: the last 100 behaviours of
+`sequences(D)`, the profile, no query. Only users who did something since the newest table of the
+same version of the dimensions are encoded anew; the others are carried over with the day and model
+that they are from, also if their profile has changed. That table is the champion's own or an
+ancestor's (`represent.carry`), so nothing of a model that was rolled back is carried on. Where
+events since it were swept, or the histories that it encoded were made again and came out otherwise
+(a backfill), everybody is encoded. Who has a profile and no behaviour has no row.
 """
 
 import logging
@@ -16,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from features import catalog
 from features.catalog import CatalogArrays
@@ -28,13 +30,16 @@ from infra.store import FileEntry, Partition, Store
 from pipeline import bundling, learning
 from pipeline.as_of import HISTORY, encode, moments_of
 from pipeline.incumbent import registry_of, representation_of
+from pipeline.represent_config import Carry
+from pipeline.represented import days_of, keys_of, made_by, point, table_of
 from pipeline.settings import Settings
 from serving import published
 from training.model.dupn import Dupn
 
 logger = logging.getLogger(__name__)
 
-ROOT = "representations"
+COUNTED = ("encoded", "carried", "older")
+"""Rows of a table; `older` are those of the carried ones that another model encoded."""
 
 
 def run(settings: Settings, day: date) -> Mapping[str, Any]:
@@ -53,7 +58,8 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         )
     key = champion.tags["run_key"]
     number = representation_of(champion)
-    before = _followed(store, newest(store, key, day, number, champion.number), day)
+    found = newest(store, key, day, number, champion.number, settings.represent.carry)
+    before = _followed(store, found, day)
     task = _Task.of(settings, day, champion, number, before)
     target = table_of(store, key, day)
     lineage = {
@@ -64,19 +70,22 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         "carried_from": before.key if before else "",
         "histories": task.history.stamp(),
     }
-    counts = {"encoded": 0, "carried": 0}
+    counts = dict.fromkeys(COUNTED, 0)
     with target.publish(**lineage) as out:
         for entry in task.history.manifest().files:
-            table, encoded = task.bucket(entry)
-            counts["encoded"] += encoded
-            counts["carried"] += table.num_rows - encoded
+            table, found_here = task.bucket(entry)
+            counts = {name: counts[name] + found_here[name] for name in COUNTED}
             if table.num_rows:
                 name = entry.name.rsplit("-", 1)[0]
-                out.record([out.write_table(name, table, low=entry.low, high=entry.high)])
+                between = {"low": entry.low, "high": entry.high}
+                out.record([out.write_table(name, table, **between, counts=found_here)])
+    now = registry_of(settings).champion()
+    if now is not None and now.number == champion.number:  # not rolled back meanwhile
+        point(store, champion)
     removed = sweep(settings, day)
     logger.info(
-        "represent %s: %s users encoded by %s, %s carried over",
-        day, f"{counts['encoded']:,}", key, f"{counts['carried']:,}",
+        "represent %s: %s users encoded by %s, %s carried over, %s of them of older models",
+        day, f"{counts['encoded']:,}", key, f"{counts['carried']:,}", f"{counts['older']:,}",
     )  # fmt: skip
     users = counts["encoded"] + counts["carried"]
     where = store.address(*target.key.split("/"))
@@ -86,17 +95,19 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
 def restore(settings: Settings) -> str:
     """After a rollback: the champion's table of the newest day that has one of anybody's.
 
-    What it published while it was champion is still there; it is brought up to that day. Why it
-    could not be is said, not raised: the alias has moved, and its older tables stand.
+    What it published while it was champion is still there, and is current from now on; it is
+    brought up to that day. Why it could not be is said, not raised: the alias has moved, and its
+    older tables stand.
     """
     store = settings.store
-    days = [day for key in store.names(ROOT) for day in days_of(store, key)]
+    days = [day for key in keys_of(store) for day in days_of(store, key)]
     champion = registry_of(settings).champion()
     if not days or champion is None or not _key(champion):
         return "none"
     target = table_of(store, _key(champion), max(days))
     try:
-        if not (target.exists() and _made_by(target, champion.number)):
+        point(store, champion)
+        if not (target.exists() and made_by(target, champion.number)):
             run(settings, max(days))
     except DupnError as error:
         logger.warning("the champion has no table of %s: %s", max(days), error)
@@ -104,26 +115,13 @@ def restore(settings: Settings) -> str:
     return store.address(*target.key.split("/"))
 
 
-def _made_by(table: Partition, number: str) -> bool:
-    """Whether it was a version of that number; two may share a run key."""
-    return str(table.manifest().lineage.get("version", number)) == number
-
-
 def _told(where: str, removed: int) -> dict[str, Any]:
     return {"table": where, "removed": removed}
 
 
-def table_of(store: Store, key: str, day: date) -> Partition:
-    """`representations/<run key>/dt=day`."""
-    return store.partition(f"{ROOT}/{key}", day)
-
-
-def days_of(store: Store, key: str) -> list[date]:
-    """Days of which a model's table is published, oldest first."""
-    return store.days(f"{ROOT}/{key}")
-
-
-def newest(store: Store, key: str, day: date, number: int, version: str = "") -> Partition | None:
+def newest(
+    store: Store, key: str, day: date, number: int, version: str = "", carry: Carry = "ancestors"
+) -> Partition | None:
     """The newest table before `day` that may be carried on: of the model or of an ancestor.
 
     Args:
@@ -133,12 +131,16 @@ def newest(store: Store, key: str, day: date, number: int, version: str = "") ->
         number: version of the dimensions.
         version: of the registered model; tables of another version of the same run key are not
             its own. Empty: whichever.
+        carry: "model": of no ancestor, and none that holds rows of one.
     """
-    for one in _ancestors(store, key):
+    for one in _ancestors(store, key) if carry == "ancestors" else [key]:
         for then in reversed(days_of(store, one)):
             found = table_of(store, one, then)
-            mine = one != key or not version or _made_by(found, version)
-            if then < day and mine and found.manifest().lineage["representation"] == number:
+            mine = one != key or not version or made_by(found, version)
+            # An older table does not say whether it holds such rows.
+            pure = carry == "ancestors" or found.manifest().counts.get("older") == 0
+            same = found.manifest().lineage["representation"] == number
+            if then < day and mine and pure and same:
                 return found
     return None
 
@@ -158,7 +160,7 @@ def sweep(settings: Settings, day: date) -> int:
     kept = {_key(version) for version in named if version is not None}
     oldest = day - timedelta(days=settings.represent.keep_days)
     removed = 0
-    for key in store.names(ROOT):
+    for key in keys_of(store):
         days = days_of(store, key)
         old = [one for one in days if one <= oldest and (key not in kept or one != days[-1])]
         for one in old:
@@ -183,7 +185,10 @@ class _Task:
 
     model: Dupn
     key: str
+    version: str
+    """Of the registered model."""
     number: int
+    """Version of the dimensions."""
     day: date
     history: Partition
     catalog: CatalogArrays
@@ -202,6 +207,7 @@ class _Task:
         return cls(
             model=model,
             key=_key(version),
+            version=version.number,
             number=number,
             day=day,
             history=store.partition("sequences", day, "history").require(),
@@ -213,16 +219,20 @@ class _Task:
             batch_size=settings.represent.batch_size,
         )
 
-    def bucket(self, entry: FileEntry) -> tuple[pa.Table, int]:
-        """The table of a bucket's users in hash order, and how many were encoded."""
+    def bucket(self, entry: FileEntry) -> tuple[pa.Table, dict[str, int]]:
+        """The table of a bucket's users in hash order, and its rows as `COUNTED` names them."""
         past = self.history.table(HISTORY, [entry])
         if self.active is not None:
             past = past.filter(pa.array(np.isin(past["user_hash"].to_numpy(), self.active)))
         fresh = self._encoded(past.combine_chunks())
         carried = self._carried(entry, fresh["user_hash"].to_numpy())
-        whole = pa.concat_tables([fresh, carried]) if carried is not None else fresh
+        tables = [fresh] if carried is None else [fresh, carried]
+        whole = pa.concat_tables(tables, promote_options="default")  # older ones lack a column
         order = [("user_hash", "ascending"), ("user_id", "ascending")]
-        return whole.sort_by(order), fresh.num_rows
+        encoded = fresh.num_rows
+        older = whole.num_rows - pc.sum(pc.equal(whole["model"], self.key), min_count=0).as_py()
+        counts = (encoded, whole.num_rows - encoded, older)
+        return whole.sort_by(order), dict(zip(COUNTED, counts, strict=True))
 
     def _encoded(self, past: pa.Table) -> pa.Table:
         asked = moments_of(past, self.catalog, self.clock, self.day, self.profiles)
@@ -235,6 +245,7 @@ class _Task:
                 "user_id": asked["user_id"],
                 "representation": pa.FixedSizeListArray.from_arrays(flat, rep.shape[1]),
                 "model": pa.array([self.key] * users, pa.string()),
+                "model_version": pa.array([self.version] * users, pa.string()),
                 "version": pa.array(np.full(users, self.number, np.int32)),
                 "as_of": pa.array([self.day] * users, pa.date32()),
             }

@@ -11,10 +11,12 @@ from typing import Any
 from infra.addresses import bare
 from infra.ledger import Entry
 from infra.store import Store
-from pipeline import arrival, night_page, nightly, quality_page, rawday
+from pipeline import arrival, night_page, nightly, quality_page, rawday, represented
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings
 
+NO_TABLE = "none: run `dupn represent --day D` for the newest day of sequences"
+"""What a person is told where no table of representations is current."""
 PLACES = ("bundle", "representations")
 """Facts of an entry that name a place in the store."""
 _LEAF = {"events": ("behaviors",), "samples": ()}
@@ -66,6 +68,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
     reports = store.names("reports/offline")
     last = entries[-1] if entries else None
     facts = last.facts if last else {}
+    table = represented.current(store)
     return {
         "home": bare(store.root),
         **{
@@ -77,6 +80,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         "trained on": facts.get("trained_on", "none"),
         "representation": facts.get("representation", "none"),
         **_places(settings, last),
+        "representations": table.path if table else None,
         "last move": f"{last.at} {last.why}" if last else "none",
         **nightly.standing(settings, store),
         "raw files that are not read": arrival.unread(store) or "none",

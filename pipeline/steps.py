@@ -242,7 +242,7 @@ def refresh(settings: Settings, day: date) -> Summary:
 
 
 def represent(settings: Settings, day: date) -> Summary:
-    """The champion's 256 numbers of every user at the end of a day -> `representations/`."""
+    """The champion's 256 numbers of every user with a behaviour -> `representations/`."""
     from pipeline.representing import run
 
     return run(settings, day)

@@ -18,7 +18,7 @@ from features import raw_names
 from features.inputs import SNAPSHOTS
 from infra.errors import PartitionCorrupt
 from infra.store import Partition, Store
-from pipeline import incumbent, retention
+from pipeline import incumbent, represented, retention
 from pipeline.settings import Settings
 from training.ancestry import Ancestry
 
@@ -123,7 +123,7 @@ def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
 
 def _others(store: Store) -> list[str]:
     """Folders of days whose partitions are somebody else's to remove, or nobody's."""
-    users = [f"representations/{key}" for key in store.names("representations")]
+    users = [f"{represented.ROOT}/{key}" for key in represented.keys_of(store)]
     parts = ("readout", "hours")
     experiments = [f"experiments/{one}/{p}" for one in store.names("experiments") for p in parts]
     return ["quality", *users, *experiments]

@@ -122,6 +122,14 @@ def test_a_head_that_would_break_holds_the_promotion_and_says_so(rotated):
     assert any("would break" in sentence for sentence in verdict.failed)
 
 
+def test_a_representation_that_moved_farther_than_the_mean_moment_is_said_first(same, rotated):
+    assert compatibility.notes(same) == []
+    (said,) = compatibility.notes(rotated)
+    assert f"is {rotated.drift.change:.2f} times that from the mean moment, and 0.00 times" in said
+    far = rotated.drift.model_copy(update={"change": compatibility.FAR})
+    assert compatibility.notes(rotated.model_copy(update={"drift": far})) == []
+
+
 def test_a_head_may_be_allowed_more(rotated):
     loose = CompatibilityConfig(max_drop=1.0)
     assert all(check.passed is not False for check in compatibility.checks(rotated, loose))

@@ -69,3 +69,8 @@ def test_status_counts_days_of_plain_files(dupn, tmp_path):
     Store(tmp_path).put("raw/dt=2026-03-05/impressions/served-1.jsonl", b"{}\n")  # makes no day
     said = json.loads(dupn("status", as_json=True).stdout)
     assert said["raw days"] == "2026-03-02 to 2026-03-04 (3)"
+
+
+def test_status_gives_null_or_what_to_do_where_no_table_is_current(dupn):
+    assert json.loads(dupn("status", as_json=True).stdout)["representations"] is None
+    assert "none: run `dupn represent --day D`" in dupn("status").stdout

@@ -5,12 +5,13 @@ trained on the third and judged, beside version 1, on the fourth.
 """
 
 import json
+import shutil
 from contextlib import contextmanager
 from datetime import date
 
 import pytest
 
-from evaluation import predictions, report
+from evaluation import compatibility, predictions, report
 from features.holdout import held_out
 from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.ledger import LedgerTaken
@@ -300,6 +301,14 @@ def test_a_night_says_how_frozen_heads_do_and_whom_it_was_held_against(night):
         "Learnt tonight",
     ):
         assert said in page
+
+
+def test_a_night_whose_representation_moved_far_says_so_first(night, tmp_path, monkeypatch):
+    monkeypatch.setattr(compatibility, "FAR", 0.0)
+    mine = night.model_copy(update={"home": str(shutil.copytree(night.home, tmp_path / "home"))})
+    steps.evaluate(mine, THEN_JUDGED)
+    made = report.read(mine.store, f"dupn-{THEN_JUDGED}")
+    assert compatibility.notes(made.compatibility)[0] in made.notes
 
 
 def test_a_night_answers_what_was_recorded_of_its_held_out_users(night):

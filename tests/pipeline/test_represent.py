@@ -11,7 +11,7 @@ from features.schemas import BehaviorType, Scenario
 from infra.errors import RegistryError
 from infra.registry import MODEL
 from infra.store import Store
-from pipeline import representing, standing, steps
+from pipeline import represented, representing, standing, steps
 from pipeline.incumbent import registry_of
 from serving import bundle as bundles
 from serving.answering import answer
@@ -205,13 +205,14 @@ def test_old_tables_go_but_the_newest_of_champion_and_previous_stay(home, tmp_pa
             lay(store, run, day)
     swept = DAY + timedelta(days=settings.represent.keep_days)
     assert representing.sweep(settings, swept) == 3
-    left = {run: representing.days_of(store, run) for run in store.names(representing.ROOT)}
+    left = {run: representing.days_of(store, run) for run in represented.keys_of(store)}
     assert left == {key(settings): [DAY], "line-previous": [DAY], "line-other": [after]}
 
 
 def test_status_names_the_table_of_the_champion(home):
     settings, *_ = home
-    assert standing.status(settings)["representations"].endswith(f"representations/{key(settings)}")
+    named = standing.status(settings)["representations"]
+    assert named.endswith(f"representations/{key(settings)}/dt={DAY}")
 
 
 def test_without_a_champion_nobody_is_represented(tmp_path):

@@ -1,0 +1,188 @@
+"""Which table is the one to read, and whose rows it holds after a promotion."""
+
+import json
+import re
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from infra.registry import MODEL
+from pipeline import represented, representing, standing, steps, sweeping
+from pipeline.incumbent import registry_of
+from tests.chain import DAYS, smoke
+
+EVE, BEFORE, DAY = DAYS[-3:]
+CHILD = "dupn-child"
+
+
+@pytest.fixture
+def home(chain, tmp_path):
+    """The champion has represented the day before."""
+    settings = smoke(shutil.copytree(chain.settings.home, tmp_path / "home"))
+    steps.represent(settings, BEFORE)
+    return settings
+
+
+def key(settings):
+    return registry_of(settings).champion().tags["run_key"]
+
+
+def with_child(settings):
+    """A version that was trained on from the champion becomes champion; the run key before it."""
+    registry, parent = registry_of(settings), key(settings)
+    checkpoints = Path(settings.home, "checkpoints")
+    shutil.copytree(checkpoints / parent, checkpoints / CHILD)
+    manifest = checkpoints / CHILD / "final" / "_manifest.json"
+    content = json.loads(manifest.read_text())
+    content["lineage"] |= {"parent": parent}
+    manifest.write_text(json.dumps(content))
+    champion = registry.champion()
+    tags = {"run_key": CHILD, "line": "dupn", "representation": "1"}
+    registry.client.create_model_version(MODEL, champion.source, "another", tags=tags)
+    registry.promote("2", "a night")
+    return parent
+
+
+def rows(settings, run, day):
+    return representing.table_of(settings.store, run, day).table()
+
+
+def current(settings):
+    return json.loads(settings.store.get("representations/current.json"))
+
+
+def test_after_a_promotion_a_table_says_which_rows_are_of_an_older_model(home, caplog):
+    parent = with_child(home)
+    with caplog.at_level("INFO"):
+        told = steps.represent(home, DAY)
+    found = rows(home, CHILD, DAY)
+    models, versions = found["model"].to_pylist(), found["model_version"].to_pylist()
+    assert set(zip(models, versions, strict=True)) == {(CHILD, "2"), (parent, "1")}
+    assert told["older"] == told["carried"] == models.count(parent) > 0
+    assert f"{told['older']} of them of older models" in caplog.text
+
+
+def test_rows_that_the_champion_itself_encoded_are_of_no_older_model(home):
+    told = steps.represent(home, DAY)
+    assert told["carried"] > 0 == told["older"]
+
+
+def test_with_carry_model_a_promotion_encodes_everybody_and_the_nights_after_only_who_did_something(
+    home,
+):
+    with_child(home)
+    mine = smoke(home.home, "represent.carry=model")
+    first, then = steps.represent(mine, BEFORE), steps.represent(mine, DAY)
+    assert (first["carried"], first["older"]) == (0, 0)
+    assert then["carried"] > 0 == then["older"]
+    assert set(rows(home, CHILD, DAY)["model_version"].to_pylist()) == {"2"}
+
+
+def test_with_carry_model_a_table_that_holds_rows_of_an_ancestor_is_not_carried_on(home):
+    representing.table_of(home.store, key(home), BEFORE).remove()
+    steps.represent(home, EVE)
+    with_child(home)
+    assert steps.represent(home, BEFORE)["older"] > 0
+    told = steps.represent(smoke(home.home, "represent.carry=model"), DAY)
+    assert (told["carried"], told["older"]) == (0, 0)
+
+
+def test_a_table_from_before_the_column_is_carried_on_with_null(home):
+    place = representing.table_of(home.store, key(home), BEFORE)
+    old = place.table().drop_columns(["model_version"])
+    with place.publish(**place.manifest().lineage) as out:
+        out.record([out.write_table("part-0", old, low=0, high=2**64)])
+    steps.represent(home, DAY)
+    found = rows(home, key(home), DAY)
+    carried = [day != DAY for day in found["as_of"].to_pylist()]
+    assert any(carried)
+    assert [one is None for one in found["model_version"].to_pylist()] == carried
+
+
+def test_the_current_table_is_the_champions_newest_and_status_names_it(home):
+    run = key(home)
+    steps.represent(home, DAY)
+    steps.represent(home, BEFORE)  # once more, of an older day
+    assert current(home) == {
+        "table": f"representations/{run}/dt={DAY}",
+        "day": DAY.isoformat(),
+        "model": run,
+        "model_version": "1",
+        "version": 1,
+    }
+    table = representing.table_of(home.store, run, DAY)
+    assert standing.status(home)["representations"] == table.path
+
+
+def test_after_a_rollback_the_table_of_whom_it_went_to_is_current(home):
+    parent = with_child(home)
+    steps.represent(home, DAY)
+    assert (current(home)["model"], current(home)["model_version"]) == (CHILD, "2")
+    steps.rollback(home, "worse")
+    assert current(home)["table"] == f"representations/{parent}/dt={DAY}"
+    assert current(home)["model_version"] == "1"
+
+
+def test_after_a_rollback_whose_table_cannot_be_made_its_older_one_is_current(home):
+    parent = with_child(home)
+    steps.represent(home, DAY)
+    home.store.partition("sequences", DAY, "history").remove()
+    steps.rollback(home, "worse")
+    assert current(home)["table"] == f"representations/{parent}/dt={BEFORE}"
+
+
+def test_after_a_rollback_to_whom_nobody_represented_no_table_is_current(home):
+    parent = with_child(home)
+    steps.represent(home, DAY)
+    representing.table_of(home.store, parent, BEFORE).remove()
+    home.store.partition("sequences", DAY, "history").remove()
+    steps.rollback(home, "worse")
+    assert (current(home)["table"], current(home)["model"]) == (None, parent)
+    assert standing.status(home)["representations"] is None
+
+
+def test_who_is_no_champion_any_more_when_its_table_is_ready_is_not_current(home, monkeypatch):
+    parent = with_child(home)
+    moving = representing._Task.bucket
+
+    def rolled_back_meanwhile(task, entry):
+        if key(home) == CHILD:
+            registry_of(home).rollback("worse")
+        return moving(task, entry)
+
+    monkeypatch.setattr(representing._Task, "bucket", rolled_back_meanwhile)
+    assert steps.represent(home, DAY)["run"] == CHILD
+    assert current(home)["model"] == parent
+
+
+def test_a_reader_finds_the_current_table_as_the_page_says(home, tmp_path, monkeypatch):
+    page = Path(__file__).parents[2] / "docs" / "artifacts.md"
+    code = re.findall(r"^```python\n(.*?)^```$", page.read_text(), re.M | re.S)
+    with_child(home)
+    steps.represent(home, DAY)
+    monkeypatch.chdir(tmp_path)
+    Path("artifacts").symlink_to(home.home)
+    read = {}
+    exec(next(one for one in code if "current.json" in one), read)
+    there = rows(home, CHILD, DAY)
+    assert read["users"]["user_id"].to_list() == there["user_id"].to_pylist()
+    assert set(read["same"]["model"]) == {CHILD}
+    assert 0 < len(read["same"]) < len(read["users"])
+
+
+@pytest.mark.parametrize("said", ["", "no JSON", "[]", '{"table": 7}', '{"table": "elsewhere"}'])
+def test_what_names_no_table_that_is_there_is_none(home, said):
+    home.store.put("representations/current.json", said)
+    assert represented.current(home.store) is None
+
+
+def test_the_file_beside_the_tables_is_nobodys_folder(home):
+    later = DAY + timedelta(days=99)
+    run = key(home)
+    assert represented.keys_of(home.store) == [run]
+    sweeping.run(home, later)
+    representing.sweep(home, later)
+    assert current(home)["table"] == f"representations/{run}/dt={BEFORE}"
+    assert represented.current(home.store) is not None

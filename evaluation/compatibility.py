@@ -36,7 +36,8 @@ Ints = NDArray[np.int64]
 FAR = 1.0
 """A change of the representation that a reader is told of first: above it a moment is, on the mean
 square, farther from itself than from the mean moment, so that knowing the model matters more than
-knowing the user. Nights move by a tenth to a third, a twin from another seed by 2.6 (docs/log.md).
+knowing the user. Two nights moved by a tenth and a third, a twin from another seed by 2.6; those
+of a tiny world may move as far (docs/log.md, "What heads frozen on the champion lose").
 """
 
 

@@ -72,6 +72,8 @@ def test_rows_that_the_champion_itself_encoded_are_of_no_older_model(home):
 def test_with_carry_model_a_promotion_encodes_everybody_and_the_nights_after_only_who_did_something(
     home,
 ):
+    representing.table_of(home.store, key(home), BEFORE).remove()
+    steps.represent(home, EVE)  # of its parent: what would be carried on
     with_child(home)
     mine = smoke(home.home, "represent.carry=model")
     first, then = steps.represent(mine, BEFORE), steps.represent(mine, DAY)

@@ -69,6 +69,9 @@ class Manifest:
         """
         data = json.loads(raw)
         files = tuple(FileEntry(**entry) for entry in data.pop("files"))
+        for entry in files:  # whoever may write to the store writes and removes nothing beside it
+            if _leads_out(entry.name):
+                raise ValueError(f"{entry.name!r} is no file inside the partition")
         return cls(files=files, **data)
 
     @property
@@ -84,6 +87,11 @@ class Manifest:
     def written(self) -> str:
         """As JSON."""
         return json.dumps(asdict(self), indent=1, default=str)
+
+
+def _leads_out(name: str) -> bool:
+    """Whether a name is none of a file in the partition's own folder or in one below it."""
+    return not name or name[0] == "/" or "\\" in name or ".." in name.split("/")
 
 
 def digest_of(rows: pa.Table) -> str:

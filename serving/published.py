@@ -152,8 +152,8 @@ def fetch(target: Partition, copies: Path, model: str | None = None) -> tuple[Na
 
     Raises:
         PartitionMissing: it is not published.
-        PartitionCorrupt: it has another format, is of another model, or a file is not what was
-            published.
+        PartitionCorrupt: it has another format, is of another model or version, or a file is not
+            what was published.
     """
     manifest = target.manifest()
     lineage = manifest.lineage
@@ -168,6 +168,11 @@ def fetch(target: Partition, copies: Path, model: str | None = None) -> tuple[Na
             f"Run `dupn bundle --version {lineage.get('version')}` again."
         )
     name = Name(**{field: lineage[field] for field in Name.__dataclass_fields__})
+    if target.key != f"{ROOT}/{name.run}/v{name.version}":  # which names the copy's folder, too
+        raise PartitionCorrupt(
+            f"{target.key} says that it is version {name.version!r} of {name.run!r}. It was copied "
+            "or changed by others: run `dupn bundle --version N` for that version again."
+        )
     if is_local(filesystem(target.root)):
         return name, target.folder(copies)
     return name, _copied(target, copies / f"{name.run}-v{name.version}-{manifest.stamp}")

@@ -1,5 +1,6 @@
 """Partitions are whole or absent, on a disk and on an object store."""
 
+import json
 import os
 import pickle
 from dataclasses import replace
@@ -275,6 +276,30 @@ def test_a_broken_manifest_is_named(partition, tmp_path):
     (tmp_path / partition.key / MANIFEST).write_text("{")
     with pytest.raises(PartitionCorrupt, match=r"_manifest\.json"):
         partition.manifest()
+
+
+@pytest.mark.parametrize("name", ["../../../../valuable", "a/../../x", "/etc/x", "a\\x", "..", ""])
+def test_a_manifest_leads_to_no_file_outside_its_folder(partition, tmp_path, name):
+    valuable = tmp_path / "valuable"
+    valuable.write_text("x")
+    publish(partition, 1)
+    manifest = tmp_path / partition.key / MANIFEST
+    said = json.loads(manifest.read_text())
+    said["files"].append({**said["files"][0], "name": name})
+    manifest.write_text(json.dumps(said))
+    with pytest.raises(
+        PartitionCorrupt, match=r"_manifest\.json cannot be read \(.* is no file in"
+    ):
+        partition.take_back()
+    assert valuable.exists()
+    assert manifest.exists()
+
+
+def test_dots_within_a_name_lead_nowhere(partition):
+    publish(partition, 1)
+    with partition.publish() as out:
+        out.record([out.write_bytes("a..b.json", b"x", rows=1)])
+    assert partition.manifest().files[0].name.startswith("a..b-")
 
 
 def test_a_resolved_store_stays_what_it_was_when_it_was_looked_at(tmp_path):

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError, StoreError
-from infra.store import Partition, Store
+from infra.store import MANIFEST, Partition, Store
 from pipeline.incumbent import registry_of
 from serving import bundle as bundles
 from serving import published
@@ -109,6 +109,20 @@ def test_a_copy_that_differs_from_the_manifest_is_refused(far, tmp_path):
     with pytest.raises(PartitionCorrupt, match=r"items\.npy is not the file that was published"):
         published.fetch(far, tmp_path)
     assert [one for one in tmp_path.iterdir() if one.name.startswith("dupn")] == []
+
+
+@pytest.mark.parametrize("said", [{"run": "../../precious/x"}, {"version": "../../precious/x"}])
+def test_a_bundle_that_says_it_is_another_is_copied_nowhere(far, tmp_path, said):
+    """Its lineage names the folder of the copy, beside which old copies are removed."""
+    precious = tmp_path / "precious"
+    for number in range(published.COPIES + 2):
+        (precious / f"year{number}").mkdir(parents=True)
+    manifest = far.manifest()
+    lying = replace(manifest, lineage={**manifest.lineage, **said}).written()
+    fsspec.filesystem("memory").pipe_file(f"/home/{far.key}/{MANIFEST}", lying.encode())
+    with pytest.raises(PartitionCorrupt, match=r"/v1 says that it is version .*precious/x"):
+        published.fetch(far, tmp_path / "work" / "copies")
+    assert len(list(precious.iterdir())) == published.COPIES + 2
 
 
 def test_only_the_copies_used_last_stay(chain, tmp_path):

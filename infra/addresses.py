@@ -1,4 +1,4 @@
-"""Addresses as they may be told: users and passwords in them are for nobody who reads a log.
+"""Addresses as they may be told: logins and signatures in them are for nobody who reads a log.
 
 Every error, alert and page goes through `bare`, so that `tracking.uri` or the store's root may
 hold what the server asks for. What it reads may be a stranger's words, of any length: its time
@@ -16,11 +16,15 @@ _DATABASE_LOGIN = re.compile(rf"{_NETLOC}|[^\s/:@]*:[^\s@]*@")
 """SQLAlchemy knows no such exception: its password ends at the first @, whatever it holds."""
 _DATABASE = re.compile(r"\b(?:postgres(?:ql)?|mysql|mariadb|mssql|oracle|sqlite)(?:\+\w{1,40})?$")
 _VALUE = re.compile(r"([?&;])([^=&?;#\s]+)=([^&#\s]+)")
-_SECRET = re.compile(r"pass|pwd|token|secret|key|odbc_connect", re.IGNORECASE)
+_SECRET = re.compile(
+    r"pass|pwd|token|secret|key|odbc_connect|signature|credential|auth|jwt|(?:^|[-_.])sig$|^code$",
+    re.IGNORECASE,
+)
+"""What a parameter's name has that logs in or signs: of databases, S3, Google, Azure, webhooks."""
 
 
 def bare(text: str) -> str:
-    """A text in which no address has a user or a password."""
+    """A text in which no address has a user, a password or a signature."""
     if "://" in text:
         text = _WORD.sub(lambda found: _without_logins(found[0]), text)
     return _VALUE.sub(_without_secret, text)

@@ -22,7 +22,7 @@ import requests
 from pydantic import Field
 
 from infra.addresses import bare
-from infra.config import Config
+from infra.config import Config, Secret
 
 logger = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ class Kind(StrEnum):
 class AlertsConfig(Config):
     """Whom to tell, besides the log."""
 
-    webhook: str = ""
+    webhook: Secret = ""
     """URL that gets a POST. `DUPN_ALERT_WEBHOOK` goes before it, for addresses that are secrets."""
     style: Literal["json", "slack"] = "json"
     """Of the body: every field of the alert, or `{"text": ...}` as Slack and its kin read it."""
@@ -64,11 +64,11 @@ class AlertsConfig(Config):
     """Addresses; none: no e-mail."""
     email_from: str = "dupn@localhost"
     """Sender."""
-    smtp_host: str = "localhost"
+    smtp_host: Secret = "localhost"
     """Mail server."""
     smtp_port: int = Field(25, ge=1, le=65535)
     """Of the mail server."""
-    smtp_user: str = ""
+    smtp_user: Secret = ""
     """Log in with this name and `DUPN_SMTP_PASSWORD`, over STARTTLS with a certificate that this
     machine trusts (`SSL_CERT_FILE` names others); empty: neither."""
     timeout_s: float = Field(10.0, gt=0)

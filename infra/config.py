@@ -11,9 +11,9 @@ import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar, get_args, get_origin
+from typing import Annotated, Any, LiteralString, TypeVar, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
 from infra.errors import ConfigError
@@ -45,6 +45,27 @@ C = TypeVar("C", bound=Config)
 V = TypeVar("V")
 WHOLE = "whole"
 """Marks a table that is given whole (shares of a whole): no default fills it up."""
+UNTOLD = "untold"
+"""Marks a setting that may hold a login: no error says what was given for it."""
+
+
+class _Spelt(int):
+    """A whole number of `--set`, which knows how it was written: a text of digits is one, too."""
+
+    text: str
+
+    @classmethod
+    def of(cls, value: int, text: str) -> "_Spelt":
+        """A number that TOML read in a text."""
+        spelt = cls(value)
+        spelt.text = text
+        return spelt
+
+
+Secret = Annotated[
+    str, UNTOLD, BeforeValidator(lambda given: given.text if isinstance(given, _Spelt) else given)
+]
+"""A text that may hold a login; of digits alone it may be given without quotes."""
 
 
 def load_toml(path: Path) -> dict[str, Any]:
@@ -169,6 +190,8 @@ def overrides(pairs: Sequence[str], source: str = "--set") -> dict[str, Any]:
             )
         try:
             value = tomllib.loads(f"x = {text}")["x"]
+            if type(value) is int:
+                value = _Spelt.of(value, text)
         except tomllib.TOMLDecodeError:
             value = text
         for part in reversed(key.split(".")):
@@ -230,4 +253,21 @@ def _explain(kind: type[BaseModel], error: ValidationError) -> str:
         return f"{key} is not a setting. {hint}"
     if first["type"] == _TOGETHER:
         return f"{first['msg']}."
+    if _may_be_secret(kind, first["loc"]):
+        return (
+            f"{key} is refused: {first['msg']}. What was given is not told, since it may be a "
+            "login. Give another value; a text goes in quotes."
+        )
     return f"{key} = {first.get('input')!r} is refused: {first['msg']}. Give another value."
+
+
+def _may_be_secret(kind: type[BaseModel], names: Sequence[int | str]) -> bool:
+    """Whether a setting is a `UNTOLD`, or a section that has one."""
+    if not names:
+        return any(_may_be_secret(kind, [name]) for name in kind.model_fields)
+    field = kind.model_fields.get(str(names[0]))
+    if field is None:
+        return False
+    if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+        return _may_be_secret(field.annotation, names[1:])
+    return UNTOLD in field.metadata

@@ -10,12 +10,12 @@ import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Annotated, Any, Protocol
 from urllib.parse import urlparse
 
 from pydantic import Field
 
-from infra.config import Config
+from infra.config import UNTOLD, Config
 from infra.errors import ConfigError, RegistryError
 from infra.files import writing
 from infra.identity import HOME, identity
@@ -33,7 +33,7 @@ PARAM_LENGTH = 6000
 class TrackingConfig(Config):
     """Where MLflow is."""
 
-    uri: str | None = None
+    uri: Annotated[str | None, UNTOLD] = None
     """Address of a tracking server or database; absent: SQLite under `<home>/mlflow`, so a home
     in an object store needs one."""
 

@@ -206,7 +206,20 @@ def _here(settings: Settings) -> list[str]:
 
 
 def _given() -> list[str]:
-    """The pairs of `DUPN_SET`; any value may have commas where each pair has a line."""
+    """The pairs of `DUPN_SET`; any value may have commas where each pair has a line.
+
+    Raises:
+        ConfigError: one has no name; it is told by its place, since it may be part of a login.
+    """
     text = os.environ.get(_SET, "")
     parts = text.splitlines() if "\n" in text else apart(text)
-    return [part.strip() for part in parts if part.strip()]
+    pairs, after = [part.strip() for part in parts if part.strip()], ""
+    for number, pair in enumerate(pairs, 1):
+        name, separator, _ = pair.partition("=")
+        if not separator or not name.strip():
+            raise ConfigError(
+                f"{_SET}: part {number} of {len(pairs)}{after} is not of the form a.b=value. Write "
+                "it like seed=7; a value with a comma goes in quotes, or each pair on its own line."
+            )
+        after = f", after {name.strip()},"
+    return pairs

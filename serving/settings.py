@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, ValidationInfo, field_validator
 
-from infra.config import WHOLE, Config
+from infra.config import WHOLE, Config, Secret
 
 
 class ServeConfig(Config):
@@ -22,7 +22,7 @@ class ServeConfig(Config):
     """What runs the network over a history: ONNX Runtime or torch; scores agree to 1e-5."""
     work: str = ""
     """Local folder for live behaviours, spools and item tables; `serving/` of the home if empty."""
-    token: str = ""
+    token: Secret = ""
     """Bearer token that callers must send; empty: none is asked for. Also `DUPN_SERVE_TOKEN`."""
 
     max_candidates: int = Field(20_000, ge=1)

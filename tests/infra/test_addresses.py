@@ -35,8 +35,36 @@ def test_an_address_is_told_without_user_and_password(address, told):
 
 
 @pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (
+            "https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature=SEE&X-Amz-Credential=SEE",
+            "https://b.s3.amazonaws.com/k?X-Amz-Date=1&X-Amz-Signature=***&X-Amz-Credential=***",
+        ),
+        (
+            "https://b/k?AWSAccessKeyId=SEE&Signature=SEE",
+            "https://b/k?AWSAccessKeyId=***&Signature=***",
+        ),
+        ("https://h/?sig=SEE&sv=1", "https://h/?sig=***&sv=1"),
+        ("https://h/?X-Goog-Credential=SEE&page=2", "https://h/?X-Goog-Credential=***&page=2"),
+        (
+            "https://h/?Key-Pair-Id=SEE&authorization=SEE",
+            "https://h/?Key-Pair-Id=***&authorization=***",
+        ),
+        (
+            "https://f.azurewebsites.net/api/tell?code=SEE",
+            "https://f.azurewebsites.net/api/tell?code=***",
+        ),
+    ],
+)
+def test_a_signed_address_is_told_without_what_signs_it(address, told):
+    assert bare(address) == told
+
+
+@pytest.mark.parametrize(
     "text",
     [
+        "http://h/x?design=flat&signal=5&codec=av1&zip_code=8000",
         "http://127.0.0.1:5000/#/runs/a@b and models:/dupn@champion",
         "sqlite:////home/x/mlflow.db",
         "http://host:8080/a@b",

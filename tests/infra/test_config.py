@@ -76,6 +76,36 @@ def test_values_are_toml_else_text():
     }
 
 
+def test_a_number_is_one_however_it_was_written():
+    settings = build(Root, overrides(["seed=1_000", "train.epochs=0x10"]))
+    assert (settings.seed, settings.train.epochs) == (1000, 16)
+    assert type(settings.seed) is int
+
+
+@pytest.mark.parametrize("token", ["8675309123456", "0x1F", "1_000", "+5", "007"])
+def test_a_token_that_reads_as_a_number_is_the_text_that_was_given(token):
+    assert build(Settings, overrides([f"serve.token={token}"])).serve.token == token
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "serve.token=[86753]",
+        "serve.token=86753.5",
+        "tracking.uri=86753",
+        "alerts.webhook={a = 86753}",
+        "alerts.smtp_user=[86753]",
+        "alerts.smtp_host=[86753]",
+        "serve=86753",
+    ],
+)
+def test_what_may_be_a_login_is_not_told_where_it_is_refused(pair):
+    name = pair.partition("=")[0]
+    with pytest.raises(ConfigError, match=rf"^{name} is refused: Input .*not told, since") as told:
+        build(Settings, overrides([pair]))
+    assert "86753" not in str(told.value)
+
+
 def test_spaces_around_name_and_value_count_for_nothing():
     assert overrides([" train.epochs = 2 ", "name = a word "]) == {
         "train": {"epochs": 2},

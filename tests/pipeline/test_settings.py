@@ -84,8 +84,22 @@ def test_a_list_in_the_environment_is_one_value_and_what_is_wrong_there_is_said_
     found = load("smoke")
     assert ([task.value for task in found.train.tasks], found.seed) == (["ctr", "l2r"], 3)
     monkeypatch.setenv("DUPN_SET", "seed=3,quick")
-    with pytest.raises(ConfigError, match=r"DUPN_SET: quick is not of the form a\.b=value"):
+    said = r"DUPN_SET: part 2 of 2, after seed, is not of the form a\.b=value"
+    with pytest.raises(ConfigError, match=said):
         load("smoke")
+
+
+def test_a_password_with_a_comma_in_the_environment_is_not_told_and_may_stand_in_quotes(
+    monkeypatch,
+):
+    uri = "postgresql://u:pa,ssw0rd@db/mlflow"
+    monkeypatch.setenv("DUPN_SET", f"tracking.uri={uri}")
+    said = r"DUPN_SET: part 2 of 2, after tracking\.uri, .* a value with a comma goes in quotes"
+    with pytest.raises(ConfigError, match=said) as told:
+        load("smoke")
+    assert "ssw0rd" not in str(told.value)
+    monkeypatch.setenv("DUPN_SET", f'seed=3,tracking.uri="{uri}"')
+    assert load("smoke").tracking.uri == uri
 
 
 @pytest.mark.parametrize("pair", ["seed=-1", "statistics.seed=-1", "train.threads=0"])

@@ -115,7 +115,7 @@ class Registered:
 
     def _of_model(self, model_uri: str) -> list[str]:
         """Numbers of the versions of a logged model, first come first."""
-        found = [one for one in self.versions() if one.tags.get("model_uri") == model_uri]
+        found = [one for one in self.versions() if one.source == model_uri]  # tags can be copied
         return [one.number for one in found]
 
     def download(self, number: str, path: str, folder: Path) -> Path:

@@ -4,14 +4,18 @@
 before the alias moves: whatever `champion` names can be served from the store alone.
 `dupn bundle --version N` does it by hand. What is disassembled is the logged model that the canary
 heard, so the bundle of a version never depends on what has been trained since.
+
+MLflow may have visitors who enter versions, tags and aliases as they like, and to load a model is
+to run its code: `require_known` holds a version against the store, which they cannot write.
 """
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
-from infra.errors import RegistryError
+from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError
 from infra.registry import MODEL, Registry, Version
 from infra.scratch import scratch_folder
 from infra.store import Partition, Store
@@ -24,13 +28,20 @@ from serving.bundle import LOGGED
 logger = logging.getLogger(__name__)
 
 
-def ensure(settings: Settings, registry: Registry, number: str) -> None:
+def ensure(settings: Settings, registry: Registry, number: str, model: str = "") -> None:
     """See to it that a version's bundle is published, whole; what is whole is left alone.
 
     A version that dupn did not register has none: whoever serves it takes it from MLflow.
 
+    Args:
+        settings: of the home.
+        registry: of the version.
+        number: of the version.
+        model: address of a logged model that the caller knows to be the version's.
+
     Raises:
-        RegistryError: its logged model is gone, or answers otherwise than evaluation did.
+        RegistryError: its logged model is gone, is not one that the store knows (`require_known`),
+            or answers otherwise than evaluation did.
     """
     version = registry.version(number) if number else None
     if version is None:  # the move itself says what to do
@@ -41,7 +52,34 @@ def ensure(settings: Settings, registry: Registry, number: str) -> None:
         )
         return
     if whole(settings, version) is None:
-        _publish(settings, registry, version)
+        _publish(settings, registry, version, model)
+
+
+def require_known(store: Store, version: Version, model: str = "") -> None:
+    """Refuse a version whose logged model is none that the store has of its run.
+
+    Args:
+        store: its `bundles/<run key>` and `bundles/<run key>/v<number>` say what they were made of.
+        version: with the tag `run_key`.
+        model: another address that will do.
+
+    Raises:
+        RegistryError: somebody else entered it.
+    """
+    run = version.tags["run_key"]
+    known = {model} - {""}
+    own = published.place(store, run, version.number)
+    for place in (own, store.partition(published.ROOT, None, run)):
+        with suppress(PartitionMissing, PartitionCorrupt):
+            known.add(str(place.manifest().lineage.get("model_uri")))
+    if version.source not in known:
+        raise RegistryError(
+            f"version {version.number} of {MODEL} is {version.source} in MLflow, and what the "
+            f"store has of its run key, bundles/{run}, was made of "
+            f"{' and '.join(sorted(known)) or 'nothing'}. A model is code, and this one is not "
+            "known to be dupn's: it was not loaded. Let the alias name a version that is "
+            "(`dupn rollback --why ...`), and see in MLflow who entered this one."
+        )
 
 
 def build(settings: Settings, number: str) -> Mapping[str, Any]:
@@ -108,7 +146,10 @@ def _named(settings: Settings) -> set[str]:
     return {*aliases, *settings.serve.shares}
 
 
-def _publish(settings: Settings, registry: Registry, version: Version) -> Partition:
+def _publish(
+    settings: Settings, registry: Registry, version: Version, model: str = ""
+) -> Partition:
+    require_known(settings.store, version, model)  # what is published is what the store knows
     name = published.name_of(version)
     place = published.place(settings.store, name.run, version.number)
     with scratch_folder() as scratch:

@@ -99,13 +99,14 @@ def line_of_its_own(settings: Settings, number: str, line: str) -> str:
     source = registry.version(number)
     if source is None or "run_key" not in source.tags:
         raise RegistryError(f"{number} is no version that dupn registered. See `dupn status`.")
-    known = [one.number for one in registry.versions() if one.tags.get("line") == line]
+    known = [one for one in registry.versions() if one.tags.get("line") == line]
     if not known:
         with scratch_folder() as scratch:
             folder = registry.download(number, LOGGED, scratch)
             asked = json.loads((folder / RECORDED).read_text())[0]["question"]
             uri = pyfunc.log(folder, source.run_id, asked)
-        known = [registry.register(uri, source.run_id, {**source.tags, "line": line}).number]
-    bundling.ensure(settings, registry, known[-1])
-    registry.challenge(known[-1], f"version {number} as a line of its own")
-    return known[-1]
+        known = [registry.register(uri, source.run_id, {**source.tags, "line": line})]
+    rival = known[-1]
+    bundling.ensure(settings, registry, rival.number, rival.source)
+    registry.challenge(rival.number, f"version {number} as a line of its own")
+    return rival.number

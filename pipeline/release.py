@@ -25,7 +25,7 @@ from infra.registry import MODEL, Registry, Version
 from infra.scratch import scratch_folder
 from infra.store import Partition
 from infra.tracking import tracking_uri
-from pipeline import judged, learning, recording
+from pipeline import bundling, judged, learning, recording
 from pipeline.hearing import heard
 from pipeline.incumbent import registry_of
 from pipeline.learning import Candidate
@@ -187,13 +187,14 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
 
 
 def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
-    """`models:/dupn@champion` loads in a fresh process and answers what was recorded for it.
+    """Whom `champion` names loads in a fresh process and answers what was recorded for it.
 
     A candidate of another line than the champion's stands as `challenger`, and is asked there.
 
     Raises:
-        RegistryError: nobody is champion, or somebody whom dupn did not register; or it did not
-            load, took too long, or answered otherwise than evaluation.
+        RegistryError: nobody is champion, or somebody whom dupn did not register, or whose logged
+            model the store does not know; or it did not load, took too long, or answered otherwise
+            than evaluation.
     """
     mine = learning.candidate(settings, day, run)
     report_on(settings, mine, day)
@@ -210,6 +211,7 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
             f"version {asked.number} ({alias}) was not registered by dupn, so no answers were "
             "recorded that it could be held against. `dupn log` lists the versions that were."
         )
+    bundling.require_known(settings.store, asked)
     remedy = (
         "`dupn rollback --why ...` makes the version before champion again."
         if alias == "champion"
@@ -217,7 +219,7 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     )
     told = heard(
         settings,
-        f"models:/{MODEL}@{alias}",
+        f"models:/{MODEL}/{asked.number}",  # no alias: it may have moved since that was looked at
         _recorded_of(settings, registry, asked),
         f"Version {asked.number} is {alias} and answers wrongly now. {remedy}",
     )

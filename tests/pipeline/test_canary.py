@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from infra.errors import RegistryError, RegistryUnavailable
+from infra.registry import MODEL
 from pipeline import hearing, steps
+from pipeline.incumbent import registry_of
 from pipeline.release import RECORDED
 from tests import refusing
 from tests.chain import DAYS, logged, smoke, with_champion
@@ -102,6 +104,57 @@ def test_the_champion_is_held_against_its_own_answers_though_its_run_was_packed_
     finally:
         with place.publish(**manifest.lineage) as out:
             out.record([out.write_bytes(RECORDED, content, rows=len(json.loads(content)))])
+
+
+@pytest.fixture
+def stranger(settings, tmp_path):
+    """A version whose model leaves a mark where it is loaded; its tags are the champion's."""
+    registry, mark = registry_of(settings), tmp_path / "loaded"
+    first = registry.champion()
+    model = tmp_path / "model"
+    (model / "code").mkdir(parents=True)
+    (model / "code" / "theirs.py").write_text(
+        f"import pathlib\ndef _load_pyfunc(path):\n    pathlib.Path({str(mark)!r}).touch()\n"
+    )
+    (model / "MLmodel").write_text(
+        "flavors:\n  python_function:\n    loader_module: theirs\n    code: code\n"
+    )
+    entered = registry.client.create_model_version(
+        MODEL, model.as_uri(), first.run_id, tags=dict(first.tags)
+    )
+    yield str(entered.version), mark
+    registry.client.set_registered_model_alias(MODEL, "champion", first.number)
+    registry.client.delete_model_version(MODEL, entered.version)
+
+
+def test_a_model_that_a_stranger_entered_in_mlflow_is_not_loaded(settings, stranger):
+    number, mark = stranger
+    registry = registry_of(settings)
+    registry.client.set_registered_model_alias(MODEL, "champion", number)
+    said = (
+        rf"version {number} of dupn is file://.*/model in MLflow, and .*made of models:/m-\w+\. A"
+    )
+    for refused in (
+        lambda: steps.check(settings, FIRST_JUDGED),
+        lambda: steps.refresh(settings, FIRST_JUDGED),
+        lambda: steps.bundle(settings, FIRST_JUDGED, version=number),
+        lambda: steps.promote(settings, FIRST_JUDGED, number, "by hand"),
+        lambda: steps.check(settings, FIRST_JUDGED),
+    ):
+        with pytest.raises(RegistryError, match=said):
+            refused()
+    assert not mark.exists()
+
+
+def test_a_version_with_a_copied_tag_is_not_the_one_that_is_registered(settings, stranger):
+    registry = registry_of(settings)
+    model = registry.version("1").tags["model_uri"]
+    assert registry.version(stranger[0]).tags["model_uri"] == model
+    registry.client.delete_model_version_tag(MODEL, "1", "model_uri")
+    try:
+        assert registry.register(model, "", {}).number == "1"
+    finally:
+        registry.client.set_model_version_tag(MODEL, "1", "model_uri", model)
 
 
 def test_what_mlflow_fetches_for_the_canary_is_gone_with_it(tmp_path, monkeypatch):

@@ -87,8 +87,9 @@ def imported() -> dict[str, Any]:
             type="array",
             items={"type": "string"},
             title="Files to import first",
-            description="Raw files of your log, one a line, by absolute path. Empty: raw/ is used "
-            "as it stands.",
+            description="Raw files of your log, one a line, by absolute path (in a folder that "
+            "`DUPN_IMPORT_FROM` of the workers has, if it is set). Empty: raw/ is used as it "
+            "stands.",
         ),
         "replace": Param(
             False,

@@ -22,13 +22,21 @@ BY_DAY = "{{ task.op_kwargs['day'] }}"
 def import_log() -> None:
     """Files of the Param `files` -> `raw/` by arrival day, as received. Skipped without files.
 
-    With the Param `replace` also over days that hold rows of other files.
+    With the Param `replace` also over days that hold rows of other files. A form does not read the
+    worker's own files (`pipeline.form.check_files`), nor does an error quote one that it names.
     """
-    params, dataset = get_current_context()["params"], running.settings().dataset
+    from features.dataset import load
+    from features.quoting import unquoted
+    from pipeline import form
+
+    params, settings = get_current_context()["params"], running.settings()
     if not params["files"]:
         raise AirflowSkipException("no files were given: raw/ is used as it stands")
+    with running.front_door():
+        form.check_files(params["files"], load(settings.dataset).tables(), settings.home)
     files = [Path(file) for file in params["files"]]
-    run("import_log", dataset=dataset, files=files, replace=params["replace"])
+    with unquoted():
+        run("import_log", dataset=settings.dataset, files=files, replace=params["replace"])
 
 
 @stage(task, pool="data")

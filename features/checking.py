@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from features import clock, columns
 from features.dataset import Dataset
+from features.quoting import quote, quotes
 from features.raw_table import LOGS, OPTIONAL, PLACE, REQUIRED
 
 _NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*$", re.IGNORECASE)
@@ -49,7 +50,7 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     present = [column for column in sample.column_names if column not in PLACE]
     if table.columns and table.header and table.format == "csv" and list(table.columns) != present:
         dataset.refuse(
-            f"{file} has the columns {_list(present)}. Write them so, or leave `columns` out.",
+            f"{file} has the columns {quotes(present)}. Write them so, or leave `columns` out.",
             *(name, "columns"),
         )
     _check_names(dataset, name, file, present)
@@ -89,7 +90,7 @@ def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> No
     garbled = [column for column in sample.column_names if "\ufffd" in column]
     if garbled:
         dataset.refuse(
-            f"the header of {file} is not {table.encoding} text: column {garbled[0]!r}. "
+            f"the header of {file} is not {table.encoding} text: column {quote(garbled[0])}. "
             "Write the encoding that the file has.",
             *(name, "encoding"),
         )
@@ -100,17 +101,17 @@ def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> No
     line = sample.filter(pc.is_valid(sample["_text"]))["_line"][0].as_py()
     if "\ufffd" in first:
         dataset.refuse(
-            f"line {line} of {file} is not {table.encoding} text: {first[:80]!r}. "
+            f"line {line} of {file} is not {table.encoding} text: {quote(first)}. "
             "Write the encoding that the file has.",
             *(name, "encoding"),
         )
     if table.format == "jsonl":
-        dataset.refuse(f"line {line} of {file} is no JSON object: {first[:80]!r}.", name, "format")
+        dataset.refuse(f"line {line} of {file} is no JSON object: {quote(first)}.", name, "format")
     width = sum(column not in PLACE for column in sample.column_names)
     found = len(first.split(table.delimiter))
     dataset.refuse(
         f"line {line} of {file} has {found} columns between {table.delimiter!r}, not {width}: "
-        f"{first[:80]!r}. Mend columns, header or delimiter.",
+        f"{quote(first)}. Mend columns, header or delimiter.",
         *(name, "columns" if table.columns else "delimiter"),
     )
 
@@ -120,22 +121,22 @@ def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str])
     for column in present:
         if present.count(column) > 1:
             dataset.refuse(
-                f"{file} has the column {column!r} {present.count(column)} times, as in "
-                f"{_list(present)}. Give each a name of its own, in the file or (where it has no "
+                f"{file} has the column {quote(column)} {present.count(column)} times, as in "
+                f"{quotes(present)}. Give each a name of its own, in the file or (where it has no "
                 "header) under `columns`.",
                 name,
             )
     absent = [source for source in table.map.values() if source not in present]
     if len(absent) > 1 and len(present) == 1 and table.format == "csv":
         dataset.refuse(
-            f"{file} has one column between {table.delimiter!r}: {_list(present)}. "
+            f"{file} has one column between {table.delimiter!r}: {quotes(present)}. "
             "Mend the delimiter.",
             *(name, "delimiter"),
         )
     for canonical, source in table.map.items():
         if source not in present:
             dataset.refuse(
-                f"{file} has no column {source!r} for {canonical}; it has {_list(present)}. "
+                f"{file} has no column {source!r} for {canonical}; it has {quotes(present)}. "
                 "Write one of these.",
                 *(name, "map", canonical),
             )
@@ -144,7 +145,7 @@ def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str])
         known = canonical in table.constants or canonical in table.map or canonical in present
         if not known:
             dataset.refuse(
-                f"{file} has no column {canonical!r}; it has {_list(present)}. "
+                f"{file} has no column {canonical!r}; it has {quotes(present)}. "
                 f"Say which one it is under [{name}.map].",
                 *(name, "map"),
             )
@@ -176,7 +177,7 @@ def _check_prices(dataset: Dataset, name: str, file: str, rows: pa.Table) -> Non
     if 2 * bad.sum() > rows.num_rows:
         example = given[int(np.flatnonzero(bad)[0])].as_py()
         dataset.refuse(
-            f"column {source!r} of {file} is no price: {example!r}. Write numbers like 12.5, "
+            f"column {source!r} of {file} is no price: {quote(example)}. Write numbers like 12.5, "
             "and what means that there is none under nulls.",
             *(name, "map", "price"),
         )
@@ -232,8 +233,8 @@ def _codes(dataset: Dataset, name: str, file: str, rows: pa.Table, canonical: st
     if 2 * read.bad.sum() > rows.num_rows:
         example = given[int(np.flatnonzero(read.bad)[0])].as_py()
         dataset.refuse(
-            f"column {source!r} of {file} is no {canonical}: {example!r}. Write one text or number "
-            "a row, or name another column.",
+            f"column {source!r} of {file} is no {canonical}: {quote(example)}. Write one text or "
+            "number a row, or name another column.",
             *(name, "map", canonical),
         )
     return read.values
@@ -249,7 +250,7 @@ def _unknown(found: pa.Array, known: Collection[str]) -> str:
         if code is not None and code not in known and not rare:
             counts[code] = count
     often = sorted(counts, key=lambda code: -counts[code])
-    said = [f"{code!r} in {counts[code]}" for code in often[:_NAMED]]
+    said = [f"{quote(code)} in {counts[code]}" for code in often[:_NAMED]]
     return ", ".join(said) + f", and {len(often) - _NAMED} more" * (len(often) > _NAMED)
 
 
@@ -272,13 +273,13 @@ def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
             mend = 'It is a text: say how it is written, time = { format = "..." }.'
         dataset.refuse(
             f"column {source!r} of {file} cannot be read as "
-            f"{table.time.format or table.time.unit}: {example!r}. {mend}",
+            f"{table.time.format or table.time.unit}: {quote(example)}. {mend}",
             *(name, "time", key),
         )
     believed = ms[plausible(ms)]
     if 2 * len(believed) < len(ms):
         dataset.refuse(
-            f"column {source!r} of {file}, {example!r}, is no time between 1990 and 2100 in "
+            f"column {source!r} of {file}, {quote(example)}, is no time between 1990 and 2100 in "
             f"{table.time.format or table.time.unit}. Mend the {key}.",
             *(name, "time", key),
         )
@@ -317,7 +318,3 @@ def _valid_days(dataset: Dataset) -> str:
 def _array(rows: pa.Table, name: str) -> pa.Array:
     column = rows[name].combine_chunks()
     return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
-
-
-def _list(names: Sequence[str]) -> str:
-    return ", ".join(repr(name) for name in names)

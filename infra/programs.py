@@ -32,7 +32,7 @@ MLFLOW_LOGIN = (
 """How a server lets us in, not which one it is: that is `tracking.uri`."""
 SERVED = ("DUPN_SERVE_",)
 """How variables begin that only the service reads."""
-NOT_SERVED = ("DUPN_NIGHTLY_", "DUPN_ALERT_", "DUPN_SMTP_")
+NOT_SERVED = ("DUPN_NIGHTLY_", "DUPN_ALERT_", "DUPN_SMTP_", "DUPN_IMPORT_")
 """How variables begin that only Airflow reads."""
 
 

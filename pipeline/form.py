@@ -3,20 +3,27 @@
 Whoever may trigger a DAG is not thereby somebody who may run programs on a worker
 (`beam.options` names one), have its MLflow login sent to any host (`tracking.uri`) or its mail
 password (`alerts.smtp_host`). Such settings are the workers' own: `DUPN_SET`, or the preset that
-their environment names.
+their environment names. Nor is it somebody who may read a worker's files: `files` says which ones
+a form may import.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from infra.config import overrides
 from infra.errors import ConfigError
+from infra.runtime import NAMES
 
 WORKERS = ("alerts", "beam.options", "beam.runner", "runtime", "serve", "tracking")
 """Sections and settings that no form says."""
 PRESETS = ("DUPN_PRESET", "DUPN_NIGHTLY_PRESET")
 """Variables that name the workers' own presets."""
+FROM = "DUPN_IMPORT_FROM"
+"""The variable with the workers' folders that a form may import from; unset: from anywhere."""
+SYSTEM = ("/proc", "/sys", "/dev")
+"""Folders whose files are the machine's and its processes': environments with logins, for one."""
 
 
 def check(layer: Mapping[str, Any], where: str) -> None:
@@ -46,6 +53,42 @@ def is_free(preset: str) -> bool:
 def kept(pairs: Sequence[str]) -> list[str]:
     """Those of `--set` that a form may say; the others reach workers by their environment."""
     return [pair for pair in pairs if not any(map(_is_workers, _names(overrides([pair]))))]
+
+
+def check_files(given: Sequence[str], tables: Collection[str], home: str) -> None:
+    """Refuse files that no form may have read, wherever links lead.
+
+    Args:
+        given: paths, or `table=path`.
+        tables: those that the data set describes.
+        home: of the run.
+
+    Raises:
+        ConfigError: one lies where logins do, or in none of the workers' folders for imports.
+    """
+    text = os.environ.get(FROM, "")
+    parts = text.splitlines() if "\n" in text else text.split(",")
+    allowed = [part.strip() for part in parts if part.strip()]
+    own = [] if "://" in home else [str(Path(home) / name) for name in NAMES]
+    for one in given:
+        named, separator, rest = one.partition("=")
+        path = Path(rest if separator and named in tables else one).resolve()
+        if inside := _around(path, (*SYSTEM, *own)):
+            raise ConfigError(
+                f"the form names {one}, which lies in {inside}: no form imports from there. Give "
+                "the path of a log."
+            )
+        if allowed and not _around(path, allowed):
+            raise ConfigError(
+                f"the form names {one}, which lies in none of the folders that {FROM} of the "
+                f"workers has ({', '.join(allowed)}). Put the file there, or import it by hand "
+                "with `dupn import`."
+            )
+
+
+def _around(path: Path, folders: Sequence[str]) -> str:
+    """The first of the folders in which a path lies; empty if it lies in none."""
+    return next((one for one in folders if path.is_relative_to(Path(one).resolve())), "")
 
 
 def _is_workers(name: str) -> bool:

@@ -6,6 +6,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags import running, stages
+from infra.errors import ConfigError
+from pipeline import steps
 from pipeline.days import LONGEST
 from tests.pipeline.test_importing import MINE
 
@@ -37,6 +39,62 @@ def test_the_form_can_say_that_days_of_other_files_are_replaced(params, tmp_path
             params["replace"] = True
         stages.import_log.function()
         assert day.manifest().rows == rows
+
+
+@pytest.mark.parametrize("named", ["{}", "behaviors={}"])
+@pytest.mark.parametrize(
+    "path", ["/proc/self/environ", "/dev/fd/0", "/sys/kernel/uevent_seqnum", "home/airflow/x.csv"]
+)
+def test_a_form_reads_no_file_in_which_logins_lie(params, tmp_path, path, named):
+    (tmp_path / "home" / "airflow").mkdir(parents=True)
+    link = tmp_path / "actions_1.csv"
+    link.symlink_to(tmp_path / path)
+    for one in (tmp_path / path, link, f"/data/../{tmp_path / path}"):
+        params["files"] = [named.format(one)]
+        with pytest.raises(
+            AirflowFailException, match=r"ConfigError: the form names .* no form imp"
+        ):
+            stages.import_log.function()
+
+
+def test_a_form_imports_from_the_folders_of_the_workers_alone_where_they_name_some(
+    params, tmp_path, monkeypatch
+):
+    file = tmp_path / "in" / "actions_1.csv"
+    file.parent.mkdir()
+    file.write_text("member|sku|act|when\n" + ROW.format(1))
+    monkeypatch.setenv("DUPN_IMPORT_FROM", f"/data/logs, {tmp_path}/other")
+    for named in ("{}", "behaviors={}"):
+        params["files"] = [named.format(file)]
+        with pytest.raises(
+            AirflowFailException, match=r"none of the folders that DUPN_IMPORT_FROM"
+        ):
+            stages.import_log.function()
+    monkeypatch.setenv("DUPN_IMPORT_FROM", f"/data/logs\n{file.parent}\n")
+    params["files"] = [f"behaviors={file}"]
+    stages.import_log.function()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("hush-7f3a\0hush=2\n\xa4\n", "line 1 of .*|has no column 'sku'|one column"),
+        ("member|sku|act|when\nhush-7f3a\n", "line 2 of .* has 1 columns .* not 4: .not quoted"),
+        ("member|sku|act|when\nm|s|hush-7f3a|01.11.2026 08:00\n" * 3, "codes that are neither"),
+        ("member|sku|act|when\nm|s|1|hush-7f3a\n", "column 'when' of .* cannot be read as"),
+        ("member|hush-7f3a|act|when\nm|s|1|hush-7f3a\n", "it has 4 names .not quoted"),
+        ("hush-7f3a|hush-7f3a|act|when\nm|s|1|hush-7f3a\n", "has the column .not quoted. 2 times"),
+    ],
+)
+def test_an_import_by_a_form_does_not_quote_the_file(params, tmp_path, content, said):
+    file = tmp_path / "actions_1.csv"
+    file.write_text(content)
+    params["files"] = [str(file)]
+    with pytest.raises(AirflowFailException, match=said) as told:
+        stages.import_log.function()
+    assert "hush" not in str(told.value)
+    with pytest.raises(ConfigError, match="hush"):
+        steps.import_log(running.settings(), params["dataset"], [file])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""Whether errors quote what stands in a file.
+
+By hand they do: whoever imports a file may read it. Whoever may start an import by a form is not
+thereby somebody who may read files of the worker, whose first lines would stand in a task's log
+and in an alert.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+LONGEST = 80
+"""Characters of a text that are quoted."""
+_QUOTES: ContextVar[bool] = ContextVar("quotes", default=True)
+
+
+@contextmanager
+def unquoted() -> Iterator[None]:
+    """A block whose errors tell file, line and counts, and nothing of what stands there."""
+    before = _QUOTES.set(False)
+    try:
+        yield
+    finally:
+        _QUOTES.reset(before)
+
+
+def quote(value: object) -> str:
+    """A value of a file, for a sentence."""
+    if not _QUOTES.get():
+        return "(not quoted)"
+    return repr(value[:LONGEST] if isinstance(value, str) else value)
+
+
+def quotes(names: Sequence[str]) -> str:
+    """Names that a file has, for a sentence."""
+    if not _QUOTES.get():
+        return f"{len(names)} names (not quoted)"
+    return ", ".join(map(repr, names))

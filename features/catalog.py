@@ -115,6 +115,15 @@ def load_titles(store: Store, day: date) -> pa.Array:
     return pa.concat_arrays([head, *table.column("title").chunks])
 
 
+def load_listed(store: Store, day: date) -> NDArray[np.bool_]:
+    """By catalog row, whether a snapshot has named the item by then."""
+    index = store.partition("catalog", day, INDEX).require().table(["row", "listed"])
+    rows = index.column("row").to_numpy()
+    listed = np.zeros(max(int(rows.max(initial=0)), UNKNOWN_ROW) + 1, bool)
+    listed[rows] = index.column("listed").to_numpy()
+    return listed
+
+
 _NO_INDEX = (np.empty(0, np.uint64), np.empty(0, np.int32))
 
 

@@ -19,8 +19,10 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features import catalog as catalogs
 from features import groups, ranking, vocabulary
 from features import inputs as reads
+from features import late as lates
 from features import moments as moment
 from features import samples as sample
 from features import world as worlds
@@ -86,6 +88,12 @@ def profile_words(root: str, day: date, run: str) -> Mapping[str, Vocabulary]:
     return {name: vocabulary.load(store, day, name) for name in names}
 
 
+@lru_cache(maxsize=2)
+def listed(root: str, day: date, run: str) -> NDArray[np.bool_]:
+    """What snapshots have named, by catalog row of `day`; loaded once a process and run."""
+    return catalogs.load_listed(Store(root), day)
+
+
 class Build(Threaded):
     """Bucket -> entry of its samples."""
 
@@ -128,12 +136,10 @@ def build(task: Task, bucket: Bucket) -> Made:
     known = replace(known, arrived=arrived)
     late = arrived.late if task.has_yesterday else moment.none()
     numbers = dict(zip(profiles, known.others[1:], strict=True))
+    asked = _askable(task, late)
     tables, users = [], []
-    for own_date, group in _groups(task, known, late, waiting):
-        with _LOADING:
-            there = world(task.store.root, own_date, task.zone, task.run)
-            if task.config.price_offers:
-                there.offers  # noqa: B018  # made once, for all threads
+    for own_date, group in _groups(task, known, asked, waiting):
+        there = _there(task, own_date)
         rows = _profile(task, own_date, profiles[own_date], numbers[own_date], known)
         full = replace(group, profile=rows[group.moments.user])
         tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))
@@ -142,10 +148,34 @@ def build(task: Task, bucket: Bucket) -> Made:
         "too_late": arrived.too_late,
         "too_early": arrived.too_early,
         "before_first_day": len(arrived.late.user) - len(late.user),
+        "late_new_items": len(late.user) - len(asked.user),
         "repeated_pages": arrived.repeated_pages,
         "repeated_behaviors": known.duplicates,
     }
     return _finish(tables, users, left_out)
+
+
+def _there(task: Task, day: date) -> World:
+    """The world of a day, made once for all threads."""
+    with _LOADING:
+        there = world(task.store.root, day, task.zone, task.run)
+        if task.config.price_offers:
+            there.offers  # noqa: B018  # made here, too
+    return there
+
+
+def _askable(task: Task, late: Moments) -> Moments:
+    """Late moments but for those whose items tell what was done about them."""
+    if not len(late.user):
+        return late
+    eve = task.day - ONE_DAY
+
+    def known() -> NDArray[np.bool_]:
+        with _LOADING:
+            return listed(task.store.root, eve, task.run)
+
+    kept = lates.askable(late, _there(task, eve), known)
+    return late if kept.all() else late.take(np.flatnonzero(kept))
 
 
 def _groups(
@@ -278,14 +308,17 @@ def run(
             p | "Name the buckets" >> _create(beam.buckets) | Samples(task, attempt)
     finally:  # nobody looks there again
         world.cache_clear()
+        listed.cache_clear()
         profile_words.cache_clear()
     counts = dict(target.manifest().counts)
     logger.info(
-        "samples %s: %d moments, %d candidates, %d left out as too late",
+        "samples %s: %d moments, %d candidates, %d left out as too late, %d as late and of items "
+        "that their day met first",
         day,
         counts.get("moments", 0),
         counts.get("candidates", 0),
         counts.get("too_late", 0),
+        counts.get("late_new_items", 0),
     )
     return counts
 

@@ -104,11 +104,14 @@ def test_histories_are_what_was_known_strictly_before_the_moment(log, request):
 
 def test_every_page_is_published_once_on_the_day_its_window_closes(pages):
     expected, left_out, before_all = defaultdict(set), defaultdict(int), []
+    unlisted, new = {"i58", "i59"}, defaultdict(int)  # which the first day met first
     for day in DAYS:
         for row in rows_of(pages, day, "impressions"):
             closing = local_day(row["ts"] + W)
             if local_day(row["ts"]) < DAYS[0]:
                 before_all.append(row["request_id"])
+            elif local_day(row["ts"]) == DAYS[0] < day <= closing and unlisted & {*row["item_ids"]}:
+                new[day] += 1
             elif day <= closing:
                 expected[closing].add(f"page-{row['user_hash']:016x}-{row['request_id']}")
             else:
@@ -116,13 +119,15 @@ def test_every_page_is_published_once_on_the_day_its_window_closes(pages):
         for row in rows_of(pages, day, "follows"):
             expected[local_day(row["ts"] + W)].add(f"follow-{row['user_id']}-{row['ts']}")
     assert sum(left_out.values()) > 5
+    assert new == {DAYS[1]: 1}
     assert before_all == ["r-early"]
     assert pages.partition("samples", DAYS[0]).manifest().counts["before_first_day"] == 1
     for day in DAYS:
         found = [row["sample_id"] for row in samples_of(pages, day)]
         assert len(set(found)) == len(found)
         assert set(found) == expected[day]
-        assert pages.partition("samples", day).manifest().counts["too_late"] == left_out[day]
+        counts = pages.partition("samples", day).manifest().counts
+        assert (counts["too_late"], counts["late_new_items"]) == (left_out[day], new[day])
 
 
 @pytest.mark.parametrize("later", [0, 60 * MINUTE])  # in the evening, or past midnight

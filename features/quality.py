@@ -73,6 +73,10 @@ class QualityConfig(Config):
     min_joined_share: float = Field(1e-4, ge=0, le=1)
     """Of the requests that behaviours name, those that are pages of the day: with none, nothing is
     ever clicked. 0 asks nothing."""
+    warn_changed_share: float = Field(0.02, ge=0, le=1)
+    """A day, of the users whom the day's `users` and those before know: whose value of a column is
+    another. A birthday comes once in 365 days, a move less often; what changes for more follows
+    what users do, and tells samples of the morning what happened in the evening."""
     warn_bad_price_share: float = Field(0.0, ge=0, le=1)
     """Prices of zero or less: some logs write 0 where they do not know."""
     max_bad_price_share: float = Field(0.02, ge=0, le=1)

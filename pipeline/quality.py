@@ -18,7 +18,8 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from features import joined, quality
+from features import changes, joined, quality
+from features.changes import Changed
 from features.dataset import load as load_dataset
 from features.joined import Joined
 from features.measured import Tally
@@ -79,14 +80,17 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     before = _before(store, day, of, settings.quality.history_days)
     joins = joined.of_day(store, day, settings.sequences.moments) if of == "events" else []
     figures = quality.metrics(tally, counts, day, zone, before) | _lost(counts)
-    figures |= {one.figure: one.share for one in joins}
+    changed = changes.of_day(store, day) if of == "events" else []
+    told: list[Joined | Changed] = [*joins, *changed]
+    figures |= {one.figure: one.share for one in told}
     expected, failures = [], []
     with writing(store.address("reports/quality")):  # Great Expectations writes on its own
         for name in SUITES[of]:
             asked = suite(name, figures, settings.quality) + _of_joins(joins, settings.quality)
+            asked += _of_changes(changed, settings.quality)
             expected += asked
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
-    meanings = {one.figure: one.meaning for one in joins}
+    meanings = {one.figure: one.meaning for one in told}
     meanings |= {name: TWICE for name in figures if name.endswith(quality.AMBIGUOUS)}
     meanings |= {name: LACKING for name in figures if name.endswith(quality.ABSENT)}
     meanings |= {name: UNVARIED for name in figures if name.endswith(quality.ONLY_CLICKS)}
@@ -178,6 +182,18 @@ def _of_joins(joins: Sequence[Joined], config: QualityConfig) -> list[Expected]:
     ]
 
 
+def _of_changes(changed: Sequence[Changed], config: QualityConfig) -> list[Expected]:
+    return [
+        Expected(
+            figure=one.figure,
+            high=config.warn_changed_share * one.days,
+            critical=False,
+            setting="warn_changed_share",
+        )
+        for one in changed
+    ]
+
+
 def _finite(report: Any) -> Any:
     """JSON has no infinity and no NaN: null stands for both."""
     if isinstance(report, float):
@@ -193,6 +209,8 @@ def _figure(name: str, value: float, of: str, day: date) -> dict[str, Any]:
     protocol = f"all rows of {of} of {day}, counted by Beam"
     if metric == joined.METRIC:
         protocol = f"up to {joined.SAMPLE:,} keys of {of} of {day}, drawn by hash"
+    elif metric == changes.METRIC:
+        protocol = f"users known to both snapshots, of about {changes.SAMPLE:,} drawn by hash"
     uncertain = {"low": None, "high": None}
     return {"name": name, "value": value, **uncertain, "unit": unit, "protocol": protocol}
 

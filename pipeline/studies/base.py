@@ -39,6 +39,7 @@ LATER = {
     ("marketplace", "in_shop"): 0.0,
     ("evaluate", "max_entropy_c"): 1.0,
     ("quality", "min_joined_share"): 1e-4,
+    ("quality", "warn_changed_share"): 0.02,
 }
 """Settings that are younger than cells under docs/results, and what they were before: a
 digest has them where they are something else."""

@@ -6,6 +6,7 @@ import pyarrow as pa
 
 from features import measured
 from features import quality as figures
+from features.changes import Changed
 from features.joined import Joined
 from features.quality import QualityConfig
 from features.raw_table import TABLES
@@ -51,10 +52,12 @@ def test_a_limit_names_the_setting_that_moves_it_and_only_a_limit_that_none_move
         )
         for sampled in (False, True)
     ]
+    changed = Changed(figure="users.city.changed_share", users=1, changed=0, days=2, before="")
 
     def asked(config):
         of_days = [quality.suite(of, told, config) for of, told in told_of_every_table()]
-        return [one for day in of_days for one in day] + quality._of_joins(joins, config)
+        of_users = quality._of_joins(joins, config) + quality._of_changes([changed], config)
+        return [one for day in of_days for one in day] + of_users
 
     before = asked(QualityConfig())
     held = {name for name in QualityConfig.model_fields if name != "history_days"}

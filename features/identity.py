@@ -44,10 +44,11 @@ def hash_rows(table: pa.Table) -> Hashes:
 def hash_objects(table: pa.Table) -> Hashes:
     """One hash per row over the names and values that it has; a null is no value."""
     out = np.zeros(table.num_rows, np.uint64)
-    for name, column in zip(table.column_names, table.columns, strict=True):
+    names = hash_column(pa.array(table.column_names, pa.string()))
+    for name, column in zip(names, table.columns, strict=True):
         there = ~_null_mask(column)
         value = hash_column(column)[there]
-        out[there] += mix(np.full(len(value), hash_column(pa.array([name]))[0]), value)
+        out[there] += mix(np.full(len(value), name), value)
     return _finish(out)
 
 

@@ -2,14 +2,18 @@
 
 A line becomes the same both ways: the same values, or no row and its text in `_text`. What Polars
 makes something else of, or refuses though it is JSON, Python reads by itself wherever it stands.
-Where values are nested deeply Polars is told the names: to find types, it takes a time that grows
-with the fourth power of the depth (half a minute for a line of two kilobytes).
+Where values are nested deeply Polars is not asked for the names: with them it finds types, in a
+time that grows with the fourth power of the depth (half a minute for a line of two kilobytes).
+
+Every name in a block is a column of all its rows, so a block of many names is cut: one line of
+four thousand keys among sixty thousand of four would take eight gigabytes.
 """
 
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import NoReturn
 
 import numpy as np
@@ -34,6 +38,14 @@ _TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]')
 _MAYBE_BEYOND = re.compile(r"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{39}")
 """Stands in every line of JSON that has a number of which Python knows and Polars does not."""
 
+MOST_KEYS = 1_000
+"""Keys of a line that is read, as of a profile that is served; more are no row of a log."""
+MOST_CELLS = 1 << 22
+"""Rows times names of what is read together; each takes some thirty bytes on the way."""
+CHUNK_LINES, CHUNK_BYTES = 512, 1 << 16
+"""Of a block, looked at together for their names: the time grows with the square of those that
+differ from line to line."""
+
 DEEP = 16
 """Brackets inside one another, from which on no types are looked for."""
 _BUT_OPENING = bytes(set(range(256)) - set(b"{[\n"))
@@ -44,20 +56,82 @@ _STEPS = bytes(
 """What a sign adds to the brackets that are open, as a signed byte."""
 
 
-def json_block(block: Lines, table: Table) -> pa.Table:
-    """Objects as columns of strings; inner lists and objects are written out as JSON."""
+def json_blocks(block: Lines, table: Table) -> Iterator[tuple[Lines, pa.Table]]:
+    """Objects as columns of strings; inner lists and objects are written out as JSON.
+
+    The whole block at once, with its lines, unless it has too many names for that.
+    """
+    for piece, names in _pieces(block, table):
+        yield piece, _read(piece, table, names)
+
+
+def _read(block: Lines, table: Table, names: Sequence[str]) -> pa.Table:
+    lines = count_lines(block.data)
+    data = _sound_data(block, table)
+    ended = data is not None and lines == (
+        data.count(b"}\n") + data.count(b"}\r\n") + (not data.endswith(b"\n"))
+    )
+    if data is not None and ended and len(names) <= MOST_KEYS:
+        rows = _objects(data, lines, names)
+        if rows is not None:
+            return numbered(rows, np.arange(block.first, block.first + lines), None)
+    return _json_line_by_line(block, table)
+
+
+def _pieces(block: Lines, table: Table) -> Iterator[tuple[Lines, list[str]]]:
+    """The block, or parts of it that are small enough to be read at once; and their names."""
+    names: dict[str, None] = {}
+    parts: list[Lines] = []
+    lines = 0
+    for chunk in _chunks(block):
+        more = dict.fromkeys(_names(chunk, table))
+        both, count = names | more, lines + count_lines(chunk.data)
+        if parts and (len(both) > MOST_KEYS or len(both) * count > MOST_CELLS):
+            yield _joined(parts), list(names)
+            both, count, parts = more, count - lines, []
+        names, lines = both, count
+        parts.append(chunk)
+    yield (_joined(parts) if parts[0].first != block.first else block), list(names)
+
+
+def _joined(parts: Sequence[Lines]) -> Lines:
+    return Lines(b"".join(part.data for part in parts), parts[0].first)
+
+
+def _chunks(block: Lines) -> Iterator[Lines]:
+    ends = np.flatnonzero(np.frombuffer(block.data, np.uint8) == ord("\n")) + 1
+    if not block.data.endswith(b"\n"):
+        ends = np.append(ends, len(block.data))
+    start = line = 0
+    while line < len(ends):
+        fits = int(np.searchsorted(ends, start + CHUNK_BYTES, side="right"))
+        after = min(max(fits, line + 1), line + CHUNK_LINES)
+        end = int(ends[after - 1])
+        yield Lines(block.data[start:end], block.first + line)
+        start, line = end, after
+
+
+def _names(chunk: Lines, table: Table) -> list[str]:
+    """The keys of the lines, as far as they are objects."""
+    data = _sound_data(chunk, table)
+    with suppress(pl.exceptions.PolarsError):
+        if data is not None:
+            return pl.scan_ndjson(data, infer_schema_length=None).collect_schema().names()
+    texts = [
+        decoded(line, table.encoding, first=number == 1)
+        for number, line in enumerate(chunk.data.split(b"\n"), start=chunk.first)
+    ]
+    found = [_try_object(text) for text in texts if text]
+    return [name for values in found for name in values or ()]
+
+
+def _sound_data(block: Lines, table: Table) -> bytes | None:
+    """The block in UTF-8; None where it holds what is not for Polars to read."""
     try:
         data = utf8(block, table.encoding)
     except UnicodeDecodeError:
-        return _json_line_by_line(block, table)
-    lines = count_lines(block.data)
-    ended = data.count(b"}\n") + data.count(b"}\r\n") + (not data.endswith(b"\n"))
-    rows = None
-    if ended == lines and not _ODD_ESCAPE.search(data) and not is_deep(data):
-        rows = _objects(data, lines)
-    if rows is None:
-        return _json_line_by_line(block, table)
-    return numbered(rows, np.arange(block.first, block.first + lines), None)
+        return None
+    return None if _ODD_ESCAPE.search(data) or is_deep(data) else data
 
 
 def is_deep(data: bytes) -> bool:
@@ -84,16 +158,16 @@ def _is_flat(data: bytes) -> bool:
     return bool(ends and inside.min(initial=0) >= 0 and inside.max(initial=0) < DEEP)
 
 
-def _objects(data: bytes, count: int, names: Sequence[str] = ()) -> pa.Table | None:
+def _objects(data: bytes, count: int, names: Sequence[str]) -> pa.Table | None:
     """So many JSON lines as columns of strings; None where they are anything else."""
-    data = _kept(data)
+    names = [name for name in names if name not in PLACE]
+    if not names:
+        return None
     try:
-        names = names or pl.read_ndjson(data, infer_schema_length=None).columns
-        names = [name for name in names if name not in PLACE]
-        frame = pl.read_ndjson(data, schema=dict.fromkeys(names, pl.String))
+        frame = pl.read_ndjson(_kept(data), schema=dict.fromkeys(names, pl.String))
     except pl.exceptions.PolarsError:
         return None
-    if not names or frame.height != count:
+    if frame.height != count:
         return None
     rows = frame.to_arrow()
     return rows.cast(pa.schema([(name, pa.string()) for name in rows.column_names]))
@@ -195,7 +269,7 @@ def _try_object(text: str) -> dict[str, str | None] | None:
             (part or "").encode()  # half a surrogate pair is no text
     except (ValueError, RecursionError):
         return None
-    return None if "\0" in "".join(values) else values
+    return None if len(values) > MOST_KEYS or "\0" in "".join(values) else values
 
 
 def _is_beyond(text: str) -> bool:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 
 from features.csv_lines import csv_block, names_of
-from features.json_lines import json_block
+from features.json_lines import json_blocks
 from features.raw_table import Table
 from features.textfile import Lines, decompressed, whole_lines
 
@@ -36,16 +36,17 @@ def text_blocks(
     lines = whole_lines(decompressed(stream, source), batch_rows * LINE_BYTES)
     if is_jsonl(source, table):
         for block in lines:
-            yield _placed(json_block(block, table), source, block if quoted else None)
+            for piece, rows in json_blocks(block, table):
+                yield _placed(rows, source, piece if quoted else None)
         return
     names: Sequence[str] = table.columns
     for block in lines:
-        rows = block
+        body = block
         if table.header and block.first == 1:
-            head, rows = _without_head(block)
+            head, body = _without_head(block)
             names = names_of(head, table) or names
-        if rows.data:
-            yield _placed(csv_block(rows, table, names), source, rows if quoted else None)
+        if body.data:
+            yield _placed(csv_block(body, table, names), source, body if quoted else None)
 
 
 def same_text(text: str, rows: int) -> pa.DictionaryArray:

@@ -34,7 +34,7 @@ class Reason(StrEnum):
 SENTENCES = {
     Reason.BAD_FILE: "the file, or the rest of it, cannot be read; send it again",
     Reason.BAD_ENCODING: "the line is not text in the declared encoding",
-    Reason.BAD_JSON: "the line is not a JSON object (cut off while it was written?)",
+    Reason.BAD_JSON: "the line is no JSON object of up to 1,000 keys (cut off while written?)",
     Reason.BAD_COLUMNS: "the line does not have the declared number of columns",
     Reason.BAD_TYPE_OF_ID: "an id is a fraction, a truth value, a list or an object",
     Reason.MISSING_ID: "an id that every row needs is empty",

@@ -8,6 +8,7 @@ from datetime import date
 from features import canonical, raw_names
 from features import dataset as datasets
 from features.dataset import Dataset
+from features.json_lines import MOST_KEYS
 from features.raw_table import LOGS, TABLES
 from features.rejects import Reason
 from infra.errors import InputError, PartitionMissing
@@ -68,14 +69,25 @@ def _advice(name: str, path: str) -> str:
 
 
 def extra_columns(name: str, parts: Sequence[RawPart], dataset: Dataset) -> tuple[str, ...]:
-    """Further canonical columns of a table, over all its files."""
+    """Further canonical columns of a table, over all its files.
+
+    Raises:
+        InputError: there are more than a profile may have; each would be a column of every row.
+    """
     if not canonical.has_extra(name):
         return ()
     sound = [part for part in parts if not part.damage]
     files = {part.file: part for part in reversed(sound)}.values()
     table = dataset.table(name)
     raw = sorted({column for part in files for column in rawfiles.column_names(part, table)})
-    return canonical.extra_columns(name, table, raw)
+    found = canonical.extra_columns(name, table, raw)
+    if len(found) > MOST_KEYS:
+        raise InputError(
+            f"{parts[0].partition.key} has {len(found):,} columns ({raw_names.some(found)}), of "
+            f"which no more than {MOST_KEYS:,} are read. Name those to keep under [{name}.map] of "
+            f"data set {dataset.name}."
+        )
+    return found
 
 
 def lost_parts(

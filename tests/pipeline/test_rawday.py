@@ -10,7 +10,7 @@ from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
 
 from features.dataset import load
-from infra.errors import PartitionMissing, StoreError
+from infra.errors import InputError, PartitionMissing, StoreError
 from infra.store import Store
 from pipeline import rawday, rawfiles
 from tests.unread import Unread
@@ -41,6 +41,16 @@ def test_a_key_is_found_in_whatever_block_it_stands(store, monkeypatch):
     monkeypatch.setattr(rawfiles, "JSON_ROWS", 1)
     put(store, "".join(json.dumps(user) + "\n" for user in USERS))
     assert extra(store) == ("age", "city")
+
+
+def test_more_columns_than_a_profile_may_have_are_refused_by_name(store):
+    rows = [{"user_id": f"u{n}", f"k{n:04}": "x"} for n in range(1_001)]
+    put(store, "".join(json.dumps(row) + "\n" for row in rows))
+    said = rf"raw/dt={DAY}/users has 1,001 columns \(k0000, .*1,000 are read.*\[users\.map\]"
+    with pytest.raises(InputError, match=said):
+        extra(store)
+    put(store, "".join(json.dumps(row) + "\n" for row in rows[1:]))
+    assert len(extra(store)) == 1_000
 
 
 def test_a_broken_line_costs_no_column(store):

@@ -37,11 +37,15 @@ def some(names: Sequence[str]) -> str:
 
 
 def not_read(skipped: Sequence[str]) -> str:
-    """Which names are skipped for their suffix, and what is read."""
-    return (
-        f"not read for their suffix: {some(skipped)} (read are {' '.join(SUFFIXES)}; "
+    """Which names are skipped, for their suffix or since they are no files, and what is read."""
+    named = [name for name in skipped if not is_data(name)]
+    others = [name for name in skipped if is_data(name)]
+    said = [
+        f"not read for their suffix: {some(named)} (read are {' '.join(SUFFIXES)}; "
         "folders are not looked into)"
-    )
+    ] * bool(named)
+    said += [f"not read, being no files (a folder, a pipe): {some(others)}"] * bool(others)
+    return "; ".join(said)
 
 
 def not_read_beside(names: Sequence[str]) -> str:

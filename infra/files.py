@@ -110,6 +110,24 @@ def lying(fs: Any, path: str) -> list[dict[str, Any]]:
     return [info for info in found if info["name"].strip("/") != itself]
 
 
+def files_in(fs: Any, path: str) -> dict[str, dict[str, Any]]:
+    """Files that lie directly in a folder, by name and sorted; also what a link leads to.
+
+    A pipe would keep whoever opens it waiting for ever.
+    """
+    followed = [_followed(fs, info) for info in lying(fs, path)]
+    files = {info["name"].rsplit("/", 1)[-1]: info for info in followed if info["type"] == "file"}
+    return dict(sorted(files.items()))
+
+
+def _followed(fs: Any, info: dict[str, Any]) -> dict[str, Any]:
+    """Of a link on a disk, what it leads to, under the link's name."""
+    if info.get("islink"):
+        with suppress(OSError):  # it leads nowhere
+            return {**fs.info(info["name"]), "name": info["name"]}
+    return info
+
+
 def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) -> None:
     """Write one file whole, in place of any before it.
 

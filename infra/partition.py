@@ -17,7 +17,17 @@ import pyarrow.parquet as pq
 
 from infra.attempt import FOLDER, Attempt
 from infra.errors import PartitionCorrupt, PartitionMissing
-from infra.files import ABSENT, filesystem, is_local, local, lying, modified, names_in, sha256
+from infra.files import (
+    ABSENT,
+    files_in,
+    filesystem,
+    is_local,
+    local,
+    lying,
+    modified,
+    names_in,
+    sha256,
+)
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 from infra.reading import Opened, require_spoilt, unreadable
 
@@ -41,6 +51,10 @@ class Partition:
     def names(self) -> list[str]:
         """Names of what lies directly in the folder, published or not, sorted."""
         return names_in(filesystem(self.root), self.path)
+
+    def files(self) -> list[str]:
+        """Those of them that are files: no folders, no pipes."""
+        return list(files_in(filesystem(self.root), self.path))
 
     def manifest(self) -> Manifest:
         """The manifest of a published partition.

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from infra.attempt import Attempt
 from infra.errors import StoreError
-from infra.files import ABSENT, filesystem, lying, modified, names_in, put, put_new, put_there
+from infra.files import ABSENT, files_in, filesystem, modified, names_in, put, put_new, put_there
 from infra.manifest import MANIFEST, FileEntry, Manifest
 from infra.partition import Looked, Partition
 
@@ -107,21 +107,15 @@ class Store:
 
     def listing(self, folder: str) -> dict[str, tuple[int, datetime]]:
         """Files that lie directly in `folder`: bytes, and when each was last changed (UTC)."""
-        all_there = lying(filesystem(self.root), f"{self.root}/{folder}")
-        found = [info for info in all_there if info["type"] == "file"]
-        names = [info["name"].rsplit("/", 1)[-1] for info in found]
-        return {
-            name: (int(info["size"]), modified(info))
-            for name, info in sorted(zip(names, found, strict=True), key=lambda pair: pair[0])
-        }
+        found = files_in(filesystem(self.root), f"{self.root}/{folder}")
+        return {name: (int(info["size"]), modified(info)) for name, info in found.items()}
 
     def touched(self, folder: str) -> datetime | None:
         """When a file that lies directly in `folder` last came or was changed (UTC).
 
         Copies that keep the time of their source (`cp -p`, `rsync -a`) are as new as they are here.
         """
-        all_there = lying(filesystem(self.root), f"{self.root}/{folder}")
-        found = [info for info in all_there if info["type"] == "file"]
+        found = files_in(filesystem(self.root), f"{self.root}/{folder}").values()
         return max((max(modified(info), put_there(info)) for info in found), default=None)
 
     def address(self, *parts: str) -> str:

@@ -23,5 +23,10 @@ def visible(text: str, *, keep: str = "") -> str:
     return _SIGNS.sub(lambda sign: sign[0] if sign[0] in keep else _escaped(sign[0]), text)
 
 
+def as_text(name: str) -> str:
+    r"""A file's name as it may stand in a column of texts: `\udce9` for a byte that is none."""
+    return name.encode(errors="backslashreplace").decode()
+
+
 def _escaped(sign: str) -> str:
     return sign.encode("unicode_escape").decode()

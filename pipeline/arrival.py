@@ -82,7 +82,7 @@ def judge(
         expected: those that a night waits for.
         now: of the look.
         settle: how long plain files must have been still.
-        skipped: by table, files that are not read for their suffix.
+        skipped: by table, what is not read for its suffix or since it is no file.
     """
     names = {table.name for table in here}
     missing = tuple(name for name in expected if name not in names)
@@ -177,7 +177,7 @@ def _is_other(store: Store, day: date) -> bool:
 
 def _was_sent(store: Store, day: date, name: str) -> bool:
     partition = store.partition("raw", day, name)
-    plain = (file for file in partition.names() if raw_names.is_data(file))
+    plain = (file for file in partition.files() if raw_names.is_data(file))
     return partition.exists() or any(not raw_names.is_served(file) for file in plain)
 
 
@@ -215,4 +215,5 @@ def _mark(store: Store, day: date, name: str) -> str:
     ]
     if not plain:
         return stamp
-    return hashlib.sha256("\n".join([stamp, *plain] if stamp else plain).encode()).hexdigest()[:16]
+    told = "\n".join([stamp, *plain] if stamp else plain)
+    return hashlib.sha256(told.encode(errors="surrogateescape")).hexdigest()[:16]

@@ -26,6 +26,7 @@ from infra.errors import ConfigError, InputError
 from infra.reading import require_spoilt
 from infra.scratch import scratch_folder
 from infra.store import Store
+from infra.visible import as_text
 from pipeline.raw_writer import BLOCK_ROWS, RawWriter, Source, Spill, read_back
 from pipeline.rawfiles import with_place
 
@@ -173,7 +174,7 @@ def _names(paths: Collection[Path]) -> dict[Path, str]:
         depth = 1
         while len({parts[-depth:] for parts in whole.values()}) < len(same):
             depth += 1
-        names |= {path: "/".join(parts[-depth:]) for path, parts in whole.items()}
+        names |= {path: as_text("/".join(parts[-depth:])) for path, parts in whole.items()}
     return names
 
 

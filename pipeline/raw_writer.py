@@ -170,7 +170,7 @@ class RawWriter:
         if partition.exists():
             _refuse_others(partition, self.dataset.name, self.files[name])
         else:
-            _refuse_plain(self.store, partition)
+            _refuse_plain(partition)
         return partition
 
     def _write(self, day: _Day) -> None:
@@ -187,13 +187,13 @@ class RawWriter:
         day.held, day.rows, day.bytes = [], 0, 0
 
 
-def _refuse_plain(store: Store, partition: Partition) -> None:
+def _refuse_plain(partition: Partition) -> None:
     """Refuse a day whose files lie there as they came: what is imported would hide them.
 
     Raises:
         InputError: naming them.
     """
-    found = sorted(one for one in store.names(partition.key) if raw_names.is_data(one))
+    found = filter(raw_names.is_data, partition.files())
     plain = [one for one in found if not raw_names.is_served(one)]
     if plain:
         raise InputError(

@@ -25,7 +25,7 @@ from features.raw_table import LISTED, PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.reading import is_about_content
 from infra.store import FileEntry, Partition, Store
-from infra.visible import visible
+from infra.visible import as_text, visible
 
 JSON_ROWS = 65_536
 """Lines looked at together for the keys that they have."""
@@ -58,10 +58,10 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
     partition = store.partition("raw", day, table_name)
     published = partition.exists()
     listed = {entry.name for entry in partition.manifest().files} if published else set()
-    plain = filter(is_served if published else is_data, store.names(partition.key))
+    plain = filter(is_served if published else is_data, partition.files())
     found: list[RawPart] = []
     for name in sorted(listed.union(plain)):
-        source = _source_name(name) if name in listed else name
+        source = _source_name(name) if name in listed else as_text(name)
         found += _parts_of_file(table_name, partition, name, source, len(found))
         if name in listed and found[-1].damage:
             raise PartitionCorrupt(
@@ -72,8 +72,12 @@ def parts(store: Store, day: date, table_name: str) -> list[RawPart]:
 
 
 def skipped(partition: Partition) -> list[str]:
-    """Plain files of a raw table that their suffix alone keeps from being read."""
-    return [] if partition.exists() else list(filter(is_skipped, partition.names()))
+    """What lies in a raw table and is not read for its suffix, or since it is no file."""
+    if partition.exists():
+        return []
+    files = {*partition.files()}
+    names = partition.names()
+    return [name for name in names if is_skipped(name) or (is_data(name) and name not in files)]
 
 
 def beside(partition: Partition) -> list[str]:

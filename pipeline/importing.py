@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features import checking, clock, columns, parse
+from features import checking, clock, columns, parquet_rows, parse
 from features.dataset import Dataset
 from features.raw_table import LOGS, TABLES
 from infra.errors import ConfigError, InputError
@@ -203,7 +203,8 @@ def read_blocks(
         with source.path.open("rb") as stream:
             if table.format == "parquet":
                 file = pq.ParquetFile(stream, page_checksum_verification=True)
-                blocks = _parquet_blocks(file, source.name, rows)
+                fit = parquet_rows.fitting(stream, file, rows, range(file.num_row_groups))
+                blocks = _parquet_blocks(file, source.name, fit)
             else:
                 blocks = parse.text_blocks(stream, source.name, table, rows)
             for block in blocks:

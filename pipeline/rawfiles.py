@@ -16,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import clock, parse, raw_names
+from features import clock, parquet_rows, parse, raw_names
 from features.arrow_types import readable
 from features.canonical import REPEATED
 from features.dataset import Dataset
@@ -155,6 +155,7 @@ def blocks(part: RawPart, table: Table, batch_rows: int) -> Iterator[pa.Table]:
         )
         line = part.first_line
         rows = max(1, batch_rows // _values_a_row(file.metadata.row_group(part.row_group)))
+        rows = parquet_rows.fitting(stream, file, rows, [part.row_group])
         for batch in file.iter_batches(rows, row_groups=[part.row_group]):
             yield with_place(pa.Table.from_batches([batch]), part.source, line)
             line += batch.num_rows

@@ -114,9 +114,12 @@ class Registered:
         return self.found(first)
 
     def _of_model(self, model_uri: str) -> list[str]:
-        """Numbers of the versions of a logged model, first come first."""
-        found = [one for one in self.versions() if one.source == model_uri]  # tags can be copied
-        return [one.number for one in found]
+        """Numbers of our versions of a logged model, first come first.
+
+        A hand enters a model without our tags, or others' models with a copy of them.
+        """
+        found = (one for one in self.versions() if one.source == model_uri)
+        return [one.number for one in found if one.tags.get("model_uri") == model_uri]
 
     def download(self, number: str, path: str, folder: Path) -> Path:
         """Files of a version's logged model, copied into a local folder; where they lie there.

@@ -262,12 +262,13 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
         ("//", "/file:/")
     ):
         raise ConfigError(
-            f"tracking.uri = {config.uri!r} is another database in every working folder. Give its "
+            "tracking.uri is another database in every working folder. Give its "
             "absolute path: sqlite:////absolute/path.db, with four slashes."
         )
     if address.scheme in ("", "file"):
         raise ConfigError(
-            f"tracking.uri = {config.uri!r} is a folder, and MLflow's file store is gone. "
+            "tracking.uri is a folder (it has no http:// or the like before it), and MLflow's "
+            "file store is gone. "
             "Give a server (http://...) or a database (sqlite:////absolute/path.db)."
         )
     return config.uri

@@ -77,8 +77,10 @@ def require_known(store: Store, version: Version, model: str = "") -> None:
             f"version {version.number} of {MODEL} is {version.source} in MLflow, and what the "
             f"store has of its run key, bundles/{run}, was made of "
             f"{' and '.join(sorted(known)) or 'nothing'}. A model is code, and this one is not "
-            "known to be dupn's: it was not loaded. Let the alias name a version that is "
-            "(`dupn rollback --why ...`), and see in MLflow who entered this one."
+            "known to be dupn's: it was not loaded. See in MLflow who entered it. `dupn log` says "
+            "who was champion before; `dupn promote --version N --why ...` makes that one champion "
+            "again. One of dupn's own whose bundle was swept, and whose run was packed again "
+            "since, cannot be told from a stranger's."
         )
 
 

@@ -69,7 +69,10 @@ def check_files(given: Sequence[str], tables: Collection[str], home: str) -> Non
     text = os.environ.get(FROM, "")
     parts = text.splitlines() if "\n" in text else text.split(",")
     allowed = [part.strip() for part in parts if part.strip()]
-    own = [] if "://" in home else [str(Path(home) / name) for name in NAMES]
+    if text.strip() and not allowed:
+        raise ConfigError(f"{FROM} of the workers names no folder. Name some, or unset it.")
+    there = home.removeprefix("file://")
+    own = [] if "://" in there else [str(Path(there) / name) for name in NAMES]
     for one in given:
         named, separator, rest = one.partition("=")
         path = Path(rest if separator and named in tables else one).resolve()

@@ -57,8 +57,17 @@ def there(store: Store) -> str:
 
 
 def places(store: Store) -> dict[str, str]:
-    """Keys of what the page says last of each judged day; none where there is no page."""
-    found = {day: f"{PAGE}#{of}-{day}" for of in judged.GROUPS for day in _days(store, of)}
+    """Keys of what is said last of each judged day; none where there is no page.
+
+    On the page, or in the report of a day that it draws no more.
+    """
+    days = [(day, of) for of in judged.GROUPS for day in _days(store, of)]
+    drawn = sorted({day for day, _ in days}, reverse=True)[:DAYS]
+    folder = PAGE.rpartition("/")[0]
+    found = {
+        day: f"{PAGE}#{of}-{day}" if day in drawn else f"{folder}/{of}/{day}.json"
+        for day, of in days
+    }
     return found if there(store) else {}
 
 

@@ -262,10 +262,20 @@ class _Task:
         ]
         if not files:
             return None
-        table = self.before.table(entries=files)
+        table = _with_versions(self.before.table(entries=files), self.before)
         hashes = table["user_hash"].to_numpy()
         mine = (hashes >= np.uint64(low)) & (hashes <= np.uint64(high - 1))
         return table.filter(pa.array(mine & ~np.isin(hashes, known)))
+
+
+def _with_versions(table: pa.Table, of: Partition) -> pa.Table:
+    """Which registered version made each row; older tables say it of their own model's alone."""
+    if "model_version" in table.column_names:
+        return table
+    lineage = of.manifest().lineage
+    own, none = pc.equal(table["model"], lineage["run"]), pa.scalar(None, pa.string())
+    made = pc.if_else(own, pa.scalar(str(lineage["version"])), none)
+    return table.append_column("model_version", made)
 
 
 def _followed(store: Store, before: Partition | None, day: date) -> Partition | None:

@@ -33,7 +33,7 @@ class RetentionConfig(Config):
     bundle_days: int = Field(14, ge=LEAST)
     """Days of disassembled bundles, by the day of their tables. Those of champion, previous and
     challenger stay, and those of versions that `serve.shares` names; `dupn bundle --version N`
-    builds an older one again."""
+    builds an older one again, unless its run key was bundled anew since."""
     attempt_hours: float = Field(24.0, gt=0)
     """Files of attempts that never became a partition are removed when they are older."""
 

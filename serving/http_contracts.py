@@ -43,7 +43,7 @@ class RankRequest(Asking):
     """Items to be put in order for a user."""
 
     candidates: list[Id] = Field(min_length=1, fail_fast=True)
-    """Item ids; those that nobody knows are scored as items that nobody has met."""
+    """Item ids; those that nobody knows are scored as items that nobody has met, and come last."""
     top_k: int | None = Field(None, ge=1)
     """Items in the answer; `serve.top_k` of the settings if absent."""
     features: bool = False
@@ -73,7 +73,7 @@ class RankedItem:
     ctr: float
     """Probability of a click."""
     l2r: float
-    """Score of equation (9); the order is by it."""
+    """Score of equation (9); the order is by it, with those that nobody knows last."""
     features: dict[str, float] | None = None
 
 

@@ -109,10 +109,9 @@ class Served:
         known = self.bundle.world.catalog
         return catalog.lookup(hashes, known.hashes, known.rows)
 
-    def unknown_of(self, rows: Codes) -> int:
-        """How many catalog rows are of no item."""
-        beyond = self.bundle.world.catalog.num_rows
-        return int(np.count_nonzero((rows < catalog.FIRST_ROW) | (rows >= beyond)))
+    def is_item(self, rows: Codes) -> NDArray[np.bool_]:
+        """Which catalog rows are those of items."""
+        return (rows >= catalog.FIRST_ROW) & (rows < self.bundle.world.catalog.num_rows)
 
     def profile_rows(self, profile: Mapping[str, str]) -> Codes:
         """A row a profile column, 1 where nothing is known."""

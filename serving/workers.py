@@ -7,6 +7,7 @@ to the last second. At the end it waits for every worker, one that hangs among t
 """
 
 import logging
+import signal
 import socket
 import time
 from typing import Any
@@ -81,17 +82,38 @@ class Workers(Multiprocess):
     def restart_all(self) -> None:
         """Put a new worker that serves in the place of each, one after another (SIGHUP)."""
         for place, old in enumerate(self.processes):
+            if self._shall_end():
+                return
             new = Process(self.config, self.sockets)
             new.start()
-            if not new.wait_until_ready(HUNG_S, self.should_exit):
-                logger.error("process %d did not come to serve; %d goes on", new.pid, old.pid)
+            if not self._serves(new):
+                logger.error("process %d does not serve; %d goes on", new.pid, old.pid)
                 new.kill()
                 new.join()
                 return
             old.terminate()
-            _see_off(old, time.monotonic() + END_S)
             self._asked.pop(old, None)
             self.processes[place] = new
+            until = time.monotonic() + END_S
+            while old.process.is_alive() and time.monotonic() < until:
+                if self._shall_end():
+                    self.processes.append(old)  # it is waited for with the others
+                    return
+                old.process.join(0.1)
+            _see_off(old, until)
+
+    def _serves(self, new: Process) -> bool:
+        """Wait until a worker serves; not for one that does not come to it, nor at the end."""
+        until = time.monotonic() + HUNG_S
+        while new.process.is_alive() and time.monotonic() < until and not self._shall_end():
+            if new.is_ready(timeout=0.5):
+                return True
+            time.sleep(0.1)
+        return False
+
+    def _shall_end(self) -> bool:
+        """Whether a signal says so that nobody has looked at yet: this is one look at the last."""
+        return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self.signal_queue)
 
 
 def _see_off(worker: Process, until: float) -> None:

@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from dags import running, stages
 from infra.errors import ConfigError
-from pipeline import steps
+from pipeline import form, steps
 from pipeline.days import LONGEST
 from tests.pipeline.test_importing import MINE
 
@@ -73,6 +73,16 @@ def test_a_form_imports_from_the_folders_of_the_workers_alone_where_they_name_so
     monkeypatch.setenv("DUPN_IMPORT_FROM", f"/data/logs\n{file.parent}\n")
     params["files"] = [f"behaviors={file}"]
     stages.import_log.function()
+    monkeypatch.setenv("DUPN_IMPORT_FROM", " , ")
+    with pytest.raises(AirflowFailException, match="DUPN_IMPORT_FROM of the workers names no fold"):
+        stages.import_log.function()
+
+
+def test_a_form_imports_no_login_of_a_home_that_is_named_by_an_address(tmp_path):
+    secret = f"{tmp_path}/airflow/passwords.json"
+    for home in (str(tmp_path), f"file://{tmp_path}"):
+        with pytest.raises(ConfigError, match="no form imports from there"):
+            form.check_files([secret], {"behaviors"}, home)
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,14 @@ class NoAliases:
         raise Refused("no", "PERMISSION_DENIED")
 
 
+def test_a_model_that_a_hand_entered_is_registered_with_our_tags_all_the_same(registry):
+    registry.client.create_registered_model(MODEL)
+    registry.client.create_model_version(MODEL, source="file:///models/first")
+    for _ in range(2):
+        made = registry.register("file:///models/first", "", {"run_key": "mine"})
+        assert (made.number, made.tags["run_key"]) == ("2", "mine")
+
+
 def test_a_move_that_mlflow_refuses_is_said_to_be_entered_and_is_made_when_it_may_be(registry):
     versions(registry, 1)
     client, registry.client = registry.client, NoAliases(registry.client)

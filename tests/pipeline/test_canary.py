@@ -144,6 +144,7 @@ def test_a_model_that_a_stranger_entered_in_mlflow_is_not_loaded(settings, stran
         with pytest.raises(RegistryError, match=said):
             refused()
     assert not mark.exists()
+    assert steps.promote(settings, FIRST_JUDGED, "1", "it was good")["champion"] == "1"
 
 
 def test_a_version_with_a_copied_tag_is_not_the_one_that_is_registered(settings, stranger):
@@ -152,7 +153,9 @@ def test_a_version_with_a_copied_tag_is_not_the_one_that_is_registered(settings,
     assert registry.version(stranger[0]).tags["model_uri"] == model
     registry.client.delete_model_version_tag(MODEL, "1", "model_uri")
     try:
-        assert registry.register(model, "", {}).number == "1"
+        made = registry.register(model, "", {})
+        assert (made.source, made.number == stranger[0]) == (model, False)
+        registry.client.delete_model_version(MODEL, made.number)
     finally:
         registry.client.set_model_version_tag(MODEL, "1", "model_uri", model)
 

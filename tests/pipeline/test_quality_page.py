@@ -87,3 +87,7 @@ def test_the_quality_page_shows_the_newest_days_and_counts_the_others(settings, 
     assert "1 older one, 2026-03-01 to 2026-03-01, has no row here" in words
     assert "2026-03-02 events passed" in words
     assert "2026-03-01 events" not in words
+    assert quality_page.places(settings.store) == {
+        "2026-03-01": "reports/quality/events/2026-03-01.json",
+        "2026-03-02": "reports/quality/index.html#events-2026-03-02",
+    }

@@ -6,6 +6,7 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from infra.registry import MODEL
@@ -91,16 +92,25 @@ def test_with_carry_model_a_table_that_holds_rows_of_an_ancestor_is_not_carried_
     assert (told["carried"], told["older"]) == (0, 0)
 
 
-def test_a_table_from_before_the_column_is_carried_on_with_null(home):
+def test_a_table_from_before_the_column_is_carried_on_with_who_made_it(home):
     place = representing.table_of(home.store, key(home), BEFORE)
     old = place.table().drop_columns(["model_version"])
     with place.publish(**place.manifest().lineage) as out:
         out.record([out.write_table("part-0", old, low=0, high=2**64)])
     steps.represent(home, DAY)
     found = rows(home, key(home), DAY)
-    carried = [day != DAY for day in found["as_of"].to_pylist()]
-    assert any(carried)
-    assert [one is None for one in found["model_version"].to_pylist()] == carried
+    assert any(day != DAY for day in found["as_of"].to_pylist())
+    assert set(found["model_version"].to_pylist()) == {"1"}
+
+
+def test_of_a_row_that_the_table_before_the_column_carried_on_nobody_knows_the_version(home):
+    steps.represent(home, BEFORE)
+    place = representing.table_of(home.store, key(home), BEFORE)
+    old = place.table().drop_columns(["model_version"])
+    models = pa.array(["an-older-one", *old["model"].to_pylist()[1:]])
+    old = old.set_column(old.column_names.index("model"), "model", models)
+    found = representing._with_versions(old, place)
+    assert found["model_version"].to_pylist() == [None, *["1"] * (old.num_rows - 1)]
 
 
 def test_the_current_table_is_the_champions_newest_and_status_names_it(home):

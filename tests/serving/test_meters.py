@@ -38,10 +38,12 @@ def scored(client, which="candidates"):
     return float(re.search(rf"^dupn_{which}_total ([\d.]+)$", said, re.M)[1])
 
 
-def test_items_that_nobody_knows_are_counted(client, ids):
+def test_items_that_nobody_knows_are_counted_and_come_last(client, ids):
     before = scored(client, "unknown_candidates")
-    body = {"user_id": "u", "candidates": [*ids[:7], "none", "neither"]}
-    assert client.post("/v1/rank", json=body).json()["unknown"] == 2
+    body = {"user_id": "u", "candidates": ["none", *ids[:7], "neither"]}
+    found = client.post("/v1/rank", json=body).json()
+    assert found["unknown"] == 2
+    assert [one["item_id"] for one in found["items"]][-2:] == ["none", "neither"]
     assert scored(client, "unknown_candidates") == before + 2
 
 

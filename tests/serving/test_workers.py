@@ -126,3 +126,19 @@ def test_a_restart_replaces_every_worker_though_one_hangs(tmp_path):
         psutil.Process(min(before)).suspend()
         process.send_signal(signal.SIGHUP)
         wait(lambda: len(up() - before) == 2 and not before & up())
+
+
+def test_a_service_that_shall_end_ends_also_in_the_middle_of_a_restart(tmp_path):
+    with started(tmp_path, END_S=8) as (process, up):
+        before = up()
+        psutil.Process(one_of_the_first(process)).suspend()
+        process.send_signal(signal.SIGHUP)
+        wait(lambda: len(up() - before) == 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(PATIENCE_S) == 0
+        assert len([*tmp_path.glob("[0-9]*")]) == 3  # no second new one was begun
+
+
+def one_of_the_first(process):
+    """The worker that a restart begins with."""
+    return min(children(process), key=lambda one: (one.create_time(), one.pid)).pid

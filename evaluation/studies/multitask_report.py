@@ -34,6 +34,8 @@ GOAL = 3
 on which nothing differs, chance puts three above zero in 31 % of studies."""
 SHARES = {"a quarter": 0.25, "half": 0.5, "all": 1.0}
 """Of what the single run has learnt, where curves are compared."""
+JUDGEMENTS = (1, 3, 6, 12)
+"""Of both runs, at which curves are compared a second time."""
 
 
 class Learnt:
@@ -61,7 +63,10 @@ class Learnt:
         return mean_difference(self.scores(task, joint=True), self.scores(task, joint=False))
 
     def pace(self, task: Task, share: float) -> Interval:
-        """Joint less alone on the judging day, after equally many moments, paired.
+        """Joint less alone on the judging day, after equally many moments of any task, paired.
+
+        Equally many updates, then. The joint run has seen fewer of the task's questions by then:
+        what it has learnt is of all tasks.
 
         Args:
             task: whose curves are compared.
@@ -73,6 +78,33 @@ class Learnt:
             at = share * alone.curve[-1].moments
             gaps.append(Interval(_after(joint, task, at) - _after(alone, task, at)))
         return over_cells(gaps)
+
+    def own_pace(self, task: Task, judgement: int) -> Interval:
+        """Joint less alone on the judging day, after equally many of the task's questions, paired.
+
+        Both are judged at the same parts of an epoch, which has all of them. The joint run has
+        made more updates by then.
+
+        Args:
+            task: whose curves are compared.
+            judgement: of both, counted from 1. NaN: a run was not judged so often.
+        """
+        gaps = []
+        for joint, alone in zip(self.of(task, joint=True), self.of(task, joint=False), strict=True):
+            if judgement > min(len(joint.curve), len(alone.curve)):
+                return Interval(np.nan)
+            one, other = (fit.curve[judgement - 1].figures for fit in (joint, alone))
+            gaps.append(Interval(one[MEASURES[task]] - other[MEASURES[task]]))
+        return over_cells(gaps)
+
+    def share(self, task: Task) -> float:
+        """Of the moments that the joint run learns, those that ask the task: mean over worlds."""
+        both = zip(self.of(task, joint=True), self.of(task, joint=False), strict=True)
+        shares = []
+        for joint, alone in both:
+            last = min(len(joint.curve), len(alone.curve)) - 1
+            shares.append(alone.curve[last].moments / joint.curve[last].moments)
+        return float(np.mean(shares))
 
 
 def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mapping[str, Any]:
@@ -89,8 +121,9 @@ def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mappi
         "figure6": Picture(
             "While they learn",
             _curves(learnt),
-            "On the judging day, by moments learnt, repetitions counted: batches are of equally "
-            "many moments, so this is the number of updates. A line is one world.",
+            "On the judging day, by moments learnt, repetitions counted, of the joint run those of "
+            "all tasks: batches are of equally many moments, so this is the number of updates. A "
+            "line is one world.",
         )
     }
     return page.publish(
@@ -112,7 +145,7 @@ def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mappi
             },
             figures=list(figures(learnt)),
             said=goals(learnt),
-            grids=[_ends(learnt), _paces(learnt)],
+            grids=[_ends(learnt), _paces(learnt), _own_paces(learnt)],
             pictures=pictures,
             facts={"seeds": learnt.seeds},
         ),
@@ -169,9 +202,31 @@ def _paces(learnt: Learnt) -> Grid:
     ]
     note = (
         "On the judging day, joint less alone after as many moments, as a share of those that the "
-        "single run has learnt in all; -: the first judgement of the joint run comes later."
+        "single run has learnt in all; -: the first judgement of the joint run comes later. These "
+        "are as many updates, and fewer questions of the task: only a share of the joint run's "
+        "moments asks it (the next table's first column)."
     )
-    return Grid("At equal moments learnt", ["", *SHARES], rows, note)
+    return Grid("At equal moments learnt, of all tasks", ["", *SHARES], rows, note)
+
+
+def _own_paces(learnt: Learnt) -> Grid:
+    rows = [
+        [
+            MEASURES[task],
+            f"{learnt.share(task):.0%}",
+            *(shown(learnt.own_pace(task, at), sign=True) for at in JUDGEMENTS),
+        ]
+        for task in TASKS
+    ]
+    note = (
+        "On the judging day, joint less alone after as many moments that ask the task itself, "
+        "others not counted, as in Figure 7: at the same judgement of both, which falls on the "
+        "same part of an epoch (within one, as many but for the order); -: a run was not judged "
+        "so often. The joint run has made more updates by then, by one over the share of its "
+        "moments that ask the task."
+    )
+    head = ["", "share that asks it", *(f"judgement {at}" for at in JUDGEMENTS)]
+    return Grid("At equal moments that ask the task", head, rows, note)
 
 
 def _after(fit: FitCell, task: Task, moments: float) -> float:
@@ -194,7 +249,7 @@ def _curves(learnt: Learnt) -> bytes:
                 ax.plot(*_points(fit, task), color=colour,
                         linewidth=1.3, alpha=0.8, label=word if place == 0 else None)  # fmt: skip
         ax.set_title(MEASURES[task], loc="left", fontsize=10, color=INK)
-        ax.set_xlabel("moments learnt")  # each panel has a scale of its own
+        ax.set_xlabel("moments learnt, joint: of all tasks")  # each panel has a scale of its own
         by_ratio(ax)
         tidy(ax, "both")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=2)

@@ -1,4 +1,4 @@
-"""What is said of the goal of joint training."""
+"""What is said of joint training: the goal, and how fast it is by either count."""
 
 import math
 
@@ -6,7 +6,9 @@ import pytest
 
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.contest import TASKS, FitCell, Step
-from evaluation.studies.multitask_report import Learnt, goals
+from evaluation.studies.multitask_report import Learnt, goals, write
+from evaluation.studies.protocol import Plan
+from infra.store import Store
 
 SURE, UNSURE, BELOW = (0.02, 0.005), (0.02, 0.05), (-0.02, 0.005)
 
@@ -69,3 +71,38 @@ def test_pace_compares_curves_after_equally_many_moments_not_judgements():
 def test_pace_is_unknown_before_the_joint_run_was_judged():
     alone = curved((TASKS[0],), [(50, 0.6), (100, 0.61)])
     assert math.isnan(Learnt([alone, curved(TASKS, [(200, 0.7)])]).pace(TASKS[0], 0.5).value)
+
+
+def test_its_own_pace_compares_curves_after_as_many_moments_that_ask_the_task():
+    """Half of the joint run's moments ask it: behind after as many of all, ahead after as many."""
+    alone = curved((TASKS[0],), [(100, 0.60), (200, 0.64)])
+    found = Learnt([alone, curved(TASKS, [(200, 0.63), (400, 0.66), (600, 0.67)])])
+    assert found.pace(TASKS[0], 1.0).value == pytest.approx(0.63 - 0.64)
+    assert found.own_pace(TASKS[0], 1).value == pytest.approx(0.63 - 0.60)
+    assert found.own_pace(TASKS[0], 2).value == pytest.approx(0.66 - 0.64)
+    assert math.isnan(found.own_pace(TASKS[0], 3).value), "alone was judged twice"
+    assert found.share(TASKS[0]) == pytest.approx(0.5)
+
+
+def test_the_report_says_on_which_axis_curves_are_compared(tmp_path):
+    fits = [fit(tasks) for tasks in [*((task,) for task in TASKS), TASKS]]
+    store = Store(tmp_path)
+    write(store, "multitask", fits, Plan(learnt=10, judges=1, asked=2, network="one"))
+    report = store.get("reports/study/multitask/report.md").decode()
+    by_updates = report.partition("## At equal moments learnt, of all tasks")[2]
+    by_questions = by_updates.partition("## At equal moments that ask the task")[2]
+    assert "| l2r_auc | 50% | +0.0300 |" in by_questions
+    assert "| l2r_auc | - | - | +0.0100 |" in by_updates.replace(by_questions, "")
+
+
+def fit(tasks):
+    """A run that is judged twice; together after twice as many moments."""
+    many = 200 if len(tasks) > 1 else 100
+    values = (0.63, 0.66) if len(tasks) > 1 else (0.60, 0.62)
+    curve = tuple(
+        Step(moments=many * at, loss=1.0, figures={MEASURES[task]: value for task in TASKS})
+        for at, value in enumerate(values, start=1)
+    )
+    scores = tuple(Score(measure=MEASURES[task], value=0.6) for task in tasks)
+    return FitCell(settings="", model="all", tasks=tasks, seed=1, trial=0, scores=scores,
+                   curve=curve, parameters=1, seconds=1.0)  # fmt: skip

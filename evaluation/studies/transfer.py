@@ -108,22 +108,24 @@ def difference(worlds: Sequence[Transferred], one: Way, other: Way) -> Interval:
     )
 
 
-def lead(worlds: Sequence[Transferred], way: Way, judgement: int) -> Interval:
-    """One way less RS on the judging day, after equally many moments, paired.
+def lead(worlds: Sequence[Transferred], way: Way, judgement: int, over: Way = Way.RS) -> Interval:
+    """One way less another on the judging day, after equally many moments, paired.
 
     Args:
         worlds: with all ways each.
         way: which.
         judgement: of RS, counted from 1; a way that is judged for the first time a few moments
             later is compared there. NaN: RS was not judged so often.
+        over: the other.
     """
     gaps = []
     for world in worlds:
-        one, scratch = world.way(way), world.way(Way.RS)
+        one, other, scratch = world.way(way), world.way(over), world.way(Way.RS)
         if judgement > len(scratch.curve):
             return Interval(float("nan"))
-        at = max(scratch.curve[judgement - 1].moments, one.curve[0].moments)
-        gaps.append(Interval(one.after(at) - scratch.after(at)))
+        first = max(one.curve[0].moments, other.curve[0].moments)
+        at = max(scratch.curve[judgement - 1].moments, first)
+        gaps.append(Interval(one.after(at) - other.after(at)))
     return over_cells(gaps)
 
 

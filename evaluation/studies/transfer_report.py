@@ -40,7 +40,9 @@ TITLES = {
 }
 COLOURS = {Way.RS: OTHER, Way.RA: SECOND, Way.RT: TRUTH, Way.FT: MODEL}
 EARLY = (1, 4, 16, 64)
-"""Judgements of RS at which the others are held against it."""
+"""Judgements of RS at which ways are held against each other."""
+LEADS = ((Way.RA, Way.RS), (Way.RT, Way.RS), (Way.FT, Way.RS), (Way.FT, Way.RA))
+"""Who is ahead of whom on the way; the paper says that FT converges faster than RA."""
 LEAD = (
     "A network knows four tasks; a fifth, which shop somebody prefers, is to be learnt. Four ways, "
     "on the same questions and with the same search."
@@ -118,14 +120,23 @@ def _gaps(worlds: Sequence[Transferred]) -> Grid:
 
 def _leads(worlds: Sequence[Transferred]) -> Grid:
     rows = [
-        [f"{way.upper()} less RS", *(shown(lead(worlds, way, at), sign=True) for at in EARLY)]
-        for way in (Way.RA, Way.RT, Way.FT)
+        [
+            f"{one.upper()} less {other.upper()}",
+            *(shown(lead(worlds, one, at, other), sign=True) for at in EARLY),
+        ]
+        for one, other in LEADS
     ]
     note = (
         "On the judging day, after as many moments that ask of a shop as RS had learnt when it was "
-        "judged for the 1st time, the 4th, the 16th and the 64th; -: it was not judged so often."
+        "judged for the 1st time, the 4th, the 16th and the 64th (RA learns others, too, which are "
+        "not counted); -: it was not judged so often."
     )
-    return Grid("At equal moments learnt", ["", *(f"judgement {at}" for at in EARLY)], rows, note)
+    return Grid(
+        "At equal moments that ask of a shop",
+        ["", *(f"judgement {at}" for at in EARLY)],
+        rows,
+        note,
+    )
 
 
 def _curves(worlds: Sequence[Transferred]) -> bytes:

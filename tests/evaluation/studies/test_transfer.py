@@ -6,6 +6,7 @@ import pytest
 
 from evaluation.studies.asking import Score
 from evaluation.studies.contest import Step
+from evaluation.studies.protocol import Plan
 from evaluation.studies.transfer import (
     MEASURE,
     KnownCell,
@@ -15,6 +16,8 @@ from evaluation.studies.transfer import (
     goals,
     lead,
 )
+from evaluation.studies.transfer_report import write
+from infra.store import Store
 from training.transfer import Way
 
 
@@ -91,3 +94,26 @@ def test_a_lead_compares_curves_after_equally_many_moments():
     assert lead([world], Way.FT, 3).value == pytest.approx((0.58 + 0.64) / 2 - 0.60)
     assert lead([world], Way.RT, 1).value == pytest.approx(0.55 - (0.50 + 0.56) / 2), "at 150"
     assert math.isnan(lead([world], Way.FT, 4).value)
+
+
+def test_a_lead_over_another_way_is_after_as_many_moments_of_both():
+    world = transferred(
+        [
+            learnt(Way.RS, (0.50, 0.56, 0.60)),
+            learnt(Way.RA, (0.57, 0.65), every=150),
+            learnt(Way.FT, (0.54, 0.58, 0.61)),
+        ]
+    )
+    found = lead([world], Way.FT, 1, Way.RA).value
+    assert found == pytest.approx((0.54 + 0.58) / 2 - 0.57), "at 150, where RA is first judged"
+    assert lead([world], Way.FT, 3, Way.RA).value == pytest.approx(0.61 - 0.65)
+
+
+def test_the_report_tells_who_of_ft_and_ra_is_ahead_on_the_way(tmp_path):
+    curves = {Way.RS: (0.50, 0.56), Way.RA: (0.57, 0.65), Way.RT: FAST, Way.FT: (0.54, 0.66)}
+    world = transferred(learnt(way, aucs) for way, aucs in curves.items())
+    store = Store(tmp_path)
+    write(store, "transfer", [world] * 3, Plan(learnt=10, judges=1, asked=2, network="one"))
+    report = store.get("reports/study/transfer/report.md").decode()
+    on_the_way = report.partition("## At equal moments that ask of a shop")[2]
+    assert "| FT less RA | -0.0300 (-0.0300 to -0.0300) | - | - | - |" in on_the_way

@@ -12,7 +12,7 @@ from evaluation.metrics import Floats
 from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
-from evaluation.studies import page, protocol
+from evaluation.studies import attention_worlds, page, protocol
 from evaluation.studies.attention import Example, Reading, Seen, Verdict, readings, together
 from evaluation.studies.attention_map import BUCKETS, FEWEST, FEWEST_USERS, TYPES
 from evaluation.studies.page import Grid, Page, Picture, told
@@ -72,7 +72,14 @@ def write(
         protocol=_protocol(worlds, notes, plan),
         figures=figures,
         said=[sentence(one, known) for one in read],
-        grids=[_readings(read, known), _matches(known), _map(known, _counts(worlds))],
+        grids=[
+            _readings(read, known),
+            _matches(known),
+            attention_worlds.examples(worlds),
+            _map(known, _counts(worlds)),
+            attention_worlds.ranges(worlds),
+            attention_worlds.oldest(worlds),
+        ],
         pictures={title: Picture(title, png) for title, png in drawings(worlds, known)},
         facts={
             "seeds": [world.seed for world in worlds],
@@ -312,4 +319,5 @@ def _html(said: Page, worlds: Sequence[Seen], read: Sequence[Reading], notes: Se
         figures=figures,
         pictures=inside({name: one.png for name, one in said.pictures.items()}),
         protocol=said.protocol,
+        by_world=attention_worlds.grids(worlds),
     )

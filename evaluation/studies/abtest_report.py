@@ -24,6 +24,7 @@ from evaluation.studies.abtest import (
 )
 from evaluation.studies.cells import FEWEST, words
 from evaluation.studies.page import Grid, Page, Picture, told
+from evaluation.studies.protocol import Setup
 from features.schemas import PRICE_LEVELS
 from infra.store import Store
 
@@ -49,7 +50,7 @@ def write(
     shape: Shape,
     cells: Sequence[Cell],
     notes: Sequence[str],
-    network: str,
+    setup: Setup,
 ) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
@@ -59,12 +60,12 @@ def write(
         shape: how many days of what.
         cells: one a seed.
         notes: what has to be said beside the figures.
-        network: as `protocol.network` says it.
+        setup: worlds and network.
     """
     main = list(headline(cells))
     every = [*main, *daily(cells), *classes(cells)]
     pictures = dict(drawings(every, shape))
-    how = {**_protocol(shape, cells, network), "To be kept in mind": " ".join(notes)}
+    how = {**_protocol(shape, cells, setup), "To be kept in mind": " ".join(notes)}
     reached = goals(main)
     said = Page(
         study=name,
@@ -88,11 +89,14 @@ def write(
     return {**found, "seeds": len(cells), "goals": reached, "figures": known}
 
 
-def _protocol(shape: Shape, cells: Sequence[Cell], network: str) -> Mapping[str, str]:
+def _protocol(shape: Shape, cells: Sequence[Cell], setup: Setup) -> Mapping[str, str]:
     interval = None if len(cells) >= FEWEST else Interval(NAN)
+    mine = [one.sums for cell in cells for one in cell.days(DUPN)]
+    pages, orders = (protocol.span([day[of] for day in mine]) for of in ("pages", "orders"))
     return {
-        "Data": protocol.marketplaces([cell.seed for cell in cells]),
-        "Network": f"DUPN: {network}",
+        "Data": f"{setup.data([cell.seed for cell in cells])}; DUPN's twin shows {pages} pages a "
+        f"day, of which {orders} orders are expected",
+        "Network": f"DUPN: {setup.network}",
         "Questions": f"{protocol.days(shape.trained)} lived under the logging policy and learnt, "
         f"then {protocol.days(shape.lived)} lived in twin worlds with everybody in one arm, whose "
         "models learn every night. Negatives: none are drawn, what is compared are expectations "

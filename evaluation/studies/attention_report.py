@@ -98,7 +98,7 @@ def write(
 def _protocol(worlds: Sequence[Seen], notes: Sequence[str], plan: Plan) -> Mapping[str, str]:
     moments, matched = sum(one.moments for one in worlds), sum(one.matched for one in worlds)
     return {
-        "Data": f"{protocol.marketplaces([world.seed for world in worlds])}; {moments:,} moments "
+        "Data": f"{plan.data([world.seed for world in worlds])}; {moments:,} moments "
         f"with a query and a history, of which {matched:,} hold the query's category and another",
         "Network": f"DUPN-all, joint, as in Figure 6: {plan.network}",
         "Questions": f"{plan.days}; all users. Negatives: none, weights are looked at and nothing "

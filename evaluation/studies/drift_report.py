@@ -11,6 +11,7 @@ from evaluation.results import Figure
 from evaluation.studies import page, protocol
 from evaluation.studies.drift import Arm, Cell, Shape, by_day, daily, headline, series
 from evaluation.studies.page import Grid, Page, Picture, shown, told
+from evaluation.studies.protocol import Setup
 from infra.store import Store
 from training.config import Task
 
@@ -27,7 +28,7 @@ CONTRASTS = {
     "nightly_over_frozen": "nightly less frozen, from the first update on",
     "nightly_over_frozen_late": "nightly less frozen, last third of the days",
     "nightly_over_retrain": "nightly less retrain, where that is fresh",
-    "nightly_over_retrain_in_use": "nightly less retrain, while that ages",
+    "nightly_over_retrain_in_use": "nightly less retrain, while in use, fresh days among them",
     "retrain_over_frozen": "retrain less frozen, where that is fresh",
 }
 COSTS = {
@@ -46,7 +47,7 @@ LEAD = (
 
 
 def write(
-    store: Store, name: str, shape: Shape, cells: Sequence[Cell], network: str
+    store: Store, name: str, shape: Shape, cells: Sequence[Cell], setup: Setup
 ) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
@@ -55,7 +56,7 @@ def write(
         name: of the study.
         shape: how many days of what.
         cells: one a seed.
-        network: as `protocol.network` says it.
+        setup: worlds and network.
     """
     main, every = list(headline(cells)), list(daily(cells))
     pictures = dict(drawings(cells))
@@ -63,7 +64,7 @@ def write(
         study=name,
         title="Drift: frozen, nightly, retrained",
         lead=LEAD,
-        protocol=_protocol(shape, cells, network),
+        protocol=_protocol(shape, cells, setup),
         figures=[*main, *every],
         said=[f"{title}: {_told(one)}." for title, one in _tiles({f.name: f for f in main})],
         grids=[_contrasts(main), _costs(main), _days(shape, cells)],
@@ -80,10 +81,12 @@ def _told(figure: Figure) -> str:
     return told(figure, 1) if plain else told(figure, sign=True)
 
 
-def _protocol(shape: Shape, cells: Sequence[Cell], network: str) -> Mapping[str, str]:
+def _protocol(shape: Shape, cells: Sequence[Cell], setup: Setup) -> Mapping[str, str]:
+    nights = [cost.moments for cell in cells for cost in cell.costs if cost.arm is Arm.NIGHTLY]
     return {
-        "Data": protocol.marketplaces([cell.seed for cell in cells]),
-        "Network": f"DUPN: {network}",
+        "Data": f"{setup.data([cell.seed for cell in cells])}; a night learns "
+        f"{protocol.span(nights)} moments",
+        "Network": f"DUPN: {setup.network}",
         "Questions": f"{protocol.days(shape.trained)} trained, {protocol.days(shape.nights)} after "
         "them asked, each as a whole and before it is learnt; a retrain every "
         f"{protocol.days(shape.every)}; all users. {protocol.negatives(TASKS)}",

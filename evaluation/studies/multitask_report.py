@@ -133,10 +133,12 @@ def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mappi
             title="Figure 6: one task, or all together",
             lead=LEAD,
             protocol={
-                "Data": protocol.marketplaces(learnt.seeds),
+                "Data": plan.data(learnt.seeds),
                 "Network": f"DUPN-all: {plan.network}. Alone, L2R weighs a click logit of its "
                 "own, joint that of CTR",
-                "Questions": plan.questions(TASKS),
+                "Questions": plan.questions(
+                    {task: learnt.scores(task, joint=True) for task in TASKS}
+                ),
                 "Budget": "epochs, patience and search as in study.*; the joint run's best "
                 "judgement is by the sum of its losses. As many epochs are more updates of the "
                 "joint run, which learns the moments of all tasks",

@@ -9,8 +9,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from evaluation.bootstrap import Interval
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.metrics import NAN
 from evaluation.results import Figure
+from evaluation.studies.asking import Score
 from evaluation.studies.cells import FEWEST, Cell, words
 from features.world import SamplesConfig
 from training.config import ModelConfig, Task, TrainConfig
@@ -25,13 +27,39 @@ NEGATIVES: Mapping[Task, str] = {
     Task.SPP: "shops drawn by popularity and not touched",
 }
 """Of the marketplace's questions."""
+ANSWERS: Mapping[Task, str] = {
+    Task.CTR: "candidates",
+    Task.L2R: "candidates",
+    Task.FIFP: "icons",
+    Task.PPP: "purchases",
+    Task.SPP: "shops",
+}
+"""What the questions of a task are of."""
 FEW = 12
 """Digests that are listed; of more their own digest has to do."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Which of a world's days and people a study takes."""
+@dataclass(frozen=True, kw_only=True)
+class Setup:
+    """What a study of simulated worlds is made of."""
+
+    network: str
+    """As `network` says it."""
+    market: MarketplaceConfig
+    """Of every world."""
+
+    def data(self, seeds: Sequence[int]) -> str:
+        """Worlds, and how large each is."""
+        size = self.market
+        return (
+            f"simulated marketplaces of the seeds {', '.join(map(str, seeds))}, a world each of "
+            f"{size.users:,} users and, on its first day, {size.items:,} items"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan(Setup):
+    """Which of a world's days and people it takes."""
 
     learnt: int
     """Days."""
@@ -39,8 +67,6 @@ class Plan:
     """Days after them."""
     asked: int
     """Days after these."""
-    network: str
-    """As `network` says it."""
     shares: Mapping[Task, float] = field(default_factory=dict)
     """Of the users who are learnt from and asked, where it is not all."""
 
@@ -52,11 +78,16 @@ class Plan:
             f"{days(self.asked)} asked"
         )
 
-    def questions(self, tasks: Sequence[Task]) -> str:
-        """Days, people and negatives."""
+    def questions(self, asked: Mapping[Task, Sequence[Score | None]]) -> str:
+        """Days, people, how many questions, and negatives.
+
+        Args:
+            asked: of every task its scores, one a world.
+        """
+        tasks = list(asked)
         some = [f"{task} of {share:.0%}" for task, share in self.shares.items() if task in tasks]
         people = f"{' and '.join(some)} of the users, else all" if some else "all users"
-        return f"{self.days}; {people}. {negatives(tasks)}"
+        return f"{self.days}; {people}. {counted(asked)}. {negatives(tasks)}"
 
 
 def network(model: ModelConfig, train: TrainConfig, samples: SamplesConfig) -> str:
@@ -88,9 +119,20 @@ def negatives(tasks: Sequence[Task]) -> str:
     return f"Negatives: {said}"
 
 
-def marketplaces(seeds: Sequence[int]) -> str:
-    """Data of simulated worlds."""
-    return f"simulated marketplaces of the seeds {', '.join(map(str, seeds))}, a world each"
+def counted(asked: Mapping[Task, Sequence[Score | None]]) -> str:
+    """How many questions of each task a world asks, tasks of as many together."""
+    kinds: dict[str, list[str]] = {}
+    for task, scores in asked.items():
+        found = [one.questions for one in scores if one is not None]
+        kinds.setdefault(f"{span(found)} {ANSWERS[task]}", []).append(task)
+    said = "; ".join(f"{', '.join(those)}: {many}" for many, those in kinds.items())
+    return f"Asked in a world: {said}"
+
+
+def span(counts: Sequence[float]) -> str:
+    """The smallest and the largest of whole numbers, or the one that all are."""
+    least, most = min(counts, default=0), max(counts, default=0)
+    return f"{least:,.0f}" if least == most else f"{least:,.0f} to {most:,.0f}"
 
 
 def settings(**kinds: Sequence[Cell]) -> str:

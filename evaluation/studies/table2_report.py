@@ -35,6 +35,10 @@ LEAD = (
 )
 
 
+SAME = ("popularity", "lr_ctr", "ceiling")
+"""What scores candidates once, for clicks and for ranks."""
+
+
 @dataclass(frozen=True)
 class Heading:
     """What a table of networks is called."""
@@ -76,7 +80,7 @@ def write(
             protocol=_protocol(table, tuned, plan, heading.heads),
             figures=list(figures(table)),
             said=goals(table),
-            grids=[_rows(table, titles), _gaps(table, titles), *beside,
+            grids=[_rows(table, titles), _headroom(table, titles), _gaps(table, titles), *beside,
                    _stopped(table, titles), _searches(tuned, titles)],
             pictures={
                 "table2": Picture(
@@ -97,10 +101,10 @@ def _protocol(
     worlds = table.worlds
     moments = ", ".join(f"{world.moments:,}" for world in worlds)
     return {
-        "Data": f"{protocol.marketplaces([world.seed for world in worlds])}; moments on the "
+        "Data": f"{plan.data([world.seed for world in worlds])}; moments on the "
         f"learnt days: {moments}; mean history {worlds[0].behaviours:.0f}",
         "Network": f"DUPN: {plan.network}. {heads}",
-        "Questions": plan.questions(TASKS),
+        "Questions": plan.questions({task: table.row(ALL, task) for task in TASKS}) + _alike(table),
         "Learning": "epochs at most and patience as in study.*, stopped by the judging day; the "
         "best judgement is kept. L2R learnt alone has no click task that would learn the "
         "logit among its ranking features, so its gradient goes through it (docs/adr/0007): "
@@ -109,6 +113,24 @@ def _protocol(
         "Intervals": words(len(worlds)),
         "Settings": protocol.settings(worlds=worlds, searches=tuned, fits=table.fits),
     }
+
+
+def _alike(table: Table) -> str:
+    """How near the ranking's question is to the click's: by what answers both with one score."""
+    rows = [(table.other(one, Task.L2R), table.other(one, Task.CTR)) for one in SAME]
+    gaps = [
+        abs(one.value - other.value)
+        for row in rows
+        for one, other in zip(*row, strict=True)
+        if one and other and one.value is not None and other.value is not None
+    ]
+    if not gaps:
+        return ""
+    return (
+        ". l2r asks the candidates of ctr whether anything was done, each pair counting alike: one "
+        f"score for both ({', '.join(SAME).replace('_', ' ')}) has the same AUC there to within "
+        f"{max(gaps):.5f} in each world"
+    )
 
 
 def _tuning(tuned: Sequence[TunedCell]) -> str:
@@ -139,6 +161,18 @@ def _rows(table: Table, titles: Mapping[str, str]) -> Grid:
         values = [mean_of(table.other(name, task)) for task in TASKS]
         rows.append([name.replace("_", " "), *(part for v in values for part in (shown(v), ""))])
     return Grid("Table 2", head, rows, "AUC, and micro precision for the price level.")
+
+
+def _headroom(table: Table, titles: Mapping[str, str]) -> Grid:
+    rows = [
+        [titles[model], *(shown(table.headroom(model, task), 2) for task in TASKS)]
+        for model in table.models
+    ]
+    note = (
+        "(figure - chance) / (ceiling - chance): the ceiling is what the truth gets, chance 0.5 of "
+        "an AUC, and of price levels what the commonest one of the learnt days gets."
+    )
+    return Grid("Headroom", ["", *(_title(task) for task in TASKS)], rows, note)
 
 
 def _gaps(table: Table, titles: Mapping[str, str]) -> Grid:

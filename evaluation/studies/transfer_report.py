@@ -67,12 +67,14 @@ def write(store: Store, name: str, worlds: Sequence[Transferred], plan: Plan) ->
             title="Figure 7: four ways to a new task",
             lead=LEAD,
             protocol={
-                "Data": protocol.marketplaces([world.seed for world in worlds]),
+                "Data": plan.data([world.seed for world in worlds]),
                 "Network": f"DUPN-all: {plan.network}",
                 "Known network": "joint, with the epochs of other studies, where RA "
                 f"learns the same tasks for twice as many; its CTR AUC on the asked days: {known}",
                 "New task": "SPP, asked once a user and day",
-                "Questions": plan.questions([Task.SPP]),
+                "Questions": plan.questions({
+                    Task.SPP: [world.way(Way.RS).score for world in worlds]
+                }),
                 "Search": "the points of study.trials, for each way, in the world of "
                 "study.tuning_seed",
                 "Judged by": "SPP alone, whatever else a way learns (RA), four times as often as "

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from evaluation.studies import abtest, abtest_report, drift, drift_report
+from evaluation.studies.protocol import Setup
 from infra.progress import Progress
 from pipeline.living import INTERFERENCE
 from pipeline.settings import Settings
@@ -66,6 +67,12 @@ class BySeed(Study[C]):
             home.rename(gone)
             shutil.rmtree(gone)
 
+    @property
+    def setup(self) -> Setup:
+        """What reports say of worlds and network."""
+        first = self.stages()[0][0]
+        return Setup(network=self.network, market=self._mine(first).marketplace)
+
     def cells(self) -> list[C]:
         """All of them."""
         return self.finished(self.stages()[0])
@@ -106,7 +113,7 @@ class DriftStudy(BySeed[drift.Cell]):
 
     def report(self) -> Mapping[str, Any]:
         """AUC by day, contrasts and costs."""
-        return drift_report.write(self.store, self.name, self.shape, self.cells(), self.network)
+        return drift_report.write(self.store, self.name, self.shape, self.cells(), self.setup)
 
 
 class AbtestStudy(BySeed[abtest.Cell]):
@@ -140,5 +147,5 @@ class AbtestStudy(BySeed[abtest.Cell]):
         explored = f"{share:.0%} of the models' pages are dealt at random, so that logs can teach."
         notes = [INTERFERENCE, explored]
         return abtest_report.write(
-            self.store, self.name, self.shape, self.cells(), notes, self.network
+            self.store, self.name, self.shape, self.cells(), notes, self.setup
         )

@@ -75,9 +75,16 @@ class Contest(Study[Cell]):
 
     @property
     def plan(self) -> Plan:
-        """What reports say of days and people."""
+        """What reports say of worlds, network, days and people."""
         study = self.settings.study
-        return Plan(study.learnt, study.judges, study.asked, self.network, study.shares)
+        return Plan(
+            network=self.network,
+            market=self.world(self.reported[0]).own.marketplace,
+            learnt=study.learnt,
+            judges=study.judges,
+            asked=study.asked,
+            shares=study.shares,
+        )
 
     def worlds(self) -> list[str]:
         """Keys of all worlds, that of the search first."""

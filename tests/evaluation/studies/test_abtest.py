@@ -2,13 +2,16 @@
 
 import pytest
 
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.results import Figure
 from evaluation.studies import abtest, abtest_report
 from evaluation.studies.abtest import BEFORE, DUPN, POLICY, SPLIT, Cell, Shape
+from evaluation.studies.protocol import Setup
 from infra.store import Store
 from tests.evaluation.studies.test_uplift import lived
 
 SHAPE = Shape(trained=3, lived=2)
+SETUP = Setup(network="as is", market=MarketplaceConfig(users=1200, items=3000))
 
 
 def cell(seed, gain):
@@ -96,10 +99,12 @@ def test_a_goal_is_beaten_only_with_the_whole_interval():
 
 def test_the_report_stands_by_itself(tmp_path):
     store = Store(tmp_path)
-    said = abtest_report.write(store, "abtest", SHAPE, CELLS, ["a note to be read"], "as is")
+    said = abtest_report.write(store, "abtest", SHAPE, CELLS, ["a note to be read"], SETUP)
     page = (tmp_path / "reports/study/abtest/report.html").read_text()
     assert said["report"].endswith("report.html")
     assert "a note to be read" in page
+    assert "1,200 users and, on its first day, 3,000 items" in page
+    assert "twin shows 0 pages a day" in page
     assert page.count("data:image/png;base64,") == 2
     assert "2.32" in page  # the paper's first day
     assert "33.2 &rarr; 44.2" in page  # its average as printed; that of its days would be 33.3

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from evaluation.bootstrap import Resamples
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.settings import EvaluateConfig
 from evaluation.studies import attention, attention_map, attention_report, histories
 from evaluation.studies.attention import Example, Seen, Verdict, Weights
@@ -16,7 +17,7 @@ from infra.store import Store
 
 CONFIG = EvaluateConfig(replicates=60)
 
-PLAN = Plan(learnt=10, judges=1, asked=2, network="one of the paper's")
+PLAN = Plan(learnt=10, judges=1, asked=2, network="one of the paper's", market=MarketplaceConfig())
 
 
 def drawn(users=40, each=6, seed=3, categories=6):

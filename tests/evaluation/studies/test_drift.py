@@ -3,14 +3,17 @@ import pytest
 from scipy import stats
 
 from evaluation.bootstrap import Interval
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.settings import EvaluateConfig
 from evaluation.studies import drift, drift_report
 from evaluation.studies.cells import figure_over
 from evaluation.studies.drift import Arm, Cell, Cost, People, Score, Shape
+from evaluation.studies.protocol import Setup
 from infra.store import Store
 from tests.evaluation import synthetic
 
 SHAPE = Shape(trained=2, nights=4, every=2)
+SETUP = Setup(network="as is", market=MarketplaceConfig(users=1200, items=3000))
 DRAWS = (0.0, 0.01, 0.02, 0.03)
 
 
@@ -108,7 +111,7 @@ def test_people_are_drawn_alike_on_every_day_and_whoever_is_absent_counts_nothin
 
 def test_the_report_has_every_day_and_stands_alone(tmp_path):
     store = Store(tmp_path)
-    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)], "as is")
+    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)], SETUP)
     assert said["seeds"] == 2
     page = store.get("reports/study/drift/report.html").decode()
     assert page.count("<img") == 3
@@ -118,7 +121,7 @@ def test_the_report_has_every_day_and_stands_alone(tmp_path):
 
 def test_the_headline_is_the_processors_and_no_figure_has_more_digits_than_it_deserves(tmp_path):
     store = Store(tmp_path)
-    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)], "as is")[
+    said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)], SETUP)[
         "said"
     ]
     assert said[-1] == "a retrain's processor time over a night's: 20.0 (20.0 to 20.0)."
@@ -126,3 +129,25 @@ def test_the_headline_is_the_processors_and_no_figure_has_more_digits_than_it_de
     page = store.get("reports/study/drift/report.html").decode()
     assert '<td class="n">24.0</td><td class="n"><span class="range">24.0 to 24.0</span>' in page
     assert "interval, or range of a cost" in page
+
+
+def test_the_protocol_says_how_large_a_world_is_and_what_a_night_learns(tmp_path):
+    store = Store(tmp_path)
+    drift_report.write(store, "drift", SHAPE, [cell(1)], SETUP)
+    text = store.get("reports/study/drift/report.md").decode()
+    assert "1,200 users and, on its first day, 3,000 items; a night learns 10 moments" in text
+
+
+def test_days_in_use_are_said_to_have_the_fresh_ones_among_them(tmp_path):
+    """Of the retrain's days 4 to 6 two are fresh: the mean over all is not that of its ageing."""
+    made = cell(1)
+    aged = {5: 0.05}
+    scores = tuple(
+        one.model_copy(update={"value": one.value + aged.get(one.day, 0.0)})
+        if one.arm is Arm.NIGHTLY else one
+        for one in made.scores
+    )  # fmt: skip
+    found = {f.name: f for f in drift.headline([made.model_copy(update={"scores": scores})])}
+    in_use = found["drift_nightly_over_retrain_in_use_ctr_auc"].value
+    assert in_use == pytest.approx(0.01 + 0.05 / 3)
+    assert "fresh days among them" in drift_report.CONTRASTS["nightly_over_retrain_in_use"]

@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.contest import TASKS, FitCell, Step
 from evaluation.studies.multitask_report import Learnt, goals, write
@@ -87,7 +88,8 @@ def test_its_own_pace_compares_curves_after_as_many_moments_that_ask_the_task():
 def test_the_report_says_on_which_axis_curves_are_compared(tmp_path):
     fits = [fit(tasks) for tasks in [*((task,) for task in TASKS), TASKS]]
     store = Store(tmp_path)
-    write(store, "multitask", fits, Plan(learnt=10, judges=1, asked=2, network="one"))
+    plan = Plan(learnt=10, judges=1, asked=2, network="one", market=MarketplaceConfig())
+    write(store, "multitask", fits, plan)
     report = store.get("reports/study/multitask/report.md").decode()
     by_updates = report.partition("## At equal moments learnt, of all tasks")[2]
     by_questions = by_updates.partition("## At equal moments that ask the task")[2]

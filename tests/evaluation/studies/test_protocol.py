@@ -2,11 +2,13 @@
 
 import pytest
 
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.results import Figure
 from evaluation.studies import page, protocol
+from evaluation.studies.asking import Score
 from evaluation.studies.cells import Cell
 from evaluation.studies.page import Grid, Page
-from evaluation.studies.protocol import NEEDED, Plan
+from evaluation.studies.protocol import NEEDED, Plan, Setup
 from infra.store import Store
 from pipeline.settings import load
 from training.config import Task
@@ -21,14 +23,37 @@ def written(**changed):
                    "figures": [figure], **changed})  # fmt: skip
 
 
-def test_questions_say_days_people_and_negatives():
-    plan = Plan(learnt=10, judges=1, asked=2, network="", shares={Task.CTR: 0.5, Task.SPP: 0.2})
-    assert plan.questions([Task.CTR, Task.PPP]) == (
+def scores(*questions):
+    return [None if n is None else Score(measure="m", value=0.5, questions=n) for n in questions]
+
+
+def test_questions_say_days_people_how_many_and_negatives():
+    plan = Plan(learnt=10, judges=1, asked=2, network="", market=MarketplaceConfig(),
+                shares={Task.CTR: 0.5, Task.SPP: 0.2})  # fmt: skip
+    assert plan.questions({Task.CTR: scores(1200, 900), Task.PPP: scores(7, None)}) == (
         "10 days learnt, the next 1 day judging, the next 2 days asked; ctr of 50% of the users, "
-        "else all. Negatives: ctr: shown on the page and not clicked; ppp: none, the level of "
-        "what is bought is asked"
+        "else all. Asked in a world: ctr: 900 to 1,200 candidates; ppp: 7 purchases. Negatives: "
+        "ctr: shown on the page and not clicked; ppp: none, the level of what is bought is asked"
     )
-    assert "; all users. Negatives: fifp: " in plan.questions([Task.FIFP])
+    assert "; all users. Asked in a world: fifp: 8 icons. Negatives: fifp: " in plan.questions(
+        {Task.FIFP: scores(8)}
+    )
+
+
+def test_tasks_that_ask_as_many_are_counted_together():
+    asked = {Task.L2R: scores(5, 9), Task.CTR: scores(9, 5), Task.SPP: scores(5, 9)}
+    assert protocol.counted(asked) == (
+        "Asked in a world: l2r, ctr: 5 to 9 candidates; spp: 5 to 9 shops"
+    )
+    assert set(protocol.ANSWERS) == set(Task)
+
+
+def test_data_say_how_large_a_world_is():
+    setup = Setup(network="", market=MarketplaceConfig(users=6000, items=4500))
+    assert setup.data([1, 3]) == (
+        "simulated marketplaces of the seeds 1, 3, a world each of 6,000 users and, on its first "
+        "day, 4,500 items"
+    )
 
 
 def test_a_network_says_what_it_adds_to_the_paper(tmp_path):

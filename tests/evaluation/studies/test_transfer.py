@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.studies.asking import Score
 from evaluation.studies.contest import Step
 from evaluation.studies.protocol import Plan
@@ -113,7 +114,8 @@ def test_the_report_tells_who_of_ft_and_ra_is_ahead_on_the_way(tmp_path):
     curves = {Way.RS: (0.50, 0.56), Way.RA: (0.57, 0.65), Way.RT: FAST, Way.FT: (0.54, 0.66)}
     world = transferred(learnt(way, aucs) for way, aucs in curves.items())
     store = Store(tmp_path)
-    write(store, "transfer", [world] * 3, Plan(learnt=10, judges=1, asked=2, network="one"))
+    plan = Plan(learnt=10, judges=1, asked=2, network="one", market=MarketplaceConfig())
+    write(store, "transfer", [world] * 3, plan)
     report = store.get("reports/study/transfer/report.md").decode()
     on_the_way = report.partition("## At equal moments that ask of a shop")[2]
     assert "| FT less RA | -0.0300 (-0.0300 to -0.0300) | - | - | - |" in on_the_way

@@ -173,6 +173,12 @@ def test_the_report_is_json_a_picture_and_a_page(study, said):
     assert "0.7252" in page, "the paper's number stands beside"
 
 
+def test_a_quick_report_says_the_size_of_the_world_that_it_had(study, said):
+    del said
+    data = json.loads(study.store.get("reports/study/table2-quick/report.json"))["protocol"]["Data"]
+    assert "a world each of 60 users and, on its first day, 300 items" in data
+
+
 def test_mlflow_holds_a_run_of_the_study_and_one_inside_it_for_every_cell(settings, study):
     client = MlflowTracker(settings.tracking, settings.store).client
     (experiment,) = [e for e in client.search_experiments() if e.name == "dupn"]

@@ -141,12 +141,13 @@ class Service:
         self._require_few(len(rows))
         moment, _ = self._moment(asking, chosen)
         answered = chosen.served.answer(moment, rows)
-        unknown = int(np.count_nonzero(~chosen.served.is_item(rows)))
+        known = chosen.served.is_item(rows)
+        unknown = int(np.count_nonzero(~known))
         meters.CANDIDATES.inc(len(rows))
         meters.UNKNOWN.inc(unknown)
         scores = answered.ranked.l2r
         if unknown:  # behind the others: no score of theirs was learnt
-            scores = np.where(chosen.served.is_item(rows), scores, -np.inf)
+            scores = np.where(known, scores, -np.inf)
         order = order_of(scores, top or self.config.top_k)
         return Page(uuid.uuid4().hex, chosen, moment.ts, rows, order, answered, unknown)
 

@@ -3,12 +3,14 @@
 Vocabulary, catalog, statistics and sequences go through their days in order. The first day of the
 log starts from nothing; after that a missing yesterday is a gap that would silently forget all
 history. State is removed when it has grown old, and events too where a setting says so: that they
-are gone proves no first day as long as anything else tells of a day before.
+are gone proves no first day as long as anything else tells of a day before. All days end at
+midnight of one clock: where two meet, an hour would lie in both, or in none.
 """
 
 from datetime import date, timedelta
 
-from infra.errors import PartitionMissing
+from features.property import LocalClock
+from infra.errors import ConfigError, PartitionMissing
 from infra.store import Partition, Store
 
 ONE_DAY = timedelta(days=1)
@@ -51,6 +53,27 @@ def yesterday(store: Store, stage: str, day: date, *names: str) -> Partition | N
     raise PartitionMissing(
         f"{partition.key} is not published, yet there is data of {earlier[-1]}: without it, "
         f"{stage} of {day} would forget all that was. {cure}"
+    )
+
+
+def require_clock(partition: Partition, day: date, zone: str) -> None:
+    """What `day` goes on from was built by the same clock; another name of it will do.
+
+    Args:
+        partition: of this day or the one before; those of older releases do not say.
+        day: the day that is made.
+        zone: of the data set.
+
+    Raises:
+        ConfigError: it was built by another one.
+    """
+    then = partition.manifest().lineage.get("time_zone", zone)
+    if then == zone or LocalClock(then).same_around(LocalClock(zone), day):
+        return
+    raise ConfigError(
+        f"{partition.key} was built with the days of {then}, and the data set says time_zone = "
+        f'"{zone}": some hours of {day} would lie in two days, or in none. Set it back, or import '
+        "and build all days again in a home of its own."
     )
 
 

@@ -137,6 +137,15 @@ class LocalClock:
         first = at + np.diff(turns.shift_ms)  # not before the turn where the clock goes forward
         return ts >= np.append(first, LATEST).take(np.searchsorted(at, ts, side="right"))
 
+    def same_around(self, other: "LocalClock", day: date) -> bool:
+        """Whether another zone's clock shows the same, hour by hour, a year before and after a day.
+
+        Zones have several names, and many have agreed for decades only.
+        """
+        start = self.midnight_ms(day)
+        hours = np.arange(start - 366 * DAY_MS, start + 366 * DAY_MS, _HOUR_MS)
+        return np.array_equal(self.wall_ms(hours), other.wall_ms(hours))
+
     def midnight_ms(self, day: date) -> int:
         """UTC milliseconds at which the local day begins.
 

@@ -20,6 +20,7 @@ import apache_beam as beam
 import pyarrow as pa
 
 from features import buckets, canonical, raw_names
+from features.carry import ONE_DAY, require_clock
 from features.dataset import Dataset
 from features.events import EventsConfig, Window
 from features.page_log import ONLY_SERVED
@@ -186,6 +187,7 @@ def run(
     Raises:
         PartitionMissing: there is no raw behaviour of that day.
         InputError: none of it can be read, it holds no row, or its timestamps are of no zone.
+        ConfigError: the day before ends at midnight of another clock.
     """
     start = time.monotonic()
     config, beam = config or EventsConfig(), beam or BeamConfig()
@@ -193,9 +195,11 @@ def run(
     found = rawday.parts_of_day(store, day)
     dataset = rawday.described(store, day, dataset)
     rawday.require_zones(found, dataset)
+    _require_clock(store, day, dataset.time_zone)
     lineage = {
         "day": day.isoformat(),
         "dataset": dataset.name,
+        "time_zone": dataset.time_zone,
         "settings": config.digest(),
         "raw": dict(raw),
     }
@@ -228,6 +232,15 @@ def run(
     _forget(store, day, [name for name in TABLES if name not in found])
     accounting.log(counts, list(found), day, time.monotonic() - start)
     return counts
+
+
+def _require_clock(store: Store, day: date, zone: str) -> None:
+    """The day before ends where this one begins: its events say so, or its state without them."""
+    before = day - ONE_DAY
+    events = store.partition("events", before, "behaviors")
+    told = events if events.exists() else store.partition("sequences", before, "history")
+    if told.exists():
+        require_clock(told, day, zone)
 
 
 def _forget(store: Store, day: date, absent: Sequence[str]) -> None:

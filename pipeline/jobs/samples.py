@@ -27,7 +27,7 @@ from features import moments as moment
 from features import samples as sample
 from features import world as worlds
 from features.buckets import Bucket, buckets
-from features.carry import ONE_DAY, yesterday
+from features.carry import ONE_DAY, require_clock, yesterday
 from features.moments import Calendar, Moments
 from features.property import LocalClock
 from features.samples import Group, SamplesConfig, World
@@ -268,8 +268,11 @@ def run(
 
     Raises:
         PartitionMissing: a partition that the day reads is not published; the message names it.
+        ConfigError: the day's sequences end at midnight of another clock.
     """
-    carried = store.partition("sequences", day, "pool").manifest().lineage
+    pool = store.partition("sequences", day, "pool").require()
+    require_clock(pool, day, time_zone)
+    carried = pool.manifest().lineage
     stamps = reads.stamps(store, "samples", day)  # first: what comes meanwhile is noticed later
     before = yesterday(store, "sequences", day, "history")
     inputs = Inputs.of(store, day, before, "derived" if carried["derived"] else "pages")

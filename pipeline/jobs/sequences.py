@@ -19,7 +19,7 @@ from features import inputs as reads
 from features import moments as moment
 from features import negatives, sequence, timeline
 from features.buckets import Bucket, buckets
-from features.carry import yesterday
+from features.carry import require_clock, yesterday
 from features.distinct import distinct
 from features.moments import PAGE_COLUMNS, Arrived, Calendar, Moments
 from features.page_log import is_paged
@@ -212,11 +212,14 @@ def run(
 
     Raises:
         PartitionMissing: the day's events, or the sequences of the day before, are not there.
-        ConfigError: the window is not the one that yesterday's open moments carry.
+        ConfigError: the window is not the one that yesterday's open moments carry; or yesterday, or
+            the day's events, end at midnight of another clock.
     """
     before = yesterday(store, "sequences", day, "history")
     if before:
         check_window(before, config.window_ms)
+        require_clock(before, day, time_zone)
+    require_clock(store.partition("events", day, "behaviors").require(), day, time_zone)
     stamps = reads.stamps(store, "sequences", day)  # first: what comes meanwhile is noticed later
     inputs = Inputs.of(store, day, before, config.moments)
     if inputs.derived and config.moments == "auto":
@@ -227,6 +230,7 @@ def run(
         "day": day.isoformat(),
         "settings": config.digest(),
         "window_ms": config.window_ms,
+        "time_zone": time_zone,
         "derived": inputs.derived,
         "click_share": config.click_share,
         "inputs": stamps,

@@ -129,3 +129,12 @@ def test_one_behaviour_is_told_anew_to_each_moment_that_sees_it():
         "daypart": [1, 8, 1],
         "weekend": [2, 1, 2],
     }
+
+
+@pytest.mark.parametrize(
+    ("zone", "same"),
+    [("Europe/Vienna", True), ("Asia/Kolkata", False), ("Europe/London", False), ("UTC", False)],
+)
+def test_a_clock_of_another_name_shows_the_same_where_it_turns_on_the_same_hours(zone, same):
+    assert LocalClock("Europe/Berlin").same_around(LocalClock(zone), date(2026, 7, 1)) == same
+    assert LocalClock("UTC").same_around(LocalClock("Etc/UCT"), date(2026, 7, 1))

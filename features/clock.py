@@ -4,7 +4,6 @@ Numbers are counted from 1970 UTC in the declared unit; texts are read by their 
 zone. What cannot be read is null, never an exception: `features.events` refuses such rows.
 """
 
-import re
 from datetime import UTC, date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -21,7 +20,6 @@ HOUR_MS = 3_600_000
 PLAUSIBLE = (631_152_000_000, 4_102_444_800_000)
 """1990 and 2100: times before and after cannot be told from a wrong unit."""
 _DAYS_AT_ONCE = (PLAUSIBLE[1] - PLAUSIBLE[0]) // DAY_MS + 3
-_OTHERWISE_IN_POLARS = re.compile(r"%%|\.%f|%z")
 _WHOLE = r"^-?0*\d{1,19}$"
 _HEX = r"(?i)^0x[0-9a-f]{1,16}$"
 _INT64 = np.iinfo(np.int64)
@@ -165,9 +163,11 @@ def _from_timestamps(column: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
 
 def _from_texts(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.ChunkedArray:
     texts = pl.Series(column.cast(pa.string()))
-    pattern = _pattern(form)
+    pattern = form.pattern
     if form.pad:
         texts = texts.str.zfill(form.pad)
+    if form.lacks_minutes:
+        texts = "00~" + texts
     if form.year is not None:
         years = pl.Series([str(form.year)]) if form.year_starts == "0101" else _years(texts, form)
         texts, pattern = years + "~" + texts, "%Y~" + pattern
@@ -177,17 +177,8 @@ def _from_texts(column: pa.ChunkedArray, form: TimeFormat, zone: str) -> pa.Chun
     return _localise(parsed, zone)
 
 
-def _pattern(form: TimeFormat) -> str:
-    """As Polars has it.
-
-    It reads `%f` as nanoseconds whatever stands before it, and with `%z` neither `Z` nor `+08`.
-    """
-    polars = {".%f": "%.f", "%z": "%#z"}
-    return _OTHERWISE_IN_POLARS.sub(lambda found: polars.get(found[0], found[0]), str(form.format))
-
-
 def _years(texts: pl.Series, form: TimeFormat) -> pl.Series:
-    parsed = ("2000~" + texts).str.to_datetime(f"%Y~{_pattern(form)}", strict=False)
+    parsed = ("2000~" + texts).str.to_datetime(f"%Y~{form.pattern}", strict=False)
     after = parsed.dt.strftime("%m%d") < form.year_starts
     assert form.year is not None
     return pl.select(

@@ -5,6 +5,7 @@ Which canonical columns there are, and what a description may say about the file
 
 import codecs
 import re
+import warnings
 from collections.abc import Mapping
 from typing import Literal
 
@@ -50,6 +51,7 @@ LISTED = "_"
 that was killed is no day."""
 
 _DIRECTIVE = re.compile(r"%[-_#:.0-9]*[A-Za-z%]")
+_OTHERWISE_IN_POLARS = re.compile(r"%%|\.%f|%z")
 _OFFSET = re.compile(r"%[:#]*z|%\+")
 _SAYS_UTC = re.compile(r"%Z|(?<![A-Za-z])(?:Z|UTC|GMT)(?![A-Za-z])", re.IGNORECASE)
 _UTC = ("UTC", "Etc/UTC", "Zulu", "Etc/Zulu", "UCT", "Etc/UCT", "GMT", "Etc/GMT", "Universal")
@@ -97,6 +99,24 @@ class TimeFormat(Config):
             )
         return value
 
+    @field_validator("format")
+    @classmethod
+    def _readable(cls, value: str | None) -> str | None:
+        """Polars knows whether it can read by a format before it reads anything."""
+        if value is None:
+            return None
+        import polars as pl  # heavy, and many a description has no format
+
+        try:
+            with warnings.catch_warnings(action="ignore"):  # it takes `%%f` for a fraction
+                pl.Series([""]).str.to_datetime(_in_polars(value), strict=False)
+        except pl.exceptions.PolarsError as error:
+            raise ValueError(
+                f"no time can be read by {value} ({str(error).splitlines()[0]}) An hour of twelve "
+                "(%I) goes with %p, and minutes (%M) go with an hour"
+            ) from None
+        return value
+
     @field_validator("zone")
     @classmethod
     def _zone(cls, value: str | None) -> str | None:
@@ -106,6 +126,16 @@ class TimeFormat(Config):
     def is_local(self) -> bool:
         """Whether a text is read as what a clock showed: it has no offset."""
         return self.format is not None and not _OFFSET.search(self.format)
+
+    @property
+    def lacks_minutes(self) -> bool:
+        """Whether a text says an hour and nothing smaller; Polars knows no such time."""
+        return _lacks_minutes(self.format or "")
+
+    @property
+    def pattern(self) -> str:
+        """The format as Polars has it, with `%M~` before it where it `lacks_minutes`."""
+        return _in_polars(self.format or "")
 
     def unsaid_zone(self, zone: str) -> str | None:
         """What to write where timestamps have no zone; nothing if it is said, or makes no odds.
@@ -267,6 +297,18 @@ def known_zone(name: str) -> str:
     except ConfigError:
         raise ValueError(said) from None
     return name
+
+
+def _lacks_minutes(form: str) -> bool:
+    said = {found[-1] for found in _DIRECTIVE.findall(form)}
+    return bool(said & set("HIkl")) and not said & set("MSRTXcr")
+
+
+def _in_polars(form: str) -> str:
+    """It reads `%f` as nanoseconds whatever stands before it, and with `%z` no `Z` and no `+08`."""
+    polars = {".%f": "%.f", "%z": "%#z"}
+    told = _OTHERWISE_IN_POLARS.sub(lambda found: polars.get(found[0], found[0]), form)
+    return f"%M~{told}" if _lacks_minutes(form) else told
 
 
 def _require_known(codes: Mapping[str, str], known: set[str]) -> None:

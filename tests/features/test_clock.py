@@ -218,3 +218,28 @@ def test_a_date_without_a_year_gets_it_by_rule():
     assert day_of_number(over[3] // 86_400_000) == date(2014, 12, 31)
     edge = to_ms(pa.chunked_array([["510", "511"]]), form, "UTC").to_pylist()
     assert [day_of_number(v // 86_400_000) for v in edge] == [date(2015, 5, 10), date(2014, 5, 11)]
+
+
+@pytest.mark.parametrize(
+    ("form", "text"),
+    [
+        ("%Y-%m-%d %H", "2014-12-06 14"),
+        ("%Y%m%d%H", "2014120614"),
+        ("%Y-%m-%d %I %p", "2014-12-06 02 PM"),
+        ("%d.%m.%Y %k Uhr", "06.12.2014 14 Uhr"),
+        ("%Y-%m-%dT%H%z", "2014-12-06T22+0800"),
+        ("%Y-%m-%dT%H%z", "2014-12-06T22+08"),
+        ("%Y-%m-%dT%H%z", "2014-12-06T14Z"),
+    ],
+)
+def test_an_hour_without_minutes_is_read_as_its_beginning(form, text):
+    column = pa.chunked_array([[text, None, "02", "06"]])
+    found = to_ms(column, TimeFormat(format=form), "UTC").to_pylist()
+    assert found == [int(datetime(2014, 12, 6, 14, tzinfo=UTC).timestamp()) * 1000, *[None] * 3]
+
+
+def test_an_hour_without_minutes_may_lack_its_year_and_zeros_too():
+    form = TimeFormat(format="%m%d%H", pad=6, year=2014, year_starts="0511")
+    found = to_ms(pa.chunked_array([[120614, 51023]]).cast(pa.string()), form, "UTC").to_pylist()
+    wanted = [datetime(2014, 12, 6, 14, tzinfo=UTC), datetime(2015, 5, 10, 23, tzinfo=UTC)]
+    assert found == [int(at.timestamp()) * 1000 for at in wanted]

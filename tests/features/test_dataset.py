@@ -126,8 +126,8 @@ def test_a_fraction_that_would_be_lost_is_refused(wrong):
 
 @pytest.mark.parametrize("right", ["%S.%f", "%S.%f%z", "%S%%f", "%S"])
 def test_a_fraction_behind_a_point_is_no_mistake(right):
-    text = f'{GOOD}[behaviors.time]\nformat = "{right}"\n'
-    assert parse_description(text, "mine.toml").table("behaviors").time.format == right
+    text = f'{GOOD}[behaviors.time]\nformat = "%H:%M:{right}"\n'
+    assert parse_description(text, "mine.toml").table("behaviors").time.format == f"%H:%M:{right}"
 
 
 @pytest.mark.parametrize(
@@ -181,3 +181,10 @@ def test_the_example_of_the_documentation_is_a_valid_description():
     docs = Path(__file__).resolve().parents[2] / "docs" / "datasets.md"
     text = docs.read_text(encoding="utf-8").split("```toml\n")[1].split("```")[0]
     assert set(parse_description(text, "docs").tables()) == {"behaviors", "items", "users"}
+
+
+@pytest.mark.parametrize("wrong", ["%Y-%m-%d %I:%M", "%Y-%m-%d %I", "%Y-%m-%d %M", "%H:%S"])
+def test_a_format_by_which_no_time_can_be_read_is_refused(wrong):
+    said = r"mine\.toml line 20: behaviors\.time\.format: no time can be read by %.*%I\) goes with"
+    with pytest.raises(ConfigError, match=said):
+        parse_description(f'{GOOD}[behaviors.time]\nformat = "{wrong}"\n', "mine.toml")

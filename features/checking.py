@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 
 from features import clock, columns
 from features.dataset import Dataset
+from features.parse import is_jsonl
 from features.quoting import quote, quotes
-from features.raw_table import LOGS, OPTIONAL, PLACE, REQUIRED
+from features.raw_table import LOGS, OPTIONAL, PLACE, REQUIRED, Table
 
 _NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*$", re.IGNORECASE)
 SAMPLE_ROWS = 50_000
@@ -173,14 +174,27 @@ def _check_prices(dataset: Dataset, name: str, file: str, rows: pa.Table) -> Non
     if not known or "price" in table.constants:
         return
     given = _array(rows, source)
-    bad = columns.numbers(given, table.nulls).bad
+    comma = np.ones(rows.num_rows, np.bool_) if table.decimal == "," else None
+    if comma is not None and is_jsonl(file, table):
+        dataset.refuse(
+            f"{file} is of JSON, whose numbers have a point. Take the line out, or describe the "
+            "files of another kind apart.",
+            *(name, "decimal"),
+        )
+    bad = columns.numbers(given, table.nulls, comma).bad
     if 2 * bad.sum() > rows.num_rows:
         example = given[int(np.flatnonzero(bad)[0])].as_py()
         dataset.refuse(
-            f"column {source!r} of {file} is no price: {quote(example)}. Write numbers like 12.5, "
-            "and what means that there is none under nulls.",
+            f"column {source!r} of {file} is no price: {quote(example)}. {_price_like(table)}, "
+            "and write what means that there is none under nulls.",
             *(name, "map", "price"),
         )
+
+
+def _price_like(table: Table) -> str:
+    if table.decimal == ",":
+        return 'It takes numbers like 1.299,50 (decimal = ",")'
+    return 'It takes numbers like 12.5, with decimal = "," those like 1.299,50'
 
 
 def _check_types(dataset: Dataset, file: str, rows: pa.Table) -> pa.Table:

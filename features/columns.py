@@ -26,6 +26,12 @@ Mask = NDArray[np.bool_]
 
 _NUMBER = r"(?i)^[+-]?((\d+\.?\d*|\.\d+)(e[+-]?\d+)?|nan(\([a-z0-9_]*\))?|inf(inity)?)$"
 """What Arrow's cast takes for a number, so that a text says the same beside one that is none."""
+_GROUPS = r"[1-9]\d{0,2}((\.\d{3})+|([ \x{a0}\x{2009}\x{202f}]\d{3})+)"
+_NUMBER_WITH_COMMA = (
+    rf"(?i)^[+-]?({_GROUPS}(,\d*)?|(\d+,?\d*|,\d+)(e[+-]?\d+)?|nan(\([a-z0-9_]*\))?|inf(inity)?)$"
+)
+"""With points or spaces between groups of three: `1.30` and `0.299` are none, so that a number
+which has a point after all is not taken for a larger one."""
 _FLAGS = {"true": 1, "false": 0, "1": 1, "0": 0, "yes": 1, "no": 0, "t": 1, "f": 0}
 
 
@@ -96,10 +102,13 @@ def coded(values: pa.Array, meaning: Mapping[str, int]) -> Coded:
     return Coded(lookup[at], found)
 
 
-def numbers(array: pa.Array, nulls: Sequence[str]) -> Column:
+def numbers(array: pa.Array, nulls: Sequence[str], comma: Mask | None = None) -> Column:
     """Float32; negative and infinite ones, and texts that are no number, are bad. NaN is null.
 
-    Of numbers `nulls` are taken by value: `-1` is also -1.0.
+    Args:
+        array: any source type.
+        nulls: texts that mean "nothing here"; numbers are compared by value, `-1` is also -1.0.
+        comma: the rows whose texts have a comma before the fraction; none by default.
     """
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -108,6 +117,8 @@ def numbers(array: pa.Array, nulls: Sequence[str]) -> Column:
         unread = np.zeros(len(array), np.bool_)
     else:
         read = texts(array, nulls)
+        if comma is not None and not pa.types.is_decimal(array.type):
+            read = _with_point(read, comma)
         wide, unread = _numbers_of_texts(read.values)
         unread |= read.bad
     wide = pc.if_else(pc.is_nan(wide), None, wide)
@@ -117,9 +128,11 @@ def numbers(array: pa.Array, nulls: Sequence[str]) -> Column:
     return Column(wide.cast(pa.float32(), safe=False), unread | _mask(unfit))
 
 
-def levels(array: pa.Array, nulls: Sequence[str], highest: int) -> Column:
+def levels(
+    array: pa.Array, nulls: Sequence[str], highest: int, comma: Mask | None = None
+) -> Column:
     """Int8 from 1 to `highest`; other numbers, and texts that are no number, are bad."""
-    read = numbers(array, nulls)
+    read = numbers(array, nulls, comma)
     known = read.values.fill_null(1)
     unfit = pc.or_(
         pc.not_equal(known, pc.floor(known)), pc.or_(pc.less(known, 1), pc.greater(known, highest))
@@ -248,6 +261,16 @@ def _numbers_of_texts(values: pa.Array) -> tuple[pa.Array, Mask]:
         good = pc.match_substring_regex(trimmed, _NUMBER)
         bad = _mask(pc.fill_null(pc.invert(good), False))
         return pc.if_else(good, trimmed, None).cast(pa.float64()), bad
+
+
+def _with_point(read: Column, where: Mask) -> Column:
+    """Texts of numbers with a comma as those with a point; what is no such number is bad."""
+    trimmed = pc.utf8_trim_whitespace(_plain(read.values))
+    good = pc.match_substring_regex(trimmed, _NUMBER_WITH_COMMA)
+    bare = pc.replace_substring_regex(trimmed, r"[. \x{a0}\x{2009}\x{202f}]", "")
+    told = pc.if_else(good, pc.replace_substring(bare, ",", "."), None)
+    bad = _mask(pc.fill_null(pc.invert(good), False)) & where
+    return Column(pc.if_else(pa.array(where), told, _plain(read.values)), read.bad | bad)
 
 
 def _blanked(plain: pa.Array, nulls: Sequence[str]) -> pa.Array:

@@ -123,6 +123,7 @@ class _Block:
         self.ignored_counts: dict[str, int] = {}
         self.ambiguous = np.zeros(self.rows, np.bool_)
         self.from_json = _from_json(self.raw["_source"], self.table)
+        self.comma = ~self.from_json if table.decimal == "," else None
 
     def parsed(self, schema: pa.Schema) -> Parsed:
         self._mark_unsplit()
@@ -169,9 +170,9 @@ class _Block:
         if pa.types.is_list(column.type):
             return self._list(name, source)
         if pa.types.is_floating(column.type):
-            read = columns.numbers(source, nulls)
+            read = columns.numbers(source, nulls, self.comma)
         elif pa.types.is_integer(column.type):
-            read = columns.levels(source, nulls, PRICE_LEVELS)
+            read = columns.levels(source, nulls, PRICE_LEVELS, self.comma)
         elif pa.types.is_boolean(column.type):
             read = columns.flags(source, nulls)
         else:

@@ -197,6 +197,10 @@ class Table(Config):
     nulls: tuple[str, ...] = ("",)
     """Texts that mean: nothing here."""
 
+    decimal: Literal[".", ","] = "."
+    """Before the fraction of a number in a text (CSV, texts of Parquet). With `,` a point, or a
+    space, may stand between groups of three digits: `1.299,90` and `1.299` are over a thousand."""
+
     map: Mapping[str, str] = Field(default_factory=dict)
     """Canonical column = source column; those not named are looked up under their own name."""
 
@@ -230,6 +234,8 @@ class Table(Config):
             raise ValueError("columns: a file without a header needs the list of its columns")
         if len(set(self.columns)) != len(self.columns):
             raise ValueError("columns: a column is named twice")
+        if self.format == "jsonl" and self.decimal == ",":
+            raise ValueError("decimal: numbers of JSON have a point. Take the line out")
         return self
 
     @field_validator("types")

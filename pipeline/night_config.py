@@ -1,8 +1,9 @@
 """How a night waits for its data."""
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from infra.config import Config
+from features.raw_table import TABLES
+from infra.config import Config, named
 
 
 class NightlyConfig(Config):
@@ -16,3 +17,9 @@ class NightlyConfig(Config):
     """An alert says what is missing when a night has waited so long; it goes on waiting."""
     give_up_hours: float = Field(48.0, ge=0)
     """The night fails when it has waited so long; the nights after it stop."""
+
+    @field_validator("tables")
+    @classmethod
+    def _known(cls, tables: tuple[str, ...]) -> tuple[str, ...]:
+        """A table that there is not would never come, and every night would wait for it."""
+        return tuple(named(dict.fromkeys(tables), TABLES, "a raw table"))

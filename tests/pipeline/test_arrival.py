@@ -5,6 +5,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from infra.config import build
+from infra.errors import ConfigError
 from infra.store import Store
 from pipeline import arrival
 from pipeline.night_config import NightlyConfig
@@ -215,3 +217,9 @@ def test_a_file_that_came_anew_with_as_many_bytes_is_a_second_arrival(store):
 def test_raw_data_that_was_removed_after_its_night_is_no_arrival(store):
     made_of(store, {"behaviors": "0123"})
     assert arrival.arrived_again(store, [DAY, BEFORE]) == []
+
+
+def test_a_night_waits_for_no_table_that_there_is_not():
+    with pytest.raises(ConfigError, match=r"behaviours is not a raw table; did you mean behaviors"):
+        build(NightlyConfig, {"tables": ["items", "behaviours"]})
+    assert build(NightlyConfig, {"tables": ["items", "behaviors"]}).tables == ("items", "behaviors")

@@ -3,10 +3,11 @@
 Unicode words, composed and lower-cased, with the marks that belong to them (vowel signs of Indic
 scripts, accents written apart); runs of Chinese, Japanese and Korean characters have no spaces, so
 they become overlapping pairs (a lone character stands for itself). Work is done once per distinct
-text.
+text. A search folds further than that, which no network has to learn anew.
 """
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from unicodedata import category, normalize
 
@@ -29,27 +30,37 @@ _MARKS = _JOINERS + "".join(c for c in map(chr, range(0x300, 0x10000)) if catego
 _MARK = re.compile(f"[{_MARKS}]")
 _MARKED_RUN = re.compile(f"[{_UNSPACED}]+|[^\\W_{_UNSPACED}](?:[^\\W_{_UNSPACED}]|[{_MARKS}])*")
 _IS_UNSPACED = re.compile(f"[{_UNSPACED}]")
+_BETWEEN = re.compile(f"[^\\w\\s{_MARKS}]")
+_DOTTED = "i\u0307"  # what a Turkish capital I with its dot becomes in small letters
 
 
 @lru_cache(maxsize=1 << 17)
 def words(text: str, most: int = MAX_WORDS) -> tuple[str, ...]:
     """The first words of one text, in order."""
-    found: list[str] = []
-    plain = text.isascii()
-    told = (text if plain else normalize("NFC", text)).lower()
-    for run in (_RUN if plain or not _MARK.search(told) else _MARKED_RUN).findall(told):
-        if _IS_UNSPACED.match(run) and len(run) > 1:
-            found.extend(run[i : i + 2] for i in range(len(run) - 1))
-        else:
-            found.append(run)
-    return tuple(found[:most])
+    return _cut((text if text.isascii() else normalize("NFC", text)).lower(), most)
 
 
-def words_of(texts: pa.Array | pa.ChunkedArray, most: int = MAX_WORDS) -> pa.ListArray:
+def search_words(text: str, most: int = MAX_WORDS) -> tuple[str, ...]:
+    """The same with one writing for each word.
+
+    Full-width, half-width and ligatures are the letters that they stand for, and letters of one
+    case are one. What stands between words stays there: a trade mark's sign is no "tm".
+    """
+    if text.isascii():
+        return words(text, most)
+    told = normalize("NFKC", _BETWEEN.sub(" ", text)).casefold()
+    return _cut(normalize("NFKC", told).replace(_DOTTED, "i"), most)
+
+
+def words_of(
+    texts: pa.Array | pa.ChunkedArray,
+    most: int = MAX_WORDS,
+    cut: Callable[[str, int], tuple[str, ...]] = words,
+) -> pa.ListArray:
     """The first words of each text; an empty list for null."""
     whole = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    split = [words(text, most) for text in coded.dictionary.to_pylist()]
+    split = [cut(text, most) for text in coded.dictionary.to_pylist()]
     distinct = pa.array([*split, []], pa.list_(pa.string()))
     return distinct.take(coded.indices.fill_null(len(split)).cast(pa.int64()))
 
@@ -70,3 +81,13 @@ def tokens_of(queries: pa.Array | pa.ChunkedArray, vocabulary: Vocabulary) -> pa
 def word_counts(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
     """All words of all texts, one after the other (for counting)."""
     return pc.list_flatten(words_of(texts))
+
+
+def _cut(told: str, most: int) -> tuple[str, ...]:
+    found: list[str] = []
+    for run in (_MARKED_RUN if _MARK.search(told) else _RUN).findall(told):
+        if _IS_UNSPACED.match(run) and len(run) > 1:
+            found.extend(run[i : i + 2] for i in range(len(run) - 1))
+        else:
+            found.append(run)
+    return tuple(found[:most])

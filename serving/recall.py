@@ -1,10 +1,10 @@
 """Query words -> the items whose titles hold them (Section 3, Figure 1's recall), by BM25.
 
-A tantivy index on disk, memory-mapped, built once a bundle. Words are cut by `features.query`, the
-same as the network's query tokens, so Chinese, Japanese and Korean titles are found as well; words
-that the vocabulary does not know are found too. Any word suffices, which is wider than the paper's
-"title containing the query words": one word too many does not empty a page. More words, and rarer
-ones, come first.
+A tantivy index on disk, memory-mapped, built once a bundle. Words are cut by `features.query` as
+the network's query tokens are, so Chinese, Japanese and Korean titles are found as well, and folded
+further (width, case); words that the vocabulary does not know are found too. Any word suffices,
+which is wider than the paper's "title containing the query words": one word too many does not empty
+a page. More words, and rarer ones, come first.
 """
 
 import shutil
@@ -16,7 +16,7 @@ import tantivy
 from numpy.typing import NDArray
 
 from features.catalog import FIRST_ROW
-from features.query import MAX_TITLE_WORDS, words, words_of
+from features.query import MAX_TITLE_WORDS, search_words, words, words_of
 from infra.errors import PartitionCorrupt, StoreError
 
 FOLDER = "recall"
@@ -44,9 +44,10 @@ class Recall:
 
     def search(self, query: str, limit: int) -> NDArray[np.int32]:
         """Catalog rows of up to `limit` items, the best match first; none without a known word."""
+        asked = (*search_words(query), *words(query))  # the latter: indexes from before the former
         terms = [
             (tantivy.Occur.Should, tantivy.Query.term_query(self._schema, "title", word))
-            for word in dict.fromkeys(words(query))
+            for word in dict.fromkeys(asked)
         ]
         if not terms or limit < 1:
             return np.empty(0, np.int32)
@@ -63,7 +64,7 @@ def build(titles: pa.Array, folder: Path) -> None:
     index = tantivy.Index(schema, path=str(folder))
     _register(index)
     writer = index.writer(heap_size=_HEAP_BYTES, num_threads=1)
-    texts = words_of(titles, MAX_TITLE_WORDS).to_pylist()
+    texts = words_of(titles, MAX_TITLE_WORDS, search_words).to_pylist()
     for row, text in enumerate(texts):  # tantivy takes documents one by one
         if row >= FIRST_ROW and text:
             writer.add_document(tantivy.Document(title=" ".join(text), row=row))

@@ -1,5 +1,7 @@
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from features import query, vocabulary
 
@@ -29,6 +31,37 @@ from features import query, vocabulary
 )
 def test_words(text, expected):
     assert list(query.words(text)) == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Red SHOES, size-42!", ["red", "shoes", "size", "42"]),
+        ("\uff49\uff30\uff48\uff4f\uff4e\uff45\uff11\uff12", ["iphone12"]),  # full width
+        (
+            "\uff98\uff93\uff7a\uff9d",
+            ["\u30ea\u30e2", "\u30e2\u30b3", "\u30b3\u30f3"],
+        ),  # half width
+        ("\uff8b\uff9e\u30eb", ["\u30d3\u30eb"]),  # the voiced mark has a width of its own
+        ("\u0130PHONE S\u0130YAH", ["iphone", "siyah"]),
+        ("Stra\u00dfe STRASSE", ["strasse", "strasse"]),
+        ("cafe\u0301 CAF\u00c9", ["caf\u00e9", "caf\u00e9"]),
+        (
+            "\u039f\u0394\u039f\u03a3 \u03bf\u03b4\u03cc\u03c2",
+            ["\u03bf\u03b4\u03bf\u03c3", "\u03bf\u03b4\u03cc\u03c3"],
+        ),
+        ("Lego\u2122 5\u338f \u21167", ["lego", "5", "7"]),  # signs of letters are no letters
+        ("\u0939\u093f\u0928\u094d\u0926\u0940", ["\u0939\u093f\u0928\u094d\u0926\u0940"]),
+    ],
+)
+def test_a_search_has_one_writing_for_each_word(text, expected):
+    assert list(query.search_words(text)) == expected
+
+
+@given(st.text(max_size=30))
+def test_words_of_a_search_are_words_of_a_search(text):
+    for word in query.search_words(text):
+        assert query.search_words(word) == (word,)
 
 
 def test_a_long_query_keeps_its_first_words():

@@ -3,6 +3,7 @@
 import pyarrow as pa
 import pytest
 
+from features.query import words
 from infra.errors import PartitionCorrupt, StoreError
 from serving import recall
 from serving.recall import Recall
@@ -10,6 +11,7 @@ from serving.recall import Recall
 TITLES = pa.array(
     [None, None, "red summer dress", "red shoes", "blue shoes of leather", None, "红色连衣裙"]
 )
+FULL_WIDTH = "".join(chr(ord(letter) + 0xFEE0) for letter in "iPhone12")
 
 
 @pytest.fixture(scope="module")
@@ -51,6 +53,33 @@ def test_case_and_punctuation_do_not_matter(found):
 
 def test_words_without_spaces_are_found(found):
     assert found.search("连衣裙", 5).tolist() == [6]
+
+
+@pytest.mark.parametrize(
+    ("query", "title"),
+    [
+        ("iphone12", f"{FULL_WIDTH} ケース"),
+        (FULL_WIDTH, "iPhone12 ケース"),
+        ("リモコン", "ﾃﾚﾋﾞ ﾘﾓｺﾝ"),
+        ("ﾘﾓｺﾝ", "テレビリモコン"),
+        ("iphone siyah", "İPHONE KILIFI SİYAH"),
+        ("straßenkarte", "STRASSENKARTE"),
+        ("gross", "groß"),
+    ],
+)
+def test_width_and_case_of_any_language_do_not_matter(tmp_path, query, title):
+    recall.build(pa.array([None, None, "red", title]), tmp_path / "index")
+    assert Recall(tmp_path / "index").search(query, 5).tolist() == [3]
+
+
+def test_an_index_from_before_words_were_folded_is_found_as_it_was(tmp_path, monkeypatch):
+    titles = pa.array([None, None, FULL_WIDTH, "İPHONE groß", "red shoes"])
+    with monkeypatch.context() as older:
+        older.setattr(recall, "search_words", words)
+        recall.build(titles, tmp_path / "index")
+    searcher = Recall(tmp_path / "index")
+    asked = (FULL_WIDTH, "İphone", "groß", "shoes")
+    assert [searcher.search(query, 5).tolist() for query in asked] == [[2], [3], [3], [4]]
 
 
 def test_the_end_of_a_long_title_is_found(tmp_path):

@@ -23,20 +23,23 @@ class Task(StrEnum):
 
 
 class ModelConfig(Config):
-    """Dimensions of the network; where the paper names one, the default is the paper's."""
+    """Dimensions of the network; where the paper names one, the default is the paper's.
+
+    Brand, category, tags and behaviour properties may be 0 wide, which leaves them out.
+    """
 
     variant: Literal["all", "nobp", "bplstm", "bpatt"] = "all"
     """Where behaviour properties are used (Section 6.1): LSTM gates and attention, nowhere, one."""
 
-    item_dim: int = 32
+    item_dim: int = Field(32, ge=1)
     """Of an item id."""
-    brand_dim: int = 24
+    brand_dim: int = Field(24, ge=0)
     """Of a brand."""
-    shop_dim: int = 24
+    shop_dim: int = Field(24, ge=1)
     """Of a shop."""
-    category_dim: int = 16
+    category_dim: int = Field(16, ge=0)
     """Of a category."""
-    tag_dim: int = 28
+    tag_dim: int = Field(28, ge=0)
     """Of the pooled tags."""
     item_std: float = Field(0.05, gt=0)
     """Size at which item rows start."""
@@ -45,27 +48,27 @@ class ModelConfig(Config):
     general_std: float = Field(0.05, gt=0)
     """Of category, tag and icon rows. Where a log has few moments, general features should tell
     items apart from the first step and item ids should start small: what an id adds is learnt."""
-    type_dim: int = 16
+    type_dim: int = Field(16, ge=0)
     """Of the behaviour type."""
-    scenario_dim: int = 8
+    scenario_dim: int = Field(8, ge=0)
     """Of the scenario."""
-    gap_dim: int = 16
+    gap_dim: int = Field(16, ge=0)
     """Of the time from behaviour to moment."""
-    daypart_dim: int = 4
+    daypart_dim: int = Field(4, ge=0)
     """Of the part of the day."""
-    weekend_dim: int = 4
+    weekend_dim: int = Field(4, ge=0)
     """Of workday or weekend."""
-    hidden_dim: int = 128
+    hidden_dim: int = Field(128, ge=1)
     """H of equations (2)-(6); `rep_s` has this many dimensions."""
-    attention_dim: int = 64
+    attention_dim: int = Field(64, ge=1)
     """Hidden layer of the attention net, equation (7)."""
-    query_dim: int = 64
+    query_dim: int = Field(64, ge=1)
     """q, the pooled query tokens."""
-    user_dim: int = 128
+    user_dim: int = Field(128, ge=1)
     """u; with `hidden_dim` it makes the 256 of the representation."""
-    profile_dim: int = 16
+    profile_dim: int = Field(16, ge=1)
     """Embedding of one profile field, before the layer that makes u."""
-    ctr_hidden: tuple[int, ...] = (128, 64)
+    ctr_hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field((128, 64), min_length=1)
     """Hidden layers of the CTR head."""
     interaction: Literal["concat", "product"] = "product"
     """`concat` is the paper's; `product` adds the inner product of e_i with a projection of rep
@@ -84,7 +87,7 @@ class ModelConfig(Config):
     price_offers: bool = False
     """The memory of prices is also told what is on offer for the words that were typed
     (docs/adr/0022); the samples have to have it (`samples.price_offers`)."""
-    icon_dim: int = 32
+    icon_dim: int = Field(32, ge=1)
     """Of an icon."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Share dropped after hidden layers (the paper's 0.8 is TensorFlow 1's keep probability)."""

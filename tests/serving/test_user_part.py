@@ -26,6 +26,7 @@ SIZES = VocabularySizes(
     ranking_features=24,
 )  # fmt: skip
 CODES = (len(BehaviorType), len(Scenario), NUM_GAPS, NUM_DAYPARTS, 2)
+WIDTHS = [f"{name}_dim" for name in PROPERTIES]
 NETWORKS = (
     {
         f"{variant}, {interaction}, {memory}": ModelConfig(
@@ -42,6 +43,11 @@ NETWORKS = (
         for interaction in ("concat", "product")
     }
     | {"hears what is on offer": ModelConfig(price_memory=True, price_offers=True)}
+    | {
+        "whatever may be left out is": ModelConfig(
+            brand_dim=0, category_dim=0, tag_dim=0, **dict.fromkeys(WIDTHS, 0)
+        )
+    }
 )
 
 

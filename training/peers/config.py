@@ -1,5 +1,7 @@
 """Settings of the peers. Torch-free, so that DAG files and the CLI may read them."""
 
+from typing import Annotated
+
 from pydantic import Field
 
 from infra.config import Config
@@ -36,7 +38,7 @@ class WideConfig(FtrlConfig):
 class PeersConfig(Config):
     """Widths of the networks that the network is compared with: the paper's, where it names one."""
 
-    deep_hidden: tuple[int, ...] = (1024, 512, 128)
+    deep_hidden: tuple[Annotated[int, Field(ge=1)], ...] = Field((1024, 512, 128), min_length=1)
     """Hidden layers of Wide & Deep and of both towers of DSSM."""
     windows: int = Field(10, ge=1)
     """CNN-max has windows of one to this many behaviours."""

@@ -1,11 +1,12 @@
 """Settings of the offline evaluation; torch-free, so that DAG files and the CLI may read them."""
 
+from itertools import pairwise
 from typing import Annotated
 
 from pydantic import Field, field_validator
 
 from evaluation.names import HEADS, PROBE
-from infra.config import Config, named
+from infra.config import Config, named, once
 
 FROZEN = (*HEADS, PROBE)
 """Heads that are held against a candidate (`evaluation.compatibility`)."""
@@ -33,8 +34,8 @@ class EvaluateConfig(Config):
     20 users the 95 % interval of an AUC covers 90 %, of 50 it covers 93 %."""
     batch_size: int = Field(512, ge=1)
     """Moments answered at a time."""
-    activity_edges: tuple[int, ...] = (1, 10, 50, 100)
-    """Behaviours in the history where a new slice of user activity begins."""
+    activity_edges: tuple[Annotated[int, Field(ge=1)], ...] = Field((1, 10, 50, 100), min_length=1)
+    """Behaviours in the history where a new slice of user activity begins, ascending."""
     shuffles: bool = True
     """Also measure what shuffled properties, and shuffled queries, cost (two more passes)."""
     fit_moments: int = Field(20_000, ge=100)
@@ -46,6 +47,14 @@ class EvaluateConfig(Config):
     background_days: int = Field(10, ge=1)
     """Newest training days before the evaluated one that yardsticks are fitted on and whose users
     count as seen: a bound, so that a night costs the same after a year."""
+
+    @field_validator("activity_edges")
+    @classmethod
+    def _ascending(cls, edges: tuple[int, ...]) -> tuple[int, ...]:
+        """Slices that overlap, or hold nobody, would be held against each other by the gate."""
+        if any(high <= low for low, high in pairwise(edges)):
+            raise ValueError("each edge must lie above the one before it; sort them, each once")
+        return edges
 
 
 class CompatibilityConfig(Config):
@@ -90,9 +99,9 @@ class WatchConfig(Config):
     """Of the draw of users and of the bootstrap."""
     replicates: int = Field(200, ge=20)
     """Bootstrap draws of users."""
-    ages: tuple[int, ...] = (1, 2, 4, 7, 14)
+    ages: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 7, 14)
     """Days since their last training day at which models of the line are asked (staleness)."""
-    back: tuple[int, ...] = (1, 3, 7)
+    back: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 7)
     """Days before the new one on which tonight's model is asked again (forgetting)."""
     max_auc_drop: float = Field(0.02, gt=0)
     """How far the champion's AUC on the new day may lie under the median of the nights before;
@@ -103,3 +112,8 @@ class WatchConfig(Config):
     """Nights before which there is no such alert."""
     page_nights: int = Field(30, ge=2)
     """Nights on the page."""
+
+    @field_validator("ages", "back")
+    @classmethod
+    def _once(cls, days: tuple[int, ...]) -> tuple[int, ...]:
+        return once(days)

@@ -244,6 +244,14 @@ def named(given: dict[str, V], known: Sequence[str], kind: str) -> dict[str, V]:
     return given
 
 
+def once(given: tuple[V, ...]) -> tuple[V, ...]:
+    """A list as it was given, for a validator: what stands there twice raises."""
+    for value in given:
+        if given.count(value) > 1:
+            raise ValueError(f"{value} stands there twice; name it once")
+    return given
+
+
 def _explain(kind: type[BaseModel], error: ValidationError) -> str:
     first = error.errors()[0]
     key = ".".join(str(part) for part in first["loc"])

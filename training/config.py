@@ -6,10 +6,10 @@ Torch-free, so that DAG files and the CLI may read them.
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from features.schemas import PROPERTIES
-from infra.config import Config, incompatible
+from infra.config import Config, incompatible, once
 
 
 class Task(StrEnum):
@@ -165,3 +165,8 @@ class TrainConfig(Config):
     """Go on where a run of the same name was cut off; false starts it afresh."""
     clip_norm: float | None = Field(5.0, ge=0)
     """Largest gradient norm of the dense weights; 0: any."""
+
+    @field_validator("tasks")
+    @classmethod
+    def _once(cls, tasks: tuple[Task, ...]) -> tuple[Task, ...]:
+        return once(tasks)

@@ -4,7 +4,7 @@ import pytest
 
 from infra.config import build, overrides
 from infra.errors import ConfigError
-from training.config import ModelConfig
+from training.config import ModelConfig, TrainConfig
 from training.peers.config import PeersConfig
 
 PARTS = ("brand", "category", "tag", "type", "scenario", "gap", "daypart", "weekend")
@@ -27,3 +27,8 @@ def test_hidden_layers_are_there_and_have_units(kind, name):
     for given, said in (("[]", r" = \[\] .*at least 1 item"), ("[8, 0]", r"\.1 = 0 is refused")):
         with pytest.raises(ConfigError, match=name + said):
             build(kind, overrides([f"{name}={given}"]))
+
+
+def test_a_task_is_learnt_once():
+    with pytest.raises(ConfigError, match=r"tasks = .*ctr stands there twice; name it once"):
+        build(TrainConfig, {"tasks": ["ctr", "l2r", "ctr"]})

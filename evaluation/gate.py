@@ -16,11 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from evaluation.names import CTR
 from evaluation.paired import NORMAL, Comparison, Difference, holm
-from infra.config import Config, nearest
+from infra.config import Config, incompatible, nearest
 
 MEASURED = (
     *("ctr_auc", "l2r_auc", "l2r_weighted_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc"),
@@ -67,6 +67,20 @@ class GateConfig(Config):
                 near = nearest(name, MEASURED) or ", ".join(MEASURED)
                 raise ValueError(f"{name} is no figure of a model; did you mean {near}?")
         return floors
+
+    @model_validator(mode="after")
+    def _least_is_below_most(self) -> "GateConfig":
+        if self.min_ctr_margin > self.max_ctr_margin:
+            raise incompatible(
+                "gate.min_ctr_margin is above gate.max_ctr_margin, which may never be lost: "
+                "lower gate.min_ctr_margin, or raise gate.max_ctr_margin"
+            )
+        if self.min_power > self.power:
+            raise incompatible(
+                "gate.min_power is above gate.power, the planned one: "
+                "lower gate.min_power, or raise gate.power"
+            )
+        return self
 
 
 class Outcome(StrEnum):
@@ -280,7 +294,7 @@ def _planned_margin(ctr: Difference, config: GateConfig) -> tuple[Check, float |
     if needed <= config.max_ctr_margin:
         margin = min(max(planned, config.min_ctr_margin), config.max_ctr_margin)
         return Check(name="power", passed=True, sentence=sentence), margin
-    smallest = min(config.min_ctr_margin, config.max_ctr_margin)
+    smallest = config.min_ctr_margin
     if ctr.bound(config.alpha) < -smallest:
         return Check(name="power", passed=False, sentence=sentence), None
     sentence = sentence.removesuffix(".") + f"; the answer is clear at {smallest:g} without it."

@@ -35,6 +35,20 @@ def test_a_floor_of_a_figure_that_there_is_not_is_refused_with_a_hint():
     assert {*MEASURED} == {*BY_NAME, "ppp_recall"}
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"min_ctr_margin": 0.5}, r"lower gate\.min_ctr_margin, or raise gate\.max_ctr_margin"),
+        ({"max_ctr_margin": 0.003}, r"lower gate\.min_ctr_margin, or raise gate\.max_ctr_margin"),
+        ({"min_power": 0.99}, r"gate\.min_power is above gate\.power"),
+    ],
+)
+def test_a_least_that_lies_above_the_most_is_refused(given, said):
+    with pytest.raises(ConfigError, match=said):
+        build(GateConfig, given)
+    assert build(GateConfig, {"min_ctr_margin": 0.01, "min_power": 0.95})
+
+
 def evidence(positives=5000, negatives=50_000, users=900, **figures):
     return Evidence({**GOOD.figures, **figures}, positives, negatives, users)
 
@@ -182,7 +196,7 @@ def test_what_chance_alone_does_to_a_training_is_forgiven_however_exact_the_day(
 
 
 def test_the_margin_never_exceeds_its_cap():
-    config = GateConfig(floors={}, max_ctr_margin=0.003)
+    config = GateConfig(floors={}, min_ctr_margin=0.003, max_ctr_margin=0.003)
     assert decide(GOOD, GOOD, against(ctr=-0.0008, error=0.001), [], config).promoted
     assert not decide(GOOD, GOOD, against(ctr=-0.0035, error=0.0005), [], config).promoted
     late = decide(GOOD, GOOD, against(ctr=0.0, error=0.0019), [], config)

@@ -79,6 +79,12 @@ def test_who_is_new_or_gone_is_not_counted_nor_who_are_few(store):
     assert changes.of_day(store, DAY) == []
 
 
+def test_tables_without_users_have_changed_nothing(store):
+    publish(store, DAY - timedelta(days=1), users=[], column=pa.array([], pa.string()))
+    publish(store, users=[], column=pa.array([], pa.string()))
+    assert changes.of_day(store, DAY) == []
+
+
 def test_the_newest_snapshot_before_is_held_against_and_its_days_are_told(store):
     assert changes.of_day(store, DAY) == []
     shares(store, ["a"] * 400, ["b"] * 200 + ["c"] * 200, days=30)

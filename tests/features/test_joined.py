@@ -54,6 +54,12 @@ def test_a_log_of_behaviours_alone_joins_nothing_and_is_asked_nothing(store):
     assert shares(store) == {}
 
 
+def test_a_product_table_without_rows_is_held_against_nothing(store):
+    behaviors(store)
+    publish(store, "items", pa.table({"item_id": pa.array([], pa.string())}))
+    assert shares(store) == {}
+
+
 def test_each_share_is_of_the_distinct_keys_of_the_day(store):
     behaviors(store)
     pages(store, REQUESTS[:50])

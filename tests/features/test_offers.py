@@ -182,6 +182,32 @@ def test_of_a_word_only_the_most_clicked_items_are_kept(vocabulary):
     assert of.everything.sum() == clicks.sum()
 
 
+def by_lists(query, titles, level, clicks):
+    """`by_hand` where items are found by the DEEP most clicked of each word, and else hold none."""
+    found = set()
+    for word in words(query):
+        holding = [i for i, title in enumerate(titles) if word in words(title)]
+        found |= set(sorted(holding, key=lambda i: -clicks[i])[: offers.DEEP])
+    known = [title if i in found else None for i, title in enumerate(titles)]
+    return by_hand(query, known, level, clicks)
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["jacket", "nordvik jacket", "rain rain jacket", "cheap red rain", "shoe jacket rain nordvik"],
+)
+def test_of_words_whose_lists_are_cut_shares_are_those_of_the_formula(
+    query, vocabulary, monkeypatch
+):
+    monkeypatch.setattr(offers, "DEEP", 3)
+    rng = np.random.default_rng(4)
+    titles = [" ".join(rng.choice(WORDS[:4], size=rng.integers(1, 4))) for _ in range(40)]
+    level, clicks = rng.integers(1, 8, 40).tolist(), (rng.permutation(40) / 8 + 1).tolist()
+    of = on_offer(vocabulary, titles, level, clicks)
+    [found] = shares([query], vocabulary, of)
+    assert found == pytest.approx(by_lists(query, titles, level, clicks), rel=1e-5)
+
+
 def test_only_the_most_clicked_items_are_looked_at(vocabulary, monkeypatch):
     monkeypatch.setattr(offers, "MOST", 2)
     [found] = shares(["jacket"], vocabulary, on_offer(vocabulary))

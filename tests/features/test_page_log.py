@@ -3,7 +3,7 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from features.page_log import ONLY_SERVED, has_pages
+from features.page_log import ONLY_SERVED, has_pages, is_paged
 from infra.store import Store
 
 DAY = date(2026, 3, 13)
@@ -40,3 +40,20 @@ def test_served_pages_count_if_a_behaviour_names_one(store, named, counts):
     put(store, "behaviors", named)
     put(store, "impressions", ["r1", "r2"], **{ONLY_SERVED: True})
     assert has_pages(store, DAY) is counts
+
+
+def test_a_log_that_had_pages_has_them_for_good(store):
+    put(store, "behaviors", [None])
+    assert [is_paged(store, DAY, "auto", before=before) for before in (False, True)] == [
+        False,
+        True,
+    ]
+    put(store, "impressions", ["r1"])
+    assert is_paged(store, DAY, "auto", before=False)
+
+
+def test_settings_that_name_the_moments_are_not_looked_behind(store):
+    put(store, "behaviors", [None])
+    assert is_paged(store, DAY, "pages", before=False)
+    put(store, "impressions", ["r1"])
+    assert not is_paged(store, DAY, "derived", before=True)

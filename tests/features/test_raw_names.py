@@ -11,5 +11,6 @@ def test_a_forged_line_in_the_name_of_a_file_stays_in_its_sentence():
 
 
 def test_three_names_are_told_and_the_others_counted():
+    assert raw_names.some(["a", "b", "c"]) == "a, b, c"
     assert raw_names.some(["a", "b", "c", "d", "e"]) == "a, b, c and 2 more"
     assert raw_names.some(["\u4e2d\u6587 1.csv"]) == "\u4e2d\u6587 1.csv"

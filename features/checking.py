@@ -49,6 +49,7 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     table = dataset.table(name)
     _check_lines(dataset, name, file, sample)
     present = [column for column in sample.column_names if column not in PLACE]
+    _check_delimiter(dataset, name, file, present)
     if table.columns and table.header and table.format == "csv" and list(table.columns) != present:
         dataset.refuse(
             f"{file} has the columns {quotes(present)}. Write them so, or leave `columns` out.",
@@ -117,6 +118,20 @@ def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> No
     )
 
 
+def _check_delimiter(dataset: Dataset, name: str, file: str, present: Sequence[str]) -> None:
+    """Where nothing parts a header, none of its names is to be mended."""
+    table = dataset.table(name)
+    needed = {*REQUIRED[name], *table.map} - {*table.constants}
+    headed = table.columns if table.header else ()
+    wanted = {*(table.map.get(one, one) for one in needed), *headed} - {*present}
+    if len(wanted) > 1 and len(present) == 1 and table.format == "csv":
+        dataset.refuse(
+            f"{file} has one column between {table.delimiter!r}: {quotes(present)}. "
+            "Mend the delimiter.",
+            *(name, "delimiter"),
+        )
+
+
 def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str]) -> None:
     table = dataset.table(name)
     for column in present:
@@ -127,13 +142,6 @@ def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str])
                 "header) under `columns`.",
                 name,
             )
-    absent = [source for source in table.map.values() if source not in present]
-    if len(absent) > 1 and len(present) == 1 and table.format == "csv":
-        dataset.refuse(
-            f"{file} has one column between {table.delimiter!r}: {quotes(present)}. "
-            "Mend the delimiter.",
-            *(name, "delimiter"),
-        )
     for canonical, source in table.map.items():
         if source not in present:
             dataset.refuse(

@@ -34,5 +34,6 @@ def quote(value: object) -> str:
 def quotes(names: Sequence[str]) -> str:
     """Names that a file has, for a sentence."""
     if not _QUOTES.get():
-        return f"{len(names)} names (not quoted)"
+        counted = f"{len(names)} name{'s' * (len(names) != 1)}"
+        return f"{counted} (not quoted: `dupn import` by hand lists them)"
     return ", ".join(map(repr, names))

@@ -92,7 +92,11 @@ def test_a_form_imports_no_login_of_a_home_that_is_named_by_an_address(tmp_path)
         ("member|sku|act|when\nhush-7f3a\n", "line 2 of .* has 1 columns .* not 4: .not quoted"),
         ("member|sku|act|when\nm|s|hush-7f3a|01.11.2026 08:00\n" * 3, "codes that are neither"),
         ("member|sku|act|when\nm|s|1|hush-7f3a\n", "column 'when' of .* cannot be read as"),
-        ("member|hush-7f3a|act|when\nm|s|1|hush-7f3a\n", "it has 4 names .not quoted"),
+        (
+            "member|hush-7f3a|act|when\nm|s|1|hush-7f3a\n",
+            "it has 4 names .not quoted: `dupn import`",
+        ),
+        ("hush-7f3a\nm\n", "one column .* 1 name .not quoted: `dupn import` by hand lists them"),
         ("hush-7f3a|hush-7f3a|act|when\nm|s|1|hush-7f3a\n", "has the column .not quoted. 2 times"),
     ],
 )

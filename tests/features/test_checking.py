@@ -69,6 +69,22 @@ def test_a_wrong_one_is_refused_with_its_line_and_the_column(before, after, line
     assert "log.txt" in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ('format = "csv"', 'format = "csv"\nheader = true\ncolumns = ["uid", "iid", "code", "at"]'),
+        ('\nuser_id = "uid"\nitem_id = "iid"\ntype = "code"\nts = "at"', ""),
+        ("", ""),
+    ],
+)
+def test_a_header_that_nothing_parts_asks_for_the_delimiter(before, after):
+    with pytest.raises(
+        ConfigError, match=r": behaviors\.delimiter: .* one column between ','"
+    ) as it:
+        hold(GOOD.replace(before, after), LOG.replace(",", ";"))
+    assert "'uid;iid;code;at'. Mend the delimiter." in str(it.value)
+
+
 def test_all_codes_without_a_meaning_are_named_at_once_the_frequent_first():
     rows = [row.replace(",buy,", ",cart,") for row in ROWS]
     description = GOOD.replace('pv = "click"\n', "")

@@ -272,14 +272,14 @@ def _judge(of: str) -> None:
     from infra.errors import QualityFailed
     from pipeline import steps, telling
 
-    try:
-        with running.front_door():
-            steps.quality(running.settings(), running.day(), of)
-    except AirflowFailException as stopped:
-        leave_out = get_current_context()["params"]["leave_out"]
-        if not (leave_out and isinstance(stopped.__cause__, QualityFailed)):
-            raise
-        callbacks.tell(*telling.left_out(running.day(), str(stopped)))
+    settings, day = running.settings(), running.day()
+    with running.front_door():
+        try:
+            steps.quality(settings, day, of)
+        except QualityFailed as stopped:
+            if not get_current_context()["params"]["leave_out"]:
+                raise
+            callbacks.tell(*telling.left_out(day, f"QualityFailed: {stopped}"))
 
 
 def _outcome(context: Any, settings: Any, day: date) -> str:

@@ -123,4 +123,5 @@ def front_door() -> Iterator[None]:
     except errors.DupnError as error:
         if type(error) is errors.StoreError:
             raise  # so may a disk or an object store
-        raise AirflowFailException(f"{type(error).__name__}: {error}") from error
+        # Airflow's UI puts every cause and its lines of code below what is raised.
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None

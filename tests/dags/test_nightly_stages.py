@@ -10,8 +10,9 @@ from airflow.sdk.exceptions import (
     DagRunTriggerException,
 )
 
-from dags import nightly_stages, running, stages
+from dags import callbacks, nightly_stages, running, stages
 from evaluation.abtest.experiment import Recipe
+from infra.errors import QualityFailed
 from pipeline import judged, nightly, recipes, steps
 from tests.evaluation.marketplace.test_own import import_day
 
@@ -53,6 +54,24 @@ def test_a_line_is_updated_with_its_own_recipe_and_no_others(night, monkeypatch,
     nightly_stages.update.function()
     [(mine, day)] = night[1]
     assert (mine.line, mine.train.epochs, day.isoformat()) == (line, epochs, NIGHT)
+
+
+def test_quality_stops_a_night_unless_its_day_is_left_out_which_somebody_is_told(
+    night, monkeypatch
+):
+    params, told = night[0], []
+
+    def fail(*_):
+        raise QualityFailed("too many rejects")
+
+    monkeypatch.setattr(steps, "quality", fail)
+    monkeypatch.setattr(callbacks, "tell", lambda *words: told.append(words[2]))
+    with pytest.raises(AirflowFailException, match="QualityFailed: too many rejects"):
+        nightly_stages.quality.function()
+    assert told == []
+    params["leave_out"] = True
+    nightly_stages.quality.function()
+    assert ["QualityFailed: too many rejects" in text for text in told] == [True]
 
 
 def test_events_that_are_cleared_alone_leave_a_day_that_was_built_on_as_it_is(night, monkeypatch):

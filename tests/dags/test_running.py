@@ -6,6 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException
+from structlog import tracebacks
 
 from dags import running, schedule, study_stages
 from dags.running import front_door
@@ -33,6 +34,13 @@ def test_what_may_mend_itself_is_tried_again(kind):
 def test_what_needs_a_person_fails_at_once_with_its_sentence(kind):
     with pytest.raises(AirflowFailException, match=f"{kind.__name__}: mend it"), front_door():
         raise kind("mend it")
+
+
+def test_the_log_of_a_failed_task_tells_the_sentence_once_and_first():
+    with pytest.raises(AirflowFailException) as told, front_door():
+        raise errors.ConfigError("mend it") from KeyError("x")
+    entry = tracebacks.ExceptionDictTransformer()((told.type, told.value, told.tb))
+    assert [one["exc_value"] for one in entry] == ["ConfigError: mend it"]
 
 
 def test_a_fault_of_ours_is_tried_again_as_it_is():

@@ -30,13 +30,18 @@ def import_log() -> None:
     from pipeline import form
 
     params, settings = get_current_context()["params"], running.settings()
-    if not params["files"]:
+    files = form.lines(params["files"])
+    if not files:
         raise AirflowSkipException("no files were given: raw/ is used as it stands")
     with running.front_door():
-        form.check_files(params["files"], load(settings.dataset).tables(), settings.home)
-    files = [Path(file) for file in params["files"]]
+        form.check_files(files, load(settings.dataset).tables(), settings.home)
     with unquoted():
-        run("import_log", dataset=settings.dataset, files=files, replace=params["replace"])
+        run(
+            "import_log",
+            dataset=settings.dataset,
+            files=[*map(Path, files)],
+            replace=params["replace"],
+        )
 
 
 @stage(task, pool="data")

@@ -27,7 +27,7 @@ SYSTEM = ("/proc", "/sys", "/dev")
 
 
 def check(layer: Mapping[str, Any], where: str) -> None:
-    """Refuse settings that are the workers'.
+    """Refuse settings that are the workers', and a data set of a folder that no form knows.
 
     Args:
         layer: settings by name, nested.
@@ -36,6 +36,8 @@ def check(layer: Mapping[str, Any], where: str) -> None:
     Raises:
         ConfigError: one of them is.
     """
+    if str(layer.get("dataset", "")).endswith(".toml"):
+        require_absolute(layer["dataset"], where)
     for name in _names(layer):
         if _is_workers(name):
             raise ConfigError(
@@ -55,6 +57,28 @@ def kept(pairs: Sequence[str]) -> list[str]:
     return [pair for pair in pairs if not any(map(_is_workers, _names(overrides([pair]))))]
 
 
+def require_absolute(path: str, where: str = "the form") -> None:
+    """Refuse a relative path to nothing: whoever fills in a form has other folders than workers.
+
+    Args:
+        path: as it was given.
+        where: who gives it, for the error.
+
+    Raises:
+        ConfigError: it is one.
+    """
+    if not Path(path).is_absolute() and not Path(path).exists():
+        raise ConfigError(
+            f"{where} names {path}, which is no absolute path, and workers look from a folder of "
+            "their own. Give the path of a file that they see, from / on."
+        )
+
+
+def lines(given: Sequence[str]) -> list[str]:
+    """A field's lines, without spaces around them and without empty ones."""
+    return [line.strip() for line in given if line.strip()]
+
+
 def check_files(given: Sequence[str], tables: Collection[str], home: str) -> None:
     """Refuse files that no form may have read, wherever links lead.
 
@@ -64,7 +88,8 @@ def check_files(given: Sequence[str], tables: Collection[str], home: str) -> Non
         home: of the run.
 
     Raises:
-        ConfigError: one lies where logins do, or in none of the workers' folders for imports.
+        ConfigError: one is of no table, has no absolute path, or lies where logins do or in none
+            of the workers' folders for imports.
     """
     text = os.environ.get(FROM, "")
     parts = text.splitlines() if "\n" in text else text.split(",")
@@ -75,7 +100,14 @@ def check_files(given: Sequence[str], tables: Collection[str], home: str) -> Non
     own = [] if "://" in there else [str(Path(there) / name) for name in NAMES]
     for one in given:
         named, separator, rest = one.partition("=")
-        path = Path(rest if separator and named in tables else one).resolve()
+        if separator and named.isidentifier() and named not in tables:
+            raise ConfigError(
+                f"the form names {one}, and {named} is no table of the data set, which describes "
+                f"{', '.join(tables)}. Write one of these."
+            )
+        said = rest if separator and named in tables else one
+        require_absolute(said)
+        path = Path(said).resolve()
         if inside := _around(path, (*SYSTEM, *own)):
             raise ConfigError(
                 f"the form names {one}, which lies in {inside}: no form imports from there. Give "

@@ -143,6 +143,9 @@ def of_form(name: str, pairs: Sequence[str] = ()) -> Settings:
     Raises:
         ConfigError: as of `load`; or one of them is not a form's to say (`pipeline.form`).
     """
+    name = name.strip()
+    if name.endswith(".toml"):
+        form.require_absolute(name)
     base, asked = preset(name), each(pairs)
     if not form.is_free(name):
         form.check(base, name)

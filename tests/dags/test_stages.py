@@ -3,7 +3,7 @@
 from datetime import date
 
 import pytest
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 from dags import running, stages
 from infra.errors import ConfigError
@@ -39,6 +39,34 @@ def test_the_form_can_say_that_days_of_other_files_are_replaced(params, tmp_path
             params["replace"] = True
         stages.import_log.function()
         assert day.manifest().rows == rows
+
+
+def test_a_field_may_end_with_an_empty_line_and_its_lines_with_spaces(params, tmp_path):
+    day = running.plain({"params": params}).store.partition("raw", DAY, "behaviors")
+    file = tmp_path / "actions_1.csv"
+    file.write_text("member|sku|act|when\n" + ROW.format(1))
+    params |= {"preset": " smoke ", "dataset": f" {params['dataset']} ", "files": ["", " "]}
+    with pytest.raises(AirflowSkipException, match="no files were given"):
+        stages.import_log.function()
+    params["files"] = [f" {file} ", ""]
+    stages.import_log.function()
+    assert day.manifest().rows == 1
+
+
+@pytest.mark.parametrize("name", ["dataset", "preset", "files", "overrides"])
+@pytest.mark.parametrize("path", ["shop.toml", "~/logs/shop.toml", "s3://logs/shop.toml"])
+def test_a_relative_path_in_a_form_asks_for_an_absolute_one(params, name, path):
+    values = {"files": [f"behaviors={path}"], "overrides": f'dataset = "{path}"'}
+    params |= {"files": ["/a.csv"], name: values.get(name, path)}
+    said = f"the form names {path}, which is no absolute path.* see, from / on"
+    with pytest.raises(AirflowFailException, match=said):
+        stages.import_log.function()
+
+
+def test_a_form_that_names_another_table_is_told_which_there_are(params):
+    params["files"] = ["bahaviors=/data/actions_1.csv"]
+    with pytest.raises(AirflowFailException, match=r"bahaviors is no table .* describes behaviors"):
+        stages.import_log.function()
 
 
 @pytest.mark.parametrize("named", ["{}", "behaviors={}"])

@@ -126,9 +126,21 @@ def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]
         raise RegistryError(
             f"the gate did not let {mine.key} pass ({verdict['outcome']}): "
             + " ".join(verdict["failed"])
-            + " To promote it all the same, name it: `dupn promote --version N --why ...`."
+            + f" {_all_the_same(settings, day, mine)}"
         )
     return verdict
+
+
+def _all_the_same(settings: Settings, day: date, mine: Candidate) -> str:
+    """How a person promotes what the gate did not let pass: by its version, once it has one."""
+    known = registry_of(settings).versions()
+    made = [one.number for one in known if one.tags.get("run_key") == mine.key]
+    if made:
+        return f"To promote it all the same: `dupn promote --version {made[-1]} --why ...`."
+    return (
+        f"To promote it all the same, run `dupn register --day {day} --run {mine.key}`, and then "
+        "`dupn promote --version N --why ...` with the version that it says."
+    )
 
 
 def _require_judged(

@@ -57,7 +57,8 @@ def raw(settings: Settings, day: date) -> Summary:
 
     seen = nightly.look(settings, day, timedelta())
     found = arrival.say(arrival.look(settings.store, day, settings.nightly))
-    return {**found, "complete": seen.ready, "sentence": seen.sentence}
+    missing = [] if seen.ready else found["missing"]  # of a day that is simulated next nothing is
+    return {**found, "missing": missing, "complete": seen.ready, "sentence": seen.sentence}
 
 
 def events(settings: Settings, day: date) -> Summary:

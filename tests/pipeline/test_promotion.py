@@ -73,6 +73,27 @@ def test_a_verdict_on_another_report_than_there_is_now_does_not_count(tmp_path):
     assert promotion._passed(settings, DAYS[3], MINE) == verdict
 
 
+@pytest.mark.parametrize("versions", [["2"], ["2", "3"]])
+def test_what_the_gate_kept_is_promoted_by_its_version_once_it_has_one(
+    tmp_path, monkeypatch, versions
+):
+    settings, keys = smoke(tmp_path), {"2": "dupn-2026-03-03", "3": MINE.key}
+    known = [
+        Version(number=one, source="", run_id="", tags={"run_key": keys[one]}) for one in versions
+    ]
+    there = SimpleNamespace(versions=lambda: known)
+    monkeypatch.setattr(promotion, "registry_of", lambda _: there)
+    verdict = {"day": str(DAYS[3]), "promoted": False, "outcome": "kept", "failed": ["It is bad."]}
+    settings.store.put(f"reports/gate/{MINE.key}.json", json.dumps(verdict))
+    said = {
+        "2": f"It is bad. .*, run `dupn register --day {DAYS[3]} --run {MINE.key}`, and then "
+        "`dupn promote --version N ",
+        "3": "It is bad. .* the same: `dupn promote --version 3 ",
+    }
+    with pytest.raises(RegistryError, match=said[versions[-1]]):
+        promotion._passed(settings, DAYS[3], MINE)
+
+
 @pytest.mark.parametrize("packed", [{}, {"weights": "a"}, {"weights": "b"}])
 def test_a_bundle_of_other_weights_than_were_judged_is_not_promoted(tmp_path, packed):
     settings = smoke(tmp_path)

@@ -33,6 +33,7 @@ def ready(settings, day):
 def test_the_night_after_a_simulated_day_is_simulated(settings):
     steps.simulate(settings, FIRST, 1)
     assert nightly.look(settings, FIRST + ONE, timedelta()).sentence.endswith("simulated next.")
+    assert steps.raw(settings, FIRST + ONE)["missing"] == []  # a night would wait for nothing
     settings.store.put(f"raw/dt={FIRST + ONE}/impressions/served-1.jsonl", "{}\n")
     assert ready(settings, FIRST + ONE)  # a page of the service makes no day
 

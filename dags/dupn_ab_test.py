@@ -27,6 +27,7 @@ from dags.params import approval, common, declaration, one_day
     is_paused_upon_creation=False,  # a night triggers it and does not look back
     default_args=running.DEFAULTS,
     tags=["dupn"],
+    description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )
 def dupn_ab_test() -> None:

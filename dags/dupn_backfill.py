@@ -36,8 +36,10 @@ LAST = Param(
         **common(),
     },
     max_active_runs=1,
+    is_paused_upon_creation=False,  # only a trigger starts it, and is not left queued
     default_args=running.DEFAULTS,
     tags=["dupn"],
+    description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )
 def dupn_backfill() -> None:

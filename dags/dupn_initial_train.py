@@ -1,10 +1,11 @@
 """From a raw log to a registered champion, for the first time.
 
-Trigger it with the form: a data set (the simulated marketplace, or your log by the name of its
-description), the first day, how many days to train on (the day after them is the one to evaluate
-on), a preset. `events`, `quality` and `quality_samples` have a task a day, side by side; the stages
-between them build each day on the one before. A run may be repeated: every stage replaces what it
-made before. If the gate keeps the champion, the run is green and nothing is registered.
+Trigger it with the form: a data set (the simulated marketplace, or your log by the absolute path of
+its description, with its `files` by absolute paths and `replace` as `--replace`), the first day,
+how many days to train on (the day after them is the one to evaluate on), a preset. `events`,
+`quality` and `quality_samples` have a task a day, side by side; the stages between them build each
+day on the one before. A run may be repeated: every stage replaces what it made before. If the gate
+keeps the champion, the run is green and nothing is registered.
 """
 
 from airflow.sdk import Param, chain, dag
@@ -34,8 +35,10 @@ PARAMS = {
     schedule=None,
     params=PARAMS,
     max_active_runs=1,
+    is_paused_upon_creation=False,  # only a trigger starts it, and is not left queued
     default_args=running.DEFAULTS,
     tags=["dupn"],
+    description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )
 def dupn_initial_train() -> None:

@@ -2,10 +2,10 @@
 
 If the day is one of an experiment's, `dupn_ab_test` is triggered at the end.
 
-One run a data day, oldest first, never two at once. The day of a scheduled run is that in which
-its data interval starts; of one that you trigger, it is the Param `day`. Set `DUPN_NIGHTLY_START`
-(the first day that has a night) to have it scheduled; without it nothing is, and you trigger each
-day by hand or over REST.
+One run a data day, oldest first, never two at once. The day of a scheduled run is that in which its
+data interval starts; of one that you trigger, it is the Param `day`. Set `DUPN_NIGHTLY_START` (the
+first day that has a night) to have it scheduled; without it nothing is, and you trigger each day by
+hand or over REST. It is paused at first, and a run of a paused DAG stays queued: unpause it.
 
 `raw` waits for the day's raw data and alerts past the deadline. A night that failed stops those
 after it, which need what it leaves: mend the cause, clear the failed task, and they go on by
@@ -33,6 +33,7 @@ from dags.params import approval, common, leave_out, one_day
     max_active_runs=1,
     default_args=running.DEFAULTS,
     tags=["dupn"],
+    description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )
 def dupn_nightly_update() -> None:

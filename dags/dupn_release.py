@@ -32,6 +32,7 @@ RUN = Param(
     is_paused_upon_creation=False,  # a night waits for its release
     default_args=running.DEFAULTS,
     tags=["dupn"],
+    description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )
 def dupn_release() -> None:

@@ -44,8 +44,10 @@ del PARAMS["dataset"]  # a study says itself what it runs on
     schedule=None,
     params=PARAMS,
     max_active_runs=1,
+    is_paused_upon_creation=False,  # only a trigger starts it, and is not left queued
     default_args=running.DEFAULTS,
     tags=["dupn"],
+    description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )
 def dupn_study() -> None:

@@ -31,6 +31,7 @@ def _dag(dag):
         "file": Path(dag.fileloc).name,
         "tags": sorted(dag.tags),
         "doc": dag.doc_md,
+        "description": dag.description,
         "max_active_runs": dag.max_active_runs,
         "catchup": dag.catchup,
         "paused": dag.is_paused_upon_creation,

@@ -102,6 +102,7 @@ def test_a_dag_file_is_a_page(page):
 def test_every_dag_is_documented_tagged_and_runs_once_at_a_time(seen):
     for name, dag in seen["dags"].items():
         assert dag["doc"], name
+        assert dag["description"] == dag["doc"].splitlines()[0], name  # what the list shows
         assert "dupn" in dag["tags"], name
         assert dag["max_active_runs"] == 1, name
 

@@ -139,9 +139,11 @@ def test_waiting_takes_no_slot(night, looked):
     assert looked["release"]["deferrable"]
 
 
-def test_what_a_night_triggers_is_never_paused(seen):
-    assert seen["dags"]["dupn_release"]["paused"] is False
-    assert seen["dags"]["dupn_ab_test"]["paused"] is False
+def test_what_only_a_trigger_starts_is_never_paused(seen, scheduled):
+    for dags in (seen["dags"], scheduled["dags"]):
+        paused = {name: dag["paused"] for name, dag in dags.items()}
+        assert paused.pop("dupn_nightly_update") is None  # as Airflow has it, which is paused
+        assert set(paused.values()) == {False}
 
 
 def test_an_experiment_is_declared_in_a_form(seen):

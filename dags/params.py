@@ -19,7 +19,8 @@ def common() -> dict[str, Any]:
             examples=_names("datasets"),
             title="Data set",
             description="`marketplace` is simulated. Else a description in infra/datasets, or the "
-            "absolute path of a .toml that describes your own log.",
+            "absolute path of a .toml that describes your own log. One home holds one log: beside "
+            "another's days a run is refused.",
         ),
         "preset": Param(
             schedule.PRESET,

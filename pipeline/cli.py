@@ -266,7 +266,7 @@ def _demo(settings: Any) -> None:
 
 @app.command()
 def up() -> None:
-    """Start Airflow, the MLflow UI and the service; prints addresses and login."""
+    """Start Airflow, the MLflow UI and the service; prints home, addresses and login."""
     from infra import runtime
     from infra.tracking import require
     from pipeline.settings import handed_on
@@ -277,7 +277,8 @@ def up() -> None:
     if tracking is None and settings.store.is_local:
         require(settings.tracking, settings.store)
     runtime.up(*place, tracking=tracking)
-    front.say("up", runtime.up_serve(*place, tracking=tracking))
+    found = runtime.up_serve(*place, tracking=tracking)
+    front.say("up", {"home": settings.store.root, **found})
 
 
 @app.command()

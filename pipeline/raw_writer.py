@@ -22,6 +22,7 @@ from features.raw_table import LISTED, LOGS
 from infra.errors import InputError
 from infra.files import sha256, writing
 from infra.store import Attempt, FileEntry, Partition, Store
+from pipeline import one_log
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +69,9 @@ class RawWriter:
         replace: bool,
     ) -> None:
         self.store, self.dataset, self.stack, self.replace = store, dataset, stack, replace
+        self.brings_log = any(source.table in LOGS for source in sources)
+        if self.brings_log and not replace:  # days that go are known when all rows are read
+            one_log.require(store, dataset.name)
         self.files: dict[str, dict[str, str]] = {source.table: {} for source in sources}
         for source in sorted(sources, key=lambda source: source.name):
             self.files[source.table][source.name] = source.digest()
@@ -96,7 +100,8 @@ class RawWriter:
         """Note the files; leaving the stack then publishes the days.
 
         Raises:
-            InputError: since its writing began a day got rows of other files, or files.
+            InputError: since its writing began a day got rows of other files, or files; or the
+                home holds days of another data set.
         """
         for (name, of), day in self.open.items():
             day.attempt.record(day.written)
@@ -107,6 +112,9 @@ class RawWriter:
                     "put in its place? To mend it, import all files of that day with --replace.",
                     of, name, f"{day.before:,}", f"{rows:,}",
                 )  # fmt: skip
+        if self.brings_log:
+            replaced = [of for name, of in self.open if name == "behaviors"]
+            one_log.require(self.store, self.dataset.name, replaced)
         for name, of in self.open:  # last: minutes may have gone by since `_begin`
             self._refuse(name, of)
 

@@ -257,15 +257,18 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
     Raises:
         PartitionMissing: naming the first day without `raw/dt=D/behaviors`, and what may be meant;
             or there is data of days before, but no state of the evening before the first.
+        InputError: the home holds days of another data set.
         ConfigError: `tracking.uri` is missing or wrong.
         RegistryUnavailable: MLflow does not answer.
         RegistryError: another home's version is champion there.
     """
+    from features.dataset import load
     from infra import tracking
-    from pipeline import arrival, incumbent, rawday
+    from pipeline import arrival, incumbent, one_log, rawday
 
     tracking.require(settings.tracking, settings.store)
     incumbent.require_own(settings)
+    one_log.require(settings.store, load(settings.dataset).name)
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
         if not arrival.is_there(settings.store, day):

@@ -1,5 +1,6 @@
 """`dupn serve` as a shell sees it when it cannot start: one sentence, exit code 1."""
 
+import json
 import socket
 import sys
 from pathlib import Path
@@ -72,3 +73,14 @@ def test_a_folder_that_cannot_be_written_is_named_with_the_setting(serve, tmp_pa
     assert code == 1
     assert f"StoreError: {tmp_path}/home/serving could not be written" in said
     assert "set serve.work" in said
+
+
+def test_up_says_in_which_home_it_works(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "up", lambda *_, **__: {})  # an Airflow takes half a minute
+    monkeypatch.setattr(runtime, "up_serve", lambda *_, **__: {"serve": "http://127.0.0.1:8000"})
+    monkeypatch.setattr(sys, "argv", ["dupn", "--json", "--home", "mine", "up"])
+    with pytest.raises(SystemExit, match="0"):
+        cli.main()
+    said = json.loads(capsys.readouterr().out)
+    assert said == {"home": f"{tmp_path}/mine", "serve": "http://127.0.0.1:8000"}

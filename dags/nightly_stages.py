@@ -4,6 +4,7 @@ The day of a run is the same for every task (`running.day`), so tasks pass nothi
 """
 
 import json
+import logging
 from datetime import date, timedelta
 from typing import Any
 
@@ -20,6 +21,8 @@ from dags import callbacks, running, schedule
 from dags.awaited import Awaited
 from dags.running import run, stage
 
+logger = logging.getLogger(__name__)
+
 RELEASE, AB_TEST = "dupn_release", "dupn_ab_test"
 SHARED = ("dataset", "preset", "overrides", "approval")
 """Params that the runs which a night triggers get from it."""
@@ -35,8 +38,10 @@ SHARED = ("dataset", "preset", "overrides", "approval")
 def raw() -> PokeReturnValue:
     """Waits for its turn and for the raw data of the day; frees its slot between two looks.
 
-    Fails at once while the night before has not ended (and is started again when it has). Past
-    `nightly.deadline_hours` an alert says what is missing; past `nightly.give_up_hours` it fails.
+    Its log says at each look what is there and what is missing. Fails at once while the night
+    before has not ended (and is started again when it has), and in a home of another data set.
+    Past `nightly.deadline_hours` an alert says what is missing; past `nightly.give_up_hours` it
+    fails.
     """
     from pipeline import nightly
 
@@ -45,6 +50,7 @@ def raw() -> PokeReturnValue:
     _take_turn()
     with running.front_door():
         seen = nightly.look(settings, day, waited)
+    logger.info("%s", seen.sentence)
     if seen.late and nightly.first_time_late(settings, day):
         callbacks.tell("late", f"raw data of {day} is late", seen.sentence)
     return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())

@@ -18,8 +18,7 @@ from zoneinfo import ZoneInfo
 
 from features import dataset
 from infra.errors import OutOfTurn, PartitionMissing
-from infra.store import Store
-from pipeline import afterwards, arrival, unlived, workers
+from pipeline import arrival, one_log, unlived, workers
 from pipeline.arrival import LOOK_BACK, ONE_DAY
 from pipeline.incumbent import line_of, until_of
 from pipeline.settings import Settings
@@ -79,7 +78,7 @@ def read(settings: Settings, day: date) -> Night | None:
 
 
 def obstacle(settings: Settings, day: date) -> str:
-    """Why the night of `day` may not begin; empty if it may."""
+    """The older night that comes before that of `day`, in a sentence; empty if none does."""
     days, eve = settings.store.days("samples"), day - ONE_DAY
     # one that only waits and whose day is published all the same never had to be: training was
     while (night := read(settings, eve)) and _waits(night) and eve not in days:
@@ -105,12 +104,6 @@ def obstacle(settings: Settings, day: date) -> str:
         return (
             f"the night of {first} only waits, and that of {day} needs what it leaves. Clear its "
             f"task `raw`, or `dupn run nightly --day {first}`; this one goes on after it."
-        )
-    after = read(settings, day + ONE_DAY)
-    if after is not None and not _waits(after):
-        return (
-            f"the night of {day + ONE_DAY} was built on that of {day} already. "
-            f"`dupn backfill --day {day}` makes {day} again and everything after it."
         )
     return ""
 
@@ -143,12 +136,15 @@ def begin(
 
     Raises:
         OutOfTurn: another night comes first (the record then says that a DAG run waits), somebody
-            else works on this one, or the day was learnt in an initial training.
+            else works on this one, or the day's turn is over.
+        InputError: the data set is not that of the day before.
     """
+    one_log.require_next(settings.store, dataset.load(settings.dataset).name, day)
     reason = obstacle(settings, day)
     if reason:
         _note_waiting(settings, _new(day, State.WAITING, run, conf))
         raise OutOfTurn(reason)
+    _require_not_over(settings, day)
     _require_unlearnt(settings, day)
     mine = _new(day, State.BEGUN, run, conf)
     if _note_first(settings, mine):
@@ -223,32 +219,22 @@ def waiting(settings: Settings, day: date) -> Night | None:
     return after if after is not None and _waits(after) else None
 
 
-def standing(settings: Settings, store: Store) -> Mapping[str, Any]:
-    """The last night, those that have not ended, and days whose raw data changed afterwards.
-
-    The store may be a resolved one.
-    """
-    days = store.dates(f"reports/nightly/{settings.line}")
-    found = [night for day in days[-LOOK_BACK:] if (night := read(settings, day))]
-    unfinished = [night for night in found if night.state is not State.ENDED]
-    ended = [night for night in found if night.state is State.ENDED]
-    return {
-        "last night": f"{ended[-1].day}: {ended[-1].outcome}" if ended else "none",
-        "nights that have not ended": [
-            f"{night.day} {night.state} since {night.at} ({night.run})" for night in unfinished
-        ]
-        or "none",
-        "raw data that arrived again": afterwards.arrived_again(store) or "none",
-        "days that are behind": afterwards.behind(store) or "none",
-    }
-
-
 def _may_grow(settings: Settings, day: date, found: arrival.Arrival) -> bool:
     """Whether nobody said that the day is whole, and it is not over where its data comes from."""
     zone = ZoneInfo(dataset.load(settings.dataset).time_zone)
     over = datetime.combine(day + ONE_DAY, datetime.min.time(), zone)
     said = all(table.changed is None for table in found.here)
     return not said and datetime.now(UTC) < over
+
+
+def _require_not_over(settings: Settings, day: date) -> None:
+    """Refuse a night on which a later one was built: it would wait for nothing that ever ends."""
+    after = read(settings, day + ONE_DAY)
+    if after is not None and not _waits(after):
+        raise OutOfTurn(
+            f"the night of {day + ONE_DAY} was built on that of {day} already. "
+            f"`dupn backfill --day {day}` makes {day} again and everything after it."
+        )
 
 
 def _require_unlearnt(settings: Settings, day: date) -> None:

@@ -11,8 +11,9 @@ from typing import Any
 from infra.addresses import bare
 from infra.ledger import Entry
 from infra.store import Store
-from pipeline import arrival, night_page, nightly, quality_page, rawday, represented
+from pipeline import afterwards, arrival, night_page, nightly, quality_page, rawday, represented
 from pipeline.incumbent import registry_of
+from pipeline.nightly import State
 from pipeline.settings import Settings
 
 NO_TABLE = "none: run `dupn represent --day D` for the newest day of sequences"
@@ -82,12 +83,35 @@ def status(settings: Settings) -> Mapping[str, Any]:
         **_places(settings, last),
         "representations": table.path if table else None,
         "last move": f"{last.at} {last.why}" if last else "none",
-        **nightly.standing(settings, store),
+        **nights(settings, store),
         "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
         "experiment reports": _looks(store) or "none",
         "page of nights": night_page.there(store, night_page.line_of(settings)) or "none",
         "quality page": quality_page.there(store) or "none",
+    }
+
+
+def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
+    """The last night, those that have not ended, and days whose raw data changed afterwards.
+
+    The store may be a resolved one. A night that only waits, and whose day is published all the
+    same, never had to be.
+    """
+    days, samples = store.dates(f"reports/nightly/{settings.line}"), store.days("samples")
+    read = {day: nightly.read(settings, day) for day in days[-arrival.LOOK_BACK :]}
+    found = {day: night for day, night in read.items() if night}
+    ended = [night for night in found.values() if night.state is State.ENDED]
+    unfinished = [
+        f"{night.day} {night.state} since {night.at} ({night.run})"
+        for day, night in found.items()
+        if night.state is State.BEGUN or (night.state is State.WAITING and day not in samples)
+    ]
+    return {
+        "last night": f"{ended[-1].day}: {ended[-1].outcome}" if ended else "none",
+        "nights that have not ended": unfinished or "none",
+        "raw data that arrived again": afterwards.arrived_again(store) or "none",
+        "days that are behind": afterwards.behind(store) or "none",
     }
 
 

@@ -159,6 +159,21 @@ def test_the_tasks_simulate_nothing_beside_a_day_that_somebody_sent(night, monke
     assert store.dates("raw") == [day - timedelta(days=1)]
 
 
+def test_a_night_that_waits_for_raw_data_logs_at_each_look_for_what(night, monkeypatch, caplog):
+    params, day = night[0] | {"dataset": "rees46", "approval": False}, date.fromisoformat(NIGHT)
+    run = SimpleNamespace(run_id="r", start_date=None)
+    for module in (running, nightly_stages):
+        monkeypatch.setattr(
+            module, "get_current_context", lambda: {"params": params, "dag_run": run}
+        )
+    store = running.plain({"params": params}).store
+    with store.partition("samples", day - timedelta(days=1)).publish() as out:
+        out.record([out.write_bytes("part", b"")])
+    with caplog.at_level("INFO", nightly_stages.logger.name):
+        assert not nightly_stages.raw.function().is_done
+    assert f"raw/dt={NIGHT}: behaviors not there. So far: nothing." in caplog.messages
+
+
 def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():
     release = nightly_stages.release()
     with pytest.raises(AirflowFailException, match="Clear the task that failed there"):

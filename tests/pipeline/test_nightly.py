@@ -10,7 +10,7 @@ import pytest
 
 from infra import processes
 from infra.errors import OutOfTurn, PartitionMissing
-from pipeline import nightly, steps, workers
+from pipeline import nightly, standing, steps, workers
 from pipeline.night_config import NightlyConfig
 from pipeline.nightly import State
 from pipeline.settings import load
@@ -107,7 +107,7 @@ def test_of_those_that_wait_for_one_night_the_last_goes_on(settings):
 def test_a_day_that_was_mistyped_waits_for_nothing(settings):
     with pytest.raises(OutOfTurn):
         nightly.begin(settings, DAY.replace(year=2027), "r1")
-    assert nightly.standing(settings, settings.store)["nights that have not ended"] == "none"
+    assert standing.nights(settings, settings.store)["nights that have not ended"] == "none"
 
 
 def test_nights_that_were_refused_before_the_training_stand_in_nobodys_way(settings):
@@ -139,6 +139,14 @@ def test_a_night_may_be_repeated_until_the_next_has_begun(settings):
     nightly.begin(settings, DAY + ONE, "r2")
     with pytest.raises(OutOfTurn, match="dupn backfill --day 2026-03-13"):
         nightly.begin(settings, DAY, "again")
+
+
+def test_a_night_whose_day_was_built_on_waits_for_nothing(settings):
+    published(settings, DAY)  # by the initial training
+    nightly.begin(settings, DAY + ONE, "r2")
+    with pytest.raises(OutOfTurn, match=f"dupn backfill --day {DAY}"):
+        nightly.begin(settings, DAY, "mistyped")
+    assert nightly.read(settings, DAY) is None
 
 
 def test_another_run_may_take_a_failed_night_over(settings):
@@ -330,18 +338,3 @@ def test_the_marketplace_is_not_waited_for(settings):
     published(settings, DAY - ONE, "raw", "behaviors", **mine)
     assert nightly.look(simulated, DAY, timedelta()).ready
     assert steps.raw(simulated, DAY)["complete"]
-
-
-def test_status_names_what_is_open_and_what_arrived_again(settings):
-    assert set(nightly.standing(settings, settings.store).values()) == {"none"}
-    ended(settings, DAY)
-    nightly.begin(settings, DAY + ONE, "r2")
-    with settings.store.partition("events", DAY, "behaviors").publish(raw={"behaviors": "0"}):
-        pass
-    published(settings, DAY, "raw", "behaviors")
-    found = nightly.standing(settings, settings.store)
-    assert found["last night"] == "2026-03-13: promote"
-    assert "2026-03-14 begun" in found["nights that have not ended"][0]
-    assert found["raw data that arrived again"] == [
-        "2026-03-13: `dupn backfill --day 2026-03-13` takes it in."
-    ]

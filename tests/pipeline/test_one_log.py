@@ -8,7 +8,7 @@ import pytest
 from features.dataset import load, parse_description
 from infra.errors import InputError
 from infra.store import Store
-from pipeline import one_log, steps
+from pipeline import nightly, one_log, steps
 from pipeline.importing import import_files
 from pipeline.settings import load as settings_of
 
@@ -47,8 +47,8 @@ def written(folder, name, *days):
     return folder / name
 
 
-def publish(store, stage, day, dataset):
-    with store.partition(stage, day, "behaviors").publish(dataset=dataset) as out:
+def publish(store, stage, day, dataset, *, leaf=("behaviors",)):
+    with store.partition(stage, day, *leaf).publish(dataset=dataset) as out:
         out.record([out.write_table("part", pa.table({"user_id": ["u1"]}))])
 
 
@@ -112,3 +112,16 @@ def test_pages_of_the_service_are_no_second_log(tmp_path, log):
     import_files(store, shop(), [log])
     one_log.require(store, "shop")
     one_log.require(Store(tmp_path / "empty"), load("marketplace").name)
+
+
+def test_a_night_of_another_log_than_the_day_before_is_refused_at_once(tmp_path):
+    (tmp_path / "shop.toml").write_text(SHOP)
+    mine = settings_of("smoke", str(tmp_path), [f"dataset={tmp_path}/shop.toml"])
+    publish(mine.store, "events", DEMO - ONE, "shop")  # an older day of its own decides nothing
+    publish(mine.store, "events", DEMO, "marketplace")
+    with pytest.raises(InputError, match=rf"marketplace \({DEMO}\), and one home holds one log"):
+        nightly.begin(mine, DEMO + ONE, "r1")
+    assert nightly.read(mine, DEMO + ONE) is None
+    publish(mine.store, "events", DEMO, "shop")
+    publish(mine.store, "samples", DEMO, "shop", leaf=())
+    nightly.begin(mine, DEMO + ONE, "r1")

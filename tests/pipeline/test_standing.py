@@ -1,0 +1,53 @@
+"""What `dupn status` says of nights."""
+
+from datetime import date, timedelta
+
+import pyarrow as pa
+import pytest
+
+from infra.errors import OutOfTurn
+from pipeline import nightly, standing
+from pipeline.settings import load
+
+DAY = date(2026, 3, 13)
+ONE = timedelta(days=1)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    """A home whose initial training has ended the day before."""
+    settings = load("smoke", str(tmp_path), ["dataset=rees46"])
+    published(settings, DAY - ONE)
+    return settings
+
+
+def published(settings, day, stage="samples", *names):
+    with settings.store.partition(stage, day, *names).publish() as out:
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
+
+
+def test_status_names_what_is_open_and_what_arrived_again(settings):
+    assert set(standing.nights(settings, settings.store).values()) == {"none"}
+    nightly.begin(settings, DAY, "r1")
+    published(settings, DAY)
+    nightly.end(settings, DAY, "r1", "promote")
+    nightly.begin(settings, DAY + ONE, "r2")
+    with settings.store.partition("events", DAY, "behaviors").publish(raw={"behaviors": "0"}):
+        pass
+    published(settings, DAY, "raw", "behaviors")
+    found = standing.nights(settings, settings.store)
+    assert found["last night"] == "2026-03-13: promote"
+    assert "2026-03-14 begun" in found["nights that have not ended"][0]
+    assert found["raw data that arrived again"] == [
+        "2026-03-13: `dupn backfill --day 2026-03-13` takes it in."
+    ]
+
+
+def test_a_night_that_waits_is_named_until_its_day_is_published_all_the_same(settings):
+    with pytest.raises(OutOfTurn, match="is not published"):
+        nightly.begin(settings, DAY + ONE, "too early")
+    [said] = standing.nights(settings, settings.store)["nights that have not ended"]
+    assert said.startswith(f"{DAY + ONE} waiting since")
+    published(settings, DAY)
+    published(settings, DAY + ONE)  # by an initial training after all
+    assert standing.nights(settings, settings.store)["nights that have not ended"] == "none"

@@ -17,7 +17,11 @@ from pipeline.days import LONGEST
 PARAMS = {
     **common(),
     "first_day": Param(
-        "2026-03-02", type="string", format="date", title="First day", description="To train on."
+        "2026-03-02",
+        type="string",
+        format="date",
+        title="First day",
+        description="Of those to train on. 2026-03-02 is the simulated one's: write your log's.",
     ),
     "days": Param(
         10,
@@ -25,7 +29,7 @@ PARAMS = {
         minimum=1,
         maximum=LONGEST,
         title="Days to train on",
-        description="One more is read.",
+        description="The day after them is judged on, so the log must have one more.",
     ),
     **imported(),
 }

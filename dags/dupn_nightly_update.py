@@ -25,7 +25,10 @@ from dags.params import approval, common, leave_out, one_day
     **schedule.nightly(),
     catchup=True,
     params={
-        **one_day("Empty only in scheduled runs."),
+        **one_day(
+            "Of data, to learn: the day after the newest of `samples days` in `dupn status`. Empty "
+            "only in scheduled runs."
+        ),
         **common(),
         **approval(),
         **leave_out(),

@@ -39,7 +39,7 @@ def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
     if kind is not None and str(getattr(kind, "value", kind)) == "manual":  # its interval is now
         raise ConfigError(
             "this run was triggered by hand and says no day. Trigger it with the Param day = "
-            "YYYY-MM-DD."
+            "YYYY-MM-DD: of a night, the day after the newest of `samples days` in `dupn status`."
         )
     start: datetime | None = context.get("data_interval_start")
     end: datetime | None = context.get("data_interval_end")

@@ -58,10 +58,11 @@ def _refusal(store: Store, name: str, found: Mapping[str, list[date]]) -> str:
         f"{other} ({days[0]}{f' to {days[-1]}' if days[1:] else ''})"
         for other, days in found.items()
     )
+    first = next(iter(found))
     return (
         f"{store.root} holds days of data set {there}, and one home holds one log: {name} would "
         f"share its catalog, its champion and its reports. Give {name} a home of its own, with "
         "`--home` before the command; an Airflow works in the home that it was started with "
-        "(`dupn down`, then `dupn --home DIR up`). If both are one log, its description keeps the "
-        f"name {next(iter(found))}."
+        f"(`dupn down`, then `dupn --home DIR up`). To go on with {first}, set `dataset` to it or "
+        f"to the path of its TOML; if both are one log, its description keeps the name {first}."
     )

@@ -174,16 +174,14 @@ def there(store: Store) -> list[date]:
 
 def absent_in(store: Store, day: date, days: Sequence[date]) -> PartitionMissing:
     """The same of a day of an initial run, the last of which is the one to evaluate on."""
-    said = str(absent(store, day))
-    if day == days[0]:
-        found = there(store)
-        others = f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
-        said += f" Raw days that are there: {others}."
-    elif day == days[-1]:
-        trained = len(days) - 1
+    said, found = str(absent(store, day)), there(store)
+    trained = len(days) - 1
+    if trained and day == days[-1]:
         said += f" It is the day that the model is evaluated on, after {trained} to train on"
-        said += f": with `--days {trained - 1}` that is {days[-2]}." if trained > 1 else "."
-    return PartitionMissing(said)
+        fewer = f"`--days {trained - 1}`, in the form Days to train on = {trained - 1},"
+        said += f": with {fewer} that is {days[-2]}." if trained > 1 else "."
+    others = f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
+    return PartitionMissing(f"{said} Raw days that are there: {others}.")
 
 
 def _require_behaviors(store: Store, day: date, found: Mapping[str, list[RawPart]]) -> None:

@@ -117,7 +117,9 @@ def test_the_last_day_of_an_initial_run_is_named_as_the_one_to_evaluate_on(setti
     with pytest.raises(PartitionMissing) as told:
         chain.initial(settings, FIRST, 3)
     evaluated = "the day that the model is evaluated on, after 3 to train on"
-    assert f"{evaluated}: with `--days 2` that is {FIRST + 2 * ONE}." in str(told.value)
+    fewer = "`--days 2`, in the form Days to train on = 2,"
+    assert f"{evaluated}: with {fewer} that is {FIRST + 2 * ONE}." in str(told.value)
+    assert f"Raw days that are there: {FIRST} to {FIRST + 2 * ONE} (3)." in str(told.value)
     assert steps.data_days(settings, FIRST, FIRST + 2 * ONE) == WANTED[:3]
 
 

@@ -73,7 +73,7 @@ def test_a_changed_description_of_the_same_name_may_import_more(tmp_path, log):
     store = Store(tmp_path)
     import_files(store, shop(), [log])
     later = written(tmp_path, "log2.csv", "2025-05-06")
-    import_files(store, shop(time_zone="Asia/Shanghai", text="another"), [later])
+    import_files(store, shop(text="another"), [later])
     assert len(store.days("raw", "behaviors")) == 3
 
 

@@ -31,6 +31,9 @@ from infra.files import (
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 from infra.reading import Opened, require_spoilt, unreadable
 
+Lying = dict[str, list[dict[str, Any]]]
+"""Addresses of files and of folders that are part of a partition -> the files behind each."""
+
 
 @dataclass(frozen=True)
 class Partition:
@@ -96,7 +99,7 @@ class Partition:
         if self.exists():
             fs.rm_file(f"{self.path}/{MANIFEST}")
         freed = 0
-        for path, files in self._lying().items():
+        for path, files in self.lying().items():
             fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
             freed += sum(int(info.get("size") or 0) for info in files)
         if is_local(fs) and not fs.ls(self.path, detail=False):
@@ -249,34 +252,42 @@ class Partition:
         return digest_of(self.table())
 
     def sweep(
-        self, older_than_s: float = 86_400, ours: Callable[[str], bool] = lambda _: True
+        self,
+        older_than_s: float = 86_400,
+        ours: Callable[[str], bool] = lambda _: True,
+        lying: Lying | None = None,
     ) -> int:
         """Remove files that the manifest does not list and no running attempt can still own.
 
         Where nothing is published, that is every old file. A store that does not tell when a file
-        was changed keeps all of them.
+        was changed keeps all of them. The manifest is read only where there is an old file.
 
         Args:
             older_than_s: age in seconds below which an attempt may still want its files.
             ours: whether a file of that name is one of an attempt, where others lie beside them.
+            lying: what lies here, of one who knows.
         """
-        fs = filesystem(self.root)
-        files = self.manifest().files if self.exists() else ()
-        keep = {entry.name.partition("/")[0] for entry in files} | {MANIFEST}
-        removed, now = 0, time.time()
-        for path, found in self._lying().items():
-            youngest, name = max(modified(info) for info in found), path.rsplit("/", 1)[-1]
-            if name in keep or not ours(name):
-                continue
-            if now - youngest.timestamp() > older_than_s:
-                fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
-                removed += 1
-        return removed
+        fs, now = filesystem(self.root), time.time()
+        old = {
+            path: name
+            for path, found in (self.lying() if lying is None else lying).items()
+            if (name := path.rsplit("/", 1)[-1]) != MANIFEST and ours(name)
+            if now - max(modified(info) for info in found).timestamp() > older_than_s
+        }
+        try:
+            files = self.manifest().files if old else ()
+        except PartitionMissing:
+            files = ()
+        keep = {entry.name.partition("/")[0] for entry in files}
+        lost = [path for path, name in old.items() if name not in keep]
+        for path in lost:
+            fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
+        return len(lost)
 
-    def _lying(self) -> dict[str, list[dict[str, Any]]]:
+    def lying(self) -> Lying:
         """What lies here and is no partition of its own: addresses -> the files behind them."""
         fs = filesystem(self.root)
-        found: dict[str, list[dict[str, Any]]] = {}
+        found: Lying = {}
         for info in lying(fs, self.path):
             if info["type"] == "file":
                 found[info["name"]] = [info]

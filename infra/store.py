@@ -17,13 +17,25 @@ import re
 from datetime import date, datetime
 from pathlib import Path
 
-from infra.attempt import Attempt
+from infra.attempt import FOLDER, Attempt
 from infra.errors import StoreError
-from infra.files import ABSENT, files_in, filesystem, modified, names_in, put, put_new, put_there
+from infra.files import (
+    ABSENT,
+    below,
+    files_in,
+    filesystem,
+    is_local,
+    local,
+    modified,
+    names_in,
+    put,
+    put_new,
+    put_there,
+)
 from infra.manifest import MANIFEST, FileEntry, Manifest
-from infra.partition import Looked, Partition
+from infra.partition import Looked, Lying, Partition
 
-__all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store"]
+__all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store", "is_published"]
 
 
 _APART = re.compile(r"[/\\\x00]")
@@ -63,6 +75,11 @@ class Store:
     def dates(self, folder: str) -> list[date]:
         """Days that have a folder below `folder`, published or not, oldest first."""
         return sorted(day for name in self.names(folder) if (day := _day(name)))
+
+    def newest(self, stage: str, *names: str) -> date | None:
+        """The newest day for which `stage` is published; looks at one or two, not all history."""
+        days = reversed(self.dates(stage))
+        return next((day for day in days if self.partition(stage, day, *names).exists()), None)
 
     def latest(self, stage: str, at_or_before: date, *names: str) -> Partition | None:
         """The newest published partition of `stage` that is not after the day, or None."""
@@ -110,6 +127,31 @@ class Store:
         found = files_in(filesystem(self.root), f"{self.root}/{folder}")
         return {name: (int(info["size"]), modified(info)) for name, info in found.items()}
 
+    def lying(self, folder: str) -> dict[Partition, Lying]:
+        """Of each folder below `folder`, what `Partition.lying` says of it, asked all at once."""
+        fs, path = filesystem(self.root), f"{self.root}/{folder}"
+        base = str(local(fs, path)) if is_local(fs) else path.partition("://")[2]
+        found: dict[Partition, Lying] = {}
+        for info in below(fs, path):
+            parts = info["name"].strip("/").removeprefix(f"{base.strip('/')}/").split("/")
+            ends = (depth for depth, part in enumerate(parts[:-1]) if part.endswith(FOLDER))
+            last = next(ends, len(parts) - 1)
+            whole = info["name"].removesuffix("/".join(["", *parts[last + 1 :]]))
+            is_mark = info["name"].endswith("/")  # of a folder that was made in a console
+            if not is_mark and (info["type"] == "file" or last < len(parts) - 1):
+                place = Partition(self.root, "/".join([folder, *parts[:last]]))
+                found.setdefault(place, {}).setdefault(whole, []).append(info)
+        return found
+
+    def lying_by_day(self, folder: str) -> dict[Partition, Lying]:
+        """The same of folders of days, and of those directly inside one."""
+        found = self.lying(folder).items()
+        return {one: lying for one, lying in found if _by_day(one.key.removeprefix(f"{folder}/"))}
+
+    def within(self, folder: str) -> list[Partition]:
+        """What is published in any folder below `folder`, asked all at once."""
+        return [one for one, lying in self.lying(folder).items() if is_published(lying)]
+
     def touched(self, folder: str) -> datetime | None:
         """When a file that lies directly in `folder` last came or was changed (UTC).
 
@@ -150,6 +192,16 @@ class _Resolved(Store):
     def resolved(self) -> Store:
         """It is."""
         return self
+
+
+def is_published(lying: Lying) -> bool:
+    """Whether there is a manifest among what lies in a folder."""
+    return any(path.rpartition("/")[2] == MANIFEST for path in lying)
+
+
+def _by_day(key: str) -> bool:
+    day, *inside = key.split("/")
+    return _day(day) is not None and len(inside) <= 1
 
 
 def _day(name: str) -> date | None:

@@ -119,26 +119,17 @@ def whole(settings: Settings, version: Version) -> Partition | None:
 def outdated(settings: Settings, day: date) -> list[Partition]:
     """Bundles that have outlived `retention.bundle_days` and that nobody may be serving."""
     store = settings.store
-    samples = store.days("samples")
-    if not samples:  # no day to count back from
+    samples = store.newest("samples")
+    if samples is None:  # no day to count back from
         return []
-    there = {one: one.manifest().lineage for one in _all(store) if one.exists()}
+    there = {one: one.manifest().lineage for one in published.everywhere(store)}
     days = {one: date.fromisoformat(facts["day"]) for one, facts in there.items()}
-    newest = min(day, samples[-1])
+    newest = min(day, samples)
     old = retention.outdated(days.values(), newest, settings.retention.bundle_days)
     if not old:  # MLflow is asked only if there is something to remove
         return []
     named = _named(settings)
     return [one for one in there if days[one] in old and there[one]["version"] not in named]
-
-
-def sweep_attempts(store: Store, older_than_s: float) -> int:
-    """Remove what lost attempts left among bundles; how many files and folders."""
-    return sum(one.sweep(older_than_s) for one in _all(store))
-
-
-def _all(store: Store) -> list[Partition]:
-    return [one for run in store.names(published.ROOT) for one in published.published(store, run)]
 
 
 def _named(settings: Settings) -> set[str]:

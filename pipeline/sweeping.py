@@ -5,34 +5,29 @@ that has stood still for a month loses nothing that its next night needs. Disass
 too, but never those of champion, previous and challenger. Checkpoints, reports and the rows of raw
 are never touched.
 
-Files of lost attempts go wherever partitions are published by day; in raw those that an import
-replaced, so that rows which a shop took out are gone.
+Files of lost attempts go, too (`pipeline.lost`).
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from features import raw_names
 from features.inputs import SNAPSHOTS
-from infra.errors import PartitionCorrupt
 from infra.store import Partition, Store
-from pipeline import incumbent, represented, retention
+from pipeline import incumbent, lost, retention
 from pipeline.settings import Settings
 from training.ancestry import Ancestry
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("sequences", "statistics", "vocabulary", "catalog", "samples", "events", "rejects")
-
 
 def run(settings: Settings, day: date) -> Mapping[str, Any]:
     """Remove what is older than `settings.retention` says; the days and bytes by stage."""
-    store, config = settings.store, settings.retention
+    store = settings.store
     removed: dict[str, str] = {}
-    freed = lost = 0
-    for stage in STAGES:
+    freed = 0
+    for stage in lost.STAGES:
         old = outdated(settings, stage, day)
         kept = _in_force(store, old) if stage == "events" else set()
         size = sum(
@@ -45,11 +40,6 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         if size:
             removed[stage] = f"{old[0]} to {old[-1]} ({len(old)} days, {size:,} bytes)"
             logger.info("sweep %s: %s of %s", day, stage, removed[stage])
-        lost += _sweep_attempts(store, stage, config.attempt_hours * 3600)
-    lost += sum(
-        _sweep_attempts(store, folder, config.attempt_hours * 3600) for folder in _others(store)
-    )
-    lost += _sweep_replaced(store, config.attempt_hours * 3600)
     if store.names("bundles"):
         from pipeline import bundling  # imports torch
 
@@ -59,22 +49,21 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         if old_bundles:
             removed["bundles"] = f"{len(old_bundles)} versions ({size:,} bytes)"
             logger.info("sweep %s: bundles of %s", day, removed["bundles"])
-        lost += bundling.sweep_attempts(store, config.attempt_hours * 3600)
     return {
         "day": day.isoformat(),
         "removed": removed or "nothing",
         "bytes": freed,
-        "lost files": lost,
+        "lost files": lost.sweep(store, settings.retention.attempt_hours * 3600),
     }
 
 
 def outdated(settings: Settings, stage: str, day: date) -> list[date]:
     """The days of a stage that have outlived their retention, oldest first."""
     store, keep = settings.store, settings.retention.days_of(stage)
-    samples = store.days("samples")
-    if keep is None or not samples:
+    newest = store.newest("samples") if keep is not None else None
+    if newest is None:
         return []
-    found = retention.outdated(store.dates(stage), min(day, samples[-1]), keep)
+    found = retention.outdated(store.dates(stage), min(day, newest), keep)
     if stage == "samples" and found:
         wanted = _unlearnt(settings, found)
         found = [one for one in found if one not in wanted]
@@ -119,30 +108,3 @@ def _partitions(store: Store, stage: str, day: date) -> list[Partition]:
     # What has a point in its name is a file, but for columns of a shop: only there it is looked at.
     odd = stage == "vocabulary"
     return [*(one for name, one in inner.items() if "." not in name or (odd and one.exists())), own]
-
-
-def _others(store: Store) -> list[str]:
-    """Folders of days whose partitions are somebody else's to remove, or nobody's."""
-    users = [f"{represented.ROOT}/{key}" for key in represented.keys_of(store)]
-    parts = ("readout", "hours")
-    experiments = [f"experiments/{one}/{p}" for one in store.names("experiments") for p in parts]
-    return ["quality", *users, *experiments]
-
-
-def _sweep_attempts(store: Store, stage: str, older_than_s: float) -> int:
-    parts = (part for day in store.dates(stage) for part in _partitions(store, stage, day))
-    return sum(_sweep(part, older_than_s) for part in parts)
-
-
-def _sweep_replaced(store: Store, older_than_s: float) -> int:
-    """Raw files of ours that a later import took the place of; a shop's own are the shop's."""
-    parts = (part for day in store.dates("raw") for part in _partitions(store, "raw", day))
-    return sum(_sweep(part, older_than_s, raw_names.is_imported) for part in parts if part.exists())
-
-
-def _sweep(part: Partition, older_than_s: float, *ours: Callable[[str], bool]) -> int:
-    try:
-        return part.sweep(older_than_s, *ours)
-    except PartitionCorrupt as error:
-        logger.warning("%s", error)
-        return 0

@@ -62,6 +62,11 @@ def published(store: Store, run: str) -> list[Partition]:
     return [place(store, run, number) for number in sorted(numbers, key=int)]
 
 
+def everywhere(store: Store) -> list[Partition]:
+    """The bundles of all run keys that are published, whole or not."""
+    return [one for one in store.within(ROOT) if _is_version(one.key.rpartition("/")[2])]
+
+
 def publish(target: Partition, bundle: Path, name: Name, model: str, tolerance: float) -> Manifest:
     """Disassemble a bundle and publish both, if it answers its recorded questions as evaluation.
 

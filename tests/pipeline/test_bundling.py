@@ -11,7 +11,7 @@ import pytest
 from infra.errors import RegistryError
 from infra.registry import MODEL
 from infra.store import Store
-from pipeline import bundling, representing, standing, steps
+from pipeline import bundling, lost, representing, standing, steps
 from pipeline.incumbent import registry_of
 from serving import published
 from tests.chain import DAYS, EVALUATED, smoke
@@ -227,10 +227,10 @@ def test_folders_of_lost_attempts_go_when_they_are_old(tmp_path):
     place = published.place(store, KEY, "1")
     with place.publish() as out, out.folder("bundle") as folder:
         (folder / "items.npy").write_bytes(b"row")
-    lost = Path(place.path, "bundle-0123456789.folder", "store")
-    lost.mkdir(parents=True)
-    (lost / "half").write_bytes(b"ro")
-    assert bundling.sweep_attempts(store, 3600) == 0
-    assert bundling.sweep_attempts(store, -1) == 1
-    assert not lost.parent.exists()
+    half = Path(place.path, "bundle-0123456789.folder", "store")
+    half.mkdir(parents=True)
+    (half / "half").write_bytes(b"ro")
+    assert lost.sweep(store, 3600) == 0
+    assert lost.sweep(store, -1) == 1
+    assert not half.parent.exists()
     place.verify()

@@ -11,6 +11,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from infra.errors import RegistryError
 from infra.store import Store
@@ -45,20 +46,27 @@ class Ledger:
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._known: dict[tuple[str, int, datetime], dict[str, Any]] = {}
 
     def entries(self) -> list[Entry]:
         """Every move; grows by one a promotion."""
-        names = set(self.store.names("ledger"))
+        names = self.store.listing("ledger")
         found = []
         for name in sorted(name for name in names if name.endswith(".json")):
-            content = json.loads(self.store.get(f"ledger/{name}") or b"{}")
             done = name.replace(".json", ".done") in names
             why = name.replace(".json", ".given-up")
             given_up = (self.store.get(f"ledger/{why}") or b"").decode() if why in names else ""
             ended = name.replace(".json", ".ended") in names
             notes = {"done": done, "given_up": given_up, "ended": ended}
-            found.append(Entry(**{**content, **notes}))
+            found.append(Entry(**{**self._content(name, *names[name]), **notes}))
         return found
+
+    def _content(self, name: str, size: int, written: datetime) -> dict[str, Any]:
+        """What an entry says: nobody writes one twice, so it is read once, unless it is another."""
+        known = (name, size, written)
+        if known not in self._known:
+            self._known[known] = json.loads(self.store.get(f"ledger/{name}") or b"{}")
+        return self._known[known]
 
     def count(self) -> int:
         """How many moves there are, without reading them."""

@@ -90,7 +90,7 @@ class Store:
         return None
 
     def resolved(self) -> "Store":
-        """Itself as it is now: every manifest and every folder is looked at once, when asked for.
+        """Itself as it is now: every manifest, folder and file is looked at once, when asked for.
 
         For a question about many partitions of a store that may lie across a network. What is
         published later is not seen, so nobody keeps it for longer than the question.
@@ -171,12 +171,13 @@ class Store:
 
 
 class _Resolved(Store):
-    """A store whose manifests and listings are kept."""
+    """A store whose manifests, listings and small files are kept."""
 
     def __init__(self, root: str) -> None:
         super().__init__(root)
         self._partitions: dict[str, Partition] = {}
         self._names: dict[str, list[str]] = {}
+        self._files: dict[str, bytes | None] = {}
 
     def partition(self, stage: str, day: date | None = None, *names: str) -> Partition:
         """One that is read once."""
@@ -188,6 +189,12 @@ class _Resolved(Store):
         if folder not in self._names:
             self._names[folder] = super().names(folder)
         return self._names[folder]
+
+    def get(self, key: str) -> bytes | None:
+        """Read once."""
+        if key not in self._files:
+            self._files[key] = super().get(key)
+        return self._files[key]
 
     def resolved(self) -> Store:
         """It is."""

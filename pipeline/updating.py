@@ -6,9 +6,10 @@ days from its tallies. What is learnt and how, `training.update` decides.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import date, timedelta
+from functools import cache, partial
 from typing import Any
 
 from features import abnormal
@@ -27,7 +28,7 @@ from training.checkpoint import Recipe
 from training.fit import carry_out
 from training.tally import Fitted
 from training.update import Plan
-from training.update_config import Abnormal
+from training.update_config import Abnormal, UpdateConfig
 from training.update_plan import readable
 
 logger = logging.getLogger(__name__)
@@ -171,11 +172,14 @@ def _plan(
 ) -> tuple[Plan, dict[str, str], dict[date, tuple[Finding, ...]]]:
     """What to learn; what is left out and why; what is abnormal."""
     store, config = settings.store, settings.update
+    now = store.resolved()  # each day that waits asks for those before it
     waiting = Ancestry.of_lineage(parent.manifest().lineage).waiting(day)
-    left_out = {part.day: why for part in waiting if (why := _reason(store, part))}
+    left_out = {part.day: why for part in waiting if (why := _reason(now, part))}
     left_out.pop(day, None)  # judged before
     usable = {part.day for part in waiting if part.day not in left_out} | {day}
-    findings = {one: found for one in sorted(usable) if (found := examined(settings, one))}
+    tally = cache(partial(_tally, now))
+    found = {one: examined(now, config, one, tally) for one in sorted(usable)}
+    findings = {one: them for one, them in found.items() if them}
     if config.abnormal is Abnormal.SKIP:
         for one in findings.keys() - {day}:
             usable.discard(one)
@@ -193,15 +197,23 @@ def _reason(store: Store, part: Part) -> str:
     return judged.objections(store, part.day)
 
 
-def examined(settings: Settings, day: date) -> tuple[Finding, ...]:
-    """In what a day is unlike the days before it that passed quality."""
-    store, config = settings.store, settings.update
-    today = _tally(store, day)
+def examined(
+    store: Store, config: UpdateConfig, day: date, tally: Callable[[date], Mapping[str, float]]
+) -> tuple[Finding, ...]:
+    """In what a day is unlike the days before it that passed quality.
+
+    Args:
+        store: says which passed.
+        config: how many are asked, and what is unlike.
+        day: the day.
+        tally: what quality counted of a day.
+    """
+    today = tally(day)
     before: list[Mapping[str, float]] = []
     for back in range(1, 2 * config.abnormal_days + 1):
         one = day - timedelta(days=back)
         if len(before) < config.abnormal_days and not judged.objections(store, one):
-            before.append(_tally(store, one))
+            before.append(tally(one))
     found = abnormal.judge(
         today,
         before,

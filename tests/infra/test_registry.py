@@ -298,6 +298,19 @@ def test_of_two_moves_at_once_one_loses_and_changes_nothing(tmp_path):
     assert ledger.entries()[-1].aliases == {"champion": "1"}
 
 
+def test_an_entry_is_read_once_unless_another_took_its_place(tmp_path, monkeypatch):
+    store = Store(tmp_path)
+    ledger, get, asked = Ledger(store), Store.get, []
+    monkeypatch.setattr(Store, "get", lambda self, key: asked.append(key) or get(self, key))
+    for number in (1, 2):
+        ledger.append(ledger.entries(), action="promote", aliases={}, why=f"number {number}")
+    assert [[one.why for one in ledger.entries()] for _ in range(3)][-1] == ["number 1", "number 2"]
+    assert asked == ["ledger/00000001.json", "ledger/00000002.json"]
+    (tmp_path / "ledger").rename(tmp_path / "before")
+    Ledger(store).append([], action="promote", aliases={}, why="a new one begins")
+    assert [one.why for one in ledger.entries()] == ["a new one begins"]
+
+
 def test_a_version_that_does_not_exist_is_named(registry):
     versions(registry, 1)
     with pytest.raises(RegistryError, match="version 9"):

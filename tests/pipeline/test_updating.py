@@ -148,6 +148,15 @@ def test_a_failed_day_in_between_is_left_out_and_joins_when_it_passes(settings):
     assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
 
 
+def test_however_many_days_wait_what_quality_says_of_a_day_is_read_once(settings, monkeypatch):
+    get, asked = Store.get, []
+    monkeypatch.setattr(Store, "get", lambda self, key: asked.append(key) or get(self, key))
+    steps.update(settings, NEXT)  # NIGHT waits, and both are held against the days before them
+    reports = [key for key in asked if key.startswith("reports/quality/") and str(NEXT) not in key]
+    assert f"reports/quality/events/{DAYS[0]}.json" in reports
+    assert len(reports) == len(set(reports))
+
+
 def test_a_day_that_a_person_left_out_stays_out_until_its_night_is_run_without(settings):
     judged.leave_out(settings.store, NIGHT, out=True)
     with pytest.raises(QualityFailed, match="left out by a person"):

@@ -20,7 +20,9 @@ class BeamConfig(Config):
     """Worker processes of `multiprocess`; threads of `inprocess`."""
 
     buckets: int = Field(16, ge=1)
-    """Ranges of the user hash. Memory of a step grows with the largest bucket times `workers`."""
+    """Ranges of the user hash. Memory of a step grows with the largest bucket times `workers`. One
+    user is never split: `samples` takes about 4 GB for a user with a million clicks in a day (a
+    bot, a shared account); leave such ids out of raw."""
 
     passes: int = Field(1, ge=1)
     """Of `events`, whose shuffle local runners hold in memory: more passes, less memory, more

@@ -16,7 +16,7 @@ class RepresentConfig(Config):
     """Users encoded at a time."""
     keep_days: int = Field(7, ge=2)
     """Tables older than so many days are removed, but for the newest one of champion and previous:
-    a rollback finds its table."""
+    a rollback finds its table. That of previous stays as it is until the next promotion."""
     carry: Carry = "ancestors"
     """Whose vectors users without a new behaviour keep. "ancestors": also those of a model that the
     champion was trained on from, so that after a promotion only who did something is encoded. Their

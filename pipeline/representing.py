@@ -6,7 +6,8 @@ same version of the dimensions are encoded anew; the others are carried over wit
 that they are from, also if their profile has changed. That table is the champion's own or an
 ancestor's (`represent.carry`), so nothing of a model that was rolled back is carried on. Where
 events since it were swept, or the histories that it encoded were made again and came out otherwise
-(a backfill), everybody is encoded. Who has a profile and no behaviour has no row.
+(a backfill), or nothing tells any more whether they were, everybody is encoded. Who has a profile
+and no behaviour has no row, and nobody is carried over who has no history any more.
 """
 
 import logging
@@ -107,12 +108,18 @@ def restore(settings: Settings) -> str:
     target = table_of(store, _key(champion), max(days))
     try:
         point(store, champion)
-        if not (target.exists() and made_by(target, champion.number)):
+        if not (target.exists() and _stands(store, target, champion, max(days))):
             run(settings, max(days))
     except DupnError as error:
         logger.warning("the champion has no table of %s: %s", max(days), error)
         return f"none of {max(days)}: {error}"
     return store.address(*target.key.split("/"))
+
+
+def _stands(store: Store, table: Partition, champion: Version, day: date) -> bool:
+    """Whether a table of the day is the champion's own, of the histories that are there now."""
+    encoded, there = table.manifest().lineage.get("histories", ""), _histories(store, day)
+    return made_by(table, champion.number) and (encoded == there or not (encoded and there))
 
 
 def _told(where: str, removed: int) -> dict[str, Any]:
@@ -222,10 +229,12 @@ class _Task:
     def bucket(self, entry: FileEntry) -> tuple[pa.Table, dict[str, int]]:
         """The table of a bucket's users in hash order, and its rows as `COUNTED` names them."""
         past = self.history.table(HISTORY, [entry])
+        users = past["user_hash"].unique().to_numpy()
         if self.active is not None:
             past = past.filter(pa.array(np.isin(past["user_hash"].to_numpy(), self.active)))
         fresh = self._encoded(past.combine_chunks())
-        carried = self._carried(entry, fresh["user_hash"].to_numpy())
+        quiet = np.setdiff1d(users, fresh["user_hash"].to_numpy())
+        carried = self._carried(entry, quiet)
         tables = [fresh] if carried is None else [fresh, carried]
         whole = pa.concat_tables(tables, promote_options="default")  # older ones lack a column
         order = [("user_hash", "ascending"), ("user_id", "ascending")]
@@ -251,7 +260,8 @@ class _Task:
             }
         )
 
-    def _carried(self, entry: FileEntry, known: Hashes) -> pa.Table | None:
+    def _carried(self, entry: FileEntry, quiet: Hashes) -> pa.Table | None:
+        """Rows of those with a history who did nothing since; who was taken out has none."""
         if self.before is None:
             return None
         low, high = entry.low or 0, entry.high or 2**64
@@ -263,9 +273,7 @@ class _Task:
         if not files:
             return None
         table = _with_versions(self.before.table(entries=files), self.before)
-        hashes = table["user_hash"].to_numpy()
-        mine = (hashes >= np.uint64(low)) & (hashes <= np.uint64(high - 1))
-        return table.filter(pa.array(mine & ~np.isin(hashes, known)))
+        return table.filter(pa.array(np.isin(table["user_hash"].to_numpy(), quiet)))
 
 
 def _with_versions(table: pa.Table, of: Partition) -> pa.Table:
@@ -284,19 +292,34 @@ def _followed(store: Store, before: Partition | None, day: date) -> Partition | 
         return None
     lineage = before.manifest().lineage
     encoded, then = lineage.get("histories", ""), date.fromisoformat(lineage["day"])
-    there = store.partition("sequences", then, "history").stamp()
+    there = _histories(store, then)
     lost = [one for one in _since(before, day) if not _behaviors(store, one).exists()]
     if lost:
         why = f"the events of {', '.join(map(str, sorted(lost)))} are gone"
-    elif encoded and there and encoded != there:  # an older table does not say; swept ones neither
+    elif encoded in ("", there):  # an older table does not say
+        return before
+    elif there:
         why = f"the sequences of {then} are others now"
     else:
-        return before
+        why = f"nothing tells whether the sequences of {then} are still the same"
     logger.info(
         "represent %s: everybody is encoded, since %s and %s cannot be carried on",
         day, why, before.key,
     )  # fmt: skip
     return None
+
+
+def _histories(store: Store, day: date) -> str:
+    """Stamp of the histories of a day; once they are swept the day after still says it.
+
+    Empty where that one is swept, too.
+    """
+    swept = store.partition("sequences", day, "history")
+    after = store.partition("sequences", day + timedelta(days=1), "history")
+    if stamp := swept.stamp():
+        return stamp
+    made_from = after.manifest().lineage.get("inputs") if after.exists() else None
+    return str((made_from or {}).get(swept.key, ""))
 
 
 def _active(store: Store, before: Partition, day: date) -> Hashes:

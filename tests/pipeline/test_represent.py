@@ -159,6 +159,37 @@ def without(history, user):
         out.record([out.write_table("part-0", table, low=0, high=2**64)])
 
 
+@pytest.mark.parametrize("left", [True, False])
+def test_where_nothing_tells_that_the_histories_before_are_the_same_everybody_is_made_anew(
+    home, tmp_path, caplog, left
+):
+    """Once they are swept the day after says what it was made from, until it is swept, too."""
+    settings = smoke(shutil.copytree(home[0].home, tmp_path / "home"))
+    for day in (BEFORE, DAY):
+        representing.table_of(settings.store, key(settings), day).remove()
+    steps.represent(settings, DAYS[-3])
+    for day in (DAYS[-3], *([] if left else [BEFORE])):
+        settings.store.partition("sequences", day, "history").remove()
+    with caplog.at_level("INFO"):
+        told = steps.represent(settings, DAY)
+    assert (told["carried"] > 0) == left
+    assert ("nothing tells" in caplog.text) != left
+
+
+def test_who_has_no_history_any_more_is_not_carried_over(home, tmp_path):
+    settings = smoke(shutil.copytree(home[0].home, tmp_path / "home"))
+    before = representing.table_of(settings.store, key(settings), BEFORE)
+    representing.table_of(settings.store, key(settings), DAY).remove()
+    history = settings.store.partition("sequences", DAY, "history")
+    users = set(history.table()["user_id"].to_pylist())
+    quiet = sorted(users - active_on(settings.store, DAY))[0]
+    without(history, quiet)
+    told = steps.represent(settings, DAY)
+    assert quiet in before.table()["user_id"].to_pylist()
+    assert set(table(settings, DAY)["user_id"].to_pylist()) == users - {quiet}
+    assert told["carried"] > 0
+
+
 def test_again_is_the_same_bytes(home):
     settings, *_ = home
     before = representing.table_of(settings.store, key(settings), DAY).digest()

@@ -145,6 +145,23 @@ def test_after_a_rollback_whose_table_cannot_be_made_its_older_one_is_current(ho
     assert current(home)["table"] == f"representations/{parent}/dt={BEFORE}"
 
 
+def test_after_a_rollback_a_table_of_the_day_of_histories_that_are_others_now_is_made_again(home):
+    parent = key(home)
+    steps.represent(home, DAY)
+    with_child(home)
+    history = home.store.partition("sequences", DAY, "history")
+    gone = history.table()["user_id"][0].as_py()
+    left = history.table().combine_chunks()
+    left = left.filter(pa.compute.not_equal(left["user_id"], gone))
+    with history.publish(**history.manifest().lineage) as out:
+        out.record([out.write_table("part-0", left, low=0, high=2**64)])
+    steps.represent(home, DAY)
+    assert gone in rows(home, parent, DAY)["user_id"].to_pylist()
+    steps.rollback(home, "worse")
+    assert current(home)["table"] == f"representations/{parent}/dt={DAY}"
+    assert gone not in rows(home, parent, DAY)["user_id"].to_pylist()
+
+
 def test_after_a_rollback_to_whom_nobody_represented_no_table_is_current(home):
     parent = with_child(home)
     steps.represent(home, DAY)

@@ -1,4 +1,4 @@
-"""Commands that look after carried state: rebuild, backfill, sweep."""
+"""Commands that look after what is kept: rebuild, backfill, sweep, whereis."""
 
 import sys
 from typing import Annotated
@@ -53,7 +53,16 @@ def sweep(day: TheDay) -> None:
     front.say("sweep", steps.sweep(front.settings(), day.date()))
 
 
+def whereis(
+    user: Annotated[str, typer.Argument(help="The id, as the log has it.")],
+) -> None:
+    """Say in which folders of the home a person is found; changes nothing."""
+    from pipeline import whereis as looking
+
+    front.say("whereis", looking.run(front.settings(), user))
+
+
 def add(app: typer.Typer) -> None:
     """Give the commands to the application."""
-    for command in (rebuild, backfill, sweep):
+    for command in (rebuild, backfill, sweep, whereis):
         app.command()(command)

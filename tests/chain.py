@@ -12,8 +12,10 @@ from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
+from infra.registry import MODEL
 from infra.store import Store
 from pipeline import chain, learning, steps
+from pipeline.incumbent import registry_of
 from pipeline.settings import Settings, load
 
 FIRST = date(2026, 3, 2)
@@ -24,6 +26,8 @@ PAIRS = ("train.threads=1", "evaluate.replicates=50")
 DATA = ("raw", "truth", "events", "rejects", "quality", "vocabulary", "catalog", "statistics")
 CARRIED = ("sequences", "samples")
 RESULT = "result.json"
+CHILD = "dupn-child"
+"""Run key of the version that `with_child` promotes."""
 
 
 @dataclass(frozen=True)
@@ -97,3 +101,20 @@ def with_champion(chain: Chain, home: Path) -> Settings:
     for step in (steps.evaluate, steps.bundle, steps.gate, steps.promote):
         step(mine, DAYS[2])
     return mine
+
+
+def with_child(settings: Settings) -> str:
+    """A version that was trained on from the champion becomes champion; the run key before it."""
+    registry = registry_of(settings)
+    parent = registry.champion().tags["run_key"]
+    checkpoints = Path(settings.home, "checkpoints")
+    shutil.copytree(checkpoints / parent, checkpoints / CHILD)
+    manifest = checkpoints / CHILD / "final" / "_manifest.json"
+    content = json.loads(manifest.read_text())
+    content["lineage"] |= {"parent": parent}
+    manifest.write_text(json.dumps(content))
+    champion = registry.champion()
+    tags = {"run_key": CHILD, "line": "dupn", "representation": "1"}
+    registry.client.create_model_version(MODEL, champion.source, "another", tags=tags)
+    registry.promote("2", "a night")
+    return parent

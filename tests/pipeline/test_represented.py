@@ -9,13 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from infra.registry import MODEL
 from pipeline import represented, representing, standing, steps, sweeping
 from pipeline.incumbent import registry_of
-from tests.chain import DAYS, smoke
+from tests.chain import CHILD, DAYS, smoke, with_child
 
 EVE, BEFORE, DAY = DAYS[-3:]
-CHILD = "dupn-child"
 
 
 @pytest.fixture
@@ -28,22 +26,6 @@ def home(chain, tmp_path):
 
 def key(settings):
     return registry_of(settings).champion().tags["run_key"]
-
-
-def with_child(settings):
-    """A version that was trained on from the champion becomes champion; the run key before it."""
-    registry, parent = registry_of(settings), key(settings)
-    checkpoints = Path(settings.home, "checkpoints")
-    shutil.copytree(checkpoints / parent, checkpoints / CHILD)
-    manifest = checkpoints / CHILD / "final" / "_manifest.json"
-    content = json.loads(manifest.read_text())
-    content["lineage"] |= {"parent": parent}
-    manifest.write_text(json.dumps(content))
-    champion = registry.champion()
-    tags = {"run_key": CHILD, "line": "dupn", "representation": "1"}
-    registry.client.create_model_version(MODEL, champion.source, "another", tags=tags)
-    registry.promote("2", "a night")
-    return parent
 
 
 def rows(settings, run, day):

@@ -1,0 +1,111 @@
+"""A person is found wherever a home holds them, and nobody else is taken for them."""
+
+import gzip
+import json
+import sqlite3
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from features.buckets import hash_ids
+from pipeline import whereis
+from tests import chain as chains
+from tests.chain import smoke
+
+DAY = date(2026, 3, 2)
+HASH = int(hash_ids(pa.array(["anna"]))[0])
+
+
+def counts(home, user="anna", *pairs):
+    return {one["place"]: one["count"] for one in whereis.run(smoke(home, *pairs), user)}
+
+
+def write(home, name, content):
+    file = Path(home, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    if isinstance(content, dict):
+        pq.write_table(pa.table(content), file)
+    else:
+        file.write_bytes(content)
+
+
+def test_a_person_is_where_a_plain_look_into_every_file_finds_them(chain):
+    person = chains.recorded_questions(chain)[0]["question"]["user_id"]
+    names = person, str(hash_ids(pa.array([person]))[0])
+    plain = set()
+    for file in Path(chain.settings.home).rglob("*"):
+        if file.is_file():
+            table = file.suffix == ".parquet"
+            text = str(pq.read_table(file).to_pydict()) if table else file.read_text("latin-1")
+            if any(name in text for name in names):
+                plain.add(whereis._place(str(file.relative_to(chain.settings.home))))
+    assert {"raw", "events", "sequences", "samples"} < plain
+    assert set(counts(chain.settings.home, person)) == plain
+
+
+def test_rows_files_and_days_of_a_place_are_counted(tmp_path):
+    table = {"user_id": ["anna", "bert", "anna"], "user_hash": pa.array([HASH, 2, HASH], "u8")}
+    write(tmp_path, "events/dt=2026-03-02/behaviors/part.parquet", table)
+    write(tmp_path, "events/dt=2026-03-04/behaviors/part.parquet", {"user_id": ["anna", None]})
+    assert whereis.run(smoke(tmp_path), "anna") == [
+        {"place": "events", "first": "2026-03-02", "last": "2026-03-04", "files": 2, "count": 3}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("user", "content"),
+    [
+        ("anna", b"1,anna,click\n2,annabel,click\n3,joanna,click\n"),
+        ("jürgen", json.dumps({"user_id": "jürgen"}).encode()),
+        ("anna", HASH.to_bytes(8, "little") + b"\0"),
+        ("anna", f"[{HASH}]".encode()),
+        ("anna", b"anna"),
+    ],
+)
+def test_the_id_is_a_word_of_a_file_or_the_hash_in_digits_or_bytes(tmp_path, user, content):
+    write(tmp_path, "raw/dt=2026-03-02/behaviors/log.jsonl", content)
+    write(tmp_path, "raw/dt=2026-03-02/follows/log.jsonl.gz", gzip.compress(content))
+    assert counts(tmp_path, user) == {"raw": 2}
+
+
+@pytest.mark.parametrize("piece", range(1, 9))
+def test_where_a_piece_of_a_file_ends_does_not_matter(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(whereis, "PIECE", piece)
+    write(tmp_path, "reports/offline/a/page.html", b"anna," + 60 * b"anna joanna " + b"anna")
+    assert counts(tmp_path) == {"reports/offline/a": 62}
+
+
+def test_live_behaviours_are_found_by_the_hash_also_outside_of_the_home(tmp_path):
+    work = tmp_path / "work"
+    work.mkdir()
+    with sqlite3.connect(work / "live.db") as database:
+        database.execute("CREATE TABLE live (user INTEGER)")
+        database.execute("INSERT INTO live VALUES (?)", (int(np.uint64(HASH).view(np.int64)),))
+    found = counts(tmp_path / "home", "anna", f"serve.work={work}")
+    assert found == {f"{work}/live.db": 1}
+
+
+def test_an_id_of_digits_is_looked_for_where_ids_of_users_stand(tmp_path):
+    rows = {"user_id": pa.array([7, 70]), "item_id": ["7", "8"], "n": [7, 7], "_text": ["", "7,x"]}
+    write(tmp_path, "raw/dt=2026-03-02/behaviors/a.parquet", rows)
+    write(tmp_path, "catalog/dt=2026-03-02/a.parquet", {"item_id": ["7"], "row": [7]})
+    write(tmp_path, "reports/gate/a.json", b'{"shown": 7}')
+    write(tmp_path, "bundles/a/recorded.json", b'{"user_id": "7"}')
+    assert counts(tmp_path, "7") == {"raw": 1, "bundles/a": 1}
+
+
+def test_lists_and_texts_inside_of_a_row_are_looked_into(tmp_path):
+    rows = {"seen": [["bert", "anna"], []], "who": [{"name": "anna"}, None]}
+    write(tmp_path, "experiments/x/readout/dt=2026-03-02/a.parquet", rows)
+    assert counts(tmp_path) == {"experiments/x/readout": 1}
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path, caplog):
+    write(tmp_path, "raw/dt=2026-03-02/behaviors/broken.parquet", b"anna")
+    write(tmp_path, "raw/dt=2026-03-02/behaviors/log.csv", b"anna")
+    assert counts(tmp_path) == {"raw": 1}
+    assert "broken.parquet was not looked into" in caplog.text

@@ -52,10 +52,11 @@ def import_files(
     day: date | None = None,
     replace: bool = False,
     progress: Progress | None = None,
-) -> Mapping[str, int | str]:
+) -> Mapping[str, int | str | list[str]]:
     """Publish `raw/dt=D/<table>` for every day in the files; returns rows and days per table.
 
-    Beside them `first_day` and `last_day` of what was imported, stray days not counted.
+    Beside them `first_day` and `last_day` of what was imported, stray days not counted, and as
+    `note` what stays as it was (`pipeline.replaced`).
 
     Args:
         store: where to.
@@ -102,7 +103,8 @@ def import_files(
     said = ", ".join(f"{k} {v:,}" for k, v in counts.items())
     last = max({*rows} - {*stray_days(rows)} | {first})
     logger.info("import %s, %s to %s: %s", dataset.name, first, last, said)
-    return {**counts, "first_day": first.isoformat(), "last_day": last.isoformat()}
+    told = {"first_day": first.isoformat(), "last_day": last.isoformat()}
+    return {**counts, **told, **writer.told()}
 
 
 def match(dataset: Dataset, files: Sequence[Path | str]) -> list[Source]:

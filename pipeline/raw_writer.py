@@ -22,7 +22,7 @@ from features.raw_table import LISTED, LOGS
 from infra.errors import InputError
 from infra.files import sha256, writing
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline import one_log
+from pipeline import one_log, replaced
 
 logger = logging.getLogger(__name__)
 
@@ -113,8 +113,8 @@ class RawWriter:
                     of, name, f"{day.before:,}", f"{rows:,}",
                 )  # fmt: skip
         if self.brings_log:
-            replaced = [of for name, of in self.open if name == "behaviors"]
-            one_log.require(self.store, self.dataset.name, replaced)
+            days = [of for name, of in self.open if name == "behaviors"]
+            one_log.require(self.store, self.dataset.name, days)
         for name, of in self.open:  # last: minutes may have gone by since `_begin`
             self._refuse(name, of)
 
@@ -155,6 +155,16 @@ class RawWriter:
             found[f"{name}_rows"] += sum(entry.rows for entry in day.written)
             found[f"{name}_days"] += 1
         return dict(sorted(found.items()))
+
+    def told(self) -> dict[str, list[str]]:
+        """As `note`, and as warnings, what the published days leave as it was, if anything."""
+        written: dict[str, set[date]] = {}
+        for name, day in self.open:
+            written.setdefault(name, set()).add(day)
+        found = replaced.sentences(self.store, written, replace=self.replace)
+        for sentence in found:
+            logger.warning("%s", sentence)
+        return {"note": found} if found else {}
 
     def _begin(self, name: str, day: date) -> _Day:
         partition = self._refuse(name, day)

@@ -20,6 +20,7 @@ AT_HOME = {
     **{command: (command,) for command in ("status", "log")},
     **{command: (command, *DAY) for command in ("gate", "register", "promote", "refresh")},
     "raw": ("raw", *DAY),
+    "whereis": ("whereis", "u0000000"),
     "abtest list": ("abtest", "list"),
 }
 """In the home of the finished chain, which they leave as it is."""

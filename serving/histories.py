@@ -240,6 +240,7 @@ class LocalHistories:
             with self._live.transaction() as database:
                 gone = database.execute(_FORGET, (held, FORGOTTEN)).rowcount
             time.sleep(time.monotonic() - begin)  # it is the turn of requests that write
+        self._live.empty_log()
 
 
 @lru_cache(maxsize=1_024)

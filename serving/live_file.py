@@ -14,6 +14,9 @@ logger = logging.getLogger(__name__)
 LONG_S = 10.0
 """Seconds that a start, or the taking over of a snapshot, waits for others that write."""
 
+BRIEFLY_S = 0.1
+"""Seconds for which the log waits for others: those that write wait with it."""
+
 
 class LiveFile:
     """A SQLite database that the worker processes of a machine share."""
@@ -55,6 +58,15 @@ class LiveFile:
             logger.warning(said)
             raise ServingUnavailable(f"{said} {remedy}") from error
 
+    def empty_log(self) -> None:
+        """Take into the file what stands in the log beside it, and cut that off.
+
+        Its old pages hold what has been forgotten. Where others read on for longer than a request
+        waits it stays, and the next call does it.
+        """
+        with self.transaction(BRIEFLY_S) as database:
+            database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+
     def connection(self, wait_s: float = LONG_S) -> sqlite3.Connection:
         """This thread's, which waits so long for others that write."""
         found: sqlite3.Connection | None = getattr(self._local, "database", None)
@@ -62,6 +74,7 @@ class LiveFile:
             found = sqlite3.connect(self.file, timeout=LONG_S)
             found.execute("PRAGMA journal_mode=WAL")
             found.execute("PRAGMA synchronous=NORMAL")
+            found.execute("PRAGMA secure_delete=ON")  # what is forgotten is on no page any more
             self._local.database = found
         if getattr(self._local, "wait_s", None) != wait_s:
             found.execute(f"PRAGMA busy_timeout = {round(1000 * wait_s)}")

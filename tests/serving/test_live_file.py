@@ -62,3 +62,19 @@ def test_a_service_waits_for_the_file_a_quarter_of_what_a_request_may_wait(tmp_p
     config = ServeConfig(timeout_s=1.0)
     setup = running.Setup(config=config, home=str(tmp_path), work=str(tmp_path), zone="UTC")
     assert running._histories(setup).patience_s == 0.25
+
+
+def test_what_is_forgotten_is_in_no_file_any_more_once_nobody_reads_what_was_before(tmp_path):
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(date(2026, 3, 3)), "UTC")
+    sent = [replace(BEHAVIOR, ts=NEXT + place, event_id=f"order-{place}") for place in range(500)]
+    histories.add(sent, NEXT)
+    reader = sqlite3.connect(histories.file)
+    rows = reader.execute("SELECT * FROM live")
+    rows.fetchone()
+    for day in (4, 5):
+        histories.take_over(snapshot.empty(date(2026, 3, day)))
+    assert any(b"order-" in file.read_bytes() for file in tmp_path.glob("live.db*"))
+    rows.close()
+    reader.close()
+    histories.take_over(snapshot.empty(date(2026, 3, 6)))
+    assert not any(b"order-" in file.read_bytes() for file in tmp_path.glob("live.db*"))

@@ -80,6 +80,7 @@ def _changed(lying: Lying) -> datetime:
 def _since(store: Store) -> datetime:
     told = store.get(SWEPT)
     try:
-        return datetime.fromisoformat(told.decode()) if told else datetime.min.replace(tzinfo=UTC)
+        since = datetime.fromisoformat(told.decode()) if told else datetime.min
     except ValueError:  # of a hand
-        return datetime.min.replace(tzinfo=UTC)
+        since = datetime.min
+    return since if since.tzinfo else since.replace(tzinfo=UTC)

@@ -2,7 +2,7 @@
 
 import os
 import time
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import boto3
@@ -123,12 +123,51 @@ def test_where_a_manifest_cannot_be_read_the_next_sweep_looks_again(tmp_path, ca
     store.put(f"{place.key}/{MANIFEST}", "{")
     assert swept(store) == 0
     assert "cannot be read" in caplog.text
-    manifest = Path(place.path, MANIFEST)
-    when = manifest.stat()
-    manifest.write_bytes(whole)
-    os.utime(manifest, ns=(when.st_atime_ns, when.st_mtime_ns))
+    assert store.get(lost.SWEPT) is None, "no mark, though all else was swept"
+    store.put(f"{place.key}/{MANIFEST}", whole)
     assert swept(store) == 1
     place.verify()
+
+
+@pytest.mark.parametrize("by_hand", ["2026-03-01T00:00:00", "yesterday", ""])
+def test_a_mark_that_somebody_wrote_by_hand_stops_no_sweep(tmp_path, by_hand):
+    store = Store(tmp_path)
+    place = store.partition("events", FIRST, "users")
+    put(place, 1)
+    put(place, 2)
+    store.put(lost.SWEPT, by_hand)
+    assert swept(store) == 1
+
+
+def test_where_nothing_is_published_old_files_go_whatever_the_mark_says(tmp_path):
+    """An attempt that never published leaves nothing that changes once it has grown old."""
+    store = Store(tmp_path)
+    file = leave(Path(store.partition("events", FIRST, "users").path))
+    store.put(lost.SWEPT, "2100-01-01T00:00:00+00:00")
+    assert swept(store) == 1
+    assert not file.exists()
+
+
+def test_a_folder_in_which_an_attempt_still_writes_is_no_old_one(tmp_path):
+    store = Store(tmp_path)
+    place = store.partition("events", FIRST, "users")
+    with place.publish() as out, out.folder("index") as folder:
+        (folder / "a.bin").write_bytes(b"x")
+        (folder / "b.bin").write_bytes(b"x")
+    with place.publish():
+        pass
+    old, young = (next(Path(place.path).rglob(name)) for name in ("a.bin", "b.bin"))
+    os.utime(old, (0, 0))
+    assert swept(store, older_than_s=3600.0) == 0
+    os.utime(young, (0, 0))
+    assert swept(store, older_than_s=3600.0) == 1
+
+
+def test_clocks_of_writers_may_be_an_hour_apart(tmp_path):
+    store = Store(tmp_path)
+    lost.sweep(store, 0.0)
+    mark = datetime.fromisoformat((store.get(lost.SWEPT) or b"").decode())
+    assert datetime.now(UTC) - mark >= timedelta(hours=1)
 
 
 def test_recorded_questions_of_a_lost_attempt_go_too(tmp_path):

@@ -26,6 +26,7 @@ SWEPT = "swept"
 """Key of the file with the time (UTC) up to which nothing is lost where nothing has changed."""
 SLACK_S = 3600.0
 """How far clocks of those who write may be apart."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
 _BUNDLES = re.compile(r"bundles/[^/]+(/v\d+)?")
 
 
@@ -80,7 +81,7 @@ def _changed(lying: Lying) -> datetime:
 def _since(store: Store) -> datetime:
     told = store.get(SWEPT)
     try:
-        since = datetime.fromisoformat(told.decode()) if told else datetime.min
+        since = datetime.fromisoformat(told.decode()) if told else _NEVER
     except ValueError:  # of a hand
-        since = datetime.min
+        since = _NEVER
     return since if since.tzinfo else since.replace(tzinfo=UTC)

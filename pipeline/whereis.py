@@ -1,10 +1,12 @@
 """`dupn whereis USER`: where a home holds a person, under the id of the log or its hash.
 
 For whoever has to forget somebody (docs/operations.md). Every file of the home and of `serve.work`
-is read, a piece at a time, and none is changed: of Parquet the texts and whole numbers, of all else
-the bytes, unpacked where the name says so. What lies elsewhere (an MLflow of your own, backups, the
-temporary folder) is not looked at. An id of digits alone may be an item's or any number too: it
-counts in columns of users, in raw text and in JSON's quotes; its hash counts everywhere.
+is read, a piece at a time, and none is changed: of Parquet the texts and numbers, of all else the
+bytes, unpacked where the name says so. What lies elsewhere (an MLflow of your own, backups, the
+temporary folder) is not looked at. A column of users holds a person where its value, read as `dupn
+events` reads it, is the id; any other text where the id is a word of it, so `anna` also where
+`anna-7` stands. An id of digits alone may be an item's or any number too: it counts in columns of
+users, in raw text and in JSON's quotes; its hash counts everywhere.
 """
 
 import json
@@ -19,6 +21,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from features import columns
+from features.arrow_types import is_bytes, is_text, usual
 from features.buckets import hash_ids
 from features.dataset import load as load_dataset
 from features.textfile import decompressed
@@ -46,18 +50,22 @@ class Sought:
     hash: int
     columns: frozenset[str]
     """Whose values are ids of users."""
+    as_floats: bool = False
+    """Whether the data set writes them as floats, `12.0` for 12, also in texts."""
 
     @classmethod
     def of(cls, settings: Settings, user: str) -> "Sought":
         """The id, its hash, and the names that the data set gives the column of users."""
         tables = load_dataset(settings.dataset).tables().values()
         named = {table.map.get("user_id", "user_id") for table in tables}
-        return cls(user, int(hash_ids(pa.array([user]))[0]), frozenset({"user_id", *named}))
+        floats = any("user_id" in table.float_ids for table in tables)
+        hashed = int(hash_ids(pa.array([user]))[0])
+        return cls(user, hashed, frozenset({"user_id", *named}), as_floats=floats)
 
     def in_table(self, stream: IO[bytes]) -> int:
         """Rows of a Parquet file."""
         file, found = pq.ParquetFile(stream), 0
-        names = [one.name for one in file.schema_arrow if _is_wanted(one.type)]
+        names = [one.name for one in file.schema_arrow if self._is_wanted(*_pair(one))]
         for batch in file.iter_batches(ROWS, columns=names) if names else ():
             cells = zip(names, batch.columns, strict=True)
             found += max(self._cells(name, column) for name, column in cells)
@@ -91,26 +99,71 @@ class Sought:
     def _cells(self, name: str, column: pa.Array) -> int:
         """Of one column, those that hold the id or the hash."""
         while _is_list(column.type):
-            column = column.flatten()
+            column = _listed(column).flatten()
         if pa.types.is_struct(column.type):
-            inner = zip([one.name for one in column.type], column.flatten(), strict=True)
-            return max((self._cells(*one) for one in inner if _is_wanted(one[1].type)), default=0)
+            inner = zip(column.type, column.flatten(), strict=True)
+            wanted = [(one.name, cells) for one, cells in inner if self._is_wanted(*_pair(one))]
+            return max((self._cells(*one) for one in wanted), default=0)
         if pa.types.is_dictionary(column.type):
             column = column.dictionary_decode()
+        column = _plain(column)
+        found = self._ids(column) if name in self.columns else 0
         if pa.types.is_integer(column.type):
-            return self._numbers(name, column)
-        found = sum(_words(column, str(one)) for one in (self.hash, self.hash - (1 << 64)))
-        if name in self.columns or name in LINES or not self.user.isdecimal():
+            return found + self._hashes(column)
+        if not (is_text(column.type) or is_bytes(column.type)):
+            return found
+        found += sum(_words(column, str(one)) for one in (self.hash, self.hash - (1 << 64)))
+        if name not in self.columns and (name in LINES or not self.user.isdecimal()):
             found += _words(column, self.user)
         return found
 
-    def _numbers(self, name: str, column: pa.Array) -> int:
-        wide = column.type.bit_width == 64
-        wanted = {self.hash, self.hash - (1 << 64)} if wide else set()
-        if name in self.columns and self.user.isdecimal():
-            wanted.add(int(self.user))
-        fitting = [one for one in wanted if _fits(one, column.type)]
-        return _sum(pc.is_in(column, pa.array(fitting, column.type))) if fitting else 0
+    def _ids(self, column: pa.Array) -> int:
+        """Of a column of users, those that `dupn events` reads as the id."""
+        read = columns.texts(column, (), as_id=True).values
+        return _sum(pc.equal(columns.without_fraction(read) if self.as_floats else read, self.user))
+
+    def _hashes(self, column: pa.Array) -> int:
+        if column.type.bit_width < 64:
+            return 0
+        signed = pa.types.is_signed_integer(column.type)
+        said = self.hash - (self.hash >> 63 << 64) if signed else self.hash
+        return _sum(pc.equal(column, pa.scalar(said, column.type)))
+
+    def _is_wanted(self, name: str, kind: pa.DataType) -> bool:
+        """Whether values of the type, or those inside of it, may be an id, a hash, or a line."""
+        if pa.types.is_map(kind):
+            entry = kind.key_field, kind.item_field
+            return any(self._is_wanted(*_pair(one)) for one in entry)
+        if _is_list(kind) or pa.types.is_dictionary(kind):
+            return self._is_wanted(name, kind.value_type)
+        if pa.types.is_struct(kind):
+            return any(self._is_wanted(*_pair(one)) for one in kind)
+        if pa.types.is_floating(kind) or pa.types.is_decimal(kind):
+            return name in self.columns
+        says_nobody = pa.types.is_null, pa.types.is_boolean, pa.types.is_temporal
+        return not any(one(kind) for one in says_nobody)
+
+
+def _pair(column: pa.Field) -> tuple[str, pa.DataType]:
+    return column.name, column.type
+
+
+def _listed(column: pa.Array) -> pa.Array:
+    """A map as a list of its entries."""
+    kind = column.type
+    if not pa.types.is_map(kind):
+        return column
+    return column.cast(pa.list_(pa.struct([kind.key_field, kind.item_field])))
+
+
+def _plain(column: pa.Array) -> pa.Array:
+    """In the usual layout; a type that no reader of days knows (`uuid`), as it is written."""
+    column, kind = usual(column), column.type
+    known = is_text(kind) or is_bytes(kind) or pa.types.is_primitive(kind)
+    if known or pa.types.is_decimal(kind):
+        return column
+    told = [None if value is None else str(value) for value in column.to_pylist()]
+    return pa.array(told, pa.string())
 
 
 def _words(column: pa.Array, word: str) -> int:
@@ -126,27 +179,11 @@ def _sum(mask: pa.Array) -> int:
     return int(pc.sum(mask, min_count=0).as_py())
 
 
-def _fits(number: int, kind: pa.DataType) -> bool:
-    signed = pa.types.is_signed_integer(kind)
-    low = -(1 << kind.bit_width - 1) if signed else 0
-    return low <= number < low + (1 << kind.bit_width)
-
-
 def _is_list(kind: pa.DataType) -> bool:
+    """Also of a map, whose entries are structures."""
     lists = pa.types.is_list, pa.types.is_large_list, pa.types.is_fixed_size_list
-    return any(one(kind) for one in lists)
-
-
-def _is_wanted(kind: pa.DataType) -> bool:
-    """Whether values of the type, or those inside of it, may be an id, a hash, or a line."""
-    if _is_list(kind):
-        return _is_wanted(kind.value_type)
-    if pa.types.is_struct(kind):
-        return any(_is_wanted(one.type) for one in kind)
-    if pa.types.is_dictionary(kind):
-        return _is_wanted(kind.value_type)
-    texts = pa.types.is_string, pa.types.is_large_string, pa.types.is_binary
-    return pa.types.is_integer(kind) or any(one(kind) for one in (*texts, pa.types.is_large_binary))
+    views = pa.types.is_list_view, pa.types.is_large_list_view
+    return any(one(kind) for one in (*lists, *views, pa.types.is_map))
 
 
 @dataclass

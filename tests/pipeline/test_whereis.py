@@ -1,9 +1,10 @@
-"""A person is found wherever a home holds them, and nobody else is taken for them."""
+"""A person is found wherever a home holds them; in columns of users nobody is taken for them."""
 
 import gzip
 import json
 import sqlite3
 from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,46 @@ def test_an_id_of_digits_is_looked_for_where_ids_of_users_stand(tmp_path):
     write(tmp_path, "reports/gate/a.json", b'{"shown": 7}')
     write(tmp_path, "bundles/a/recorded.json", b'{"user_id": "7"}')
     assert counts(tmp_path, "7") == {"raw": 1, "bundles/a": 1}
+
+
+@pytest.mark.parametrize("user", ["anna", "12", "b@x.com", "012", "99"])
+def test_a_column_of_users_holds_whole_ids(tmp_path, user):
+    others = ["anna-7", "anna.b@x.com", "12-99", "a.b@x.com", "12.0", "0012", None]
+    write(tmp_path, "events/dt=2026-03-02/behaviors/a.parquet", {"user_id": others})
+    assert counts(tmp_path, user) == {}
+    write(tmp_path, "events/dt=2026-03-02/behaviors/b.parquet", {"user_id": [*others, user]})
+    assert counts(tmp_path, user) == {"events": 1}
+
+
+@pytest.mark.parametrize(
+    ("user", "column"),
+    [
+        ("123", pa.array([123.0, 12.0, None, 123.5])),
+        ("123", pa.array([123.0, 12.0], pa.float16())),
+        ("123", pa.array([Decimal("123.00"), Decimal("12.30"), None])),
+        ("123", pa.array([123, 5], pa.int16())),
+        ("anna", pa.array(["anna", "bert"], pa.string_view())),
+        ("anna", pa.array([b"anna", b"bert"], pa.binary(4))),
+        ("anna", pa.array([b"anna", b"\xff"])),
+        ("anna", pa.array(["anna", "bert"]).dictionary_encode()),
+        ("anna", pa.array([["anna", "bert"], []], pa.list_view(pa.string()))),
+        ("anna", pa.array([[("of", "anna")], [], None], pa.map_(pa.string(), pa.string()))),
+        ("30303030-3030-3030-3030-303030303030", pa.array([16 * b"0"], pa.uuid())),
+    ],
+    ids=lambda one: str(getattr(one, "type", one)),
+)
+def test_users_are_found_in_columns_of_every_type(tmp_path, user, column):
+    name = "known" if pa.types.is_map(column.type) else "user_id"
+    write(tmp_path, "raw/dt=2026-03-02/behaviors/a.parquet", {name: column})
+    assert counts(tmp_path, user) == {"raw": 1}
+
+
+def test_ids_that_the_log_writes_as_floats_are_found_in_texts_too(tmp_path):
+    log = tmp_path / "log.toml"
+    log.write_text('name = "shop"\n[behaviors]\nfloat_ids = ["user_id"]\n')
+    write(tmp_path / "home", "raw/dt=2026-03-02/behaviors/a.parquet", {"user_id": ["12.0", "120"]})
+    assert counts(tmp_path / "home", "12", f"dataset={log}") == {"raw": 1}
+    assert counts(tmp_path / "home", "12") == {}
 
 
 def test_lists_and_texts_inside_of_a_row_are_looked_into(tmp_path):

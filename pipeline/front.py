@@ -30,12 +30,18 @@ class Front:
 
         return load(self.preset, self.home, self.pairs)
 
-    def say(self, title: str, result: Mapping[str, Any] | list[Any]) -> None:
+    def say(
+        self,
+        title: str,
+        result: Mapping[str, Any] | list[Any],
+        *,
+        nothing: str = "nothing yet",
+    ) -> None:
         """Print what a command returned: for people, or as one line of JSON."""
         if self.as_json:
             sys.stdout.write(json.dumps(result, default=str) + "\n")
         else:
-            show.result(title, result)
+            show.result(title, result, nothing=nothing)
 
 
 front = Front()

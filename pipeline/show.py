@@ -18,12 +18,16 @@ FIGURE = ("name", "value", "low", "high", "unit")
 
 
 def result(
-    title: str, value: Mapping[str, Any] | list[Any], console: Console | None = None
+    title: str,
+    value: Mapping[str, Any] | list[Any],
+    console: Console | None = None,
+    *,
+    nothing: str = "nothing yet",
 ) -> None:
     """Print what a command returned: figures, one row a day, or name and value."""
     out = console or wide()
     if isinstance(value, list):
-        out.print(_records(title, value) if value else _words(f"{title}: nothing yet"))
+        out.print(_records(title, value) if value else _words(f"{title}: {nothing}"))
         return
     figures = value.get("figures")
     plain = {name: content for name, content in value.items() if name != "figures"}

@@ -11,10 +11,13 @@ users, in raw text and in JSON's quotes; its hash counts everywhere.
 
 import json
 import logging
+import os
 import re
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from stat import S_ISREG
 from typing import IO, Any
 
 import pyarrow as pa
@@ -27,7 +30,7 @@ from features.buckets import hash_ids
 from features.dataset import load as load_dataset
 from features.textfile import decompressed
 from infra.errors import DupnError
-from infra.files import ABSENT, filesystem, is_local
+from infra.files import ABSENT, filesystem, is_local, local
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -195,11 +198,29 @@ class Place:
     days: set[str] = field(default_factory=set)
 
 
+@dataclass
+class Unread:
+    """How much could not be looked into; each is named as it comes."""
+
+    count: int = 0
+
+    def add(self, path: str, error: Exception) -> None:
+        """A file or a folder, and what was wrong."""
+        self.count += 1
+        logger.warning("%s was not looked into: %s", path, str(error).rstrip("."))
+
+    def on_disk(self, error: OSError) -> None:
+        """The same of what a disk says, unless it was swept or replaced meanwhile."""
+        path = str(error.filename)
+        if not isinstance(error, ABSENT) or Path(path).is_symlink():  # which leads nowhere
+            self.add(path, error)
+
+
 def run(settings: Settings, user: str) -> list[dict[str, Any]]:
     """One record a place: its first and last day, its files, and how often the person is there."""
-    sought, places, unread = Sought.of(settings, user), dict[str, Place](), 0
-    for root, path in _files(settings):
-        name = path.removeprefix(root).strip("/")
+    sought, places, unread = Sought.of(settings, user), dict[str, Place](), Unread()
+    for root, path in _files(settings, unread):
+        name = _name(root, path)
         try:
             with filesystem(root).open(path, "rb") as stream:
                 table = name.endswith(".parquet")
@@ -207,8 +228,7 @@ def run(settings: Settings, user: str) -> list[dict[str, Any]]:
         except ABSENT:  # swept, or replaced, meanwhile
             continue
         except (DupnError, pa.ArrowException, OSError, EOFError, ValueError) as error:
-            unread += 1
-            logger.warning("%s was not looked into: %s", path, str(error).rstrip("."))
+            unread.add(path, error)
             continue
         if count:
             beside = "" if root == settings.store.root else f"{root}/"
@@ -217,7 +237,8 @@ def run(settings: Settings, user: str) -> list[dict[str, Any]]:
             place.count += count
             day = name.partition("/dt=")[2].partition("/")[0]
             place.days.update([day] if day else [])
-    logger.info("whereis: %s places, %s files could not be read", len(places), unread)
+    told = "whereis: %s places, %s files or folders could not be read"
+    logger.info(told, len(places), unread.count)
     return [_told(name, place) for name, place in sorted(places.items())]
 
 
@@ -229,15 +250,53 @@ def _told(name: str, place: Place) -> dict[str, Any]:
     }
 
 
-def _files(settings: Settings) -> Iterator[tuple[str, str]]:
+def _files(settings: Settings, unread: Unread) -> Iterator[tuple[str, str]]:
     """Root and address of every file; what a link leads to counts, a pipe does not."""
-    work = settings.serve.work
+    work, seen = settings.serve.work, set[Path]()
     for root in [settings.store.root, *([str(Path(work).absolute())] if work else [])]:
         fs = filesystem(root)
+        if is_local(fs):
+            yield from ((root, str(path)) for path in _on_disk(local(fs, root), seen, unread))
+            continue
         for path, info in fs.find(root, detail=True).items():
-            plain = info["type"] == "file" and not info.get("islink")
-            if plain or (is_local(fs) and fs.isfile(path)):
+            if info["type"] == "file":
                 yield root, path
+
+
+def _on_disk(top: Path, seen: set[Path], unread: Unread) -> Iterator[Path]:
+    """Files below a folder: each folder once, by its own name before that of a link to it.
+
+    Args:
+        top: the folder; nothing where it is absent.
+        seen: real paths of folders that are not entered again; those entered are put in.
+        unread: what cannot be looked into is put in.
+    """
+    begins = deque([top])
+    while begins:
+        walk = os.walk(begins.popleft(), onerror=unread.on_disk)
+        for folder, folders, names in walk:  # which enters no link by itself
+            real = Path(folder).resolve()
+            if real in seen:
+                folders.clear()
+                continue
+            seen.add(real)
+            begins.extend(
+                path for path in (Path(folder, one) for one in folders) if path.is_symlink()
+            )
+            for path in (Path(folder, one) for one in names):
+                try:
+                    is_file = S_ISREG(path.stat().st_mode)
+                except OSError as error:
+                    unread.on_disk(error)
+                else:
+                    if is_file:
+                        yield path
+
+
+def _name(root: str, path: str) -> str:
+    """Below the root; a listing leaves out the kind of store (`s3://`)."""
+    top = root.partition("://")[2] or root
+    return path.strip("/").removeprefix(top.strip("/")).strip("/")
 
 
 def _place(name: str) -> str:

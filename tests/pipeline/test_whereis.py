@@ -1,19 +1,24 @@
 """A person is found wherever a home holds them; in columns of users nobody is taken for them."""
 
+import errno
 import gzip
 import json
+import os
 import sqlite3
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import fsspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from typer.testing import CliRunner
 
 from features.buckets import hash_ids
 from pipeline import whereis
+from pipeline.cli import app
 from tests import chain as chains
 from tests.chain import smoke
 
@@ -90,6 +95,32 @@ def test_live_behaviours_are_found_by_the_hash_also_outside_of_the_home(tmp_path
     assert found == {f"{work}/live.db": 1}
 
 
+def test_a_service_within_the_home_is_looked_through_once(tmp_path):
+    home = tmp_path / "home"
+    write(home, "serving/served.jsonl", b'{"user_id":"anna"}')
+    for work in (home / "serving", home, tmp_path):
+        assert counts(home, "anna", f"serve.work={work}") == {"serving": 1}
+
+
+def test_folders_of_another_disk_are_looked_through_by_their_link(tmp_path):
+    home, disk = tmp_path / "home", tmp_path / "disk"
+    write(disk, "raw/dt=2026-03-02/behaviors/log.csv", b"anna")
+    write(home, "events/dt=2026-03-02/behaviors/log.csv", b"anna")
+    write(disk, "day/a.csv", b"anna")
+    (home / "raw").symlink_to(disk / "raw")
+    (home / "events/dt=2026-03-03").symlink_to(disk / "day")
+    (home / "another").symlink_to(home / "events")  # counted under its own name
+    (disk / "raw/back").symlink_to(home)  # round and round
+    assert counts(home) == {"raw": 1, "events": 2}
+
+
+def test_in_an_object_store_places_have_the_names_of_a_disk():
+    kept = fsspec.filesystem("memory")
+    kept.pipe_file("/whereis/home/raw/dt=2026-03-02/behaviors/log.csv", b"12,click")
+    kept.pipe_file("/whereis/home/bundles/a/recorded.json", b'{"user_id": "12"}')
+    assert counts("memory://whereis/home", "12") == {"raw": 1, "bundles/a": 1}
+
+
 def test_an_id_of_digits_is_looked_for_where_ids_of_users_stand(tmp_path):
     rows = {"user_id": pa.array([7, 70]), "item_id": ["7", "8"], "n": [7, 7], "_text": ["", "7,x"]}
     write(tmp_path, "raw/dt=2026-03-02/behaviors/a.parquet", rows)
@@ -150,3 +181,29 @@ def test_a_file_that_cannot_be_read_is_named(tmp_path, caplog):
     write(tmp_path, "raw/dt=2026-03-02/behaviors/log.csv", b"anna")
     assert counts(tmp_path) == {"raw": 1}
     assert "broken.parquet was not looked into" in caplog.text
+
+
+def test_a_folder_that_may_not_be_entered_and_a_link_to_nothing_are_named(
+    tmp_path, caplog, monkeypatch
+):
+    caplog.set_level("INFO")
+    write(tmp_path, "raw/dt=2026-03-02/behaviors/log.csv", b"anna")
+    write(tmp_path, "events/dt=2026-03-02/behaviors/log.csv", b"anna")
+    (tmp_path / "samples").symlink_to(tmp_path / "disk that is not mounted")
+    scandir = os.scandir
+
+    def closed(path):  # whoever runs the tests as root may enter every folder
+        if Path(path).name == "events":
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    assert counts(tmp_path) == {"raw": 1}
+    for name in ("events", "samples"):
+        assert f"{tmp_path / name} was not looked into" in caplog.text
+    assert "2 files or folders could not be read" in caplog.text
+
+
+def test_who_is_found_nowhere_is_said_to_be(tmp_path):
+    said = CliRunner().invoke(app, ["--home", str(tmp_path), "whereis", "anna"])
+    assert "whereis: found nowhere" in said.output

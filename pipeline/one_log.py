@@ -1,5 +1,7 @@
 """One log, one home: catalog, statistics, champion and reports of a home are of one data set.
 
+A home that has days of two already (a log that was renamed) goes on with either.
+
 What tells data sets apart is the `name` of their description, which a mended description keeps. A
 day's is in the lineage of its raw behaviours, or of its events where raw is gone.
 """
@@ -13,7 +15,7 @@ from infra.store import Partition, Store
 
 
 def require(store: Store, name: str, replaced: Collection[date] = ()) -> None:
-    """Refuse a home with days of another data set.
+    """Refuse a home that has days of other data sets, and none of this one.
 
     Args:
         store: of the home.
@@ -26,11 +28,13 @@ def require(store: Store, name: str, replaced: Collection[date] = ()) -> None:
     store = store.resolved()
     raw, events = store.dates("raw"), store.dates("events")
     found: dict[str, list[date]] = {}
-    for day in sorted({*raw, *events} - {*replaced}):
+    for day in sorted({*raw, *events}):
         # plain files have no data set of their own: they are read anew by whatever is set
         told = store.partition("raw" if day in raw else "events", day, "behaviors")
         other = _name_of(told)
-        if other and other != name:
+        if other == name:
+            return
+        if other and day not in replaced:
             found.setdefault(other, []).append(day)
     if found:
         raise InputError(_refusal(store, name, found))

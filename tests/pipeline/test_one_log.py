@@ -77,6 +77,16 @@ def test_a_changed_description_of_the_same_name_may_import_more(tmp_path, log):
     assert len(store.days("raw", "behaviors")) == 3
 
 
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_home_that_holds_two_logs_already_goes_on_with_either(home, tmp_path, replace):
+    publish(home, "raw", DEMO + 2 * ONE, "shop")  # renamed before imports were refused
+    replaced = DEMO + (2 if replace else 3) * ONE
+    import_files(home, shop(), [written(tmp_path, "log.csv", replaced)], replace=replace)
+    one_log.require(home, "marketplace")
+    with pytest.raises(InputError, match=r"marketplace .* and shop .*: third would share"):
+        one_log.require(home, "third")
+
+
 def test_a_product_table_alone_is_no_second_log(home, tmp_path):
     (tmp_path / "items.csv").write_text("item_id\ni1\n")
     described = parse_description('name = "goods"\n[items]\nformat = "csv"\n', "goods.toml")
@@ -85,7 +95,6 @@ def test_a_product_table_alone_is_no_second_log(home, tmp_path):
 
 
 def test_an_initial_run_is_refused_in_a_home_of_another_log(home, tmp_path):
-    publish(home, "raw", date(2025, 5, 4), "shop")  # imported before imports were refused
     (tmp_path / "shop.toml").write_text(SHOP)
     mine = settings_of("smoke", str(home.root), [f"dataset={tmp_path}/shop.toml"])
     with pytest.raises(InputError, match=RANGE):

@@ -13,7 +13,6 @@ from infra.errors import ConfigError
         ("[50, 10]", r"\[50, 10\] is refused: .*lie above the one before it; sort them"),
         ("[5, 5]", r"\[5, 5\] is refused: .*lie above the one before it"),
         ("[0, 5]", r"0 = 0 is refused: .*greater than or equal to 1"),
-        ("[]", r"\[\] is refused: .*at least 1 item"),
     ],
 )
 def test_edges_that_give_no_slices_are_refused(edges, said):

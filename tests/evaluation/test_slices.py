@@ -10,6 +10,7 @@ from evaluation.comparison import COMPARED, compare
 from evaluation.settings import EvaluateConfig
 from evaluation.slices import Context
 from features.schemas import Scenario
+from infra.config import build, overrides
 from tests.evaluation import synthetic
 
 EDGES = (1, 10, 100)
@@ -63,6 +64,18 @@ def test_a_candidate_stands_in_one_part_of_every_dimension(drawn):
             assert part.dimension not in found[k]
             found[k][part.dimension] = part.name
     assert found == [described(asked, k) for k in range(count)]
+
+
+def test_without_edges_users_of_every_activity_are_one_slice(drawn):
+    asked, truth = drawn
+    parts = slices.candidate_parts(asked, CONTEXT, ())
+    (one,) = [part for part in parts if part.dimension == "activity"]
+    assert one.name == "0 or more behaviours"
+    assert one.keep.all()
+    config = build(EvaluateConfig, overrides(["activity_edges=[]", "replicates=20"]))
+    good, bad = (synthetic.predictions(asked, truth, noise=noise) for noise in (0.2, 2.0))
+    found = compare(good, bad, CONTEXT, config)
+    assert f"ctr_auc[activity={one.name}]" in [other.name for other in found.others]
 
 
 def test_the_gate_is_shown_every_guarded_slice_and_no_other(drawn):

@@ -29,7 +29,10 @@ def simulate(settings: Settings, first: date, days: int, spoil: float = 0.0) -> 
     """A seeded marketplace -> raw logs and the truth; `spoil`: share of behaviours broken after."""
     from evaluation.marketplace.run import simulate as live
     from evaluation.marketplace.spoil import spoil_day
+    from evaluation.marketplace.state import DATASET
+    from pipeline import one_log
 
+    one_log.require(settings.store, DATASET)
     made = live(settings.store, first, days, settings.marketplace, settings.seed)
     wanted = [first + ONE_DAY * i for i in range(days if spoil else 0)]
     broken = sum(spoil_day(settings.store, day, spoil, settings.seed) for day in wanted)

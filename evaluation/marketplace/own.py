@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import date
 
+from evaluation.marketplace.state import DATASET
 from features import raw_names
 from features.raw_table import TABLES
 from infra.errors import InputError
@@ -31,9 +32,19 @@ def require_own(store: Store, days: Iterable[date]) -> None:
         for clause in strangers(store, day):
             raise InputError(
                 f"{clause}, and the marketplace has not made them: simulated ones would take "
-                "their place. Simulate other days (--first), or into another --home; to give "
-                f"them up, remove raw/dt={day}."
+                f"their place. Simulate {_elsewhere(store, day)}; to give them up, remove "
+                f"raw/dt={day}."
             )
+
+
+def _elsewhere(store: Store, day: date) -> str:
+    """Other days of a home are advised only where its log has the marketplace's name.
+
+    In a home of another log, which plain files may be of, simulated days would be of a second.
+    """
+    found = (store.partition("raw", day, name) for name in TABLES)
+    known = {one.manifest().lineage.get("dataset") for one in found if one.exists()}
+    return f"{'other days (--first), or ' if known == {DATASET} else ''}into another --home"
 
 
 def _stranger(store: Store, partition: Partition) -> str:

@@ -87,6 +87,15 @@ def test_a_home_that_holds_two_logs_already_goes_on_with_either(home, tmp_path, 
         one_log.require(home, "third")
 
 
+def test_the_marketplace_does_not_move_into_a_home_of_another_log(tmp_path, log):
+    mine = settings_of("smoke", str(tmp_path / "home"))
+    import_files(mine.store, shop(), [log])
+    said = r"holds days of data set shop \(2025-05-04 to 2025-05-05\).* Give marketplace a home"
+    with pytest.raises(InputError, match=said):
+        steps.simulate(mine, DEMO, 1)
+    assert mine.store.dates("raw") == [date(2025, 5, 4), date(2025, 5, 5)]
+
+
 def test_a_product_table_alone_is_no_second_log(home, tmp_path):
     (tmp_path / "items.csv").write_text("item_id\ni1\n")
     described = parse_description('name = "goods"\n[items]\nformat = "csv"\n', "goods.toml")

@@ -1,13 +1,14 @@
 """Which files of a folder of raw are read, by their names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from features.raw_table import LISTED, SERVED
 from infra.visible import visible
 
 SUFFIXES = (".parquet", ".jsonl", ".ndjson", ".csv", ".tsv", ".gz", ".zst", ".bz2", ".xz")
-_IMPORTED = re.compile(rf"{LISTED}part-\d+-[0-9a-f]+\.parquet")
+_IMPORTED = re.compile(rf"{LISTED}part-\d+-([0-9a-f]+)\.parquet")
+_NOTE = re.compile(rf"{LISTED}entries-([0-9a-f]+)-[0-9a-z]+\.json")
 
 
 def is_data(name: str) -> bool:
@@ -28,6 +29,17 @@ def is_served(name: str) -> bool:
 def is_imported(name: str) -> bool:
     """Whether `import` or the simulator wrote a file of that name, which a manifest may list."""
     return _IMPORTED.fullmatch(name) is not None
+
+
+def unended(names: Collection[str]) -> dict[str, str]:
+    """What attempts left that have not ended, their notes and the files beside these, and of which.
+
+    One that ends takes its notes away, so where a manifest was lost no file of it is among them.
+    """
+    notes = {name: found[1] for name in names if (found := _NOTE.fullmatch(name))}
+    files = {name: found[1] for name in names if (found := _IMPORTED.fullmatch(name))}
+    noted = set(notes.values())
+    return notes | {name: attempt for name, attempt in files.items() if attempt in noted}
 
 
 def some(names: Sequence[str]) -> str:

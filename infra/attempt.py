@@ -125,6 +125,14 @@ class Attempt:
                 filesystem(self.partition.root).rm_file(self._path("begun"))
             raise
 
+    def discard(self) -> None:
+        """Remove all that it wrote, of an attempt that fails: no sweep has to come first."""
+        fs, path = filesystem(self.partition.root), self.partition.path
+        with suppress(OSError, StoreError):  # the error to tell is that of the attempt
+            for name in names_in(fs, path):
+                if f"-{self.id}" in name:
+                    fs.rm(f"{path}/{name}", recursive=name.endswith(FOLDER))
+
     def record(self, entries: Sequence[FileEntry], **facts: Any) -> None:
         """Note files (and facts for the lineage) that belong to this attempt."""
         content = {"files": [asdict(entry) for entry in entries], "facts": facts}

@@ -11,6 +11,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 from features import raw_names
 from infra.errors import PartitionCorrupt
@@ -33,8 +34,8 @@ _BUNDLES = re.compile(r"bundles/[^/]+(/v\d+)?")
 def sweep(store: Store, older_than_s: float) -> int:
     """Remove them wherever partitions are published by day, and among bundles; how many.
 
-    In raw only what an import of ours replaced, so that rows which a shop took out are gone; other
-    files there are the shop's, and may be all that there is.
+    In raw only what an import of ours replaced, so that rows which a shop took out are gone, and
+    what one left that did not end; other files there are the shop's, and may be all that there is.
     """
     since, until = _since(store), time.time() - older_than_s - SLACK_S
     removed, sound = 0, True
@@ -61,9 +62,25 @@ def _places(store: Store) -> Iterator[tuple[Partition, Lying, Callable[[str], bo
     for place, lying in store.lying("bundles").items():
         if _BUNDLES.fullmatch(place.key):
             yield place, lying, lambda _: True
+    yield from _imports(store)
+
+
+def _imports(store: Store) -> Iterator[tuple[Partition, Lying, Callable[[str], bool]]]:
+    """An attempt goes whole, when its newest file is old: one of its files alone tells nothing."""
     for place, lying in store.lying_by_day("raw").items():
+        names = {path: path.rpartition("/")[2] for path in lying}
+        attempts = raw_names.unended(names.values())
+        ours, newest = {*attempts}, dict[str, list[dict[str, Any]]]()
         if is_published(lying):
-            yield place, lying, raw_names.is_imported
+            ours.update(filter(raw_names.is_imported, names.values()))
+        for path in sorted(lying, key=lambda path: max(map(modified, lying[path]))):
+            if names[path] in attempts:
+                newest[attempts[names[path]]] = lying[path]
+        ages = {
+            path: [*lying[path], *newest.get(attempts.get(name, ""), ())]
+            for path, name in names.items()
+        }
+        yield place, ages, ours.__contains__
 
 
 def _by_day(store: Store) -> list[str]:

@@ -77,6 +77,8 @@ class RawWriter:
             self.files[source.table][source.name] = source.digest()
         self.open: dict[tuple[str, date], _Day] = {}
         self.held = 0
+        self.recorded = False
+        stack.push(self._discard)  # before the attempts: it comes after them
 
     def add(self, name: str, day: date, rows: pa.Table) -> None:
         """Take rows of one day."""
@@ -117,6 +119,7 @@ class RawWriter:
             one_log.require(self.store, self.dataset.name, days)
         for name, of in self.open:  # last: minutes may have gone by since `_begin`
             self._refuse(name, of)
+        self.recorded = True
 
     def take_back(self) -> None:
         """Take back days of logs that these files gave before and, read now, no longer have.
@@ -165,6 +168,12 @@ class RawWriter:
         for sentence in found:
             logger.warning("%s", sentence)
         return {"note": found} if found else {}
+
+    def _discard(self, _: object, error: BaseException | None, __: object) -> None:
+        """Leave nothing of an import that failed before any of its days was published."""
+        if isinstance(error, Exception) and not self.recorded:
+            for day in self.open.values():
+                day.attempt.discard()
 
     def _begin(self, name: str, day: date) -> _Day:
         partition = self._refuse(name, day)

@@ -61,6 +61,8 @@ def test_a_log_is_not_imported_into_a_home_of_another(home, log, replace):
     with pytest.raises(InputError, match=RANGE):
         import_files(home, shop(), [log], replace=replace)
     assert home.days("raw", "behaviors") == [DEMO, DEMO + ONE]
+    new = [home.names(f"raw/dt={day}/behaviors") for day in home.dates("raw") if day < DEMO]
+    assert not any(new)  # nothing of the attempt is left
 
 
 def test_replacing_every_day_gives_a_home_another_log(home, tmp_path):

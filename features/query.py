@@ -85,7 +85,8 @@ def word_counts(texts: pa.Array | pa.ChunkedArray) -> pa.Array:
 
 def _cut(told: str, most: int) -> tuple[str, ...]:
     found: list[str] = []
-    for run in (_MARKED_RUN if _MARK.search(told) else _RUN).findall(told):
+    has_marks = not told.isascii() and _MARK.search(told)
+    for run in (_MARKED_RUN if has_marks else _RUN).findall(told):
         if _IS_UNSPACED.match(run) and len(run) > 1:
             found.extend(run[i : i + 2] for i in range(len(run) - 1))
         else:

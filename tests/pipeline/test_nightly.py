@@ -2,7 +2,7 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import psutil
 import pyarrow as pa
@@ -14,22 +14,13 @@ from pipeline import nightly, standing, steps, workers
 from pipeline.night_config import NightlyConfig
 from pipeline.nightly import State
 from pipeline.settings import load
-
-DAY = date(2026, 3, 13)
-ONE = timedelta(days=1)
+from tests import first_night
+from tests.first_night import DAY, ONE, published
 
 
 @pytest.fixture
 def settings(tmp_path):
-    """A home whose initial training has ended the day before."""
-    settings = load("smoke", str(tmp_path), ["dataset=rees46"])
-    published(settings, DAY - ONE)
-    return settings
-
-
-def published(settings, day, stage="samples", *names, **lineage):
-    with settings.store.partition(stage, day, *names).publish(**lineage) as out:
-        out.record([out.write_table("part", pa.table({"x": [1]}))])
+    return first_night.home(tmp_path)
 
 
 def ended(settings, day, run="r"):
@@ -168,8 +159,7 @@ def test_of_commands_that_begin_at_once_one_works(settings):
 
 
 def begun_by_the_dead(home):
-    settings = load("smoke", str(home), ["dataset=rees46"])
-    published(settings, DAY - ONE)
+    settings = first_night.home(home)
     nightly.begin(settings, DAY, f"dupn, process 4194305 on {socket.gethostname()} since 5")
     return settings
 

@@ -44,8 +44,8 @@ def events_of(tmp_path):
         store = Store(tmp_path / "home")
         for day in days:
             part = store.partition("events", day, "behaviors")
-            with part.publish(raw=dict(arrival.marks(store, day))):
-                pass
+            with part.publish(raw=dict(arrival.marks(store, day))) as out:
+                out.record([])
         return store
 
     return run

@@ -1,29 +1,16 @@
 """What `dupn status` says of nights."""
 
-from datetime import date, timedelta
-
-import pyarrow as pa
 import pytest
 
 from infra.errors import OutOfTurn
 from pipeline import nightly, standing
-from pipeline.settings import load
-
-DAY = date(2026, 3, 13)
-ONE = timedelta(days=1)
+from tests import first_night
+from tests.first_night import DAY, ONE, published
 
 
 @pytest.fixture
 def settings(tmp_path):
-    """A home whose initial training has ended the day before."""
-    settings = load("smoke", str(tmp_path), ["dataset=rees46"])
-    published(settings, DAY - ONE)
-    return settings
-
-
-def published(settings, day, stage="samples", *names):
-    with settings.store.partition(stage, day, *names).publish() as out:
-        out.record([out.write_table("part", pa.table({"x": [1]}))])
+    return first_night.home(tmp_path)
 
 
 def test_status_names_what_is_open_and_what_arrived_again(settings):
@@ -32,8 +19,7 @@ def test_status_names_what_is_open_and_what_arrived_again(settings):
     published(settings, DAY)
     nightly.end(settings, DAY, "r1", "promote")
     nightly.begin(settings, DAY + ONE, "r2")
-    with settings.store.partition("events", DAY, "behaviors").publish(raw={"behaviors": "0"}):
-        pass
+    published(settings, DAY, "events", "behaviors", raw={"behaviors": "0"})
     published(settings, DAY, "raw", "behaviors")
     found = standing.nights(settings, settings.store)
     assert found["last night"] == "2026-03-13: promote"

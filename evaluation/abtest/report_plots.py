@@ -167,7 +167,7 @@ def _percent(ax: Axes) -> None:
 
 def _days(ax: Axes) -> None:
     """Whole days, as many as there is room for."""
-    ax.xaxis.set_major_locator(MaxNLocator(14, integer=True, steps=(1, 2, 5, 7, 10)))
+    ax.xaxis.set_major_locator(MaxNLocator(14, integer=True, min_n_ticks=1, steps=(1, 2, 5, 7, 10)))
 
 
 class PerCent(Formatter):

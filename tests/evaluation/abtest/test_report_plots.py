@@ -73,6 +73,16 @@ def test_days_are_whole_and_no_more_than_there_is_room_for(found, axes):
             assert (ticks == ticks.round()).all()
 
 
+def test_an_experiment_of_one_day_has_one_tick_that_is_a_day(found, axes):
+    look = found.look.model_copy(update={"planned_days": 1, "number": 1})
+    one = {"look": look, "looks": (look,), "table": found.table[:1]}
+    report = found.model_copy(update=one)
+    for draw in (report_plots.sequence, report_plots.by_day):
+        panel = axes(draw, report)[-1]
+        low, high = panel.get_xlim()
+        assert [tick for tick in panel.get_xticks() if low <= tick <= high] == [1]
+
+
 @pytest.mark.parametrize("last", [2, 5, 9])
 def test_every_look_and_the_planned_end_lie_within_the_confidence_sequence(found, axes, last):
     looks = tuple(found.look.model_copy(update={"number": n + 1}) for n in range(last))

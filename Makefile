@@ -5,6 +5,7 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.dupn-installed
+VERSION = import sys; print(*sys.version_info[:2])
 # A file of tests after the other on every core; each process pays for the fixtures that it shares.
 SIDE_BY_SIDE = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 # Training and tests know how many threads they want; idle threads must not spin beside others.
@@ -12,14 +13,22 @@ export OMP_WAIT_POLICY = PASSIVE
 export GX_ANALYTICS_ENABLED = false
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check drills up down clean
+.PHONY: help setup asked demo test check drills up down clean
 
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 setup: $(STAMP)  ## make .venv and install; every other target does so when needed
 
-$(STAMP): pyproject.toml constraints.txt
+asked:
+ifeq ($(origin PYTHON),command line)
+	@test ! -x $(BIN)/python || \
+	test "$$($(BIN)/python -c '$(VERSION)')" = "$$($(PYTHON) -c '$(VERSION)')" || { \
+	  echo "$(VENV) is of another Python than $(PYTHON). Name another folder beside it" >&2; \
+	  echo "  (make PYTHON=$(PYTHON) VENV=.venv2), or run make clean first." >&2; exit 1; }
+endif
+
+$(STAMP): pyproject.toml constraints.txt | asked
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
 	  echo "dupn needs Python 3.11 or newer as $(PYTHON). On Debian or Ubuntu:" >&2; \
 	  echo "  sudo apt-get install python3 python3-venv    (or: make PYTHON=/path/to/python3.11)" >&2; \

@@ -28,7 +28,9 @@ def cells(place: int) -> list[str]:
     from pipeline import studying
 
     with running.front_door():
-        stages = studying.make(*_study(), quick=_quick()).stages()
+        study = studying.make(*_study(), quick=_quick())
+        study.left()  # packages, before hours of work
+        stages = study.stages()
     return list(stages[place]) if place < len(stages) else []
 
 

@@ -66,8 +66,12 @@ def run(
         quick: a size that only shows that it runs.
         jobs: cells at once.
         record: whether MLflow is told.
+
+    Raises:
+        ConfigError: a package is not installed that a cell works with; nothing has been run.
     """
     study = make(settings, name, seeds, quick=quick)
+    study.left()
     diary = Diary(study) if record else None
     stages = study.stages()
     total = sum(study.steps(key) for stage in stages for key in stage)

@@ -125,6 +125,14 @@ class Study(ABC, Generic[C]):
     def kind(self, key: str) -> type[C]:
         """The record that the cell leaves."""
 
+    def require(self, key: str) -> None:
+        """Ask for the packages that a cell works with: before any cell is run, as hours may be.
+
+        Raises:
+            ConfigError: one is not installed.
+        """
+        del key
+
     @abstractmethod
     def work(self, key: str, digest: str, progress: Progress) -> C:
         """Run a cell; it counts its own steps, `steps(key)` of them."""
@@ -166,6 +174,23 @@ class Study(ABC, Generic[C]):
     def clean(self, key: str) -> None:
         """Remove what a finished cell worked with."""
         del key
+
+    def left(self) -> list[str]:
+        """Keys of the cells that are still to be run.
+
+        Raises:
+            ConfigError: one of them works with a package that is not installed.
+        """
+        keys = [key for stage in self.stages() for key in stage if not self._done(key)]
+        for key in keys:
+            self.require(key)
+        return keys
+
+    def _done(self, key: str) -> bool:
+        try:
+            return self.kept(key) is not None
+        except ConfigError:  # what it rests on has not been run
+            return False
 
     def finished(self, keys: Sequence[str]) -> list[C]:
         """Cells that have to be there.

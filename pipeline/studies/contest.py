@@ -22,6 +22,7 @@ from pipeline.studies.worlds import World
 from pipeline.study_config import TrialConfig
 from training.config import ModelConfig, Task, TrainConfig
 from training.model.network import REVISION
+from training.peers import word2vec
 from training.peers.build import builder
 from training.peers.fitting import Build, Course, Fit, fit
 from training.peers.held import Held
@@ -103,6 +104,11 @@ class Contest(Study[Cell]):
         """By the first word of the key."""
         kinds: Mapping[str, type[Cell]] = {"world": WorldCell, "tune": TunedCell}
         return kinds.get(key.split("-", maxsplit=1)[0], FitCell)
+
+    def require(self, key: str) -> None:
+        """DUPN-w2v works with gensim."""
+        if "w2v" in key.split("-"):
+            word2vec.require()
 
     def decides(self, key: str) -> Any:
         """The world's settings, and of a network what it is and how it learns."""

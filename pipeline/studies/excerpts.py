@@ -33,18 +33,18 @@ from pipeline.studies import excerpt_logs
 from pipeline.studies.base import Logged, Study, plain, unless
 from pipeline.studies.excerpt_logs import CLICKS, Excerpt, Protocol, Split
 from pipeline.study_config import StudyConfig, TrialConfig
-from training.baselines.deepctr import KINDS
+from training.baselines.deepctr import KINDS, require
 from training.config import Task, TrainConfig
 from training.model.dupn import Dupn
 from training.model.network import REVISION
 from training.peers import deepctr
 from training.peers.fitting import Build, Course, Fit, Point, fit
 
-BUILD: Mapping[str, Build] = {
-    "all": Dupn,
+DEEPCTR: Mapping[str, Build] = {
     **{kind: deepctr.builder(kind) for kind in KINDS},
     "din_items": deepctr.builder("din", items_alone=True),
 }
+BUILD: Mapping[str, Build] = {"all": Dupn, **DEEPCTR}
 LEARNING = frozenset({"model", "train", "evaluate"})
 """Settings that decide a fit, beside its data and its point of the search."""
 BUDGET = ("epochs", "judgements", "patience")
@@ -83,6 +83,12 @@ class ExcerptsStudy(Study[Cell]):
             "tune": SearchCell,
         }
         return kinds.get(key.split("-", maxsplit=1)[0], RunCell)
+
+    def require(self, key: str) -> None:
+        """DIN and DIEN are DeepCTR-Torch's."""
+        first, *rest = key.split("-")
+        if (rest[0] if first == "tune" else first) in DEEPCTR:
+            require()
 
     def decides(self, key: str) -> Any:
         """The data, and of a network what it is and how it learns."""

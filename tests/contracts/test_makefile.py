@@ -43,6 +43,24 @@ def test_what_the_machine_lacks_is_said_before_anything_is_made(tmp_path, word, 
     assert not venv.exists()
 
 
+def python_of(version, path):
+    """A Python that says this of its version, and does nothing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(f'#!/bin/sh\ncase "$2" in *print*) echo {version};; esac\nexit 0\n')
+    path.chmod(0o755)
+    return path
+
+
+@pytest.mark.parametrize(("version", "refused"), [("3 13", True), ("3 11", False)])
+def test_a_python_that_is_asked_for_is_never_another_one(tmp_path, version, refused):
+    venv, asked = tmp_path / "venv", python_of(version, tmp_path / "asked")
+    python_of("3 11", venv / "bin" / "python")
+    (venv / ".dupn-installed").touch()
+    done = make("setup", f"PYTHON={asked}", f"VENV={venv}")
+    assert (done.returncode != 0) is refused
+    assert (f"{venv} is of another Python than {asked}" in done.stderr) is refused
+
+
 @pytest.mark.parametrize("target", sorted(TARGETS - {"setup", "clean"}))
 def test_every_target_sets_up_what_it_needs(target, tmp_path):
     planned = make("--dry-run", target, f"VENV={tmp_path / 'venv'}").stdout

@@ -1,4 +1,5 @@
 import shutil
+import sys
 
 import pytest
 
@@ -12,6 +13,7 @@ from pipeline.studies import base, by_seed, worlds
 from pipeline.studies.by_seed import DriftStudy
 
 TINY = {"users": 60, "items": 300, "categories": 8, "shops": 8, "icons": 8}
+SHAPE = Shape(trained=1, nights=2, every=3)
 
 
 @pytest.fixture(scope="module")
@@ -19,7 +21,7 @@ def studied(tmp_path_factory):
     home = str(tmp_path_factory.mktemp("study"))
     pairs = ["train.threads=1", "train.epochs=1", "train.batch_size=64", "evaluate.replicates=20"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(by_seed, "QUICK_DRIFT", Shape(trained=1, nights=2, every=3))
+        patch.setattr(by_seed, "QUICK_DRIFT", SHAPE)
         patch.setattr(by_seed, "SMALL", TINY)
         settings = load("drift", home, pairs)
         first = studying.run(settings, "drift", seeds=1, quick=True, record=False)
@@ -160,3 +162,31 @@ def test_an_unknown_study_is_named(studied):
     settings, *_ = studied
     with pytest.raises(ConfigError, match="study weather does not exist"):
         studying.run(settings, "weather", seeds=1, quick=True, record=False)
+
+
+@pytest.mark.parametrize(("name", "package"), [("table2", "gensim"), ("excerpts", "deepctr_torch")])
+def test_a_package_that_a_cell_lacks_is_told_before_any_cell_is_run(
+    name, package, tmp_path, monkeypatch
+):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it were not installed
+    settings = load(studying.preset_of(name), str(tmp_path))
+    study = studying.make(settings, name, 1, quick=True)
+    monkeypatch.setattr(type(study), "cell", lambda *_: pytest.fail("a cell was run"))
+    with pytest.raises(ConfigError, match="is not installed"):
+        studying.run(settings, name, seeds=1, quick=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_study_without_such_a_cell_asks_for_no_package(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gensim", None)
+    study = studying.make(load("study", str(tmp_path)), "letter", 1, quick=True)
+    assert study.left() == [key for stage in study.stages() for key in stage]
+
+
+def test_what_is_finished_asks_for_no_package(studied, monkeypatch):
+    settings, *_ = studied
+    monkeypatch.setattr(by_seed, "QUICK_DRIFT", SHAPE)
+    monkeypatch.setattr(by_seed, "SMALL", TINY)
+    study = studying.make(settings, "drift", 1, quick=True)
+    monkeypatch.setattr(study, "require", lambda key: pytest.fail(f"{key} is asked for"))
+    assert study.left() == []

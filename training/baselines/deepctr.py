@@ -9,6 +9,7 @@ vocabularies to be fair to them.
 import importlib.util
 import sys
 from collections.abc import Mapping
+from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, Literal, NamedTuple, get_args
 
@@ -90,11 +91,20 @@ def rows(model: nn.Module, batch: Batch, count: int) -> Tensor:
 def _package() -> ModuleType:
     """`deepctr_torch.models` without the package's own start, which asks the internet for news."""
     if "deepctr_torch" not in sys.modules:
-        found = importlib.util.find_spec("deepctr_torch")
-        if found is None:
-            raise ConfigError(
-                "deepctr-torch is not installed, so there is nothing to measure against. "
-                "Install the extra: pip install -e '.[bench]'."
-            )
-        sys.modules["deepctr_torch"] = importlib.util.module_from_spec(found)
+        sys.modules["deepctr_torch"] = importlib.util.module_from_spec(require())
     return importlib.import_module("deepctr_torch.models")
+
+
+def require() -> ModuleSpec:
+    """Where deepctr-torch lies.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    found = importlib.util.find_spec("deepctr_torch")
+    if found is None:
+        raise ConfigError(
+            "deepctr-torch is not installed, so there is nothing to measure against. "
+            "Install it: pip install deepctr-torch (in a checkout: pip install -e '.[bench]')."
+        )
+    return found

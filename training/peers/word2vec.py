@@ -7,6 +7,8 @@ A vector is e_i as a whole, so nothing of an item but who was seen beside it rea
 item that stands in no history has zeros.
 """
 
+import importlib.util
+import sys
 from datetime import date
 
 import numpy as np
@@ -60,6 +62,23 @@ class Word2vecDupn(Dupn):
         return rows_of(self.vectors, items.item_U)
 
 
+def require() -> None:
+    """Ask for gensim.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    if importlib.util.find_spec("gensim") is not None:
+        return
+    how = "Install it: pip install gensim."
+    if sys.version_info >= (3, 14):
+        how = (
+            "It has no wheel for Python 3.14 and newer: make the environment anew with an older "
+            "one (make clean; make setup PYTHON=/usr/bin/python3.13)."
+        )
+    raise ConfigError(f"gensim is not installed, so DUPN-w2v has no item vectors. {how}")
+
+
 def pretrain(store: Store, day: date, dim: int, seed: int) -> Tensor:
     """(rows of the item vocabulary, `dim`); the same seed gives the same vectors.
 
@@ -73,14 +92,9 @@ def pretrain(store: Store, day: date, dim: int, seed: int) -> Tensor:
         PartitionMissing: `sequences` or `vocabulary` has not run for that day.
         ConfigError: gensim is not installed.
     """
-    try:
-        from gensim.models import Word2Vec
-    except ImportError as error:
-        raise ConfigError(
-            "gensim is not installed, so DUPN-w2v has no item vectors. It has no wheel for Python "
-            "3.14 and newer: make the environment anew with an older one (make clean; make setup "
-            "PYTHON=/usr/bin/python3.13)."
-        ) from error
+    require()
+    from gensim.models import Word2Vec
+
     vectors = torch.zeros(vocabulary.size(store, day, "item"), dim)
     told = sentences(store, day)
     if not told:

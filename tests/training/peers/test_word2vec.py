@@ -93,10 +93,16 @@ def test_whatever_was_met_once_has_a_vector(tmp_path):
     assert pretrain(store, DAY, DIM, seed=3).any(dim=1).tolist() == [False, False, True, True]
 
 
-def test_without_gensim_it_says_what_to_do(store, monkeypatch):
-    monkeypatch.setitem(sys.modules, "gensim.models", None)  # as if it were not installed
-    with pytest.raises(ConfigError, match="gensim is not installed"):
+@pytest.mark.parametrize(
+    ("python", "do"),
+    [((3, 13), "Install it: pip install gensim."), ((3, 14), "PYTHON=/usr/bin/python3.13")],
+)
+def test_without_gensim_it_says_what_to_do_on_this_python(store, monkeypatch, python, do):
+    monkeypatch.setitem(sys.modules, "gensim", None)  # as if it were not installed
+    monkeypatch.setattr(sys, "version_info", (*python, 0))
+    with pytest.raises(ConfigError, match="gensim is not installed") as refused:
         pretrain(store, DAY, DIM, seed=3)
+    assert do in str(refused.value)
 
 
 def test_what_nobody_met_has_zeros(vectors):

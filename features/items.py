@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from features import hash_range
 from features.buckets import Bucket, hash_ids
 from features.schemas import VOCABULARY, conform
+from features.tally import frame_of
 from features.timeline import codes_of, strings
 from features.vocabulary import PENDING, counted
 from infra.store import Partition
@@ -72,7 +73,7 @@ def seen(behaviors: pa.Table) -> pa.Table:
     columns["at"] = pa.array(second)
     columns["price_at"] = _price_at(second, behaviors.column("price"))
     found = (
-        _frame(pa.table(columns))
+        frame_of(pa.table(columns))
         .group_by(*ids)
         .agg(pl.len().alias("count"), pl.col("at").max(), pl.col("price_at").max())
     )
@@ -89,7 +90,7 @@ def displayed(ids: pa.Array | pa.ChunkedArray) -> pa.Table:
 
 def together(sightings: Sequence[pa.Table]) -> pa.Table:
     """SEEN tables -> one with a row an item and combination of inline attributes."""
-    whole = _combined(_frame(pa.concat_tables(sightings)))
+    whole = _combined(frame_of(pa.concat_tables(sightings)))
     return whole.to_arrow().select(SEEN.names).cast(SEEN)
 
 
@@ -138,9 +139,9 @@ def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Ta
     A snapshot's values win; what it leaves out is filled from before. Inline values fill what no
     snapshot has said of the item, and replace older inline values.
     """
-    known = _frame(state)
-    snapshot = _frame(pa.concat_tables([STATE.empty_table(), *fresh]))
-    inline = _latest(_frame(pa.concat_tables([SEEN.empty_table(), *seen_today])))
+    known = frame_of(state)
+    snapshot = frame_of(pa.concat_tables([STATE.empty_table(), *fresh]))
+    inline = _latest(frame_of(pa.concat_tables([SEEN.empty_table(), *seen_today])))
     if snapshot.is_empty() and inline.is_empty():
         return state
     key = ["item_hash", "item_id"]
@@ -221,12 +222,6 @@ def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:
         hashes = pa.array(hash_ids(table.column("item_id")))
         table = table.append_column("item_hash", hashes)
     return conform(table, schema)
-
-
-def _frame(table: pa.Table) -> pl.DataFrame:
-    frame = pl.from_arrow(table)
-    assert isinstance(frame, pl.DataFrame)
-    return frame
 
 
 def _arrow(frame: pl.DataFrame) -> pa.Table:

@@ -19,8 +19,6 @@ from features.schemas import SEQUENCE_LENGTH, SEQUENCES
 from features.timeline import Codes, Ints, Packing, Timeline, Users, codes_of, strings
 from infra.config import Config
 
-BEHAVIOR_COLUMNS = ["user_hash", "user_id", *SEQUENCES.names[2:]]
-"""What `sequences` and `samples` read of events; no more."""
 CODED = ["user_id", "item_id", "request_id"]
 """Columns to be read as dictionaries."""
 

@@ -74,7 +74,7 @@ def together(parts: Sequence[pa.Table]) -> list[pa.Table]:
     """TALLY tables -> one with a row an item."""
     if len(parts) < 2:
         return list(parts)
-    sums = _frame(pa.concat_tables(parts)).group_by("item_id").agg(*_SUMS)
+    sums = frame_of(pa.concat_tables(parts)).group_by("item_id").agg(*_SUMS)
     return [sums.to_arrow().select(TALLY.names).cast(TALLY)]
 
 
@@ -87,7 +87,7 @@ def merge(state: pa.Table, today: Sequence[pa.Table], day: date, decay: float) -
         day: stands as `first_day` of items that have no row yet.
         decay: what a day leaves of a count.
     """
-    known, new = _frame(state), _frame(pa.concat_tables([TALLY.empty_table(), *today]))
+    known, new = frame_of(state), frame_of(pa.concat_tables([TALLY.empty_table(), *today]))
     sums = new.group_by("item_id").agg(*_SUMS)
     both = known.join(sums, on="item_id", how="full", coalesce=True, suffix="_today")
     faded = [
@@ -124,7 +124,8 @@ def _coded(ids: pa.ChunkedArray) -> pa.DictionaryArray:
     return whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
 
 
-def _frame(table: pa.Table) -> pl.DataFrame:
+def frame_of(table: pa.Table) -> pl.DataFrame:
+    """An Arrow table as Polars' own, and never a series."""
     frame = pl.from_arrow(table)
     assert isinstance(frame, pl.DataFrame)
     return frame

@@ -13,12 +13,12 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from features import raw_names
+from features.carry import ONE_DAY
 from features.raw_table import LOGS, TABLES
 from infra.store import Store
 from pipeline import rawfiles
 from pipeline.night_config import NightlyConfig
 
-ONE_DAY = timedelta(days=1)
 SUCCESS = "_SUCCESS"
 LOOK_BACK = 40
 """Days that whoever asks how things stand looks at."""

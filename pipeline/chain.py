@@ -6,6 +6,7 @@ from datetime import date, timedelta
 from functools import partial
 from typing import Any
 
+from features.carry import ONE_DAY
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
 from infra.tracking import tracking_uri
@@ -13,7 +14,6 @@ from pipeline import afterwards, judged, night_page, recipes, steps, telling, un
 from pipeline import nightly as nights
 from pipeline.days import span
 from pipeline.settings import Settings
-from pipeline.steps import ONE_DAY
 
 logger = logging.getLogger(__name__)
 

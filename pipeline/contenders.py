@@ -6,18 +6,17 @@ MaxEnt. `version`: whatever the registry or the store says is to be served, as `
 answer. A day is ranked with what the night before it knew: its catalog, and the statistics before.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import date
 from typing import Protocol
 
 from evaluation.marketplace.arms import Arm, Stamp
 from evaluation.marketplace.policies import PopularityWithNoise
+from features.carry import ONE_DAY
 from features.dataset import load as load_dataset
-from infra.progress import Progress
+from infra.progress import quiet
 from infra.scratch import scratch_folder
 from pipeline import predecessor
-from pipeline.arrival import ONE_DAY
 from pipeline.page_rankers import Audience, PageArm
 from pipeline.predecessor import Predecessor, Prices
 from pipeline.settings import Settings
@@ -84,8 +83,8 @@ class Version:
         """Its line is updated and released by the night itself."""
 
 
-class Network:
-    """DUPN: trained on some days, updated every night, served from a bundle of the night before.
+class _Learner:
+    """It is trained on some days, and learns every night.
 
     Args:
         settings: of the home in which it learns.
@@ -97,6 +96,14 @@ class Network:
 
     def __init__(self, settings: Settings, first: Sequence[date], *, nightly: bool = True) -> None:
         self.settings, self.first, self.learns = settings, tuple(first), nightly
+
+    def _known(self, until: date) -> date:
+        """The last day that it has learnt by then."""
+        return until if self.learns else self.first[-1]
+
+
+class Network(_Learner):
+    """DUPN: updated every night, served from a bundle of the night before."""
 
     def arm(self, variant: str, audience: Audience | None, today: date) -> Arm:
         """See `Contender`."""
@@ -132,23 +139,11 @@ class Network:
         )  # fmt: skip
 
     def _key(self, until: date) -> str:
-        known = until if self.learns else self.first[-1]
-        return f"{self.settings.line}-{known.isoformat()}"
+        return f"{self.settings.line}-{self._known(until).isoformat()}"
 
 
-class Before:
-    """The predecessor: Wide and MaxEnt, trained on some days, learning every night.
-
-    Args:
-        settings: of the home in which it learns.
-        first: its first training days.
-        nightly: whether it learns after the first days.
-    """
-
-    needs_histories = True
-
-    def __init__(self, settings: Settings, first: Sequence[date], *, nightly: bool = True) -> None:
-        self.settings, self.first, self.learns = settings, tuple(first), nightly
+class Before(_Learner):
+    """The predecessor: Wide and MaxEnt."""
 
     def arm(self, variant: str, audience: Audience | None, today: date) -> Arm:
         """See `Contender`."""
@@ -188,8 +183,7 @@ class Before:
         return Prices.on(self.settings.store, days, self.settings)
 
     def _key(self, until: date) -> str:
-        known = until if self.learns else self.first[-1]
-        return f"peers/wide-{known.isoformat()}.npz"
+        return f"peers/wide-{self._known(until).isoformat()}.npz"
 
 
 def _of_served(served: Served, variant: str, audience: Audience | None, explores: float) -> Arm:
@@ -198,14 +192,3 @@ def _of_served(served: Served, variant: str, audience: Audience | None, explores
     ranker = PageArm(audience, served.bundle.world, answer, columns)
     stamp = Stamp(variant=variant, model_version=served.name.version, line=served.name.line)
     return Arm(stamp, lambda _: ranker, explores)
-
-
-@contextmanager
-def quiet(*_: object, **__: object) -> Iterator[Progress]:
-    """No bar inside somebody else's."""
-    yield _Silent()
-
-
-class _Silent:
-    def advance(self, done: int = 1, **figures: float) -> None:
-        """Nothing."""

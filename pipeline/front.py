@@ -77,7 +77,7 @@ def days_of(day: datetime | None, first: datetime | None, last: datetime | None)
     Raises:
         typer.BadParameter: neither one day nor a range.
     """
-    from pipeline.steps import ONE_DAY
+    from features.carry import ONE_DAY
 
     if day and not (first or last):
         return [day.date()]

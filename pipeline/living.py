@@ -20,10 +20,10 @@ from evaluation.marketplace import state
 from evaluation.marketplace.arms import Arm, Split
 from evaluation.marketplace.play import Carried, Marketplace, Played, play
 from evaluation.marketplace.run import Writer
+from features.carry import ONE_DAY
 from infra.errors import ConfigError, PartitionMissing
 from infra.scratch import scratch_folder
 from pipeline import steps
-from pipeline.arrival import ONE_DAY
 from pipeline.contenders import Contender
 from pipeline.page_rankers import Audience
 from pipeline.settings import Settings

@@ -17,9 +17,10 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from features import dataset
+from features.carry import ONE_DAY
 from infra.errors import OutOfTurn, PartitionMissing
 from pipeline import arrival, one_log, unlived, workers
-from pipeline.arrival import LOOK_BACK, ONE_DAY
+from pipeline.arrival import LOOK_BACK
 from pipeline.incumbent import line_of, until_of
 from pipeline.settings import Settings
 

@@ -5,7 +5,7 @@ not from the samples, so the canary holds the whole path from raw ids to scores 
 """
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import numpy as np
@@ -13,12 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.predictions import Predictions
+from features.carry import ONE_DAY
 from features.moments import page_ids
 from features.property import LocalClock
 from features.schemas import BehaviorType, Scenario
 from infra.store import Partition, Store
 
-ONE_DAY = timedelta(days=1)
 HISTORY = ["user_id", "ts", "item_id", "type", "scenario", "key"]
 
 

@@ -17,6 +17,7 @@ from datetime import date
 from typing import Any
 
 from evaluation import sampled
+from features.carry import ONE_DAY
 from features.dataset import load as load_dataset
 from infra.errors import RegistryError
 from infra.registry import Version
@@ -102,5 +103,5 @@ def _wanted(settings: Settings, day: date) -> list[Partition]:
     return [
         store.partition("samples", day),
         store.partition("catalog", day),
-        store.partition("statistics", day - recording.ONE_DAY, "item"),
+        store.partition("statistics", day - ONE_DAY, "item"),
     ]

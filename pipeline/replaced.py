@@ -5,14 +5,13 @@ some day's among them, would think them gone.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
-from datetime import date, timedelta
+from datetime import date
 
 from features import raw_names
+from features.carry import ONE_DAY
 from features.raw_table import LOGS
 from infra.store import Partition, Store
 from pipeline import arrival
-
-ONE_DAY = timedelta(days=1)
 
 
 def sentences(store: Store, written: Mapping[str, Collection[date]], *, replace: bool) -> list[str]:

@@ -18,12 +18,12 @@ from evaluation.results import finite
 from evaluation.studies import uplift
 from evaluation.studies.uplift import Lived
 from features import traffic as turns
+from features.carry import ONE_DAY
 from features.traffic import Traffic
 from infra.errors import ConfigError
 from infra.progress import Progress, track
 from infra.scratch import scratch_folder
 from pipeline import arm_sources, chain, estimating, living
-from pipeline.arrival import ONE_DAY
 from pipeline.living import INTERFERENCE, World
 from pipeline.settings import Settings
 

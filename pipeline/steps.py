@@ -15,11 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from features import inputs
-from features.carry import yesterday
+from features.carry import ONE_DAY, yesterday
 from infra.errors import QualityFailed
 from pipeline.settings import Settings
 
-ONE_DAY = timedelta(days=1)
 DATA = ("events", *inputs.STAGES)
 """The steps that make a day's data, in their order."""
 Summary = Mapping[str, Any]

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from datetime import date
 from itertools import groupby
 
+from features.carry import ONE_DAY
 from pipeline import arrival
-from pipeline.arrival import ONE_DAY
 from pipeline.settings import Settings
 
 

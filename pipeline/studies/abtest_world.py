@@ -14,10 +14,10 @@ from evaluation.results import Figure
 from evaluation.studies import uplift
 from evaluation.studies.abtest import BEFORE, DUPN, POLICY, SPLIT, TWINS, Cell, Shape
 from evaluation.studies.uplift import Lived
+from features.carry import ONE_DAY
 from features.traffic import Traffic
 from infra.progress import Progress
 from pipeline import estimating, living
-from pipeline.arrival import ONE_DAY
 from pipeline.contenders import Before, Contender, Network, Policy
 from pipeline.living import World
 from pipeline.settings import Settings

@@ -14,11 +14,11 @@ from datetime import date
 from functools import lru_cache
 from pathlib import Path
 
+from features.carry import ONE_DAY
 from infra.errors import ConfigError
 from infra.progress import Progress
 from infra.store import Store
 from pipeline import steps
-from pipeline.arrival import ONE_DAY
 from pipeline.settings import Settings
 from pipeline.studies import worlds
 from pipeline.studies.base import line

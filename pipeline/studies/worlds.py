@@ -11,11 +11,11 @@ from datetime import date
 from pathlib import Path
 
 from evaluation.marketplace import state
+from features.carry import ONE_DAY
 from infra.files import alone
 from infra.progress import Progress, quiet
 from infra.store import Store
 from pipeline import steps
-from pipeline.arrival import ONE_DAY
 from pipeline.settings import Settings
 from pipeline.studies.base import line
 from training.peers.held import Held

@@ -10,11 +10,11 @@ import pytest
 from evaluation.marketplace.arms import assignment
 from evaluation.marketplace.run import simulate
 from evaluation.studies import uplift
+from features.carry import ONE_DAY
 from features.schemas import BehaviorType, Scenario
 from pipeline import living, steps
 from pipeline.contenders import Before, Network, Policy
 from pipeline.living import World
-from pipeline.steps import ONE_DAY
 from serving import bundle as bundles
 from serving import served as disassembled
 from serving import snapshot

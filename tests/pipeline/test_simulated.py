@@ -6,9 +6,9 @@ import pytest
 
 from evaluation.abtest import effect
 from evaluation.marketplace.arms import assignment
+from features.carry import ONE_DAY
 from infra.errors import ConfigError, PartitionMissing, RegistryError
 from pipeline import arm_sources, living, simulated, standing, steps
-from pipeline.arrival import ONE_DAY
 from pipeline.simulated import Wanted
 from tests import nights
 from tests.chain import FIRST, PAIRS, smoke

@@ -4,10 +4,10 @@ import sys
 import pytest
 
 from evaluation.studies.drift import Arm, Cell, Shape
+from features.carry import ONE_DAY
 from infra.errors import ConfigError, StoreError
 from infra.progress import quiet
 from pipeline import studying
-from pipeline.arrival import ONE_DAY
 from pipeline.settings import load
 from pipeline.studies import base, by_seed, worlds
 from pipeline.studies.by_seed import DriftStudy

@@ -14,9 +14,9 @@ from evaluation.questions import read
 from evaluation.studies.excerpt_questions import AUC, HARDER
 from evaluation.studies.excerpts import MODELS
 from features import catalog
+from features.carry import ONE_DAY
 from infra.errors import ConfigError
 from infra.progress import quiet
-from pipeline.arrival import ONE_DAY
 from pipeline.settings import load
 from pipeline.studies import excerpt_logs, excerpts
 from pipeline.studies.excerpt_logs import TAOBAO, TMALL, Excerpt, Protocol, shortened

@@ -234,7 +234,7 @@ class Loop(uvloop.Loop):
         self._board = board
 
     async def create_server(self, protocol_factory: Any, *args: Any, **more: Any) -> Any:
-        """As asyncio's; a single process has a host and a port here, and no socket yet."""
+        """As asyncio's, on a socket or on a host and a port."""
         listening = more.get("sock")
         if more.get("ssl") or (listening is None and not more.get("host")):
             return await super().create_server(protocol_factory, *args, **more)
@@ -242,6 +242,7 @@ class Loop(uvloop.Loop):
             family = socket.AF_INET6 if ":" in more["host"] else socket.AF_INET
             listening = socket.create_server((more["host"], more["port"]), family=family)
         listening.setblocking(False)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # `machine.hold_port`
         listening.listen(more.get("backlog", 100))
         return Listener(self, self._board, protocol_factory, listening)
 

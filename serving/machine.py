@@ -78,22 +78,31 @@ def _is_own(host: str) -> bool:
         return host == "localhost"
 
 
-def require_port(host: str, port: int) -> None:
-    """Asked before uvicorn does, which would leave with the exit code of a gate that refused.
+def hold_port(host: str, port: int) -> socket.socket:
+    """A socket for the workers to listen on; from now on nobody else is given the port.
+
+    Linux binds two services to a port where neither listens yet, and workers import for half a
+    minute before they do. Only one can listen, so it does, for a moment; then it allows no reuse
+    any more, which keeps others away from a socket that is only bound. Who listens on it allows
+    reuse again: connections of a service that was stopped a minute ago would forbid it.
 
     Raises:
         ServingUnavailable: the port cannot be had.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((host, port))
-        except OSError as error:
-            raise ServingUnavailable(
-                f"port {port} of {host} cannot be had ({error.strerror}). Give another one, "
-                f"`dupn serve --port N`, or set serve.port (and serve.host)."
-            ) from None
+    held = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
+    try:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        held.bind((host, port))
+        held.listen()
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 0)
+        held.shutdown(socket.SHUT_RDWR)  # whoever connects is refused until a worker listens
+    except OSError as error:
+        held.close()
+        raise ServingUnavailable(
+            f"port {port} of {host} cannot be had ({error.strerror}). Give another one, "
+            f"`dupn serve --port N`, or set serve.port (and serve.host)."
+        ) from None
+    return held
 
 
 @contextmanager

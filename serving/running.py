@@ -10,6 +10,7 @@ import logging
 import os
 import shutil
 import signal
+import socket
 import sys
 import threading
 import time
@@ -192,21 +193,26 @@ def serve(setup: Setup) -> None:
         StoreError: the folder of live behaviours and spools cannot be written.
         ServingUnavailable: the port cannot be had, or the live behaviours not be read.
     """
+    machine.require_writable(setup.folder)
+    config = setup.config
+    with machine.hold_port(config.host, config.port) as listening:  # before another's counts go
+        machine.warn_open(config.host, config.token)
+        machine.open_files()
+        _histories(setup)  # once for all workers; a file that is spoilt would end each of them
+        os.environ.update(environment(setup))
+        _run(config, listening)
+
+
+def _run(config: ServeConfig, listening: socket.socket) -> None:
     from serving import workers
 
-    machine.require_writable(setup.folder)
-    machine.require_port(setup.config.host, setup.config.port)
-    machine.warn_open(setup.config.host, setup.config.token)
-    machine.open_files()
-    _histories(setup)  # once for all workers; a file that is spoilt would end each of them
-    os.environ.update(environment(setup))
-    config = setup.config
     # uvicorn ends what runs and raises the signal again: being stopped is no failure
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     processes = _workers(config)
     with machine.telling(config.host, config.port, processes):
         workers.run(
             "serving.running:build",
+            listening,
             factory=True,
             host=config.host,
             port=config.port,

@@ -9,7 +9,9 @@ to the last second. At the end it waits for every worker, one that hangs among t
 import logging
 import signal
 import socket
+import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import uvicorn
@@ -24,13 +26,23 @@ END_S = 20.0
 """Seconds after which a worker that was asked to end is ended: Kubernetes waits for 30."""
 
 
-def run(app: str, **options: Any) -> None:
-    """As `uvicorn.run`, whose options these are: until the service is stopped."""
-    if options["workers"] == 1:
-        uvicorn.run(app, **options)
-        return
+def run(app: str, listening: socket.socket, **options: Any) -> None:
+    """As `uvicorn.run`, whose options these are: until the service is stopped.
+
+    Args:
+        app: where the application is.
+        listening: bound to its address; all workers listen on it.
+        options: of uvicorn.
+    """
     config = uvicorn.Config(app, **options)
-    Workers(config, [config.bind_socket()]).run()
+    if config.workers > 1:
+        Workers(config, [listening]).run()
+        return
+    server = uvicorn.Server(config)
+    with suppress(KeyboardInterrupt):  # being stopped is no failure
+        server.run([listening])
+    if not server.started:
+        sys.exit(STARTUP_FAILURE)
 
 
 class Workers(Multiprocess):

@@ -1,5 +1,6 @@
 """What a service asks of its machine: room, and a place in memory for what is mapped."""
 
+import asyncio
 import os
 import socket
 import stat
@@ -9,12 +10,12 @@ import time
 
 import pytest
 
-from infra.errors import StoreError
-from infra.services import free_port
-from serving import machine, running
+from infra.errors import ServingUnavailable, StoreError
+from serving import accepting, machine, running
 from serving.running import Setup
 from serving.settings import ServeConfig
 from tests.disks import disk, files_up_to, fill
+from tests.ports import free_port
 
 COUNTS = """
 from serving import meters
@@ -111,7 +112,7 @@ def test_where_memory_is_not_to_be_had_the_place_is_in_the_folder(memory, tmp_pa
 
 def test_where_it_listens_is_said_once_it_does(caplog):
     caplog.set_level("INFO")
-    port = free_port(8500)
+    port = free_port()
     with machine.telling("127.0.0.1", port, 2):
         time.sleep(0.5)
         assert caplog.messages == []
@@ -121,3 +122,35 @@ def test_where_it_listens_is_said_once_it_does(caplog):
                 if caplog.messages:
                     break
     assert caplog.messages == [f"listening on http://127.0.0.1:{port} (2 processes)"]
+
+
+def test_a_port_is_held_before_anybody_listens_and_no_other_service_gets_it():
+    with machine.hold_port("127.0.0.1", port := free_port()):
+        for host in ("127.0.0.1", "0.0.0.0"):
+            with pytest.raises(ServingUnavailable, match=f"port {port} of {host} cannot be had"):
+                machine.hold_port(host, port)
+        with pytest.raises(ConnectionRefusedError):  # nor is anybody let in and left waiting
+            socket.create_connection(("127.0.0.1", port))
+
+
+def test_a_socket_that_was_bound_before_and_asks_for_reuse_does_not_take_a_held_port():
+    with socket.socket() as other:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", 0))
+        with machine.hold_port(*other.getsockname()), pytest.raises(OSError, match="in use"):
+            other.listen()
+
+
+def test_a_service_listens_where_one_was_stopped_a_moment_ago(tmp_path):
+    accepting.prepare(tmp_path / "board", 1)
+    loop = accepting.Loop(accepting.Board(tmp_path / "board"))
+    with socket.create_server(("127.0.0.1", 0)) as before:
+        where = before.getsockname()
+        with socket.create_connection(where):
+            before.accept()[0].close()  # by whoever served: the kernel keeps it for a minute
+    with machine.hold_port(*where) as held:
+        server = loop.run_until_complete(loop.create_server(asyncio.Protocol, sock=held))
+        socket.create_connection(where).close()
+        server.close()
+        loop.run_until_complete(server.wait_closed())
+    loop.close()

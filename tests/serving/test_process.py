@@ -33,7 +33,7 @@ def asked(tmp_path, monkeypatch):
         given = {}
         monkeypatch.setattr("os.environ", dict(os.environ))
         monkeypatch.setattr(
-            "serving.workers.run", lambda app, **options: given.update(options, app=app)
+            "serving.workers.run", lambda app, _, **options: given.update(options, app=app)
         )
         before = signal.getsignal(signal.SIGTERM)
         place = {"home": str(tmp_path / "home"), "work": str(tmp_path / "work"), "zone": "UTC"}
@@ -141,4 +141,4 @@ def test_workers_end_with_the_process_that_started_them(tmp_path):
     for worker in left:
         worker.kill()
     assert not left
-    machine.require_port("127.0.0.1", port)
+    machine.hold_port("127.0.0.1", port).close()

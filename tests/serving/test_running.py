@@ -192,6 +192,17 @@ def test_services_that_share_a_folder_leave_each_others_counts_alone(setup):
     assert open_board(Path(first[accepting.VARIABLE])) == []
 
 
+def test_a_service_that_cannot_have_its_port_leaves_the_counts_of_who_has_it_alone(setup):
+    config = setup.config.model_copy(update={"port": free_port()})
+    setup = setup.model_copy(update={"config": config})
+    counter = Path(running.environment(setup)[meters.FOLDER_VARIABLE], "counter_1.db")
+    counter.touch()
+    refused = pytest.raises(ServingUnavailable, match="cannot be had")
+    with machine.hold_port(config.host, config.port), refused:  # of another that imports still
+        running.serve(setup)
+    assert counter.exists()
+
+
 def test_how_long_mlflow_is_asked_may_be_set_from_outside(setup, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     assert running.environment(setup)["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"

@@ -10,7 +10,6 @@ import psutil
 import pytest
 
 from serving import running, workers
-from tests.ports import free_port
 
 PATIENCE_S = 40
 """Less than the minute for which a worker that does not answer is waited for."""
@@ -32,9 +31,10 @@ def started(folder, **constants):
     (folder / "small.py").write_text(SMALL)
     said = "".join(f"workers.{name} = {value}\n" for name, value in constants.items())
     code = (
-        f"import sys\nsys.path.append({str(folder)!r})\nfrom serving import workers\n{said}"
-        f"workers.run('small:app', workers=2, port={free_port()}, log_level='warning', "
-        "timeout_graceful_shutdown=1, timeout_worker_healthcheck=60)"
+        f"import socket, sys\nsys.path.append({str(folder)!r})\n"
+        f"from serving import workers\n{said}"
+        "workers.run('small:app', socket.create_server(('127.0.0.1', 0)), workers=2, "
+        "log_level='warning', timeout_graceful_shutdown=1, timeout_worker_healthcheck=60)"
     )
     process = psutil.Process(subprocess.Popen([sys.executable, "-c", code]).pid)
 

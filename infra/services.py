@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psutil
 import requests
@@ -27,6 +28,8 @@ from infra.files import alone, writing
 logger = logging.getLogger(__name__)
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
+_CLAIMED: dict[tuple[str, int], socket.socket] = {}
+"""Ports that this process has chosen."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,10 +145,16 @@ def wait_until_healthy(service: Service, timeout_s: float) -> float:
     address = there.address if there else service.address
     health = address + service.health.removeprefix(service.address)
     while time.monotonic() - begin < timeout_s:
-        if _answers(health):
-            return time.monotonic() - begin
-        if running(service.folder, service.name) is None:
+        answers = _answers(health)
+        if running(service.folder, service.name) is None:  # then it was somebody else
             raise OrchestrationError(f"{service.name} ended while it started. {_log_tail(service)}")
+        if answers and _listens(service, address):
+            return time.monotonic() - begin
+        if answers:
+            raise OrchestrationError(
+                f"another program answers at {address}, where {service.name} was to. Stop it with "
+                f"`dupn down` and start it again, at a port of its own. {_log_tail(service)}"
+            )
         time.sleep(0.25)
     raise OrchestrationError(
         f"{service.name} did not answer at {health} within {timeout_s:.0f} s. {_log_tail(service)}"
@@ -176,16 +185,37 @@ def _stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
 
 
 def free_port(first: int, host: str = "127.0.0.1") -> int:
-    """`first` if nobody listens there, else the next free port above it."""
+    """`first` if nobody listens there, else the next free port above it.
+
+    Nobody else is given it here for as long as this process lives: a program takes seconds from
+    its start until it listens.
+    """
     for port in range(first, first + 200):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
+                _claim(host, port)
             except OSError:
                 continue
             return port
     raise OrchestrationError(f"no free port from {first} to {first + 199}. Set another first port.")
+
+
+def _claim(host: str, port: int) -> None:
+    """Take the port of UDP with the same number, which no program here uses.
+
+    The kernel gives it to one process of the machine, whoever's, and takes it back at its end.
+    """
+    if (host, port) in _CLAIMED:
+        return
+    claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    try:
+        claim.bind((host, port))
+    except OSError:
+        claim.close()
+        raise
+    _CLAIMED[host, port] = claim
 
 
 def _recorded(folder: Path, name: str) -> Record | None:
@@ -210,6 +240,21 @@ def _answers(url: str) -> bool:
         return bool(requests.get(url, timeout=5).ok)
     except requests.RequestException:
         return False
+
+
+def _listens(service: Service, address: str) -> bool:
+    """Whether it, or a program that it started, is who listens there."""
+    port = urlsplit(address).port
+    for process in _family(service.folder, service.name):
+        try:
+            lines = process.net_connections("tcp")
+        except psutil.NoSuchProcess:
+            continue
+        except psutil.AccessDenied:  # the system does not say: believe the answer
+            return True
+        if any(line.status == psutil.CONN_LISTEN and line.laddr.port == port for line in lines):
+            return True
+    return False
 
 
 def _signal(processes: Sequence[psutil.Process], method: str) -> None:

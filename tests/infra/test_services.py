@@ -1,10 +1,12 @@
 import json
 import os
+import shlex
 import socket
 import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -224,3 +226,50 @@ def test_a_port_that_is_taken_is_passed_over():
         taken.listen()
         port = taken.getsockname()[1]
         assert services.free_port(port) > port
+
+
+CHOOSES = "from infra.services import free_port; print(free_port({}), flush=True); input()"
+
+
+@contextmanager
+def chosen(first):
+    """The port that another process has chosen, and where nothing listens yet."""
+    command = [sys.executable, "-c", CHOOSES.format(first)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, text=True, **pipes) as other:
+        try:
+            yield int(other.stdout.readline())
+        finally:
+            other.kill()
+
+
+def test_a_port_that_somebody_else_has_chosen_is_passed_over_until_he_ends():
+    with chosen(22500) as port, chosen(port) as next_one:
+        assert next_one > port
+    with chosen(port) as again:
+        assert again == port
+
+
+def test_who_has_chosen_a_port_finds_it_again():
+    assert free_port(port := free_port(23000)) == port
+
+
+@pytest.mark.parametrize(("lives_s", "said"), [(0, "ended while"), (60, "another program answers")])
+def test_who_answers_in_the_place_of_a_program_is_not_taken_for_it(service, lives_s, said):
+    start(service)
+    wait_until_healthy(service, 20)
+    sleeps = [sys.executable, "-c", f"import time; time.sleep({lives_s})"]
+    late = replace(service, folder=service.folder.with_name("late"), command=sleeps)
+    program = psutil.Process(start(late).pid)
+    if not lives_s:
+        program.wait()
+    try:
+        with pytest.raises(OrchestrationError, match=said):
+            wait_until_healthy(late, 20)
+    finally:
+        stop(late.folder, late.name)
+
+
+def test_a_program_that_leaves_listening_to_what_it_starts_is_taken_for_itself(service):
+    start(replace(service, command=["sh", "-c", f"{shlex.join(service.command)} & wait"]))
+    wait_until_healthy(service, 20)

@@ -9,7 +9,6 @@ to the last second. At the end it waits for every worker, one that hangs among t
 import logging
 import signal
 import socket
-import sys
 import time
 from contextlib import suppress
 from typing import Any
@@ -17,6 +16,8 @@ from typing import Any
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
+
+from infra.errors import ServingUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -33,16 +34,30 @@ def run(app: str, listening: socket.socket, **options: Any) -> None:
         app: where the application is.
         listening: bound to its address; all workers listen on it.
         options: of uvicorn.
+
+    Raises:
+        ServingUnavailable: the application cannot start.
     """
     config = uvicorn.Config(app, **options)
     if config.workers > 1:
-        Workers(config, [listening]).run()
-        return
-    server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):  # being stopped is no failure
-        server.run([listening])
-    if not server.started:
-        sys.exit(STARTUP_FAILURE)
+        several = Workers(config, [listening])
+        several.run()
+        began = several.began
+    else:
+        began = _alone(uvicorn.Server(config), listening)
+    if not began:  # a supervisor must see that nothing is served
+        raise ServingUnavailable("the service could not start; what it lacked stands above.")
+
+
+def _alone(server: uvicorn.Server, listening: socket.socket) -> bool:
+    """Serve in this process; whether it could start."""
+    try:
+        with suppress(KeyboardInterrupt):  # being stopped is no failure
+            server.run([listening])
+    except SystemExit as ended:
+        if ended.code != STARTUP_FAILURE:
+            raise
+    return server.started
 
 
 class Workers(Multiprocess):
@@ -52,6 +67,8 @@ class Workers(Multiprocess):
         super().__init__(config, sockets)
         self._asked: dict[Process, float] = {}
         """When each worker was asked that has not answered."""
+        self.began = True
+        """Whether no worker has said that it cannot start."""
 
     def keep_subprocess_alive(self) -> None:
         """Look once at each worker; called twice a second."""
@@ -63,6 +80,7 @@ class Workers(Multiprocess):
             self._asked.pop(worker, None)
             if worker.exitcode == STARTUP_FAILURE:
                 logger.error("process %d could not start, and so would others", worker.pid)
+                self.began = False
                 self.should_exit.set()
                 return
             logger.warning("process %d has ended or hangs; another is started", worker.pid)

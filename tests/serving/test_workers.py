@@ -68,6 +68,28 @@ def wait(until):
         time.sleep(0.05)
 
 
+UNABLE = """
+async def app(scope, receive, send):
+    await receive()
+    await send({"type": "lifespan.startup.failed", "message": "no"})
+"""
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_service_that_cannot_start_says_so_to_who_started_it(tmp_path, processes):
+    (tmp_path / "unable.py").write_text(UNABLE)
+    code = (
+        f"import socket, sys\nsys.path.append({str(tmp_path)!r})\n"
+        f"from serving import workers\nworkers.run('unable:app', "
+        f"socket.create_server(('127.0.0.1', 0)), workers={processes}, log_level='critical')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=80
+    )
+    assert done.returncode == 1
+    assert "ServingUnavailable: the service could not start" in done.stderr
+
+
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])
 def test_a_service_ends_though_a_worker_hangs(tmp_path, stop):
     with started(tmp_path, END_S=1) as (process, up):

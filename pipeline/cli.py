@@ -15,6 +15,7 @@ import typer
 
 from infra import logs
 from infra.errors import DupnError
+from infra.exhausted import exhausted
 from infra.visible import visible
 from pipeline import cli_abtest, cli_night, cli_release, cli_serve, cli_state, cli_study
 from pipeline.cli_release import KEPT
@@ -318,6 +319,9 @@ def main() -> None:
     except typer.Exit as leave:
         sys.exit(leave.exit_code)
     except Exception as error:
+        if not front.debug and (told := exhausted(error)):
+            sys.stderr.write(f"MemoryError: {visible(told)}\n")
+            sys.exit(1)
         if not hasattr(error, "exit_code") or not hasattr(error, "show"):
             raise
         usage: Any = error  # of the option parser

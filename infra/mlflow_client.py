@@ -198,7 +198,8 @@ def answering(uri: str) -> Iterator[None]:
     except (RequestException, DBAPIError, CommandError) as error:
         raise _told(uri, str(error)) from _cause(uri, error)
     except OSError as error:
-        raise unwritable(str(error.filename or uri), error) from error
+        where = error.filename2 or error.filename or uri  # of a copy the second one is written
+        raise unwritable(str(where), error) from error
 
 
 def _cause(uri: str, error: Exception) -> Exception | None:

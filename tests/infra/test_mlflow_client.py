@@ -95,6 +95,18 @@ def test_a_full_disk_under_the_database_says_so(tmp_path):
             Client(f"sqlite:///{home}/mlflow.db").search_experiments()
 
 
+def test_a_copy_that_finds_the_disk_full_names_what_could_not_be_written(tmp_path):
+    (tmp_path / "pages").mkdir()
+    (tmp_path / "pages" / "report.html").write_bytes(bytes(5000))
+    client = Client(f"sqlite:///{tmp_path}/mlflow.db")
+    with disk(tmp_path / "home") as home:
+        run = client.create_run(client.create_experiment("x", home.as_uri())).info.run_id
+        client.log_text(run, "", "first.txt")  # the folder is there
+        fill(home)
+        with pytest.raises(StoreError, match=rf"^{home}/.*report\.html could not .* disk is full"):
+            client.log_artifacts(run, str(tmp_path / "pages"))
+
+
 def test_a_database_that_is_read_only_says_so(tmp_path):
     with pytest.raises(StoreError, match="read-only"), answering("sqlite:////x.db"):
         _write(tmp_path)

@@ -145,6 +145,17 @@ def merge(
     return out
 
 
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested tables as one, names joined by dots."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        if isinstance(value, Mapping):
+            flat.update(flatten(value, f"{prefix}{key}."))
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
 def _tables(kind: type[BaseModel]) -> dict[str, Any]:
     """The default entries of settings that are tables, nested; none of those that stay `WHOLE`."""
     found: dict[str, Any] = {}

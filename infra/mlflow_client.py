@@ -94,12 +94,19 @@ def require_there(uri: str) -> None:
     Raises:
         RegistryUnavailable: it is not.
     """
-    file = _database(uri)
-    if file.name != ":memory:" and not _is_there(file):
+    if not is_there(uri):
         raise RegistryUnavailable(
-            f"there is no MLflow database {file}. Whoever registers first makes it; see that "
-            "tracking.uri is right, and that nobody moved the file away."
+            f"there is no MLflow database {_database(uri)}. Whoever registers first makes it; see "
+            "that tracking.uri is right, and that nobody moved the file away."
         )
+
+
+def is_there(uri: str) -> bool:
+    """Whether there is something to ask: False of a SQLite database that nobody has made yet."""
+    file = _database(uri)
+    with suppress(OSError):  # it may not be looked at: whoever asks it is told
+        return _is_there(file) if file.is_absolute() else True  # in memory, or SQLite's own `file:`
+    return True
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from infra.errors import RegistryError, StoreError
-from infra.mlflow_client import Refused, answering
+from infra.mlflow_client import Refused, answering, is_there
 from infra.tracking import connect
 
 MODEL = "dupn"
@@ -34,6 +34,8 @@ class VersionGone(RegistryError):
 class Registered:
     """Registered model `dupn` on a tracking server.
 
+    Asking makes no SQLite database: where there is none yet, there are no versions.
+
     Args:
         uri: the MLflow tracking URI (absolute).
     """
@@ -48,6 +50,8 @@ class Registered:
 
     def version(self, number_or_alias: str) -> Version | None:
         """A version by number or alias; None if there is none."""
+        if not is_there(self.uri):
+            return None
         try:
             if number_or_alias.isdigit():
                 found = self.client.get_model_version(MODEL, number_or_alias)
@@ -70,6 +74,8 @@ class Registered:
         return self._model() is not None
 
     def _model(self) -> Any:
+        if not is_there(self.uri):
+            return None
         try:
             return self.client.get_registered_model(MODEL)
         except Refused as error:
@@ -147,8 +153,14 @@ class Registered:
 
     def versions(self) -> list[Version]:
         """All registered versions, oldest first."""
-        found = self.client.search_model_versions(f"name = '{MODEL}'")
-        return sorted((_version(one) for one in found), key=lambda one: int(one.number))
+        found = map(_version, self._all())
+        return sorted(found, key=lambda one: int(one.number))
+
+    def _all(self) -> Any:
+        """MLflow's own records, of all homes."""
+        if not is_there(self.uri):
+            return []
+        return self.client.search_model_versions(f"name = '{MODEL}'")
 
     def found(self, number: str) -> Version:
         """A version by number or alias.
@@ -158,8 +170,7 @@ class Registered:
         """
         version = self.version(number)
         if version is None:
-            found = self.client.search_model_versions(f"name='{MODEL}'")
-            numbers = sorted(int(one.version) for one in found)
+            numbers = sorted(int(one.version) for one in self._all())
             newest = ", ".join(map(str, numbers[-20:])) or "none"
             raise VersionGone(f"version {number} of {MODEL} does not exist; there are: {newest}.")
         return version

@@ -13,6 +13,7 @@ from infra import programs
 from infra.addresses import bare
 from infra.airflow_api import Airflow, Pool
 from infra.errors import ConfigError, OrchestrationError
+from infra.home import require_addressable
 from infra.programs import NONE, RuntimeConfig
 from infra.services import running, start, stop, wait_until_healthy
 
@@ -99,13 +100,14 @@ def local(home: str | Path) -> Path:
     """The home as a folder of this machine.
 
     Raises:
-        ConfigError: it is an object store, where SQLite cannot lie.
+        ConfigError: it is an object store, or another folder where SQLite cannot lie.
     """
     if "://" in str(home):
         raise ConfigError(
             f"the local Airflow cannot live under {home}. Give a folder with --home, or use an "
             "Airflow of your own with DUPN_HOME set to that address."
         )
+    require_addressable(home)
     return Path(home).absolute()
 
 

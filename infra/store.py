@@ -14,9 +14,11 @@ can write through them.
 
 import os
 import re
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
+from infra.addresses import bare
 from infra.attempt import FOLDER, Attempt
 from infra.errors import StoreError
 from infra.files import (
@@ -159,6 +161,16 @@ class Store:
         """
         found = files_in(filesystem(self.root), f"{self.root}/{folder}").values()
         return max((max(modified(info), put_there(info)) for info in found), default=None)
+
+    def nothing_yet(self) -> str:
+        """The sentence about a store in which nothing is, as a mistyped one; else empty."""
+        with suppress(OSError):  # a folder that may not be entered: whoever reads it tells that
+            if not names_in(filesystem(self.root), self.root):
+                return (
+                    f"there is nothing in {bare(self.root)} yet. See that --home or DUPN_HOME is "
+                    "right; `dupn import` and `dupn simulate` begin one."
+                )
+        return ""
 
     def address(self, *parts: str) -> str:
         """The full address of something below the root (for messages, MLflow, scratch space)."""

@@ -15,9 +15,10 @@ from urllib.parse import urlparse
 
 from pydantic import Field
 
-from infra.config import UNTOLD, Config
+from infra.config import UNTOLD, Config, flatten
 from infra.errors import ConfigError, RegistryError
 from infra.files import writing
+from infra.home import require_addressable
 from infra.identity import HOME, identity
 from infra.mlflow_client import Client, Refused, briefly, prepare
 from infra.store import Store
@@ -241,7 +242,23 @@ class MlflowTracker:
 
 
 def tracking_uri(config: TrackingConfig, store: Store) -> str:
-    """The absolute address of the tracking store.
+    """The absolute address of the tracking store, for whoever may write there.
+
+    The folder of an embedded database is made.
+
+    Raises:
+        ConfigError: as of `address`.
+    """
+    uri = address(config, store)
+    if config.uri is None:
+        folder = store.address("mlflow")
+        with writing(folder):
+            Path(folder).mkdir(parents=True, exist_ok=True)
+    return uri
+
+
+def address(config: TrackingConfig, store: Store) -> str:
+    """The same for whoever only asks: nothing is made.
 
     Raises:
         ConfigError: the home is an object store, or the address is a folder, so SQLite cannot be;
@@ -253,19 +270,15 @@ def tracking_uri(config: TrackingConfig, store: Store) -> str:
                 f"tracking.uri is not set, and SQLite cannot lie under {store.root}. "
                 "Set it to your MLflow server, for example --set tracking.uri=http://host:5000."
             )
-        folder = Path(store.address("mlflow"))
-        with writing(str(folder)):
-            folder.mkdir(parents=True, exist_ok=True)
-        return f"sqlite:///{folder}/mlflow.db"
-    address = urlparse(config.uri)
-    if address.scheme.partition("+")[0] == "sqlite" and not address.path.startswith(
-        ("//", "/file:/")
-    ):
+        require_addressable(store.root)
+        return f"sqlite:///{store.address('mlflow')}/mlflow.db"
+    given = urlparse(config.uri)
+    if given.scheme.partition("+")[0] == "sqlite" and not given.path.startswith(("//", "/file:/")):
         raise ConfigError(
             "tracking.uri is another database in every working folder. Give its "
             "absolute path: sqlite:////absolute/path.db, with four slashes."
         )
-    if address.scheme in ("", "file"):
+    if given.scheme in ("", "file"):
         raise ConfigError(
             "tracking.uri is a folder (it has no http:// or the like before it), and MLflow's "
             "file store is gone. "
@@ -324,17 +337,6 @@ def _made(config: TrackingConfig, store: Store, client: Any) -> str:
         if known is None:
             raise
         return str(known.experiment_id)  # another process was faster
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as one, names joined by dots."""
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            flat.update(flatten(value, f"{prefix}{key}."))
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 def _artifacts(config: TrackingConfig, store: Store) -> str | None:

@@ -25,7 +25,7 @@ def listing() -> None:
     """All experiments, oldest first, and how they ended."""
     from pipeline import experiments
 
-    front.say("abtest list", experiments.listing(front.settings()))
+    front.say("abtest list", experiments.listing(front.looking()))
 
 
 def readout(experiment: Id, day: TheDay) -> None:

@@ -147,7 +147,7 @@ def log() -> None:
     """Who was champion when, and why."""
     from pipeline.standing import log as read
 
-    front.say("log", read(front.settings()))
+    front.say("log", read(front.looking()))
 
 
 def add(app: typer.Typer) -> None:

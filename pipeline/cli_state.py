@@ -59,7 +59,7 @@ def whereis(
     """Say in which folders of the home a person is found; changes nothing."""
     from pipeline import whereis as looking
 
-    front.say("whereis", looking.run(front.settings(), user), nothing="found nowhere")
+    front.say("whereis", looking.run(front.looking(), user), nothing="found nowhere")
 
 
 def add(app: typer.Typer) -> None:

@@ -16,10 +16,10 @@ from evaluation.abtest.experiment import Experiment, parse
 from features import traffic
 from features.carry import ONE_DAY
 from features.dataset import load as load_dataset
+from infra.config import flatten
 from infra.errors import ConfigError, RegistryError
 from infra.registry import Version
 from infra.store import Store
-from infra.tracking import flatten
 from pipeline import recipes
 from pipeline.incumbent import registry_of
 from pipeline.settings import Settings

@@ -1,6 +1,7 @@
 """What every command of the CLI shares: the options before it, its days, and how it answers."""
 
 import json
+import logging
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,6 +13,8 @@ import typer
 from infra.errors import ConfigError
 from pipeline import show
 from pipeline.days import require_reach
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass
@@ -29,6 +32,14 @@ class Front:
         from pipeline.settings import load
 
         return load(self.preset, self.home, self.pairs)
+
+    def looking(self) -> Any:
+        """The same for a command whose answer is a list: an empty home is told beside it."""
+        settings = self.settings()
+        nothing = settings.store.nothing_yet()
+        if nothing:
+            logger.warning("%s", nothing)
+        return settings
 
     def say(
         self,

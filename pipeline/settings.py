@@ -27,6 +27,7 @@ from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
 from infra.config import Config, apart, build, each, incompatible, overrides, preset
 from infra.errors import ConfigError
+from infra.home import absolute, require_addressable
 from infra.programs import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
@@ -128,7 +129,8 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
         pairs: `a.b=value`, the last wins.
 
     Raises:
-        ConfigError: an unknown name, a refused value, or a home among the settings.
+        ConfigError: an unknown name, a refused value, a home among the settings, or one that
+            cannot be (`infra.home`).
     """
     return _over(preset(name), each(pairs), home)
 
@@ -156,15 +158,15 @@ def of_form(name: str, pairs: Sequence[str] = ()) -> Settings:
 
 def _over(base: dict[str, Any], asked: Sequence[dict[str, Any]], home: str | None) -> Settings:
     """Settings of a preset, of the environment and of what was asked for, in this order."""
-    place = home or os.environ.get("DUPN_HOME") or "artifacts"
-    if "://" not in place:
-        place = str(Path(place).absolute())
+    place = absolute(home or os.environ.get("DUPN_HOME") or "artifacts")
     layers = [base, *each(_given(), f"{_SET}:"), *asked]
     if any("home" in layer for layer in layers):
         raise ConfigError(
             f"home is no setting of a preset, {_SET} or --set. Give --home, or set DUPN_HOME."
         )
     found = build(Settings, *layers, {"home": place})
+    if found.tracking.uri is None and found.store.is_local:
+        require_addressable(place)
     return build(Settings, *layers, {"home": place}, overrides(_here(found)))
 
 

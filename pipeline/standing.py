@@ -12,7 +12,7 @@ from infra.addresses import bare
 from infra.ledger import Entry
 from infra.store import Store
 from pipeline import afterwards, arrival, night_page, nightly, quality_page, rawday, represented
-from pipeline.incumbent import registry_of
+from pipeline.incumbent import reading, registry_of
 from pipeline.nightly import State
 from pipeline.settings import Settings
 
@@ -62,16 +62,17 @@ def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
 
 def status(settings: Settings) -> Mapping[str, Any]:
     """What is published, who is champion, where the reports are."""
-    store, registry = settings.store.resolved(), registry_of(settings)
-    entries = registry.look()
+    store, entries = settings.store.resolved(), reading(settings).look()
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
     reports = store.names("reports/offline")
+    nothing = settings.store.nothing_yet()
     last = entries[-1] if entries else None
     facts = last.facts if last else {}
     table = represented.current(store)
     return {
         "home": bare(store.root),
+        **({"note": nothing} if nothing else {}),
         **{
             f"{stage} days": f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
             for stage, found in days.items()
@@ -140,7 +141,7 @@ def log(settings: Settings) -> list[Mapping[str, Any]]:
             "why": f"{entry.why} (not made: {entry.given_up})" if entry.given_up else entry.why,
             "who": entry.who,
         }
-        for entry in registry_of(settings).look()
+        for entry in reading(settings).look()
     ]
 
 

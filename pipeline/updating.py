@@ -14,10 +14,11 @@ from typing import Any
 
 from features import abnormal
 from features.abnormal import Finding
+from infra.config import flatten
 from infra.errors import QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry
 from infra.store import Partition, Store
-from infra.tracking import MlflowTracker, flatten, tracking_uri
+from infra.tracking import MlflowTracker, tracking_uri
 from pipeline import judged
 from pipeline.learning import recorded, require_free, run_key
 from pipeline.settings import Settings

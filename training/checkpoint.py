@@ -16,9 +16,9 @@ import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from infra.config import flatten
 from infra.errors import PartitionCorrupt, TrainingError
 from infra.store import Attempt, FileEntry, Manifest, Partition, Store
-from infra.tracking import flatten
 from training.batch import NOTED, VocabularySizes
 from training.config import ModelConfig, TrainConfig
 from training.data import Position, Samples

@@ -4,7 +4,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from infra.config import Config, apart, build, load_toml, merge, overrides, preset
+from infra.config import Config, apart, build, flatten, load_toml, merge, overrides, preset
 from infra.errors import ConfigError
 from pipeline.settings import Settings
 from training.config import Task
@@ -183,3 +183,7 @@ def test_the_digest_changes_with_any_setting():
         digests = {name: copy.digest() for name, copy in changed(config)}
         assert len({config.digest(), *digests.values()}) == 1 + len(digests), type(config)
         assert config.model_copy().digest() == config.digest()
+
+
+def test_nested_names_are_joined_by_dots():
+    assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": 3}) == {"a.b.c": 1, "a.d": 2, "e": 3}

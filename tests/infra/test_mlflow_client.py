@@ -12,7 +12,7 @@ from mlflow.exceptions import MlflowException
 
 from infra.errors import ConfigError, RegistryError, RegistryUnavailable, StoreError
 from infra.ledger import Ledger
-from infra.mlflow_client import Client, Refused, answering
+from infra.mlflow_client import Client, Refused, answering, is_there
 from infra.registry import MODEL, Registry
 from infra.store import Store
 from tests import refusing
@@ -105,6 +105,28 @@ def test_a_copy_that_finds_the_disk_full_names_what_could_not_be_written(tmp_pat
         fill(home)
         with pytest.raises(StoreError, match=rf"^{home}/.*report\.html could not .* disk is full"):
             client.log_artifacts(run, str(tmp_path / "pages"))
+
+
+def test_asking_makes_no_database(tmp_path):
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow/mlflow.db", Store(tmp_path))
+    assert (registry.look(), registry.aliases(), registry.versions()) == ([], {}, [])
+    assert registry.version("1") is registry.champion() is None
+    with pytest.raises(RegistryError, match="version 1 of dupn does not exist; there are: none"):
+        registry.found("1")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_ledger_whose_database_is_gone_is_told_and_none_is_made_in_its_place(tmp_path):
+    registry = Registry(f"sqlite:///{tmp_path}/mlflow.db", Store(tmp_path))
+    registry.ledger.append([], action="promote", aliases={"champion": "1"}, why="first")
+    with pytest.raises(RegistryError, match=r"mlflow\.db knows no model dupn\..*tracking\.uri"):
+        registry.look()
+    assert [one.name for one in tmp_path.iterdir()] == ["ledger"]
+
+
+@pytest.mark.parametrize("uri", ["sqlite://", "sqlite:///file:/x.db?uri=true", NOBODY])
+def test_what_is_no_plain_file_is_asked_whether_it_is_there(uri):
+    assert is_there(uri)
 
 
 def test_a_database_that_is_read_only_says_so(tmp_path):

@@ -180,3 +180,9 @@ def test_stopping_what_does_not_run_is_fine_and_asking_it_is_not(home):
     assert runtime.where(home) == {}
     with pytest.raises(OrchestrationError, match="dupn up"):
         runtime.connect(home)
+
+
+def test_no_airflow_is_started_under_a_home_that_sqlite_cannot_name(tmp_path):
+    with pytest.raises(ConfigError, match="has %20 in its path"):
+        runtime.up(tmp_path / "a%20b", tracking="http://mlflow:5000")
+    assert not list(tmp_path.iterdir())

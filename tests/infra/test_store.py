@@ -338,3 +338,10 @@ def test_a_resolved_store_tells_missing_from_spoilt(tmp_path):
             missing.manifest()
         with pytest.raises(PartitionCorrupt):
             spoilt.stamp()
+
+
+def test_a_store_is_told_as_empty_until_something_is_in_it(tmp_path):
+    for store in (Store(tmp_path), Store(tmp_path / "gone"), Store("memory://nothing/here")):
+        assert store.nothing_yet().startswith(f"there is nothing in {store.root} yet.")
+        store.put("raw/dt=2026-03-02/behaviors/log.csv", b"")
+        assert store.nothing_yet() == ""

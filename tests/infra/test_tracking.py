@@ -14,7 +14,6 @@ from infra.tracking import (
     TrackingConfig,
     connect,
     experiment_id,
-    flatten,
     tracking_uri,
 )
 from tests import refusing
@@ -126,10 +125,6 @@ def test_the_silent_tracker_takes_everything(tmp_path):
     tracker.text("c", "d")
     tracker.file(tmp_path)
     tracker.end(failed=True)
-
-
-def test_nested_names_are_joined_by_dots():
-    assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": 3}) == {"a.b.c": 1, "a.d": 2, "e": 3}
 
 
 def test_mlflow_is_not_imported_before_the_first_run():

@@ -313,7 +313,7 @@ def test_a_home_that_cannot_be_written_is_one_sentence(dupn, chain, tmp_path):
 def test_a_full_disk_is_one_sentence(dupn, tmp_path):
     with disk(tmp_path / "home") as home:
         fill(home)
-        for command in (["simulate", "--days", "1"], ["status"]):
+        for command in (["simulate", "--days", "1"], ["run", "initial", "--days", "1"]):
             code, out, err = dupn("--preset", "smoke", "--home", home, "--json", *command)
             assert (code, out) == (1, ""), command
             assert len(err.splitlines()) == 1

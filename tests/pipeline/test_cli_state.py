@@ -74,3 +74,26 @@ def test_status_counts_days_of_plain_files(dupn, tmp_path):
 def test_status_gives_null_or_what_to_do_where_no_table_is_current(dupn):
     assert json.loads(dupn("status", as_json=True).stdout)["representations"] is None
     assert "none: run `dupn represent --day D`" in dupn("status").stdout
+
+
+@pytest.mark.parametrize(
+    "line", [["status"], ["log"], ["whereis", "anna"], ["abtest", "list"]], ids=" ".join
+)
+@pytest.mark.parametrize("as_json", [False, True])
+def test_looking_at_a_home_where_nothing_is_says_so_and_makes_nothing(
+    tmp_path, monkeypatch, caplog, line, as_json
+):
+    monkeypatch.setattr(front, "as_json", as_json)
+    home = tmp_path / "mistyped"
+    said = CliRunner().invoke(cli.app, ["--preset", "smoke", "--home", str(home), *line])
+    assert said.exit_code == 0
+    told = " ".join((said.stdout + caplog.text).replace("\u2502", " ").split())
+    assert f"there is nothing in {home} yet. See that --home or DUPN_HOME" in told
+    assert bool(as_json) == (said.stdout[0] in "[{")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_home_that_has_days_is_not_told_as_empty_and_no_database_is_made(dupn, tmp_path):
+    assert "note" not in json.loads(dupn("status", as_json=True).stdout)
+    assert json.loads(dupn("log", as_json=True).stdout) == []
+    assert [one.name for one in tmp_path.iterdir()] == ["raw"]

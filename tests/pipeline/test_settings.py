@@ -149,3 +149,20 @@ def test_shares_of_users_are_given_whole():
     shares = {"dupn": 0.5, "rival": 0.5}
     pairs = ["serve.shares={dupn = 0.5, rival = 0.5}"]
     assert load("demo", None, pairs).serve.shares == shares
+
+
+@pytest.mark.parametrize("name", ["a?b", "job%2Fbranch"])
+def test_a_home_below_which_sqlite_has_no_address_is_refused_unless_mlflow_is_elsewhere(name, here):
+    with pytest.raises(
+        ConfigError, match=r"has (\?|%2F) in its path, .* Give a home without it, with"
+    ):
+        load("smoke", name)
+    elsewhere = ["tracking.uri=http://mlflow:5000"]
+    assert load("smoke", name, elsewhere).home == str(here / name)
+    assert load("smoke", f"memory://{name}").home == f"memory://{name}"
+
+
+def test_a_home_with_a_tilde_is_that_of_its_user(here, monkeypatch):
+    monkeypatch.setenv("HOME", str(here / "me"))
+    monkeypatch.setenv("DUPN_HOME", "~/log")
+    assert load("smoke").home == load("smoke", "~/log").home == str(here / "me" / "log")

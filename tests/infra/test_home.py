@@ -1,0 +1,44 @@
+"""A home is where it was meant to be, or is refused."""
+
+from pathlib import Path
+
+import pytest
+
+from infra.errors import ConfigError
+from infra.home import absolute, require_addressable
+from infra.mlflow_client import Client
+from infra.store import Store
+from infra.tracking import TrackingConfig, tracking_uri
+
+
+def test_a_tilde_that_no_shell_expanded_is_the_folder_of_its_user(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path / "me"))
+    monkeypatch.chdir(tmp_path)
+    assert absolute("~/log") == f"{tmp_path}/me/log"
+    assert absolute("./~/log") == f"{tmp_path}/~/log"
+    assert absolute("s3://bucket/~/log") == "s3://bucket/~/log"
+
+
+def test_the_tilde_of_a_user_who_is_not_known_is_refused():
+    with pytest.raises(ConfigError, match=r"home ~nobody-here/log .* DUPN_HOME; .* \./~nobody"):
+        absolute("~nobody-here/log")
+
+
+@pytest.mark.parametrize("name", ["a?b", "a%20b", "job%2Fbranch"])
+def test_a_home_that_no_address_of_sqlite_can_name_is_refused(tmp_path, name):
+    with pytest.raises(
+        ConfigError, match=r"has (\?|%20|%2F) in its path, .* Give a home without it, with"
+    ):
+        require_addressable(tmp_path / name)
+    with pytest.raises(ConfigError, match="in its path"):
+        tracking_uri(TrackingConfig(), Store(tmp_path / name))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("name", ["100%", "a%zz", "é 'b' (1)", "a#1", 'a"b;c&d=e', "a+b@c:d"])
+def test_the_database_of_any_other_home_lies_in_it(tmp_path, name):
+    home = tmp_path / name
+    require_addressable(home)
+    Client(tracking_uri(TrackingConfig(), Store(home))).search_experiments()
+    assert [one.name for one in tmp_path.iterdir()] == [name]
+    assert Path(home, "mlflow", "mlflow.db").stat().st_size

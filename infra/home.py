@@ -1,7 +1,8 @@
 """Where a home is, and which folders it cannot be.
 
-A home is named by hand, in a unit file or by a build server, so it may begin with a `~` that no
-shell expanded (`--home=~/log`), or have a sign that an address gives another meaning.
+A home, like other folders among the settings, is named by hand, in a unit file or by a build
+server, so it may begin with a `~` that no shell expanded (`--home=~/log`), be the address of a
+folder, or have a sign that an address gives another meaning.
 """
 
 import re
@@ -13,22 +14,26 @@ _MEANT_OTHERWISE = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """What ends the path in an address (MLflow's and Airflow's, of SQLite), or is one sign there."""
 
 
-def absolute(home: str) -> str:
-    """The full path of a folder, whatever the working folder; an address stays as it is.
+_FILE = "file://"
+
+
+def absolute(folder: str) -> str:
+    """The full path of a folder, whatever the working folder; another address stays as it is.
 
     Raises:
         ConfigError: it begins with the `~` of a user whom this machine does not know.
     """
-    if "://" in home:
-        return home
-    if not home.startswith("~"):  # `./~` is a folder of that name, which `Path` would not know
-        return str(Path(home).absolute())
+    folder = folder.removeprefix(_FILE) if folder.startswith(f"{_FILE}/") else folder
+    if "://" in folder:
+        return folder
+    if not folder.startswith("~"):  # `./~` is a folder of that name, which `Path` would not know
+        return str(Path(folder).absolute())
     try:
-        return str(Path(home).expanduser().absolute())
+        return str(Path(folder).expanduser().absolute())
     except RuntimeError:
         raise ConfigError(
-            f"the home {home} begins with the ~ of a user who is not known here. Give its whole "
-            f"path with --home or DUPN_HOME; a folder of that name is ./{home}."
+            f"{folder} begins with the ~ of a user who is not known here. Give the whole path; a "
+            f"folder of that name is ./{folder}."
         ) from None
 
 

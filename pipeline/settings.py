@@ -207,7 +207,7 @@ def _here(settings: Settings) -> list[str]:
         "serve.work": settings.serve.work,
         "study.data": settings.study.data if settings.study.data != StudyConfig().data else "",
     }
-    return [f"{name}={json.dumps(str(Path(one).absolute()))}" for name, one in paths.items() if one]
+    return [f"{name}={json.dumps(absolute(one))}" for name, one in paths.items() if one]
 
 
 def _given() -> list[str]:

@@ -19,8 +19,13 @@ def test_a_tilde_that_no_shell_expanded_is_the_folder_of_its_user(monkeypatch, t
     assert absolute("s3://bucket/~/log") == "s3://bucket/~/log"
 
 
+def test_the_address_of_a_folder_is_that_folder():
+    assert absolute("file:///srv/log") == "/srv/log"
+    assert absolute("file://host/log") == "file://host/log"
+
+
 def test_the_tilde_of_a_user_who_is_not_known_is_refused():
-    with pytest.raises(ConfigError, match=r"home ~nobody-here/log .* DUPN_HOME; .* \./~nobody"):
+    with pytest.raises(ConfigError, match=r"^~nobody-here/log .* is \./~nobody"):
         absolute("~nobody-here/log")
 
 

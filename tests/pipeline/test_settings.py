@@ -41,10 +41,12 @@ def test_a_data_set_of_a_path_is_that_of_the_folder_in_which_it_was_given(here):
     assert load("smoke", None, ["dataset=rees46"]).dataset == "rees46"
 
 
-def test_other_paths_among_the_settings_are_of_that_folder_too(here):
+def test_other_paths_among_the_settings_are_of_that_folder_too(here, monkeypatch):
     given = load("smoke", None, ["serve.work=live", "study.data=logs"])
     assert (given.serve.work, given.study.data) == (str(here / "live"), str(here / "logs"))
     assert (load("smoke").serve.work, load("smoke").study.data) == ("", "data")
+    monkeypatch.setenv("HOME", str(here / "me"))
+    assert load("smoke", None, ["serve.work=~/live"]).serve.work == str(here / "me" / "live")
 
 
 def test_a_program_of_another_folder_finds_the_same_settings(here, monkeypatch):

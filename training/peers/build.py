@@ -37,7 +37,8 @@ def builder(
         vectors: of items, for `w2v`: see `training.peers.word2vec`.
 
     Raises:
-        ConfigError: there is no such network, or it cannot answer one of the tasks.
+        ConfigError: there is no such network, it cannot answer one of the tasks, or nothing makes
+            it.
     """
     if name not in NETWORKS:
         raise ConfigError(f"there is no network {name!r}. Choose one of {', '.join(NETWORKS)}.")
@@ -49,15 +50,23 @@ def builder(
             f"{peer.title} cannot learn {', '.join(beyond)}. Ask it for {', '.join(peer.tasks)}."
         )
 
+    def ours(model: ModelConfig, sizes: VocabularySizes) -> Network:
+        return Dupn(_variant(model, name), sizes)
+
     made: dict[str, Build] = {
         "wide": lambda model, sizes: WideOnly(sizes, wide, asked),
         "wide_deep": lambda model, sizes: WideDeep(model, sizes, peers, wide, asked),
         "dssm": lambda model, sizes: Dssm(model, sizes, peers),
         "cnn_max": lambda model, sizes: CnnMax(model, sizes, peers),
+        **dict.fromkeys(("nobp", "bplstm", "bpatt", "all"), ours),
         "w2v": lambda model, sizes: _word2vec(model, sizes, vectors),
         LETTER: lambda model, sizes: Dupn(_to_the_letter(model), sizes),
     }
-    return made.get(name, lambda model, sizes: Dupn(_variant(model, name), sizes))
+    if name not in made:
+        raise ConfigError(
+            f"{name} is in Table 2 and nothing makes it. Make it in training/peers/build.py."
+        )
+    return made[name]
 
 
 def _variant(model: ModelConfig, name: str) -> ModelConfig:

@@ -10,7 +10,7 @@ import torch
 from infra.errors import ConfigError
 from training.config import Task
 from training.peers.build import builder
-from training.peers.names import LETTER, NETWORKS
+from training.peers.names import LETTER, NETWORKS, Peer
 
 ANSWERS = {
     Task.CTR: "ctr_C",
@@ -165,6 +165,12 @@ def test_what_cannot_be_is_said(peers, wide, sizes, small):
         builder("w2v", peers, wide)(small, sizes)
     with pytest.raises(ConfigError, match=r"\(60, 18\)"):
         builder("w2v", peers, wide, vectors=torch.zeros(60, 3))(small, sizes)
+
+
+def test_a_row_that_nothing_makes_is_no_variant_of_ours(peers, wide, monkeypatch):
+    monkeypatch.setitem(NETWORKS, "gru4rec", Peer("GRU4Rec"))
+    with pytest.raises(ConfigError, match="gru4rec is in Table 2 and nothing makes it"):
+        builder("gru4rec", peers, wide)
 
 
 def test_to_the_letter_has_the_weights_of_the_paper_whatever_the_settings_add(make):

@@ -207,17 +207,47 @@ def test_recency_is_the_time_since_the_last_meeting_and_nothing_after_sixty_days
     assert column["query_relevance"] == pytest.approx(candidates.relevance)
 
 
-def test_last_type_and_share_are_those_of_the_history(catalog):
+def test_every_feature_of_a_user_is_the_figure_that_its_name_says(catalog):
     table = ranking.item_features(catalog, statistics.empty(catalog))
     candidates, pasts = asked(seed=3)
+    candidates = replace(candidates, relevance=np.arange(len(candidates.item)) / 1000)
     found = ranking.features(candidates, pasts, catalog, table)
-    column = {name: found[:, i] for i, name in enumerate(ranking.NAMES)}
+    level = catalog.price_level
+
     for i, (moment, item) in enumerate(zip(candidates.moment, candidates.item, strict=True)):
         span = range(pasts.spans.start[moment], pasts.spans.stop[moment])
-        last = [pasts.type[r] for r in span if pasts.item[r] == item >= 2]
-        same = [r for r in span if catalog.category[pasts.item[r]] == catalog.category[item] >= 2]
-        assert column["item_last_type"][i] == pytest.approx(last[-1] / 4 if last else 0)
-        assert column["category_share"][i] == pytest.approx(len(same) / max(len(span), 1))
+        levels = [int(level[pasts.item[r]]) for r in span if level[pasts.item[r]]]
+        off = abs(int(level[item]) - sum(levels) / max(len(levels), 1))
+
+        def same(of, span=span, item=item):
+            return [r for r in span if of[pasts.item[r]] == of[item] >= 2]
+
+        def count(of):
+            return math.log1p(len(same(of))) / 5
+
+        def recency(of, moment=moment):
+            ago = [(pasts.moment_ts[moment] - pasts.ts[r]) / 60_000 for r in same(of)[-1:]]
+            return max(1 - math.log1p(ago[0]) / math.log1p(60 * 24 * 60), 0) if ago else 0
+
+        rows = np.arange(ROWS)
+        names = {
+            "price_match": 1 - off / 3 if levels and level[item] else 0,
+            "item_count": count(rows),
+            "item_recency": recency(rows),
+            "item_last_type": pasts.type[same(rows)[-1]] / 4 if same(rows) else 0,
+            "shop_count": count(catalog.shop),
+            "shop_recency": recency(catalog.shop),
+            "brand_count": count(catalog.brand),
+            "brand_recency": recency(catalog.brand),
+            "category_count": count(catalog.category),
+            "category_share": len(same(catalog.category)) / max(len(span), 1),
+            "category_recency": recency(catalog.category),
+            "history_length": len(span) / 100,
+            "query_relevance": i / 1000,
+        }
+        assert list(names) == list(ranking.USER_NAMES)
+        own = found[i, len(ranking.ITEM_NAMES) :]
+        assert own == pytest.approx(list(names.values()), abs=1e-5)
 
 
 def test_names_are_many_and_told_apart():

@@ -16,8 +16,8 @@ from training.config import Task
 from training.peers.crosses import OF_TASK
 from training.peers.ftrl import ABSENT
 
-ITEM_SIDE = (*ranking.ITEM_NAMES[1:], "query_relevance")
-HISTORY = ranking.USER_NAMES[:-1]
+ITEM_SIDE = (*(name for name in ranking.ITEM_NAMES if name != "bias"), "query_relevance")
+HISTORY = tuple(name for name in ranking.USER_NAMES if name != "query_relevance")
 CASES = [
     (Task.CTR, {}, ITEM_SIDE),
     (Task.CTR, {"history": True}, (*ITEM_SIDE, *HISTORY)),

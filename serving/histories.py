@@ -68,7 +68,22 @@ class LiveBehavior:
 
 
 class Histories(Protocol):
-    """What the service needs of a history store."""
+    """What the service needs of a history store: histories up to a night, and what came in since.
+
+    It begins with the newest `sequences`. What comes in belongs to a day and counts beside them
+    until they are of that day or a later one; then they have it. What their history of the user has
+    already, the same item and type in the same second, is not counted beside it.
+
+    Processes that share a store share what comes in, and each goes on from newer `sequences` when
+    it looks. One that has not looked yet still counts the days that another one took over: they
+    are forgotten when the `sequences` after those are. Requests call from several threads at once.
+
+    Any method may raise `ServingUnavailable`, which is answered with 503 and tried again; what else
+    a store's client raises is a 500, so turn its errors into that one, with what to do.
+
+    `tests/serving/test_any_histories.py` holds every store in `KINDS` of
+    `tests/serving/history_stores.py` to this; a small one in memory is among them.
+    """
 
     @property
     def day(self) -> date:
@@ -76,7 +91,10 @@ class Histories(Protocol):
         ...
 
     def before(self, user_id: str, ts: int) -> Past:
-        """The last 100 behaviours of a user strictly before a time, oldest first."""
+        """The last 100 behaviours of a user strictly before a time, oldest first.
+
+        Of equal times, what arrived first stands first.
+        """
         ...
 
     def profile(self, user_id: str, columns: Sequence[str]) -> NDArray[np.int32]:
@@ -87,7 +105,18 @@ class Histories(Protocol):
         ...
 
     def add(self, behaviors: Sequence[LiveBehavior], arrived: int | None = None) -> int:
-        """Take behaviours in; how many were new. They count from the next request on."""
+        """Take behaviours in, all or none; how many were new. They count from the next request on.
+
+        They belong to the day on which they arrived, which ends at midnight of the data set's zone;
+        `dated` ones of its last `EDGE_MS` to the day after. Of a user the `KEPT` that happened last
+        stay, and their `event_id`s: one of these is not taken again.
+
+        Args:
+            behaviors: in the order of their arrival.
+            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then they belong at
+                least to the day after the newest that any process took over, which holds none of
+                them.
+        """
         ...
 
     def follow(self, store: Store) -> None:
@@ -181,13 +210,7 @@ class LocalHistories:
         return self.snapshot.profile(user_hash(user_id), columns)
 
     def add(self, behaviors: Sequence[LiveBehavior], arrived: int | None = None) -> int:
-        """See `Histories`.
-
-        Args:
-            behaviors: in the order of their arrival.
-            arrived: UTC milliseconds, where a log is replayed. Now, if absent: then no snapshot
-                that a process on this file goes on from can hold them, whichever its day.
-        """
+        """See `Histories`."""
         if not behaviors:
             return 0
         users = hash_ids(pa.array([b.user_id for b in behaviors])).view(np.int64).tolist()

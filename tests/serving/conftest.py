@@ -9,6 +9,7 @@ from fastapi.testclient import TestClient
 from serving import app as http
 from serving.settings import ServeConfig
 from tests.chain import smoke
+from tests.serving.history_stores import KINDS
 from tests.serving.world import open_shop
 
 CONFIG = ServeConfig(max_candidates=300, max_body_bytes=20_000, top_k=10, recall=50)
@@ -34,6 +35,12 @@ def ids(shop):
 def user(shop):
     table = shop.chain.store.partition("samples", shop.histories.snapshot.day).table(["user_id"])
     return table["user_id"][0].as_py()
+
+
+@pytest.fixture(params=KINDS, scope="module")
+def kind(request):
+    """Of a history store."""
+    return request.param
 
 
 @pytest.fixture

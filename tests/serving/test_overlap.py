@@ -6,19 +6,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from infra.store import Store
 from serving import snapshot
 from serving.histories import LocalHistories
-from tests.serving.test_histories import (
-    DAY,
-    MIDNIGHT,
-    NEXT,
-    behavior,
-    hashes,
-    history,
-    items,
-    publish,
-)
+from tests.serving.history_stores import DAY, MIDNIGHT, NEXT, Service, behavior, hashes, items
 
 END = MIDNIGHT + 86_400_000
 """The first midnight that these live through: of D = 4 March."""
@@ -26,15 +16,14 @@ D, D1, D2 = (date(2026, 3, day) for day in (4, 5, 6))
 
 
 @pytest.fixture
-def nights(tmp_path):
+def nights(kind, tmp_path):
     """Live histories, and a night of them: `sequences` of a day are published and taken over."""
-    store = Store(tmp_path / "home")
-    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
+    service = Service.at(kind, tmp_path)
+    histories = service.process()
 
     def night(day, *rows):
-        publish(store, day, history(*[("u1", ts, item) for ts, item in rows]))
-        snapshot.build(store, day, tmp_path / str(day))
-        histories.take_over(snapshot.load(tmp_path / str(day)))
+        service.night(day, *[("u1", ts, item) for ts, item in rows])
+        histories.follow(service.store)
 
     return histories, night
 
@@ -85,13 +74,11 @@ def test_what_differs_in_item_type_or_second_is_another_behavior(nights, other):
     st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2)), min_size=1, max_size=30, unique=True),
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=30),
 )
-def test_a_history_is_the_snapshots_and_what_it_has_not(tmp_path_factory, held, live):
-    folder = tmp_path_factory.mktemp("merged")
+def test_a_history_is_the_snapshots_and_what_it_has_not(kind, tmp_path_factory, held, live):
+    service = Service.at(kind, tmp_path_factory.mktemp("merged"))
     rows = [(NEXT + 1000 * second, f"i{item}") for second, item in held]
-    store = Store(folder / "home")
-    publish(store, DAY, history(*[("u1", *row) for row in rows]))
-    snapshot.build(store, DAY, folder / "snapshot")
-    histories = LocalHistories(folder / "live.db", snapshot.load(folder / "snapshot"), "UTC")
+    service.night(DAY, *[("u1", *row) for row in rows])
+    histories = service.process()
     histories.add([behavior(NEXT + 1000 * second, f"i{item}") for second, item in live])
     expected = sorted(held + [one for one in live if one not in held])
     found = histories.before("u1", END)
@@ -101,20 +88,27 @@ def test_a_history_is_the_snapshots_and_what_it_has_not(tmp_path_factory, held, 
     assert sorted(got) == expected
 
 
-def test_what_another_process_hears_before_it_looks_counts_for_all_until_the_next_night(tmp_path):
-    old, new, newer = (snapshot.empty(date(2199, 1, day)) for day in (1, 2, 3))
-    first, second = (LocalHistories(tmp_path / "live.db", old, "UTC") for _ in range(2))
+def test_what_another_process_hears_before_it_looks_counts_for_all_until_the_next_night(
+    kind, tmp_path
+):
+    service, found = Service.at(kind, tmp_path), []
+    old, new, newer = (date(2199, 1, day) for day in (1, 2, 3))
 
     def seen():
-        return [len(one.before("u1", NEXT + 9).ts) for one in (first, second)]
+        return [len(one.before("u1", NEXT + 9).ts) for one in found]
 
-    first.take_over(new)
+    service.night(old)
+    first, second = found[:] = service.process(), service.process()
+    service.night(new)
+    first.follow(service.store)
+    found.append(service.process())  # which starts from the newer one
     second.add([behavior(NEXT)])
-    assert seen() == [1, 1]
-    second.take_over(new)
-    assert seen() == [1, 1]
-    first.take_over(newer)
-    assert seen() == [0, 1]
+    assert seen() == [1, 1, 1]
+    second.follow(service.store)
+    assert seen() == [1, 1, 1]
+    service.night(newer)
+    first.follow(service.store)
+    assert seen() == [0, 1, 1]
 
 
 def test_what_an_older_process_hears_counts_for_one_that_starts_from_a_newer_snapshot(tmp_path):

@@ -29,8 +29,8 @@ from serving.versions import OneFolder, Versions
 from tests.chain import logged_bundle
 from tests.disks import files_up_to
 from tests.ports import free_port, silent_port
+from tests.serving.history_stores import DAY, NEXT, hashes, history, publish
 from tests.serving.test_accepting import open_board
-from tests.serving.test_histories import DAY, NEXT, hashes, history, publish
 from tests.serving.test_snapshots import again, known
 
 TOMORROW = date(2026, 3, 4)

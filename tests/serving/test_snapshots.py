@@ -15,7 +15,7 @@ from infra.store import Store
 from serving import snapshot, snapshots
 from serving.histories import user_hash
 from tests.disks import files_up_to
-from tests.serving.test_histories import DAY, NEXT, hashes, history, items, publish
+from tests.serving.history_stores import DAY, NEXT, hashes, history, items, publish
 
 
 @pytest.fixture

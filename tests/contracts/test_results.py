@@ -19,6 +19,10 @@ FOLDERS = {
     "transfer": ["table2", "multitask", "transfer"],
 }
 """Studies, and where their cells are; those of `excerpts` rest on logs that are not here."""
+YOUNGER = (
+    "published cells do not suit the settings. A setting that no published cell knows? Put it into "
+    "LATER in pipeline/studies/base.py, with what it was before."
+)
 
 
 @pytest.mark.parametrize("name", FOLDERS)
@@ -31,4 +35,4 @@ def test_published_cells_are_good_for_the_settings_that_are_named(name, tmp_path
         study.store.put(study.place(key), gzip.decompress(file.read_bytes()).decode())
     kept = {key for stage in study.stages() for key in stage if key in published}
     assert {key for key, folder in published.items() if folder == name} <= kept
-    assert [key for key in sorted(kept) if study.kept(key) is None] == []
+    assert [key for key in sorted(kept) if study.kept(key) is None] == [], YOUNGER

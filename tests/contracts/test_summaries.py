@@ -7,7 +7,7 @@ import pytest
 from evaluation.studies.protocol import NEEDED
 from pipeline import studying
 from pipeline.settings import load
-from tests.contracts.test_results import FOLDERS, RESULTS
+from tests.contracts.test_results import FOLDERS, RESULTS, YOUNGER
 
 SEEDS = {"abtest": 10}
 
@@ -22,6 +22,7 @@ def test_a_summary_is_the_command_a_word_and_the_report_of_the_published_cells(n
     ):
         key = file.name.removesuffix(".json.gz")
         study.store.put(study.place(key), gzip.decompress(file.read_bytes()).decode())
+    assert study.left() == [], YOUNGER
     said = study.report()
     assert said["said"], "the DAG prints it"
     summary = (RESULTS / name / "summary.md").read_text()

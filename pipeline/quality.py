@@ -45,6 +45,8 @@ LOST = "lost_parts"
 share would show them."""
 TOLD = (quality.AMBIGUOUS, quality.ABSENT, quality.ONLY_CLICKS)
 """Metrics of what is told and stops nothing, as a night may be meant to go on without a table."""
+ELSEWHERE = ("rows", "longest", joined.METRIC, changes.METRIC)
+"""Metrics that are judged one by one, or of which only the volume is."""
 LACKING = "the days before had some: look whether it was delivered"
 """What a table, or prices, that came until now and is not there means."""
 UNVARIED = (
@@ -166,6 +168,7 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
         return [warns(high=config.warn_null_share, critical=False)]
     if metric in ("null_share", "bad_share", LOST, *TOLD):
         return [Expected(figure=name, high=0.0, critical=metric not in TOLD)]
+    assert metric in ELSEWHERE, f"{name} is held against nothing: say in `_of_figure` against what"
     return []
 
 

@@ -3,6 +3,7 @@
 from datetime import date
 
 import pyarrow as pa
+import pytest
 
 from features import measured
 from features import quality as figures
@@ -43,6 +44,11 @@ def test_every_share_has_a_limit():
         judged = {one.figure for one in quality.suite(of, told, QualityConfig())}
         assert {name for name in told if not name.endswith(".rows")} - judged == set()
         assert sum(name.endswith("_share") for name in told) > 8
+
+
+def test_a_metric_that_nothing_judges_is_not_passed_over():
+    with pytest.raises(AssertionError, match=r"behaviors\.type\.oddness is held against nothing"):
+        quality.suite("events", {"behaviors.type.oddness": 1.0}, QualityConfig())
 
 
 def test_a_limit_names_the_setting_that_moves_it_and_only_a_limit_that_none_moves_names_none():

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from evaluation.metrics import AnyArray
 from infra.store import FileEntry, Partition, Store
+from training import built
 from training.ancestry import Part
 
 COLUMNS = (
@@ -116,9 +117,14 @@ def tables(
         day: which.
         columns: to read.
         some: which of the day's users; all when absent.
+
+    Raises:
+        PartitionCorrupt: they were built with other ranking features than are computed now.
     """
     partition = store.partition("samples", day)
-    for entry in partition.manifest().files:
+    manifest = partition.manifest()
+    built.require([day], [manifest])
+    for entry in manifest.files:
         table = _of_users(partition, entry, columns, some) if entry.rows else None
         if table is not None and table.num_rows:
             yield table

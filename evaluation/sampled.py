@@ -90,7 +90,7 @@ def read(store: Store, day: date, limit: int, seed: int, among: Hashes | None = 
         keep = np.isin(mine, chosen)
         if keep.any():
             rows = partition.table(entries=[entry]).filter(pa.array(keep))
-            tables.append(samples_now(rows))
+            tables.append(samples_now(rows, partition.key))
     table = pa.concat_tables(tables).combine_chunks()
     whole, of_day = Samples(store, [day]), np.zeros(table.num_rows, np.int64)
     moments = Moments.from_arrow(table, of_day, partition.manifest().lineage.get("profile"))

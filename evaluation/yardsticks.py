@@ -169,9 +169,9 @@ class Answering:
         values: AnyArray = matrix(self.table["cand_features"])
         if not values.size:
             values = np.zeros((len(self.questions.candidates.item), len(ranking.NAMES)))
+        column = dict(zip(ranking.NAMES, values.T, strict=True))
         for name, feature in FEATURES.items():
-            if feature in ranking.NAMES:
-                yield name, values[:, ranking.NAMES.index(feature)]
+            yield name, column[feature]
         if self.learnt.ranking is not None:
             yield "logistic_regression", fitted.probability(self.learnt.ranking, values)
 

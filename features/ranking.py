@@ -13,6 +13,7 @@ zero, since most candidates meet nothing in a history, and only meetings are com
 found (`features.meetings`) in one way for many moments and in another for one, and are the same.
 """
 
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -76,6 +77,14 @@ _HERE = {name: place for place, name in enumerate(NAMES)}
 
 _MONTHS_MIN = 60 * 24 * 60
 """Recency is 0 from 60 days on."""
+
+
+def difference(names: Sequence[str]) -> str:
+    """What sets another list of features apart from NAMES, as a phrase."""
+    gone = [name for name in names if name not in NAMES]
+    new = [name for name in NAMES if name not in names]
+    sides = [f"{side} {', '.join(who)}" for side, who in (("then", gone), ("now", new)) if who]
+    return "; ".join(sides) or "in another order"
 
 
 def item_features(catalog: CatalogArrays, statistics: Statistics) -> Floats:

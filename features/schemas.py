@@ -10,6 +10,8 @@ from enum import IntEnum
 
 import pyarrow as pa
 
+from infra.errors import PartitionCorrupt
+
 
 class BehaviorType(IntEnum):
     """What a user did with an item, weakest first (Section 4.1)."""
@@ -252,12 +254,26 @@ YOUNGER = ("price_offer",)
 """Columns of SAMPLES that days published before them have not: nothing is known, as null says."""
 
 
-def samples_now(table: pa.Table) -> pa.Table:
-    """Samples as they were published, in the columns that SAMPLES has now."""
+def samples_now(table: pa.Table, where: str = "a day of samples") -> pa.Table:
+    """Samples as they were published, in the columns that SAMPLES has now.
+
+    Args:
+        table: all of their columns.
+        where: the partition that they are of, for the error.
+
+    Raises:
+        PartitionCorrupt: one is absent that is not YOUNGER: they were built before it.
+    """
     for name in YOUNGER:
         if name not in table.column_names:
             none = pa.nulls(table.num_rows, SAMPLES.field(name).type)
             table = table.append_column(SAMPLES.field(name), none)
+    lacking = [name for name in SAMPLES.names if name not in table.column_names]
+    if lacking:
+        raise PartitionCorrupt(
+            f"{where} lacks {', '.join(lacking)}: it was built by a version of dupn that did not "
+            "know of it. Build it again with `dupn samples`."
+        )
     return table.select(SAMPLES.names)
 
 

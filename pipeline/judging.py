@@ -20,11 +20,13 @@ from evaluation.results import Compatibility, OfflineReport
 from evaluation.unseen import bounded, unseen
 from infra.runs import is_there
 from infra.scratch import scratch_folder
+from infra.store import Store
 from infra.tracking import MlflowTracker
 from pipeline import curves, incumbent
 from pipeline.incumbent import Incumbent
 from pipeline.learning import Candidate, answers, candidate, load, of_run
 from pipeline.settings import Settings
+from training import checkpoint as checkpoints
 from training.ancestry import Part, Share
 from training.model.dupn import Dupn
 
@@ -42,7 +44,7 @@ def evaluate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     theirs = of_run(store, against.key) if against else None
     some = unseen({one.key: one.ancestry for one in (mine, theirs) if one is not None}, day)
     asked = bounded(store, day, some, settings.evaluate.moments)
-    champion = load(store, against.key) if against else None
+    champion = load(store, against.key) if against and not _misfit(store, against) else None
     model = load(store, mine.key)
     training = curves.of_run(MlflowTracker(settings.tracking, store), mine.run_id)
     background = Background(
@@ -73,8 +75,13 @@ def _beside(
 ) -> OfflineReport:
     """The report with the champion beside the candidate, and heads frozen on the champion."""
     report, (mine, against), (model, champion) = found.report, who, models
-    if against is None or champion is None:
+    if against is None:
         return report.model_copy(update={"notes": (*mine.notes, *report.notes)})
+    if champion is None:  # the gate finds no comparison, and leaves it to a person
+        misfit = _misfit(settings.store, against)
+        told = f"{against.key} {misfit}: it was not asked, and the two are not compared."
+        notes = (told, *mine.notes, *report.notes)
+        return report.model_copy(update={"champion": against.key, "notes": notes})
     more: dict[str, Any] = {"comparison": found.comparison, "champion": against.key}
     notes = mine.notes
     if against.line != mine.line:
@@ -89,6 +96,10 @@ def _beside(
         more["figures"] = (*report.figures, *compatibility.figures(frozen))
         notes = (*notes, *compatibility.notes(frozen))
     return report.model_copy(update=more | {"notes": (*notes, *report.notes)})
+
+
+def _misfit(store: Store, against: Incumbent) -> str:
+    return checkpoints.misfit(checkpoints.final(store, against.key))
 
 
 def _frozen(

@@ -221,10 +221,10 @@ def _representation(settings: Settings, registry: Registry, mine: Candidate, day
 
 
 def _breaks(settings: Settings, mine: Candidate, day: date) -> bool:
-    """Whether the gate found that heads frozen on the champion's dimensions would break."""
+    """Whether heads frozen on the champion's dimensions would break, or nobody could compare."""
     verdict = _verdict(settings, day, mine)
     return any(
-        check["name"].startswith("frozen") and check["passed"] is False
+        check["name"].startswith(("frozen", "comparison")) and check["passed"] is False
         for check in verdict["checks"]
     )
 

@@ -87,7 +87,7 @@ class _Look:
 
     def progressive(self) -> Iterator[Figure]:
         """The champion (before tonight) on the new day."""
-        key = self.parent if self._exists(self.parent) else self.key
+        key = self.parent if self._can_ask(self.parent) else self.key
         ancestry = self._ancestry(key)
         if ancestry.has(self.day):
             self.notes.append(
@@ -102,7 +102,7 @@ class _Look:
         """Models of growing age on the new day."""
         keys = {age: self._key(self.day - timedelta(days=age)) for age in self.config.ages}
         answered = {
-            age: self._ask(key, self.today) for age, key in keys.items() if self._exists(key)
+            age: self._ask(key, self.today) for age, key in keys.items() if self._can_ask(key)
         }
         yield from watch.staleness(answered, self.measuring)
 
@@ -111,7 +111,7 @@ class _Look:
         for back in self.config.back:
             day = self.day - timedelta(days=back)
             then = self._key(day)
-            if then == self.key or not self._exists(then):
+            if then == self.key or not self._can_ask(then):
                 continue
             if not readable(self.store, day):
                 self.notes.append(
@@ -149,8 +149,14 @@ class _Look:
     def _ancestry(self, key: str) -> Ancestry:
         return Ancestry.of_lineage(checkpoints.final(self.store, key).manifest().lineage)
 
-    def _exists(self, key: str) -> bool:
-        return bool(key) and checkpoints.final(self.store, key).exists()
+    def _can_ask(self, key: str) -> bool:
+        """Whether there is such a model; of one with other inputs than today's, a note says so."""
+        if not key or not (final := checkpoints.final(self.store, key)).exists():
+            return False
+        misfit = checkpoints.misfit(final)
+        if misfit and (note := f"{key} {misfit}: it was not asked.") not in self.notes:
+            self.notes.append(note)
+        return not misfit
 
     def _key(self, day: date) -> str:
         return f"{self.line}-{day.isoformat()}"

@@ -22,7 +22,7 @@ from typing import IO, Any
 
 import torch
 
-from features import ranking, vocabulary
+from features import vocabulary
 from features import world as worlds
 from features.schemas import POOL
 from features.vocabulary import Vocabulary
@@ -117,15 +117,13 @@ def network(description: Mapping[str, Any], weights: IO[bytes]) -> Dupn:
     """The network of a bundle on the CPU, in eval mode, from its two files' content.
 
     Raises:
-        PartitionCorrupt: it weighs other ranking features than this version computes.
+        PartitionCorrupt: it weighs other ranking features or properties than this version tells.
     """
     sizes = VocabularySizes.of_plain(description["sizes"])
-    here = ranking.NAMES
-    if sizes.ranking_features != len(here) or sizes.ranking_names not in (None, here):
+    if sizes.misfit:
         raise PartitionCorrupt(
-            f"the bundle {description['key']} weighs {sizes.ranking_features} ranking features, "
-            f"this version of dupn computes {len(here)}, or others. Serve it with the version of "
-            "dupn that trained it, or train the line anew with `dupn train`."
+            f"the bundle {description['key']} {sizes.misfit}. Serve it with the version of dupn "
+            "that trained it, or train the line anew with `dupn train`."
         )
     model = Dupn(ModelConfig.model_validate(description["model"]), sizes)
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))

@@ -14,6 +14,7 @@ from typing import Any
 
 from torch import Tensor
 
+from features import ranking
 from features.schemas import PROPERTIES
 
 PROPERTIES_BT = tuple(f"{name}_BT" for name in PROPERTIES)
@@ -101,6 +102,9 @@ class Batch:
 
 NOTED = ("profile_names", "ranking_names")
 """Names of `VocabularySizes` that older versions did not write."""
+_TUPLES = ("profile", "property_names")
+UNNOTED = ("type", "scenario", "gap", "daypart", "weekend")
+"""Properties of a network that was written before they were noted, whatever they are by now."""
 
 
 @dataclass
@@ -121,15 +125,38 @@ class VocabularySizes:
     noted: then columns are told apart by their places."""
     ranking_names: tuple[str, ...] | None = None
     """Of the ranking features, in the order of their weights; None as above."""
+    property_names: tuple[str, ...] = PROPERTIES
+    """Of the properties of a behaviour, in the order of their tables."""
+
+    @property
+    def misfit(self) -> str:
+        """What a network of these sizes weighs that is told otherwise here; empty: nothing."""
+        if self.property_names != PROPERTIES:
+            return (
+                f"weighs the properties {', '.join(self.property_names)} of a behaviour, this "
+                f"version of dupn tells {', '.join(PROPERTIES)}"
+            )
+        if self.ranking_names not in (None, ranking.NAMES):
+            return (
+                "weighs other ranking features than this version of dupn computes "
+                f"({ranking.difference(self.ranking_names or ())})"
+            )
+        if self.ranking_features != len(ranking.NAMES):
+            return (
+                f"weighs {self.ranking_features} ranking features, this version of dupn computes "
+                f"{len(ranking.NAMES)}"
+            )
+        return ""
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it; what was not noted is absent."""
-        found = asdict(self) | {"profile": list(self.profile)}
+        found = asdict(self) | {name: list(getattr(self, name)) for name in _TUPLES}
         noted = {name: found.pop(name) for name in NOTED}
         return found | {name: list(one) for name, one in noted.items() if one is not None}
 
     @classmethod
     def of_plain(cls, plain: Mapping[str, Any]) -> "VocabularySizes":
         """The inverse of `plain`."""
-        tuples = {name: tuple(plain[name]) for name in ("profile", *NOTED) if name in plain}
-        return cls(**{**plain, **tuples})
+        told = {"property_names": UNNOTED, **plain}
+        tuples = {name: tuple(told[name]) for name in (*_TUPLES, *NOTED) if name in told}
+        return cls(**{**told, **tuples})

@@ -254,13 +254,24 @@ def require_fit(found: Recipe, wanted: Recipe, partition: Partition) -> None:
         )
 
 
+def misfit(partition: Partition) -> str:
+    """Why the network of a published checkpoint cannot be asked by now; empty: it can."""
+    return Recipe.of_plain(partition.manifest().lineage["recipe"]).sizes.misfit
+
+
 def load_model(partition: Partition, device: str = "cpu") -> Dupn:
     """The network of a published checkpoint, ready to answer (no dropout).
 
     Raises:
         PartitionMissing: the run has not finished.
+        TrainingError: it weighs other properties or ranking features than this version tells.
     """
     recipe = Recipe.of_plain(partition.manifest().lineage["recipe"])
+    if recipe.sizes.misfit:
+        raise TrainingError(
+            f"{partition.key} {recipe.sizes.misfit}. Use the version of dupn that trained it, or "
+            "train the line anew with `dupn train`."
+        )
     model = Dupn(recipe.model, recipe.sizes)
     model.load_state_dict(_read(partition, "model"))
     return model.to(device).eval()

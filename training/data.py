@@ -28,6 +28,7 @@ from features.catalog import CatalogArrays
 from features.property import NEVER
 from infra.errors import TrainingError
 from infra.store import Manifest, Store
+from training import built
 from training.ancestry import Part
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
@@ -86,6 +87,10 @@ class Samples:
         days: in the order that unshuffled reading follows.
         sizes: of the network that will read them; by default of the last day's vocabulary.
         slices: what to read of the days; by default each of them whole, all mixed.
+
+    Raises:
+        PartitionMissing: a day is not published.
+        PartitionCorrupt: a day was built with other ranking features than are computed now.
     """
 
     def __init__(
@@ -100,6 +105,7 @@ class Samples:
         self._sizes = sizes
         self.partitions = [store.partition("samples", day) for day in self.days]
         self.manifests: list[Manifest] = [partition.manifest() for partition in self.partitions]
+        built.require(self.days, self.manifests)
         self._begins = [one.lineage.get("begins_ms") for one in self.manifests]
         self.catalog_days = tuple(sorted({*self.days, *self._evenings()}))
         parts = [store.partition("catalog", day) for day in self.catalog_days]

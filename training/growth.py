@@ -48,9 +48,15 @@ def joined(old: VocabularySizes, new: VocabularySizes) -> VocabularySizes:
     the line is trained anew, and one that went is unknown of everybody.
 
     Raises:
-        TrainingError: ranking features came or went, or profile columns of which nobody noted the
-            names.
+        TrainingError: properties or ranking features came or went, or profile columns of which
+            nobody noted the names.
     """
+    if old.property_names != new.property_names:
+        raise TrainingError(
+            f"the champion weighs the properties {', '.join(old.property_names)} of a behaviour, "
+            f"this version of dupn tells {', '.join(new.property_names)}. Train the line anew with "
+            "`dupn train`."
+        )
     if old.ranking_features != new.ranking_features:
         raise TrainingError(
             f"the champion weighs {old.ranking_features} ranking features, this version of dupn "
@@ -66,10 +72,13 @@ def joined(old: VocabularySizes, new: VocabularySizes) -> VocabularySizes:
         )
     names, profile = _columns(old, new)
     plain, other = asdict(old), asdict(new)
-    counted = plain.keys() - {"profile", *NOTED}
+    counted = plain.keys() - {"profile", "property_names", *NOTED}
     rows = {name: max(plain[name], other[name]) for name in counted}
     weighed = old.ranking_names or new.ranking_names
-    return VocabularySizes(**rows, profile=profile, profile_names=names, ranking_names=weighed)
+    return VocabularySizes(
+        **rows, profile=profile, profile_names=names, ranking_names=weighed,
+        property_names=old.property_names,
+    )  # fmt: skip
 
 
 def _columns(

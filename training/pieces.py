@@ -87,7 +87,7 @@ def read(partition: Partition, piece: Piece) -> pa.Table:
                     break
         except (pa.ArrowInvalid, OSError) as error:
             raise unreadable(partition, piece.entry, error) from None
-    table = samples_now(pa.Table.from_batches(kept))
+    table = samples_now(pa.Table.from_batches(kept), partition.key)
     return table if piece.chosen is None else table.filter(pa.array(piece.chosen))
 
 

@@ -6,7 +6,7 @@ Vocabularies only grow, so the last day's sizes hold every row that samples of e
 from datetime import date
 
 from features import ranking, vocabulary
-from features.schemas import FEATURES
+from features.schemas import FEATURES, PROPERTIES
 from infra.store import Store
 from training.batch import VocabularySizes
 
@@ -20,4 +20,5 @@ def vocabulary_sizes(store: Store, day: date) -> VocabularySizes:
         ranking_features=len(ranking.NAMES),
         profile_names=tuple(profile),
         ranking_names=ranking.NAMES,
+        property_names=PROPERTIES,
     )

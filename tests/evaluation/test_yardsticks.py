@@ -64,6 +64,12 @@ def test_ranking_features_are_found_by_name(found, rows):
     assert found["popularity"].scores == pytest.approx(expected)
 
 
+def test_a_feature_that_there_is_not_is_no_fault_of_the_log(store, items, monkeypatch):
+    monkeypatch.setitem(yardsticks.FEATURES, "popularity", "popularty")
+    with pytest.raises(KeyError, match="popularty"):
+        answered(store, items)
+
+
 def test_the_regression_on_ranking_features_finds_the_one_that_decides(store, found):
     asked = questions.read(store, DAY)
     right = (found["logistic_regression"].scores > 0.5) == (asked.candidates.label > 0)

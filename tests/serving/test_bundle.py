@@ -195,7 +195,7 @@ def test_a_folder_that_is_none_is_refused(tmp_path):
     [
         (len(NAMES), NAMES, None),
         (len(NAMES), None, None),  # written before they were noted
-        (len(NAMES), NAMES[::-1], "or others"),
+        (len(NAMES), NAMES[::-1], "in another order"),
         (len(NAMES) + 1, None, f"weighs {len(NAMES) + 1} ranking features"),
     ],
 )
@@ -212,6 +212,16 @@ def test_a_network_that_weighs_other_ranking_features_than_are_computed_is_refus
         else:
             with pytest.raises(PartitionCorrupt, match=told):
                 bundles.network(content, weights)
+
+
+def test_a_network_of_other_properties_than_are_told_is_refused(bundle):
+    content = json.loads((bundle.folder / "bundle.json").read_text())
+    content["sizes"]["property_names"].append("parity")
+    with (
+        (bundle.folder / "model.pt").open("rb") as weights,
+        pytest.raises(PartitionCorrupt, match=r"weekend, parity of .* the line anew"),
+    ):
+        bundles.network(content, weights)
 
 
 def test_another_format_is_refused(tmp_path):

@@ -4,13 +4,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from features.ranking import NAMES
+from features.schemas import PROPERTIES
 from infra.errors import PartitionCorrupt, TrainingError
 from infra.store import Store
+from tests.other_inputs import learnt_with
 from training import checkpoint
 from training.batch import VocabularySizes
 from training.checkpoint import Checkpoint, Recipe
 from training.config import ModelConfig, Task, TrainConfig
 from training.data import Position, Samples
+from training.fit import fit
 
 SIZES = VocabularySizes(9, 5, 5, 4, 6, 7, 3, (3, 4), 32)
 RECIPE = Recipe(model=ModelConfig(), train=TrainConfig(), sizes=SIZES, seed=7, inputs={"day": "a"})
@@ -27,6 +31,32 @@ def test_a_checkpoint_of_another_version_is_refused_by_the_setting_s_name():
     plain["model"]["embedding_std"] = 0.3
     with pytest.raises(TrainingError, match=r"embedding_std = 0\.3.*train again"):
         Recipe.of_plain(plain)
+
+
+def test_who_noted_no_properties_has_the_five_of_then_whatever_there_are_now():
+    plain = RECIPE.plain()
+    assert plain["sizes"].pop("property_names") == list(PROPERTIES)
+    five = ("type", "scenario", "gap", "daypart", "weekend")
+    assert Recipe.of_plain(plain).sizes.property_names == five
+
+
+@pytest.mark.parametrize(
+    ("sizes", "told"),
+    [
+        ({"property_names": [*PROPERTIES, "parity"]}, r"weekend, parity of a behaviour, this"),
+        ({"ranking_names": NAMES[::-1]}, r"\(in another order\)"),
+        ({"ranking_names": None, "ranking_features": 33}, "33 ranking features, .* 32"),
+    ],
+)
+def test_a_network_of_other_inputs_is_refused_by_name(
+    make_store, days, tiny, quick, tmp_path, sizes, told
+):
+    final = fit(make_store(tmp_path), days, tiny, quick, seed=1, run_name="run").checkpoint
+    learnt_with(final, ranking_names=None, property_names=None)  # as before both were noted
+    assert not checkpoint.load_model(final).training
+    learnt_with(final, **sizes)
+    with pytest.raises(TrainingError, match=f"run/final weighs .*{told}.*train the line anew"):
+        checkpoint.load_model(final)
 
 
 def test_a_difference_is_named():

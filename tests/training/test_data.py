@@ -265,5 +265,6 @@ def test_a_day_without_another_column_is_not_read_as_if_nothing_was_known(make_s
     table = store.partition("samples", day).table()
     with store.partition("samples", day).publish() as out:
         out.record([out.write_table("part", table.drop_columns("price_level"))])
-    with pytest.raises(KeyError, match="price_level"):
+    told = rf"samples/dt={day} lacks price_level: .* again with `dupn samples`"
+    with pytest.raises(PartitionCorrupt, match=told):
         list(Reader(Samples(store, [day]), batch_size=1000, buffer=1000).epoch(Position()))

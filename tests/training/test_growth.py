@@ -92,6 +92,10 @@ def test_inputs_that_came_or_went_and_tables_that_shrank_are_refused(small):
     named = replace(SIZES, ranking_names=("a", "b"))
     with pytest.raises(TrainingError, match=r"weighs other ranking features than .*: a, b"):
         joined(named, replace(SIZES, ranking_names=("b", "a")))
+    more = replace(SIZES, property_names=(*SIZES.property_names, "parity"))
+    with pytest.raises(TrainingError, match=r"weekend of a behaviour, .* parity\. Train the line"):
+        joined(SIZES, more)
+    assert joined(more, replace(more, brand=1)) == more
     for old in (named, SIZES):  # nobody had noted them
         assert joined(old, replace(named, brand=1)) == named
     with pytest.raises(TrainingError, match=r"item\.item\.weight has 6 rows .* and 5"):

@@ -22,6 +22,7 @@ setup: $(STAMP)  ## make .venv and install; every other target does so when need
 
 asked:
 ifeq ($(origin PYTHON),command line)
+	@$(PYTHON) -c '' 2>/dev/null || { echo "there is no Python at $(PYTHON)" >&2; exit 1; }
 	@test ! -x $(BIN)/python || \
 	test "$$($(BIN)/python -c '$(VERSION)')" = "$$($(PYTHON) -c '$(VERSION)')" || { \
 	  echo "$(VENV) is of another Python than $(PYTHON). Name another folder beside it" >&2; \

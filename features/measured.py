@@ -118,7 +118,7 @@ def _catalog(table: pa.Table) -> Tally:
 
 
 def _samples(table: pa.Table) -> Tally:
-    table = samples_now(table)
+    table = samples_now(table, "a day of samples")
     length = pc.list_value_length(table.column("seq_item"))
     uneven = pa.chunked_array([pa.repeat(False, table.num_rows)])
     for column in SEQ_COLUMNS[1:]:

@@ -254,7 +254,7 @@ YOUNGER = ("price_offer",)
 """Columns of SAMPLES that days published before them have not: nothing is known, as null says."""
 
 
-def samples_now(table: pa.Table, where: str = "a day of samples") -> pa.Table:
+def samples_now(table: pa.Table, where: str) -> pa.Table:
     """Samples as they were published, in the columns that SAMPLES has now.
 
     Args:

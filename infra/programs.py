@@ -71,7 +71,8 @@ def airflow_environment(
     folder = home / "airflow"
     address = f"http://{config.host}:{port}"
     # Two Airflows on one machine must not share the ports of their log servers either.
-    log_port = free_port(port + 1000, config.host)
+    log_port = free_port(port + 1000, config.host, f"logs of {folder}")
+    trigger_port = free_port(log_port + 1, config.host, f"triggers' logs of {folder}")
     tools = str(Path(sys.executable).parent)
     return {
         **_inherited(),
@@ -92,7 +93,7 @@ def airflow_environment(
         "AIRFLOW__API__WORKERS": "1",
         "AIRFLOW__API_AUTH__JWT_SECRET": _secret(folder / "jwt_secret"),
         "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(log_port),
-        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(free_port(log_port + 1, config.host)),
+        "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(trigger_port),
         # With the defaults a chain of tasks waits a second between two, and up to five for a slot.
         "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.3",
         "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
@@ -181,7 +182,9 @@ def _digest(environment: Mapping[str, str], but: tuple[str, ...]) -> str:
 def _port(folder: Path, name: str, first: int, host: str) -> int:
     """The port it runs on already, else a free one."""
     record = running(folder, name)
-    return int(record.address.rsplit(":", 1)[1]) if record else free_port(first, host)
+    if record:
+        return int(record.address.rsplit(":", 1)[1])
+    return free_port(first, host, f"{name} of {folder}")
 
 
 def _inherited() -> dict[str, str]:

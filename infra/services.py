@@ -28,8 +28,8 @@ from infra.files import alone, writing
 logger = logging.getLogger(__name__)
 
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
-_CLAIMED: dict[tuple[str, int], socket.socket] = {}
-"""Ports that this process has chosen."""
+_CLAIMED: dict[tuple[str, int], tuple[str, socket.socket]] = {}
+"""Ports that this process has chosen, and for what."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,38 +184,44 @@ def _stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
     return bool(family)
 
 
-def free_port(first: int, host: str = "127.0.0.1") -> int:
+def free_port(first: int, host: str = "127.0.0.1", name: str = "") -> int:
     """`first` if nobody listens there, else the next free port above it.
 
-    Nobody else is given it here for as long as this process lives: a program takes seconds from
+    Nothing else is given it here for as long as this process lives: a program takes seconds from
     its start until it listens.
+
+    Args:
+        first: the port to begin with.
+        host: whose port.
+        name: of what shall listen there, which is given its port again.
     """
     for port in range(first, first + 200):
         with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind((host, port))
-                _claim(host, port)
             except OSError:
                 continue
-            return port
+            if _claims(host, port, name):
+                return port
     raise OrchestrationError(f"no free port from {first} to {first + 199}. Set another first port.")
 
 
-def _claim(host: str, port: int) -> None:
-    """Take the port of UDP with the same number, which no program here uses.
+def _claims(host: str, port: int, name: str) -> bool:
+    """Take the port of UDP with the same number, which no program here uses; whether it was free.
 
     The kernel gives it to one process of the machine, whoever's, and takes it back at its end.
     """
     if (host, port) in _CLAIMED:
-        return
+        return _CLAIMED[host, port][0] == name
     claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     try:
         claim.bind((host, port))
     except OSError:
         claim.close()
-        raise
-    _CLAIMED[host, port] = claim
+        return False
+    _CLAIMED[host, port] = name, claim
+    return True
 
 
 def _recorded(folder: Path, name: str) -> Record | None:

@@ -15,9 +15,8 @@ from pathlib import Path
 
 from evaluation.marketplace.arms import Arm
 from infra.errors import ConfigError, RegistryError, ServingUnavailable
-from infra.registry import Registry
-from infra.tracking import tracking_uri
 from pipeline.contenders import Before, Contender, Policy, Version
+from pipeline.incumbent import registry_of
 from pipeline.page_rankers import Audience
 from pipeline.settings import Settings
 from serving import published
@@ -95,7 +94,7 @@ def _of_bundle(settings: Settings, key: str, work: Path) -> Callable[[], Served]
 
 
 def _of_registry(settings: Settings, alias: str, work: Path) -> Callable[[], Served]:
-    registry = Registry(tracking_uri(settings.tracking, settings.store), settings.store)
+    registry = registry_of(settings)
     own = work / alias
     source = FromRegistry(registry, (alias,), work / "copies", own)
     return _served(source, alias, settings, own)
@@ -126,7 +125,7 @@ def _served(source: Source, name: str, settings: Settings, own: Path) -> Callabl
 
 def _alias(settings: Settings, line: str) -> str:
     """The alias that a line's promoted version stands behind."""
-    registry = Registry(tracking_uri(settings.tracking, settings.store), settings.store)
+    registry = registry_of(settings)
     for alias in ALIASES:
         version = registry.version(alias)
         if version is not None and version.tags.get("line") == line:

@@ -9,7 +9,7 @@ from typing import Any
 from features.carry import ONE_DAY
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
-from infra.tracking import tracking_uri
+from infra.tracking import address
 from pipeline import afterwards, judged, night_page, recipes, steps, telling, unlived, workers
 from pipeline import nightly as nights
 from pipeline.days import span
@@ -23,7 +23,7 @@ RELEASE = ("evaluate", "bundle", "gate", "canary", "register", "promote", "check
 def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
     """`dupn_initial_train` in this process: `days` days of training, the day after to evaluate."""
     last = first + ONE_DAY * days
-    tracking_uri(settings.tracking, settings.store)  # refused before anything is made
+    address(settings.tracking, settings.store)  # refused before anything is made
     for start, length in unlived.stretches(settings, span(first, days + 1)):
         steps.simulate(settings, start, length)
     wanted = steps.data_days(settings, first, last)

@@ -23,9 +23,9 @@ from infra import peak, runtime
 from infra.airflow_api import Airflow
 from infra.errors import OrchestrationError
 from infra.follow import follow, until_ended
-from infra.registry import Registry
-from infra.tracking import require, tracking_uri
+from infra.tracking import require
 from pipeline import demo_abtest, demo_serve, demo_table, form, nightly, steps, verdicts
+from pipeline.incumbent import registry_of
 from pipeline.nightly import State
 from pipeline.settings import Settings, handed_on
 from pipeline.show import wide
@@ -216,6 +216,6 @@ def _show_report(made: OfflineReport, out: Console) -> None:
 
 
 def _champion(settings: Settings) -> bool:
-    registry = Registry(tracking_uri(settings.tracking, settings.store), settings.store)
+    registry = registry_of(settings)
     version = registry.version("champion")
     return version is not None and version.tags.get("line") == settings.line

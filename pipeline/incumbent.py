@@ -11,7 +11,7 @@ from infra.errors import RegistryError
 from infra.ledger import Entry
 from infra.registry import MODEL, Registry, Version
 from infra.succession import is_it
-from infra.tracking import address, tracking_uri
+from infra.tracking import address
 from pipeline.settings import Settings
 
 DATED = len("-2026-03-02")
@@ -49,12 +49,10 @@ def representation_of(version: Version) -> int:
 
 
 def registry_of(settings: Settings) -> Registry:
-    """The registry of the settings' tracking server, with the ledger of their store."""
-    return Registry(tracking_uri(settings.tracking, settings.store), settings.store)
+    """The registry of the settings' tracking server, with the ledger of their store.
 
-
-def reading(settings: Settings) -> Registry:
-    """The same for who only asks: nothing is made where nothing is."""
+    Whoever only asks makes nothing where nothing is: what is registered was logged before.
+    """
     return Registry(address(settings.tracking, settings.store), settings.store)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from features.dataset import load as load_dataset
 from infra.errors import ConfigError
-from infra.tracking import tracking_uri
+from infra.tracking import address
 from pipeline.settings import Settings
 from serving import published
 from serving.running import Setup, copies
@@ -37,8 +37,8 @@ def setup(settings: Settings, port: int | None = None, bundle: str = "") -> Setu
         zone=load_dataset(settings.dataset).time_zone,
     )
     if not bundle:
-        address = tracking_uri(settings.tracking, settings.store)
-        return made.model_copy(update={"tracking_uri": address})
+        uri = address(settings.tracking, settings.store)
+        return made.model_copy(update={"tracking_uri": uri})
     name, folder = published.fetch(published.find(settings.store, bundle), copies(work))
     return made.model_copy(update={"bundle": str(folder), "run": name.run, "name": name})
 

@@ -12,7 +12,7 @@ from infra.addresses import bare
 from infra.ledger import Entry
 from infra.store import Store
 from pipeline import afterwards, arrival, night_page, nightly, quality_page, rawday, represented
-from pipeline.incumbent import reading, registry_of
+from pipeline.incumbent import registry_of
 from pipeline.nightly import State
 from pipeline.settings import Settings
 
@@ -62,7 +62,7 @@ def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
 
 def status(settings: Settings) -> Mapping[str, Any]:
     """What is published, who is champion, where the reports are."""
-    store, entries = settings.store.resolved(), reading(settings).look()
+    store, entries = settings.store.resolved(), registry_of(settings).look()
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
     reports = store.names("reports/offline")
@@ -141,7 +141,7 @@ def log(settings: Settings) -> list[Mapping[str, Any]]:
             "why": f"{entry.why} (not made: {entry.given_up})" if entry.given_up else entry.why,
             "who": entry.who,
         }
-        for entry in reading(settings).look()
+        for entry in registry_of(settings).look()
     ]
 
 

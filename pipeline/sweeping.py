@@ -79,10 +79,7 @@ def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:
     store = settings.store
     if all(incumbent.until_of(name) == name for name in store.names("checkpoints")):
         return set()
-    from infra.registry import Registry
-    from infra.tracking import tracking_uri
-
-    registry = Registry(tracking_uri(settings.tracking, store), store)
+    registry = incumbent.registry_of(settings)
     champion, challenger = registry.version("champion"), registry.version("challenger")
     wanted: set[date] = set()
     for version in [champion, challenger] if challenger else [champion]:

@@ -18,8 +18,9 @@ from infra.config import flatten
 from infra.errors import QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry
 from infra.store import Partition, Store
-from infra.tracking import MlflowTracker, tracking_uri
+from infra.tracking import MlflowTracker
 from pipeline import judged
+from pipeline.incumbent import registry_of
 from pipeline.learning import recorded, require_free, run_key
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
@@ -49,7 +50,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
         RegistryError: no version of the line is promoted.
     """
     store, key = settings.store, run_key(settings, day)
-    registry = Registry(tracking_uri(settings.tracking, store), store)
+    registry = registry_of(settings)
     parent = checkpoints.final(store, promoted(settings, registry)).require()
     if not forced and _was_learnt(store, key, parent, day):
         return _nothing(key, parent, f"{key} is trained already")

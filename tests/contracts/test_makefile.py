@@ -51,6 +51,13 @@ def python_of(version, path):
     return path
 
 
+def test_a_path_that_is_no_python_is_said_to_be_none(tmp_path):
+    python_of("3 11", tmp_path / "venv" / "bin" / "python")
+    done = make("setup", f"PYTHON={tmp_path / 'none'}", f"VENV={tmp_path / 'venv'}")
+    assert done.returncode != 0
+    assert f"there is no Python at {tmp_path / 'none'}" in done.stderr
+
+
 @pytest.mark.parametrize(("version", "refused"), [("3 13", True), ("3 11", False)])
 def test_a_python_that_is_asked_for_is_never_another_one(tmp_path, version, refused):
     venv, asked = tmp_path / "venv", python_of(version, tmp_path / "asked")

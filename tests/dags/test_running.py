@@ -1,5 +1,6 @@
 """Which errors a task may be tried again for, and which need a person."""
 
+import sys
 from datetime import UTC, date, datetime, time, timedelta
 from types import SimpleNamespace
 from zoneinfo import ZoneInfo
@@ -140,3 +141,14 @@ def test_whoever_triggers_a_dag_cannot_say_what_its_workers_run_or_whom_they_tal
     name = pair.partition("=")[0]
     with pytest.raises(AirflowFailException, match=f"ConfigError: the form sets {name}, which no"):
         of()
+
+
+def test_a_study_says_first_which_package_its_last_cells_lack(scheduled, monkeypatch):
+    monkeypatch.setitem(sys.modules, "gensim", None)  # as if it were not installed
+    params = {"preset": None, "overrides": "", "study": "table2", "seeds": 1, "quick": True}
+    scheduled.run_type = "manual"
+    context = {"dag_run": scheduled, "params": params}
+    for module in (running, study_stages):
+        monkeypatch.setattr(module, "get_current_context", lambda: context)
+    with pytest.raises(AirflowFailException, match="ConfigError: gensim is not installed"):
+        study_stages.cells.function(0)

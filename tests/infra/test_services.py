@@ -250,8 +250,10 @@ def test_a_port_that_somebody_else_has_chosen_is_passed_over_until_he_ends():
         assert again == port
 
 
-def test_who_has_chosen_a_port_finds_it_again():
-    assert free_port(port := free_port(23000)) == port
+def test_what_was_given_a_port_finds_it_again_and_nothing_else_gets_it():
+    port = free_port(23000, name="one")
+    assert free_port(port, name="one") == port
+    assert free_port(port, name="another") > port
 
 
 @pytest.mark.parametrize(("lives_s", "said"), [(0, "ended while"), (60, "another program answers")])

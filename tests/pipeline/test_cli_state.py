@@ -93,6 +93,18 @@ def test_looking_at_a_home_where_nothing_is_says_so_and_makes_nothing(
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(
+    "line",
+    ["rollback --why x", "promote --version 3 --why x", "gate --day 2026-03-12", "represent"],
+)
+def test_a_release_refused_in_a_mistyped_home_leaves_none(tmp_path, line):
+    home = tmp_path / "mistyped"
+    words = [*line.split(), *(["--day", str(DAY)] if line == "represent" else [])]
+    said = CliRunner().invoke(cli.app, ["--preset", "smoke", "--home", str(home), *words])
+    assert said.exit_code != 0
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_home_that_has_days_is_not_told_as_empty_and_no_database_is_made(dupn, tmp_path):
     assert "note" not in json.loads(dupn("status", as_json=True).stdout)
     assert json.loads(dupn("log", as_json=True).stdout) == []

@@ -13,6 +13,7 @@ from infra.errors import OrchestrationError, ServingUnavailable
 from infra.services import Service
 from pipeline.bench import load as generator
 from pipeline.bench.load import Ask, Heard, background, clean, latencies, load
+from tests.ports import free_port
 
 
 class Says(BaseHTTPRequestHandler):
@@ -173,9 +174,13 @@ def test_a_program_that_does_not_start_is_quoted_at_once(tmp_path):
     assert time.perf_counter() - start < 60  # it would be waited for twice as long
 
 
-def test_a_program_in_the_background_ends_with_the_block(tmp_path, server):
-    waits = program(tmp_path, "import time; time.sleep(60)", server.server_port)
-    with background(waits) as process:
+def test_a_program_in_the_background_ends_with_the_block(tmp_path):
+    port = free_port()
+    answers = (
+        "from http.server import HTTPServer, SimpleHTTPRequestHandler as Says\n"
+        f"HTTPServer(('127.0.0.1', {port}), Says).serve_forever()"
+    )
+    with background(program(tmp_path, answers, port)) as process:
         assert process.is_running()
     assert not psutil.pid_exists(process.pid) or process.status() == psutil.STATUS_ZOMBIE
 

@@ -22,6 +22,7 @@ from apache_beam.transforms import userstate
 from infra import errors
 from infra.errors import ConfigError, DupnError, OrchestrationError
 from infra.store import Attempt, FileEntry
+from pipeline import beam_workers
 from pipeline.runner import BeamConfig, passes
 
 __all__ = ["BeamConfig", "Gather", "Publish", "Spread", "options", "passes", "pipeline"]
@@ -92,6 +93,7 @@ def specs_by_class(look: Callable[[beam.DoFn], Specs]) -> Callable[[beam.DoFn], 
 
 
 userstate.get_dofn_specs = specs_by_class(userstate.get_dofn_specs)
+beam_workers.register()
 
 
 @contextmanager
@@ -100,7 +102,8 @@ def pipeline(config: BeamConfig) -> Iterator[beam.Pipeline]:
 
     Raises:
         ConfigError: the runner is asked not to wait.
-        OrchestrationError: the job ended otherwise than done, without an error of its own.
+        OrchestrationError: the job ended otherwise than done, without an error of its own, or lost
+            one of its worker processes.
         DupnError: what a worker raised, with its own sentence, wherever the worker ran.
     """
     asked = options(config)

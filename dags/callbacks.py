@@ -32,15 +32,19 @@ def failed(context: Mapping[str, Any]) -> None:
     tell(kind, f"{context['ti'].dag_id}: {task} failed", words, context)
 
 
-def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = None) -> None:
-    """Send an alert about the running task, by the settings of its run."""
+def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = None) -> bool:
+    """Send an alert about the running task, by the settings of its run.
+
+    False if nobody of those who are to be told was reached.
+    """
     try:
-        _send(kind, title, text, context or get_current_context())
+        return _send(kind, title, text, context or get_current_context())
     except Exception:
         logger.exception("alert %s (%s: %s) could not be made", kind, title, text)
+        return False
 
 
-def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> None:
+def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> bool:
     from infra import alerts
 
     instance = context["ti"]
@@ -52,7 +56,7 @@ def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> None:
         link=str(getattr(instance, "log_url", "") or ""),
         facts={"dag": instance.dag_id, "task": instance.task_id, "run": instance.run_id},
     )
-    alerts.send(alert, _whom(context))
+    return alerts.told(alert, _whom(context))
 
 
 def _whom(context: Mapping[str, Any]) -> "AlertsConfig":

@@ -51,8 +51,9 @@ def raw() -> PokeReturnValue:
     with running.front_door():
         seen = nightly.look(settings, day, waited)
     logger.info("%s", seen.sentence)
-    if seen.late and nightly.first_time_late(settings, day):
-        callbacks.tell("late", f"raw data of {day} is late", seen.sentence)
+    if seen.late:
+        words = "late", f"raw data of {day} is late", seen.sentence
+        nightly.tell_late(settings, day, lambda: callbacks.tell(*words))
     return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())
 
 

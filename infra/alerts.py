@@ -1,20 +1,23 @@
 """Telling somebody: a line in the log always, a webhook and e-mail if the settings name them.
 
 An alert says what happened, to which day, and what to do; nobody should have to look anything up.
-One that cannot be delivered is logged and never stops the work that it is about. Addresses that
-are secrets come from the environment, because settings are written into every training run:
-`DUPN_ALERT_WEBHOOK` and `DUPN_SMTP_PASSWORD`.
+One that cannot be delivered, in three tries, is logged and never stops the work that it is about.
+Addresses that are secrets come from the environment, because settings are written into every
+training run: `DUPN_ALERT_WEBHOOK` and `DUPN_SMTP_PASSWORD`.
 """
 
 import html
 import logging
 import os
 import smtplib
+import socket
 import ssl
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from email.message import EmailMessage
 from enum import StrEnum
+from http import HTTPStatus
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -28,6 +31,17 @@ logger = logging.getLogger(__name__)
 
 WEBHOOK = "DUPN_ALERT_WEBHOOK"
 PASSWORD = "DUPN_SMTP_PASSWORD"  # noqa: S105 - the name of a variable
+PAUSES_S = (1.0, 5.0)
+"""Before the second and the third try of a delivery."""
+PASSING = (
+    ConnectionError,
+    TimeoutError,
+    socket.gaierror,
+    requests.ConnectionError,
+    requests.Timeout,
+    smtplib.SMTPServerDisconnected,
+)
+"""Nobody answered."""
 
 
 class Kind(StrEnum):
@@ -72,7 +86,7 @@ class AlertsConfig(Config):
     """Log in with this name and `DUPN_SMTP_PASSWORD`, over STARTTLS with a certificate that this
     machine trusts (`SSL_CERT_FILE` names others); empty: neither."""
     timeout_s: float = Field(10.0, gt=0)
-    """For one delivery."""
+    """For one try of a delivery, of which there are three unless it is refused for good."""
     kinds: tuple[Kind, ...] = tuple(Kind)
     """Those that leave the log; all by default."""
 
@@ -106,27 +120,55 @@ def send(alert: Alert, config: AlertsConfig) -> list[str]:
     """
     alert = replace(alert, title=bare(alert.title), text=bare(alert.text))
     logger.warning("alert %s", alert.plain())
+    tried = [_attempt(deliver, place) for place, deliver in _deliveries(alert, config).items()]
+    return [sentence for sentence in tried if sentence]
+
+
+def told(alert: Alert, config: AlertsConfig) -> bool:
+    """Send it; False where it has reached none of those who are to be told."""
+    failed = send(alert, config)
+    return not failed or len(failed) < len(_deliveries(alert, config))
+
+
+def _deliveries(alert: Alert, config: AlertsConfig) -> dict[str, Callable[[], None]]:
+    """How to deliver it, by the place that is told of; nothing if it stays in the log."""
     if alert.kind not in config.kinds:
-        return []
-    failed = []
+        return {}
+    found: dict[str, Callable[[], None]] = {}
     address = os.environ.get(WEBHOOK) or config.webhook
     if address:
-        failed.append(_attempt(lambda: _post(address, alert, config), _host(address)))
+        found[_host(address)] = lambda: _post(address, alert, config)
     if config.email_to:
-        place = f"{config.smtp_host}:{config.smtp_port}"
-        failed.append(_attempt(lambda: _mail(alert, config), place))
-    return [sentence for sentence in failed if sentence]
+        found[f"{config.smtp_host}:{config.smtp_port}"] = lambda: _mail(alert, config)
+    return found
 
 
 def _attempt(deliver: Callable[[], None], place: str) -> str:
-    try:
-        deliver()
-    except (OSError, ValueError) as error:  # what requests and smtplib raise are OSErrors
-        # The error's own text may hold the address, which may be a secret.
-        sentence = f"an alert could not be delivered to {place}: {type(error).__name__}"
-        logger.error("%s", sentence)  # noqa: TRY400 - a trace may hold the address too
-        return sentence
+    """What went wrong in the end, as a sentence; what may pass is tried again."""
+    for pause_s in (*PAUSES_S, None):
+        try:
+            deliver()
+        except (OSError, ValueError) as error:  # what requests and smtplib raise are OSErrors
+            if pause_s is not None and _may_pass(error):
+                time.sleep(pause_s)
+                continue
+            # The error's own text may hold the address, which may be a secret.
+            sentence = f"an alert could not be delivered to {place}: {type(error).__name__}"
+            logger.error("%s", sentence)  # noqa: TRY400 - a trace may hold the address too
+            return sentence
+        break
     return ""
+
+
+def _may_pass(error: Exception) -> bool:
+    """Whether the next try may succeed: nobody answered, or the answer was "not now"."""
+    if isinstance(error, requests.HTTPError):
+        return error.response.status_code == HTTPStatus.TOO_MANY_REQUESTS or (
+            error.response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
+        )
+    if isinstance(error, smtplib.SMTPResponseException):
+        return 400 <= error.smtp_code < 500  # 5xx of a mail server is for good
+    return isinstance(error, PASSING) and not isinstance(error, requests.exceptions.SSLError)
 
 
 def _post(address: str, alert: Alert, config: AlertsConfig) -> None:

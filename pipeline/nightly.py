@@ -9,7 +9,7 @@ over by creating `turn-<n>` beside it, which one of two can do. The newest turn 
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -109,13 +109,11 @@ def obstacle(settings: Settings, day: date) -> str:
     return ""
 
 
-def first_time_late(settings: Settings, day: date) -> bool:
-    """True once a night: the look that has to tell somebody."""
+def tell_late(settings: Settings, day: date, tell: Callable[[], bool]) -> None:
+    """Tell somebody once a night; at the next look again if nobody was reached."""
     night = read(settings, day)
-    if night is None or night.late:
-        return False
-    _write(settings, replace(night, late=True))
-    return True
+    if night and not night.late and tell() and read(settings, day) == night:
+        _write(settings, replace(night, late=True))
 
 
 def begin(

@@ -114,3 +114,13 @@ def test_a_preset_that_somebody_names_in_a_form_does_not_say_whom_to_tell(
     monkeypatch.setenv("DUPN_NIGHTLY_PRESET", str(preset))
     fail(str(preset))
     assert len(heard) == 1
+
+
+def test_whoever_tells_hears_whether_anybody_was_reached(hook, monkeypatch):
+    address, _ = hook
+    ti = SimpleNamespace(task_id="raw", dag_id="dupn_nightly_update", run_id="r", log_url="")
+    context = {"ti": ti, "params": {"preset": None, "day": DAY}, "dag_run": None}
+    monkeypatch.setattr("infra.alerts.time.sleep", lambda _: None)
+    for webhook, reached in ((address, True), ("http://127.0.0.1:9/", False)):
+        monkeypatch.setenv(WEBHOOK, webhook)
+        assert callbacks.tell("late", "raw data is late", "", context) is reached

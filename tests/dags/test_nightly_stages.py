@@ -1,6 +1,6 @@
 """What tasks of a night do beside their step: whose settings, and which failures are final."""
 
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
@@ -172,6 +172,23 @@ def test_a_night_that_waits_for_raw_data_logs_at_each_look_for_what(night, monke
     with caplog.at_level("INFO", nightly_stages.logger.name):
         assert not nightly_stages.raw.function().is_done
     assert f"raw/dt={NIGHT}: behaviors not there. So far: nothing." in caplog.messages
+
+
+def test_a_late_night_tells_at_each_look_until_somebody_is_reached(night, monkeypatch):
+    params, day = night[0] | {"dataset": "rees46", "approval": False}, date.fromisoformat(NIGHT)
+    run = SimpleNamespace(run_id="r", start_date=datetime.now(UTC) - timedelta(hours=7))
+    for module in (running, nightly_stages):
+        monkeypatch.setattr(
+            module, "get_current_context", lambda: {"params": params, "dag_run": run}
+        )
+    store = running.plain({"params": params}).store
+    with store.partition("samples", day - timedelta(days=1)).publish() as out:
+        out.record([out.write_bytes("part", b"")])
+    told, reached = [], iter([False, True])
+    monkeypatch.setattr(callbacks, "tell", lambda kind, *_: told.append(kind) or next(reached))
+    for _ in range(3):
+        nightly_stages.raw.function()
+    assert told == ["late", "late"]
 
 
 def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():

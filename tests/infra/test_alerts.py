@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from infra.alerts import PASSWORD, WEBHOOK, Alert, AlertsConfig, Kind, send
+from infra.alerts import PASSWORD, WEBHOOK, Alert, AlertsConfig, Kind, send, told
 
 HOUR = timedelta(hours=1)
 ALERT = Alert(
@@ -30,7 +30,8 @@ ALERT = Alert(
 class Post(BaseHTTPRequestHandler):
     def do_POST(self):
         self.server.heard.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.send_response(self.server.answer)
+        first = self.server.at_first
+        self.send_response(first.pop(0) if first else self.server.answer)
         self.end_headers()
 
     def log_message(self, *_):
@@ -82,13 +83,21 @@ class Smtp(socketserver.StreamRequestHandler):
 
 def serving(server):
     server.heard = []
-    server.answer = 200
+    server.answer, server.at_first = 200, []
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
     server.shutdown()
     thread.join()
     server.server_close()
+
+
+@pytest.fixture(autouse=True)
+def paused(monkeypatch):
+    """The seconds between tries, which nobody waits for here."""
+    found = []
+    monkeypatch.setattr("infra.alerts.time.sleep", found.append)
+    return found
 
 
 @pytest.fixture
@@ -157,12 +166,12 @@ def test_slack_gets_a_text(web):
 def test_a_name_in_an_alert_is_no_markup_of_slack(web):
     odd = "raw/<!channel> <https://evil.example|mend it> & &lt;.csv"
     link = "http://127.0.0.1:8080/log?a=1&b=2"
-    told = replace(ALERT, title=odd, text=odd, link=link, facts={"task": odd})
-    send(told, AlertsConfig(webhook=address(web), style="slack"))
-    send(told, AlertsConfig(webhook=address(web)))
+    odd_one = replace(ALERT, title=odd, text=odd, link=link, facts={"task": odd})
+    send(odd_one, AlertsConfig(webhook=address(web), style="slack"))
+    send(odd_one, AlertsConfig(webhook=address(web)))
     text, plain = web.heard[0]["text"], web.heard[1]
     assert not set("<>") & set(text)
-    assert text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == told.plain()
+    assert text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&") == odd_one.plain()
     assert (plain["text"], plain["link"]) == (odd, link), "others get the fields as they are"
 
 
@@ -173,8 +182,8 @@ def test_the_environment_names_a_secret_address(web, monkeypatch):
 
 
 def test_what_is_told_has_no_password_in_it(web, caplog):
-    told = "API request to http://dupn:s3cret@db.shop/api failed"
-    send(replace(ALERT, text=told), AlertsConfig(webhook=address(web)))
+    words = "API request to http://dupn:s3cret@db.shop/api failed"
+    send(replace(ALERT, text=words), AlertsConfig(webhook=address(web)))
     assert web.heard[0]["text"] == "API request to http://db.shop/api failed"
     assert "s3cret" not in caplog.text
 
@@ -219,3 +228,33 @@ def test_a_webhook_that_refuses_is_a_sentence_without_the_secret(web, caplog):
 def test_nothing_that_goes_wrong_is_raised(webhook):
     config = AlertsConfig(webhook=webhook, email_to=("a@example.com",), smtp_port=9, timeout_s=1)
     assert len(send(ALERT, config)) == 2
+
+
+@pytest.mark.parametrize("at_first", [[503], [429, 500]])
+def test_what_was_refused_for_the_moment_is_delivered_at_another_try(web, at_first, paused):
+    web.at_first = list(at_first)
+    assert send(ALERT, AlertsConfig(webhook=address(web))) == []
+    assert len(web.heard) == len(at_first) + 1
+    assert paused == [1.0, 5.0][: len(at_first)]
+
+
+@pytest.mark.parametrize(("answer", "tries"), [(503, 3), (404, 1)])
+def test_a_webhook_is_tried_three_times_unless_it_refuses_for_good(web, answer, tries):
+    web.answer = answer
+    assert len(send(ALERT, AlertsConfig(webhook=address(web)))) == 1
+    assert len(web.heard) == tries
+
+
+def test_a_host_that_is_not_there_is_tried_again_and_what_is_no_address_is_not(paused):
+    for webhook in ("http://127.0.0.1:9/hook", "not an address"):
+        send(ALERT, AlertsConfig(webhook=webhook, timeout_s=1))
+    send(ALERT, AlertsConfig(email_to=("a@example.com",), smtp_host="127.0.0.1", smtp_port=9))
+    assert paused == [1.0, 5.0] * 2
+
+
+def test_an_alert_is_told_if_it_reached_one_of_those_or_nobody_is_to_be_told(web):
+    mail = {"email_to": ("a@example.com",), "smtp_port": 9, "timeout_s": 1}
+    assert told(ALERT, AlertsConfig())
+    assert told(ALERT, AlertsConfig(kinds=(Kind.LATE,), **mail))
+    assert told(ALERT, AlertsConfig(webhook=address(web), **mail))
+    assert not told(ALERT, AlertsConfig(**mail))

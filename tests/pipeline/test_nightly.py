@@ -280,12 +280,17 @@ def test_a_day_that_a_training_has_learnt_has_no_night_though_one_waited(setting
 
 
 def test_lateness_is_told_once_a_run(settings):
-    nightly.begin(settings, DAY, "r1")
-    assert nightly.first_time_late(settings, DAY)
-    nightly.begin(settings, DAY, "r1")  # the sensor's next look
-    assert not nightly.first_time_late(settings, DAY)
-    nightly.begin(settings, DAY, "r2")
-    assert nightly.first_time_late(settings, DAY)
+    told = []
+
+    def look(run, *, reached=True):
+        nightly.begin(settings, DAY, run)  # as the sensor does at each look
+        nightly.tell_late(settings, DAY, lambda: told.append((run, reached)) or reached)
+
+    for _ in range(3):
+        look("r1", reached=len(told) > 0)
+    assert told == [("r1", False), ("r1", True)]
+    look("r2")
+    assert told[2:] == [("r2", True)]
 
 
 def test_a_night_waits_is_late_and_gives_up(settings):

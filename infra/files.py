@@ -101,11 +101,16 @@ def lying(fs: Any, path: str) -> list[dict[str, Any]]:
 
     An object store may have an empty object of the folder's own name (the mark of a folder that was
     made in a console): that is the folder, not something in it.
+
+    Raises:
+        StoreError: it may not be read.
     """
     try:
         found: list[dict[str, Any]] = fs.ls(path, detail=True)
     except ABSENT:  # not asked before: across a network every question takes its time
         return []
+    except PermissionError as error:
+        raise unreadable(path, error) from error
     itself = path.partition("://")[2].rstrip("/") if "://" in path else None
     return [info for info in found if info["name"].strip("/") != itself]
 

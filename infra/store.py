@@ -14,7 +14,6 @@ can write through them.
 
 import os
 import re
-from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
@@ -33,6 +32,7 @@ from infra.files import (
     put,
     put_new,
     put_there,
+    unreadable,
 )
 from infra.manifest import MANIFEST, FileEntry, Manifest
 from infra.partition import Looked, Lying, Partition
@@ -112,12 +112,18 @@ class Store:
         return put_new(filesystem(self.root), f"{self.root}/{key}", data)
 
     def get(self, key: str) -> bytes | None:
-        """The content of one file, or None."""
-        fs = filesystem(self.root)
+        """The content of one file, or None.
+
+        Raises:
+            StoreError: it may not be read.
+        """
+        fs, path = filesystem(self.root), f"{self.root}/{key}"
         try:
-            content: bytes = fs.cat_file(f"{self.root}/{key}")
+            content: bytes = fs.cat_file(path)
         except ABSENT:
             return None
+        except PermissionError as error:
+            raise unreadable(path, error) from error
         return content
 
     def names(self, folder: str) -> list[str]:
@@ -164,13 +170,18 @@ class Store:
 
     def nothing_yet(self) -> str:
         """The sentence about a store in which nothing is, as a mistyped one; else empty."""
-        with suppress(OSError):  # a folder that may not be entered: whoever reads it tells that
-            if not names_in(filesystem(self.root), self.root):
-                return (
-                    f"there is nothing in {bare(self.root)} yet. See that --home or DUPN_HOME is "
-                    "right; `dupn import` and `dupn simulate` begin one."
-                )
-        return ""
+        try:
+            found = names_in(filesystem(self.root), self.root)
+        except StoreError:
+            if self.is_local:  # a folder that may not be entered: whoever reads it tells that
+                return ""
+            raise
+        if found:
+            return ""
+        return (
+            f"there is nothing in {bare(self.root)} yet. See that --home or DUPN_HOME is "
+            "right; `dupn import` and `dupn simulate` begin one."
+        )
 
     def address(self, *parts: str) -> str:
         """The full address of something below the root (for messages, MLflow, scratch space)."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from fsspec.implementations.local import LocalFileSystem
 
 from infra.errors import StoreError
 from infra.files import alone, modified, unwritable
@@ -159,3 +160,28 @@ def test_when_a_file_was_changed_is_in_utc_however_its_filesystem_tells_it(liste
 
 def test_a_file_of_which_nobody_knows_when_it_was_changed_was_changed_just_now():
     assert datetime.now(UTC) - modified({}) < timedelta(minutes=1)
+
+
+ASKS = {
+    "names": lambda store: store.names("raw"),
+    "listing": lambda store: store.listing("raw"),
+    "touched": lambda store: store.touched("raw"),
+    "files": lambda store: store.partition("raw").files(),
+    "get": lambda store: store.get("raw/a.csv"),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS.values(), ids=ASKS)
+def test_what_may_not_be_read_says_so(tmp_path, monkeypatch, ask):
+    store = Store(tmp_path)
+    store.put("raw/a.csv", "x")
+
+    def closed(path, *_, **__):  # whoever runs the tests as root may read everything
+        raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+    monkeypatch.setattr(os, "scandir", closed)
+    monkeypatch.setattr(LocalFileSystem, "cat_file", lambda _, path: closed(path))
+    said = rf"{tmp_path}/raw.* could not be read: permission is denied\. Mend the permissions"
+    with pytest.raises(StoreError, match=said):
+        ask(store)
+    assert store.nothing_yet() == "", "whoever reads it tells what is wrong"

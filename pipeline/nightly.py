@@ -88,7 +88,7 @@ def obstacle(settings: Settings, day: date) -> str:
     if night and night.state is State.BEGUN:
         return (
             f"the night of {eve} has not ended (begun since {night.at}, {night.run}), and that of "
-            f"{day} needs what it leaves. Mend it first; this one goes on after it."
+            f"{day} needs what it leaves. Mend it first{mend(night)}; this one goes on after it."
         )
     if eve not in days:
         older = _older(days, first)
@@ -107,6 +107,15 @@ def obstacle(settings: Settings, day: date) -> str:
             f"task `raw`, or `dupn run nightly --day {first}`; this one goes on after it."
         )
     return ""
+
+
+def mend(night: Night) -> str:
+    """How to end a night that has begun, to set after what is said of it; empty while it runs."""
+    if not workers.is_command(night.run):
+        return ": if a task of that run has failed, clear it and its downstream tasks"
+    if workers.alive(night.run):
+        return ""
+    return f": that process is gone, and `dupn run nightly --day {night.day}` goes on with it"
 
 
 def tell_late(settings: Settings, day: date, tell: Callable[[], bool]) -> None:

@@ -97,7 +97,7 @@ def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
     """The last night, those that have not ended, and days whose raw data changed afterwards.
 
     The store may be a resolved one. A night that only waits, and whose day is published all the
-    same, never had to be.
+    same, never had to be. Of one that has begun it says how to end it.
     """
     days, samples = store.dates(f"reports/nightly/{settings.line}"), store.days("samples")
     read = {day: nightly.read(settings, day) for day in days[-arrival.LOOK_BACK :]}
@@ -105,6 +105,7 @@ def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
     ended = [night for night in found.values() if night.state is State.ENDED]
     unfinished = [
         f"{night.day} {night.state} since {night.at} ({night.run})"
+        f"{nightly.mend(night) if night.state is State.BEGUN else ''}"
         for day, night in found.items()
         if night.state is State.BEGUN or (night.state is State.WAITING and day not in samples)
     ]

@@ -1,5 +1,7 @@
 """What `dupn status` says of nights."""
 
+import socket
+
 import pytest
 
 from infra.errors import OutOfTurn
@@ -37,3 +39,26 @@ def test_a_night_that_waits_is_named_until_its_day_is_published_all_the_same(set
     published(settings, DAY)
     published(settings, DAY + ONE)  # by an initial training after all
     assert standing.nights(settings, settings.store)["nights that have not ended"] == "none"
+
+
+def process(number):
+    return f"dupn, process {number} on {socket.gethostname()} since 5"
+
+
+@pytest.mark.parametrize(
+    ("run", "said"),
+    [
+        (process(4194306), f": that process is gone, and `dupn run nightly --day {DAY}` goes on"),
+        ("dupn, process 7 on another machine since 5", ""),
+        ("manual__1", ": if a task of that run has failed, clear it and its downstream tasks"),
+    ],
+    ids=["dead", "maybe alive", "of Airflow"],
+)
+def test_an_open_night_is_named_with_what_ends_it(settings, run, said):
+    nightly.begin(settings, DAY, run)
+    [status] = standing.nights(settings, settings.store)["nights that have not ended"]
+    assert f"({run}){said}" in status
+    assert status.endswith(f"({run})") is (said == "")
+    next_one = nightly.obstacle(settings, DAY + ONE)
+    assert f"{run}), and that of {DAY + ONE} needs what it leaves. Mend it first{said}" in next_one
+    assert next_one.endswith("; this one goes on after it.")

@@ -22,6 +22,13 @@ from pipeline.night_config import NightlyConfig
 SUCCESS = "_SUCCESS"
 LOOK_BACK = 40
 """Days that whoever asks how things stand looks at."""
+AHEAD = (
+    "dated ahead of this machine's clock (set the clock right, `touch` the files, or put "
+    f"`{SUCCESS}` beside them)"
+)
+"""What is wrong with files of the future, and what to do."""
+SKEW = timedelta(minutes=1)
+"""That the clock of a disk or a store elsewhere may differ by, and nobody has to be told."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +52,14 @@ class Table:
         size = f"{self.files} file{'s' * (self.files != 1)}, {self.bytes / 1e6:.1f} MB"
         if self.changed is None or self.whole(now, settle):
             return f"{self.name} ({size})"
-        return f"{self.name} ({size}, changed {(now - self.changed).total_seconds():.0f} s ago)"
+        age_s = (now - self.changed).total_seconds()
+        if self.ahead(now):
+            return f"{self.name} ({size}, dated {-age_s / 3600:.1f} h ahead)"
+        return f"{self.name} ({size}, changed {max(age_s, 0):.0f} s ago)"
+
+    def ahead(self, now: datetime) -> bool:
+        """Whether it is dated in the future, so that it would be waited for until then."""
+        return self.changed is not None and self.changed - now > SKEW
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +105,10 @@ def judge(
     unread = [name for table in missing for name in skipped.get(table, ())]
     why = f" ({raw_names.not_read(unread)})" if unread else ""
     wanting = [f"{', '.join(missing)} not there{why}"] if missing else []
-    wanting += [f"{', '.join(moving)} still changing"] if moving else []
+    ahead = [table.name for table in here if table.name in moving and table.ahead(now)]
+    changing = [name for name in moving if name not in ahead]
+    wanting += [f"{', '.join(changing)} still changing"] if changing else []
+    wanting += [f"{', '.join(ahead)} {AHEAD}"] if ahead else []
     left = {table.name: raw_names.not_read_beside(table.beside) for table in here if table.beside}
     for table, files in skipped.items():
         if files and table not in missing:

@@ -99,6 +99,21 @@ def test_a_copy_that_keeps_the_time_of_its_source_is_as_new_as_it_is_here(store)
     assert look(store).ready
 
 
+def test_a_file_that_is_dated_ahead_of_the_clock_is_told_as_such(store):
+    drop(store, "behaviors", age_s=-86400)
+    drop(store, "impressions", age_s=-5)  # of a clock that is a little fast
+    found = look(store)
+    assert found.moving == ("behaviors", "impressions")
+    assert "impressions still changing; behaviors dated ahead of this machine's clock" in (
+        found.sentence
+    )
+    assert "`touch` the files, or put `_SUCCESS` beside them" in found.sentence
+    assert "behaviors (1 file, 0.0 MB, dated 24.0 h ahead)" in found.sentence
+    assert "impressions (1 file, 0.0 MB, changed 0 s ago)" in found.sentence
+    drop(store, "behaviors", "_SUCCESS", age_s=-86400)
+    assert look(store).moving == ("impressions",)
+
+
 def test_the_newest_piece_counts(store):
     drop(store, "behaviors", "1.csv", age_s=9000)
     drop(store, "behaviors", "2.csv", age_s=30)

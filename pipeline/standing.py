@@ -36,8 +36,9 @@ def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
     registry = registry_of(settings)
     before = registry.ledger.count()
     entry = registry.rollback(why, ready=lambda number: bundling.ensure(settings, registry, number))
+    made = representing.restore(settings)  # before the places are told: its folder may be new
     told = moved(settings, entry) | {"previous": entry.aliases.get("previous", "none")}
-    told["represented"] = representing.restore(settings)
+    told["represented"] = made
     registry.ledger.end(entry)
     return told | (_finished(entry) if entry.number <= before else {})
 

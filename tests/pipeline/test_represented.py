@@ -119,6 +119,16 @@ def test_after_a_rollback_the_table_of_whom_it_went_to_is_current(home):
     assert current(home)["model_version"] == "1"
 
 
+def test_a_rollback_tells_of_the_table_that_it_has_made(home):
+    parent = with_child(home)
+    steps.represent(home, DAY)
+    for table in (representing.table_of(home.store, parent, day) for day in (BEFORE, DAY)):
+        table.remove()
+    told = steps.rollback(home, "worse")
+    made = representing.table_of(home.store, parent, DAY).path
+    assert (told["represented"], told["representations"]) == (made, str(Path(made).parent))
+
+
 def test_after_a_rollback_whose_table_cannot_be_made_its_older_one_is_current(home):
     parent = with_child(home)
     steps.represent(home, DAY)

@@ -34,6 +34,8 @@ _LOOK = (
 )
 _BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
+_LONGEST = 300
+"""Characters of MLflow's own words in a sentence of ours."""
 _FULL = ("database or disk is full", "disk I/O error")
 _HALF_MADE = ("already exists", "duplicate column name")
 _READ_ONLY = ("readonly database", "unable to open database file")
@@ -220,8 +222,12 @@ def _refused(uri: str, error: Any) -> Refused:
 
 
 def _first(text: str) -> str:
-    """The first line, without its end."""
-    return (text.strip().splitlines() or ["no message"])[0].rstrip(".")[:300]
+    """The first line without its full stop; of a long one both ends, for the cause is the last."""
+    line = (text.strip().splitlines() or ["no message"])[0].rstrip(".")
+    if len(line) <= _LONGEST:
+        return line
+    half = _LONGEST // 2
+    return f"{line[:half].rpartition(' ')[0]} ... {line[-half:].partition(' ')[2]}"
 
 
 def _told(uri: str, text: str) -> DupnError:

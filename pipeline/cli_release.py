@@ -82,7 +82,7 @@ def promote(
     run: Run = "",
 ) -> None:
     """Make a version the champion: the one registered for a day, or any by number."""
-    from pipeline import recipes, steps
+    from pipeline import incumbent, recipes, steps
 
     _require_one("promote", day, version, run)
     if version and not why.strip():
@@ -91,6 +91,7 @@ def promote(
             f'`--version {version} --why "..."`.'
         )
     settings = front.settings()
+    incumbent.require_answering(settings)
     if day:
         settings = recipes.by_hand(settings, run)
     chosen = day.date() if day else settings.first_day
@@ -101,15 +102,20 @@ def rollback(
     why: Annotated[str, typer.Option(help="A sentence for the ledger.")],
 ) -> None:
     """Make the previous champion champion again."""
-    from pipeline import steps
+    from pipeline import incumbent, steps
 
     if not why.strip():
         raise typer.BadParameter('say why for the ledger: `dupn rollback --why "..."`.')
-    front.say("rollback", steps.rollback(front.settings(), why))
+    settings = front.settings()
+    incumbent.require_answering(settings)
+    front.say("rollback", steps.rollback(settings, why))
 
 
 def check(day: TheDay, run: Run = "") -> None:
     """Ask `models:/dupn@champion` the moments that were recorded for it."""
+    from pipeline import incumbent
+
+    incumbent.require_answering(front.settings())
     _release_step("check", day, run)
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from infra.errors import RegistryError
 from infra.ledger import Entry
+from infra.mlflow_client import briefly
 from infra.registry import MODEL, Registry, Version
 from infra.succession import is_it
 from infra.tracking import address
@@ -63,6 +64,18 @@ def require_own(settings: Settings) -> None:
         RegistryError: one names a version that another home registered.
     """
     if settings.tracking.uri is not None:  # the embedded one is this home's alone
+        registry_of(settings).aliases()
+
+
+def require_answering(settings: Settings) -> None:
+    """Before a command that a person waits for: MLflow answers, or the command ends in seconds.
+
+    What follows is asked with all patience: a server that is there may be slow.
+
+    Raises:
+        RegistryUnavailable: it does not answer.
+    """
+    with briefly():
         registry_of(settings).aliases()
 
 

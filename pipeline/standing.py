@@ -5,22 +5,41 @@ name run key, bundle and representations of what is champion from now on, so a r
 three back together. Facts (sequences, samples) stay as they are.
 """
 
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from infra.addresses import bare
+from infra.errors import RegistryUnavailable
 from infra.ledger import Entry
+from infra.mlflow_client import briefly
 from infra.store import Store
 from pipeline import afterwards, arrival, night_page, nightly, quality_page, rawday, represented
 from pipeline.incumbent import registry_of
 from pipeline.nightly import State
 from pipeline.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 NO_TABLE = "none: run `dupn represent --day D` for the newest day of sequences"
 """What a person is told where no table of representations is current."""
 PLACES = ("bundle", "representations")
 """Facts of an entry that name a place in the store."""
 _LEAF = {"events": ("behaviors",), "samples": ()}
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """The ledger; `note` says so where MLflow could not be asked what it does not know yet."""
+
+    entries: list[Entry]
+    note: str = ""
+
+    @property
+    def last(self) -> Entry | None:
+        """The newest that was not given up: after a look there is no other."""
+        return next((one for one in reversed(self.entries) if not one.given_up), None)
 
 
 def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
@@ -61,19 +80,40 @@ def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
     }
 
 
+def _moves(settings: Settings) -> _Moves:
+    """After a look; as the ledger has them where MLflow does not answer within seconds."""
+    registry = registry_of(settings)
+    try:
+        with briefly():
+            return _Moves(registry.look())
+    except RegistryUnavailable as error:
+        moves = _Moves(registry.ledger.entries())
+        last = moves.last
+        if last is None:
+            known = "the ledger has no entry"
+        elif last.done:
+            known = f"aliases and champion are as of ledger entry {last.number} ({last.at})"
+        else:
+            known = f"aliases and champion are as ledger entry {last.number} will have them"
+        return _Moves(moves.entries, f"The registry was not read, so {known}: {error}")
+
+
 def status(settings: Settings) -> Mapping[str, Any]:
-    """What is published, who is champion, where the reports are."""
-    store, entries = settings.store.resolved(), registry_of(settings).look()
+    """What is published, who is champion, where the reports are.
+
+    All but the aliases is of the store, and told without MLflow, too: `note` says so.
+    """
+    store, moves = settings.store.resolved(), _moves(settings)
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
     reports = store.names("reports/offline")
-    nothing = settings.store.nothing_yet()
-    last = entries[-1] if entries else None
+    notes = [note for note in (settings.store.nothing_yet(), moves.note) if note]
+    last = moves.last
     facts = last.facts if last else {}
     table = represented.current(store)
     return {
         "home": bare(store.root),
-        **({"note": nothing} if nothing else {}),
+        **({"note": " ".join(notes)} if notes else {}),
         **{
             f"{stage} days": f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
             for stage, found in days.items()
@@ -130,7 +170,13 @@ def _looks(store: Store) -> list[str]:
 
 
 def log(settings: Settings) -> list[Mapping[str, Any]]:
-    """Every move of an alias, oldest first, with the data that the champion was trained on."""
+    """Every move of an alias, oldest first, with the data that the champion was trained on.
+
+    Without MLflow those that the ledger has, which is warned of.
+    """
+    moves = _moves(settings)
+    if moves.note:
+        logger.warning("%s", moves.note)
     return [
         {
             "number": entry.number,
@@ -143,7 +189,7 @@ def log(settings: Settings) -> list[Mapping[str, Any]]:
             "why": f"{entry.why} (not made: {entry.given_up})" if entry.given_up else entry.why,
             "who": entry.who,
         }
-        for entry in registry_of(settings).look()
+        for entry in moves.entries
     ]
 
 

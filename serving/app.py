@@ -173,6 +173,7 @@ def _probes(app: FastAPI, service: Service) -> None:
             "arms": arms,
             "refused": versions.refused,
             "missing": versions.missing,
+            "registry": versions.reading.told,
         }
         return Response(orjson.dumps(content), 200 if ready else 503, media_type=_JSON)
 

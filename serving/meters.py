@@ -42,6 +42,11 @@ VERSION = Gauge(
 )
 SWAPS = Counter("dupn_version_swaps", "Versions taken over")
 REFUSED = Gauge("dupn_versions_refused", "Versions refused", multiprocess_mode="livemax")
+UNREAD = Gauge(
+    "dupn_registry_unread_seconds",
+    "For how long the registry was not read; 0: the last look was answered",
+    multiprocess_mode="livemax",
+)
 _told: set[tuple[str, str, str]] = set()
 """Arm, version and line of all that this process has served."""
 
@@ -57,6 +62,7 @@ def tell(versions: Versions) -> None:
     CACHE.labels("hit").set(sum(hits for hits, _ in caches))
     CACHE.labels("miss").set(sum(misses for _, misses in caches))
     REFUSED.set(len(versions.refused))
+    UNREAD.set(versions.reading.unread_s)
 
 
 def forget_gone() -> None:

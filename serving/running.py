@@ -38,6 +38,7 @@ from serving import histories as live
 from serving.exposures import ExposureLog
 from serving.histories import Histories
 from serving.last_served import LastServed
+from serving.reading import Reading
 from serving.served import Name
 from serving.service import Service
 from serving.settings import ServeConfig
@@ -160,6 +161,7 @@ def build() -> FastAPI:
     end_with_parent()
     machine.keep_imported()
     logs.configure(quiet=False)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # a line a look while MLflow is away
     setup = Setup.model_validate_json(os.environ[VARIABLE])
     torch.set_num_threads(setup.config.threads)
     histories = _histories(setup)
@@ -264,10 +266,10 @@ def _splitting(setup: Setup, histories: Histories) -> Splitting:
 
 
 def _versions(setup: Setup, splitting: Splitting) -> Versions:
-    own, config = _own_folder(setup), setup.config
-    source = _source(setup, own, splitting)
+    own, config, reading = _own_folder(setup), setup.config, Reading()
+    source = _source(setup, own, splitting, reading)
     runtime = Runtime(config.user_part, config.threads)
-    versions = Versions(source, own, config.tolerance, runtime, setup.zone)
+    versions = Versions(source, own, config.tolerance, runtime, setup.zone, reading=reading)
     if isinstance(source, LastServed):
         versions.remember = source.remember
     return versions
@@ -288,13 +290,14 @@ def _own_folder(setup: Setup) -> Path:
     return folder / str(os.getpid())
 
 
-def _source(setup: Setup, own: Path, splitting: Splitting) -> Source:
+def _source(setup: Setup, own: Path, splitting: Splitting, reading: Reading) -> Source:
     arms = tuple(setup.config.shares)
     if setup.bundle:
         name = setup.name or Name(version=setup.run or "bundle", run=setup.run)
         return OneFolder(Path(setup.bundle), name, arms)
     store, bundles = Store(setup.home), copies(setup.folder)
-    source = FromRegistry(Registry(setup.tracking_uri, store), splitting, bundles, own)
+    registry = Registry(setup.tracking_uri, store)
+    source = FromRegistry(registry, splitting, bundles, own, reading)
     return LastServed(source, splitting, store, setup.folder, bundles)
 
 

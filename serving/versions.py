@@ -31,6 +31,7 @@ from infra.store import Partition
 from serving import published
 from serving import served as disassembled
 from serving.bundle import LOGGED
+from serving.reading import Reading
 from serving.served import Name, Served
 from serving.user_part import DEFAULT, Runtime
 
@@ -99,6 +100,8 @@ class FromRegistry:
     """A folder of this machine, for bundles of an object store."""
     own: Path
     """`Versions.work`: for what comes from MLflow."""
+    reading: Reading = field(default_factory=Reading)
+    """Told of every look."""
 
     def wanted(self) -> Mapping[str, str | None]:
         """See `Source`.
@@ -106,11 +109,12 @@ class FromRegistry:
         Raises:
             RegistryError: MLflow does not answer.
         """
-        require_there(self.registry.uri)
         found: dict[str, str | None] = {}
-        for arm in dict.fromkeys((*self.arms, CHAMPION)):
-            version = self.registry.version(arm) or self._of_line(arm)
-            found[arm] = version.number if version else None
+        with self.reading.look():
+            require_there(self.registry.uri)
+            for arm in dict.fromkeys((*self.arms, CHAMPION)):
+                version = self.registry.version(arm) or self._of_line(arm)
+                found[arm] = version.number if version else None
         return found
 
     def _of_line(self, line: str) -> Version | None:
@@ -177,6 +181,7 @@ class Versions:
         runtime: answers the user part of each version.
         zone: in which the service's days end; a version of another one is refused. Empty: none is.
         remember: told what is served, by arm, whenever that has moved.
+        reading: of the source's registry, which tells the log of looks that fail.
     """
 
     source: Source
@@ -185,6 +190,7 @@ class Versions:
     runtime: Runtime = DEFAULT
     zone: str = ""
     remember: Callable[[Mapping[str, Name]], None] = lambda served: None
+    reading: Reading = field(default_factory=Reading)
     served: Mapping[str, Served] = field(default_factory=dict)
     refused: dict[str, str] = field(default_factory=dict)
     """Version -> why it is refused."""
@@ -202,8 +208,7 @@ class Versions:
         """
         try:
             named = self.source.wanted()
-        except DupnError as error:
-            logger.warning("the registry was not read: %s", error)
+        except DupnError:  # `reading` tells it, not at every look
             return False
         wanted = {arm: number for arm, number in named.items() if number is not None}
         self._miss(tuple(arm for arm in named if arm not in wanted))

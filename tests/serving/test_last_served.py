@@ -43,6 +43,7 @@ def test_a_process_that_finds_no_registry_serves_what_was_served_last(
     assert after.served["champion"].name == before.served["champion"].name
     assert "what was served last is served (champion 1): there is no MLflow database" in caplog.text
     assert not after.refresh()
+    assert "there is no MLflow database" in after.reading.told
     assert not database.exists(), "nobody who only asks makes one"
 
     away.rename(database)

@@ -159,7 +159,9 @@ def test_the_tasks_simulate_nothing_beside_a_day_that_somebody_sent(night, monke
     assert store.dates("raw") == [day - timedelta(days=1)]
 
 
-def test_a_night_that_waits_for_raw_data_logs_at_each_look_for_what(night, monkeypatch, caplog):
+@pytest.fixture
+def waiting(night, monkeypatch):
+    """The run of a night whose raw data is not there; a test says since when it waits."""
     params, day = night[0] | {"dataset": "rees46", "approval": False}, date.fromisoformat(NIGHT)
     run = SimpleNamespace(run_id="r", start_date=None)
     for module in (running, nightly_stages):
@@ -169,21 +171,17 @@ def test_a_night_that_waits_for_raw_data_logs_at_each_look_for_what(night, monke
     store = running.plain({"params": params}).store
     with store.partition("samples", day - timedelta(days=1)).publish() as out:
         out.record([out.write_bytes("part", b"")])
+    return run
+
+
+def test_a_night_that_waits_for_raw_data_logs_at_each_look_for_what(waiting, caplog):
     with caplog.at_level("INFO", nightly_stages.logger.name):
         assert not nightly_stages.raw.function().is_done
     assert f"raw/dt={NIGHT}: behaviors not there. So far: nothing." in caplog.messages
 
 
-def test_a_late_night_tells_at_each_look_until_somebody_is_reached(night, monkeypatch):
-    params, day = night[0] | {"dataset": "rees46", "approval": False}, date.fromisoformat(NIGHT)
-    run = SimpleNamespace(run_id="r", start_date=datetime.now(UTC) - timedelta(hours=7))
-    for module in (running, nightly_stages):
-        monkeypatch.setattr(
-            module, "get_current_context", lambda: {"params": params, "dag_run": run}
-        )
-    store = running.plain({"params": params}).store
-    with store.partition("samples", day - timedelta(days=1)).publish() as out:
-        out.record([out.write_bytes("part", b"")])
+def test_a_late_night_tells_at_each_look_until_somebody_is_reached(waiting, monkeypatch):
+    waiting.start_date = datetime.now(UTC) - timedelta(hours=7)
     told, reached = [], iter([False, True])
     monkeypatch.setattr(callbacks, "tell", lambda kind, *_: told.append(kind) or next(reached))
     for _ in range(3):

@@ -56,7 +56,7 @@ def test_the_same_features_in_another_order_are_others(built, days):
 
 def test_all_days_that_have_to_be_built_again_are_named_at_once(built, days):
     store = built(RENAMED)
-    with store.partition("samples", days[0]).publish(ranking_features=RENAMED):
-        pass
+    with store.partition("samples", days[0]).publish(ranking_features=RENAMED) as out:
+        out.record([])
     with pytest.raises(PartitionCorrupt, match=f"{days[0]}, {days[1]} .*--from {days[0]} --to"):
         Samples(store, days)

@@ -26,7 +26,11 @@ _LOST: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
 _KILLED = re.compile(r"return code (137|-9)$")
 """A shell adds 128 to the number of a signal, Python turns its sign."""
 
+_ADDRESS = "CONTROL_API_SERVICE_DESCRIPTOR"
+"""Environment variable of a worker: where it asks for work, which is one port a job."""
+
 _ROUND_S = 0.2
+"""Seconds between two looks at what the runner still asks of a lost worker."""
 
 
 def lost(said: str) -> str:
@@ -102,10 +106,6 @@ class WorkerProcess(worker_handlers.SubprocessSdkWorkerHandler):
                 self.data_conn._to_send.get(timeout=_ROUND_S)
         except queue.Empty:
             return
-
-
-_ADDRESS = "CONTROL_API_SERVICE_DESCRIPTOR"
-"""Environment variable of a worker: where it asks for work, which is one port a job."""
 
 
 def register() -> None:

@@ -111,11 +111,11 @@ def pipeline(config: BeamConfig) -> Iterator[beam.Pipeline]:
     # Arrow's own allocator asks for huge pages and has them cleared again and again
     pa.set_memory_pool(pa.system_memory_pool())
     try:
-        with beam.Pipeline(options=asked) as flow:
+        with beam_workers.losses() as losses, beam.Pipeline(options=asked) as flow:
             yield flow
         _require_done(flow)
     except Exception as error:  # a runner raises whatever it likes
-        told = own_error(error)
+        told = own_error(error) or beam_workers.broken_off(str(error), losses)
         if told is None:
             raise
         raise told from None

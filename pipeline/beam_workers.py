@@ -3,14 +3,16 @@
 Beam starts each and waits for it in a thread of its own. Where one is killed, by a kernel short of
 memory say, that thread raises and nobody listens: the job waits for the answers of the dead one for
 good. Here each of its questions is answered with an error, and the other workers are ended: what
-they have under way is of no use, and the job would wait for it first.
+they have under way is of no use, and the job would wait for it first. A worker whose data were on
+their way breaks the job off before an answer is read: so a job knows its losses, too.
 """
 
 import queue
 import re
 import threading
-from typing import Any
-from weakref import WeakKeyDictionary
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 import psutil
 from apache_beam.portability import python_urns
@@ -20,14 +22,17 @@ from apache_beam.runners.portability.local_job_service import SubprocessSdkWorke
 
 from infra.errors import OrchestrationError
 
-_LOST: WeakKeyDictionary[Any, str] = WeakKeyDictionary()
-"""By the server of a job, what its first loss was; the others end because of that one."""
+_LOSSES: ContextVar[list[str]] = ContextVar("losses")
+"""Of the job that is being run; all but the first end because of that one."""
 
 _KILLED = re.compile(r"return code (137|-9)$")
 """A shell adds 128 to the number of a signal, Python turns its sign."""
 
 _ADDRESS = "CONTROL_API_SERVICE_DESCRIPTOR"
 """Environment variable of a worker: where it asks for work, which is one port a job."""
+
+_BROKEN = "Channel closed prematurely"
+"""What Beam says, here or in a worker, of a stream of data that ended before the data did."""
 
 _ROUND_S = 0.2
 """Seconds between two looks at what the runner still asks of a lost worker."""
@@ -37,13 +42,40 @@ def lost(said: str) -> str:
     """What a job ends with, from what Beam says of the worker."""
     if killed := _KILLED.search(said):
         what = f"was killed ({killed[1]}, usually for want of memory)"
-        remedy = "Lower beam.workers or raise beam.buckets, then run the step again."
+        remedy = (
+            "Lower beam.workers or raise beam.buckets (of `events` also beam.passes), then run the "
+            "step again."
+        )
     else:
         what = f"was lost ({' '.join(said.split())})"
         remedy = "Look at what it logged before, then run the step again."
     return (
         f"a Beam worker {what}, so nothing is published; what was published before still holds. "
         f"{remedy}"
+    )
+
+
+@contextmanager
+def losses() -> Iterator[list[str]]:
+    """A block that runs one job; what it lost, as sentences, the first of them first."""
+    found: list[str] = []
+    before = _LOSSES.set(found)
+    try:
+        yield found
+    finally:
+        _LOSSES.reset(before)
+
+
+def broken_off(said: str, lost_ones: Sequence[str]) -> OrchestrationError | None:
+    """The error of a job that ended in what Beam says; None where no worker has to do with it."""
+    if lost_ones:
+        return OrchestrationError(lost_ones[0])
+    if _BROKEN not in said:
+        return None
+    return OrchestrationError(
+        "the data of a Beam worker broke off though none was killed (usually since one was to get "
+        "more than 2 GB of a shuffle at once), so nothing is published; what was published before "
+        "still holds. Raise beam.passes (of `events`) or beam.workers, then run the step again."
     )
 
 
@@ -55,6 +87,7 @@ class WorkerProcess(worker_handlers.SubprocessSdkWorkerHandler):
 
     def start_worker(self) -> None:
         """See WorkerHandler."""
+        self.losses = _LOSSES.get([])  # here: a thread has a context of its own
         self.worker = SubprocessSdkWorker(
             self._worker_command_line, self.control_address, self.provision_info, self.worker_id
         )
@@ -67,16 +100,18 @@ class WorkerProcess(worker_handlers.SubprocessSdkWorkerHandler):
         try:
             super().close()
         except Exception:  # what a channel broke off with
-            if self._grpc_server not in _LOST:
-                raise
             self.stop_worker()
+            if not self.losses:
+                raise
 
     def _live(self) -> None:
         try:
             self.worker.run()
         except Exception as error:  # whatever it is, this worker answers no more
-            if not self.leaving:
-                self._end_job(_LOST.setdefault(self._grpc_server, lost(str(error))))
+            said = str(error)
+            if not self.leaving or _KILLED.search(said):  # it may be told to end when it is dead
+                self.losses.append(lost(said))
+                self._end_job(self.losses[0])
 
     def _end_job(self, why: str) -> None:
         """In rounds until the runner lets go of this worker: it may ask again, or start another."""

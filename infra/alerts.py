@@ -118,16 +118,33 @@ def send(alert: Alert, config: AlertsConfig) -> list[str]:
 
     Addresses in title and text lose user and password.
     """
-    alert = replace(alert, title=bare(alert.title), text=bare(alert.text))
-    logger.warning("alert %s", alert.plain())
-    tried = [_attempt(deliver, place) for place, deliver in _deliveries(alert, config).items()]
-    return [sentence for sentence in tried if sentence]
+    return [one.failed for one in _tried(alert, config) if one.failed]
 
 
 def told(alert: Alert, config: AlertsConfig) -> bool:
     """Send it; False where it has reached none of those who are to be told."""
-    failed = send(alert, config)
-    return not failed or len(failed) < len(_deliveries(alert, config))
+    tried = _tried(alert, config)
+    return not tried or any(one.reached for one in tried)
+
+
+@dataclass(frozen=True)
+class _Tried:
+    """How one delivery went in the end."""
+
+    failed: str = ""
+    """What went wrong, as a sentence."""
+    reached: bool = True
+    """Whether anybody has it."""
+
+
+class _Partly(smtplib.SMTPRecipientsRefused):
+    """Refused to some addresses; the others have the mail."""
+
+
+def _tried(alert: Alert, config: AlertsConfig) -> list[_Tried]:
+    alert = replace(alert, title=bare(alert.title), text=bare(alert.text))
+    logger.warning("alert %s", alert.plain())
+    return [_attempt(deliver, place) for place, deliver in _deliveries(alert, config).items()]
 
 
 def _deliveries(alert: Alert, config: AlertsConfig) -> dict[str, Callable[[], None]]:
@@ -139,25 +156,34 @@ def _deliveries(alert: Alert, config: AlertsConfig) -> dict[str, Callable[[], No
     if address:
         found[_host(address)] = lambda: _post(address, alert, config)
     if config.email_to:
-        found[f"{config.smtp_host}:{config.smtp_port}"] = lambda: _mail(alert, config)
+        left: list[str] = []
+        found[f"{config.smtp_host}:{config.smtp_port}"] = lambda: _mail(alert, config, left)
     return found
 
 
-def _attempt(deliver: Callable[[], None], place: str) -> str:
-    """What went wrong in the end, as a sentence; what may pass is tried again."""
+def _attempt(deliver: Callable[[], None], place: str) -> _Tried:
+    """What may pass is tried again."""
+    reached = False
     for pause_s in (*PAUSES_S, None):
         try:
             deliver()
         except (OSError, ValueError) as error:  # what requests and smtplib raise are OSErrors
+            reached = reached or isinstance(error, _Partly)
             if pause_s is not None and _may_pass(error):
                 time.sleep(pause_s)
                 continue
             # The error's own text may hold the address, which may be a secret.
-            sentence = f"an alert could not be delivered to {place}: {type(error).__name__}"
+            sentence = f"an alert could not be delivered to {place}: {_named(error)}"
             logger.error("%s", sentence)  # noqa: TRY400 - a trace may hold the address too
-            return sentence
+            return _Tried(sentence, reached)
         break
-    return ""
+    return _Tried()
+
+
+def _named(error: Exception) -> str:
+    if not isinstance(error, smtplib.SMTPRecipientsRefused):
+        return type(error).__name__
+    return ", ".join(f"{one} refused ({code})" for one, (code, _) in error.recipients.items())
 
 
 def _may_pass(error: Exception) -> bool:
@@ -167,8 +193,15 @@ def _may_pass(error: Exception) -> bool:
             error.response.status_code >= HTTPStatus.INTERNAL_SERVER_ERROR
         )
     if isinstance(error, smtplib.SMTPResponseException):
-        return 400 <= error.smtp_code < 500  # 5xx of a mail server is for good
+        return _not_now(error.smtp_code)
+    if isinstance(error, smtplib.SMTPRecipientsRefused):  # a greylist, say
+        return any(_not_now(code) for code, _ in error.recipients.values())
     return isinstance(error, PASSING) and not isinstance(error, requests.exceptions.SSLError)
+
+
+def _not_now(smtp_code: int) -> bool:
+    """5xx of a mail server is for good."""
+    return 400 <= smtp_code < 500
 
 
 def _post(address: str, alert: Alert, config: AlertsConfig) -> None:
@@ -179,7 +212,8 @@ def _post(address: str, alert: Alert, config: AlertsConfig) -> None:
     answer.raise_for_status()
 
 
-def _mail(alert: Alert, config: AlertsConfig) -> None:
+def _mail(alert: Alert, config: AlertsConfig, left: list[str]) -> None:
+    """`left` are those whom the try before did not reach, and then this one; none: send to all."""
     message = EmailMessage()
     message["Subject"] = f"dupn [{alert.kind}] {alert.title}"
     message["From"] = config.email_from
@@ -189,7 +223,10 @@ def _mail(alert: Alert, config: AlertsConfig) -> None:
         if config.smtp_user:
             server.starttls(context=ssl.create_default_context())
             server.login(config.smtp_user, os.environ.get(PASSWORD, ""))
-        server.send_message(message)
+        refused = server.send_message(message, to_addrs=left or None)
+        if refused:  # some of them; smtplib raises where it is all
+            left[:] = refused
+            raise _Partly(refused)
 
 
 def _host(address: str) -> str:

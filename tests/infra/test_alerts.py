@@ -56,6 +56,10 @@ class Smtp(socketserver.StreamRequestHandler):
         while line := self.rfile.readline():
             self.server.heard.append(line.decode().rstrip())
             command = line.split()[0].upper()
+            refusals = self.server.refuses.get(command)
+            if refusals and (code := refusals.pop(0)):
+                self.wfile.write(b"%d not this one\r\n" % code)
+                continue
             if command == b"DATA":
                 self.wfile.write(b"354 go on\r\n")
                 for text in iter(self.rfile.readline, b".\r\n"):
@@ -83,7 +87,7 @@ class Smtp(socketserver.StreamRequestHandler):
 
 def serving(server):
     server.heard = []
-    server.answer, server.at_first = 200, []
+    server.answer, server.at_first, server.refuses = 200, [], {}
     thread = threading.Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
     yield server
@@ -103,6 +107,16 @@ def paused(monkeypatch):
 @pytest.fixture
 def web():
     yield from serving(HTTPServer(("127.0.0.1", 0), Post))
+
+
+@pytest.fixture
+def doubtful_web(certificate):
+    """A webhook whose certificate nobody vouches for."""
+    server = HTTPServer(("127.0.0.1", 0), Post)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    yield from serving(server)
 
 
 @pytest.fixture
@@ -134,6 +148,18 @@ def secure_mail(mail, certificate, monkeypatch):
     return mail, AlertsConfig(
         email_to=("a@example.com",), smtp_host=host, smtp_port=port, smtp_user="dupn", timeout_s=5
     )
+
+
+def mailing(mail, *names):
+    """Settings for mail to these at example.com."""
+    host, port = mail.server_address
+    to = tuple(f"{name}@example.com" for name in names)
+    return AlertsConfig(email_to=to, smtp_host=host, smtp_port=port, timeout_s=5)
+
+
+def asked(mail):
+    """Whom a mail was for, in turn."""
+    return [line[9] for line in mail.heard if line.lower().startswith("rcpt to:<")]
 
 
 def address(server):
@@ -258,3 +284,44 @@ def test_an_alert_is_told_if_it_reached_one_of_those_or_nobody_is_to_be_told(web
     assert told(ALERT, AlertsConfig(kinds=(Kind.LATE,), **mail))
     assert told(ALERT, AlertsConfig(webhook=address(web), **mail))
     assert not told(ALERT, AlertsConfig(**mail))
+
+
+@pytest.mark.parametrize("command", [b"MAIL", b"RCPT", b"DATA"])
+def test_mail_that_is_put_off_is_delivered_at_another_try(mail, command, paused):
+    mail.refuses = {command: [450, 451]}
+    assert send(ALERT, mailing(mail, "a")) == []
+    assert paused == [1.0, 5.0]
+    assert mail.heard.count("Subject: dupn [quality] dupn_nightly_update: quality failed") == 1
+
+
+@pytest.mark.parametrize("command", [b"MAIL", b"RCPT", b"DATA"])
+def test_mail_that_is_refused_for_good_is_tried_once(mail, command, paused):
+    mail.refuses = {command: [550]}
+    assert len(send(ALERT, mailing(mail, "a"))) == 1
+    assert paused == []
+
+
+def test_mail_is_tried_again_for_those_alone_who_were_refused(mail, paused):
+    mail.refuses = {b"RCPT": [450, None, 450, None]}
+    assert send(ALERT, mailing(mail, "a", "b", "c")) == []
+    assert asked(mail) == ["a", "b", "c", "a", "c"]
+    assert paused == [1.0]
+    assert mail.heard.count("To: a@example.com, b@example.com, c@example.com") == 2
+
+
+def test_who_was_refused_is_said_by_address_and_the_others_were_told(mail, paused, caplog):
+    mail.refuses = {b"RCPT": [550, None, 450, 550, 550]}
+    config = mailing(mail, "a", "b", "c")
+    assert told(ALERT, config)
+    assert paused == [1.0]
+    said = "a@example.com refused (550), c@example.com refused (550)"
+    assert f"could not be delivered to 127.0.0.1:{config.smtp_port}: {said}" in caplog.text
+    mail.refuses = {b"RCPT": [550, 550, 550]}
+    assert not told(ALERT, config)
+
+
+def test_a_webhook_that_nobody_vouches_for_is_asked_once(doubtful_web, paused):
+    url = address(doubtful_web).replace("http:", "https:")
+    (sentence,) = send(ALERT, AlertsConfig(webhook=url, timeout_s=5))
+    assert sentence.endswith("127.0.0.1: SSLError")
+    assert paused == []

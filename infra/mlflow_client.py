@@ -223,11 +223,11 @@ def _refused(uri: str, error: Any) -> Refused:
 
 def _first(text: str) -> str:
     """The first line without its full stop; of a long one both ends, for the cause is the last."""
-    line = (text.strip().splitlines() or ["no message"])[0].rstrip(".")
+    line = bare((text.strip().splitlines() or ["no message"])[0].rstrip("."))  # whole: then cut
     if len(line) <= _LONGEST:
         return line
-    half = _LONGEST // 2
-    return f"{line[:half].rpartition(' ')[0]} ... {line[-half:].partition(' ')[2]}"
+    start, end = line[: _LONGEST // 2], line[-(_LONGEST // 2) :]
+    return f"{start.rpartition(' ')[0] or start} ... {end.partition(' ')[2] or end}"
 
 
 def _told(uri: str, text: str) -> DupnError:

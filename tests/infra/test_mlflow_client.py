@@ -9,6 +9,7 @@ import traceback
 import pytest
 from alembic.util import CommandError
 from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from infra.errors import ConfigError, RegistryError, RegistryUnavailable, StoreError
 from infra.ledger import Ledger
@@ -169,6 +170,28 @@ def test_a_database_that_was_left_half_made_is_not_asked_again():
 def test_a_database_whose_tables_others_make_may_be_asked_again():
     with pytest.raises(RegistryUnavailable, match="to match one row"), answering("sqlite:////x.db"):
         raise CommandError("Online migration expected to match one row when updating")
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        ("x" * 400, f"refused: {'x' * 150} ... {'x' * 150}. See"),
+        ("no " + "x" * 400, f"refused: no ... {'x' * 150}. See"),
+        ("begin " * 30 + "z" * 300 + " end" * 40, f"begin ... {'end ' * 36}end. See"),
+    ],
+)
+def test_of_a_long_message_both_ends_are_told_in_whole_words_where_it_has_some(words, told):
+    with pytest.raises(Refused) as no, answering("http://mlflow"):
+        raise MlflowException(words, RESOURCE_DOES_NOT_EXIST)
+    assert told in str(no.value)
+
+
+@pytest.mark.parametrize("before", range(0, 301, 10))
+def test_half_a_login_at_the_cut_is_not_told(before):
+    words = "x" * before + "http://dupn:" + "s3cret" * 12 + "@mlflow/api?token=s3cret" + "y" * 300
+    with pytest.raises(Refused) as no, answering("http://mlflow"):
+        raise MlflowException(words, RESOURCE_DOES_NOT_EXIST)
+    assert "s3cret" not in str(no.value)
 
 
 def test_a_database_is_read_where_no_lock_can_be_had(tmp_path):

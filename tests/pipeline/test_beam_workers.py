@@ -5,13 +5,17 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from threading import Event
 
 import apache_beam
 import psutil
 import pytest
 from apache_beam.portability.api import beam_fn_api_pb2
+from apache_beam.runners.portability.fn_api_runner.worker_handlers import GrpcWorkerHandler
+from apache_beam.runners.portability.local_job_service import SubprocessSdkWorker
 from apache_beam.runners.worker import data_plane
 from google.protobuf.message import DecodeError
 
@@ -101,9 +105,14 @@ def large(number: int) -> list[tuple[int, bytes]]:
     return [(part, bytes(MB)) for part in range(number)]
 
 
-def shuffle() -> None:
+def killed(number: int) -> Iterator[tuple[int, bytes]]:
+    yield from large(number)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def shuffle(make: Callable[[int], Iterable[tuple[int, bytes]]]) -> None:
     with pipeline(BeamConfig(runner="multiprocess", workers=2)) as flow:
-        parts = flow | "Numbers" >> apache_beam.Create([40]) | "Large" >> apache_beam.FlatMap(large)
+        parts = flow | "Numbers" >> apache_beam.Create([40]) | "Make" >> apache_beam.FlatMap(make)
         parts | "Group" >> apache_beam.GroupByKey() | "Count" >> apache_beam.Map(len)
 
 
@@ -119,7 +128,29 @@ def test_a_shuffle_that_a_worker_cannot_take_at_once_is_told_with_what_to_raise(
 
     monkeypatch.setattr(data_plane._GrpcDataChannel, "_write_outputs", limited)
     with pytest.raises(OrchestrationError, match=r"Raise beam\.passes \(of `events`\) or beam\.w"):
-        shuffle()
+        shuffle(large)
+
+
+# a thread of Beam reads what the dead worker answers
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_worker_whose_end_is_heard_of_after_its_job_ended_is_told_as_killed(monkeypatch):
+    live, close = SubprocessSdkWorker.run, GrpcWorkerHandler.close
+    told_to_end: defaultdict[str, Event] = defaultdict(Event)
+
+    def late(worker: SubprocessSdkWorker) -> None:
+        try:
+            live(worker)
+        finally:
+            told_to_end[worker._worker_id].wait(60)
+
+    def closing(handler: GrpcWorkerHandler) -> None:
+        told_to_end[handler.worker_id].set()
+        close(handler)
+
+    monkeypatch.setattr(SubprocessSdkWorker, "run", late)
+    monkeypatch.setattr(GrpcWorkerHandler, "close", closing)
+    with pytest.raises(OrchestrationError, match=r"a Beam worker was killed \(137"):
+        shuffle(killed)
 
 
 def test_an_error_of_no_worker_is_left_as_it_is():

@@ -7,7 +7,7 @@ from datetime import date
 import numpy as np
 from numpy.typing import NDArray
 
-from evaluation import ceiling, offline, yardsticks
+from evaluation import ceiling, drawn, offline, yardsticks
 from evaluation.comparison import compare
 from evaluation.offline import Material
 from evaluation.paired import Comparison
@@ -74,7 +74,7 @@ def run(
     asked = background.asked or Asked(day)
     some = asked.part
     questions = read(store, day, some)
-    items = catalog.load(store, day)
+    items, negatives = catalog.load(store, day), drawn.protocol(store, day)
     predictions, shuffled = _answers(model, store, day, config, questions, some)
     context = context_of(store, items, background.training_days)
     material = Material(
@@ -87,11 +87,13 @@ def run(
             ),
             truth=ceiling.scores(store, day, questions, items),
             when=asked.when,
+            negatives=negatives,
         ),
         shuffled=shuffled,
         lineage=background.lineage,
         training=background.training,
         asked=asked.words,
+        learnt=drawn.others(store, background.training_days, negatives),
     )
     report = offline.evaluate(predictions, material, config, track)
     if champion is None:

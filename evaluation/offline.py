@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from evaluation import figures, measures, metrics, slices, tasks, yardsticks
+from evaluation import drawn, figures, measures, metrics, slices, tasks, yardsticks
 from evaluation.measures import BY_NAME, Bench
 from evaluation.predictions import Predictions
 from evaluation.probabilities import click_figures, ranking_figures
@@ -49,6 +49,8 @@ class Material:
     title: str = "Offline evaluation"
     asked: str = ""
     """Who was asked, in words."""
+    learnt: str = ""
+    """Training days with negatives of another protocol, in words."""
 
 
 def evaluate(
@@ -164,12 +166,8 @@ def _protocol(questions: Questions, material: Material, config: EvaluateConfig) 
         "Moments": "derived from clicks: the log has no impressions"
         if derived
         else "pages and icons as they were shown",
-        "Negatives": (
-            "same-day: drawn from what other users clicked that day (any category; "
-            "beside it the same category)"
-        )
-        if derived
-        else "shown and not clicked",
+        "Negatives": drawn.sentence(questions.candidates, material.others.negatives)
+        + (f"; of the training days: {material.learnt}" if material.learnt else ""),
         "Intervals": (
             f"{100 * config.level:g}%, {config.replicates} bootstrap draws of users (not rows), "
             "the same draws for all, so that differences are paired"

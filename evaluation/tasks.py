@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from evaluation import measures, metrics
+from evaluation import drawn, measures, metrics
 from evaluation.bootstrap import Interval
 from evaluation.ceiling import Truth
 from evaluation.measures import MEASURES, Bench, Measure, Measured
@@ -29,6 +29,8 @@ class Others:
     truth: Truth = field(default_factory=Truth)
     when: str = "next day"
     """Which moments, in the words of a figure's protocol."""
+    negatives: str = ""
+    """By which protocol those of derived moments were drawn; "" where nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,13 @@ def scores_of(answers: Answers, measure: Measure) -> AnyArray:
     return np.asarray(getattr(answers, measure.task))
 
 
-def asked(questions: Questions) -> list[Asked]:
-    """Every measure with its protocol; derived moments get the harder one beside the headline."""
+def asked(questions: Questions, negatives: str = "") -> list[Asked]:
+    """Every measure with its protocol; derived moments get the harder one beside the headline.
+
+    Args:
+        questions: of a day.
+        negatives: as of `Others`, for the words of the protocol.
+    """
     candidates = questions.candidates
     derived = measures.is_derived(candidates)
     found = []
@@ -55,23 +62,27 @@ def asked(questions: Questions) -> list[Asked]:
         if measure.place != "candidates":
             found.append(Asked(measure, None))
             continue
-        words = "derived moments, same-day any" if derived else "impressions as shown"
+        words = drawn.figure(candidates, negatives)
         named = replace(measure, protocol=_joined(words, measure.protocol))
         found.append(Asked(named, measures.headline(candidates) if derived else None))
-        if derived and measure.name == "ctr_auc":
+        if not derived or measure.name != "ctr_auc":
+            continue
+        same = measures.same_category(candidates)
+        if same.any():
             harder = replace(
                 measure,
                 name="ctr_auc_same_category",
                 title="Click (CTR), same category",
-                protocol="derived moments, same-day same-category",
+                protocol=drawn.harder(negatives),
             )
-            found.append(Asked(harder, measures.same_category(candidates)))
+            found.append(Asked(harder, same))
     return found
 
 
 def results(bench: Bench, answers: Answers, others: Others) -> list[TaskResult]:
     """All measures in order."""
-    return [_result(bench, ask, answers, others) for ask in asked(bench.questions)]
+    asks = asked(bench.questions, others.negatives)
+    return [_result(bench, ask, answers, others) for ask in asks]
 
 
 def part_of(ask: Asked, part: Part) -> Asked:

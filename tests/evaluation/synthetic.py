@@ -7,8 +7,11 @@ from evaluation.questions import Candidates, Icons, Moments, Prices, Questions, 
 from features.schemas import CandidateOrigin
 
 
-def questions(users=60, moments_each=5, candidates_each=10, seed=0, derived=False):
-    """Clicks follow a logistic law of a hidden taste, which `truth` returns."""
+def questions(users=60, moments_each=5, candidates_each=10, seed=0, derived=False, kinds=(3, 4)):
+    """Clicks follow a logistic law of a hidden taste, which `truth` returns.
+
+    `kinds` are origins of negatives of derived moments, in turn.
+    """
     rng = np.random.default_rng(seed)
     moments = users * moments_each
     user = np.repeat(np.arange(users), moments_each)
@@ -23,9 +26,7 @@ def questions(users=60, moments_each=5, candidates_each=10, seed=0, derived=Fals
         clicked = (np.arange(count) % candidates_each == 0).astype(np.int8)
         taste = taste + clicked
         bought = np.zeros(count, np.int8)
-        other = np.where(
-            np.arange(count) % 2, CandidateOrigin.SAME_DAY, CandidateOrigin.SAME_CATEGORY
-        )
+        other = np.resize(np.array(kinds, np.int8)[::-1], count)
         origin = np.where(clicked, CandidateOrigin.CLICKED, other).astype(np.int8)
     icons, asked = moments, np.arange(0, moments, 2)
     level = rng.integers(0, 7, len(asked)).astype(np.int8)

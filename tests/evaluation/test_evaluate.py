@@ -1,5 +1,7 @@
 from datetime import timedelta
 
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 import torch
 
@@ -58,3 +60,36 @@ def test_the_same_model_and_day_give_the_same_bytes(store):
         for _ in range(2)
     )
     assert one == two
+
+
+def of_derived_moments(store, day, negatives):
+    """Publish the samples of a day again, as if its log had no pages."""
+    partition = store.partition("samples", day)
+    table = partition.table().combine_chunks()
+    clicked = table["cand_clicked"].chunk(0)
+    origin = pa.ListArray.from_arrays(
+        clicked.offsets,
+        pc.subtract(pa.scalar(3, pa.int8()), clicked.values),
+        mask=clicked.is_null(),
+    )
+    place = table.schema.get_field_index("cand_origin")
+    table = table.set_column(place, table.schema.field(place), origin)
+    with partition.publish(price_offers=True, negatives=negatives) as out:
+        out.record([out.write_table("part-0", table)])
+
+
+def test_a_report_says_by_which_protocol_its_days_drew_negatives(tmp_path):
+    store = write_store(tmp_path, days=4, moments=60)
+    days = [FIRST + timedelta(days=k) for k in range(4)]
+    for day, negatives in zip(days, ("same-day", "same-day", "mimn", "uniform"), strict=True):
+        of_derived_moments(store, day, negatives)
+    known = Background("dupn-2026-03-04", days[:3], {"line": "dupn"}, {})
+    report = evaluate.run(untrained(store, 0), store, days[3], known, CONFIG).report
+    said = report.protocol["Negatives"]
+    assert said.startswith("uniform: drawn from the catalog")
+    assert said.endswith("training days: same-day on 2026-03-02 to 2026-03-03, mimn on 2026-03-04")
+    assert report.tasks[0].protocol == "next day; derived moments, uniform"
+    assert "same category" not in report.model_dump_json()
+    alike = Background("dupn-2026-03-03", days[:1], {"line": "dupn"}, {})
+    report = evaluate.run(untrained(store, 0), store, days[1], alike, CONFIG).report
+    assert "training days" not in report.protocol["Negatives"]

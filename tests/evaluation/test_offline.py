@@ -165,7 +165,8 @@ def test_it_shows_its_figures_as_they_come(drawn):
 def test_derived_moments_are_named_and_judged_by_both_kinds_of_negatives():
     asked, truth = synthetic.questions(users=60, derived=True)
     answers = synthetic.predictions(asked, truth)
-    found = offline.evaluate(answers, material(truth, asked), CONFIG)
+    of_day = material(truth, asked, others=Others(negatives="same-day"))
+    found = offline.evaluate(answers, of_day, CONFIG)
     keep = headline(asked.candidates)
     any_category = metrics.auc(answers.answers.ctr[keep], asked.candidates.clicked[keep])
     assert found.value("ctr_auc") == pytest.approx(any_category)
@@ -177,6 +178,34 @@ def test_derived_moments_are_named_and_judged_by_both_kinds_of_negatives():
     assert "same-day any" in figures["ctr_auc"].protocol
     assert "same-day same-category" in figures["ctr_auc_same_category"].protocol
     assert "derived" in found.protocol["Moments"]
+
+
+@pytest.mark.parametrize(
+    ("negatives", "kinds", "sentence", "figure"),
+    [
+        (
+            "same-day",
+            (3, 4),
+            "other users clicked that day (any category; beside it",
+            "same-day any",
+        ),
+        ("same-day", (3,), "other users clicked that day (any category)", "same-day any"),
+        ("uniform", (3,), "the catalog, each item as likely as any", "uniform"),
+        ("popularity", (3,), "as likely as clicked on the days before", "popularity"),
+        ("mimn", (3,), "one for each click", "mimn"),
+        ("", (3,), "drawn; the samples do not say how", "derived moments"),
+    ],
+)
+def test_a_report_says_which_negatives_were_drawn(negatives, kinds, sentence, figure):
+    asked, truth = synthetic.questions(users=20, derived=True, kinds=kinds)
+    of_day = material(truth, asked, others=Others(negatives=negatives))
+    found = offline.evaluate(synthetic.predictions(asked, truth), of_day, CONFIG)
+    assert found.protocol["Negatives"].startswith(negatives)
+    assert sentence in found.protocol["Negatives"]
+    (headline_of,) = [one.protocol for one in found.figures if one.name == "ctr_auc"]
+    assert headline_of.endswith(figure)
+    told = found.model_dump_json()
+    assert ("same category" in told) == ("ctr_auc_same_category" in told) == (4 in kinds)
 
 
 def test_positives_without_a_negative_of_their_category_are_not_judged_by_it():

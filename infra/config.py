@@ -16,6 +16,7 @@ from typing import Annotated, Any, LiteralString, TypeVar, get_args, get_origin
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 from pydantic_core import PydanticCustomError
 
+from infra.addresses import bare
 from infra.errors import ConfigError
 
 
@@ -46,7 +47,7 @@ V = TypeVar("V")
 WHOLE = "whole"
 """Marks a table that is given whole (shares of a whole): no default fills it up."""
 UNTOLD = "untold"
-"""Marks a setting that may hold a login: no error says what was given for it."""
+"""Marks a setting that may hold a login: no error and no record says what was given for it."""
 
 
 class _Spelt(int):
@@ -261,6 +262,32 @@ def once(given: tuple[V, ...]) -> tuple[V, ...]:
         if given.count(value) > 1:
             raise ValueError(f"{value} stands there twice; name it once")
     return given
+
+
+def told(settings: Config) -> dict[str, Any]:
+    """Settings as JSON has them, for records: without `UNTOLD` ones and logins in addresses."""
+    return _told(type(settings), settings.model_dump(mode="json"))
+
+
+def _told(kind: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, field in kind.model_fields.items():
+        if UNTOLD in field.metadata:
+            continue
+        inner = field.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            found[name] = _told(inner, values[name])
+        else:
+            found[name] = _bare(values[name])
+    return found
+
+
+def _bare(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _bare(one) for name, one in value.items()}
+    if isinstance(value, list):
+        return [_bare(one) for one in value]
+    return bare(value) if isinstance(value, str) else value
 
 
 def _explain(kind: type[BaseModel], error: ValidationError) -> str:

@@ -22,7 +22,7 @@ from infra.runs import is_there
 from infra.scratch import scratch_folder
 from infra.store import Store
 from infra.tracking import MlflowTracker
-from pipeline import curves, incumbent
+from pipeline import curves, incumbent, tracked
 from pipeline.incumbent import Incumbent
 from pipeline.learning import Candidate, answers, candidate, load, of_run
 from pipeline.settings import Settings
@@ -55,6 +55,7 @@ def evaluate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     addresses = report.write(store, whole)
     predictions.save(found.predictions, answers(store, mine.key))
     store.put(f"reports/offline/{mine.key}/comparison.json", _comparison(whole))
+    store.put(f"reports/offline/{mine.key}/{tracked.FILE}", tracked.whole(settings))
     _log(settings, mine, whole)
     return {
         "run": mine.key,
@@ -156,7 +157,9 @@ def _lineage(settings: Settings, mine: Candidate) -> dict[str, str]:
         "Learnt tonight": "; ".join(_part(part) for part in mine.learnt[-NEWEST:]),
         "Ancestry": f"{mine.ancestry.moments:,} moments in {len(mine.ancestry.parts)} parts, "
         f"digest {mine.ancestry.digest}",
+        "Preset": settings.preset or tracked.NONE,
         "Settings": settings.digest(),
+        "All settings": f"{tracked.FILE}, beside this page",
         "Seed": str(settings.seed),
     }
 

@@ -12,9 +12,9 @@ from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.registry import Registry
 from infra.runs import is_there
 from infra.store import Partition, Store
-from infra.tracking import MlflowTracker
 from pipeline import incumbent
 from pipeline.settings import Settings
+from pipeline.tracked import TrainingTracker
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry, Part
 from training.config import Task
@@ -70,7 +70,7 @@ def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
         settings.train,
         seed=settings.seed,
         run_name=key,
-        tracker=MlflowTracker(settings.tracking, settings.store),
+        tracker=TrainingTracker(settings),
     )
     registry = incumbent.registry_of(settings)
     require_free(

@@ -4,10 +4,11 @@ Settings only: whoever reads settings (every command, every Airflow task) need n
 """
 
 from itertools import pairwise
+from typing import Annotated
 
 from pydantic import Field
 
-from infra.config import Config
+from infra.config import UNTOLD, Config
 
 
 class BeamConfig(Config):
@@ -28,7 +29,7 @@ class BeamConfig(Config):
     """Of `events`, whose shuffle local runners hold in memory: more passes, less memory, more
     reading. The other jobs shuffle counts of ids only and work bucket by bucket."""
 
-    options: tuple[str, ...] = ()
+    options: Annotated[tuple[str, ...], UNTOLD] = ()
     """Passed to the runner as they stand, for example `--flink_master=host:8081`. Jobs are waited
     for: `--no_wait_until_finish` is refused."""
 

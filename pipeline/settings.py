@@ -13,7 +13,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, model_validator
+from pydantic import Field, PrivateAttr, model_validator
 
 from evaluation.gate import GateConfig
 from evaluation.marketplace.config import MarketplaceConfig
@@ -104,6 +104,7 @@ class Settings(Config):
     serve: ServeConfig = ServeConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     tracking: TrackingConfig = TrackingConfig()
+    _preset: str = PrivateAttr("")
 
     @model_validator(mode="after")
     def _offers_are_in_the_samples(self) -> "Settings":
@@ -119,6 +120,16 @@ class Settings(Config):
         """The store under `home`."""
         return Store(self.home)
 
+    @property
+    def preset(self) -> str:
+        """What they began with, for records: a name, or the path of a TOML; no setting itself."""
+        return self._preset
+
+    def begun_with(self, preset: str) -> "Settings":
+        """The same settings, which know their preset."""
+        self._preset = _there(preset)
+        return self
+
 
 def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ()) -> Settings:
     """Settings of a preset with overrides.
@@ -132,7 +143,7 @@ def load(name: str = "demo", home: str | None = None, pairs: Sequence[str] = ())
         ConfigError: an unknown name, a refused value, a home among the settings, or one that
             cannot be (`infra.home`).
     """
-    return _over(preset(name), each(pairs), home)
+    return _over(preset(name), each(pairs), home).begun_with(name)
 
 
 def of_form(name: str, pairs: Sequence[str] = ()) -> Settings:
@@ -153,7 +164,7 @@ def of_form(name: str, pairs: Sequence[str] = ()) -> Settings:
         form.check(base, name)
     for layer in asked:
         form.check(layer, "the form")
-    return _over(base, asked, None)
+    return _over(base, asked, None).begun_with(name)
 
 
 def _over(base: dict[str, Any], asked: Sequence[dict[str, Any]], home: str | None) -> Settings:
@@ -178,7 +189,8 @@ def own(name: str, home: str, pairs: Sequence[str]) -> Settings:
         home: a local path.
         pairs: `a.b=value`, the last wins.
     """
-    return build(Settings, preset(name), *each(pairs, "the program:"), {"home": home})
+    made = build(Settings, preset(name), *each(pairs, "the program:"), {"home": home})
+    return made.begun_with(name)
 
 
 def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, str]:
@@ -191,13 +203,18 @@ def handed_on(settings: Settings, name: str, pairs: Sequence[str]) -> dict[str, 
         name: of the preset, or the path of a TOML.
         pairs: of `--set`.
     """
-    preset_there = str(Path(name).absolute()) if name.endswith(".toml") else name
+    preset_there = _there(name)
     nights = {"DUPN_NIGHTLY_DATASET": settings.dataset, "DUPN_NIGHTLY_PRESET": preset_there}
     return {
         "DUPN_PRESET": preset_there,
         _SET: "".join(f"{pair}\n" for pair in (*_given(), *pairs, *_here(settings))),
         **{variable: os.environ.get(variable) or usual for variable, usual in nights.items()},
     }
+
+
+def _there(name: str) -> str:
+    """A preset as it is called in any folder."""
+    return str(Path(name).absolute()) if name.endswith(".toml") else name
 
 
 def _here(settings: Settings) -> list[str]:

@@ -18,11 +18,11 @@ from infra.config import flatten
 from infra.errors import QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry
 from infra.store import Partition, Store
-from infra.tracking import MlflowTracker
 from pipeline import judged
 from pipeline.incumbent import registry_of
 from pipeline.learning import recorded, require_free, run_key
 from pipeline.settings import Settings
+from pipeline.tracked import TrainingTracker
 from training import checkpoint as checkpoints
 from training import update as updates
 from training.ancestry import Ancestry, Part
@@ -69,7 +69,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     skips = settings.update.abnormal is Abnormal.SKIP
     if day in findings and skips and not forced:
         return _nothing("", parent, f"{day} is abnormal and skipped", findings)
-    tracker = MlflowTracker(settings.tracking, store)
+    tracker = TrainingTracker(settings)
     run = updates.prepared(
         store,
         plan,

@@ -268,6 +268,11 @@ def _by_chance(candidate: Evidence) -> bool:
     return candidate.calibration_low is not None and candidate.calibration_low <= 0
 
 
+def margin(ctr: Difference, config: GateConfig) -> float | None:
+    """What CTR AUC may be shown to lose; None where the day holds too little to decide."""
+    return _planned_margin(ctr, config)[1]
+
+
 def _planned_margin(ctr: Difference, config: GateConfig) -> tuple[Check, float | None]:
     """The margin at which an equal model passes with the planned power, or why there is none.
 

@@ -201,6 +201,24 @@ class OfflineReport(Record):
     notes: tuple[str, ...] = ()
     """What a reader must know: what was not measured and why."""
 
+    @property
+    def over_champion(self) -> tuple[Figure, ...]:
+        """Candidate minus champion by measure; not by slice, whose names are the log's."""
+        compared = self.comparison
+        asked = {task.name: task for task in self.tasks}
+        return tuple(
+            Figure(
+                name=f"{one.name}_over_champion",
+                value=one.value,
+                low=one.low,
+                high=one.high,
+                unit=asked[one.name].unit,
+                protocol=f"{asked[one.name].protocol}; candidate minus {self.champion}, paired",
+            )
+            for one in ((compared.ctr, *compared.others) if compared else ())
+            if one.name in asked
+        )
+
     def value(self, name: str) -> float | None:
         """A figure by name; null when it is not there."""
         return next((figure.value for figure in self.figures if figure.name == name), None)

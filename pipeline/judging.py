@@ -83,8 +83,9 @@ def _beside(
         told = f"{against.key} {misfit}: it was not asked, and the two are not compared."
         notes = (told, *mine.notes, *report.notes)
         return report.model_copy(update={"champion": against.key, "notes": notes})
-    more: dict[str, Any] = {"comparison": found.comparison, "champion": against.key}
-    notes = mine.notes
+    beside = {"comparison": found.comparison, "champion": against.key}
+    report, notes, frozen = report.model_copy(update=beside), mine.notes, None
+    figures = [*report.figures, *report.over_champion]
     if against.line != mine.line:
         told = (
             f"{against.key} is of another line: its representation is not compared, and a "
@@ -93,10 +94,10 @@ def _beside(
         notes = (told, *notes)
     elif found.predictions.questions.users:
         frozen = _frozen(settings, day, found, model, champion)
-        more["compatibility"] = frozen
-        more["figures"] = (*report.figures, *compatibility.figures(frozen))
+        figures += compatibility.figures(frozen)
         notes = (*notes, *compatibility.notes(frozen))
-    return report.model_copy(update=more | {"notes": (*notes, *report.notes)})
+    more = {"compatibility": frozen, "figures": tuple(figures), "notes": (*notes, *report.notes)}
+    return report.model_copy(update=more)
 
 
 def _misfit(store: Store, against: Incumbent) -> str:

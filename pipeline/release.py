@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from evaluation import compatibility, predictions
+from evaluation import compatibility, predictions, weighed
 from evaluation import gate as gating
 from evaluation import report as pages
 from evaluation.gate import Check, Evidence, Verdict
@@ -94,7 +94,7 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     registry = registry_of(settings)
     if mine.run_id:
         learning.require_recorded(mine, registry)
-    verdict = _decide(settings, day, mine, report)
+    verdict, figures = _decide(settings, day, mine, report), weighed.figures(report, settings.gate)
     content = {
         "run": mine.key,
         "day": day.isoformat(),
@@ -104,6 +104,7 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         "promoted": verdict.promoted,
         "failed": list(verdict.failed),
         "checks": [check.model_dump() for check in verdict.checks],
+        "figures": [figure.model_dump() for figure in figures],
     }
     settings.store.put(f"reports/gate/{mine.key}.json", json.dumps(content, indent=1))
     page = pages.add_verdict(settings.store, report, verdict)
@@ -112,6 +113,9 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         client.log_text(mine.run_id, page, "report/report.html")
         client.log_text(mine.run_id, json.dumps(content, indent=1), "report/gate.json")
         client.set_tag(mine.run_id, "gate", str(verdict.outcome))
+        for one in figures:
+            if one.value is not None and one.name not in report.metrics:  # those are there already
+                client.log_metric(mine.run_id, one.name, one.value)
     logger.info("gate %s: %s", mine.key, " ".join([f"{verdict.outcome}.", *verdict.failed]))
     return content
 

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import offline, trial, watch
+from evaluation import offline, trial, watch, weighed
 from evaluation.abtest import aa_study, power, summary
 from evaluation.abtest.aa import METRIC_NAMES, Rule
 from evaluation.abtest.aa_world import AAWorld
 from evaluation.abtest.ratios import METRICS
 from evaluation.ceiling import Truth
+from evaluation.comparison import compare
+from evaluation.gate import GateConfig
 from evaluation.marketplace import bench as simulate
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.measures import MEASURES
@@ -174,6 +176,20 @@ def test_units_of_other_figures_are_as_documented(given):
             continue
         for name in set().union(*map(expand, names(row[0]))) & set(given):
             assert given[name].unit == row[1], name
+
+
+def test_figures_beside_a_champion_are_as_documented():
+    asked, truth = synthetic.questions()
+    mine, theirs = (synthetic.predictions(asked, truth, noise) for noise in (0.5, 1.0))
+    context = Context(synthetic.np.ones(500, synthetic.np.int8), 400)
+    config = EvaluateConfig(replicates=20)
+    alone = offline.evaluate(mine, Material("dupn", "2026-03-12", context), config)
+    beside = {"champion": "old", "comparison": compare(mine, theirs, context, config)}
+    whole = alone.model_copy(update=beside)
+    found = {one.name: one for one in weighed.figures(whole, GateConfig(floors={}))}
+    known = documented("Beside a champion (`dupn evaluate`, `dupn gate`)")
+    assert {*known, "ctr_ece"} == set(found)
+    assert all(found[f"{name}_over_champion"].unit == DOCUMENTED[name][1] for name in HEADS)
 
 
 def test_figures_of_the_simulation_bench_are_as_documented():

@@ -10,6 +10,7 @@ from evaluation.predictions import Predictions
 from evaluation.questions import Questions
 from evaluation.results import ClassResult, Estimate, Figure, TaskResult
 from evaluation.tasks import Asked, scores_of
+from evaluation.yardsticks import MAX_ENTROPY
 
 
 def of_task(result: TaskResult) -> Iterator[Figure]:
@@ -30,15 +31,18 @@ def of_task(result: TaskResult) -> Iterator[Figure]:
 
 
 def of_classes(classes: list[ClassResult], when: str) -> Iterator[Figure]:
-    """Precision and recall of each price level; `when` as in `tasks.Others`."""
+    """Precision and recall of each price level, and MaxEnt's; `when` as in `tasks.Others`."""
     for row in classes:
-        for kind, estimate in (("precision", row.precision), ("recall", row.recall)):
-            yield Figure(
-                name=f"ppp_{kind}_level_{row.level}",
-                **estimate.model_dump(),
-                unit="share",
-                protocol=f"{when}; {kind} of price level {row.level}",
-            )
+        for who, one in (("", row), (f"_{MAX_ENTROPY}", row.rival)):
+            if one is None:
+                continue
+            for kind, estimate in (("precision", one.precision), ("recall", one.recall)):
+                yield Figure(
+                    name=f"ppp_{kind}_level_{row.level}{who}",
+                    **estimate.model_dump(),
+                    unit="share",
+                    protocol=f"{when}; {kind} of price level {row.level}",
+                )
 
 
 def of_shuffles(

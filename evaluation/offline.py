@@ -67,7 +67,7 @@ def evaluate(
 def _report(predictions: Predictions, material: Material, bench: Bench) -> OfflineReport:
     questions, answers, config = predictions.questions, predictions.answers, bench.config
     results = tasks.results(bench, answers, material.others)
-    classes = tasks.price_classes(bench, answers)
+    classes = tasks.price_classes(bench, answers, material.others.yardsticks)
     when = material.others.when
     costs, notes = figures.of_shuffles(bench, predictions, material.shuffled)
     flat = [

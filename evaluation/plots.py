@@ -92,17 +92,24 @@ def calibration(report: OfflineReport) -> bytes:
 
 
 def price_levels(report: OfflineReport) -> bytes:
-    """PPP: precision and recall of every level, and who was taken for whom."""
-    figure = Figure(figsize=(10.4, 4.2), dpi=DPI, layout="constrained")
-    left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
-    levels = np.arange(1, len(report.classes) + 1)
-    for shift, colour, name in ((-0.2, MODEL, "precision"), (0.2, SECOND, "recall")):
-        found = [getattr(row, name) for row in report.classes]
-        level_bars(left, (levels + shift).tolist(), found, colour, name)
-    left.set(xlabel="price level", ylabel="share", xticks=levels)
-    left.set_ylim(0, max(left.get_ylim()[1], 0.1))
+    """PPP: recall and precision of every level beside MaxEnt's, and who was taken for whom."""
+    figure = Figure(figsize=(13.2, 4.2), dpi=DPI, layout="constrained")
+    left, middle, right = figure.subplots(1, 3, width_ratios=[1.2, 1.2, 1])
+    middle.sharey(left)
+    rivals = [row.rival for row in report.classes if row.rival is not None]
+    shift = 0.2 if rivals else 0.0
+    for ax, name in ((left, "recall"), (middle, "precision")):
+        for rows, by, colour, who in (
+            (report.classes, -shift, MODEL, "the model"),
+            (rivals, shift, OTHER, "MaxEnt on the price history"),
+        ):
+            if rows:
+                found = [getattr(row, name) for row in rows]
+                level_bars(ax, [row.level + by for row in rows], found, colour, who)
+        ax.set(xlabel="price level", ylabel=name, xticks=range(1, len(report.classes) + 1))
+        tidy(ax, "y")
+    left.set_ylim(0, max(left.get_ylim()[1], middle.get_ylim()[1], 0.1))
     left.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
-    tidy(left, "y")
     table = np.asarray(report.curves.confusion, float)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
     right.imshow(share, cmap="Blues", vmin=0)

@@ -110,6 +110,8 @@ class ClassResult(Record):
     questions: int
     precision: Estimate
     recall: Estimate
+    rival: "ClassResult | None" = None
+    """MaxEnt on the same questions, where it answered."""
 
 
 class Line(Record):

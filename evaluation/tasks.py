@@ -14,7 +14,7 @@ from evaluation.predictions import Answers
 from evaluation.questions import Questions
 from evaluation.results import ClassResult, Estimate, Rival, TaskResult
 from evaluation.slices import Part
-from evaluation.yardsticks import Yardstick
+from evaluation.yardsticks import MAX_ENTROPY, Yardstick
 from features.schemas import PRICE_LEVELS
 
 CEILING = ("ceiling", "the truth (ceiling)")
@@ -179,12 +179,23 @@ def _share(bench: Bench, against: _Against, chance: float) -> Interval:
     return bench.resamples.interval(value, replicates)
 
 
-def price_classes(bench: Bench, answers: Answers) -> list[ClassResult]:
-    """Precision and recall of each price level."""
-    prices = bench.questions.prices
-    if not len(prices.level):
+def price_classes(
+    bench: Bench, answers: Answers, yardsticks: Sequence[Yardstick] = ()
+) -> list[ClassResult]:
+    """Precision and recall of each price level, MaxEnt's beside the model's."""
+    if not len(bench.questions.prices.level):
         return []
-    said = answers.ppp.argmax(axis=1)
+    mine = _classes(bench, answers.ppp.argmax(axis=1))
+    said = next((one.scores for one in yardsticks if one.name == MAX_ENTROPY), None)
+    if said is None:
+        return mine
+    theirs = _classes(bench, said)
+    pairs = zip(mine, theirs, strict=True)
+    return [own.model_copy(update={"rival": other}) for own, other in pairs]
+
+
+def _classes(bench: Bench, said: AnyArray) -> list[ClassResult]:
+    prices = bench.questions.prices
     user = bench.questions.user_of(prices.moment)
     out = []
     for level in range(PRICE_LEVELS):

@@ -44,6 +44,8 @@ class Kind:
     measures: tuple[str, ...]
 
 
+MAX_ENTROPY = "max_entropy"
+"""The yardstick whose price levels Figure 10 sets beside the model's."""
 CLICKS = ("ctr_auc",)
 RANKS = ("l2r_auc", "l2r_weighted_auc", "l2r_purchase_auc")
 KINDS = {
@@ -54,7 +56,7 @@ KINDS = {
     "category_recency": Kind("category recency", CLICKS),
     "lr_ctr": Kind("LR-CTR", (*CLICKS, *RANKS)),
     "logistic_regression": Kind("logistic regression on ranking features", RANKS),
-    "max_entropy": Kind("MaxEnt on the price history", ("ppp_precision",)),
+    MAX_ENTROPY: Kind("MaxEnt on the price history", ("ppp_precision",)),
     "most_frequent_level": Kind("most frequent level", ("ppp_precision",)),
     "last_level": Kind("level of the last behaviour", ("ppp_precision",)),
     "icon_popularity": Kind("icon popularity", ("fifp_auc",)),
@@ -188,7 +190,7 @@ class Answering:
         moment = self.questions.prices.moment
         shares = self.history.price_levels(self.catalog.price_level)[moment]
         if self.learnt.max_entropy is not None:
-            yield "max_entropy", fitted.said(self.learnt.max_entropy, shares)
+            yield MAX_ENTROPY, fitted.said(self.learnt.max_entropy, shares)
         yield "most_frequent_level", np.full(len(moment), self.learnt.level)
         last = shares[:, -7:]
         known = last.sum(1) > 0

@@ -35,7 +35,11 @@ def material(truth, asked, **more):
     equal = Yardstick("lr_ctr", "LR-CTR", ("ctr_auc",), truth)
     levels = np.zeros(len(asked.prices.level), np.int64)
     common = Yardstick("most_frequent_level", "most frequent", ("ppp_precision",), levels)
-    others = Others((weak, equal, common), Truth({"ctr_auc": truth}, {"ctr_auc": truth.round(1)}))
+    wrong = (asked.prices.level + np.arange(len(levels)) % 2) % 7  # on every other question
+    entropy = Yardstick("max_entropy", "MaxEnt", ("ppp_precision",), wrong)
+    others = Others(
+        (weak, equal, common, entropy), Truth({"ctr_auc": truth}, {"ctr_auc": truth.round(1)})
+    )
     parts = {"others": others, "lineage": {"code": "0.1"}, **more}
     return Material(key="dupn-2026-03-11", day="2026-03-12", context=CONTEXT, **parts)
 
@@ -180,34 +184,6 @@ def test_derived_moments_are_named_and_judged_by_both_kinds_of_negatives():
     assert "derived" in found.protocol["Moments"]
 
 
-@pytest.mark.parametrize(
-    ("negatives", "kinds", "sentence", "figure"),
-    [
-        (
-            "same-day",
-            (3, 4),
-            "other users clicked that day (any category; beside it",
-            "same-day any",
-        ),
-        ("same-day", (3,), "other users clicked that day (any category)", "same-day any"),
-        ("uniform", (3,), "the catalog, each item as likely as any", "uniform"),
-        ("popularity", (3,), "as likely as clicked on the days before", "popularity"),
-        ("mimn", (3,), "one for each click", "mimn"),
-        ("", (3,), "drawn; the samples do not say how", "derived moments"),
-    ],
-)
-def test_a_report_says_which_negatives_were_drawn(negatives, kinds, sentence, figure):
-    asked, truth = synthetic.questions(users=20, derived=True, kinds=kinds)
-    of_day = material(truth, asked, others=Others(negatives=negatives))
-    found = offline.evaluate(synthetic.predictions(asked, truth), of_day, CONFIG)
-    assert found.protocol["Negatives"].startswith(negatives)
-    assert sentence in found.protocol["Negatives"]
-    (headline_of,) = [one.protocol for one in found.figures if one.name == "ctr_auc"]
-    assert headline_of.endswith(figure)
-    told = found.model_dump_json()
-    assert ("same category" in told) == ("ctr_auc_same_category" in told) == (4 in kinds)
-
-
 def test_positives_without_a_negative_of_their_category_are_not_judged_by_it():
     asked, _ = synthetic.questions(users=3, moments_each=2, derived=True)
     asked.candidates.origin[asked.candidates.origin == 4] = 3
@@ -278,6 +254,13 @@ def test_clicks_only_is_null_with_a_reason():
     assert found.value("ctr_auc") is None
     assert found.value("ctr_ne") is None
     assert any("0 negatives" in note for note in found.notes)
+
+
+def test_price_levels_stand_beside_those_of_maxent(made):
+    table = report.html(made, {}).partition("Figure 10")[2].partition("</table>")[0]
+    assert table.count("<td>MaxEnt on the price history</td>") == len(made.classes) == 7
+    for row in made.classes:
+        assert made.value(f"ppp_recall_level_{row.level}_max_entropy") == row.rival.recall.value
 
 
 def test_the_html_holds_every_figure_and_no_nan(made, tmp_path):

@@ -77,6 +77,18 @@ def test_precision_is_of_what_was_said_and_recall_of_what_was_true(drawn):
             assert (found.low, found.high) == pytest.approx(tuple(bounds), rel=1e-5)
 
 
+def test_maxent_is_measured_on_each_level_as_the_model_is(drawn):
+    asked, truth = drawn
+    mine, theirs = (synthetic.predictions(asked, truth, seed=seed).answers for seed in (1, 2))
+    bench, said = Bench.of(asked, CONFIG), theirs.ppp.argmax(1)
+    rival = Yardstick("max_entropy", "MaxEnt", ("ppp_precision",), said)
+    found = tasks.price_classes(bench, mine, (rival,))
+    assert [one.rival for one in found] == tasks.price_classes(bench, theirs)
+    assert [one.model_copy(update={"rival": None}) for one in found] == tasks.price_classes(
+        bench, mine
+    )
+
+
 def test_the_truth_of_derived_moments_is_of_the_protocol_s_candidates():
     asked, truth = synthetic.questions(users=60, derived=True)
     answers = synthetic.predictions(asked, truth).answers

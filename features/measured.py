@@ -30,7 +30,7 @@ CANDIDATE_COLUMNS = ("cand_clicked", "cand_label", "cand_weight", "cand_features
 MIXES = {
     "behaviors": ("type", "scenario"),
     "impressions": ("scenario",),
-    "samples": ("scenario",),
+    "samples": ("scenario", "price_level", "seq_type"),
     "catalog": ("price_level",),
 }
 
@@ -56,12 +56,34 @@ def measure(name: str, table: pa.Table) -> Tally:
             tally[f"min:{name}.ts.first"] = bounds["min"]
             tally[f"max:{name}.ts.last"] = bounds["max"]
     for column in MIXES.get(name, ()):
-        for entry in pc.value_counts(table.column(column)).to_pylist():
+        values = table.column(column)
+        if pa.types.is_list(values.type):
+            values = pc.list_flatten(values)
+        for entry in pc.value_counts(values).to_pylist():
             tally[f"sum:{name}.{column}.mix.{entry['values']}"] = entry["counts"]
     special = SPECIAL.get(name)
     if special:
         tally |= special(table)
     return tally
+
+
+def repeats(samples: pa.Table, begun: pa.Table | None) -> tuple[Tally, pa.Table]:
+    """How many ids of a part of a file stand there again, and what to ask of the next part.
+
+    A moment's id is its user's, whose rows stand together: only those of a user who may go on in
+    the next part are kept for it.
+
+    Args:
+        samples: the part.
+        begun: what came of the part before it.
+    """
+    rows = samples.select(["user_hash", "sample_id"])
+    rows = pa.concat_tables([*([begun] if begun else []), rows])
+    again = len(rows) - pc.count_distinct(rows.column("sample_id"), mode="all").as_py()
+    last = rows.column("user_hash")[-1]
+    open_ = rows.filter(pc.equal(rows.column("user_hash"), last))
+    open_ = open_.group_by(["user_hash", "sample_id"]).aggregate([])
+    return {"sum:samples.sample_id.repeated": again}, open_
 
 
 def _count(mask: pa.ChunkedArray) -> float:

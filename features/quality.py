@@ -30,9 +30,18 @@ ABSENT = "absent_share"
 """Metric, then 1, of what all the days before had and this one has none of: a log, or prices."""
 ONLY_CLICKS = "only_clicks_share"
 """Metric, then 1, of samples whose every candidate was clicked: nothing can be told from them."""
-UNLEVELLED = {"catalog.price_level": "0"}
+REPEATED = "repeated_share"
+"""Metric of the ids of samples that stand there again; a moment is one row."""
+UNLEVELLED = {"catalog.price_level": "0", "samples.price_level": "None"}
 """By column of a mix, the value that says nothing is known: levels follow the edges of the day
-before, so a log that tells its prices by itself begins without any, which is no other mix."""
+before, so a log that tells its prices by itself begins without any, which is no other mix. And few
+moments ask for a price level."""
+MANY = {"samples.price_level": 300}
+"""By column of a mix, the values without which its drift is not told: of fewer purchases chance
+alone moves seven levels past `warn_drift`."""
+OFTEN = 100
+"""Rows a day from which the last one of a table says when it broke off; a shop of a few follows a
+day has none on many an evening. A day without a late behaviour is asked whatever its size."""
 UNITS = {
     "rows": "rows",
     "lost_parts": "files or row groups",
@@ -64,9 +73,10 @@ class QualityConfig(Config):
     warn_drift: float = Field(0.1, gt=0)
     """As `max_drift`."""
     warn_stale_h: float = Field(6.0, gt=0)
-    """Hours from the day's last event to its end, of a day of 24."""
+    """Hours from the day's last behaviour to its end, of a day of 24. Also of pages, follows and
+    samples, where a day has 100 and their times are no dates alone; samples end a window before."""
     max_stale_h: float = Field(24.0, gt=0)
-    """Hours from the day's last event to its end, of a day of 24."""
+    """As `warn_stale_h`, of behaviours alone."""
     warn_null_share: float = Field(0.5, ge=0, le=1)
     """Of the optional attributes of an item: category, brand, shop, price. And of a day's users
     and items, where there is a table of them that does not have them."""
@@ -113,7 +123,12 @@ def kept(counts: Mapping[str, int]) -> Tally:
 
 
 def metrics(
-    tally: Tally, counts: Mapping[str, int], day: date, zone: str, before: Sequence[Tally]
+    tally: Tally,
+    counts: Mapping[str, int],
+    day: date,
+    zone: str,
+    before: Sequence[Tally],
+    window_ms: int = 0,
 ) -> dict[str, float]:
     """Figures by name, `table.column.metric`.
 
@@ -123,6 +138,7 @@ def metrics(
         day: the day judged.
         zone: the data set's time zone.
         before: tallies of the days before, newest last; may be empty.
+        window_ms: attribution window; moments of the day's end are samples of the next one.
     """
     flat, *past = (
         {key.split(":", 1)[1]: value for key, value in one.items()} for one in (tally, *before)
@@ -133,14 +149,7 @@ def metrics(
     )
     if 0 < flat.get("samples.shown", 0) == flat.get("samples.clicked"):
         out[f"samples.{ONLY_CLICKS}"] = 1.0
-    if "behaviors.ts.last" in flat:
-        begin, end = (
-            datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)).timestamp() / 3600
-            for n in (0, 1)
-        )
-        stale_h = end - flat["behaviors.ts.last"] / 3.6e6
-        # of 24: times may be dates alone, and then a day of 25 hours is not staler than another
-        out["behaviors.ts.stale_h"] = stale_h * 24 / (end - begin)
+    out |= _stale(flat, day, zone, window_ms)
     return dict(sorted(out.items()))
 
 
@@ -154,7 +163,7 @@ def _shares(flat: Tally) -> Tally:
         rows = flat.get(f"{key.partition('.')[0]}.rows", 0)
         if key.endswith((".rows", ".longest")):
             out[key] = value
-        elif key.endswith((".nulls", ".bad")) and (of := flat.get(f"{key}.of", rows)):
+        elif key.endswith((".nulls", ".bad", ".repeated")) and (of := flat.get(f"{key}.of", rows)):
             out[f"{key.removesuffix('s')}_share"] = value / of
     return out
 
@@ -172,7 +181,8 @@ def _against(flat: Tally, past: Sequence[Tally]) -> Tally:
         for column in (*MIXES.get(table, ()), "price"):
             name = f"{table}.{column}"
             now, then = _mix(flat, name), [_mix(p, name) for p in past]
-            if now and any(then):
+            counted = min(sum(now.values()), sum(sum(one.values()) for one in then))
+            if now and any(then) and counted >= MANY.get(name, 0):
                 out[f"{name}.drift"] = stability_index(now, then)
     return out
 
@@ -191,6 +201,23 @@ def _absent(flat: Tally, past: Sequence[Tally]) -> Tally:
     if unpriced and all(_mix(p, prices) for p in past):
         lost.append(prices)
     return {f"{one}.{ABSENT}": 1.0 for one in lost}
+
+
+def _stale(flat: Tally, day: date, zone: str, window_ms: int) -> Tally:
+    """Hours from a table's last row to the end of what the day has of it."""
+    begin, end = (
+        datetime.combine(day + timedelta(days=n), time(), ZoneInfo(zone)).timestamp() / 3600
+        for n in (0, 1)
+    )
+    out: Tally = {}
+    for table in (*LOGS, "samples"):
+        last = flat.get(f"{table}.ts.last")
+        told = flat.get(f"{table}.rows", 0) >= OFTEN and last != flat.get(f"{table}.ts.first")
+        if last is not None and (told or table == "behaviors"):
+            until = end - (window_ms / 3.6e6 if table == "samples" else 0)
+            # of 24: times may be dates alone, and then a day of 25 hours is not staler than another
+            out[f"{table}.ts.stale_h"] = (until - last / 3.6e6) * 24 / (end - begin)
+    return out
 
 
 def _gaps(flat: Tally) -> Tally:

@@ -43,8 +43,18 @@ OPTIONAL = ("items.", "catalog.")
 LOST = "lost_parts"
 """Files, or row groups of one, that could not be read to their end: each is one refused row, so no
 share would show them."""
-TOLD = (quality.AMBIGUOUS, quality.ABSENT, quality.ONLY_CLICKS)
+TOLD = (quality.AMBIGUOUS, quality.ABSENT, quality.ONLY_CLICKS, quality.REPEATED)
 """Metrics of what is told and stops nothing, as a night may be meant to go on without a table."""
+AGAIN = "a moment is learnt as often as it stands there; build the day anew with `dupn samples`"
+"""What an id of a sample that stands there again means."""
+BROKEN_OFF = "look whether the day was delivered to its end"
+"""What a last row long before the day's end means."""
+ONLY_TOLD = (
+    *(f"{table}.ts.stale_h" for table in ("impressions", "follows", "samples")),
+    *(f"samples.{column}.drift" for column in ("price_level", "seq_type")),
+)
+"""Figures that have a limit to warn at and none that stops: some shops close in the afternoon, and
+on a sale day others buy other things."""
 ELSEWHERE = ("rows", "longest", joined.METRIC, changes.METRIC)
 """Metrics that are judged one by one, or of which only the volume is."""
 LACKING = "the days before had some: look whether it was delivered"
@@ -81,7 +91,8 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     zone = load_dataset(settings.dataset).time_zone
     before = _before(store, day, of, settings.quality.history_days)
     joins = joined.of_day(store, day, settings.sequences.moments) if of == "events" else []
-    figures = quality.metrics(tally, counts, day, zone, before) | _lost(counts)
+    window_ms = settings.sequences.window_ms
+    figures = quality.metrics(tally, counts, day, zone, before, window_ms) | _lost(counts)
     changed = changes.of_day(store, day) if of == "events" else []
     told: list[Joined | Changed] = [*joins, *changed]
     figures |= {one.figure: one.share for one in told}
@@ -93,6 +104,8 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
             expected += asked
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
     meanings = {one.figure: one.meaning for one in told}
+    meanings |= {name: AGAIN for name in figures if name.endswith(quality.REPEATED)}
+    meanings |= {name: BROKEN_OFF for name in figures if name.endswith(".stale_h")}
     meanings |= {name: TWICE for name in figures if name.endswith(quality.AMBIGUOUS)}
     meanings |= {name: LACKING for name in figures if name.endswith(quality.ABSENT)}
     meanings |= {name: UNVARIED for name in figures if name.endswith(quality.ONLY_CLICKS)}
@@ -158,9 +171,8 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
     if metric in table:
         warn, stop = table[metric]
         found = [warns(high=warn, critical=False)]
-        if metric != "duplicate_share" or name.startswith(LOGS):  # a catalog may say all twice
-            found.append(stops(high=stop))
-        return found
+        twice = metric == "duplicate_share" and not name.startswith(LOGS)  # a catalog may say so
+        return found if twice or name in ONLY_TOLD else [*found, stops(high=stop)]
     if name == "samples.seq_item.empty.bad_share":
         most, setting = config.warn_empty_history_share, "warn_empty_history_share"
         return [Expected(figure=name, high=most, critical=False, setting=setting)]

@@ -24,8 +24,13 @@ class Measure(beam.DoFn):
 
         name, partition, entry = element
         yield {f"sum:{name}.rows": 0}  # a file without rows has no batches
+        begun = None
         for batch in partition.batches(entry, 65_536):
-            yield measured.measure(name, pa.Table.from_batches([batch]))
+            part = pa.Table.from_batches([batch])
+            yield measured.measure(name, part)
+            if name == "samples":
+                again, begun = measured.repeats(part, begun)
+                yield again
 
 
 class Tallied(beam.PTransform):

@@ -15,7 +15,7 @@ from features.schemas import BEHAVIORS, CATALOG, FOLLOWS, IMPRESSIONS, ITEMS, SA
 from pipeline import quality
 
 DAY = date(2026, 3, 2)
-ONE_ROW = pa.table({"ts": [1_772_409_600_000]})
+MANY_ROWS = pa.table({"ts": range(1_772_409_600_000, 1_772_409_600_300), "price_level": [1] * 300})
 
 
 def told_of_every_table():
@@ -31,7 +31,7 @@ def told_of_every_table():
         tally = {
             name: value
             for table, schema in schemas.items()
-            for name, value in measured.measure(table, conform(ONE_ROW, schema)).items()
+            for name, value in measured.measure(table, conform(MANY_ROWS, schema)).items()
         }
         seen = ("read", "rejected", "duplicate", "kept") if of == "events" else ()
         counts = {f"{table}_{what}": 1 for table in TABLES for what in seen}

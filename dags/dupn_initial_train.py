@@ -5,7 +5,7 @@ its description, with its `files` by absolute paths and `replace` as `--replace`
 how many days to train on (the day after them is the one to evaluate on), a preset. `events`,
 `quality` and `quality_samples` have a task a day, side by side; the stages between them build each
 day on the one before. A run may be repeated: every stage replaces what it made before. If the gate
-keeps the champion, the run is green and nothing is registered.
+lets nobody through, the run is green, nothing is registered, and an alert says why.
 """
 
 from airflow.sdk import Param, chain, dag

@@ -11,7 +11,7 @@ from typing import Any
 from airflow.sdk import TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
-from dags import running
+from dags import callbacks, running
 from dags.running import run, stage
 
 BY_DAY = "{{ task.op_kwargs['day'] }}"
@@ -150,8 +150,16 @@ def bundle(days: list[str]) -> None:
 
 @stage(task.short_circuit, pool="data")
 def gate(days: list[str]) -> bool:
-    """Report -> a verdict with every failed check. "Kept the champion" skips the rest, green."""
-    return bool(run("gate", **_judged(days))["promoted"])
+    """Report -> a verdict with every failed check.
+
+    "Kept the champion" is green: it skips the rest; an alert says why.
+    """
+    from pipeline import telling
+
+    judged = run("gate", **_judged(days))
+    if not judged["promoted"]:
+        callbacks.tell(*telling.kept(judged))
+    return bool(judged["promoted"])
 
 
 @stage(task, pool="compute", retries=1)

@@ -56,7 +56,7 @@ class Kind(StrEnum):
     FAILED = "failed"
     """A task failed for another reason."""
     GATE = "gate"
-    """The gate kept the champion (the run is green)."""
+    """The gate kept the champion, or let no first model through (the run is green)."""
     AUC = "auc"
     """The champion does worse than it did."""
     ABNORMAL = "abnormal"

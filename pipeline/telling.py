@@ -35,7 +35,8 @@ def abnormal(day: date, why: str) -> Words:
 
 def kept(judged: Mapping[str, Any]) -> Words:
     """The gate's verdict against a candidate."""
-    title = f"the gate kept the champion on {judged['day']} ({judged['outcome']})"
+    what = "kept the champion" if judged["champion"] else "let no first model through"
+    title = f"the gate {what} on {judged['day']} ({judged['outcome']})"
     return Kind.GATE, title, " ".join(judged["failed"])
 
 

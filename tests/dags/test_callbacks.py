@@ -7,8 +7,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from dags import callbacks
+from dags import callbacks, running, stages
 from infra.alerts import WEBHOOK
+from pipeline import steps
 
 DAY = "2026-03-05"
 
@@ -124,3 +125,22 @@ def test_whoever_tells_hears_whether_anybody_was_reached(hook, monkeypatch):
     for webhook, reached in ((address, True), ("http://127.0.0.1:9/", False)):
         monkeypatch.setenv(WEBHOOK, webhook)
         assert callbacks.tell("late", "raw data is late", "", context) is reached
+
+
+@pytest.mark.parametrize("promoted", [False, True])
+def test_a_first_training_that_the_gate_keeps_back_is_told(hook, monkeypatch, tmp_path, promoted):
+    address, heard = hook
+    params = {"preset": "smoke", "overrides": "", "first_day": "2026-03-04"}
+    ti = SimpleNamespace(task_id="gate", dag_id="dupn_initial_train", run_id="r", log_url="")
+    context = {"ti": ti, "params": params, "dag_run": None}
+    for module in (running, callbacks):
+        monkeypatch.setattr(module, "get_current_context", lambda: context)
+    failed = [] if promoted else ["ctr AUC 0.5 is under the floor 0.6."]
+    verdict = {"promoted": promoted, "day": DAY, "champion": "", "outcome": "refuse"}
+    monkeypatch.setattr(steps, "gate", lambda *_, **__: verdict | {"failed": failed})
+    monkeypatch.setenv("DUPN_HOME", str(tmp_path))
+    monkeypatch.setenv(WEBHOOK, address)
+    assert stages.gate.function(["2026-03-04", DAY]) is promoted
+    assert [(one["kind"], one["title"], one["text"]) for one in heard] == (not promoted) * [
+        ("gate", f"the gate let no first model through on {DAY} (refuse)", "".join(failed))
+    ]

@@ -34,6 +34,7 @@ def settings(tmp_path, monkeypatch):
     monkeypatch.setattr(chain, "_data", lambda *_: iter(()))
     learnt = {"run": RUN, "outcome": "updated", "abnormal": "three times the volume"}
     verdict = {"promoted": False, "day": str(DAY), "outcome": "kept", "failed": ["CTR fell."]}
+    verdict["champion"] = "dupn-2026-03-12"
     answers = {"update": learnt, "refresh": {}, "represent": {}, "sweep": {}}
     answers["watch"] = {"alerts": ["AUC fell."], "page": ""}
     for step, answer in answers.items():

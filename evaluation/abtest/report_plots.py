@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator
 
 from evaluation.abtest.effect import Bounds
+from evaluation.abtest.segments import Segment
 from evaluation.abtest.summary import AbtestReport
-from evaluation.plots import DPI, INK, MODEL, OTHER, SECOND, new_figure, png, tidy
+from evaluation.plots import DPI, INK, MODEL, OTHER, SECOND, level_bars, new_figure, png, tidy
 
 TITLES = {"ctr": "CTR", "sales": "Sales per user"}
 LEAST, MOST = -100.0, 1000.0
@@ -19,10 +20,14 @@ LEAST, MOST = -100.0, 1000.0
 def drawings(report: AbtestReport) -> Iterator[tuple[str, bytes]]:
     """Name and PNG of every picture for which there is something to draw."""
     pictures: tuple[tuple[str, Callable[[AbtestReport], bytes], bool], ...] = (
-        ("sequence", sequence, len(report.looks) > 0),
-        ("by_day", by_day, len(report.table) > 0),
+        ("sequence", sequence, len(_compared(report)) > 0),
+        (
+            "by_day",
+            by_day,
+            any(b.value is not None for r in report.table for b in (r.ctr, r.sales)),
+        ),
         ("price_levels", price_levels, any(one.questions for one in report.levels)),
-        ("segments", segments, len(report.look.segments) > 0),
+        ("segments", segments, any(_drawn(part) for part in report.look.segments)),
     )
     for name, draw, enough in pictures:
         if enough:
@@ -31,14 +36,11 @@ def drawings(report: AbtestReport) -> Iterator[tuple[str, bytes]]:
 
 def sequence(report: AbtestReport) -> bytes:
     """The uplift as it stood at each look: always-valid and fixed-horizon intervals."""
-    first = report.look.primary.metric
-    wanted = {metric: _points(report, metric) for metric in dict.fromkeys((first, "ctr", "sales"))}
-    shown = [metric for metric, points in wanted.items() if points or metric == first][:2]
+    shown = dict(list(_compared(report).items())[:2])
     figure, axes = new_figure(9.6, 2.7 * len(shown), len(shown))
-    for ax, metric in zip(axes, shown, strict=True):
-        points = wanted[metric]
+    for ax, (metric, points) in zip(axes, shown.items(), strict=True):
         _band(ax, [day for day, _ in points], [b for _, b in points])
-        if metric == first:
+        if metric == report.look.primary.metric:
             ax.axvline(report.look.planned_days, color=OTHER, linewidth=0.9, linestyle=":")
         ax.set_title(TITLES.get(metric, metric), loc="left", fontsize=10, color=INK)
         ax.set_xlim(0.8, max(report.look.planned_days, report.look.number) + 0.2)
@@ -48,6 +50,13 @@ def sequence(report: AbtestReport) -> bytes:
     axes[-1].set_xlabel("day of the experiment")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
     return png(figure)
+
+
+def _compared(report: AbtestReport) -> dict[str, list[tuple[int, Bounds]]]:
+    """Of the primary, CTR and sales those with an uplift at some look, and all of theirs."""
+    wanted = dict.fromkeys((report.look.primary.metric, "ctr", "sales"))
+    found = {metric: _points(report, metric) for metric in wanted}
+    return {metric: points for metric, points in found.items() if points}
 
 
 def _points(report: AbtestReport, metric: str) -> list[tuple[int, Bounds]]:
@@ -116,14 +125,8 @@ def price_levels(report: AbtestReport) -> bytes:
     left, right = figure.subplots(1, 2, sharey=True)
     for ax, what in ((left, "recall"), (right, "precision")):
         for shift, colour, arm in zip((-0.2, 0.2), (OTHER, MODEL), report.levels, strict=True):
-            for row in arm.classes:
-                found = getattr(row, what)
-                label = arm.arm if row.level == 1 else None
-                ax.bar(row.level + shift, found.value or 0, width=0.38, color=colour, label=label)
-                if found.low is not None and found.high is not None:
-                    ax.plot(
-                        [row.level + shift] * 2, [found.low, found.high], color=INK, linewidth=1
-                    )
+            places = [row.level + shift for row in arm.classes]
+            level_bars(ax, places, [getattr(row, what) for row in arm.classes], colour, arm.arm)
         ax.set_title(what, loc="left", fontsize=10, color=INK)
         ax.set_xticks(range(1, 8))
         ax.set_xlabel("price level")
@@ -137,9 +140,9 @@ def segments(report: AbtestReport) -> bytes:
     parts = report.look.segments
     figure, (ax,) = new_figure(9.6, 0.42 * len(parts) + 0.9, 1)
     for place, part in enumerate(parts):
-        bounds = part.effect.uplift
-        if bounds.value is None or bounds.low is None:
+        if not _drawn(part):
             continue
+        bounds = part.effect.uplift
         ends = [_low(bounds.low), _high(bounds.high)]
         ax.plot(ends, [place] * 2, color=MODEL, linewidth=2)
         ax.plot(_high(bounds.value), place, "o", color=MODEL, markersize=6)
@@ -149,6 +152,11 @@ def segments(report: AbtestReport) -> bytes:
     ax.xaxis.set_major_formatter(PerCent())
     tidy(ax, "x")
     return png(figure)
+
+
+def _drawn(part: Segment) -> bool:
+    """Whether there is an interval to draw."""
+    return part.effect.uplift.value is not None and part.effect.uplift.low is not None
 
 
 def _low(share: float | None) -> float:

@@ -2,8 +2,9 @@
 
 import pytest
 
-from evaluation.abtest import report_plots
+from evaluation.abtest import report, report_plots
 from evaluation.abtest.report_plots import PerCent
+from evaluation.plots import PALE
 from tests.evaluation.abtest.test_summary import made
 
 
@@ -99,3 +100,40 @@ def test_the_legend_of_the_price_levels_lies_above_the_bars_and_beside_the_title
     legend = left.get_legend().get_window_extent()
     assert legend.y0 >= left.get_window_extent().y1
     assert not legend.overlaps(left._left_title.get_window_extent())
+
+
+def test_of_too_few_users_the_page_says_so_and_draws_no_empty_frame():
+    few = made(users=60)[1]
+    pictures = dict(report_plots.drawings(few))
+    assert set(pictures) == {"by_day", "price_levels"}
+    page = report.html(few, pictures)
+    nothing = "There is nothing to draw yet: fewer than 150 users in an arm."
+    for title in ("The confidence sequence", "Parts of the users"):
+        section = page.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
+        assert nothing in section
+        assert "<img" not in section
+    assert page.count(nothing) == 2
+
+
+def test_a_day_on_which_nobody_came_has_no_picture(found):
+    nothing = found.look.primary.uplift.model_copy(update={"value": None})
+    rows = tuple(row.model_copy(update={"ctr": nothing, "sales": nothing}) for row in found.table)
+    assert "by_day" in dict(report_plots.drawings(found))
+    assert "by_day" not in dict(report_plots.drawings(found.model_copy(update={"table": rows})))
+
+
+def test_a_price_level_of_too_few_pages_is_pale(found, axes):
+    def shades(known):
+        arms = tuple(
+            arm.model_copy(update={"classes": tuple(map(known, arm.classes))})
+            for arm in found.levels
+        )
+        panels = axes(report_plots.price_levels, found.model_copy(update={"levels": arms}))
+        return {bar.get_alpha() for panel in panels for bar in panel.patches}
+
+    def told(row, **bounds):
+        share = row.recall.model_copy(update={"value": 0.5, **bounds})
+        return row.model_copy(update={"recall": share, "precision": share})
+
+    assert shades(lambda row: told(row, low=None, high=None)) == {PALE}
+    assert shades(lambda row: told(row, low=0.4, high=0.6)) == {1.0}

@@ -39,7 +39,7 @@ moments ask for a price level."""
 MANY = {"samples.price_level": 300}
 """By column of a mix, the values without which its drift is not told: of fewer purchases chance
 alone moves seven levels past `warn_drift`."""
-OFTEN = 100
+OFTEN = 200
 """Rows a day from which the last one of a table says when it broke off; a shop of a few follows a
 day has none on many an evening. A day without a late behaviour is asked whatever its size."""
 UNITS = {
@@ -73,8 +73,10 @@ class QualityConfig(Config):
     warn_drift: float = Field(0.1, gt=0)
     """As `max_drift`."""
     warn_stale_h: float = Field(6.0, gt=0)
-    """Hours from the day's last behaviour to its end, of a day of 24. Also of pages, follows and
-    samples, where a day has 100 and their times are no dates alone; samples end a window before."""
+    """Hours from the day's last behaviour to its end, of a day of 24."""
+    warn_page_stale_h: float = Field(3.0, gt=0)
+    """The same of pages, follows and samples, where a day has 200 of them and their times are no
+    dates alone; samples end an attribution window before their day."""
     max_stale_h: float = Field(24.0, gt=0)
     """As `warn_stale_h`, of behaviours alone."""
     warn_null_share: float = Field(0.5, ge=0, le=1)

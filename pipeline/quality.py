@@ -49,8 +49,12 @@ AGAIN = "a moment is learnt as often as it stands there; build the day anew with
 """What an id of a sample that stands there again means."""
 BROKEN_OFF = "look whether the day was delivered to its end"
 """What a last row long before the day's end means."""
+OF_PAGES = {
+    f"{table}.ts.stale_h": "page_stale_h" for table in ("impressions", "follows", "samples")
+}
+"""Last rows that have a limit of their own: behaviours may have gone on."""
 ONLY_TOLD = (
-    *(f"{table}.ts.stale_h" for table in ("impressions", "follows", "samples")),
+    *OF_PAGES,
     *(f"samples.{column}.drift" for column in ("price_level", "seq_type")),
 )
 """Figures that have a limit to warn at and none that stops: some shops close in the afternoon, and
@@ -157,9 +161,10 @@ def _of_figure(name: str, config: QualityConfig) -> list[Expected]:
         "duplicate_share": (config.warn_duplicate_share, config.max_duplicate_share),
         "drift": (config.warn_drift, config.max_drift),
         "stale_h": (config.warn_stale_h, config.max_stale_h),
+        "page_stale_h": (config.warn_page_stale_h, math.inf),
         "bad_price_share": (config.warn_bad_price_share, config.max_bad_price_share),
     }
-    metric = name.rsplit(".", 1)[-1]
+    metric = OF_PAGES.get(name, name.rsplit(".", 1)[-1])
     if name.endswith("price.bad_share"):
         metric = "bad_price_share"
     warns, stops = (

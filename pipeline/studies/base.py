@@ -40,6 +40,7 @@ LATER = {
     ("evaluate", "max_entropy_c"): 1.0,
     ("quality", "min_joined_share"): 1e-4,
     ("quality", "warn_changed_share"): 0.02,
+    ("quality", "warn_page_stale_h"): 3.0,
 }
 """Settings that are younger than cells under docs/results, and what they were before: a
 digest has them where they are something else."""

@@ -34,8 +34,8 @@ def warned(of, figures):
 
 @pytest.mark.parametrize("name", ["impressions", "follows"])
 def test_an_evening_without_pages_or_follows_is_a_warning(name):
-    cut = metrics(until(17, name), {}, DAY, "UTC", [])
-    assert cut[f"{name}.ts.stale_h"] == pytest.approx(7)
+    cut = metrics(until(18, name), {}, DAY, "UTC", [])
+    assert cut[f"{name}.ts.stale_h"] == pytest.approx(6)
     assert warned("events", cut)[f"{name}.ts.stale_h"] is False
     whole = metrics(until(23, name), {}, DAY, "UTC", [])
     assert f"{name}.ts.stale_h" not in warned("events", whole)

@@ -9,7 +9,7 @@ from pipeline import quality
 from pipeline.settings import load
 from tests.pipeline.test_quality import DAY, MIDNIGHT_MS, publish_samples
 
-COUNT, HOUR_MS = 100, 3_600_000
+COUNT, HOUR_MS = 200, 3_600_000
 
 
 def failures(home, last_h, ids, *pairs):
@@ -26,16 +26,16 @@ def failures(home, last_h, ids, *pairs):
 @pytest.mark.parametrize(("window_h", "stale"), [(1, True), (2, False)])
 def test_samples_are_to_reach_to_a_window_before_midnight(tmp_path, window_h, stale):
     said = failures(
-        tmp_path, 16.5, [*map(str, range(COUNT))], f"sequences.window_minutes={60 * window_h}"
+        tmp_path, 19.5, [*map(str, range(COUNT))], f"sequences.window_minutes={60 * window_h}"
     )
     assert said == stale * [
-        "samples.ts has stale h 6.5, over the limit 6: look whether the day was delivered to its "
+        "samples.ts has stale h 3.5, over the limit 3: look whether the day was delivered to its "
         "end."
     ]
 
 
 def test_ids_of_samples_that_stand_there_twice_are_told(tmp_path):
     assert failures(tmp_path, 23, [str(row % 80) for row in range(COUNT)]) == [
-        "samples.sample_id has repeated share 0.2, over the limit 0: a moment is learnt as often "
+        "samples.sample_id has repeated share 0.6, over the limit 0: a moment is learnt as often "
         "as it stands there; build the day anew with `dupn samples`."
     ]

@@ -10,7 +10,6 @@ scores, for the A/B read-out.
 """
 
 import fcntl
-import json
 import logging
 import os
 import re
@@ -18,11 +17,12 @@ import threading
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
 import numpy as np
+import orjson
 
 from features.property import EPOCH, LocalClock, day_number
 from features.raw_table import SERVED
@@ -90,10 +90,10 @@ class ExposureLog:
         and its exposure is lost, which is logged and comes back as False.
         """
         day = self._day(exposure.ts)
-        line = json.dumps(asdict(exposure), separators=(",", ":")) + "\n"
+        line = orjson.dumps(exposure, option=orjson.OPT_APPEND_NEWLINE)
         try:
             with self._lock:
-                _append(self._file(day), line.encode())
+                _append(self._file(day), line)
         except OSError as error:
             logger.warning(
                 "page %s is answered and not logged: %s cannot be written (%s). Make room there.",

@@ -1,10 +1,10 @@
 """The service under load, beside three ways to do without it.
 
 Paper dimensions, histories of 100, 200 and 10,000 candidates; 1, 4 and 16 connections of a load
-generator on the same machine; JSON and Arrow, in rounds that take turns. Beside it, in one process
-and on one thread: the ranker alone, the same without the item table (encode once, no
-precomputation), the unsplit network (every candidate encodes the history again); and `mlflow models
-serve` of the same bundle.
+generator on the same machine; JSON and Arrow, in rounds that take turns, neither saying anything of
+`page`: answers by JSON are logged, as in production. Beside it, in one process and on one thread:
+the ranker alone, the same without the item table (encode once, no precomputation), the unsplit
+network (every candidate encodes the history again); and `mlflow models serve` of the same bundle.
 """
 
 import json
@@ -39,7 +39,7 @@ CONNECTIONS = (1, 4, 16)
 WORKERS = 2
 PROTOCOL = (
     "{} cores shared with the load generator, {} workers, {:,} items, paper dimensions, "
-    "histories of 100, top 100"
+    "histories of 100, top 100, answers to JSON logged as pages"
 )
 
 PARTS = {
@@ -151,7 +151,6 @@ def _json_asks(market: Market, count: int) -> list[Ask]:
             "scenario": "search",
             "query": "red shoes",
             "candidates": ids[places].tolist(),
-            "page": False,
         }
         bodies.append(Ask("/v1/rank", json.dumps(body).encode(), "application/json"))
     return bodies

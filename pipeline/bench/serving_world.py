@@ -64,9 +64,9 @@ def build(home: Path, *, quick: bool) -> Market:
 
 
 def setup(market: Market, port: int, workers: int) -> Setup:
-    """A service over the market."""
+    """A service over the market, with its log of pages as in production."""
     return Setup(
-        config=ServeConfig(port=port or 8000, workers=workers, exposures=False),
+        config=ServeConfig(port=port or 8000, workers=workers),
         home=str(market.home),
         work=str(market.home / "serving"),
         zone="UTC",

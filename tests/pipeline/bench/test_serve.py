@@ -13,6 +13,8 @@ from infra.errors import OrchestrationError
 from pipeline.bench import serve
 from pipeline.bench.serving_world import CANDIDATES, QUICK_ITEMS, Market, setup
 from serving import machine
+from serving.http_contracts import RankRequest
+from serving.settings import ServeConfig
 
 ITEMS = 50_000
 
@@ -43,6 +45,14 @@ def test_bodies_of_both_kinds_ask_of_the_whole_table_and_of_no_item_twice(kind):
     asked = np.unique(np.concatenate(bodies))
     assert 0 <= asked.min() <= asked.max() < ITEMS
     assert len(asked) > 0.99 * ITEMS  # 50 bodies of a fifth of it
+
+
+@pytest.mark.parametrize("count", CANDIDATES)
+def test_json_asks_for_pages_that_are_logged_as_production_does(count):
+    log = ServeConfig().exposures
+    assert setup(market(), 0, 1).config.exposures is log is True
+    for one in serve.BODIES["json"](market(), count):
+        assert RankRequest.model_validate_json(one.body).page
 
 
 def test_a_quick_market_has_as_many_items_as_are_asked_for():

@@ -92,12 +92,11 @@ def _answers(app: FastAPI, service: Service) -> None:
     @app.post("/v1/rank", response_model=RankResponse, openapi_extra=_body(RankRequest, arrow=True))
     async def rank(request: Request) -> Response:
         """Put candidates in order for a user: CTR, L2R score, rank, ranking features."""
-        body = await _read(request)
+        body, came = await _read(request), request.scope[CAME]
         if request.headers.get("content-type", "").lower().startswith(arrow.MEDIA_TYPE):
             return await _take(
-                request, lambda: Response(arrow.rank(service, body), media_type=arrow.MEDIA_TYPE)
+                request, lambda: Response(arrow.rank(service, body, came), media_type=_ARROW)
             )
-        came = request.scope[CAME]
         return await _take(request, lambda: _json(service.rank(records.parse(_RANK, body), came)))
 
     @app.post("/v1/search", response_model=RankResponse, openapi_extra=_body(SearchRequest))

@@ -3,7 +3,8 @@
 The body of `POST /v1/rank` may be an Arrow IPC stream with a column `row` (int32 catalog rows; rows
 never change) or `item_id` (strings). Who asks stands in the schema's metadata under the names of
 the JSON fields, a profile as JSON. The answer is a stream with `row`, `ctr`, `l2r`, `rank` (best
-first), `item_id` where items were named so, `features` where asked, and the stamp in its metadata.
+first), `item_id` where items were named so, `features` where asked, and in its metadata the stamp,
+`price_preference` as JSON and the names of the features. It is logged where `page` asks for it.
 Whatever a body holds, it is checked before it is used: Arrow trusts the bytes that it reads.
 
 A small body must not become a large table. What is not compressed is read where it lies in the
@@ -15,19 +16,23 @@ uses it, and one that grows is refused: Arrow makes it anew for every batch.
 
 import re
 import struct
+import time
 from collections.abc import Iterator, Mapping
 
 import numpy as np
+import orjson
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import ValidationError
 from pydantic_core import from_json
 
+from features.ranking import NAMES
 from infra.errors import InputError
 from serving.contracts import first
 from serving.http_contracts import Asking
-from serving.service import Page, Service
+from serving.service import Service
+from serving.shown import Page
 
 MEDIA_TYPE = "application/vnd.apache.arrow.stream"
 _NUMBER = re.compile(r"[0-9]{1,9}")
@@ -41,23 +46,33 @@ _SPOILT = (
 """What is raised about bytes that are not what they should be (texts that are not UTF-8 too)."""
 
 
-def rank(service: Service, body: bytes) -> bytes:
+def rank(service: Service, body: bytes, came: float | None = None) -> bytes:
     """Answer one stream.
 
+    Args:
+        service: answers.
+        body: the stream.
+        came: as in `Service.rank`.
+
     Raises:
-        InputError: it is not such a stream; names the column or the field.
+        InputError: it is not such a stream, or no page that can be logged; names column or field.
     """
+    came = time.perf_counter() if came is None else came
     schema = _schema(body)
     given = _metadata(schema)
-    features = _flag(given, "features")
-    _flag(given, "page")
+    features, log = _flag(given, "features"), _flag(given, "page")
     column = _column(body, schema, service.config.max_candidates)
+    ids = None if pa.types.is_integer(column.type) else column
+    if log:
+        _require_page(given, ids)
     top = _top(given.pop("top_k", ""), len(column))
     asking = _asking(given)
+    service.require_day(asking, log=log)
     chosen = service.choose(asking.user_id)
-    ids = None if pa.types.is_integer(column.type) else column
     rows = _rows(column) if ids is None else chosen.served.rows_of(ids)
     page = service.page(asking, chosen, rows, top)
+    if log and ids is not None:  # as `_require_page` has seen to
+        service.log(asking, page, ids.take(pa.array(page.order)).to_pylist(), came)
     return _write(service, page, ids, features)
 
 
@@ -134,6 +149,16 @@ def _flag(given: dict[str, str], name: str) -> bool:
     if text.lower() not in ("true", "false"):
         raise InputError(f"the stream's metadata: {name} {text[:40]!r} is neither true nor false.")
     return text.lower() == "true"
+
+
+def _require_page(given: Mapping[str, str], ids: pa.Array | None) -> None:
+    """A page is what a user sees: items by their ids, and as many as are shown."""
+    absent = "column `item_id`" if ids is None else "" if given.get("top_k") else "top_k"
+    if absent:
+        raise InputError(
+            f"the stream's metadata: page is true, and the stream has no {absent}, without which "
+            "no page is logged. Send it, or page as false."
+        )
 
 
 def _asking(given: Mapping[str, str]) -> Asking:
@@ -312,6 +337,9 @@ def _write(service: Service, page: Page, ids: pa.Array | None, features: bool) -
             pa.array(table.ravel()), table.shape[1]
         )
     stamp = service.stamp(page.chosen, page.request_id) | {"unknown": str(page.unknown)}
+    stamp["price_preference"] = orjson.dumps(page.price_preference)
+    if features:
+        stamp["feature_names"] = ",".join(NAMES)
     schema = pa.schema([(name, column.type) for name, column in columns.items()], metadata=stamp)
     batch = pa.record_batch(list(columns.values()), schema=schema)
     sink = pa.BufferOutputStream()

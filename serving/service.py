@@ -6,7 +6,6 @@ Unknown users, unknown items, empty histories and unknown words are answered fro
 import time
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -19,7 +18,7 @@ from features.schemas import BehaviorType, Scenario
 from infra.errors import InputError, ServingUnavailable
 from serving import meters
 from serving.contracts import milliseconds
-from serving.exposures import DAYS_AHEAD, Exposure, ExposureLog
+from serving.exposures import DAYS_AHEAD, ExposureLog
 from serving.histories import Histories, LiveBehavior
 from serving.http_contracts import (
     Asking,
@@ -33,9 +32,9 @@ from serving.http_contracts import (
     RepresentationResponse,
     SearchRequest,
 )
-from serving.ranker import Moment, Ranked, order_of
-from serving.served import Answered, Served
+from serving.ranker import Moment, order_of
 from serving.settings import ServeConfig
+from serving.shown import Chosen, Page, exposure
 from serving.snapshot import Past
 from serving.splitting import Splitting
 from serving.versions import CHAMPION, Versions
@@ -43,36 +42,6 @@ from serving.versions import CHAMPION, Versions
 FIRST = milliseconds(datetime.min.replace(tzinfo=UTC))
 """The first moment that can be told in UTC; a `ts` in a zone east of it may lie before."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class Chosen:
-    """The version that answers a user, and the arm that it answers as."""
-
-    served: Served
-    variant: str
-
-
-@dataclass(frozen=True)
-class Page:
-    """A ranked request, before it becomes JSON or Arrow."""
-
-    request_id: str
-    chosen: Chosen
-    ts: int
-    """The moment that was answered, in UTC milliseconds."""
-    rows: NDArray[np.int32]
-    """Catalog rows of the candidates."""
-    order: NDArray[np.int64]
-    """Positions of the best candidates, best first."""
-    answered: Answered
-    unknown: int
-    """Candidates that the version's catalog has not."""
-
-    @property
-    def ranked(self) -> Ranked:
-        """Scores in the order of the candidates."""
-        return self.answered.ranked
 
 
 class Service:
@@ -103,7 +72,7 @@ class Service:
             InputError: there are too many, or it is a page of a day that no night will read.
         """
         came = time.perf_counter() if came is None else came
-        self._require_day(request, log=request.page)
+        self.require_day(request, log=request.page)
         self._require_few(len(request.candidates))  # before they are looked up
         chosen = self.choose(request.user_id)
         rows = chosen.served.rows_of(request.candidates)
@@ -122,7 +91,7 @@ class Service:
             InputError: it is a page of a day that no night will read.
         """
         came = time.perf_counter() if came is None else came
-        self._require_day(request, log=request.page)
+        self.require_day(request, log=request.page)
         chosen = self.choose(request.user_id)
         rows = chosen.served.recall.search(request.query, self.config.recall)
         page = self.page(request, chosen, rows, request.top_k)
@@ -150,6 +119,30 @@ class Service:
             scores = np.where(known, scores, -np.inf)
         order = order_of(scores, top or self.config.top_k)
         return Page(uuid.uuid4().hex, chosen, moment.ts, rows, order, answered, unknown)
+
+    def require_day(self, asking: Asking, *, log: bool) -> None:
+        """Refuse a page that is to be logged, and that no night will read.
+
+        Raises:
+            InputError: naming the days that are taken.
+        """
+        if log and self.exposures is not None and asking.ts is not None:
+            self.exposures.require(milliseconds(asking.ts), self.histories.day, _now())
+
+    def log(self, asking: Asking, page: Page, item_ids: Sequence[str], came: float) -> None:
+        """Log a page that its user sees; one without an item is none.
+
+        Args:
+            asking: who asks.
+            page: what is answered.
+            item_ids: of the page, in the caller's words, best first.
+            came: as in `rank`.
+        """
+        if self.exposures is None or not item_ids:
+            return
+        latency = 1000 * (time.perf_counter() - came)
+        noted = self.exposures.add(exposure(asking, page, item_ids, latency))
+        meters.LOST.inc(0 if noted else 1)
 
     def add(self, behaviors: Sequence[Behavior]) -> int:
         """Take behaviours in; how many were new.
@@ -279,10 +272,6 @@ class Service:
                 f"{self.config.max_candidates:,} (serve.max_candidates)."
             )
 
-    def _require_day(self, request: Asking, *, log: bool) -> None:
-        if log and self.exposures is not None and request.ts is not None:
-            self.exposures.require(milliseconds(request.ts), self.histories.day, _now())
-
     def _moment(self, asking: Asking, chosen: Chosen) -> tuple[Moment, Past]:
         """The user's moment, and the behaviours that it rests on."""
         served = chosen.served
@@ -298,8 +287,6 @@ class Service:
     def _response(
         self, request: RankRequest | SearchRequest, page: Page, shown: Sequence[str], came: float
     ) -> RankResponse:
-        ctr = page.ranked.ctr[page.order].astype(float).tolist()
-        l2r = page.ranked.l2r[page.order].astype(float).tolist()
         named: Sequence[dict[str, float] | None] = [None] * len(shown)
         if request.features:
             table = page.ranked.features[page.order].astype(float).tolist()
@@ -307,18 +294,16 @@ class Service:
         items = [
             RankedItem(item_id=item, rank=rank, ctr=c, l2r=s, features=f)
             for rank, (item, c, s, f) in enumerate(
-                zip(shown, ctr, l2r, named, strict=True), start=1
+                zip(shown, page.ctr, page.l2r, named, strict=True), start=1
             )
         ]
-        if request.page and self.exposures is not None and len(shown):
-            latency = 1000 * (time.perf_counter() - came)
-            noted = self.exposures.add(_exposure(request, page, items, latency))
-            meters.LOST.inc(0 if noted else 1)
+        if request.page:
+            self.log(request, page, shown, came)
         stamp = self.stamp(page.chosen, page.request_id)
         return RankResponse.model_construct(
             **stamp,
             items=items,
-            price_preference=page.answered.heard.price_preference.astype(float).tolist(),
+            price_preference=page.price_preference,
             recalled=None,
             unknown=page.unknown,
         )
@@ -327,24 +312,3 @@ class Service:
 def _now() -> int:
     """The millisecond that runs, in UTC: rounded, it might be one that has not come."""
     return (datetime.now(UTC) - _EPOCH) // timedelta(milliseconds=1)
-
-
-def _exposure(
-    request: Asking, page: Page, items: Sequence[RankedItem], latency_ms: float
-) -> Exposure:
-    name = page.chosen.served.name
-    return Exposure(
-        request_id=page.request_id,
-        user_id=request.user_id,
-        ts=page.ts,
-        scenario=request.scenario,
-        query=request.query,
-        item_ids=[item.item_id for item in items],
-        variant=page.chosen.variant,
-        model_version=name.version,
-        line=name.line,
-        ctr=[item.ctr for item in items],
-        l2r=[item.l2r for item in items],
-        price_level=int(page.answered.heard.price_preference.argmax()) + 1,
-        latency_ms=round(latency_ms, 3),
-    )

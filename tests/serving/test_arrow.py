@@ -8,6 +8,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from features.ranking import NAMES
 from infra.errors import InputError
 from serving import arrow
 from serving.arrow import MEDIA_TYPE
@@ -66,12 +67,19 @@ def test_arrow_and_json_answer_the_same(client, shop, ids, user):
     ctr = [item["ctr"] for item in whole["items"]]
     np.testing.assert_allclose(table["ctr"].to_numpy(), ctr, atol=1e-6)
     assert table["features"].type.list_size == len(whole["items"][0]["features"])
+    assert table.schema.metadata[b"feature_names"].decode() == ",".join(NAMES)
+    told_features = [list(item["features"].values()) for item in whole["items"]]
+    np.testing.assert_allclose(table["features"].to_pylist(), told_features, atol=1e-6)
+    assert [list(item["features"]) for item in whole["items"]] == [list(NAMES)] * 40
+    preference = json.loads(table.schema.metadata[b"price_preference"])
+    assert preference == pytest.approx(whole["price_preference"], abs=1e-6)
     assert table.schema.metadata[b"model_version"] == b"1"
     assert table.schema.metadata[b"unknown"] == b"0"
     by_id = pa.ipc.open_stream(ask(client, stream(ids=ids[:40], **moment)).content).read_all()
     assert by_id["row"].equals(table["row"])
     assert by_id["item_id"].to_pylist() == names
     assert "item_id" not in table.column_names
+    assert b"feature_names" not in by_id.schema.metadata
 
 
 @pytest.mark.parametrize(

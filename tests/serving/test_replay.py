@@ -19,7 +19,7 @@ from serving import app as http
 from serving.contracts import milliseconds
 from serving.http_contracts import Asking
 from serving.ranker import Moment
-from serving.service import Chosen
+from serving.shown import Chosen
 from tests.chain import EVALUATED
 from tests.serving.world import open_shop
 
@@ -83,7 +83,7 @@ def live(row):
 def send(client, coming):
     if coming:
         answer = client.post("/v1/behaviors", json={"behaviors": coming})
-        assert (answer.status_code, answer.json()) == (200, {"taken": len(coming)})
+        assert (answer.status_code, answer.json()["taken"]) == (200, len(coming))
 
 
 def ask(client, shop, sample, query):

@@ -1,10 +1,11 @@
-"""Pages that a user sees are raw lines."""
+"""Pages that a user sees are raw lines, whichever way they were asked for."""
 
 import json
 import time
 from dataclasses import asdict
 from statistics import median
 
+import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
@@ -17,8 +18,10 @@ from serving import app as http
 from serving.exposures import Exposure, ExposureLog
 from serving.service import Service
 from tests.chain import EVALUATED
+from tests.serving.test_arrow import ask, stream
 
 NOON = f"{EVALUATED}T12:00:00Z"
+FOLDER = f"raw/dt={EVALUATED}/impressions"
 
 
 @pytest.fixture
@@ -31,6 +34,48 @@ def client(shop, log):
     service = Service(shop.service.versions, shop.histories, shop.service.config, log)
     with TestClient(http.create(service)) as client:
         yield client
+
+
+def raw(log):
+    """Pages as they lie under `raw/`."""
+    log.flush()
+    files = [log.store.get(f"{FOLDER}/{name}") for name in log.store.names(FOLDER)]
+    return [json.loads(line) for file in files for line in file.splitlines()]
+
+
+def test_a_page_asked_for_by_arrow_is_logged_as_by_json(client, log, ids, user):
+    moment = {"user_id": user, "ts": NOON, "query": "shoes", "scenario": "search"}
+    candidates = [*ids[:40], "unknown"]
+    client.post("/v1/rank", json={**moment, "candidates": candidates, "top_k": 7})
+    told = ask(client, stream(ids=candidates, page="true", top_k="7", **moment))
+    answered = pa.ipc.open_stream(told.content).read_all()
+    by_json, by_arrow = raw(log)
+    assert by_arrow["item_ids"] == answered["item_id"].to_pylist()
+    assert by_arrow["request_id"] == answered.schema.metadata[b"request_id"].decode()
+    assert (len(by_arrow["item_ids"]), by_arrow["latency_ms"] > 0) == (7, True)
+    own = {"request_id", "latency_ms"}
+    one, other = ({k: v for k, v in page.items() if k not in own} for page in (by_json, by_arrow))
+    assert one == other
+
+
+def test_a_list_by_arrow_is_no_page_unless_it_says_so(client, log, ids):
+    for more in ({}, {"page": "false"}):
+        assert ask(client, stream(ids=ids[:3], user_id="u", **more)).status_code == 200
+    assert raw(log) == []
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"ids": ["i"], "page": "true"}, "the stream has no top_k, "),
+        ({"rows": [2], "page": "true", "top_k": "1"}, "the stream has no column `item_id`, "),
+        ({"ids": ["i"], "page": "true", "top_k": "1", "ts": "1999-01-01T00:00:00Z"}, "ts: a page"),
+    ],
+)
+def test_a_page_by_arrow_that_cannot_be_logged_is_refused(client, log, more, said):
+    found = ask(client, stream(user_id="u", **more))
+    assert (found.status_code, said in found.json()["detail"]) == (422, True)
+    assert raw(log) == []
 
 
 def test_the_next_night_reads_any_text_that_a_page_holds(client, log):

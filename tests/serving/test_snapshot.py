@@ -11,7 +11,7 @@ import pytest
 from infra.store import Store
 from serving import snapshot
 from serving.http_contracts import Asking
-from serving.service import Chosen
+from serving.shown import Chosen
 from serving.user_part import TorchPart
 from tests.serving.world import BEFORE, open_shop
 

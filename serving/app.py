@@ -117,12 +117,12 @@ def _answers(app: FastAPI, service: Service) -> None:
         "/v1/behaviors", response_model=BehaviorsResponse, openapi_extra=_body(BehaviorsRequest)
     )
     async def behaviors(request: Request) -> Response:
-        """Live behaviours: the very next request sees them."""
+        """Live behaviours: the very next request sees them, once their time has come."""
         body = await _read(request)
 
         def work() -> Response:
             given = records.parse(_BEHAVIORS, body).behaviors
-            return _json(BehaviorsResponse(taken=service.add(given)))
+            return _json(service.add(given))
 
         return await _take(request, work)
 

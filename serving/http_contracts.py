@@ -114,7 +114,8 @@ class Behavior(_Record):
     type: BehaviorName
     scenario: ScenarioName = "unknown"
     ts: AwareDatetime | None = None
-    """When it happened, with its offset; now, if absent. Late ones are put in their place."""
+    """When it happened, with its offset; now, if absent. Late ones are put in their place; one that
+    lies ahead of the service's clock counts for questions of a moment after it."""
     event_id: str = Field("", max_length=256)
     """The sender's id: sent twice, it is taken once."""
     request_id: str | None = Field(None, max_length=256)
@@ -136,6 +137,9 @@ class BehaviorsResponse(_Record):
     """Those whose `event_id` was not known. It is as long as its row is kept: among a user's newest
     400, and until the night after has carried it. A behaviour from before that is told as taken
     each time it is sent."""
+    ahead: int = 0
+    """Those of the request, known ones among them, whose `ts` is later than the service's clock:
+    questions of now do not see them before that time has come."""
 
 
 class RepresentationResponse(Stamp):

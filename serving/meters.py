@@ -29,6 +29,7 @@ WORK = Histogram("dupn_work_seconds", "From its turn to its answer", buckets=_ED
 REQUESTS = Counter("dupn_requests", "Answers by endpoint and status", ["endpoint", "status"])
 SHED = Counter("dupn_shed", "Requests that were turned away", ["reason"])
 LOST = Counter("dupn_exposures_lost", "Pages that were answered and could not be logged")
+AHEAD = Counter("dupn_behaviors_ahead", "Behaviours of a time later than the service's clock")
 CANDIDATES = Counter("dupn_candidates", "Items that were scored")
 UNKNOWN = Counter("dupn_unknown_candidates", "Items that were scored and that nobody knows")
 CACHE = Gauge(

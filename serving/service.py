@@ -24,6 +24,7 @@ from serving.http_contracts import (
     Asking,
     Attended,
     Behavior,
+    BehaviorsResponse,
     ExplainResponse,
     PricePreferenceResponse,
     RankedItem,
@@ -144,28 +145,32 @@ class Service:
         noted = self.exposures.add(exposure(asking, page, item_ids, latency))
         meters.LOST.inc(0 if noted else 1)
 
-    def add(self, behaviors: Sequence[Behavior]) -> int:
-        """Take behaviours in; how many were new.
+    def add(self, behaviors: Sequence[Behavior]) -> BehaviorsResponse:
+        """Take behaviours in.
 
         Raises:
-            InputError: one is of a time that has not come, or never was; none is taken.
+            InputError: one is of a time that is too far ahead, or never was; none is taken.
         """
         heard = _now()
         self._require_past(behaviors)
-        return self.histories.add(
+        times = [heard if b.ts is None else milliseconds(b.ts) for b in behaviors]
+        taken = self.histories.add(
             [
                 LiveBehavior(
                     user_id=b.user_id,
                     item_id=b.item_id,
                     type=BehaviorType[b.type.upper()],
                     scenario=Scenario[b.scenario.upper()],
-                    ts=heard if b.ts is None else milliseconds(b.ts),
+                    ts=ts,
                     event_id=b.event_id,
                     dated=b.ts is not None,
                 )
-                for b in behaviors
+                for b, ts in zip(behaviors, times, strict=True)
             ]
         )
+        ahead = sum(ts > heard for ts in times)
+        meters.AHEAD.inc(ahead)
+        return BehaviorsResponse(taken=taken, ahead=ahead)
 
     def represent(self, asking: Asking) -> RepresentationResponse:
         """The 256 numbers."""

@@ -85,7 +85,7 @@ def test_a_behavior_is_taken_with_the_page_that_it_was_done_on(client):
     done = {"user_id": "u", "item_id": "i", "type": "purchase", "ts": "2026-03-06T00:00:00Z"}
     for more in ({"request_id": "r", "price": 12.5}, {"request_id": None}):
         found = client.post("/v1/behaviors", json={"behaviors": [done | more]})
-        assert found.json() == {"taken": 1}
+        assert found.json()["taken"] == 1
 
 
 def coming(bodies, *parts, then=None):
@@ -190,7 +190,7 @@ def test_a_behavior_whose_time_the_caller_does_not_say_is_of_the_day_it_came_in(
     with monkeypatch.context() as patch:
         patch.setattr("time.time_ns", lambda: 1_772_841_599 * 10**9)  # 2026-03-06T23:59:59Z
         both = [done, done | {"ts": "2026-03-06T23:59:59Z"}]
-        assert client.post("/v1/behaviors", json={"behaviors": both}).json() == {"taken": 2}
+        assert client.post("/v1/behaviors", json={"behaviors": both}).json()["taken"] == 2
     service.histories.take_over(snapshot.empty(date(2026, 3, 6)))
     assert service.histories.before("u", 10**13).ts.tolist() == [1_772_841_599_000]
 

@@ -133,7 +133,7 @@ def test_a_service_runs_on_histories_of_another_kind(setup, monkeypatch):
     again(setup, "a", day=TOMORROW)
     sent = {"user_id": "u", "item_id": "i", "type": "click"}
     with TestClient(running.build()) as client:
-        assert client.post("/v1/behaviors", json={"behaviors": [sent]}).json() == {"taken": 1}
+        assert client.post("/v1/behaviors", json={"behaviors": [sent]}).json()["taken"] == 1
         assert elsewhere.followed.wait(10)
     assert (elsewhere.day, [one.item_id for one in elsewhere.added]) == (TOMORROW, ["i"])
     assert not (setup.folder / "live.db").exists()

@@ -1,6 +1,7 @@
 """Behaviours and questions without a `ts`: who asks after an answer has heard what came before."""
 
 import json
+import re
 from datetime import UTC, datetime
 
 import pytest
@@ -36,10 +37,36 @@ def test_a_question_within_the_microsecond_of_a_behavior_has_heard_it(
     second = at(microsecond)
     user = f"undated-{microsecond}"
     sent = {"user_id": user, "item_id": ids[3], "type": "cart"}
-    assert client.post("/v1/behaviors", json={"behaviors": [sent]}).json() == {"taken": 1}
+    assert client.post("/v1/behaviors", json={"behaviors": [sent]}).json()["taken"] == 1
     assert len(client.post("/v1/explain", json={"user_id": user}).json()["behaviors"]) == 1
     heard = second + microsecond // 1000
     assert shop.histories.before(user, heard + 1).ts.tolist() == [heard], "and none yet to come"
+
+
+def test_behaviors_of_a_clock_that_is_ahead_are_told_and_count_when_their_time_has_come(
+    client, ids, at
+):
+    now = at(0)
+    done = {"user_id": "hasty", "item_id": ids[3], "type": "cart"}
+    sent = [done, *({**done, "ts": now + more} for more in (-1, 0, 1, 5_000))]
+    before = counted(client)
+    for taken in (len(sent), 1):  # without a `ts` and an id it is another each time
+        told = client.post("/v1/behaviors", json={"behaviors": name(sent)}).json()
+        assert told == {"taken": taken, "ahead": 2}
+    assert counted(client) - before == 4
+    for moment, known in ((None, 4), (now + 1, 4), (now + 5_000, 5), (now + 5_001, 6)):
+        asked = {"user_id": "hasty"} if moment is None else {"user_id": "hasty", "ts": moment}
+        assert len(client.post("/v1/explain", json=asked).json()["behaviors"]) == known
+
+
+def name(sent):
+    """Ids for those that have a time."""
+    return [one | {"event_id": str(n)} if "ts" in one else one for n, one in enumerate(sent)]
+
+
+def counted(client):
+    page = client.get("/metrics").text
+    return float(re.search(r"^dupn_behaviors_ahead_total (.+)$", page, re.M)[1])
 
 
 def test_an_undated_page_is_of_the_moment_that_it_was_answered_for(shop, ids, at, tmp_path):

@@ -291,11 +291,12 @@ def _judge(of: str) -> None:
 
 def _outcome(context: Any, settings: Any, day: date) -> str:
     """What the release said, or why there was none."""
+    from pipeline import volumes
+
     if context["params"]["leave_out"]:
         return "left out"
     learnt = context["ti"].xcom_pull(task_ids="update")
-    verdict = settings.store.get(f"reports/gate/{learnt}.json") if learnt else None
-    return str(json.loads(verdict)["outcome"]) if verdict else "skipped"
+    return (volumes.outcome(settings.store, learnt) if learnt else "") or "skipped"
 
 
 def _conf(context: Any, day: str) -> dict[str, Any]:

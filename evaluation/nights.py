@@ -1,5 +1,6 @@
 """The nights on paper: one JSON a night, and one self-contained page of the last of them."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
@@ -8,7 +9,11 @@ from evaluation.names import HEADS
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from evaluation.watch import PROGRESSIVE, Night
+from infra.errors import RecordCorrupt
+from infra.record import reading
 from infra.store import Store
+
+logger = logging.getLogger(__name__)
 
 PAGE = "nights.html"
 TITLES = {
@@ -59,15 +64,24 @@ def put(store: Store, line: str, night: Night) -> str:
 
 
 def read(store: Store, line: str, until: date, count: int) -> list[Night]:
-    """The newest `count` nights of a line up to a day, oldest first."""
+    """The newest `count` nights of a line up to a day, oldest first.
+
+    One whose figures cannot be read is left out: they are for looking at, and no night rests on it.
+    """
     days = sorted(
         name.removeprefix("dt=") for name in store.names(folder(line)) if name.startswith("dt=")
     )
     found = []
     for day in [day for day in days if day <= until.isoformat()][-count:]:
-        content = store.get(_key(store, line, day))
-        if content is not None:
-            found.append(Night.model_validate_json(content))
+        key = _key(store, line, day)
+        content = store.get(key)
+        if content is None:
+            continue
+        try:
+            with reading(key, f"The night is left out; `dupn watch --day {day}` writes it again."):
+                found.append(Night.model_validate_json(content))
+        except RecordCorrupt as error:
+            logger.warning("%s", error)
     return found
 
 

@@ -9,6 +9,7 @@ from evaluation.gate import Verdict
 from evaluation.probabilities import WORDS
 from evaluation.rendering import inside, template
 from evaluation.results import Estimate, OfflineReport, TaskResult
+from infra.record import reading
 from infra.store import Store
 
 TILES = ("ctr_auc", "l2r_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc")
@@ -28,8 +29,12 @@ def write(store: Store, report: OfflineReport) -> Mapping[str, str]:
 
 def read(store: Store, key: str) -> OfflineReport | None:
     """The report under a key, or None."""
-    found = store.get(f"reports/offline/{key}/report.json")
-    return OfflineReport.model_validate_json(found) if found else None
+    place = f"reports/offline/{key}/report.json"
+    found = store.get(place)
+    if found is None:
+        return None
+    with reading(place, f"Run `dupn evaluate --day D --run {key}` again."):
+        return OfflineReport.model_validate_json(found)
 
 
 def add_verdict(store: Store, report: OfflineReport, verdict: Verdict) -> str:

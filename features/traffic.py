@@ -15,10 +15,12 @@ from typing import Any
 from pydantic import Field
 
 from infra.config import Config
+from infra.record import loaded, reading
 from infra.store import Store
 
 FOLDER = "experiments"
 TURNS = f"{FOLDER}/turns"
+_RESTORE = "Take it from a backup: users were split by what it says, and no step writes it again."
 
 
 class Traffic(Config):
@@ -39,16 +41,28 @@ def key(experiment: str, name: str) -> str:
     return f"{FOLDER}/{experiment}/{name}.json"
 
 
+def read(store: Store, place: str) -> dict[str, Any] | None:
+    """A small file of an experiment, or None.
+
+    Raises:
+        RecordCorrupt: it cannot be read.
+    """
+    content = store.get(place)
+    return None if content is None else loaded(content, place, _RESTORE)
+
+
 def running(store: Store) -> Traffic | None:
     """The split of the experiment that runs now, or None."""
     turns = _turns(store)
     if not turns:
         return None
     last = _id(store, turns[-1])
-    content = store.get(key(last, "traffic"))
+    place = key(last, "traffic")
+    content = store.get(place)
     if content is None or ended(store, last) is not None:
         return None
-    return Traffic.model_validate_json(content)
+    with reading(place, _RESTORE):
+        return Traffic.model_validate_json(content)
 
 
 def started(store: Store) -> list[str]:
@@ -58,8 +72,7 @@ def started(store: Store) -> list[str]:
 
 def ended(store: Store, experiment: str) -> Mapping[str, Any] | None:
     """How an experiment ended, or None."""
-    content = store.get(key(experiment, "ended"))
-    return json.loads(content) if content else None
+    return read(store, key(experiment, "ended"))
 
 
 def take_turn(store: Store, traffic: Traffic) -> bool:
@@ -79,4 +92,4 @@ def _turns(store: Store) -> list[str]:
 
 
 def _id(store: Store, name: str) -> str:
-    return str(json.loads(store.get(f"{TURNS}/{name}") or b"{}").get("id", ""))
+    return str((read(store, f"{TURNS}/{name}") or {}).get("id", ""))

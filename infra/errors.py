@@ -4,7 +4,8 @@ DupnError
 ├── ConfigError           a setting, preset or data set description is wrong
 ├── StoreError            the store could not be read or written (disk full, no permission)
 │   ├── PartitionMissing  a step needs a partition that is not published
-│   └── PartitionCorrupt  a published file does not match its manifest, or cannot be read
+│   ├── PartitionCorrupt  a published file does not match its manifest, or cannot be read
+│   └── RecordCorrupt     a small JSON file of the store (a night, a report) cannot be read
 ├── InputError            raw data that cannot be used at all (one bad row is a reject instead)
 ├── QualityFailed         a critical expectation failed; nothing downstream may run
 ├── OutOfTurn             a night must wait for an older one that has not ended well
@@ -49,6 +50,10 @@ class PartitionMissing(StoreError):
 
 class PartitionCorrupt(StoreError):
     """A published file does not match its manifest, or cannot be read."""
+
+
+class RecordCorrupt(StoreError):
+    """A small JSON file of the store cannot be read."""
 
 
 class InputError(DupnError):

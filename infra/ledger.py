@@ -8,17 +8,26 @@ without it was cut off in between and is finished at the next look. One that can
 """
 
 import json
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from infra.errors import RegistryError
+from infra.record import as_object, reading
 from infra.store import Store
+
+_NAME = re.compile(r"(\d{8,})\.(?:json|done|given-up|ended)")
+"""Of a file of an entry; a copy that somebody put beside it is none."""
 
 
 class LedgerTaken(RegistryError):
     """Another move came first; nothing was changed."""
+
+
+class LedgerBroken(RegistryError):
+    """An entry is gone that others were made after."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,28 +58,44 @@ class Ledger:
         self._known: dict[tuple[str, int, datetime], dict[str, Any]] = {}
 
     def entries(self) -> list[Entry]:
-        """Every move; grows by one a promotion."""
-        names = self.store.listing("ledger")
-        found = []
-        for name in sorted(name for name in names if name.endswith(".json")):
+        """Every move; grows by one a promotion.
+
+        Raises:
+            LedgerBroken: the file of one is gone: no move can be entered, and none is decided on
+                what is left.
+            RecordCorrupt: the file of one cannot be read.
+        """
+        names = self._names()
+        newest, found = _newest(names), []
+        for name in _entries(names):
             done = name.replace(".json", ".done") in names
             why = name.replace(".json", ".given-up")
             given_up = (self.store.get(f"ledger/{why}") or b"").decode() if why in names else ""
             ended = name.replace(".json", ".ended") in names
             notes = {"done": done, "given_up": given_up, "ended": ended}
-            found.append(Entry(**{**self._content(name, *names[name]), **notes}))
+            with reading(f"ledger/{name}", _remedy(name, newest)):
+                found.append(Entry(**{**self._content(name, *names[name]), **notes}))
         return found
+
+    def _names(self) -> dict[str, tuple[int, datetime]]:
+        """The files, among them one of each entry."""
+        names = self.store.listing("ledger")
+        if _gone(names):  # of two that came meanwhile a listing may have the later one alone
+            names = self.store.listing("ledger")
+        if gone := _gone(names):
+            raise LedgerBroken(f"ledger/{gone}, an entry, is gone. {_remedy(gone, _newest(names))}")
+        return names
 
     def _content(self, name: str, size: int, written: datetime) -> dict[str, Any]:
         """What an entry says: nobody writes one twice, so it is read once, unless it is another."""
         known = (name, size, written)
         if known not in self._known:
-            self._known[known] = json.loads(self.store.get(f"ledger/{name}") or b"{}")
+            self._known[known] = as_object(self.store.get(f"ledger/{name}") or b"")
         return self._known[known]
 
     def count(self) -> int:
         """How many moves there are, without reading them."""
-        return sum(name.endswith(".json") for name in self.store.names("ledger"))
+        return len(_entries(self.store.names("ledger")))
 
     def append(
         self,
@@ -114,3 +139,30 @@ class Ledger:
     def end(self, entry: Entry) -> None:
         """Note that all that belongs to a rollback is in place, not only its aliases."""
         self.store.put_new(f"ledger/{entry.number:08d}.ended", "")
+
+
+def _entries(names: Collection[str]) -> list[str]:
+    return sorted(name for name in names if _NAME.fullmatch(name) and name.endswith(".json"))
+
+
+def _newest(names: Collection[str]) -> int:
+    return max((int(found[1]) for name in names if (found := _NAME.fullmatch(name))), default=0)
+
+
+def _gone(names: Collection[str]) -> str:
+    """The first entry of which there is no file, though there is of it or of a later one."""
+    expected = (f"{number:08d}.json" for number in range(1, _newest(names) + 1))
+    return next((name for name in expected if name not in names), "")
+
+
+def _remedy(name: str, newest: int) -> str:
+    """What to do about an entry that is gone or cannot be read."""
+    if int(name[:8]) == newest:
+        return (
+            f"Take it from a backup; without one, remove ledger/{name[:8]}.*: the next look "
+            "(`dupn status`) enters where the aliases stand."
+        )
+    return (
+        "Others were made after it. Take it from a backup; without one, move the folder ledger out "
+        "of the home: a new one begins with who is champion, and no rollback goes back beyond it."
+    )

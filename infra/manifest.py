@@ -14,6 +14,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra.record import as_object
+
 MANIFEST = "_manifest.json"
 
 
@@ -67,7 +69,7 @@ class Manifest:
         Raises:
             ValueError, TypeError, KeyError: it is not a manifest.
         """
-        data = json.loads(raw)
+        data = as_object(raw)
         files = tuple(FileEntry(**entry) for entry in data.pop("files"))
         for entry in files:  # whoever may write to the store writes and removes nothing beside it
             if _leads_out(entry.name):

@@ -5,23 +5,25 @@ until they are made again too: `dupn backfill` does both, a step by hand or a ba
 off only the first.
 """
 
+from collections.abc import Callable, Iterable
 from datetime import date
 
 from features import inputs
+from infra.errors import PartitionCorrupt
 from infra.store import Store
 from pipeline import arrival, backfill
 
 
 def sentences(store: Store) -> list[str]:
-    """All of it."""
+    """All of it; of a manifest that cannot be read, that it cannot."""
     store = store.resolved()
-    return [*arrived_again(store), *behind(store)]
+    return list(dict.fromkeys([*arrived_again(store), *behind(store)]))
 
 
 def arrived_again(store: Store) -> list[str]:
     """One sentence for each day whose raw data is not what its events were made of."""
     days = store.days("events", "behaviors")[-arrival.LOOK_BACK :]
-    return [f"{day}: {_command(day)} takes it in." for day in arrival.arrived_again(store, days)]
+    return _each(days, lambda day: _other(store, day))
 
 
 def behind(store: Store) -> list[str]:
@@ -32,12 +34,29 @@ def behind(store: Store) -> list[str]:
     """
     store = store.resolved()
     days = store.days("sequences", "history")[-arrival.LOOK_BACK :]
-    found = [sentence for day in days if (sentence := _stale(store, day))]
-    return found + [
+    return _each(days, lambda day: _stale(store, day)) + [
         f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "
         f"it{'' if last == day else f', to {last}'}."
         for day, last in backfill.unfinished(store).items()
     ]
+
+
+def _each(days: Iterable[date], say: Callable[[date], str]) -> list[str]:
+    """What is said of days; one whose manifest is spoilt hides no other, and ends no night badly.
+
+    The next day reads that manifest, too, and would say the same.
+    """
+    found = []
+    for day in days:
+        try:
+            found.append(say(day))
+        except PartitionCorrupt as error:
+            found.append(str(error))
+    return list(dict.fromkeys(sentence for sentence in found if sentence))
+
+
+def _other(store: Store, day: date) -> str:
+    return f"{day}: {_command(day)} takes it in." if arrival.arrived_again(store, [day]) else ""
 
 
 def _stale(store: Store, day: date) -> str:

@@ -15,7 +15,8 @@ from typing import Any
 from features import raw_names
 from features.carry import ONE_DAY
 from features.raw_table import LOGS, TABLES
-from infra.store import Store
+from infra.errors import PartitionCorrupt
+from infra.store import Partition, Store
 from pipeline import rawfiles
 from pipeline.night_config import NightlyConfig
 
@@ -177,11 +178,21 @@ def arrived_again(store: Store, days: Sequence[date]) -> list[date]:
 
 
 def unread(store: Store) -> list[str]:
-    """One sentence for each table of the newest days that has files which are not read."""
+    """One sentence for each table of the newest days that has files which are not read.
+
+    Of one whose manifest cannot be read, that it cannot.
+    """
     days = store.dates("raw")[-LOOK_BACK:]
     tables = [store.partition("raw", day, name) for day in days for name in TABLES]
-    found = [(one.key, rawfiles.unread(one)) for one in tables]
-    return [f"{key}: {said}." for key, said in found if said]
+    return [said for one in tables if (said := _unread(one))]
+
+
+def _unread(table: Partition) -> str:
+    try:
+        said = rawfiles.unread(table)
+    except PartitionCorrupt as error:
+        return str(error)
+    return f"{table.key}: {said}." if said else ""
 
 
 def _is_other(store: Store, day: date) -> bool:

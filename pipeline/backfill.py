@@ -16,7 +16,8 @@ from typing import Any
 
 from features import carry, inputs
 from features.carry import ONE_DAY
-from infra.errors import ConfigError, PartitionMissing, QualityFailed
+from infra.errors import ConfigError, PartitionMissing, QualityFailed, RecordCorrupt
+from infra.record import loaded
 from infra.store import Store
 from pipeline import judged, rebuilding, steps
 from pipeline.settings import Settings
@@ -132,12 +133,24 @@ def unfinished(store: Store) -> dict[date, date]:
     """
     found = sorted(store.names(NOTES))
     names = [one for one in found if one.endswith(".json") and not one.startswith(".")]
-    notes = [(name, json.loads(store.get(f"{NOTES}/{name}") or b"{}")) for name in names]
+    notes = [(name, _note(store, name)) for name in names]
     return {
         date.fromisoformat(name[:10]): date.fromisoformat(note.get("last", name[:10]))
         for name, note in notes
         if note.get("open")
     }
+
+
+def _note(store: Store, name: str) -> Mapping[str, Any]:
+    """What is kept of a backfill; one that cannot be read may not have ended."""
+    key = f"{NOTES}/{name}"
+    content = store.get(key)
+    try:
+        remedy = "Its backfill counts as one of that day alone that has not ended."
+        return {} if content is None else loaded(content, key, remedy)
+    except RecordCorrupt as error:
+        logger.warning("%s", error)
+        return {"open": True}
 
 
 def describe(settings: Settings, day: date, last: date | None = None) -> Mapping[str, Any]:
@@ -163,7 +176,7 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
     kept: list[str] = []
     store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
     # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
-    differs = bool(json.loads(store.get(note) or b"{}").get("open"))
+    differs = bool(_note(store, f"{day.isoformat()}.json").get("open"))
     todo = plan(settings, day, last)
     asked = _asked(todo)
     of = {"day": day.isoformat(), "last": asked[-1].isoformat()}

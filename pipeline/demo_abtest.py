@@ -104,7 +104,7 @@ def line_of_its_own(settings: Settings, number: str, line: str) -> str:
         with scratch_folder() as scratch:
             folder = registry.download(number, LOGGED, scratch)
             asked = json.loads((folder / RECORDED).read_text())[0]["question"]
-            uri = pyfunc.log(folder, source.run_id, asked)
+            uri = pyfunc.log(folder, source.run_id, asked, f"{line}, of version {number}")
         known = [registry.register(uri, source.run_id, {**source.tags, "line": line})]
     rival = known[-1]
     bundling.ensure(settings, registry, rival.number, rival.source)

@@ -227,10 +227,9 @@ def _over(store: Store, found: Registered, day: date) -> bool:
 
 
 def _kept(store: Store, experiment: str) -> Registered | None:
-    content = store.get(traffic.key(experiment, "experiment"))
-    if content is None:
+    plain = traffic.read(store, traffic.key(experiment, "experiment"))
+    if plain is None:
         return None
-    plain = json.loads(content)
     declared = Experiment.model_validate(plain["experiment"])
     return Registered(declared, plain["at"], traffic.ended(store, experiment))
 

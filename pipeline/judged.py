@@ -3,7 +3,6 @@
 Judged by `pipeline.quality`, whose report of a day names the publications that it is of.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 from features import quality
 from features.raw_table import TABLES
 from infra.partition import Partition
+from infra.record import loaded
 from infra.store import Store
 from pipeline.jobs import quality as job
 
@@ -24,15 +24,14 @@ ASKED = {**GROUPS, "events": TABLES}
 
 def is_current(store: Store, day: date, of: str) -> bool:
     """Whether the report is good and of exactly what is published now, nothing swept or added."""
-    raw = store.get(report(day, of))
-    told = json.loads(raw) if raw else {}
+    told = read(store, day, of) or {}
     return bool(told.get("passed")) and told.get("inputs") == _stamps(store, of, day, told)
 
 
 def stopped(store: Store, day: date, of: str) -> bool:
     """Whether the report says that something critical failed."""
-    raw = store.get(report(day, of))
-    return raw is not None and not json.loads(raw)["passed"]
+    told = read(store, day, of)
+    return told is not None and not told["passed"]
 
 
 def passed(store: Store, day: date, of: str) -> bool:
@@ -45,10 +44,9 @@ def objection(store: Store, day: date, of: str) -> str:
 
     Tables that were swept since they were judged are not asked.
     """
-    raw = store.get(report(day, of))
-    if raw is None:
+    told = read(store, day, of)
+    if told is None:
         return UNJUDGED
-    told = json.loads(raw)
     if not told["passed"]:
         return "did not pass quality"
     judged = told.get("inputs")  # reports of older versions have none
@@ -57,6 +55,23 @@ def objection(store: Store, day: date, of: str) -> str:
     now = _stamps(store, of, day, told)
     anew = [key for key, stamp in now.items() if judged.get(key) != stamp]
     return f"changed after quality had judged ({anew[0]} is another)" if anew else ""
+
+
+def read(store: Store, day: date, of: str) -> dict[str, Any] | None:
+    """The report of a group on a day, if there is one.
+
+    Raises:
+        RecordCorrupt: it cannot be read.
+    """
+    content = store.get(report(day, of))
+    if content is None:
+        return None
+    return loaded(content, report(day, of), again(day.isoformat(), of))
+
+
+def again(day: str, of: str) -> str:
+    """What to do about a report that cannot be read."""
+    return f"Run `dupn quality --day {day} --of {of}` again."
 
 
 def stamps(store: Store, of: str, day: date, names: Sequence[str]) -> dict[str, str]:

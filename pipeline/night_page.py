@@ -11,6 +11,7 @@ from posixpath import relpath
 from evaluation import nights
 from evaluation.nights import Links, Unwatched
 from evaluation.rendering import beside
+from infra.errors import RecordCorrupt
 from infra.ledger import Ledger
 from infra.store import Store
 from pipeline import judged, nightly, quality_page
@@ -70,7 +71,11 @@ def _links(store: Store, line: str, runs: Mapping[str, str]) -> Links:
 
 def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, Unwatched]]:
     for day in days:
-        night = nightly.read(settings, day)
+        try:
+            night = nightly.read(settings, day)
+        except RecordCorrupt:
+            yield day.isoformat(), Unwatched(words="its record cannot be read", stopped=False)
+            continue
         if night is None or nights.watched(settings.store, day):
             continue
         by = [of for of in judged.GROUPS if judged.stopped(settings.store, day, of)]

@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 from features import dataset
 from features.carry import ONE_DAY
 from infra.errors import OutOfTurn, PartitionMissing
+from infra.record import as_object, reading
 from pipeline import arrival, one_log, unlived, workers
 from pipeline.arrival import LOOK_BACK
 from pipeline.incumbent import line_of, until_of
@@ -70,12 +71,14 @@ def key(settings: Settings, day: date) -> str:
 
 
 def read(settings: Settings, day: date) -> Night | None:
-    """The record of a night, if it ever wanted to begin."""
+    """The record of a night, if it ever wanted to begin; `RecordCorrupt` if it cannot be read."""
     content = settings.store.get(key(settings, day))
     if content is None:
         return None
-    data = json.loads(content)
-    return Night(**{**data, "state": State(data["state"])})
+    redo = f"if that night had not ended, `dupn run nightly --day {day}` does it again."
+    with reading(key(settings, day), f"Remove it, and any turn-* beside it; {redo}"):
+        data = as_object(content)
+        return Night(**{**data, "state": State(data["state"])})
 
 
 def obstacle(settings: Settings, day: date) -> str:

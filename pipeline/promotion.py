@@ -15,6 +15,7 @@ from typing import Any
 
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
+from infra.record import loaded
 from infra.registry import MODEL, Registry, Version
 from infra.succession import reigns
 from pipeline import bundling, incumbent, learning, release, standing
@@ -103,14 +104,14 @@ def question(settings: Settings, day: date, run: str = "") -> str:
 
 def _verdict(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
     """Of the gate, on the report that is there now; one made before it said so is taken as such."""
-    verdict: Mapping[str, Any] = json.loads(
-        release.kept(settings, f"reports/gate/{mine.key}.json", day)
-    )
+    key = f"reports/gate/{mine.key}.json"
+    again = f"Run `dupn gate --day {day} --run {mine.key}` again."
+    verdict = loaded(release.kept(settings, key, day), key, again)
     judged = verdict.get("report_digest")
     if judged and judged != release.judged_of(settings, mine, day)["report_digest"]:
         raise RegistryError(
             f"{mine.key} was evaluated again since the gate judged it, and its report is another "
-            f"now. Run `dupn gate --day {day} --run {mine.key}` again."
+            f"now. {again}"
         )
     return verdict
 

@@ -5,7 +5,6 @@ store as well. Data Docs, which take their styles from the internet, show the sa
 of a run under its day; they are linked.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from typing import Any
 
 from evaluation.rendering import beside, template
 from infra.files import alone
+from infra.record import loaded
 from infra.store import Store
 from pipeline import judged
 
@@ -101,10 +101,11 @@ def _days(store: Store, of: str) -> list[str]:
 
 def _of_day(store: Store, day: str, suites: Mapping[str, tuple[str, ...]]) -> Iterator[Judgement]:
     for of in reversed(judged.GROUPS):  # newest first: samples are judged after events
-        content = store.get(f"reports/quality/{of}/{day}.json")
+        place = f"reports/quality/{of}/{day}.json"
+        content = store.get(place)
         if content is None:
             continue
-        told = json.loads(content)
+        told = loaded(content, place, judged.again(day, of))
         failures = sorted(told.get("failures", []), key=lambda one: not one["critical"])
         yield Judgement(
             day=day,

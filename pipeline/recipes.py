@@ -5,7 +5,6 @@ data, world and store are the run's, since all lines live on one log. The newest
 has a recipe for a line holds, also when the experiment has ended and the line has won.
 """
 
-import json
 import logging
 
 from evaluation.abtest.experiment import Recipe
@@ -94,8 +93,8 @@ def by_hand(settings: Settings, run: str = "") -> Settings:
 def declared(store: Store, line: str) -> Recipe | None:
     """What the newest experiment with a recipe for the line says."""
     for experiment in reversed(traffic.started(store)):
-        content = store.get(traffic.key(experiment, "experiment"))
-        known = json.loads(content)["experiment"]["recipes"] if content else {}
+        said = traffic.read(store, traffic.key(experiment, "experiment"))
+        known = said["experiment"]["recipes"] if said else {}
         if line in known:
             return Recipe.model_validate(known[line])
     return None

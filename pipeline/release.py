@@ -21,6 +21,7 @@ from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
 from infra.errors import DupnError, PartitionMissing, RegistryError
 from infra.mlflow_client import answering
+from infra.record import reading
 from infra.registry import MODEL, Registry, Version
 from infra.scratch import scratch_folder
 from infra.store import Partition
@@ -69,7 +70,8 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         known = place.manifest().lineage.get("weights") if uri else None
         if not uri:
             with answering(tracking_uri(settings.tracking, store)):
-                uri = pyfunc.log(folder, run_id, recorded[0]["question"])
+                asked = recorded[0]["question"]
+                uri = pyfunc.log(folder, run_id, asked, lineage["digest"])
         if known != weights:
             with place.publish(model_uri=uri, weights=weights, **lineage) as out:
                 content = json.dumps(recorded).encode()
@@ -266,7 +268,9 @@ def report_on(settings: Settings, mine: Candidate, day: date) -> OfflineReport:
         PartitionMissing: it was evaluated on another, or on none.
     """
     key = f"reports/offline/{mine.key}/report.json"
-    report = OfflineReport.model_validate_json(kept(settings, key, day))
+    content = kept(settings, key, day)
+    with reading(key, f"Run `dupn evaluate --day {day} --run {mine.key}` again."):
+        report = OfflineReport.model_validate_json(content)
     if report.day != day.isoformat():
         raise PartitionMissing(
             f"{mine.key} was evaluated on {report.day}, not on {day}. "

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from infra.addresses import bare
-from infra.errors import RegistryUnavailable
-from infra.ledger import Entry
+from infra.errors import RecordCorrupt, RegistryUnavailable
+from infra.ledger import Entry, LedgerBroken
 from infra.mlflow_client import briefly
 from infra.store import Store
 from pipeline import afterwards, arrival, night_page, nightly, quality_page, rawday, represented
@@ -31,10 +31,14 @@ _LEAF = {"events": ("behaviors",), "samples": ()}
 
 @dataclass(frozen=True)
 class _Moves:
-    """The ledger; `note` says so where MLflow could not be asked what it does not know yet."""
+    """The ledger; `note` says so where MLflow could not be asked what it does not know yet.
+
+    Where the ledger cannot be read, `unknown` is what is said instead of what it would say.
+    """
 
     entries: list[Entry]
     note: str = ""
+    unknown: str = ""
 
     @property
     def last(self) -> Entry | None:
@@ -98,18 +102,28 @@ def _moves(settings: Settings) -> _Moves:
         return _Moves(moves.entries, f"The registry was not read, so {known}: {error}")
 
 
+def _readable(settings: Settings) -> _Moves:
+    """The same, where one file of the ledger shall not hide all else."""
+    try:
+        return _moves(settings)
+    except (LedgerBroken, RecordCorrupt) as error:
+        return _Moves([], f"Nobody is promoted or rolled back, since {error}", "not known")
+
+
 def status(settings: Settings) -> Mapping[str, Any]:
     """What is published, who is champion, where the reports are.
 
-    All but the aliases is of the store, and told without MLflow, too: `note` says so.
+    All but the aliases is of the store, and told without MLflow, too: `note` says so. What cannot
+    be read is told in its place, and the rest all the same.
     """
-    store, moves = settings.store.resolved(), _moves(settings)
+    store, moves = settings.store.resolved(), _readable(settings)
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
     reports = store.names("reports/offline")
     notes = [note for note in (settings.store.nothing_yet(), moves.note) if note]
-    last = moves.last
+    last, none = moves.last, moves.unknown or "none"
     facts = last.facts if last else {}
+    places = dict.fromkeys(PLACES, none) if moves.unknown else _places(settings, last)
     table = represented.current(store)
     return {
         "home": bare(store.root),
@@ -118,18 +132,18 @@ def status(settings: Settings) -> Mapping[str, Any]:
             f"{stage} days": f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
             for stage, found in days.items()
         },
-        "aliases": dict(last.aliases) if last and last.aliases else "none",
-        "champion": facts.get("run_key", "none"),
-        "trained on": facts.get("trained_on", "none"),
-        "representation": facts.get("representation", "none"),
-        **_places(settings, last),
+        "aliases": dict(last.aliases) if last and last.aliases else none,
+        "champion": facts.get("run_key", none),
+        "trained on": facts.get("trained_on", none),
+        "representation": facts.get("representation", none),
+        **places,
         "representations": table.path if table else None,
-        "last move": f"{last.at} {last.why}" if last else "none",
+        "last move": f"{last.at} {last.why}" if last else none,
         **nights(settings, store),
         "raw files that are not read": arrival.unread(store) or "none",
         "reports": [store.address("reports", "offline", name) for name in reports] or "none",
         "experiment reports": _looks(store) or "none",
-        "page of nights": night_page.there(store, night_page.line_of(settings)) or "none",
+        "page of nights": night_page.there(store, facts.get("line") or settings.line) or "none",
         "quality page": quality_page.there(store) or "none",
     }
 
@@ -141,8 +155,13 @@ def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
     same, never had to be. Of one that has begun it says how to end it.
     """
     days, samples = store.dates(f"reports/nightly/{settings.line}"), store.days("samples")
-    read = {day: nightly.read(settings, day) for day in days[-arrival.LOOK_BACK :]}
-    found = {day: night for day, night in read.items() if night}
+    found, spoilt = {}, list[str]()
+    for day in days[-arrival.LOOK_BACK :]:
+        try:
+            if night := nightly.read(settings, day):
+                found[day] = night
+        except RecordCorrupt as error:  # it may have ended or not
+            spoilt.append(str(error))
     ended = [night for night in found.values() if night.state is State.ENDED]
     unfinished = [
         f"{night.day} {night.state} since {night.at} ({night.run})"
@@ -152,7 +171,7 @@ def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
     ]
     return {
         "last night": f"{ended[-1].day}: {ended[-1].outcome}" if ended else "none",
-        "nights that have not ended": unfinished or "none",
+        "nights that have not ended": [*unfinished, *spoilt] or "none",
         "raw data that arrived again": afterwards.arrived_again(store) or "none",
         "days that are behind": afterwards.behind(store) or "none",
     }

@@ -4,7 +4,6 @@ Whether it may is decided here: the parent from the registry, quality from its r
 days from its tallies. What is learnt and how, `training.update` decides.
 """
 
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from infra.registry import Registry
 from infra.store import Partition, Store
 from pipeline import judged
 from pipeline.incumbent import registry_of
+from pipeline.jobs import quality as measuring
 from pipeline.learning import recorded, require_free, run_key
 from pipeline.settings import Settings
 from pipeline.tracked import TrainingTracker
@@ -233,8 +233,7 @@ def _tally(store: Store, day: date) -> dict[str, float]:
     for of in judged.GROUPS:
         partition = store.partition("quality", day, of)
         if partition.exists():
-            with partition.open(partition.manifest().files[0]) as source:
-                tally |= json.load(source)
+            tally |= measuring.read(partition)
     return tally
 
 

@@ -19,6 +19,7 @@ from evaluation.abtest.verdict import Outcome, decide
 from features import traffic
 from infra.errors import ConfigError, PartitionMissing
 from infra.ledger import Entry
+from infra.record import loaded, reading
 from infra.registry import crowned
 from infra.store import Store
 from pipeline import experiments, looks, standing
@@ -137,8 +138,15 @@ def _kept(store: Store, experiment: Experiment, day: date | None) -> Mapping[str
             f"there is no verdict of {experiment.id} on {day}. "
             f"Run `dupn abtest verdict --id {experiment.id} --day {day}` first."
         )
-    told: Mapping[str, Any] = json.loads(content)
-    return told
+    return _told(store, experiment.id, day, content)
+
+
+def _told(store: Store, experiment: str, day: date, content: bytes) -> dict[str, Any]:
+    return loaded(content, key(store, experiment, day, "verdict"), _again(experiment, day))
+
+
+def _again(experiment: str, day: date) -> str:
+    return f"Run `dupn abtest verdict --id {experiment} --day {day}` again."
 
 
 def _require_begun(store: Store, experiment: str) -> None:
@@ -169,7 +177,8 @@ def _require_newest(store: Store, experiment: Experiment, day: date) -> None:
 def _looked_at(store: Store, experiment: str) -> list[date]:
     """Days of which a verdict is kept, oldest first."""
     days = store.dates(f"reports/abtest/{experiment}")
-    return [one for one in days if store.get(key(store, experiment, one, "verdict"))]
+    there = (store.get(key(store, experiment, one, "verdict")) for one in days)
+    return [one for one, content in zip(days, there, strict=True) if content is not None]
 
 
 def _require_of_now(
@@ -246,13 +255,18 @@ def _move(settings: Settings, experiment: Experiment, told: Mapping[str, Any]) -
 
 def read_look(store: Store, experiment: str, day: date) -> ReadOut | None:
     """A look that was kept, or None."""
-    content = store.get(key(store, experiment, day, "look"))
-    return ReadOut.model_validate_json(content) if content else None
+    place = key(store, experiment, day, "look")
+    content = store.get(place)
+    if content is None:
+        return None
+    with reading(place, _again(experiment, day)):
+        return ReadOut.model_validate_json(content)
 
 
 def look_of_now(store: Store, experiment: Experiment, day: date) -> ReadOut | None:
     """A look that was kept, or None, also where a day was read out again since its verdict."""
-    told = json.loads(store.get(key(store, experiment.id, day, "verdict")) or b"{}")
+    content = store.get(key(store, experiment.id, day, "verdict"))
+    told = {} if content is None else _told(store, experiment.id, day, content)
     if told.get("readouts") != _readouts(store, experiment, day):
         return None
     return read_look(store, experiment.id, day)

@@ -5,13 +5,14 @@ pass's seconds are those of its slowest partition (partitions of a pass are writ
 on the clock, as the manifest's lineage has them; `vocabulary` writes its catalog in a second pass.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from datetime import date
 
 from evaluation.results import Figure
 from evaluation.watch import counted
+from infra.record import as_object, reading
 from infra.store import Partition, Store
+from pipeline import judged
 from training import checkpoint as checkpoints
 
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
@@ -38,8 +39,12 @@ def figures(store: Store, day: date, key: str) -> Iterator[Figure]:
 
 def outcome(store: Store, key: str) -> str:
     """What the gate said of a model; empty if it was not asked."""
-    content = store.get(f"reports/gate/{key}.json")
-    return str(json.loads(content)["outcome"]) if content else ""
+    place = f"reports/gate/{key}.json"
+    content = store.get(place)
+    if content is None:
+        return ""
+    with reading(place, f"Run `dupn gate --day D --run {key}` again, D of its evaluation."):
+        return str(as_object(content)["outcome"])
 
 
 def durations(store: Store, day: date, key: str) -> Mapping[str, float]:
@@ -71,8 +76,8 @@ def _rows(store: Store, day: date) -> Mapping[str, int]:
 
 
 def _quality(store: Store, day: date) -> Mapping[str, float]:
-    content = store.get(f"reports/quality/events/{day.isoformat()}.json")
-    known = json.loads(content)["figures"] if content else []
+    told = judged.read(store, day, "events")
+    known = told["figures"] if told else []
     return {
         figure["name"].removeprefix("behaviors."): figure["value"]
         for figure in known

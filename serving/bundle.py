@@ -28,6 +28,7 @@ from features.schemas import POOL
 from features.vocabulary import Vocabulary
 from features.world import World
 from infra.errors import PartitionCorrupt
+from infra.record import as_object
 from infra.store import MANIFEST, Partition, Store
 from training.batch import VocabularySizes
 from training.config import ModelConfig
@@ -37,6 +38,7 @@ FORMAT = 1
 DESCRIPTION, WEIGHTS = "bundle.json", "model.pt"
 LOGGED = "artifacts/bundle"
 """Where it lies inside a logged model."""
+_AGAIN = "Run `dupn bundle` again."
 STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr")
 
 
@@ -165,11 +167,13 @@ def described(text: bytes, where: str) -> Mapping[str, Any]:
     Raises:
         PartitionCorrupt: this version cannot read it.
     """
-    content: Mapping[str, Any] = json.loads(text)
+    try:
+        content: Mapping[str, Any] = as_object(text)
+    except ValueError as error:
+        raise PartitionCorrupt(f"{where} cannot be read ({error}). {_AGAIN}") from None
     if content.get("format") != FORMAT:
         raise PartitionCorrupt(
-            f"{where} has format {content.get('format')}, this version reads {FORMAT}. "
-            "Run `dupn bundle` again."
+            f"{where} has format {content.get('format')}, this version reads {FORMAT}. {_AGAIN}"
         )
     return content
 

@@ -23,6 +23,8 @@ from serving import bundle as bundles
 from serving.answering import answer
 from serving.contracts import Question, question
 
+KNOWN_BY = "dupn.bundle"
+"""Tag of a logged model."""
 CODE = Path(__file__).with_name("model_code.py")
 BLOCK = 512
 """Questions that are answered at once: a frame may have any number, and one of a hundred behaviours
@@ -107,18 +109,21 @@ def signature() -> ModelSignature:
     return ModelSignature(inputs, Schema([user, *[ColSpec(floats, name) for name in names]]))
 
 
-def log(folder: Path, run_id: str, example: Mapping[str, Any]) -> str:
+def log(folder: Path, run_id: str, example: Mapping[str, Any], known_by: str) -> str:
     """Log the bundle in `folder` as a model of a run; its `models:/m-...` address comes back.
 
-    What a process was logging for this run when it was killed is said to have failed.
+    What a process was logging for this run when it was killed is said to have failed; what it had
+    logged whole is taken, and no twin is added.
 
     Args:
         folder: a bundle.
         run_id: the training run it belongs to; it is reopened for this.
         example: one question, shown in the UI.
+        known_by: what it is known by when it is logged again, as the digest of the bundle.
     """
     with mlflow.start_run(run_id=run_id) as run:
-        _fail_unfinished(run.info.experiment_id, run_id)
+        if known := _whole(run.info.experiment_id, run_id, known_by):
+            return known
         logged = mlflow.pyfunc.log_model(
             name="model",
             python_model=str(CODE),
@@ -127,17 +132,21 @@ def log(folder: Path, run_id: str, example: Mapping[str, Any]) -> str:
             code_paths=[str(package) for package in bundles.packages()],
             pip_requirements=list(_REQUIREMENTS),
             input_example=pd.DataFrame([dict(example)]),
+            tags={KNOWN_BY: known_by},
         )
     return str(logged.model_uri)
 
 
-def _fail_unfinished(experiment_id: str, run_id: str) -> None:
-    """MLflow would show them as pending for good."""
-    client = mlflow.MlflowClient()
+def _whole(experiment_id: str, run_id: str, known_by: str) -> str:
+    """The model if the run has it already; one that is pending would be so for good."""
+    client, known = mlflow.MlflowClient(), ""
     wanted = f"source_run_id = '{run_id}'"
     for model in client.search_logged_models([experiment_id], filter_string=wanted):
         if model.status == LoggedModelStatus.PENDING:
             client.finalize_logged_model(model.model_id, LoggedModelStatus.FAILED)
+        elif model.status == LoggedModelStatus.READY and model.tags.get(KNOWN_BY) == known_by:
+            known = str(model.model_uri)
+    return known
 
 
 _REQUIREMENTS = (

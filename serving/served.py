@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -19,6 +18,7 @@ from features.relevance import TitleIndex
 from features.schemas import BehaviorType, Scenario
 from features.timeline import Codes
 from infra.errors import PartitionCorrupt
+from infra.record import as_object
 from infra.store import Store
 from serving import bundle as bundles
 from serving import items, recall, user_graph, user_part
@@ -159,7 +159,10 @@ def load(bundle: Path, folder: Path, name: Name, runtime: Runtime = user_part.DE
     file = folder / CHECKSUMS
     if not file.exists():
         raise PartitionCorrupt(f"{folder} is not disassembled: {CHECKSUMS} is absent.")
-    content: dict[str, Any] = json.loads(file.read_text())
+    try:
+        content = as_object(file.read_bytes())
+    except ValueError as error:
+        raise PartitionCorrupt(f"{file} cannot be read ({error}). Remove {folder}.") from None
     for written, expected in content["files"].items():
         if _sha256(folder / written) != expected:
             raise PartitionCorrupt(f"{folder / written} is not the file that was written.")

@@ -9,6 +9,9 @@ from apache_beam import pvalue
 
 from features import measured, quality
 from features.measured import Tally
+from infra.errors import PartitionCorrupt
+from infra.manifest import mend
+from infra.record import as_object
 from infra.store import FileEntry, Partition
 from pipeline.beam import BeamConfig, Spread, pipeline
 
@@ -89,8 +92,13 @@ def read(partition: Partition) -> Tally:
     """A published tally."""
     entry = partition.manifest().files[0]
     with partition.open(entry) as source:
-        tally: Tally = json.load(source)
-    return tally
+        content = source.read()
+    try:
+        return as_object(content)
+    except ValueError as error:
+        raise PartitionCorrupt(
+            f"{partition.key}/{entry.name} cannot be read ({error}). {mend(partition.key)}"
+        ) from None
 
 
 def _write(tally: Tally, attempt: Any, known: Tally) -> None:

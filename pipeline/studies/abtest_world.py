@@ -17,6 +17,7 @@ from evaluation.studies.uplift import Lived
 from features.carry import ONE_DAY
 from features.traffic import Traffic
 from infra.progress import Progress
+from infra.record import reading
 from pipeline import estimating, living
 from pipeline.contenders import Before, Contender, Network, Policy
 from pipeline.living import World
@@ -84,7 +85,8 @@ class AbtestWorld:
             days = uplift.of_effects(effects, world.arm_of, list(world.contenders), name, number)
             kept = json.dumps([one.model_dump() for one in days]).encode()
             store.put(key, kept)
-        return [Lived.model_validate(one) for one in json.loads(kept)]
+        with reading(key, "Remove it, and run the study again."):
+            return [Lived.model_validate(one) for one in json.loads(kept)]
 
     def _world(self, name: str, settings: Settings) -> World:
         if name == SPLIT:

@@ -1,13 +1,18 @@
 """A study in MLflow: one run, and a run inside it for every cell."""
 
 import json
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from infra.errors import RecordCorrupt
 from infra.files import alone
+from infra.record import as_object, reading
 from infra.tracking import MlflowTracker
 from pipeline.studies.base import Study
+
+logger = logging.getLogger(__name__)
 
 
 class Diary:
@@ -30,12 +35,21 @@ class Diary:
         if self._run is None:
             store, tracker = self.study.store, self._tracker()
             with alone(Path(store.address(f"{self._place}.lock"))):  # cells begin side by side
-                kept = store.get(self._place)
-                known = json.loads(kept)["run_id"] if kept else None
+                known = self._known()
                 going = known if known and not tracker.ended(known) else None
                 self._run = tracker.start(f"study {self.study.name}", going)
                 store.put(self._place, json.dumps({"run_id": self._run}))
         return self._run
+
+    def _known(self) -> str | None:
+        """The run that was begun; what cannot be read of it costs a second run, and no cell."""
+        kept = self.study.store.get(self._place)
+        try:
+            with reading(self._place, "The study goes on in a new run."):
+                return None if kept is None else str(as_object(kept)["run_id"])
+        except RecordCorrupt as error:
+            logger.warning("%s", error)
+            return None
 
     def cell(self, key: str) -> None:
         """A finished cell."""

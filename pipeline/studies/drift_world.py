@@ -17,6 +17,7 @@ from evaluation.questions import Questions
 from evaluation.questions import read as read_questions
 from evaluation.studies.drift import Arm, Cell, Cost, People, Score, Shape
 from infra.progress import Progress, quiet
+from infra.record import reading
 from infra.store import Store
 from pipeline.settings import Settings
 from pipeline.studies import worlds
@@ -131,7 +132,8 @@ class DriftWorld:
             cost = Cost(arm=arm, day=day, moments=fitted.moments, wall_s=wall, cpu_s=cpu)
             kept = cost.model_dump_json().encode()
             self.store.put(key, kept)
-        self.costs.append(Cost.model_validate_json(kept))
+        with reading(key, "Remove it, and run the study again."):
+            self.costs.append(Cost.model_validate_json(kept))
 
     def _ask(self, key: str, day: date, asked: Questions) -> Predictions:
         model = checkpoints.load_model(checkpoints.final(self.store, key))

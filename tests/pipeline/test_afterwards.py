@@ -106,3 +106,14 @@ def test_no_manifest_is_read_twice_to_say_which_days_are_behind(store, monkeypat
     monkeypatch.setattr(Partition, "manifest", counted)
     assert afterwards.sentences(store) == []
     assert set(read.values()) == {1}
+
+
+def test_a_manifest_that_is_spoilt_is_told_once_and_hides_no_other_day(store):
+    events(store, NEXT, 2)
+    store.put(f"events/dt={DAY}/behaviors/_manifest.json", b"")
+    publish(store, NEXT, "raw", "behaviors", 1)
+    publish(store, NEXT, "events", "behaviors", 2, raw={"behaviors": "another"})
+    spoilt, again, stale = afterwards.sentences(store)
+    assert spoilt.startswith(f"events/dt={DAY}/behaviors/_manifest.json cannot be read")
+    assert again == f"{NEXT}: `dupn backfill --day {NEXT}` takes it in."
+    assert stale.startswith(f"{NEXT}: its stage sequences was made from another ")

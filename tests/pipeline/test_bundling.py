@@ -53,6 +53,14 @@ def test_done_again_it_is_the_same_bundle(home):
     assert bundles(home)[1].manifest() == before
 
 
+def test_a_bundle_that_was_killed_once_its_model_was_logged_takes_that_model_again(home):
+    place = home.store.partition("bundles", None, KEY)
+    before = place.manifest().lineage
+    place.take_back()
+    assert steps.bundle(home, EVALUATED)["model_uri"] == before["model_uri"]
+    assert place.manifest().lineage["digest"] == before["digest"]
+
+
 def test_the_alias_does_not_move_before_the_bundle_is_there(home):
     with pytest.raises(RegistryError, match=r"version 2, disassembled, answers .* otherwise"):
         steps.promote(smoke(home.home, NEVER), EVALUATED, "2", "to see")

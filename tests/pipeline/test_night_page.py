@@ -60,8 +60,8 @@ def test_rows_lead_to_their_judgement_and_their_offline_report_where_there_are_a
     }  # fmt: skip
 
 
-def test_a_page_that_cannot_be_drawn_does_not_hide_what_quality_says(settings, caplog):
-    settings.store.put("reports/nightly/dupn/dt=2026-03-02/figures.json", "{")
+def test_a_page_that_cannot_be_drawn_does_not_hide_what_quality_says(settings, caplog, monkeypatch):
+    monkeypatch.setattr(nights, "write_page", lambda *_: 1 / 0)
     publish(settings.store, STOPPED, bad_types=50)
     with pytest.raises(QualityFailed):
         steps.quality(settings, STOPPED, "events")

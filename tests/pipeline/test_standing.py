@@ -1,10 +1,12 @@
 """What `dupn status` says of nights."""
 
 import socket
+from pathlib import Path
 
 import pytest
 
-from infra.errors import OutOfTurn
+from infra.errors import OutOfTurn, RecordCorrupt
+from infra.ledger import Ledger, LedgerBroken
 from pipeline import nightly, standing
 from tests import first_night
 from tests.first_night import DAY, ONE, published
@@ -62,3 +64,60 @@ def test_an_open_night_is_named_with_what_ends_it(settings, run, said):
     next_one = nightly.obstacle(settings, DAY + ONE)
     assert f"{run}), and that of {DAY + ONE} needs what it leaves. Mend it first{said}" in next_one
     assert next_one.endswith("; this one goes on after it.")
+
+
+def spoilt(settings, day, *place):
+    published(settings, day, *place)
+    settings.store.put(
+        f"{settings.store.partition(place[0], day, *place[1:]).key}/_manifest.json", b""
+    )
+
+
+@pytest.mark.parametrize(
+    ("place", "field"),
+    [
+        (("samples",), "days that are behind"),
+        (("events", "behaviors"), "raw data that arrived again"),
+        (("raw", "behaviors"), "raw files that are not read"),
+    ],
+    ids=["samples", "events", "raw"],
+)
+def test_status_tells_of_a_spoilt_manifest_and_of_all_else(settings, place, field):
+    published(settings, DAY, "sequences", "history")
+    nightly.begin(settings, DAY, "r1")
+    nightly.end(settings, DAY, "r1", "promote")
+    spoilt(settings, DAY, *place)
+    settings.store.put(f"{settings.store.partition(place[0], DAY, *place[1:]).key}/x.csv", "")
+    found = standing.status(settings)
+    key = settings.store.partition(place[0], DAY, *place[1:]).key
+    assert [one for one in found[field] if one.startswith(f"{key}/_manifest.json cannot be read")]
+    assert found["last night"] == f"{DAY}: promote"
+
+
+def test_status_tells_of_a_night_whose_record_is_empty_and_of_all_else(settings):
+    nightly.begin(settings, DAY, "r1")
+    nightly.end(settings, DAY, "r1", "promote")
+    settings.store.put(f"reports/nightly/dupn/dt={DAY + ONE}/night.json", b"")
+    found = standing.nights(settings, settings.store)
+    assert found["last night"] == f"{DAY}: promote"
+    [said] = found["nights that have not ended"]
+    assert "Remove it, and any turn-* beside it; if that night had not ended" in said
+    assert f"`dupn run nightly --day {DAY + ONE}` does it again" in said
+
+
+@pytest.mark.parametrize("content", [None, b""], ids=["gone", "empty"])
+def test_status_tells_of_a_ledger_that_lacks_an_entry_and_of_all_else(settings, content):
+    ledger = Ledger(settings.store)
+    for number in ("1", "2"):
+        aliases = {"champion": number}
+        ledger.finish(ledger.append(ledger.entries(), action="promote", aliases=aliases, why="x"))
+    first = Path(settings.home, "ledger/00000001.json")
+    first.write_bytes(content) if content is not None else first.unlink()
+    found = standing.status(settings)
+    assert "ledger/00000001.json" in found["note"]
+    assert "Take it from a backup" in found["note"]
+    told = {found[one] for one in ("aliases", "champion", "bundle", "last move")}
+    assert told == {"not known"}
+    assert found["last night"] == "none"
+    with pytest.raises((LedgerBroken, RecordCorrupt), match=r"ledger/00000001\.json"):
+        standing.log(settings)

@@ -7,7 +7,7 @@ import pytest
 
 from infra import alerts
 from infra.errors import OutOfTurn, QualityFailed, StoreError
-from pipeline import afterwards, chain, steps
+from pipeline import afterwards, chain, nightly, steps
 from pipeline.settings import load
 
 DAY = date(2026, 3, 13)
@@ -82,3 +82,14 @@ def test_a_day_that_is_left_out_since_it_failed_quality(settings, told, monkeypa
     monkeypatch.setattr(chain, "_data", failing(QualityFailed("too many rejects")))
     assert chain.nightly(settings, DAY, leave_out=True)["outcome"] == "left out"
     assert told == [("quality", f"{DAY} is left out of what is learnt", "too many rejects")]
+
+
+def test_a_night_ends_well_over_a_manifest_that_no_stage_read(settings, told):
+    with settings.store.partition("events", DAY, "behaviors").publish() as out:
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
+    settings.store.put(f"events/dt={DAY}/behaviors/_manifest.json", b"")
+    chain.nightly(settings, DAY)
+    kind, _, text = told[-1]
+    assert kind == "arrived_again"
+    assert f"events/dt={DAY}/behaviors/_manifest.json cannot be read" in text
+    assert nightly.read(settings, DAY).state == "ended"

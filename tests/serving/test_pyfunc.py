@@ -106,7 +106,7 @@ def test_the_signature_names_what_a_caller_may_say(chain):
     assert {column.name for column in signature.outputs} == NAMES
 
 
-def test_a_model_whose_logging_was_killed_has_failed_when_it_is_logged_again(
+def test_of_a_bundle_a_run_has_one_model_however_often_it_is_logged_and_killed_ones_have_failed(
     chain, recorded, tmp_path
 ):
     before = mlflow.get_tracking_uri()
@@ -119,11 +119,15 @@ def test_a_model_whose_logging_was_killed_has_failed_when_it_is_logged_again(
             client.create_logged_model(experiment, "model", run).model_id for run in runs
         )
         bundle = logged(chain.settings) / LOGGED
-        uri = pyfunc.log(bundle, runs[0], recorded[0]["question"])
+        asked = recorded[0]["question"]
+        uri, again = (pyfunc.log(bundle, runs[0], asked, "this bundle") for _ in range(2))
+        other = pyfunc.log(bundle, runs[0], asked, "another")
         told = {one.model_id: one.status for one in client.search_logged_models([experiment])}
     finally:
         mlflow.set_tracking_uri(before)
-    assert told == {killed: "FAILED", others: "PENDING", uri.removeprefix("models:/"): "READY"}
+    assert again == uri
+    ready = {one.removeprefix("models:/"): "READY" for one in (uri, other)}
+    assert told == {killed: "FAILED", others: "PENDING", **ready}
 
 
 def test_mlflow_models_serve_answers_over_http(tracking, recorded, tmp_path):

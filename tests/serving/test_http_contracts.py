@@ -93,3 +93,34 @@ def test_a_time_has_an_offset_or_is_a_number(record, written, hour):
     else:
         at = record.model_validate_json(body).ts
         assert at == datetime(2026, 3, 5, hour, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("record", "field", "wrong"),
+    [
+        *[(RankRequest, "page", wrong) for wrong in ('"no"', "0", "1.0")],
+        *[(RankRequest, "features", wrong) for wrong in ('"off"', "1")],
+        *[(RankRequest, "top_k", wrong) for wrong in ('"1"', "true", "1.0")],
+        (SearchRequest, "page", '"no"'),
+        (SearchRequest, "features", '"off"'),
+        (SearchRequest, "top_k", '"1"'),
+        *[(Behavior, "price", wrong) for wrong in ("false", '"12.5"')],
+        (Behavior, "ts", "true"),
+        (Asking, "ts", "true"),
+        (Asking, "query", "1"),
+    ],
+)
+def test_a_value_of_another_type_is_refused_and_never_read_as_one(record, field, wrong):
+    plain = DONE if record is Behavior else ASKING | {"query": "x"}
+    plain |= {"candidates": ["i"]} if record is RankRequest else {}
+    body = json.dumps({name: value for name, value in plain.items() if name != field})
+    with pytest.raises(ValidationError, match=rf"1 validation error.*\n{field}\n"):
+        record.model_validate_json(f'{body[:-1]}, "{field}": {wrong}}}')
+
+
+def test_a_whole_number_is_a_price_and_a_null_is_no_value():
+    for written, price in (("3", 3.0), ("12.5", 12.5), ("null", None)):
+        body = f'{json.dumps(DONE)[:-1]}, "price": {written}}}'
+        assert Behavior.model_validate_json(body).price == price
+    asked = RankRequest(**ASKING, candidates=["i"], top_k=None, page=False, features=True)
+    assert (asked.top_k, asked.page, asked.features) == (None, False, True)

@@ -7,34 +7,56 @@ that nobody foresaw are told by `serving.guard`.
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Query, Request, Response
+from fastapi import FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
-from pydantic import AwareDatetime, BaseModel, TypeAdapter, ValidationError
+from fastapi.responses import PlainTextResponse
+from pydantic import BaseModel, TypeAdapter, ValidationError
 from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 
 from infra.errors import DupnError, InputError, ServingUnavailable
-from serving import arrow, meters, records, shedding
+from serving import arrow, meters, openapi, records, shedding
 from serving.bodies import Bodies, TooLong
 from serving.contracts import ScenarioName, place, wrong
-from serving.guard import CAME, Guard
+from serving.guard import CAME, PROBLEM, Guard
 from serving.http_contracts import (
+    Alive,
+    Arm,
     Asking,
     BehaviorsRequest,
     BehaviorsResponse,
     ExplainResponse,
+    Id,
     PricePreferenceResponse,
     Problem,
     RankRequest,
     RankResponse,
+    Readiness,
     RepresentationResponse,
     SearchRequest,
+    Time,
 )
 from serving.service import Service
 from serving.turns import Turns
+
+User = Annotated[Id, Path(description="Who is asked about; one whom nobody knows is answered too.")]
+Words = Annotated[
+    str | None, Query(max_length=1024, description="Words that were typed. Absent: none.")
+]
+Where = Annotated[
+    ScenarioName, Query(description="Where the user is; the answer does not hang on it.")
+]
+When = Annotated[
+    Time,
+    Query(
+        description="The moment, in ISO 8601 with its offset (`+` is written `%2B`), or as a "
+        "number since 1970 UTC: seconds, or milliseconds where it is over 20,000,000,000. "
+        "Absent: now. Only behaviours strictly before it count."
+    ),
+]
 
 
 class AnyText(StringConvertor):
@@ -72,14 +94,15 @@ def create(
 
     app = FastAPI(
         title="dupn",
-        description="One representation of a user, and what is answered from it.",
+        description=openapi.ABOUT,
         version="1",
         lifespan=whole,
-        responses=_PROBLEMS,
+        responses=openapi.ANY,
     )
     app.state.service = service
     app.state.bodies = Bodies(config)
-    _describe(app)
+    bodies = (_RANK, _SEARCH, _ASKING, _BEHAVIORS)
+    openapi.describe(app, bodies, token=bool(config.token))
     app.add_middleware(Guard, config=config, turns=lambda: app.state.turns)
     _errors(app)
     _answers(app, service)
@@ -89,17 +112,28 @@ def create(
 
 
 def _answers(app: FastAPI, service: Service) -> None:
-    @app.post("/v1/rank", response_model=RankResponse, openapi_extra=_body(RankRequest, arrow=True))
+    @app.post(
+        "/v1/rank",
+        response_model=RankResponse,
+        responses=openapi.GUARDED | openapi.or_arrow(),
+        openapi_extra=openapi.body(RankRequest, stream=True),
+    )
     async def rank(request: Request) -> Response:
         """Put candidates in order for a user: CTR, L2R score, rank, ranking features."""
         body, came = await _read(request), request.scope[CAME]
         if request.headers.get("content-type", "").lower().startswith(arrow.MEDIA_TYPE):
+            kind = arrow.MEDIA_TYPE
             return await _take(
-                request, lambda: Response(arrow.rank(service, body, came), media_type=_ARROW)
+                request, lambda: Response(arrow.rank(service, body, came), media_type=kind)
             )
         return await _take(request, lambda: _json(service.rank(records.parse(_RANK, body), came)))
 
-    @app.post("/v1/search", response_model=RankResponse, openapi_extra=_body(SearchRequest))
+    @app.post(
+        "/v1/search",
+        response_model=RankResponse,
+        responses=openapi.GUARDED,
+        openapi_extra=openapi.body(SearchRequest),
+    )
     async def search(request: Request) -> Response:
         """Query words recall items by their titles, then the network ranks them (Figure 1)."""
         body, came = await _read(request), request.scope[CAME]
@@ -107,14 +141,22 @@ def _answers(app: FastAPI, service: Service) -> None:
             request, lambda: _json(service.search(records.parse(_SEARCH, body), came))
         )
 
-    @app.post("/v1/explain", response_model=ExplainResponse, openapi_extra=_body(Asking))
+    @app.post(
+        "/v1/explain",
+        response_model=ExplainResponse,
+        responses=openapi.GUARDED,
+        openapi_extra=openapi.body(Asking),
+    )
     async def explain(request: Request) -> Response:
         """Attention weight of each behaviour, under a query."""
         body = await _read(request)
         return await _take(request, lambda: _json(service.explain(records.parse(_ASKING, body))))
 
     @app.post(
-        "/v1/behaviors", response_model=BehaviorsResponse, openapi_extra=_body(BehaviorsRequest)
+        "/v1/behaviors",
+        response_model=BehaviorsResponse,
+        responses=openapi.GUARDED,
+        openapi_extra=openapi.body(BehaviorsRequest),
     )
     async def behaviors(request: Request) -> Response:
         """Live behaviours: the very next request sees them, once their time has come."""
@@ -128,25 +170,33 @@ def _answers(app: FastAPI, service: Service) -> None:
 
 
 def _users(app: FastAPI, service: Service) -> None:
-    @app.get("/v1/users/{user_id:any}/representation", response_model=RepresentationResponse)
+    @app.get(
+        "/v1/users/{user_id:any}/representation",
+        response_model=RepresentationResponse,
+        responses=openapi.GUARDED,
+    )
     async def representation(
         request: Request,
-        user_id: str,
-        query: str | None = Query(None, max_length=1024),
-        scenario: ScenarioName = "unknown",
-        ts: AwareDatetime | None = None,
+        user_id: User,
+        query: Words = None,
+        scenario: Where = "unknown",
+        ts: When = None,
     ) -> Response:
         """The universal representation: 256 numbers."""
         asking = _asking(user_id, query, scenario, ts)
         return await _take(request, lambda: _json(service.represent(asking)))
 
-    @app.get("/v1/users/{user_id:any}/price_preference", response_model=PricePreferenceResponse)
+    @app.get(
+        "/v1/users/{user_id:any}/price_preference",
+        response_model=PricePreferenceResponse,
+        responses=openapi.GUARDED,
+    )
     async def price_preference(
         request: Request,
-        user_id: str,
-        query: str | None = Query(None, max_length=1024),
-        scenario: ScenarioName = "unknown",
-        ts: AwareDatetime | None = None,
+        user_id: User,
+        query: Words = None,
+        scenario: Where = "unknown",
+        ts: When = None,
     ) -> Response:
         """Probabilities of the 7 price levels, cheapest first."""
         asking = _asking(user_id, query, scenario, ts)
@@ -155,28 +205,31 @@ def _users(app: FastAPI, service: Service) -> None:
 
 def _probes(app: FastAPI, service: Service) -> None:
     @app.get("/healthz")
-    async def healthz() -> dict[str, str]:
+    async def healthz() -> Alive:
         """The process lives."""
-        return {"status": "alive"}
+        return Alive()
 
-    @app.get("/readyz", response_model=None)
+    @app.get(
+        "/readyz",
+        response_model=Readiness,
+        responses={503: {"description": "Not every user is answered.", "model": Readiness}},
+    )
     async def readyz() -> Response:
         """Every user is answered; which versions are loaded, by arm, and what is wrong."""
         versions, ready = service.versions, service.ready
-        arms = {
-            arm: {"version": one.name.version, "line": one.name.line, "run": one.name.run}
-            for arm, one in versions.served.items()
-        }
-        content = {
-            "status": "ready" if ready else "no version is loaded that answers everybody",
-            "arms": arms,
-            "refused": versions.refused,
-            "missing": versions.missing,
-            "registry": versions.reading.told,
-        }
-        return Response(orjson.dumps(content), 200 if ready else 503, media_type=_JSON)
+        told = Readiness(
+            status="ready" if ready else "no version is loaded that answers everybody",
+            arms={
+                arm: Arm(version=one.name.version, line=one.name.line, run=one.name.run)
+                for arm, one in versions.served.items()
+            },
+            refused=versions.refused,
+            missing=versions.missing,
+            registry=versions.reading.told,
+        )
+        return _json(told, 200 if ready else 503)
 
-    @app.get("/metrics", response_model=None)
+    @app.get("/metrics", response_model=None, response_class=PlainTextResponse)
     async def metrics() -> Response:
         """Prometheus."""
         meters.tell(service.versions)
@@ -193,14 +246,12 @@ async def _read(request: Request) -> bytes:
     return await bodies.read(request.receive)
 
 
-def _asking(
-    user_id: str, query: str | None, scenario: ScenarioName, ts: AwareDatetime | None
-) -> Asking:
+def _asking(user_id: str, query: str | None, scenario: ScenarioName, ts: Time) -> Asking:
     return Asking(user_id=user_id, query=query, scenario=scenario, ts=ts)
 
 
-def _json(answer: BaseModel) -> Response:
-    return Response(orjson.dumps(answer, default=vars), media_type=_JSON)
+def _json(answer: BaseModel, status: int = 200) -> Response:
+    return Response(orjson.dumps(answer, default=vars), status, media_type=openapi.JSON)
 
 
 def _errors(app: FastAPI) -> None:
@@ -250,50 +301,11 @@ def _problem(problem: Problem) -> Response:
     return Response(
         orjson.dumps(problem.model_dump()),
         problem.status,
-        media_type="application/problem+json",
+        media_type=PROBLEM.decode(),
     )
 
 
-def _body(model: type[BaseModel], *, arrow: bool = False) -> dict[str, Any]:
-    """The request body's description: it is parsed by hand, after its turn has come."""
-    schema = {"$ref": _REFERENCE.format(model=model.__name__)}
-    content: dict[str, Any] = {_JSON: {"schema": schema}}
-    if arrow:
-        content[_ARROW] = {"schema": {"type": "string", "format": "binary"}}
-    return {"requestBody": {"required": True, "content": content}}
-
-
-def _describe(app: FastAPI) -> None:
-    """The OpenAPI document, with the bodies that FastAPI does not parse itself."""
-    plain = app.openapi
-
-    def whole() -> dict[str, Any]:
-        document = plain()
-        known = document.setdefault("components", {}).setdefault("schemas", {})
-        for adapter in (_RANK, _SEARCH, _ASKING, _BEHAVIORS):
-            schema = adapter.json_schema(ref_template=_REFERENCE)
-            known.update(schema.pop("$defs", {}))
-            known[schema["title"]] = schema
-        return document
-
-    app.openapi = whole  # type: ignore[method-assign]  # as FastAPI's documentation has it
-
-
-_JSON = "application/json"
-_ARROW = arrow.MEDIA_TYPE
-_REFERENCE = "#/components/schemas/{model}"
 _RANK = TypeAdapter(RankRequest)
 _SEARCH = TypeAdapter(SearchRequest)
 _ASKING = TypeAdapter(Asking)
 _BEHAVIORS = TypeAdapter(BehaviorsRequest)
-_PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"description": title, "content": {"application/problem+json": {}}, "model": Problem}
-    for status, title in {
-        401: "Unauthorized",
-        403: "Forbidden",
-        408: "Request Timeout",
-        413: "Content Too Large",
-        422: "Unprocessable Content",
-        503: "Shed, or no version is loaded",
-    }.items()
-}

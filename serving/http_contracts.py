@@ -53,9 +53,9 @@ class Asking(_Record):
     user_id: Id
     """A user whom nobody knows is answered from what everybody does."""
     ts: Time = None
-    """The moment, in ISO 8601 with its offset, or as a number since 1970 UTC: seconds, or
-    milliseconds where it is over 20,000,000,000. Null or absent: now. Only behaviours strictly
-    before it count."""
+    """The moment, in ISO 8601 with its offset, or as a number since 1970 UTC (as a text, too):
+    seconds, or milliseconds where it is over 20,000,000,000. Null or absent: now. Only behaviours
+    strictly before it count."""
     scenario: ScenarioName = "unknown"
     """Where the user is. A page that is shown is logged with it; no score hangs on it."""
     query: Query | None = None

@@ -4,13 +4,18 @@ import pytest
 import schemathesis
 from hypothesis import HealthCheck, given, settings
 from schemathesis import GenerationMode
-from schemathesis.specs.openapi.checks import response_schema_conformance, status_code_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
 
 from serving import app as http
 from serving.settings import ServeConfig
 from tests.serving.world import open_shop
 
 CONFIG = ServeConfig(top_k=5, recall=20)
+CHECKS = [content_type_conformance, response_schema_conformance, status_code_conformance]
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +39,6 @@ def test_no_request_breaks_it(operations, mode):
         def ask(case):
             response = case.call()
             assert response.status_code < 500, response.text
-            checks = [response_schema_conformance, status_code_conformance]
-            case.validate_response(response, checks=checks)
+            case.validate_response(response, checks=CHECKS)
 
         ask()

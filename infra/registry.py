@@ -10,6 +10,7 @@ name (`infra.homes`).
 import logging
 from collections.abc import Callable, Mapping, Sequence
 
+from infra import succession
 from infra.errors import RegistryError
 from infra.homes import OwnVersions
 from infra.ledger import Entry, Ledger, LedgerTaken
@@ -32,11 +33,14 @@ class Registry(OwnVersions):
     Args:
         uri: the MLflow tracking URI (absolute).
         store: where the ledger lies.
+        follow: called, perhaps twice, once the aliases are as an entry says; it is done after that.
     """
 
-    def __init__(self, uri: str, store: Store) -> None:
+    def __init__(
+        self, uri: str, store: Store, follow: Callable[[Entry], object] = lambda entry: None
+    ) -> None:
         super().__init__(uri, store)
-        self.ledger = Ledger(store)
+        self.ledger, self.follow = Ledger(store), follow
 
     def promote(
         self, number: str, why: str, who: str = "dupn", after: Sequence[Entry] | None = None
@@ -192,7 +196,7 @@ class Registry(OwnVersions):
         if entries and not entries[-1].done:
             self._require_ours(entries, entries[-1].aliases)
             if entries[-1].action == OBSERVED:  # nothing was to be moved
-                self.ledger.finish(entries[-1])
+                self._finish(entries[-1])
             else:
                 not_made = self._apply(entries[-1])
             entries = self.ledger.entries()
@@ -201,11 +205,7 @@ class Registry(OwnVersions):
         if now == then:
             return entries
         self._require_ours(entries, now)
-        moved = ", ".join(
-            f"{name} {then.get(name, 'none')} -> {now.get(name, 'none')}"
-            for name in ALIASES
-            if then.get(name) != now.get(name)
-        )
+        moved = succession.changes(then, now)
         why = f"{not_made}; {moved}" if not_made else f"moved outside dupn: {moved}"
         entry = self.ledger.append(
             entries,
@@ -215,7 +215,7 @@ class Registry(OwnVersions):
             who="MLflow registry",
             facts=self._facts(now),
         )
-        self.ledger.finish(entry)
+        self._finish(entry)
         logger.info("ledger %d: %s", entry.number, why)
         return [*entries, entry]
 
@@ -321,10 +321,15 @@ class Registry(OwnVersions):
         not_made = f"ledger entry {entry.number} ({entry.action}) was not made: {gone}"
         if gone:
             logger.warning("%s", not_made)
-        self.ledger.finish(entry, given_up=gone)
+        self._finish(entry, gone)
         if self.ledger.count() > entry.number:
             self._apply(self.ledger.entries()[-1])
         return not_made if gone else ""
+
+    def _finish(self, entry: Entry, given_up: str = "") -> None:
+        if not given_up:
+            self.follow(entry)
+        self.ledger.finish(entry, given_up)
 
     def _point_all(self, entry: Entry) -> str:
         """Point every alias where an entry has it; returns what `_gone` says if one cannot be."""

@@ -5,10 +5,17 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from infra.ledger import Entry
+from infra.registered import ALIASES
 
 OBSERVED = "observed"
 """The action of a move that was made elsewhere and is only entered."""
 ROLLBACK = "rollback"
+
+
+def changes(then: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """Which aliases moved, from where to where."""
+    names = [name for name in ALIASES if then.get(name) != now.get(name)]
+    return ", ".join(f"{one} {then.get(one, 'none')} -> {now.get(one, 'none')}" for one in names)
 
 
 def crowned(now: Mapping[str, str], number: str, *, again: bool = False) -> dict[str, str]:
@@ -85,6 +92,13 @@ def reigns(entries: Sequence[Entry], number: str, key: str) -> list[int]:
         for place, one in enumerate(entries)
         if one.aliases.get("champion") == number and is_it([one], number, key)
     ]
+
+
+def dethroned(entries: Sequence[Entry], number: str, key: str) -> Entry | None:
+    """The move away from that version, if it was champion and is it no more."""
+    made = [entry for entry in entries if not entry.given_up]
+    was = reigns(made, number, key)
+    return made[was[-1] + 1] if was and was[-1] + 1 < len(made) else None
 
 
 def _left_behind(entries: Sequence[Entry]) -> bool:

@@ -5,7 +5,9 @@ the other line. A candidate that is champion already is held against whoever was
 a release may be run again and says the same.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from infra.errors import RegistryError
 from infra.ledger import Entry
@@ -13,6 +15,7 @@ from infra.mlflow_client import briefly
 from infra.registry import MODEL, Registry, Version
 from infra.succession import is_it
 from infra.tracking import address
+from pipeline import represented
 from pipeline.settings import Settings
 
 DATED = len("-2026-03-02")
@@ -54,7 +57,22 @@ def registry_of(settings: Settings) -> Registry:
 
     Whoever only asks makes nothing where nothing is: what is registered was logged before.
     """
-    return Registry(address(settings.tracking, settings.store), settings.store)
+    store = settings.store
+    return Registry(address(settings.tracking, store), store, partial(represented.follow, store))
+
+
+def vacancy(entries: Sequence[Entry]) -> str:
+    """Since when nobody is champion, and how somebody is again; empty if nobody ever was, or is."""
+    made = [entry for entry in entries if not entry.given_up]
+    last = next((n for n in reversed(range(len(made))) if "champion" in made[n].aliases), None)
+    if last is None or last + 1 == len(made):
+        return ""
+    taken = made[last + 1]
+    return (
+        f"Nobody is champion since ledger entry {taken.number} ({taken.why}). Let somebody be: "
+        "`dupn rollback --why ...`, or "
+        f"`dupn promote --version {made[last].aliases['champion']} --why ...`."
+    )
 
 
 def require_own(settings: Settings) -> None:

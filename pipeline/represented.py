@@ -6,12 +6,17 @@ was champion when it was written. Torch-free.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
-from infra.registry import Version
+from infra.errors import PartitionCorrupt
+from infra.ledger import Entry
 from infra.store import Partition, Store
+from infra.succession import OBSERVED
+
+logger = logging.getLogger(__name__)
 
 ROOT = "representations"
 CURRENT = "current.json"
@@ -38,17 +43,37 @@ def made_by(table: Partition, number: str) -> bool:
     return str(table.manifest().lineage.get("version", number)) == number
 
 
-def point(store: Store, version: Version) -> None:
-    """Let `current.json` name the newest table of a registered version, or say that it has none."""
-    key = version.tags["run_key"]
+def newest_of(store: Store, key: str, number: str) -> Partition | None:
+    """The newest table of a registered version, if it has one."""
     tables = (table_of(store, key, day) for day in reversed(days_of(store, key)))
-    newest = next((one for one in tables if made_by(one, version.number)), None)
+    return next((one for one in tables if made_by(one, number)), None)
+
+
+def follow(store: Store, entry: Entry) -> None:
+    """After a move in the ledger: let `current.json` name the newest table of who is champion now.
+
+    Whom a promotion made champion has none until `represent` has run, and the one before stays
+    till then; after a hand's move, which may be away from a bad one, none is named then.
+    """
+    key, number = entry.facts.get("run_key"), entry.aliases.get("champion")
+    if not key or number is None or not keys_of(store):
+        return
+    try:
+        if entry.action == OBSERVED or newest_of(store, key, number):
+            point(store, key, number)
+    except PartitionCorrupt as error:  # the aliases have moved, and `represent` writes it anew
+        logger.warning("%s/%s stays as it was: %s", ROOT, CURRENT, error)
+
+
+def point(store: Store, key: str, number: str) -> None:
+    """Let `current.json` name the newest table of a registered version, or say that it has none."""
+    newest = newest_of(store, key, number)
     lineage: Mapping[str, Any] = newest.manifest().lineage if newest else {}
     said = {
         "table": newest.key if newest else None,
         "day": lineage.get("day"),
         "model": key,
-        "model_version": version.number,
+        "model_version": number,
         "version": lineage.get("representation"),
     }
     store.put(f"{ROOT}/{CURRENT}", json.dumps(said, indent=1) + "\n")

@@ -30,7 +30,7 @@ from infra.registry import Version
 from infra.store import FileEntry, Partition, Store
 from pipeline import bundling, learning
 from pipeline.as_of import HISTORY, encode, moments_of
-from pipeline.incumbent import registry_of, representation_of
+from pipeline.incumbent import registry_of, representation_of, vacancy
 from pipeline.represent_config import Carry
 from pipeline.represented import days_of, keys_of, made_by, point, table_of
 from pipeline.settings import Settings
@@ -51,11 +51,12 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
         PartitionMissing: the sequences or the catalog of the day are not published.
     """
     store = settings.store
-    champion = registry_of(settings).champion()
+    registry = registry_of(settings)
+    champion = registry.champion()
     if champion is None or "run_key" not in champion.tags:
         raise RegistryError(
             "no version of dupn's own is champion, so there is nobody to represent users. "
-            "Run `dupn promote` first, or see `dupn log`."
+            f"{vacancy(registry.look()) or 'Run `dupn promote` first, or see `dupn log`.'}"
         )
     key = champion.tags["run_key"]
     number = representation_of(champion)
@@ -80,9 +81,9 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
                 name = entry.name.rsplit("-", 1)[0]
                 between = {"low": entry.low, "high": entry.high}
                 out.record([out.write_table(name, table, **between, counts=found_here)])
-    now = registry_of(settings).champion()
+    now = registry.champion()
     if now is not None and now.number == champion.number:  # not rolled back meanwhile
-        point(store, champion)
+        point(store, key, champion.number)
     removed = sweep(settings, day)
     logger.info(
         "represent %s: %s users encoded by %s, %s carried over, %s of them of older models",
@@ -107,7 +108,7 @@ def restore(settings: Settings) -> str:
         return "none"
     target = table_of(store, _key(champion), max(days))
     try:
-        point(store, champion)
+        point(store, _key(champion), champion.number)
         if not (target.exists() and _stands(store, target, champion, max(days))):
             run(settings, max(days))
     except DupnError as error:

@@ -9,9 +9,11 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from infra.registry import Registry
 from pipeline import represented, representing, standing, steps, sweeping
 from pipeline.incumbent import registry_of
 from tests.chain import CHILD, DAYS, smoke, with_child
+from tests.infra.moves import by_hand
 
 EVE, BEFORE, DAY = DAYS[-3:]
 
@@ -162,6 +164,53 @@ def test_after_a_rollback_to_whom_nobody_represented_no_table_is_current(home):
     steps.rollback(home, "worse")
     assert (current(home)["table"], current(home)["model"]) == (None, parent)
     assert standing.status(home)["representations"] is None
+
+
+def test_a_hand_that_moves_the_champion_brings_its_newest_table_along(home):
+    parent = with_child(home)
+    steps.represent(home, DAY)
+    by_hand(registry_of(home), champion="1")
+    standing.status(home)
+    assert current(home)["table"] == f"representations/{parent}/dt={BEFORE}"
+    by_hand(registry_of(home), champion="2")
+    standing.status(home)
+    assert current(home)["table"] == f"representations/{CHILD}/dt={DAY}"
+    representing.table_of(home.store, parent, BEFORE).remove()
+    by_hand(registry_of(home), champion="1")
+    standing.status(home)
+    assert (current(home)["table"], current(home)["model"]) == (None, parent)
+
+
+def test_a_promotion_names_a_table_that_is_there_and_else_leaves_the_one_before(home):
+    parent = with_child(home)
+    before = f"representations/{parent}/dt={BEFORE}"
+    assert current(home)["table"] == before
+    steps.represent(home, DAY)
+    registry_of(home).promote("1", "it was better")
+    assert current(home)["table"] == before
+
+
+def test_a_look_that_was_cut_off_before_it_named_the_table_names_it_when_it_goes_on(home):
+    with_child(home)
+    steps.represent(home, DAY)
+    cut_off = Registry(registry_of(home).uri, home.store, lambda entry: 1 / 0)
+    by_hand(cut_off, champion="1")
+    with pytest.raises(ZeroDivisionError):
+        cut_off.look()
+    assert current(home)["model"] == CHILD
+    standing.status(home)
+    assert current(home)["model_version"] == "1"
+
+
+def test_a_table_that_cannot_be_read_stops_no_look(home, caplog):
+    parent = with_child(home)
+    steps.represent(home, DAY)
+    place = representing.table_of(home.store, parent, BEFORE)
+    Path(home.home, place.key, "_manifest.json").write_text("{")
+    by_hand(registry_of(home), champion="1")
+    assert standing.status(home)["aliases"]["champion"] == "1"
+    assert f"{place.key}" in caplog.text
+    assert current(home)["model"] == CHILD
 
 
 def test_who_is_no_champion_any_more_when_its_table_is_ready_is_not_current(home, monkeypatch):

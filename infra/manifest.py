@@ -125,7 +125,6 @@ def remedy(key: str) -> str:
         "catalog": f"vocabulary --day {day}",
         "truth": f"simulate --first {day} --days 1",
         "quality": f"quality --of {leaf} --day {day}",
-        "checkpoints": "train",
         "bundles": f"bundle --version {version}" if version.isdigit() else "bundle",
         "representations": f"represent --day {day}",
         "reports": "evaluate",
@@ -133,5 +132,11 @@ def remedy(key: str) -> str:
     }
     if stage == "raw":
         return "Run `dupn import` or `dupn simulate`, or put the day's files there."
+    if stage == "checkpoints":
+        until = name[-10:] if name[-10:-6].isdigit() else "D"
+        return (
+            f"Restore checkpoints/{name} from a backup. One that never was there is made by `dupn "
+            f"train --until {until} --days N`, and that of a night by `dupn update --day {until}`."
+        )
     command = commands.get(stage, f"{stage} --day {day}" if name.startswith("dt=") else stage)
     return f"Run `dupn {command}` first."

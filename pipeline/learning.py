@@ -3,13 +3,14 @@
 A **run key** `<line>-<last training day>` names checkpoint, report and bundle of one model.
 """
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
 from infra.errors import PartitionMissing, RegistryError, TrainingError
-from infra.registry import Registry
+from infra.registry import Registry, Version
 from infra.runs import is_there
 from infra.store import Partition, Store
 from pipeline import incumbent
@@ -96,14 +97,18 @@ def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
 def require_free(run: Run, registry: Registry, remedy: str) -> None:
     """A registered version keeps its checkpoint: evaluation, updates and rollback go back to it.
 
-    An equal run may be done again: it finds the checkpoint, or writes one that is the same.
+    An equal run may be done again: it finds the checkpoint, or writes one that is the same. Where
+    the checkpoint is gone, the tags of the version say what an equal one learns.
 
     Raises:
         TrainingError: the run would replace a registered version with something else.
     """
-    taken = registry.versions() if run.final.exists() else []
-    for version in taken:
-        if version.tags.get("run_key") == run.name and (differences := run.differences()):
+    for version in registry.versions():
+        if version.tags.get("run_key") != run.name:
+            continue
+        if not run.final.exists():
+            _require_equal(run, version)
+        if differences := run.differences():
             known = f"{run.name} is version {version.number} of the registry already"
             if all(one.startswith(OF_DATA) for one in differences):
                 raise TrainingError(
@@ -113,6 +118,41 @@ def require_free(run: Run, registry: Registry, remedy: str) -> None:
                     f"behind now (`dupn status`). {remedy}"
                 )
             raise TrainingError(f"{known}, and was trained otherwise: {differences[0]}. {remedy}")
+
+
+def gone(key: str) -> str:
+    """What to do where the checkpoint of a registered version is not there any more."""
+    return (
+        f"Restore checkpoints/{key} from a backup, or let a version be champion whose checkpoint "
+        "is there: `dupn rollback --why ...`, or `dupn promote --version N --why ...`."
+    )
+
+
+def _require_equal(run: Run, version: Version) -> None:
+    """Of a version without a checkpoint, refuse a run that learns otherwise than its tags say."""
+    ancestry = Ancestry.of_plain(run.facts["ancestry"])
+    days = run.facts.get("days") or [day.isoformat() for day in run.samples.days]
+    wanted = {
+        "trained_on": f"{days[0]}..{days[-1]}",
+        "parent": run.facts.get("parent", ""),
+        "ancestry": ancestry.digest,
+    }
+    known = {**version.tags, "ancestry": _digest(version.tags) or ancestry.digest}
+    for name, now in wanted.items():
+        if (then := known.get(name, now)) != now:
+            raise TrainingError(
+                f"the checkpoint of version {version.number} of the registry, {run.name}, is gone, "
+                f"and this would be another model in its place: {name} was {then or 'none'} and is "
+                f"{now or 'none'}. {gone(run.name)}"
+            )
+
+
+def _digest(tags: Mapping[str, str]) -> str:
+    """Of the ancestry that a version's tags tell of; empty where they tell of none."""
+    try:
+        return str(json.loads(tags["ancestry"])["digest"])
+    except (ValueError, TypeError, KeyError):  # registered without, or edited by a hand
+        return ""
 
 
 def recorded(run: Run, registry: Registry) -> dict[str, str]:

@@ -70,7 +70,7 @@ def promote(
     against = incumbent.of(settings, mine.key)
     _require_same(verdict, against, mine)
     _require_new(entries, number, mine)
-    _require_standing(entries, registry, mine)
+    _require_standing(entries, registry, number, mine)
     why = why or f"{mine.key} passed the gate on {day}"
     if _rival(registry, mine):
         entry = registry.challenge(number, why, after=entries)
@@ -159,40 +159,37 @@ def _require_judged(
 
 def _require_same(verdict: Mapping[str, Any], against: Incumbent | None, mine: Candidate) -> None:
     then, now = verdict.get("champion", ""), against.key if against else ""
+    day = verdict["day"]
     if then != now:
         raise RegistryError(
             f"{mine.key} was judged against {then or 'nobody'}, and now {now or 'nobody'} is in "
-            f"place. Run `dupn evaluate --day D --run {mine.key}` and `dupn gate` again."
+            f"place. Run `dupn evaluate --day {day} --run {mine.key}` and `dupn gate` again."
         )
 
 
 def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None:
     """A version that was champion and was moved away from comes back only by name."""
-    made = [entry for entry in entries if not entry.given_up]
-    was = reigns(made, number, mine.key)
-    if was and was[-1] + 1 < len(made):
-        left = made[was[-1] + 1]
-        raise RegistryError(
-            f"{mine.key} (version {number}) was champion until ledger entry {left.number} "
-            f"({left.action}: {left.why}). To bring it back, name it: "
-            f"`dupn promote --version {number} --why ...`."
-        )
+    if said := release.withdrawn(entries, number, mine.key):
+        raise RegistryError(said)
 
 
-def _require_standing(entries: Sequence[Entry], registry: Registry, mine: Candidate) -> None:
+def _require_standing(
+    entries: Sequence[Entry], registry: Registry, number: str, mine: Candidate
+) -> None:
     """A child of a version that a person rolled back has learnt on what was not wanted."""
     parents = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent]
     made = [entry for entry in entries if not entry.given_up]
-    was = sorted(place for number in parents for place in reigns(made, number, mine.parent))
+    was = sorted(place for parent in parents for place in reigns(made, parent, mine.parent))
     if not was or was[-1] + 1 == len(made):
         return
     left = made[was[-1] + 1]
     if left.action == "rollback":
         raise RegistryError(
             f"{mine.key} was trained on from {mine.parent}, which was rolled back since (ledger "
-            f"entry {left.number}: {left.why}). Run `dupn update` again, which goes on from the "
-            "champion; to promote this one all the same, name its version: "
-            "`dupn promote --version N --why ...`."
+            f"entry {left.number}: {left.why}). Its night ends without it when it is run again "
+            f"(`dupn run nightly --day {incumbent.until_of(mine.key)}`; in Airflow clear `update` "
+            "and what lies after it), and the next one goes on from the champion. To promote this "
+            f"one all the same, name its version: `dupn promote --version {number} --why ...`."
         )
 
 

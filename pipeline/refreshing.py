@@ -24,7 +24,7 @@ from infra.registry import Version
 from infra.scratch import scratch_folder
 from infra.store import Partition
 from pipeline import bundling, recording
-from pipeline.incumbent import registry_of
+from pipeline.incumbent import registry_of, vacancy
 from pipeline.settings import Settings
 from serving import bundle as bundles
 from serving import published
@@ -62,7 +62,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     if "champion" not in found:
         raise RegistryError(
             "no version of dupn's own is champion, so there is no bundle to refresh. "
-            "Run `dupn promote` first, or see `dupn log`."
+            f"{vacancy(entries) or 'Run `dupn promote` first, or see `dupn log`.'}"
         )
     return {"day": day.isoformat(), **found}
 

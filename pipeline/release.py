@@ -8,7 +8,7 @@ again.
 import hashlib
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
 from typing import Any
@@ -20,15 +20,17 @@ from evaluation.gate import Check, Evidence, Verdict
 from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
 from infra.errors import DupnError, PartitionMissing, RegistryError
+from infra.ledger import Entry
 from infra.mlflow_client import answering
 from infra.record import reading
 from infra.registry import MODEL, Registry, Version
 from infra.scratch import scratch_folder
 from infra.store import Partition
+from infra.succession import dethroned
 from infra.tracking import tracking_uri
 from pipeline import bundling, judged, learning, recording
 from pipeline.hearing import heard
-from pipeline.incumbent import registry_of
+from pipeline.incumbent import registry_of, vacancy
 from pipeline.learning import Candidate
 from pipeline.settings import Settings
 from serving import bundle as bundles
@@ -89,14 +91,19 @@ def _logged(place: Partition, registry: Registry, lineage: Mapping[str, str]) ->
 
 
 def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
-    """Decide on the report; the verdict is kept beside it and in the MLflow run."""
+    """Decide on the report; the verdict is kept beside it and in the MLflow run.
+
+    Who was champion and was moved away from is not let pass: a person has decided since. So the
+    night of a version that was rolled back ends when it is run again.
+    """
     mine = learning.candidate(settings, day, run)
     of = judged_of(settings, mine, day)
     report = report_on(settings, mine, day)
     registry = registry_of(settings)
     if mine.run_id:
         learning.require_recorded(mine, registry)
-    verdict, figures = _decide(settings, day, mine, report), weighed.figures(report, settings.gate)
+    verdict = _decide(settings, day, mine, report, _withdrawn(registry, mine))
+    figures = weighed.figures(report, settings.gate)
     content = {
         "run": mine.key,
         "day": day.isoformat(),
@@ -133,14 +140,38 @@ def judged_of(settings: Settings, mine: Candidate, day: date) -> dict[str, str]:
     return {"report_digest": digest, "weights_digest": final.stamp()}
 
 
-def _decide(settings: Settings, day: date, mine: Candidate, report: OfflineReport) -> Verdict:
+def _decide(
+    settings: Settings,
+    day: date,
+    mine: Candidate,
+    report: OfflineReport,
+    more: Sequence[Check] = (),
+) -> Verdict:
     return gating.decide(
         replace(report.evidence, clicks=mine.clicks),
         Evidence({}, 0, 0, 0) if report.champion else None,
         report.comparison,
         _quality_failures(settings, mine, day),
         settings.gate,
-        [*_forced(mine, day), *_frozen(settings, report)],
+        [*_forced(mine, day), *_frozen(settings, report), *more],
+    )
+
+
+def _withdrawn(registry: Registry, mine: Candidate) -> list[Check]:
+    """What the ledger says of a candidate that was champion before."""
+    known = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.key]
+    said = withdrawn(registry.look(), known[-1], mine.key) if known else ""
+    return [Check(name="withdrawn", passed=False, sentence=said)] if said else []
+
+
+def withdrawn(entries: Sequence[Entry], number: str, key: str) -> str:
+    """By what a version was moved away from that was champion, and how it comes back."""
+    away = dethroned(entries, number, key)
+    if away is None:
+        return ""
+    return (
+        f"{key} (version {number}) was champion until ledger entry {away.number} ({away.action}: "
+        f"{away.why}). To bring it back, name it: `dupn promote --version {number} --why ...`."
     )
 
 
@@ -207,7 +238,9 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     registry = registry_of(settings)
     champion, rival = registry.champion(), registry.challenger()
     if champion is None:
-        raise RegistryError("no version is champion. Run `dupn promote` first.")
+        raise RegistryError(
+            vacancy(registry.look()) or "no version is champion. Run `dupn promote` first."
+        )
     alias, asked = "champion", champion
     if rival is not None and rival.tags.get("run_key") == mine.key:
         alias, asked = "challenger", rival

@@ -16,7 +16,7 @@ from infra.ledger import Entry, LedgerBroken
 from infra.mlflow_client import briefly
 from infra.store import Store
 from pipeline import afterwards, arrival, night_page, nightly, quality_page, rawday, represented
-from pipeline.incumbent import registry_of
+from pipeline.incumbent import registry_of, vacancy
 from pipeline.nightly import State
 from pipeline.settings import Settings
 
@@ -120,7 +120,8 @@ def status(settings: Settings) -> Mapping[str, Any]:
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
     reports = store.names("reports/offline")
-    notes = [note for note in (settings.store.nothing_yet(), moves.note) if note]
+    said = (settings.store.nothing_yet(), moves.note, vacancy(moves.entries))
+    notes = [note for note in said if note]
     last, none = moves.last, moves.unknown or "none"
     facts = last.facts if last else {}
     places = dict.fromkeys(PLACES, none) if moves.unknown else _places(settings, last)

@@ -14,13 +14,13 @@ from typing import Any
 from features import abnormal
 from features.abnormal import Finding
 from infra.config import flatten
-from infra.errors import QualityFailed, RegistryError, TrainingError
+from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry
 from infra.store import Partition, Store
 from pipeline import judged
-from pipeline.incumbent import registry_of
+from pipeline.incumbent import registry_of, vacancy
 from pipeline.jobs import quality as measuring
-from pipeline.learning import recorded, require_free, run_key
+from pipeline.learning import gone, recorded, require_free, run_key
 from pipeline.settings import Settings
 from pipeline.tracked import TrainingTracker
 from training import checkpoint as checkpoints
@@ -48,10 +48,11 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
         QualityFailed: the day did not pass, and nobody forces it.
         TrainingError: it was learnt already, and nobody forces it; or the settings do not fit.
         RegistryError: no version of the line is promoted.
+        PartitionMissing: its checkpoint is gone.
     """
     store, key = settings.store, run_key(settings, day)
     registry = registry_of(settings)
-    parent = checkpoints.final(store, promoted(settings, registry)).require()
+    parent = _parent(store, promoted(settings, registry))
     if not forced and _was_learnt(store, key, parent, day):
         return _nothing(key, parent, f"{key} is trained already")
     if not forced and _is_itself(store, parent, key):
@@ -62,6 +63,8 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
             f"unlearnt; `dupn backfill --day {day}` makes again what rests on the data",
         )
     _require_another(store, parent, key, day)
+    if not forced and (why := _overtaken(registry, key, parent, day)):
+        return _nothing("", parent, why)
     store.partition("samples", day).require()
     _require_quality(store, day, forced)
     _require_same_network(settings, parent)
@@ -100,7 +103,7 @@ def promoted(settings: Settings, registry: Registry) -> str:
     Raises:
         RegistryError: there is none, or it does not say which run it is.
     """
-    registry.look()  # finish a move that was cut off, obey one that was made elsewhere
+    entries = registry.look()  # finish a move that was cut off, obey one that was made elsewhere
     for alias in ("champion", "challenger"):
         version = registry.version(alias)
         if version is not None and version.tags.get("line") == settings.line:
@@ -110,10 +113,43 @@ def promoted(settings: Settings, registry: Registry) -> str:
                     "by dupn. Promote a version that was: `dupn promote --version N --why ...`."
                 )
             return version.tags["run_key"]
+    said = vacancy(entries) if registry.versions() else ""  # none: it is another MLflow
     raise RegistryError(
         f"no version of line {settings.line} is champion or challenger, so there is nothing to "
-        "update. Train and release the first one with `dupn run initial`."
+        f"update. {said or 'Train and release the first one with `dupn run initial`.'}"
     )
+
+
+def _parent(store: Store, key: str) -> Partition:
+    """What the promoted version learnt."""
+    found = checkpoints.final(store, key)
+    if not found.exists():
+        raise PartitionMissing(
+            f"{found.key} is gone, the checkpoint of the promoted version, from which a night goes "
+            f"on. {gone(key)}"
+        )
+    return found
+
+
+def _overtaken(registry: Registry, key: str, parent: Partition, day: date) -> str:
+    """Why a night is not learnt whose candidate is registered, if another parent is promoted since.
+
+    Somebody has decided while it was released. Neither is that undone by a child of whom was
+    champion then, nor is a registered model trained over.
+    """
+    now = parent.key.split("/")[1]
+    if Ancestry.of_lineage(parent.manifest().lineage).has(day):
+        return ""
+    for version in registry.versions():
+        then = version.tags.get("parent", "")
+        if version.tags.get("run_key") == key and then not in ("", now):
+            return (
+                f"{key} is version {version.number} of the registry already, trained on from "
+                f"{then}, and now {now} is promoted, from which the next night learns {day} (to "
+                f"promote the other all the same: `dupn promote --version {version.number} --why "
+                "...`)"
+            )
+    return ""
 
 
 def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:

@@ -155,13 +155,21 @@ def test_the_child_of_a_version_that_was_rolled_back_is_promoted_only_by_name():
     )
     child = SimpleNamespace(key="dupn-2026-03-14", parent="dupn-2026-03-12")
     moves = champions("1", "2")
-    promotion._require_standing(moves, registry, child)  # its parent is in place
-    promotion._require_standing(champions("1", "2", "3"), registry, child)  # a sister replaced it
+    promotion._require_standing(moves, registry, "9", child)  # its parent is in place
+    promotion._require_standing(
+        champions("1", "2", "3"), registry, "9", child
+    )  # a sister replaced it
     back = replace(champions("1", "2", "1")[-1], action="rollback", why="prices were wrong")
     with pytest.raises(RegistryError, match=r"rolled back since \(ledger entry 3: prices were"):
-        promotion._require_standing([*moves, back], registry, child)
+        promotion._require_standing([*moves, back], registry, "9", child)
     again = replace(champions("1", "2", "1", "2")[-1], why="it was not that one")
-    promotion._require_standing([*moves, back, again], registry, child)
+    promotion._require_standing([*moves, back, again], registry, "9", child)
+
+
+def test_a_candidate_that_was_judged_against_another_is_told_its_day():
+    said = rf"Run `dupn evaluate --day {DAYS[3]} --run {MINE.key}`"
+    with pytest.raises(RegistryError, match=said):
+        promotion._require_same({"champion": "dupn-2026-03-01", "day": str(DAYS[3])}, None, MINE)
 
 
 def test_who_never_was_champion_or_is_it_now_may_be_promoted():
@@ -185,7 +193,7 @@ def test_the_number_of_another_model_in_another_mlflow_is_not_the_same_version()
         versions=lambda: [Version(number="1", source="", run_id="", tags={"run_key": child.parent})]
     )
     back = known("2", "dupn-2026-03-12", action="rollback")
-    promotion._require_standing([moves[0], back], there, child)
+    promotion._require_standing([moves[0], back], there, "9", child)
 
 
 def named(**keys):
@@ -223,7 +231,7 @@ def test_a_move_that_was_given_up_made_nobody_champion():
     )
     child = SimpleNamespace(key="dupn-2026-03-05", parent=MINE.key)
     back = known("1", "dupn-2026-03-01", action="rollback")
-    promotion._require_standing([moves[0], given_up, back], there, child)
+    promotion._require_standing([moves[0], given_up, back], there, "9", child)
 
 
 def test_nobody_is_held_against_a_move_that_was_given_up_or_a_number_of_another_mlflow(monkeypatch):

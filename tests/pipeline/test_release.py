@@ -346,3 +346,5 @@ def test_a_night_keeps_the_dimensions_and_a_rollback_brings_everything_back(nigh
     with pytest.raises(RegistryError, match=f"was champion until .*version {number} --why"):
         steps.promote(night, THEN_JUDGED)
     assert champion(night)["champion"] == before
+    found = steps.gate(night, THEN_JUDGED)  # its night, run again
+    assert (found["promoted"], "(rollback: it is worse)" in found["failed"][-1]) == (False, True)

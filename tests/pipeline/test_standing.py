@@ -1,13 +1,15 @@
 """What `dupn status` says of nights."""
 
 import socket
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from infra.errors import OutOfTurn, RecordCorrupt
+from infra.errors import OutOfTurn, RecordCorrupt, RegistryError
 from infra.ledger import Ledger, LedgerBroken
-from pipeline import nightly, standing
+from infra.registry import MODEL
+from pipeline import incumbent, nightly, standing, steps, updating
 from tests import first_night
 from tests.first_night import DAY, ONE, published
 
@@ -41,6 +43,27 @@ def test_a_night_that_waits_is_named_until_its_day_is_published_all_the_same(set
     published(settings, DAY)
     published(settings, DAY + ONE)  # by an initial training after all
     assert standing.nights(settings, settings.store)["nights that have not ended"] == "none"
+
+
+def test_a_champion_whose_alias_a_hand_took_away_is_told_with_who_may_be_it_again(settings):
+    registry = incumbent.registry_of(settings)
+    for number in ("1", "2"):
+        tags = {"run_key": f"dupn-2026-03-0{number}", "line": "dupn"}
+        registry.register(f"file:///models/{number}", "", tags)
+        registry.promote(number, "a night")
+    assert standing.status(settings).get("note") is None
+    registry.client.delete_registered_model_alias(MODEL, "champion")
+    again = (
+        "Nobody is champion since ledger entry 3 (moved outside dupn: champion 2 -> none). Let "
+        "somebody be: `dupn rollback --why ...`, or `dupn promote --version 2 --why ...`."
+    )
+    assert standing.status(settings)["note"] == again
+    asked = [lambda: updating.promoted(settings, registry)]
+    asked += [partial(step, settings, DAY) for step in (steps.refresh, steps.represent)]
+    for ask in asked:
+        with pytest.raises(RegistryError) as told:
+            ask()
+        assert str(told.value).endswith(again)
 
 
 def process(number):

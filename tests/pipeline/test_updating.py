@@ -11,7 +11,7 @@ import pytest
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.registry import MODEL, Registry
 from infra.store import Store
-from pipeline import judged, learning, steps
+from pipeline import judged, learning, promotion, steps
 from pipeline.settings import load
 from tests.training.conftest import write_store
 from training import checkpoint
@@ -215,6 +215,68 @@ def test_the_first_model_is_not_trained_over_either_once_it_is_registered(settin
     assert steps.train(settings, DAYS[3], 4)["run"] == "dupn-2026-03-05"  # the DAG may run again
     assert place.manifest().written_at == before
     assert steps.train(changed(settings, faster, "line=fast"), DAYS[3], 4)["moments"] == 240
+
+
+def tagged(settings, key):
+    """The newest version, with what `register` says of the run key."""
+    mine = learning.of_run(settings.store, key)
+    tags = {
+        "trained_on": f"{mine.days[0]}..{mine.days[-1]}",
+        "parent": mine.parent,
+        "ancestry": promotion._ancestry(mine),
+    }
+    number = registry(settings).versions()[-1].number
+    for name, value in tags.items():
+        registry(settings).client.set_model_version_tag(MODEL, number, name, value)
+
+
+def lose(settings, key):
+    """Of a version whose tags say what it learnt."""
+    tagged(settings, key)
+    checkpoint.final(settings.store, key).remove()
+
+
+def test_a_version_whose_checkpoint_is_gone_is_not_trained_otherwise(settings):
+    key = steps.update(settings, NIGHT)["run"]
+    promote(settings, key)
+    lose(settings, key)
+    gone = rf"Restore checkpoints/{key} from a backup, or let a version .* `dupn rollback --why"
+    with pytest.raises(PartitionMissing, match=rf"checkpoints/{key}/final is gone, .* {gone}"):
+        steps.update(settings, NIGHT)
+    first = (
+        rf"version 2 of the registry, {key}, is gone, .*: trained_on was 2026-03-02\.\.2026-03-06"
+    )
+    with pytest.raises(TrainingError, match=rf"{first} and is 2026-03-06\.\.2026-03-06. {gone}"):
+        steps.train(settings, NIGHT, 1)
+    with pytest.raises(TrainingError, match="parent was dupn-2026-03-05 and is none"):
+        steps.train(settings, NIGHT, 5)
+    assert not checkpoint.final(settings.store, key).exists()
+
+
+def test_the_first_training_of_a_version_whose_checkpoint_is_gone_may_be_done_again(settings):
+    first = checkpoint.final(settings.store, "dupn-2026-03-05")
+    weights = checkpoint.load(first).weights
+    lose(settings, "dupn-2026-03-05")
+    with pytest.raises(TrainingError, match=r"is gone, .* trained_on was .* and is 2026-03-03"):
+        steps.train(settings, DAYS[3], 3)
+    steps.train(settings, DAYS[3], 4)
+    again = checkpoint.load(first).weights
+    assert all(weights[name].equal(again[name]) for name in weights)
+
+
+def test_a_candidate_whose_parent_was_replaced_while_it_was_released_is_left_to_people(settings):
+    key = steps.update(settings, NIGHT)["run"]
+    promote(settings, key, alias="previous")  # registered, not champion
+    tagged(settings, key)
+    promote(settings, "dupn-2026-03-05-by-hand")  # another model
+    folder = Path(settings.home, "checkpoints")
+    shutil.copytree(folder / "dupn-2026-03-05", folder / "dupn-2026-03-05-by-hand")
+    told = steps.update(settings, NIGHT)
+    assert (told["run"], told["outcome"]) == ("", "skipped")
+    assert "version 2 of the registry already, trained on from dupn-2026-03-05" in told["why"]
+    assert "`dupn promote --version 2 --why ...`" in told["why"]
+    assert steps.update(settings, NEXT)["parent"] == "dupn-2026-03-05-by-hand"
+    assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
 
 
 def test_a_line_s_newest_model_is_not_one_of_a_longer_name(settings):

@@ -111,6 +111,11 @@ def mend(key: str) -> str:
     stage, _, rest = key.partition("/")
     if stage in ("vocabulary", "catalog", "statistics", "sequences") and rest.startswith("dt="):
         return f"Run `dupn rebuild --day {rest[3:13]}` first."
+    if stage == "checkpoints":
+        return (
+            f"Restore {key} from a backup. Without one, remove {key}/{MANIFEST} and run the step "
+            f"again that learnt it: {_learning(rest)}."
+        )
     return remedy(key)
 
 
@@ -133,10 +138,16 @@ def remedy(key: str) -> str:
     if stage == "raw":
         return "Run `dupn import` or `dupn simulate`, or put the day's files there."
     if stage == "checkpoints":
-        until = name[-10:] if name[-10:-6].isdigit() else "D"
         return (
-            f"Restore checkpoints/{name} from a backup. One that never was there is made by `dupn "
-            f"train --until {until} --days N`, and that of a night by `dupn update --day {until}`."
+            f"Restore checkpoints/{name} from a backup. One that never was there is made by "
+            f"{_learning(name)}."
         )
     command = commands.get(stage, f"{stage} --day {day}" if name.startswith("dt=") else stage)
     return f"Run `dupn {command}` first."
+
+
+def _learning(rest: str) -> str:
+    """The commands that publish the checkpoint of a run key, whatever follows that."""
+    key = rest.partition("/")[0]
+    until = key[-10:] if key[-10:-6].isdigit() else "D"
+    return f"`dupn train --until {until} --days N`, or of a night `dupn update --day {until}`"

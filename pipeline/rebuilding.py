@@ -129,7 +129,7 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
     store = settings.store
     for stage in chain if days else ():
         newest = store.latest(LEAF[stage][0], date.max, *LEAF[stage][1:])
-        then = newest.manifest().lineage.get("settings") if newest else None
+        then = _settings_of(newest) if newest else None
         if newest and then not in (None, getattr(settings, stage).digest()):
             logger.warning(
                 "%s was built with other settings of [%s] than those of now, or by a release that "
@@ -144,6 +144,14 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
             "the nights had those too, run `dupn events --from %s --to %s` first",
             *(days[0], raw[0], raw[0], raw[-1]),
         )
+
+
+def _settings_of(part: Partition) -> str | None:
+    """The digest of the settings that it was built with; None where nobody can tell."""
+    try:
+        return part.manifest().lineage.get("settings")
+    except PartitionCorrupt:  # it may be what is to be built again
+        return None
 
 
 def _take_back(store: Store, stage: str, day: date) -> None:

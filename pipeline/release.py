@@ -19,7 +19,7 @@ from evaluation import report as pages
 from evaluation.gate import Check, Evidence, Verdict
 from evaluation.results import OfflineReport
 from features.dataset import load as load_dataset
-from infra.errors import DupnError, PartitionMissing, RegistryError
+from infra.errors import DupnError, PartitionCorrupt, PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.mlflow_client import answering
 from infra.record import reading
@@ -85,7 +85,10 @@ def _logged(place: Partition, registry: Registry, lineage: Mapping[str, str]) ->
     """The address of the model if this very bundle was logged before: a rerun adds no twin."""
     if not place.exists():
         return ""
-    known = place.manifest().lineage
+    try:
+        known = place.manifest().lineage
+    except PartitionCorrupt:  # MLflow is asked for the model by its digest instead
+        return ""
     same = all(known.get(name) == value for name, value in lineage.items())
     return known["model_uri"] if same and registry.holds(known["model_uri"]) else ""
 

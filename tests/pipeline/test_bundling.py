@@ -3,6 +3,7 @@
 import shutil
 from datetime import timedelta
 from pathlib import Path
+from unittest.mock import ANY
 
 import numpy as np
 import pyarrow as pa
@@ -59,6 +60,14 @@ def test_a_bundle_that_was_killed_once_its_model_was_logged_takes_that_model_aga
     place.take_back()
     assert steps.bundle(home, EVALUATED)["model_uri"] == before["model_uri"]
     assert place.manifest().lineage["digest"] == before["digest"]
+
+
+def test_a_bundle_whose_manifest_is_empty_is_published_again_with_its_logged_model(home):
+    place = home.store.partition("bundles", None, KEY)
+    before = place.manifest().lineage
+    Path(place.path, "_manifest.json").write_bytes(b"")
+    assert steps.bundle(home, EVALUATED)["model_uri"] == before["model_uri"]
+    assert place.manifest().lineage == {**before, "wall_s": ANY}
 
 
 def test_the_alias_does_not_move_before_the_bundle_is_there(home):

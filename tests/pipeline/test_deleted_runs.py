@@ -1,8 +1,11 @@
 """A candidate whose MLflow run was deleted: said and not tried again, and given a new one."""
 
-import pytest
+from pathlib import Path
 
-from infra.errors import RegistryError
+import pytest
+import torch
+
+from infra.errors import PartitionCorrupt, RegistryError
 from pipeline import learning, steps
 from pipeline.incumbent import registry_of
 from tests.chain import DAYS, copy_data, smoke
@@ -52,6 +55,19 @@ def test_evaluation_makes_no_run_of_its_own(settings, lost, caplog):
     assert steps.evaluate(settings, JUDGED)["run"]
     assert runs(settings) == before
     assert f"its run {lost} is not there" in caplog.text
+
+
+def test_a_checkpoint_whose_manifest_is_empty_comes_back_as_its_sentence_says(settings):
+    final = checkpoints.final(settings.store, learning.candidate(settings, JUDGED).key)
+    manifest, before = Path(final.path, "_manifest.json"), checkpoints.load(final)
+    manifest.write_bytes(b"")
+    remedy = f"remove {final.key}/_manifest.json .*`dupn train --until {DAYS[0]} --days N`, or of"
+    with pytest.raises(PartitionCorrupt, match=rf"Restore {final.key} from a backup.* {remedy}"):
+        steps.train(settings, DAYS[0], 1)
+    manifest.unlink()
+    steps.train(settings, DAYS[0], 1)
+    after = checkpoints.load(final)
+    assert all(torch.equal(after.weights[name], known) for name, known in before.weights.items())
 
 
 def test_training_again_gives_the_model_a_new_run_until_it_is_a_version(settings, lost):

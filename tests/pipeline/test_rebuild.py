@@ -1,6 +1,7 @@
 """State that is missing or spoilt comes back from events, byte for byte, by the command named."""
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -73,6 +74,17 @@ def test_a_manifest_that_is_no_manifest_is_spoilt(home):
     with pytest.raises(PartitionCorrupt, match=f"dupn rebuild --day {DAY}`"):
         home.store.partition("catalog", DAY).manifest()
     assert rebuilding.missing(home.store, ("vocabulary", "statistics"), DAY) == [DAY]
+
+
+@pytest.mark.parametrize("stage", rebuilding.LEAF)
+def test_an_empty_manifest_of_the_newest_day_is_built_again(whole, home, stage):
+    first, *rest = rebuilding.LEAF[stage]
+    newest = home.store.latest(first, date.max, *rest)
+    Path(newest.path, "_manifest.json").write_bytes(b"")
+    with pytest.raises(PartitionCorrupt, match=f"dupn rebuild --day {DAY}`"):
+        newest.manifest()
+    assert steps.rebuild(home, DAY)["built"][stage] == [str(DAY)]
+    assert state(home.store, DAY) == state(whole.store, DAY)
 
 
 def test_without_the_events_it_says_which(home):

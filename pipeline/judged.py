@@ -10,7 +10,7 @@ from typing import Any
 from features import quality
 from features.raw_table import TABLES
 from infra.partition import Partition
-from infra.record import loaded
+from infra.record import as_object, reading
 from infra.store import Store
 from pipeline.jobs import quality as job
 
@@ -66,7 +66,9 @@ def read(store: Store, day: date, of: str) -> dict[str, Any] | None:
     content = store.get(report(day, of))
     if content is None:
         return None
-    return loaded(content, report(day, of), again(day.isoformat(), of))
+    with reading(report(day, of), again(day.isoformat(), of)):
+        told = as_object(content)
+        return {**told, "passed": bool(told["passed"])}
 
 
 def again(day: str, of: str) -> str:
@@ -84,6 +86,11 @@ def _stamps(store: Store, of: str, day: date, told: Mapping[str, Any]) -> dict[s
     return stamps(store, of, day, told.get("tables", GROUPS[of]))
 
 
+def is_left_out(store: Store, day: date) -> bool:
+    """Whether a person leaves the day out, whatever was judged."""
+    return bool(store.get(_order(day)))
+
+
 def leave_out(store: Store, day: date, *, out: bool) -> None:
     """Note that a person leaves a day out of what is learnt; or, with False, that nobody does."""
     if out or store.get(_order(day)):
@@ -92,9 +99,7 @@ def leave_out(store: Store, day: date, *, out: bool) -> None:
 
 def objections(store: Store, day: date) -> str:
     """Those to both groups in one clause: "events and samples did not pass quality"."""
-    if store.get(_order(day)):
-        return LEFT_OUT
-    return _clause(store, day)
+    return LEFT_OUT if is_left_out(store, day) else _clause(store, day)
 
 
 def _clause(store: Store, day: date, but: str = "") -> str:
@@ -110,7 +115,7 @@ def known_bad(store: Store, day: date) -> str:
 
     A day that was left out and has passed since, as one that is mended by a backfill, is not bad.
     """
-    if store.get(_order(day)) and _clause(store, day):
+    if is_left_out(store, day) and _clause(store, day):
         return LEFT_OUT
     return _clause(store, day, but=UNJUDGED)
 

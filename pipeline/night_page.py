@@ -5,6 +5,7 @@ A night that quality stopped, or that a person left out, was never watched: its 
 """
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import date
 from posixpath import relpath
 
@@ -78,7 +79,7 @@ def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, Unwatched
             continue
         if night is None or nights.watched(settings.store, day):
             continue
-        by = [of for of in judged.GROUPS if judged.stopped(settings.store, day, of)]
+        by = _stopped_by(settings.store, day)
         if night.state is State.ENDED:
             words = f"ended, not watched: {night.outcome}"
         elif night.state is State.WAITING:
@@ -89,3 +90,12 @@ def _told(settings: Settings, days: list[date]) -> Iterator[tuple[str, Unwatched
             words = f"begun {night.at}; not ended"
         stopped = bool(by) and night.state is State.BEGUN
         yield day.isoformat(), Unwatched(words=words, stopped=stopped)
+
+
+def _stopped_by(store: Store, day: date) -> list[str]:
+    """Whose reports stopped the day; one that cannot be read has its row on the quality page."""
+    found = []
+    for of in judged.GROUPS:
+        with suppress(RecordCorrupt):
+            found += [of] if judged.stopped(store, day, of) else []
+    return found

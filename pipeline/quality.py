@@ -26,7 +26,7 @@ from features.measured import Tally
 from features.quality import QualityConfig
 from features.raw_table import LOGS, TABLES
 from features.rejects import Reason
-from infra.errors import ConfigError, QualityFailed
+from infra.errors import ConfigError, PartitionCorrupt, QualityFailed, RecordCorrupt
 from infra.files import writing
 from infra.store import Store
 from pipeline import judged, quality_page, rawday
@@ -268,8 +268,16 @@ def _explained(failures: Sequence[Failure], more: Mapping[str, str]) -> list[Fai
 
 
 def _before(store: Store, day: date, of: str, limit: int) -> list[Tally]:
-    good = (
-        d for d in reversed(store.days("quality", of)) if d < day and judged.passed(store, d, of)
-    )
-    days = sorted(islice(good, limit))
-    return [job.read(store.partition("quality", d, of)) for d in days]
+    """Of the newest good days before one, oldest first."""
+    known = (_good(store, d, of) for d in reversed(store.days("quality", of)) if d < day)
+    return list(islice((tally for tally in known if tally is not None), limit))[::-1]
+
+
+def _good(store: Store, day: date, of: str) -> Tally | None:
+    """The tally of a day that passed. What cannot be read of it keeps no other day from quality."""
+    try:
+        good = judged.passed(store, day, of)
+        return job.read(store.partition("quality", day, of)) if good else None
+    except (RecordCorrupt, PartitionCorrupt) as error:
+        logger.warning("%s is compared with nothing: %s", day, error)
+        return None

@@ -5,6 +5,7 @@ store as well. Data Docs, which take their styles from the internet, show the sa
 of a run under its day; they are linked.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -13,14 +14,18 @@ from pathlib import Path
 from typing import Any
 
 from evaluation.rendering import beside, template
+from infra.errors import RecordCorrupt
 from infra.files import alone
-from infra.record import loaded
+from infra.record import as_object, reading
 from infra.store import Store
 from pipeline import judged
+
+logger = logging.getLogger(__name__)
 
 DAYS = 30
 """Newest days of which the page has a row; older ones keep their reports."""
 PAGE = "reports/quality/index.html"
+UNREAD = "its report cannot be read"
 _DOCS = "gx/uncommitted/data_docs/local_site"
 
 
@@ -44,7 +49,8 @@ class Judgement:
     day: str
     of: str
     verdict: str
-    checks: int
+    checks: int | None
+    """None where the report cannot be read."""
     failed: tuple[Failed, ...]
     docs: Mapping[str, str]
     """Great Expectations' newest page of every suite, from where this page is."""
@@ -86,7 +92,7 @@ def write(store: Store, suites: Mapping[str, tuple[str, ...]]) -> str:
         days = sorted({day for of in judged.GROUPS for day in _days(store, of)}, reverse=True)
         rows = [one for day in days[:DAYS] for one in _of_day(store, day, suites)]
         stopped = [one.day for one in rows if one.verdict == "stopped"]
-        asking = (day for day in stopped if not _is_left_out(store, day))
+        asking = (day for day in stopped if not judged.is_left_out(store, date.fromisoformat(day)))
         page = template("quality").render(
             rows=rows, days=days[:DAYS], older=days[DAYS:], stopped=next(asking, "")
         )
@@ -105,20 +111,26 @@ def _of_day(store: Store, day: str, suites: Mapping[str, tuple[str, ...]]) -> It
         content = store.get(place)
         if content is None:
             continue
-        told = loaded(content, place, judged.again(day, of))
-        failures = sorted(told.get("failures", []), key=lambda one: not one["critical"])
-        yield Judgement(
-            day=day,
-            of=of,
-            verdict=_verdict(told),
-            checks=len(told.get("expected", [])),
-            failed=tuple(_failed(one) for one in failures),
-            docs={name: page for name in suites[of] if (page := _docs(store, name, day))},
-        )
+        docs = {name: page for name in suites[of] if (page := _docs(store, name, day))}
+        try:
+            with reading(place, judged.again(day, of)):
+                row = _judgement(as_object(content), day, of, docs)
+        except RecordCorrupt as error:
+            logger.warning("%s", error)
+            row = Judgement(day=day, of=of, verdict=UNREAD, checks=None, failed=(), docs=docs)
+        yield row
 
 
-def _is_left_out(store: Store, day: str) -> bool:
-    return judged.objections(store, date.fromisoformat(day)) == judged.LEFT_OUT
+def _judgement(told: Mapping[str, Any], day: str, of: str, docs: Mapping[str, str]) -> Judgement:
+    failures = sorted(told.get("failures", []), key=lambda one: not one["critical"])
+    return Judgement(
+        day=day,
+        of=of,
+        verdict=_verdict(told),
+        checks=len(told.get("expected", [])),
+        failed=tuple(_failed(one) for one in failures),
+        docs=docs,
+    )
 
 
 def _verdict(told: Mapping[str, Any]) -> str:

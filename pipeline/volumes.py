@@ -77,12 +77,13 @@ def _rows(store: Store, day: date) -> Mapping[str, int]:
 
 def _quality(store: Store, day: date) -> Mapping[str, float]:
     told = judged.read(store, day, "events")
-    known = told["figures"] if told else []
-    return {
-        figure["name"].removeprefix("behaviors."): figure["value"]
-        for figure in known
-        if figure["name"].startswith("behaviors.")
-    }
+    with reading(judged.report(day, "events"), judged.again(day.isoformat(), "events")):
+        known = told["figures"] if told else []
+        return {
+            figure["name"].removeprefix("behaviors."): figure["value"]
+            for figure in known
+            if figure["name"].startswith("behaviors.")
+        }
 
 
 def _seconds(store: Store, stage: str, day: date) -> float | None:

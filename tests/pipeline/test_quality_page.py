@@ -78,6 +78,37 @@ def test_the_quality_page_says_what_to_do_of_a_stopped_day_alone(settings):
     assert "What to do" not in words_of(page)
 
 
+@pytest.mark.parametrize("content", [b"", b"{}"])
+def test_a_report_that_cannot_be_read_has_its_row_and_hides_no_other(settings, caplog, content):
+    for back in (2, 1):
+        publish(settings.store, DAY - timedelta(days=back), rejected=5 * (back == 2))
+        quality.run(settings, DAY - timedelta(days=back), "events")
+    settings.store.put(judged.report(DAY - timedelta(days=1), "events"), content)
+    publish(settings.store, DAY, bad_types=33)
+    with pytest.raises(QualityFailed):  # judged all the same, beside the days that can be read
+        quality.run(settings, DAY, "events")
+    words = words_of(Path(quality_page.there(settings.store)))
+    rows = [
+        "2026-03-02 events stopped",
+        "2026-03-01 events its report cannot be read dupn quality --day 2026-03-01 --of events",
+        "2026-02-28 events warnings",
+    ]
+    assert re.search(".* ".join(rows), words)
+    assert "What to do" in words
+    assert "2026-03-01 is compared with nothing: reports/quality/events/2026-03-01" in caplog.text
+
+
+def test_a_day_is_compared_with_those_before_whose_tally_can_be_read(settings, caplog):
+    for back in (3, 2, 1):
+        publish(settings.store, DAY - timedelta(days=back))
+        quality.run(settings, DAY - timedelta(days=back), "events")
+    newest = settings.store.partition("quality", DAY - timedelta(days=1), "events")
+    Path(newest.path, "_manifest.json").write_bytes(b"")
+    known = quality._before(settings.store, DAY, "events", 2)
+    assert len(known) == 2
+    assert "quality/dt=2026-03-01/events/_manifest.json cannot be read" in caplog.text
+
+
 def test_the_quality_page_shows_the_newest_days_and_counts_the_others(settings, monkeypatch):
     monkeypatch.setattr(quality_page, "DAYS", 1)
     for back in (1, 0):

@@ -80,6 +80,30 @@ def test_it_is_named_with_what_makes_it_again(settings, monkeypatch, key, read, 
         read(settings)
 
 
+@pytest.mark.parametrize(
+    "read", [judged.objection, judged.stopped, lambda s, *_: volumes._quality(s, DAY)]
+)
+def test_a_report_of_quality_that_does_not_say_whether_it_passed_is_named(settings, read):
+    settings.store.put(JUDGED, b"{}")
+    with pytest.raises(RecordCorrupt, match=rf"does not say 'passed'\)\. Run {AGAIN['quality']}"):
+        read(settings.store, DAY, "events")
+
+
+def test_a_report_of_quality_without_figures_is_named(settings):
+    settings.store.put(JUDGED, b'{"passed": true}')
+    with pytest.raises(RecordCorrupt, match=rf"does not say 'figures'\)\. Run {AGAIN['quality']}"):
+        volumes._quality(settings.store, DAY)
+
+
+def test_a_night_whose_report_of_quality_cannot_be_read_has_its_row(settings):
+    nightly.begin(settings, DAY, "r1")
+    night = Night(day=str(DAY - ONE), run=KEY, parent="", figures=())
+    nights.put(settings.store, "dupn", night)
+    settings.store.put(JUDGED, b"")
+    assert night_page.draw(settings)
+    assert f"{DAY}".encode() in settings.store.get("reports/nightly/dupn/nights.html")
+
+
 def test_a_night_whose_record_was_removed_as_it_says_begins_and_ends(settings):
     nightly.begin(settings, DAY, "r1")
     nightly.begin(settings, DAY, "r2", take_over=True)

@@ -17,6 +17,9 @@ from pipeline.beam import BeamConfig, Spread, pipeline
 
 Element = tuple[str, Partition, FileEntry]
 
+ROWS = 65_536
+"""Of a file that are measured at a time."""
+
 
 class Measure(beam.DoFn):
     """(table name, partition, file) -> its tally; memory grows with one row group."""
@@ -28,7 +31,7 @@ class Measure(beam.DoFn):
         name, partition, entry = element
         yield {f"sum:{name}.rows": 0}  # a file without rows has no batches
         begun = None
-        for batch in partition.batches(entry, 65_536):
+        for batch in partition.batches(entry, ROWS):
             part = pa.Table.from_batches([batch])
             yield measured.measure(name, part)
             if name == "samples":

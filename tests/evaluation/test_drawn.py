@@ -1,9 +1,13 @@
 """A report names the protocol by which its negatives were drawn."""
 
+from datetime import date
+
+import pyarrow as pa
 import pytest
 
-from evaluation import offline
+from evaluation import drawn, offline
 from evaluation.tasks import Others
+from infra.store import Store
 from tests.evaluation import synthetic
 from tests.evaluation.test_offline import CONFIG, material
 
@@ -34,3 +38,15 @@ def test_a_report_says_which_negatives_were_drawn(negatives, kinds, sentence, fi
     assert headline_of.endswith(figure)
     told = found.model_dump_json()
     assert ("same category" in told) == ("ctr_auc_same_category" in told) == (4 in kinds)
+
+
+def test_days_of_another_protocol_are_told_and_those_that_do_not_say_are_none(tmp_path):
+    store, days = Store(tmp_path), [date(2026, 3, day) for day in range(2, 8)]
+    said = [{}, *({"negatives": name} for name in ("uniform", "uniform", "same-day", "mimn")), {}]
+    for day, lineage in zip(days, said, strict=True):
+        with store.partition("samples", day).publish(**lineage) as out:
+            out.record([out.write_table("part", pa.table({"x": [1]}))])
+    told = "uniform on 2026-03-03 to 2026-03-04"
+    assert drawn.others(store, days, "same-day") == f"{told}, mimn on 2026-03-06"
+    assert drawn.others(store, days, "mimn") == f"{told}, same-day on 2026-03-05"
+    assert drawn.others(store, [days[0], days[-1]], "same-day") == ""

@@ -263,6 +263,18 @@ def test_price_levels_stand_beside_those_of_maxent(made):
         assert made.value(f"ppp_recall_level_{row.level}_max_entropy") == row.rival.recall.value
 
 
+def test_the_picture_of_price_levels_has_the_bars_of_maxent_beside_those_of_the_model(
+    made, monkeypatch
+):
+    monkeypatch.setattr(plots, "png", lambda figure: figure.axes)
+    for ax, name in zip(plots.price_levels(made), ("recall", "precision"), strict=False):
+        rivals = [(row.level + 0.2, getattr(row.rival, name).value) for row in made.classes]
+        bars = [(bar.get_center()[0], bar.get_height()) for bar in ax.patches]
+        assert [pytest.approx(one) for one in rivals if one[1] is not None] == bars[-len(rivals) :]
+        assert len(bars) == 2 * len(made.classes)
+        assert "MaxEnt on the price history" in [line.get_label() for line in ax.lines]
+
+
 def test_the_html_holds_every_figure_and_no_nan(made, tmp_path):
     files = report.write(Store(tmp_path), made)
     page = (tmp_path / "reports/offline/dupn-2026-03-11/report.html").read_text()

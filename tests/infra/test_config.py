@@ -1,10 +1,11 @@
 """Settings refuse what they do not know, and say what was meant."""
 
+from collections.abc import Mapping
 from datetime import date, timedelta
 
 import pytest
 
-from infra.config import Config, apart, build, flatten, load_toml, merge, overrides, preset
+from infra.config import Config, apart, build, flatten, load_toml, merge, overrides, preset, told
 from infra.errors import ConfigError
 from pipeline.settings import Settings
 from training.config import Task
@@ -187,3 +188,20 @@ def test_the_digest_changes_with_any_setting():
 
 def test_nested_names_are_joined_by_dots():
     assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": 3}) == {"a.b.c": 1, "a.d": 2, "e": 3}
+
+
+class Places(Config):
+    all: tuple[str, ...] = ("s3://me:s3cret@one/a", "here")
+    by_name: Mapping[str, tuple[str, ...]] = {"two": ("http://me:s3cret@two/b",)}
+
+
+class Told(Config):
+    places: Places = Places()
+    seed: int = 1
+
+
+def test_logins_in_addresses_are_not_told_wherever_they_stand_in_a_setting():
+    assert told(Told()) == {
+        "places": {"all": ["s3://one/a", "here"], "by_name": {"two": ["http://two/b"]}},
+        "seed": 1,
+    }

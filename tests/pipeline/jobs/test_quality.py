@@ -9,7 +9,8 @@ import apache_beam
 import pyarrow as pa
 import pytest
 
-from features.schemas import FOLLOWS
+from features.quality import merge
+from features.schemas import FOLLOWS, SAMPLES, conform
 from infra.store import Store
 from pipeline.beam import BeamConfig, pipeline
 from pipeline.jobs import quality
@@ -52,3 +53,17 @@ def test_the_tally_is_the_same_however_many_measure(tmp_path, files):
     here, apart = (quality.run(tables, out, one) for one in (HERE, APART))
     assert here == apart
     assert here.get("sum:follows.rows", 0) == FILES * (FILES + 1) / 2 * bool(files)
+
+
+def test_an_id_that_stands_there_again_is_counted_across_what_is_measured_at_a_time(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(quality, "ROWS", 2)
+    samples = Store(tmp_path).partition("samples")
+    rows = pa.table({"user_hash": [1, 2, 2, 2, 3], "sample_id": ["a", "b", "c", "b", "d"]})
+    with samples.publish() as out:
+        out.record([out.write_table("part", conform(rows, SAMPLES))])
+    (entry,) = samples.manifest().files
+    tally = merge(quality.Measure().process(("samples", samples, entry)))
+    assert tally["sum:samples.rows"] == 5
+    assert tally["sum:samples.sample_id.repeated"] == 1

@@ -46,9 +46,20 @@ JUDGING = (
     "them where there are any; the headline of the asked day leaves these out."
 )
 
+ENDED = "best epoch, of all"
+LAST = (
+    "Best epoch: that of the judgement that is kept, of those learnt. Best at the last of all that "
+    "the protocol has: cut off, and more epochs might help."
+)
+
 
 def write(
-    store: Store, name: str, board: Board, logs: Sequence[LogCell], network: str
+    store: Store,
+    name: str,
+    board: Board,
+    logs: Sequence[LogCell],
+    network: str,
+    learning: str,
 ) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
@@ -58,6 +69,7 @@ def write(
         board: all cells but the logs.
         logs: what the protocols deal out.
         network: as `protocol.network` says it.
+        learning: epochs and batches of every protocol.
     """
     grids = [grid for asked in board.protocols for grid in _grids(board, asked)]
     return page.publish(
@@ -66,7 +78,7 @@ def write(
             study=name,
             title="DUPN, DIN and DIEN (GRU) on real logs",
             lead=LEAD,
-            protocol=_protocol(board, logs, network),
+            protocol=_protocol(board, logs, network, learning),
             figures=list(figures(board)),
             said=goals(board),
             grids=[*grids, _searches(board), _runs(board)],
@@ -83,7 +95,9 @@ def write(
     )  # fmt: skip
 
 
-def _protocol(board: Board, logs: Sequence[LogCell], network: str) -> Mapping[str, str]:
+def _protocol(
+    board: Board, logs: Sequence[LogCell], network: str, learning: str
+) -> Mapping[str, str]:
     tried = sorted({len(search.trials) for search in board.searches})
     said = {one.title: one.words for one in board.protocols.values()}
     return {
@@ -94,8 +108,7 @@ def _protocol(board: Board, logs: Sequence[LogCell], network: str) -> Mapping[st
         "Questions": "clicks alone; days, people and negatives are those of each protocol: "
         + "; ".join(f"{one.title}, {one.users:,} users asked" for one in board.protocols.values()),
         **said,
-        "Learning": "epochs at most, judgements and patience as in study.*; the judgement with "
-        "the smallest loss is kept",
+        "Learning": f"{learning}; the judgement with the smallest loss is kept",
         "Tuning": f"{', '.join(map(str, tried))} settings a network and protocol, with a seed of "
         f"its own; the smallest judging loss is chosen, then frozen. {_searched(board)}",
         "Before": BEFORE,
@@ -141,9 +154,9 @@ def _searches(board: Board) -> Grid:
             mark = "chosen" if place == search.chosen else ""
             rows.append([board.protocols[search.protocol].title, MODELS[search.model], said,
                          f"{at.loss:.4f}", f"{at.figures.get(AUC, np.nan):.4f}",
-                         f"{at.epoch:.1f}", mark])  # fmt: skip
-    head = ["Protocol", "Network", "Setting", "judging loss", "judging AUC", "best epoch", ""]
-    return Grid("How each network was tuned", head, rows, _searched(board))
+                         _ended(trial.curve), mark])  # fmt: skip
+    head = ["Protocol", "Network", "Setting", "judging loss", "judging AUC", ENDED, ""]
+    return Grid("How each network was tuned", head, rows, f"{_searched(board)} {LAST}")
 
 
 def _runs(board: Board) -> Grid:
@@ -151,10 +164,15 @@ def _runs(board: Board) -> Grid:
     for run in board.runs:
         values = [f"{score.value:.4f}" if score.value is not None else "-" for score in run.scores]
         rows.append([board.protocols[run.protocol].title, MODELS[run.model], str(run.seed),
-                     " / ".join(values), f"{best(run.curve).epoch:.1f}", f"{run.parameters:,}",
+                     " / ".join(values), _ended(run.curve), f"{run.parameters:,}",
                      f"{run.seconds:.0f}"])  # fmt: skip
-    head = ["Protocol", "Network", "Seed", "AUC", "best epoch", "weights", "processor seconds"]
-    return Grid("Every run", head, rows)
+    head = ["Protocol", "Network", "Seed", "AUC", ENDED, "weights", "processor seconds"]
+    note = f"{LAST} Where users are split, epochs are those of the first part."
+    return Grid("Every run", head, rows, note)
+
+
+def _ended(curve: Sequence[Judged]) -> str:
+    return f"{best(curve).epoch:.1f} of {curve[-1].epoch:.1f}"
 
 
 def _bars(board: Board) -> bytes:

@@ -27,14 +27,15 @@ from evaluation.studies.excerpts import (
     Tried,
     scored,
 )
+from evaluation.studies.protocol import network
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
 from pipeline.studies import excerpt_logs
 from pipeline.studies.base import Logged, Study, plain, unless
-from pipeline.studies.excerpt_logs import CLICKS, Excerpt, Protocol, Split
+from pipeline.studies.excerpt_logs import CLICKS, Excerpt, Log, Protocol, Split
 from pipeline.study_config import StudyConfig, TrialConfig
 from training.baselines.deepctr import KINDS, require
-from training.config import Task, TrainConfig
+from training.config import ModelConfig, Task, TrainConfig
 from training.model.dupn import Dupn
 from training.model.network import REVISION
 from training.peers import deepctr
@@ -146,7 +147,32 @@ class ExcerptsStudy(Study[Cell]):
             [one for one in self.finished(self._runs) if isinstance(one, RunCell)],
         )
         logs = [one for one in self.finished(self.stages()[0]) if isinstance(one, LogCell)]
-        return excerpts_report.write(self.store, self.name, board, logs, self.network)
+        learning = self.learning
+        return excerpts_report.write(self.store, self.name, board, logs, self.network, learning)
+
+    @property
+    def network(self) -> str:
+        """By log: what is known of an item decides the width of its vector."""
+        chosen = self.settings
+        logs = {one.log.name: one.log for one in self.protocols.values()}
+        return "; ".join(
+            f"on {name}, {network(self._model(log), chosen.train, chosen.samples)}"
+            for name, log in logs.items()
+        )
+
+    @property
+    def learning(self) -> str:
+        """Epochs and batches by protocol, as the settings and the protocols have them."""
+        study, (first, *_) = self.settings.study, self.trials
+        trains = {one.title: self._train(one, first) for one in self.protocols.values()}
+        most = "; ".join(
+            f"{title}, {train.epochs} in batches of {train.batch_size} moments"
+            for title, train in trains.items()
+        )
+        return (
+            f"epochs at most: {most}. Judged {study.judgements} times an epoch; it stops after "
+            f"{study.patience} judgements without a smaller loss"
+        )
 
     @property
     def share(self) -> float:
@@ -254,9 +280,12 @@ class ExcerptsStudy(Study[Cell]):
             self._train(protocol, trial),
             judgements=self.settings.study.judgements,
         )
-        update = {"dropout": trial.dropout, "ranks_with_ctr": False}
-        dimensions = Excerpt(self.settings, protocol.log).model.model_copy(update=update)
+        dimensions = self._model(protocol.log).model_copy(update={"dropout": trial.dropout})
         return fit(BUILD[model], dimensions, course, seed)
+
+    def _model(self, log: Log) -> ModelConfig:
+        """Dimensions; clicks alone are learnt, and no rank weighs a click's logit."""
+        return Excerpt(self.settings, log).model.model_copy(update={"ranks_with_ctr": False})
 
     def _train(self, protocol: Protocol, trial: TrialConfig) -> TrainConfig:
         study, train = self.settings.study, self.settings.train

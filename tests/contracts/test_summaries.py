@@ -7,6 +7,7 @@ import pytest
 from evaluation.studies.protocol import NEEDED
 from pipeline import studying
 from pipeline.settings import load
+from pipeline.studies.excerpts import ExcerptsStudy
 from tests.contracts.test_results import FOLDERS, RESULTS, YOUNGER
 
 SEEDS = {"abtest": 10}
@@ -32,3 +33,15 @@ def test_a_summary_is_the_command_a_word_and_the_report_of_the_published_cells(n
     assert "**Does not.**" in above
     assert f"# {report}" == study.store.get(f"reports/study/{name}/report.md").decode()
     assert all(f"- **{one}.** " in report for one in NEEDED)
+
+
+def test_the_summary_of_real_logs_is_the_report_of_the_published_cells(tmp_path, monkeypatch):
+    """The logs are not here, so whether the cells suit them is not asked."""
+    study = ExcerptsStudy(load("taobao", str(tmp_path), []), seeds=5, quick=False)
+    folder = RESULTS / "excerpts"
+    monkeypatch.setattr(study, "kept", lambda key: study.kind(key).model_validate_json(
+        gzip.decompress((folder / "cells" / f"{key}.json.gz").read_bytes())
+    ))  # fmt: skip
+    study.report()
+    _, _, report = (folder / "summary.md").read_text().partition("\n# ")
+    assert f"# {report}" == study.store.get("reports/study/excerpts/report.md").decode()

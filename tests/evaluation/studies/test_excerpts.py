@@ -211,7 +211,7 @@ def test_a_decile_is_worth_the_share_of_clicks_that_is_learnt_of_it():
 
 def test_dien_is_named_by_the_form_of_its_recurrence_wherever_it_is_read(tmp_path):
     store = Store(tmp_path)
-    said = excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is")
+    said = excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is", "3 epochs")
     assert "DIEN (GRU)" in said["said"][2]
     page = store.get("reports/study/excerpts/report.html").decode()
     headings = re.findall(r"<(?:td|th|h1|h2)[^>]*>([^<]*DIEN[^<]*)<", page)
@@ -221,7 +221,7 @@ def test_dien_is_named_by_the_form_of_its_recurrence_wherever_it_is_read(tmp_pat
 
 def test_the_page_says_who_is_searched_with_and_what_judging_figures_are_of(tmp_path):
     store = Store(tmp_path)
-    excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is")
+    excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is", "3 epochs")
     page = store.get("reports/study/excerpts/report.html").decode()
     assert page.count("share of the users (Taobao: 25%)") == 2, "on top, and below the search"
     assert "own category among them where there are any; the headline of the asked day" in page
@@ -229,7 +229,7 @@ def test_the_page_says_who_is_searched_with_and_what_judging_figures_are_of(tmp_
 
 def test_the_report_has_every_figure_and_stands_alone(tmp_path):
     store = Store(tmp_path)
-    said = excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is")
+    said = excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is", "3 epochs")
     names = {one["name"] for one in said["figures"]}
     assert {
         "excerpts_taobao_all_ctr_auc",
@@ -248,7 +248,7 @@ def test_the_report_has_every_figure_and_stands_alone(tmp_path):
 
 def test_the_protocol_says_logs_questions_seeds_and_settings(tmp_path):
     store = Store(tmp_path)
-    excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is")
+    excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is", "3 epochs")
     content = json.loads(store.get("reports/study/excerpts/report.json"))
     protocol = content["protocol"]
     assert protocol["Data"].startswith("taobao, 2017-11-25 to 2017-12-02: 99 users, 500 moments")
@@ -256,6 +256,14 @@ def test_the_protocol_says_logs_questions_seeds_and_settings(tmp_path):
     assert protocol["Intervals"].startswith("3 seeds; ")
     digest = protocol["Settings"].split(",")[0]
     assert all(one["protocol"].endswith(f"; settings {digest}") for one in content["figures"])
+
+
+def test_a_run_says_its_best_epoch_of_those_it_learnt(tmp_path):
+    store = Store(tmp_path)
+    excerpts_report.write(store, "excerpts", board(LEVEL), LOGS, "as is", "3 epochs")
+    page = store.get("reports/study/excerpts/report.md").decode()
+    assert "| 2.0 of 2.0 |" in page, "the last is the best: it was cut off"
+    assert "- **Learning.** 3 epochs; the judgement with the smallest loss is kept" in page
 
 
 def test_no_bar_has_the_colour_of_the_whiskers():

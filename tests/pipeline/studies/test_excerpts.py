@@ -269,6 +269,21 @@ def test_yardsticks_are_those_of_the_offline_report(studied):
                 assert mine[one.name][measure] == pytest.approx(theirs), (one.name, measure)
 
 
+def test_the_protocol_says_the_widths_of_each_log_and_the_epochs_and_batches_of_each_protocol():
+    settings = load("taobao", None, [])
+    study = ExcerptsStudy(settings, seeds=5, quick=False)
+    assert "on taobao, item vectors of 96, " in study.network
+    assert "on tmall, item vectors of 88, " in study.network
+    assert "click logit" not in study.network, "clicks are learnt alone"
+    assert (
+        "Taobao, same-day negatives, 5 in batches of 128 moments; Taobao, last click, one a user, "
+        "12 in batches of 16 moments; Taobao, last click, ten a user learnt, 5 in batches of 64 "
+        "moments; Tmall, same-day negatives, 8 in batches of 32 moments."
+    ) in study.learning
+    quick = ExcerptsStudy(settings, seeds=5, quick=True)
+    assert "one a user, 1 in batches of 16 moments" in quick.learning
+
+
 def test_a_log_that_is_absent_is_named_with_what_to_give(tmp_path):
     settings = load("taobao", str(tmp_path / "home"), [f"study.data={tmp_path}/nowhere"])
     study = ExcerptsStudy(settings, seeds=1, quick=True)

@@ -149,12 +149,14 @@ def summary(known: Mapping[str, Figure], read: Sequence[Reading]) -> str:
     """What the figures say, in words that follow from them alone."""
     held = [one.claim for one in read if one.verdict is Verdict.YES]
     against = [one.claim for one in read if one.verdict is Verdict.NO]
-    as_log = [one for one in read if one.verdict is one.log]
+    decided = [one for one in read if Verdict.UNDECIDED not in (one.verdict, one.log)]
+    as_log = [one for one in decided if one.verdict is one.log]
     over = known["attention_match_over_shuffled"]
     return (
         f"Of {len(read)} sentences that the paper reads off its map, {len(held)} hold here, "
         f"{len(against)} are contradicted and {len(read) - len(held) - len(against)} are "
-        f"undecided; in {len(as_log)} attention and the log agree. The category that is looked at "
+        f"undecided; of the {len(decided)} that both decide, attention and the log agree in "
+        f"{len(as_log)}. The category that is looked at "
         f"most is the query's in {_told(known['attention_match'])} of the moments; the query "
         f"itself is good for {_told(over)} of that."
     )

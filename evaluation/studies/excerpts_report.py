@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
 
 from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
 from evaluation.studies import page
@@ -25,6 +26,9 @@ from infra.store import Store
 
 COLOURS = {"all": MODEL, "din": SECOND, "din_items": "#7d4fb3", "dien": TRUTH}
 TITLES = {**MODELS, **YARDSTICKS}
+MEAN: Mapping[str, Any] = {"linewidth": 2, "marker": "o", "markersize": 3.5}
+SEED: Mapping[str, Any] = {"linewidth": 0.7, "alpha": 0.45}
+TRIED: Mapping[str, Any] = {"linestyle": ":", "linewidth": 0.9, "alpha": 0.7}
 HEADS = {AUC: "AUC", HARDER: "AUC, same category"}
 LEAD = (
     "DUPN beside DIN and DIEN (GRU) of DeepCTR-Torch on excerpts of real logs: the same samples, "
@@ -195,6 +199,7 @@ def _bars(board: Board) -> bytes:
         ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
         ax.margins(x=0.14)
         tidy(ax, "x")
+    axes[-1].set_xlabel("AUC of clicks on the asked days; bars begin at chance")
     return png(figure)
 
 
@@ -207,28 +212,34 @@ def _curves(board: Board) -> bytes:
                     others = [one.curve for one in search.trials if one is not
                               search.trials[search.chosen]]  # fmt: skip
                     for curve in others:
-                        _line(ax, curve, name, linestyle=":", linewidth=0.9, alpha=0.7)
+                        _line(ax, curve, name, TRIED)
             _seeds(ax, board.of(protocol, name), name)
         title = f"{board.protocols[protocol].title}: AUC on the judging days"
         ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
         tidy(ax, "both")
     axes[-1].set_xlabel("epochs")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
+    axes[-1].legend(handles=_lines(), frameon=False, fontsize=8.5, loc="upper left")
     return png(figure)
+
+
+def _lines() -> list[Line2D]:
+    """The key to the three kinds of lines, whatever their colour."""
+    kinds = {"mean of the seeds": MEAN, "a seed": SEED, "other points of the search": TRIED}
+    return [Line2D([], [], color=INK, label=label, **style) for label, style in kinds.items()]
 
 
 def _seeds(ax: Axes, runs: Sequence[RunCell], name: str) -> None:
     for run in runs:
-        _line(ax, run.curve, name, linewidth=0.7, alpha=0.45)
+        _line(ax, run.curve, name, SEED)
     both = zip(*(run.curve for run in runs), strict=False)  # as far as all of them went
     mean = [
         (points[0].epoch, np.mean([point.figures.get(AUC, np.nan) for point in points]))
         for points in both
     ]
-    ax.plot(*zip(*mean, strict=True), color=COLOURS[name], linewidth=2, marker="o", markersize=3.5,
-            label=MODELS[name])  # fmt: skip
+    ax.plot(*zip(*mean, strict=True), color=COLOURS[name], label=MODELS[name], **MEAN)
 
 
-def _line(ax: Axes, curve: Sequence[Judged], name: str, **style: Any) -> None:
+def _line(ax: Axes, curve: Sequence[Judged], name: str, style: Mapping[str, Any]) -> None:
     values = [point.figures.get(AUC, np.nan) for point in curve]
     ax.plot([point.epoch for point in curve], values, color=COLOURS[name], **style)

@@ -17,9 +17,11 @@ from scipy import stats
 from evaluation.bootstrap import Interval
 from evaluation.studies.cells import FEWEST, LEVEL, known
 from evaluation.studies.contest import ALL, TASKS, Table
+from evaluation.studies.page import shown
 from training.config import Task
 
 GOAL_HEADROOM = 0.85
+TOO_FEW = "too few worlds to correct for many comparisons"
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,8 @@ class Pair:
     task: Task
     gap: Interval
     """`row` less `against`, paired."""
+    worlds: int
+    """In which both are known."""
     holm: float | None
     """Corrected p; none of fewer than `FEWEST` worlds."""
 
@@ -61,10 +65,10 @@ def goals(table: Table) -> list[str]:
     said = [
         _standing(task, of) for task in TASKS if (of := [one for one in found if one.task is task])
     ]
-    if said:
+    if asked := counted(found):
         said.append(
-            f"Clearly: Holm's p under 0.05, corrected for all {len(found)} comparisons; intervals "
-            "are of one comparison."
+            f"Clearly: Holm's p under 0.05, corrected for all {asked} comparisons; intervals are "
+            "of one comparison."
         )
     reached = table.headroom(ALL, Task.CTR)
     verdict = "reached" if reached.value >= GOAL_HEADROOM else "not reached"
@@ -78,11 +82,13 @@ def _standing(task: Task, found: Sequence[Pair]) -> str:
     if len(above) == len(found):
         return f"{task}: the full network is clearly above every other model."
     below = [one.against for one in found if one.clear and one.gap.value < 0]
-    level = [one.against for one in found if not one.clear]
-    groups = {"clearly above": above, "clearly below": below, "not told apart from": level}
+    level = [one.against for one in found if one.worlds >= FEWEST and not one.clear]
+    few = [one.against for one in found if one.worlds < FEWEST]
+    groups = {"clearly above": above, "clearly below": below, "not told apart from": level,
+              f"not judged ({TOO_FEW}) against": few}  # fmt: skip
     parts = [f"{words} {', '.join(names)}" for words, names in groups.items() if names]
     worst = min(found, key=lambda one: one.gap.value)
-    gap = f"{worst.gap.value:+.4f} ({worst.gap.low:+.4f} to {worst.gap.high:+.4f})"
+    gap = shown(worst.gap, sign=True)
     return (
         f"{task}: the full network is {'; '.join(parts)}; against {worst.against} it stands at "
         f"{gap}."
@@ -98,8 +104,14 @@ def _compared(table: Table, pairs: Sequence[tuple[str, str, Task]]) -> list[Pair
     worlds = [known(table.row(a, task), table.row(b, task)) for a, b, task in pairs]
     p = [p_of(gap, count) for gap, count in zip(gaps, worlds, strict=True)]
     return [
-        Pair(*pair, gap, holm) for pair, gap, holm in zip(pairs, gaps, corrected(p), strict=True)
+        Pair(*pair, gap, count, holm)
+        for pair, gap, count, holm in zip(pairs, gaps, worlds, corrected(p), strict=True)
     ]
+
+
+def counted(found: Sequence[Pair]) -> int:
+    """Comparisons that have a p, for which it is corrected."""
+    return sum(one.holm is not None for one in found)
 
 
 def p_of(gap: Interval, worlds: int) -> float | None:

@@ -1,6 +1,7 @@
 """The report of a study: JSON first, its pictures, one page that needs no other file, and Markdown.
 
-The Markdown is what can be read without a browser: all but the pictures and the names of figures.
+The Markdown is what can be read without a browser: all but the names of figures, and of pictures
+their words with a link to the file beside it.
 """
 
 import json
@@ -78,7 +79,13 @@ def publish(store: Store, page: Page, rendered: str | None = None) -> Mapping[st
     for name, picture in page.pictures.items():
         store.put(f"{folder}/{name}.png", picture.png)
     address = store.put(f"{folder}/report.html", rendered or html(page))
-    return {"study": page.study, "report": address, "said": list(page.said), "figures": figures}
+    return {
+        "study": page.study,
+        "report": address,
+        "protocol": content["protocol"],
+        "said": list(page.said),
+        "figures": figures,
+    }
 
 
 def html(page: Page) -> str:
@@ -89,14 +96,21 @@ def html(page: Page) -> str:
 
 
 def markdown(page: Page) -> str:
-    """Title, lead, protocol, what is said, and the grids."""
+    """Title, lead, protocol, what is said, the pictures beside it, and the grids."""
     protocol = [f"- **{name}.** {_literal(words)}" for name, words in page.protocol.items()]
     parts = [f"# {page.title}", page.lead, "## Protocol", "\n".join(protocol)]
     if page.said:
         parts += ["## What it shows", "\n".join(f"- {_literal(one)}" for one in page.said)]
+    if page.pictures:
+        parts += ["## Pictures", "\n".join(_linked(*each) for each in page.pictures.items())]
     for grid in page.grids:
         parts += [f"## {grid.title}", *([_literal(grid.note)] if grid.note else []), _table(grid)]
     return "\n\n".join(parts) + "\n"
+
+
+def _linked(name: str, picture: Picture) -> str:
+    note = f". {_literal(picture.note)}" if picture.note else ""
+    return f"- [{_literal(picture.title)}]({name}.png){note}"
 
 
 def _table(grid: Grid) -> str:

@@ -20,7 +20,7 @@ from evaluation.studies.contest import (
     figures,
     stopped,
 )
-from evaluation.studies.neighbours import Pair, goals, neighbours, over_all
+from evaluation.studies.neighbours import TOO_FEW, Pair, counted, goals, neighbours, over_all
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
 from infra.store import Store
@@ -184,7 +184,7 @@ def _gaps(table: Table, titles: Mapping[str, str]) -> Grid:
     ]
     note = (
         "Paired within each world: the same questions, the same people drawn. Intervals are of one "
-        f"comparison; p's are corrected for all {len(found)}, as those of neighbouring rows are."
+        f"comparison; {_corrected(found, ', as those of neighbouring rows are')}."
     )
     head = ["The full network over", *(_title(task) for task in TASKS)]
     return Grid("Differences", head, rows, note)
@@ -200,10 +200,21 @@ def _neighbours(table: Table, titles: Mapping[str, str]) -> Grid:
     ]  # fmt: skip
     note = (
         "Each row less the one above it that answers the task, paired within each world. Intervals "
-        "are of one comparison; p's are of a paired t test over worlds, corrected by Holm's method "
-        f"for all {len(found)} comparisons together. Clear: under 0.05 after the correction."
+        f"are of one comparison; {_corrected(found, ' together')}."
     )
+    if counted(found):
+        note += (
+            " They are of a paired t test over worlds, by Holm's method. Clear: under 0.05 after "
+            "the correction."
+        )
     return Grid("Neighbouring rows", ["", *(_title(task) for task in TASKS)], rows, note)
+
+
+def _corrected(found: Sequence[Pair], further: str) -> str:
+    asked = counted(found)
+    if not asked:
+        return f"none has a p: {TOO_FEW}"
+    return f"p's are corrected for all {asked}{further}"
 
 
 def _compared(one: Pair) -> str:

@@ -7,7 +7,7 @@ from evaluation.bootstrap import Resamples
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.settings import EvaluateConfig
 from evaluation.studies import attention, attention_map, attention_report, histories
-from evaluation.studies.attention import Example, Seen, Verdict, Weights
+from evaluation.studies.attention import Example, Reading, Seen, Verdict, Weights
 from evaluation.studies.attention_map import BUCKETS, CONTRASTS, FEWEST, TYPES, Side, Sums
 from evaluation.studies.histories import Histories
 from evaluation.studies.protocol import Plan
@@ -334,3 +334,11 @@ def test_a_page_of_which_nothing_is_known_says_so(tmp_path):
     page = store.get("reports/study/attention/report.html").decode()
     assert page.count("<img") == 3
     assert "No history is long and varied enough" in page
+
+
+def test_attention_and_log_agree_only_where_both_are_decided():
+    yes, no, open_ = Verdict.YES, Verdict.NO, Verdict.UNDECIDED
+    both = [(yes, yes), (no, yes), (open_, open_), (open_, no)]
+    read = [Reading(claim="", verdict=v, same_time=None, log=o, figures=()) for v, o in both]
+    said = attention_report.summary(figures_of(drawn()), read)
+    assert "2 are undecided; of the 2 that both decide, attention and the log agree in 1." in said

@@ -266,5 +266,11 @@ def test_a_run_says_its_best_epoch_of_those_it_learnt(tmp_path):
     assert "- **Learning.** 3 epochs; the judgement with the smallest loss is kept" in page
 
 
+def test_every_kind_of_line_of_the_curves_is_in_their_key():
+    styles = [excerpts_report.MEAN, excerpts_report.SEED, excerpts_report.TRIED]
+    widths = [line.get_linewidth() for line in excerpts_report._lines()]
+    assert widths == [one["linewidth"] for one in styles]
+
+
 def test_no_bar_has_the_colour_of_the_whiskers():
     assert excerpts_report.INK not in excerpts_report.COLOURS.values()

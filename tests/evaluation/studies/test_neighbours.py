@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from evaluation.bootstrap import Interval
-from evaluation.studies.neighbours import corrected, goals, neighbours, over_all, p_of
+from evaluation.studies.neighbours import TOO_FEW, corrected, goals, neighbours, over_all, p_of
 from tests.evaluation.studies.test_contest import GOOD, table
 from training.config import Task
 
@@ -76,3 +76,20 @@ def test_an_interval_of_one_pair_makes_nothing_clear():
     both = table({"wide": lower, "dssm": lower, "all": GOOD["all"]})
     assert both.over("all", "wide", Task.CTR).low > 0
     assert "the full network is not told apart from wide, dssm" in goals(both)[0]
+
+
+@pytest.mark.parametrize("seeds", [(1,), (1, 2)])
+def test_where_worlds_are_too_few_for_a_p_no_row_is_called_level_and_no_number_is_made_up(seeds):
+    few = table({name: row[: len(seeds)] for name, row in GOOD.items()}, seeds=seeds)
+    clicks, *rest = goals(few)
+    assert f"is not judged ({TOO_FEW}) against wide, dssm; against dssm it stands" in clicks
+    assert not any(word in clicks for word in ("not told apart", "clearly", "nan"))
+    assert not any("Holm" in one for one in rest)
+
+
+def test_a_gap_without_an_interval_is_told_without_one():
+    few = table({name: row[:1] for name, row in GOOD.items()}, seeds=(1,))
+    bare = [fit.model_copy(update={"scores": tuple(
+        one.model_copy(update={"replicates": ()}) for one in fit.scores
+    )}) for fit in few.fits]  # fmt: skip
+    assert goals(type(few)(few.worlds, bare, few.models))[0].endswith(" it stands at +0.0700.")

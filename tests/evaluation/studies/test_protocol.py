@@ -7,7 +7,7 @@ from evaluation.results import Figure
 from evaluation.studies import page, protocol
 from evaluation.studies.asking import Score
 from evaluation.studies.cells import Cell
-from evaluation.studies.page import Grid, Page
+from evaluation.studies.page import Grid, Page, Picture
 from evaluation.studies.protocol import NEEDED, Plan, Setup
 from infra.store import Store
 from pipeline.settings import load
@@ -98,7 +98,19 @@ def test_a_report_that_leaves_something_out_is_not_published(tmp_path, name):
         page.publish(Store(tmp_path), written(protocol=rest))
 
 
-def test_markdown_has_all_but_pictures_and_names_of_figures(tmp_path):
+def test_what_the_command_says_has_the_protocol_that_its_figures_rest_on(tmp_path):
+    assert page.publish(Store(tmp_path), written())["protocol"] == SAID
+
+
+def test_markdown_links_each_picture_beside_it_with_its_words(tmp_path):
+    pictures = {"auc": Picture("Everybody", b"", "Bars: x * y."), "log": Picture("The log", b"")}
+    page.publish(Store(tmp_path), written(pictures=pictures))
+    text = (tmp_path / "reports/study/some/report.md").read_text()
+    links = "- [Everybody](auc.png). Bars: x \\* y.\n- [The log](log.png)\n"
+    assert text.endswith(f"\n\n## Pictures\n\n{links}")
+
+
+def test_markdown_has_all_but_names_of_figures(tmp_path):
     grid = Grid("A table", ["", "a|b"], [["x", "study.*"]], "A note.")
     page.publish(Store(tmp_path), written(grids=[grid], said=["It holds."]))
     text = (tmp_path / "reports/study/some/report.md").read_text()

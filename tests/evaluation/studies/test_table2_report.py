@@ -5,6 +5,7 @@ import pytest
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.studies import table2_report
 from evaluation.studies.contest import Table
+from evaluation.studies.neighbours import TOO_FEW
 from evaluation.studies.protocol import Plan
 from evaluation.studies.table2_report import Heading
 from infra.store import Store
@@ -66,3 +67,12 @@ def test_one_score_for_clicks_and_ranks_says_how_near_the_two_questions_are(tmp_
     ]  # fmt: skip
     page = written(tmp_path, Table(worlds, found.fits, MODELS))
     assert "has the same AUC there to within 0.00004 in each world" in page
+
+
+def test_no_p_is_corrected_where_none_was_computed(tmp_path):
+    whole = answering()
+    two = Table(whole.worlds[:2], [one for one in whole.fits if one.seed < 3], MODELS)
+    assert "corrected for all 2" in written(tmp_path / "three", whole)
+    few = written(tmp_path / "two", two)
+    assert "corrected for all" not in few
+    assert few.count(f"none has a p: {TOO_FEW}") == 2

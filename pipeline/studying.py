@@ -77,6 +77,8 @@ def run(
     total = sum(study.steps(key) for stage in stages for key in stage)
     with track(study.name, total=total, unit="steps") as progress:
         for keys in stages:
+            if diary is not None:
+                diary.catch_up(keys)
             cells = (
                 _one_by_one(study, keys, progress)
                 if jobs == 1
@@ -91,9 +93,11 @@ def run(
 def cell(settings: Settings, name: str, key: str, *, seeds: int, quick: bool) -> None:
     """Run one cell, unless it is there, and tell MLflow: a mapped task of `dupn_study`."""
     study = make(settings, name, seeds, quick=quick)
+    diary = Diary(study)
+    diary.catch_up([key])
     with track(key, total=study.steps(key), unit="steps") as progress:
         if study.cell(key, progress):
-            Diary(study).cell(key)
+            diary.cell(key)
 
 
 def report(study: Study[Any], diary: Diary | None) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +51,19 @@ class Diary:
             logger.warning("%s", error)
             return None
 
+    def catch_up(self, keys: Sequence[str]) -> None:
+        """Note which cells are still to be told, and tell those that were finished and never were.
+
+        MLflow may be away when a cell ends, or the process be killed. A note stands beside a cell
+        from before it is run until it is told: one without a note, as those that are published or
+        were put there by hand, counts as told.
+        """
+        for key in keys:
+            if self.study.kept(key) is None:
+                self.study.store.put(self._note(key), "")
+            elif self.study.store.get(self._note(key)) is not None:
+                self.cell(key)
+
     def cell(self, key: str) -> None:
         """A finished cell."""
         (found,) = self.study.finished([key])
@@ -61,6 +74,7 @@ class Diary:
         for step, metrics in logged.metrics:
             tracker.metrics(metrics, step)
         tracker.end()
+        Path(self.study.store.address(self._note(key))).unlink(missing_ok=True)
 
     def end(self, report: Mapping[str, Any]) -> None:
         """The figures and the page."""
@@ -73,6 +87,9 @@ class Diary:
         for file in sorted(file for kind in kinds for file in folder.glob(kind)):
             tracker.file(file, "study")
         tracker.end()
+
+    def _note(self, key: str) -> str:
+        return self.study.place(key).removesuffix(".json") + ".untold"
 
     @property
     def _place(self) -> str:

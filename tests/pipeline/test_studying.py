@@ -125,7 +125,8 @@ def test_how_many_threads_learn_and_how_often_they_save_decides_no_cell(studied,
 def test_a_setting_that_is_younger_than_kept_cells_is_in_a_digest_only_where_it_is_set(group, name):
     settings = load("study", "nowhere")
     assert name not in base.plain(settings, {group})[group]
-    other = 3.0 if isinstance(base.LATER[group, name], float) else True
+    usual = base.LATER[group, name]
+    other = usual + 3.0 if isinstance(usual, float) else True
     mine = getattr(settings, group).model_copy(update={name: other})
     changed = settings.model_copy(update={group: mine})
     assert base.plain(changed, {group})[group][name] == other

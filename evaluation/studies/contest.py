@@ -112,7 +112,8 @@ class FitCell(Cell):
     tasks: tuple[Task, ...]
     seed: int
     trial: int
-    """The point of the search that it was given."""
+    """The point of the search that it was given: its place in `study.trials`, where a search
+    counts only those that its network can tell apart."""
     scores: tuple[Score, ...]
     curve: tuple[Step, ...]
     parameters: int

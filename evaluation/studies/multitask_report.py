@@ -9,7 +9,7 @@ from evaluation.bootstrap import Interval
 from evaluation.metrics import Floats
 from evaluation.plots import INK, MODEL, SECOND, by_ratio, new_figure, png, tidy
 from evaluation.results import Figure
-from evaluation.studies import page, protocol
+from evaluation.studies import page, protocol, searched
 from evaluation.studies.asking import MEASURES, Score
 from evaluation.studies.cells import (
     figure,
@@ -19,7 +19,7 @@ from evaluation.studies.cells import (
     over_cells,
     words,
 )
-from evaluation.studies.contest import TASKS, FitCell
+from evaluation.studies.contest import ALL, TASKS, FitCell, TunedCell
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
 from infra.store import Store
@@ -107,13 +107,16 @@ class Learnt:
         return float(np.mean(shares))
 
 
-def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mapping[str, Any]:
+def write(
+    store: Store, name: str, fits: Sequence[FitCell], tuned: Sequence[TunedCell], plan: Plan
+) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
     Args:
         store: where it goes.
         name: of the study, `-quick` included.
         fits: of every world, alone and joint.
+        tuned: their searches.
         plan: days and shares.
     """
     learnt = Learnt(fits)
@@ -147,7 +150,12 @@ def write(store: Store, name: str, fits: Sequence[FitCell], plan: Plan) -> Mappi
             },
             figures=list(figures(learnt)),
             said=goals(learnt),
-            grids=[_ends(learnt), _paces(learnt), _own_paces(learnt)],
+            grids=[
+                _ends(learnt),
+                _paces(learnt),
+                _own_paces(learnt),
+                searched.grid(searched.tuned(tuned, {ALL: "DUPN-all"}), "How each run was tuned"),
+            ],
             pictures=pictures,
             facts={"seeds": learnt.seeds},
         ),

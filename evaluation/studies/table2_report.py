@@ -8,7 +8,7 @@ import numpy as np
 
 from evaluation.bootstrap import Interval
 from evaluation.plots import INK, MODEL, OTHER, new_figure, png, tidy
-from evaluation.studies import page, protocol
+from evaluation.studies import page, protocol, searched
 from evaluation.studies.asking import MEASURES
 from evaluation.studies.cells import mean_of, words
 from evaluation.studies.contest import (
@@ -81,7 +81,7 @@ def write(
             figures=list(figures(table)),
             said=goals(table),
             grids=[_rows(table, titles), _headroom(table, titles), _gaps(table, titles), *beside,
-                   _stopped(table, titles), _searches(tuned, titles)],
+                   _stopped(table, titles), searched.grid(searched.tuned(tuned, titles))],
             pictures={
                 "table2": Picture(
                     "Every network on every task",
@@ -233,19 +233,6 @@ def _stopped(table: Table, titles: Mapping[str, str]) -> Grid:
     ]  # fmt: skip
     note = "Best judgement, of all: mean over worlds. Best at the last: more epochs might help."
     return Grid("Where the learning stopped", ["", *(_title(task) for task in TASKS)], rows, note)
-
-
-def _searches(tuned: Sequence[TunedCell], titles: Mapping[str, str]) -> Grid:
-    rows = []
-    for cell in (one for one in tuned if one.trials):
-        losses = ", ".join(
-            f"[{trial.loss:.4f}]" if place == cell.chosen else f"{trial.loss:.4f}"
-            for place, trial in enumerate(cell.trials)
-        )
-        said = ", ".join(f"{name} {value:g}" for name, value in cell.heard.items())
-        rows.append([titles[cell.model], "+".join(cell.tasks), losses, said])
-    head = ["Network", "Task", "Judging loss of each setting, the chosen one in brackets", "Chosen"]
-    return Grid("How each row was tuned", head, rows)
 
 
 def _drawn(table: Table, titles: Mapping[str, str]) -> bytes:

@@ -43,7 +43,7 @@ class WayCell(Cell):
     seed: int
     way: Way
     trial: int
-    """The point of the search that it was given."""
+    """The point of the search that it was given, of those that its network can tell apart."""
     score: Score
     curve: tuple[Step, ...]
     seconds: float

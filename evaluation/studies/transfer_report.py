@@ -14,11 +14,12 @@ from evaluation.plots import (
     png,
     tidy,
 )
-from evaluation.studies import page, protocol
+from evaluation.studies import page, protocol, searched
 from evaluation.studies.cells import mean_of, words
 from evaluation.studies.contest import stopped
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
+from evaluation.studies.searched import Searched
 from evaluation.studies.transfer import (
     MEASURE,
     PAIRS,
@@ -49,13 +50,20 @@ LEAD = (
 )
 
 
-def write(store: Store, name: str, worlds: Sequence[Transferred], plan: Plan) -> Mapping[str, Any]:
+def write(
+    store: Store,
+    name: str,
+    worlds: Sequence[Transferred],
+    searches: Sequence[Searched],
+    plan: Plan,
+) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
 
     Args:
         store: where it goes.
         name: of the study, `-quick` included.
         worlds: with all ways each.
+        searches: of every way.
         plan: days and shares.
     """
     scores = [world.known.score.value for world in worlds]
@@ -88,7 +96,8 @@ def write(store: Store, name: str, worlds: Sequence[Transferred], plan: Plan) ->
             },
             figures=list(figures(worlds)),
             said=goals(worlds),
-            grids=[_ends(worlds), _gaps(worlds), _leads(worlds)],
+            grids=[_ends(worlds), _gaps(worlds), _leads(worlds),
+                   searched.grid(searches, "How each way was tuned")],
             pictures={"figure7": Picture(
                 "While they learn", _curves(worlds),
                 "AUC on the judging day against moments learnt that ask of a shop (RA learns "

@@ -141,13 +141,15 @@ class Contest(Study[Cell]):
     def logged(self, cell: Cell) -> Logged:
         """A fit with its curve and its figures; a search with its losses."""
         if isinstance(cell, FitCell):
+            point = self._point(cell.model, self.settings.study.trials[cell.trial])
             params = {"network": cell.model, "tasks": "+".join(cell.tasks), "seed": cell.seed,
-                      "trial": cell.trial, "parameters": cell.parameters}  # fmt: skip
+                      "trial": cell.trial, "parameters": cell.parameters,
+                      "point": point}  # fmt: skip
             return fit_logged(params, cell.curve, cell.scores)
         if isinstance(cell, TunedCell):
             losses = [(place, {"loss": trial.loss}) for place, trial in enumerate(cell.trials)]
-            params = {"network": cell.model, "tasks": "+".join(cell.tasks)}
-            return Logged({**params, "chosen": cell.chosen}, losses)
+            params = {"network": cell.model, "tasks": "+".join(cell.tasks), "chosen": cell.chosen}
+            return Logged({**params, "point": cell.heard if cell.trials else {}}, losses)
         return Logged()
 
     def world(self, seed: int) -> World:

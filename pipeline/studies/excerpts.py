@@ -131,11 +131,14 @@ class ExcerptsStudy(Study[Cell]):
             curve = [(step.moments, {"loss": step.loss, **step.figures}) for step in cell.curve]
             ends = {f"asked_{s.measure}": s.value for s in cell.scores if s.value is not None}
             params = {"network": cell.model, "protocol": cell.protocol, "seed": cell.seed,
-                      "trial": cell.trial, "parameters": cell.parameters}  # fmt: skip
+                      "trial": cell.trial, "parameters": cell.parameters,
+                      "point": self.trials[cell.trial].of_networks()}  # fmt: skip
             return Logged(params, [*curve, (curve[-1][0], ends)])
         if isinstance(cell, SearchCell):
             losses = [(place, {"loss": one.best.loss}) for place, one in enumerate(cell.trials)]
-            params = {"network": cell.model, "protocol": cell.protocol, "chosen": cell.chosen}
+            point = cell.trials[cell.chosen].settings
+            params = {"network": cell.model, "protocol": cell.protocol, "chosen": cell.chosen,
+                      "point": point}  # fmt: skip
             return Logged(params, losses)
         return Logged()
 

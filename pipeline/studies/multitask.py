@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from evaluation.studies import multitask_report
-from evaluation.studies.contest import FitCell
+from evaluation.studies.contest import FitCell, TunedCell
 from pipeline.studies.contest import JOINT, MODEL, TASKS, Contest
 
 
@@ -15,7 +15,11 @@ class MultitaskStudy(Contest):
 
     def stages(self) -> Sequence[Sequence[str]]:
         """Worlds, searches, fits."""
-        return [self.worlds(), [f"tune-{MODEL}-{word}" for word in self.learnt()], self.fits()]
+        return [self.worlds(), self.searches(), self.fits()]
+
+    def searches(self) -> list[str]:
+        """Keys."""
+        return [f"tune-{MODEL}-{word}" for word in self.learnt()]
 
     def learnt(self) -> list[str]:
         """What is learnt, by its word in a key."""
@@ -26,6 +30,7 @@ class MultitaskStudy(Contest):
         return [f"{MODEL}-{word}-{seed}" for seed in self.reported for word in self.learnt()]
 
     def report(self) -> Mapping[str, Any]:
-        """Curves by judgement, and joint less alone."""
+        """Curves by judgement, joint less alone, and how each run was tuned."""
         fits = [one for one in self.finished(self.fits()) if isinstance(one, FitCell)]
-        return multitask_report.write(self.store, self.name, fits, self.plan)
+        tuned = [one for one in self.finished(self.searches()) if isinstance(one, TunedCell)]
+        return multitask_report.write(self.store, self.name, fits, tuned, self.plan)

@@ -13,6 +13,7 @@ from evaluation.studies import transfer_report
 from evaluation.studies.asking import ask
 from evaluation.studies.cells import Cell
 from evaluation.studies.contest import Step
+from evaluation.studies.searched import Searched
 from evaluation.studies.transfer import KnownCell, Transferred, WayCell
 from infra.progress import Progress
 from pipeline.studies.base import Logged, unless
@@ -56,17 +57,20 @@ class TransferStudy(Contest):
 
     def stages(self) -> Sequence[Sequence[str]]:
         """Worlds; how the known network learns; what it knows and how the ways learn; all ways."""
-        searches = [f"{SEARCH}-{way}" for way in Way]
         return [
             self.worlds(),
             [f"tune-{MODEL}-{JOINT}"],
-            [*self.known(), *searches],
+            [*self.known(), *self.searches()],
             self.ways(),
         ]
 
     def known(self) -> list[str]:
         """Keys of what is known in each world."""
         return [f"{KNOWN}-{seed}" for seed in self.reported]
+
+    def searches(self) -> list[str]:
+        """Keys of how each way learns."""
+        return [f"{SEARCH}-{way}" for way in Way]
 
     def ways(self) -> list[str]:
         """Keys; all ways of a world before the next world."""
@@ -113,21 +117,40 @@ class TransferStudy(Contest):
         return done
 
     def logged(self, cell: Cell) -> Logged:
-        """A way with its curve and its end."""
+        """A way with its curve and its end; a search with its losses; of both the point."""
+        if isinstance(cell, SearchCell):
+            losses = [(place, {"loss": loss}) for place, loss in enumerate(cell.losses)]
+            params = {
+                "way": cell.way.value,
+                "chosen": cell.chosen,
+                "point": self._told(cell.chosen),
+            }
+            return Logged(params, losses)
         if not isinstance(cell, WayCell):
             return super().logged(cell)
-        params = {"way": cell.way.value, "seed": cell.seed, "trial": cell.trial}
+        params = {"way": cell.way.value, "seed": cell.seed, "trial": cell.trial,
+                  "point": self._told(cell.trial)}  # fmt: skip
         return fit_logged(params, cell.curve, [cell.score])
 
     def report(self) -> Mapping[str, Any]:
-        """Curves, ends and speed."""
+        """Curves, ends, speed, and how each way was tuned."""
         ways = [one for one in self.finished(self.ways()) if isinstance(one, WayCell)]
         worlds = [
             Transferred(cell, tuple(one for one in ways if one.seed == cell.seed))
             for cell in self.finished(self.known())
             if isinstance(cell, KnownCell)
         ]
-        return transfer_report.write(self.store, self.name, worlds, self.plan)
+        searches = [
+            Searched(transfer_report.TITLES[one.way], NEW, one.losses, one.chosen,
+                     self._told(one.chosen))
+            for one in self.finished(self.searches())
+            if isinstance(one, SearchCell)
+        ]  # fmt: skip
+        return transfer_report.write(self.store, self.name, worlds, searches, self.plan)
+
+    def _told(self, point: int) -> dict[str, float]:
+        """A point of the search, as far as its network hears of it."""
+        return self.points(MODEL)[point].of_networks()
 
     def _known(self, seed: int, digest: str) -> KnownCell:
         world = self.world(seed)

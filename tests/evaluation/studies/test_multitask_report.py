@@ -6,11 +6,13 @@ import pytest
 
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.studies.asking import MEASURES, Score
-from evaluation.studies.contest import TASKS, FitCell, Step
+from evaluation.studies.contest import TASKS, FitCell, Step, Trial, TunedCell
 from evaluation.studies.multitask_report import Learnt, goals, write
 from evaluation.studies.protocol import Plan
 from infra.store import Store
 
+POINT = Trial(settings={"dropout": 0.4}, loss=0.5, figures={}, moments=1, seconds=1.0)
+SEARCH = TunedCell(settings="", model="all", tasks=TASKS[:2], trials=(POINT,), chosen=0)
 SURE, UNSURE, BELOW = (0.02, 0.005), (0.02, 0.05), (-0.02, 0.005)
 
 
@@ -89,8 +91,9 @@ def test_the_report_says_on_which_axis_curves_are_compared(tmp_path):
     fits = [fit(tasks) for tasks in [*((task,) for task in TASKS), TASKS]]
     store = Store(tmp_path)
     plan = Plan(learnt=10, judges=1, asked=2, network="one", market=MarketplaceConfig())
-    write(store, "multitask", fits, plan)
+    write(store, "multitask", fits, [SEARCH], plan)
     report = store.get("reports/study/multitask/report.md").decode()
+    assert "| DUPN-all | l2r+ctr | [0.5000] | dropout 0.4 |" in report, "what was tried and chosen"
     by_updates = report.partition("## At equal moments learnt, of all tasks")[2]
     by_questions = by_updates.partition("## At equal moments that ask the task")[2]
     assert "| l2r_auc | 50% | +0.0300 |" in by_questions

@@ -8,6 +8,7 @@ from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.studies.asking import Score
 from evaluation.studies.contest import Step
 from evaluation.studies.protocol import Plan
+from evaluation.studies.searched import Searched
 from evaluation.studies.transfer import (
     MEASURE,
     KnownCell,
@@ -20,6 +21,8 @@ from evaluation.studies.transfer import (
 from evaluation.studies.transfer_report import write
 from infra.store import Store
 from training.transfer import Way
+
+SEARCHED = Searched("RS", "spp", [0.4665, 0.4582], 1, {"dropout": 0.4})
 
 
 def learnt(way, aucs, end=0.6, every=100):
@@ -115,7 +118,8 @@ def test_the_report_tells_who_of_ft_and_ra_is_ahead_on_the_way(tmp_path):
     world = transferred(learnt(way, aucs) for way, aucs in curves.items())
     store = Store(tmp_path)
     plan = Plan(learnt=10, judges=1, asked=2, network="one", market=MarketplaceConfig())
-    write(store, "transfer", [world] * 3, plan)
+    write(store, "transfer", [world] * 3, [SEARCHED], plan)
     report = store.get("reports/study/transfer/report.md").decode()
+    assert "| RS | spp | 0.4665, [0.4582] | dropout 0.4 |" in report, "what was tried and chosen"
     on_the_way = report.partition("## At equal moments that ask of a shop")[2]
     assert "| FT less RA | -0.0300 (-0.0300 to -0.0300) | - | - | - |" in on_the_way

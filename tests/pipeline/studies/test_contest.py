@@ -248,7 +248,11 @@ def test_every_way_is_judged_by_the_shop_task_alone_and_counts_moments_that_ask_
     ends = {way.way: way.curve[-1].moments for way in ways}
     assert ends[Way.RA] == pytest.approx(ends[Way.RS], abs=1), "as many passes"
     told = made.logged(ways[0])
-    assert told.params == {"way": "rs", "seed": 1, "trial": ways[0].trial}
+    point = made.points("all")[ways[0].trial].of_networks()
+    assert told.params == {"way": "rs", "seed": 1, "trial": ways[0].trial, "point": point}
+    (search,) = made.finished(["search-rs"])
+    assert made.logged(search).params == {"way": "rs", "chosen": ways[0].trial, "point": point}
+    assert [one["loss"] for _, one in made.logged(search).metrics] == list(search.losses)
     assert [step for step, _ in told.metrics] == [
         *(one.moments for one in ways[0].curve),
         ways[0].curve[-1].moments,

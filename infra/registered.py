@@ -175,6 +175,20 @@ class Registered:
             raise VersionGone(f"version {number} of {MODEL} does not exist; there are: {newest}.")
         return version
 
+    def gone(self, aliases: Mapping[str, str]) -> str:
+        """Which of them cannot be, as its version was deleted; nothing if all can."""
+        for alias, number in aliases.items():
+            if self.version(number) is None:
+                return f"version {number} of {MODEL}, to be {alias}, is deleted in MLflow"
+        return ""
+
+    def facts(self, aliases: Mapping[str, str]) -> dict[str, str]:
+        """Of who is champion by them: the tags of its version, and the run that trained it."""
+        version = self.version(aliases["champion"]) if "champion" in aliases else None
+        if version is None:
+            return {}
+        return {**version.tags, **({"run_id": version.run_id} if version.run_id else {})}
+
     def point(self, alias: str, number: str | None) -> None:
         """Let an alias name a version, or nobody.
 

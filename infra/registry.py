@@ -33,11 +33,15 @@ class Registry(OwnVersions):
     Args:
         uri: the MLflow tracking URI (absolute).
         store: where the ledger lies.
-        follow: called, perhaps twice, once the aliases are as an entry says; it is done after that.
+        follow: called, perhaps twice, with the ledger up to an entry once the aliases are as that
+            says; it is done after that.
     """
 
     def __init__(
-        self, uri: str, store: Store, follow: Callable[[Entry], object] = lambda entry: None
+        self,
+        uri: str,
+        store: Store,
+        follow: Callable[[Sequence[Entry]], object] = lambda entries: None,
     ) -> None:
         super().__init__(uri, store)
         self.ledger, self.follow = Ledger(store), follow
@@ -152,7 +156,7 @@ class Registry(OwnVersions):
             why="",
             who="",
             at="",
-            facts=self._facts({"champion": number}),
+            facts=self.facts({"champion": number}),
         )
         return self._first(entries, before([*entries, made]))
 
@@ -213,7 +217,7 @@ class Registry(OwnVersions):
             aliases=now,
             why=why,
             who="MLflow registry",
-            facts=self._facts(now),
+            facts=self.facts(now),
         )
         self._finish(entry)
         logger.info("ledger %d: %s", entry.number, why)
@@ -241,10 +245,9 @@ class Registry(OwnVersions):
         Raises:
             RegistryError: a version was deleted, or another move came first.
         """
-        gone = self._gone(aliases)
-        if gone:
+        if gone := self.gone(aliases):
             raise VersionGone(f"{action} moved nothing: {gone}. {_AGAIN}")
-        facts = {**self._facts(aliases), **(more or {})}
+        facts = {**self.facts(aliases), **(more or {})}
         entry = self.ledger.append(
             after, action=action, aliases=aliases, why=why, who=who, facts=facts
         )
@@ -289,20 +292,6 @@ class Registry(OwnVersions):
                     f"{remedy}move the folder ledger out of the home: a new one begins."
                 )
 
-    def _facts(self, aliases: Mapping[str, str]) -> dict[str, str]:
-        """What is champion from now on: the tags of its version, and the run that trained it."""
-        version = self.version(aliases["champion"]) if "champion" in aliases else None
-        if version is None:
-            return {}
-        return {**version.tags, **({"run_id": version.run_id} if version.run_id else {})}
-
-    def _gone(self, aliases: Mapping[str, str]) -> str:
-        """Which of them cannot be, as its version was deleted; nothing if all can."""
-        for alias, number in aliases.items():
-            if self.version(number) is None:
-                return f"version {number} of {MODEL}, to be {alias}, is deleted in MLflow"
-        return ""
-
     def _apply(self, entry: Entry) -> str:
         """Move the aliases as an entry says; if a newer one came meanwhile, that has the last word.
 
@@ -327,13 +316,19 @@ class Registry(OwnVersions):
         return not_made if gone else ""
 
     def _finish(self, entry: Entry, given_up: str = "") -> None:
+        """Note that it is done; if newer ones came meanwhile, these have the last word."""
         if not given_up:
-            self.follow(entry)
+            self.follow(self.ledger.entries()[: entry.number])
         self.ledger.finish(entry, given_up)
+        followed = entry.number
+        while self.ledger.count() > followed:
+            entries = self.ledger.entries()
+            self.follow(entries)
+            followed = len(entries)
 
     def _point_all(self, entry: Entry) -> str:
-        """Point every alias where an entry has it; returns what `_gone` says if one cannot be."""
-        gone = self._gone(entry.aliases)
+        """Point every alias where an entry has it; returns what `gone` says if one cannot be."""
+        gone = self.gone(entry.aliases)
         if gone:
             return gone
         now = self.aliases()
@@ -343,7 +338,7 @@ class Registry(OwnVersions):
                 if now.get(name) != number and self.ledger.count() == entry.number:
                     self.point(name, number)
         except VersionGone:  # deleted since it was asked for
-            return self._gone(entry.aliases)
+            return self.gone(entry.aliases)
         return ""
 
 

@@ -7,7 +7,7 @@ was champion when it was written. Torch-free.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -49,17 +49,23 @@ def newest_of(store: Store, key: str, number: str) -> Partition | None:
     return next((one for one in tables if made_by(one, number)), None)
 
 
-def follow(store: Store, entry: Entry) -> None:
-    """After a move in the ledger: let `current.json` name the newest table of who is champion now.
+def follow(store: Store, entries: Sequence[Entry]) -> None:
+    """After the last of these moves: let `current.json` name the newest table of who is champion.
 
     Whom a promotion made champion has none until `represent` has run, and the one before stays
-    till then; after a hand's move, which may be away from a bad one, none is named then.
+    till then; after a hand's move of `champion`, which may be away from a bad one, none is named
+    then.
     """
+    made = [entry for entry in entries if not entry.given_up]
+    if not made:
+        return
+    entry, before = made[-1], made[-2].aliases if len(made) > 1 else {}
     key, number = entry.facts.get("run_key"), entry.aliases.get("champion")
     if not key or number is None or not keys_of(store):
         return
+    by_hand = entry.action == OBSERVED and number != before.get("champion")
     try:
-        if entry.action == OBSERVED or newest_of(store, key, number):
+        if by_hand or newest_of(store, key, number):
             point(store, key, number)
     except PartitionCorrupt as error:  # the aliases have moved, and `represent` writes it anew
         logger.warning("%s/%s stays as it was: %s", ROOT, CURRENT, error)

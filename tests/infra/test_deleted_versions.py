@@ -133,3 +133,15 @@ def test_a_version_deleted_while_the_aliases_move_is_named_and_locks_nothing(reg
         registry.promote("2", "better", after=entries)
     assert registry.champion().number == "1"
     assert all(one.done for one in registry.ledger.entries())
+
+
+def test_whoever_follows_the_champion_is_not_called_for_a_move_that_was_given_up(registry):
+    promoted(registry, 1)
+    versions(registry, 2)
+    move = {"champion": "2", "challenger": "9", "previous": "1"}
+    registry.ledger.append(registry.look(), action="promote", aliases=move, why="cut off")
+    seen = []
+    registry.follow = seen.append
+    by_hand(registry, champion="2")
+    registry.look()
+    assert [[one.number for one in entries] for entries in seen] == [[1, 2, 3]]

@@ -13,7 +13,7 @@ from infra.registry import Registry
 from pipeline import represented, representing, standing, steps, sweeping
 from pipeline.incumbent import registry_of
 from tests.chain import CHILD, DAYS, smoke, with_child
-from tests.infra.moves import by_hand
+from tests.infra.moves import by_hand, delete
 
 EVE, BEFORE, DAY = DAYS[-3:]
 
@@ -179,6 +179,35 @@ def test_a_hand_that_moves_the_champion_brings_its_newest_table_along(home):
     by_hand(registry_of(home), champion="1")
     standing.status(home)
     assert (current(home)["table"], current(home)["model"]) == (None, parent)
+
+
+def test_a_hand_that_moves_another_alias_leaves_the_table_that_is_read(home):
+    parent = with_child(home)  # promoted, and not represented yet
+    before = f"representations/{parent}/dt={BEFORE}"
+    by_hand(registry_of(home), challenger="1")
+    standing.status(home)
+    assert current(home)["table"] == before
+    delete(registry_of(home), "1")  # `previous`, too
+    assert standing.status(home)["aliases"] == {"champion": "2"}
+    assert current(home)["table"] == before
+
+
+def test_a_look_that_sleeps_over_a_newer_move_lets_that_name_the_table(home):
+    with_child(home)
+    steps.represent(home, DAY)
+    registry = registry_of(home)
+    follow = registry.follow
+
+    def slowly(entries):
+        if len(entries) == 3:
+            registry_of(home).promote("2", "meanwhile")
+        follow(entries)
+
+    registry.follow = slowly
+    by_hand(registry, champion="1")
+    registry.look()
+    assert standing.status(home)["aliases"]["champion"] == "2"
+    assert (current(home)["model"], current(home)["model_version"]) == (CHILD, "2")
 
 
 def test_a_promotion_names_a_table_that_is_there_and_else_leaves_the_one_before(home):

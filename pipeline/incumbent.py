@@ -13,7 +13,7 @@ from infra.errors import RegistryError
 from infra.ledger import Entry
 from infra.mlflow_client import briefly
 from infra.registry import MODEL, Registry, Version
-from infra.succession import is_it
+from infra.succession import before, is_it, left
 from infra.tracking import address
 from pipeline import represented
 from pipeline.settings import Settings
@@ -61,17 +61,36 @@ def registry_of(settings: Settings) -> Registry:
     return Registry(address(settings.tracking, store), store, partial(represented.follow, store))
 
 
-def vacancy(entries: Sequence[Entry]) -> str:
-    """Since when nobody is champion, and how somebody is again; empty if nobody ever was, or is."""
+def vacancy(entries: Sequence[Entry], registry: Registry | None) -> str:
+    """Since when nobody is champion, and how somebody is again; empty if nobody ever was, or is.
+
+    Args:
+        entries: the ledger.
+        registry: says which versions are there; None: it does not answer.
+    """
     made = [entry for entry in entries if not entry.given_up]
     last = next((n for n in reversed(range(len(made))) if "champion" in made[n].aliases), None)
     if last is None or last + 1 == len(made):
         return ""
     taken = made[last + 1]
+    since = f"Nobody is champion since ledger entry {taken.number} ({taken.why})."
+    return f"{since} {_again(entries, registry)}" if registry else since
+
+
+def _again(entries: Sequence[Entry], registry: Registry) -> str:
+    """How somebody is champion again, of the versions that are there."""
+    known = {one.number: one.tags.get("run_key", "") for one in registry.versions()}
+    there = {number for number, key in known.items() if is_it(entries, number, key)}
+    made = [entry.aliases.get("champion", "") for entry in entries if not entry.given_up]
+    worse = left(entries)
+    last = next((one for one in reversed(made) if one in there and one not in worse), None)
+    ways = ["`dupn rollback --why ...`"] if there.intersection(before(entries)) else []
+    ways += [f"`dupn promote --version {last} --why ...`"] if last else []
+    if ways:
+        return f"Let somebody be: {', or '.join(ways)}."
     return (
-        f"Nobody is champion since ledger entry {taken.number} ({taken.why}). Let somebody be: "
-        "`dupn rollback --why ...`, or "
-        f"`dupn promote --version {made[last].aliases['champion']} --why ...`."
+        "None of those who were is there to be it again. Promote another version (`dupn promote "
+        "--version N --why ...`), or train and release one with `dupn run initial`."
     )
 
 

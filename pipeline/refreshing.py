@@ -62,7 +62,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     if "champion" not in found:
         raise RegistryError(
             "no version of dupn's own is champion, so there is no bundle to refresh. "
-            f"{vacancy(entries) or 'Run `dupn promote` first, or see `dupn log`.'}"
+            f"{vacancy(entries, registry) or 'Run `dupn promote` first, or see `dupn log`.'}"
         )
     return {"day": day.isoformat(), **found}
 

@@ -97,7 +97,8 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Decide on the report; the verdict is kept beside it and in the MLflow run.
 
     Who was champion and was moved away from is not let pass: a person has decided since. So the
-    night of a version that was rolled back ends when it is run again.
+    night of a version that was rolled back ends when it is run again. One that was trained anew by
+    force since is another model, and is judged.
     """
     mine = learning.candidate(settings, day, run)
     of = judged_of(settings, mine, day)
@@ -161,9 +162,9 @@ def _decide(
 
 
 def _withdrawn(registry: Registry, mine: Candidate) -> list[Check]:
-    """What the ledger says of a candidate that was champion before."""
-    known = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.key]
-    said = withdrawn(registry.look(), known[-1], mine.key) if known else ""
+    """What the ledger says of a candidate that was champion before, as trained now."""
+    known = learning.versions_of(registry, mine)
+    said = withdrawn(registry.look(), known[-1].number, mine.key) if known else ""
     return [Check(name="withdrawn", passed=False, sentence=said)] if said else []
 
 
@@ -242,7 +243,8 @@ def check(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     champion, rival = registry.champion(), registry.challenger()
     if champion is None:
         raise RegistryError(
-            vacancy(registry.look()) or "no version is champion. Run `dupn promote` first."
+            vacancy(registry.look(), registry)
+            or "no version is champion. Run `dupn promote` first."
         )
     alias, asked = "champion", champion
     if rival is not None and rival.tags.get("run_key") == mine.key:

@@ -54,9 +54,10 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     registry = registry_of(settings)
     champion = registry.champion()
     if champion is None or "run_key" not in champion.tags:
+        said = vacancy(registry.look(), registry)
         raise RegistryError(
             "no version of dupn's own is champion, so there is nobody to represent users. "
-            f"{vacancy(registry.look()) or 'Run `dupn promote` first, or see `dupn log`.'}"
+            f"{said or 'Run `dupn promote` first, or see `dupn log`.'}"
         )
     key = champion.tags["run_key"]
     number = representation_of(champion)

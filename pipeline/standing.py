@@ -34,10 +34,12 @@ class _Moves:
     """The ledger; `note` says so where MLflow could not be asked what it does not know yet.
 
     Where the ledger cannot be read, `unknown` is what is said instead of what it would say.
+    `vacancy` is what is said where nobody is champion any more.
     """
 
     entries: list[Entry]
     note: str = ""
+    vacancy: str = ""
     unknown: str = ""
 
     @property
@@ -89,7 +91,8 @@ def _moves(settings: Settings) -> _Moves:
     registry = registry_of(settings)
     try:
         with briefly():
-            return _Moves(registry.look())
+            entries = registry.look()
+            return _Moves(entries, vacancy=vacancy(entries, registry))
     except RegistryUnavailable as error:
         moves = _Moves(registry.ledger.entries())
         last = moves.last
@@ -99,7 +102,8 @@ def _moves(settings: Settings) -> _Moves:
             known = f"aliases and champion are as of ledger entry {last.number} ({last.at})"
         else:
             known = f"aliases and champion are as ledger entry {last.number} will have them"
-        return _Moves(moves.entries, f"The registry was not read, so {known}: {error}")
+        note = f"The registry was not read, so {known}: {error}"
+        return _Moves(moves.entries, note, vacancy(moves.entries, None))
 
 
 def _readable(settings: Settings) -> _Moves:
@@ -107,7 +111,7 @@ def _readable(settings: Settings) -> _Moves:
     try:
         return _moves(settings)
     except (LedgerBroken, RecordCorrupt) as error:
-        return _Moves([], f"Nobody is promoted or rolled back, since {error}", "not known")
+        return _Moves([], f"Nobody is promoted or rolled back, since {error}", unknown="not known")
 
 
 def status(settings: Settings) -> Mapping[str, Any]:
@@ -120,7 +124,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
     reports = store.names("reports/offline")
-    said = (settings.store.nothing_yet(), moves.note, vacancy(moves.entries))
+    said = (settings.store.nothing_yet(), moves.note, moves.vacancy)
     notes = [note for note in said if note]
     last, none = moves.last, moves.unknown or "none"
     facts = last.facts if last else {}

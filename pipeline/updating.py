@@ -17,10 +17,11 @@ from infra.config import flatten
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry
 from infra.store import Partition, Store
+from infra.succession import dethroned
 from pipeline import judged
 from pipeline.incumbent import registry_of, vacancy
 from pipeline.jobs import quality as measuring
-from pipeline.learning import gone, recorded, require_free, run_key
+from pipeline.learning import gone, of_run, recorded, require_free, run_key, versions_of
 from pipeline.settings import Settings
 from pipeline.tracked import TrainingTracker
 from training import checkpoint as checkpoints
@@ -64,7 +65,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
         )
     _require_another(store, parent, key, day)
     if not forced and (why := _overtaken(registry, key, parent, day)):
-        return _nothing("", parent, why)
+        return _nothing(key if _withdrawn(store, registry, key) else "", parent, why)
     store.partition("samples", day).require()
     _require_quality(store, day, forced)
     _require_same_network(settings, parent)
@@ -113,7 +114,8 @@ def promoted(settings: Settings, registry: Registry) -> str:
                     "by dupn. Promote a version that was: `dupn promote --version N --why ...`."
                 )
             return version.tags["run_key"]
-    said = vacancy(entries) if registry.versions() else ""  # none: it is another MLflow
+    ours = any(one.tags.get("line") == settings.line for one in registry.versions())
+    said = vacancy(entries, registry) if ours else ""
     raise RegistryError(
         f"no version of line {settings.line} is champion or challenger, so there is nothing to "
         f"update. {said or 'Train and release the first one with `dupn run initial`.'}"
@@ -150,6 +152,17 @@ def _overtaken(registry: Registry, key: str, parent: Partition, day: date) -> st
                 "...`)"
             )
     return ""
+
+
+def _withdrawn(store: Store, registry: Registry, key: str) -> bool:
+    """Whether a candidate was champion and is it no more, which its gate says: its night ends so.
+
+    The champion answers the day then, and is refreshed, represented and watched.
+    """
+    if not checkpoints.final(store, key).exists():
+        return False
+    known = versions_of(registry, of_run(store, key))
+    return bool(known) and dethroned(registry.look(), known[-1].number, key) is not None
 
 
 def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:

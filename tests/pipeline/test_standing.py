@@ -12,6 +12,7 @@ from infra.registry import MODEL
 from pipeline import incumbent, nightly, standing, steps, updating
 from tests import first_night
 from tests.first_night import DAY, ONE, published
+from tests.infra.moves import delete, promoted, versions
 
 
 @pytest.fixture
@@ -64,6 +65,46 @@ def test_a_champion_whose_alias_a_hand_took_away_is_told_with_who_may_be_it_agai
         with pytest.raises(RegistryError) as told:
             ask()
         assert str(told.value).endswith(again)
+
+
+@pytest.mark.parametrize(
+    ("gone", "said"),
+    [
+        (
+            "3",
+            "Let somebody be: `dupn rollback --why ...`, or `dupn promote --version 2 --why ...`.",
+        ),
+        (
+            "32",
+            "Let somebody be: `dupn rollback --why ...`, or `dupn promote --version 1 --why ...`.",
+        ),
+        ("321", "None of those who were is there to be it again. Promote another version (`dupn "),
+    ],
+)
+def test_nobody_is_sent_to_a_version_that_was_deleted(settings, gone, said):
+    registry = incumbent.registry_of(settings)
+    promoted(registry, 3)
+    for number in gone:
+        delete(registry, number)
+    told = standing.status(settings)["note"]
+    assert told.startswith("Nobody is champion since ledger entry 4 (moved outside dupn: champion")
+    assert said in told
+
+
+def test_nobody_is_sent_to_whom_a_rollback_left_or_to_a_move_that_was_given_up(settings):
+    registry = incumbent.registry_of(settings)
+    promoted(registry, 2)
+    registry.rollback("worse")
+    delete(registry, "1")
+    assert "Promote another version (" in standing.status(settings)["note"]
+    versions(registry, 3)
+    move = {"champion": "3", "challenger": "9"}
+    registry.ledger.append(registry.look(), action="promote", aliases=move, why="cut off")
+    told = standing.status(settings)["note"]
+    assert told.startswith(
+        "Nobody is champion since ledger entry 4 (moved outside dupn: champion 1"
+    )
+    assert "--version 3" not in told
 
 
 def process(number):

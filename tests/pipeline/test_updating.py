@@ -1,93 +1,32 @@
 """Which night may be learnt, from which version, and what is said about it."""
 
-import json
 import shutil
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 
 import pyarrow as pa
 import pytest
 
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
-from infra.registry import MODEL, Registry
+from infra.registry import MODEL
 from infra.store import Store
-from pipeline import judged, learning, promotion, steps
-from pipeline.settings import load
-from tests.training.conftest import write_store
+from pipeline import judged, learning, steps
+from tests import six_days
+from tests.six_days import DAYS, NEXT, NIGHT, changed, judge, learnt, promote, registry
 from training import checkpoint
 from training.ancestry import Ancestry
-
-FIRST = date(2026, 3, 2)
-DAYS = [FIRST + timedelta(days=i) for i in range(6)]
-NIGHT, NEXT = DAYS[4], DAYS[5]
-DIMS = ("item", "brand", "shop", "category", "tag", "hidden", "user", "query", "attention")
-PAIRS = [
-    *(f"model.{name}_dim=4" for name in DIMS),
-    "model.ctr_hidden=[4]",
-    "train.threads=1",
-    "update.holdout_share=0.2",
-]
 
 
 @pytest.fixture(scope="module")
 def template(tmp_path_factory):
-    """Six good days, a first model of four of them, and an empty registry."""
-    home = tmp_path_factory.mktemp("template")
-    store = write_store(home, days=len(DAYS), moments=60)
-    for day in DAYS:
-        judge(store, day)
-    settings = load("smoke", str(home), PAIRS)
-    learning.train(settings, DAYS[:4])
-    return settings
+    return six_days.template(tmp_path_factory.mktemp("template"))
 
 
 @pytest.fixture
 def settings(template, tmp_path):
-    """A copy of the template in which the first model is champion."""
-    shutil.copytree(
-        template.home, tmp_path, ignore=shutil.ignore_patterns("mlflow"), dirs_exist_ok=True
-    )
-    uri = f"sqlite:///{template.home}/mlflow/mlflow.db"
-    own = load("smoke", str(tmp_path), [*PAIRS, f"tracking.uri={uri}"])
-    promote(own, "dupn-2026-03-05")
+    own = six_days.copied(template, tmp_path)
     yield own
     registry(own).client.delete_registered_model(MODEL)
-
-
-def judge(store: Store, day: date, *, passed: bool = True, rows: int = 100) -> None:
-    """What `dupn quality` leaves of a day."""
-    for of in ("events", "samples"):
-        verdict = json.dumps({"passed": passed})
-        store.put(f"reports/quality/{of}/{day}.json", verdict)
-        tally = {"sum:behaviors.rows": rows} if of == "events" else {"sum:samples.rows": 60}
-        with store.partition("quality", day, of).publish() as out:
-            out.record([out.write_bytes("tally.json", json.dumps(tally).encode())])
-
-
-def registry(settings) -> Registry:
-    return Registry(settings.tracking.uri, settings.store)
-
-
-def promote(settings, key, *, line="dupn", alias="champion"):
-    entered = registry(settings)
-    tags = {"run_key": key, "line": line}
-    version = entered.register(f"file:///{line}/{key}", "", tags)
-    if alias == "champion":
-        entered.promote(version.number, "a test")
-    else:
-        entered.client.set_registered_model_alias(MODEL, alias, version.number)
-
-
-def changed(settings, *pairs):
-    uri = f"tracking.uri={settings.tracking.uri}"
-    return load("smoke", settings.home, [*PAIRS, uri, *pairs])
-
-
-def learnt(settings, day) -> list[tuple[int, str]]:
-    """(day, share) of what a night learnt."""
-    place = checkpoint.final(settings.store, f"dupn-{day}")
-    parts = Ancestry.of_plain(place.manifest().lineage["learnt"]).parts
-    return [(part.day.day, part.share.value) for part in parts]
 
 
 def test_a_night_makes_a_candidate_with_its_ancestry(settings):
@@ -195,90 +134,6 @@ def test_the_line_s_own_version_is_the_parent_though_another_line_is_champion(se
     assert steps.update(settings, NIGHT)["parent"] == "dupn-2026-03-05"
 
 
-def test_a_registered_model_is_not_trained_over(settings):
-    steps.update(settings, NIGHT)
-    promote(settings, "dupn-2026-03-06")
-    registry(settings).rollback("worse")
-    other = changed(settings, "update.learning_rate=0.5")
-    with pytest.raises(TrainingError, match="dupn-2026-03-06 is version 2 of the registry"):
-        steps.update(other, NIGHT)
-    assert steps.update(settings, NEXT)["parent"] == "dupn-2026-03-05"
-    assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
-
-
-def test_the_first_model_is_not_trained_over_either_once_it_is_registered(settings):
-    place = checkpoint.final(settings.store, "dupn-2026-03-05")
-    before = place.manifest().written_at
-    faster = "train.learning_rate=0.5"
-    with pytest.raises(TrainingError, match=r"version 1 .*train.learning_rate was .* line=NAME"):
-        steps.train(changed(settings, faster), DAYS[3], 4)
-    assert steps.train(settings, DAYS[3], 4)["run"] == "dupn-2026-03-05"  # the DAG may run again
-    assert place.manifest().written_at == before
-    assert steps.train(changed(settings, faster, "line=fast"), DAYS[3], 4)["moments"] == 240
-
-
-def tagged(settings, key):
-    """The newest version, with what `register` says of the run key."""
-    mine = learning.of_run(settings.store, key)
-    tags = {
-        "trained_on": f"{mine.days[0]}..{mine.days[-1]}",
-        "parent": mine.parent,
-        "ancestry": promotion._ancestry(mine),
-    }
-    number = registry(settings).versions()[-1].number
-    for name, value in tags.items():
-        registry(settings).client.set_model_version_tag(MODEL, number, name, value)
-
-
-def lose(settings, key):
-    """Of a version whose tags say what it learnt."""
-    tagged(settings, key)
-    checkpoint.final(settings.store, key).remove()
-
-
-def test_a_version_whose_checkpoint_is_gone_is_not_trained_otherwise(settings):
-    key = steps.update(settings, NIGHT)["run"]
-    promote(settings, key)
-    lose(settings, key)
-    gone = rf"Restore checkpoints/{key} from a backup, or let a version .* `dupn rollback --why"
-    with pytest.raises(PartitionMissing, match=rf"checkpoints/{key}/final is gone, .* {gone}"):
-        steps.update(settings, NIGHT)
-    first = (
-        rf"version 2 of the registry, {key}, is gone, .*: trained_on was 2026-03-02\.\.2026-03-06"
-    )
-    with pytest.raises(TrainingError, match=rf"{first} and is 2026-03-06\.\.2026-03-06. {gone}"):
-        steps.train(settings, NIGHT, 1)
-    with pytest.raises(TrainingError, match="parent was dupn-2026-03-05 and is none"):
-        steps.train(settings, NIGHT, 5)
-    assert not checkpoint.final(settings.store, key).exists()
-
-
-def test_the_first_training_of_a_version_whose_checkpoint_is_gone_may_be_done_again(settings):
-    first = checkpoint.final(settings.store, "dupn-2026-03-05")
-    weights = checkpoint.load(first).weights
-    lose(settings, "dupn-2026-03-05")
-    with pytest.raises(TrainingError, match=r"is gone, .* trained_on was .* and is 2026-03-03"):
-        steps.train(settings, DAYS[3], 3)
-    steps.train(settings, DAYS[3], 4)
-    again = checkpoint.load(first).weights
-    assert all(weights[name].equal(again[name]) for name in weights)
-
-
-def test_a_candidate_whose_parent_was_replaced_while_it_was_released_is_left_to_people(settings):
-    key = steps.update(settings, NIGHT)["run"]
-    promote(settings, key, alias="previous")  # registered, not champion
-    tagged(settings, key)
-    promote(settings, "dupn-2026-03-05-by-hand")  # another model
-    folder = Path(settings.home, "checkpoints")
-    shutil.copytree(folder / "dupn-2026-03-05", folder / "dupn-2026-03-05-by-hand")
-    told = steps.update(settings, NIGHT)
-    assert (told["run"], told["outcome"]) == ("", "skipped")
-    assert "version 2 of the registry already, trained on from dupn-2026-03-05" in told["why"]
-    assert "`dupn promote --version 2 --why ...`" in told["why"]
-    assert steps.update(settings, NEXT)["parent"] == "dupn-2026-03-05-by-hand"
-    assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
-
-
 def test_a_line_s_newest_model_is_not_one_of_a_longer_name(settings):
     folder = Path(settings.home, "checkpoints")
     shutil.copytree(folder / "dupn-2026-03-05", folder / "fast-1-2026-03-05")
@@ -294,20 +149,6 @@ def test_another_network_is_another_line(settings):
     assert "model.hidden_dim was 4 and is 5" in str(told.value)
     assert "model.ranks_with_ctr was True and is False" in str(told.value)
     assert "Restore these," in str(told.value)
-
-
-def test_a_version_whose_days_were_made_again_is_not_said_to_be_trained_otherwise(settings):
-    """As by another release, or by a backfill of the days of a first training."""
-    samples = settings.store.partition("samples", DAYS[1])
-    table = samples.table()
-    renamed = [f"{one}-new" for one in table["sample_id"].to_pylist()]
-    place = table.schema.get_field_index("sample_id")
-    with samples.publish() as out:
-        out.record([out.write_table("part", table.set_column(place, "sample_id", [renamed]))])
-    with pytest.raises(TrainingError, match="its days have been made again since") as told:
-        steps.train(settings, DAYS[3], 4)
-    assert "there is nothing to train" in str(told.value)
-    assert "trained otherwise" not in str(told.value)
 
 
 def test_an_abnormal_day_is_reported_and_learnt_or_weighed_or_skipped(settings):

@@ -7,7 +7,7 @@ from infra.errors import ConfigError
 from infra.registry import Registry
 from pipeline import chain, experiments, learning, nightly, recipes, steps
 from pipeline.settings import load
-from tests.pipeline.test_updating import DAYS, NIGHT, PAIRS, judge
+from tests.six_days import DAYS, NIGHT, PAIRS, judge
 from tests.training.conftest import write_store
 
 RATE = 0.003

@@ -10,7 +10,7 @@ from infra.tracking import MlflowTracker
 from pipeline import learning, steps, tracked
 from pipeline.settings import Settings, load
 from pipeline.tracked import TrainingTracker
-from tests.pipeline.test_updating import PAIRS, judge
+from tests.six_days import PAIRS, judge
 from tests.training.conftest import write_store
 
 FIRST = date(2026, 3, 2)

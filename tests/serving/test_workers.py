@@ -153,14 +153,22 @@ def test_a_restart_replaces_every_worker_though_one_hangs(tmp_path):
 def test_a_service_that_shall_end_ends_also_in_the_middle_of_a_restart(tmp_path):
     with started(tmp_path, END_S=8) as (process, up):
         before = up()
-        psutil.Process(one_of_the_first(process)).suspend()
+        slow = first(before)
+        slow.suspend()
         process.send_signal(signal.SIGHUP)
         wait(lambda: len(up() - before) == 1)
         process.send_signal(signal.SIGTERM)
+        wait(lambda: at_work(process) & up() == {slow.pid})  # the others do not wait for it
         assert process.wait(PATIENCE_S) == 0
         assert len([*tmp_path.glob("[0-9]*")]) == 3  # no second new one was begun
 
 
-def one_of_the_first(process):
+def at_work(process):
+    """Numbers of its processes that have not ended."""
+    return {one.pid for one in children(process) if one.status() != psutil.STATUS_ZOMBIE}
+
+
+def first(numbers):
     """The worker that a restart begins with."""
-    return min(children(process), key=lambda one: (one.create_time(), one.pid)).pid
+    known = [psutil.Process(number) for number in numbers]
+    return min(known, key=lambda one: (one.create_time(), one.pid))

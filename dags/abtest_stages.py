@@ -25,7 +25,7 @@ def start() -> str:
 
     From now on users are split as it says. Without a day the run ends here.
     """
-    from pipeline import experiments
+    from pipeline.abtest import experiments
 
     context, settings = get_current_context(), running.settings()
     declaration, name = str(context["params"]["declaration"] or "").strip(), ""
@@ -52,7 +52,7 @@ def readout() -> None:
 
     A page counts on the day in which its attribution window closes.
     """
-    from pipeline import looks
+    from pipeline.abtest import looks
 
     _today(looks.readout)
 
@@ -60,7 +60,7 @@ def readout() -> None:
 @stage(task, pool="data")
 def verdict() -> str:
     """All days so far -> continue, ship or stop, with every reason; moves nothing."""
-    from pipeline import verdicts
+    from pipeline.abtest import verdicts
 
     return str(_today(verdicts.verdict)["outcome"])
 
@@ -71,9 +71,9 @@ def report() -> str:
 
     Its address comes back; the button `Report` leads to it.
     """
-    from pipeline import abtest_report
+    from pipeline.abtest import reporting
 
-    made = _today(abtest_report.write)
+    made = _today(reporting.write)
     page = _in_mlflow(made["mlflow_run"], made["mlflow_page"]) or made["report"]
     get_current_context()["ti"].xcom_push(key=PAGE, value=page)
     return str(made["report"])
@@ -102,7 +102,7 @@ class Approval(ApprovalOperator):
 
     def execute(self, context: Any) -> Any:
         """Ask, or skip."""
-        from pipeline import experiments, verdicts
+        from pipeline.abtest import experiments, verdicts
 
         found = _today(lambda settings, name, day: experiments.find(settings.store, name))
         outcome = context["ti"].xcom_pull(task_ids="verdict")
@@ -131,7 +131,7 @@ def approval() -> Approval:
 @stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED_MIN_ONE_SUCCESS)
 def conclude() -> str:
     """A final verdict is made so, through the ledger, and told; any other changes nothing."""
-    from pipeline import verdicts
+    from pipeline.abtest import verdicts
 
     done = _today(verdicts.conclude)
     if done["moved"]:
@@ -162,7 +162,9 @@ def release_of_rival() -> nightly_stages.Release:
 
 def _learn(settings: Any, name: str, day: date) -> Any:
     from infra.errors import QualityFailed
-    from pipeline import experiments, recipes, steps
+    from pipeline import steps
+    from pipeline.abtest import experiments
+    from pipeline.learn import recipes
 
     found = experiments.find(settings.store, name)
     if found.ended is not None:
@@ -188,7 +190,7 @@ def _in_mlflow(run: str, page: str) -> str:
 
     from infra import runtime
     from infra.addresses import bare
-    from pipeline.incumbent import registry_of
+    from pipeline.release.incumbent import registry_of
 
     settings = running.settings()
     tracking, server = settings.tracking.uri, ""

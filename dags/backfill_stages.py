@@ -14,7 +14,7 @@ logger = logging.getLogger(__name__)
 @stage(task.short_circuit, pool="data")
 def plan() -> bool:
     """Writes to its log, one a line, what a backfill of the day may redo and why."""
-    from pipeline import backfill as filling
+    from pipeline.upkeep import backfill as filling
 
     with running.front_door():
         planned = filling.describe(running.settings(), running.day(), _last())

@@ -22,7 +22,7 @@ def failed(context: Mapping[str, Any]) -> None:
 
     A task `raw` that gives up is late.
     """
-    from pipeline.telling import KINDS
+    from pipeline.nights.alerting import KINDS
 
     kinds = {error.__name__: str(kind) for error, kind in KINDS.items()}
     task = context["ti"].task_id

@@ -43,7 +43,7 @@ def raw() -> PokeReturnValue:
     Past `nightly.deadline_hours` an alert says what is missing; past `nightly.give_up_hours` it
     fails.
     """
-    from pipeline import nightly
+    from pipeline.nights import nightly
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     waited = timezone.utcnow() - (context["dag_run"].start_date or timezone.utcnow())
@@ -63,12 +63,12 @@ def simulate() -> None:
 
     Skipped for any other data set, if the day is there already, and after a day that somebody sent.
     """
-    from pipeline import unlived
+    from pipeline.raw import simulated_days
 
     settings, day = running.settings(), running.day()
     if settings.dataset != "marketplace":
         raise AirflowSkipException(f"{settings.dataset} is a log of yours: nothing to simulate")
-    if not unlived.is_next(settings, day):
+    if not simulated_days.is_next(settings, day):
         raise AirflowSkipException(f"{day} is there already, or follows a day that somebody sent")
     run("simulate", first=day, days=1)
 
@@ -129,7 +129,10 @@ def update() -> str:
 
     Without a candidate (the day is left out, or abnormal and skipped) there is no release.
     """
-    from pipeline import judged, recipes, steps, telling
+    from pipeline import steps
+    from pipeline.learn import recipes
+    from pipeline.nights import alerting
+    from pipeline.quality import judged
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     out = bool(context["params"]["leave_out"])
@@ -139,7 +142,7 @@ def update() -> str:
     with running.front_door():
         learnt = steps.update(recipes.tonight(running.plain(context)), day)
     if learnt.get("abnormal"):
-        callbacks.tell(*telling.abnormal(day, learnt["abnormal"]))
+        callbacks.tell(*alerting.abnormal(day, learnt["abnormal"]))
     return str(learnt["run"])
 
 
@@ -157,7 +160,7 @@ class Release(Awaited):
 
     def execute(self, context: Any) -> None:
         """Trigger it with the run's day, candidate, the candidate's line and Params."""
-        from pipeline.incumbent import line_of
+        from pipeline.release.incumbent import line_of
 
         key, day = context["ti"].xcom_pull(task_ids=self.learner), running.day().isoformat()
         conf = _conf(context, day)
@@ -201,7 +204,7 @@ class Abtest(TriggerDagRunOperator):
     def execute(self, context: Any) -> None:
         """Trigger it and go on: no night waits for it, or fails because of it."""
         from infra.errors import DupnError
-        from pipeline import experiments
+        from pipeline.abtest import experiments
 
         day = running.day()
         try:
@@ -235,7 +238,8 @@ def onward() -> None:
 
     State past its retention is swept.
     """
-    from pipeline import afterwards, night_page, nightly, telling
+    from pipeline.nights import alerting, night_page, nightly
+    from pipeline.upkeep import afterwards
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     run("sweep", day=day)
@@ -246,7 +250,7 @@ def onward() -> None:
         after = nightly.waiting(settings, day)
         again = afterwards.sentences(settings.store)
     if again:
-        callbacks.tell(*telling.changed(again))
+        callbacks.tell(*alerting.changed(again))
     if after is None:
         return
     raise DagRunTriggerException(
@@ -266,7 +270,8 @@ def onward() -> None:
 
 def _take_turn() -> None:
     """Harmless for who has it."""
-    from pipeline import nightly, recipes
+    from pipeline.learn import recipes
+    from pipeline.nights import nightly
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     again = _conf(context, day.isoformat()) | {"leave_out": context["params"]["leave_out"]}
@@ -277,7 +282,8 @@ def _take_turn() -> None:
 
 def _judge(of: str) -> None:
     from infra.errors import QualityFailed
-    from pipeline import steps, telling
+    from pipeline import steps
+    from pipeline.nights import alerting
 
     settings, day = running.settings(), running.day()
     with running.front_door():
@@ -286,12 +292,12 @@ def _judge(of: str) -> None:
         except QualityFailed as stopped:
             if not get_current_context()["params"]["leave_out"]:
                 raise
-            callbacks.tell(*telling.left_out(day, f"QualityFailed: {stopped}"))
+            callbacks.tell(*alerting.left_out(day, f"QualityFailed: {stopped}"))
 
 
 def _outcome(context: Any, settings: Any, day: date) -> str:
     """What the release said, or why there was none."""
-    from pipeline import volumes
+    from pipeline.nights import volumes
 
     if context["params"]["leave_out"]:
         return "left out"

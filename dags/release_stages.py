@@ -31,11 +31,11 @@ def gate() -> bool:
 
     "Kept the champion" is green: it skips everything up to `check`; an alert says why.
     """
-    from pipeline import telling
+    from pipeline.nights import alerting
 
     judged = run("gate", **_candidate())
     if not judged["promoted"]:
-        callbacks.tell(*telling.kept(judged))
+        callbacks.tell(*alerting.kept(judged))
     return bool(judged["promoted"])
 
 
@@ -52,7 +52,7 @@ class Approval(ApprovalOperator):
         """Ask, or skip."""
         if not context["params"]["approval"]:
             raise AirflowSkipException("nobody has to be asked: the Param approval is off")
-        from pipeline import promotion
+        from pipeline.release import promotion
 
         candidate = _candidate()
         self.subject = f"Make {candidate['run']} the champion?"
@@ -113,11 +113,11 @@ def watch() -> None:
 
     Runs after a kept champion too; an alert says when its AUC drops.
     """
-    from pipeline import telling
+    from pipeline.nights import alerting
 
     seen = run("watch", **_candidate())
     for sentence in seen.get("alerts", ()):
-        callbacks.tell(*telling.worse(running.day(), sentence))
+        callbacks.tell(*alerting.worse(running.day(), sentence))
 
 
 def _candidate() -> dict[str, Any]:

@@ -60,7 +60,7 @@ def settings() -> "Settings":
 
 def settings_of(context: Mapping[str, Any]) -> "Settings":
     """`plain` ones, with the recipe that an experiment has for their line."""
-    from pipeline.recipes import of_line
+    from pipeline.learn.recipes import of_line
 
     return of_line(plain(context))
 

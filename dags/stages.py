@@ -50,12 +50,12 @@ def simulate() -> None:
 
     Skipped for any other data set, if the days are there already, and beside days of a real log.
     """
-    from pipeline import unlived
+    from pipeline.raw import simulated_days
 
     settings = running.settings()
     if settings.dataset != "marketplace":
         raise AirflowSkipException(f"{settings.dataset} is a log of yours: nothing to simulate")
-    stretches = unlived.stretches(settings, _days())
+    stretches = simulated_days.stretches(settings, _days())
     if not stretches:
         raise AirflowSkipException("the days are there already, or they are those of a real log")
     for first, days in stretches:
@@ -154,11 +154,11 @@ def gate(days: list[str]) -> bool:
 
     "Kept the champion" is green: it skips the rest; an alert says why.
     """
-    from pipeline import telling
+    from pipeline.nights import alerting
 
     judged = run("gate", **_judged(days))
     if not judged["promoted"]:
-        callbacks.tell(*telling.kept(judged))
+        callbacks.tell(*alerting.kept(judged))
     return bool(judged["promoted"])
 
 

@@ -25,7 +25,7 @@ KEY = "{{ task.op_kwargs['key'] }}"
 @stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)
 def cells(place: int) -> list[str]:
     """Keys of the cells of a stage; none if the study has fewer stages."""
-    from pipeline import studying
+    from pipeline.studies import studying
 
     with running.front_door():
         study = studying.make(*_study(), quick=_quick())
@@ -48,7 +48,7 @@ def of_stage(place: int) -> tuple[Any, Any]:
 @stage(task, pool="data")
 def cell(key: str) -> None:
     """One cell: a world, a search, or a network fitted and asked; skipped if it is there."""
-    from pipeline import studying
+    from pipeline.studies import studying
 
     settings, name, seeds = _study()
     with running.front_door():
@@ -58,7 +58,7 @@ def cell(key: str) -> None:
 @stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)
 def report() -> str:
     """All cells -> JSON, pictures and a page under `reports/study/`, and into MLflow."""
-    from pipeline import studying
+    from pipeline.studies import studying
     from pipeline.studies.diary import Diary
 
     with running.front_door():
@@ -71,8 +71,8 @@ def report() -> str:
 
 def _study() -> "tuple[Settings, str, int]":
     """Settings, name and seeds of the run; the preset is the study's unless the form says one."""
-    from pipeline import studying
     from pipeline.settings import of_form
+    from pipeline.studies import studying
 
     context = get_current_context()
     params, name = context["params"], str(context["params"]["study"])

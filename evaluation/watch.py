@@ -1,8 +1,8 @@
 """One night seen from outside: how good, how stale, how forgetful, how large, how long.
 
-Pure functions on answers, manifests' numbers and the nights before; `pipeline.watching` fetches
-them. Three questions are asked of models, all on moments that the asked model has not learnt
-(where it has, the protocol of the figure says so):
+Pure functions on answers, manifests' numbers and the nights before; `pipeline.nights.watching`
+fetches them. Three questions are asked of models, all on moments that the asked model has not
+learnt (where it has, the protocol of the figure says so):
 
 - progressive validation: the champion on the new day, before it trains on it;
 - staleness: models of the line of growing age on the new day;

@@ -1,8 +1,8 @@
 """What is measured of a day before anyone may build on it: mergeable counts over all rows.
 
 `features.measured` makes the tally of a part of a table, which Beam merges; `metrics` turns the
-whole day's tally into the figures that the expectations of `pipeline.quality` judge: null shares,
-ranges, sets, rejects and duplicates, volume and mix against the days before, freshness.
+whole day's tally into the figures that the expectations of `pipeline.quality.checks` judge: null
+shares, ranges, sets, rejects and duplicates, volume and mix against the days before, freshness.
 """
 
 import math

@@ -159,7 +159,7 @@ def serve(home: Path, config: RuntimeConfig, variables: Mapping[str, str]) -> Se
         name="serve",
         folder=folder,
         command=[
-            *(sys.executable, "-m", "pipeline.cli", "--home", str(home)),
+            *(sys.executable, "-m", "pipeline.cli.app", "--home", str(home)),
             *("--set", f"serve.host={json.dumps(config.host)}", "serve", "--port", str(port)),
         ],
         environment=environment,

@@ -10,10 +10,15 @@ from features.carry import ONE_DAY
 from infra.errors import PartitionMissing, QualityFailed
 from infra.progress import Progress, track
 from infra.tracking import address
-from pipeline import afterwards, judged, night_page, recipes, steps, telling, unlived, workers
-from pipeline import nightly as nights
+from pipeline import steps
 from pipeline.days import span
+from pipeline.learn import recipes
+from pipeline.nights import alerting, night_page, workers
+from pipeline.nights import nightly as nights
+from pipeline.quality import judged
+from pipeline.raw import simulated_days
 from pipeline.settings import Settings
+from pipeline.upkeep import afterwards
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +29,7 @@ def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
     """`dupn_initial_train` in this process: `days` days of training, the day after to evaluate."""
     last = first + ONE_DAY * days
     address(settings.tracking, settings.store)  # refused before anything is made
-    for start, length in unlived.stretches(settings, span(first, days + 1)):
+    for start, length in simulated_days.stretches(settings, span(first, days + 1)):
         steps.simulate(settings, start, length)
     wanted = steps.data_days(settings, first, last)
     with track("stages", total=len(wanted) * 7 + 1 + len(RELEASE), unit="stages") as progress:
@@ -55,14 +60,14 @@ def nightly(
     seen = nights.look(settings, day, timedelta())
     if not seen.ready:
         raise PartitionMissing(f"{seen.sentence} Run this again when it is complete.")
-    with telling.failures(settings, day):
+    with alerting.failures(settings, day):
         return _night(settings, day, leave_out=leave_out, take_over=take_over)
 
 
 def _night(settings: Settings, day: date, *, leave_out: bool, take_over: bool) -> Mapping[str, Any]:
     recipes.require_updated(settings)
     nights.begin(settings, day, workers.this(), take_over=take_over)
-    if unlived.is_next(settings, day):
+    if simulated_days.is_next(settings, day):
         steps.simulate(settings, day, 1)
     total = 8 + len(RELEASE) + 3
     with track("stages", total=total, unit="stages") as progress:
@@ -74,17 +79,17 @@ def _night(settings: Settings, day: date, *, leave_out: bool, take_over: bool) -
         verdict: dict[str, Any] = {"run": learnt.get("run", ""), "promoted": None}
         verdict["outcome"] = "left out" if leave_out else learnt["outcome"]
         if learnt.get("abnormal"):
-            telling.tell(settings, day, telling.abnormal(day, learnt["abnormal"]))
+            alerting.tell(settings, day, alerting.abnormal(day, learnt["abnormal"]))
         if verdict["run"]:
             verdict |= _release(mine, day, verdict["run"], progress)
             if not verdict["promoted"]:
-                telling.tell(settings, day, telling.kept(verdict))
+                alerting.tell(settings, day, alerting.kept(verdict))
             verdict |= _after(mine, day, verdict["run"], progress)
     steps.sweep(settings, day)
     nights.end(settings, day, workers.this(), verdict["outcome"])
     night_page.draw_unwatched(settings, day)
     if again := afterwards.sentences(settings.store):
-        telling.tell(settings, day, telling.changed(again))
+        alerting.tell(settings, day, alerting.changed(again))
     after = nights.waiting(settings, day)
     if after is not None:
         logger.warning(
@@ -99,7 +104,7 @@ def _forgiving(settings: Settings, day: date, work: Callable[[], object]) -> obj
     try:
         return work()
     except QualityFailed as error:
-        telling.tell(settings, day, telling.left_out(day, str(error)))
+        alerting.tell(settings, day, alerting.left_out(day, str(error)))
         return None
 
 
@@ -108,7 +113,7 @@ def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mappi
         _counted(progress, partial(step, settings, day))
     seen = _counted(progress, partial(steps.watch, settings, day, run=run))
     for sentence in seen["alerts"]:
-        telling.tell(settings, day, telling.worse(day, sentence))
+        alerting.tell(settings, day, alerting.worse(day, sentence))
     return {"auc_alerts": seen["alerts"], "page": seen["page"]}
 
 

@@ -32,11 +32,11 @@ from infra.programs import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
 from pipeline import form
-from pipeline.night_config import NightlyConfig
-from pipeline.represent_config import RepresentConfig
-from pipeline.retention import RetentionConfig
-from pipeline.runner import BeamConfig
-from pipeline.study_config import StudyConfig
+from pipeline.beam.runner import BeamConfig
+from pipeline.nights.config import NightlyConfig
+from pipeline.represent.config import RepresentConfig
+from pipeline.studies.config import StudyConfig
+from pipeline.upkeep.retention import RetentionConfig
 from serving.settings import ServeConfig
 from training.config import ModelConfig, TrainConfig
 from training.peers.config import PeersConfig, WideConfig

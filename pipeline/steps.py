@@ -29,7 +29,7 @@ def simulate(settings: Settings, first: date, days: int, spoil: float = 0.0) -> 
     from evaluation.marketplace.run import simulate as live
     from evaluation.marketplace.spoil import spoil_day
     from evaluation.marketplace.state import DATASET
-    from pipeline import one_log
+    from pipeline.raw import one_log
 
     one_log.require(settings.store, DATASET)
     made = live(settings.store, first, days, settings.marketplace, settings.seed)
@@ -48,14 +48,15 @@ def import_log(
 ) -> Summary:
     """Your files -> raw partitions by arrival day, as received."""
     from features.dataset import load
-    from pipeline.importing import import_files
+    from pipeline.raw.importing import import_files
 
     return import_files(settings.store, load(dataset), files, day=day, replace=replace)
 
 
 def raw(settings: Settings, day: date) -> Summary:
     """What has arrived of a day's raw data, and what a night still waits for."""
-    from pipeline import arrival, nightly
+    from pipeline.nights import nightly
+    from pipeline.raw import arrival
 
     seen = nightly.look(settings, day, timedelta())
     found = arrival.say(arrival.look(settings.store, day, settings.nightly))
@@ -74,12 +75,12 @@ def events(settings: Settings, day: date) -> Summary:
 
 def quality(settings: Settings, day: date, of: str) -> Summary:
     """Great Expectations over a day of events or samples; a critical failure stops the run."""
-    from pipeline.quality import run
+    from pipeline.quality.checks import run
 
     try:
         return run(settings, day, of)
     except QualityFailed:
-        from pipeline import night_page
+        from pipeline.nights import night_page
 
         night_page.draw_unwatched(settings, day)
         raise
@@ -132,42 +133,42 @@ def samples(settings: Settings, day: date) -> Summary:
 
 def rebuild(settings: Settings, day: date) -> Summary:
     """State of a day that is missing or spoilt <- events, by the jobs of the nights before."""
-    from pipeline.rebuilding import run
+    from pipeline.upkeep.rebuilding import run
 
     return run(settings, day)
 
 
 def backfill(settings: Settings, day: date, last: date | None = None) -> Summary:
     """Past days read again, and redone whatever follows from them and comes out otherwise."""
-    from pipeline.backfill import run
+    from pipeline.upkeep.backfill import run
 
     return run(settings, day, last)
 
 
 def sweep(settings: Settings, day: date) -> Summary:
     """State that has grown old and files of lost attempts -> removed."""
-    from pipeline.sweeping import run
+    from pipeline.upkeep.sweeping import run
 
     return run(settings, day)
 
 
 def train(settings: Settings, until: date, days: int) -> Summary:
     """The network, trained for the first time on `days` days up to and with `until`."""
-    from pipeline.learning import train as learn
+    from pipeline.learn.learning import train as learn
 
     return learn(settings, [until - ONE_DAY * back for back in reversed(range(days))])
 
 
 def update(settings: Settings, day: date, *, forced: str = "") -> Summary:
     """The promoted version of the line learns what it has not learnt yet, but for a holdout."""
-    from pipeline.updating import update as learn
+    from pipeline.learn.updating import update as learn
 
     return learn(settings, day, forced=forced)
 
 
 def evaluate(settings: Settings, day: date, run: str = "") -> Summary:
     """Candidate (and champion) on a day that neither trained on -> report and predictions."""
-    from pipeline.judging import evaluate as judge
+    from pipeline.release.evaluating import evaluate as judge
 
     return judge(settings, day, run)
 
@@ -178,31 +179,31 @@ def bundle(settings: Settings, day: date, run: str = "", version: str = "") -> S
     Of a registered `version` instead: what it is served from -> `bundles/`.
     """
     if version:
-        from pipeline.bundling import build
+        from pipeline.release.bundling import build
 
         return build(settings, version)
-    from pipeline.release import bundle as pack
+    from pipeline.release.gating import bundle as pack
 
     return pack(settings, day, run)
 
 
 def gate(settings: Settings, day: date, run: str = "") -> Summary:
     """Report -> verdict with every failed check."""
-    from pipeline.release import gate as judge
+    from pipeline.release.gating import gate as judge
 
     return judge(settings, day, run)
 
 
 def canary(settings: Settings, day: date, run: str = "") -> Summary:
     """The logged model, loaded in a fresh process, answers recorded moments as evaluation did."""
-    from pipeline.release import canary as sing
+    from pipeline.release.gating import canary as sing
 
     return sing(settings, day, run)
 
 
 def register(settings: Settings, day: date, run: str = "") -> Summary:
     """The logged model -> a version of the registered model, and its bundle -> `bundles/`."""
-    from pipeline.promotion import register as enter
+    from pipeline.release.promotion import register as enter
 
     return enter(settings, day, run)
 
@@ -211,42 +212,42 @@ def promote(
     settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
 ) -> Summary:
     """Move `champion` to the version (default: the one registered for the day), in the ledger."""
-    from pipeline.promotion import promote as move
+    from pipeline.release.promotion import promote as move
 
     return move(settings, day, version, why, run)
 
 
 def rollback(settings: Settings, why: str) -> Summary:
     """Make the previous champion champion again, in the ledger."""
-    from pipeline.standing import rollback as undo
+    from pipeline.release.standing import rollback as undo
 
     return undo(settings, why)
 
 
 def check(settings: Settings, day: date, run: str = "") -> Summary:
     """`models:/dupn@champion` loads and answers."""
-    from pipeline.release import check as ask
+    from pipeline.release.gating import check as ask
 
     return ask(settings, day, run)
 
 
 def watch(settings: Settings, day: date, run: str = "") -> Summary:
     """The night from outside: AUC before learning, staleness, forgetting, volumes, durations."""
-    from pipeline.watching import run as look
+    from pipeline.nights.watching import run as look
 
     return look(settings, day, run)
 
 
 def refresh(settings: Settings, day: date) -> Summary:
     """The bundles of champion and challenger, published anew with the tables of the day."""
-    from pipeline.refreshing import run
+    from pipeline.release.refreshing import run
 
     return run(settings, day)
 
 
 def represent(settings: Settings, day: date) -> Summary:
     """The champion's 256 numbers of every user with a behaviour -> `representations/`."""
-    from pipeline.representing import run
+    from pipeline.represent.representing import run
 
     return run(settings, day)
 
@@ -266,7 +267,8 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
     """
     from features.dataset import load
     from infra import tracking
-    from pipeline import arrival, incumbent, one_log, rawday
+    from pipeline.raw import arrival, one_log, rawday
+    from pipeline.release import incumbent
 
     tracking.require(settings.tracking, settings.store)
     incumbent.require_own(settings)

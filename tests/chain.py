@@ -14,8 +14,9 @@ from typing import Any
 
 from infra.registry import MODEL
 from infra.store import Store
-from pipeline import chain, learning, steps
-from pipeline.incumbent import registry_of
+from pipeline import chain, steps
+from pipeline.learn import learning
+from pipeline.release.incumbent import registry_of
 from pipeline.settings import Settings, load
 
 FIRST = date(2026, 3, 2)

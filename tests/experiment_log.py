@@ -16,7 +16,7 @@ from evaluation.abtest.experiment import Experiment
 from features.assignment import arms
 from features.property import LocalClock
 from pipeline import steps
-from pipeline.incumbent import registry_of
+from pipeline.release.incumbent import registry_of
 from pipeline.settings import Settings, load
 
 FIRST = date(2026, 3, 4)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from infra.registry import MODEL, Registry
 from infra.store import Store
-from pipeline import learning
+from pipeline.learn import learning
 from pipeline.settings import Settings, load
 from tests.training.conftest import write_store
 from training import checkpoint

@@ -23,10 +23,10 @@ from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import Size
 from pipeline.bench.samples import stage
-from pipeline.learning import run_key
+from pipeline.learn.learning import run_key
 from pipeline.settings import Settings, own
 from pipeline.steps import DATA
-from pipeline.sweeping import run as sweep
+from pipeline.upkeep.sweeping import run as sweep
 from training import checkpoint as checkpoints
 from training import update as updates
 from training.fit import fit

@@ -25,7 +25,7 @@ from infra import cores
 from infra.progress import track
 from infra.scratch import scratch_folder
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.bench import day as synthetic
 from pipeline.bench import polars_script
 from pipeline.bench.day import BEFORE, DAY, Size

@@ -23,9 +23,9 @@ from features.outcomes import Arrived
 from features.property import LocalClock
 from features.readout import BEFORE
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Publish, Spread, pipeline
+from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
+from pipeline.beam.threaded import Threaded, a_run
 from pipeline.jobs.readout import Asked, Day, inputs, place, window_of
-from pipeline.threaded import Threaded, a_run
 
 logger = logging.getLogger(__name__)
 _LOADING = Lock()

@@ -13,9 +13,9 @@ from features.events import EventsConfig, Window
 from features.raw_table import LOGS, REQUIRED, Table
 from features.rejects import lost_file
 from infra.store import Attempt
-from pipeline import accounting
-from pipeline.parcels import BYTES, Parcels
-from pipeline.rawfiles import RawPart
+from pipeline.beam.parcels import BYTES, Parcels
+from pipeline.raw import accounting
+from pipeline.raw.rawfiles import RawPart
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from features.listing import Legend
 from features.schemas import CATALOG
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Publish, Spread, pipeline
+from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
 
 CHUNK = 1 << 18
 """Catalog rows a file; not a setting, because equal data should lie in equal files."""

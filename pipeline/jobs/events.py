@@ -2,8 +2,8 @@
 
 Blocks of raw files are parsed whole, split by the bucket of their user, and each bucket is put in
 its one order with repeated rows taken out. Every raw row is kept, duplicate, ignored or rejected
-(`pipeline.accounting`), which is checked before anything is published. A pass reads all of raw and
-keeps its own buckets only, so a day larger than memory takes more passes.
+(`pipeline.raw.accounting`), which is checked before anything is published. A pass reads all of
+raw and keeps its own buckets only, so a day larger than memory takes more passes.
 """
 
 import json
@@ -27,13 +27,13 @@ from features.page_log import ONLY_SERVED
 from features.raw_table import LOGS, TABLES
 from infra.reading import is_about_content
 from infra.store import Attempt, FileEntry, Store
-from pipeline import accounting, arrival, rawday, rawfiles
-from pipeline.beam import BeamConfig, Gather, Spread, passes, pipeline
-from pipeline.columns import planes
+from pipeline.beam.parcels import Parcels
+from pipeline.beam.parquet import planes
+from pipeline.beam.run import BeamConfig, Gather, Spread, passes, pipeline
+from pipeline.beam.threaded import Threaded
 from pipeline.jobs.blocks import Block, Plan, finish_bucket, lost, refused_block, split_block
-from pipeline.parcels import Parcels
-from pipeline.rawfiles import RawPart
-from pipeline.threaded import Threaded
+from pipeline.raw import accounting, arrival, rawday, rawfiles
+from pipeline.raw.rawfiles import RawPart
 
 logger = logging.getLogger(__name__)
 

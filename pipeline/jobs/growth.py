@@ -15,7 +15,7 @@ from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.manifest import mend
 from infra.store import FileEntry, Partition, Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 
 Key = tuple[str, int]
 """A feature and the number of a hash range."""

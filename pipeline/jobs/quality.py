@@ -13,7 +13,7 @@ from infra.errors import PartitionCorrupt
 from infra.manifest import mend
 from infra.record import as_object
 from infra.store import FileEntry, Partition
-from pipeline.beam import BeamConfig, Spread, pipeline
+from pipeline.beam.run import BeamConfig, Spread, pipeline
 
 Element = tuple[str, Partition, FileEntry]
 

@@ -32,9 +32,9 @@ from features.schemas import BehaviorType, conform
 from features.traffic import FOLDER, Traffic
 from infra.errors import PartitionMissing
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Gather, Publish, Spread, pipeline
+from pipeline.beam.run import BeamConfig, Gather, Publish, Spread, pipeline
+from pipeline.beam.threaded import Threaded, a_run
 from pipeline.jobs.slices import Slices, pick
-from pipeline.threaded import Threaded, a_run
 
 logger = logging.getLogger(__name__)
 _LOADING = Lock()  # threads of one worker share what they load

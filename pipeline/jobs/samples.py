@@ -34,11 +34,11 @@ from features.samples import Group, SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES
 from features.vocabulary import Vocabulary
 from infra.store import Attempt, FileEntry, Store
-from pipeline.beam import BeamConfig, Publish, Spread, pipeline
-from pipeline.columns import planes
+from pipeline.beam.parquet import planes
+from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
+from pipeline.beam.threaded import Threaded, a_run
 from pipeline.jobs.sequences import Inputs, Known, know
 from pipeline.jobs.slices import Slices
-from pipeline.threaded import Threaded, a_run
 
 logger = logging.getLogger(__name__)
 _LOADING = Lock()  # threads of one worker share what they load

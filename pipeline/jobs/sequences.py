@@ -29,11 +29,11 @@ from features.sequence import CODED, MomentsMode, SequencesConfig
 from features.timeline import Timeline, Users
 from infra.errors import ConfigError
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Publish, Spread, pipeline
-from pipeline.columns import planes
+from pipeline.beam.parquet import planes
+from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
+from pipeline.beam.threaded import Threaded, timeless
 from pipeline.jobs.draws import Drawn, SmallestDraws
 from pipeline.jobs.slices import Slices, pick
-from pipeline.threaded import Threaded, timeless
 
 logger = logging.getLogger(__name__)
 

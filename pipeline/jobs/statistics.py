@@ -23,10 +23,10 @@ from features.schemas import BEHAVIORS, IMPRESSIONS
 from features.sequence import MomentsMode
 from features.statistics import StatisticsConfig
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Publish, Spread, pipeline
+from pipeline.beam.merging import Together
+from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
+from pipeline.beam.threaded import Threaded
 from pipeline.jobs import closing
-from pipeline.threaded import Threaded
-from pipeline.together import Together
 
 logger = logging.getLogger(__name__)
 

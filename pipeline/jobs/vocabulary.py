@@ -22,11 +22,11 @@ from features.catalog import FIRST_ROW
 from features.schemas import VOCABULARY
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store
-from pipeline.beam import BeamConfig, Gather, Spread, pipeline
+from pipeline.beam.merging import Together
+from pipeline.beam.run import BeamConfig, Gather, Spread, pipeline
+from pipeline.beam.threaded import Threaded
 from pipeline.jobs import catalog
 from pipeline.jobs.growth import ITEM_INDEX, Key, Plan, Source, place, plan
-from pipeline.threaded import Threaded
-from pipeline.together import Together
 
 logger = logging.getLogger(__name__)
 

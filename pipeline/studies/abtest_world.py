@@ -18,9 +18,9 @@ from features.carry import ONE_DAY
 from features.traffic import Traffic
 from infra.progress import Progress
 from infra.record import reading
-from pipeline import estimating, living
-from pipeline.contenders import Before, Contender, Network, Policy
-from pipeline.living import World
+from pipeline.abtest import closed_loop, estimating
+from pipeline.abtest.closed_loop import World
+from pipeline.abtest.contenders import Before, Contender, Network, Policy
 from pipeline.settings import Settings
 from pipeline.studies import worlds
 
@@ -42,7 +42,7 @@ class AbtestWorld:
         self.settings = settings.model_copy(update={"home": str(self.folder / "base")})
         self.shape = shape
         self.progress = progress
-        self.first = living.days_from(settings.first_day, shape.trained)
+        self.first = closed_loop.days_from(settings.first_day, shape.trained)
 
     def cell(self, digest: str) -> Cell:
         """Everything about the seed, under a digest of the settings."""
@@ -61,7 +61,7 @@ class AbtestWorld:
 
     def _lived(self, name: str) -> list[Lived]:
         """All days of one world."""
-        settings = living.copy_home(self.settings, self.folder / name)
+        settings = closed_loop.copy_home(self.settings, self.folder / name)
         world = self._world(name, settings)
         found: list[Lived] = []
         for number in range(1, self.shape.lived + 1):
@@ -71,8 +71,8 @@ class AbtestWorld:
 
     def _estimated(self) -> tuple[Figure, ...]:
         """What the experiment's own statistics say of the split world, from its log alone."""
-        settings = living.copy_home(self.settings, self.folder / SPLIT)
-        days = living.days_from(self.first[-1] + ONE_DAY, self.shape.lived)
+        settings = closed_loop.copy_home(self.settings, self.folder / SPLIT)
+        days = closed_loop.days_from(self.first[-1] + ONE_DAY, self.shape.lived)
         traffic = Traffic(experiment=SALT, salt=SALT, shares=SHARES)
         return tuple(estimating.figures(estimating.looks(settings, traffic, days)[DUPN]))
 

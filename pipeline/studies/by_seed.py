@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 from evaluation.studies import abtest, abtest_report, drift, drift_report
 from evaluation.studies.protocol import Setup
 from infra.progress import Progress
-from pipeline.living import INTERFERENCE
+from pipeline.abtest.closed_loop import INTERFERENCE
 from pipeline.settings import Settings
 from pipeline.studies.abtest_world import AbtestWorld
 from pipeline.studies.base import C, Study, plain

@@ -17,9 +17,9 @@ from infra.errors import ConfigError
 from infra.progress import Progress, quiet
 from pipeline.settings import Settings
 from pipeline.studies.base import Logged, Study, plain, unless
+from pipeline.studies.config import TrialConfig
 from pipeline.studies.shelf import once
 from pipeline.studies.worlds import World
-from pipeline.study_config import TrialConfig
 from training.config import ModelConfig, Task, TrainConfig
 from training.model.network import REVISION
 from training.peers import word2vec

@@ -32,8 +32,8 @@ from infra.progress import Progress, quiet
 from pipeline.settings import Settings
 from pipeline.studies import excerpt_logs
 from pipeline.studies.base import Logged, Study, plain, unless
+from pipeline.studies.config import StudyConfig, TrialConfig
 from pipeline.studies.excerpt_logs import CLICKS, Excerpt, Log, Protocol, Split
-from pipeline.study_config import StudyConfig, TrialConfig
 from training.baselines.deepctr import KINDS, require
 from training.config import ModelConfig, Task, TrainConfig
 from training.model.dupn import Dupn

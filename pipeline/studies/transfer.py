@@ -17,9 +17,9 @@ from evaluation.studies.searched import Searched
 from evaluation.studies.transfer import KnownCell, Transferred, WayCell
 from infra.progress import Progress
 from pipeline.studies.base import Logged, unless
+from pipeline.studies.config import TrialConfig
 from pipeline.studies.contest import JOINT, MODEL, Contest, fit_logged, held
 from pipeline.studies.worlds import World
-from pipeline.study_config import TrialConfig
 from training.config import Task
 from training.peers.fitting import Fit, fit
 from training.transfer import NEW, Way, Weights, build

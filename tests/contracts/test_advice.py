@@ -8,10 +8,10 @@ import pytest
 import typer
 
 from infra.manifest import mend, remedy
-from pipeline import cli
+from pipeline.cli import app
 from tests.contracts import tree
 
-GROUP = typer.main.get_command(cli.app)
+GROUP = typer.main.get_command(app.app)
 SPAN = re.compile(r"`(dupn [^`]+)`")
 SAID = {"D": "2026-03-02", "N": "2000", "%s": "2026-03-02"}
 """What a person writes in place of a letter."""

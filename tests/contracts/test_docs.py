@@ -15,8 +15,9 @@ from prometheus_client.metrics import MetricWrapperBase
 from features.dataset import Dataset, parse_description
 from features.raw_table import Table, TimeFormat
 from infra import alerts
-from pipeline import cli, settings_page
-from pipeline.benching import BENCHES
+from pipeline import settings_page
+from pipeline.bench.benching import BENCHES
+from pipeline.cli import app
 from pipeline.settings import Settings, load
 from serving import guard, meters
 
@@ -29,7 +30,7 @@ LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 CODE = re.compile(r"`([^`\n]+)`")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 PLACEHOLDERS = {"D": "2026-03-02", "N": "2", "TEXT": "why", "FILES...": "a.csv", "OF": "events"}
-COMMANDS = set(typer.main.get_command(cli.app).commands)
+COMMANDS = set(typer.main.get_command(app.app).commands)
 
 by_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 
@@ -106,7 +107,7 @@ def settings_names():
 
 @by_page
 def test_every_command_line_parses(page):
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app.app)
     for line in command_lines(page):
         words = words_of(line)
         if words == [] or (len(words) == 1 and words[0] in COMMANDS):
@@ -130,7 +131,7 @@ def test_settings_that_are_named_exist(page):
 
 def test_every_command_and_every_option_is_in_the_page_of_the_command_line():
     page = text_of(ROOT / "docs" / "cli.md")
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app.app)
     for option in group.params:
         assert f"`{option.opts[0]} " in page or f"`{option.opts[0]}`" in page
     days = re.search(r"^These take `--day D`, or `--from D --to D`", page, re.M)
@@ -147,7 +148,7 @@ def test_every_command_and_every_option_is_in_the_page_of_the_command_line():
 
 
 def test_the_help_names_every_bench_and_what_may_stand_anywhere():
-    group = typer.main.get_command(cli.app)
+    group = typer.main.get_command(app.app)
     assert re.findall(r"--\w+", group.epilog) == ["--json", "--debug"]
     named = next(one.help for one in group.commands["bench"].params if one.name == "name")
     assert re.split(r", | or ", named.rstrip(".")) == list(BENCHES)
@@ -181,7 +182,7 @@ def dupn(home, line, cwd=None):
     """Run a command line as it stands in a page."""
     words = shlex.split(line)[1:]
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline.cli", "--home", str(home), *words, "--json"],
+        [sys.executable, "-m", "pipeline.cli.app", "--home", str(home), *words, "--json"],
         cwd=cwd or ROOT,
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "DUPN_PRESET": "smoke"},
         capture_output=True,

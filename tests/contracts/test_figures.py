@@ -26,7 +26,7 @@ from evaluation.studies.asking import MEASURES as MEASURES_OF
 from evaluation.studies.asking import Score
 from evaluation.tasks import Others
 from evaluation.yardsticks import KINDS, Yardstick
-from pipeline import abtesting
+from pipeline.abtest import planning
 from pipeline.bench import spoilt
 from pipeline.studies import letter
 from tests.evaluation import synthetic
@@ -303,13 +303,13 @@ def test_figures_of_an_experiment_are_as_documented():
 
 
 def test_figures_of_a_plan_are_as_documented():
-    found = abtesting.plan(power.steady(1, 1, 100, 9), power.Wanted(effect=0.1, days=9))
+    found = planning.plan(power.steady(1, 1, 100, 9), power.Wanted(effect=0.1, days=9))
     assert {figure["name"] for figure in found["figures"]} == documented("`dupn abtest plan`")
 
 
 @pytest.mark.drill
 @pytest.mark.parametrize("name", ["samples", "nights", "train", "readout"])
 def test_figures_of_the_long_benches_are_as_documented(name):
-    from pipeline.benching import BENCHES
+    from pipeline.bench.benching import BENCHES
 
     assert {figure["name"] for figure in BENCHES[name](True)} == documented(f"`dupn bench {name}`")

@@ -5,8 +5,8 @@ import re
 
 import pytest
 
-from pipeline import cli
-from pipeline.cli_abtest import abtest
+from pipeline.cli import app
+from pipeline.cli.abtest import abtest
 from tests.contracts.tree import ROOT, functions, pages
 
 WORDS = {"import_log": "import"}
@@ -29,8 +29,8 @@ def steps():
 
 
 def commands():
-    single = {command.name or command.callback.__name__ for command in cli.app.registered_commands}
-    return single | {group.name for group in cli.app.registered_groups}
+    single = {command.name or command.callback.__name__ for command in app.app.registered_commands}
+    return single | {group.name for group in app.app.registered_groups}
 
 
 def tasks():

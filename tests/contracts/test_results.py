@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 
-from pipeline import studying
 from pipeline.settings import load
+from pipeline.studies import studying
 from tests.contracts.tree import ROOT
 
 RESULTS = ROOT / "docs" / "results"

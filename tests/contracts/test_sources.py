@@ -136,4 +136,4 @@ def test_every_file_that_the_packages_read_is_installed():
 
 def test_the_command_is_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert project["project"]["scripts"] == {"dupn": "pipeline.cli:main"}
+    assert project["project"]["scripts"] == {"dupn": "pipeline.cli.app:main"}

@@ -5,8 +5,8 @@ import gzip
 import pytest
 
 from evaluation.studies.protocol import NEEDED
-from pipeline import studying
 from pipeline.settings import load
+from pipeline.studies import studying
 from pipeline.studies.excerpts import ExcerptsStudy
 from tests.contracts.test_results import FOLDERS, RESULTS, YOUNGER
 

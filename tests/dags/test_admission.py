@@ -9,7 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import set_current_context
 
 from dags import nightly_stages, running
-from pipeline import demo, demo_abtest
+from pipeline.demo import experiment, story
 from pipeline.settings import load
 from tests.dags.test_integrity import PAGES
 
@@ -98,11 +98,11 @@ def test_what_a_night_hands_on_to_a_look_are_its_params():
 @pytest.mark.parametrize(
     ("dag", "more"),
     [
-        (demo.INITIAL, ["first_day", "days"]),
-        (demo.NIGHT, ["day"]),
-        (demo_abtest.AB_TEST, ["day", "declaration"]),
+        (story.INITIAL, ["first_day", "days"]),
+        (story.NIGHT, ["day"]),
+        (experiment.AB_TEST, ["day", "declaration"]),
     ],
 )
 def test_so_is_what_the_demo_says(dag, more):
-    filled = demo.filled_in(load("smoke"), {"DUPN_PRESET": "smoke"}, [])
+    filled = story.filled_in(load("smoke"), {"DUPN_PRESET": "smoke"}, [])
     assert set(filled) | set(more) <= set(dag_of(dag).params)

@@ -7,7 +7,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags import backfill_stages, release_stages, running
-from pipeline import backfill, steps
+from pipeline import steps
+from pipeline.upkeep import backfill
 
 DAY = date(2026, 3, 7)
 

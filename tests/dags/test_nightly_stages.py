@@ -13,7 +13,10 @@ from airflow.sdk.exceptions import (
 from dags import callbacks, nightly_stages, running, stages
 from evaluation.abtest.experiment import Recipe
 from infra.errors import QualityFailed
-from pipeline import judged, nightly, recipes, steps
+from pipeline import steps
+from pipeline.learn import recipes
+from pipeline.nights import nightly
+from pipeline.quality import judged
 from tests.evaluation.marketplace.test_own import import_day
 
 NIGHT = "2026-03-13"

@@ -9,8 +9,9 @@ import pytest
 from typer.testing import CliRunner
 
 from evaluation.marketplace.spoil import spoil_day
-from pipeline import cli, nightly
-from pipeline.nightly import State
+from pipeline.cli import app
+from pipeline.nights import nightly
+from pipeline.nights.nightly import State
 from pipeline.settings import load
 
 STRICT = "gate.min_positives=1000000"
@@ -32,7 +33,7 @@ def dupn(airflow_environment):
 
     def run(*arguments):
         place = ["--preset", "smoke", "--home", airflow_environment["DUPN_HOME"]]
-        done = CliRunner().invoke(cli.app, [*place, *arguments])
+        done = CliRunner().invoke(app.app, [*place, *arguments])
         assert done.exit_code == 0, done.output[-4000:]
 
     return run

@@ -5,8 +5,9 @@ import json
 import pytest
 
 from features import traffic
-from pipeline import experiments, standing, verdicts
-from pipeline.incumbent import registry_of
+from pipeline.abtest import experiments, verdicts
+from pipeline.release import standing
+from pipeline.release.incumbent import registry_of
 from tests import experiment_log as logs
 from tests.experiment_log import FIRST, NEW, Shop
 

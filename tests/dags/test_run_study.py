@@ -5,8 +5,8 @@ import json
 import pytest
 
 from infra.tracking import MlflowTracker
-from pipeline import studying
 from pipeline.settings import load
+from pipeline.studies import studying
 
 pytestmark = pytest.mark.drill
 OVERRIDES = "evaluate.replicates=20\nmodel.hidden_dim=8\nmodel.user_dim=8"

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.studying import STUDIES
+from pipeline.studies.studying import STUDIES
 
 ROOT = Path(__file__).resolve().parents[2]
 

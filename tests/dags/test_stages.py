@@ -9,7 +9,7 @@ from dags import running, stages
 from infra.errors import ConfigError
 from pipeline import form, steps
 from pipeline.days import LONGEST
-from tests.pipeline.test_importing import MINE
+from tests.pipeline.raw.test_importing import MINE
 
 DAY = date(2026, 11, 1)
 ROW = "m{}|s0|1|01.11.2026 08:00\n"

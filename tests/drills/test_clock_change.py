@@ -7,7 +7,7 @@ import pytest
 
 from features.dataset import load
 from infra.store import Store
-from pipeline.importing import import_files
+from pipeline.raw.importing import import_files
 from tests import samples_log
 from tests.samples_log import MINUTE, ZONE
 

@@ -6,9 +6,9 @@ from datetime import timedelta
 import pytest
 
 from pipeline import chain, steps
-from pipeline.incumbent import registry_of
+from pipeline.release.incumbent import registry_of
+from pipeline.release.standing import status
 from pipeline.settings import load
-from pipeline.standing import status
 from tests import buckets, mlflow_server
 from tests.chain import FIRST, PAIRS
 

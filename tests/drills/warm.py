@@ -26,15 +26,15 @@ HEAVY = (
     "pipeline.jobs.sequences",
     "pipeline.jobs.statistics",
     "pipeline.jobs.vocabulary",
-    "pipeline.promotion",
-    "pipeline.updating",
+    "pipeline.release.promotion",
+    "pipeline.learn.updating",
 )
 """What steps import when they need it, and what that imports late."""
 
 
 def version(settings: Any, name: str) -> str:
     """A registered version that is no model: for promotions that nobody asks anything."""
-    from pipeline.incumbent import registry_of
+    from pipeline.release.incumbent import registry_of
     from serving import published
 
     tags, model = {"run_key": name, "line": settings.line}, f"file:///models/{name}"

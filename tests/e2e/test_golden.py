@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from pipeline import standing, steps
+from pipeline import steps
+from pipeline.release import standing
 from tests.chain import DAYS, FIRST, smoke
 from tests.e2e import golden
 

@@ -14,8 +14,11 @@ from features import traffic
 from infra import runtime
 from infra.follow import follow
 from infra.programs import RuntimeConfig
-from pipeline import chain, demo_abtest, simulated, standing
-from pipeline.incumbent import registry_of
+from pipeline import chain
+from pipeline.abtest import simulated
+from pipeline.demo import experiment
+from pipeline.release import standing
+from pipeline.release.incumbent import registry_of
 from pipeline.settings import load
 from tests.e2e.person import says_yes
 
@@ -35,7 +38,7 @@ def settings(home):
     """A champion, and its rival: a line of its own."""
     settings = load("smoke", str(home), WORLD)
     assert chain.initial(settings, settings.first_day, TRAINED)["promoted"]
-    assert demo_abtest.line_of_its_own(settings, "1", BAD) == "2"
+    assert experiment.line_of_its_own(settings, "1", BAD) == "2"
     return settings
 
 

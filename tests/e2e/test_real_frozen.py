@@ -13,7 +13,10 @@ from features import traffic
 from infra import runtime
 from infra.follow import follow
 from infra.programs import RuntimeConfig
-from pipeline import chain, demo_abtest, simulated, standing, steps
+from pipeline import chain, steps
+from pipeline.abtest import simulated
+from pipeline.demo import experiment
+from pipeline.release import standing
 from pipeline.settings import load
 
 pytestmark = [pytest.mark.drill, pytest.mark.timeout(3600)]  # the machine may be busy
@@ -43,7 +46,7 @@ def settings(home):
     run = steps.update(settings, last)["run"]
     for step in chain.RELEASE:  # `promote` refuses what the gate has not let pass
         getattr(steps, step)(settings, last, run=run)
-    assert demo_abtest.line_of_its_own(settings, "1", FROZEN) == "3"
+    assert experiment.line_of_its_own(settings, "1", FROZEN) == "3"
     return settings
 
 

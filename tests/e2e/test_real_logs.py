@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from pipeline import chain, standing, steps
+from pipeline import chain, steps
+from pipeline.release import standing
 from pipeline.settings import load
 
 LOGS = Path(__file__).resolve().parents[2].parent / "shared" / "data"

@@ -9,8 +9,9 @@ from infra import runtime
 from infra.airflow_api import FINAL
 from infra.follow import follow, until_ended
 from infra.programs import RuntimeConfig
-from pipeline import nightly, steps
-from pipeline.nightly import State
+from pipeline import steps
+from pipeline.nights import nightly
+from pipeline.nights.nightly import State
 from pipeline.settings import load
 from tests.e2e.person import says_yes
 
@@ -106,6 +107,6 @@ def test_a_dirty_day_stops_it_and_those_after_it_until_it_is_mended(airflow, set
 
 
 def champion_of(settings):
-    from pipeline.incumbent import registry_of
+    from pipeline.release.incumbent import registry_of
 
     return registry_of(settings).version("champion").tags["run_key"]

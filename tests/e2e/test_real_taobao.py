@@ -13,7 +13,7 @@ from evaluation.results import OfflineReport
 from infra import runtime
 from infra.follow import follow
 from infra.programs import RuntimeConfig
-from pipeline import standing
+from pipeline.release import standing
 from pipeline.settings import load
 from tests.e2e.test_real_logs import LOGS, TAOBAO
 

@@ -8,7 +8,7 @@ import pytest
 from features.measured import measure, repeats
 from features.quality import MANY, OFTEN, QualityConfig, merge, metrics
 from features.schemas import FOLLOWS, IMPRESSIONS, SAMPLES, SEQ_COLUMNS, conform
-from pipeline.quality import suite
+from pipeline.quality.checks import suite
 
 DAY = date(2026, 3, 2)
 MIDNIGHT_MS = 1_772_409_600_000  # 2026-03-02 00:00 UTC

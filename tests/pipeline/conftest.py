@@ -7,7 +7,8 @@ import sys
 
 import pytest
 
-from pipeline import cli, steps
+from pipeline import steps
+from pipeline.cli import app
 from tests import nights, once
 
 
@@ -33,7 +34,7 @@ def dupn(monkeypatch, capfd):
         monkeypatch.setattr(sys, "argv", ["dupn", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as left:
-            cli.main()
+            app.main()
         out, err = capfd.readouterr()
         return left.value.code, out, err
 

@@ -4,7 +4,8 @@ import pytest
 
 from infra.config import known_keys
 from infra.errors import ConfigError
-from pipeline import demo, form
+from pipeline import form
+from pipeline.demo import story
 from pipeline.settings import Settings, handed_on, load, of_form
 
 PROGRAM = 'beam.options=["--environment_type=x", "--environment_config=id"]'
@@ -72,7 +73,7 @@ def test_the_demo_hands_on_by_the_environment_what_its_form_may_not_say(home, mo
     pairs = ["seed=3", "tracking.uri=http://ours", "beam.buckets=2"]
     settings = load(str(path), str(home), pairs)
     variables = handed_on(settings, str(path), pairs)
-    said = demo.filled_in(settings, variables, pairs)
+    said = story.filled_in(settings, variables, pairs)
     for name, value in variables.items():
         monkeypatch.setenv(name, value)
     assert said["overrides"].splitlines() == ["seed=3", "beam.buckets=2"]

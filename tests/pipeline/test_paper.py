@@ -4,7 +4,7 @@ import pytest
 
 from features import ranking
 from features.schemas import PRICE_LEVELS, SEQUENCE_LENGTH, BehaviorType, Scenario
-from pipeline.demo import DAYS
+from pipeline.demo.story import DAYS
 from pipeline.settings import load
 from training.batch import VocabularySizes
 from training.config import Task

@@ -11,20 +11,14 @@ from evaluation import nights, report
 from evaluation.watch import Night
 from features import traffic
 from infra.errors import PartitionCorrupt, RecordCorrupt
-from pipeline import (
-    backfill,
-    experiments,
-    judged,
-    night_page,
-    nightly,
-    promotion,
-    recipes,
-    release,
-    verdicts,
-    volumes,
-)
+from pipeline.abtest import experiments, verdicts
 from pipeline.jobs import quality
-from pipeline.learning import Candidate
+from pipeline.learn import recipes
+from pipeline.learn.learning import Candidate
+from pipeline.nights import night_page, nightly, volumes
+from pipeline.quality import judged
+from pipeline.release import gating, promotion
+from pipeline.upkeep import backfill
 from serving import bundle, served
 from tests import first_night
 from tests.first_night import DAY, ONE, published
@@ -49,7 +43,7 @@ READ = [
     (NIGHT, lambda s: nightly.read(s, DAY), f"Remove it, .*`dupn run nightly --day {DAY}`"),
     (GATE, lambda s: promotion.question(s, DAY, KEY), AGAIN["gate"]),
     (GATE, lambda s: volumes.outcome(s.store, KEY), f"`dupn gate --day D --run {KEY}` again"),
-    (REPORT, lambda s: release.report_on(s, MINE, DAY), AGAIN["evaluate"]),
+    (REPORT, lambda s: gating.report_on(s, MINE, DAY), AGAIN["evaluate"]),
     (REPORT, lambda s: report.read(s.store, KEY), f"`dupn evaluate --day D --run {KEY}` again"),
     (JUDGED, lambda s: judged.objection(s.store, DAY, "events"), AGAIN["quality"]),
     (JUDGED, lambda s: list(volumes.figures(s.store, DAY, KEY)), AGAIN["quality"]),

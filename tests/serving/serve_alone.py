@@ -15,7 +15,7 @@ def main() -> None:
     sys.modules["mlflow"] = None  # any import of it, or of a part of it, fails from now on
     from fastapi.testclient import TestClient
 
-    from pipeline.serving_setup import setup
+    from pipeline.cli.serving_setup import setup
     from pipeline.settings import load
     from serving import accepting, running
 

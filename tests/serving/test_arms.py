@@ -7,7 +7,7 @@ from features import traffic
 from features.traffic import Traffic
 from infra.errors import ServingUnavailable
 from infra.store import Store
-from pipeline.incumbent import registry_of
+from pipeline.release.incumbent import registry_of
 from serving import app as http
 from serving.running import Background
 from serving.service import Service

@@ -12,7 +12,7 @@ from features.ranking import NAMES
 from features.schemas import VOCABULARY
 from infra.errors import InputError, PartitionCorrupt
 from infra.store import Store
-from pipeline.learning import candidate
+from pipeline.learn.learning import candidate
 from serving import bundle as bundles
 from serving.answering import answer
 from serving.contracts import PastBehavior

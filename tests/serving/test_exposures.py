@@ -18,10 +18,10 @@ from features.dataset import load
 from features.events import EventsConfig
 from infra.errors import InputError
 from infra.store import Store
-from pipeline import arrival
+from pipeline.beam.runner import BeamConfig
 from pipeline.jobs import events
-from pipeline.night_config import NightlyConfig
-from pipeline.runner import BeamConfig
+from pipeline.nights.config import NightlyConfig
+from pipeline.raw import arrival
 from serving import exposures, snapshot
 from serving.exposures import Exposure, ExposureLog
 from serving.histories import LocalHistories

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from infra.tracking import tracking_uri
-from pipeline.incumbent import registry_of
+from pipeline.release.incumbent import registry_of
 from serving import running
 from serving.last_served import FILE
 from serving.running import Setup

@@ -15,7 +15,7 @@ import pytest
 
 from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError, StoreError
 from infra.store import MANIFEST, Partition, Store
-from pipeline.incumbent import registry_of
+from pipeline.release.incumbent import registry_of
 from serving import bundle as bundles
 from serving import published
 from serving import served as disassembled

@@ -12,8 +12,8 @@ from fastapi.testclient import TestClient
 from features.dataset import load
 from features.events import EventsConfig
 from infra.store import Store
+from pipeline.beam.runner import BeamConfig
 from pipeline.jobs import events
-from pipeline.runner import BeamConfig
 from serving import app as http
 from serving.exposures import Exposure, ExposureLog
 from serving.service import Service

@@ -16,7 +16,7 @@ from evaluation.abtest.power import Wanted
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import exposed
 from infra.errors import ConfigError
-from pipeline import abtesting
+from pipeline.abtest import planning
 from tests.evaluation.abtest.rows import ARMS, FIRST, readout
 
 STEADY = power.steady(mean=2.0, variance=16.0, users_per_day=1000, days=365)
@@ -121,7 +121,7 @@ def test_an_effect_past_all_numbers_is_null_and_told_in_words():
     found = power.plan(few, Wanted(effect=0.02, days=2))
     assert found.always.detectable is None
     assert "is over +1000%; 9 days would not either" in found.sentence
-    json.dumps(abtesting.plan(few, Wanted(effect=0.02, days=2)), allow_nan=False)
+    json.dumps(planning.plan(few, Wanted(effect=0.02, days=2)), allow_nan=False)
 
 
 def test_days_in_which_nothing_was_counted_cannot_be_planned_with():

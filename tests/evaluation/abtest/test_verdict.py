@@ -16,7 +16,7 @@ from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.verdict import Outcome
 from infra.config import build
 from infra.errors import ConfigError
-from pipeline import estimating
+from pipeline.abtest import estimating
 from tests.evaluation.abtest import test_health
 from tests.evaluation.abtest.rows import ARMS, FIRST, readout
 

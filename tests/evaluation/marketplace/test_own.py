@@ -14,7 +14,7 @@ from evaluation.marketplace.spoil import spoil_day
 from features.dataset import load
 from infra.errors import InputError
 from infra.store import Store
-from pipeline.importing import import_files
+from pipeline.raw.importing import import_files
 from tests.evaluation.marketplace.conftest import FIRST
 from tests.evaluation.marketplace.test_run import TINY
 

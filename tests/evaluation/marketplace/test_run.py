@@ -12,7 +12,7 @@ from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.run import simulate
 from infra.errors import ConfigError, PartitionMissing
 from infra.store import Store
-from pipeline import arrival
+from pipeline.raw import arrival
 from tests.evaluation.marketplace.conftest import FIRST, SMALL
 
 RAW = ("behaviors", "impressions", "follows", "items", "users", "icons", "shops")

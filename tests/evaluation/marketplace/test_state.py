@@ -27,7 +27,7 @@ WHO = assignment(TINY.users, "salt", SHARES)
 
 
 def lived_by_arms(store: Store, today: date) -> str:
-    """As `pipeline.living.World.live` does; who ranked it."""
+    """As `pipeline.abtest.closed_loop.World.live` does; who ranked it."""
     market = Marketplace.build(TINY, 1)
     ranked = ranking(WHO, ARMS)
     played = play(market, state.restore(store, today, market), today, Split.of(WHO, ARMS),

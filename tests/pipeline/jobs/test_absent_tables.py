@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 import pyarrow as pa
 
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events
 
 DAY = date(2026, 11, 1)

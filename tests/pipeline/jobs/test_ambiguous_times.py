@@ -7,7 +7,7 @@ import pytest
 
 from features.dataset import parse_description
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events
 
 TOML = """\

@@ -16,7 +16,7 @@ from features.events import EventsConfig
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
 from infra.errors import InputError, PartitionCorrupt, PartitionMissing
 from infra.store import Attempt, Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events
 
 DAY = date(2026, 11, 1)

@@ -8,9 +8,9 @@ from features.sequence import SequencesConfig
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
+from pipeline.beam.threaded import a_run
 from pipeline.jobs import samples, sequences, statistics, vocabulary
-from pipeline.threaded import a_run
 from tests import samples_log
 from tests.pipeline.jobs.market_days import Market, days, write
 

@@ -9,7 +9,7 @@ from features.dataset import parse_description
 from features.property import LocalClock
 from features.sequence import SequencesConfig
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events, sequences
 
 ZONE = "America/St_Johns"

@@ -9,10 +9,12 @@ import pytest
 from features.dataset import parse_description
 from infra.errors import QualityFailed
 from infra.store import Store
-from pipeline import arrival, quality, rawfiles, settings
-from pipeline.importing import import_files
+from pipeline import settings
 from pipeline.jobs import events
-from pipeline.night_config import NightlyConfig
+from pipeline.nights.config import NightlyConfig
+from pipeline.quality import checks
+from pipeline.raw import arrival, rawfiles
+from pipeline.raw.importing import import_files
 from tests.pipeline.jobs.test_spoilt_files import DAY, START, day_of, run
 
 LOG = f"user_id,item_id,type,ts\nu1,i1,click,{START}\nu2,,click,{START}\n".encode()
@@ -44,7 +46,7 @@ def test_a_spoilt_file_whose_name_is_no_text_is_named_by_quality(tmp_path):
     (folder_of(store) / f"{LATIN}.gz").write_bytes(b"no gzip")
     run(store)
     with pytest.raises(QualityFailed, match=re.escape(f"{SHOWN}.gz")):
-        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+        checks.run(settings.load("smoke", str(tmp_path)), DAY, "events")
 
 
 @pytest.mark.parametrize("replace", [False, True])

@@ -11,7 +11,7 @@ from features.sequence import SequencesConfig
 from infra.errors import ConfigError
 from infra.manifest import MANIFEST
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events, samples, sequences
 from tests import samples_log
 from tests.samples_log import DATASET, DAYS, ZONE

@@ -12,7 +12,7 @@ import pytest
 from features.quality import merge
 from features.schemas import FOLLOWS, SAMPLES, conform
 from infra.store import Store
-from pipeline.beam import BeamConfig, pipeline
+from pipeline.beam.run import BeamConfig, pipeline
 from pipeline.jobs import quality
 
 HERE, APART = BeamConfig(), BeamConfig(runner="multiprocess", workers=2)

@@ -19,7 +19,7 @@ from features.dataset import load
 from features.traffic import Traffic
 from infra.errors import PartitionMissing
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import before, events, readout
 from pipeline.jobs.readout import Asked, place
 from tests import samples_log

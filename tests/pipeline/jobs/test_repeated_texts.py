@@ -8,7 +8,7 @@ from features import parquet_rows
 from features.dataset import parse_description
 from infra.errors import InputError
 from infra.store import Store
-from pipeline.importing import import_files
+from pipeline.raw.importing import import_files
 from tests.pipeline.jobs.test_spoilt_files import START, day_of, jsonl, refused, rows_of, run
 
 MINE = 'name = "mine"\n[behaviors]\nfiles = "*.parquet"\n'

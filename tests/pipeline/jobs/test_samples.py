@@ -15,7 +15,7 @@ from features.property import GAP_EDGES_MIN, LocalClock
 from features.samples import SamplesConfig
 from infra.errors import DupnError
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import samples
 from tests import samples_log
 from tests.samples_log import DAYS, MINUTE, ZONE

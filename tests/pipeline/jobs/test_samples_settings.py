@@ -13,7 +13,7 @@ from features.offers import EVEN, SHARPNESS
 from features.samples import SamplesConfig
 from features.schemas import PRICE_LEVELS, BehaviorType
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import samples
 from tests.samples_log import DAYS, ZONE
 

@@ -21,7 +21,7 @@ from features.sequence import SequencesConfig
 from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events, samples, sequences, statistics, vocabulary
 
 LOG = (

@@ -11,7 +11,7 @@ from features.property import LocalClock
 from features.sequence import SequencesConfig
 from infra.errors import ConfigError, PartitionMissing
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from tests import samples_log
 from tests.samples_log import DAYS, MINUTE, ZONE
 

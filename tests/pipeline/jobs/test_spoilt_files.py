@@ -11,10 +11,11 @@ import pytest
 from features.dataset import load
 from infra.errors import InputError, QualityFailed
 from infra.store import Store
-from pipeline import judged, quality, settings
-from pipeline.beam import BeamConfig
-from pipeline.importing import import_files
+from pipeline import settings
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events
+from pipeline.quality import checks, judged
+from pipeline.raw.importing import import_files
 
 DAY = date(2026, 11, 1)
 START = int(datetime(2026, 11, 1, tzinfo=UTC).timestamp() * 1_000)
@@ -84,7 +85,7 @@ def test_a_day_with_a_lost_file_does_not_pass_quality(tmp_path):
     store = day_of(tmp_path, a__jsonl__zst=packed[:-9], b__jsonl=jsonl(rows_of(10)))
     run(store)
     with pytest.raises(QualityFailed, match=r"behaviors has lost parts 1.*: a\.jsonl\.zst at line"):
-        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+        checks.run(settings.load("smoke", str(tmp_path)), DAY, "events")
     assert not judged.passed(store, DAY, "events")
 
 
@@ -94,7 +95,7 @@ def test_the_name_of_a_lost_file_forges_no_line_of_what_is_told(tmp_path):
     (tmp_path / "raw" / f"dt={DAY}" / "behaviors" / odd).write_bytes(b"this is no zstd")
     run(store)
     with pytest.raises(QualityFailed) as told:
-        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+        checks.run(settings.load("smoke", str(tmp_path)), DAY, "events")
     assert r"a\n12:00:00 promoted\x1b[2J.jsonl.zst (ZSTD" in str(told.value)
     assert odd not in str(told.value)
 
@@ -105,7 +106,7 @@ def test_a_lost_file_of_any_table_counts(tmp_path):
     store = day_of(tmp_path, "users", **users)
     run(store)
     with pytest.raises(QualityFailed, match=r"users has lost parts 1.*: u\.jsonl\.zst \(ZSTD"):
-        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+        checks.run(settings.load("smoke", str(tmp_path)), DAY, "events")
 
 
 def test_a_snapshot_of_which_nothing_can_be_kept_takes_no_earlier_ones_place(tmp_path):
@@ -126,7 +127,7 @@ def test_a_day_with_a_snapshot_that_is_mostly_refused_does_not_pass_quality(tmp_
     store = day_of(tmp_path, "users", u__jsonl=jsonl(users))
     run(store)
     with pytest.raises(QualityFailed, match=r"users has reject share 0\.9, over the limit 0\.05"):
-        quality.run(settings.load("smoke", str(tmp_path)), DAY, "events")
+        checks.run(settings.load("smoke", str(tmp_path)), DAY, "events")
 
 
 def test_a_spoilt_page_is_one_refused_row_and_the_other_row_groups_are_kept(tmp_path):

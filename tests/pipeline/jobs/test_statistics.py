@@ -8,7 +8,7 @@ from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import closing, growth
 from pipeline.jobs import statistics as statistics_job
 from pipeline.jobs import vocabulary as vocabulary_job

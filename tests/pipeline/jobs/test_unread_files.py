@@ -14,7 +14,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from features.events import EventsConfig
 from infra.errors import StoreError
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events
 from tests.pipeline.jobs.test_spoilt_files import DAY, MARKET, day_of, jsonl, refused, rows_of
 from tests.unread import Unread

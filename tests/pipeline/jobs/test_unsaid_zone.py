@@ -9,9 +9,9 @@ import pytest
 from features.dataset import parse_description
 from infra.errors import ConfigError, InputError
 from infra.store import Store
-from pipeline.beam import BeamConfig
-from pipeline.importing import import_files
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events
+from pipeline.raw.importing import import_files
 
 DAY = date(2026, 3, 2)
 NOON_US = int(datetime(2026, 3, 2, 12, tzinfo=UTC).timestamp()) * 1_000_000

@@ -10,7 +10,7 @@ from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import statistics as statistics_job
 from pipeline.jobs import vocabulary as vocabulary_job
 from tests.pipeline.jobs.market_days import Market, days, write

@@ -8,7 +8,7 @@ from evaluation.studies.abtest import BEFORE, DUPN, SPLIT, TWINS, Shape
 from infra.progress import quiet
 from pipeline.settings import load
 from pipeline.studies.abtest_world import AbtestWorld
-from tests.pipeline.test_studying import TINY
+from tests.pipeline.studies.test_studying import TINY
 
 pytestmark = pytest.mark.drill
 SHAPE = Shape(trained=1, lived=1)

@@ -12,7 +12,7 @@ from infra.progress import quiet
 from pipeline.settings import load
 from pipeline.studies import attention, contest, worlds
 from pipeline.studies.attention import AttentionStudy
-from pipeline.study_config import TrialConfig
+from pipeline.studies.config import TrialConfig
 from training.config import ModelConfig
 from training.model.dupn import Dupn
 from training.moments import Lists

@@ -12,9 +12,8 @@ from evaluation.studies.contest import FitCell, TunedCell, WorldCell
 from infra.errors import ConfigError
 from infra.progress import quiet
 from infra.tracking import MlflowTracker
-from pipeline import studying
 from pipeline.settings import load
-from pipeline.studies import contest, table2, transfer, worlds
+from pipeline.studies import contest, studying, table2, transfer, worlds
 from pipeline.studies.diary import Diary
 from training.config import Task
 from training.peers.names import PEERS

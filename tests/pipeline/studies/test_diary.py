@@ -5,8 +5,8 @@ import pytest
 from evaluation.studies.cells import Cell
 from infra.errors import RegistryError
 from infra.tracking import MlflowTracker
-from pipeline import studying
 from pipeline.settings import load
+from pipeline.studies import studying
 from pipeline.studies.base import Study
 from pipeline.studies.diary import Diary
 

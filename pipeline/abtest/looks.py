@@ -1,0 +1,292 @@
+"""A day of an experiment: read out by the job, and looked at by its statistics.
+
+`readout` publishes `experiments/<id>/{readout,hours}/dt=D` (and, the first time, the pre-period);
+`look` reads all days so far and says what is known at the end of one. What the counts of the job
+say about the log itself becomes sentences here: with a broken log nothing ships.
+"""
+
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from typing import Any
+
+import pyarrow as pa
+
+from evaluation.abtest import power
+from evaluation.abtest.always_valid import steady
+from evaluation.abtest.experiment import Experiment
+from evaluation.abtest.health import HEALTH
+from evaluation.abtest.ratios import METRICS
+from evaluation.abtest.readout import CAPPED, ReadOut, read_out
+from evaluation.abtest.sufficient import READOUT
+from features.carry import ONE_DAY
+from features.dataset import load as load_dataset
+from features.readout import BEFORE
+from infra.errors import ConfigError, PartitionMissing
+from infra.store import Partition, Store
+from pipeline.abtest import experiments
+from pipeline.jobs import before as before_job
+from pipeline.jobs import readout as job
+from pipeline.jobs.readout import Asked, place
+from pipeline.quality import judged
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+TOLERATED = 0.001
+"""Share of the pages in which the log may contradict itself."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a log says of the users that are to come."""
+
+    traffic: power.Traffic
+    correlation: float
+    """With the pre-period."""
+
+
+def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]:
+    """Read a day of an experiment out.
+
+    Raises:
+        ConfigError: there is no such experiment, or the day is not of it.
+        PartitionMissing: what the day rests on is not published.
+    """
+    mine = experiments.find(settings.store, experiment).experiment
+    require_day(mine, day)
+    asked = asked_of(mine)
+    zone, window = load_dataset(settings.dataset).time_zone, settings.sequences.window_ms
+    known = place(settings.store, experiment, "before")
+    if (
+        not known.exists()
+        or known.manifest().lineage["experiment"] != asked.digest
+        or changed(known, _before(settings.store, mine))
+    ):
+        before_job.run(settings.store, asked, mine.before_days, window, zone, settings.beam)
+    counts = job.run(settings.store, day, asked, window, zone, settings.beam)
+    return {"id": experiment, "day": day.isoformat(), **counts}
+
+
+def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
+    """What is known at the end of a day of the experiment.
+
+    Raises:
+        PartitionMissing: a day up to then, or the pre-period, was not read out, or something that
+            it rests on was made again since.
+    """
+    require_day(experiment, day)
+    parts = read(settings.store, experiment, day)
+    require_fresh(settings.store, experiment, parts["readout"])
+    before = place(settings.store, experiment.id, "before").require()
+    return read_out(
+        together(parts["readout"], READOUT),
+        experiment,
+        day,
+        before=together([before], pa.schema([BEFORE.field(name) for name in CAPPED])),
+        hours=hours(parts["hours"]),
+        broken=[*doubted(settings.store, experiment, day), *broken(parts["readout"], experiment)],
+    )
+
+
+def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[Partition]]:
+    """The read-outs and hours of all days up to one, oldest first.
+
+    Raises:
+        PartitionMissing: naming the first day that was not read out.
+    """
+    days = days_of(experiment, day)
+    found: dict[str, list[Partition]] = {"readout": [], "hours": []}
+    for one in days:
+        for name, parts in found.items():
+            part = place(store, experiment.id, name, one)
+            if not part.exists():
+                raise PartitionMissing(
+                    f"{part.key} is not published. "
+                    f"Run `dupn abtest readout --id {experiment.id} --day {one}` first."
+                )
+            parts.append(part)
+    return found
+
+
+def require_fresh(store: Store, experiment: Experiment, days: Sequence[Partition]) -> None:
+    """Refuse read-outs of what is not published any more as they read it.
+
+    Raises:
+        PartitionMissing: naming the first day that has to be read out again.
+    """
+    before = place(store, experiment.id, "before")
+    known = changed(before, _before(store, experiment)) if before.exists() else ""
+    for one, part in zip(days_of(experiment, experiment.last_day), days, strict=False):
+        other = known or changed(part, [*job.inputs(store, one), before])
+        if other:
+            raise PartitionMissing(
+                f"{part.key} rests on {other} as it was before it was made again. "
+                f"Run `dupn abtest readout --id {experiment.id} --day {one}` first."
+            )
+
+
+def changed(made: Partition, rests_on: Sequence[Partition]) -> str:
+    """The first thing that is published otherwise than it was read; "" if there is none.
+
+    Nothing has changed for a partition of which something that it rests on was swept: what could
+    not be made again has to do.
+    """
+    then: Mapping[str, str] = made.manifest().lineage["inputs"]
+    now = {one.key: one.stamp() for one in rests_on if one.exists()}
+    if then.keys() - now.keys():
+        return ""
+    return next((key for key, stamp in now.items() if then.get(key) != stamp), "")
+
+
+def _before(store: Store, experiment: Experiment) -> list[Partition]:
+    """What the pre-period rests on."""
+    return before_job.rests_on(
+        store, before_job.span_of(experiment.first_day, experiment.before_days)
+    )
+
+
+def together(days: Sequence[Partition], schema: pa.Schema) -> pa.Table:
+    """The rows of all days; a day on which no arm showed anything has no file, and so no rows."""
+    rows = [one.table(schema.names) for one in days if one.manifest().files]
+    return pa.concat_tables([schema.empty_table(), *rows])
+
+
+def hours(days: Sequence[Partition]) -> pa.Table:
+    """The hours of all days; one read out before `reported` was counted says nothing of failures.
+
+    An experiment that was under way then goes on, and its old days need not be read out again.
+    """
+    rows = [one.table() for one in days if one.manifest().files]
+    unknown = HEALTH.field("reported")
+    told = [
+        table
+        if unknown.name in table.column_names
+        else table.append_column(unknown, pa.array([0] * len(table), unknown.type))
+        for table in rows
+    ]
+    return pa.concat_tables([HEALTH.empty_table(), *(table.select(HEALTH.names) for table in told)])
+
+
+def traffic(settings: Settings, experiment: str, metric: str = "") -> Seen:
+    """What the read-outs of an earlier experiment, all arms as one, say for the plan of another.
+
+    Args:
+        settings: whose store.
+        experiment: the id.
+        metric: to plan for; empty: the primary of that experiment.
+
+    Raises:
+        ConfigError: there is no such experiment or metric, or nothing of it was counted.
+        PartitionMissing: no day was read out.
+    """
+    mine = experiments.find(settings.store, experiment).experiment
+    name = metric or mine.rule.primary
+    if name not in METRICS:
+        raise ConfigError(f"{name} is no metric. Give one of {', '.join(METRICS)}.")
+    last = mine.first_day
+    while place(settings.store, mine.id, "readout", last + ONE_DAY).exists():
+        last += ONE_DAY
+    rows = together(read(settings.store, mine, last)["readout"], READOUT)
+    arms, planned = tuple(mine.arms), METRICS[name]
+    return Seen(power.of_log(rows, planned, arms), power.correlation_of(rows, planned, arms))
+
+
+def doubted(store: Store, experiment: Experiment, until: date) -> Iterator[str]:
+    """A sentence for every day of the experiment that quality, or a person, has refused.
+
+    What is lost of such a day may be lost of one arm more than of the other.
+    """
+    for one in days_of(experiment, until):
+        if why := judged.known_bad(store, one):
+            yield f"{one}: {why}."
+
+
+def days_of(experiment: Experiment, until: date) -> list[date]:
+    """The days of the experiment up to one."""
+    return [experiment.first_day + timedelta(n) for n in range(experiment.day_number(until))]
+
+
+def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
+    """A sentence for everything that the log of the days contradicts itself in."""
+    counts = [one.manifest().counts for one in days]
+    total = {
+        name: sum(one.get(name, 0) for one in counts) for name in {n for c in counts for n in c}
+    }
+    pages = sum(total.get(f"pages_{arm}", 0) for arm in experiment.arms)
+    for arm in experiment.arms:
+        dry = [
+            one.key[-10:] for one, c in zip(days, counts, strict=True) if not c.get(f"pages_{arm}")
+        ]
+        if dry:
+            yield f"no page of arm {arm} was logged on {', '.join(dry)}."
+    told = {
+        "misassigned": "carry another arm than the hash of their user gives",
+        "other_line": "were answered by another line than their arm's",
+        "too_late": "arrived after the day in which their window closed",
+        "repeated_pages": "carry a request id that another page has",
+    }
+    for name, words in told.items():
+        count = total.get(name, 0)
+        if count > TOLERATED * max(pages, 1):
+            yield f"{count:,} of {pages:,} pages {words}."
+    untold = [
+        one.key[-10:]
+        for one, c in zip(days, counts, strict=True)
+        if c.get("without_arm") and not any(f"armless_{arm}" in c for arm in experiment.arms)
+    ]
+    if untold:
+        yield (
+            f"{', '.join(untold)}: read out by an earlier release, which did not tell whose pages "
+            "carry no arm. "
+            f"Run `dupn abtest readout --id {experiment.id} --day {untold[0]}` again"
+            f"{', and so for the others' if len(untold) > 1 else ''}."
+        )
+    yield from _lost_arms(total, len(days), experiment)
+
+
+def _lost_arms(total: Mapping[str, int], days: int, experiment: Experiment) -> Iterator[str]:
+    """A sentence for an arm whose users have too many of the pages that carry no arm.
+
+    The log may hold pages of no experiment (another surface), and the hash deals their users out to
+    the arms by its shares. More of one arm's than that are pages of the arm that lost it, and what
+    is lost may depend on what came of it. A user's pages go together; those of his days may, so
+    the sum of their squares is taken that often.
+    """
+    every = sum(total.get(f"armless_{arm}", 0) for arm in experiment.arms)
+    squares = sum(total.get(f"armless_squares_{arm}", 0) for arm in experiment.arms)
+    most = steady(experiment.trust.alpha, experiment.planned_days).multiplier(1.0)
+    for arm, share in experiment.arms.items():
+        found, due = total.get(f"armless_{arm}", 0), share * every
+        chance = most * math.sqrt(share * (1 - share) * squares * days)
+        chance += total.get(f"armless_largest_{arm}", 0)  # who falls into a small arm by chance
+        if found - due > max(chance, TOLERATED * total.get(f"pages_{arm}", 0)):
+            yield (
+                f"{found:,} pages without an arm are of users whom the hash gives {arm}, where "
+                f"{due:,.0f} of the {every:,} would be by its share: pages of {arm} lost their arm."
+            )
+
+
+def asked_of(experiment: Experiment) -> Asked:
+    """What the job has to know."""
+    return Asked(
+        traffic=experiment.traffic,
+        digest=experiment.digest(),
+        first_day=experiment.first_day,
+        budget_ms=experiment.latency_budget_ms,
+    )
+
+
+def require_day(experiment: Experiment, day: date) -> None:
+    """Refuse a day that is not of the experiment.
+
+    Raises:
+        ConfigError: it lies before the first or after the last one.
+    """
+    if not experiment.runs(day):
+        raise ConfigError(
+            f"{day} is not a day of experiment {experiment.id}, which runs from "
+            f"{experiment.first_day} to {experiment.last_day}. Give one of its days."
+        )

@@ -1,0 +1,1 @@
+"""How Beam jobs run here: the runner, what its elements are, files as the result."""

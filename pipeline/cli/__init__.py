@@ -1,0 +1,1 @@
+"""The `dupn` command, an Airflow-free front door: every step by hand."""

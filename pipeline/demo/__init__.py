@@ -1,0 +1,1 @@
+"""`dupn run demo`: the whole story in a real Airflow, told in tables."""

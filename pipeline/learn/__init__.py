@@ -1,0 +1,1 @@
+"""Train and update: settings handed to `training`, and what was trained found again."""

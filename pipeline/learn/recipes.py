@@ -1,0 +1,119 @@
+"""How a line is updated: the settings of a run, and what an experiment declares of the line.
+
+A line is a recipe. What a recipe may say is what a model learns with and is judged by (`SECTIONS`);
+data, world and store are the run's, since all lines live on one log. The newest experiment that
+has a recipe for a line holds, also when the experiment has ended and the line has won.
+"""
+
+import logging
+
+from evaluation.abtest.experiment import Recipe
+from features import traffic
+from infra.config import build, each, preset
+from infra.errors import ConfigError
+from infra.store import Store
+from pipeline.release.incumbent import line_of, registry_of
+from pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+SECTIONS = ("model", "train", "update", "evaluate", "gate", "compatibility")
+
+
+def of_line(settings: Settings, line: str = "") -> Settings:
+    """The settings with which a line is updated and judged; without a name, the settings' own.
+
+    Raises:
+        ConfigError: what an experiment declared of the line is not taken any more.
+    """
+    name = line or settings.line
+    recipe = declared(settings.store, name)
+    mine = settings if name == settings.line else settings.model_copy(update={"line": name})
+    if recipe is None:
+        return mine
+    try:
+        return applied(mine, recipe)
+    except ConfigError as error:  # as one of a version of dupn that knew less
+        raise ConfigError(
+            f"the recipe of line {name}: {error} An experiment declared it and cannot be changed; "
+            "a newer one that has a recipe for the line replaces it."
+        ) from error
+
+
+def tonight(settings: Settings) -> Settings:
+    """The settings of the line that a night updates: the champion's, also where it has just won.
+
+    A setting `line` that names the challenger's line is obeyed. One that names a line which was
+    champion before is not: nights go on with the line that won.
+
+    Raises:
+        ConfigError: it names a line that is none of these.
+    """
+    registry = registry_of(settings)
+    champion, rival = registry.champion(), registry.challenger()
+    if champion is None:
+        return of_line(settings)
+    line = champion.tags.get("line", "")
+    theirs = rival.tags.get("line", "") if rival is not None else ""
+    if "line" not in settings.model_fields_set:
+        return of_line(settings, line)
+    if not line or settings.line in (line, theirs):
+        return of_line(settings)
+    if not any(one.facts.get("line") == settings.line for one in registry.look()):
+        raise ConfigError(
+            f"line = {settings.line!r} is neither the champion's line ({line}) nor the "
+            f"challenger's ({theirs or 'there is none'}), and a night updates no other. Set it to "
+            "one of these, or leave it out for the champion's."
+        )
+    logger.info("line %s is champion no more: the night goes on with %s", settings.line, line)
+    return of_line(settings, line)
+
+
+def require_updated(settings: Settings) -> None:
+    """Before a night begins: refuse a setting `line` whose night would be another line's.
+
+    Raises:
+        ConfigError: as of `tonight`.
+    """
+    if "line" in settings.model_fields_set:  # else nothing is asked of MLflow, which takes a while
+        tonight(settings)
+
+
+def by_hand(settings: Settings, run: str = "") -> Settings:
+    """The settings of a step that somebody runs alone.
+
+    Those of the run's line; without a run, of the line that somebody named; else of the line that a
+    night updates.
+    """
+    if run:
+        return of_line(settings, line_of(run))
+    return of_line(settings) if "line" in settings.model_fields_set else tonight(settings)
+
+
+def declared(store: Store, line: str) -> Recipe | None:
+    """What the newest experiment with a recipe for the line says."""
+    for experiment in reversed(traffic.started(store)):
+        said = traffic.read(store, traffic.key(experiment, "experiment"))
+        known = said["experiment"]["recipes"] if said else {}
+        if line in known:
+            return Recipe.model_validate(known[line])
+    return None
+
+
+def applied(settings: Settings, recipe: Recipe) -> Settings:
+    """The settings with a recipe: its preset's sections instead of theirs, its own words over them.
+
+    Raises:
+        ConfigError: it speaks of what is not a line's to say, or of what is no setting.
+    """
+    strange = [pair for pair in recipe.settings if pair.partition(".")[0] not in SECTIONS]
+    if strange:
+        raise ConfigError(
+            f"a recipe cannot say {strange[0]}: all lines share the data. It may say "
+            f"{', '.join(SECTIONS)}."
+        )
+    base = build(Settings, preset(recipe.preset)) if recipe.preset else settings
+    # What a recipe needs of the data is there.
+    base = base.model_copy(update={"samples": settings.samples})
+    made = build(Settings, *each(recipe.settings), over=base)
+    return settings.model_copy(update={name: getattr(made, name) for name in SECTIONS})

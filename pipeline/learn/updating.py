@@ -1,0 +1,331 @@
+"""`dupn update`: the promoted version of the line learns a night, if the night may be learnt.
+
+Whether it may is decided here: the parent from the registry, quality from its reports, abnormal
+days from its tallies. What is learnt and how, `training.update` decides.
+"""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import date, timedelta
+from functools import cache, partial
+from typing import Any
+
+from features import abnormal
+from features.abnormal import Finding
+from infra.config import flatten
+from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
+from infra.registry import Registry
+from infra.store import Partition, Store
+from infra.succession import dethroned
+from pipeline.jobs import quality as measuring
+from pipeline.learn.learning import gone, of_run, recorded, require_free, run_key, versions_of
+from pipeline.learn.tracked import TrainingTracker
+from pipeline.quality import judged
+from pipeline.release.incumbent import registry_of, vacancy
+from pipeline.settings import Settings
+from training import checkpoint as checkpoints
+from training import update as updates
+from training.ancestry import Ancestry, Part
+from training.checkpoint import Recipe
+from training.fit import carry_out
+from training.tally import Fitted
+from training.update import Plan
+from training.update_config import Abnormal, UpdateConfig
+from training.update_plan import readable
+
+logger = logging.getLogger(__name__)
+
+
+def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, Any]:
+    """Learn everything that the promoted version has not learnt by `day`; the day's holdout stays.
+
+    Args:
+        settings: whose line, and how.
+        day: the night's data day.
+        forced: why the day is learnt although quality failed or it was learnt before.
+
+    Raises:
+        QualityFailed: the day did not pass, and nobody forces it.
+        TrainingError: it was learnt already, and nobody forces it; or the settings do not fit.
+        RegistryError: no version of the line is promoted.
+        PartitionMissing: its checkpoint is gone.
+    """
+    store, key = settings.store, run_key(settings, day)
+    registry = registry_of(settings)
+    parent = _parent(store, promoted(settings, registry))
+    if not forced and _was_learnt(store, key, parent, day):
+        return _nothing(key, parent, f"{key} is trained already")
+    if not forced and _is_itself(store, parent, key):
+        return _nothing(
+            key,
+            parent,
+            f"{key} is the promoted version and has learnt {day} from other data, which is not "
+            f"unlearnt; `dupn backfill --day {day}` makes again what rests on the data",
+        )
+    _require_another(store, parent, key, day)
+    if not forced and (why := _overtaken(registry, key, parent, day)):
+        return _nothing(key if _withdrawn(store, registry, key) else "", parent, why)
+    store.partition("samples", day).require()
+    _require_quality(store, day, forced)
+    _require_same_network(settings, parent)
+    plan, left_out, findings = _plan(settings, parent, day, forced)
+    skips = settings.update.abnormal is Abnormal.SKIP
+    if day in findings and skips and not forced:
+        return _nothing("", parent, f"{day} is abnormal and skipped", findings)
+    tracker = TrainingTracker(settings)
+    run = updates.prepared(
+        store,
+        plan,
+        settings.train,
+        settings.update,
+        seed=settings.seed,
+        run_name=key,
+        tracker=tracker,
+        facts={"abnormal": _plain(findings), "left_out": left_out},
+    )
+    if not forced:
+        require_free(
+            run,
+            registry,
+            "What it would learn now is not lost: the next night learns it. To replace it all the "
+            "same, give a reason with --force --why.",
+        )
+    noted = recorded(run, registry) if settings.train.resume else {}
+    fitted = carry_out(run, settings.train.resume)
+    if findings:
+        tracker.client.set_tag(fitted.run_id, "abnormal", _sentences(findings))
+    return {**_summary(plan, fitted, left_out, findings), **noted}
+
+
+def promoted(settings: Settings, registry: Registry) -> str:
+    """The run key of the line's newest promoted version.
+
+    Raises:
+        RegistryError: there is none, or it does not say which run it is.
+    """
+    entries = registry.look()  # finish a move that was cut off, obey one that was made elsewhere
+    for alias in ("champion", "challenger"):
+        version = registry.version(alias)
+        if version is not None and version.tags.get("line") == settings.line:
+            if "run_key" not in version.tags:
+                raise RegistryError(
+                    f"version {version.number} ({alias}) has no tag run_key: it was not registered "
+                    "by dupn. Promote a version that was: `dupn promote --version N --why ...`."
+                )
+            return version.tags["run_key"]
+    ours = any(one.tags.get("line") == settings.line for one in registry.versions())
+    said = vacancy(entries, registry) if ours else ""
+    raise RegistryError(
+        f"no version of line {settings.line} is champion or challenger, so there is nothing to "
+        f"update. {said or 'Train and release the first one with `dupn run initial`.'}"
+    )
+
+
+def _parent(store: Store, key: str) -> Partition:
+    """What the promoted version learnt."""
+    found = checkpoints.final(store, key)
+    if not found.exists():
+        raise PartitionMissing(
+            f"{found.key} is gone, the checkpoint of the promoted version, from which a night goes "
+            f"on. {gone(key)}"
+        )
+    return found
+
+
+def _overtaken(registry: Registry, key: str, parent: Partition, day: date) -> str:
+    """Why a night is not learnt whose candidate is registered, if another parent is promoted since.
+
+    Somebody has decided while it was released. Neither is that undone by a child of whom was
+    champion then, nor is a registered model trained over.
+    """
+    now = parent.key.split("/")[1]
+    if Ancestry.of_lineage(parent.manifest().lineage).has(day):
+        return ""
+    for version in registry.versions():
+        then = version.tags.get("parent", "")
+        if version.tags.get("run_key") == key and then not in ("", now):
+            return (
+                f"{key} is version {version.number} of the registry already, trained on from "
+                f"{then}, and now {now} is promoted, from which the next night learns {day} (to "
+                f"promote the other all the same: `dupn promote --version {version.number} --why "
+                "...`)"
+            )
+    return ""
+
+
+def _withdrawn(store: Store, registry: Registry, key: str) -> bool:
+    """Whether a candidate was champion and is it no more, which its gate says: its night ends so.
+
+    The champion answers the day then, and is refreshed, represented and watched.
+    """
+    if not checkpoints.final(store, key).exists():
+        return False
+    known = versions_of(registry, of_run(store, key))
+    return bool(known) and dethroned(registry.look(), known[-1].number, key) is not None
+
+
+def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:
+    if parent.key == checkpoints.final(store, key).key:
+        raise TrainingError(
+            f"{key} has learnt {day} already: it is the promoted version itself. To make the data "
+            f"of the day again, and all that rests on it: `dupn backfill --day {day}`."
+        )
+
+
+def _is_itself(store: Store, parent: Partition, key: str) -> bool:
+    """Whether a night is repeated whose candidate was promoted; a first training is no night."""
+    return parent.key == checkpoints.final(store, key).key and "parent" in parent.manifest().lineage
+
+
+def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
+    """Whether this very update has become the promoted version, or an ancestor of it."""
+    own = checkpoints.final(store, key)
+    if not own.exists():
+        return False
+    lineage = own.manifest().lineage
+    if "parent" not in lineage or not Ancestry.of_lineage(parent.manifest().lineage).has(day):
+        return False
+    now = checkpoints.digest_of(store.partition("samples", day).manifest())
+    return all(part.digest == now for part in Ancestry.of_lineage(lineage).of(day))
+
+
+def _require_quality(store: Store, day: date, forced: str) -> None:
+    objections = judged.objections(store, day)
+    if objections and not forced:
+        failed = [group for group in judged.GROUPS if not judged.passed(store, day, group)]
+        again = f"run `dupn quality --of {failed[0]} --day {day}`" if failed else "run the night"
+        raise QualityFailed(
+            f"{day}: {objections}; nothing is learnt from the day. "
+            f"Mend it and {again} again, or say why it is "
+            f'learnt all the same: `dupn update --day {day} --force --why "..."`.'
+        )
+
+
+def _require_same_network(settings: Settings, parent: Partition) -> None:
+    recipe = Recipe.of_plain(parent.manifest().lineage["recipe"])
+    was, now = flatten(recipe.model.model_dump()), flatten(settings.model.model_dump())
+    others = [
+        f"model.{name} was {was.get(name)} and is {now[name]}"
+        for name in sorted(now)
+        if was.get(name) != now[name]
+    ]
+    if others:
+        raise TrainingError(
+            f"{parent.key.split('/')[1]} is another network: {'; '.join(others)}. An update cannot "
+            f"change the network. Restore {'these' if len(others) > 1 else 'the setting'}, or give "
+            "the new one a line of its own (--set line=NAME) and `dupn train` it."
+        )
+
+
+def _plan(
+    settings: Settings, parent: Partition, day: date, forced: str
+) -> tuple[Plan, dict[str, str], dict[date, tuple[Finding, ...]]]:
+    """What to learn; what is left out and why; what is abnormal."""
+    store, config = settings.store, settings.update
+    now = store.resolved()  # each day that waits asks for those before it
+    waiting = Ancestry.of_lineage(parent.manifest().lineage).waiting(day)
+    left_out = {part.day: why for part in waiting if (why := _reason(now, part))}
+    left_out.pop(day, None)  # judged before
+    usable = {part.day for part in waiting if part.day not in left_out} | {day}
+    tally = cache(partial(_tally, now))
+    found = {one: examined(now, config, one, tally) for one in sorted(usable)}
+    findings = {one: them for one, them in found.items() if them}
+    if config.abnormal is Abnormal.SKIP:
+        for one in findings.keys() - {day}:
+            usable.discard(one)
+            left_out[one] = "abnormal"
+    light = config.abnormal is Abnormal.DOWN_WEIGHT
+    weights = dict.fromkeys(findings, config.abnormal_weight) if light else {}
+    made = updates.plan(store, parent, day, config, days=usable, weights=weights, forced=forced)
+    return made, {one.isoformat(): why for one, why in sorted(left_out.items())}, findings
+
+
+def _reason(store: Store, part: Part) -> str:
+    """Why a part that waits cannot be learnt tonight; empty if it can."""
+    if not readable(store, part.day):
+        return "its samples, or their catalog, are not published"
+    return judged.objections(store, part.day)
+
+
+def examined(
+    store: Store, config: UpdateConfig, day: date, tally: Callable[[date], Mapping[str, float]]
+) -> tuple[Finding, ...]:
+    """In what a day is unlike the days before it that passed quality.
+
+    Args:
+        store: says which passed.
+        config: how many are asked, and what is unlike.
+        day: the day.
+        tally: what quality counted of a day.
+    """
+    today = tally(day)
+    before: list[Mapping[str, float]] = []
+    for back in range(1, 2 * config.abnormal_days + 1):
+        one = day - timedelta(days=back)
+        if len(before) < config.abnormal_days and not judged.objections(store, one):
+            before.append(tally(one))
+    found = abnormal.judge(
+        today,
+        before,
+        volume_ratio=config.abnormal_volume_ratio,
+        mix_distance=config.abnormal_mix_distance,
+    )
+    for finding in found:
+        logger.warning("%s is abnormal: %s", day, finding.sentence)
+    return found
+
+
+def _tally(store: Store, day: date) -> dict[str, float]:
+    """What quality counted of a day's events and samples."""
+    tally: dict[str, float] = {}
+    for of in judged.GROUPS:
+        partition = store.partition("quality", day, of)
+        if partition.exists():
+            tally |= measuring.read(partition)
+    return tally
+
+
+def _nothing(
+    key: str,
+    parent: Partition,
+    why: str,
+    findings: Mapping[date, Sequence[Finding]] | None = None,
+) -> Mapping[str, Any]:
+    logger.info("%s: nothing to do", why)
+    return {
+        "run": key,
+        "parent": parent.key.split("/")[1],
+        "outcome": "finished before" if key else "skipped",
+        "why": why,
+        "abnormal": _sentences(findings or {}),
+    }
+
+
+def _summary(
+    plan: Plan,
+    fitted: Fitted,
+    left_out: Mapping[str, str],
+    findings: Mapping[date, Sequence[Finding]],
+) -> Mapping[str, Any]:
+    return {
+        "run": fitted.run_name,
+        "parent": plan.parent_key,
+        "outcome": "trained",
+        "mlflow_run": fitted.run_id,
+        "moments": plan.moments,
+        "parts": [f"{part.day} {part.share} {part.moments}" for part in plan.parts],
+        "left_out": dict(left_out),
+        "abnormal": _sentences(findings),
+        "seconds": round(fitted.seconds, 1),
+        "moments_per_s": round(fitted.moments_per_s, 1),
+        **{name: round(value, 5) for name, value in fitted.metrics.items()},
+    }
+
+
+def _sentences(findings: Mapping[date, Sequence[Finding]]) -> str:
+    return " ".join(f"{day}: {one.sentence}" for day, found in findings.items() for one in found)
+
+
+def _plain(findings: Mapping[date, Sequence[Finding]]) -> dict[str, Any]:
+    return {day.isoformat(): [asdict(one) for one in found] for day, found in findings.items()}

@@ -1,0 +1,67 @@
+"""What people are told of a night, whatever runs it: the DAGs (`dags.callbacks`) or the command.
+
+Whom to tell is in the settings (`alerts`); docs/operations.md says what to do about each kind.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import date
+from typing import Any
+
+from infra import alerts
+from infra.alerts import Alert, Kind
+from infra.errors import OutOfTurn, QualityFailed
+from pipeline.settings import Settings
+
+KINDS: Mapping[type[Exception], Kind] = {
+    QualityFailed: Kind.QUALITY,
+    OutOfTurn: Kind.OUT_OF_TURN,
+}
+"""Errors that have a kind of alert of their own; any other is `failed`."""
+
+Words = tuple[Kind, str, str]
+"""Kind, title, text."""
+
+
+def left_out(day: date, why: str) -> Words:
+    """Quality failed, and the day goes on unlearnt."""
+    return Kind.QUALITY, f"{day} is left out of what is learnt", why
+
+
+def abnormal(day: date, why: str) -> Words:
+    """Volume or mix."""
+    return Kind.ABNORMAL, f"{day} is unlike the days before", why
+
+
+def kept(judged: Mapping[str, Any]) -> Words:
+    """The gate's verdict against a candidate."""
+    what = "kept the champion" if judged["champion"] else "let no first model through"
+    title = f"the gate {what} on {judged['day']} ({judged['outcome']})"
+    return Kind.GATE, title, " ".join(judged["failed"])
+
+
+def worse(day: date, why: str) -> Words:
+    """The champion on the new day."""
+    return Kind.AUC, f"watch {day}", why
+
+
+def changed(sentences: Sequence[str]) -> Words:
+    """Days to make again (`pipeline.upkeep.afterwards`)."""
+    return Kind.ARRIVED_AGAIN, "what nights were made of has changed", " ".join(sentences)
+
+
+def tell(settings: Settings, day: date, words: Words) -> None:
+    """Send an alert of a night that a command runs."""
+    kind, title, text = words
+    alerts.send(Alert(kind=kind, title=title, text=text, day=day.isoformat()), settings.alerts)
+
+
+@contextmanager
+def failures(settings: Settings, day: date) -> Iterator[None]:
+    """An error that leaves the block is told, and goes on; Ctrl-C is no error."""
+    try:
+        yield
+    except Exception as error:
+        kind = KINDS.get(type(error), Kind.FAILED)
+        tell(settings, day, (kind, f"the night of {day} failed", str(error)))
+        raise

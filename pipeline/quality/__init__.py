@@ -1,0 +1,1 @@
+"""A day is measured and judged before anyone builds on it."""

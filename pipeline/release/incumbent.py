@@ -1,0 +1,168 @@
+"""Whom a candidate is held against, found through the ledger so that hand moves are obeyed.
+
+The champion if it is of the candidate's line, else the challenger if that is, else the champion of
+the other line. A candidate that is champion already is held against whoever was before it, so that
+a release may be run again and says the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+
+from infra.errors import RegistryError
+from infra.ledger import Entry
+from infra.mlflow_client import briefly
+from infra.registry import MODEL, Registry, Version
+from infra.succession import before, is_it, left
+from infra.tracking import address
+from pipeline.represent import represented
+from pipeline.settings import Settings
+
+DATED = len("-2026-03-02")
+
+
+@dataclass(frozen=True)
+class Incumbent:
+    """A version in place."""
+
+    key: str
+    """Its run key."""
+    line: str
+    version: Version
+
+    @property
+    def representation(self) -> int:
+        """The version of the 256 dimensions that it speaks."""
+        return representation_of(self.version)
+
+
+def representation_of(version: Version) -> int:
+    """The version of the 256 dimensions that a registered version speaks, by its tag.
+
+    Raises:
+        RegistryError: the tag is no number; somebody has edited it.
+    """
+    tag = version.tags.get("representation", "1")
+    if not tag.isdecimal():
+        raise RegistryError(
+            f"version {version.number} of {MODEL} has the tag representation = {tag!r}, which is "
+            "no number. Set it in MLflow to the number that its tables under representations/ have "
+            "(column `version`), or to one that no other version has."
+        )
+    return int(tag)
+
+
+def registry_of(settings: Settings) -> Registry:
+    """The registry of the settings' tracking server, with the ledger of their store.
+
+    Whoever only asks makes nothing where nothing is: what is registered was logged before.
+    """
+    store = settings.store
+    return Registry(address(settings.tracking, store), store, partial(represented.follow, store))
+
+
+def vacancy(entries: Sequence[Entry], registry: Registry | None) -> str:
+    """Since when nobody is champion, and how somebody is again; empty if nobody ever was, or is.
+
+    Args:
+        entries: the ledger.
+        registry: says which versions are there; None: it does not answer.
+    """
+    made = [entry for entry in entries if not entry.given_up]
+    last = next((n for n in reversed(range(len(made))) if "champion" in made[n].aliases), None)
+    if last is None or last + 1 == len(made):
+        return ""
+    taken = made[last + 1]
+    since = f"Nobody is champion since ledger entry {taken.number} ({taken.why})."
+    return f"{since} {_again(entries, registry)}" if registry else since
+
+
+def _again(entries: Sequence[Entry], registry: Registry) -> str:
+    """How somebody is champion again, of the versions that are there."""
+    known = {one.number: one.tags.get("run_key", "") for one in registry.versions()}
+    there = {number for number, key in known.items() if is_it(entries, number, key)}
+    made = [entry.aliases.get("champion", "") for entry in entries if not entry.given_up]
+    worse = left(entries)
+    last = next((one for one in reversed(made) if one in there and one not in worse), None)
+    ways = ["`dupn rollback --why ...`"] if there.intersection(before(entries)) else []
+    ways += [f"`dupn promote --version {last} --why ...`"] if last else []
+    if ways:
+        return f"Let somebody be: {', or '.join(ways)}."
+    return (
+        "None of those who were is there to be it again. Promote another version (`dupn promote "
+        "--version N --why ...`), or train and release one with `dupn run initial`."
+    )
+
+
+def require_own(settings: Settings) -> None:
+    """Before hours of work that end in a registry which others may use: its aliases are ours.
+
+    Raises:
+        RegistryError: one names a version that another home registered.
+    """
+    if settings.tracking.uri is not None:  # the embedded one is this home's alone
+        registry_of(settings).aliases()
+
+
+def require_answering(settings: Settings) -> None:
+    """Before a command that a person waits for: MLflow answers, or the command ends in seconds.
+
+    What follows is asked with all patience: a server that is there may be slow.
+
+    Raises:
+        RegistryUnavailable: it does not answer.
+    """
+    with briefly():
+        registry_of(settings).aliases()
+
+
+def line_of(key: str) -> str:
+    """The line of a run key."""
+    return key[:-DATED]
+
+
+def until_of(key: str) -> str:
+    """The last training day of a run key, as it stands there."""
+    return key.removeprefix(f"{line_of(key)}-")
+
+
+def of(settings: Settings, key: str) -> Incumbent | None:
+    """Whom the candidate of a run key is held against; None: it is the first.
+
+    Raises:
+        RegistryError: the version in place was not made by dupn, so nothing is known of it.
+    """
+    registry = registry_of(settings)
+    for entry in reversed(registry.look()):
+        if entry.given_up:
+            continue
+        found = _of_entry(registry, entry, line_of(key))
+        if found is None:
+            return None
+        if found.key != key:
+            return found
+    return None
+
+
+def _of_entry(registry: Registry, entry: Entry, line: str) -> Incumbent | None:
+    champion, challenger = (
+        _named(registry, entry.aliases.get(alias)) for alias in ("champion", "challenger")
+    )
+    if champion is not None and not is_it([entry], champion.version.number, champion.key):
+        champion = None  # of another MLflow: its number is somebody else's here
+    if champion is not None and champion.line == line:
+        return champion
+    return challenger if challenger is not None and challenger.line == line else champion
+
+
+def _named(registry: Registry, number: str | None) -> Incumbent | None:
+    version = registry.version(number) if number else None
+    if version is None:
+        return None
+    key = version.tags.get("run_key", "")
+    if not key:
+        raise RegistryError(
+            f"version {version.number} of {MODEL} has no tag run_key: it was not registered by "
+            "dupn and cannot be compared with. Move the alias to a version that `dupn log` knows."
+        )
+    return Incumbent(key, version.tags.get("line", line_of(key)), version)

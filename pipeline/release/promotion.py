@@ -1,0 +1,239 @@
+"""Register and promote: a candidate that passed becomes a version, and the champion of its line.
+
+Within the champion's line a promotion moves `champion`; the newest of another line becomes
+`challenger`, since replacing the line in production takes an A/B verdict (or a person, by number).
+So it does where nobody is champion, as after a hand took the alias away.
+A decision rests on who was champion when it was made: if that changed, or if the version was
+champion once and was moved away from, the step refuses and says how to go on. A version's bundle is
+published before an alias names it (`pipeline.release.bundling`).
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Any
+
+from infra.errors import PartitionMissing, RegistryError
+from infra.ledger import Entry
+from infra.record import loaded
+from infra.registry import MODEL, Registry, Version
+from infra.succession import reigns
+from pipeline.learn import learning
+from pipeline.learn.learning import Candidate
+from pipeline.release import bundling, gating, incumbent, standing
+from pipeline.release.incumbent import Incumbent, registry_of
+from pipeline.settings import Settings
+
+NEWEST = 3
+"""Parts of the ancestry that a tag spells out."""
+
+
+def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
+    """Enter the logged model in the registry, once, and publish its bundle to serve from."""
+    mine = learning.candidate(settings, day, run)
+    lineage = gating.bundle_of(settings, mine, day).manifest().lineage
+    gating.report_on(settings, mine, day)  # the tag says what it was evaluated on
+    registry = registry_of(settings)
+    tags = {
+        "run_key": mine.key,
+        "line": mine.line,
+        "parent": mine.parent,
+        "trained_on": f"{mine.days[0]}..{mine.days[-1]}",
+        "watermark": str(mine.ancestry.watermark),
+        "moments": str(mine.ancestry.moments),
+        "ancestry": _ancestry(mine),
+        "evaluated_on": day.isoformat(),
+        "report": settings.store.address("reports", "offline", mine.key, "report.html"),
+        "bundle": f"bundles/{mine.key}",
+        "representations": f"representations/{mine.key}",
+        "representation": str(_representation(settings, registry, mine, day)),
+    }
+    version = registry.register(lineage["model_uri"], lineage["run_id"], tags)
+    bundling.ensure(settings, registry, version.number)
+    return {"model": MODEL, "version": version.number, **tags}
+
+
+def promote(
+    settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
+) -> Mapping[str, Any]:
+    """Move `champion`; without a version, to the candidate's, if the gate let it pass."""
+    registry = registry_of(settings)
+    if version:
+        bundling.ensure(settings, registry, version)
+        entries = registry.look()
+        entry = registry.promote(version, why or "promoted by hand", after=entries)
+        return standing.moved(settings, entry) | _already(entries, entry, version, "champion")
+    mine = learning.candidate(settings, day, run)
+    verdict = _passed(settings, day, mine)
+    _require_judged(settings, day, mine, verdict)
+    number = register(settings, day, mine.key)["version"]
+    entries = registry.look()
+    against = incumbent.of(settings, mine.key)
+    _require_same(verdict, against, mine)
+    _require_new(entries, number, mine)
+    _require_standing(entries, registry, number, mine)
+    why = why or f"{mine.key} passed the gate on {day}"
+    if _rival(registry, mine):
+        entry = registry.challenge(number, why, after=entries)
+        told = standing.moved(settings, entry) | {"challenger": number}
+        return told | _already(entries, entry, number, "challenger")
+    entry = registry.promote(number, why, after=entries)
+    return standing.moved(settings, entry) | _already(entries, entry, number, "champion")
+
+
+def _already(entries: Sequence[Entry], entry: Entry, number: str, alias: str) -> dict[str, str]:
+    """A note where nothing was moved: what is told is of the entry before."""
+    if entry.number > len(entries):
+        return {}
+    return {
+        "note": f"version {number} is {alias} already: nothing moved, and why is that of the "
+        f"newest entry of the ledger ({entry.action})."
+    }
+
+
+def question(settings: Settings, day: date, run: str = "") -> str:
+    """What a person is asked before a promotion: the verdict in a few lines, and the report."""
+    mine = learning.candidate(settings, day, run)
+    verdict = _passed(settings, day, mine)
+    against = verdict.get("champion") or "nobody: it is the first"
+    checks = "\n".join(f"- {check['sentence']}" for check in verdict["checks"])
+    report = settings.store.address("reports", "offline", mine.key, "report.html")
+    return (
+        f"{mine.key} passed the gate on {day} against {against}.\n\n{checks}\n\nReport: {report}\n"
+    )
+
+
+def _verdict(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
+    """Of the gate, on the report that is there now; one made before it said so is taken as such."""
+    key = f"reports/gate/{mine.key}.json"
+    again = f"Run `dupn gate --day {day} --run {mine.key}` again."
+    verdict = loaded(gating.kept(settings, key, day), key, again)
+    judged = verdict.get("report_digest")
+    if judged and judged != gating.judged_of(settings, mine, day)["report_digest"]:
+        raise RegistryError(
+            f"{mine.key} was evaluated again since the gate judged it, and its report is another "
+            f"now. {again}"
+        )
+    return verdict
+
+
+def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
+    verdict = _verdict(settings, day, mine)
+    if verdict["day"] != day.isoformat():
+        raise PartitionMissing(
+            f"the gate judged {mine.key} on {verdict['day']}, not on {day}. "
+            f"Run `dupn gate --day {day}` first."
+        )
+    if not verdict["promoted"]:
+        raise RegistryError(
+            f"the gate did not let {mine.key} pass ({verdict['outcome']}): "
+            + " ".join(verdict["failed"])
+            + f" {_all_the_same(settings, day, mine)}"
+        )
+    return verdict
+
+
+def _all_the_same(settings: Settings, day: date, mine: Candidate) -> str:
+    """How a person promotes what the gate did not let pass: by its version, once it has one."""
+    known = registry_of(settings).versions()
+    made = [one.number for one in known if one.tags.get("run_key") == mine.key]
+    if made:
+        return f"To promote it all the same: `dupn promote --version {made[-1]} --why ...`."
+    return (
+        f"To promote it all the same, run `dupn register --day {day} --run {mine.key}`, and then "
+        "`dupn promote --version N --why ...` with the version that it says."
+    )
+
+
+def _require_judged(
+    settings: Settings, day: date, mine: Candidate, verdict: Mapping[str, Any]
+) -> None:
+    """The bundle holds the weights that the gate judged, where both say which they are of."""
+    packed = gating.bundle_of(settings, mine, day).manifest().lineage.get("weights")
+    if packed and packed != verdict.get("weights_digest", packed):
+        raise RegistryError(
+            f"bundles/{mine.key} holds other weights than the gate judged: {mine.key} was trained "
+            f"again in between. Run `dupn evaluate --day {day} --run {mine.key}`, and then "
+            "`dupn bundle` and `dupn gate`, again."
+        )
+
+
+def _require_same(verdict: Mapping[str, Any], against: Incumbent | None, mine: Candidate) -> None:
+    then, now = verdict.get("champion", ""), against.key if against else ""
+    day = verdict["day"]
+    if then != now:
+        raise RegistryError(
+            f"{mine.key} was judged against {then or 'nobody'}, and now {now or 'nobody'} is in "
+            f"place. Run `dupn evaluate --day {day} --run {mine.key}` and `dupn gate` again."
+        )
+
+
+def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None:
+    """A version that was champion and was moved away from comes back only by name."""
+    if said := gating.withdrawn(entries, number, mine.key):
+        raise RegistryError(said)
+
+
+def _require_standing(
+    entries: Sequence[Entry], registry: Registry, number: str, mine: Candidate
+) -> None:
+    """A child of a version that a person rolled back has learnt on what was not wanted."""
+    parents = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent]
+    made = [entry for entry in entries if not entry.given_up]
+    was = sorted(place for parent in parents for place in reigns(made, parent, mine.parent))
+    if not was or was[-1] + 1 == len(made):
+        return
+    left = made[was[-1] + 1]
+    if left.action == "rollback":
+        raise RegistryError(
+            f"{mine.key} was trained on from {mine.parent}, which was rolled back since (ledger "
+            f"entry {left.number}: {left.why}). Its night ends without it when it is run again "
+            f"(`dupn run nightly --day {incumbent.until_of(mine.key)}`; in Airflow clear `update` "
+            "and what lies after it), and the next one goes on from the champion. To promote this "
+            f"one all the same, name its version: `dupn promote --version {number} --why ...`."
+        )
+
+
+def _rival(registry: Registry, mine: Candidate) -> bool:
+    """Whether another line is in production; where none is, whether this one was the rival."""
+    champion, challenger = registry.champion(), registry.challenger()
+    if champion is not None:
+        return _line(champion) != mine.line
+    return challenger is not None and _line(challenger) == mine.line
+
+
+def _line(version: Version) -> str:
+    """Of a version; where a hand took the tag away, that of its run key."""
+    return version.tags.get("line") or incumbent.line_of(version.tags.get("run_key", ""))
+
+
+def _representation(settings: Settings, registry: Registry, mine: Candidate, day: date) -> int:
+    """The version of the 256 dimensions: kept within a line, a new one where heads would break."""
+    known = registry.versions()
+    same = [one for one in known if one.tags.get("run_key") == mine.key]
+    if same and "representation" in same[-1].tags:
+        return incumbent.representation_of(same[-1])
+    against = incumbent.of(settings, mine.key)
+    if against is not None and against.line == mine.line and not _breaks(settings, mine, day):
+        return against.representation
+    return max(map(incumbent.representation_of, known), default=0) + 1
+
+
+def _breaks(settings: Settings, mine: Candidate, day: date) -> bool:
+    """Whether heads frozen on the champion's dimensions would break, or nobody could compare."""
+    verdict = _verdict(settings, day, mine)
+    return any(
+        check["name"].startswith(("frozen", "comparison")) and check["passed"] is False
+        for check in verdict["checks"]
+    )
+
+
+def _ancestry(mine: Candidate) -> str:
+    """Short: MLflow bounds the length of a tag."""
+    return json.dumps(
+        {
+            "digest": mine.ancestry.digest,
+            "parts": len(mine.ancestry.parts),
+            "newest": [part.plain() for part in mine.ancestry.parts[-NEWEST:]],
+        }
+    )

@@ -1,0 +1,107 @@
+"""`dupn refresh`: what answers in production gets the tables of the day.
+
+A bundle answers with the tables of the day that it was evaluated on. While the champion is kept,
+those would age by a day a night, and items that came since would be unknown to the service. So at
+the end of every night champion and challenger are published anew, in their places: the same
+weights, with the catalog and the vocabulary of the day and the statistics of the day before, which
+are those that the day's samples were made with. The network, whole, answers moments of those
+samples; the disassembled one must answer the same, here and in every service that takes it over.
+
+Costs what a bundle costs (it grows with the catalog), and a few hundred moments.
+"""
+
+import json
+import logging
+from collections.abc import Mapping
+from datetime import date
+from typing import Any
+
+from evaluation import sampled
+from features.carry import ONE_DAY
+from features.dataset import load as load_dataset
+from infra.errors import RegistryError
+from infra.registry import Version
+from infra.scratch import scratch_folder
+from infra.store import Partition
+from pipeline.release import bundling, recording
+from pipeline.release.incumbent import registry_of, vacancy
+from pipeline.settings import Settings
+from serving import bundle as bundles
+from serving import published
+from serving.served import RECORDED
+
+logger = logging.getLogger(__name__)
+
+ALIASES = ("champion", "challenger")
+MOMENTS = 500
+"""Of the day, from which those that are recorded are drawn."""
+
+
+def run(settings: Settings, day: date) -> Mapping[str, Any]:
+    """Publish the bundles of champion and challenger with the tables of a day.
+
+    One that has them, or newer ones, is left alone, so a release that has just promoted has
+    nothing to do.
+
+    Raises:
+        RegistryError: nobody of dupn's own is champion; or a bundle answers otherwise than its
+            network, and the one before stays.
+        PartitionMissing: the day has no samples, catalog or vocabulary, or the day before no
+            statistics.
+    """
+    registry = registry_of(settings)
+    found: dict[str, str] = {}
+    entries = registry.look()
+    for alias in ALIASES:
+        number = entries[-1].aliases.get(alias, "") if entries else ""
+        version = registry.version(number) if number else None
+        if version is None or not version.tags.get("run_key"):
+            continue
+        bundling.ensure(settings, registry, version.number)
+        found[alias] = _refreshed(settings, version, day)
+    if "champion" not in found:
+        raise RegistryError(
+            "no version of dupn's own is champion, so there is no bundle to refresh. "
+            f"{vacancy(entries, registry) or 'Run `dupn promote` first, or see `dupn log`.'}"
+        )
+    return {"day": day.isoformat(), **found}
+
+
+def _refreshed(settings: Settings, version: Version, day: date) -> str:
+    """The day whose tables the version answers with from now on."""
+    store = settings.store
+    place = published.place(store, version.tags["run_key"], version.number)
+    before = str(place.manifest().lineage["day"])
+    if before >= day.isoformat():
+        return before
+    zone = load_dataset(settings.dataset).time_zone
+    model = published.network(place)
+    for partition in _wanted(settings, day):
+        partition.require()
+    asked = sampled.read(store, day, MOMENTS, settings.seed)
+    answered = asked.ask(model)
+    recorded = recording.record(store, day, zone, answered, settings.canary.requests)
+    if not recorded:  # nothing could be compared
+        logger.warning("%s has no moment with candidates: version %s keeps the tables of %s",
+                       day, version.number, before)  # fmt: skip
+        return before
+    with scratch_folder() as scratch:
+        folder = scratch / "bundle"
+        bundles.write(folder, model, store, day, key=version.tags["run_key"], zone=zone)
+        (folder / RECORDED).write_text(json.dumps(recorded))
+        name, uri = published.name_of(version), version.tags.get("model_uri", "")
+        published.publish(place, folder, name, uri, settings.serve.tolerance)
+    logger.info(
+        "version %s answers with the tables of %s (before: %s)", version.number, day, before
+    )
+    return day.isoformat()
+
+
+def _wanted(settings: Settings, day: date) -> list[Partition]:
+    """What the tables come from, by what names them."""
+    store = settings.store
+    return [
+        store.partition("samples", day),
+        store.partition("catalog", day),
+        store.partition("statistics", day - ONE_DAY, "item"),
+    ]

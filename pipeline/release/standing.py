@@ -1,0 +1,238 @@
+"""Who is champion and why: moving it by hand, back, and reading it.
+
+Everything is resolved through the ledger's newest entry, after a look at the registry: its facts
+name run key, bundle and representations of what is champion from now on, so a rollback brings the
+three back together. Facts (sequences, samples) stay as they are.
+"""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from infra.addresses import bare
+from infra.errors import RecordCorrupt, RegistryUnavailable
+from infra.ledger import Entry, LedgerBroken
+from infra.mlflow_client import briefly
+from infra.store import Store
+from pipeline.nights import night_page, nightly
+from pipeline.nights.nightly import State
+from pipeline.quality import quality_page
+from pipeline.raw import arrival, rawday
+from pipeline.release.incumbent import registry_of, vacancy
+from pipeline.represent import represented
+from pipeline.settings import Settings
+from pipeline.upkeep import afterwards
+
+logger = logging.getLogger(__name__)
+
+NO_TABLE = "none: run `dupn represent --day D` for the newest day of sequences"
+"""What a person is told where no table of representations is current."""
+PLACES = ("bundle", "representations")
+"""Facts of an entry that name a place in the store."""
+_LEAF = {"events": ("behaviors",), "samples": ()}
+
+
+@dataclass(frozen=True)
+class _Moves:
+    """The ledger; `note` says so where MLflow could not be asked what it does not know yet.
+
+    Where the ledger cannot be read, `unknown` is what is said instead of what it would say.
+    `vacancy` is what is said where nobody is champion any more.
+    """
+
+    entries: list[Entry]
+    note: str = ""
+    vacancy: str = ""
+    unknown: str = ""
+
+    @property
+    def last(self) -> Entry | None:
+        """The newest that was not given up: after a look there is no other."""
+        return next((one for one in reversed(self.entries) if not one.given_up), None)
+
+
+def rollback(settings: Settings, why: str) -> Mapping[str, Any]:
+    """Make the previous champion champion again, with its bundle and representations.
+
+    Each goes one further back, never to whom another one left; `previous` is whom the next one
+    goes to. The bundle of the very version that it goes to is whole before the alias moves, its
+    table of the newest represented day is there after. Killed in between, the next call goes on
+    from there, and `note` says that it did no more than that.
+    """
+    from pipeline.release import bundling
+    from pipeline.represent import representing
+
+    registry = registry_of(settings)
+    before = registry.ledger.count()
+    entry = registry.rollback(why, ready=lambda number: bundling.ensure(settings, registry, number))
+    made = representing.restore(settings)  # before the places are told: its folder may be new
+    told = moved(settings, entry) | {"previous": entry.aliases.get("previous", "none")}
+    told["represented"] = made
+    registry.ledger.end(entry)
+    return told | (_finished(entry) if entry.number <= before else {})
+
+
+def _finished(entry: Entry) -> dict[str, str]:
+    return {
+        "note": f"entry {entry.number} of the ledger is a rollback of {entry.at} that was cut off "
+        "before its end; that was finished, and nothing else moved. Ask again to go one further."
+    }
+
+
+def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
+    """What an entry of the ledger put in place."""
+    return {
+        "champion": entry.aliases.get("champion", "none"),
+        "why": entry.why,
+        "ledger": entry.number,
+        "run": entry.facts.get("run_key", ""),
+        **_places(settings, entry),
+    }
+
+
+def _moves(settings: Settings) -> _Moves:
+    """After a look; as the ledger has them where MLflow does not answer within seconds."""
+    registry = registry_of(settings)
+    try:
+        with briefly():
+            entries = registry.look()
+            return _Moves(entries, vacancy=vacancy(entries, registry))
+    except RegistryUnavailable as error:
+        moves = _Moves(registry.ledger.entries())
+        last = moves.last
+        if last is None:
+            known = "the ledger has no entry"
+        elif last.done:
+            known = f"aliases and champion are as of ledger entry {last.number} ({last.at})"
+        else:
+            known = f"aliases and champion are as ledger entry {last.number} will have them"
+        note = f"The registry was not read, so {known}: {error}"
+        return _Moves(moves.entries, note, vacancy(moves.entries, None))
+
+
+def _readable(settings: Settings) -> _Moves:
+    """The same, where one file of the ledger shall not hide all else."""
+    try:
+        return _moves(settings)
+    except (LedgerBroken, RecordCorrupt) as error:
+        return _Moves([], f"Nobody is promoted or rolled back, since {error}", unknown="not known")
+
+
+def status(settings: Settings) -> Mapping[str, Any]:
+    """What is published, who is champion, where the reports are.
+
+    All but the aliases is of the store, and told without MLflow, too: `note` says so. What cannot
+    be read is told in its place, and the rest all the same.
+    """
+    store, moves = settings.store.resolved(), _readable(settings)
+    published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
+    days = {"raw": rawday.there(store), **published}
+    reports = store.names("reports/offline")
+    said = (settings.store.nothing_yet(), moves.note, moves.vacancy)
+    notes = [note for note in said if note]
+    last, none = moves.last, moves.unknown or "none"
+    facts = last.facts if last else {}
+    places = dict.fromkeys(PLACES, none) if moves.unknown else _places(settings, last)
+    table = represented.current(store)
+    return {
+        "home": bare(store.root),
+        **({"note": " ".join(notes)} if notes else {}),
+        **{
+            f"{stage} days": f"{found[0]} to {found[-1]} ({len(found)})" if found else "none"
+            for stage, found in days.items()
+        },
+        "aliases": dict(last.aliases) if last and last.aliases else none,
+        "champion": facts.get("run_key", none),
+        "trained on": facts.get("trained_on", none),
+        "representation": facts.get("representation", none),
+        **places,
+        "representations": table.path if table else None,
+        "last move": f"{last.at} {last.why}" if last else none,
+        **nights(settings, store),
+        "raw files that are not read": arrival.unread(store) or "none",
+        "reports": [store.address("reports", "offline", name) for name in reports] or "none",
+        "experiment reports": _looks(store) or "none",
+        "page of nights": night_page.there(store, facts.get("line") or settings.line) or "none",
+        "quality page": quality_page.there(store) or "none",
+    }
+
+
+def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
+    """The last night, those that have not ended, and days whose raw data changed afterwards.
+
+    The store may be a resolved one. A night that only waits, and whose day is published all the
+    same, never had to be. Of one that has begun it says how to end it.
+    """
+    days, samples = store.dates(f"reports/nightly/{settings.line}"), store.days("samples")
+    found, spoilt = {}, list[str]()
+    for day in days[-arrival.LOOK_BACK :]:
+        try:
+            if night := nightly.read(settings, day):
+                found[day] = night
+        except RecordCorrupt as error:  # it may have ended or not
+            spoilt.append(str(error))
+    ended = [night for night in found.values() if night.state is State.ENDED]
+    unfinished = [
+        f"{night.day} {night.state} since {night.at} ({night.run})"
+        f"{nightly.mend(night) if night.state is State.BEGUN else ''}"
+        for day, night in found.items()
+        if night.state is State.BEGUN or (night.state is State.WAITING and day not in samples)
+    ]
+    return {
+        "last night": f"{ended[-1].day}: {ended[-1].outcome}" if ended else "none",
+        "nights that have not ended": [*unfinished, *spoilt] or "none",
+        "raw data that arrived again": afterwards.arrived_again(store) or "none",
+        "days that are behind": afterwards.behind(store) or "none",
+    }
+
+
+def _looks(store: Store) -> list[str]:
+    """Of every experiment the newest report."""
+    found = []
+    for experiment in store.names("reports/abtest"):
+        folder = f"reports/abtest/{experiment}"
+        keys = [store.partition(folder, day).key for day in reversed(store.dates(folder))]
+        newest = next((key for key in keys if "report.html" in store.names(key)), "")
+        found += [store.address(newest, "report.html")] if newest else []
+    return found
+
+
+def log(settings: Settings) -> list[Mapping[str, Any]]:
+    """Every move of an alias, oldest first, with the data that the champion was trained on.
+
+    Without MLflow those that the ledger has, which is warned of.
+    """
+    moves = _moves(settings)
+    if moves.note:
+        logger.warning("%s", moves.note)
+    return [
+        {
+            "number": entry.number,
+            "at": entry.at,
+            "action": entry.action,
+            "aliases": dict(entry.aliases),
+            "run": entry.facts.get("run_key", ""),
+            "trained_on": entry.facts.get("trained_on", ""),
+            "watermark": entry.facts.get("watermark", ""),
+            "why": f"{entry.why} (not made: {entry.given_up})" if entry.given_up else entry.why,
+            "who": entry.who,
+        }
+        for entry in moves.entries
+    ]
+
+
+def _places(settings: Settings, entry: Entry | None) -> dict[str, str]:
+    """Addresses of what belongs to the champion: the bundle of that very version, the tables."""
+    facts: Mapping[str, str] = entry.facts if entry else {}
+    places = {name: facts.get(name, "") for name in PLACES}
+    if entry and places["bundle"]:
+        places["bundle"] += f"/v{entry.aliases.get('champion')}"
+    return {name: _address(settings, place) for name, place in places.items()}
+
+
+def _address(settings: Settings, place: str) -> str:
+    if not place:
+        return "none"
+    there = bool(settings.store.names(place))
+    return settings.store.address(*place.split("/")) if there else f"none ({place} is not there)"

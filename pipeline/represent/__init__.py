@@ -1,0 +1,1 @@
+"""`dupn represent`: the champion's representation of every user, as tables."""

@@ -1,0 +1,1 @@
+"""What is kept: made again where it changed or broke, removed when old, found for a person."""

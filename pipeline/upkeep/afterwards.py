@@ -1,0 +1,76 @@
+"""What changed after its night: raw data, or a day before it; and what `dupn backfill` then does.
+
+A night reads what the day before left. When a day is made again, those after it stay what they were
+until they are made again too: `dupn backfill` does both, a step by hand or a backfill that was cut
+off only the first.
+"""
+
+from collections.abc import Callable, Iterable
+from datetime import date
+
+from features import inputs
+from infra.errors import PartitionCorrupt
+from infra.store import Store
+from pipeline.raw import arrival
+from pipeline.upkeep import backfill
+
+
+def sentences(store: Store) -> list[str]:
+    """All of it; of a manifest that cannot be read, that it cannot."""
+    store = store.resolved()
+    return list(dict.fromkeys([*arrived_again(store), *behind(store)]))
+
+
+def arrived_again(store: Store) -> list[str]:
+    """One sentence for each day whose raw data is not what its events were made of."""
+    days = store.days("events", "behaviors")[-arrival.LOOK_BACK :]
+    return _each(days, lambda day: _other(store, day))
+
+
+def behind(store: Store) -> list[str]:
+    """One sentence for each day that has to be made again since its own input was.
+
+    Of days whose sequences are kept: those of which a stage was made from something else than what
+    is there now. What follows from it is made again with it. And backfills without an end.
+    """
+    store = store.resolved()
+    days = store.days("sequences", "history")[-arrival.LOOK_BACK :]
+    return _each(days, lambda day: _stale(store, day)) + [
+        f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "
+        f"it{'' if last == day else f', to {last}'}."
+        for day, last in backfill.unfinished(store).items()
+    ]
+
+
+def _each(days: Iterable[date], say: Callable[[date], str]) -> list[str]:
+    """What is said of days; one whose manifest is spoilt hides no other, and ends no night badly.
+
+    The next day reads that manifest, too, and would say the same.
+    """
+    found = []
+    for day in days:
+        try:
+            found.append(say(day))
+        except PartitionCorrupt as error:
+            found.append(str(error))
+    return list(dict.fromkeys(sentence for sentence in found if sentence))
+
+
+def _other(store: Store, day: date) -> str:
+    return f"{day}: {_command(day)} takes it in." if arrival.arrived_again(store, [day]) else ""
+
+
+def _stale(store: Store, day: date) -> str:
+    """Of the first stage of a day that is not what its inputs would give."""
+    for stage in inputs.STAGES:
+        there = inputs.published(store, stage, day).exists()
+        if there and (changed := inputs.changed(store, stage, day)):
+            return (
+                f"{day}: its stage {stage} was made from another {changed[0]}. {_command(day)} "
+                "makes it again, and what follows from it."
+            )
+    return ""
+
+
+def _command(day: date) -> str:
+    return f"`dupn backfill --day {day}`"

@@ -1,0 +1,104 @@
+"""Files of attempts that were lost: old, and in no manifest.
+
+Most folders of a store have not changed for months, and nothing is lost in them that an earlier
+sweep has not removed. So a stage is listed once, a thousand files a question across a network, and
+a manifest is read only where something has come since: `swept` says since when. Without that file
+the next sweep looks at everything.
+"""
+
+import logging
+import re
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from features import raw_names
+from infra.errors import PartitionCorrupt
+from infra.files import modified, put_there
+from infra.partition import Lying
+from infra.store import Partition, Store, is_published
+from pipeline.represent import represented
+
+logger = logging.getLogger(__name__)
+
+STAGES = ("sequences", "statistics", "vocabulary", "catalog", "samples", "events", "rejects")
+SWEPT = "swept"
+"""Key of the file with the time (UTC) up to which nothing is lost where nothing has changed."""
+SLACK_S = 3600.0
+"""How far clocks of those who write may be apart."""
+_NEVER = datetime.min.replace(tzinfo=UTC)
+_BUNDLES = re.compile(r"bundles/[^/]+(/v\d+)?")
+
+
+def sweep(store: Store, older_than_s: float) -> int:
+    """Remove them wherever partitions are published by day, and among bundles; how many.
+
+    In raw only what an import of ours replaced, so that rows which a shop took out are gone, and
+    what one left that did not end; other files there are the shop's, and may be all that there is.
+    """
+    since, until = _since(store), time.time() - older_than_s - SLACK_S
+    removed, sound = 0, True
+    for place, lying, ours in _places(store):
+        if is_published(lying) and _changed(lying) < since:
+            continue
+        try:
+            removed += place.sweep(older_than_s, ours, lying)
+        except PartitionCorrupt as error:
+            logger.warning("%s", error)
+            sound = False
+    if sound:  # else the next one looks there again
+        store.put(SWEPT, datetime.fromtimestamp(until, UTC).isoformat())
+    return removed
+
+
+def _places(store: Store) -> Iterator[tuple[Partition, Lying, Callable[[str], bool]]]:
+    for folder in _by_day(store):
+        for place, lying in store.lying_by_day(folder).items():
+            name = place.key.rpartition("/")[2]
+            # A name with a point is somebody's, but for columns of a shop.
+            if "." not in name or (folder == "vocabulary" and is_published(lying)):
+                yield place, lying, lambda _: True
+    for place, lying in store.lying("bundles").items():
+        if _BUNDLES.fullmatch(place.key):
+            yield place, lying, lambda _: True
+    yield from _imports(store)
+
+
+def _imports(store: Store) -> Iterator[tuple[Partition, Lying, Callable[[str], bool]]]:
+    """An attempt goes whole, when its newest file is old: one of its files alone tells nothing."""
+    for place, lying in store.lying_by_day("raw").items():
+        names = {path: path.rpartition("/")[2] for path in lying}
+        attempts = raw_names.unended(names.values())
+        ours, newest = {*attempts}, dict[str, list[dict[str, Any]]]()
+        if is_published(lying):
+            ours.update(filter(raw_names.is_imported, names.values()))
+        for path in sorted(lying, key=lambda path: max(map(modified, lying[path]))):
+            if names[path] in attempts:
+                newest[attempts[names[path]]] = lying[path]
+        ages = {
+            path: [*lying[path], *newest.get(attempts.get(name, ""), ())]
+            for path, name in names.items()
+        }
+        yield place, ages, ours.__contains__
+
+
+def _by_day(store: Store) -> list[str]:
+    tables = [f"{represented.ROOT}/{key}" for key in represented.keys_of(store)]
+    parts = ("readout", "hours")
+    experiments = [f"experiments/{one}/{p}" for one in store.names("experiments") for p in parts]
+    return [*STAGES, "quality", *tables, *experiments]
+
+
+def _changed(lying: Lying) -> datetime:
+    """When a file there last came or was changed."""
+    return max(max(modified(info), put_there(info)) for infos in lying.values() for info in infos)
+
+
+def _since(store: Store) -> datetime:
+    told = store.get(SWEPT)
+    try:
+        since = datetime.fromisoformat(told.decode()) if told else _NEVER
+    except ValueError:  # of a hand
+        since = _NEVER
+    return since if since.tzinfo else since.replace(tzinfo=UTC)

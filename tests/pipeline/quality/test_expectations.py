@@ -1,0 +1,73 @@
+"""Great Expectations judges a day, also beside other days, and shows the newest verdicts."""
+
+import multiprocessing
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+
+from infra.store import Store
+from pipeline.quality import expectations
+from pipeline.quality.expectations import Expected, judge
+
+DAY = date(2026, 3, 2)
+ASKED = [Expected(figure="behaviors.rows", low=1.0)]
+
+
+@pytest.fixture
+def store(tmp_path):
+    return Store(str(tmp_path))
+
+
+def docs(store):
+    """The folder of Data Docs."""
+    return Path(store.address("reports/quality/gx/uncommitted/data_docs/local_site"))
+
+
+def test_a_figure_that_is_no_number_fails(store):
+    figures = {"behaviors.rows": float("nan")}
+    (failed,) = judge(store, f"events_{DAY}", "events", figures, ASKED)
+    assert "behaviors has rows no number, so nothing is known of it" in failed.sentence
+
+
+def test_the_first_page_of_data_docs_names_the_newest_and_the_others_stay(store, monkeypatch):
+    monkeypatch.setattr(expectations, "INDEXED", 2)
+    days = [DAY + timedelta(days=n) for n in range(4)]
+    for day in days:
+        assert not judge(store, f"events_{day}", "events", {"behaviors.rows": 5.0}, ASKED)
+    first = (docs(store) / "index.html").read_text()
+    assert [f"events_{day}" in first for day in days] == [False, False, True, True]
+    pages = {one.parts[-3] for one in (docs(store) / "validations").rglob("*.html")}
+    assert pages == {f"events_{day}" for day in days}
+
+
+def test_what_a_project_says_of_its_first_page_is_kept(store):
+    judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    told = Path(store.address("reports/quality/gx/great_expectations.yml"))
+    wanted = told.read_text().replace(f"limit: {expectations.INDEXED}", "limit: 7")
+    told.write_text(wanted)
+    judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    assert "validation_results_limit: 7\n" in told.read_text()
+
+
+def test_days_are_judged_side_by_side(tmp_path):
+    """As the tasks of ten days do; their suites differ, as their figures do."""
+    spawn = multiprocessing.get_context("spawn")
+    together = spawn.Barrier(2)
+    children = [
+        spawn.Process(target=judge_often, args=(str(tmp_path), together, number))
+        for number in range(2)
+    ]
+    for child in children:
+        child.start()
+    for child in children:
+        child.join()
+    assert [child.exitcode for child in children] == [0, 0]
+
+
+def judge_often(home, together, number):
+    together.wait()
+    for turn in range(6):
+        asked = [Expected(figure="behaviors.rows", low=float(10 * number + turn))]
+        name = f"events_2026-03-{10 + 10 * number + turn}"
+        assert not judge(Store(home), name, "events", {"behaviors.rows": 100.0}, asked)

@@ -1,0 +1,68 @@
+"""A champion of other inputs than today's cannot be asked: a person decides who follows it."""
+
+import json
+
+import pytest
+
+from features.ranking import NAMES
+from infra.errors import RegistryError, TrainingError
+from pipeline import steps
+from pipeline.learn import learning
+from pipeline.release import promotion
+from tests.chain import DAYS, smoke, with_champion
+from tests.other_inputs import learnt_with
+from training import checkpoint as checkpoints
+
+DAY = DAYS[3]
+
+
+@pytest.fixture(scope="module")
+def settings(chain, tmp_path_factory):
+    """The champion weighs a feature that is gone; the line was trained anew and judged."""
+    home = tmp_path_factory.mktemp("other-inputs")
+    before = with_champion(chain, home)
+    learnt_with(champion(before), ranking_names=["unseen", *NAMES[1:]])
+    mine = smoke(home, "train.epochs=1", "evaluate.shuffles=false")
+    steps.train(mine, DAYS[2], 1)
+    steps.evaluate(mine, DAY)
+    steps.bundle(mine, DAY)
+    steps.gate(mine, DAY)
+    return mine
+
+
+def champion(settings):
+    return checkpoints.final(settings.store, f"dupn-{DAYS[1]}")
+
+
+def test_the_report_says_why_it_was_not_asked(settings):
+    key = learning.candidate(settings, DAY).key
+    report = json.loads(settings.store.get(f"reports/offline/{key}/report.json"))
+    assert report["champion"] == f"dupn-{DAYS[1]}"
+    assert report["comparison"] is None
+    assert report["notes"][0] == (
+        f"dupn-{DAYS[1]} weighs other ranking features than this version of dupn computes "
+        f"(then unseen; now {NAMES[0]}): it was not asked, and the two are not compared."
+    )
+
+
+def test_the_gate_leaves_it_to_a_person(settings):
+    key = learning.candidate(settings, DAY).key
+    verdict = json.loads(settings.store.get(f"reports/gate/{key}.json"))
+    assert verdict["outcome"] == "not enough evidence"
+    with pytest.raises(RegistryError, match=r"were not compared .* `dupn register --day"):
+        steps.promote(settings, DAY)
+
+
+def test_its_successor_has_dimensions_of_its_own(settings):
+    assert promotion.register(settings, DAY)["representation"] == "2"
+
+
+def test_its_own_evaluation_is_refused(settings):
+    with pytest.raises(TrainingError, match=r"then unseen; .* train the line anew"):
+        steps.evaluate(settings, DAY, f"dupn-{DAYS[1]}")
+
+
+def test_a_night_passes_it_over_with_a_note(settings):
+    said = steps.watch(settings, DAY)
+    assert said["notes"][-1].startswith(f"dupn-{DAYS[1]} weighs other ranking features")
+    assert not [one for one in said["figures"] if one["name"].startswith("watch_age_2")]

@@ -1,0 +1,131 @@
+"""A champion that was kept answers with the tables of the newest day, and still as its network."""
+
+import json
+import shutil
+from datetime import timedelta
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from infra.errors import PartitionMissing, RegistryError
+from infra.registry import MODEL
+from pipeline import steps
+from pipeline.release import bundling
+from pipeline.release.incumbent import registry_of
+from serving import published
+from serving import served as disassembled
+from tests.chain import EVALUATED, smoke
+
+NEXT = EVALUATED + timedelta(days=1)
+
+
+@pytest.fixture(scope="module")
+def settings(chain, tmp_path_factory):
+    """A copy of the chain's home with another day of samples, and no release."""
+    home = tmp_path_factory.mktemp("refresh") / "home"
+    shutil.copytree(chain.settings.home, home)
+    mine = smoke(home)
+    steps.simulate(mine, NEXT, 1)
+    for step in ("events", "vocabulary", "statistics", "sequences", "samples"):
+        getattr(steps, step)(mine, NEXT)
+    return mine
+
+
+@pytest.fixture(scope="module")
+def before(settings):
+    return served(settings)
+
+
+@pytest.fixture(scope="module")
+def told(settings, before):
+    return steps.refresh(settings, NEXT)
+
+
+def place_of(settings):
+    version = registry_of(settings).champion()
+    return published.place(settings.store, version.tags["run_key"], version.number)
+
+
+def served(settings):
+    name, folder = published.fetch(place_of(settings), folder_of_copies(settings))
+    return disassembled.load(folder, folder / disassembled.FOLDER, name), folder
+
+
+def folder_of_copies(settings):
+    return Path(settings.home, "copies")
+
+
+def ids(settings, day):
+    return set(settings.store.partition("catalog", day).table(["item_id"])["item_id"].to_pylist())
+
+
+def test_items_that_came_since_are_known(settings, before, told):
+    assert told == {"day": NEXT.isoformat(), "champion": NEXT.isoformat()}
+    new = pa.array(sorted(ids(settings, NEXT) - ids(settings, EVALUATED)), pa.string())
+    assert len(new)
+    assert set(before[0].rows_of(new)) == {1}
+    assert min(served(settings)[0].rows_of(new)) > 1
+
+
+def test_it_answers_moments_of_the_day_as_its_network_does(settings, told, tmp_path):
+    loaded, folder = served(settings)
+    recorded = json.loads((folder / disassembled.RECORDED).read_text())
+    assert {one["question"]["ts"][:10] for one in recorded} == {NEXT.isoformat()}
+    assert disassembled.worst_difference(loaded, folder) < 1e-5
+    recorded[0]["ctr"][0] += 0.01
+    (tmp_path / disassembled.RECORDED).write_text(json.dumps(recorded))
+    assert disassembled.worst_difference(loaded, tmp_path) > 5e-3
+
+
+def test_weights_and_version_are_what_they_were(settings, before, told):
+    after = served(settings)[0]
+    assert after.name == before[0].name
+    assert after.bundle.key == before[0].bundle.key
+    theirs = before[0].bundle.model.state_dict()
+    assert all(value.equal(theirs[name]) for name, value in after.bundle.model.state_dict().items())
+
+
+def test_one_that_has_the_tables_or_newer_ones_is_left_alone(settings, told):
+    stamp = place_of(settings).stamp()
+    assert steps.refresh(settings, NEXT) == told
+    assert steps.refresh(settings, EVALUATED)["champion"] == NEXT.isoformat()
+    assert place_of(settings).stamp() == stamp
+
+
+def test_one_that_was_spoilt_is_made_whole_first_and_then_fresh(settings, told):
+    place = place_of(settings)
+    name = next(one.name for one in place.manifest().files if one.name.endswith("model.pt"))
+    with Path(settings.home, place.key, name).open("ab") as file:
+        file.write(b"spoilt")
+    assert bundling.whole(settings, registry_of(settings).champion()) is None
+    assert steps.refresh(settings, NEXT) == told
+    assert bundling.whole(settings, registry_of(settings).champion()) is not None
+    assert served(settings)[0].bundle.day == NEXT
+
+
+def test_a_challenger_is_refreshed_beside_the_champion_and_instead_of_none(settings, told):
+    registry = registry_of(settings)
+    client, first = registry.client, registry.champion()
+    client.create_model_version(MODEL, first.source, first.run_id, tags=dict(first.tags))
+    client.create_model_version(MODEL, first.source, first.run_id)  # dupn did not register it
+    client.set_registered_model_alias(MODEL, "challenger", "2")
+    try:
+        assert steps.refresh(settings, NEXT) == {**told, "challenger": NEXT.isoformat()}
+        assert published.place(settings.store, first.tags["run_key"], "2").exists()
+        client.set_registered_model_alias(MODEL, "champion", "3")
+        with pytest.raises(RegistryError, match="no version of dupn's own is champion"):
+            steps.refresh(settings, NEXT)
+    finally:
+        client.set_registered_model_alias(MODEL, "champion", first.number)
+        client.delete_registered_model_alias(MODEL, "challenger")
+
+
+def test_a_day_that_is_not_there_is_named(settings, told):
+    with pytest.raises(PartitionMissing, match=str(NEXT + timedelta(days=1))):
+        steps.refresh(settings, NEXT + timedelta(days=1))
+
+
+def test_without_a_champion_it_says_what_to_do(tmp_path):
+    with pytest.raises(RegistryError, match="`dupn promote` first"):
+        steps.refresh(smoke(tmp_path), EVALUATED)

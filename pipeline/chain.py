@@ -26,9 +26,20 @@ RELEASE = ("evaluate", "bundle", "gate", "canary", "register", "promote", "check
 
 
 def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
-    """`dupn_initial_train` in this process: `days` days of training, the day after to evaluate."""
-    last = first + ONE_DAY * days
+    """`dupn_initial_train` in this process: `days` days of training, the day after to evaluate.
+
+    Alerts are those of the DAG.
+    """
     address(settings.tracking, settings.store)  # refused before anything is made
+    last = first + ONE_DAY * days
+    with alerting.failures(settings, last, f"the initial training from {first}"):
+        verdict = _initial(settings, first, last, days)
+    if not verdict["promoted"]:
+        alerting.tell(settings, last, alerting.kept(verdict))
+    return verdict
+
+
+def _initial(settings: Settings, first: date, last: date, days: int) -> Mapping[str, Any]:
     for start, length in simulated_days.stretches(settings, span(first, days + 1)):
         steps.simulate(settings, start, length)
     wanted = steps.data_days(settings, first, last)
@@ -60,7 +71,7 @@ def nightly(
     seen = nights.look(settings, day, timedelta())
     if not seen.ready:
         raise PartitionMissing(f"{seen.sentence} Run this again when it is complete.")
-    with alerting.failures(settings, day):
+    with alerting.failures(settings, day, f"the night of {day}"):
         return _night(settings, day, leave_out=leave_out, take_over=take_over)
 
 

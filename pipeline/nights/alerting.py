@@ -1,4 +1,4 @@
-"""What people are told of a night, whatever runs it: the DAGs (`dags.callbacks`) or the command.
+"""What people are told of a night, or of a first training, by the DAGs or by the command.
 
 Whom to tell is in the settings (`alerts`); docs/operations.md says what to do about each kind.
 """
@@ -51,17 +51,17 @@ def changed(sentences: Sequence[str]) -> Words:
 
 
 def tell(settings: Settings, day: date, words: Words) -> None:
-    """Send an alert of a night that a command runs."""
+    """Send an alert of what a command runs."""
     kind, title, text = words
     alerts.send(Alert(kind=kind, title=title, text=text, day=day.isoformat()), settings.alerts)
 
 
 @contextmanager
-def failures(settings: Settings, day: date) -> Iterator[None]:
-    """An error that leaves the block is told, and goes on; Ctrl-C is no error."""
+def failures(settings: Settings, day: date, what: str) -> Iterator[None]:
+    """An error that leaves the block is told of `what`, and goes on; Ctrl-C is no error."""
     try:
         yield
     except Exception as error:
         kind = KINDS.get(type(error), Kind.FAILED)
-        tell(settings, day, (kind, f"the night of {day} failed", str(error)))
+        tell(settings, day, (kind, f"{what} failed", str(error)))
         raise

@@ -1,6 +1,6 @@
-"""A night by the command tells people what a night in Airflow does."""
+"""A night or a first training by the command tells people what one in Airflow does."""
 
-from datetime import date
+from datetime import date, timedelta
 
 import pyarrow as pa
 import pytest
@@ -78,6 +78,22 @@ def test_a_night_that_failed(settings, told, monkeypatch, error, kind):
     with pytest.raises(type(error)):
         chain.nightly(settings, DAY)
     assert told == [(kind, f"the night of {DAY} failed", str(error))]
+
+
+def test_a_first_training_that_failed_and_one_that_is_let_through_by_nobody(
+    settings, told, monkeypatch
+):
+    monkeypatch.setattr(steps, "data_days", lambda *_: [DAY])
+    monkeypatch.setattr(steps, "train", lambda *_: {})
+    first = DAY - timedelta(days=2)
+    verdict = {**chain._release(), "champion": None, "outcome": "fail"}
+    monkeypatch.setattr(chain, "_release", lambda *_: verdict)
+    assert chain.initial(settings, first, 2) == verdict
+    assert told == [("gate", f"the gate let no first model through on {DAY} (fail)", "CTR fell.")]
+    monkeypatch.setattr(chain, "_data", failing(StoreError("the disk is full")))
+    with pytest.raises(StoreError):
+        chain.initial(settings, first, 2)
+    assert told[1:] == [("failed", f"the initial training from {first} failed", "the disk is full")]
 
 
 def test_a_day_that_is_left_out_since_it_failed_quality(settings, told, monkeypatch):

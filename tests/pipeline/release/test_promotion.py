@@ -7,10 +7,11 @@ from types import SimpleNamespace
 import pytest
 
 from evaluation.results import OfflineReport, TaskResult
-from infra.errors import RegistryError
+from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.registry import Version
 from infra.store import Store
+from pipeline import steps
 from pipeline.learn.learning import Candidate
 from pipeline.quality import judged
 from pipeline.release import gating, incumbent, promotion
@@ -22,6 +23,13 @@ FORCED = Part(day=DAYS[2], forced="it is all right")
 MINE = Candidate(
     "dupn-2026-03-04", DAYS[:3], "", learnt=(Part(day=DAYS[0]), Part(day=DAYS[1]), FORCED)
 )
+
+
+@pytest.mark.parametrize("step", ["gate", "bundle", "canary", "register", "promote"])
+def test_without_a_model_every_step_says_which_command(tmp_path, step):
+    other = smoke(tmp_path, "line=other")
+    with pytest.raises(PartitionMissing, match=r"no model of line other .* `dupn train"):
+        getattr(steps, step)(other, DAYS[2])
 
 
 def test_a_day_that_did_not_pass_quality_is_said_unless_it_was_forced(tmp_path):

@@ -184,13 +184,6 @@ def test_a_version_that_is_none_is_refused(settings):
 NEEDS = {"bundle": "evaluate", "canary": "bundle", "register": "bundle", "promote": "gate"}
 
 
-@pytest.mark.parametrize("step", ["gate", "bundle", "canary", "register", "promote"])
-def test_without_a_model_every_step_says_which_command(settings, step):
-    other = smoke(settings.home, "line=other")
-    with pytest.raises(PartitionMissing, match=r"no model of line other .* `dupn train"):
-        getattr(steps, step)(other, date(2026, 3, 4))
-
-
 def test_with_a_model_only_each_step_names_the_one_before_it(settings):
     mine = smoke(settings.home, "line=plain", "train.epochs=1")
     steps.train(mine, DAYS[0], 1)

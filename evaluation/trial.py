@@ -7,7 +7,7 @@ the gate judges each of them as it would judge a night. Nothing here trains.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import NormalDist, median
+from statistics import median
 
 import numpy as np
 
@@ -150,15 +150,12 @@ def figures(trials: Sequence[Trial]) -> Iterator[Figure]:
     yield _count("gate_slight_trials", len(slight))
 
 
-def wilson(hits: int, of: int, level: float = 0.95) -> tuple[float | None, float | None]:
-    """Wilson's interval of a share; nothing is known of no trials."""
-    if not of:
-        return None, None
-    z = NormalDist().inv_cdf((1 + level) / 2)
-    share, room = hits / of, z * z / of
-    middle = (share + room / 2) / (1 + room)
-    reach = z / (1 + room) * (share * (1 - share) / of + room / (4 * of)) ** 0.5
-    return max(0.0, middle - reach), min(1.0, middle + reach)
+def wilson(hits: int, of: int) -> tuple[float | None, float | None]:
+    """Wilson's 95 % interval of a share; nothing is known of no trials."""
+    from statsmodels.stats.proportion import proportion_confint
+
+    low, high = proportion_confint(hits, of, method="wilson") if of else (None, None)
+    return low, high
 
 
 def _share(name: str, hits: Sequence[bool], of: str) -> Figure:

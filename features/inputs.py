@@ -1,8 +1,8 @@
 """What each stage of a day reads, as partitions: the one list of who depends on what.
 
 The jobs keep the stamps of these partitions in the lineage of what they publish, so that anybody
-can tell later whether a partition is still what its inputs would give (`stale`). A stage reads its
-own day, the day before, and for moments opened on the day before the statistics before that;
+can tell later whether a partition is still what its inputs would give (`changed`). A stage reads
+its own day, the day before, and for moments opened on the day before the statistics before that;
 nothing older (but the newest catalog snapshot, which holds until the next).
 """
 

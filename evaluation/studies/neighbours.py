@@ -14,6 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
+from evaluation.abtest.segments import corrected
 from evaluation.bootstrap import Interval
 from evaluation.studies.cells import FEWEST, LEVEL, known
 from evaluation.studies.contest import ALL, TASKS, Table
@@ -105,7 +106,7 @@ def _compared(table: Table, pairs: Sequence[tuple[str, str, Task]]) -> list[Pair
     p = [p_of(gap, count) for gap, count in zip(gaps, worlds, strict=True)]
     return [
         Pair(*pair, gap, count, holm)
-        for pair, gap, count, holm in zip(pairs, gaps, worlds, corrected(p), strict=True)
+        for pair, gap, count, holm in zip(pairs, gaps, worlds, corrected(p, "holm"), strict=True)
     ]
 
 
@@ -119,12 +120,3 @@ def p_of(gap: Interval, worlds: int) -> float | None:
     if worlds < FEWEST or not np.isfinite(gap.error) or gap.error == 0:
         return None
     return float(2 * stats.t.sf(abs(gap.value) / gap.error, worlds - 1))
-
-
-def corrected(p: Sequence[float | None]) -> list[float | None]:
-    """Holm's; what is not known is not counted."""
-    from statsmodels.stats.multitest import multipletests
-
-    asked = [one for one in p if one is not None]
-    better = iter(multipletests(asked, method="holm")[1].tolist() if asked else [])
-    return [None if one is None else next(better) for one in p]

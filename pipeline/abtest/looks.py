@@ -5,7 +5,6 @@
 say about the log itself becomes sentences here: with a broken log nothing ships.
 """
 
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -32,8 +31,6 @@ from pipeline.jobs import readout as job
 from pipeline.jobs.readout import Asked, place
 from pipeline.quality import judged
 from pipeline.settings import Settings
-
-logger = logging.getLogger(__name__)
 
 TOLERATED = 0.001
 """Share of the pages in which the log may contradict itself."""

@@ -52,17 +52,12 @@ class Wide:
 
     def learn(self, batch: Batch) -> float:
         """One step on the clicks of a batch; its mean log loss before the step."""
-        rows = coordinates(batch, self.config)
+        rows = of_clicks(batch, self.config)
         return self.model.learn(rows, batch.cand_clicked_C.numpy().astype(np.float64))
 
     def logits(self, batch: Batch) -> NDArray[np.float64]:
         """One a candidate."""
-        return self.model.logits(coordinates(batch, self.config))
-
-
-def coordinates(batch: Batch, config: WideConfig) -> Coordinates:
-    """(candidates, features): hashed feature numbers, `ABSENT` where a part is missing."""
-    return of_clicks(batch, config)
+        return self.model.logits(of_clicks(batch, self.config))
 
 
 class WidePart(SelfMoving):

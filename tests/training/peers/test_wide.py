@@ -13,9 +13,9 @@ from training.collate import collate
 from training.data import Position, Reader, Samples
 from training.moments import Moments
 from training.peers.config import WideConfig
-from training.peers.crosses import CLICKS, WORDS, last_clicks
+from training.peers.crosses import CLICKS, WORDS, last_clicks, of_clicks
 from training.peers.ftrl import ABSENT
-from training.peers.wide import Wide, coordinates
+from training.peers.wide import Wide
 
 CONFIG = WideConfig(bits=18)
 
@@ -36,13 +36,13 @@ def changed(batch, **columns):
 
 
 def same(one, other):
-    return np.array_equal(coordinates(one, CONFIG), coordinates(other, CONFIG))
+    return np.array_equal(of_clicks(one, CONFIG), of_clicks(other, CONFIG))
 
 
 def test_a_feature_has_one_place_whatever_the_batch(batch):
-    whole = coordinates(batch, CONFIG)
+    whole = of_clicks(batch, CONFIG)
     items = replace(batch.items, item_U=batch.items.item_U.clone())
-    again = coordinates(replace(batch, items=items), CONFIG)
+    again = of_clicks(replace(batch, items=items), CONFIG)
     np.testing.assert_array_equal(whole, again)
     first = batch.cand_moment_C == 0
     few = replace(
@@ -50,12 +50,12 @@ def test_a_feature_has_one_place_whatever_the_batch(batch):
         **{name: getattr(batch, name)[first] for name in ("cand_C", "cand_moment_C")},
         cand_features_CF=batch.cand_features_CF[first],
     )
-    np.testing.assert_array_equal(coordinates(few, CONFIG), whole[first.numpy()])
+    np.testing.assert_array_equal(of_clicks(few, CONFIG), whole[first.numpy()])
 
 
 def test_padding_is_absent(batch):
     none = changed(batch, query_BQ=torch.zeros_like(batch.query_BQ))
-    both = coordinates(none, CONFIG), coordinates(batch, CONFIG)
+    both = of_clicks(none, CONFIG), of_clicks(batch, CONFIG)
     assert (both[0] == ABSENT).sum() > (both[1] == ABSENT).sum()
     assert both[0].min() == ABSENT
     assert both[0].max() < 1 << CONFIG.bits
@@ -63,7 +63,7 @@ def test_padding_is_absent(batch):
 
 def test_the_order_of_query_words_does_not_matter(batch):
     turned = changed(batch, query_BQ=batch.query_BQ.flip(1))
-    one, other = (np.sort(coordinates(b, CONFIG), axis=1) for b in (batch, turned))
+    one, other = (np.sort(of_clicks(b, CONFIG), axis=1) for b in (batch, turned))
     assert batch.query_BQ.shape[1] <= WORDS
     np.testing.assert_array_equal(one, other)
 
@@ -93,7 +93,7 @@ def test_older_behaviour_is_not_read_unless_it_is_asked_for(batch):
     given[:, -6] += 1  # a count of the history
     assert same(batch, changed(batch, cand_features_CF=given))
     asked = WideConfig(bits=18, history=True)
-    counted = (coordinates(b, asked) for b in (batch, changed(batch, cand_features_CF=given)))
+    counted = (of_clicks(b, asked) for b in (batch, changed(batch, cand_features_CF=given)))
     assert not np.array_equal(*counted)
 
 

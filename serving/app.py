@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import orjson
-from fastapi import FastAPI, Path, Query, Request, Response
+from fastapi import Depends, FastAPI, Path, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import PlainTextResponse
 from pydantic import BaseModel, TypeAdapter, ValidationError
@@ -177,13 +177,9 @@ def _users(app: FastAPI, service: Service) -> None:
     )
     async def representation(
         request: Request,
-        user_id: User,
-        query: Words = None,
-        scenario: Where = "unknown",
-        ts: When = None,
+        asking: Annotated[Asking, Depends(_asking)],
     ) -> Response:
         """The universal representation: 256 numbers."""
-        asking = _asking(user_id, query, scenario, ts)
         return await _take(request, lambda: _json(service.represent(asking)))
 
     @app.get(
@@ -193,13 +189,9 @@ def _users(app: FastAPI, service: Service) -> None:
     )
     async def price_preference(
         request: Request,
-        user_id: User,
-        query: Words = None,
-        scenario: Where = "unknown",
-        ts: When = None,
+        asking: Annotated[Asking, Depends(_asking)],
     ) -> Response:
         """Probabilities of the 7 price levels, cheapest first."""
-        asking = _asking(user_id, query, scenario, ts)
         return await _take(request, lambda: _json(service.prefer(asking)))
 
 
@@ -246,7 +238,9 @@ async def _read(request: Request) -> bytes:
     return await bodies.read(request.receive)
 
 
-def _asking(user_id: str, query: str | None, scenario: ScenarioName, ts: Time) -> Asking:
+async def _asking(
+    user_id: User, query: Words = None, scenario: Where = "unknown", ts: When = None
+) -> Asking:
     return Asking(user_id=user_id, query=query, scenario=scenario, ts=ts)
 
 

@@ -13,6 +13,10 @@ from infra.errors import OrchestrationError
 
 FINAL = frozenset({"success", "failed"})
 DONE = frozenset({"success", "failed", "skipped", "upstream_failed", "removed"})
+TAIL = 40
+"""Lines of a task's log that are shown."""
+READ_S = 300.0
+"""In which the DAG processor must have read a file."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +102,7 @@ class Airflow:
         else:
             self.call("PATCH", f"/pools/{pool.name}", body)
 
-    def wait_for_dag(self, dag_id: str, timeout_s: float = 300.0) -> None:
+    def wait_for_dag(self, dag_id: str) -> None:
         """Block until the DAG processor has read the file.
 
         Raises:
@@ -115,7 +119,7 @@ class Airflow:
             answer = self._send("GET", f"/dags/{dag_id}", None)
             return answer.status_code != HTTPStatus.NOT_FOUND and answer.ok
 
-        _until(known, timeout_s, f"Airflow does not know the DAG {dag_id}. Look at airflow.log.")
+        _until(known, READ_S, f"Airflow does not know the DAG {dag_id}. Look at airflow.log.")
 
     def trigger(self, dag_id: str, conf: Mapping[str, Any] | None = None) -> str:
         """Unpause the DAG and start a run with `conf` over its Params; the id of the run."""
@@ -134,12 +138,12 @@ class Airflow:
             tasks=tuple(_task(entry) for entry in tasks),
         )
 
-    def log_tail(self, dag_id: str, run_id: str, task: TaskState, lines: int = 40) -> str:
+    def log_tail(self, dag_id: str, run_id: str, task: TaskState) -> str:
         """The end of what a task instance wrote in its last try."""
         path = f"/dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task.task_id}"
         query = f"/logs/{max(task.tries, 1)}?map_index={task.map_index}&full_content=true"
         content = self.call("GET", path + query)["content"]
-        return "\n".join(_sentences(content)[-lines:])
+        return "\n".join(_sentences(content)[-TAIL:])
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> requests.Response:
         if "Authorization" not in self._session.headers:

@@ -27,6 +27,8 @@ from infra.files import alone, writing
 
 logger = logging.getLogger(__name__)
 
+TAIL = 15
+"""Lines of a program's log in an error."""
 _COLORS = re.compile(r"\x1b\[[0-9;]*m")
 _CLAIMED: dict[tuple[str, int], tuple[str, socket.socket]] = {}
 """Ports that this process has chosen, and for what."""
@@ -271,8 +273,8 @@ def _signal(processes: Sequence[psutil.Process], method: str) -> None:
             continue
 
 
-def _log_tail(service: Service, lines: int = 15) -> str:
+def _log_tail(service: Service) -> str:
     path = service.folder / f"{service.name}.log"
     said = _COLORS.sub("", path.read_text(errors="replace"))
-    text = said.splitlines()[-lines:]
+    text = said.splitlines()[-TAIL:]
     return f"The end of {path}:\n" + "\n".join(text)

@@ -93,25 +93,21 @@ def multiple_exposure(several: int, users: int, most: float) -> Check:
         most: largest share of all that is tolerated.
     """
     share = several / max(several + users, 1)
-    verb = "at most" if share <= most else "more than the"
-    return Check(
-        name="multiple exposure",
-        passed=share <= most,
-        sentence=f"{several:,} users ({_percent(share)}) saw several arms, "
-        f"{verb} {_percent(most)} allowed.",
-    )
+    said = f"{several:,} users ({_percent(share)}) saw several arms"
+    return _at_most("multiple exposure", share, most, said)
 
 
 def unknown_arms(unknown_rows: int, rows: int, most: float) -> Check:
     """Exposures logged with an arm that the experiment does not have."""
     share = unknown_rows / max(rows, 1)
+    said = f"{unknown_rows:,} rows ({_percent(share)}) are of unknown arms"
+    return _at_most("logged arms", share, most, said)
+
+
+def _at_most(name: str, share: float, most: float, said: str) -> Check:
     verb = "at most" if share <= most else "more than the"
-    return Check(
-        name="logged arms",
-        passed=share <= most,
-        sentence=f"{unknown_rows:,} rows ({_percent(share)}) are of unknown arms, "
-        f"{verb} {_percent(most)} allowed.",
-    )
+    sentence = f"{said}, {verb} {_percent(most)} allowed."
+    return Check(name=name, passed=share <= most, sentence=sentence)
 
 
 def _percent(share: float) -> str:

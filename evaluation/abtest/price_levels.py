@@ -21,6 +21,8 @@ from evaluation.results import ClassResult, Estimate, Record, finite
 LEVELS = 7
 FEWEST, FEWEST_USERS = 30, 20
 """Questions, and users asked, below which a share has no interval (offline: `evaluate.min_*`)."""
+CONFIDENCE = 0.95
+"""Level of the intervals."""
 COLUMNS = ("user", "arm", "ppp_said", "ppp_true")
 """Of `features.readout.READOUT`."""
 
@@ -37,15 +39,14 @@ class ArmLevels(Record):
     """Rows are true levels, columns the levels that were said."""
 
 
-def of_arms(rows: pa.Table, arms: Sequence[str], level: float = 0.95) -> tuple[ArmLevels, ...]:
+def of_arms(rows: pa.Table, arms: Sequence[str]) -> tuple[ArmLevels, ...]:
     """Every arm's price levels.
 
     Args:
         rows: COLUMNS of all days, in any order.
         arms: as logged.
-        level: of the intervals.
     """
-    z = always_valid.fixed(1 - level)
+    z = always_valid.fixed(1 - CONFIDENCE)
     seen = _of_one_arm(rows.filter(pc.is_in(rows["arm"], pa.array(list(arms), pa.string()))))
     return tuple(_of_arm(seen.filter(pc.equal(seen["arm"], arm)), arm, z) for arm in arms)
 

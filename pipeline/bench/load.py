@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from evaluation.results import Figure
 from infra import services
 from infra.errors import ServingUnavailable
 from infra.services import Service
@@ -302,9 +303,7 @@ def latencies(name: str, rounds: Sequence[Heard], protocol: str) -> Iterator[dic
 
 def figure(name: str, value: float, unit: str, protocol: str) -> dict[str, Any]:
     """One entry of a report's `figures`."""
-    return {
-        "name": name, "value": value, "low": None, "high": None, "unit": unit, "protocol": protocol
-    }  # fmt: skip
+    return Figure(name=name, value=value, unit=unit, protocol=protocol).model_dump()
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.results import Figure
 from infra.progress import track
 from infra.scratch import scratch_folder
 from infra.store import Store
@@ -77,7 +78,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         growth = median(last) / median(first)
         figures.append((name, growth, min(last) / max(first), max(last) / min(first), "x"))
     return [
-        {"name": n, "value": v, "low": low, "high": high, "unit": unit, "protocol": protocol}
+        Figure(name=n, value=v, low=low, high=high, unit=unit, protocol=protocol).model_dump()
         for n, v, low, high, unit in figures
     ]
 

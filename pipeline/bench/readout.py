@@ -28,6 +28,7 @@ from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import BEFORE, DAY, MIDNIGHT_MS, Size
+from pipeline.bench.load import figure
 from pipeline.bench.samples import TWO_THREADS, stage
 from pipeline.jobs import before, readout
 from pipeline.jobs.readout import Asked
@@ -78,10 +79,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         ("readout_users_per_s", users / (seconds["job"] + seconds["look"]), "users/s"),
     ]
     said = PROTOCOL.format(f"{users:,}", f"{pages:,}", cores.usable())
-    none = {"low": None, "high": None}
-    return [
-        {"name": n, "value": v, **none, "unit": unit, "protocol": said} for n, v, unit in figures
-    ]
+    return [figure(name, value, unit, said) for name, value, unit in figures]
 
 
 def look(store: Store) -> ReadOut:

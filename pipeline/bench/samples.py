@@ -29,6 +29,7 @@ from pipeline.beam.run import BeamConfig
 from pipeline.bench import day as synthetic
 from pipeline.bench import polars_script
 from pipeline.bench.day import BEFORE, DAY, Size
+from pipeline.bench.load import figure
 from pipeline.jobs import events, samples, sequences, statistics, vocabulary
 from pipeline.steps import DATA
 
@@ -75,14 +76,7 @@ def run(*, quick: bool = False) -> list[dict[str, Any]]:
         *[(f"samples_{name}_s", value, "s") for name, value in seconds.items()],
     ]
     return [
-        {
-            "name": name,
-            "value": value,
-            "low": None,
-            "high": None,
-            "unit": unit,
-            "protocol": beside if "polars" in name else said,
-        }
+        figure(name, value, unit, beside if "polars" in name else said)
         for name, value, unit in figures
     ]
 

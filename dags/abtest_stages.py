@@ -132,11 +132,11 @@ def approval() -> Approval:
 def conclude() -> str:
     """A final verdict is made so, through the ledger, and told; any other changes nothing."""
     from pipeline.abtest import verdicts
+    from pipeline.nights import alerting
 
     done = _today(verdicts.conclude)
     if done["moved"]:
-        title = f"experiment {done['id']}: {done['outcome']} on {done['day']}"
-        callbacks.tell("verdict", title, " ".join(done["reasons"]))
+        callbacks.tell(*alerting.concluded(done))
     return str(done["outcome"])
 
 

@@ -43,7 +43,7 @@ def raw() -> PokeReturnValue:
     Past `nightly.deadline_hours` an alert says what is missing; past `nightly.give_up_hours` it
     fails.
     """
-    from pipeline.nights import nightly
+    from pipeline.nights import alerting, nightly
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     waited = timezone.utcnow() - (context["dag_run"].start_date or timezone.utcnow())
@@ -52,7 +52,7 @@ def raw() -> PokeReturnValue:
         seen = nightly.look(settings, day, waited)
     logger.info("%s", seen.sentence)
     if seen.late:
-        words = "late", f"raw data of {day} is late", seen.sentence
+        words = alerting.late(day, seen.sentence)
         nightly.tell_late(settings, day, lambda: callbacks.tell(*words))
     return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())
 
@@ -205,12 +205,13 @@ class Abtest(TriggerDagRunOperator):
         """Trigger it and go on: no night waits for it, or fails because of it."""
         from infra.errors import DupnError
         from pipeline.abtest import experiments
+        from pipeline.nights import alerting
 
         day = running.day()
         try:
             found = experiments.of_day(running.settings().store, day)
         except DupnError as error:
-            callbacks.tell("failed", f"no look at the experiment on {day}", str(error))
+            callbacks.tell(*alerting.unlooked(day, str(error)))
             found = ""
         if not found:
             raise AirflowSkipException(f"{day} is no day of an experiment")

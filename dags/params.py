@@ -1,4 +1,8 @@
-"""What the trigger form of every DAG asks: data set, preset, overrides."""
+"""What the trigger forms of the DAGs ask, as Params.
+
+Of every run the data set, the preset and settings over it; of some the day, whether a person is
+asked, the declaration of an experiment, files to import first, and whether a day is left out.
+"""
 
 from importlib import resources
 from typing import Any

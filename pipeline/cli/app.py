@@ -17,7 +17,7 @@ from infra import logs
 from infra.errors import DupnError
 from infra.exhausted import exhausted
 from infra.visible import visible
-from pipeline.cli import abtest, night, release, serve, state, study
+from pipeline.cli import abtest, release, serve, state, study
 from pipeline.cli.front import Day, From, TheDay, To, days_of, front, of_day
 from pipeline.cli.release import KEPT
 from pipeline.days import LONGEST
@@ -294,7 +294,6 @@ def down() -> None:
 
 abtest.add(app)
 release.add(app)
-night.add(app)
 serve.add(app)
 state.add(app)
 study.add(app)

@@ -1,4 +1,4 @@
-"""Commands that look after what is kept: rebuild, backfill, sweep, whereis."""
+"""Commands for what has arrived and what is kept: raw, rebuild, backfill, sweep, whereis."""
 
 import sys
 from typing import Annotated
@@ -6,6 +6,16 @@ from typing import Annotated
 import typer
 
 from pipeline.cli.front import Day, From, TheDay, To, days_of, front
+
+
+def raw(day: TheDay) -> None:
+    """Say what has arrived of a day's raw data; exit code 1 while a night would wait."""
+    from pipeline import steps
+
+    found = steps.raw(front.settings(), day.date())
+    front.say("raw", found)
+    if not found["complete"]:
+        raise typer.Exit(1)
 
 
 def rebuild(day: TheDay) -> None:
@@ -64,5 +74,5 @@ def whereis(
 
 def add(app: typer.Typer) -> None:
     """Give the commands to the application."""
-    for command in (rebuild, backfill, sweep, whereis):
+    for command in (raw, rebuild, backfill, sweep, whereis):
         app.command()(command)

@@ -1,4 +1,4 @@
-"""What people are told of a night, or of a first training, by the DAGs or by the command.
+"""What people are told of a night, a first training or an experiment, by DAGs or the command.
 
 Whom to tell is in the settings (`alerts`); docs/operations.md says what to do about each kind.
 """
@@ -21,6 +21,11 @@ KINDS: Mapping[type[Exception], Kind] = {
 
 Words = tuple[Kind, str, str]
 """Kind, title, text."""
+
+
+def late(day: date, missing: str) -> Words:
+    """Raw data, past the deadline."""
+    return Kind.LATE, f"raw data of {day} is late", missing
 
 
 def left_out(day: date, why: str) -> Words:
@@ -48,6 +53,17 @@ def worse(day: date, why: str) -> Words:
 def changed(sentences: Sequence[str]) -> Words:
     """Days to make again (`pipeline.upkeep.afterwards`)."""
     return Kind.ARRIVED_AGAIN, "what nights were made of has changed", " ".join(sentences)
+
+
+def concluded(done: Mapping[str, Any]) -> Words:
+    """An experiment whose final verdict was made so."""
+    title = f"experiment {done['id']}: {done['outcome']} on {done['day']}"
+    return Kind.VERDICT, title, " ".join(done["reasons"])
+
+
+def unlooked(day: date, why: str) -> Words:
+    """The night goes on without its experiment."""
+    return Kind.FAILED, f"no look at the experiment on {day}", why
 
 
 def tell(settings: Settings, day: date, words: Words) -> None:

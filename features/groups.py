@@ -1,4 +1,9 @@
-"""One bucket's moments of one day with their histories, from the two places they come from."""
+"""One bucket's moments of one day with their histories, which come from one of two places.
+
+`opened` takes moments of yesterday that waited in `sequences/open` for their windows to close:
+their histories were cut when that day ended, and lie beside them. `cut` takes moments of today, and
+those of yesterday that arrived late: their histories are cut here, from the timeline.
+"""
 
 import numpy as np
 import pyarrow as pa

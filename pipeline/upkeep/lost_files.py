@@ -9,9 +9,9 @@ the next sweep looks at everything.
 import logging
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from features import raw_names
 from infra.errors import PartitionCorrupt
@@ -39,11 +39,11 @@ def sweep(store: Store, older_than_s: float) -> int:
     """
     since, until = _since(store), time.time() - older_than_s - SLACK_S
     removed, sound = 0, True
-    for place, lying, ours in _places(store):
-        if is_published(lying) and _changed(lying) < since:
+    for place in _places(store):
+        if is_published(place.lying) and _changed(place.lying) < since:
             continue
         try:
-            removed += place.sweep(older_than_s, ours, lying)
+            removed += place.partition.sweep(older_than_s, place.may_go, place.lying)
         except PartitionCorrupt as error:
             logger.warning("%s", error)
             sound = False
@@ -52,35 +52,57 @@ def sweep(store: Store, older_than_s: float) -> int:
     return removed
 
 
-def _places(store: Store) -> Iterator[tuple[Partition, Lying, Callable[[str], bool]]]:
+@dataclass(frozen=True)
+class Place:
+    """A folder in which files may be lost."""
+
+    partition: Partition
+    lying: Lying
+    """All that is there."""
+    may_go: Callable[[str], bool]
+    """Whether a file of that name is one of an attempt."""
+
+
+def _places(store: Store) -> Iterator[Place]:
     for folder in _by_day(store):
-        for place, lying in store.lying_by_day(folder).items():
-            name = place.key.rpartition("/")[2]
+        for partition, lying in store.lying_by_day(folder).items():
+            name = partition.key.rpartition("/")[2]
             # A name with a point is somebody's, but for columns of a shop.
             if "." not in name or (folder == "vocabulary" and is_published(lying)):
-                yield place, lying, lambda _: True
-    for place, lying in store.lying("bundles").items():
-        if _BUNDLES.fullmatch(place.key):
-            yield place, lying, lambda _: True
+                yield Place(partition, lying, _any)
+    for partition, lying in store.lying("bundles").items():
+        if _BUNDLES.fullmatch(partition.key):
+            yield Place(partition, lying, _any)
     yield from _imports(store)
 
 
-def _imports(store: Store) -> Iterator[tuple[Partition, Lying, Callable[[str], bool]]]:
-    """An attempt goes whole, when its newest file is old: one of its files alone tells nothing."""
-    for place, lying in store.lying_by_day("raw").items():
+def _any(name: str) -> bool:
+    """Only attempts write there."""
+    del name
+    return True
+
+
+def _imports(store: Store) -> Iterator[Place]:
+    for partition, lying in store.lying_by_day("raw").items():
         names = {path: path.rpartition("/")[2] for path in lying}
         attempts = raw_names.unended(names.values())
-        ours, newest = {*attempts}, dict[str, list[dict[str, Any]]]()
+        ours = {*attempts}
         if is_published(lying):
             ours.update(filter(raw_names.is_imported, names.values()))
-        for path in sorted(lying, key=lambda path: max(map(modified, lying[path]))):
-            if names[path] in attempts:
-                newest[attempts[names[path]]] = lying[path]
-        ages = {
-            path: [*lying[path], *newest.get(attempts.get(name, ""), ())]
-            for path, name in names.items()
-        }
-        yield place, ages, ours.__contains__
+        whose = {path: attempts[name] for path, name in names.items() if name in attempts}
+        yield Place(partition, _as_old_as_their_attempt(lying, whose), ours.__contains__)
+
+
+def _as_old_as_their_attempt(lying: Lying, whose: Mapping[str, str]) -> Lying:
+    """An attempt goes whole, when its newest file is old: one of its files alone tells nothing.
+
+    Args:
+        lying: in one folder.
+        whose: the attempts of those files that are one's.
+    """
+    by_age = sorted(whose, key=lambda path: max(map(modified, lying[path])))
+    newest = {whose[path]: lying[path] for path in by_age}
+    return {path: [*found, *newest.get(whose.get(path, ""), ())] for path, found in lying.items()}
 
 
 def _by_day(store: Store) -> list[str]:

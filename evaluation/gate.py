@@ -4,12 +4,12 @@ On moments that neither model trained on. CTR must be shown non-inferior: the lo
 paired difference stays above minus a margin, and the margin is the smallest at which an equally
 good model would pass with the planned power, between `min_ctr_margin`, since two trainings of one
 recipe differ by chance, and `max_ctr_margin`. If even that one gives less than `min_power`, the day
-holds too little to decide and the outcome says so, unless the candidate is shown non-inferior at
-the smallest margin all the same. It does so, too, where clicks could not be measured. Other tasks
-and guarded slices are not asked to prove anything; they fail only when they are significantly worse
-by more than a tolerance, Holm-corrected over all tasks, and over all slices. Absolute floors,
-calibration and quality hold always; a first model faces only those. What this comes to is measured
-by `dupn bench gate`.
+holds too little to decide and the outcome is "not enough evidence", unless the candidate is shown
+non-inferior at the smallest margin all the same. The outcome is that also where clicks could not be
+measured. Other tasks and guarded slices are not asked to prove anything; they fail only when they
+are significantly worse by more than a tolerance, Holm-corrected over all tasks, and over all
+slices. Absolute floors, calibration and quality hold always; a first model faces only those. What
+this comes to is measured by `dupn bench gate`.
 """
 
 from collections.abc import Mapping, Sequence

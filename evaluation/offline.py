@@ -1,8 +1,8 @@
 """The offline evaluation: a model's answers of a day -> a report of everything that they show.
 
-`evaluate` is pure: the same answers give the same report, byte by byte. What is
-asked twice (model, yardsticks, truth, champion, shuffled inputs) shares the bootstrap draws, so
-every difference has a paired interval. Too little data is a named outcome, never a crash.
+`evaluate` is pure: the same answers give the same report, byte by byte. What is asked twice (model,
+yardsticks, truth, champion, shuffled inputs) shares the bootstrap draws, so every difference has a
+paired interval. Too little data is a named outcome, never a crash.
 """
 
 from collections.abc import Iterator, Mapping

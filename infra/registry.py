@@ -1,10 +1,15 @@
 """The MLflow registry, moved through the ledger: register, promote, and obey whoever else moves.
 
 Aliases: `champion` (the line in production), `challenger` (the rival line's newest), `previous`
-(whom a rollback goes to). No stages. A person may move an alias in the MLflow UI: `look()`
-notices, obeys and enters it. A person may delete a version, too: no move goes to it, and one that
-was cut off on its way there is not made. A version of another home is nobody that an alias may
-name (`infra.homes`).
+(whom a rollback goes to). A person may move one in the MLflow UI: `look()` notices, obeys and
+enters it; or delete a version: no move goes to it, and none that was cut off on its way is made.
+
+infra.ledger: what was decided, entry by entry
+infra.registered: what MLflow has
+infra.succession: who is champion after whom, read off both and nothing moved
+infra.homes: whose a version is; no alias may name one of another home
+pipeline.release.incumbent: whom tonight's candidate is held against
+pipeline.release.standing: moves by hand, and who is champion and why
 """
 
 import logging

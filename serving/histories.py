@@ -1,14 +1,18 @@
 """Live histories: the last 100 behaviours of a user, this moment's included from the next request.
 
-A snapshot of `sequences` (memory-mapped, read-only) and, over it, what has happened since, in
-SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share it. What a
-night has carried into a newer snapshot no longer counts for the process that takes that snapshot
-over; it is forgotten one snapshot later, since the other processes still look at the old one.
-Which day of the raw log a row will be delivered under nobody knows here, near midnight or where it
-is sent again: so the last minutes of a day count for the next one too, and whatever the snapshot's
-history has already, the same item and type in the same second, is not counted beside it. The
-file says which snapshot is the newest that any process took over: what comes in after that counts
-beside it for all of them, whoever hears it. All this is of one machine.
+The rules of `LocalHistories`, each with the method that keeps it:
+
+- A history is a snapshot of `sequences` (memory-mapped, read-only) and, over it, what has happened
+  since, in SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share
+  it (`before`).
+- What a night has carried into a newer snapshot no longer counts for the process that takes that
+  one over. It is forgotten one snapshot later, as others still look at the old one (`take_over`).
+- Under which day of the raw log a row will be delivered nobody knows near midnight: what is heard
+  in the last minutes of a day with a time of its own counts for the next day, too (`add`).
+- What the snapshot's history has already, the same item and type in the same second, is not counted
+  beside it (`before`, by `_held`).
+- The file says which snapshot is the newest that any process took over (`take_over`): what comes in
+  after that counts beside it for all of them, whoever hears it (`add`).
 
 The service knows only the `Histories` protocol, and `histories` here is the one place that says
 which kind it gets: a Redis store, which several machines could share, would take its place there.

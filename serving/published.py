@@ -23,9 +23,8 @@ from pathlib import Path
 
 from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError
 from infra.files import alone, filesystem, is_local, writing
-from infra.manifest import Manifest
 from infra.registry import Version
-from infra.store import Partition, Store
+from infra.store import Manifest, Partition, Store
 from serving import bundle as bundles
 from serving import served as disassembled
 from serving.served import Name

@@ -1,9 +1,9 @@
 """AdaGrad (Section 5) for dense weights and for embedding tables of millions of rows.
 
-A table's step costs what the batch touches, never the table: gradients come sparse, and L2 falls
-on the touched rows only. The arithmetic is `torch.optim.Adagrad`'s, which is kept for
-the dense weights; on sparse gradients torch's detours over sparse tensors (and refuses weight
-decay), so the rows are updated here in place.
+A table's step costs what the batch touches, never the table: gradients come sparse, and L2 falls on
+the touched rows only. The arithmetic is `torch.optim.Adagrad`'s, which is kept for the dense
+weights; on sparse gradients torch's detours over sparse tensors (and refuses weight decay), so the
+rows are updated here in place.
 
 Sums of squared gradients start at 0, as torch's do. Those of TensorFlow 1, on which the paper ran,
 start at 0.1, so that its first steps are smaller the smaller the gradient; the paper names neither.

@@ -5,8 +5,8 @@ ratios (delta method there: log R has the pulls of R, divided by R), so that an 
 below -100 % and swapping the arms turns its sign. The difference is in the metric's own unit. CUPED
 adjusts both. An arm that has nothing where the control has something has no logarithm, and is the
 worst that can happen: its uplift is -100 %, judged in units of the control's ratio. Decisions rest
-on the uplift; the always-valid multiplier that its error gives is used
-for the difference too, so that the two never look at different clocks.
+on the uplift; the always-valid multiplier that its error gives is used for the difference too, so
+that the two never look at different clocks.
 """
 
 import math

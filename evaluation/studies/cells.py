@@ -3,8 +3,8 @@
 Within a cell, intervals come from a bootstrap that draws people. Over cells they are Student's of
 the cells' means: each cell has a world, people and first weights of its own, so the spread of the
 means holds all sources of chance. Two cells give no such interval, for its reach would be thirteen
-standard errors that are hardly known: what draws people in each has an interval over these, what is
-known by the cells' means alone has none.
+standard errors that are hardly known. With two, figures that draw people keep the interval over
+people; figures that are only one number a cell have none.
 """
 
 from collections.abc import Sequence

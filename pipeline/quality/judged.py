@@ -9,9 +9,8 @@ from typing import Any
 
 from features import quality
 from features.raw_table import TABLES
-from infra.partition import Partition
 from infra.record import as_object, reading
-from infra.store import Store
+from infra.store import Partition, Store
 from pipeline.jobs import quality as job
 
 LEFT_OUT = "was left out by a person (leave_out)"

@@ -1,11 +1,9 @@
-"""`dupn sweep`: removes state that has grown old, and files of attempts that were lost.
+"""`dupn sweep`: removes state that has grown old, and files of lost attempts (`lost_files`).
 
 Counted back from the newest day of samples (or the day asked for, if that is older), so a pipeline
 that has stood still for a month loses nothing that its next night needs. Disassembled bundles go
 too, but never those of champion, previous and challenger. Checkpoints, reports and the rows of raw
 are never touched.
-
-Files of lost attempts go, too (`pipeline.upkeep.lost_files`).
 """
 
 import logging

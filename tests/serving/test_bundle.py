@@ -15,8 +15,7 @@ from infra.store import Store
 from pipeline.learn.learning import candidate
 from serving import bundle as bundles
 from serving.answering import answer
-from serving.contracts import PastBehavior
-from serving.pyfunc import question
+from serving.contracts import PastBehavior, question
 from tests.chain import EVALUATED, logged_bundle, recorded_questions
 
 MOMENT = datetime(2026, 3, 5, 12, tzinfo=UTC)

@@ -48,7 +48,7 @@ def test_what_is_kept_a_user_is_bounded(histories):
     assert newest.ts[-1] == NEXT + 3 * KEPT - 1
 
 
-def test_what_is_kept_is_what_happened_last_and_not_what_came_last(histories):
+def test_what_is_no_longer_needed_leaves_the_file(histories):
     late_first = [behavior(NEXT - i, f"i{i}") for i in range(KEPT + 50)]
     for part in (late_first[:KEPT], late_first[KEPT:]):
         histories.add(part, NEXT)

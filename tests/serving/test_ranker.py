@@ -15,7 +15,7 @@ from serving import bundle as bundles
 from serving import items, pairs, user_graph, user_part
 from serving.answering import answer
 from serving.asking import samples_of
-from serving.pyfunc import question
+from serving.contracts import question
 from serving.ranker import History, Moment, Ranker, newest, order_of
 from serving.user_part import Runtime
 from tests.chain import logged_bundle, recorded_questions

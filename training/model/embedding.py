@@ -3,9 +3,9 @@
 An item is the concatenation of its ID, brand, shop, category and tags: for long-tail and new items,
 whose ID row is `unknown`, the general features speak. Tags are a multi-hot field, whose rows
 equation (1) would add up; here they are averaged, so that items with one tag and with nine are of
-one size. Tables that grow
-with the catalog have sparse gradients, so a step costs what its batch touches; the property tables
-have a dozen rows and are dense. Row 0 is padding: zero, and never trained.
+one size. Tables that grow with the catalog have sparse gradients, so a step costs what its batch
+touches; the property tables have a dozen rows and are dense. Row 0 is padding: zero, and never
+trained.
 
 Shape suffixes: see `training.batch`; E = e_dim, P = p_dim.
 """

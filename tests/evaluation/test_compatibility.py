@@ -16,16 +16,16 @@ from infra.config import build
 from infra.errors import ConfigError, TrainingError
 from tests.evaluation import synthetic
 from tests.training.conftest import FIRST, write_store
+from tests.training.small import TINY
 from training import checkpoint as checkpoints
-from training.config import ModelConfig, TrainConfig
+from training.config import TrainConfig
 from training.fit import fit
 from training.model.dupn import Dupn
 
 DRAWS = EvaluateConfig(replicates=40, min_positives=10, min_users=10)
 CONFIG = CompatibilityConfig(probe_classes=4, probe_moments=50)
 CONTEXT = Context(np.zeros(500, np.int8), 400)
-DIMS = {name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")}
-MODEL = ModelConfig(**{**DIMS, "category_dim": 8, "hidden_dim": 12, "ctr_hidden": (8,)})
+MODEL = TINY.model_copy(update={"category_dim": 8, "hidden_dim": 12, "ctr_hidden": (8,)})
 
 
 class Turned(Dupn):

@@ -10,13 +10,12 @@ from evaluation.evaluate import Background
 from evaluation.gate import GateConfig, decide
 from evaluation.settings import EvaluateConfig
 from tests.training.conftest import FIRST, write_store
-from training.config import ModelConfig
+from tests.training.small import TINY
 from training.data import Samples
 from training.model.dupn import Dupn
 
 DAY = FIRST + timedelta(days=1)
 CONFIG = EvaluateConfig(replicates=50)
-TINY = ModelConfig(**{name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")})
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ from evaluation.predict import Shuffle, predict, predict_each, shuffled
 from evaluation.settings import EvaluateConfig
 from infra.errors import TrainingError
 from tests.training.conftest import FIRST, write_store
+from tests.training.small import TINY
 from training.batch import PROPERTIES_BT
 from training.config import ModelConfig
 from training.data import Position, Reader, Samples
@@ -28,8 +29,7 @@ def samples(store):
 @pytest.fixture(scope="module")
 def model(samples):
     torch.manual_seed(0)
-    dims = {name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")}
-    return Dupn(ModelConfig(**{**dims, "ctr_hidden": (8,)}), samples.sizes)
+    return Dupn(TINY.model_copy(update={"ctr_hidden": (8,)}), samples.sizes)
 
 
 @pytest.fixture(scope="module")

@@ -11,8 +11,8 @@ from evaluation.settings import EvaluateConfig
 from evaluation.unseen import Asked, bounded, unseen
 from infra.errors import TrainingError
 from tests.training.conftest import FIRST, write_store
+from tests.training.small import TINY
 from training.ancestry import Ancestry, Part, Share
-from training.config import ModelConfig
 from training.data import Samples
 from training.model.dupn import Dupn
 
@@ -64,8 +64,7 @@ def test_whoever_has_learnt_what_would_judge_is_named(part, who):
 def test_some_users_answer_as_they_do_among_all(tmp_path):
     store = write_store(tmp_path, days=1, moments=120)
     samples = Samples(store, [FIRST])
-    dims = {name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")}
-    model = Dupn(ModelConfig(**{**dims, "ctr_hidden": (8,)}), samples.sizes)
+    model = Dupn(TINY.model_copy(update={"ctr_hidden": (8,)}), samples.sizes)
     some = Part(day=FIRST, share=Share.HOLDOUT, held=0.4)
     every = predict(model, store, FIRST, EvaluateConfig())
     keep = some.mask(every.questions.moments.user_hash)

@@ -12,6 +12,7 @@ from features.buckets import hash_ids
 from features.ranking import NAMES
 from features.schemas import CATALOG, FEATURES, SAMPLES, TAGS_PER_ITEM, VOCABULARY
 from infra.store import Store
+from tests.training.small import TINY
 from training.config import ModelConfig, TrainConfig
 
 FIRST = date(2026, 3, 2)
@@ -38,8 +39,7 @@ def days() -> list[date]:
 
 @pytest.fixture(scope="session")
 def tiny() -> ModelConfig:
-    dims = {name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")}
-    return ModelConfig(**{**dims, "hidden_dim": 8, "ctr_hidden": (8,), "dropout": 0.1})
+    return TINY.model_copy(update={"hidden_dim": 8, "ctr_hidden": (8,), "dropout": 0.1})
 
 
 @pytest.fixture(scope="session")

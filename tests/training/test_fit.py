@@ -1,21 +1,16 @@
 """Learning as a whole: determinism, resuming, refusing, recording."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from contextlib import contextmanager
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
 import pytest
-import torch
 
 from infra.errors import PartitionMissing, TrainingError
 from infra.tracking import MlflowTracker, TrackingConfig
 from tests.training.growing import correct_catalog
+from tests.training.slowly import killed_after_three_steps
+from tests.training.small import same
 from training import checkpoint
 from training.checkpoint import load_model
 from training.config import Task, TrainConfig
@@ -24,15 +19,9 @@ from training.fit import fit
 from training.learner import Learner
 from training.validation import judge, judging
 
-ROOT = Path(__file__).resolve().parents[2]
-
 
 def weights(fitted):
     return load_model(fitted.checkpoint).state_dict()
-
-
-def same(one, other) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one | other)
 
 
 class Cut(Exception):
@@ -114,16 +103,7 @@ def test_how_often_a_checkpoint_is_written_changes_nothing(own, days, tiny, eage
 def test_kill_9_and_go_on_equals_an_undisturbed_run(own, days, tiny, eager, tmp_path):
     whole = fit(own, days, tiny, eager, seed=1, run_name="whole")
     told = [tmp_path, "killed", tiny.model_dump_json(), eager.model_dump_json(), *days]
-    script = Path(__file__).with_name("train_slowly.py")
-    child = subprocess.Popen(
-        [sys.executable, script, *map(str, told)], env={**os.environ, "PYTHONPATH": str(ROOT)}
-    )
-    partition = checkpoint.progress(own, "killed")
-    while not (partition.exists() and partition.manifest().lineage["tally"]["steps"] >= 3):
-        assert child.poll() is None
-        time.sleep(0.02)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    killed_after_three_steps("train_slowly.py", checkpoint.progress(own, "killed"), *told)
     assert not checkpoint.final(own, "killed").exists()
     resumed = fit(own, days, tiny, eager, seed=1, run_name="killed")
     assert resumed.resumed

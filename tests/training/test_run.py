@@ -10,6 +10,7 @@ from infra.errors import TrainingError
 from infra.tracking import SilentTracker
 from tests.training.cutting import Cut, CutAfter
 from tests.training.growing import grow_vocabulary
+from tests.training.small import same
 from training import checkpoint
 from training.config import Task
 from training.data import Position, Reader, Samples
@@ -26,10 +27,6 @@ def own(make_store, tmp_path):
 
 def content(fitted):
     return checkpoint.load(fitted.checkpoint)
-
-
-def same(one, other) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one | other)
 
 
 def test_a_run_is_its_batches_learnt_one_after_the_other(own, days, tiny, quick):

@@ -1,12 +1,6 @@
 """The nightly update: what it learns and does not, from where, and that it can be cut off."""
 
-import os
-import signal
-import subprocess
-import sys
-import time
 from datetime import date, timedelta
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,6 +10,8 @@ from features.holdout import held_out
 from infra.errors import TrainingError
 from tests.training.cutting import Cut, CutAfter
 from tests.training.growing import correct_catalog, grow_vocabulary, relabel
+from tests.training.slowly import killed_after_three_steps
+from tests.training.small import same
 from training import checkpoint
 from training.ancestry import Ancestry
 from training.config import Task
@@ -37,10 +33,6 @@ def samples_of(store, day):
 
 def weights(fitted):
     return checkpoint.load(fitted.checkpoint).weights
-
-
-def same(one, other) -> bool:
-    return all(torch.equal(one[name], other[name]) for name in one | other)
 
 
 def described(parts):
@@ -299,17 +291,7 @@ def test_kill_9_in_the_middle_of_an_update_and_go_on(own, quick, tmp_path):
     night = plan(store, parent, DAYS[3], config)
     whole = update(store, night, eager, config, seed=1, run_name="whole")
     told = [tmp_path, "first", "killed", DAYS[3], eager.model_dump_json(), config.model_dump_json()]
-    script = Path(__file__).with_name("update_slowly.py")
-    root = str(Path(__file__).resolve().parents[2])
-    child = subprocess.Popen(
-        [sys.executable, script, *map(str, told)], env={**os.environ, "PYTHONPATH": root}
-    )
-    place = checkpoint.progress(store, "killed")
-    while not (place.exists() and place.manifest().lineage["tally"]["steps"] >= 3):
-        assert child.poll() is None
-        time.sleep(0.02)
-    os.kill(child.pid, signal.SIGKILL)
-    assert child.wait() == -signal.SIGKILL
+    killed_after_three_steps("update_slowly.py", checkpoint.progress(store, "killed"), *told)
     assert not checkpoint.final(store, "killed").exists()
     resumed = update(store, night, eager, config, seed=1, run_name="killed")
     assert resumed.resumed

@@ -4,27 +4,12 @@ Arguments: home, run name, model and train settings as JSON, then days.
 """
 
 import sys
-import time
-from contextlib import contextmanager
 from datetime import date
 
 from infra.store import Store
+from tests.training.slowly import slow
 from training.config import ModelConfig, TrainConfig
 from training.fit import fit
-
-
-class Slow:
-    steps = 0
-
-    def advance(self, done=1, **figures):
-        """From the sixth step on it waits to be killed, however late that comes."""
-        self.steps += 1
-        time.sleep(0.1 if self.steps < 6 else 3600)
-
-
-@contextmanager
-def slow(*args, **options):
-    yield Slow()
 
 
 def main(home, run, model, train, *days):

@@ -4,29 +4,14 @@ Arguments: home, parent's run name, run name, day, train and update settings as 
 """
 
 import sys
-import time
-from contextlib import contextmanager
 from datetime import date
 
 from infra.store import Store
+from tests.training.slowly import slow
 from training import checkpoint
 from training.config import TrainConfig
 from training.update import plan, update
 from training.update_config import UpdateConfig
-
-
-class Slow:
-    steps = 0
-
-    def advance(self, done=1, **figures):
-        """From the sixth step on it waits to be killed, however late that comes."""
-        self.steps += 1
-        time.sleep(0.1 if self.steps < 6 else 3600)
-
-
-@contextmanager
-def slow(*args, **options):
-    yield Slow()
 
 
 def main(home, parent, run, day, train, settings):

@@ -13,7 +13,8 @@ from evaluation.settings import EvaluateConfig
 from evaluation.studies.asking import MEASURES, Answered, Crowd, ask
 from evaluation.tasks import scores_of
 from tests.training.conftest import FIRST, write_store
-from training.config import ModelConfig, Task
+from tests.training.small import TINY
+from training.config import Task
 from training.model.dupn import Dupn
 from training.peers.held import Held
 
@@ -34,8 +35,7 @@ def held(store):
 @pytest.fixture(scope="module")
 def model(held):
     torch.manual_seed(0)
-    dims = {name: 4 for name in ModelConfig.model_fields if name.endswith("_dim")}
-    return Dupn(ModelConfig(**{**dims, "ctr_hidden": (8,)}), held.sizes)
+    return Dupn(TINY.model_copy(update={"ctr_hidden": (8,)}), held.sizes)
 
 
 @pytest.fixture(scope="module")

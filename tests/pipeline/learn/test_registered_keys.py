@@ -10,21 +10,8 @@ from infra.registry import MODEL
 from pipeline import steps
 from pipeline.learn import learning
 from pipeline.release import promotion
-from tests import six_days
 from tests.six_days import DAYS, NEXT, NIGHT, changed, learnt, promote, registry
 from training import checkpoint
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return six_days.template(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def settings(template, tmp_path):
-    own = six_days.copied(template, tmp_path)
-    yield own
-    registry(own).client.delete_registered_model(MODEL)
 
 
 def test_a_registered_model_is_not_trained_over(settings):

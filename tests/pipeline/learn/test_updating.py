@@ -8,27 +8,13 @@ import pyarrow as pa
 import pytest
 
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
-from infra.registry import MODEL
 from infra.store import Store
 from pipeline import steps
 from pipeline.learn import learning
 from pipeline.quality import judged
-from tests import six_days
 from tests.six_days import DAYS, NEXT, NIGHT, changed, judge, learnt, promote, registry
 from training import checkpoint
 from training.ancestry import Ancestry
-
-
-@pytest.fixture(scope="module")
-def template(tmp_path_factory):
-    return six_days.template(tmp_path_factory.mktemp("template"))
-
-
-@pytest.fixture
-def settings(template, tmp_path):
-    own = six_days.copied(template, tmp_path)
-    yield own
-    registry(own).client.delete_registered_model(MODEL)
 
 
 def test_a_night_makes_a_candidate_with_its_ancestry(settings):

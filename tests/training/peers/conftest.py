@@ -6,6 +6,8 @@ import torch
 from torch.nn import functional
 
 from features import ranking
+from tests.training import small as networks
+from tests.training.small import same_numbers_each_time
 from training.baselines.synthetic import Shape, synthetic_batch
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig, Task, TrainConfig
@@ -14,31 +16,17 @@ from training.model.network import Network
 from training.peers.build import builder
 from training.peers.config import PeersConfig, WideConfig
 
-
-@pytest.fixture(autouse=True)
-def _same_numbers_each_time():
-    torch.manual_seed(11)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # tensors this small only wait for a second thread
-    yield
-    torch.set_num_threads(threads)
+__all__ = ["same_numbers_each_time"]
 
 
 @pytest.fixture(scope="session")
 def sizes() -> VocabularySizes:
-    return VocabularySizes(
-        item=60, brand=12, shop=15, category=9, tag=20, token=25, icon=10, profile=(4, 6),
-        ranking_features=len(ranking.NAMES),
-    )  # fmt: skip
+    return networks.sizes(ranking_features=len(ranking.NAMES))
 
 
 @pytest.fixture(scope="session")
 def small() -> ModelConfig:
-    return ModelConfig(
-        item_dim=5, brand_dim=4, shop_dim=3, category_dim=2, tag_dim=4, type_dim=3, scenario_dim=2,
-        gap_dim=3, daypart_dim=2, weekend_dim=2, hidden_dim=6, attention_dim=5, query_dim=4,
-        user_dim=6, profile_dim=3, ctr_hidden=(7, 5), icon_dim=4, dropout=0.0,
-    )  # fmt: skip
+    return networks.SMALL.model_copy(update={"dropout": 0.0})
 
 
 @pytest.fixture(scope="session")

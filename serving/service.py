@@ -159,8 +159,8 @@ class Service:
                 LiveBehavior(
                     user_id=b.user_id,
                     item_id=b.item_id,
-                    type=BehaviorType[b.type.upper()],
-                    scenario=Scenario[b.scenario.upper()],
+                    type=int(BehaviorType[b.type.upper()]),  # a client writes a member's name
+                    scenario=int(Scenario[b.scenario.upper()]),
                     ts=ts,
                     event_id=b.event_id,
                     dated=b.ts is not None,

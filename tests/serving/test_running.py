@@ -20,6 +20,7 @@ from infra.store import Store
 from serving import accepting, machine, meters, running
 from serving import histories as live
 from serving.accepting import Board
+from serving.http_contracts import Behavior
 from serving.running import Background, Setup
 from serving.served import Name
 from serving.service import Service
@@ -137,6 +138,16 @@ def test_a_service_runs_on_histories_of_another_kind(setup, monkeypatch):
         assert elsewhere.followed.wait(10)
     assert (elsewhere.day, [one.item_id for one in elsewhere.added]) == (TOMORROW, ["i"])
     assert not (setup.folder / "live.db").exists()
+
+
+def test_what_reaches_a_store_is_plain(setup, slow):
+    """A client writes a member of an enum by its name, and reads no number back."""
+    elsewhere, versions = Elsewhere(), background(setup, slow).service.versions
+    sent = Behavior(user_id="u", item_id="i", type="cart", scenario="search")
+    Service(versions, elsewhere, setup.config, None).add([sent])
+    kinds = {"user_id": str, "item_id": str, "type": int, "scenario": int, "ts": int}
+    kinds |= {"event_id": str, "dated": bool}
+    assert {name: type(value) for name, value in vars(elsewhere.added[0]).items()} == kinds
 
 
 def test_an_older_day_is_not_taken_over(setup):

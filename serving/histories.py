@@ -14,8 +14,8 @@ The rules of `LocalHistories`, each with the method that keeps it:
 - The file says which snapshot is the newest that any process took over (`take_over`): what comes in
   after that counts beside it for all of them, whoever hears it (`add`).
 
-The service knows only the `Histories` protocol, and `histories` here is the one place that says
-which kind it gets: a Redis store, which several machines could share, would take its place there.
+The service knows only the `Histories` protocol; `serving.chosen_histories` says which kind it gets:
+another one, which several machines could share, is named by a setting.
 """
 
 import logging
@@ -130,18 +130,6 @@ class Histories(Protocol):
         answers on, and it is called again later.
         """
         ...
-
-
-def histories(store: Store, work: Path, zone: str, patience_s: float = PATIENCE_S) -> Histories:
-    """The histories of a service: the one place that names a kind of them.
-
-    Args:
-        store: of the `sequences` to begin with.
-        work: a local folder, shared by the processes of a machine.
-        zone: the data set's time zone.
-        patience_s: for how long a request may wait for others that write.
-    """
-    return LocalHistories(work / "live.db", snapshots.newest(store, work), zone, patience_s)
 
 
 class LocalHistories:

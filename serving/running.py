@@ -32,9 +32,8 @@ from infra.errors import DupnError
 from infra.orphans import end_with_parent
 from infra.registry import Registry
 from infra.store import Store
-from serving import accepting, machine, meters
+from serving import accepting, chosen_histories, machine, meters
 from serving import app as http
-from serving import histories as live
 from serving.exposures import ExposureLog
 from serving.histories import Histories
 from serving.last_served import LastServed
@@ -194,6 +193,7 @@ def serve(setup: Setup) -> None:
     Raises:
         StoreError: the folder of live behaviours and spools cannot be written.
         ServingUnavailable: the port cannot be had, or the live behaviours not be read.
+        ConfigError: `serve.histories` names what cannot be imported or called.
     """
     machine.require_writable(setup.folder)
     config = setup.config
@@ -253,7 +253,9 @@ def environment(setup: Setup) -> Mapping[str, str]:
 
 def _histories(setup: Setup) -> Histories:
     patience_s = setup.config.timeout_s / 4  # whoever only asks waits with who writes
-    return live.histories(Store(setup.home), setup.folder, setup.zone, patience_s)
+    return chosen_histories.histories(
+        Store(setup.home), setup.folder, setup.zone, patience_s, setup.config.histories
+    )
 
 
 def _splitting(setup: Setup, histories: Histories) -> Splitting:

@@ -22,6 +22,8 @@ class ServeConfig(Config):
     """What runs the network over a history: ONNX Runtime or torch; scores agree to 1e-5."""
     work: str = ""
     """Local folder for live behaviours, spools and item tables; `serving/` of the home if empty."""
+    histories: str = ""
+    """What makes the store of live behaviours, `package.module:function`; empty: `live.db`."""
     token: Secret = ""
     """Bearer token that callers must send; empty: none is asked for. Also `DUPN_SERVE_TOKEN`."""
 

@@ -14,6 +14,7 @@ OTHERS = [
     *("tracking.uri=http://elsewhere", 'tracking={uri="http://elsewhere"}', "tracking.artifacts=x"),
     *("alerts.smtp_host=elsewhere", "alerts.webhook=http://elsewhere", " alerts.kinds = []"),
     *("serve.work=/etc", "runtime.host=0.0.0.0", "tracking.experiment=x"),
+    "serve.histories=os:system",
 ]
 OURS = ["beam.workers=2", "beam.buckets=2", "beam.passes=2", "train.epochs=2", "gate={floors={}}"]
 

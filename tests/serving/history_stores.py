@@ -11,7 +11,8 @@ import pyarrow as pa
 from features.buckets import hash_ids
 from features.schemas import SEQUENCES
 from infra.store import Store
-from serving.histories import Histories, LiveBehavior, histories
+from serving import snapshots
+from serving.histories import Histories, LiveBehavior, LocalHistories
 from tests.serving.histories_in_memory import Heard, HistoriesInMemory
 
 DAY = date(2026, 3, 3)
@@ -23,8 +24,8 @@ Make = Callable[[str], Histories]
 
 
 def in_sqlite(store: Store, work: Path) -> Make:
-    """What the service has."""
-    return lambda zone: histories(store, work, zone)
+    """What a service has by itself."""
+    return lambda zone: LocalHistories(work / "live.db", snapshots.newest(store, work), zone)
 
 
 def in_memory(store: Store, work: Path) -> Make:

@@ -8,6 +8,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,8 +18,7 @@ from prometheus_client import REGISTRY
 from infra.errors import RegistryUnavailable, ServingUnavailable
 from infra.registry import Registry
 from infra.store import Store
-from serving import accepting, machine, meters, running
-from serving import histories as live
+from serving import accepting, chosen_histories, machine, meters, running
 from serving.accepting import Board
 from serving.http_contracts import Behavior
 from serving.running import Background, Setup
@@ -67,7 +67,7 @@ def slow():
 
 
 def background(setup, source):
-    histories = live.histories(Store(setup.home), setup.folder, setup.zone)
+    histories = chosen_histories.histories(Store(setup.home), setup.folder, setup.zone)
     versions = Versions(source, setup.folder / "versions", 1e-4)
     return Background(setup, Service(versions, histories, setup.config, None), histories)
 
@@ -128,8 +128,10 @@ class Elsewhere:
 
 def test_a_service_runs_on_histories_of_another_kind(setup, monkeypatch):
     elsewhere = Elsewhere()
-    monkeypatch.setattr(live, "histories", lambda store, work, zone, patience_s: elsewhere)
-    nothing = setup.model_copy(update={"bundle": str(setup.folder / "none"), "run": "r"})
+    monkeypatch.setitem(sys.modules, "of_a_shop", SimpleNamespace(made=lambda **_: elsewhere))
+    config = setup.config.model_copy(update={"histories": "of_a_shop:made"})
+    given = {"config": config, "bundle": str(setup.folder / "none"), "run": "r"}
+    nothing = setup.model_copy(update=given)
     monkeypatch.setenv(running.VARIABLE, nothing.model_dump_json())
     again(setup, "a", day=TOMORROW)
     sent = {"user_id": "u", "item_id": "i", "type": "click"}

@@ -218,6 +218,7 @@ def _probes(app: FastAPI, service: Service) -> None:
             refused=versions.refused,
             missing=versions.missing,
             registry=versions.reading.told,
+            histories=service.outages.told,
         )
         return _json(told, 200 if ready else 503)
 
@@ -225,6 +226,7 @@ def _probes(app: FastAPI, service: Service) -> None:
     async def metrics() -> Response:
         """Prometheus."""
         meters.tell(service.versions)
+        meters.AWAY.set(service.outages.seconds)
         return Response(meters.page(), media_type=meters.CONTENT_TYPE)
 
 

@@ -262,6 +262,8 @@ class Readiness(_Record):
     """Arms that name no version."""
     registry: str
     """Since when the registry is not read, and why; empty where it was at the last look."""
+    histories: str
+    """Since when the histories are not read or written, and why; empty where they were at last."""
 
 
 class Problem(_Record):

@@ -48,6 +48,11 @@ UNREAD = Gauge(
     "For how long the registry was not read; 0: the last look was answered",
     multiprocess_mode="livemax",
 )
+AWAY = Gauge(
+    "dupn_histories_unavailable_seconds",
+    "For how long the histories were not read or written; 0: the last requests were answered",
+    multiprocess_mode="livemax",
+)
 _told: set[tuple[str, str, str]] = set()
 """Arm, version and line of all that this process has served."""
 

@@ -140,6 +140,7 @@ class Background:
 
         After a failure that is tried again at once, then after 2, 4, ... looks, as versions are.
         """
+        meters.AWAY.set(self.service.outages.seconds)  # here, as no registry holds it up
         self._rest -= 1
         if self._rest > 0:
             return

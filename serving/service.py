@@ -33,6 +33,7 @@ from serving.http_contracts import (
     RepresentationResponse,
     SearchRequest,
 )
+from serving.outages import READ, WRITTEN, Outages
 from serving.ranker import Moment, order_of
 from serving.settings import ServeConfig
 from serving.shown import Chosen, Page, exposure
@@ -59,6 +60,7 @@ class Service:
         self.versions = versions
         self.splitting = splitting or Splitting(config)
         self.histories = histories
+        self.outages = Outages()
         self.config = config
         self.exposures = exposures
 
@@ -154,20 +156,20 @@ class Service:
         heard = _now()
         self._require_past(behaviors)
         times = [heard if b.ts is None else milliseconds(b.ts) for b in behaviors]
-        taken = self.histories.add(
-            [
-                LiveBehavior(
-                    user_id=b.user_id,
-                    item_id=b.item_id,
-                    type=int(BehaviorType[b.type.upper()]),  # a client writes a member's name
-                    scenario=int(Scenario[b.scenario.upper()]),
-                    ts=ts,
-                    event_id=b.event_id,
-                    dated=b.ts is not None,
-                )
-                for b, ts in zip(behaviors, times, strict=True)
-            ]
-        )
+        given = [
+            LiveBehavior(
+                user_id=b.user_id,
+                item_id=b.item_id,
+                type=int(BehaviorType[b.type.upper()]),  # a client writes a member's name
+                scenario=int(Scenario[b.scenario.upper()]),
+                ts=ts,
+                event_id=b.event_id,
+                dated=b.ts is not None,
+            )
+            for b, ts in zip(behaviors, times, strict=True)
+        ]
+        with self.outages.watch(WRITTEN):
+            taken = self.histories.add(given)
         ahead = sum(ts > heard for ts in times)
         meters.AHEAD.inc(ahead)
         return BehaviorsResponse(taken=taken, ahead=ahead)
@@ -282,11 +284,12 @@ class Service:
         served = chosen.served
         # What was heard in this very millisecond was before it: a history ends strictly before.
         ts = _now() + 1 if asking.ts is None else milliseconds(asking.ts)
-        past = self.histories.before(asking.user_id, ts)
-        if asking.profile is None:
-            profile = self.histories.profile(asking.user_id, served.profile_columns)
-        else:
-            profile = served.profile_rows(asking.profile)
+        with self.outages.watch(READ):
+            past = self.histories.before(asking.user_id, ts)
+            if asking.profile is None:
+                profile = self.histories.profile(asking.user_id, served.profile_columns)
+            else:
+                profile = served.profile_rows(asking.profile)
         return served.moment(ts, past, asking.query, profile), past
 
     def _response(

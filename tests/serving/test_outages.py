@@ -1,0 +1,97 @@
+"""A service whose history store refuses says since when and why, and not only its callers."""
+
+from datetime import timedelta
+
+import pytest
+from fastapi.testclient import TestClient
+from prometheus_client import REGISTRY
+
+from infra.errors import ServingUnavailable
+from serving import app as http
+from serving import meters
+from serving.http_contracts import Behavior
+from serving.outages import READ, WRITTEN, Outages
+from serving.running import Background
+from serving.service import Service
+
+GAUGE = "dupn_histories_unavailable_seconds"
+SENT = {"user_id": "u", "item_id": "i", "type": "click"}
+
+
+class Away:
+    """Histories of a server that is away, and may come back."""
+
+    def __init__(self, histories):
+        self.histories, self.away = histories, {"before", "add"}
+
+    def __getattr__(self, name):
+        if name in self.away:
+            raise ServingUnavailable("the server of the shop is away. See to it.")
+        return getattr(self.histories, name)
+
+
+@pytest.fixture
+def service(shop):
+    return Service(shop.service.versions, Away(shop.histories), shop.service.config, None)
+
+
+def since_minutes(outages, minutes):
+    for what, one in outages._now.items():
+        before = one.since - timedelta(minutes=minutes)
+        outages._now[what] = type(one)(before, one.failed, one.why)
+
+
+def test_probe_and_metrics_show_histories_that_are_away(service, ids):
+    asked = {"user_id": "u", "candidates": ids[:2], "page": False}
+    with TestClient(http.create(service)) as client:
+        assert client.get("/readyz").json()["histories"] == ""
+        assert f"{GAUGE} 0.0" in client.get("/metrics").text
+        assert client.post("/v1/rank", json=asked).status_code == 503
+        assert client.post("/v1/behaviors", json={"behaviors": [SENT]}).status_code == 503
+        since_minutes(service.outages, 8)
+        found = client.get("/readyz")
+        assert (found.status_code, found.json()["status"]) == (200, "ready")
+        read, written = found.json()["histories"].split("not written")
+        assert read.startswith("not read since 20")
+        assert written.endswith(": the server of the shop is away. See to it.")
+        assert f"{GAUGE} 48" in client.get("/metrics").text
+        service.histories.away = {"add"}
+        assert client.post("/v1/rank", json=asked).status_code == 200
+        assert client.get("/readyz").json()["histories"].startswith("not written since 20")
+        service.histories.away = set()
+        assert client.post("/v1/behaviors", json={"behaviors": [SENT]}).status_code == 200
+        assert client.get("/readyz").json()["histories"] == ""
+        assert f"{GAUGE} 0.0" in client.get("/metrics").text
+
+
+def test_each_process_tells_its_own_outage_though_no_scrape_asks_it(service, shop):
+    with pytest.raises(ServingUnavailable):
+        service.add([Behavior(**SENT)])
+    since_minutes(service.outages, 8)
+    Background(None, service, shop.histories, _rest=9).catch_up()
+    assert REGISTRY.get_sample_value(GAUGE) >= 480
+    meters.AWAY.set(0)
+
+
+def test_the_log_has_one_line_a_minute_of_an_outage(caplog, monkeypatch):
+    outages, minute = Outages(), 1000.0
+    monkeypatch.setattr("time.monotonic", lambda: minute)
+
+    def refuse(times):
+        for n in range(times):
+            with pytest.raises(ServingUnavailable), outages.watch((READ, WRITTEN)[n % 2]):
+                raise ServingUnavailable("away")
+
+    refuse(100)
+    assert len(caplog.records) == 1
+    minute += 61
+    refuse(100)
+    assert [one.getMessage().endswith(": away") for one in caplog.records] == [True, True]
+    assert "(51 requests since 20" in caplog.text
+
+
+def test_only_what_the_store_itself_refuses_is_an_outage():
+    outages = Outages()
+    with pytest.raises(ValueError, match="ours"), outages.watch(READ):
+        raise ValueError("ours")
+    assert (outages.told, outages.seconds) == ("", 0)

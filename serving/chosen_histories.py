@@ -27,7 +27,8 @@ class Make(Protocol):
             store: of the `sequences` to begin with.
             work: a local folder, shared by the processes of a machine.
             zone: the data set's time zone.
-            patience_s: within which `before`, `profile` and `add` answer or give up.
+            patience_s: within which `before`, `profile` and `add` end, or raise
+                `ServingUnavailable`, whatever the store's client tries anew.
             namespace: the home's id, under which all that is kept must lie: other homes may use the
                 same server.
         """

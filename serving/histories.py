@@ -80,10 +80,18 @@ class Histories(Protocol):
 
     Processes that share a store share what comes in, and each goes on from newer `sequences` when
     it looks. One that has not looked yet still counts the days that another one took over: they
-    are forgotten when the `sequences` after those are. Requests call from several threads at once.
+    are forgotten when the `sequences` after those are, and by a store of several machines some
+    nights later (a week at most), for one of them may be unable to look. Requests call from several
+    threads at once.
 
     Any method may raise `ServingUnavailable`, which is answered with 503 and tried again; what else
     a store's client raises is a 500, so turn its errors into that one, with what to do.
+    A process answers one request at a time, so who waits for the store holds all others: `before`,
+    `profile` and `add` end within the `patience_s` that their store is made with, or raise, tries
+    anew of its client included. After one that waited in vain the next wait less, a tenth say.
+
+    A service makes one more than its processes have, before them, to see whether it can; that one
+    is dropped. So what makes them starts nothing that would have to be ended.
 
     `tests/serving/test_any_histories.py` holds every store in `KINDS` of
     `tests/serving/history_stores.py` to this; a small one in memory is among them.

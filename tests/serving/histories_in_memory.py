@@ -7,9 +7,11 @@ of `sequences` stays each machine's own.
 import time
 from bisect import insort
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, timedelta
+from functools import lru_cache
 from pathlib import Path
 from threading import Lock
 
@@ -20,10 +22,14 @@ from numpy.typing import NDArray
 from features.buckets import hash_ids
 from features.property import LocalClock, day_number
 from features.schemas import SEQUENCE_LENGTH
+from infra.errors import ServingUnavailable
 from infra.store import Store
 from serving import snapshots
-from serving.histories import EDGE_MS, KEPT, LiveBehavior, user_hash
+from serving.histories import EDGE_MS, KEPT, PATIENCE_S, LiveBehavior, user_hash
 from serving.snapshot import COLUMNS, Past, Snapshot
+
+NIGHTS = 3
+"""For which a row stays once its day was taken over: a machine whose disk is full lags behind."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +54,11 @@ class Heard:
 class HistoriesInMemory:
     """The histories of a process."""
 
-    def __init__(self, heard: Heard, store: Store, work: Path, zone: str) -> None:
+    def __init__(
+        self, heard: Heard, store: Store, work: Path, zone: str, patience_s: float = PATIENCE_S
+    ) -> None:
         self.heard, self.work, self.clock = heard, work, LocalClock(zone)
+        self.patience_s, self.waited_in_vain = patience_s, False
         self.snapshot = snapshots.newest(store, work)
         self._tell(self.snapshot)
 
@@ -61,7 +70,7 @@ class HistoriesInMemory:
     def before(self, user_id: str, ts: int) -> Past:
         """See `Histories`."""
         snapshot = self.snapshot
-        with self.heard.lock:
+        with self._server():
             rows = list(self.heard.rows.get(user_id, ()))
         live = [row.told for row in rows if row.day > day_number(snapshot.day)]
         past = snapshot.of(user_hash(user_id))
@@ -82,7 +91,7 @@ class HistoriesInMemory:
         """See `Histories`."""
         now, new = time.time_ns() // 1_000_000 if arrived is None else arrived, 0
         days = self.clock.parts(np.array([now, now + EDGE_MS])).day.tolist()
-        with self.heard.lock:
+        with self._server():
             least = self.heard.newest + 1 if arrived is None else 0
             for one in behaviors:
                 rows = self.heard.rows[one.user_id]
@@ -98,17 +107,29 @@ class HistoriesInMemory:
         newer = snapshots.newer(store, self.work, self.snapshot)
         if newer is None:
             return
-        held = day_number(min(self.day, newer.day - timedelta(days=1)))  # by the others as well
+        held = day_number(min(self.day, newer.day - timedelta(days=1))) - NIGHTS
         self._tell(newer)
-        with self.heard.lock:
+        with self._server():
             for user, rows in self.heard.rows.items():
                 self.heard.rows[user] = [row for row in rows if row.day > held]
         self.snapshot = newer
 
     def _tell(self, snapshot: Snapshot) -> None:
-        with self.heard.lock:
+        with self._server():
             self.heard.newest = max(self.heard.newest, day_number(snapshot.day))
 
+    @contextmanager
+    def _server(self) -> Iterator[None]:
+        wait_s = self.patience_s / (10 if self.waited_in_vain else 1)
+        self.waited_in_vain = not self.heard.lock.acquire(timeout=wait_s)
+        if self.waited_in_vain:
+            raise ServingUnavailable("what was heard is held by somebody else. Ask again.")
+        try:
+            yield
+        finally:
+            self.heard.lock.release()
 
+
+@lru_cache(maxsize=10_000)
 def _hash(item_id: str) -> int:
     return int(hash_ids(pa.array([item_id]))[0])

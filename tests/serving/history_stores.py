@@ -1,6 +1,7 @@
 """What is told of users' behaviours, in `sequences` and live; and the stores that must know it."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -23,22 +24,26 @@ Make = Callable[[str], Histories]
 """The histories of one more process, in a time zone."""
 
 
-def in_sqlite(store: Store, work: Path) -> Make:
+@contextmanager
+def in_sqlite(store: Store, work: Path) -> Iterator[Make]:
     """What a service has by itself."""
-    return lambda zone: LocalHistories(work / "live.db", snapshots.newest(store, work), zone)
+    yield lambda zone: LocalHistories(work / "live.db", snapshots.newest(store, work), zone)
 
 
-def in_memory(store: Store, work: Path) -> Make:
+@contextmanager
+def in_memory(store: Store, work: Path) -> Iterator[Make]:
     """The example of another kind."""
     heard = Heard()
-    return lambda zone: HistoriesInMemory(heard, store, work, zone)
+    yield lambda zone: HistoriesInMemory(heard, store, work, zone)
 
 
-KINDS: Mapping[str, Callable[[Store, Path], Make]] = {"sqlite": in_sqlite, "memory": in_memory}
-"""Stores that keep what `serving.histories.Histories` says: another one is tested by a line here.
+Kind = Callable[[Store, Path], AbstractContextManager[Make]]
+"""By a home and a local folder, what makes the histories of each process of one service.
 
-By a home and a local folder, what makes the histories of each process of one service.
+It has heard of nothing when it is entered, and leaves nothing behind when it is left.
 """
+KINDS: Mapping[str, Kind] = {"sqlite": in_sqlite, "memory": in_memory}
+"""Stores that keep what `serving.histories.Histories` says: a line here tests another one."""
 
 
 @dataclass(frozen=True)
@@ -50,11 +55,13 @@ class Service:
     make: Make
 
     @classmethod
-    def at(cls, kind: str, folder: Path) -> "Service":
+    @contextmanager
+    def at(cls, kind: str, folder: Path) -> Iterator["Service"]:
         """One that begins at the end of DAY, when nobody had done anything."""
         store = Store(folder / "home")
         publish(store, DAY, history())
-        return cls(folder, store, KINDS[kind](store, folder / "serving"))
+        with KINDS[kind](store, folder / "serving") as make:
+            yield cls(folder, store, make)
 
     def process(self, zone: str = "UTC") -> Histories:
         """One more process, which begins with the newest night."""

@@ -2,14 +2,18 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from typing import get_args
 
 import pytest
+from fastapi.testclient import TestClient
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.schemas import VOCABULARY
 from infra.errors import DupnError
 from infra.store import Store
+from serving import app as http
+from serving.contracts import BehaviorName, ScenarioName
 from serving.histories import EDGE_MS, KEPT
 from serving.snapshot import Past
 from tests.serving.history_stores import (
@@ -24,6 +28,7 @@ from tests.serving.history_stores import (
     items,
     publish,
 )
+from tests.serving.world import open_shop
 
 TOMORROW = date(2026, 3, 4)
 HISTORY = (("u1", NEXT - 500, "a"), ("u1", NEXT - 400, "b"), ("u2", NEXT, "c"))
@@ -32,7 +37,8 @@ HISTORY = (("u1", NEXT - 500, "a"), ("u1", NEXT - 400, "b"), ("u2", NEXT, "c"))
 
 @pytest.fixture
 def service(kind, tmp_path):
-    return Service.at(kind, tmp_path)
+    with Service.at(kind, tmp_path) as service:
+        yield service
 
 
 @pytest.fixture
@@ -58,6 +64,21 @@ def test_a_behavior_is_all_that_was_told_of_it(histories):
     assert [found.ts.tolist(), found.type.tolist(), found.scenario.tolist()] == [[NEXT], [3], [2]]
 
 
+def test_what_is_sent_to_a_service_is_what_it_explains(chain, histories, tmp_path):
+    service = open_shop(chain, tmp_path / "shop", histories=histories).service
+    kinds = [(kind, where) for kind in get_args(BehaviorName) for where in get_args(ScenarioName)]
+    sent = [
+        {"item_id": "i", "type": kind, "scenario": where, "ts": NEXT + n}
+        for n, (kind, where) in enumerate(kinds)
+    ]
+    body = {"behaviors": [{"user_id": "u1", **one} for one in sent]}
+    with TestClient(http.create(service)) as client:
+        assert client.post("/v1/behaviors", json=body).json()["taken"] == len(sent)
+        asked = {"user_id": "u1", "ts": NEXT + 99}
+        told = client.post("/v1/explain", json=asked).json()["behaviors"]
+    assert [(one["type"], one["scenario"]) for one in told] == kinds
+
+
 def test_of_nobody_nothing_is_known(histories):
     assert not len(histories.before("u9", NEXT).ts)
     assert not len(histories.profile("u9", ["profile_age"]))
@@ -66,11 +87,12 @@ def test_of_nobody_nothing_is_known(histories):
 
 def test_before_any_night_the_day_is_the_first_of_all(kind, tmp_path):
     store = Store(tmp_path / "home")
-    histories = KINDS[kind](store, tmp_path / "serving")("UTC")
-    assert histories.day == date(1970, 1, 1)
-    publish(store, DAY, history())
-    histories.follow(store)
-    assert histories.day == DAY
+    with KINDS[kind](store, tmp_path / "serving") as make:
+        histories = make("UTC")
+        assert histories.day == date(1970, 1, 1)
+        publish(store, DAY, history())
+        histories.follow(store)
+        assert histories.day == DAY
 
 
 def test_a_behavior_is_not_before_its_own_moment(histories):
@@ -244,9 +266,10 @@ def test_threads_that_come_at_once_lose_nothing_and_take_an_event_once(service, 
 @settings(max_examples=30, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 5)), max_size=150), st.integers(0, 31))
 def test_a_history_is_the_last_hundred_before_the_moment(kind, tmp_path_factory, rows, moment):
-    histories = Service.at(kind, tmp_path_factory.mktemp("live")).process()
-    histories.add([behavior(NEXT + ts, f"i{item}") for ts, item in rows], NEXT)
+    with Service.at(kind, tmp_path_factory.mktemp("live")) as service:
+        histories = service.process()
+        histories.add([behavior(NEXT + ts, f"i{item}") for ts, item in rows], NEXT)
+        found: Past = histories.before("u1", NEXT + moment)
     expected = sorted((r for r in rows if r[0] < moment), key=lambda r: r[0])[-100:]
-    found: Past = histories.before("u1", NEXT + moment)
     assert (found.ts - NEXT).tolist() == [ts for ts, _ in expected]
     assert items(found) == hashes(*[f"i{item}" for _, item in expected])

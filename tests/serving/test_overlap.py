@@ -1,31 +1,30 @@
 """Live histories over a snapshot: nothing is lost at midnight, and nothing counts twice."""
 
-from datetime import date
+import shutil
+from datetime import date, timedelta
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from serving import snapshot
-from serving.histories import LocalHistories
 from tests.serving.history_stores import DAY, MIDNIGHT, NEXT, Service, behavior, hashes, items
 
 END = MIDNIGHT + 86_400_000
 """The first midnight that these live through: of D = 4 March."""
-D, D1, D2 = (date(2026, 3, day) for day in (4, 5, 6))
+D, D1 = (date(2026, 3, day) for day in (4, 5))
 
 
 @pytest.fixture
 def nights(kind, tmp_path):
     """Live histories, and a night of them: `sequences` of a day are published and taken over."""
-    service = Service.at(kind, tmp_path)
-    histories = service.process()
+    with Service.at(kind, tmp_path) as service:
+        histories = service.process()
 
-    def night(day, *rows):
-        service.night(day, *[("u1", ts, item) for ts, item in rows])
-        histories.follow(service.store)
+        def night(day, *rows):
+            service.night(day, *[("u1", ts, item) for ts, item in rows])
+            histories.follow(service.store)
 
-    return histories, night
+        yield histories, night
 
 
 @pytest.mark.parametrize("cut", [1, 1000])
@@ -54,8 +53,8 @@ def test_an_event_that_is_sent_again_after_days_counts_once(nights):
     histories, night = nights
     sent = [behavior(NEXT, "x", event="e1"), behavior(NEXT + 5, "y", event="e2")]
     histories.add(sent, NEXT + 9)
-    for day in (D, D1, D2):
-        night(day, (NEXT, "x"), (NEXT + 5, "y"))
+    for days in range(9):  # a store of several machines may keep them for a week more
+        night(D + timedelta(days=days), (NEXT, "x"), (NEXT + 5, "y"))
     assert histories.add(sent) == 2  # forgotten meanwhile; the history has them
     assert items(histories.before("u1", END)) == hashes("x", "y")
 
@@ -75,47 +74,56 @@ def test_what_differs_in_item_type_or_second_is_another_behavior(nights, other):
     st.lists(st.tuples(st.integers(0, 12), st.integers(0, 3)), max_size=30),
 )
 def test_a_history_is_the_snapshots_and_what_it_has_not(kind, tmp_path_factory, held, live):
-    service = Service.at(kind, tmp_path_factory.mktemp("merged"))
     rows = [(NEXT + 1000 * second, f"i{item}") for second, item in held]
-    service.night(DAY, *[("u1", *row) for row in rows])
-    histories = service.process()
-    histories.add([behavior(NEXT + 1000 * second, f"i{item}") for second, item in live])
+    with Service.at(kind, tmp_path_factory.mktemp("merged")) as service:
+        service.night(DAY, *[("u1", *row) for row in rows])
+        histories = service.process()
+        histories.add([behavior(NEXT + 1000 * second, f"i{item}") for second, item in live])
+        found = histories.before("u1", END)
     expected = sorted(held + [one for one in live if one not in held])
-    found = histories.before("u1", END)
     names = dict(zip(hashes("i0", "i1", "i2", "i3"), range(4), strict=True))
     seconds = ((found.ts - NEXT) // 1000).tolist()
     got = zip(seconds, [names[item] for item in found.item.tolist()], strict=True)
     assert sorted(got) == expected
 
 
-def test_what_another_process_hears_before_it_looks_counts_for_all_until_the_next_night(
-    kind, tmp_path
-):
-    service, found = Service.at(kind, tmp_path), []
+@pytest.fixture
+def service(kind, tmp_path):
+    with Service.at(kind, tmp_path) as service:
+        yield service
+
+
+def seen(*processes):
+    """How many behaviours of the user each process knows."""
+    return [len(one.before("u1", NEXT + 9).ts) for one in processes]
+
+
+def test_what_another_process_hears_before_it_looks_counts_for_all_until_the_next_night(service):
     old, new, newer = (date(2199, 1, day) for day in (1, 2, 3))
-
-    def seen():
-        return [len(one.before("u1", NEXT + 9).ts) for one in found]
-
     service.night(old)
-    first, second = found[:] = service.process(), service.process()
+    first, second = service.process(), service.process()
     service.night(new)
     first.follow(service.store)
-    found.append(service.process())  # which starts from the newer one
+    third = service.process()  # which starts from the newer one
     second.add([behavior(NEXT)])
-    assert seen() == [1, 1, 1]
+    assert seen(first, second, third) == [1, 1, 1]
     second.follow(service.store)
-    assert seen() == [1, 1, 1]
+    assert seen(first, second, third) == [1, 1, 1]
     service.night(newer)
     first.follow(service.store)
-    assert seen() == [0, 1, 1]
+    assert seen(first, second, third) == [0, 1, 1]
 
 
-def test_what_an_older_process_hears_counts_for_one_that_starts_from_a_newer_snapshot(tmp_path):
-    old, new = (snapshot.empty(date(2199, 1, day)) for day in (1, 2))
-    first, second = (LocalHistories(tmp_path / "live.db", one, "UTC") for one in (old, new))
+def test_what_an_older_process_hears_counts_for_one_that_starts_from_a_newer_snapshot(service):
+    old, new = (date(2199, 1, day) for day in (1, 2))
+    service.night(old)
+    first = service.process()
+    service.night(new)
+    second = service.process()
     first.add([behavior(NEXT)])
-    assert [len(one.before("u1", NEXT + 9).ts) for one in (first, second)] == [1, 1]
-    again = LocalHistories(tmp_path / "live.db", old, "UTC")
+    assert seen(first, second) == [1, 1]
+    shutil.rmtree(service.folder / f"home/sequences/dt={new}")
+    again = service.process()
+    assert again.day == old
     again.add([behavior(NEXT + 1)])
-    assert len(second.before("u1", NEXT + 9).ts) == 2
+    assert seen(second) == [2]

@@ -21,7 +21,8 @@ from serving.http_contracts import Asking
 from serving.ranker import Moment
 from serving.shown import Chosen
 from tests.chain import EVALUATED
-from tests.serving.world import open_shop
+from tests.serving.history_stores import KINDS
+from tests.serving.world import morning, open_shop
 
 SEQUENCE = ("type", "scenario", "gap", "daypart", "weekend")
 
@@ -39,12 +40,19 @@ class Asked:
 
 
 @pytest.fixture(scope="module")
-def replayed(chain, tmp_path_factory):
-    """The service, and every sample of the day itself as the service saw its moment.
+def replayed(kind, chain, tmp_path_factory):
+    """The service, and every sample of the day itself as the service saw its moment."""
+    folder = tmp_path_factory.mktemp("shop")
+    with KINDS[kind](morning(chain, folder / "home"), folder / "work") as make:
+        shop = open_shop(chain, folder, histories=make("UTC"))
+        yield shop, *replay(chain, shop)
+
+
+def replay(chain, shop):
+    """What was asked, and how many rows came late.
 
     Late rows of the day before come in at midnight; the rest as it happens.
     """
-    shop = open_shop(chain, tmp_path_factory.mktemp("shop"))
     clock = LocalClock("UTC")
     start, end = clock.midnight_ms(EVALUATED), clock.end_ms(EVALUATED)
     events = chain.store.partition("events", EVALUATED, "behaviors").table()
@@ -67,7 +75,7 @@ def replayed(chain, tmp_path_factory):
             send(client, coming)
             found.append(ask(client, shop, sample, queries.get(sample["sample_id"])))
     late = int((ts < start).sum())
-    return shop, found, late
+    return found, late
 
 
 def live(row):

@@ -7,7 +7,9 @@ from pathlib import Path
 
 from infra.registry import MODEL, Registry
 from infra.store import Store
+from pipeline import steps
 from pipeline.learn import learning
+from pipeline.release import promotion
 from pipeline.settings import Settings, load
 from tests.training.conftest import write_store
 from training import checkpoint
@@ -67,6 +69,30 @@ def promote(settings, key, *, line="dupn", alias="champion"):
         entered.promote(version.number, "a test")
     else:
         entered.client.set_registered_model_alias(MODEL, alias, version.number)
+
+
+def tagged(settings, key):
+    """The newest version, with what `register` says of the run key."""
+    mine = learning.of_run(settings.store, key)
+    tags = {
+        "trained_on": f"{mine.days[0]}..{mine.days[-1]}",
+        "parent": mine.parent,
+        "ancestry": promotion._ancestry(mine),
+    }
+    number = registry(settings).versions()[-1].number
+    for name, value in tags.items():
+        registry(settings).client.set_model_version_tag(MODEL, number, name, value)
+
+
+def overtaken(settings, *, champion=False):
+    """The night's candidate, a version, after which another model than its parent was promoted."""
+    key = steps.update(settings, NIGHT)["run"]
+    promote(settings, key, alias="champion" if champion else "previous")
+    tagged(settings, key)
+    promote(settings, "dupn-2026-03-05-by-hand")
+    folder = Path(settings.home, "checkpoints")
+    shutil.copytree(folder / "dupn-2026-03-05", folder / "dupn-2026-03-05-by-hand")
+    return key
 
 
 def changed(settings, *pairs):

@@ -156,16 +156,12 @@ def _digest(tags: Mapping[str, str]) -> str:
 
 
 def versions_of(registry: Registry, mine: Candidate) -> list[Version]:
-    """Registered versions of this very training, oldest first.
-
-    A forced training under the key of a version is another model. One that nobody forced is the
-    same: `require_free` lets no other be; it has a run of its own where the checkpoint was lost.
-    """
-    forced = any(part.forced for part in mine.learnt)
+    """Registered versions of this very training, oldest first."""
     return [
         one
         for one in registry.versions()
-        if one.tags.get("run_key") == mine.key and (one.run_id == mine.run_id or not forced)
+        if one.tags.get("run_key") == mine.key
+        and incumbent.is_of(one.run_id, mine.run_id, mine.learnt)
     ]
 
 

@@ -15,14 +15,14 @@ from features import abnormal
 from features.abnormal import Finding
 from infra.config import flatten
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
-from infra.registry import Registry
+from infra.registry import Registry, Version
 from infra.store import Partition, Store
 from infra.succession import dethroned
 from pipeline.jobs import quality as measuring
 from pipeline.learn.learning import gone, of_run, recorded, require_free, run_key, versions_of
 from pipeline.learn.tracked import TrainingTracker
 from pipeline.quality import judged
-from pipeline.release.incumbent import registry_of, vacancy
+from pipeline.release.incumbent import registry_of, replaced, vacancy
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training import update as updates
@@ -48,7 +48,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     Raises:
         QualityFailed: the day did not pass, and nobody forces it.
         TrainingError: it was learnt already, and nobody forces it; or the settings do not fit.
-        RegistryError: no version of the line is promoted.
+        RegistryError: no version of the line is promoted, or its checkpoint is another model's.
         PartitionMissing: its checkpoint is gone.
     """
     store, key = settings.store, run_key(settings, day)
@@ -63,6 +63,8 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
             f"{key} is the promoted version and has learnt {day} from other data, which is not "
             f"unlearnt; `dupn backfill --day {day}` makes again what rests on the data",
         )
+    if not forced and _trained_anew(store, registry, parent, key):
+        return _nothing(key, parent, f"{key} was trained anew by force, and is no version yet")
     _require_another(store, parent, key, day)
     if not forced and (why := _overtaken(registry, key, parent, day)):
         return _nothing(key if _withdrawn(store, registry, key) else "", parent, why)
@@ -98,8 +100,8 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     return {**_summary(plan, fitted, left_out, findings), **noted}
 
 
-def promoted(settings: Settings, registry: Registry) -> str:
-    """The run key of the line's newest promoted version.
+def promoted(settings: Settings, registry: Registry) -> Version:
+    """The line's newest promoted version, which has a run key.
 
     Raises:
         RegistryError: there is none, or it does not say which run it is.
@@ -113,7 +115,7 @@ def promoted(settings: Settings, registry: Registry) -> str:
                     f"version {version.number} ({alias}) has no tag run_key: it was not registered "
                     "by dupn. Promote a version that was: `dupn promote --version N --why ...`."
                 )
-            return version.tags["run_key"]
+            return version
     ours = any(one.tags.get("line") == settings.line for one in registry.versions())
     said = vacancy(entries, registry) if ours else ""
     raise RegistryError(
@@ -122,14 +124,17 @@ def promoted(settings: Settings, registry: Registry) -> str:
     )
 
 
-def _parent(store: Store, key: str) -> Partition:
+def _parent(store: Store, version: Version) -> Partition:
     """What the promoted version learnt."""
+    key = version.tags["run_key"]
     found = checkpoints.final(store, key)
     if not found.exists():
         raise PartitionMissing(
             f"{found.key} is gone, the checkpoint of the promoted version, from which a night goes "
             f"on. {gone(key)}"
         )
+    if said := replaced(store, key, version.run_id):
+        raise RegistryError(f"version {version.number} is promoted, and {said}")
     return found
 
 
@@ -163,6 +168,19 @@ def _withdrawn(store: Store, registry: Registry, key: str) -> bool:
         return False
     known = versions_of(registry, of_run(store, key))
     return bool(known) and dethroned(registry.look(), known[-1].number, key) is not None
+
+
+def _trained_anew(store: Store, registry: Registry, parent: Partition, key: str) -> bool:
+    """Whether a version's night was trained anew by force, from who is promoted: its gate is next.
+
+    Without force nothing else is learnt under the key of a version.
+    """
+    if not checkpoints.final(store, key).exists():
+        return False
+    known, mine = registry.versions(), of_run(store, key)
+    of_the_key = any(one.tags.get("run_key") == key for one in known)
+    from_it = mine.parent == parent.key.split("/")[1]
+    return of_the_key and from_it and not versions_of(registry, mine)
 
 
 def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:

@@ -102,6 +102,9 @@ def _beside(
 
 
 def _misfit(store: Store, against: Incumbent) -> str:
+    """Why the version in place cannot be asked; empty if it can."""
+    if incumbent.replaced(store, against.key, against.version.run_id):
+        return "was trained anew by force since it was registered, as another model"
     return checkpoints.misfit(checkpoints.final(store, against.key))
 
 

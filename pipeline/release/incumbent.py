@@ -5,7 +5,7 @@ the other line. A candidate that is champion already is held against whoever was
 a release may be run again and says the same.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -13,10 +13,12 @@ from infra.errors import RegistryError
 from infra.ledger import Entry
 from infra.mlflow_client import briefly
 from infra.registry import MODEL, Registry, Version
+from infra.store import Store
 from infra.succession import before, is_it, left
 from infra.tracking import address
 from pipeline.represent import represented
 from pipeline.settings import Settings
+from training.ancestry import Ancestry, Part
 
 DATED = len("-2026-03-02")
 
@@ -114,6 +116,44 @@ def require_answering(settings: Settings) -> None:
     """
     with briefly():
         registry_of(settings).aliases()
+
+
+def is_of(run_id: str, trained: str, learnt: Iterable[Part]) -> bool:
+    """Whether a checkpoint is that of a version of its run key.
+
+    A forced training under the key of a version is another model. One that nobody forced is the
+    same: `learning.require_free` lets no other be; it has a run of its own where the checkpoint was
+    lost.
+
+    Args:
+        run_id: MLflow run of the version.
+        trained: MLflow run of the checkpoint.
+        learnt: what its own training added.
+    """
+    return run_id == trained or not any(part.forced for part in learnt)
+
+
+def replaced(store: Store, key: str, run_id: str) -> str:
+    """Of a version whose checkpoint another model took the place of, that it did; else empty.
+
+    Args:
+        store: has the checkpoints.
+        key: run key of the version.
+        run_id: MLflow run of the version.
+    """
+    final = store.partition("checkpoints", None, key, "final")
+    if not key or not final.exists():
+        return ""
+    lineage = final.manifest().lineage
+    learnt = Ancestry.of_plain(lineage.get("learnt", ())).parts
+    if is_of(run_id, lineage["run_id"], learnt):
+        return ""
+    return (
+        f"{final.key} is another model's: {key} was trained anew by force since, and no night can "
+        f"go on from the version. Let one be champion whose checkpoint is its own: `dupn rollback "
+        "--why ...`, or `dupn promote --version N --why ...`; or restore that of this one from a "
+        "backup."
+    )
 
 
 def line_of(key: str) -> str:

@@ -135,10 +135,9 @@ def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]
 
 def _all_the_same(settings: Settings, day: date, mine: Candidate) -> str:
     """How a person promotes what the gate did not let pass: by its version, once it has one."""
-    known = registry_of(settings).versions()
-    made = [one.number for one in known if one.tags.get("run_key") == mine.key]
+    made = learning.versions_of(registry_of(settings), mine)
     if made:
-        return f"To promote it all the same: `dupn promote --version {made[-1]} --why ...`."
+        return f"To promote it all the same: `dupn promote --version {made[-1].number} --why ...`."
     return (
         f"To promote it all the same, run `dupn register --day {day} --run {mine.key}`, and then "
         "`dupn promote --version N --why ...` with the version that it says."
@@ -209,8 +208,7 @@ def _line(version: Version) -> str:
 
 def _representation(settings: Settings, registry: Registry, mine: Candidate, day: date) -> int:
     """The version of the 256 dimensions: kept within a line, a new one where heads would break."""
-    known = registry.versions()
-    same = [one for one in known if one.tags.get("run_key") == mine.key]
+    known, same = registry.versions(), learning.versions_of(registry, mine)
     if same and "representation" in same[-1].tags:
         return incumbent.representation_of(same[-1])
     against = incumbent.of(settings, mine.key)

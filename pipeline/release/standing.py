@@ -19,7 +19,7 @@ from pipeline.nights import night_page, nightly
 from pipeline.nights.nightly import State
 from pipeline.quality import quality_page
 from pipeline.raw import arrival, rawday
-from pipeline.release.incumbent import registry_of, vacancy
+from pipeline.release.incumbent import registry_of, replaced, vacancy
 from pipeline.represent import represented
 from pipeline.settings import Settings
 from pipeline.upkeep import afterwards
@@ -81,12 +81,15 @@ def _finished(entry: Entry) -> dict[str, str]:
 
 
 def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
-    """What an entry of the ledger put in place."""
+    """What an entry of the ledger put in place; `warning` says so if no night can go on from it."""
+    key, run_id = entry.facts.get("run_key", ""), entry.facts.get("run_id")
+    said = replaced(settings.store, key, run_id) if run_id else ""  # an old entry has none
     return {
         "champion": entry.aliases.get("champion", "none"),
         "why": entry.why,
         "ledger": entry.number,
-        "run": entry.facts.get("run_key", ""),
+        "run": key,
+        **({"warning": said} if said else {}),
         **_places(settings, entry),
     }
 

@@ -30,7 +30,7 @@ from infra.registry import Version
 from infra.store import FileEntry, Partition, Store
 from pipeline.learn import learning
 from pipeline.release import bundling
-from pipeline.release.incumbent import registry_of, representation_of, vacancy
+from pipeline.release.incumbent import registry_of, replaced, representation_of, vacancy
 from pipeline.represent.as_of import HISTORY, encode, moments_of
 from pipeline.represent.config import Carry
 from pipeline.represent.represented import days_of, keys_of, made_by, point, table_of
@@ -186,6 +186,9 @@ def _key(version: Version) -> str:
 def _network(settings: Settings, version: Version) -> Dupn:
     """Of the version itself; its run key may have been trained again since."""
     place = bundling.whole(settings, version)
+    if place is None and replaced(settings.store, _key(version), version.run_id):
+        bundling.ensure(settings, registry_of(settings), version.number)
+        place = bundling.whole(settings, version)
     return published.network(place) if place else learning.load(settings.store, _key(version))
 
 

@@ -84,7 +84,8 @@ def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:
     for version in [champion, challenger] if challenger else [champion]:
         key = version.tags.get("run_key", "") if version else ""
         final = store.partition("checkpoints", None, key, "final")
-        if not key or not final.exists():
+        replaced = version and incumbent.replaced(store, key, version.run_id)
+        if not key or not final.exists() or replaced:
             return set(days)
         ancestry = Ancestry.of_lineage(final.manifest().lineage)
         wanted |= {part.day for part in ancestry.waiting(max(days))}

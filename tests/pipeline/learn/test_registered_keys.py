@@ -9,8 +9,17 @@ from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.registry import MODEL
 from pipeline import steps
 from pipeline.learn import learning
-from pipeline.release import promotion
-from tests.six_days import DAYS, NEXT, NIGHT, changed, learnt, promote, registry
+from tests.six_days import (
+    DAYS,
+    NEXT,
+    NIGHT,
+    changed,
+    learnt,
+    overtaken,
+    promote,
+    registry,
+    tagged,
+)
 from training import checkpoint
 
 
@@ -44,19 +53,6 @@ def made_again(settings, day):
     place = table.schema.get_field_index("sample_id")
     with samples.publish() as out:
         out.record([out.write_table("part", table.set_column(place, "sample_id", [renamed]))])
-
-
-def tagged(settings, key):
-    """The newest version, with what `register` says of the run key."""
-    mine = learning.of_run(settings.store, key)
-    tags = {
-        "trained_on": f"{mine.days[0]}..{mine.days[-1]}",
-        "parent": mine.parent,
-        "ancestry": promotion._ancestry(mine),
-    }
-    number = registry(settings).versions()[-1].number
-    for name, value in tags.items():
-        registry(settings).client.set_model_version_tag(MODEL, number, name, value)
 
 
 def lose(settings, key):
@@ -115,17 +111,6 @@ def test_a_version_whose_days_were_made_again_is_not_said_to_be_trained_otherwis
         steps.train(settings, DAYS[3], 4)
     assert "there is nothing to train" in str(told.value)
     assert "trained otherwise" not in str(told.value)
-
-
-def overtaken(settings, *, champion=False):
-    """The night's candidate, a version, after which another model than its parent was promoted."""
-    key = steps.update(settings, NIGHT)["run"]
-    promote(settings, key, alias="champion" if champion else "previous")
-    tagged(settings, key)
-    promote(settings, "dupn-2026-03-05-by-hand")
-    folder = Path(settings.home, "checkpoints")
-    shutil.copytree(folder / "dupn-2026-03-05", folder / "dupn-2026-03-05-by-hand")
-    return key
 
 
 def test_a_candidate_whose_parent_was_replaced_is_learnt_anew_by_force(settings):

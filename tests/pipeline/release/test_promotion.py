@@ -82,13 +82,16 @@ def test_a_verdict_on_another_report_than_there_is_now_does_not_count(tmp_path):
     assert promotion._passed(settings, DAYS[3], MINE) == verdict
 
 
-@pytest.mark.parametrize("versions", [["2"], ["2", "3"]])
+@pytest.mark.parametrize("versions", [["2"], ["1", "2"], ["2", "3"]])
 def test_what_the_gate_kept_is_promoted_by_its_version_once_it_has_one(
     tmp_path, monkeypatch, versions
 ):
-    settings, keys = smoke(tmp_path), {"2": "dupn-2026-03-03", "3": MINE.key}
+    """Not by that of its key which it was trained over, by force."""
+    settings, keys = smoke(tmp_path), {"1": MINE.key, "2": "dupn-2026-03-03", "3": MINE.key}
+    runs = {"1": "before", "2": "", "3": MINE.run_id}
     known = [
-        Version(number=one, source="", run_id="", tags={"run_key": keys[one]}) for one in versions
+        Version(number=one, source="", run_id=runs[one], tags={"run_key": keys[one]})
+        for one in versions
     ]
     there = SimpleNamespace(versions=lambda: known)
     monkeypatch.setattr(promotion, "registry_of", lambda _: there)
@@ -129,6 +132,17 @@ def test_a_representation_that_is_no_number_is_told_by_version_and_tag(monkeypat
     known.pop()
     assert promotion._representation(None, there, MINE, DAYS[3]) == 2
     assert incumbent.representation_of(replace(known[0], tags={})) == 1
+
+
+@pytest.mark.parametrize(("forced", "speaks"), [((FORCED,), 6), ((), 5)])
+def test_a_model_trained_anew_by_force_does_not_speak_as_the_version_of_its_key(
+    monkeypatch, forced, speaks
+):
+    tags = {"run_key": MINE.key, "representation": "5"}
+    known = [Version(number="2", source="", run_id="before", tags=tags)]
+    monkeypatch.setattr(incumbent, "of", lambda *_: None)
+    there, mine = SimpleNamespace(versions=lambda: known), replace(MINE, learnt=forced)
+    assert promotion._representation(None, there, mine, DAYS[3]) == speaks
 
 
 def test_another_bundle_is_logged_anew_and_so_is_one_whose_model_is_gone(tmp_path):

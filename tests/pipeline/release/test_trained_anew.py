@@ -7,8 +7,9 @@ import pytest
 
 from pipeline import steps
 from pipeline.learn import learning
-from pipeline.release import incumbent, standing
+from pipeline.release import bundling, incumbent, standing
 from pipeline.release.incumbent import registry_of
+from pipeline.represent import representing
 from tests.chain import DAYS, smoke, with_champion
 
 NIGHT, KEY = DAYS[3], f"dupn-{DAYS[3]}"
@@ -66,3 +67,20 @@ def test_a_version_that_was_rolled_back_passes_the_gate_once_it_is_trained_anew_
     steps.promote(slow, NIGHT)
     champion = incumbent.of(slow, "dupn-none")
     assert (champion.key, champion.version.run_id) == (KEY, learning.candidate(slow, NIGHT).run_id)
+
+
+def test_who_makes_a_version_champion_that_was_trained_over_by_force_is_warned(night):
+    """It is served and represents users all the same: its bundle is its own."""
+    registry = registry_of(night)
+    version, others = registry.version("2"), registry.champion()
+    assert others.tags["run_key"] == version.tags["run_key"] == KEY
+    before = representing._network(night, version).state_dict()
+    told = steps.promote(night, NIGHT, version="2", why="it was good after all")
+    warned = f"checkpoints/{KEY}/final is another model's: {KEY} was trained anew by force since"
+    assert told["warning"].startswith(warned)
+    place = bundling.whole(night, version)
+    Path(place.path, place.manifest().files[0].name).write_bytes(b"")
+    again = representing._network(night, version).state_dict()
+    assert all(weights.equal(again[name]) for name, weights in before.items())
+    back = steps.rollback(night, "no night can go on from it")
+    assert (back["champion"], "warning" in back) == (others.number, False)

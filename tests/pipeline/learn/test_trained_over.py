@@ -1,0 +1,52 @@
+"""A version whose night was trained anew by force: its checkpoint is another model's."""
+
+import pytest
+
+from infra.errors import RegistryError
+from pipeline import steps
+from pipeline.release import evaluating, incumbent
+from pipeline.upkeep import sweeping
+from tests.six_days import DAYS, NEXT, NIGHT, changed, overtaken, promote, registry
+
+KEY = f"dupn-{NIGHT}"
+SLOW = "update.learning_rate=0.005"
+
+
+def rolled_back(settings):
+    """Version 2, the night's, which was champion; its key is trained anew by force."""
+    steps.update(settings, NIGHT)
+    promote(settings, KEY)
+    registry(settings).rollback("it learnt too fast")
+    steps.update(changed(settings, SLOW), NIGHT, forced="slower")
+
+
+def replaced(settings):
+    """Version 2 was champion until a hand made another one; its key is trained on from that one."""
+    overtaken(settings, champion=True)
+    steps.update(settings, NIGHT, forced="the new parent shall learn it now")
+
+
+@pytest.mark.parametrize("decided", [rolled_back, replaced])
+def test_the_night_of_a_model_trained_anew_by_force_goes_on_to_its_gate(settings, decided):
+    decided(settings)
+    told = steps.update(settings, NIGHT)
+    assert (told["run"], told["outcome"]) == (KEY, "finished before")
+    assert told["why"] == f"{KEY} was trained anew by force, and is no version yet"
+
+
+def test_a_night_does_not_go_on_from_the_weights_of_another_model_than_the_champion(settings):
+    rolled_back(settings)
+    registry(settings).promote("2", "it was good after all")
+    said = (
+        rf"version 2 is promoted, and checkpoints/{KEY}/final is another model's: {KEY} was "
+        r"trained anew by force since, .* `dupn rollback --why \.\.\.`"
+    )
+    for why in ("", "by force neither"):
+        with pytest.raises(RegistryError, match=said):
+            steps.update(settings, NEXT, forced=why)
+    assert sweeping._unlearnt(settings, DAYS) == set(DAYS)  # which it has learnt, nobody knows
+    found = incumbent.of(settings, f"dupn-{NEXT}")
+    assert evaluating._misfit(settings.store, found).startswith("was trained anew by force since")
+    registry(settings).rollback("its checkpoint is another model's")
+    assert sweeping._unlearnt(settings, DAYS) != set(DAYS)
+    assert steps.update(settings, NEXT)["parent"] == "dupn-2026-03-05"

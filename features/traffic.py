@@ -20,7 +20,7 @@ from infra.store import Store
 
 FOLDER = "experiments"
 TURNS = f"{FOLDER}/turns"
-_RESTORE = "Take it from a backup: users were split by what it says, and no step writes it again."
+RESTORE = "Take it from a backup: users were split by what it says, and no step writes it again."
 
 
 class Traffic(Config):
@@ -48,7 +48,7 @@ def read(store: Store, place: str) -> dict[str, Any] | None:
         RecordCorrupt: it cannot be read.
     """
     content = store.get(place)
-    return None if content is None else loaded(content, place, _RESTORE)
+    return None if content is None else loaded(content, place, RESTORE)
 
 
 def running(store: Store) -> Traffic | None:
@@ -61,7 +61,7 @@ def running(store: Store) -> Traffic | None:
     content = store.get(place)
     if content is None or ended(store, last) is not None:
         return None
-    with reading(place, _RESTORE):
+    with reading(place, RESTORE):
         return Traffic.model_validate_json(content)
 
 

@@ -17,7 +17,8 @@ from features import traffic
 from features.carry import ONE_DAY
 from features.dataset import load as load_dataset
 from infra.config import flatten
-from infra.errors import ConfigError, RegistryError
+from infra.errors import ConfigError, RecordCorrupt, RegistryError
+from infra.record import reading
 from infra.registry import Version
 from infra.store import Store
 from pipeline.learn import recipes
@@ -107,6 +108,7 @@ def find(store: Store, experiment: str) -> Registered:
 
     Raises:
         ConfigError: there is none; the message names those that there are.
+        RecordCorrupt: its declaration cannot be read.
     """
     found = _kept(store, experiment)
     if found is None:
@@ -125,16 +127,23 @@ def of_day(store: Store, day: date) -> str:
     again: up to that of its verdict, or, where a person ended it, those that were read out.
     """
     for one in reversed(traffic.started(store)):
-        found = find(store, one)
-        if found.experiment.runs(day) and not _over(store, found, day):
+        if not _over(store, one, day) and find(store, one).experiment.runs(day):
             return one
     return ""
 
 
 def listing(settings: Settings) -> list[Mapping[str, Any]]:
-    """All experiments that were started, oldest first."""
+    """All experiments that were started, oldest first; `note` says so of what cannot be read."""
     store = settings.store
-    return [summary(find(store, one)) for one in traffic.started(store)]
+    return [_listed(store, one) for one in traffic.started(store)]
+
+
+def _listed(store: Store, experiment: str) -> Mapping[str, Any]:
+    """A row of its own also for one whose declaration is spoilt or gone."""
+    try:
+        return summary(find(store, experiment))
+    except (ConfigError, RecordCorrupt) as error:
+        return {"id": experiment, "state": "not known", "note": str(error)}
 
 
 def summary(found: Registered) -> Mapping[str, Any]:
@@ -216,22 +225,27 @@ def _require_another_split(store: Store, experiment: Experiment) -> None:
             )
 
 
-def _over(store: Store, found: Registered, day: date) -> bool:
-    """Whether the experiment had ended before anybody looked at its day."""
-    if found.ended is None:
+def _over(store: Store, experiment: str, day: date) -> bool:
+    """Whether an experiment had ended before anybody looked at its day, by how it ended alone.
+
+    The declaration of one that is long over is not needed then.
+    """
+    ended = traffic.ended(store, experiment)
+    if ended is None:
         return False
-    if last := found.ended["day"]:
+    if last := ended["day"]:
         return bool(last < day.isoformat())
-    of_it = f"{traffic.FOLDER}/{found.experiment.id}/readout"
-    return not store.partition(of_it, day).exists()
+    return not store.partition(f"{traffic.FOLDER}/{experiment}/readout", day).exists()
 
 
 def _kept(store: Store, experiment: str) -> Registered | None:
-    plain = traffic.read(store, traffic.key(experiment, "experiment"))
+    place = traffic.key(experiment, "experiment")
+    plain = traffic.read(store, place)
     if plain is None:
         return None
-    declared = Experiment.model_validate(plain["experiment"])
-    return Registered(declared, plain["at"], traffic.ended(store, experiment))
+    with reading(place, traffic.RESTORE):
+        declared, at = Experiment.model_validate(plain["experiment"]), str(plain["at"])
+    return Registered(declared, at, traffic.ended(store, experiment))
 
 
 def _require_same(known: Registered, experiment: Experiment) -> None:

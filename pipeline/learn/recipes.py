@@ -10,7 +10,8 @@ import logging
 from evaluation.abtest.experiment import Recipe
 from features import traffic
 from infra.config import build, each, preset
-from infra.errors import ConfigError
+from infra.errors import ConfigError, RecordCorrupt
+from infra.record import as_object, reading
 from infra.store import Store
 from pipeline.release.incumbent import line_of, registry_of
 from pipeline.settings import Settings
@@ -91,13 +92,37 @@ def by_hand(settings: Settings, run: str = "") -> Settings:
 
 
 def declared(store: Store, line: str) -> Recipe | None:
-    """What the newest experiment with a recipe for the line says."""
+    """What the newest experiment with a recipe for the line says.
+
+    Raises:
+        RecordCorrupt: of one that the line was an arm of, nobody knows whether it has.
+    """
     for experiment in reversed(traffic.started(store)):
-        said = traffic.read(store, traffic.key(experiment, "experiment"))
-        known = said["experiment"]["recipes"] if said else {}
-        if line in known:
-            return Recipe.model_validate(known[line])
+        try:
+            recipe = _recipe(store, experiment, line)
+        except RecordCorrupt:
+            split = traffic.read(store, traffic.key(experiment, "traffic"))
+            if split is None or line in split.get("shares", (line,)):
+                raise
+            continue  # only its arms have recipes
+        if recipe is not None:
+            return recipe
     return None
+
+
+def _recipe(store: Store, experiment: str, line: str) -> Recipe | None:
+    place = traffic.key(experiment, "experiment")
+    content = store.get(place)
+    if content is None:
+        return None
+    remedy = (
+        f"Take it from a backup: it may hold a recipe, by which line {line} is updated. Without "
+        "one, remove the file: the line is updated with the settings of the run then, or with the "
+        "recipe that another experiment declares of it."
+    )
+    with reading(place, remedy):
+        known = as_object(content)["experiment"]["recipes"]
+        return Recipe.model_validate(known[line]) if line in known else None
 
 
 def applied(settings: Settings, recipe: Recipe) -> Settings:

@@ -139,9 +139,13 @@ class Contest(Study[Cell]):
         return done
 
     def logged(self, cell: Cell) -> Logged:
-        """A fit with its curve and its figures; a search with its losses."""
+        """A fit with its curve and its figures; a search with its losses.
+
+        The point is what the search says now: its place, in the cell, is that of when it was run.
+        """
         if isinstance(cell, FitCell):
-            point = self._point(cell.model, self.settings.study.trials[cell.trial])
+            word = next(word for word, tasks in TASKS_OF.items() if tasks == cell.tasks)
+            point = self._point(cell.model, self.trial(cell.model, word))
             params = {"network": cell.model, "tasks": "+".join(cell.tasks), "seed": cell.seed,
                       "trial": cell.trial, "parameters": cell.parameters,
                       "point": point}  # fmt: skip

@@ -130,15 +130,16 @@ class ExcerptsStudy(Study[Cell]):
         if isinstance(cell, RunCell):
             curve = [(step.moments, {"loss": step.loss, **step.figures}) for step in cell.curve]
             ends = {f"asked_{s.measure}": s.value for s in cell.scores if s.value is not None}
+            # Its place in the cell is that of when it was run.
+            point = self._chosen(cell.model, cell.protocol).of_networks()
             params = {"network": cell.model, "protocol": cell.protocol, "seed": cell.seed,
                       "trial": cell.trial, "parameters": cell.parameters,
-                      "point": self.trials[cell.trial].of_networks()}  # fmt: skip
+                      "point": point}  # fmt: skip
             return Logged(params, [*curve, (curve[-1][0], ends)])
         if isinstance(cell, SearchCell):
             losses = [(place, {"loss": one.best.loss}) for place, one in enumerate(cell.trials)]
-            point = cell.trials[cell.chosen].settings
             params = {"network": cell.model, "protocol": cell.protocol, "chosen": cell.chosen,
-                      "point": point}  # fmt: skip
+                      "point": cell.trials[cell.chosen].settings}  # fmt: skip
             return Logged(params, losses)
         return Logged()
 

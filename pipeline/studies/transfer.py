@@ -128,8 +128,10 @@ class TransferStudy(Contest):
             return Logged(params, losses)
         if not isinstance(cell, WayCell):
             return super().logged(cell)
+        # Its place in the cell is that of when it was run.
+        point = self._told(self._search(cell.way).chosen)
         params = {"way": cell.way.value, "seed": cell.seed, "trial": cell.trial,
-                  "point": self._told(cell.trial)}  # fmt: skip
+                  "point": point}  # fmt: skip
         return fit_logged(params, cell.curve, [cell.score])
 
     def report(self) -> Mapping[str, Any]:

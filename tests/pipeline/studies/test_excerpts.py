@@ -173,6 +173,17 @@ def test_the_search_says_whose_answers_it_had(studied):
     }
 
 
+def test_searches_and_runs_are_told_with_the_point_that_was_chosen(studied):
+    """A run as it is kept, whose place was among other points."""
+    study, _ = studied
+    for name in study.protocols:
+        search, run = study.finished([f"tune-all-{name}", f"all-{name}-1"])
+        point = study.trials[search.chosen].of_networks()
+        assert study.logged(search).params["point"] == point
+        stale = run.model_copy(update={"trial": len(study.trials)})
+        assert study.logged(stale).params["point"] == point
+
+
 def test_five_points_are_tried_with_dense_rates_down_to_a_thousandth():
     trials = load("taobao", None, []).study.trials
     assert len(trials) == 5

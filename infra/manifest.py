@@ -114,7 +114,9 @@ def mend(key: str) -> str:
     if stage == "checkpoints":
         return (
             f"Restore {key} from a backup. Without one, remove {key}/{MANIFEST} and run the step "
-            f"again that learnt it: {_learning(rest)}."
+            f"again that learnt it: {_learning(rest)}. Where that night's version is champion, go "
+            "first to one whose checkpoint is there: `dupn rollback --why ...`. Of a night that "
+            "the champion has learnt, only a backup helps."
         )
     return remedy(key)
 

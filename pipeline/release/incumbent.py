@@ -9,7 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from infra.errors import RegistryError
+from infra.errors import PartitionCorrupt, RegistryError
 from infra.ledger import Entry
 from infra.mlflow_client import briefly
 from infra.registry import MODEL, Registry, Version
@@ -136,6 +136,8 @@ def is_of(run_id: str, trained: str, learnt: Iterable[Part]) -> bool:
 def replaced(store: Store, key: str, run_id: str) -> str:
     """Of a version whose checkpoint another model took the place of, that it did; else empty.
 
+    Of a spoilt one it is not known, which is told by whoever needs it.
+
     Args:
         store: has the checkpoints.
         key: run key of the version.
@@ -144,9 +146,12 @@ def replaced(store: Store, key: str, run_id: str) -> str:
     final = store.partition("checkpoints", None, key, "final")
     if not key or not final.exists():
         return ""
-    lineage = final.manifest().lineage
+    try:
+        lineage = final.manifest().lineage
+    except PartitionCorrupt:
+        return ""
     learnt = Ancestry.of_plain(lineage.get("learnt", ())).parts
-    if is_of(run_id, lineage["run_id"], learnt):
+    if is_of(run_id, lineage.get("run_id", ""), learnt):
         return ""
     return (
         f"{final.key} is another model's: {key} was trained anew by force since, and no night can "

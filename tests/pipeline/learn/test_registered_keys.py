@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import PartitionMissing, RegistryError, TrainingError
+from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError, TrainingError
 from infra.registry import MODEL
 from pipeline import steps
 from pipeline.learn import learning
+from pipeline.release import incumbent
 from tests.six_days import (
     DAYS,
     NEXT,
@@ -150,6 +151,30 @@ def test_a_night_of_a_version_whose_checkpoint_is_gone_is_learnt_again_to_the_sa
     assert all(weights[name].equal(again[name]) for name in weights)
     known = learning.versions_of(registry(settings), learning.of_run(settings.store, key))
     assert [one.number for one in known] == ["2"]  # the gate knows who was rolled back
+
+
+def test_a_nights_champion_whose_manifest_is_empty_comes_back_as_its_sentence_says(settings):
+    key = steps.update(settings, NIGHT)["run"]
+    final = checkpoint.final(settings.store, key)
+    manifest, weights = Path(final.path, "_manifest.json"), checkpoint.load(final).weights
+    promote(settings, key)
+    tagged(settings, key)
+    manifest.write_bytes(b"")
+    remedy = (
+        rf"remove {final.key}/_manifest.json .*of a night `dupn update --day {NIGHT}`\. Where that "
+        r"night's version is champion, go first to one .* `dupn rollback --why \.\.\.`"
+    )
+    assert incumbent.replaced(settings.store, key, "another run") == ""  # a move may be told
+    for day in (NIGHT, NEXT):
+        with pytest.raises(PartitionCorrupt, match=remedy):
+            steps.update(settings, day)
+    registry(settings).rollback("its checkpoint is spoilt")
+    manifest.unlink()
+    assert steps.update(settings, NIGHT)["outcome"] == "trained"
+    again = checkpoint.load(final).weights
+    assert all(weights[name].equal(again[name]) for name in weights)
+    registry(settings).promote("2", "it is whole again")
+    assert steps.update(settings, NEXT)["parent"] == key
 
 
 def test_a_version_whose_checkpoint_is_gone_is_not_trained_on_other_samples(settings):

@@ -49,3 +49,21 @@ def test_a_field_that_is_absent_is_named():
 def test_a_manifest_that_is_no_object_is_none(content):
     with pytest.raises(ValueError, match=r"no JSON object|Expecting value"):
         Manifest.read(content)
+
+
+def test_of_a_long_reason_the_beginning_is_told():
+    with pytest.raises(RecordCorrupt) as told, reading("reports/x.json", "Run it."):
+        raise ValueError("long " * 100)
+    said = (
+        str(told.value).removeprefix("reports/x.json cannot be read (").removesuffix("). Run it.")
+    )
+    assert (len(said), said[-3:]) == (200, "...")
+    assert ("long " * 100).startswith(said[:-3])
+
+
+def test_a_list_where_an_object_should_be_is_told():
+    with (
+        pytest.raises(RecordCorrupt, match="'list' object has no attribute 'get'"),
+        reading("x", ""),
+    ):
+        loaded(b'{"night": []}', "x", "")["night"].get("day")

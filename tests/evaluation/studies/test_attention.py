@@ -338,7 +338,7 @@ def test_a_page_of_which_nothing_is_known_says_so(tmp_path):
 
 def test_attention_and_log_agree_only_where_both_are_decided():
     yes, no, open_ = Verdict.YES, Verdict.NO, Verdict.UNDECIDED
-    both = [(yes, yes), (no, yes), (open_, open_), (open_, no)]
+    both = [(yes, yes), (no, yes), (open_, open_), (open_, no), (yes, open_)]
     read = [Reading(claim="", verdict=v, same_time=None, log=o, figures=()) for v, o in both]
     said = attention_report.summary(figures_of(drawn()), read)
     assert "2 are undecided; of the 2 that both decide, attention and the log agree in 1." in said

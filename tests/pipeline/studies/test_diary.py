@@ -10,15 +10,17 @@ from pipeline.studies import studying
 from pipeline.studies.base import Study
 from pipeline.studies.diary import Diary
 
+ALL = ["sums-quick one", "sums-quick three", "sums-quick two"]
+
 
 class Sums(Study[Cell]):
-    """Two cells without any work."""
+    """Three cells without any work."""
 
     title = "sums"
     preset = "smoke"
 
     def stages(self):
-        return [["one", "two"]]
+        return [["one", "two"], ["three"]]
 
     def decides(self, key):
         return key
@@ -64,9 +66,9 @@ def test_a_cell_that_ended_while_mlflow_was_away_is_told_when_it_is_back(home, m
         with pytest.raises(RegistryError):
             run(settings)
     run(settings)
-    assert told(settings) == ["sums-quick one", "sums-quick two"]
+    assert told(settings) == ALL
     run(settings)
-    assert told(settings) == ["sums-quick one", "sums-quick two"], "each once"
+    assert told(settings) == ALL, "each once"
 
 
 def test_a_task_that_was_killed_before_it_told_its_cell_tells_it_when_it_is_tried_again(
@@ -86,4 +88,18 @@ def test_cells_that_were_put_there_count_as_told(home):
     study = studying.make(settings, "sums", 1, quick=True)
     settings.store.put(study.place("one"), Cell(settings=study.digest("one")).model_dump_json())
     run(settings)
-    assert told(settings) == ["sums-quick two"]
+    assert told(settings) == ["sums-quick three", "sums-quick two"]
+
+
+def test_a_cell_of_a_later_stage_that_ended_untold_is_told_when_its_study_goes_on(
+    home, monkeypatch
+):
+    settings, tell = load("smoke", home), Diary.cell
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            Diary, "cell", lambda self, key: (cut_off if key == "three" else tell)(self, key)
+        )
+        with pytest.raises(RegistryError):
+            run(settings)
+    run(settings)
+    assert told(settings) == ALL

@@ -125,7 +125,7 @@ def test_a_setting_that_is_younger_than_kept_cells_is_in_a_digest_only_where_it_
     settings = load("study", "nowhere")
     assert name not in base.plain(settings, {group})[group]
     usual = base.LATER[group, name]
-    other = usual + 3.0 if isinstance(usual, float) else True
+    other = usual + 3.0 if isinstance(usual, float) else not usual
     mine = getattr(settings, group).model_copy(update={name: other})
     changed = settings.model_copy(update={group: mine})
     assert base.plain(changed, {group})[group][name] == other

@@ -209,12 +209,23 @@ def register(settings: Settings, day: date, run: str = "") -> Summary:
 
 
 def promote(
-    settings: Settings, day: date, version: str = "", why: str = "", run: str = ""
+    settings: Settings,
+    day: date,
+    version: str = "",
+    why: str = "",
+    run: str = "",
+    *,
+    challenger: bool = False,
 ) -> Summary:
-    """Move `champion` to the version (default: the one registered for the day), in the ledger."""
-    from pipeline.release.promotion import promote as move
+    """Move `champion` to the version (default: the one registered for the day), in the ledger.
 
-    return move(settings, day, version, why, run)
+    Of another line's `version`, and if so asked, `challenger` instead.
+    """
+    from pipeline.release import promotion
+
+    if challenger:
+        return promotion.challenge(settings, version, why)
+    return promotion.promote(settings, day, version, why, run)
 
 
 def rollback(settings: Settings, why: str) -> Summary:

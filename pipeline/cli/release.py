@@ -80,10 +80,16 @@ def register(day: TheDay, run: Run = "") -> None:
 def promote(
     day: Day = None,
     version: Annotated[str, typer.Option(help="A registered version.")] = "",
+    challenger: Annotated[
+        bool, typer.Option("--challenger", help="Of another line: beside the champion.")
+    ] = False,
     why: Annotated[str, typer.Option(help="A sentence for the ledger.")] = "",
     run: Run = "",
 ) -> None:
-    """Make a version the champion: the one registered for a day, or any by number."""
+    """Make a version the champion: the one registered for a day, or any by number.
+
+    With --challenger, it becomes the challenger, and the champion stays.
+    """
     from pipeline import steps
     from pipeline.learn import recipes
     from pipeline.release import incumbent
@@ -94,12 +100,18 @@ def promote(
             f"no gate speaks for version {version}: say why for the ledger, "
             f'`--version {version} --why "..."`.'
         )
+    if challenger and not version:
+        raise typer.BadParameter(
+            "--challenger is for `--version N`: of a day, another line's candidate that passed the "
+            "gate becomes challenger by itself. Leave it out."
+        )
     settings = front.settings()
     incumbent.require_answering(settings)
     if day:
         settings = recipes.by_hand(settings, run)
     chosen = day.date() if day else settings.first_day
-    front.say("promote", steps.promote(settings, chosen, version, why, run))
+    done = steps.promote(settings, chosen, version, why, run, challenger=challenger)
+    front.say("promote", done)
 
 
 def rollback(

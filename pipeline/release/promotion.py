@@ -2,7 +2,8 @@
 
 Within the champion's line a promotion moves `champion`; the newest of another line becomes
 `challenger`, since replacing the line in production takes an A/B verdict (or a person, by number).
-So it does where nobody is champion, as after a hand took the alias away.
+So it does where nobody is champion, as after a hand took the alias away. A person makes any version
+of another line challenger, too (`challenge`).
 A decision rests on who was champion when it was made: if that changed, or if the version was
 champion once and was moved away from, the step refuses and says how to go on. A version's bundle is
 published before an alias names it (`pipeline.release.bundling`).
@@ -71,14 +72,35 @@ def promote(
     against = incumbent.of(settings, mine.key)
     _require_same(verdict, against, mine)
     _require_new(entries, number, mine)
-    _require_standing(entries, registry, number, mine)
+    rival = _rival(registry, mine.line)
+    _require_standing(entries, registry, number, mine, rival=rival)
     why = why or f"{mine.key} passed the gate on {day}"
-    if _rival(registry, mine):
-        entry = registry.challenge(number, why, after=entries)
-        told = standing.moved(settings, entry) | {"challenger": number}
-        return told | _already(entries, entry, number, "challenger")
+    if rival:
+        return _beside(settings, registry, number, why, entries)
     entry = registry.promote(number, why, after=entries)
     return standing.moved(settings, entry) | _already(entries, entry, number, "champion")
+
+
+def challenge(settings: Settings, version: str, why: str) -> Mapping[str, Any]:
+    """Make a version `challenger` that the gate did not let pass; the champion stays.
+
+    Raises:
+        RegistryError: it is of no line, or of the champion's, or nobody is there to challenge.
+    """
+    registry = registry_of(settings)
+    entries, chosen = registry.look(), registry.found(version)
+    _require_rival(registry, chosen)
+    bundling.ensure(settings, registry, chosen.number)
+    return _beside(settings, registry, chosen.number, why, entries)
+
+
+def _beside(
+    settings: Settings, registry: Registry, number: str, why: str, entries: Sequence[Entry]
+) -> Mapping[str, Any]:
+    """A version becomes `challenger`, on condition that the ledger is as it was."""
+    entry = registry.challenge(number, why, after=entries)
+    told = standing.moved(settings, entry) | {"challenger": number}
+    return told | _already(entries, entry, number, "challenger")
 
 
 def _already(entries: Sequence[Entry], entry: Entry, number: str, alias: str) -> dict[str, str]:
@@ -135,12 +157,25 @@ def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]
 
 def _all_the_same(settings: Settings, day: date, mine: Candidate) -> str:
     """How a person promotes what the gate did not let pass: by its version, once it has one."""
-    made = learning.versions_of(registry_of(settings), mine)
+    registry = registry_of(settings)
+    made, rival = learning.versions_of(registry, mine), _rival(registry, mine.line)
+    what = "make it challenger" if rival else "promote it"
+    named = _by_version(made[-1].number if made else "N", rival=rival)
     if made:
-        return f"To promote it all the same: `dupn promote --version {made[-1].number} --why ...`."
+        return f"To {what} all the same: {named}."
     return (
-        f"To promote it all the same, run `dupn register --day {day} --run {mine.key}`, and then "
-        "`dupn promote --version N --why ...` with the version that it says."
+        f"To {what} all the same, run `dupn register --day {day} --run {mine.key}`, and then "
+        f"{named} with the version that it says."
+    )
+
+
+def _by_version(number: str, *, rival: bool) -> str:
+    """The command that promotes a version whatever the gate said; of a rival, what it must have."""
+    if not rival:
+        return f"`dupn promote --version {number} --why ...`"
+    return (
+        f"`dupn promote --version {number} --challenger --why ...` (without --challenger it would "
+        "be champion, in place of the line in production)"
     )
 
 
@@ -174,7 +209,12 @@ def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None
 
 
 def _require_standing(
-    entries: Sequence[Entry], registry: Registry, number: str, mine: Candidate
+    entries: Sequence[Entry],
+    registry: Registry,
+    number: str,
+    mine: Candidate,
+    *,
+    rival: bool = False,
 ) -> None:
     """A child of a version that a person rolled back has learnt on what was not wanted."""
     parents = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent]
@@ -189,16 +229,37 @@ def _require_standing(
             f"entry {left.number}: {left.why}). Its night ends without it when it is run again "
             f"(`dupn run nightly --day {incumbent.until_of(mine.key)}`; in Airflow clear `update` "
             "and what lies after it), and the next one goes on from the champion. To promote this "
-            f"one all the same, name its version: `dupn promote --version {number} --why ...`."
+            f"one all the same, name its version: {_by_version(number, rival=rival)}."
         )
 
 
-def _rival(registry: Registry, mine: Candidate) -> bool:
+def _rival(registry: Registry, line: str) -> bool:
     """Whether another line is in production; where none is, whether this one was the rival."""
     champion, challenger = registry.champion(), registry.challenger()
     if champion is not None:
-        return _line(champion) != mine.line
-    return challenger is not None and _line(challenger) == mine.line
+        return _line(champion) != line
+    return challenger is not None and _line(challenger) == line
+
+
+def _require_rival(registry: Registry, version: Version) -> None:
+    """What is no rival would be compared with nobody, and its nights be taken for the champion's.
+
+    Raises:
+        RegistryError: why, and what makes it champion.
+    """
+    line = _line(version)
+    if line and _rival(registry, line):
+        return
+    if not line:
+        why = "it was not registered by dupn, so it is of no line that nights could update"
+    elif registry.champion() is None:
+        why = "nobody is champion whom it could challenge"
+    else:
+        why = f"it is of the champion's own line, {line}, and a challenger is of another"
+    raise RegistryError(
+        f"version {version.number} of {MODEL} was not made challenger: {why}. To make it champion: "
+        f"{_by_version(version.number, rival=False)}."
+    )
 
 
 def _line(version: Version) -> str:

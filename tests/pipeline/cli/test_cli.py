@@ -108,6 +108,7 @@ FOREIGN = {
     "run demo takes no --days,": ["run", "demo", "--days", "3"],
     "run demo takes no --day,": ["run", "demo", *DAY],
     "promote what?": ["promote", *DAY, "--version", "2", "--why", "x"],
+    "--challenger is for `--version N`": ["promote", *DAY, "--challenger"],
     "promote --version 2 takes no --run": ["promote", "--version", "2", "--why", "x", "--run", "k"],
     "bundle --version 2 takes no --run": ["bundle", "--version", "2", "--run", "k"],
 }

@@ -66,8 +66,8 @@ def simulate() -> None:
 def days() -> list[str]:
     """The days of the run, oldest first: those to train on, and the one after to evaluate on.
 
-    Fails before any work is done: naming the first day without raw behaviours, or what is wrong
-    with MLflow, which is needed at the end.
+    Fails before any work is done: naming the first day without raw behaviours, what is wrong with
+    MLflow, which is needed at the end, or who has learnt the day to evaluate on.
     """
     from pipeline import steps
 

@@ -275,15 +275,17 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
         ConfigError: `tracking.uri` is missing or wrong.
         RegistryUnavailable: MLflow does not answer.
         RegistryError: another home's version is champion there.
+        TrainingError: who is in place has learnt the last day, on which both would be judged.
     """
     from features.dataset import load
     from infra import tracking
     from pipeline.raw import arrival, one_log, rawday
-    from pipeline.release import incumbent
+    from pipeline.release import incumbent, unlearnt_days
 
     tracking.require(settings.tracking, settings.store)
     incumbent.require_own(settings)
     one_log.require(settings.store, load(settings.dataset).name)
+    unlearnt_days.require(settings, first, last)
     days = [first + ONE_DAY * i for i in range((last - first).days + 1)]
     for day in days:
         if not arrival.is_there(settings.store, day):

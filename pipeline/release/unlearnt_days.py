@@ -1,0 +1,55 @@
+"""Which day an initial training may be judged on: one that the model in place has not learnt whole.
+
+Its evaluation asks both of the day after the training (`evaluation.unseen`). A home with nights has
+learnt all days but the newest, so this is asked before hours of work, not after them.
+"""
+
+from datetime import date, timedelta
+
+from infra.errors import TrainingError
+from pipeline.raw import rawday
+from pipeline.release import incumbent
+from pipeline.settings import Settings
+from training.ancestry import Ancestry
+
+
+def require(settings: Settings, first: date, last: date) -> None:
+    """Refuse a training from `first` on whose evaluation, on `last`, would be refused at its end.
+
+    Raises:
+        TrainingError: the model in place has learnt `last`; the newest days that would do.
+    """
+    key = f"{settings.line}-{last - timedelta(days=1)}"
+    against = incumbent.of(settings, key)
+    if against is None:
+        return
+    final = settings.store.partition("checkpoints", None, against.key, "final")
+    if not final.exists():  # evaluation says what to do about it
+        return
+    learnt = Ancestry.of_lineage(final.manifest().lineage)
+    if not _whole(learnt, last):
+        return
+    raise TrainingError(
+        f"{against.key} is in place and has learnt every moment of {last}: nothing of that day, on "
+        f"which {key} would be evaluated, is left to judge the two on. "
+        f"{_newest(settings, learnt, (last - first).days)}"
+    )
+
+
+def _newest(settings: Settings, learnt: Ancestry, days: int) -> str:
+    """The newest training of so many days, or fewer, that can be judged."""
+    there = rawday.there(settings.store)
+    left = [day for day in there if not _whole(learnt, day)]
+    if not left or left[-1] == there[0]:
+        return "No raw day is there that would do: bring the next one, and end the day before it."
+    until = left[-1]
+    begin = max(until - timedelta(days=days), there[0])
+    return (
+        f"The newest days that would do are those of `run initial --first {begin} --days "
+        f"{(until - begin).days}` (in the form First day and Days to train on), judged on {until}."
+    )
+
+
+def _whole(learnt: Ancestry, day: date) -> bool:
+    """Whether nobody's moments of the day are unknown."""
+    return learnt.has(day) and learnt.held(day) is None

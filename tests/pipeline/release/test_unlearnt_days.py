@@ -1,0 +1,61 @@
+"""Beside a champion a first training is judged on a day that it has left, or refused at once."""
+
+from datetime import timedelta
+
+import pytest
+
+from infra.errors import TrainingError
+from pipeline import chain, steps
+from tests import nights, six_days
+from tests.evaluation.marketplace.test_own import import_day
+from tests.six_days import DAYS
+from training.ancestry import Ancestry, Part, Share
+
+ONE = timedelta(days=1)
+LEARNT = Ancestry(
+    (*(Part(day=day) for day in DAYS[:5]), Part(day=DAYS[5], share=Share.REST, held=0.1))
+)
+"""Of a champion after a night: that day but for the users held out on it, and all days before."""
+
+
+@pytest.fixture
+def rival(tmp_path):
+    """A home of six raw days with a champion of another line, that learnt them in nights."""
+    uri = f"tracking.uri=sqlite:///{tmp_path}/mlflow.db"
+    settings = nights.settings(tmp_path / "home", 1, uri, "line=rival")
+    for day in DAYS:
+        import_day(settings.store, day, tmp_path)
+    key = f"dupn-{DAYS[5]}"
+    with settings.store.partition("checkpoints", None, key, "final").publish(
+        days=[], ancestry=LEARNT.plain()
+    ):
+        pass
+    six_days.promote(settings, key)
+    return settings
+
+
+def test_days_whose_evaluation_would_be_refused_are_refused_before_anything_is_made(rival):
+    newest = rf"`run initial --first {DAYS[2]} --days 3` .* judged on {DAYS[5]}\."
+    said = rf"dupn-{DAYS[5]} is in place and has learnt every moment of {DAYS[4]}: .* {newest}"
+    with pytest.raises(TrainingError, match=said):
+        chain.initial(rival, DAYS[1], 3)
+    assert rival.store.days("events", "behaviors") == []
+    assert steps.data_days(rival, DAYS[2], DAYS[5]) == DAYS[2:]
+
+
+def test_of_a_log_that_is_too_short_fewer_days_are_named(rival):
+    rival.store.partition("raw", DAYS[0], "behaviors").remove()
+    with pytest.raises(TrainingError, match=f"`run initial --first {DAYS[1]} --days 4`"):
+        steps.data_days(rival, DAYS[4] - 9 * ONE, DAYS[4])
+
+
+def test_a_day_that_no_night_has_learnt_yet_is_the_newest_that_would_do(rival, tmp_path):
+    import_day(rival.store, DAYS[5] + ONE, tmp_path)
+    with pytest.raises(TrainingError, match=f"`run initial --first {DAYS[3]} --days 3`"):
+        steps.data_days(rival, DAYS[1], DAYS[4])
+
+
+def test_where_no_day_is_left_the_next_one_is_asked_for(rival):
+    rival.store.partition("raw", DAYS[5], "behaviors").remove()
+    with pytest.raises(TrainingError, match="bring the next one, and end the day before it"):
+        steps.data_days(rival, DAYS[1], DAYS[4])

@@ -259,6 +259,23 @@ def misfit(partition: Partition) -> str:
     return Recipe.of_plain(partition.manifest().lineage["recipe"]).sizes.misfit
 
 
+def require_askable(partition: Partition, if_done: str = "") -> None:
+    """Refuse a published checkpoint whose network cannot be asked by now.
+
+    Args:
+        partition: of the checkpoint.
+        if_done: what to do where its line was trained anew already.
+
+    Raises:
+        TrainingError: it weighs other properties or ranking features than this version tells.
+    """
+    if why := misfit(partition):
+        raise TrainingError(
+            f"{partition.key} {why}. Use the version of dupn that trained it, or train the line "
+            f"anew with `dupn train`{if_done}."
+        )
+
+
 def load_model(partition: Partition, device: str = "cpu") -> Dupn:
     """The network of a published checkpoint, ready to answer (no dropout).
 
@@ -266,12 +283,8 @@ def load_model(partition: Partition, device: str = "cpu") -> Dupn:
         PartitionMissing: the run has not finished.
         TrainingError: it weighs other properties or ranking features than this version tells.
     """
+    require_askable(partition)
     recipe = Recipe.of_plain(partition.manifest().lineage["recipe"])
-    if recipe.sizes.misfit:
-        raise TrainingError(
-            f"{partition.key} {recipe.sizes.misfit}. Use the version of dupn that trained it, or "
-            "train the line anew with `dupn train`."
-        )
     model = Dupn(recipe.model, recipe.sizes)
     model.load_state_dict(_read(partition, "model"))
     return model.to(device).eval()

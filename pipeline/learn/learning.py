@@ -238,6 +238,19 @@ def candidate(settings: Settings, day: date, run: str = "") -> Candidate:
     )
 
 
+def askable(settings: Settings, day: date, run: str = "") -> Candidate:
+    """The same, for a step that asks its network, or lets others ask it.
+
+    Raises:
+        PartitionMissing: there is none.
+        TrainingError: its network was trained with other inputs than there are now.
+    """
+    mine = candidate(settings, day, run)
+    named = " and name the new one with `--run KEY` (in dupn_release, the Param run)"
+    checkpoints.require_askable(checkpoints.final(settings.store, mine.key), "" if run else named)
+    return mine
+
+
 def of_run(store: Store, key: str) -> Candidate:
     """The finished training run of a key."""
     lineage = checkpoints.final(store, key).manifest().lineage

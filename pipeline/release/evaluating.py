@@ -23,7 +23,7 @@ from infra.scratch import scratch_folder
 from infra.store import Store
 from infra.tracking import MlflowTracker
 from pipeline.learn import curves, tracked
-from pipeline.learn.learning import Candidate, answers, candidate, load, of_run
+from pipeline.learn.learning import Candidate, answers, askable, load, of_run
 from pipeline.release import incumbent
 from pipeline.release.incumbent import Incumbent
 from pipeline.settings import Settings
@@ -40,7 +40,7 @@ NEWEST = 12
 def evaluate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Ask candidate and champion what neither has learnt of the day; write the report."""
     store = settings.store
-    mine = candidate(settings, day, run)
+    mine = askable(settings, day, run)
     against = incumbent.of(settings, mine.key)
     theirs = of_run(store, against.key) if against else None
     some = unseen({one.key: one.ancestry for one in (mine, theirs) if one is not None}, day)

@@ -48,7 +48,7 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     from serving import pyfunc
 
     store = settings.store
-    mine = learning.candidate(settings, day, run)
+    mine = learning.askable(settings, day, run)
     final = checkpoints.final(store, mine.key)
     weights, model = final.stamp(), checkpoints.load_model(final)
     zone = load_dataset(settings.dataset).time_zone
@@ -102,7 +102,7 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     night of a version that was rolled back ends when it is run again. One that was trained anew by
     force since is another model, and is judged.
     """
-    mine = learning.candidate(settings, day, run)
+    mine = learning.askable(settings, day, run)
     of = judged_of(settings, mine, day)
     report = report_on(settings, mine, day)
     registry = registry_of(settings)
@@ -217,7 +217,7 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     Raises:
         RegistryError: it did not load, took too long, or answered otherwise than evaluation.
     """
-    mine = learning.candidate(settings, day, run)
+    mine = learning.askable(settings, day, run)
     place = bundle_of(settings, mine, day)
     report_on(settings, mine, day)
     return heard(

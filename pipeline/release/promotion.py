@@ -31,7 +31,7 @@ NEWEST = 3
 
 def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Enter the logged model in the registry, once, and publish its bundle to serve from."""
-    mine = learning.candidate(settings, day, run)
+    mine = learning.askable(settings, day, run)
     lineage = gating.bundle_of(settings, mine, day).manifest().lineage
     gating.report_on(settings, mine, day)  # the tag says what it was evaluated on
     registry = registry_of(settings)
@@ -64,7 +64,7 @@ def promote(
         entries = registry.look()
         entry = registry.promote(version, why or "promoted by hand", after=entries)
         return standing.moved(settings, entry) | _already(entries, entry, version, "champion")
-    mine = learning.candidate(settings, day, run)
+    mine = learning.askable(settings, day, run)
     verdict = _passed(settings, day, mine)
     _require_judged(settings, day, mine, verdict)
     number = register(settings, day, mine.key)["version"]

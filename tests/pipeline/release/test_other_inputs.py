@@ -6,9 +6,11 @@ import pytest
 
 from features.ranking import NAMES
 from infra.errors import RegistryError, TrainingError
+from infra.registry import MODEL
 from pipeline import steps
 from pipeline.learn import learning
 from pipeline.release import promotion
+from pipeline.release.incumbent import registry_of
 from tests.chain import DAYS, smoke, with_champion
 from tests.other_inputs import learnt_with
 from training import checkpoint as checkpoints
@@ -62,7 +64,24 @@ def test_its_own_evaluation_is_refused(settings):
         steps.evaluate(settings, DAY, f"dupn-{DAYS[1]}")
 
 
+@pytest.mark.parametrize("step", ["evaluate", "bundle", "gate", "canary", "register", "promote"])
+def test_where_it_is_the_newest_every_step_says_how_the_new_one_is_named(settings, step):
+    versions = len(registry_of(settings).versions())
+    with pytest.raises(TrainingError, match=r"train the line anew .* the new one with `--run KEY`"):
+        getattr(steps, step)(settings, DAYS[2])
+    assert len(registry_of(settings).versions()) == versions
+
+
 def test_a_night_passes_it_over_with_a_note(settings):
     said = steps.watch(settings, DAY)
     assert said["notes"][-1].startswith(f"dupn-{DAYS[1]} weighs other ranking features")
     assert not [one for one in said["figures"] if one["name"].startswith("watch_age_2")]
+
+
+def test_it_is_not_registered_again(settings):
+    registry, key = registry_of(settings), f"dupn-{DAYS[1]}"
+    registry.client.delete_model_version(MODEL, "1")
+    there = len(registry.versions())
+    with pytest.raises(TrainingError, match=f"{key}/final weighs other ranking features"):
+        steps.register(settings, DAYS[2], key)
+    assert len(registry.versions()) == there

@@ -4,7 +4,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import ServingUnavailable
@@ -23,6 +23,7 @@ class LiveFile:
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self._is: tuple[int, int] | None = None
         self._local = threading.local()
         self._is_stuck = False
 
@@ -36,9 +37,10 @@ class LiveFile:
                 gets through: each of them holds up everybody who only asks.
 
         Raises:
-            ServingUnavailable: the disk is full, the file is locked for too long, it is spoilt, and
-                the like.
+            ServingUnavailable: the disk is full, the file is locked for too long, it is spoilt, it
+                is not the one of this process's first transaction, and the like.
         """
+        self._require_same()
         wait_s = LONG_S if patience_s is None else patience_s / (10 if self._is_stuck else 1)
         try:
             with self.connection(wait_s) as database:
@@ -71,7 +73,8 @@ class LiveFile:
         """This thread's, which waits so long for others that write."""
         found: sqlite3.Connection | None = getattr(self._local, "database", None)
         if found is None:
-            found = sqlite3.connect(self.file, timeout=LONG_S)
+            there = f"{self.file.absolute().as_uri()}?mode=rw"  # an absent one is made by nobody
+            found = sqlite3.connect(there, timeout=LONG_S, uri=True)
             found.execute("PRAGMA journal_mode=WAL")
             found.execute("PRAGMA synchronous=NORMAL")
             found.execute("PRAGMA secure_delete=ON")  # what is forgotten is on no page any more
@@ -80,3 +83,23 @@ class LiveFile:
             found.execute(f"PRAGMA busy_timeout = {round(1000 * wait_s)}")
             self._local.wait_s = wait_s
         return found
+
+    def _require_same(self) -> None:
+        """Refuse to go on where the file's name leads to another one now, or to none.
+
+        A connection works on in a file that was removed: what it takes there is lost with it, and
+        a process that starts meanwhile makes a file that the others do not see.
+        """
+        found: tuple[int, int] | None = None
+        with suppress(OSError):
+            stat = self.file.stat()
+            found = (stat.st_dev, stat.st_ino)
+        self._is = self._is or found
+        if found is None or found != self._is:
+            said = (
+                f"{self.file} was moved, removed or replaced while the service ran: stop it, put "
+                "the file back if it was moved away, and start it again; else what came in since "
+                "the newest `sequences` is unknown then."
+            )
+            logger.warning(said)
+            raise ServingUnavailable(said)

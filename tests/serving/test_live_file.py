@@ -2,6 +2,7 @@
 
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import date
 
@@ -12,6 +13,7 @@ from features.buckets import hash_ids
 from infra.errors import ServingUnavailable
 from serving import running, snapshot
 from serving.histories import LAYOUT, LiveBehavior, LocalHistories
+from serving.live_file import LiveFile
 from serving.settings import ServeConfig
 
 NEXT = 1_772_582_401_000
@@ -80,3 +82,65 @@ def test_what_is_forgotten_is_in_no_file_any_more_once_nobody_reads_what_was_bef
     reader.close()
     histories.take_over(snapshot.empty(date(2026, 3, 6)))
     assert not any(b"order-" in file.read_bytes() for file in tmp_path.glob("live.db*"))
+
+
+@pytest.fixture
+def threads():
+    """Two, of which a test lets the second connect later."""
+    with ThreadPoolExecutor(1) as known, ThreadPoolExecutor(1) as fresh:
+        yield known, fresh
+
+
+def heard(thread, histories):
+    return thread.submit(histories.before, "u1", NEXT + 9).result().ts.tolist()
+
+
+def test_a_file_that_is_removed_takes_nothing_more_until_it_is_back_and_none_is_made(
+    tmp_path, threads, caplog
+):
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(date(2026, 3, 3)), "UTC")
+    histories.add([BEHAVIOR], NEXT)
+    known, fresh = threads
+    assert heard(known, histories) == [NEXT]
+    away = tmp_path / "away"
+    away.mkdir()
+    for file in tmp_path.glob("live.db*"):
+        file.rename(away / file.name)
+    said = r"live\.db was moved, removed or replaced while the service ran: stop it"
+    with pytest.raises(ServingUnavailable, match=said):
+        histories.add([replace(BEHAVIOR, ts=NEXT + 1)], NEXT)
+    for thread in (known, fresh):
+        with pytest.raises(ServingUnavailable, match=said):
+            heard(thread, histories)
+    assert "while the service ran: stop it" in caplog.text
+    assert not list(tmp_path.glob("live.db*")), "an empty one would have no tables"
+    for file in away.iterdir():
+        file.rename(tmp_path / file.name)
+    assert [heard(thread, histories) for thread in (known, fresh)] == [[NEXT], [NEXT]]
+
+
+def test_who_finds_another_file_under_the_name_refuses_and_only_who_begins_with_it_goes_on(
+    tmp_path, threads
+):
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(date(2026, 3, 3)), "UTC")
+    known, fresh = threads
+    assert heard(known, histories) == []
+    for file in tmp_path.glob("live.db*"):
+        file.unlink()
+    replaced = LocalHistories(histories.file, histories.snapshot, "UTC")
+    assert replaced.add([BEHAVIOR], NEXT) == 1
+    for thread in (known, fresh):
+        with pytest.raises(ServingUnavailable, match="moved, removed or replaced"):
+            heard(thread, histories)
+    assert heard(fresh, replaced) == [NEXT]
+    assert histories.file.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_connection_makes_no_file_whatever_its_folder_is_called(tmp_path):
+    folder = tmp_path / "is 100%? #1"
+    folder.mkdir()
+    histories = LocalHistories(folder / "live.db", snapshot.empty(date(2026, 3, 3)), "UTC")
+    assert histories.add([BEHAVIOR], NEXT) == 1
+    with pytest.raises(sqlite3.OperationalError, match="unable to open"):
+        LiveFile(folder / "none.db").connection()
+    assert not (folder / "none.db").exists()

@@ -10,6 +10,7 @@ to run its code: `require_known` holds a version against the store, which they c
 """
 
 import logging
+import shlex
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import date
@@ -64,7 +65,7 @@ def require_known(store: Store, version: Version, model: str = "") -> None:
         model: another address that will do.
 
     Raises:
-        RegistryError: somebody else entered it.
+        RegistryError: somebody else entered it, or the store knows nothing of its run any more.
     """
     run = version.tags["run_key"]
     known = {model} - {""}
@@ -72,16 +73,32 @@ def require_known(store: Store, version: Version, model: str = "") -> None:
     for place in (own, store.partition(published.ROOT, None, run)):
         with suppress(PartitionMissing, PartitionCorrupt):
             known.add(str(place.manifest().lineage.get("model_uri")))
+    if not known:
+        raise RegistryError(_lost(version))
     if version.source not in known:
         raise RegistryError(
             f"version {version.number} of {MODEL} is {version.source} in MLflow, and what the "
             f"store has of its run key, bundles/{run}, was made of "
-            f"{' and '.join(sorted(known)) or 'nothing'}. A model is code, and this one is not "
+            f"{' and '.join(sorted(known))}. A model is code, and this one is not "
             "known to be dupn's: it was not loaded. See in MLflow who entered it. `dupn log` says "
             "who was champion before; `dupn promote --version N --why ...` makes that one champion "
             "again. One of dupn's own whose bundle was swept, and whose run was packed again "
             "since, cannot be told from a stranger's."
         )
+
+
+def _lost(version: Version) -> str:
+    """How a version is known again whose run the store has nothing of: its checkpoint is packed."""
+    run, number = version.tags["run_key"], version.number
+    # Who enters tags may be a stranger, and a person copies what stands here into a shell.
+    day, key = (shlex.quote(one) for one in (version.tags.get("evaluated_on", "D"), run))
+    return (
+        f"version {number} of {MODEL} is {version.source} in MLflow, and bundles/{run}, by which "
+        "the store knows what was made of that run, is gone or cannot be read. A model is code, "
+        f"so this one was not loaded. Run `dupn bundle --day {day} --run {key}`, which packs the "
+        f"checkpoint once more, then `dupn bundle --version {number}`, and try again: one of "
+        "dupn's own is known then, and what somebody else entered is refused."
+    )
 
 
 def build(settings: Settings, number: str) -> Mapping[str, Any]:

@@ -5,7 +5,7 @@ the other line. A candidate that is champion already is held against whoever was
 a release may be run again and says the same.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -14,7 +14,7 @@ from infra.ledger import Entry
 from infra.mlflow_client import briefly
 from infra.registry import MODEL, Registry, Version
 from infra.store import Store
-from infra.succession import before, is_it, left
+from infra.succession import before, dethroned, is_it, left
 from infra.tracking import address
 from pipeline.represent import represented
 from pipeline.settings import Settings
@@ -82,17 +82,40 @@ def vacancy(entries: Sequence[Entry], registry: Registry | None) -> str:
 def _again(entries: Sequence[Entry], registry: Registry) -> str:
     """How somebody is champion again, of the versions that are there."""
     known = {one.number: one.tags.get("run_key", "") for one in registry.versions()}
-    there = {number for number, key in known.items() if is_it(entries, number, key)}
+    there = {number: key for number, key in known.items() if is_it(entries, number, key)}
     made = [entry.aliases.get("champion", "") for entry in entries if not entry.given_up]
     worse = left(entries)
     last = next((one for one in reversed(made) if one in there and one not in worse), None)
-    ways = ["`dupn rollback --why ...`"] if there.intersection(before(entries)) else []
+    ways = ["`dupn rollback --why ...`"] if there.keys() & before(entries) else []
     ways += [f"`dupn promote --version {last} --why ...`"] if last else []
     if ways:
         return f"Let somebody be: {', or '.join(ways)}."
     return (
-        "None of those who were is there to be it again. Promote another version (`dupn promote "
-        "--version N --why ...`), or train and release one with `dupn run initial`."
+        f"{_moved_away(entries, there) or 'None of those who were is there to be it again.'} "
+        "Promote another version (`dupn promote --version N --why ...`), or train and release one "
+        "with `dupn run initial`."
+    )
+
+
+def _moved_away(entries: Sequence[Entry], there: Mapping[str, str]) -> str:
+    """Who was champion and is there, but was left by a rollback: by which; empty if nobody.
+
+    Args:
+        entries: the ledger.
+        there: number -> run key.
+    """
+    gone = {
+        away.number: (one, away.why)
+        for one in left(entries)
+        if one in there and (away := dethroned(entries, one, there[one]))
+    }
+    if not gone:
+        return ""
+    newest_first = sorted(gone.items(), reverse=True)
+    told = [f"version {one} (ledger entry {n}: {why})" for n, (one, why) in newest_first]
+    return (
+        f"Those who were and are still there were moved away from: {', '.join(told)}. "
+        f"`dupn promote --version {newest_first[0][1][0]} --why ...` brings one back."
     )
 
 

@@ -238,4 +238,8 @@ def _address(settings: Settings, place: str) -> str:
     if not place:
         return "none"
     there = bool(settings.store.names(place))
-    return settings.store.address(*place.split("/")) if there else f"none ({place} is not there)"
+    if there:
+        return settings.store.address(*place.split("/"))
+    again = place.rpartition("/v")[2] if place.startswith("bundles/") else ""
+    how = f": `dupn bundle --version {again}` makes it again" if again.isdigit() else ""
+    return f"none ({place} is not there{how})"

@@ -1,6 +1,7 @@
 """A version's bundle is published before an alias names it, and stays as long as one does."""
 
 import shutil
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from unittest.mock import ANY
@@ -71,6 +72,29 @@ def test_a_bundle_whose_manifest_is_empty_is_published_again_with_its_logged_mod
     Path(place.path, "_manifest.json").write_bytes(b"")
     assert steps.bundle(home, EVALUATED)["model_uri"] == before["model_uri"]
     assert place.manifest().lineage == {**before, "wall_s": ANY}
+
+
+def test_a_version_whose_run_the_store_has_nothing_of_is_known_again_as_the_refusal_says(home):
+    shutil.rmtree(Path(home.home, "bundles", KEY))
+    assert standing.status(home)["bundle"] == (
+        f"none (bundles/{KEY}/v1 is not there: `dupn bundle --version 1` makes it again)"
+    )
+    said = (
+        rf"bundles/{KEY}, .* is gone .*`dupn bundle --day {EVALUATED} --run {KEY}`, .* then "
+        r"`dupn bundle --version 1`"
+    )
+    with pytest.raises(RegistryError, match=said):
+        steps.bundle(home, EVALUATED, version="1")
+    steps.bundle(home, EVALUATED, KEY)
+    steps.bundle(home, EVALUATED, version="1")
+    bundles(home)[1].verify()
+    assert "not there" not in standing.status(home)["bundle"]
+
+
+def test_what_a_stranger_may_have_entered_is_quoted_where_a_command_is_told(home):
+    tags = {"run_key": "a b;c-2026-03-04", "evaluated_on": "$(d)"}
+    with pytest.raises(RegistryError, match=r"--day '\$\(d\)' --run 'a b;c-2026-03-04'`"):
+        bundling.require_known(home.store, replace(registry_of(home).version("1"), tags=tags))
 
 
 def test_the_alias_does_not_move_before_the_bundle_is_there(home):

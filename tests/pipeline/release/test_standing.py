@@ -15,7 +15,7 @@ from pipeline.nights import nightly
 from pipeline.release import incumbent, standing
 from tests import first_night
 from tests.first_night import DAY, ONE, published
-from tests.infra.moves import delete, promoted, versions
+from tests.infra.moves import by_hand, delete, promoted, versions
 
 
 @pytest.fixture
@@ -99,7 +99,9 @@ def test_nobody_is_sent_to_whom_a_rollback_left_or_to_a_move_that_was_given_up(s
     promoted(registry, 2)
     registry.rollback("worse")
     delete(registry, "1")
-    assert "Promote another version (" in standing.status(settings)["note"]
+    told = standing.status(settings)["note"]
+    assert "moved away from: version 2 (ledger entry 3: worse). `dupn promote --v" in told
+    assert "Promote another version (" in told
     versions(registry, 3)
     move = {"champion": "3", "challenger": "9"}
     registry.ledger.append(registry.look(), action="promote", aliases=move, why="cut off")
@@ -108,6 +110,23 @@ def test_nobody_is_sent_to_whom_a_rollback_left_or_to_a_move_that_was_given_up(s
         "Nobody is champion since ledger entry 4 (moved outside dupn: champion 1"
     )
     assert "--version 3" not in told
+
+
+def test_who_was_moved_away_from_is_named_with_why_where_nobody_else_is_there(settings):
+    registry = incumbent.registry_of(settings)
+    promoted(registry, 2)
+    by_hand(registry, champion="1")
+    registry.rollback("a slip")
+    versions(registry, 3)
+    registry.promote("3", "better")
+    registry.rollback("worse")
+    delete(registry, "2")
+    told = standing.status(settings)["note"]
+    assert (
+        "were moved away from: version 3 (ledger entry 6: worse), version 1 (ledger entry 4: a "
+        "slip). `dupn promote --version 3 --why ...` brings one back. Promote another"
+    ) in told
+    assert "None of those" not in told
 
 
 def process(number):

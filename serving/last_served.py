@@ -1,8 +1,11 @@
-"""What was served last, kept on the machine: a process that finds no registry begins with it.
+"""What was served last, kept on the machine: a process that finds no champion begins with it.
 
 A service whose MLflow is away goes on with what it has. A worker that is replaced meanwhile has
 nothing yet, though the bundles lie whole in the store: it takes the versions that the processes
-before it served, until the registry answers it for the first time.
+before it served, until the registry answers it for the first time. Where that answers that nobody
+is champion (his version was deleted, a hand took the alias away) the processes that run serve on
+whom they had; one that starts begins with him, too, or it would answer nobody. Of other arms this
+is not so: their users are answered by the champion, and who stood there may be long gone.
 """
 
 import json
@@ -29,7 +32,7 @@ class LastServed:
     """A source that remembers.
 
     Args:
-        source: asked first, and alone once it has answered.
+        source: asked first, and alone once it has answered and said who is champion.
         arms: that the service has now.
         store: of the bundles.
         work: the service's folder.
@@ -43,7 +46,9 @@ class LastServed:
     copies: Path
     _answered: bool = False
     _known: dict[str, Name] = field(default_factory=dict)
-    """Version -> its name, of those that are remembered."""
+    """Version -> its name, of those that are remembered and wanted."""
+    _began: bool = False
+    """Whether a champion has been served."""
 
     def wanted(self) -> Mapping[str, str | None]:
         """See `Source`.
@@ -64,23 +69,35 @@ class LastServed:
             self._known = {name.version: name for name in arms.values()}
             return {arm: name.version for arm, name in arms.items()}
         self._answered = True
-        return found
+        was = None if self._began or found.get(CHAMPION) else self._read().get(CHAMPION)
+        if was is None:
+            self._known = {}
+            return found
+        if was.version not in self._known:
+            logger.warning(
+                "nobody is champion: what was served last is served (%s). `dupn status` says how "
+                "somebody is champion again.",
+                was.version,
+            )
+        self._known = {was.version: was}
+        return {**found, CHAMPION: was.version}
 
     def fetch(self, number: str) -> tuple[Name, Path]:
         """See `Source`."""
-        if self._answered:
+        if number not in self._known:
             return self.source.fetch(number)
         place = published.place(self.store, self._known[number].run, number)
         return published.fetch(place, self.copies)
 
     def stamp(self, number: str) -> str:
         """See `Source`."""
-        if self._answered:
+        if number not in self._known:
             return self.source.stamp(number)
         return published.place(self.store, self._known[number].run, number).stamp()
 
     def remember(self, served: Mapping[str, Name]) -> None:
         """Keep what is served now, by arm; a disk that does not take it only says so."""
+        self._began = CHAMPION in served
         kept = {arm: asdict(name) for arm, name in {**self._read(), **served}.items()}
         file = self.work / FILE
         aside = file.with_name(f".{FILE}.{os.getpid()}")

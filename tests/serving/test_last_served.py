@@ -58,6 +58,44 @@ def test_a_process_that_finds_no_registry_serves_what_was_served_last(
     assert json.loads((setup.folder / FILE).read_text())["arms"]["champion"]["version"] == "2"
 
 
+def test_a_process_that_starts_while_nobody_is_champion_serves_who_was_it_last_and_says_so(
+    setup, home, caplog
+):
+    halves = ServeConfig(shares={"champion": 0.5, "challenger": 0.5})
+    setup = setup.model_copy(update={"config": halves})
+    registry = registry_of(home)
+    registry.client.set_registered_model_alias("dupn", "challenger", "1")
+    before, _ = process(setup)
+    assert sorted(before.served) == ["challenger", "champion"]
+    registry.client.delete_registered_model_alias("dupn", "challenger")
+    registry.client.delete_model_version("dupn", "1")
+
+    after, moved = process(setup)
+    assert moved, after.refused
+    assert {arm: one.name for arm, one in after.served.items()} == {
+        "champion": before.served["champion"].name
+    }, "of another arm the champion answers the users"
+    assert "nobody is champion: what was served last is served (1). `dupn status`" in caplog.text
+    assert not after.refresh()
+    assert not before.refresh()
+    assert set(after.missing) == set(before.missing) == {"champion", "challenger"}
+    assert sorted(after.served) == ["champion"]
+
+
+def test_who_served_last_is_tried_again_where_the_bundle_could_not_be_read(setup, home):
+    process(setup)
+    registry_of(home).client.delete_model_version("dupn", "1")
+    bundles = Path(home.home, "bundles")
+    away = bundles.rename(bundles.with_name("away"))
+    versions, moved = process(setup)
+    assert (moved, list(versions.refused)) == (False, ["1"])
+    away.rename(bundles)
+    assert versions.refresh(), versions.refused
+    assert not versions.refused
+    assert not versions.refresh()
+    assert versions.missing == ("champion",)
+
+
 def test_without_a_registry_and_without_a_memory_nothing_is_served_and_none_is_made(
     setup, database, caplog
 ):

@@ -18,7 +18,9 @@ def home(path: Path) -> Settings:
     return settings
 
 
-def published(settings: Settings, day: date, stage: str = "samples", *names: str, **told: object):
+def published(
+    settings: Settings, day: date | None, stage: str = "samples", *names: str, **told: object
+):
     """A partition of one row, whose lineage says what is told."""
     with settings.store.partition(stage, day, *names).publish(**told) as out:
         out.record([out.write_table("part", pa.table({"x": [1]}))])

@@ -140,3 +140,15 @@ def test_intervals_are_of_the_level_that_is_set(drawn):
         for level in (0.95, 0.6)
     )
     assert wide.low < narrow.low < narrow.high < wide.high
+
+
+def test_the_interval_of_the_weighted_auc_is_of_weighted_draws(drawn):
+    asked, _ = drawn
+    bench, scores = Bench.of(asked, CONFIG), scored(asked, "l2r_weighted_auc")
+    found = bench.measure(BY_NAME["l2r_weighted_auc"], scores)
+    given = asked.candidates
+    user, positive = asked.user_of(given.moment), given.label > 0
+    expected = bench.resamples.auc(scores, positive, user, given.weight)
+    np.testing.assert_array_equal(found.replicates, expected)
+    assert found.interval == bench.resamples.interval(found.value, expected)
+    assert abs(expected - bench.resamples.auc(scores, positive, user)).max() > 0.001

@@ -1,7 +1,7 @@
 """What any history store does: that of the service, and each other that stands in `KINDS`."""
 
 from concurrent.futures import ThreadPoolExecutor
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import get_args
 
 import pytest
@@ -273,3 +273,27 @@ def test_a_history_is_the_last_hundred_before_the_moment(kind, tmp_path_factory,
     expected = sorted((r for r in rows if r[0] < moment), key=lambda r: r[0])[-100:]
     assert (found.ts - NEXT).tolist() == [ts for ts, _ in expected]
     assert items(found) == hashes(*[f"i{item}" for _, item in expected])
+
+
+def test_what_comes_in_while_nights_are_behind_counts_until_the_night_of_its_own_day(service):
+    histories = service.process()
+    histories.add([behavior(NEXT, "live", dated=False)])  # months after DAY
+    for day, seen in ((TOMORROW, hashes("live")), (datetime.now(UTC).date(), [])):
+        service.night(day)
+        histories.follow(service.store)
+        assert items(histories.before("u1", NEXT + 1)) == seen
+
+
+def test_a_night_published_anew_forgets_nothing_that_a_slower_process_still_counts(service):
+    first, slower = service.process(), service.process()
+    first.add([behavior(NEXT, "d")], NEXT)
+    for rows in ((), (("u1", NEXT, "d"),)):
+        service.night(TOMORROW, *rows)
+        first.follow(service.store)
+    assert items(slower.before("u1", NEXT + 1)) == hashes("d")
+
+
+def test_what_is_heard_fourteen_minutes_before_midnight_counts_for_the_next_day_too(service):
+    histories, ts = service.process(), MIDNIGHT - 14 * 60_000
+    histories.add([behavior(ts, "last")], ts)
+    assert items(histories.before("u1", NEXT)) == hashes("last")

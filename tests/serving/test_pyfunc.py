@@ -106,28 +106,41 @@ def test_the_signature_names_what_a_caller_may_say(chain):
     assert {column.name for column in signature.outputs} == NAMES
 
 
-def test_of_a_bundle_a_run_has_one_model_however_often_it_is_logged_and_killed_ones_have_failed(
-    chain, recorded, tmp_path
-):
+@pytest.fixture
+def tracked(tmp_path):
+    """A tracking server of its own, and the id of an experiment there."""
     before = mlflow.get_tracking_uri()
     mlflow.set_tracking_uri(f"sqlite:///{tmp_path}/mlflow.db")
-    try:
-        client = mlflow.MlflowClient()
-        experiment = client.create_experiment("dupn", artifact_location=f"file:{tmp_path}/files")
-        runs = [client.create_run(experiment).info.run_id for _ in range(2)]
-        killed, others = (
-            client.create_logged_model(experiment, "model", run).model_id for run in runs
-        )
-        bundle = logged(chain.settings) / LOGGED
-        asked = recorded[0]["question"]
-        uri, again = (pyfunc.log(bundle, runs[0], asked, "this bundle") for _ in range(2))
-        other = pyfunc.log(bundle, runs[0], asked, "another")
-        told = {one.model_id: one.status for one in client.search_logged_models([experiment])}
-    finally:
-        mlflow.set_tracking_uri(before)
+    client = mlflow.MlflowClient()
+    yield client, client.create_experiment("dupn", artifact_location=f"file:{tmp_path}/files")
+    mlflow.set_tracking_uri(before)
+
+
+def test_of_a_bundle_a_run_has_one_model_however_often_it_is_logged_and_killed_ones_have_failed(
+    chain, recorded, tracked
+):
+    client, experiment = tracked
+    runs = [client.create_run(experiment).info.run_id for _ in range(2)]
+    killed, others = (client.create_logged_model(experiment, "model", run).model_id for run in runs)
+    bundle = logged(chain.settings) / LOGGED
+    asked = recorded[0]["question"]
+    uri, again = (pyfunc.log(bundle, runs[0], asked, "this bundle") for _ in range(2))
+    other = pyfunc.log(bundle, runs[0], asked, "another")
+    told = {one.model_id: one.status for one in client.search_logged_models([experiment])}
     assert again == uri
     ready = {one.removeprefix("models:/"): "READY" for one in (uri, other)}
     assert told == {killed: "FAILED", others: "PENDING", **ready}
+
+
+def test_a_model_that_failed_is_not_taken_though_it_has_the_bundles_tag(tracked):
+    client, experiment = tracked
+    run = client.create_run(experiment).info.run_id
+    model = client.create_logged_model(
+        experiment, "model", run, tags={pyfunc.KNOWN_BY: "this bundle"}
+    )
+    for status, found in (("FAILED", ""), ("READY", model.model_uri)):
+        client.finalize_logged_model(model.model_id, status)
+        assert pyfunc._whole(experiment, run, "this bundle") == found
 
 
 def test_mlflow_models_serve_answers_over_http(tracking, recorded, tmp_path):

@@ -16,7 +16,7 @@ from serving import items, pairs, user_graph, user_part
 from serving.answering import answer
 from serving.asking import samples_of
 from serving.contracts import question
-from serving.ranker import History, Moment, Ranker, newest, order_of
+from serving.ranker import History, Moment, Ranker, _profile, newest, order_of
 from serving.user_part import Runtime
 from tests.chain import logged_bundle, recorded_questions
 
@@ -190,3 +190,8 @@ def test_the_network_is_told_what_is_on_offer_as_samples_tell_it(bundle, ranker,
         np.testing.assert_array_equal(offer, np.array(sample["price_offer"] or even, np.float32))
         told += max(offer) > 2 / PRICE_LEVELS
     assert told > 3
+
+
+def test_a_profile_value_that_comes_right_after_the_networks_last_is_unknown():
+    given = np.array([8, 9], np.int32)
+    assert _profile(given, (9, 9)).tolist() == [8, UNKNOWN_ROW]

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from features.profiles import Profiles, by_name
-from features.schemas import SAMPLES
+from features.schemas import SAMPLES, UNKNOWN_ROW
 from infra.errors import TrainingError
 from training.batch import VocabularySizes
 from training.checkpoint import Recipe
@@ -113,3 +113,13 @@ def test_a_run_of_before_columns_had_names_is_no_other_run(tmp_path, make_store,
     other = replace(now, sizes=replace(now.sizes, profile_names=("profile_x", SEX)))
     (said,) = other.differences(now)
     assert said.startswith("sizes.profile_names was ")
+
+
+@pytest.mark.parametrize("names", [(AGE, SEX), None])
+def test_a_profile_value_that_comes_right_after_the_networks_last_is_unknown(store, days, names):
+    samples = Samples(store, days[:1])
+    table = with_profile(store.partition("samples", days[0]).table(), [8, 9])
+    moments = Moments.from_arrow(table, np.zeros(len(table), np.int64), names)
+    sizes = replace(samples.sizes, profile=(9, 9), profile_names=(AGE, SEX))
+    batch = collate(moments, np.arange(3), samples.catalogs, sizes)
+    assert batch.profile_BP.tolist() == [[8, UNKNOWN_ROW]] * 3

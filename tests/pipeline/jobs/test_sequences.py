@@ -132,3 +132,13 @@ def test_rows_that_come_again_on_a_later_day_are_dropped_and_counted(log, reques
         assert counts["duplicates"] == len(keys & seen)
         seen |= keys
     assert counts["duplicates"] > 5
+
+
+def test_a_day_without_pages_in_a_log_that_had_some_asks_nothing_of_its_clicks(tmp_path):
+    log = samples_log.make()
+    samples_log.write(replace(log, impressions=log.impressions.clear()), tmp_path)
+    shown = log.impressions.filter(pl.col("day") == DAYS[0]).drop("day")
+    samples_log._put(shown, tmp_path, DAYS[0], "impressions")
+    store = samples_log.run(tmp_path, DAYS[:2])
+    found = store.partition("sequences", DAYS[1], "history").manifest()
+    assert not found.lineage["derived"]

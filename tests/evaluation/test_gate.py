@@ -30,6 +30,8 @@ GOOD = Evidence(
 def test_a_floor_of_a_figure_that_there_is_not_is_refused_with_a_hint():
     with pytest.raises(ConfigError, match="ctr_acu is no figure of a model; did you mean ctr_auc"):
         build(GateConfig, {"floors": {"ctr_auc": 0.5, "ctr_acu": 0.9}})
+    with pytest.raises(ConfigError, match="ctr_aucs is no figure of a model"):
+        build(GateConfig, {"floors": {"ctr_aucs": 0.5}})
     made = {"ctr_auc_same_category": 0.5, "ppp_precision_level_1": 0.1, "ppp_recall_level_1": 0.1}
     assert GateConfig(floors=made).floors == made
     assert {*MEASURED} == {*BY_NAME, "ppp_recall"}

@@ -82,6 +82,21 @@ def test_outcomes_are_those_of_every_candidate_held_against_every_action(rows, a
     assert [one.tolist() for one in columns] == [one.tolist() for one in expected]
 
 
+def test_actions_of_one_item_stay_in_time_order_however_many_there_are():
+    rng = np.random.default_rng(0)
+    ts, item, kind = (
+        np.sort(rng.integers(0, W, 500)),
+        rng.integers(0, 3, 500),
+        rng.integers(1, 5, 500),
+    )
+    line = timeline(list(zip(np.zeros(500, int), ts, item, kind, strict=True)))
+    asked = (np.resize(np.arange(3), 60), np.resize(np.arange(0, W, W // 20), 60))
+    found = labels.outcome(*asked, line.item.astype(np.int64), line, 2 * MINUTE)
+    columns = (found.clicked, found.strongest, found.purchased)
+    expected = one_by_one(*asked, line.item, line, 2 * MINUTE)
+    assert [one.tolist() for one in columns] == [one.tolist() for one in expected]
+
+
 def test_an_item_that_is_clicked_all_day_takes_no_memory_of_the_square():
     clicks = 10_000
     line = timeline([(0, ts, 0, CLICK) for ts in range(clicks)])

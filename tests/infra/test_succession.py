@@ -1,9 +1,11 @@
 """Who is champion after whom, read from aliases and entries alone."""
 
+from dataclasses import replace
+
 import pytest
 
 from infra.ledger import Entry
-from infra.succession import OBSERVED, ROLLBACK, before, crowned, left, rolled_back
+from infra.succession import OBSERVED, ROLLBACK, before, crowned, left, reigns, rolled_back
 
 
 def ledger(*moves):
@@ -99,6 +101,19 @@ def test_a_rollback_of_which_only_the_champion_was_made_left_somebody_all_the_sa
     assert before(ledger(*half)) == ["1"]
     none = *THREE, back("2", "1", given_up="2 is deleted"), by_hand("3", None)
     assert before(ledger(*none)) == ["2", "1"]
+
+
+def test_who_is_promoted_after_a_rollback_to_him_was_given_up_leaves_nobody_behind():
+    found = ledger(*THREE, back("2", "1", given_up="1 is deleted"), promoted("2", "3"))
+    assert (before(found), left(found)) == (["3", "1"], [])
+
+
+def test_a_number_that_two_mlflows_gave_reigned_only_under_its_own_key():
+    found = [
+        replace(entry, facts={"run_key": key})
+        for entry, key in zip(ledger(promoted("1"), promoted("1")), ("old", "new"), strict=True)
+    ]
+    assert [reigns(found, "1", key) for key in ("old", "new")] == [[0], [1]]
 
 
 def test_before_the_first_move_nobody_was():

@@ -17,15 +17,23 @@ PAGES = {
     "one-new": ["i1", "i2", "n4"],
     "one-new-clicked": ["i1", "i2", "n5"],
     "listed": ["i1", "i2", "n6"],
+    "listed-later": ["i1", "i2", "n7"],
 }
-CLICKS = {"known": "i2", "new": "n2", "one-new": "i1", "one-new-clicked": "n5", "listed": "n6"}
+CLICKS = {
+    "known": "i2",
+    "new": "n2",
+    "one-new": "i1",
+    "one-new-clicked": "n5",
+    "listed": "n6",
+    "listed-later": "n7",
+}
 
 
-def run(home, log, pages=True, snapshot=()):
+def run(home, log, pages=True, snapshots=None):
     samples_log.write(log, home, pages=pages)
-    if snapshot:
-        rows = {"item_id": list(snapshot), "title": ["a hat"] * len(snapshot)}
-        samples_log._put(pl.DataFrame(rows), home, EVE, "items")
+    for day, item in (snapshots or {}).items():
+        rows = {"item_id": [item], "title": ["a hat"]}
+        samples_log._put(pl.DataFrame(rows), home, day, "items")
     return samples_log.run(home, DAYS[:3])
 
 
@@ -70,13 +78,19 @@ def store(tmp_path_factory):
         schema=log.impressions.schema,
     )
     log = replace(log, impressions=pl.concat([log.impressions, late]))
-    return run(tmp_path_factory.mktemp("late"), log, snapshot=["n6"])
+    return run(tmp_path_factory.mktemp("late"), log, snapshots={EVE: "n6", DAY: "n7"})
 
 
 def test_a_late_page_counts_where_its_day_would_know_its_items_without_its_clicks(store):
     """Where it would not, the one with a row is the one that was clicked."""
     assert set(PAGES) & set(asked(store)) == {"known", "listed"}
-    assert store.partition("samples", DAY).manifest().counts["late_new_items"] == 3
+    assert store.partition("samples", DAY).manifest().counts["late_new_items"] == 4
+
+
+def test_a_snapshot_that_comes_the_day_after_does_not_list_a_late_pages_item(store):
+    known = store.partition("catalog", EVE).table(["item_id"])["item_id"].to_pylist()
+    assert {"n6", "n7"} <= set(known)
+    assert "listed-later" not in asked(store)
 
 
 def test_a_late_page_that_counts_has_all_its_items_and_its_clicks(store):

@@ -12,9 +12,11 @@ import pytest
 from features.offers import EVEN, SHARPNESS
 from features.samples import SamplesConfig
 from features.schemas import PRICE_LEVELS, BehaviorType
+from features.sequence import SequencesConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
 from pipeline.jobs import samples
+from tests import samples_log
 from tests.samples_log import DAYS, ZONE
 
 
@@ -127,3 +129,28 @@ def test_what_is_on_offer_is_told_by_titles_and_the_clicks_of_the_days_before(pa
             told.add((own, query))
     assert len(told) == 4  # two queries, of the day itself and of the evening before
     assert max(max(one) for one in expected[DAYS[-1]].values()) > 1.4 / PRICE_LEVELS
+
+
+def clicks_of(partition):
+    """Sample ids of its moments that are clicks."""
+    ids = partition.table(columns=["sample_id"])["sample_id"].to_pylist()
+    return {one for one in ids if one.startswith("click-")}
+
+
+def test_of_clicks_the_share_that_is_set_is_asked_the_same_ones_in_sequences_and_samples(
+    clicks, tmp_path
+):
+    waiting, found = {}, {}
+    for share in (1.0, 0.5, 0.25):
+        store = clicks
+        if share < 1:
+            store, config = Store(tmp_path / str(share)), SequencesConfig(click_share=share)
+            shutil.copytree(Path(clicks.root), store.root)
+            for day in DAYS[-2:]:
+                samples_log.again(store, day, BeamConfig(buckets=1), config)
+        waiting[share] = clicks_of(store.partition("sequences", DAYS[-2], "open"))
+        found[share] = clicks_of(store.partition("samples", DAYS[-1]))
+        assert len(found[share]) == pytest.approx(share * len(found[1.0]), rel=0.2)
+        assert waiting[share] == waiting[1.0] & found[share]
+    for kept in (waiting, found):
+        assert set() < kept[0.25] < kept[0.5] < kept[1.0]

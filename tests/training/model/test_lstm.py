@@ -141,6 +141,16 @@ def test_the_forget_gate_starts_open():
     assert not any(weights[f"b_{gate}"].any() for gate in "ico")
 
 
+def test_each_gates_recurrence_starts_orthogonal_and_its_inputs_within_their_own_bound():
+    net = PropertyGatedLSTM(48, 40, 32)
+    for weight in net.from_hidden.detach().chunk(4):
+        torch.testing.assert_close(weight @ weight.T, torch.eye(32), rtol=0, atol=1e-5)
+    for weights, gates in ((net.from_item, 4), (net.from_property, 3)):
+        bound = (6 / (weights.shape[1] + 32)) ** 0.5
+        for weight in weights.detach().chunk(gates):
+            assert 0.9 * bound < weight.abs().max() <= bound
+
+
 def test_bf16_is_close_to_fp32():
     net = PropertyGatedLSTM(124, 48, 128)
     e, p = torch.randn(4, 100, 124) * 0.3, torch.randn(4, 100, 48) * 0.3

@@ -47,12 +47,15 @@ def copied(template: Settings, home: Path) -> Settings:
     return own
 
 
-def judge(store: Store, day: date, *, passed: bool = True, rows: int = 100) -> None:
-    """What `dupn quality` leaves of a day."""
+def judge(store: Store, day: date, *, passed: bool = True, rows: int = 100, carts: int = 0) -> None:
+    """What `dupn quality` leaves of a day of clicks and carts."""
+    kinds = {"1": rows - carts, "3": carts}
+    events = {"sum:behaviors.rows": rows}
+    events |= {f"sum:behaviors.type.mix.{kind}": count for kind, count in kinds.items()}
     for of in ("events", "samples"):
         verdict = json.dumps({"passed": passed})
         store.put(f"reports/quality/{of}/{day}.json", verdict)
-        tally = {"sum:behaviors.rows": rows} if of == "events" else {"sum:samples.rows": 60}
+        tally = events if of == "events" else {"sum:samples.rows": 60}
         with store.partition("quality", day, of).publish() as out:
             out.record([out.write_bytes("tally.json", json.dumps(tally).encode())])
 

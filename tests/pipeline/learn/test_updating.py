@@ -145,9 +145,10 @@ def test_an_abnormal_day_is_reported_and_learnt_or_weighed_or_skipped(settings):
     assert (skipped["run"], skipped["outcome"]) == ("", "skipped")
     assert "behaviors has 900 rows, 9.00 times the median" in skipped["abnormal"]
     assert not checkpoint.final(settings.store, "dupn-2026-03-06").exists()
-    light = steps.update(changed(settings, "update.abnormal=down-weight"), NIGHT)
+    lighter = "update.abnormal=down-weight", "update.abnormal_weight=0.4"
+    light = steps.update(changed(settings, *lighter), NIGHT)
     lineage = checkpoint.final(settings.store, light["run"]).manifest().lineage
-    assert Ancestry.of_lineage(lineage).of(NIGHT)[0].weight == settings.update.abnormal_weight
+    assert Ancestry.of_lineage(lineage).of(NIGHT)[0].weight == 0.4
     done = steps.update(settings, NIGHT)
     lineage = checkpoint.final(settings.store, done["run"]).manifest().lineage
     assert Ancestry.of_lineage(lineage).of(NIGHT)[0].weight == 1
@@ -156,3 +157,21 @@ def test_an_abnormal_day_is_reported_and_learnt_or_weighed_or_skipped(settings):
     assert run.data.tags["abnormal"] == done["abnormal"] != ""
     after = steps.update(changed(settings, "update.abnormal=skip"), NEXT)
     assert after["left_out"] == {"2026-03-06": "abnormal"}
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [
+        ("abnormal_volume_ratio=1.2", "behaviors has 130 rows, 1.30 times the median of the 4"),
+        ("abnormal_mix_distance=0.08", "the mix of behaviors.type is 0.10 away from that of the 4"),
+        ("abnormal_days=3", "behaviors has 130 rows, 2.60 times the median of the 3 days"),
+    ],
+)
+def test_every_limit_that_is_set_is_the_one_by_which_a_day_is_abnormal(settings, limit, said):
+    """By those that are not set it is none."""
+    for day, rows in zip(DAYS[:4], (150, 150, 50, 50), strict=True):
+        judge(settings.store, day, rows=rows)
+    judge(settings.store, NIGHT, rows=130, carts=13)
+    skipped = steps.update(changed(settings, "update.abnormal=skip", f"update.{limit}"), NIGHT)
+    assert skipped["outcome"] == "skipped"
+    assert said in skipped["abnormal"]

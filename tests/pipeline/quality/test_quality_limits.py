@@ -13,9 +13,20 @@ from features.quality import QualityConfig
 from features.raw_table import TABLES
 from features.schemas import BEHAVIORS, CATALOG, FOLLOWS, IMPRESSIONS, ITEMS, SAMPLES, conform
 from pipeline.quality import checks
+from pipeline.settings import load
+from tests.first_night import published
 
 DAY = date(2026, 3, 2)
 MANY_ROWS = pa.table({"ts": range(1_772_409_600_000, 1_772_409_600_300), "price_level": [1] * 300})
+
+HELD = {name for name in QualityConfig.model_fields if name != "history_days"}
+"""Settings that are limits."""
+
+
+def another(name):
+    """A value of a limit that is not the one of the defaults."""
+    value = getattr(QualityConfig(), name)
+    return value + 1 if value >= 1 else value + 0.001
 
 
 def told_of_every_table():
@@ -38,6 +49,18 @@ def told_of_every_table():
         yield of, figures.metrics(tally, counts, DAY, "UTC", [tally] * 3)
 
 
+def told_of_other_tables():
+    """Of requests, and of users and items, that behaviours name; and of profiles that changed."""
+    joins = [
+        Joined(
+            figure="behaviors.user_id.joined_share", keys=1, found=1, meaning="", sampled=sampled
+        )
+        for sampled in (False, True)
+    ]
+    changed = Changed(figure="users.city.changed_share", users=1, changed=0, days=2, before="")
+    return joins, [changed]
+
+
 def test_every_share_has_a_limit():
     """And volume and mix, which are told once there are three days before."""
     for of, told in told_of_every_table():
@@ -52,25 +75,58 @@ def test_a_metric_that_nothing_judges_is_not_passed_over():
 
 
 def test_a_limit_names_the_setting_that_moves_it_and_only_a_limit_that_none_moves_names_none():
-    joins = [
-        Joined(
-            figure="behaviors.user_id.joined_share", keys=1, found=1, meaning="", sampled=sampled
-        )
-        for sampled in (False, True)
-    ]
-    changed = Changed(figure="users.city.changed_share", users=1, changed=0, days=2, before="")
+    joins, changed = told_of_other_tables()
 
     def asked(config):
         of_days = [checks.suite(of, told, config) for of, told in told_of_every_table()]
-        of_users = checks._of_joins(joins, config) + checks._of_changes([changed], config)
+        of_users = checks._of_joins(joins, config) + checks._of_changes(changed, config)
         return [one for day in of_days for one in day] + of_users
 
     before = asked(QualityConfig())
-    held = {name for name in QualityConfig.model_fields if name != "history_days"}
     moved = {}
-    for name in held:
-        value = getattr(QualityConfig(), name)
-        after = asked(QualityConfig(**{name: value + 1 if value >= 1 else value + 0.001}))
+    for name in HELD:
+        after = asked(QualityConfig(**{name: another(name)}))
         moved |= {at: name for at in range(len(before)) if before[at] != after[at]}
     assert [one.setting for one in before] == [moved.get(at, "") for at in range(len(before))]
-    assert set(moved.values()) == held
+    assert set(moved.values()) == HELD
+
+
+@pytest.fixture
+def judged_by(tmp_path, monkeypatch):
+    """What a day is held against, by settings; of a day of which every figure is told."""
+    every = dict(told_of_every_table())
+    joins, changed = told_of_other_tables()
+    tables = {"events": ("behaviors",), "samples": ("samples", "catalog")}
+    told = {"events": every["events"], "samples": every["samples"] | every["catalog"]}
+    seen = []
+    monkeypatch.setattr(checks.job, "run", lambda *_: {})
+    monkeypatch.setattr(checks.joined, "of_day", lambda *_: joins)
+    monkeypatch.setattr(checks.changes, "of_day", lambda *_: changed)
+    monkeypatch.setattr(checks, "judge", lambda *given: seen.extend(given[-1]) or [])
+    settings = load("smoke", str(tmp_path))
+    published(settings, DAY, "events", "behaviors")
+    for name in tables["samples"]:
+        published(settings, DAY, name)
+
+    def held(*pairs):
+        seen.clear()
+        for of in tables:
+            monkeypatch.setattr(checks.quality, "metrics", lambda *_, of=of: told[of])
+            checks.run(load("smoke", str(tmp_path), pairs), DAY, of)
+        return list(seen)
+
+    return held
+
+
+@pytest.mark.parametrize("name", sorted(HELD))
+def test_every_limit_that_is_set_is_the_one_that_judges(name, judged_by):
+    before, after = judged_by(), judged_by(f"quality.{name}={another(name)}")
+    moved = [one.setting for one, now in zip(before, after, strict=True) if one != now]
+    assert moved == [name] * sum(one.setting == name for one in before) != []
+
+
+def test_a_day_is_held_against_as_many_days_before_as_are_set(judged_by, monkeypatch):
+    asked = []
+    monkeypatch.setattr(checks, "_before", lambda *given: asked.append(given[-1]) or [])
+    judged_by("quality.history_days=3")
+    assert asked == [3, 3]

@@ -163,11 +163,13 @@ def replaced(store: Store, key: str, run_id: str) -> str:
 
     Args:
         store: has the checkpoints.
-        key: run key of the version.
+        key: run key of the version; empty where dupn did not register it.
         run_id: MLflow run of the version.
     """
+    if not key:
+        return ""
     final = store.partition("checkpoints", None, key, "final")
-    if not key or not final.exists():
+    if not final.exists():
         return ""
     try:
         lineage = final.manifest().lineage

@@ -5,8 +5,9 @@ this package, and itself import what it needs of it (`serving.histories`, `servi
 """
 
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from infra.errors import ConfigError
 from infra.identity import identity
@@ -53,7 +54,16 @@ def histories(
     if not named:
         return LocalHistories(work / "live.db", snapshots.newest(store, work), zone, patience_s)
     make = _named(named)
-    return make(store=store, work=work, zone=zone, patience_s=patience_s, namespace=identity(store))
+    given: dict[str, Any] = {"store": store, "work": work, "zone": zone, "patience_s": patience_s}
+    given["namespace"] = identity(store)
+    try:
+        signature(make).bind(**given)
+    except (TypeError, ValueError) as error:
+        raise ConfigError(
+            f'serve.histories = "{named}" cannot be called: {error}. Let it take '
+            f"{', '.join(given)} by name."
+        ) from error
+    return make(**given)
 
 
 def _named(named: str) -> Make:

@@ -4,8 +4,9 @@ A service whose MLflow is away goes on with what it has. A worker that is replac
 nothing yet, though the bundles lie whole in the store: it takes the versions that the processes
 before it served, until the registry answers it for the first time. Where that answers that nobody
 is champion (his version was deleted, a hand took the alias away) the processes that run serve on
-whom they had; one that starts begins with him, too, or it would answer nobody. Of other arms this
-is not so: their users are answered by the champion, and who stood there may be long gone.
+whom they had; one that starts begins with him, too, or it would answer nobody, unless a rollback
+has left him. Of other arms this is not so: their users are answered by the champion, and who stood
+there may be long gone.
 """
 
 import json
@@ -15,8 +16,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from infra.errors import RegistryError
+from infra.errors import RegistryError, StoreError
+from infra.ledger import Ledger
 from infra.store import Store
+from infra.succession import left
 from serving import published
 from serving.served import Name
 from serving.versions import CHAMPION, Source
@@ -54,7 +57,8 @@ class LastServed:
         """See `Source`.
 
         Raises:
-            RegistryError: MLflow does not answer, and has before, or nothing is remembered.
+            RegistryError: MLflow does not answer, and has before, or nothing is remembered; or the
+                ledger is broken where nobody is champion.
         """
         try:
             found = self.source.wanted()
@@ -69,7 +73,7 @@ class LastServed:
             self._known = {name.version: name for name in arms.values()}
             return {arm: name.version for arm, name in arms.items()}
         self._answered = True
-        was = None if self._began or found.get(CHAMPION) else self._read().get(CHAMPION)
+        was = None if self._began or found.get(CHAMPION) else self._was_champion()
         if was is None:
             self._known = {}
             return found
@@ -87,7 +91,15 @@ class LastServed:
         if number not in self._known:
             return self.source.fetch(number)
         place = published.place(self.store, self._known[number].run, number)
-        return published.fetch(place, self.copies)
+        try:
+            return published.fetch(place, self.copies)
+        except StoreError as error:
+            if not self._answered:
+                raise
+            raise StoreError(
+                f"nobody is champion, and version {number}, which was it last, cannot be had: "
+                f"{error} `dupn status` says how somebody is champion again."
+            ) from error
 
     def stamp(self, number: str) -> str:
         """See `Source`."""
@@ -106,6 +118,13 @@ class LastServed:
             aside.replace(file)
         except OSError as error:
             logger.warning("%s could not be written: %s", file, error)
+
+    def _was_champion(self) -> Name | None:
+        """Who was served last as champion; nobody if a rollback left him since."""
+        was = self._read().get(CHAMPION)
+        if was is None or was.version in left(Ledger(self.store).entries()):
+            return None
+        return was
 
     def _read(self) -> dict[str, Name]:
         """What was kept of this home; nothing where it cannot be read."""

@@ -1,6 +1,5 @@
 """The file of live behaviours as SQLite has it: a connection a thread, and what failures mean."""
 
-import logging
 import sqlite3
 import threading
 from collections.abc import Iterator
@@ -8,8 +7,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import ServingUnavailable
-
-logger = logging.getLogger(__name__)
 
 LONG_S = 10.0
 """Seconds that a start, or the taking over of a snapshot, waits for others that write."""
@@ -56,9 +53,9 @@ class LiveFile:
                 )
             elif not isinstance(error, sqlite3.OperationalError):
                 raise  # our own mistake
-            said = f"{self.file} could not be read or written: {error}."
-            logger.warning(said)
-            raise ServingUnavailable(f"{said} {remedy}") from error
+            raise ServingUnavailable(
+                f"{self.file} could not be read or written: {error}. {remedy}"
+            ) from error
 
     def empty_log(self) -> None:
         """Take into the file what stands in the log beside it, and cut that off.
@@ -96,10 +93,8 @@ class LiveFile:
             found = (stat.st_dev, stat.st_ino)
         self._is = self._is or found
         if found is None or found != self._is:
-            said = (
+            raise ServingUnavailable(
                 f"{self.file} was moved, removed or replaced while the service ran: stop it, put "
                 "the file back if it was moved away, and start it again; else what came in since "
                 "the newest `sequences` is unknown then."
             )
-            logger.warning(said)
-            raise ServingUnavailable(said)

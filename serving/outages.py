@@ -6,10 +6,10 @@ operator that the store is the reason, since the service itself is ready.
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from infra.errors import ServingUnavailable
 
@@ -19,6 +19,8 @@ READ, WRITTEN = "read", "written"
 """What is asked of a store: on a full disk one still works."""
 LINE_S = 60
 """Seconds between two lines of the log, however many requests are refused."""
+QUIET = timedelta(minutes=5)
+"""After which a refusal says nothing of now: nobody has asked this process since."""
 
 
 @dataclass(frozen=True)
@@ -26,6 +28,7 @@ class Outage:
     """Requests of a kind that failed, one after the other."""
 
     since: datetime
+    last: datetime
     failed: int
     why: str
     """Of the last."""
@@ -53,22 +56,27 @@ class Outages:
 
     @property
     def seconds(self) -> float:
-        """For how long the store has refused; 0 where it answered at last."""
-        begun = [one.since for one in tuple(self._now.values())]
-        return (datetime.now(UTC) - min(begun)).total_seconds() if begun else 0.0
+        """From the first to the last request that was refused; 0 where it answered at last."""
+        lengths = [(one.last - one.since).total_seconds() for one in self._lasting().values()]
+        return max(lengths, default=0.0)
 
     @property
     def told(self) -> str:
         """A sentence where it refuses; empty where it answered at last."""
         return " ".join(
             f"not {what} since {one.since.isoformat(timespec='seconds')}: {one.why}"
-            for what, one in tuple(self._now.items())
+            for what, one in self._lasting().items()
         )
 
+    def _lasting(self) -> Mapping[str, Outage]:
+        """What is refused here is tried again elsewhere: one that nobody asks may not go on."""
+        now = datetime.now(UTC)
+        return {what: one for what, one in tuple(self._now.items()) if now - one.last < QUIET}
+
     def _note(self, what: str, why: str) -> None:
-        before = self._now.get(what)
-        since, failed = (before.since, before.failed) if before else (datetime.now(UTC), 0)
-        self._now[what] = Outage(since, failed + 1, why)
+        before, now = self._lasting().get(what), datetime.now(UTC)
+        since, failed = (before.since, before.failed) if before else (now, 0)
+        self._now[what] = Outage(since, now, failed + 1, why)
         if time.monotonic() - self._said >= LINE_S:
             self._said = time.monotonic()
             logger.warning(

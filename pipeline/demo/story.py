@@ -1,10 +1,10 @@
 """`dupn run demo`: an initial training, nights and an experiment in a real Airflow, and their ends.
 
 Starts Airflow and the MLflow UI if they do not run, triggers the DAGs over REST as the UI does,
-waits, and reads what the runs left in the store. The experiment holds a rival that is worse on
-purpose against the champion (`demo_abtest`), and its verdict stops it; the second night gets dirty
-data, and quality stops that: both are part of the demo. What is done already is not done again. At
-the end the service is asked with curl. All of it stays up: look around, then `dupn down`.
+waits, and reads what the runs left in the store. The experiment (`pipeline.demo.experiment`) holds
+a rival that is worse on purpose against the champion, and its verdict stops it; the second night
+gets dirty data, and quality stops that: both are part of the demo. What is done already is not done
+again. At the end the service is asked with curl. All of it stays up: look around, then `dupn down`.
 """
 
 import logging

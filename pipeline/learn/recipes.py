@@ -107,7 +107,20 @@ def declared(store: Store, line: str) -> Recipe | None:
             continue  # only its arms have recipes
         if recipe is not None:
             return recipe
+        _warn_if_lost(store, experiment, line)
     return None
+
+
+def _warn_if_lost(store: Store, experiment: str, line: str) -> None:
+    place = traffic.key(experiment, "experiment")
+    if store.get(place) is not None:
+        return
+    split = traffic.read(store, traffic.key(experiment, "traffic")) or {}
+    if line in split.get("shares", ()):
+        logger.warning(
+            "%s is gone, which may have held the recipe of line %s: it is updated without. Take it "
+            "from a backup.", place, line,
+        )  # fmt: skip
 
 
 def _recipe(store: Store, experiment: str, line: str) -> Recipe | None:

@@ -1,7 +1,8 @@
 """`dupn update`: the promoted version of the line learns a night, if the night may be learnt.
 
 Whether it may is decided here: the parent from the registry, quality from its reports, abnormal
-days from its tallies. What is learnt and how, `training.update` decides.
+days from its tallies; of a night that has a version, `pipeline.learn.decided` says what became of
+it. What is learnt and how, `training.update` decides.
 """
 
 import logging
@@ -17,9 +18,9 @@ from infra.config import flatten
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry, Version
 from infra.store import Partition, Store
-from infra.succession import dethroned
 from pipeline.jobs import quality as measuring
-from pipeline.learn.learning import gone, of_run, recorded, require_free, run_key, versions_of
+from pipeline.learn import decided
+from pipeline.learn.learning import gone, recorded, require_free, run_key
 from pipeline.learn.tracked import TrainingTracker
 from pipeline.quality import judged
 from pipeline.release.incumbent import registry_of, replaced, vacancy
@@ -63,11 +64,11 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
             f"{key} is the promoted version and has learnt {day} from other data, which is not "
             f"unlearnt; `dupn backfill --day {day}` makes again what rests on the data",
         )
-    if not forced and _trained_anew(store, registry, parent, key):
-        return _nothing(key, parent, f"{key} was trained anew by force, and is no version yet")
+    if not forced and (why := decided.trained_anew(store, registry, parent, key)):
+        return _nothing(key, parent, why)
     _require_another(store, parent, key, day)
-    if not forced and (why := _overtaken(registry, key, parent, day)):
-        return _nothing(key if _withdrawn(store, registry, key) else "", parent, why)
+    if not forced and (why := decided.overtaken(registry, key, parent, day)):
+        return _nothing(key if decided.withdrawn(store, registry, key) else "", parent, why)
     store.partition("samples", day).require()
     _require_quality(store, day, forced)
     _require_same_network(settings, parent)
@@ -136,51 +137,6 @@ def _parent(store: Store, version: Version) -> Partition:
     if said := replaced(store, key, version.run_id):
         raise RegistryError(f"version {version.number} is promoted, and {said}")
     return found
-
-
-def _overtaken(registry: Registry, key: str, parent: Partition, day: date) -> str:
-    """Why a night is not learnt whose candidate is registered, if another parent is promoted since.
-
-    Somebody has decided while it was released. Neither is that undone by a child of whom was
-    champion then, nor is a registered model trained over.
-    """
-    now = parent.key.split("/")[1]
-    if Ancestry.of_lineage(parent.manifest().lineage).has(day):
-        return ""
-    for version in registry.versions():
-        then = version.tags.get("parent", "")
-        if version.tags.get("run_key") == key and then not in ("", now):
-            return (
-                f"{key} is version {version.number} of the registry already, trained on from "
-                f"{then}, and now {now} is promoted, from which the next night learns {day} (to "
-                f"promote the other all the same: `dupn promote --version {version.number} --why "
-                "...`)"
-            )
-    return ""
-
-
-def _withdrawn(store: Store, registry: Registry, key: str) -> bool:
-    """Whether a candidate was champion and is it no more, which its gate says: its night ends so.
-
-    The champion answers the day then, and is refreshed, represented and watched.
-    """
-    if not checkpoints.final(store, key).exists():
-        return False
-    known = versions_of(registry, of_run(store, key))
-    return bool(known) and dethroned(registry.look(), known[-1].number, key) is not None
-
-
-def _trained_anew(store: Store, registry: Registry, parent: Partition, key: str) -> bool:
-    """Whether a version's night was trained anew by force, from who is promoted: its gate is next.
-
-    Without force nothing else is learnt under the key of a version.
-    """
-    if not checkpoints.final(store, key).exists():
-        return False
-    known, mine = registry.versions(), of_run(store, key)
-    of_the_key = any(one.tags.get("run_key") == key for one in known)
-    from_it = mine.parent == parent.key.split("/")[1]
-    return of_the_key and from_it and not versions_of(registry, mine)
 
 
 def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:

@@ -100,6 +100,10 @@ def _beside(
     """A version becomes `challenger`, on condition that the ledger is as it was."""
     entry = registry.challenge(number, why, after=entries)
     told = standing.moved(settings, entry) | {"challenger": number}
+    told.pop("warning", "")  # of the champion, which did not move
+    version = registry.found(number)
+    if said := incumbent.replaced(settings.store, version.tags.get("run_key", ""), version.run_id):
+        told["warning"] = said
     return told | _already(entries, entry, number, "challenger")
 
 

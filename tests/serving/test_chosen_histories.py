@@ -66,11 +66,13 @@ def test_a_service_keeps_what_it_hears_in_the_store_that_the_setting_names(
         ("breaks:by", r"breaks cannot be imported \(ZeroDivisionError: "),
         ("shared_stores:other", "shared_stores has no function other"),
         ("shared_stores:number", "shared_stores has no function number"),
+        ("fewer:by", r"cannot be called: .*'namespace'.* Let it take store, work, zone, "),
     ],
 )
 def test_histories_that_cannot_be_made_are_told_with_their_setting(modules, tmp_path, named, said):
     (modules / "shared_stores.py").write_text(MODULE)
     (modules / "needs_more.py").write_text("import redis_of_nobody")
     (modules / "breaks.py").write_text("1 / 0")
+    (modules / "fewer.py").write_text("def by(*, store, work, zone, patience_s): ...")
     with pytest.raises(ConfigError, match=rf'^serve\.histories = "{named}".*{said}'):
         chosen_histories.histories(Store(tmp_path / "home"), tmp_path, "UTC", 0.5, named)

@@ -82,6 +82,22 @@ def test_a_process_that_starts_while_nobody_is_champion_serves_who_was_it_last_a
     assert sorted(after.served) == ["champion"]
 
 
+def test_who_was_left_by_a_rollback_is_not_served_where_nobody_is_champion(setup, home):
+    registry = registry_of(home)
+    champion = registry.version("champion")
+    tags = champion.tags | {"run_key": "dupn-2026-03-05"}
+    another = registry.client.create_run("0").info.run_id
+    other = registry.client.create_model_version("dupn", champion.source, run_id=another, tags=tags)
+    registry.promote(str(other.version), "it is better")
+    before, _ = process(setup)
+    assert before.served["champion"].name.version == "2"
+    registry.rollback("it shows what must not be shown")
+    registry.client.delete_registered_model_alias("dupn", "champion")
+    after, _ = process(setup)
+    assert dict(after.served) == {}
+    assert after.missing == ("champion",)
+
+
 def test_who_served_last_is_tried_again_where_the_bundle_could_not_be_read(setup, home):
     process(setup)
     registry_of(home).client.delete_model_version("dupn", "1")
@@ -89,6 +105,7 @@ def test_who_served_last_is_tried_again_where_the_bundle_could_not_be_read(setup
     away = bundles.rename(bundles.with_name("away"))
     versions, moved = process(setup)
     assert (moved, list(versions.refused)) == (False, ["1"])
+    assert "nobody is champion, and version 1, which was it last, cannot" in versions.refused["1"]
     away.rename(bundles)
     assert versions.refresh(), versions.refused
     assert not versions.refused

@@ -1,5 +1,6 @@
 """A service whose history store refuses says since when and why, and not only its callers."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from infra.errors import ServingUnavailable
 from serving import app as http
 from serving import meters
 from serving.http_contracts import Behavior
-from serving.outages import READ, WRITTEN, Outages
+from serving.outages import QUIET, READ, WRITTEN, Outages
 from serving.running import Background
 from serving.service import Service
 
@@ -38,7 +39,7 @@ def service(shop):
 def since_minutes(outages, minutes):
     for what, one in outages._now.items():
         before = one.since - timedelta(minutes=minutes)
-        outages._now[what] = type(one)(before, one.failed, one.why)
+        outages._now[what] = replace(one, since=before)
 
 
 def test_probe_and_metrics_show_histories_that_are_away(service, ids):
@@ -95,3 +96,17 @@ def test_only_what_the_store_itself_refuses_is_an_outage():
     with pytest.raises(ValueError, match="ours"), outages.watch(READ):
         raise ValueError("ours")
     assert (outages.told, outages.seconds) == ("", 0)
+
+
+def test_one_that_was_refused_once_and_tried_again_elsewhere_is_no_outage_that_grows():
+    outages = Outages()
+    with pytest.raises(ServingUnavailable), outages.watch(WRITTEN):
+        raise ServingUnavailable("locked. Ask again.")
+    assert outages.told.startswith("not written since 20")
+    assert outages.seconds == 0
+    (one,) = outages._now.values()
+    outages._now[WRITTEN] = replace(one, since=one.since - QUIET, last=one.last - QUIET)
+    assert (outages.told, outages.seconds) == ("", 0)
+    with pytest.raises(ServingUnavailable), outages.watch(WRITTEN):
+        raise ServingUnavailable("locked. Ask again.")
+    assert (outages.seconds, outages._now[WRITTEN].failed) == (0, 1), "another one begins"

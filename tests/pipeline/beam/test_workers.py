@@ -27,8 +27,8 @@ from pipeline.beam.workers import broken_off, losses, lost
 SCRIPT = """
 import sys
 from pathlib import Path
-from tests.pipeline import test_beam_workers
-test_beam_workers.run(Path(sys.argv[1]), getattr(test_beam_workers, sys.argv[2]))
+from tests.pipeline.beam import test_workers
+test_workers.run(Path(sys.argv[1]), getattr(test_workers, sys.argv[2]))
 """
 LONG_S = 600
 MB = 1 << 20

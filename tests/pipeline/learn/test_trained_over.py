@@ -4,6 +4,7 @@ import pytest
 
 from infra.errors import RegistryError
 from pipeline import steps
+from pipeline.learn.learning import of_run
 from pipeline.release import evaluating, incumbent
 from pipeline.upkeep import sweeping
 from tests.six_days import DAYS, NEXT, NIGHT, changed, overtaken, promote, registry
@@ -32,6 +33,16 @@ def test_the_night_of_a_model_trained_anew_by_force_goes_on_to_its_gate(settings
     told = steps.update(settings, NIGHT)
     assert (told["run"], told["outcome"]) == (KEY, "finished before")
     assert told["why"] == f"{KEY} was trained anew by force, and is no version yet"
+
+
+def test_so_it_does_once_the_model_trained_anew_has_a_version_of_its_own(settings):
+    rolled_back(settings)
+    anew = of_run(settings.store, KEY).run_id
+    tags = {"run_key": KEY, "line": "dupn"}
+    assert registry(settings).register(f"file:///anew/{KEY}", anew, tags).number == "3"
+    told = steps.update(settings, NIGHT)
+    assert (told["run"], told["outcome"]) == (KEY, "finished before")
+    assert told["why"] == f"{KEY} was trained anew by force, and is version 3"
 
 
 def test_a_night_does_not_go_on_from_the_weights_of_another_model_than_the_champion(settings):

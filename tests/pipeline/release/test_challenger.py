@@ -6,7 +6,7 @@ import pytest
 
 from infra.errors import RegistryError
 from pipeline import steps
-from pipeline.release import standing
+from pipeline.release import incumbent, standing
 from pipeline.release.incumbent import registry_of
 from serving import published
 from tests.chain import DAYS, smoke, with_champion
@@ -65,6 +65,15 @@ def test_a_person_makes_it_challenger_and_the_champion_stays(rival, number):
     assert steps.check(rival, DAY)["challenger"] == number
     again = steps.promote(rival, DAY, number, "once more", challenger=True)
     assert again["note"].startswith(f"version {number} is challenger already: nothing moved")
+
+
+def test_a_challenger_whose_checkpoint_is_another_models_is_warned_of_and_the_champion_is_not(
+    rival, number, monkeypatch
+):
+    for module in (incumbent, standing):
+        monkeypatch.setattr(module, "replaced", lambda _, key, __: f"{key} was trained anew.")
+    told = steps.promote(rival, DAY, number, "once more", challenger=True)
+    assert told["warning"] == f"{KEY} was trained anew."
 
 
 def test_the_champions_own_line_does_not_challenge_it(champion):

@@ -1,6 +1,7 @@
 """What all tests may share."""
 
 import logging
+import sys
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -14,10 +15,12 @@ settings.load_profile("dupn")
 
 
 @pytest.fixture(autouse=True)
-def _levels_as_before():
-    """A command sets the levels of our loggers for its process, which here has tests after it."""
+def _process_as_before():
+    """A command sets levels of our loggers, and `--json`, for its process: here tests follow it."""
     for name in OURS:
         logging.getLogger(name).setLevel(logging.NOTSET)
+    if (loaded := sys.modules.get("pipeline.cli.front")) is not None:
+        loaded.front.as_json = loaded.front.debug = False
 
 
 @pytest.fixture(scope="session")

@@ -403,7 +403,7 @@ from pathlib import Path
 from datetime import date
 from features.dataset import load
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events
 passes = int(sys.argv[2])
 beam = BeamConfig(buckets=16, passes=passes)

@@ -78,7 +78,7 @@ def test_with_one_bucket_the_whole_day_is_in_memory(homes):
 DAYS = """
 import sys
 from infra.store import Store
-from pipeline.beam import BeamConfig
+from pipeline.beam.run import BeamConfig
 from tests.pipeline.jobs import market_days, one_stage
 store, peaks = Store(sys.argv[1]), []
 for day in market_days.days(int(sys.argv[2])):

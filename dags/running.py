@@ -88,7 +88,7 @@ def day() -> date:
 
     Fails the task where the run has none, or its schedule is of another time zone.
     """
-    from features.dataset import load
+    from features.raw.dataset import load
     from pipeline.days import day_of_run
 
     with front_door():
@@ -99,7 +99,7 @@ def day() -> date:
 
 def day_of(context: Mapping[str, Any], settings: "Settings") -> str:
     """The day of a run for people to read; empty for a run of many days."""
-    from features.dataset import load
+    from features.raw.dataset import load
     from infra.errors import DupnError
     from pipeline.days import day_of_run
 

@@ -25,8 +25,8 @@ def import_log() -> None:
     With the Param `replace` also over days that hold rows of other files. A form does not read the
     worker's own files (`pipeline.form.check_files`), nor does an error quote one that it names.
     """
-    from features.dataset import load
-    from features.quoting import unquoted
+    from features.raw.dataset import load
+    from features.raw.quoting import unquoted
     from pipeline import form
 
     params, settings = get_current_context()["params"], running.settings()

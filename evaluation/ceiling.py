@@ -22,7 +22,7 @@ from evaluation.metrics import AnyArray, Floats, Ints
 from evaluation.questions import Questions
 from features import vocabulary
 from features.catalog import FIRST_ROW, CatalogArrays
-from features.moments import requests_of
+from features.questions.moments import requests_of
 from features.schemas import PRICE_LEVELS
 from infra.store import Store
 

@@ -18,7 +18,7 @@ from infra.store import Store
 FIRST_ROW = 2
 
 INDEX = "items"
-"""`catalog/dt=D/items`: the carried state behind the catalog, in hash order (features.items)."""
+"""`catalog/dt=D/items`: the carried state behind the catalog, by hash (features.items.state)."""
 
 
 @dataclass(frozen=True, kw_only=True)

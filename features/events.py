@@ -15,13 +15,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from features import clock, columns, identity, rejects
 from features.buckets import hash_ids
-from features.canonical import has_extra, header_of, schema_of, with_identity
-from features.dataset import Dataset
-from features.parse import is_jsonl, same_text
-from features.raw_table import LOGS, PLACE, REQUIRED, Table
-from features.rejects import Codes, Reason
+from features.raw import clock, columns, identity, rejects
+from features.raw.canonical import has_extra, header_of, schema_of, with_identity
+from features.raw.dataset import Dataset
+from features.raw.parse import is_jsonl, same_text
+from features.raw.raw_table import LOGS, PLACE, REQUIRED, Table
+from features.raw.rejects import Codes, Reason
 from features.schemas import MS, PRICE_LEVELS, BehaviorType, Scenario, conform
 from infra.config import Config
 

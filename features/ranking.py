@@ -10,7 +10,8 @@ catalog and the statistics of the days before as arrays by catalog row. Volumes 
 rates are logarithms around one per cent, everything else lies in [-1, 1]. What an item is without a
 user stands in a table of whole rows, so that a candidate costs one gather; of the rest, most is
 zero, since most candidates meet nothing in a history, and only meetings are computed. They are
-found (`features.meetings`) in one way for many moments and in another for one, and are the same.
+found (`features.questions.meetings`) in one way for many moments and in another for one, and are
+the same.
 """
 
 from collections.abc import Sequence
@@ -19,13 +20,13 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from features import meetings
 from features.catalog import CatalogArrays
-from features.counts import Counts
-from features.meetings import Candidates, Pasts
+from features.items.counts import Counts
+from features.items.statistics import Statistics
 from features.price import dearness
+from features.questions import meetings
+from features.questions.meetings import Candidates, Pasts
 from features.schemas import PRICE_LEVELS, UNKNOWN_ROW
-from features.statistics import Statistics
 from features.timeline import Ints
 
 Floats = NDArray[np.float32]

@@ -8,14 +8,15 @@ day changes anything but its labels.
 import numpy as np
 import pyarrow as pa
 
-from features import candidates, labels, lists, offers, shops
-from features.candidates import Asked
-from features.meetings import Pasts
+from features import labels, lists
 from features.property import LocalClock, told
 from features.query import tokens_of
+from features.questions import candidates, offers, shops
+from features.questions.candidates import Asked
+from features.questions.meetings import Pasts
+from features.questions.world import Group, SamplesConfig, World
 from features.schemas import SAMPLES, CandidateOrigin, MomentKind
 from features.timeline import Codes
-from features.world import Group, SamplesConfig, World
 
 __all__ = ["Group", "SamplesConfig", "World", "build"]
 

@@ -110,7 +110,7 @@ REJECTS = pa.schema(
         ("source", pa.string()),
         ("line", pa.int64()),
         ("text", pa.string()),
-        ("reason", pa.string()),  # a code of features.rejects.Reason
+        ("reason", pa.string()),  # a code of features.raw.rejects.Reason
         ("sentence", pa.string()),
     ]
 )
@@ -240,7 +240,10 @@ SAMPLES = pa.schema(
         ("cand_purchased", pa.list_(pa.int8())),  # 0/1: for the purchase AUC
         ("cand_origin", pa.list_(pa.int8())),  # CandidateOrigin
         ("price_level", pa.int8()),  # 1..7; null: PPP is not asked
-        ("price_offer", pa.list_(pa.float32())),  # features.offers; null: no query, or not wanted
+        (
+            "price_offer",
+            pa.list_(pa.float32()),
+        ),  # questions.offers; null: no query, or not wanted
         ("icon", pa.list_(pa.int32())),  # null: FIFP is not asked
         ("icon_followed", pa.list_(pa.int8())),
         ("shop", pa.list_(pa.int32())),  # null: SPP is not asked

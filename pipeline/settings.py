@@ -19,10 +19,10 @@ from evaluation.gate import GateConfig
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.settings import CompatibilityConfig, EvaluateConfig, WatchConfig
 from features.events import EventsConfig
-from features.quality import QualityConfig
+from features.items.statistics import StatisticsConfig
+from features.quality.figures import QualityConfig
 from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
-from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
 from infra.config import Config, apart, build, each, incompatible, overrides, preset

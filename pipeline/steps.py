@@ -47,7 +47,7 @@ def import_log(
     replace: bool = False,
 ) -> Summary:
     """Your files -> raw partitions by arrival day, as received."""
-    from features.dataset import load
+    from features.raw.dataset import load
     from pipeline.raw.importing import import_files
 
     return import_files(settings.store, load(dataset), files, day=day, replace=replace)
@@ -66,7 +66,7 @@ def raw(settings: Settings, day: date) -> Summary:
 
 def events(settings: Settings, day: date) -> Summary:
     """Raw rows -> canonical, deduplicated events; refused rows -> rejects."""
-    from features.dataset import load
+    from features.raw.dataset import load
     from pipeline.jobs.events import run
 
     dataset = load(settings.dataset)
@@ -108,7 +108,7 @@ def statistics(settings: Settings, day: date) -> Summary:
 
 def sequences(settings: Settings, day: date) -> Summary:
     """Yesterday's sequences + today's events -> the last 100 behaviours of every user."""
-    from features.dataset import load
+    from features.raw.dataset import load
     from pipeline.jobs.sequences import run
 
     zone = load(settings.dataset).time_zone
@@ -117,7 +117,7 @@ def sequences(settings: Settings, day: date) -> Summary:
 
 def samples(settings: Settings, day: date) -> Summary:
     """Moments whose attribution window closes today, with histories cut strictly before them."""
-    from features.dataset import load
+    from features.raw.dataset import load
     from pipeline.jobs.samples import run
 
     zone = load(settings.dataset).time_zone
@@ -277,7 +277,7 @@ def data_days(settings: Settings, first: date, last: date) -> list[date]:
         RegistryError: another home's version is champion there.
         TrainingError: who is in place has learnt the last day, on which both would be judged.
     """
-    from features.dataset import load
+    from features.raw.dataset import load
     from infra import tracking
     from pipeline.raw import arrival, one_log, rawday
     from pipeline.release import incumbent, unlearnt_days

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import samples
-from features.moments import Moments
+from features.questions.moments import Moments
 from features.samples import Group, SamplesConfig, World
 from features.schemas import (
     MOMENTS,

@@ -23,10 +23,10 @@ from typing import IO, Any
 import torch
 
 from features import vocabulary
-from features import world as worlds
+from features.questions import world as worlds
+from features.questions.world import World
 from features.schemas import POOL
 from features.vocabulary import Vocabulary
-from features.world import World
 from infra.errors import PartitionCorrupt
 from infra.record import as_object
 from infra.store import MANIFEST, Partition, Store

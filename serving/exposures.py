@@ -25,7 +25,7 @@ import numpy as np
 import orjson
 
 from features.property import EPOCH, LocalClock, day_number
-from features.raw_table import SERVED
+from features.raw.raw_table import SERVED
 from infra.errors import InputError, StoreError
 from infra.store import Store
 

@@ -16,15 +16,15 @@ import torch
 from numpy.typing import NDArray
 
 from features import ranking
-from features.meetings import Candidates, Pasts
-from features.offers import Offers
 from features.property import told
 from features.query import tokens_of
-from features.relevance import TitleIndex
+from features.questions.meetings import Candidates, Pasts
+from features.questions.offers import Offers
+from features.questions.relevance import TitleIndex
+from features.questions.world import World
 from features.schemas import UNKNOWN_ROW
 from features.timeline import Codes, Ints, Spans
 from features.vocabulary import Vocabulary
-from features.world import World
 from serving.items import vocabulary_rows
 from training.batch import Batch, VocabularySizes
 from training.collate import known

@@ -15,13 +15,13 @@ import torch
 from numpy.typing import NDArray
 
 from features import ranking
-from features.meetings import Candidates, Pasts
-from features.offers import Offers
 from features.property import told
-from features.relevance import TitleIndex
+from features.questions.meetings import Candidates, Pasts
+from features.questions.offers import Offers
+from features.questions.relevance import TitleIndex
+from features.questions.world import World
 from features.schemas import SEQUENCE_LENGTH, UNKNOWN_ROW
 from features.timeline import Codes, Ints, Spans
-from features.world import World
 from serving.items import ItemTable
 from serving.pairs import Pairs
 from serving.user_part import Heard, Inputs, TorchPart, UserPart

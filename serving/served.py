@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from features import catalog
 from features.buckets import hash_distinct, hash_ids
 from features.query import tokens_of
-from features.relevance import TitleIndex
+from features.questions.relevance import TitleIndex
 from features.schemas import BehaviorType, Scenario
 from features.timeline import Codes
 from infra.errors import PartitionCorrupt

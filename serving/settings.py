@@ -72,6 +72,6 @@ class ServeConfig(Config):
         below = [arm for arm, share in shares.items() if share < 0]
         if below:
             raise ValueError(f"the share of {below[0]} is {shares[below[0]]:g}, not from 0 to 1")
-        if abs(sum(shares.values()) - 1) > 1e-9:  # as `features.assignment` asks
+        if abs(sum(shares.values()) - 1) > 1e-9:  # as `features.abtest.assignment` asks
             raise ValueError(f"the shares add up to {sum(shares.values()):g}, not 1")
         return shares

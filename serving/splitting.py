@@ -13,8 +13,8 @@ from datetime import date
 
 import pyarrow as pa
 
-from features import assignment, traffic
-from features.traffic import Traffic
+from features.abtest import assignment, traffic
+from features.abtest.traffic import Traffic
 from infra.store import Store
 from serving.settings import ServeConfig
 from serving.versions import CHAMPION

@@ -13,7 +13,7 @@ import polars as pl
 import pyarrow as pa
 
 from evaluation.abtest.experiment import Experiment
-from features.assignment import arms
+from features.abtest.assignment import arms
 from features.property import LocalClock
 from pipeline import steps
 from pipeline.release.incumbent import registry_of

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from features.dataset import load
 from features.events import EventsConfig
+from features.items.statistics import StatisticsConfig
 from features.property import LocalClock
+from features.raw.dataset import load
 from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
-from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig

@@ -27,7 +27,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from evaluation.abtest.design import LONGEST, Design
-from features.traffic import Traffic
+from features.abtest.traffic import Traffic
 from infra.config import Config, known_keys, load_toml, nearest
 from infra.errors import ConfigError
 from infra.toml_lines import line_of

@@ -24,7 +24,7 @@ FEWEST, FEWEST_USERS = 30, 20
 CONFIDENCE = 0.95
 """Level of the intervals."""
 COLUMNS = ("user", "arm", "ppp_said", "ppp_true")
-"""Of `features.readout.READOUT`."""
+"""Of `features.abtest.readout.READOUT`."""
 
 
 class ArmLevels(Record):

@@ -1,9 +1,9 @@
 """Arms side by side on one marketplace: each user's pages are ranked by the user's own arm.
 
-Users are split by `features.assignment`, the hash that serving uses, so the read-out of a closed
-loop meets the same arms as that of a real one. An arm hears of its own users' actions only. What
-arms share cannot be parted: the shop's click counters, recall, item statistics and the training log
-hold everybody's behaviour. Twin worlds (everybody in one arm) are free of that.
+Users are split by `features.abtest.assignment`, the hash that serving uses, so the read-out of a
+closed loop meets the same arms as that of a real one. An arm hears of its own users' actions only.
+What arms share cannot be parted: the shop's click counters, recall, item statistics and the
+training log hold everybody's behaviour. Twin worlds (everybody in one arm) are free of that.
 
 A page ranked without chance teaches little: what is low is never seen. `Exploring` deals a share of
 an arm's pages at random; the logging policy has its own noise.
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from evaluation.marketplace import words
 from evaluation.marketplace.policies import PROPOSALS, Actions, Ranked, Ranker, Requests
 from evaluation.marketplace.world import Floats
-from features.assignment import arms as arms_of
+from features.abtest.assignment import arms as arms_of
 
 
 @dataclass(frozen=True, kw_only=True)

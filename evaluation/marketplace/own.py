@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from datetime import date
 
 from evaluation.marketplace.state import DATASET
-from features import raw_names
-from features.raw_table import TABLES
+from features.raw import raw_names
+from features.raw.raw_table import TABLES
 from infra.errors import InputError
 from infra.store import Partition, Store
 

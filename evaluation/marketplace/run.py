@@ -20,7 +20,7 @@ from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.play import Carried, Marketplace, Played, play
 from evaluation.marketplace.seeds import Purpose, stream
 from evaluation.marketplace.session import DAY_MS
-from features.raw_table import LISTED
+from features.raw.raw_table import LISTED
 from infra.errors import ConfigError
 from infra.store import Store
 

@@ -11,7 +11,7 @@ import numpy as np
 import pyarrow as pa
 
 from evaluation.marketplace.seeds import Purpose, stream
-from features.raw_table import LISTED
+from features.raw.raw_table import LISTED
 from infra.store import Store
 
 UNKNOWN_TYPE = "undefined"

@@ -18,7 +18,7 @@ from evaluation.questions import Candidates
 from evaluation.studies.asking import Answered
 from features import ranking
 from features.catalog import FIRST_ROW
-from features.listing import ATTRIBUTE_TAGS
+from features.items.listing import ATTRIBUTE_TAGS
 from features.schemas import CandidateOrigin
 from features.vocabulary import STATISTIC_TAGS, TAG_STATISTICS
 from training.model.network import Network

@@ -14,7 +14,7 @@ from evaluation.metrics import NAN
 from evaluation.results import Figure
 from evaluation.studies.asking import Score
 from evaluation.studies.cells import FEWEST, Cell, words
-from features.world import SamplesConfig
+from features.questions.world import SamplesConfig
 from training.config import ModelConfig, Task, TrainConfig
 
 NEEDED = ("Data", "Network", "Questions", "Intervals", "Settings")

@@ -13,7 +13,7 @@ from typing import Protocol
 from evaluation.marketplace.arms import Arm, Stamp
 from evaluation.marketplace.policies import PopularityWithNoise
 from features.carry import ONE_DAY
-from features.dataset import load as load_dataset
+from features.raw.dataset import load as load_dataset
 from infra.progress import quiet
 from infra.scratch import scratch_folder
 from pipeline.abtest import predecessor

@@ -14,9 +14,9 @@ from evaluation.abtest.design import Design
 from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
 from evaluation.results import Figure
-from features.dataset import load as load_dataset
-from features.readout import BEFORE
-from features.traffic import Traffic
+from features.abtest.readout import BEFORE
+from features.abtest.traffic import Traffic
+from features.raw.dataset import load as load_dataset
 from pipeline.jobs import before, readout
 from pipeline.jobs.readout import Asked
 from pipeline.settings import Settings

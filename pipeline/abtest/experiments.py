@@ -1,7 +1,7 @@
 """Registered experiments: declared once, immutable once started, one at a time.
 
-`experiments/<id>/experiment.json` is written once and never again; `features.traffic` keeps the
-small files that say whose turn it is. Starting the same declaration again goes on with it.
+`experiments/<id>/experiment.json` is written once and never again; `features.abtest.traffic` keeps
+the small files that say whose turn it is. Starting the same declaration again goes on with it.
 """
 
 import json
@@ -13,9 +13,9 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from evaluation.abtest.experiment import Experiment, parse
-from features import traffic
+from features.abtest import traffic
 from features.carry import ONE_DAY
-from features.dataset import load as load_dataset
+from features.raw.dataset import load as load_dataset
 from infra.config import flatten
 from infra.errors import ConfigError, RecordCorrupt, RegistryError
 from infra.record import reading

@@ -20,9 +20,9 @@ from evaluation.abtest.health import HEALTH
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.readout import CAPPED, ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
+from features.abtest.readout import BEFORE
 from features.carry import ONE_DAY
-from features.dataset import load as load_dataset
-from features.readout import BEFORE
+from features.raw.dataset import load as load_dataset
 from infra.errors import ConfigError, PartitionMissing
 from infra.store import Partition, Store
 from pipeline.abtest import experiments

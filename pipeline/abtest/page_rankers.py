@@ -20,8 +20,8 @@ from evaluation.marketplace.world import World as Place
 from features.buckets import hash_ids
 from features.catalog import lookup
 from features.profiles import by_name
+from features.questions.world import World
 from features.timeline import Codes
-from features.world import World
 from serving.crowd import Behaviors, Crowd
 from serving.moments import Moments, query_tokens
 from serving.pages import Scored

@@ -19,9 +19,9 @@ from sklearn.pipeline import Pipeline
 from evaluation import fitted
 from evaluation.history import History
 from features import catalog
-from features import world as worlds
-from features.dataset import load as load_dataset
-from features.relevance import TitleIndex
+from features.questions import world as worlds
+from features.questions.relevance import TitleIndex
+from features.raw.dataset import load as load_dataset
 from features.schemas import POOL, PRICE_LEVELS
 from features.timeline import Codes
 from infra.store import Store

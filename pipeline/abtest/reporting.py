@@ -18,7 +18,7 @@ from evaluation.abtest import price_levels, report, summary
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.sufficient import READOUT
 from evaluation.abtest.summary import AbtestReport
-from features import readout
+from features.abtest import readout
 from infra.scratch import scratch_folder
 from infra.store import Partition, Store
 from infra.tracking import MlflowTracker

@@ -17,9 +17,9 @@ from evaluation.marketplace.play import Marketplace
 from evaluation.results import finite
 from evaluation.studies import uplift
 from evaluation.studies.uplift import Lived
-from features import traffic as turns
+from features.abtest import traffic as turns
+from features.abtest.traffic import Traffic
 from features.carry import ONE_DAY
-from features.traffic import Traffic
 from infra.errors import ConfigError
 from infra.progress import Progress, track
 from infra.scratch import scratch_folder

@@ -16,7 +16,7 @@ from typing import Any
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.verdict import Outcome, decide
-from features import traffic
+from features.abtest import traffic
 from infra.errors import ConfigError, PartitionMissing
 from infra.ledger import Entry
 from infra.record import loaded, reading

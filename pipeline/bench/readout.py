@@ -19,9 +19,9 @@ import pyarrow as pa
 from evaluation.abtest.design import Design
 from evaluation.abtest.readout import ReadOut, read_out
 from evaluation.abtest.sufficient import READOUT
-from features.assignment import arms
-from features.readout import BEFORE as PRE_PERIOD
-from features.traffic import Traffic
+from features.abtest.assignment import arms
+from features.abtest.readout import BEFORE as PRE_PERIOD
+from features.abtest.traffic import Traffic
 from infra import cores
 from infra.progress import track
 from infra.scratch import scratch_folder

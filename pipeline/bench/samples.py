@@ -15,11 +15,11 @@ from typing import Any
 import polars as pl
 import psutil
 
-from features.dataset import load
 from features.events import EventsConfig
+from features.items.statistics import StatisticsConfig
+from features.raw.dataset import load
 from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
-from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra import cores
 from infra.progress import track

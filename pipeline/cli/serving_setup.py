@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from features.dataset import load as load_dataset
+from features.raw.dataset import load as load_dataset
 from infra.errors import ConfigError
 from infra.tracking import address
 from pipeline.settings import Settings

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
-from features import traffic
+from features.abtest import traffic
 from infra.errors import OrchestrationError, RegistryError
 from infra.scratch import scratch_folder
 from pipeline import steps

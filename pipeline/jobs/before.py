@@ -15,13 +15,13 @@ from threading import Lock
 import apache_beam as beam
 
 from features import catalog as catalogs
-from features import outcomes, readout
+from features.abtest import outcomes, readout
+from features.abtest.outcomes import Arrived
+from features.abtest.readout import BEFORE
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY
 from features.catalog import CatalogArrays
-from features.outcomes import Arrived
 from features.property import LocalClock
-from features.readout import BEFORE
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
 from pipeline.beam.threaded import Threaded, a_run

@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from features import buckets, canonical, events, tidy
-from features.dataset import Dataset
+from features import buckets, events
 from features.events import EventsConfig, Window
-from features.raw_table import LOGS, REQUIRED, Table
-from features.rejects import lost_file
+from features.raw import canonical, tidy
+from features.raw.dataset import Dataset
+from features.raw.raw_table import LOGS, REQUIRED, Table
+from features.raw.rejects import lost_file
 from infra.store import Attempt
 from pipeline.beam.parcels import BYTES, Parcels
 from pipeline.raw import accounting

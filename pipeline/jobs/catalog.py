@@ -12,11 +12,13 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from features import carry, items, listing
+from features import carry
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.inputs import Stamps
-from features.listing import Legend
+from features.items import listing
+from features.items import state as items
+from features.items.listing import Legend
 from features.schemas import CATALOG
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store

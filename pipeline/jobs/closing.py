@@ -6,12 +6,13 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 
-from features import carry, catalog, lr_ctr, lr_sample, price, statistics, summary
+from features import carry, catalog, price
 from features.catalog import CatalogArrays
 from features.inputs import Stamps
-from features.lr_ctr import Weights
-from features.lr_sample import Labels
-from features.statistics import GROUPS, StatisticsConfig
+from features.items import lr_ctr, lr_sample, statistics, summary
+from features.items.lr_ctr import Weights
+from features.items.lr_sample import Labels
+from features.items.statistics import GROUPS, StatisticsConfig
 from infra.store import Store
 
 

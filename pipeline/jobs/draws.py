@@ -5,7 +5,7 @@ from threading import Lock
 import apache_beam as beam
 import pyarrow as pa
 
-from features import negatives
+from features.questions import negatives
 
 
 class Drawn:

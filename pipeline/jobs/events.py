@@ -19,12 +19,13 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from features import buckets, canonical, raw_names
+from features import buckets
 from features.carry import ONE_DAY, require_clock
-from features.dataset import Dataset
 from features.events import EventsConfig, Window
-from features.page_log import ONLY_SERVED
-from features.raw_table import LOGS, TABLES
+from features.quality.page_log import ONLY_SERVED
+from features.raw import canonical, raw_names
+from features.raw.dataset import Dataset
+from features.raw.raw_table import LOGS, TABLES
 from infra.reading import is_about_content
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam.parcels import Parcels

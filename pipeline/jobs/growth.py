@@ -7,9 +7,10 @@ from datetime import date
 
 import pyarrow.parquet as pq
 
-from features import carry, hash_range, inputs, sightings, vocabulary
+from features import carry, hash_range, inputs, vocabulary
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
+from features.items import sightings
 from features.schemas import FEATURES
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionCorrupt, PartitionMissing

@@ -7,8 +7,8 @@ from typing import Any
 import apache_beam as beam
 from apache_beam import pvalue
 
-from features import measured, quality
-from features.measured import Tally
+from features.quality import figures, measured
+from features.quality.measured import Tally
 from infra.errors import PartitionCorrupt
 from infra.manifest import mend
 from infra.record import as_object
@@ -48,7 +48,7 @@ class Tallied(beam.PTransform):
             files
             | "Spread the files" >> Spread()
             | "Measure each file" >> beam.ParDo(Measure())
-            | "Merge the tallies" >> beam.CombineGlobally(quality.merge)
+            | "Merge the tallies" >> beam.CombineGlobally(figures.merge)
         )
 
 

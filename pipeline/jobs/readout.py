@@ -21,15 +21,16 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from features import catalog as catalogs
-from features import hash_range, outcomes, readout
+from features import hash_range
+from features.abtest import outcomes, readout
+from features.abtest.outcomes import ACTIONS, PAGES, Arrived, Counted, Window
+from features.abtest.readout import BEFORE
+from features.abtest.traffic import FOLDER, Traffic
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY
 from features.catalog import CatalogArrays
-from features.outcomes import ACTIONS, PAGES, Arrived, Counted, Window
 from features.property import LocalClock
-from features.readout import BEFORE
 from features.schemas import BehaviorType, conform
-from features.traffic import FOLDER, Traffic
 from infra.errors import PartitionMissing
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam.run import BeamConfig, Gather, Publish, Spread, pipeline

@@ -20,16 +20,17 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import catalog as catalogs
-from features import groups, ranking, vocabulary
 from features import inputs as reads
-from features import late as lates
-from features import moments as moment
+from features import ranking, vocabulary
 from features import samples as sample
-from features import world as worlds
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY, require_clock, yesterday
-from features.moments import Calendar, Moments
 from features.property import LocalClock
+from features.questions import groups
+from features.questions import late as lates
+from features.questions import moments as moment
+from features.questions import world as worlds
+from features.questions.moments import Calendar, Moments
 from features.samples import Group, SamplesConfig, World
 from features.schemas import MOMENTS, OPEN, SAMPLES
 from features.vocabulary import Vocabulary

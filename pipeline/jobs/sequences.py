@@ -16,14 +16,15 @@ import numpy as np
 import pyarrow as pa
 
 from features import inputs as reads
-from features import moments as moment
-from features import negatives, sequence, timeline
+from features import sequence, timeline
 from features.buckets import Bucket, buckets
 from features.carry import require_clock, yesterday
 from features.distinct import distinct
-from features.moments import PAGE_COLUMNS, Arrived, Calendar, Moments
-from features.page_log import is_paged
 from features.property import LocalClock
+from features.quality.page_log import is_paged
+from features.questions import moments as moment
+from features.questions import negatives
+from features.questions.moments import PAGE_COLUMNS, Arrived, Calendar, Moments
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SEQUENCES
 from features.sequence import CODED, MomentsMode, SequencesConfig
 from features.timeline import Timeline, Users

@@ -15,13 +15,14 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from features import carry, hash_range, inputs, lr_sample, tally
-from features import statistics as known
+from features import carry, hash_range, inputs
 from features.buckets import Bucket, buckets, split
-from features.page_log import is_paged
+from features.items import lr_sample, tally
+from features.items import statistics as known
+from features.items.statistics import StatisticsConfig
+from features.quality.page_log import is_paged
 from features.schemas import BEHAVIORS, IMPRESSIONS
 from features.sequence import MomentsMode
-from features.statistics import StatisticsConfig
 from infra.store import Attempt, FileEntry, Partition, Store
 from pipeline.beam.merging import Together
 from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline

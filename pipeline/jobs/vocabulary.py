@@ -16,9 +16,11 @@ from typing import Any
 import apache_beam as beam
 import pyarrow as pa
 
-from features import hash_range, inputs, items, sightings, vocabulary
+from features import hash_range, inputs, vocabulary
 from features.buckets import Bucket, bucket_index, split
 from features.catalog import FIRST_ROW
+from features.items import sightings
+from features.items import state as items
 from features.schemas import VOCABULARY
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Partition, Store

@@ -8,7 +8,7 @@ has a recipe for a line holds, also when the experiment has ended and the line h
 import logging
 
 from evaluation.abtest.experiment import Recipe
-from features import traffic
+from features.abtest import traffic
 from infra.config import build, each, preset
 from infra.errors import ConfigError, RecordCorrupt
 from infra.record import as_object, reading

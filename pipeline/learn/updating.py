@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from functools import cache, partial
 from typing import Any
 
-from features import abnormal
-from features.abnormal import Finding
+from features.quality import abnormal
+from features.quality.abnormal import Finding
 from infra.config import flatten
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry, Version

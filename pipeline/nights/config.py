@@ -2,7 +2,7 @@
 
 from pydantic import Field, field_validator
 
-from features.raw_table import TABLES
+from features.raw.raw_table import TABLES
 from infra.config import Config, named
 
 

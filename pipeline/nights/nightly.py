@@ -16,8 +16,8 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from features import dataset
 from features.carry import ONE_DAY
+from features.raw import dataset
 from infra.errors import OutOfTurn, PartitionMissing
 from infra.record import as_object, reading
 from pipeline.nights import workers

@@ -18,14 +18,15 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from features import changes, joined, quality
-from features.changes import Changed
-from features.dataset import load as load_dataset
-from features.joined import Joined
-from features.measured import Tally
-from features.quality import QualityConfig
-from features.raw_table import LOGS, TABLES
-from features.rejects import Reason
+from features.quality import changes, joined
+from features.quality import figures as quality
+from features.quality.changes import Changed
+from features.quality.figures import QualityConfig
+from features.quality.joined import Joined
+from features.quality.measured import Tally
+from features.raw.dataset import load as load_dataset
+from features.raw.raw_table import LOGS, TABLES
+from features.raw.rejects import Reason
 from infra.errors import ConfigError, PartitionCorrupt, QualityFailed, RecordCorrupt
 from infra.files import writing
 from infra.store import Store

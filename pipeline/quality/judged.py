@@ -7,15 +7,15 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
-from features import quality
-from features.raw_table import TABLES
+from features.quality import figures
+from features.raw.raw_table import TABLES
 from infra.record import as_object, reading
 from infra.store import Partition, Store
 from pipeline.jobs import quality as job
 
 LEFT_OUT = "was left out by a person (leave_out)"
 UNJUDGED = "never came before quality"
-GROUPS = {"events": quality.EVENT_TABLES, "samples": ("samples", "catalog")}
+GROUPS = {"events": figures.EVENT_TABLES, "samples": ("samples", "catalog")}
 """Tables whose rows are measured."""
 ASKED = {**GROUPS, "events": TABLES}
 """Tables whose publications a report is of: users, icons and shops are judged by their counts."""

@@ -13,8 +13,8 @@ from datetime import date
 
 import pyarrow as pa
 
-from features.raw_table import LOGS
-from features.rejects import REASONS, SENTENCES
+from features.raw.raw_table import LOGS
+from features.raw.rejects import REASONS, SENTENCES
 from infra.errors import InputError
 from infra.store import Attempt
 

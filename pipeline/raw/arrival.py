@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from features import raw_names
 from features.carry import ONE_DAY
-from features.raw_table import LOGS, TABLES
+from features.raw import raw_names
+from features.raw.raw_table import LOGS, TABLES
 from infra.errors import PartitionCorrupt
 from infra.store import Partition, Store
 from pipeline.nights.config import NightlyConfig

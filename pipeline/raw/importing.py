@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features import checking, clock, columns, parquet_rows, parse
-from features.dataset import Dataset
-from features.raw_table import LOGS, TABLES
+from features.raw import checking, clock, columns, parquet_rows, parse
+from features.raw.dataset import Dataset
+from features.raw.raw_table import LOGS, TABLES
 from infra.errors import ConfigError, InputError
 from infra.reading import require_spoilt
 from infra.scratch import scratch_folder

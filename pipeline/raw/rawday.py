@@ -5,12 +5,12 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 
-from features import canonical, raw_names
-from features import dataset as datasets
-from features.dataset import Dataset
-from features.json_lines import MOST_KEYS
-from features.raw_table import LOGS, TABLES
-from features.rejects import Reason
+from features.raw import canonical, raw_names
+from features.raw import dataset as datasets
+from features.raw.dataset import Dataset
+from features.raw.json_lines import MOST_KEYS
+from features.raw.raw_table import LOGS, TABLES
+from features.raw.rejects import Reason
 from infra.errors import InputError, PartitionMissing
 from infra.store import Attempt, FileEntry, Partition, Store
 from infra.visible import visible

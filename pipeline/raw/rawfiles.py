@@ -16,12 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import clock, parquet_rows, parse, raw_names
-from features.arrow_types import readable
-from features.canonical import REPEATED
-from features.dataset import Dataset
-from features.raw_names import is_data, is_served, is_skipped
-from features.raw_table import LISTED, PLACE, Table
+from features.raw import clock, parquet_rows, parse, raw_names
+from features.raw.arrow_types import readable
+from features.raw.canonical import REPEATED
+from features.raw.dataset import Dataset
+from features.raw.raw_names import is_data, is_served, is_skipped
+from features.raw.raw_table import LISTED, PLACE, Table
 from infra.errors import InputError, PartitionCorrupt
 from infra.reading import is_about_content
 from infra.store import FileEntry, Partition, Store

@@ -7,9 +7,9 @@ some day's among them, would think them gone.
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import date
 
-from features import raw_names
 from features.carry import ONE_DAY
-from features.raw_table import LOGS
+from features.raw import raw_names
+from features.raw.raw_table import LOGS
 from infra.store import Partition, Store
 from pipeline.raw import arrival
 

@@ -16,9 +16,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from features import raw_names
-from features.dataset import Dataset
-from features.raw_table import LISTED, LOGS
+from features.raw import raw_names
+from features.raw.dataset import Dataset
+from features.raw.raw_table import LISTED, LOGS
 from infra.errors import InputError
 from infra.files import sha256, writing
 from infra.store import Attempt, FileEntry, Partition, Store

@@ -18,7 +18,7 @@ from evaluation import gate as gating
 from evaluation import report as pages
 from evaluation.gate import Check, Evidence, Verdict
 from evaluation.results import OfflineReport
-from features.dataset import load as load_dataset
+from features.raw.dataset import load as load_dataset
 from infra.errors import DupnError, PartitionCorrupt, PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.mlflow_client import answering

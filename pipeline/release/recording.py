@@ -14,8 +14,8 @@ import pyarrow.compute as pc
 
 from evaluation.predictions import Predictions
 from features.carry import ONE_DAY
-from features.moments import page_ids
 from features.property import LocalClock
+from features.questions.moments import page_ids
 from features.schemas import BehaviorType, Scenario
 from infra.store import Partition, Store
 

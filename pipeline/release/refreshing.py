@@ -18,7 +18,7 @@ from typing import Any
 
 from evaluation import sampled
 from features.carry import ONE_DAY
-from features.dataset import load as load_dataset
+from features.raw.dataset import load as load_dataset
 from infra.errors import RegistryError
 from infra.registry import Version
 from infra.scratch import scratch_folder

@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 
 from features import catalog
 from features.catalog import CatalogArrays
-from features.dataset import load as load_dataset
 from features.profiles import Hashes, Profiles
 from features.property import LocalClock
+from features.raw.dataset import load as load_dataset
 from infra.errors import DupnError, RegistryError
 from infra.registry import Version
 from infra.store import FileEntry, Partition, Store

@@ -14,8 +14,8 @@ from evaluation.results import Figure
 from evaluation.studies import uplift
 from evaluation.studies.abtest import BEFORE, DUPN, POLICY, SPLIT, TWINS, Cell, Shape
 from evaluation.studies.uplift import Lived
+from features.abtest.traffic import Traffic
 from features.carry import ONE_DAY
-from features.traffic import Traffic
 from infra.progress import Progress
 from infra.record import reading
 from pipeline.abtest import closed_loop, estimating

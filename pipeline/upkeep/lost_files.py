@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from features import raw_names
+from features.raw import raw_names
 from infra.errors import PartitionCorrupt
 from infra.files import modified, put_there
 from infra.partition import Lying

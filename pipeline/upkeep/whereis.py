@@ -24,11 +24,11 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from features import columns
-from features.arrow_types import is_bytes, is_text, usual
 from features.buckets import hash_ids
-from features.dataset import load as load_dataset
-from features.textfile import decompressed
+from features.raw import columns
+from features.raw.arrow_types import is_bytes, is_text, usual
+from features.raw.dataset import load as load_dataset
+from features.raw.textfile import decompressed
 from infra.errors import DupnError
 from infra.files import ABSENT, filesystem, is_local, local
 from pipeline.settings import Settings

@@ -12,8 +12,8 @@ import typer
 from prometheus_client import Counter
 from prometheus_client.metrics import MetricWrapperBase
 
-from features.dataset import Dataset, parse_description
-from features.raw_table import Table, TimeFormat
+from features.raw.dataset import Dataset, parse_description
+from features.raw.raw_table import Table, TimeFormat
 from infra import alerts
 from pipeline import settings_page
 from pipeline.bench.benching import BENCHES

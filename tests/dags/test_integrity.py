@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from dags import schedule
-from features import dataset as datasets
+from features.raw import dataset as datasets
 from infra.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from features import traffic
+from features.abtest import traffic
 from pipeline.abtest import experiments, verdicts
 from pipeline.release import standing
 from pipeline.release.incumbent import registry_of

@@ -5,7 +5,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from features.dataset import load
+from features.raw.dataset import load
 from infra.store import Store
 from pipeline.raw.importing import import_files
 from tests import samples_log

@@ -10,7 +10,7 @@ from datetime import timedelta
 import pytest
 import requests
 
-from features import traffic
+from features.abtest import traffic
 from infra import runtime
 from infra.follow import follow
 from infra.programs import RuntimeConfig

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 
-from features import traffic
+from features.abtest import traffic
 from infra import runtime
 from infra.follow import follow
 from infra.programs import RuntimeConfig

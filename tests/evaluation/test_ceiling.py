@@ -7,7 +7,7 @@ import pytest
 from evaluation import ceiling
 from evaluation.questions import Candidates, Icons, Moments, Prices, Questions, Shops
 from features import catalog
-from features.moments import page_ids
+from features.questions.moments import page_ids
 from infra.store import Store
 from tests.training.conftest import FIRST, write_store
 

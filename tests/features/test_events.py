@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.canonical import schema_of
-from features.dataset import load, parse_description
 from features.events import EventsConfig, Window, parse
+from features.raw.canonical import schema_of
+from features.raw.dataset import load, parse_description
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, ITEMS
 
 DAY = date(2026, 11, 1)

@@ -4,8 +4,8 @@ from datetime import date, datetime, timedelta
 
 import pytest
 
-from features.dataset import parse_description
 from features.events import EventsConfig, Window
+from features.raw.dataset import parse_description
 
 
 @pytest.mark.parametrize("day", [date(2026, 3, 30), date(2026, 10, 26)])

@@ -5,10 +5,12 @@ from datetime import date
 import numpy as np
 import pytest
 
-from features import meetings, ranking, statistics
+from features import ranking
 from features.catalog import CatalogArrays
-from features.counts import COUNTED, Counts, Overall
-from features.meetings import Candidates, Pasts
+from features.items import statistics
+from features.items.counts import COUNTED, Counts, Overall
+from features.questions import meetings
+from features.questions.meetings import Candidates, Pasts
 from features.timeline import Spans
 
 ROWS = 30

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 
 from features import labels, samples
-from features.candidates import Asked
+from features.questions.candidates import Asked
 from features.schemas import CandidateOrigin, MomentKind
 
 

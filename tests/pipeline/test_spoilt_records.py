@@ -9,7 +9,7 @@ import pytest
 
 from evaluation import nights, report
 from evaluation.watch import Night
-from features import traffic
+from features.abtest import traffic
 from infra.errors import PartitionCorrupt, RecordCorrupt
 from pipeline.abtest import experiments, verdicts
 from pipeline.jobs import quality

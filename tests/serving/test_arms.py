@@ -3,8 +3,8 @@
 import pytest
 from fastapi.testclient import TestClient
 
-from features import traffic
-from features.traffic import Traffic
+from features.abtest import traffic
+from features.abtest.traffic import Traffic
 from infra.errors import ServingUnavailable
 from infra.store import Store
 from pipeline.release.incumbent import registry_of

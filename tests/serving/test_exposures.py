@@ -14,8 +14,8 @@ from time import sleep
 import pyarrow as pa
 import pytest
 
-from features.dataset import load
 from features.events import EventsConfig
+from features.raw.dataset import load
 from infra.errors import InputError
 from infra.store import Store
 from pipeline.beam.runner import BeamConfig

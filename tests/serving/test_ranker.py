@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from features.query import tokens_of
+from features.questions.relevance import TitleIndex, Titles, relevance, word_table
 from features.ranking import NAMES
-from features.relevance import TitleIndex, Titles, relevance, word_table
 from features.schemas import PRICE_LEVELS, UNKNOWN_ROW
 from serving import bundle as bundles
 from serving import items, pairs, user_graph, user_part

@@ -9,8 +9,8 @@ import pyarrow as pa
 import pytest
 from fastapi.testclient import TestClient
 
-from features.dataset import load
 from features.events import EventsConfig
+from features.raw.dataset import load
 from infra.store import Store
 from pipeline.beam.runner import BeamConfig
 from pipeline.jobs import events

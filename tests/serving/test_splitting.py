@@ -4,9 +4,9 @@ from datetime import date
 
 import pyarrow as pa
 
-from features import traffic
-from features.assignment import arms
-from features.traffic import Traffic
+from features.abtest import traffic
+from features.abtest.assignment import arms
+from features.abtest.traffic import Traffic
 from infra.store import Store
 from serving.settings import ServeConfig
 from serving.splitting import Splitting

@@ -6,7 +6,7 @@ tags and after an LSTM. With `model.price_memory` it is told more directly (docs
 - the price levels of the history, as shares under several weights: by what a behaviour was, how
   long ago, and how well its item matches what is looked for now;
 - for each word of the query, a score a level: what people who typed it went for;
-- with `model.price_offers`, what is on offer for the whole query (`features.offers`).
+- with `model.price_offers`, what is on offer for the whole query (`features.questions.offers`).
 
 The memory reads vectors that the other tasks learn, and teaches them nothing: its inputs are cut
 off from the gradient, so that a lesson of prices does not pull at what items are matched with.

@@ -19,7 +19,7 @@ from evaluation.marketplace.policies import (
     Requests,
 )
 from evaluation.marketplace.run import Writer
-from features.assignment import arms
+from features.abtest.assignment import arms
 from infra.store import Store
 from serving.exposures import Exposure
 from tests.evaluation.marketplace.conftest import FIRST

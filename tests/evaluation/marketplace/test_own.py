@@ -11,7 +11,7 @@ from evaluation.marketplace import own
 from evaluation.marketplace.play import Marketplace
 from evaluation.marketplace.run import Writer, simulate
 from evaluation.marketplace.spoil import spoil_day
-from features.dataset import load
+from features.raw.dataset import load
 from infra.errors import InputError
 from infra.store import Store
 from pipeline.raw.importing import import_files

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from evaluation.abtest.health import HEALTH
-from features import traffic
+from features.abtest import traffic
 from infra.errors import ConfigError, PartitionMissing, RegistryError
 from infra.ledger import Entry
 from pipeline.abtest import experiments, looks, reporting, verdicts

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from features import traffic
+from features.abtest import traffic
 from infra.errors import RecordCorrupt
 from pipeline.abtest import experiments
 from pipeline.learn import recipes

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from features import traffic
+from features.abtest import traffic
 from infra.errors import ConfigError, PartitionMissing
 from pipeline import steps
 from pipeline.abtest import experiments, looks, reporting, verdicts

@@ -2,8 +2,9 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features import items, sightings, tally, vocabulary
+from features import vocabulary
 from features.buckets import hash_ids
+from features.items import sightings, state, tally
 from pipeline.beam.merging import AT_LEAST, Together
 
 
@@ -27,7 +28,7 @@ def batches(count=12, rows=4_000, ids=500):
 
 KINDS = {
     "tally": (tally.behaviors, tally.together),
-    "seen": (items.seen, sightings.together),
+    "seen": (state.seen, sightings.together),
     "counted": (lambda rows: vocabulary.counted(rows.column("item_id")), sightings.together),
 }
 

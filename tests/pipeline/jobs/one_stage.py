@@ -10,9 +10,9 @@ import sys
 from datetime import date
 from pathlib import Path
 
+from features.items.statistics import StatisticsConfig
 from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
-from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig

@@ -2,7 +2,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from features.negatives import merge_pools, pool_of
+from features.questions.negatives import merge_pools, pool_of
 from features.schemas import BehaviorType
 from pipeline.jobs.draws import Drawn
 

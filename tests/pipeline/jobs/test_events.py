@@ -11,8 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.dataset import load, parse_description
 from features.events import EventsConfig
+from features.raw.dataset import load, parse_description
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
 from infra.errors import InputError, PartitionCorrupt, PartitionMissing
 from infra.store import Attempt, Store
@@ -401,7 +401,7 @@ PEAK = """
 import sys
 from pathlib import Path
 from datetime import date
-from features.dataset import load
+from features.raw.dataset import load
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events

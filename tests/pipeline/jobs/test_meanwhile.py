@@ -3,9 +3,9 @@
 import pytest
 
 from features import inputs
+from features.items.statistics import StatisticsConfig
 from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
-from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig

@@ -5,8 +5,8 @@ from datetime import date
 
 import pytest
 
-from features.dataset import parse_description
 from features.property import LocalClock
+from features.raw.dataset import parse_description
 from features.sequence import SequencesConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.dataset import parse_description
+from features.raw.dataset import parse_description
 from infra.errors import QualityFailed
 from infra.store import Store
 from pipeline import settings

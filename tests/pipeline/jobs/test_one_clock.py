@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features.dataset import parse_description
+from features.raw.dataset import parse_description
 from features.sequence import SequencesConfig
 from infra.errors import ConfigError
 from infra.manifest import MANIFEST

@@ -9,7 +9,7 @@ import apache_beam
 import pyarrow as pa
 import pytest
 
-from features.quality import merge
+from features.quality.figures import merge
 from features.schemas import FOLLOWS, SAMPLES, conform
 from infra.store import Store
 from pipeline.beam.run import BeamConfig, pipeline

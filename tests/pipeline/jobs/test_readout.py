@@ -12,11 +12,11 @@ import pytest
 
 from evaluation.abtest import health, sufficient
 from evaluation.abtest.sufficient import SUMS
-from features import assignment
-from features import readout as rows
+from features.abtest import assignment
+from features.abtest import readout as rows
+from features.abtest.traffic import Traffic
 from features.buckets import hash_ids
-from features.dataset import load
-from features.traffic import Traffic
+from features.raw.dataset import load
 from infra.errors import PartitionMissing
 from infra.store import Store
 from pipeline.beam.run import BeamConfig

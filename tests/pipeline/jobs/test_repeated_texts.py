@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features import parquet_rows
-from features.dataset import parse_description
+from features.raw import parquet_rows
+from features.raw.dataset import parse_description
 from infra.errors import InputError
 from infra.store import Store
 from pipeline.raw.importing import import_files

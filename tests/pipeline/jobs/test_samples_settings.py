@@ -9,7 +9,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from features.offers import EVEN, SHARPNESS
+from features.questions.offers import EVEN, SHARPNESS
 from features.samples import SamplesConfig
 from features.schemas import PRICE_LEVELS, BehaviorType
 from features.sequence import SequencesConfig

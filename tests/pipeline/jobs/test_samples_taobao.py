@@ -13,12 +13,12 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from features import ranking
-from features.dataset import load
 from features.events import EventsConfig
+from features.items.statistics import StatisticsConfig
+from features.raw.dataset import load
 from features.samples import SamplesConfig
 from features.schemas import CandidateOrigin
 from features.sequence import SequencesConfig
-from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime
 
 import pytest
 
-from features.dataset import parse_description
+from features.raw.dataset import parse_description
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
 from pipeline.jobs import events

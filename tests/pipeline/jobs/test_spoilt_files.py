@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.dataset import load
+from features.raw.dataset import load
 from infra.errors import InputError, QualityFailed
 from infra.store import Store
 from pipeline import settings

@@ -3,8 +3,9 @@ from collections import Counter, defaultdict
 import numpy as np
 import pytest
 
-from features import catalog, deciles, lr_ctr, price, statistics
-from features.statistics import StatisticsConfig
+from features import catalog, price
+from features.items import deciles, lr_ctr, statistics
+from features.items.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store

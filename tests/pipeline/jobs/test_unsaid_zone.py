@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.dataset import parse_description
+from features.raw.dataset import parse_description
 from infra.errors import ConfigError, InputError
 from infra.store import Store
 from pipeline.beam.run import BeamConfig

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from features import catalog, inputs, vocabulary
+from features.items.statistics import StatisticsConfig
 from features.query import words
-from features.statistics import StatisticsConfig
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.quality import QualityConfig
+from features.quality.figures import QualityConfig
 from features.schemas import (
     BEHAVIORS,
     CATALOG,

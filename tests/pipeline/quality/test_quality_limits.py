@@ -5,12 +5,11 @@ from datetime import date
 import pyarrow as pa
 import pytest
 
-from features import measured
-from features import quality as figures
-from features.changes import Changed
-from features.joined import Joined
-from features.quality import QualityConfig
-from features.raw_table import TABLES
+from features.quality import figures, measured
+from features.quality.changes import Changed
+from features.quality.figures import QualityConfig
+from features.quality.joined import Joined
+from features.raw.raw_table import TABLES
 from features.schemas import BEHAVIORS, CATALOG, FOLLOWS, IMPRESSIONS, ITEMS, SAMPLES, conform
 from pipeline.quality import checks
 from pipeline.settings import load

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.dataset import load, parse_description
+from features.raw.dataset import load, parse_description
 from infra.errors import ConfigError, InputError
 from infra.store import Store
 from pipeline.jobs import events

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 import pyarrow as pa
 import pytest
 
-from features.dataset import load, parse_description
+from features.raw.dataset import load, parse_description
 from infra.errors import InputError
 from infra.store import Store
 from pipeline import steps

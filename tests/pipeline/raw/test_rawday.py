@@ -9,7 +9,7 @@ import pytest
 from fsspec.exceptions import FSTimeoutError
 from fsspec.implementations.local import LocalFileSystem
 
-from features.dataset import load
+from features.raw.dataset import load
 from infra.errors import InputError, PartitionMissing, StoreError
 from infra.store import Store
 from pipeline.raw import rawday, rawfiles

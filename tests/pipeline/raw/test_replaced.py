@@ -4,8 +4,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from features.clock import day_of_number
-from features.dataset import load
+from features.raw.clock import day_of_number
+from features.raw.dataset import load
 from infra.store import Store
 from pipeline.raw import arrival
 from pipeline.raw.importing import import_files

@@ -2,7 +2,7 @@ from datetime import date, timedelta
 
 import pytest
 
-from features.dataset import parse_description
+from features.raw.dataset import parse_description
 from infra.store import Store
 from pipeline.raw.importing import import_files, stray_days
 from tests.pipeline.raw.test_importing import MINE

@@ -8,7 +8,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from features.dataset import load
+from features.raw.dataset import load
 from infra.errors import StoreError
 from infra.store import MANIFEST, Attempt, Store
 from pipeline.raw import writer as raw_writer

@@ -1,0 +1,1 @@
+"""Who is in which arm of an experiment, and what came of it."""

@@ -1,0 +1,1 @@
+"""What is measured of a day, as tallies that merge, and what makes a day abnormal."""

@@ -1,0 +1,184 @@
+"""What a day's behaviours find in the tables that they are joined with, as shares of their keys.
+
+A table that was written with other keys (another kind of user id, requests that nobody names)
+fails nowhere: its users have no profile, its items no category, its pages no clicks. So quality
+asks for the share of keys that are found, of a sample of them: the smallest hashes of some users.
+Memory grows with SAMPLE and with a column of the largest file.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from features.buckets import hash_ids
+from features.quality.page_log import has_pages
+from infra.store import Partition, Store
+
+Keys = NDArray[np.uint64]
+
+METRIC = "joined_share"
+SAMPLE = 10_000
+"""Keys of the behaviours that are looked for."""
+ROWS = 200_000
+"""Behaviours that they are chosen from, about: those of some users."""
+ENOUGH = 1_000
+"""Keys of which some are found where the tables have the same ones, though one be a sample of a
+hundredth; of fewer, chance decides."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Joined:
+    """How many of the day's keys another table has."""
+
+    figure: str
+    keys: int
+    """How many were looked for; where behaviours name none at all, their rows."""
+    found: int
+    meaning: str
+    """The share in words, and what to look at."""
+    sampled: bool = False
+    """The other table may be a small part by intent: shops log their bulky feeds in samples."""
+
+    @property
+    def share(self) -> float:
+        """Found of those looked for."""
+        return self.found / self.keys
+
+    def limit(self, whole: float, sampled: float) -> tuple[float, bool]:
+        """The least share, and whether to stop under it: of a few keys, none may be chance.
+
+        A snapshot of other keys takes attributes away, and may be what there is; pages that nobody
+        names take every click.
+
+        Args:
+            whole: the share that a whole table should have.
+            sampled: the share that a sample must have.
+        """
+        return (sampled, self.keys >= ENOUGH) if self.sampled else (whole, False)
+
+
+def of_day(store: Store, day: date, moments: str) -> list[Joined]:
+    """The shares of a day's users, items and requests, as far as there are tables of them.
+
+    Args:
+        store: with the events of the day.
+        day: which.
+        moments: the setting `sequences.moments`.
+    """
+    behaviors = store.partition("events", day, "behaviors")
+    found = [_of_users(store, day, behaviors), _of_items(store, day, behaviors)]
+    if moments != "derived" and has_pages(store, day):
+        found.append(_of_requests(store.partition("events", day, "impressions"), behaviors))
+    return [one for one in found if one and one.keys]
+
+
+def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
+    newest = store.latest("events", day, "users")
+    if newest is None or not newest.manifest().rows:
+        return None
+    wanted, every = _sample(behaviors, _users)
+    return Joined(
+        figure=f"behaviors.user_id.{METRIC}",
+        keys=len(wanted),
+        found=_found(wanted, _users(newest, every)),
+        meaning=f"the share of the day's users that {newest.key} has. Compare user_id in both",
+    )
+
+
+def _of_items(store: Store, day: date, behaviors: Partition) -> Joined | None:
+    """In the newest snapshot or the first: what comes later may be what is new alone."""
+    newest = store.latest("events", day, "items")
+    if newest is None:
+        return None
+    there = (store.partition("events", one, "items") for one in store.dates("events"))
+    first = next(part for part in there if part.exists())
+    parts = [first] if first.key == newest.key else [first, newest]
+    if not any(part.manifest().rows for part in parts):
+        return None
+    wanted, _ = _sample(behaviors, _items)
+    return Joined(
+        figure=f"behaviors.item_id.{METRIC}",
+        keys=len(wanted),
+        found=_found(wanted, (keys for part in parts for keys in _items(part, 1))),
+        meaning=f"the share of the day's items that {parts[-1].key} has. Compare item_id in both",
+    )
+
+
+def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
+    wanted, every = _sample(behaviors, _requests)
+    return Joined(
+        figure=f"behaviors.request_id.{METRIC}",
+        keys=len(wanted) or behaviors.manifest().rows,
+        found=_found(wanted, _requests(pages, every)),
+        meaning=_named(pages) if len(wanted) else _UNNAMED,
+        sampled=True,
+    )
+
+
+_UNNAMED = (
+    "no behaviour names a request by request_id, so that none would be a click on a page. Where "
+    "the log has no such column, set sequences.moments=derived"
+)
+
+
+def _named(pages: Partition) -> str:
+    return (
+        "the share of the requests named by behaviours that are pages of the same user in "
+        f"{pages.key}; nothing else is a click on a page. Compare request_id in both, or set "
+        "sequences.moments=derived"
+    )
+
+
+def _users(part: Partition, every: int) -> Iterator[Keys]:
+    for table in _columns(part, every, "user_hash"):
+        yield table.column("user_hash").to_numpy()
+
+
+def _items(part: Partition, every: int) -> Iterator[Keys]:
+    for table in _columns(part, every, "item_id"):
+        yield hash_ids(pc.unique(table.column("item_id")).drop_null())
+
+
+def _requests(part: Partition, every: int) -> Iterator[Keys]:
+    """Of a request and its user: another user's is another one."""
+    for table in _columns(part, every, "request_id", "user_hash"):
+        named = table.filter(pc.is_valid(table.column("request_id")))
+        users = named.column("user_hash").to_numpy()
+        yield hash_ids(named.column("request_id")) * np.uint64(3) + users
+
+
+def _columns(part: Partition, every: int, *names: str) -> Iterator[pa.Table]:
+    """Columns of each file, of one user in `every`: to hash an id is dear, to read a number not."""
+    wanted = [*names] if every == 1 else list({"user_hash": 0, **dict.fromkeys(names, 0)})
+    for entry in part.manifest().files:
+        if entry.name.endswith(".parquet"):
+            table = part.table(wanted, [entry])
+            if every > 1:
+                chosen = table.column("user_hash").to_numpy() % np.uint64(every) == 0
+                table = table.filter(pa.array(chosen))
+            yield table
+
+
+def _sample(
+    behaviors: Partition, keys_of: Callable[[Partition, int], Iterator[Keys]]
+) -> tuple[Keys, int]:
+    """The smallest distinct keys, sorted, of one user in how many; of all if those have none."""
+    kept, every = np.empty(0, np.uint64), 1
+    for every in sorted({max(1, behaviors.manifest().rows // ROWS), 1}, reverse=True):
+        for keys in keys_of(behaviors, every):
+            kept = np.unique(np.concatenate([kept, keys]))[:SAMPLE]
+        if len(kept):
+            break
+    return kept, every
+
+
+def _found(wanted: Keys, held: Iterable[Keys]) -> int:
+    found = np.zeros(len(wanted), np.bool_)
+    for keys in held:
+        found |= np.isin(wanted, keys)
+    return int(found.sum())

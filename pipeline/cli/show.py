@@ -4,10 +4,13 @@ Names and values are of others too (files, settings, what logs hold): brackets i
 and colons no pictures, and what would steer the terminal is written out.
 """
 
+import sys
 from collections.abc import Mapping
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -27,18 +30,22 @@ def result(
     """Print what a command returned: figures, one row a day, or name and value."""
     out = console or wide()
     if isinstance(value, list):
-        out.print(_records(title, value) if value else _words(f"{title}: {nothing}"))
+        if value:
+            _print_records(title, value, out)
+        else:
+            out.print(_words(f"{title}: {nothing}"))
         return
     figures = value.get("figures")
     plain = {name: content for name, content in value.items() if name != "figures"}
     if plain and all(isinstance(content, Mapping) for content in plain.values()):
         for name, content in plain.items():
-            out.print(_pairs(f"{title} {name}", content))
+            _print_pairs(f"{title} {name}", content, out)
     elif plain:
-        out.print(_pairs(title, plain))
+        _print_pairs(title, plain, out)
     if figures:
-        narrow = [{name: one.get(name) for name in FIGURE} for one in figures]
-        out.print(_records("figures", narrow))
+        _print_records(
+            "figures", [{name: one.get(name) for name in FIGURE} for one in figures], out
+        )
 
 
 def wide() -> Console:
@@ -47,23 +54,52 @@ def wide() -> Console:
     return out if out.is_terminal else Console(width=150)
 
 
-def _pairs(title: str, value: Mapping[str, Any]) -> Table:
+def _print_pairs(title: str, value: Mapping[str, Any], out: Console) -> None:
     table = Table(title=_words(title, "table.title"), show_header=False, title_justify="left")
-    table.add_column(style="bold")
+    table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, content in value.items():
         table.add_row(_words(name), Text(text(content)))
-    return table
+    if _fits(table, out):
+        out.print(table)
+    else:
+        out.print(_words(title, "table.title"))
+        _print_lines(value, out)
 
 
-def _records(title: str, records: list[Any]) -> Table:
+def _print_records(title: str, records: list[Any], out: Console) -> None:
     table = Table(title=_words(title, "table.title"), title_justify="left")
     names = list(dict.fromkeys(name for record in records for name in record))
-    for name in names:
-        table.add_column(_words(name), overflow="fold")
+    columns = [[text(record.get(name)) for record in records] for name in names]
+    for name, column in zip(names, columns, strict=True):
+        one_word = not any(" " in cell for cell in column)
+        table.add_column(_words(name), overflow="fold", no_wrap=one_word)
+    for row in zip(*columns, strict=True):
+        table.add_row(*map(Text, row))
+    if _fits(table, out):
+        out.print(table)
+        return
+    out.print(_words(title, "table.title"))
     for record in records:
-        table.add_row(*[Text(text(record.get(name))) for name in names])
-    return table
+        _print_lines(record, out)
+        out.print()
+
+
+def _fits(table: Table, out: Console) -> bool:
+    """Whether no word has to be broken: half a path cannot be copied, nor half a time be read."""
+    unbound = out.options.update_width(sys.maxsize)
+    return Measurement.get(out, unbound, table).minimum <= out.width
+
+
+def _print_lines(value: Mapping[str, Any], out: Console) -> None:
+    """Name and value a line, as long as it is: the terminal breaks it and copies it whole."""
+    room = max(cell_len(visible(str(name))) for name in value)
+    for name, content in value.items():
+        label = _words(name, "bold")
+        label.align("left", room)
+        for line in text(content).split("\n"):
+            out.print(Text.assemble(label, "  ", line), soft_wrap=True)
+            label = Text(" " * room)
 
 
 def _words(name: str, style: str = "") -> Text:

@@ -64,3 +64,25 @@ def test_a_list_is_a_line_each():
         "one",
         "two",
     ]
+
+
+def at(width, result):
+    out = io.StringIO()
+    show.result("log", result, Console(file=out, width=width))
+    return out.getvalue()
+
+
+def test_a_narrow_terminal_breaks_no_word_of_a_table():
+    moves = [
+        {"at": "2026-12-01T14:19:27+00:00", "version": n, "alias": "challenger", "why": "the gate"}
+        for n in (1, 2)
+    ]
+    path = "/srv/shop/home/reports/offline/dupn-2026-03-04/report.html"
+    for result in (moves, {"report": path, "pages": [path, path]}):
+        for width in (40, 60, 200):
+            text = at(width, result)
+            for word in ("2026-12-01T14:19:27+00:00", "challenger") if result is moves else (path,):
+                assert word in text, (width, text)
+    assert "\u2502" in at(200, moves)
+    assert "\u2502" not in at(40, moves)
+    assert at(40, moves).count("the gate") == 2

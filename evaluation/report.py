@@ -16,15 +16,22 @@ TILES = ("ctr_auc", "l2r_auc", "l2r_purchase_auc", "ppp_precision", "fifp_auc")
 
 
 def write(store: Store, report: OfflineReport) -> Mapping[str, str]:
-    """Put `reports/offline/<key>/` in the store; file name -> full address."""
-    pictures = dict(plots.drawings(report)) | dict(drift_plot.drawings(report))
+    """Put `reports/offline/<key>/` in the store; file name -> full address.
+
+    Pictures of an earlier report under the key that this one has not are taken away.
+    """
+    pictures = _drawings(report)
     files: dict[str, bytes | str] = {
         "report.json": report.model_dump_json(indent=1),
         **{f"{name}.png": picture for name, picture in pictures.items()},
         "report.html": html(report, pictures),
     }
     folder = f"reports/offline/{report.key}"
-    return {name: store.put(f"{folder}/{name}", content) for name, content in files.items()}
+    written = {name: store.put(f"{folder}/{name}", content) for name, content in files.items()}
+    for name in store.names(folder):
+        if name.endswith(".png") and name not in written:
+            store.remove(f"{folder}/{name}")
+    return written
 
 
 def read(store: Store, key: str) -> OfflineReport | None:
@@ -38,13 +45,18 @@ def read(store: Store, key: str) -> OfflineReport | None:
 
 
 def add_verdict(store: Store, report: OfflineReport, verdict: Verdict) -> str:
-    """Write the page of a report again, with what the gate decided on it; its text."""
-    folder = f"reports/offline/{report.key}"
-    names = [name for name in store.names(folder) if name.endswith(".png")]
-    pictures = {name[:-4]: store.get(f"{folder}/{name}") or b"" for name in names}
-    page = html(report, pictures, verdict)
-    store.put(f"{folder}/report.html", page)
+    """Write the page of a report again, with what the gate decided on it; its text.
+
+    The pictures are drawn from the report: those in its folder may be of an earlier one.
+    """
+    page = html(report, _drawings(report), verdict)
+    store.put(f"reports/offline/{report.key}/report.html", page)
     return page
+
+
+def _drawings(report: OfflineReport) -> dict[str, bytes]:
+    """Every picture of a report, by name."""
+    return dict(plots.drawings(report)) | dict(drift_plot.drawings(report))
 
 
 def html(

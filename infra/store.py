@@ -14,6 +14,7 @@ can write through them.
 
 import os
 import re
+from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
 
@@ -33,6 +34,7 @@ from infra.files import (
     put_new,
     put_there,
     unreadable,
+    writing,
 )
 from infra.manifest import MANIFEST, FileEntry, Manifest
 from infra.partition import Looked, Lying, Partition
@@ -125,6 +127,12 @@ class Store:
         except PermissionError as error:
             raise unreadable(path, error) from error
         return content
+
+    def remove(self, key: str) -> None:
+        """Take one file away, if it is there."""
+        path = f"{self.root}/{key}"
+        with writing(path), suppress(*ABSENT):
+            filesystem(self.root).rm_file(path)
 
     def names(self, folder: str) -> list[str]:
         """Names of what lies directly in `folder`, sorted; none if it is absent."""

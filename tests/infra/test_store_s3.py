@@ -48,6 +48,15 @@ def test_the_same_contract_holds_on_s3(bucket):
     assert store.names("ledger") == ["1.json"]
 
 
+def test_a_file_is_taken_away_if_it_is_there_on_a_disk_and_on_s3(bucket, tmp_path):
+    for store in (Store(tmp_path), Store(f"{bucket}/away")):
+        store.put("reports/a.png", b"a")
+        store.put("reports/b.png", b"b")
+        for key in ("reports/a.png", "reports/a.png", "nowhere/a.png"):
+            store.remove(key)
+        assert store.names("reports") == ["b.png"]
+
+
 def test_a_home_on_s3_draws_one_id(bucket):
     mine = identity(Store(f"{bucket}/mine"))
     assert identity(Store(f"{bucket}/mine")) == mine != identity(Store(f"{bucket}/yours"))

@@ -1,0 +1,54 @@
+import numpy as np
+import pytest
+
+from evaluation import offline, report
+from evaluation.gate import Outcome, Verdict
+from evaluation.offline import Material
+from evaluation.settings import EvaluateConfig
+from evaluation.slices import Context
+from infra.store import Store
+from tests.evaluation import synthetic
+
+FOLDER = "reports/offline/k"
+CONTEXT = Context(price_level=np.zeros(500, np.int8), first_new_row=400)
+VERDICT = Verdict(outcome=Outcome.PROMOTE, checks=())
+
+
+def made(*, min_users=20):
+    asked, truth = synthetic.questions(users=60)
+    config = EvaluateConfig(replicates=20, min_users=min_users, min_positives=5)
+    material = Material(key="k", day="2026-03-12", context=CONTEXT)
+    return offline.evaluate(synthetic.predictions(asked, truth), material, config)
+
+
+@pytest.fixture(scope="module")
+def two():
+    """Of many users and of too few, under one key: only the first has a picture of slices."""
+    return made(), made(min_users=10**6)
+
+
+def pictures(store):
+    return [name for name in store.names(FOLDER) if name.endswith(".png")]
+
+
+def test_pictures_of_an_earlier_report_under_the_key_are_taken_away(two, tmp_path):
+    store = Store(tmp_path)
+    for one in two:
+        files = report.write(store, one)
+        assert pictures(store) == sorted(name for name in files if name.endswith(".png"))
+    assert "slices.png" not in pictures(store)
+    assert store.get(f"{FOLDER}/report.json")
+
+
+def test_the_page_with_the_verdict_has_the_pictures_of_its_report_and_no_other(two, tmp_path):
+    store, (earlier, now) = Store(tmp_path), two
+    report.write(store, earlier)
+    left = store.get(f"{FOLDER}/slices.png")
+    report.write(store, now)
+    before = store.get(f"{FOLDER}/report.html").decode()
+    store.put(f"{FOLDER}/slices.png", left)  # by a version that took nothing away
+    page = report.add_verdict(store, now, VERDICT)
+    assert page.count("<img") == before.count("<img")
+    assert [part[:80] for part in page.split("base64,")[1:]] == [
+        part[:80] for part in before.split("base64,")[1:]
+    ]

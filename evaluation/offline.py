@@ -122,10 +122,13 @@ def _curves(predictions: Predictions, material: Material, config: EvaluateConfig
         measure = ask.measure
         block = getattr(predictions.questions, measure.place)
         rows = np.flatnonzero(ask.keep) if ask.keep is not None else np.arange(len(block.moment))
-        if measure.unit != "AUC" or measure.weight is not None or not len(rows):
+        if measure.unit != "AUC" or measure.weight is not None:
+            continue
+        happened = measure.positive(block)[rows] > 0
+        if not happened.any() or happened.all():  # nothing is ordered
             continue
         scores = scores_of(predictions.answers, measure)[rows]
-        false, true = metrics.roc_curve(scores, measure.positive(block)[rows])
+        false, true = metrics.roc_curve(scores, happened)
         roc[measure.name] = Line(title=measure.title, x=tuple(false), y=tuple(true))
     candidates, prices = predictions.questions.candidates, predictions.questions.prices
     curve = metrics.calibration(

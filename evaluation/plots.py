@@ -6,7 +6,8 @@ is touched inside an Airflow task.
 
 import io
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from itertools import cycle
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,9 +18,30 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 from evaluation.results import Estimate, OfflineReport, Rival, SliceResult, TaskResult
 
 MODEL, OTHER, TRUTH, SECOND, INK, GRID = (
-    "#1f5fbf", "#a9b4c2", "#2e9e6b", "#e08a2c", "#26323f", "#e3e8ee",
+    "#1f5fbf", "#a9b4c2", "#0a9858", "#e08a2c", "#26323f", "#e3e8ee",
 )  # fmt: skip
+
 DPI = 110
+
+
+class Look(NamedTuple):
+    """Of one of several that share axes."""
+
+    colour: str
+    stroke: str | tuple[int, tuple[float, ...]]
+    marker: str
+
+
+LOOKS = (
+    Look(MODEL, "-", "o"),
+    Look(SECOND, "--", "s"),
+    Look(TRUTH, "-.", "^"),
+    Look("#b67598", ":", "D"),
+    Look("#821858", (0, (7, 1.5, 1, 1.5, 1, 1.5)), "v"),
+    Look("#65c1f2", (0, (1, 3)), "p"),
+)
+"""The colours differ in lightness, too, for who does not see red, green or blue; the rest is for
+who sees no colour at all, as on paper."""
 PALE = 0.35
 """What rests on too little is drawn so: it is shown, not claimed."""
 
@@ -32,8 +54,13 @@ def drawings(report: OfflineReport) -> Iterator[tuple[str, bytes]]:
 
 
 def bars(report: OfflineReport) -> bytes:
-    """Model, yardsticks and ceiling of every measured task, from chance upwards."""
+    """Model, yardsticks and ceiling of every measured task, from chance; AUCs on one scale.
+
+    Chance stands well inside the axis, so that a bar to its left reads as below it.
+    """
     shown = _measured(report)
+    places = {task.name: _places(task) for task in shown}
+    of_auc = [place for task in shown if task.unit == "AUC" for place in places[task.name]]
     heights = [len(_entries(task)) for task in shown]
     figure, axes = new_figure(9.0, 0.3 * sum(heights) + 0.62 * len(shown), len(shown), heights)
     for ax, task in zip(axes, shown, strict=True):
@@ -50,26 +77,32 @@ def bars(report: OfflineReport) -> bytes:
             )  # fmt: skip
             ax.set_yticks(range(len(entries)), [label for label, *_ in entries], fontsize=8.5)
         ax.set_ylim(len(entries) - 0.5, -0.5)
-        ax.axvline(task.chance, color=INK, linewidth=0.8)
+        ax.axvline(task.chance, color=INK, linewidth=1)
+        seen = of_auc if task.unit == "AUC" else places[task.name]
+        room = 0.12 * (max(seen) - min(seen))  # for the numbers at the ends
+        ax.set_xlim(max(min(seen) - room / 4, 0), max(seen) + room)
         doubt = ": not enough evidence" if task.reason else ""
         title = f"{task.title}, {task.unit}{doubt}"
         ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
-        ax.margins(x=0.14)
         tidy(ax, "x")
     return png(figure)
 
 
 def roc(report: OfflineReport) -> bytes:
-    """ROC curve of every measure that is an AUC."""
-    figure, (ax,) = new_figure(5.6, 5.0, 1)
+    """ROC curve of every measure that is an AUC; pale where it rests on too little."""
+    figure, (ax,) = new_figure(5.6, 6.2, 1)
     ax.plot([0, 1], [0, 1], color=OTHER, linewidth=1, linestyle="--", label="chance")
-    colours = (MODEL, SECOND, TRUTH, "#7d4fb3", "#c2415b")
-    for index, (name, line) in enumerate(report.curves.roc.items()):
+    doubtful = {task.name for task in report.tasks if task.reason}
+    for look, (name, line) in zip(cycle(LOOKS), report.curves.roc.items(), strict=False):
         value = report.value(name)
         label = line.title if value is None else f"{line.title}: {value:.3f}"
-        ax.plot(line.x, line.y, color=colours[index % len(colours)], linewidth=1.8, label=label)
+        few = name in doubtful
+        ax.plot(
+            line.x, line.y, color=look.colour, linestyle=look.stroke, linewidth=1.8,
+            alpha=PALE if few else 1.0, label=f"{label} (not enough evidence)" if few else label,
+        )  # fmt: skip
     ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
-    ax.legend(frameon=False, fontsize=8.5, loc="lower right")
+    ax.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1))
     tidy(ax, "both")
     return png(figure)
 
@@ -93,8 +126,9 @@ def calibration(report: OfflineReport) -> bytes:
 
 def price_levels(report: OfflineReport) -> bytes:
     """PPP: recall and precision of every level beside MaxEnt's, and who was taken for whom."""
-    figure = Figure(figsize=(13.2, 4.2), dpi=DPI, layout="constrained")
-    left, middle, right = figure.subplots(1, 3, width_ratios=[1.2, 1.2, 1])
+    figure = Figure(figsize=(9.0, 7.0), dpi=DPI, layout="constrained")
+    parts = figure.subplot_mosaic([["recall", "precision"], ["confusion"] * 2])
+    left, middle, below = (parts[name] for name in ("recall", "precision", "confusion"))
     middle.sharey(left)
     rivals = [row.rival for row in report.classes if row.rival is not None]
     shift = 0.2 if rivals else 0.0
@@ -112,18 +146,18 @@ def price_levels(report: OfflineReport) -> bytes:
     left.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
     table = np.asarray(report.curves.confusion, float)
     share = table / np.maximum(table.sum(1, keepdims=True), 1)
-    right.imshow(share, cmap="Blues", vmin=0)
+    below.imshow(share, cmap="Blues", vmin=0, aspect="auto")
     for (row, column), value in np.ndenumerate(share):
         dark = value > share.max() / 2
-        right.text(
-            column, row, f"{value:.0%}", ha="center", va="center", fontsize=7,
+        below.text(
+            column, row, f"{value:.0%}", ha="center", va="center", fontsize=9,
             color="white" if dark else INK,
         )  # fmt: skip
     ticks = range(len(share))
-    right.set_xticks(ticks, [str(tick + 1) for tick in ticks])
-    right.set_yticks(ticks, [str(tick + 1) for tick in ticks])
-    right.set(xlabel="level as said", ylabel="true level")
-    right.tick_params(length=0, labelsize=8.5)
+    below.set_xticks(ticks, [str(tick + 1) for tick in ticks])
+    below.set_yticks(ticks, [str(tick + 1) for tick in ticks])
+    below.set(xlabel="level as said", ylabel="true level")
+    below.tick_params(length=0, labelsize=9)
     return png(figure)
 
 
@@ -216,6 +250,18 @@ def _entries(task: TaskResult) -> list[tuple[str, Estimate, str]]:
         *((rival.title, rival.estimate, OTHER) for rival in others),
         *((truth.title, truth.estimate, TRUTH) for truth in (task.visible, task.ceiling) if truth),
     ]
+
+
+def _places(task: TaskResult) -> list[float]:
+    """All that has to have room on the axis of a task: bars, intervals, and both sides of chance.
+
+    Shares have their lower side from nothing.
+    """
+    ends = [
+        end for _, one, _ in _entries(task) for end in (one.value, one.low, one.high)
+        if end is not None
+    ]  # fmt: skip
+    return [_start(task), task.chance - 0.05, task.chance + 0.05, *ends]
 
 
 def _start(task: TaskResult) -> float:

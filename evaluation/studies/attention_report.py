@@ -9,7 +9,7 @@ from matplotlib.colors import LogNorm, Normalize
 from matplotlib.patches import Rectangle
 
 from evaluation.metrics import Floats
-from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
+from evaluation.plots import INK, LOOKS, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
 from evaluation.studies import attention_worlds, page, protocol
@@ -19,8 +19,14 @@ from evaluation.studies.page import Grid, Page, Picture, told
 from evaluation.studies.protocol import Plan
 from infra.store import Store
 
-MARKS = ("#c2415b", SECOND, TRUTH, "#7d4fb3")
-"""Of the categories of Figure 8; blue is the weight's."""
+MARKS = (
+    ("A", LOOKS[4].colour, "white"),
+    ("B", SECOND, INK),
+    ("C", TRUTH, "white"),
+    ("D", LOOKS[3].colour, INK),
+)
+"""Of the categories of Figure 8: letter, colour, and the letter's own upon it. Blue is the
+weight's."""
 MATCHES = {
     "": ("attention", MODEL),
     "_shuffled": ("attention, another user's query", OTHER),
@@ -174,7 +180,10 @@ def drawings(worlds: Sequence[Seen], known: Mapping[str, Figure]) -> Iterator[tu
 
 
 def _figure_8(example: Example) -> bytes:
-    """Rows are queries, columns behaviours; a frame marks the query's own category."""
+    """Rows are queries, columns behaviours; a frame marks the query's own category.
+
+    Categories have letters, for who cannot tell their colours apart.
+    """
     table, place = np.array(example.weights), np.array(example.place)
     rows, width = table.shape
     figure, (ax,) = new_figure(10.4, 0.46 * rows + 1.9, 1)
@@ -182,22 +191,28 @@ def _figure_8(example: Example) -> bytes:
                       extent=(-0.5, width - 0.5, rows - 0.5, -0.5))  # fmt: skip
     for row in range(rows):
         for column in np.flatnonzero(place == row).tolist():
-            _frame(ax, column, row, MARKS[row], fill=False)
+            _frame(ax, column, row, MARKS[row][1], fill=False)
     for column, which in enumerate(example.place):
-        _frame(ax, column, rows + 0.25, OTHER if which < 0 else MARKS[which], fill=True)
+        letter, colour, ink = ("", OTHER, INK) if which < 0 else MARKS[which]
+        _frame(ax, column, rows + 0.25, colour, fill=True)
+        ax.text(column, rows + 0.25, letter, ha="center", va="center_baseline", fontsize=8.5,
+                fontweight="bold", color=ink)  # fmt: skip
     ax.set_ylim(rows + 0.85, -0.6)
     ax.set_xlim(-0.6, width - 0.4)
-    ax.set_yticks([*range(rows), rows + 0.25], [*example.queries, "categories"], fontsize=9)
+    asked = [f"{mark[0]}  {words}" for mark, words in zip(MARKS, example.queries, strict=False)]
+    ax.set_yticks([*range(rows), rows + 0.25], [*asked, "categories"], fontsize=9)
     ax.set_xticks([0, width - 1], ["oldest", "newest"], fontsize=8.5)
     _bare(ax)
-    for tick, colour in zip(ax.get_yticklabels(), (*MARKS[:rows], INK), strict=True):
-        tick.set_color(colour)
+    for tick in ax.get_yticklabels():
         tick.set_fontweight("bold")
     bar = figure.colorbar(image, ax=ax, pad=0.01, fraction=0.03)
     bar.set_label("uniform = 1", fontsize=8.5)
     _small(bar.ax)
     pairs = zip(MARKS, example.categories, strict=False)
-    handles = [Rectangle((0, 0), 1, 1, color=colour, label=name) for colour, name in pairs]
+    handles = [
+        Rectangle((0, 0), 1, 1, color=colour, label=f"{letter}  {name}")
+        for (letter, colour, _), name in pairs
+    ]
     handles.append(Rectangle((0, 0), 1, 1, color=OTHER, label="another"))
     ax.legend(handles=handles, frameon=False, fontsize=8.5, ncols=len(handles),
               loc="upper center", bbox_to_anchor=(0.5, -0.09))  # fmt: skip

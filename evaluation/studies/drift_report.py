@@ -22,6 +22,7 @@ TITLES = {
     "fifp_auc": "Follow an icon (FIFP), AUC",
 }
 COLOURS = {Arm.FROZEN: OTHER, Arm.NIGHTLY: MODEL, Arm.RETRAIN: SECOND}
+MARKERS = {Arm.FROZEN: "^", Arm.NIGHTLY: "o", Arm.RETRAIN: "s"}
 DRAWN = ("ctr_auc", "l2r_auc")
 TASKS = (Task.CTR, Task.L2R, Task.PPP, Task.FIFP)
 CONTRASTS = {
@@ -149,9 +150,8 @@ def _by_day(cells: Sequence[Cell]) -> bytes:
         for arm in Arm:
             found = by_day(cells, arm, measure)
             days, values = list(found), [one.value for one in found.values()]
-            ax.plot(
-                days, values, color=COLOURS[arm], linewidth=1.9, marker="o", markersize=4, label=arm
-            )
+            ax.plot(days, values, color=COLOURS[arm], linewidth=1.9, marker=MARKERS[arm],
+                    markersize=4, label=arm)  # fmt: skip
             low = [one.low for one in found.values()]
             high = [one.high for one in found.values()]
             ax.fill_between(days, low, high, color=COLOURS[arm], alpha=0.13, linewidth=0)
@@ -177,7 +177,8 @@ def _gain(cells: Sequence[Cell]) -> bytes:
             for day, value in curve.items():
                 gains.setdefault(day, []).append(value)
         means = [float(np.mean(values)) for values in gains.values()]
-        ax.plot(list(gains), means, color=COLOURS[arm], linewidth=2.1, marker="o", label=arm)
+        ax.plot(list(gains), means, color=COLOURS[arm], linewidth=2.1, marker=MARKERS[arm],
+                label=arm)  # fmt: skip
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set(
         xlabel="day",

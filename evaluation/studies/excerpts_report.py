@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
+from evaluation.plots import INK, LOOKS, OTHER, new_figure, png, tidy
 from evaluation.studies import page
 from evaluation.studies.excerpt_questions import AUC, HARDER, YARDSTICKS
 from evaluation.studies.excerpts import (
@@ -24,9 +24,9 @@ from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import settings
 from infra.store import Store
 
-COLOURS = {"all": MODEL, "din": SECOND, "din_items": "#7d4fb3", "dien": TRUTH}
+DRAWN = dict(zip(("all", "din", "dien", "din_items"), LOOKS, strict=False))
 TITLES = {**MODELS, **YARDSTICKS}
-MEAN: Mapping[str, Any] = {"linewidth": 2, "marker": "o", "markersize": 3.5}
+MEAN: Mapping[str, Any] = {"linewidth": 2, "markersize": 4.5}
 SEED: Mapping[str, Any] = {"linewidth": 0.7, "alpha": 0.45}
 TRIED: Mapping[str, Any] = {"linestyle": ":", "linewidth": 0.9, "alpha": 0.7}
 HEADS = {AUC: "AUC", HARDER: "AUC, same category"}
@@ -187,7 +187,8 @@ def _bars(board: Board) -> bytes:
         names = board.names(protocol)
         for row, name in enumerate(names):
             found = board.value(protocol, name, AUC)
-            ax.barh(row, found.value - 0.5, left=0.5, color=COLOURS.get(name, OTHER), height=0.62)
+            colour = DRAWN[name].colour if name in DRAWN else OTHER
+            ax.barh(row, found.value - 0.5, left=0.5, color=colour, height=0.62)
             if np.isfinite(found.low):
                 ax.plot([found.low, found.high], [row, row], color=INK, linewidth=1.3)
             end = np.nanmax([found.value, found.high])
@@ -237,9 +238,11 @@ def _seeds(ax: Axes, runs: Sequence[RunCell], name: str) -> None:
         (points[0].epoch, np.mean([point.figures.get(AUC, np.nan) for point in points]))
         for points in both
     ]
-    ax.plot(*zip(*mean, strict=True), color=COLOURS[name], label=MODELS[name], **MEAN)
+    look = DRAWN[name]
+    ax.plot(*zip(*mean, strict=True), color=look.colour, marker=look.marker, label=MODELS[name],
+            **MEAN)  # fmt: skip
 
 
 def _line(ax: Axes, curve: Sequence[Judged], name: str, style: Mapping[str, Any]) -> None:
     values = [point.figures.get(AUC, np.nan) for point in curve]
-    ax.plot([point.epoch for point in curve], values, color=COLOURS[name], **style)
+    ax.plot([point.epoch for point in curve], values, color=DRAWN[name].colour, **style)

@@ -7,7 +7,7 @@ import numpy as np
 
 from evaluation.bootstrap import Interval
 from evaluation.metrics import Floats
-from evaluation.plots import INK, MODEL, SECOND, by_ratio, new_figure, png, tidy
+from evaluation.plots import INK, LOOKS, by_ratio, new_figure, png, tidy
 from evaluation.results import Figure
 from evaluation.studies import page, protocol, searched
 from evaluation.studies.asking import MEASURES, Score
@@ -254,9 +254,9 @@ def _points(fit: FitCell, task: Task) -> tuple[Floats, Floats]:
 def _curves(learnt: Learnt) -> bytes:
     figure, axes = new_figure(9.6, 2.4 * len(TASKS), len(TASKS))
     for ax, task in zip(axes, TASKS, strict=True):
-        for joint, colour, word in ((False, SECOND, "alone"), (True, MODEL, "joint")):
+        for joint, look, word in ((False, LOOKS[1], "alone"), (True, LOOKS[0], "joint")):
             for place, fit in enumerate(learnt.of(task, joint=joint)):
-                ax.plot(*_points(fit, task), color=colour,
+                ax.plot(*_points(fit, task), color=look.colour, linestyle=look.stroke,
                         linewidth=1.3, alpha=0.8, label=word if place == 0 else None)  # fmt: skip
         ax.set_title(MEASURES[task], loc="left", fontsize=10, color=INK)
         ax.set_xlabel("moments learnt, joint: of all tasks")  # each panel has a scale of its own

@@ -39,7 +39,7 @@ TITLES = {
     Way.RT: "RT: a shallow network on a fixed representation",
     Way.FT: "FT: fine tuning of the network",
 }
-COLOURS = {Way.RS: OTHER, Way.RA: SECOND, Way.RT: TRUTH, Way.FT: MODEL}
+DRAWN = {Way.RS: (OTHER, ":"), Way.RA: (SECOND, "--"), Way.RT: (TRUTH, "-."), Way.FT: (MODEL, "-")}
 EARLY = (1, 4, 16, 64)
 """Judgements of RS at which ways are held against each other."""
 LEADS = ((Way.RA, Way.RS), (Way.RT, Way.RS), (Way.FT, Way.RS), (Way.FT, Way.RA))
@@ -154,10 +154,11 @@ def _curves(worlds: Sequence[Transferred]) -> bytes:
     figure, axes = new_figure(9.6, 4.2, 1)
     (ax,) = axes
     for way in Way:
+        colour, stroke = DRAWN[way]
         for place, world in enumerate(worlds):
             curve = world.way(way).curve
             ax.plot([step.moments for step in curve], [step.figures[MEASURE] for step in curve],
-                    color=COLOURS[way], linewidth=1.4, alpha=0.85,
+                    color=colour, linestyle=stroke, linewidth=1.4, alpha=0.85,
                     label=TITLES[way] if place == 0 else None)  # fmt: skip
     by_ratio(ax)
     ax.set_xlabel("moments learnt that ask of a shop")

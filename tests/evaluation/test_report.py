@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -14,8 +16,11 @@ CONTEXT = Context(price_level=np.zeros(500, np.int8), first_new_row=400)
 VERDICT = Verdict(outcome=Outcome.PROMOTE, checks=())
 
 
-def made(*, min_users=20):
+def made(*, min_users=20, followed=None):
     asked, truth = synthetic.questions(users=60)
+    if followed is not None:
+        icons = replace(asked.icons, followed=np.full_like(asked.icons.followed, followed))
+        asked = replace(asked, icons=icons)
     config = EvaluateConfig(replicates=20, min_users=min_users, min_positives=5)
     material = Material(key="k", day="2026-03-12", context=CONTEXT)
     return offline.evaluate(synthetic.predictions(asked, truth), material, config)
@@ -52,3 +57,20 @@ def test_the_page_with_the_verdict_has_the_pictures_of_its_report_and_no_other(t
     assert [part[:80] for part in page.split("base64,")[1:]] == [
         part[:80] for part in before.split("base64,")[1:]
     ]
+
+
+def test_who_was_taken_for_whom_is_a_table_too(two):
+    one, _ = two
+    rows = report.html(one, {}).partition("Who was taken for whom")[2].partition("</table>")[0]
+    for row in one.curves.confusion:
+        shares = [f'{count} <span class="range">({100 * count / sum(row):.0f} %)' for count in row]
+        assert all(f'<td class="n">{share}' in rows for share in shares)
+    assert rows.count("<td") == 49
+
+
+@pytest.mark.parametrize("followed", [0, 1])
+def test_a_task_of_one_class_has_no_roc_curve(followed):
+    """It would be a line at chance, as if the model had been measured and knew nothing."""
+    one = made(followed=followed)
+    assert one.value("fifp_auc") is None
+    assert set(one.curves.roc) == {"ctr_auc", "l2r_auc", "l2r_purchase_auc"}

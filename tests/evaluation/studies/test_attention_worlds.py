@@ -3,7 +3,7 @@
 import pytest
 
 from evaluation.bootstrap import Interval
-from evaluation.studies import attention_worlds
+from evaluation.studies import attention_report, attention_worlds
 from evaluation.studies.attention import Example, Seen
 from evaluation.studies.attention_map import BUCKETS, TYPES
 from evaluation.studies.cells import figure
@@ -45,6 +45,16 @@ def test_a_query_whose_category_is_not_the_heaviest_is_told_beside_what_guessing
     assert grid.rows[:2] == list(one)
     assert [row[0] for row in grid.rows] == ["1", "1", "3", "3"]
     assert "the query's in 2 of 4; guessing gives 2." in grid.note
+
+
+def test_figure_8_tells_categories_apart_by_letters_too(monkeypatch):
+    monkeypatch.setattr(attention_report, "png", lambda figure: figure.axes[0])
+    ax = attention_report._figure_8(EXAMPLE)
+    assert [letter.get_text() for letter in ax.texts] == ["A", "B", "", "A"]
+    rows = [tick.get_text() for tick in ax.get_yticklabels()]
+    assert rows == ["A  red shoes", "B  bags", "categories"]
+    told = [words.get_text() for words in ax.get_legend().get_texts()]
+    assert told == ["A  c1", "B  c2", "another"]
 
 
 def test_a_world_unlike_the_others_is_seen_in_the_range():

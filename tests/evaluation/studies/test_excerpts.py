@@ -272,5 +272,10 @@ def test_every_kind_of_line_of_the_curves_is_in_their_key():
     assert widths == [one["linewidth"] for one in styles]
 
 
+def test_networks_are_told_apart_by_more_than_their_colour():
+    assert set(excerpts_report.DRAWN) == set(excerpts_report.MODELS)
+    assert len({look.marker for look in excerpts_report.DRAWN.values()}) == 4
+
+
 def test_no_bar_has_the_colour_of_the_whiskers():
-    assert excerpts_report.INK not in excerpts_report.COLOURS.values()
+    assert excerpts_report.INK not in [look.colour for look in excerpts_report.DRAWN.values()]

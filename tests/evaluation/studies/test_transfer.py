@@ -18,7 +18,7 @@ from evaluation.studies.transfer import (
     goals,
     lead,
 )
-from evaluation.studies.transfer_report import write
+from evaluation.studies.transfer_report import DRAWN, write
 from infra.store import Store
 from training.transfer import Way
 
@@ -123,3 +123,7 @@ def test_the_report_tells_who_of_ft_and_ra_is_ahead_on_the_way(tmp_path):
     assert "| RS | spp | 0.4665, [0.4582] | dropout 0.4 |" in report, "what was tried and chosen"
     on_the_way = report.partition("## At equal moments that ask of a shop")[2]
     assert "| FT less RA | -0.0300 (-0.0300 to -0.0300) | - | - | - |" in on_the_way
+
+
+def test_ways_are_told_apart_by_more_than_their_colour():
+    assert len({stroke for _, stroke in DRAWN.values()}) == len(Way) == 4

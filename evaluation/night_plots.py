@@ -3,20 +3,22 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
+from itertools import cycle
 from statistics import mean
 
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator, StrMethodFormatter
 
-from evaluation.plots import INK, MODEL, OTHER, SECOND, TRUTH, new_figure, png, tidy
+from evaluation.plots import INK, LOOKS, MODEL, OTHER, PALE, Look, new_figure, png, tidy
 from evaluation.results import Figure
 from evaluation.watch import PROGRESSIVE, Night
 
-COLOURS = (MODEL, SECOND, TRUTH, "#7d4fb3", "#c2415b", "#3a9db0", INK)
 MEASURES = {
     "ctr_auc": "CTR",
     "l2r_auc": "L2R",
     "fifp_auc": "FIFP",
 }
+VOLUMES = {"behaviors": "behaviours", "moments": "moments", "rejects": "refused rows"}
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples", "update")
 
 
@@ -33,8 +35,8 @@ def drawings(nights: Sequence[Night]) -> Iterator[tuple[str, bytes]]:
 def progressive(nights: Sequence[Night]) -> bytes:
     """AUC of the champion on each new day, before it trained on it."""
     figure, (ax,) = new_figure(9.6, 3.8, 1)
-    for colour, (name, title) in zip(COLOURS, MEASURES.items(), strict=False):
-        _line(ax, _series(nights, f"{PROGRESSIVE}_{name}"), colour, title)
+    for look, (name, title) in zip(cycle(LOOKS), MEASURES.items(), strict=False):
+        _line(ax, _series(nights, f"{PROGRESSIVE}_{name}"), look, title)
     for night in nights:
         if night.alerts:
             ax.axvline(_day(night).toordinal(), color="#b3372f", linewidth=1, linestyle=":")
@@ -80,9 +82,9 @@ def forgetting(nights: Sequence[Night]) -> bytes:
     """What tonight's model won or lost on older days, in CTR AUC."""
     figure, (ax,) = new_figure(5.2, 3.8, 1)
     backs = _numbers(nights, r"watch_change_(\d+)_ctr_auc")
-    for colour, back in zip(COLOURS, backs, strict=False):
+    for look, back in zip(cycle(LOOKS), backs, strict=False):
         series = _series(nights, f"watch_change_{back}_ctr_auc")
-        _line(ax, series, colour, f"{back} day{'s' if back > 1 else ''} ago")
+        _line(ax, series, look, f"{back} day{'s' if back > 1 else ''} ago")
     ax.axhline(0, color=INK, linewidth=0.8)
     _dates(ax, nights)
     ax.set_ylabel("CTR AUC against the model of then")
@@ -93,14 +95,14 @@ def forgetting(nights: Sequence[Night]) -> bytes:
 
 def volume(nights: Sequence[Night]) -> bytes:
     """Behaviours, moments and refused rows of each day."""
-    figure, axes = new_figure(5.2, 4.6, 3)
-    for ax, colour, name in zip(axes, COLOURS, ("behaviors", "moments", "rejects"), strict=False):
+    figure, axes = new_figure(5.2, 4.6, len(VOLUMES))
+    for ax, look, (name, title) in zip(axes, LOOKS, VOLUMES.items(), strict=False):
         series = _series(nights, f"watch_{name}")
-        ax.bar(
-            _places(series), [one.value or 0 for one in series.values()], color=colour, width=0.7
-        )
-        ax.set_title(name, loc="left", fontsize=9, color=INK)
+        many = [one.value or 0 for one in series.values()]
+        ax.bar(_places(series), many, color=look.colour, width=0.7)
+        ax.set_title(title, loc="left", fontsize=9, color=INK)
         _dates(ax, nights)
+        _whole(ax)
         tidy(ax, "y")
     return png(figure)
 
@@ -109,13 +111,17 @@ def durations(nights: Sequence[Night]) -> bytes:
     """Seconds of each stage, stacked."""
     figure, (ax,) = new_figure(5.2, 4.6, 1)
     bottom: dict[date, float] = {}
-    for colour, stage in zip(COLOURS, STAGES, strict=False):
+    for look, stage in zip(LOOKS, STAGES, strict=True):
         series = _series(nights, f"watch_{stage}_s")
         heights = {day: one.value or 0.0 for day, one in series.items()}
         start = [bottom.get(day, 0.0) for day in heights]
-        ax.bar(_places(heights), list(heights.values()), bottom=start, color=colour, label=stage)
+        ax.bar(
+            _places(heights), list(heights.values()), bottom=start, color=look.colour, label=stage,
+            edgecolor="white", linewidth=0.6,
+        )  # fmt: skip
         bottom |= {day: bottom.get(day, 0.0) + value for day, value in heights.items()}
     _dates(ax, nights)
+    _whole(ax)
     ax.set_ylabel("seconds on the clock")
     ax.legend(frameon=False, fontsize=8.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     tidy(ax, "y")
@@ -145,29 +151,39 @@ def _places(days: Iterable[date]) -> list[int]:
     return [day.toordinal() for day in days]
 
 
-def _line(ax: Axes, series: Mapping[date, Figure], colour: str, title: str) -> None:
-    days, values = _places(series), [one.value or 0.0 for one in series.values()]
-    ax.plot(days, values, color=colour, linewidth=1.8, marker="o", markersize=4, label=title)
-    bounds = [
-        (day.toordinal(), one.low, one.high)
+def _line(ax: Axes, series: Mapping[date, Figure], look: Look, title: str) -> None:
+    """What has an interval, joined; what has none stands apart, hollow and pale."""
+    known = [
+        (day.toordinal(), one.value, one.low, one.high)
         for day, one in series.items()
-        if one.low is not None and one.high is not None
+        if one.value is not None and one.low is not None and one.high is not None
     ]
+    days = [day for day, *_ in known]
+    ax.plot(
+        days, [value for _, value, *_ in known], color=look.colour, linestyle=look.stroke,
+        linewidth=1.8, marker=look.marker, markersize=4, label=title,
+    )  # fmt: skip
     ax.vlines(
-        [day for day, *_ in bounds],
-        [low for _, low, _ in bounds],
-        [high for *_, high in bounds],
-        color=colour,
+        days,
+        [low for *_, low, _ in known],
+        [high for *_, high in known],
+        color=look.colour,
         linewidth=1,
         alpha=0.45,
     )
+    few = {day: one.value or 0.0 for day, one in series.items() if one.low is None}
+    ax.plot(
+        _places(few), list(few.values()), color=look.colour, linestyle="none", alpha=PALE,
+        marker=look.marker, markersize=5, markerfacecolor="none",
+    )  # fmt: skip
 
 
 def _ages(night: Night) -> dict[int, float]:
+    """CTR AUC by age of the model, where there was enough for an interval."""
     found = {}
     for figure in night.figures:
         match = re.fullmatch(r"watch_age_(\d+)_ctr_auc", figure.name)
-        if match and figure.value is not None:
+        if match and figure.value is not None and figure.low is not None:
             found[int(match.group(1))] = figure.value
     return dict(sorted(found.items()))
 
@@ -183,3 +199,9 @@ def _dates(ax: Axes, nights: Sequence[Night]) -> None:
     step = -(-len(days) // 8)
     labels = [f"{day.day} {day:%b}" for day in days[::step]]
     ax.set_xticks([day.toordinal() for day in days[::step]], labels)
+
+
+def _whole(ax: Axes) -> None:
+    """Numbers written out, as the table has them: millions are no small "1e6" in a corner."""
+    ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=(1, 2, 5, 10)))
+    ax.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))

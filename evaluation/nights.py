@@ -143,7 +143,7 @@ def _row(night: Night) -> Mapping[str, object]:
         "day": night.day,
         "otherwise": None,
         "night": night,
-        "measures": [night.value(f"{PROGRESSIVE}_{name}") for name in HEADS],
+        "measures": [night.figure(f"{PROGRESSIVE}_{name}") for name in HEADS],
         "moments": night.value("watch_moments"),
         "rejects": night.value("watch_rejects"),
         "seconds": night.value("watch_total_s"),

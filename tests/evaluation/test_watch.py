@@ -18,16 +18,20 @@ DAY = date(2026, 3, 12)
 HASHES = np.repeat(np.arange(1, 41, dtype=np.uint64), 5)
 
 
+def age_figure(age, value):
+    low, high = value - 0.005, value + 0.005
+    return Figure(
+        name=f"watch_{age}_ctr_auc", value=value, low=low, high=high, unit="AUC", protocol=""
+    )
+
+
 def night(day, ctr, *, low=None, high=None, alerts=()):
     low, high = ctr - 0.005 if low is None else low, ctr + 0.005 if high is None else high
     figure = Figure(
         name="watch_progressive_ctr_auc", value=ctr, low=low, high=high, unit="AUC", protocol=""
     )
     moments = Figure(name="watch_moments", value=100.0, unit="rows", protocol="")
-    aged = [
-        Figure(name=f"watch_age_{age}_ctr_auc", value=ctr - age / 100, unit="AUC", protocol="")
-        for age in (1, 4)
-    ]
+    aged = [age_figure(f"age_{age}", ctr - age / 100) for age in (1, 4)]
     changed = Figure(name="watch_change_1_ctr_auc", value=0.01, unit="AUC", protocol="")
     seconds = Figure(name="watch_samples_s", value=3.0, unit="s", protocol="")
     return Night(
@@ -216,10 +220,7 @@ def test_a_page_of_one_night_with_nothing_in_it_renders():
 
 def aged(**values):
     """A night by CTR AUC of a model of each age."""
-    figures = tuple(
-        Figure(name=f"watch_{age}_ctr_auc", value=value, unit="AUC", protocol="")
-        for age, value in values.items()
-    )
+    figures = tuple(age_figure(age, value) for age, value in values.items())
     return Night(day="2026-03-01", run="r", parent="p", figures=figures)
 
 

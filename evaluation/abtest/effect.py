@@ -133,7 +133,7 @@ def compare(
     sizes = int((~treated).sum()), int(treated.sum())
     part, whole = pair.column(metric.counted), pair.column(metric.whole)
     reason = _too_little(part, whole, treated, sizes)
-    if reason == NOTHING and _emptied(part, whole, treated):
+    if reason == NOTHING and emptied(part, whole, treated):
         return _effect_of_none(metric, sizes, part, whole, treated, mixture)
     if reason:
         nothing = Bounds(value=None)
@@ -198,43 +198,51 @@ def _effect(metric: Metric, sizes: tuple[int, int], found: Contrasts, mixture: M
     )
 
 
-def _emptied(part: Floats, whole: Floats, treated: Bools) -> bool:
+def emptied(part: Floats, whole: Floats, treated: Bools) -> bool:
     """Whether the treatment has nothing where the control has something, and could have had it."""
     counted = part[~treated].sum() > 0 and whole[~treated].sum() > 0
-    return bool(counted and whole[treated].sum() > 0 and part[treated].sum() == 0)
+    return bool(counted and whole[treated].sum() > 0 and not part[treated].any())
 
 
-def _effect_of_none(
-    metric: Metric, sizes: tuple[int, int], part: Floats, whole: Floats, treated: Bools,
-    mixture: Mixture,
-) -> Effect:  # fmt: skip
-    """-100 %, with the error of the difference in units of the control's ratio.
+def difference_of_none(part: Floats, whole: Floats, treated: Bools) -> Contrast:
+    """Of an `emptied` treatment: all that the control has less, and how well that is known.
 
     An arm without an event is not known without error: it is taken to vary as if one user had had
     what a user of the control has who has any. That is cautious, as the chance of n events of which
     all are the control's falls with 2^-n.
     """
     y, x = part[~treated], whole[~treated]
-    ratio = float(y.sum() / x.sum())
     one = float(y[y > 0].mean() / whole[treated].sum())
     error = math.hypot(math.sqrt(variance_of(pull(y, x))), one)
-    share = error / ratio
-    always, once = mixture.multiplier(share), always_valid.fixed(mixture.alpha)
+    return Contrast(-float(y.sum() / x.sum()), error, error)
+
+
+def uplift_of_none(difference: Contrast, alpha: float) -> Bounds:
+    """-100 %, with the interval for one look, in units of the control's ratio."""
+    reach = always_valid.fixed(alpha) * (difference.error / -difference.value)
+    return Bounds(value=-1.0, fixed_low=-1.0, fixed_high=finite(reach - 1), alpha=alpha)
+
+
+def _effect_of_none(
+    metric: Metric, sizes: tuple[int, int], part: Floats, whole: Floats, treated: Bools,
+    mixture: Mixture,
+) -> Effect:  # fmt: skip
+    difference = difference_of_none(part, whole, treated)
+    share = difference.error / -difference.value
+    always = mixture.multiplier(share)
+    at_any = {"low": -1.0, "high": finite(always * share - 1)}
     return Effect(
         metric=metric.name,
         title=metric.title,
         users=sizes,
-        control=ratio,
+        control=-difference.value,
         treatment=0.0,
-        uplift=Bounds(
-            value=-1.0, low=-1.0, high=finite(always * share - 1),
-            fixed_low=-1.0, fixed_high=finite(once * share - 1), alpha=mixture.alpha,
-        ),
-        difference=_bounds(Contrast(-ratio, error, error), always, mixture.alpha, relative=False),
+        uplift=uplift_of_none(difference, mixture.alpha).model_copy(update=at_any),
+        difference=_bounds(difference, always, mixture.alpha, relative=False),
         error=share,
         p_fixed=finite(always_valid.p_fixed(-1.0, share)),
         p_always=mixture.p_value(-1.0, share),
-    )  # fmt: skip
+    )
 
 
 def _bounds(at: Contrast, always: float, alpha: float, *, relative: bool) -> Bounds:

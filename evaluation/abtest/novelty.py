@@ -4,7 +4,9 @@ A new thing is looked at because it is new. Every day's uplift uses that day's r
 share users, so the trend's error is not made from the days' errors: the trend is a weighted sum of
 the days' log uplifts, hence a sum of one pull per user, whose variance is clustered by user. The
 trend test is right for one look; it warns, and decides nothing. A day of too few users has no
-interval (`effect.FEWEST`: z is not normal yet) and no part in the trend.
+interval (`effect.FEWEST`: z is not normal yet) and no part in the trend. A day on which the
+treatment has nothing where the control has something is -100 %, as in `effect`; that has no
+logarithm, so it is in no trend either.
 """
 
 from dataclasses import dataclass
@@ -12,7 +14,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from evaluation.abtest import always_valid
-from evaluation.abtest.effect import FEWEST, Bounds, uplift
+from evaluation.abtest.effect import (
+    FEWEST,
+    Bounds,
+    difference_of_none,
+    emptied,
+    uplift,
+    uplift_of_none,
+)
 from evaluation.abtest.ratios import Metric
 from evaluation.abtest.sufficient import UserDays
 from evaluation.metrics import NAN, Bools, Floats
@@ -69,13 +78,12 @@ def by_day(rows: UserDays, metric: Metric, *, alpha: float = 0.05, treatment: in
     daily = _daily(part, whole, treated, day, number)
     enough = daily.fewest >= FEWEST
     error = np.where(enough, np.sqrt(daily.variance), NAN)
+    bounds = [_bounds(value, of, alpha) for value, of in zip(daily.value, error, strict=True)]
+    for d in np.flatnonzero(~np.isfinite(daily.value)):
+        here = day == d
+        bounds[d] = _without_log(part[here], whole[here], treated[here], alpha, bool(enough[d]))
     days = tuple(
-        Day(
-            number=d + 1,
-            users=int((day == d).sum()),
-            uplift=_bounds(daily.value[d], error[d], alpha),
-        )
-        for d in range(number)
+        Day(number=d + 1, users=int((day == d).sum()), uplift=bounds[d]) for d in range(number)
     )
     known = np.isfinite(daily.value) & (daily.variance > 0) & enough
     if known.sum() < 3:
@@ -116,9 +124,16 @@ def _slope(known: Bools, variance: Floats) -> Floats:
     return np.asarray(weight * centred / (weight * centred**2).sum())
 
 
-def _bounds(value: float, error: float, alpha: float) -> Bounds:
-    if not np.isfinite(value):
+def _without_log(part: Floats, whole: Floats, treated: Bools, alpha: float, enough: bool) -> Bounds:
+    """Of a day on which an arm has nothing: -100 % if it is the treatment alone, else unknown."""
+    if not emptied(part, whole, treated):
         return Bounds(value=None)
+    if not enough:
+        return Bounds(value=-1.0)
+    return uplift_of_none(difference_of_none(part, whole, treated), alpha)
+
+
+def _bounds(value: float, error: float, alpha: float) -> Bounds:
     reach = always_valid.fixed(alpha) * error
     low, at, high = (finite(float(np.expm1(v))) for v in (value - reach, value, value + reach))
     if not np.isfinite(reach):

@@ -6,7 +6,8 @@ import pyarrow.compute as pc
 import pytest
 
 from evaluation.abtest import novelty
-from evaluation.abtest.effect import FEWEST, contrasts
+from evaluation.abtest.always_valid import steady
+from evaluation.abtest.effect import FEWEST, Bounds, compare, contrasts
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import READOUT, UserDays, exposed, user_days
 from tests.evaluation.abtest.rows import ARMS, FIRST, readout
@@ -108,6 +109,50 @@ def test_a_day_of_few_users_has_no_part_in_the_trend():
     found, without = (novelty.by_day(days_of(rows), CTR) for rows in (few, gone))
     assert (found.trend, found.error) == pytest.approx((without.trend, without.error))
     assert novelty.by_day(days_of(readout(users=290, days=DAYS)), CTR).trend is None
+
+
+def with_nothing_on_the_third(table):
+    """Nobody of the treatment clicks or buys that day."""
+    third = pc.equal(table["day"], FIRST + timedelta(days=2)).to_numpy()
+    new = np.array([arm == "new" for arm in table["arm"].to_pylist()])
+    for name in ("clicks", "orders", "sales"):
+        place, field = READOUT.get_field_index(name), READOUT.field(name)
+        kept = np.where(third & new, 0, table[name].to_numpy())
+        table = table.set_column(place, field, pa.array(kept, field.type))
+    return table
+
+
+@pytest.mark.parametrize("name", ["ctr", "sales"])
+def test_a_day_on_which_the_treatment_has_nothing_is_minus_100_per_cent(name):
+    table, third = with_nothing_on_the_third(readout(days=DAYS)), FIRST + timedelta(days=2)
+    found = novelty.by_day(days_of(table), METRICS[name], alpha=0.02)
+    users = exposed(table, ARMS, third, third).users
+    whole = compare(users, METRICS[name], steady(0.02, DAYS), adjusted=False).uplift
+    assert found.days[2].uplift == whole.model_copy(update={"low": None, "high": None})
+    assert found.days[2].uplift.fixed_high < 0
+
+
+@pytest.mark.parametrize("name", ["ctr", "sales"])
+def test_a_day_on_which_the_treatment_has_nothing_has_no_part_in_the_trend(name):
+    table = with_nothing_on_the_third(readout(days=DAYS))
+    gone = table.filter(pc.not_equal(table["day"], FIRST + timedelta(days=2)))
+    found, without = (novelty.by_day(days_of(rows), METRICS[name]) for rows in (table, gone))
+    assert (found.trend, found.error) == pytest.approx((without.trend, without.error))
+
+
+def test_a_day_of_few_users_who_have_nothing_has_no_interval():
+    found = novelty.by_day(days_of(with_nothing_on_the_third(readout(users=60, days=DAYS))), CTR)
+    assert found.days[2].uplift == Bounds(value=-1.0)
+
+
+@pytest.mark.parametrize("both", [False, True])
+def test_a_day_on_which_the_control_has_nothing_has_no_uplift(both):
+    table = with_nothing_on_the_third(readout(days=DAYS))
+    third = pc.equal(table["day"], FIRST + timedelta(days=2)).to_numpy()
+    clicks = np.where(third & both, 0, table["clicks"].to_numpy())
+    swapped = pc.if_else(pc.equal(table["arm"], "new"), "old", "new")
+    found = novelty.by_day(days_of(with_clicks(table.set_column(1, "arm", swapped), clicks)), CTR)
+    assert found.days[2].uplift == Bounds(value=None)
 
 
 def test_a_trend_is_said_as_uplifts_are():

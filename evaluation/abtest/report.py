@@ -25,10 +25,19 @@ def html(report: AbtestReport, pictures: Mapping[str, bytes]) -> str:
         report=report,
         look=report.look,
         fewest=FEWEST,
+        named=report_plots.named,
+        compared=report_plots.compared(report),
+        emptied=_emptied(report),
         unadjusted=_unadjusted(report.look),
         guarded={one.metric for one in report.look.guardrails} - {report.look.primary.metric},
         pictures=inside(pictures),
     )
+
+
+def _emptied(report: AbtestReport) -> list[int]:
+    """Days on which the treatment had nothing of what decides: they have no part in the trend."""
+    primary = report.look.primary.metric
+    return [row.number for row in report.table if row.uplifts(primary)[primary].value == -1]
 
 
 def _unadjusted(look: ReadOut) -> str:

@@ -8,24 +8,29 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import Formatter, MaxNLocator
 
 from evaluation.abtest.effect import Bounds
+from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.segments import Segment
-from evaluation.abtest.summary import AbtestReport
+from evaluation.abtest.summary import TABLE_3, AbtestReport
 from evaluation.plots import DPI, INK, MODEL, OTHER, SECOND, level_bars, new_figure, png, tidy
 
-TITLES = {"ctr": "CTR", "sales": "Sales per user"}
+MARKS = {"ctr": (MODEL, "o"), "sales": (SECOND, "s")}
+"""Colour and marker of a metric by day; any other has the ink's and a diamond."""
+EDGE = 0.7
+"""Opacity of the band's edge: what it holds is too pale for many an eye."""
 LEAST, MOST = -100.0, 1000.0
 """Per cent between which is drawn: words are cut there too (`effect.percent`)."""
+
+
+def named(metric: str) -> str:
+    """As a sentence has it."""
+    return "CTR" if metric == "ctr" else METRICS[metric].title
 
 
 def drawings(report: AbtestReport) -> Iterator[tuple[str, bytes]]:
     """Name and PNG of every picture for which there is something to draw."""
     pictures: tuple[tuple[str, Callable[[AbtestReport], bytes], bool], ...] = (
-        ("sequence", sequence, len(_compared(report)) > 0),
-        (
-            "by_day",
-            by_day,
-            any(b.value is not None for r in report.table for b in (r.ctr, r.sales)),
-        ),
+        ("sequence", sequence, len(compared(report)) > 0),
+        ("by_day", by_day, _known_days(report)),
         ("price_levels", price_levels, any(one.questions for one in report.levels)),
         ("segments", segments, any(_drawn(part) for part in report.look.segments)),
     )
@@ -36,25 +41,26 @@ def drawings(report: AbtestReport) -> Iterator[tuple[str, bytes]]:
 
 def sequence(report: AbtestReport) -> bytes:
     """The uplift as it stood at each look: always-valid and fixed-horizon intervals."""
-    shown = dict(list(_compared(report).items())[:2])
+    shown = compared(report)
     figure, axes = new_figure(9.6, 2.7 * len(shown), len(shown))
     for ax, (metric, points) in zip(axes, shown.items(), strict=True):
         _band(ax, [day for day, _ in points], [b for _, b in points])
         if metric == report.look.primary.metric:
             ax.axvline(report.look.planned_days, color=OTHER, linewidth=0.9, linestyle=":")
-        ax.set_title(TITLES.get(metric, metric), loc="left", fontsize=10, color=INK)
+        ax.set_title(_headed(metric), loc="left", fontsize=10, color=INK)
         ax.set_xlim(0.8, max(report.look.planned_days, report.look.number) + 0.2)
         _days(ax)
         _percent(ax)
         tidy(ax, "both")
     axes[-1].set_xlabel("day of the experiment")
-    axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
+    axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right", bbox_to_anchor=(1, 1))
     return png(figure)
 
 
-def _compared(report: AbtestReport) -> dict[str, list[tuple[int, Bounds]]]:
-    """Of the primary, CTR and sales those with an uplift at some look, and all of theirs."""
-    wanted = dict.fromkeys((report.look.primary.metric, "ctr", "sales"))
+def compared(report: AbtestReport) -> dict[str, list[tuple[int, Bounds]]]:
+    """What can end it, CTR and sales: those with an uplift at some look, and all of theirs."""
+    guards = (one.metric for one in report.look.guardrails)
+    wanted = dict.fromkeys((report.look.primary.metric, *guards, *TABLE_3))
     found = {metric: _points(report, metric) for metric in wanted}
     return {metric: points for metric, points in found.items() if points}
 
@@ -74,8 +80,9 @@ def _band(ax: Axes, days: Sequence[int], bounds: Sequence[Bounds]) -> None:
     high, once_high = [_high(b.high) for b in bounds], [_high(b.fixed_high) for b in bounds]
     value = [_high(b.value) for b in bounds]
     ax.fill_between(
-        days, low, high, color=MODEL, alpha=0.14, linewidth=0, label="always-valid interval"
-    )
+        days, low, high, facecolor=(MODEL, 0.14), edgecolor=(MODEL, EDGE), linewidth=0.9,
+        label="always-valid interval",
+    )  # fmt: skip
     if len(days) == 1:  # a band of one day has no area
         ax.vlines(days, low, high, color=MODEL, alpha=0.25, linewidth=12)
     ax.vlines(
@@ -91,8 +98,11 @@ def _band(ax: Axes, days: Sequence[int], bounds: Sequence[Bounds]) -> None:
 def by_day(report: AbtestReport) -> bytes:
     """Uplift of each day alone: novelty wears off here."""
     figure, (ax,) = new_figure(9.6, 3.2, 1)
-    for shift, colour, name in ((-0.08, MODEL, "ctr"), (0.08, SECOND, "sales")):
-        rows = [(row.number + shift, getattr(row, name)) for row in report.table]
+    shown = _daily(report)
+    for place, (metric, points) in enumerate(shown.items()):
+        shift = 0.16 * (place - (len(shown) - 1) / 2)
+        colour, marker = MARKS.get(metric, (INK, "D"))
+        rows = [(day + shift, b) for day, b in points]
         bars = [(day, b) for day, b in rows if b.fixed_low is not None]
         ax.vlines(
             [day for day, _ in bars],
@@ -104,19 +114,28 @@ def by_day(report: AbtestReport) -> bytes:
         ax.plot(
             [day for day, b in rows if b.value is not None],
             [_high(b.value) for _, b in rows if b.value is not None],
-            "o",
+            marker,
             color=colour,
             markersize=5,
-            label=TITLES[name],
+            label=_headed(metric),
         )
     ax.axhline(0, color=INK, linewidth=0.8)
     ax.set_xlim(0.7, len(report.table) + 0.3)
     _days(ax)
     ax.set_xlabel("day of the experiment")
-    ax.legend(frameon=False, fontsize=8.5, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    ax.legend(frameon=False, fontsize=8.5, ncols=3, loc="lower left", bbox_to_anchor=(0, 1))
     _percent(ax)
     tidy(ax, "both")
     return png(figure)
+
+
+def _daily(report: AbtestReport) -> dict[str, list[tuple[int, Bounds]]]:
+    """Of each metric of Table 3 all days."""
+    found: dict[str, list[tuple[int, Bounds]]] = {}
+    for row in report.table:
+        for metric, bounds in row.uplifts(report.look.primary.metric).items():
+            found.setdefault(metric, []).append((row.number, bounds))
+    return found
 
 
 def price_levels(report: AbtestReport) -> bytes:
@@ -154,6 +173,11 @@ def segments(report: AbtestReport) -> bytes:
     return png(figure)
 
 
+def _known_days(report: AbtestReport) -> bool:
+    """Whether a day of Table 3 has an uplift."""
+    return any(b.value is not None for points in _daily(report).values() for _, b in points)
+
+
 def _drawn(part: Segment) -> bool:
     """Whether there is an interval to draw."""
     return part.effect.uplift.value is not None and part.effect.uplift.low is not None
@@ -167,6 +191,11 @@ def _low(share: float | None) -> float:
 def _high(share: float | None) -> float:
     """An upper bound in per cent; past all numbers (None), it is cut like every large one."""
     return MOST if share is None else min(100 * share, MOST)
+
+
+def _headed(metric: str) -> str:
+    name = named(metric)
+    return name[0].upper() + name[1:]
 
 
 def _percent(ax: Axes) -> None:

@@ -22,6 +22,8 @@ from evaluation.results import Estimate, Figure, Record, finite
 
 PAIR = ("control", "treatment")
 COUNTED = ("clicks", "impressions", "sales", "ppp_asked", "ppp_right")
+TABLE_3 = ("ctr", "sales")
+"""Its uplifts; a primary that is another metric stands beside them."""
 INTERFERENCE = (
     "Item statistics (popularity, conversion, LR-CTR) are counted over the pages of both arms, so "
     "each arm ranks with what the other one taught.",
@@ -44,8 +46,15 @@ class TableRow(Record):
     ctr: Bounds
     """Relative improvement of that day alone, at the level at which the metric is judged."""
     sales: Bounds
+    primary: Bounds | None = None
+    """Of the metric that decides, if it is another one."""
     precision: tuple[float | None, float | None]
     """Price precision, old and new."""
+
+    def uplifts(self, primary: str) -> Mapping[str, Bounds]:
+        """By metric; `primary` is the one that decides."""
+        table = {"ctr": self.ctr, "sales": self.sales}
+        return table if self.primary is None else {primary: self.primary, **table}
 
 
 class AbtestReport(Record):
@@ -88,20 +97,23 @@ def table(rows: pa.Table, experiment: Experiment, day: date) -> tuple[TableRow, 
     """
     arms, days = tuple(experiment.arms), (experiment.first_day, day)
     seen = exposed(rows, arms, *days).users
-    daily = user_days(rows, arms, seen, days, COUNTED)
-    ctr, sales = (
-        novelty.by_day(daily, METRICS[name], alpha=experiment.alpha_of(name))
-        for name in ("ctr", "sales")
-    )
-    uplifts = [{one.number: one.uplift for one in found.days} for found in (ctr, sales)]
-    nothing = Bounds(value=None)
+    decides = METRICS[experiment.rule.primary]
+    counted = dict.fromkeys((*COUNTED, decides.part, decides.whole))
+    daily = user_days(rows, arms, seen, days, tuple(counted))
+    found = {
+        name: novelty.by_day(daily, METRICS[name], alpha=experiment.alpha_of(name)).days
+        for name in dict.fromkeys((*TABLE_3, decides.name))
+    }
+    uplifts = {name: {one.number: one.uplift for one in of} for name, of in found.items()}
+    nothing, beside = Bounds(value=None), "" if decides.name in TABLE_3 else decides.name
     return tuple(
         TableRow(
             day=date.fromordinal(experiment.first_day.toordinal() + number - 1).isoformat(),
             number=number,
             users=_users(daily, number - 1),
-            ctr=uplifts[0].get(number, nothing),
-            sales=uplifts[1].get(number, nothing),
+            ctr=uplifts["ctr"].get(number, nothing),
+            sales=uplifts["sales"].get(number, nothing),
+            primary=uplifts[beside].get(number, nothing) if beside else None,
             precision=_precision(daily, number - 1),
         )
         for number in range(1, experiment.day_number(day) + 1)
@@ -129,7 +141,7 @@ def _precision(daily: UserDays, day: int) -> tuple[float | None, float | None]:
 
 def _by_day(report: AbtestReport) -> Iterator[Figure]:
     for row in report.table:
-        for name, bounds in (("ctr", row.ctr), ("sales", row.sales)):
+        for name, bounds in row.uplifts(report.look.primary.metric).items():
             yield Figure(
                 name=f"abtest_day_{row.number}_{name}_uplift", value=bounds.value,
                 low=bounds.fixed_low, high=bounds.fixed_high, unit="ratio",

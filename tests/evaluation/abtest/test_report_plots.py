@@ -5,7 +5,8 @@ import pytest
 from evaluation.abtest import report, report_plots
 from evaluation.abtest.report_plots import PerCent
 from evaluation.plots import PALE
-from tests.evaluation.abtest.test_summary import made
+from tests.evaluation.abtest.test_novelty import with_nothing_on_the_third
+from tests.evaluation.abtest.test_summary import decided_by, made
 
 
 @pytest.fixture(scope="module")
@@ -62,6 +63,53 @@ def test_a_metric_of_which_nothing_is_known_has_no_panel(found, axes):
     assert titles(axes(report_plots.sequence, report)) == ["CTR"]
 
 
+@pytest.fixture(scope="module")
+def by_orders():
+    return made(trial=decided_by("orders", "sales", "pages"))[1]
+
+
+def test_whatever_can_end_the_experiment_has_its_panel(by_orders, axes):
+    panels = titles(axes(report_plots.sequence, by_orders))
+    assert panels == ["Orders per user", "Sales per user", "Pages per user", "CTR"]
+
+
+def test_what_decides_is_drawn_by_day_by_its_title(by_orders, found, axes):
+    def told(report):
+        (panel,) = axes(report_plots.by_day, report)
+        return [text.get_text() for text in panel.get_legend().get_texts()]
+
+    assert told(by_orders) == ["Orders per user", "CTR", "Sales per user"]
+    assert told(found) == ["CTR", "Sales per user"]
+
+
+def test_metrics_are_told_apart_by_their_marks_alone(by_orders, axes):
+    (panel,) = axes(report_plots.by_day, by_orders)
+    assert len({line.get_marker() for line in panel.lines if line.get_label()[0] != "_"}) == 3
+
+
+def test_every_look_that_is_drawn_is_told_in_figures(by_orders):
+    page = report.html(by_orders, {"sequence": b"png"})
+    section = page.partition("<h2>The confidence sequence</h2>")[2].partition("</section>")[0]
+    for look in by_orders.looks:
+        for effect in (look.primary, *look.guardrails):
+            b = effect.uplift
+            assert f"<td>{look.number}</td>" in section
+            for low, high in ((b.low, b.high), (b.fixed_low, b.fixed_high)):
+                assert f"{100 * low:+.2f} to {100 * high:+.2f} %" in section
+
+
+def test_a_day_on_which_the_treatment_had_nothing_is_drawn_and_told(axes):
+    found = made(users=1000, lived=with_nothing_on_the_third)[1]
+    rows = found.table
+    assert (rows[2].ctr.value, rows[2].sales.value) == (-1.0, -1.0)
+    (panel,) = axes(report_plots.by_day, found)
+    drawn = [line for line in panel.lines if line.get_label()[0] != "_"]
+    assert [(len(line.get_ydata()), line.get_ydata()[2]) for line in drawn] == [(3, -100.0)] * 2
+    page = report.html(found, {"by_day": b"png"})
+    assert "Nor has one on which new had nothing (-100 %): day 3." in page
+    assert "had nothing (-100 %)" not in report.html(made()[1], {"by_day": b"png"})
+
+
 def test_days_are_whole_and_no_more_than_there_is_room_for(found, axes):
     long = found.look.model_copy(update={"planned_days": 60, "number": 60})
     looks = tuple(found.look.model_copy(update={"number": n + 1}) for n in range(60))
@@ -92,6 +140,20 @@ def test_every_look_and_the_planned_end_lie_within_the_confidence_sequence(found
         low, high = panel.get_xlim()
         assert low < 1
         assert max(last, found.look.planned_days) < high
+
+
+def test_the_legend_of_the_confidence_sequence_lies_above_what_is_drawn(found, axes):
+    first, *_ = axes(report_plots.sequence, found)
+    first.figure.canvas.draw()
+    legend = first.get_legend().get_window_extent()
+    assert legend.y0 >= first.get_window_extent().y1
+    assert not legend.overlaps(first._left_title.get_window_extent())
+
+
+def test_the_band_of_the_confidence_sequence_has_an_edge(found, axes):
+    band = axes(report_plots.sequence, found)[0].collections[0]
+    assert band.get_linewidth()[0] > 0
+    assert band.get_edgecolor()[0][3] > 2 * band.get_facecolor()[0][3]
 
 
 def test_the_legend_of_the_price_levels_lies_above_the_bars_and_beside_the_title(found, axes):

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pytest
 
 from evaluation.abtest import price_levels, report, summary
+from evaluation.abtest.design import Rule
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.readout import read_out
 from evaluation.abtest.verdict import decide
@@ -31,9 +32,15 @@ def levels(users, arms, said, true):
     )
 
 
-def made(days=DAYS, effect=0.2, users=2000):
+def decided_by(primary, *guardrails):
+    """`TRIAL` under another rule."""
+    rule = Rule(primary=primary, guardrails=dict.fromkeys(guardrails, 0.0))
+    return TRIAL.model_copy(update={"rule": rule})
+
+
+def made(days=DAYS, effect=0.2, users=2000, trial=TRIAL, lived=lambda rows: rows):
     """A report of made-up rows; every buyer is asked once a day."""
-    rows = readout(users=users, days=days, effect=effect)
+    rows = lived(readout(users=users, days=days, effect=effect))
     last = FIRST + timedelta(days=days - 1)
     rng = np.random.default_rng(0)
     asked = [
@@ -41,12 +48,12 @@ def made(days=DAYS, effect=0.2, users=2000):
         for n in (rng.integers(1, 8, rows.num_rows) * (rows["orders"].to_numpy() > 0)).tolist()
     ]
     bought = levels(rows["user"], rows["arm"], asked, asked)
-    looks = [read_out(rows, TRIAL, FIRST + timedelta(days=n)) for n in range(days)]
-    told = decide(looks[-1], TRIAL)
+    looks = [read_out(rows, trial, FIRST + timedelta(days=n)) for n in range(days)]
+    told = decide(looks[-1], trial)
     whole = summary.AbtestReport(
-        id="e", day=last.isoformat(), digest=TRIAL.digest(), declared={"Arms": "<b>"},
+        id="e", day=last.isoformat(), digest=trial.digest(), declared={"Arms": "<b>"},
         outcome=told.outcome, reasons=told.reasons, look=looks[-1], looks=tuple(looks),
-        table=summary.table(rows, TRIAL, last), levels=price_levels.of_arms(bought, ARMS),
+        table=summary.table(rows, trial, last), levels=price_levels.of_arms(bought, ARMS),
         answered={"old": {"1": 3}}, lineage={},
     )  # fmt: skip
     return rows, whole.model_copy(update={"figures": summary.figures(whole)})
@@ -75,6 +82,27 @@ def test_a_row_of_table_3_is_of_its_own_day(whole):
         right = tuple(one["ppp_right"] / one["ppp_asked"] for one in (old, new))
         assert row.precision == pytest.approx(right)
         assert row.users == (old["users"], new["users"])
+
+
+@pytest.mark.parametrize("primary", ["orders", "pages", "price_precision"])
+def test_a_primary_that_table_3_lacks_is_told_by_day_too(primary):
+    _, found = made(trial=decided_by(primary, "sales"))
+    by_day = [day.uplift for day in found.look.novelty.days]
+    assert [row.primary for row in found.table] == by_day
+    assert len(by_day) == DAYS
+    told = {figure.name: figure.value for figure in found.figures}
+    assert told[f"abtest_day_2_{primary}_uplift"] == by_day[1].value
+    page = report.html(found, {"by_day": b"png"})
+    title = found.look.primary.title
+    assert f"{title} improvement" in page
+    assert f"{100 * by_day[1].value:+.2f} %" in page
+    assert f"Trend of {title}: " in page
+
+
+def test_a_primary_of_table_3_stands_there_once(whole):
+    _, found = whole
+    assert {row.primary for row in found.table} == {None}
+    assert report.html(found, {}).count(" improvement</th>") == 2
 
 
 @pytest.mark.parametrize("empty", range(DAYS))
@@ -258,7 +286,7 @@ def test_the_page_says_the_trend_in_per_cent_and_what_a_price_level_is_asked_of(
     page = report.html(
         found.model_copy(update={"look": look}), {"by_day": b"png", "price_levels": b"png"}
     )
-    assert "Trend of ctr: -4.02 % a day" in page
+    assert "Trend of CTR: -4.02 % a day" in page
     assert f"({found.levels[0].questions:,} pages with a purchase of known price level)" in page
     (figure,) = (one for one in found.figures if one.name == "abtest_price_precision_control")
     assert "pages with a purchase of known price level" in figure.protocol

@@ -11,12 +11,19 @@ from infra.store import Store
 
 
 def write(store: Store, folder: str, report: AbtestReport) -> str:
-    """Put JSON, pictures and page into a folder of the store; the page's address."""
+    """Put JSON, pictures and page into a folder of the store; the page's address.
+
+    Pictures of an earlier report there that this one has not are taken away.
+    """
     pictures = dict(report_plots.drawings(report))
     store.put(f"{folder}/report.json", report.model_dump_json(indent=1))
     for name, picture in pictures.items():
         store.put(f"{folder}/{name}.png", picture)
-    return store.put(f"{folder}/report.html", html(report, pictures))
+    page = store.put(f"{folder}/report.html", html(report, pictures))
+    for name in store.names(folder):
+        if name.endswith(".png") and name.removesuffix(".png") not in pictures:
+            store.remove(f"{folder}/{name}")
+    return page
 
 
 def html(report: AbtestReport, pictures: Mapping[str, bytes]) -> str:

@@ -5,6 +5,7 @@ import pytest
 from evaluation.abtest import report, report_plots
 from evaluation.abtest.report_plots import PerCent
 from evaluation.plots import PALE
+from infra.store import Store
 from tests.evaluation.abtest.test_novelty import with_nothing_on_the_third
 from tests.evaluation.abtest.test_summary import decided_by, made
 
@@ -175,6 +176,21 @@ def test_of_too_few_users_the_page_says_so_and_draws_no_empty_frame():
         assert nothing in section
         assert "<img" not in section
     assert page.count(nothing) == 2
+
+
+def test_a_report_leaves_no_picture_of_an_earlier_one_in_its_folder(found, tmp_path):
+    """Whatever picture lies there is logged to MLflow."""
+    store, few = Store(tmp_path), made(users=60)[1]
+
+    def there():
+        return {name.removesuffix(".png") for name in store.names("f") if name.endswith(".png")}
+
+    store.put("f/verdict.json", "{}")
+    report.write(store, "f", found)
+    assert there() == {"sequence", "by_day", "price_levels", "segments"}
+    report.write(store, "f", few)
+    assert there() == {"by_day", "price_levels"}
+    assert {"report.html", "report.json", "verdict.json"} <= set(store.names("f"))
 
 
 def test_a_day_on_which_nobody_came_has_no_picture(found):

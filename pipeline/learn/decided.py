@@ -10,6 +10,7 @@ from infra.registry import Registry
 from infra.store import Partition, Store
 from infra.succession import dethroned
 from pipeline.learn.learning import of_run, versions_of
+from pipeline.release.incumbent import by_version, is_rival, line_of
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry
 
@@ -23,14 +24,14 @@ def overtaken(registry: Registry, key: str, parent: Partition, day: date) -> str
     now = parent.key.split("/")[1]
     if Ancestry.of_lineage(parent.manifest().lineage).has(day):
         return ""
-    for version in registry.versions():
+    for version in reversed(registry.versions()):  # one may have been trained over by force
         then = version.tags.get("parent", "")
         if version.tags.get("run_key") == key and then not in ("", now):
+            again = by_version(version.number, rival=is_rival(registry, line_of(key)))
             return (
                 f"{key} is version {version.number} of the registry already, trained on from "
                 f"{then}, and now {now} is promoted, from which the next night learns {day} (to "
-                f"promote the other all the same: `dupn promote --version {version.number} --why "
-                "...`)"
+                f"promote the other all the same: {again})"
             )
     return ""
 

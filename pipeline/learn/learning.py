@@ -107,7 +107,7 @@ def require_free(run: Run, registry: Registry, remedy: str) -> None:
         if version.tags.get("run_key") != run.name:
             continue
         if not run.final.exists():
-            _require_equal(run, version)
+            _require_equal(run, version, registry)
         if differences := run.differences():
             known = f"{run.name} is version {version.number} of the registry already"
             if all(one.startswith(OF_DATA) for one in differences):
@@ -120,15 +120,7 @@ def require_free(run: Run, registry: Registry, remedy: str) -> None:
             raise TrainingError(f"{known}, and was trained otherwise: {differences[0]}. {remedy}")
 
 
-def gone(key: str) -> str:
-    """What to do where the checkpoint of a registered version is not there any more."""
-    return (
-        f"Restore checkpoints/{key} from a backup, or let a version be champion whose checkpoint "
-        "is there: `dupn rollback --why ...`, or `dupn promote --version N --why ...`."
-    )
-
-
-def _require_equal(run: Run, version: Version) -> None:
+def _require_equal(run: Run, version: Version, registry: Registry) -> None:
     """Of a version without a checkpoint, refuse a run that learns otherwise than its tags say."""
     ancestry = Ancestry.of_plain(run.facts["ancestry"])
     days = run.facts.get("days") or [day.isoformat() for day in run.samples.days]
@@ -140,10 +132,11 @@ def _require_equal(run: Run, version: Version) -> None:
     known = {**version.tags, "ancestry": _digest(version.tags) or ancestry.digest}
     for name, now in wanted.items():
         if (then := known.get(name, now)) != now:
+            rival = incumbent.is_rival(registry, incumbent.line_of(run.name))
             raise TrainingError(
                 f"the checkpoint of version {version.number} of the registry, {run.name}, is gone, "
                 f"and this would be another model in its place: {name} was {then or 'none'} and is "
-                f"{now or 'none'}. {gone(run.name)}"
+                f"{now or 'none'}. {incumbent.instead(run.name, rival=rival)}"
             )
 
 

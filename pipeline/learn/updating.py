@@ -20,10 +20,17 @@ from infra.registry import Registry, Version
 from infra.store import Partition, Store
 from pipeline.jobs import quality as measuring
 from pipeline.learn import decided
-from pipeline.learn.learning import gone, recorded, require_free, run_key
+from pipeline.learn.learning import recorded, require_free, run_key
 from pipeline.learn.tracked import TrainingTracker
 from pipeline.quality import judged
-from pipeline.release.incumbent import registry_of, replaced, vacancy
+from pipeline.release.incumbent import (
+    by_version,
+    instead,
+    is_rival,
+    registry_of,
+    replaced,
+    vacancy,
+)
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training import update as updates
@@ -54,7 +61,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     """
     store, key = settings.store, run_key(settings, day)
     registry = registry_of(settings)
-    parent = _parent(store, promoted(settings, registry))
+    parent = _parent(store, registry, promoted(settings, registry))
     if not forced and _was_learnt(store, key, parent, day):
         return _nothing(key, parent, f"{key} is trained already")
     if not forced and _is_itself(store, parent, key):
@@ -112,9 +119,10 @@ def promoted(settings: Settings, registry: Registry) -> Version:
         version = registry.version(alias)
         if version is not None and version.tags.get("line") == settings.line:
             if "run_key" not in version.tags:
+                rival = alias == "challenger"
                 raise RegistryError(
                     f"version {version.number} ({alias}) has no tag run_key: it was not registered "
-                    "by dupn. Promote a version that was: `dupn promote --version N --why ...`."
+                    f"by dupn. Promote a version that was: {by_version('N', rival=rival)}."
                 )
             return version
     ours = any(one.tags.get("line") == settings.line for one in registry.versions())
@@ -125,18 +133,20 @@ def promoted(settings: Settings, registry: Registry) -> Version:
     )
 
 
-def _parent(store: Store, version: Version) -> Partition:
+def _parent(store: Store, registry: Registry, version: Version) -> Partition:
     """What the promoted version learnt."""
     key = version.tags["run_key"]
     found = checkpoints.final(store, key)
-    if not found.exists():
-        raise PartitionMissing(
-            f"{found.key} is gone, the checkpoint of the promoted version, from which a night goes "
-            f"on. {gone(key)}"
-        )
-    if said := replaced(store, key, version.run_id):
-        raise RegistryError(f"version {version.number} is promoted, and {said}")
-    return found
+    said = replaced(store, key, version.run_id)
+    if found.exists() and not said:
+        return found
+    remedy = instead(key, rival=is_rival(registry, version.tags["line"]))
+    if said:
+        raise RegistryError(f"version {version.number} is promoted, and {said} {remedy}")
+    raise PartitionMissing(
+        f"{found.key} is gone, the checkpoint of the promoted version, from which a night goes "
+        f"on. {remedy}"
+    )
 
 
 def _require_another(store: Store, parent: Partition, key: str, day: date) -> None:

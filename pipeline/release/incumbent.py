@@ -1,8 +1,9 @@
 """Whom a candidate is held against, found through the ledger so that hand moves are obeyed.
 
 The champion if it is of the candidate's line, else the challenger if that is, else the champion of
-the other line. A candidate that is champion already is held against whoever was before it, so that
-a release may be run again and says the same.
+the other line. A candidate whose very model is champion already is held against whoever was before
+it, so that a release may be run again and says the same; one whose key was trained over by force
+since is another model.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -180,10 +181,50 @@ def replaced(store: Store, key: str, run_id: str) -> str:
         return ""
     return (
         f"{final.key} is another model's: {key} was trained anew by force since, and no night can "
-        f"go on from the version. Let one be champion whose checkpoint is its own: `dupn rollback "
-        "--why ...`, or `dupn promote --version N --why ...`; or restore that of this one from a "
-        "backup."
+        "go on from the version."
     )
+
+
+def instead(key: str, *, rival: bool) -> str:
+    """What to do about a version whose checkpoint is gone, or another model's.
+
+    Args:
+        key: its run key.
+        rival: its line is not in production (`is_rival`): a rollback would move who is.
+    """
+    restore = f"Restore checkpoints/{key} from a backup, or let a version"
+    if rival:
+        return (
+            f"{restore} of its line be challenger whose own checkpoint is there: "
+            f"{by_version('N', rival=True)}."
+        )
+    return (
+        f"{restore} be champion whose own checkpoint is there: `dupn rollback --why ...`, or "
+        f"{by_version('N', rival=False)}."
+    )
+
+
+def by_version(number: str, *, rival: bool) -> str:
+    """The command that promotes a version whatever the gate said; of a rival, what it must have."""
+    if not rival:
+        return f"`dupn promote --version {number} --why ...`"
+    return (
+        f"`dupn promote --version {number} --challenger --why ...` (without --challenger it would "
+        "be champion, in place of the line in production)"
+    )
+
+
+def is_rival(registry: Registry, line: str) -> bool:
+    """Whether another line is in production; where none is, whether this one was the rival."""
+    champion, challenger = registry.champion(), registry.challenger()
+    if champion is not None:
+        return line_in(champion) != line
+    return challenger is not None and line_in(challenger) == line
+
+
+def line_in(version: Version) -> str:
+    """Of a version; where a hand took the tag away, that of its run key."""
+    return version.tags.get("line") or line_of(version.tags.get("run_key", ""))
 
 
 def line_of(key: str) -> str:
@@ -209,7 +250,7 @@ def of(settings: Settings, key: str) -> Incumbent | None:
         found = _of_entry(registry, entry, line_of(key))
         if found is None:
             return None
-        if found.key != key:
+        if found.key != key or replaced(settings.store, key, found.version.run_id):
             return found
     return None
 

@@ -72,7 +72,7 @@ def promote(
     against = incumbent.of(settings, mine.key)
     _require_same(verdict, against, mine)
     _require_new(entries, number, mine)
-    rival = _rival(registry, mine.line)
+    rival = incumbent.is_rival(registry, mine.line)
     _require_standing(entries, registry, number, mine, rival=rival)
     why = why or f"{mine.key} passed the gate on {day}"
     if rival:
@@ -102,8 +102,9 @@ def _beside(
     told = standing.moved(settings, entry) | {"challenger": number}
     told.pop("warning", "")  # of the champion, which did not move
     version = registry.found(number)
-    if said := incumbent.replaced(settings.store, version.tags.get("run_key", ""), version.run_id):
-        told["warning"] = said
+    key = version.tags.get("run_key", "")
+    if said := incumbent.replaced(settings.store, key, version.run_id):
+        told["warning"] = f"{said} {incumbent.instead(key, rival=True)}"
     return told | _already(entries, entry, number, "challenger")
 
 
@@ -162,24 +163,14 @@ def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]
 def _all_the_same(settings: Settings, day: date, mine: Candidate) -> str:
     """How a person promotes what the gate did not let pass: by its version, once it has one."""
     registry = registry_of(settings)
-    made, rival = learning.versions_of(registry, mine), _rival(registry, mine.line)
+    made, rival = learning.versions_of(registry, mine), incumbent.is_rival(registry, mine.line)
     what = "make it challenger" if rival else "promote it"
-    named = _by_version(made[-1].number if made else "N", rival=rival)
+    named = incumbent.by_version(made[-1].number if made else "N", rival=rival)
     if made:
         return f"To {what} all the same: {named}."
     return (
         f"To {what} all the same, run `dupn register --day {day} --run {mine.key}`, and then "
         f"{named} with the version that it says."
-    )
-
-
-def _by_version(number: str, *, rival: bool) -> str:
-    """The command that promotes a version whatever the gate said; of a rival, what it must have."""
-    if not rival:
-        return f"`dupn promote --version {number} --why ...`"
-    return (
-        f"`dupn promote --version {number} --challenger --why ...` (without --challenger it would "
-        "be champion, in place of the line in production)"
     )
 
 
@@ -233,16 +224,8 @@ def _require_standing(
             f"entry {left.number}: {left.why}). Its night ends without it when it is run again "
             f"(`dupn run nightly --day {incumbent.until_of(mine.key)}`; in Airflow clear `update` "
             "and what lies after it), and the next one goes on from the champion. To promote this "
-            f"one all the same, name its version: {_by_version(number, rival=rival)}."
+            f"one all the same, name its version: {incumbent.by_version(number, rival=rival)}."
         )
-
-
-def _rival(registry: Registry, line: str) -> bool:
-    """Whether another line is in production; where none is, whether this one was the rival."""
-    champion, challenger = registry.champion(), registry.challenger()
-    if champion is not None:
-        return _line(champion) != line
-    return challenger is not None and _line(challenger) == line
 
 
 def _require_rival(registry: Registry, version: Version) -> None:
@@ -251,8 +234,8 @@ def _require_rival(registry: Registry, version: Version) -> None:
     Raises:
         RegistryError: why, and what makes it champion.
     """
-    line = _line(version)
-    if line and _rival(registry, line):
+    line = incumbent.line_in(version)
+    if line and incumbent.is_rival(registry, line):
         return
     if not line:
         why = "it was not registered by dupn, so it is of no line that nights could update"
@@ -262,13 +245,8 @@ def _require_rival(registry: Registry, version: Version) -> None:
         why = f"it is of the champion's own line, {line}, and a challenger is of another"
     raise RegistryError(
         f"version {version.number} of {MODEL} was not made challenger: {why}. To make it champion: "
-        f"{_by_version(version.number, rival=False)}."
+        f"{incumbent.by_version(version.number, rival=False)}."
     )
-
-
-def _line(version: Version) -> str:
-    """Of a version; where a hand took the tag away, that of its run key."""
-    return version.tags.get("line") or incumbent.line_of(version.tags.get("run_key", ""))
 
 
 def _representation(settings: Settings, registry: Registry, mine: Candidate, day: date) -> int:

@@ -19,7 +19,7 @@ from pipeline.nights import night_page, nightly
 from pipeline.nights.nightly import State
 from pipeline.quality import quality_page
 from pipeline.raw import arrival, rawday
-from pipeline.release.incumbent import registry_of, replaced, vacancy
+from pipeline.release.incumbent import instead, registry_of, replaced, vacancy
 from pipeline.represent import represented
 from pipeline.settings import Settings
 from pipeline.upkeep import afterwards
@@ -89,7 +89,7 @@ def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
         "why": entry.why,
         "ledger": entry.number,
         "run": key,
-        **({"warning": said} if said else {}),
+        **({"warning": f"{said} {instead(key, rival=False)}"} if said else {}),
         **_places(settings, entry),
     }
 

@@ -45,6 +45,12 @@ def test_so_it_does_once_the_model_trained_anew_has_a_version_of_its_own(setting
     assert told["why"] == f"{KEY} was trained anew by force, and is version 3"
 
 
+def test_a_model_trained_over_a_champion_is_held_against_that_champion(settings):
+    rolled_back(settings)
+    registry(settings).promote("2", "it was good after all")
+    assert incumbent.of(settings, KEY).version.number == "2"
+
+
 def test_a_night_does_not_go_on_from_the_weights_of_another_model_than_the_champion(settings):
     rolled_back(settings)
     registry(settings).promote("2", "it was good after all")

@@ -73,7 +73,9 @@ def test_a_challenger_whose_checkpoint_is_another_models_is_warned_of_and_the_ch
     for module in (incumbent, standing):
         monkeypatch.setattr(module, "replaced", lambda _, key, __: f"{key} was trained anew.")
     told = steps.promote(rival, DAY, number, "once more", challenger=True)
-    assert told["warning"] == f"{KEY} was trained anew."
+    assert told["warning"].startswith(f"{KEY} was trained anew. Restore checkpoints/{KEY} from a ")
+    assert "`dupn promote --version N --challenger --why ...`" in told["warning"]
+    assert "rollback" not in told["warning"]  # it would move the champion
 
 
 def test_the_champions_own_line_does_not_challenge_it(champion):

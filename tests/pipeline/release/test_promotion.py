@@ -232,14 +232,14 @@ def named(**keys):
 
 def test_a_champion_whose_tag_line_is_gone_is_of_the_line_of_its_run_key():
     there = named(champion="dupn-2026-03-01", challenger="rival-2026-03-03")
-    assert promotion._rival(there, "rival")
-    assert not promotion._rival(there, "dupn")
+    assert incumbent.is_rival(there, "rival")
+    assert not incumbent.is_rival(there, "dupn")
 
 
 def test_where_nobody_is_champion_the_rival_line_stays_the_rival():
-    assert promotion._rival(named(challenger="rival-2026-03-03"), "rival")
-    assert not promotion._rival(named(challenger="rival-2026-03-03"), "dupn")
-    assert not promotion._rival(named(), "dupn")
+    assert incumbent.is_rival(named(challenger="rival-2026-03-03"), "rival")
+    assert not incumbent.is_rival(named(challenger="rival-2026-03-03"), "dupn")
+    assert not incumbent.is_rival(named(), "dupn")
 
 
 def test_a_move_that_was_given_up_made_nobody_champion():
@@ -254,7 +254,9 @@ def test_a_move_that_was_given_up_made_nobody_champion():
     promotion._require_standing([moves[0], given_up, back], there, "9", child)
 
 
-def test_nobody_is_held_against_a_move_that_was_given_up_or_a_number_of_another_mlflow(monkeypatch):
+def test_nobody_is_held_against_a_move_that_was_given_up_or_a_number_of_another_mlflow(
+    tmp_path, monkeypatch
+):
     tags = {"1": "dupn-2026-03-08", "2": "dupn-2026-03-09"}
     one = {
         n: Version(number=n, source="", run_id="", tags={"run_key": key}) for n, key in tags.items()
@@ -262,6 +264,6 @@ def test_nobody_is_held_against_a_move_that_was_given_up_or_a_number_of_another_
     moves = [known("1", tags["1"]), known("2", tags["2"], given_up="deleted")]
     there = SimpleNamespace(look=lambda: moves, version=one.get)
     monkeypatch.setattr(incumbent, "registry_of", lambda settings: there)
-    assert incumbent.of(None, "dupn-2026-03-10").key == tags["1"]
+    assert incumbent.of(smoke(tmp_path), "dupn-2026-03-10").key == tags["1"]
     moves[:] = [known("2", "dupn-2026-03-01"), known("1", tags["1"])]
-    assert incumbent.of(None, tags["1"]) is None
+    assert incumbent.of(smoke(tmp_path), tags["1"]) is None

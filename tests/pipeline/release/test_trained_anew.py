@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from infra.errors import RegistryError
 from pipeline import steps
 from pipeline.learn import learning
 from pipeline.release import bundling, incumbent, standing
@@ -84,3 +85,17 @@ def test_who_makes_a_version_champion_that_was_trained_over_by_force_is_warned(n
     assert all(weights.equal(again[name]) for name, weights in before.items())
     back = steps.rollback(night, "no night can go on from it")
     assert (back["champion"], "warning" in back) == (others.number, False)
+
+
+def test_a_model_trained_over_whom_a_person_chose_waits_for_a_person(night):
+    """It was compared with the champion of before, and took the place of the one who was chosen."""
+    assert steps.rollback(night, "it learnt too fast, too")["run"] != KEY
+    slower = smoke(night.home, *LENIENT, "train.learning_rate=0.0002")
+    steps.update(slower, NIGHT, forced="slower yet")
+    steps.promote(night, NIGHT, version="2", why="it was good after all")
+    found = judged(slower)
+    assert (found["promoted"], found["outcome"]) == (False, "not enough evidence")
+    assert found["champion"] == KEY
+    with pytest.raises(RegistryError, match=r"were not compared .* `dupn register --day"):
+        steps.promote(slower, NIGHT)
+    assert standing.status(night)["aliases"]["champion"] == "2"

@@ -4,8 +4,9 @@ Its evaluation asks both of the day after the training (`evaluation.unseen`). A 
 learnt all days but the newest, so this is asked before hours of work, not after them.
 """
 
-from datetime import date, timedelta
+from datetime import date
 
+from features.carry import ONE_DAY
 from infra.errors import TrainingError
 from pipeline.raw import rawday
 from pipeline.release import incumbent
@@ -19,7 +20,7 @@ def require(settings: Settings, first: date, last: date) -> None:
     Raises:
         TrainingError: the model in place has learnt `last`; the newest days that would do.
     """
-    key = f"{settings.line}-{last - timedelta(days=1)}"
+    key = f"{settings.line}-{last - ONE_DAY}"
     against = incumbent.of(settings, key)
     if against is None:
         return
@@ -37,16 +38,34 @@ def require(settings: Settings, first: date, last: date) -> None:
 
 
 def _newest(settings: Settings, learnt: Ancestry, days: int) -> str:
-    """The newest training of so many days, or fewer, that can be judged."""
-    there = rawday.there(settings.store)
-    left = [day for day in there if not _whole(learnt, day)]
-    if not left or left[-1] == there[0]:
+    """The newest training of so many days in a row, or fewer, that can be judged."""
+    there = set(rawday.there(settings.store))
+    left = [day for day in there if day - ONE_DAY in there and not _whole(learnt, day)]
+    if not left:
         return "No raw day is there that would do: bring the next one, and end the day before it."
-    until = left[-1]
-    begin = max(until - timedelta(days=days), there[0])
+    until = begin = max(left)
+    while begin - ONE_DAY in there and (until - begin).days < days:
+        begin -= ONE_DAY
     return (
         f"The newest days that would do are those of `run initial --first {begin} --days "
-        f"{(until - begin).days}` (in the form First day and Days to train on), judged on {until}."
+        f"{(until - begin).days}` (in the form First day and Days to train on), judged on "
+        f"{until}{_of_its_own(settings, until - ONE_DAY)}."
+    )
+
+
+def _of_its_own(settings: Settings, last: date) -> str:
+    """What a training up to a day needs whose key is that of a version, which keeps its checkpoint.
+
+    Empty where there is no such version.
+    """
+    key = f"{settings.line}-{last}"
+    known = incumbent.registry_of(settings).versions()
+    same = [one.number for one in known if one.tags.get("run_key") == key]
+    if not same:
+        return ""
+    return (
+        f", with a line of its own (--set line=NAME), since {key} is version {same[-1]} of the "
+        "registry already"
     )
 
 

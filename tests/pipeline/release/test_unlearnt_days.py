@@ -59,3 +59,25 @@ def test_where_no_day_is_left_the_next_one_is_asked_for(rival):
     rival.store.partition("raw", DAYS[5], "behaviors").remove()
     with pytest.raises(TrainingError, match="bring the next one, and end the day before it"):
         steps.data_days(rival, DAYS[1], DAYS[4])
+
+
+@pytest.mark.parametrize(
+    ("absent", "said"),
+    [
+        (DAYS[3], rf"`run initial --first {DAYS[4]} --days 1` .* judged on {DAYS[5]}\.$"),
+        (DAYS[4], r"No raw day is there that would do: bring the next one"),
+    ],
+)
+def test_days_that_are_named_are_all_there(rival, absent, said):
+    rival.store.partition("raw", absent, "behaviors").remove()
+    with pytest.raises(TrainingError, match=said):
+        steps.data_days(rival, DAYS[0], DAYS[3])
+
+
+def test_of_days_whose_model_is_a_version_already_a_line_of_its_own_is_asked_for(rival):
+    key = f"rival-{DAYS[4]}"
+    six_days.promote(rival, key, line="rival", alias="previous")
+    newest = rf"`run initial --first {DAYS[2]} --days 3` .* judged on {DAYS[5]}, with a line of its"
+    said = rf"{newest} own \(--set line=NAME\), since {key} is version 2 of the registry already\."
+    with pytest.raises(TrainingError, match=said):
+        steps.data_days(rival, DAYS[1], DAYS[4])

@@ -6,6 +6,7 @@ has a recipe for a line holds, also when the experiment has ended and the line h
 """
 
 import logging
+from collections.abc import Sequence
 
 from evaluation.abtest.experiment import Recipe
 from features.abtest import traffic
@@ -97,6 +98,7 @@ def declared(store: Store, line: str) -> Recipe | None:
     Raises:
         RecordCorrupt: of one that the line was an arm of, nobody knows whether it has.
     """
+    lost = list[str]()
     for experiment in reversed(traffic.started(store)):
         try:
             recipe = _recipe(store, experiment, line)
@@ -106,20 +108,27 @@ def declared(store: Store, line: str) -> Recipe | None:
                 raise
             continue  # only its arms have recipes
         if recipe is not None:
+            _warn_of(lost, line, f"with that of experiment {experiment}")
             return recipe
-        _warn_if_lost(store, experiment, line)
+        if _is_lost(store, experiment, line):
+            lost.append(traffic.key(experiment, "experiment"))
+    _warn_of(lost, line, "without")
     return None
 
 
-def _warn_if_lost(store: Store, experiment: str, line: str) -> None:
-    place = traffic.key(experiment, "experiment")
-    if store.get(place) is not None:
-        return
+def _is_lost(store: Store, experiment: str, line: str) -> bool:
+    """Whether the declaration of an experiment that the line was an arm of is gone."""
+    if store.get(traffic.key(experiment, "experiment")) is not None:
+        return False
     split = traffic.read(store, traffic.key(experiment, "traffic")) or {}
-    if line in split.get("shares", ()):
+    return line in split.get("shares", ())
+
+
+def _warn_of(lost: Sequence[str], line: str, now: str) -> None:
+    for place in lost:
         logger.warning(
-            "%s is gone, which may have held the recipe of line %s: it is updated without. Take it "
-            "from a backup.", place, line,
+            "%s is gone, which may have held the recipe of line %s: it is updated %s. Take it "
+            "from a backup.", place, line, now,
         )  # fmt: skip
 
 

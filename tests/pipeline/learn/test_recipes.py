@@ -1,10 +1,15 @@
 """A line is a recipe: how it is updated, night after night, and by whose settings."""
 
+import json
+
 import pytest
 
 from evaluation.abtest.experiment import Experiment, Recipe
+from features.abtest import traffic
+from features.abtest.traffic import Traffic
 from infra.errors import ConfigError
 from infra.registry import Registry
+from infra.store import Store
 from pipeline import chain, steps
 from pipeline.abtest import experiments
 from pipeline.learn import learning, recipes
@@ -120,6 +125,34 @@ def test_a_recipe_that_is_not_taken_any_more_says_whose_it_is(settings, monkeypa
         ConfigError, match=r"recipe of line rival: .* a newer one that has a recipe"
     ):
         recipes.of_line(settings, "rival")
+
+
+def begun(store, name, content=None):
+    """An experiment of `dupn` and `rival` that has ended; its declaration may be lost."""
+    assert traffic.take_turn(store, Traffic(experiment=name, salt=name, shares=experiment().arms))
+    traffic.end(store, name, {"outcome": "stop", "day": str(NIGHT)})
+    if content is not None:
+        store.put(f"experiments/{name}/experiment.json", json.dumps({"experiment": content}))
+
+
+@pytest.mark.parametrize(
+    ("recipes_of_older", "instead"),
+    [({"rival": {"settings": []}}, "with that of experiment older"), ({}, "without")],
+)
+def test_a_lost_declaration_that_may_hold_a_lines_recipe_is_warned_of(
+    tmp_path, caplog, recipes_of_older, instead
+):
+    store = Store(str(tmp_path))
+    begun(store, "older", {"recipes": recipes_of_older})
+    begun(store, "newer")
+    begun(store, "newest", {"recipes": {}})
+    assert (recipes.declared(store, "rival") is not None) == bool(recipes_of_older)
+    assert caplog.messages == [
+        "experiments/newer/experiment.json is gone, which may have held the recipe of line rival: "
+        f"it is updated {instead}. Take it from a backup."
+    ]
+    recipes.declared(store, "other")  # was no arm of it
+    assert len(caplog.messages) == 1
 
 
 def test_a_night_of_a_line_that_no_night_updates_is_refused_before_it_begins(settings):

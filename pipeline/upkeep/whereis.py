@@ -39,6 +39,8 @@ PIECE = 1 << 20
 """Bytes of a file in memory."""
 ROWS = 1 << 16
 """Of a Parquet file in memory."""
+FOUND_BY_CHANCE = 4
+"""Bytes of an id; fewer stand in a few megabytes of any bytes."""
 LINES = ("_text", "text")
 """Columns that hold a line as it came."""
 DEPTHS = {"mlflow": 4, "reports": 3, "serving": 1}
@@ -237,6 +239,11 @@ def run(settings: Settings, user: str) -> list[dict[str, Any]]:
             place.count += count
             day = name.partition("/dt=")[2].partition("/")[0]
             place.days.update([day] if day else [])
+    if places and len(user.encode()) < FOUND_BY_CHANCE:
+        logger.warning(
+            "%s is so short that it stands by chance in files that are no text, as weights, "
+            "pictures and databases are: a place that has such files alone may hold nobody.", user
+        )  # fmt: skip
     told = "whereis: %s places, %s files or folders could not be read"
     logger.info(told, len(places), unread.count)
     return [_told(name, place) for name, place in sorted(places.items())]

@@ -8,18 +8,23 @@ else of an experiment; arms are names of lines.
 """
 
 import json
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import date
 from typing import Any
 
 from pydantic import Field
 
 from infra.config import Config
-from infra.record import loaded, reading
+from infra.errors import RecordCorrupt
+from infra.record import as_object, loaded, reading
 from infra.store import Store
 
 FOLDER = "experiments"
 TURNS = f"{FOLDER}/turns"
+_TURN = re.compile(r"(\d{6,})\.json")
+"""A copy that somebody put beside one is none."""
 RESTORE = "Take it from a backup: users were split by what it says, and no step writes it again."
 
 
@@ -52,7 +57,11 @@ def read(store: Store, place: str) -> dict[str, Any] | None:
 
 
 def running(store: Store) -> Traffic | None:
-    """The split of the experiment that runs now, or None."""
+    """The split of the experiment that runs now, or None.
+
+    Raises:
+        RecordCorrupt: its turn, split or end cannot be read.
+    """
     turns = _turns(store)
     if not turns:
         return None
@@ -66,7 +75,11 @@ def running(store: Store) -> Traffic | None:
 
 
 def started(store: Store) -> list[str]:
-    """Ids of all experiments that were ever started, oldest first."""
+    """Ids of all experiments that were ever started, oldest first.
+
+    Raises:
+        RecordCorrupt: a turn cannot be read, and so nobody knows whose it was.
+    """
     return [_id(store, name) for name in _turns(store)]
 
 
@@ -78,7 +91,7 @@ def ended(store: Store, experiment: str) -> Mapping[str, Any] | None:
 def take_turn(store: Store, traffic: Traffic) -> bool:
     """Let an experiment begin to split the users; False if another one came first."""
     store.put(key(traffic.experiment, "traffic"), traffic.model_dump_json(indent=1))
-    number = len(_turns(store)) + 1
+    number = max(map(_number, _turns(store)), default=0) + 1  # their count, if none were lost
     return store.put_new(f"{TURNS}/{number:06d}.json", json.dumps({"id": traffic.experiment}))
 
 
@@ -88,8 +101,37 @@ def end(store: Store, experiment: str, facts: Mapping[str, Any]) -> bool:
 
 
 def _turns(store: Store) -> list[str]:
-    return [name for name in store.names(TURNS) if name.endswith(".json")]
+    return [name for name in store.names(TURNS) if _TURN.fullmatch(name)]
+
+
+def _number(name: str) -> int:
+    return int(name.removesuffix(".json"))
 
 
 def _id(store: Store, name: str) -> str:
-    return str((read(store, f"{TURNS}/{name}") or {}).get("id", ""))
+    try:
+        return _named(store, name)
+    except RecordCorrupt as error:
+        raise RecordCorrupt(f"{error}{_unnamed(store)}.") from None
+
+
+def _named(store: Store, name: str) -> str:
+    remedy = (
+        'Take it from a backup, or write {"id": "ID"} into it, where ID is the experiment that no '
+        "other turn names: "
+    )
+    with reading(f"{TURNS}/{name}", remedy):
+        return str(as_object(store.get(f"{TURNS}/{name}") or b"")["id"])
+
+
+def _unnamed(store: Store) -> str:
+    """Experiments that may have had a turn that cannot be read; which of several, a person knows.
+
+    One that lost its turn to another has its split here, too.
+    """
+    named = set()
+    for name in _turns(store):
+        with suppress(RecordCorrupt):
+            named.add(_named(store, name))
+    there = [one for one in store.names(FOLDER) if store.get(key(one, "traffic")) is not None]
+    return ", ".join(one for one in there if one not in named) or "its folder is gone"

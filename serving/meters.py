@@ -50,7 +50,8 @@ UNREAD = Gauge(
 )
 AWAY = Gauge(
     "dupn_histories_unavailable_seconds",
-    "For how long the histories were not read or written; 0: the last requests were answered",
+    "From the first to the last request in a row for which the histories were not read or written; "
+    "0: the last were answered, or none came for five minutes",
     multiprocess_mode="livemax",
 )
 _told: set[tuple[str, str, str]] = set()

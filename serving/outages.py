@@ -8,8 +8,8 @@ import logging
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from infra.errors import ServingUnavailable
 
@@ -19,16 +19,20 @@ READ, WRITTEN = "read", "written"
 """What is asked of a store: on a full disk one still works."""
 LINE_S = 60
 """Seconds between two lines of the log, however many requests are refused."""
-QUIET = timedelta(minutes=5)
-"""After which a refusal says nothing of now: nobody has asked this process since."""
+QUIET_S = 300.0
+"""Seconds after which a refusal says nothing of now: nobody has asked this process since."""
 
 
 @dataclass(frozen=True)
 class Outage:
-    """Requests of a kind that failed, one after the other."""
+    """Requests of a kind that failed, one after the other.
+
+    Seconds are those of a clock that nobody sets.
+    """
 
     since: datetime
-    last: datetime
+    began_s: float
+    last_s: float
     failed: int
     why: str
     """Of the last."""
@@ -57,8 +61,7 @@ class Outages:
     @property
     def seconds(self) -> float:
         """From the first to the last request that was refused; 0 where it answered at last."""
-        lengths = [(one.last - one.since).total_seconds() for one in self._lasting().values()]
-        return max(lengths, default=0.0)
+        return max((one.last_s - one.began_s for one in self._lasting().values()), default=0.0)
 
     @property
     def told(self) -> str:
@@ -70,16 +73,18 @@ class Outages:
 
     def _lasting(self) -> Mapping[str, Outage]:
         """What is refused here is tried again elsewhere: one that nobody asks may not go on."""
-        now = datetime.now(UTC)
-        return {what: one for what, one in tuple(self._now.items()) if now - one.last < QUIET}
+        now_s = time.monotonic()
+        asked = tuple(self._now.items())
+        return {what: one for what, one in asked if now_s - one.last_s < QUIET_S}
 
     def _note(self, what: str, why: str) -> None:
-        before, now = self._lasting().get(what), datetime.now(UTC)
-        since, failed = (before.since, before.failed) if before else (now, 0)
-        self._now[what] = Outage(since, now, failed + 1, why)
-        if time.monotonic() - self._said >= LINE_S:
-            self._said = time.monotonic()
+        now_s = time.monotonic()
+        first = Outage(datetime.now(UTC), now_s, now_s, 0, why)
+        before = self._lasting().get(what, first)
+        self._now[what] = replace(before, last_s=now_s, failed=before.failed + 1, why=why)
+        if now_s - self._said >= LINE_S:
+            self._said = now_s
             logger.warning(
                 "histories were not %s (%d requests since %s, answered with 503): %s",
-                what, failed + 1, since.isoformat(timespec="seconds"), why,
+                what, before.failed + 1, before.since.isoformat(timespec="seconds"), why,
             )  # fmt: skip

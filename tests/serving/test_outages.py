@@ -1,7 +1,7 @@
 """A service whose history store refuses says since when and why, and not only its callers."""
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -11,7 +11,7 @@ from infra.errors import ServingUnavailable
 from serving import app as http
 from serving import meters
 from serving.http_contracts import Behavior
-from serving.outages import QUIET, READ, WRITTEN, Outages
+from serving.outages import QUIET_S, READ, WRITTEN, Outages
 from serving.running import Background
 from serving.service import Service
 
@@ -38,8 +38,7 @@ def service(shop):
 
 def since_minutes(outages, minutes):
     for what, one in outages._now.items():
-        before = one.since - timedelta(minutes=minutes)
-        outages._now[what] = replace(one, since=before)
+        outages._now[what] = replace(one, began_s=one.began_s - 60 * minutes)
 
 
 def test_probe_and_metrics_show_histories_that_are_away(service, ids):
@@ -105,8 +104,37 @@ def test_one_that_was_refused_once_and_tried_again_elsewhere_is_no_outage_that_g
     assert outages.told.startswith("not written since 20")
     assert outages.seconds == 0
     (one,) = outages._now.values()
-    outages._now[WRITTEN] = replace(one, since=one.since - QUIET, last=one.last - QUIET)
+    before = {"began_s": one.began_s - QUIET_S, "last_s": one.last_s - QUIET_S}
+    outages._now[WRITTEN] = replace(one, **before)
     assert (outages.told, outages.seconds) == ("", 0)
     with pytest.raises(ServingUnavailable), outages.watch(WRITTEN):
         raise ServingUnavailable("locked. Ask again.")
     assert (outages.seconds, outages._now[WRITTEN].failed) == (0, 1), "another one begins"
+
+
+def test_a_clock_that_is_set_back_makes_no_outage_shorter_or_longer(monkeypatch):
+    class Clock(datetime):
+        set_to = datetime(2026, 3, 5, 12, tzinfo=UTC)
+
+        @classmethod
+        def now(cls, tz=None):
+            return cls.set_to
+
+    ticks = 1000.0
+    monkeypatch.setattr("serving.outages.datetime", Clock)
+    monkeypatch.setattr("time.monotonic", lambda: ticks)
+    outages = Outages()
+    for _ in range(2):
+        with pytest.raises(ServingUnavailable), outages.watch(READ):
+            raise ServingUnavailable("away")
+        ticks += 120
+        Clock.set_to -= timedelta(minutes=30)
+    assert outages.seconds == 120
+    assert outages.told.startswith("not read since 2026-03-05T12:00:00")
+    ticks += QUIET_S
+    assert (outages.told, outages.seconds) == ("", 0)
+
+
+def test_the_metric_says_of_itself_what_it_measures():
+    page = meters.page().decode()
+    assert f"# HELP {GAUGE} From the first to the last request in a row" in page

@@ -14,9 +14,10 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 
-from infra.errors import RegistryError, StoreError
+from infra.errors import PartitionCorrupt, RegistryError, StoreError
 from infra.ledger import Ledger
 from infra.store import Store
 from infra.succession import left
@@ -52,13 +53,14 @@ class LastServed:
     """Version -> its name, of those that are remembered and wanted."""
     _began: bool = False
     """Whether a champion has been served."""
+    _unsure: str = ""
+    """Why it is not known whether a rollback left him; told when it changes, not at every look."""
 
     def wanted(self) -> Mapping[str, str | None]:
         """See `Source`.
 
         Raises:
-            RegistryError: MLflow does not answer, and has before, or nothing is remembered; or the
-                ledger is broken where nobody is champion.
+            RegistryError: MLflow does not answer, and has before, or nothing is remembered.
         """
         try:
             found = self.source.wanted()
@@ -96,16 +98,22 @@ class LastServed:
         except StoreError as error:
             if not self._answered:
                 raise
-            raise StoreError(
+            kind = PartitionCorrupt if isinstance(error, PartitionCorrupt) else StoreError
+            raise kind(
                 f"nobody is champion, and version {number}, which was it last, cannot be had: "
                 f"{error} `dupn status` says how somebody is champion again."
             ) from error
 
     def stamp(self, number: str) -> str:
-        """See `Source`."""
+        """See `Source`.
+
+        Once the registry names a version that was refused from memory, it is another: that one may
+        come from MLflow.
+        """
         if number not in self._known:
             return self.source.stamp(number)
-        return published.place(self.store, self._known[number].run, number).stamp()
+        stamp = published.place(self.store, self._known[number].run, number).stamp()
+        return f"remembered {stamp}" if self._answered else stamp
 
     def remember(self, served: Mapping[str, Name]) -> None:
         """Keep what is served now, by arm; a disk that does not take it only says so."""
@@ -120,11 +128,28 @@ class LastServed:
             logger.warning("%s could not be written: %s", file, error)
 
     def _was_champion(self) -> Name | None:
-        """Who was served last as champion; nobody if a rollback left him since."""
+        """Who was served last as champion; nobody if a rollback left him since, or may have."""
         was = self._read().get(CHAMPION)
-        if was is None or was.version in left(Ledger(self.store).entries()):
+        if was is None:
             return None
-        return was
+        try:
+            gone = left(self._ledger.entries())
+        except Exception as error:  # each store's client has its own; other arms are served
+            if self._unsure != (told := str(error)):
+                logger.warning(
+                    "nobody is champion, and version %s, which was it last, is not served: whether "
+                    "a rollback left it is not known (%s).",
+                    was.version, told,
+                )  # fmt: skip
+            self._unsure = told
+            return None
+        self._unsure = ""
+        return None if was.version in gone else was
+
+    @cached_property
+    def _ledger(self) -> Ledger:
+        """Kept, as it reads no entry twice."""
+        return Ledger(self.store)
 
     def _read(self) -> dict[str, Name]:
         """What was kept of this home; nothing where it cannot be read."""

@@ -113,6 +113,48 @@ def test_who_served_last_is_tried_again_where_the_bundle_could_not_be_read(setup
     assert versions.missing == ("champion",)
 
 
+def test_where_the_ledger_cannot_be_read_others_are_served_and_the_log_says_once_why(
+    setup, home, caplog
+):
+    halves = ServeConfig(shares={"champion": 0.5, "1": 0.5})
+    setup = setup.model_copy(update={"config": halves})
+    process(setup)
+    registry = registry_of(home)
+    registry.client.delete_registered_model_alias("dupn", "champion")
+    registry.look()
+    entry = Path(home.home, "ledger", "00000001.json")
+    away = entry.rename(entry.with_name("away"))
+    versions, moved = process(setup)
+    assert not versions.refresh()
+    assert (moved, sorted(versions.served), versions.missing) == (True, ["1"], ("champion",))
+    said = "1, which was it last, is not served: whether a rollback left it is not known (ledger/"
+    assert caplog.text.count(said) == 1
+    away.rename(entry)
+    assert versions.refresh()
+    assert sorted(versions.served) == ["1", "champion"]
+
+
+def test_a_spoilt_bundle_of_who_served_last_is_read_once_and_again_when_he_is_champion(
+    setup, home, caplog
+):
+    process(setup)
+    registry = registry_of(home)
+    registry.client.delete_registered_model_alias("dupn", "champion")
+    (weights,) = Path(home.home, "bundles").rglob("model.pt")
+    content = bytearray(weights.read_bytes())
+    content[100] ^= 1
+    weights.write_bytes(content)
+    versions, moved = process(setup)
+    for _ in range(5):
+        moved |= versions.refresh()
+    assert (moved, list(versions.refused)) == (False, ["1"])
+    assert versions.refused["1"].startswith("PartitionCorrupt: nobody is champion, and version 1,")
+    assert caplog.text.count("version 1 is refused") == 1
+    registry.client.set_registered_model_alias("dupn", "champion", "1")
+    assert versions.refresh(), "from MLflow"
+    assert not versions.refused
+
+
 def test_without_a_registry_and_without_a_memory_nothing_is_served_and_none_is_made(
     setup, database, caplog
 ):

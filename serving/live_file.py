@@ -2,8 +2,9 @@
 
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from infra.errors import ServingUnavailable
@@ -14,12 +15,16 @@ LONG_S = 10.0
 BRIEFLY_S = 0.1
 """Seconds for which the log waits for others: those that write wait with it."""
 
+_LOOKS, _LOOK_S = 5, 0.02
+"""At a log that is not there, and seconds after each: who just opens or closes the file ends."""
+
 
 class LiveFile:
     """A SQLite database that the worker processes of a machine share."""
 
     def __init__(self, file: Path) -> None:
         self.file = file
+        self.log = file.with_name(f"{file.name}-wal")
         self._is: tuple[int, int] | None = None
         self._local = threading.local()
         self._is_stuck = False
@@ -35,14 +40,18 @@ class LiveFile:
 
         Raises:
             ServingUnavailable: the disk is full, the file is locked for too long, it is spoilt, it
-                is not the one of this process's first transaction, and the like.
+                is not the one of this process's first transaction, its log is not the one of this
+                connection's, and the like.
         """
         self._require_same()
+        self._require_same_log()
         wait_s = LONG_S if patience_s is None else patience_s / (10 if self._is_stuck else 1)
         try:
             with self.connection(wait_s) as database:
                 yield database
                 self._is_stuck &= not database.in_transaction  # a write has got through
+            if getattr(self._local, "log", None) is None:
+                self._local.log = _identity(self.log)
         except sqlite3.DatabaseError as error:
             self._is_stuck |= getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             remedy = "Ask again; if it stays so, see to the disk of serve.work."
@@ -70,8 +79,8 @@ class LiveFile:
         """This thread's, which waits so long for others that write."""
         found: sqlite3.Connection | None = getattr(self._local, "database", None)
         if found is None:
-            there = f"{self.file.absolute().as_uri()}?mode=rw"  # an absent one is made by nobody
-            found = sqlite3.connect(there, timeout=LONG_S, uri=True)
+            self._require_log()
+            found = self._opened(LONG_S)
             found.execute("PRAGMA journal_mode=WAL")
             found.execute("PRAGMA synchronous=NORMAL")
             found.execute("PRAGMA secure_delete=ON")  # what is forgotten is on no page any more
@@ -81,16 +90,64 @@ class LiveFile:
             self._local.wait_s = wait_s
         return found
 
+    def _opened(self, wait_s: float) -> sqlite3.Connection:
+        there = f"{self.file.absolute().as_uri()}?mode=rw"  # an absent one is made by nobody
+        return sqlite3.connect(there, timeout=wait_s, uri=True)
+
+    def _require_log(self) -> None:
+        """Refuse to open the file where others have it open and its log is gone.
+
+        SQLite keeps the log there until the last of them closes. Whoever opens the file without it
+        makes another one, and they spoil the file together.
+        """
+        for _ in range(_LOOKS):
+            if self.log.exists() or not self._is_open():
+                return
+            time.sleep(_LOOK_S)
+        raise ServingUnavailable(self._lost("who has it open keeps what it held"))
+
+    def _is_open(self) -> bool:
+        """Whether anybody has the file open, in whichever process: it cannot be had alone."""
+        with closing(self._opened(0.0)) as database:
+            try:
+                database.execute("PRAGMA locking_mode=EXCLUSIVE")
+                database.execute("SELECT 1 FROM sqlite_master").fetchone()
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                return True
+        return False
+
+    def _require_same_log(self) -> None:
+        """Refuse to go on where the log that this thread's connection has open is not there.
+
+        What it holds counts for nobody else, and is lost with the last who has it open. So it is
+        taken into the file, unless another log lies there: whose pages are where is unknown then.
+        """
+        mine = getattr(self._local, "log", None)
+        if mine is None or (found := _identity(self.log)) == mine:
+            return
+        kept = False
+        with suppress(sqlite3.Error):  # others may hold it up: the next call does it
+            if found is None:
+                cut_off = self._local.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                kept = cut_off.fetchone()[0] == 0
+        told = f"what it held stands in {self.file.name}" if kept else "what it held may be lost"
+        raise ServingUnavailable(self._lost(told))
+
+    def _lost(self, told: str) -> str:
+        return (
+            f"{self.log} was moved, removed or replaced while the service ran ({told}): stop the "
+            "service, put no log there, and start it again."
+        )
+
     def _require_same(self) -> None:
         """Refuse to go on where the file's name leads to another one now, or to none.
 
         A connection works on in a file that was removed: what it takes there is lost with it, and
         a process that starts meanwhile makes a file that the others do not see.
         """
-        found: tuple[int, int] | None = None
-        with suppress(OSError):
-            stat = self.file.stat()
-            found = (stat.st_dev, stat.st_ino)
+        found = _identity(self.file)
         self._is = self._is or found
         if found is None or found != self._is:
             raise ServingUnavailable(
@@ -98,3 +155,12 @@ class LiveFile:
                 "the file back if it was moved away, and start it again; else what came in since "
                 "the newest `sequences` is unknown then."
             )
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    """Of the file that a name leads to; None where it leads to none."""
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_dev, stat.st_ino

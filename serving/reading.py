@@ -5,6 +5,7 @@ rollback does not reach it. The log has that at the first look, the second, the 
 """
 
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ class Reading:
     """What went wrong at the last look; empty: nothing."""
     since: datetime | None = None
     """Of the first of the looks that failed one after the other."""
+    _began_s: float = 0.0
+    """The same by a clock that nobody sets."""
     _failed: int = 0
 
     @contextmanager
@@ -38,8 +41,7 @@ class Reading:
     @property
     def unread_s(self) -> float:
         """Seconds for which the registry was not read; 0 where the last look was answered."""
-        since = self.since
-        return 0.0 if since is None else (datetime.now(UTC) - since).total_seconds()
+        return 0.0 if self.since is None else time.monotonic() - self._began_s
 
     @property
     def told(self) -> str:
@@ -49,7 +51,9 @@ class Reading:
 
     def _miss(self, error: Exception) -> None:
         self._failed += 1
-        self.why, self.since = str(error), self.since or datetime.now(UTC)
+        self.why = str(error)
+        if self.since is None:
+            self.since, self._began_s = datetime.now(UTC), time.monotonic()
         if self._failed.bit_count() == 1:  # 1, 2, 4, ...: one look in seconds is many a night
             logger.warning(
                 "the registry was not read (look %d that fails): what is served goes on, and a "

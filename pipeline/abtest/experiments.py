@@ -228,11 +228,12 @@ def _require_another_split(store: Store, experiment: Experiment) -> None:
 def _over(store: Store, experiment: str, day: date) -> bool:
     """Whether an experiment had ended before anybody looked at its day, by how it ended alone.
 
-    The declaration of one that is long over is not needed then.
+    The declaration of one that is long over is not needed then; one whose folder was pruned, so
+    that it splits nobody (`traffic.running`), is over for every day.
     """
     ended = traffic.ended(store, experiment)
     if ended is None:
-        return False
+        return not store.names(f"{traffic.FOLDER}/{experiment}")
     if last := ended["day"]:
         return bool(last < day.isoformat())
     return not store.partition(f"{traffic.FOLDER}/{experiment}/readout", day).exists()

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from features.abtest import traffic
-from infra.errors import RecordCorrupt
+from infra.errors import ConfigError, RecordCorrupt
 from pipeline.abtest import experiments
 from pipeline.learn import recipes
 from tests import experiment_log as logs
@@ -64,3 +64,12 @@ def test_a_night_of_its_line_says_what_a_person_may_do_and_goes_on_once_that_is_
         recipes.declared(mine.store, "a")
     Path(mine.home, traffic.key("past", "experiment")).unlink()
     assert recipes.declared(mine.store, "a") is None
+
+
+def test_an_experiment_whose_folder_was_pruned_stops_no_later_day_and_no_later_experiment(tmp_path):
+    mine = logs.settings(tmp_path)
+    traffic.take_turn(mine.store, logs.experiment().traffic)
+    with pytest.raises(ConfigError, match="'new-for-old' is not registered"):
+        experiments.of_day(mine.store, FIRST)  # its split is there, so it may run
+    mine.store.remove(traffic.key("new-for-old", "traffic"))
+    assert experiments.of_day(mine.store, FIRST) == ""

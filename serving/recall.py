@@ -5,6 +5,9 @@ the network's query tokens are, so Chinese, Japanese and Korean titles are found
 further (width, case); words that the vocabulary does not know are found too. Any word suffices,
 which is wider than the paper's "title containing the query words": one word too many does not empty
 a page. More words, and rarer ones, come first.
+
+Whoever reads an index locks it by a file in its folder. Who may only read the folder does so by way
+of links in another one.
 """
 
 import shutil
@@ -17,7 +20,9 @@ from numpy.typing import NDArray
 
 from features.catalog import FIRST_ROW
 from features.query import MAX_TITLE_WORDS, search_words, words, words_of
-from infra.errors import PartitionCorrupt, StoreError
+from infra.errors import PartitionCorrupt
+from infra.files import writing
+from infra.scratch import scratch_folder
 
 FOLDER = "recall"
 LOCK = ".tantivy-meta.lock"
@@ -29,18 +34,35 @@ class Recall:
     """Searches the titles of a catalog; may be shared between threads.
 
     Raises:
-        StoreError: the index's lock file cannot be written; reading takes it as well.
+        StoreError: the folder cannot be written, nor can the system's temporary one (`TMPDIR`).
         PartitionCorrupt: there is no index that can be read.
     """
 
     def __init__(self, folder: Path) -> None:
         self._schema = _schema()
         try:
-            index = tantivy.Index(self._schema, path=str(folder))
-            _register(index)
-            self._searcher = index.searcher()
+            self._searcher = self._read(folder)
         except (ValueError, OSError) as error:
-            raise _unreadable(folder, error) from None
+            if "Lockfile" not in str(error):
+                raise _unreadable(folder, error) from None
+            self._searcher = self._read_beside(folder)
+
+    def _read(self, folder: Path) -> tantivy.Searcher:
+        index = tantivy.Index(self._schema, path=str(folder))
+        _register(index)
+        return index.searcher()
+
+    def _read_beside(self, folder: Path) -> tantivy.Searcher:
+        """What was opened by way of links stays readable when they are gone."""
+        where = f"{folder / LOCK}, and a folder below TMPDIR in its place,"
+        with writing(where), scratch_folder() as beside:
+            for file in folder.iterdir():
+                if file.name != LOCK:
+                    (beside / file.name).symlink_to(file.absolute())
+            try:
+                return self._read(beside)
+            except (ValueError, OSError) as error:
+                raise _unreadable(folder, error) from None
 
     def search(self, query: str, limit: int) -> NDArray[np.int32]:
         """Catalog rows of up to `limit` items, the best match first; none without a known word."""
@@ -72,13 +94,7 @@ def build(titles: pa.Array, folder: Path) -> None:
     writer.wait_merging_threads()
 
 
-def _unreadable(folder: Path, error: Exception) -> StoreError:
-    """The sentence for what tantivy says, all of it by one kind of error."""
-    if "Lockfile" in str(error):
-        return StoreError(
-            f"{folder / LOCK} could not be written ({error}): whoever reads an index of titles "
-            "locks it. Mount the disk writable, mend the permissions, or serve a copy of the home."
-        )
+def _unreadable(folder: Path, error: Exception) -> PartitionCorrupt:
     return PartitionCorrupt(
         f"{folder} holds no index of titles that can be read ({error}). Run `dupn bundle` again."
     )

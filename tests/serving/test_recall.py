@@ -1,5 +1,7 @@
 """Words find the titles that hold them."""
 
+import tempfile
+
 import pyarrow as pa
 import pytest
 
@@ -97,13 +99,40 @@ def test_syntax_is_words_and_unknown_words_find_nothing(found, query):
     assert hits == ([] if "red" not in query else found.search("title red row 2", 5).tolist())
 
 
-def test_an_index_that_cannot_be_locked_is_named_with_its_lock(tmp_path):
+@pytest.fixture
+def unlockable(tmp_path):
+    """An index in whose folder nobody can write the lock, whatever their rights."""
     recall.build(TITLES, tmp_path / "index")
     lock = tmp_path / "index" / recall.LOCK
     lock.unlink(missing_ok=True)
-    lock.mkdir()  # nobody can write a file there, whatever their rights
-    with pytest.raises(StoreError, match=rf"{lock} could not be written .*Mount the disk writable"):
-        Recall(tmp_path / "index")
+    lock.mkdir()
+    return tmp_path / "index"
+
+
+def test_an_index_that_cannot_be_locked_is_read_and_nothing_is_left(
+    unlockable, tmp_path, monkeypatch
+):
+    (tmp_path / "scratch").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "scratch"))
+    there = sorted(unlockable.iterdir())
+    searcher = Recall(unlockable)
+    assert list((tmp_path / "scratch").iterdir()) == []
+    assert sorted(unlockable.iterdir()) == there
+    assert searcher.search("leather shoes", 1).tolist() == [4]
+    assert set(searcher.search("red shoes", 10).tolist()) == {2, 3, 4}
+
+
+def test_an_index_that_can_be_locked_nowhere_says_so(unlockable, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "absent"))
+    with pytest.raises(StoreError, match=r"absent could not be written"):
+        Recall(unlockable)
+
+
+def test_a_spoilt_index_that_cannot_be_locked_is_named_where_it_lies(unlockable):
+    for segment in unlockable.glob("*.store"):
+        segment.write_bytes(b"")
+    with pytest.raises(PartitionCorrupt, match=f"{unlockable} holds no index"):
+        Recall(unlockable)
 
 
 def test_an_index_that_is_spoilt_is_named(tmp_path):

@@ -6,9 +6,11 @@ before there were ids, and counts as ours.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from infra.errors import RegistryError
 from infra.identity import HOME, identity, known
+from infra.moved import follow
 from infra.registered import MODEL, Registered, Version
 from infra.store import Store
 
@@ -64,6 +66,11 @@ class OwnVersions(Registered):
     def register(self, model_uri: str, run_id: str, tags: Mapping[str, str]) -> Version:
         """A new version of the logged model, marked as this home's."""
         return super().register(model_uri, run_id, {**tags, HOME: identity(self._store)})
+
+    def download(self, number: str, path: str, folder: Path) -> Path:
+        """As of any; from where the home is now, if it was moved."""
+        follow(self.uri, self._store)
+        return super().download(number, path, folder)
 
     def _is_own(self, version: Version) -> bool:
         theirs = version.tags.get(HOME)

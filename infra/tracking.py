@@ -21,6 +21,7 @@ from infra.files import writing
 from infra.home import require_addressable
 from infra.identity import HOME, identity
 from infra.mlflow_client import Client, Refused, briefly, prepare
+from infra.moved import follow
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
@@ -244,16 +245,18 @@ class MlflowTracker:
 def tracking_uri(config: TrackingConfig, store: Store) -> str:
     """The absolute address of the tracking store, for whoever may write there.
 
-    The folder of an embedded database is made.
+    The folder of an embedded database is made; if it was elsewhere, it is told (`infra.moved`).
 
     Raises:
         ConfigError: as of `address`.
     """
     uri = address(config, store)
     if config.uri is None:
-        folder = store.address("mlflow")
-        with writing(folder):
-            Path(folder).mkdir(parents=True, exist_ok=True)
+        folder = Path(store.address("mlflow"))
+        with writing(str(folder)):
+            own = folder if config.artifacts else folder / "artifacts"
+            own.mkdir(parents=True, exist_ok=True)
+        follow(uri, store)
     return uri
 
 

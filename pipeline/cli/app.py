@@ -18,7 +18,7 @@ from infra.errors import DupnError
 from infra.exhausted import exhausted
 from infra.visible import visible
 from pipeline.cli import abtest, release, serve, state, study
-from pipeline.cli.front import Day, From, TheDay, To, days_of, front, of_day
+from pipeline.cli.front import Day, From, TheDay, To, days_of, front, of_day, tell_version
 from pipeline.cli.release import KEPT
 from pipeline.days import LONGEST
 
@@ -56,8 +56,13 @@ def _options(
     pairs: Annotated[
         list[str] | None, typer.Option("--set", metavar="A.B=C", help="Override a setting.")
     ] = None,
+    version: Annotated[
+        bool,
+        typer.Option("--version", is_eager=True, callback=tell_version, help="Which dupn this is."),
+    ] = False,
 ) -> None:
     """Options that stand before the command."""
+    del version  # said already, where it was asked for
     front.preset, front.home, front.pairs = preset, home, pairs or []
 
 

@@ -59,6 +59,21 @@ front = Front()
 """Of this process: set by the options, read by the command."""
 
 
+def tell_version(asked: bool) -> None:
+    """Say which dupn this is, and leave."""
+    if not asked:
+        return
+    from infra.installed import NAME, installed
+
+    found = installed()
+    if front.as_json:
+        sys.stdout.write(json.dumps(found) + "\n")
+    else:
+        lines = (f"{NAME if name == 'version' else name} {value}" for name, value in found.items())
+        sys.stdout.write("\n".join(lines) + "\n")
+    raise typer.Exit
+
+
 def of_day(meaning: str, *names: str) -> Any:
     """An option that takes a day."""
     return typer.Option(*names, formats=["%Y-%m-%d"], help=meaning, callback=_within_reach)

@@ -8,6 +8,7 @@ import ast
 import inspect
 import json
 import textwrap
+from importlib import metadata
 
 import pytest
 
@@ -118,3 +119,10 @@ def test_nothing_else_writes_to_stdout():
         }
         written = calls & {"print", "sys.stdout.write", "typer.echo", "typer.secho"}
         assert not written or name(path) in MAY_WRITE, f"{name(path)} calls {written}"
+
+
+def test_the_version_is_told_to_people_and_programs(dupn):
+    code, out, _ = dupn("--version")
+    assert (code, out.split()[:2]) == (0, ["dupn", metadata.version("dupn")])
+    code, out, _ = dupn("--json", "--version")
+    assert (code, json.loads(out)["version"]) == (0, metadata.version("dupn"))

@@ -30,6 +30,8 @@ MLFLOW_LOGIN = (
     "MLFLOW_S3_ENDPOINT_URL",
 )
 """How a server lets us in, not which one it is: that is `tracking.uri`."""
+MLFLOW_KEPT = (*MLFLOW_LOGIN, "MLFLOW_DISABLE_TELEMETRY")
+"""All of MLflow's variables that the programs inherit."""
 SERVED = ("DUPN_SERVE_",)
 """How variables begin that only the service reads."""
 NOT_SERVED = ("DUPN_NIGHTLY_", "DUPN_ALERT_", "DUPN_SMTP_", "DUPN_IMPORT_")
@@ -79,7 +81,6 @@ def airflow_environment(
         **variables,
         "PATH": os.pathsep.join([tools, os.environ.get("PATH", "")]),
         "DUPN_HOME": str(home),
-        "GX_ANALYTICS_ENABLED": "false",
         "AIRFLOW_HOME": str(folder),
         "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
         "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -193,7 +194,7 @@ def _inherited() -> dict[str, str]:
     return {
         name: value
         for name, value in os.environ.items()
-        if name in MLFLOW_LOGIN or not name.startswith(foreign)
+        if name in MLFLOW_KEPT or not name.startswith(foreign)
     }
 
 

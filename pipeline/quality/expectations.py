@@ -7,7 +7,6 @@ of Data Docs, `INDEXED` results; results grow with the judged days.
 
 import logging
 import math
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,7 +54,6 @@ def judge(
     On a local store one process does so at a time: the project there, its suites among it, is
     shared by all days, and Great Expectations refuses a suite that another process has changed.
     """
-    os.environ.setdefault("GX_ANALYTICS_ENABLED", "false")
     for chatty in ("great_expectations", "great_expectations.expectations.registry"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
     import great_expectations as gx

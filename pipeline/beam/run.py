@@ -163,8 +163,9 @@ _OWN_LINE = re.compile(
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Not the trace of an error of ours, which a front door says in one sentence."""
-    return not (record.exc_info and isinstance(record.exc_info[1], DupnError))
+    """Not the trace of an error of ours, which a front door says in one sentence, nor of Ctrl-C."""
+    expected = (DupnError, KeyboardInterrupt)
+    return not (record.exc_info and isinstance(record.exc_info[1], expected))
 
 
 class Spread(beam.PTransform):

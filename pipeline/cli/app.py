@@ -18,6 +18,7 @@ from infra.errors import DupnError
 from infra.exhausted import exhausted
 from infra.visible import visible
 from pipeline.cli import abtest, release, serve, state, study
+from pipeline.cli.ending import when_told
 from pipeline.cli.front import Day, From, TheDay, To, days_of, front, of_day, tell_version
 from pipeline.cli.release import KEPT
 from pipeline.days import LONGEST
@@ -311,11 +312,12 @@ def main() -> None:
     front.debug = "--debug" in arguments
     logs.configure(quiet=front.as_json)
     try:
-        code = app(
-            args=[a for a in arguments if a not in ("--json", "--debug")],
-            prog_name="dupn",
-            standalone_mode=False,
-        )
+        with when_told():
+            code = app(
+                args=[a for a in arguments if a not in ("--json", "--debug")],
+                prog_name="dupn",
+                standalone_mode=False,
+            )
     except DupnError as error:
         if front.debug:
             raise

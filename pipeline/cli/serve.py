@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from pipeline.cli.ending import when_told
 from pipeline.cli.front import front
 
 
@@ -14,10 +15,11 @@ def serve(
     ] = "",
 ) -> None:
     """Answer over HTTP with the champion of the registry, until stopped."""
-    from pipeline.cli.serving_setup import setup
-    from serving.running import serve as run
+    with when_told(0):  # being stopped is no failure, while it comes up neither
+        from pipeline.cli.serving_setup import setup
+        from serving.running import serve as run
 
-    run(setup(front.settings(), port, bundle))
+        run(setup(front.settings(), port, bundle))
 
 
 def add(app: typer.Typer) -> None:

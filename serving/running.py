@@ -220,6 +220,7 @@ def _run(config: ServeConfig, listening: socket.socket) -> None:
             host=config.host,
             port=config.port,
             workers=processes,
+            log_config=None,  # its lines are written as ours are
             log_level="warning",
             access_log=False,
             loop="serving.accepting:loop",

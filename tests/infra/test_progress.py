@@ -92,7 +92,7 @@ def test_a_file_gets_sentences_also_where_colours_are_forced(tmp_path):
         environment = {**os.environ, "FORCE_COLOR": "1"}
         subprocess.run([sys.executable, "-c", WORK], stderr=log, env=environment, check=True)
     *_, last = (tmp_path / "log").read_text().splitlines()
-    assert re.fullmatch(r"[\d:]+ work: 2 rows in .*", last)
+    assert re.fullmatch(r"[\d:T+-]+ INFO work: 2 rows in .*", last)
 
 
 def test_a_sentence_stands_beside_a_bar_on_a_line_of_its_own():

@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import logging
 import os
 import shutil
 import signal
@@ -62,6 +63,13 @@ def test_no_connection_becomes_a_websocket_whose_end_nobody_counts(asked):
     config = uvicorn.Config(**asked(workers=2) | {"app": http.client, "factory": False})
     config.load()
     assert config.ws_protocol_class is None
+
+
+def test_the_servers_own_lines_go_where_ours_do(asked, monkeypatch, caplog):
+    monkeypatch.setattr(logging.getLogger("uvicorn"), "propagate", True)
+    uvicorn.Config(**asked())
+    logging.getLogger("uvicorn.error").warning("hot")
+    assert caplog.messages == ["hot"]
 
 
 @contextmanager

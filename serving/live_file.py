@@ -15,6 +15,8 @@ LONG_S = 10.0
 BRIEFLY_S = 0.1
 """Seconds for which the log waits for others: those that write wait with it."""
 
+_Identity = tuple[int, int]
+
 _LOOKS, _LOOK_S = 5, 0.02
 """At a log that is not there, and seconds after each: who just opens or closes the file ends."""
 
@@ -25,6 +27,7 @@ class LiveFile:
     def __init__(self, file: Path) -> None:
         self.file = file
         self.log = file.with_name(f"{file.name}-wal")
+        self.index = file.with_name(f"{file.name}-shm")
         self._is: tuple[int, int] | None = None
         self._local = threading.local()
         self._is_stuck = False
@@ -50,8 +53,8 @@ class LiveFile:
             with self.connection(wait_s) as database:
                 yield database
                 self._is_stuck &= not database.in_transaction  # a write has got through
-            if getattr(self._local, "log", None) is None:
-                self._local.log = _identity(self.log)
+            if getattr(self._local, "beside", None) is None:
+                self._local.beside = self._beside()
         except sqlite3.DatabaseError as error:
             self._is_stuck |= getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
             remedy = "Ask again; if it stays so, see to the disk of serve.work."
@@ -94,14 +97,18 @@ class LiveFile:
         there = f"{self.file.absolute().as_uri()}?mode=rw"  # an absent one is made by nobody
         return sqlite3.connect(there, timeout=wait_s, uri=True)
 
-    def _require_log(self) -> None:
-        """Refuse to open the file where others have it open and its log is gone.
+    def _beside(self) -> tuple[_Identity | None, _Identity | None]:
+        """The log and its index, which has the locks, as they lie there."""
+        return _identity(self.log), _identity(self.index)
 
-        SQLite keeps the log there until the last of them closes. Whoever opens the file without it
-        makes another one, and they spoil the file together.
+    def _require_log(self) -> None:
+        """Refuse to open the file where others have it open and its log, or the index, is gone.
+
+        SQLite keeps both there until the last of them closes. Whoever opens the file without makes
+        another one, sees no lock of theirs, and they spoil the file together.
         """
         for _ in range(_LOOKS):
-            if self.log.exists() or not self._is_open():
+            if all(self._beside()) or not self._is_open():
                 return
             time.sleep(_LOOK_S)
         raise ServingUnavailable(self._lost("who has it open keeps what it held"))
@@ -122,14 +129,15 @@ class LiveFile:
         """Refuse to go on where the log that this thread's connection has open is not there.
 
         What it holds counts for nobody else, and is lost with the last who has it open. So it is
-        taken into the file, unless another log lies there: whose pages are where is unknown then.
+        taken into the file, unless another lies there: whose pages are where is unknown then. The
+        same goes for the index.
         """
-        mine = getattr(self._local, "log", None)
-        if mine is None or (found := _identity(self.log)) == mine:
+        mine = getattr(self._local, "beside", None)
+        if mine is None or (found := self._beside()) == mine:
             return
         kept = False
         with suppress(sqlite3.Error):  # others may hold it up: the next call does it
-            if found is None:
+            if all(now in (None, then) for now, then in zip(found, mine, strict=True)):
                 cut_off = self._local.database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 kept = cut_off.fetchone()[0] == 0
         told = f"what it held stands in {self.file.name}" if kept else "what it held may be lost"
@@ -137,8 +145,8 @@ class LiveFile:
 
     def _lost(self, told: str) -> str:
         return (
-            f"{self.log} was moved, removed or replaced while the service ran ({told}): stop the "
-            "service, put no log there, and start it again."
+            f"{self.log} or {self.index.name} was moved, removed or replaced while the service ran "
+            f"({told}): stop the service, put neither there, and start it again."
         )
 
     def _require_same(self) -> None:
@@ -157,7 +165,7 @@ class LiveFile:
             )
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
+def _identity(file: Path) -> _Identity | None:
     """Of the file that a name leads to; None where it leads to none."""
     try:
         stat = file.stat()

@@ -4,13 +4,11 @@ Names and values are of others too (files, settings, what logs hold): brackets i
 and colons no pictures, and what would steer the terminal is written out.
 """
 
-import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.cells import cell_len
 from rich.console import Console
-from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -55,45 +53,63 @@ def wide() -> Console:
 
 
 def _print_pairs(title: str, value: Mapping[str, Any], out: Console) -> None:
-    table = Table(title=_words(title, "table.title"), show_header=False, title_justify="left")
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
-    for name, content in value.items():
-        table.add_row(_words(name), Text(text(content)))
-    if _fits(table, out):
-        out.print(table)
-    else:
+    names, contents = [visible(str(name)) for name in value], [text(one) for one in value.values()]
+    widths = _widths([names, contents], out.width)
+    if widths is None:
         out.print(_words(title, "table.title"))
         _print_lines(value, out)
+        return
+    table = Table(title=_words(title, "table.title"), show_header=False, title_justify="left")
+    table.add_column(style="bold", width=widths[0], overflow="fold")
+    table.add_column(width=widths[1], overflow="fold")
+    for name, content in zip(names, contents, strict=True):
+        table.add_row(Text(name), Text(content))
+    out.print(table)
 
 
 def _print_records(title: str, records: list[Any], out: Console) -> None:
-    table = Table(title=_words(title, "table.title"), title_justify="left")
     names = list(dict.fromkeys(name for record in records for name in record))
     columns = [[text(record.get(name)) for record in records] for name in names]
-    for name, column in zip(names, columns, strict=True):
-        one_word = not any(" " in cell for cell in column)
-        table.add_column(_words(name), overflow="fold", no_wrap=one_word)
+    headed = [[visible(str(name)), *column] for name, column in zip(names, columns, strict=True)]
+    widths = _widths(headed, out.width)
+    if widths is None:
+        out.print(_words(title, "table.title"))
+        for record in records:
+            _print_lines(record, out)
+            out.print()
+        return
+    table = Table(title=_words(title, "table.title"), title_justify="left")
+    for name, width in zip(names, widths, strict=True):
+        table.add_column(_words(name), width=width, overflow="fold")
     for row in zip(*columns, strict=True):
         table.add_row(*map(Text, row))
-    if _fits(table, out):
-        out.print(table)
-        return
-    out.print(_words(title, "table.title"))
-    for record in records:
-        _print_lines(record, out)
-        out.print()
+    out.print(table)
 
 
-def _fits(table: Table, out: Console) -> bool:
-    """Whether no word has to be broken: half a path cannot be copied, nor half a time be read."""
-    unbound = out.options.update_width(sys.maxsize)
-    return Measurement.get(out, unbound, table).minimum <= out.width
+def _widths(columns: Sequence[Sequence[str]], width: int) -> list[int] | None:
+    """Cells of each column in a table that breaks no word; None where no such table fits.
+
+    Half a path cannot be copied, nor half a time be read. Rich would narrow the widest columns to
+    one width, whatever their words are.
+    """
+    lines = [[line for cell in column for line in cell.split("\n")] for column in columns]
+    widths = [max(map(cell_len, column), default=0) for column in lines]
+    least = [
+        max((cell_len(word) for line in column for word in line.split()), default=0)
+        for column in lines
+    ]
+    room = width - 3 * len(columns) - 1  # frame and padding
+    if sum(least) > room:
+        return None
+    while sum(widths) > room:
+        slack = [now - word for now, word in zip(widths, least, strict=True)]
+        widths[slack.index(max(slack))] -= 1
+    return widths
 
 
 def _print_lines(value: Mapping[str, Any], out: Console) -> None:
     """Name and value a line, as long as it is: the terminal breaks it and copies it whole."""
-    room = max(cell_len(visible(str(name))) for name in value)
+    room = max((cell_len(visible(str(name))) for name in value), default=0)
     for name, content in value.items():
         label = _words(name, "bold")
         label.align("left", room)

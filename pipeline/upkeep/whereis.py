@@ -239,7 +239,8 @@ def run(settings: Settings, user: str) -> list[dict[str, Any]]:
             place.count += count
             day = name.partition("/dt=")[2].partition("/")[0]
             place.days.update([day] if day else [])
-    if places and len(user.encode()) < FOUND_BY_CHANCE:
+    quoted = len(user.encode()) + 2 * user.isdecimal()  # where text is not, digits count in quotes
+    if places and quoted < FOUND_BY_CHANCE:
         logger.warning(
             "%s is so short that it stands by chance in files that are no text, as weights, "
             "pictures and databases are: a place that has such files alone may hold nobody.", user

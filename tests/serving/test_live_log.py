@@ -1,4 +1,4 @@
-"""The log of live behaviours (`live.db-wal`) is removed alone while services have the file open."""
+"""The log of live behaviours, or its index, is removed alone while services have the file open."""
 
 import sqlite3
 import subprocess
@@ -11,9 +11,9 @@ import pytest
 from infra.errors import ServingUnavailable
 from tests.serving.hold_live import add, count, opened
 
-REMOVED = r"live\.db-wal was moved, removed or replaced while the service ran "
-LOOKED = REMOVED + r"\(who has it open keeps what it held\): stop the service, put no log there"
-KEPT = REMOVED + r"\(what it held stands in live\.db\): stop the service, put no log there"
+REMOVED = r"live\.db-wal or live\.db-shm was moved, removed or replaced while the service ran "
+LOOKED = REMOVED + r"\(who has it open keeps what it held\): stop the service, put neither there"
+KEPT = REMOVED + r"\(what it held stands in live\.db\): stop the service, put neither there"
 
 
 @pytest.fixture
@@ -53,12 +53,14 @@ def sound(histories):
     return found == "ok"
 
 
-def test_nothing_is_taken_or_lost_and_nobody_makes_another_log(file, another, thread):
+@pytest.mark.parametrize("gone", [("log",), ("index",), ("log", "index")])
+def test_nothing_is_taken_or_lost_and_nobody_makes_another(file, another, thread, gone):
     assert another("count") == "0"
     histories = opened(file)
     assert [add(histories, place) for place in range(8)] == [1] * 8
     assert another("8") == "1"
-    histories._live.log.unlink()
+    for one in gone:
+        getattr(histories._live, one).unlink()
     with pytest.raises(ServingUnavailable, match=LOOKED):
         thread.submit(count, histories).result()
     with pytest.raises(ServingUnavailable, match=LOOKED):
@@ -67,7 +69,7 @@ def test_nothing_is_taken_or_lost_and_nobody_makes_another_log(file, another, th
         with pytest.raises(ServingUnavailable, match=KEPT):
             add(histories, 9)
     assert "what it held stands in live.db" in another("10")
-    assert not histories._live.log.exists()
+    assert not any(getattr(histories._live, one).exists() for one in gone)
     another.kill()
     close(histories)
     again = thread.submit(opened, file).result()

@@ -107,7 +107,7 @@ def test_a_day_on_which_the_treatment_had_nothing_is_drawn_and_told(axes):
     drawn = [line for line in panel.lines if line.get_label()[0] != "_"]
     assert [(len(line.get_ydata()), line.get_ydata()[2]) for line in drawn] == [(3, -100.0)] * 2
     page = report.html(found, {"by_day": b"png"})
-    assert "Nor has one on which new had nothing (-100 %): day 3." in page
+    assert "One on which new had nothing (-100 %) has no part in the trend, either: day 3." in page
     assert "had nothing (-100 %)" not in report.html(made()[1], {"by_day": b"png"})
 
 

@@ -78,11 +78,15 @@ def test_a_narrow_terminal_breaks_no_word_of_a_table():
         for n in (1, 2)
     ]
     path = "/srv/shop/home/reports/offline/dupn-2026-03-04/report.html"
-    for result in (moves, {"report": path, "pages": [path, path]}):
-        for width in (40, 60, 200):
+    places = {"raw data that arrived again": path, "pages": [path, path]}
+    notes = [{"aliases": "champion 1, challenger 2", "why": f"see {path} and what is there"}]
+    words = {"moves": ("2026-12-01T14:19:27+00:00", "challenger"), "places": (path,)}
+    for name, result in (("moves", moves), ("places", places), ("places", notes)):
+        for width in range(30, 210, 5):
             text = at(width, result)
-            for word in ("2026-12-01T14:19:27+00:00", "challenger") if result is moves else (path,):
-                assert word in text, (width, text)
+            assert all(word in text for word in words[name]), (width, text)
     assert "\u2502" in at(200, moves)
     assert "\u2502" not in at(40, moves)
     assert at(40, moves).count("the gate") == 2
+    assert at(40, places).splitlines()[3] == " " * (len("raw data that arrived again") + 2) + path
+    assert show.result("log", {"": {}}, Console(file=io.StringIO(), width=3)) is None

@@ -210,7 +210,8 @@ def test_who_is_found_nowhere_is_said_to_be(tmp_path):
 
 
 def test_of_an_id_that_stands_anywhere_by_chance_it_is_said(tmp_path, caplog):
-    write(tmp_path, "checkpoints/dupn-2026-03-02/weights.pt", b"\0\1zq\2 anna\0")
-    assert counts(tmp_path) == counts(tmp_path, "zq") == {"checkpoints/dupn-2026-03-02": 1}
+    write(tmp_path, "checkpoints/dupn-2026-03-02/weights.pt", b'\0\1zq\2 anna "12"\0')
+    for user in ("anna", "zq", "12"):  # digits count in quotes alone
+        assert counts(tmp_path, user) == {"checkpoints/dupn-2026-03-02": 1}
     said = [one.message for one in caplog.records if "by chance" in one.message]
     assert [one.partition(" is so short")[0] for one in said] == ["zq"]

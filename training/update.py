@@ -27,9 +27,9 @@ from training.run import Run
 from training.sizes import vocabulary_sizes
 from training.tally import Fitted
 from training.update_config import UpdateConfig
-from training.update_plan import Plan, plan, slices
+from training.update_plan import Plan, plan, require_unlearnt, slices
 
-__all__ = ["Fitted", "Plan", "plan", "prepared", "update"]
+__all__ = ["Fitted", "Plan", "plan", "prepared", "require_unlearnt", "update"]
 
 
 def update(  # noqa: PLR0913  # a front door: what to learn, from where, how, and who watches

@@ -78,12 +78,8 @@ def plan(  # noqa: PLR0913  # what is there, what may be learnt, and what somebo
         TrainingError: the parent has learnt `day` already, and nobody forces it.
     """
     ancestry = Ancestry.of_lineage(parent.manifest().lineage)
-    if ancestry.has(day) and not forced:
-        raise TrainingError(
-            f"{parent.key.split('/')[1]} has learnt {day} already "
-            f"({', '.join(part.share for part in ancestry.of(day))}). "
-            'To learn it once more, say why: `dupn update --day D --force --why "..."`.'
-        )
+    if not forced:
+        require_unlearnt(parent, day)
     usable = set(store.days("samples") if days is None else days)
     tonight = Part(day=day, share=Share.REST, held=config.holdout_share, forced=forced)
     found = [part for part in ancestry.waiting(day) if part.day != day and part.day in usable]
@@ -97,6 +93,21 @@ def plan(  # noqa: PLR0913  # what is there, what may be learnt, and what somebo
         day=day,
         parts=tuple(part for part in parts if part.moments),
     )
+
+
+def require_unlearnt(parent: Partition, day: date) -> None:
+    """Refuse a day that a final checkpoint has learnt; asks for no samples.
+
+    Raises:
+        TrainingError: it has; how it is learnt once more.
+    """
+    ancestry = Ancestry.of_lineage(parent.manifest().lineage)
+    if ancestry.has(day):
+        raise TrainingError(
+            f"{parent.key.split('/')[1]} has learnt {day} already "
+            f"({', '.join(part.share for part in ancestry.of(day))}). To learn it once more, say "
+            f'why: `dupn update --day {day} --force --why "..."`.'
+        )
 
 
 def measured(store: Store, part: Part) -> Part:

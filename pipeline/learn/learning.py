@@ -225,9 +225,10 @@ def candidate(settings: Settings, day: date, run: str = "") -> Candidate:
     for name in sorted(found, reverse=True):
         if incumbent.until_of(name) < day.isoformat() and checkpoints.final(store, name).exists():
             return of_run(store, name)
+    train = f"`dupn --set line={settings.line} train --until D --days N`"
     raise PartitionMissing(
         f"no model of line {settings.line} was trained on days before {day}. "
-        f"Run `dupn train --until D --days N` with D before {day} first."
+        f"Run {train} with D before {day} first."
     )
 
 

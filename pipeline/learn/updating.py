@@ -76,8 +76,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     _require_another(store, parent, key, day)
     if not forced and (why := decided.overtaken(registry, key, parent, day)):
         return _nothing(key if decided.withdrawn(store, registry, key) else "", parent, why)
-    store.partition("samples", day).require()
-    _require_quality(store, day, forced)
+    _require_learnable(store, parent, day, forced)
     _require_same_network(settings, parent)
     plan, left_out, findings = _plan(settings, parent, day, forced)
     skips = settings.update.abnormal is Abnormal.SKIP
@@ -127,9 +126,10 @@ def promoted(settings: Settings, registry: Registry) -> Version:
             return version
     ours = any(one.tags.get("line") == settings.line for one in registry.versions())
     said = vacancy(entries, registry) if ours else ""
+    first = f"Train and release the first one with `dupn --set line={settings.line} run initial`."
     raise RegistryError(
         f"no version of line {settings.line} is champion or challenger, so there is nothing to "
-        f"update. {said or 'Train and release the first one with `dupn run initial`.'}"
+        f"update. {said or first}"
     )
 
 
@@ -170,8 +170,19 @@ def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
     lineage = own.manifest().lineage
     if "parent" not in lineage or not Ancestry.of_lineage(parent.manifest().lineage).has(day):
         return False
-    now = checkpoints.digest_of(store.partition("samples", day).manifest())
+    samples = store.partition("samples", day)
+    if not samples.exists():  # swept since
+        return False
+    now = checkpoints.digest_of(samples.manifest())
     return all(part.digest == now for part in Ancestry.of_lineage(lineage).of(day))
+
+
+def _require_learnable(store: Store, parent: Partition, day: date, forced: str) -> None:
+    """The day is new to the parent, which is known without its samples, there, and sound."""
+    if not forced:
+        updates.require_unlearnt(parent, day)
+    store.partition("samples", day).require()
+    _require_quality(store, day, forced)
 
 
 def _require_quality(store: Store, day: date, forced: str) -> None:

@@ -140,7 +140,7 @@ def judged_of(settings: Settings, mine: Candidate, day: date) -> dict[str, str]:
 
     A key that nobody has registered may be trained and evaluated again, with other settings.
     """
-    report = kept(settings, f"reports/offline/{mine.key}/report.json", day)
+    report = kept(settings, f"reports/offline/{mine.key}/report.json", mine, day)
     digest = hashlib.sha256(report).hexdigest()[:16]
     final = checkpoints.final(settings.store, mine.key)
     return {"report_digest": digest, "weights_digest": final.stamp()}
@@ -296,7 +296,8 @@ def bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
     place = _place(settings, mine)
     if not place.exists():
         raise PartitionMissing(
-            f"bundles/{mine.key} is not published. Run `dupn bundle --day {day}` first."
+            f"bundles/{mine.key} is not published. Run `dupn bundle --day {day} --run {mine.key}` "
+            "first."
         )
     return place
 
@@ -308,23 +309,24 @@ def report_on(settings: Settings, mine: Candidate, day: date) -> OfflineReport:
         PartitionMissing: it was evaluated on another, or on none.
     """
     key = f"reports/offline/{mine.key}/report.json"
-    content = kept(settings, key, day)
+    content = kept(settings, key, mine, day)
     with reading(key, f"Run `dupn evaluate --day {day} --run {mine.key}` again."):
         report = OfflineReport.model_validate_json(content)
     if report.day != day.isoformat():
         raise PartitionMissing(
             f"{mine.key} was evaluated on {report.day}, not on {day}. "
-            f"Run `dupn evaluate --day {day}` first."
+            f"Run `dupn evaluate --day {day} --run {mine.key}` first."
         )
     return report
 
 
-def kept(settings: Settings, key: str, day: date) -> bytes:
-    """What a step before this one put under a key, which must be there."""
+def kept(settings: Settings, key: str, mine: Candidate, day: date) -> bytes:
+    """What a step before this one put under a key for the candidate, which must be there."""
     content = settings.store.get(key)
     if content is None:
         step = "gate" if key.startswith("reports/gate") else "evaluate"
-        raise PartitionMissing(f"{key} is not there. Run `dupn {step} --day {day}` first.")
+        again = f"`dupn {step} --day {day} --run {mine.key}`"
+        raise PartitionMissing(f"{key} is not there. Run {again} first.")
     return content
 
 

@@ -134,7 +134,7 @@ def _verdict(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any
     """Of the gate, on the report that is there now; one made before it said so is taken as such."""
     key = f"reports/gate/{mine.key}.json"
     again = f"Run `dupn gate --day {day} --run {mine.key}` again."
-    verdict = loaded(gating.kept(settings, key, day), key, again)
+    verdict = loaded(gating.kept(settings, key, mine, day), key, again)
     judged = verdict.get("report_digest")
     if judged and judged != gating.judged_of(settings, mine, day)["report_digest"]:
         raise RegistryError(
@@ -149,7 +149,7 @@ def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]
     if verdict["day"] != day.isoformat():
         raise PartitionMissing(
             f"the gate judged {mine.key} on {verdict['day']}, not on {day}. "
-            f"Run `dupn gate --day {day}` first."
+            f"Run `dupn gate --day {day} --run {mine.key}` first."
         )
     if not verdict["promoted"]:
         raise RegistryError(

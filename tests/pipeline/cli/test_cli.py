@@ -141,7 +141,7 @@ REFUSED = {
     "a model that is missing": (
         ["evaluate", "--day", "2026-03-02"],
         "PartitionMissing: no model of line dupn",
-        "Run `dupn train --until D --days N`",
+        "Run `dupn --set line=dupn train --until D --days N`",
     ),
     "no such preset": (
         ["--preset", "huge", "status"],

@@ -186,14 +186,14 @@ def test_a_version_whose_checkpoint_is_gone_is_not_trained_on_other_samples(sett
 
 def test_who_updates_a_line_that_never_was_is_told_to_train_it(settings):
     """Whoever is champion again, it is not of that line; nor is anybody in another MLflow."""
-    first = "update. Train and release the first one with `dupn run initial`."
+    first = "update. Train and release the first one with `dupn --set line={} run initial`."
     registry(settings).client.delete_registered_model_alias(MODEL, "champion")
-    with pytest.raises(RegistryError, match=first):
+    with pytest.raises(RegistryError, match=first.format("fast")):
         steps.update(changed(settings, "line=fast"), NIGHT)
     with pytest.raises(
         RegistryError, match=r"rollback --why \.+`, or `dupn promote --version 1 --"
     ):
         steps.update(settings, NIGHT)
     registry(settings).client.delete_model_version(MODEL, "1")
-    with pytest.raises(RegistryError, match=first):
+    with pytest.raises(RegistryError, match=first.format("dupn")):
         steps.update(settings, NIGHT)

@@ -112,12 +112,17 @@ def test_a_day_learnt_before_is_refused(settings):
             steps.update(settings, day)
     with pytest.raises(PartitionMissing, match="samples/dt=2026-03-09"):
         steps.update(settings, date(2026, 3, 9))
+    settings.store.partition("samples", DAYS[2]).remove()  # swept: nobody has to make them first
+    with pytest.raises(TrainingError, match=f"`dupn update --day {DAYS[2]} --force --why"):
+        steps.update(settings, DAYS[2])
 
 
 def test_the_line_s_own_version_is_the_parent_though_another_line_is_champion(settings):
     promote(settings, "rival-2026-03-05", line="rival")
     with pytest.raises(RegistryError, match="no version of line dupn is champion or challenger"):
         steps.update(settings, NIGHT)
+    with pytest.raises(RegistryError, match="with `dupn --set line=third run initial`"):
+        steps.update(changed(settings, "line=third"), NIGHT)
     promote(settings, "dupn-2026-03-05", alias="challenger")
     assert steps.update(settings, NIGHT)["parent"] == "dupn-2026-03-05"
 
@@ -126,6 +131,8 @@ def test_a_line_s_newest_model_is_not_one_of_a_longer_name(settings):
     folder = Path(settings.home, "checkpoints")
     shutil.copytree(folder / "dupn-2026-03-05", folder / "fast-1-2026-03-05")
     with pytest.raises(PartitionMissing, match="no model of line fast was trained"):
+        learning.candidate(changed(settings, "line=fast"), NIGHT)
+    with pytest.raises(PartitionMissing, match="`dupn --set line=fast train --until D --days N`"):
         learning.candidate(changed(settings, "line=fast"), NIGHT)
     found = learning.candidate(changed(settings, "line=fast-1"), NIGHT)
     assert (found.key, found.line) == ("fast-1-2026-03-05", "fast-1")

@@ -28,7 +28,7 @@ MINE = Candidate(
 @pytest.mark.parametrize("step", ["gate", "bundle", "canary", "register", "promote"])
 def test_without_a_model_every_step_says_which_command(tmp_path, step):
     other = smoke(tmp_path, "line=other")
-    with pytest.raises(PartitionMissing, match=r"no model of line other .* `dupn train"):
+    with pytest.raises(PartitionMissing, match=r"line other .* `dupn --set line=other train"):
         getattr(steps, step)(other, DAYS[2])
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -237,13 +238,12 @@ def test_people_get_a_table(at_home, command):
     assert "{" not in out
 
 
-def test_the_gate_that_keeps_the_champion_exits_with_3(at_home):
-    code, out, _ = at_home(
-        "--set", "gate.min_positives=1000000", "--json", "gate", "--day", EVALUATED
-    )
+def test_the_gate_that_keeps_the_champion_exits_with_3(dupn, chain, tmp_path):
+    mine = shutil.copytree(chain.settings.home, tmp_path / "home")  # others promote meanwhile
+    given = ("--preset", "smoke", "--home", mine, "--set", "gate.min_positives=1000000", "--json")
+    code, out, _ = dupn(*given, "gate", "--day", EVALUATED)
     assert code == 3
     assert json.loads(out)["outcome"] == "not enough evidence"
-    at_home("gate", "--day", EVALUATED)  # as it was
 
 
 def test_settings_come_from_preset_then_environment_then_line(dupn, chain, monkeypatch):

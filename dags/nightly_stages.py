@@ -141,8 +141,8 @@ def update() -> str:
         return ""
     with running.front_door():
         learnt = steps.update(recipes.tonight(running.plain(context)), day)
-    if learnt.get("abnormal"):
-        callbacks.tell(*alerting.abnormal(day, learnt["abnormal"]))
+    for words in alerting.of_update(day, learnt):
+        callbacks.tell(*words)
     return str(learnt["run"])
 
 

@@ -50,7 +50,7 @@ class Kind(StrEnum):
     LATE = "late"
     """The raw partition was not there by the deadline, or a release has not ended for hours."""
     QUALITY = "quality"
-    """A critical expectation failed; the night stopped."""
+    """A critical expectation failed; the night stopped. Or it went without days that are gone."""
     OUT_OF_TURN = "out_of_turn"
     """A night did not start because an older one has not ended."""
     FAILED = "failed"

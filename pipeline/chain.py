@@ -86,11 +86,11 @@ def _night(settings: Settings, day: date, *, leave_out: bool, take_over: bool) -
             _counted(progress, partial(_forgiving, settings, day, work) if leave_out else work)
         judged.leave_out(settings.store, day, out=leave_out)
         mine = settings if leave_out else recipes.tonight(settings)
-        learnt = {} if leave_out else _counted(progress, partial(steps.update, mine, day))
+        learnt = {} if leave_out else _learn(mine, day, progress)
         verdict: dict[str, Any] = {"run": learnt.get("run", ""), "promoted": None}
         verdict["outcome"] = "left out" if leave_out else learnt["outcome"]
-        if learnt.get("abnormal"):
-            alerting.tell(settings, day, alerting.abnormal(day, learnt["abnormal"]))
+        if learnt.get("left_out"):
+            verdict["left_out"] = learnt["left_out"]
         if verdict["run"]:
             verdict |= _release(mine, day, verdict["run"], progress)
             if not verdict["promoted"]:
@@ -117,6 +117,13 @@ def _forgiving(settings: Settings, day: date, work: Callable[[], object]) -> obj
     except QualityFailed as error:
         alerting.tell(settings, day, alerting.left_out(day, str(error)))
         return None
+
+
+def _learn(settings: Settings, day: date, progress: Progress) -> Mapping[str, Any]:
+    learnt: Mapping[str, Any] = _counted(progress, partial(steps.update, settings, day))
+    for words in alerting.of_update(day, learnt):
+        alerting.tell(settings, day, words)
+    return learnt
 
 
 def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mapping[str, Any]:

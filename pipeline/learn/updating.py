@@ -44,6 +44,9 @@ from training.update_plan import readable
 
 logger = logging.getLogger(__name__)
 
+UNPUBLISHED = "its samples, or their catalog, are not published"
+"""Why a day that waits is left out."""
+
 
 def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, Any]:
     """Learn everything that the promoted version has not learnt by `day`; the day's holdout stays.
@@ -239,7 +242,7 @@ def _plan(
 def _reason(store: Store, part: Part) -> str:
     """Why a part that waits cannot be learnt tonight; empty if it can."""
     if not readable(store, part.day):
-        return "its samples, or their catalog, are not published"
+        return UNPUBLISHED
     return judged.objections(store, part.day)
 
 
@@ -311,11 +314,23 @@ def _summary(
         "moments": plan.moments,
         "parts": [f"{part.day} {part.share} {part.moments}" for part in plan.parts],
         "left_out": dict(left_out),
+        "lost": _lost(plan, left_out),
         "abnormal": _sentences(findings),
         "seconds": round(fitted.seconds, 1),
         "moments_per_s": round(fitted.moments_per_s, 1),
         **{name: round(value, 5) for name, value in fitted.metrics.items()},
     }
+
+
+def _lost(plan: Plan, left_out: Mapping[str, str]) -> str:
+    """Days left out since their samples are gone, in sentences; not those that its parent told."""
+    before = plan.parent.manifest().lineage.get("left_out", {})
+    return " ".join(
+        f"{day}: {why}. `dupn backfill --day {day}` makes them again from raw, and the next night "
+        "learns them."
+        for day, why in left_out.items()
+        if why == UNPUBLISHED != before.get(day)
+    )
 
 
 def _sentences(findings: Mapping[date, Sequence[Finding]]) -> str:

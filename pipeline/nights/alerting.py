@@ -38,6 +38,18 @@ def abnormal(day: date, why: str) -> Words:
     return Kind.ABNORMAL, f"{day} is unlike the days before", why
 
 
+def lost(day: date, why: str) -> Words:
+    """Days that the night's update could not learn: their samples are gone."""
+    return Kind.QUALITY, f"the night of {day} left days out of what is learnt", why
+
+
+def of_update(day: date, learnt: Mapping[str, Any]) -> Iterator[Words]:
+    """All that is told of what an update answered."""
+    for name, words in (("abnormal", abnormal), ("lost", lost)):
+        if learnt.get(name):
+            yield words(day, learnt[name])
+
+
 def kept(judged: Mapping[str, Any]) -> Words:
     """The gate's verdict against a candidate."""
     what = "kept the champion" if judged["champion"] else "let no first model through"

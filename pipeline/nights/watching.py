@@ -50,7 +50,7 @@ def run(settings: Settings, day: date, run_key: str = "") -> Mapping[str, Any]:
         parent=look.parent,
         figures=tuple(figures),
         alerts=tuple(watch.drops(figures, before, config)),
-        notes=tuple(look.notes),
+        notes=(*mine.notes, *look.notes),
         outcome=volumes.outcome(store, mine.key),
     )
     address = nights.put(store, settings.line, night)

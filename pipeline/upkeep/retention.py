@@ -26,7 +26,8 @@ class RetentionConfig(Config):
     tables_days: int = Field(60, ge=LEAST)
     """Days of vocabulary and catalog: samples of older days need `dupn rebuild` to be trained."""
     samples_days: int | None = Field(None, ge=LEAST)
-    """Days of samples; none: for ever. What champion or challenger has still to learn stays."""
+    """Days of samples; none: for ever. What champion, challenger or previous has still to learn
+    stays. A champion of further back may lack days that have gone; the night tells which."""
     events_days: int | None = Field(None, ge=LEAST)
     """Days of events and rejects; none: for ever. State that is lost later is built from those of
     all days before: `dupn events` reads from raw again what has gone."""

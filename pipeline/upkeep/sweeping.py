@@ -70,18 +70,20 @@ def outdated(settings: Settings, stage: str, day: date) -> list[date]:
 
 
 def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:
-    """The days of which champion or challenger has still to learn, if only held-out users.
+    """The days of which one of these has still to learn, if only held-out users.
 
-    All of them where nobody is champion yet, or nothing is known of who is; none where no model of
+    Champion, challenger, and `previous`, from which nights go on after a rollback. All of them
+    where nobody is champion yet, or nothing is known of one of the three; none where no model of
     any line was begun.
     """
     store = settings.store
     if all(incumbent.until_of(name) == name for name in store.names("checkpoints")):
         return set()
     registry = incumbent.registry_of(settings)
-    champion, challenger = registry.version("champion"), registry.version("challenger")
+    champion = registry.version("champion")
+    others = [one for one in map(registry.version, ("challenger", "previous")) if one]
     wanted: set[date] = set()
-    for version in [champion, challenger] if challenger else [champion]:
+    for version in [champion, *others]:
         key = version.tags.get("run_key", "") if version else ""
         final = store.partition("checkpoints", None, key, "final")
         replaced = version and incumbent.replaced(store, key, version.run_id)

@@ -148,6 +148,15 @@ def test_a_day_that_is_left_out_is_noted_for_the_nights_after_and_taken_in_again
     assert len(given) == 1
 
 
+def test_an_update_tells_of_odd_days_and_of_days_whose_samples_are_gone(night, monkeypatch):
+    in_production(monkeypatch, "dupn")
+    learnt, told = {"run": "r", "abnormal": "three times the volume", "lost": "gone."}, []
+    monkeypatch.setattr(steps, "update", lambda *_: learnt)
+    monkeypatch.setattr(callbacks, "tell", lambda *words: told.append((words[0], words[2])))
+    assert nightly_stages.update.function() == "r"
+    assert told == [("abnormal", "three times the volume"), ("quality", "gone.")]
+
+
 def test_the_tasks_simulate_nothing_beside_a_day_that_somebody_sent(night, monkeypatch, tmp_path):
     params, day = night[0], date.fromisoformat(NIGHT)
     store = running.plain({"params": params}).store

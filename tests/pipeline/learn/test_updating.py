@@ -10,9 +10,10 @@ import pytest
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.store import Store
 from pipeline import steps
-from pipeline.learn import learning
+from pipeline.learn import learning, updating
 from pipeline.quality import judged
 from tests.six_days import DAYS, NEXT, NIGHT, changed, judge, learnt, promote, registry
+from tests.training.conftest import write_store
 from training import checkpoint
 from training.ancestry import Ancestry
 
@@ -69,10 +70,23 @@ def test_a_failed_day_in_between_is_left_out_and_joins_when_it_passes(settings):
     judge(settings.store, NIGHT, passed=False)
     done = steps.update(settings, NEXT)
     assert done["left_out"] == {"2026-03-06": "events and samples did not pass quality"}
+    assert done["lost"] == ""
     assert learnt(settings, NEXT) == [(7, "rest")]
     judge(settings.store, NIGHT)
     steps.update(settings, NEXT)
     assert learnt(settings, NEXT) == [(6, "all"), (7, "rest")]
+
+
+def test_a_day_whose_samples_are_gone_is_told_of_by_the_first_night_that_goes_without(settings):
+    store, after = write_store(Path(settings.home), days=7, moments=60), date(2026, 3, 8)
+    judge(store, after)
+    store.partition("samples", NIGHT).remove()
+    done = steps.update(settings, NEXT)
+    assert done["left_out"] == {"2026-03-06": updating.UNPUBLISHED}
+    assert f"2026-03-06: {updating.UNPUBLISHED}. `dupn backfill --day 2026-03-06`" in done["lost"]
+    promote(settings, done["run"])
+    done = steps.update(settings, after)
+    assert (done["left_out"], done["lost"]) == ({"2026-03-06": updating.UNPUBLISHED}, "")
 
 
 def test_however_many_days_wait_what_quality_says_of_a_day_is_read_once(settings, monkeypatch):

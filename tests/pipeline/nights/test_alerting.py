@@ -64,6 +64,18 @@ def test_a_candidate_that_was_kept_out_an_odd_day_and_a_worse_champion(settings,
     ]
 
 
+def test_days_whose_samples_are_gone_in_the_nights_answer_too(settings, told, monkeypatch):
+    learnt = {
+        "run": "",
+        "outcome": "updated",
+        "left_out": {"2026-03-11": "gone", "2026-03-12": "x"},
+    }
+    monkeypatch.setattr(steps, "update", lambda *_: {**learnt, "lost": "2026-03-11: gone."})
+    assert chain.nightly(settings, DAY)["left_out"] == learnt["left_out"]
+    title = f"the night of {DAY} left days out of what is learnt"
+    assert told == [("quality", title, "2026-03-11: gone.")]
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [

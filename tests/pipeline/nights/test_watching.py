@@ -34,6 +34,7 @@ def watched(chain, tmp_path_factory):
         settings.update,
         seed=1,
         run_name=TONIGHT,
+        facts={"left_out": {"2026-03-01": "its samples are gone"}},
         tracker=MlflowTracker(settings.tracking, store),
     )
     return settings, steps.watch(settings, DAY, run=TONIGHT)
@@ -49,6 +50,13 @@ def test_the_champion_before_tonight_is_asked_about_the_new_day(watched):
     asked = figure(said, "watch_progressive_ctr_auc")
     assert asked["protocol"].startswith(f"{BEFORE}, before training on")
     assert asked["value"] == figure(said, "watch_age_1_ctr_auc")["value"]
+
+
+def test_the_page_says_which_days_tonights_model_was_not_taught(watched):
+    settings, said = watched
+    note = "2026-03-01 was not learnt: its samples are gone"
+    assert note in said["notes"]
+    assert note in settings.store.get(f"{nights.folder('dupn')}/{nights.PAGE}").decode()
 
 
 def test_tonights_model_is_asked_about_yesterday_again(watched):

@@ -119,6 +119,15 @@ def test_samples_stay_until_champion_and_challenger_have_learnt_them(home, line)
     assert store.days("samples") == [DAYS[3], DAYS[6], DAYS[8], *DAYS[10:]]
 
 
+def test_samples_stay_until_whom_a_rollback_would_make_champion_has_learnt_them(home):
+    settings = load("smoke", str(home))
+    for missed in (DAYS[3], DAYS[6]):
+        number = model(settings, f"missed-{missed.day}", missed, rest=DAYS[8])
+        registry_of(settings).promote(number, "better")
+    _, store = sweep(home, DAYS[-1], "retention.samples_days=5")
+    assert store.days("samples") == [DAYS[3], DAYS[6], DAYS[8], *DAYS[10:]]
+
+
 def test_nothing_goes_that_older_state_is_built_from_or_read_with():
     config = RetentionConfig(state_days=8, tables_days=3, events_days=3, samples_days=3)
     assert config.days_of("sequences") == config.days_of("statistics") == 8

@@ -161,12 +161,11 @@ def test_by_name_it_is_promoted_and_rolled_back(worse):
 
 @pytest.mark.parametrize("step", ["register", "canary", "check"])
 def test_a_day_on_which_nothing_was_evaluated_is_refused(settings, step):
-    with pytest.raises(PartitionMissing, match=r"was evaluated on .*, not on 2027-01-01") as told:
+    with pytest.raises(PartitionMissing, match=r"was evaluated on .*, not on 2027-01-01"):
         getattr(steps, step)(settings, date(2027, 1, 1))
     key = f"dupn-{DAYS[1]}"
     with pytest.raises(PartitionMissing, match=rf"`dupn evaluate --day 2027-01-01 --run {key}`"):
         getattr(steps, step)(settings, date(2027, 1, 1), run=key)
-    assert "--run dupn-" in str(told.value)
 
 
 def test_status_says_what_is_there(settings):

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import date
 from itertools import cycle
-from statistics import mean
+from statistics import mean, median
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator, StrMethodFormatter
@@ -20,6 +20,8 @@ MEASURES = {
 }
 VOLUMES = {"behaviors": "behaviours", "moments": "moments", "rejects": "refused rows"}
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples", "update")
+FAR = 4.0
+"""Times the median night: a longer one ends at the edge of its picture."""
 
 
 def drawings(nights: Sequence[Night]) -> Iterator[tuple[str, bytes]]:
@@ -108,7 +110,7 @@ def volume(nights: Sequence[Night]) -> bytes:
 
 
 def durations(nights: Sequence[Night]) -> bytes:
-    """Seconds of each stage, stacked."""
+    """Seconds of each stage, stacked; of a night far above the others its seconds are written."""
     figure, (ax,) = new_figure(5.2, 4.6, 1)
     bottom: dict[date, float] = {}
     for look, stage in zip(LOOKS, STAGES, strict=True):
@@ -120,6 +122,7 @@ def durations(nights: Sequence[Night]) -> bytes:
             edgecolor="white", linewidth=0.6,
         )  # fmt: skip
         bottom |= {day: bottom.get(day, 0.0) + value for day, value in heights.items()}
+    _cut(ax, bottom)
     _dates(ax, nights)
     _whole(ax)
     ax.set_ylabel("seconds on the clock")
@@ -176,6 +179,19 @@ def _line(ax: Axes, series: Mapping[date, Figure], look: Look, title: str) -> No
         _places(few), list(few.values()), color=look.colour, linestyle="none", alpha=PALE,
         marker=look.marker, markersize=5, markerfacecolor="none",
     )  # fmt: skip
+
+
+def _cut(ax: Axes, heights: Mapping[date, float]) -> None:
+    """One very long night leaves the others to be seen."""
+    edge = FAR * median(heights.values())
+    far = {day: height for day, height in heights.items() if height > edge > 0}
+    if far:
+        ax.set_ylim(0, edge)
+    for day, height in far.items():
+        ax.text(
+            day.toordinal(), edge * 0.98, f"{height:,.0f} s", rotation=90, ha="center", va="top",
+            fontsize=8, color="white", bbox={"facecolor": INK, "edgecolor": "none", "pad": 1.5},
+        )  # fmt: skip
 
 
 def _ages(night: Night) -> dict[int, float]:

@@ -66,3 +66,15 @@ def test_large_numbers_are_written_out_under_the_words_of_the_table(axes):
         ax.figure.canvas.draw()
         assert top in [tick.get_text() for tick in ax.get_yticklabels()]
         assert ax.yaxis.get_offset_text().get_text() == ""
+
+
+def test_one_very_long_night_leaves_the_others_to_be_seen(axes):
+    usual = [night(day, figure("samples_s", 50.0), figure("update_s", 70.0)) for day in (1, 2, 4)]
+    (ax,) = night_plots.durations([*usual, night(3, figure("samples_s", 20_000.0))])
+    assert ax.get_ylim() == (0, 480)
+    (told,) = ax.texts
+    assert told.get_text() == "20,000 s"
+    assert told.get_position()[0] == date(2026, 3, 3).toordinal()
+    (ax,) = night_plots.durations(usual)
+    assert ax.get_ylim()[1] < 200
+    assert not ax.texts

@@ -121,6 +121,7 @@ def test_a_worker_that_dies_while_it_is_asked_is_replaced_at_once(tmp_path):
         wait(lambda: len(up() - before) == 2)
 
 
+@pytest.mark.drill
 def test_a_worker_that_hangs_is_replaced_after_its_time_and_no_other(tmp_path):
     with started(tmp_path, HUNG_S=8) as (_, up):
         before = up()
@@ -130,6 +131,7 @@ def test_a_worker_that_hangs_is_replaced_after_its_time_and_no_other(tmp_path):
         assert (one in up(), other in up()) == (False, True)
 
 
+@pytest.mark.drill
 def test_a_worker_that_answers_late_is_left_alone(tmp_path):
     with started(tmp_path) as (_, up):
         before = up()
@@ -150,6 +152,7 @@ def test_a_restart_replaces_every_worker_though_one_hangs(tmp_path):
         wait(lambda: len(up() - before) == 2 and not before & up())
 
 
+@pytest.mark.drill
 def test_a_service_that_shall_end_ends_also_in_the_middle_of_a_restart(tmp_path):
     with started(tmp_path, END_S=8) as (process, up):
         before = up()

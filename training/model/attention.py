@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from training.model.dropout import Dropout
+
 
 class Pooled(NamedTuple):
     """rep_s, and the weight of each behaviour in it (zero on padding)."""
@@ -42,7 +44,7 @@ class Attention(nn.Module):
         self.of_context = nn.Linear(context_dim, width)  # of [q; u]
         self.of_property = nn.Linear(property_dim, width, bias=False) if property_dim else None
         self.match = nn.Linear(context_dim, hidden_dim, bias=False) if product else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.score = nn.Linear(width, 1, bias=False)  # a bias would cancel in the softmax
 
     def forward(

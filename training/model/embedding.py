@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from features.property import CODES
 from training.batch import PROPERTIES_BT, Batch, Items, VocabularySizes
 from training.config import ModelConfig
+from training.model.dropout import Dropout
 
 TABLE_STD = 0.05
 PROPERTY_STD = 0.3
@@ -127,7 +128,7 @@ class UserEmbedding(nn.Module):
         self.fields = nn.ModuleList(sparse_table(count, field_dim) for count in rows)
         self.layer = nn.Linear(field_dim * len(rows), dim) if rows else None
         self.absent = nn.Parameter(torch.zeros(dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, profile_BP: Tensor) -> Tensor:
         """`u_BU` of one vocabulary row per field; all zeros, or no column, is no profile."""

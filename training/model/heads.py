@@ -14,6 +14,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from training.model.dropout import Dropout
 from training.model.embedding import rows_of
 
 
@@ -40,7 +41,7 @@ class PairHead(nn.Module):
         self.first_of_other = nn.Linear(other_dim, hidden[0], bias=False)
         self.match = nn.Linear(rep_dim, other_dim) if product else None
         self.rest = mlp((*hidden, 1), dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def of_moment(self, rep_BR: Tensor, wish_BE: Tensor | None = None) -> MomentPart:
         """The part that candidates share; `wish_BE` is added to what they are matched with."""
@@ -104,5 +105,5 @@ def mlp(widths: tuple[int, ...], dropout: float) -> nn.Sequential:
     """Linear layers with ReLU and dropout between them, none of either after the last."""
     layers: list[nn.Module] = []
     for wide, narrow in pairwise(widths):
-        layers += [nn.Linear(wide, narrow), nn.ReLU(), nn.Dropout(dropout)]
+        layers += [nn.Linear(wide, narrow), nn.ReLU(), Dropout(dropout)]
     return nn.Sequential(*layers[:-2])

@@ -23,6 +23,7 @@ from torch import Tensor, nn
 
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig
+from training.model.dropout import Dropout
 from training.model.dupn import Dupn, Encoded
 from training.model.embedding import rows_of
 from training.model.network import Network
@@ -44,7 +45,7 @@ class CnnMax(Dupn):
         self.maps = MaxOverTime(config.e_dim, peers.windows, peers.maps)
         wide = peers.windows * peers.maps + config.query_dim
         self.layer = nn.Linear(wide, config.hidden_dim)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
 
     each = Network.each  # there is no past that moments with other queries would share
 
@@ -90,18 +91,21 @@ class MaxOverTime(nn.Module):
         for size, convolution in enumerate(self.convolutions, start=1):
             assert isinstance(convolution, nn.Conv1d)
             assert convolution.bias is not None
-            of_item_UM = [e_UE @ weight_ME.T for weight_ME in convolution.weight.unbind(dim=-1)]
+            each_KE = convolution.weight.permute(2, 0, 1).flatten(0, 1)  # offset after offset
+            of_offset_NM = (e_UE @ each_KE.T).view(len(e_UE) * size, -1)
+            row_BT = seq_BT * size
             with torch.no_grad():
                 places = seq_BT.shape[1] - size + 1
-                value_BTM = rows_of(of_item_UM[0], seq_BT[:, :places])
-                for offset, one_UM in enumerate(of_item_UM[1:], start=1):
-                    value_BTM += rows_of(one_UM, seq_BT[:, offset : offset + places])
+                offset_O = start_T[:size]
+                window_NO = (row_BT.unfold(1, size, 1) + offset_O).flatten(0, 1)
+                value_NM = F.embedding_bag(window_NO, of_offset_NM, mode="sum")
+                value_BTM = value_NM.view(-1, places, value_NM.shape[1])
                 beyond_BT = start_T[:places] + size > length_B[:, None]
                 value_BTM.masked_fill_(beyond_BT[..., None], float("-inf"))
-                at_BM = value_BTM.max(dim=1).indices
-            largest_BM = e_UE.new_zeros(())
-            for offset, one_UM in enumerate(of_item_UM):
-                largest_BM = largest_BM + one_UM.gather(0, seq_BT.gather(1, at_BM + offset))
+                offset_O11 = offset_O[:, None, None]
+                at_OBM = value_BTM.max(dim=1).indices + offset_O11
+                row_OBM = row_BT.expand(size, -1, -1).gather(2, at_OBM) + offset_O11
+            largest_BM = of_offset_NM.gather(0, row_OBM.flatten(0, 1)).view_as(row_OBM).sum(dim=0)
             fitting_BM = largest_BM.masked_fill((length_B < size)[:, None], float("-inf"))
             # of shift, ReLU and maximum, the order does not matter
             found.append(torch.relu(fitting_BM + convolution.bias))

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig, Task
+from training.model.dropout import Dropout
 from training.model.embedding import rows_of
 from training.model.network import Network, Outputs
 from training.peers.config import PeersConfig
@@ -67,5 +68,5 @@ def tower(dim: int, hidden: tuple[int, ...], dropout: float) -> nn.Sequential:
     """Layers with tanh after each, and dropout between them."""
     layers: list[nn.Module] = []
     for wide, narrow in pairwise((dim, *hidden)):
-        layers += [nn.Linear(wide, narrow), nn.Tanh(), nn.Dropout(dropout)]
+        layers += [nn.Linear(wide, narrow), nn.Tanh(), Dropout(dropout)]
     return nn.Sequential(*layers[:-1])

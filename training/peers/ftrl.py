@@ -3,12 +3,13 @@
 Every coordinate keeps z, the sum of its gradients less the pull towards where it has been, and n,
 the sum of their squares; the weight follows from both in closed form, and is exactly zero while
 |z| stays under l1. Examples are rows of coordinate numbers with value one (hashed features), so a
-batch is a gather, a sum and one count by coordinate, never a loop over rows.
+batch is a gather, a sum and one count by the coordinates that it has, never a loop over rows.
 """
 
 import io
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from training.peers.config import FtrlConfig
@@ -68,10 +69,11 @@ class Ftrl:
                 examples it is that times their number: the algorithm adds examples up.
         """
         each = np.broadcast_to(error[..., None], rows.shape)
-        gradient = np.bincount(rows.ravel(), each.ravel(), minlength=len(self.z))
-        gradient[ABSENT] = 0
-        met = np.flatnonzero(gradient)
-        g, n = gradient[met], self.n[met]
+        coded = pa.array(rows.ravel()).dictionary_encode()  # by hashing: a step costs its batch
+        met = coded.dictionary.to_numpy()
+        g = np.bincount(coded.indices.to_numpy(), each.ravel(), minlength=len(met))
+        met, g = met[met != ABSENT], g[met != ABSENT]
+        n = self.n[met]
         sigma = (np.sqrt(n + g * g) - np.sqrt(n)) / self.config.alpha
         self.z[met] += g - sigma * self.weights[met]
         self.n[met] = n + g * g
@@ -89,7 +91,7 @@ class Ftrl:
         with np.load(io.BytesIO(archive)) as arrays:
             return cls(config, arrays["z"], arrays["n"])
 
-    def _weights(self, which: NDArray[np.int64] | slice) -> Floats:
+    def _weights(self, which: NDArray[np.int32] | slice) -> Floats:
         config, z = self.config, self.z[which]
         size = np.maximum(np.abs(z) - config.l1, 0)
         own = (config.beta + np.sqrt(self.n[which])) / config.alpha + config.l2

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from features.schemas import PRICE_LEVELS
 from training.batch import Batch, VocabularySizes
 from training.config import ModelConfig, Task
+from training.model.dropout import Dropout
 from training.model.embedding import rows_of
 from training.model.heads import mlp
 from training.model.network import Network, Outputs
@@ -43,7 +44,7 @@ class Deep(nn.Module):
         super().__init__()
         self.first_of_moment = nn.Linear(moment_dim, widths[0])
         self.first_of_other = nn.Linear(other_dim, widths[0], bias=False) if other_dim else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.rest = mlp(widths, dropout)
 
     def forward(self, x_BX: Tensor, moment_N: Tensor, other_NO: Tensor) -> Tensor:

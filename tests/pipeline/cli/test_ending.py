@@ -73,7 +73,9 @@ def test_a_command_ends_in_the_middle_and_takes_back_what_it_began(tmp_path):
     assert list(home.rglob("*-begun.json")) == []
 
 
-@pytest.mark.parametrize("what", ["now", "pool", "swallow", "otherwise"])
+@pytest.mark.parametrize(
+    "what", ["now", pytest.param("pool", marks=pytest.mark.drill), "swallow", "otherwise"]
+)
 def test_it_ends_with_its_workers_whatever_is_made_of_the_news(tmp_path, what):
     script = tmp_path / "script.py"
     script.write_text(HEAD + STAYS.format(what))

@@ -259,7 +259,7 @@ def test_hours_say_how_pages_were_answered(log, found):
 WIDTHS = [
     {"buckets": 1},
     {"buckets": 7, "workers": 2},
-    {"buckets": 64},
+    pytest.param({"buckets": 64}, marks=pytest.mark.drill),
     {"buckets": 5, "runner": "multiprocess", "workers": 2},
 ]
 

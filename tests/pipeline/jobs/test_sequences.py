@@ -31,7 +31,7 @@ def digests(store: Store, days):
     [
         BeamConfig(buckets=1),
         BeamConfig(buckets=7, passes=3),
-        BeamConfig(buckets=64),
+        pytest.param(BeamConfig(buckets=64), marks=pytest.mark.drill),
         BeamConfig(buckets=5, runner="multiprocess", workers=2),
     ],
     ids=["1", "7", "64", "2 workers"],

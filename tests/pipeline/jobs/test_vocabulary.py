@@ -61,7 +61,7 @@ def built(tmp_path_factory, market) -> Store:
     return store
 
 
-@pytest.mark.parametrize("buckets", [1, 64])
+@pytest.mark.parametrize("buckets", [1, pytest.param(64, marks=pytest.mark.drill)])
 def test_buckets_do_not_matter(tmp_path, market, built, buckets):
     store = Store(tmp_path)
     build(store, market, 2, BeamConfig(buckets=buckets), per_range=10 if buckets == 64 else 40)

@@ -13,6 +13,8 @@ from pipeline.release.incumbent import registry_of
 from pipeline.represent import representing
 from tests.chain import DAYS, smoke, with_champion
 
+pytestmark = pytest.mark.drill
+
 NIGHT, KEY = DAYS[3], f"dupn-{DAYS[3]}"
 LENIENT = (
     "evaluate.shuffles=false",

@@ -44,6 +44,7 @@ def digests(settings):
     return nights.digests(settings.store, (FIRST, LAST))
 
 
+@pytest.mark.drill
 def test_every_stage_of_a_day_is_redone_once_and_the_days_are_those_of_one_by_one(
     home, whole, tmp_path
 ):

@@ -65,6 +65,7 @@ def leave(folder: Path, name: str = "part-0123456789.parquet") -> Path:
     return file
 
 
+@pytest.mark.drill
 def test_a_sweep_asks_no_more_of_a_store_that_has_kept_more_days(bucket, monkeypatch):
     asked = seen(monkeypatch, s3fs.S3FileSystem, "_call_s3")
     settings = load("smoke", f"{bucket}/asked", ["retention.attempt_hours=1e-9"])

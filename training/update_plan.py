@@ -20,6 +20,8 @@ from training.pieces import row_groups
 from training.slices import Draw, Slice, groups_of
 from training.update_config import UpdateConfig
 
+UNPUBLISHED = "its samples, or their catalog, are not published"
+"""Why a day that waits is left out."""
 OVERSAMPLED = 4
 """Replay reads this many times the moments it wants, so that they come from many users."""
 

@@ -31,6 +31,7 @@ from pipeline.release.incumbent import (
     replaced,
     vacancy,
 )
+from pipeline.release.unlearnt_days import gone
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training import update as updates
@@ -40,12 +41,9 @@ from training.fit import carry_out
 from training.tally import Fitted
 from training.update import Plan
 from training.update_config import Abnormal, UpdateConfig
-from training.update_plan import readable
+from training.update_plan import UNPUBLISHED, readable
 
 logger = logging.getLogger(__name__)
-
-UNPUBLISHED = "its samples, or their catalog, are not published"
-"""Why a day that waits is left out."""
 
 
 def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, Any]:
@@ -325,12 +323,7 @@ def _summary(
 def _lost(plan: Plan, left_out: Mapping[str, str]) -> str:
     """Days left out since their samples are gone, in sentences; not those that its parent told."""
     before = plan.parent.manifest().lineage.get("left_out", {})
-    return " ".join(
-        f"{day}: {why}. `dupn backfill --day {day}` makes them again from raw, and the next night "
-        "learns them."
-        for day, why in left_out.items()
-        if why == UNPUBLISHED != before.get(day)
-    )
+    return gone(day for day, why in left_out.items() if why == UNPUBLISHED != before.get(day))
 
 
 def _sentences(findings: Mapping[date, Sequence[Finding]]) -> str:

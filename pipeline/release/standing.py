@@ -19,6 +19,7 @@ from pipeline.nights import night_page, nightly
 from pipeline.nights.nightly import State
 from pipeline.quality import quality_page
 from pipeline.raw import arrival, rawday
+from pipeline.release import unlearnt_days
 from pipeline.release.incumbent import instead, registry_of, replaced, vacancy
 from pipeline.represent import represented
 from pipeline.settings import Settings
@@ -81,15 +82,22 @@ def _finished(entry: Entry) -> dict[str, str]:
 
 
 def moved(settings: Settings, entry: Entry) -> dict[str, Any]:
-    """What an entry of the ledger put in place; `warning` says so if no night can go on from it."""
+    """What an entry of the ledger put in place.
+
+    `warning` says so if no night can go on from it, or goes without days that it has not learnt.
+    """
     key, run_id = entry.facts.get("run_key", ""), entry.facts.get("run_id")
     said = replaced(settings.store, key, run_id) if run_id else ""  # an old entry has none
+    if said:
+        warning = f"{said} {instead(key, rival=False)}"
+    else:
+        warning = unlearnt_days.lost(settings.store.resolved(), key)
     return {
         "champion": entry.aliases.get("champion", "none"),
         "why": entry.why,
         "ledger": entry.number,
         "run": key,
-        **({"warning": f"{said} {instead(key, rival=False)}"} if said else {}),
+        **({"warning": warning} if warning else {}),
         **_places(settings, entry),
     }
 

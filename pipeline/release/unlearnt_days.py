@@ -1,17 +1,21 @@
-"""Which day an initial training may be judged on: one that the model in place has not learnt whole.
+"""Days that the model in place has not learnt: one that judges a first training, or a loss.
 
-Its evaluation asks both of the day after the training (`evaluation.unseen`). A home with nights has
-learnt all days but the newest, so this is asked before hours of work, not after them.
+An initial training's evaluation asks both models of the day after it (`evaluation.unseen`). A home
+with nights has learnt all days but the newest, so this is asked before hours of work, not after.
+An older model that is put in place has days to learn again, whose samples may be gone by then.
 """
 
+from collections.abc import Iterable
 from datetime import date
 
 from features.carry import ONE_DAY
 from infra.errors import TrainingError
+from infra.store import Store
 from pipeline.raw import rawday
 from pipeline.release import incumbent
 from pipeline.settings import Settings
 from training.ancestry import Ancestry
+from training.update_plan import UNPUBLISHED, readable
 
 
 def require(settings: Settings, first: date, last: date) -> None:
@@ -34,6 +38,35 @@ def require(settings: Settings, first: date, last: date) -> None:
         f"{against.key} is in place and has learnt every moment of {last}: nothing of that day, on "
         f"which {key} would be evaluated, is left to judge the two on. "
         f"{_newest(settings, learnt, (last - first).days)}"
+    )
+
+
+def lost(store: Store, key: str) -> str:
+    """Days that a model has still to learn whose samples are gone, in sentences; empty: none.
+
+    Without those of which there is no raw log, and those that its own night told.
+    """
+    final, newest = store.partition("checkpoints", None, key, "final"), store.days("samples")[-1:]
+    if not newest or not final.exists():
+        return ""
+    lineage = final.manifest().lineage
+    told, there = lineage.get("left_out", {}), set(rawday.there(store))
+    waiting = Ancestry.of_lineage(lineage).waiting(newest[0])
+    return gone(
+        part.day
+        for part in waiting
+        if part.day in there
+        and told.get(str(part.day)) != UNPUBLISHED
+        and not readable(store, part.day)
+    )
+
+
+def gone(days: Iterable[date | str]) -> str:
+    """What is said of days that a night goes without since their samples are gone."""
+    return " ".join(
+        f"{day}: {UNPUBLISHED}. `dupn backfill --day {day}` makes them again from raw, and the "
+        "next night learns them."
+        for day in days
     )
 
 

@@ -6,10 +6,12 @@ import pytest
 
 from infra.errors import TrainingError
 from pipeline import chain, steps
+from pipeline.release import standing, unlearnt_days
 from tests import nights, six_days
 from tests.evaluation.marketplace.test_own import import_day
 from tests.six_days import DAYS
 from training.ancestry import Ancestry, Part, Share
+from training.update_plan import UNPUBLISHED
 
 ONE = timedelta(days=1)
 LEARNT = Ancestry(
@@ -81,3 +83,37 @@ def test_of_days_whose_model_is_a_version_already_a_line_of_its_own_is_asked_for
     said = rf"{newest} own \(--set line=NAME\), since {key} is version 2 of the registry already\."
     with pytest.raises(TrainingError, match=said):
         steps.data_days(rival, DAYS[1], DAYS[4])
+
+
+def test_days_that_a_model_put_in_place_has_not_learnt_and_that_are_gone_are_told(rival):
+    key = f"dupn-{DAYS[3]}"
+    older = Ancestry(tuple(Part(day=day) for day in DAYS[:4]))
+    with rival.store.partition("checkpoints", None, key, "final").publish(
+        days=[], ancestry=older.plain()
+    ):
+        pass
+    for name in ("samples", "catalog"):
+        with rival.store.partition(name, DAYS[5]).publish():
+            pass
+    said = f"{DAYS[4]}: {UNPUBLISHED}. `dupn backfill --day {DAYS[4]}` makes them again"
+    told = unlearnt_days.lost(rival.store, key)
+    assert told.startswith(said)
+    assert told.count("dupn backfill") == 1
+    six_days.promote(rival, key)
+    entry = six_days.registry(rival).look()[-1]
+    assert standing.moved(rival, entry)["warning"] == told
+
+
+def test_of_days_without_a_raw_log_and_of_those_that_its_own_night_told_nothing_is_said(rival):
+    key = f"dupn-{DAYS[3]}"
+    older = Ancestry(tuple(Part(day=day) for day in DAYS[:3]))
+    with rival.store.partition("checkpoints", None, key, "final").publish(
+        days=[], ancestry=older.plain(), left_out={str(DAYS[3]): UNPUBLISHED}
+    ):
+        pass
+    rival.store.partition("raw", DAYS[4], "behaviors").remove()
+    for name in ("samples", "catalog"):
+        with rival.store.partition(name, DAYS[5]).publish():
+            pass
+    assert unlearnt_days.lost(rival.store, key) == ""
+    assert unlearnt_days.lost(rival.store, "dupn-2030-01-01") == ""

@@ -46,8 +46,11 @@ def lost(store: Store, key: str) -> str:
 
     Without those of which there is no raw log, and those that its own night told.
     """
-    final, newest = store.partition("checkpoints", None, key, "final"), store.days("samples")[-1:]
-    if not newest or not final.exists():
+    newest = store.days("samples")[-1:]
+    if not key or not newest:  # a version that somebody else registered has no key
+        return ""
+    final = store.partition("checkpoints", None, key, "final")
+    if not final.exists():
         return ""
     lineage = final.manifest().lineage
     told, there = lineage.get("left_out", {}), set(rawday.there(store))

@@ -117,3 +117,4 @@ def test_of_days_without_a_raw_log_and_of_those_that_its_own_night_told_nothing_
             pass
     assert unlearnt_days.lost(rival.store, key) == ""
     assert unlearnt_days.lost(rival.store, "dupn-2030-01-01") == ""
+    assert unlearnt_days.lost(rival.store, "") == ""

@@ -1,4 +1,4 @@
-"""Dropout (Section 6.1.3) whose random bits are drawn by the word.
+"""Dropout (Section 5) whose random bits are drawn by the word.
 
 torch's own draws a number of the generator for every unit, which on a CPU takes longer than the
 matrix product behind it. Here a number of 64 bits decides four units, 16 bits each, so a

@@ -14,7 +14,8 @@ times: each offset is multiplied with the distinct items once, and the products 
 added (half the time of torch's convolutions). Only the place of a map's largest value has a
 gradient: the places are found without one, then their values alone are added again with it.
 
-Shape suffixes: see `training.batch`; E item, M maps, W windows times maps, H hidden.
+Shape suffixes: see `training.batch`; E item, M maps, W windows times maps, H hidden, O offsets
+in a window, K offsets times maps, N rows (of an item and an offset, or of a window).
 """
 
 import torch

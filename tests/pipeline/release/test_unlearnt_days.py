@@ -20,6 +20,20 @@ LEARNT = Ancestry(
 """Of a champion after a night: that day but for the users held out on it, and all days before."""
 
 
+def checkpoint(settings, key, ancestry, **lineage):
+    """A model's lineage without its files, which nobody here reads."""
+    final = settings.store.partition("checkpoints", None, key, "final")
+    with final.publish(days=[], ancestry=ancestry.plain(), **lineage) as out:
+        out.record([])
+
+
+def publish_samples(settings, day):
+    """Samples and catalog of a day, without rows."""
+    for name in ("samples", "catalog"):
+        with settings.store.partition(name, day).publish() as out:
+            out.record([])
+
+
 @pytest.fixture
 def rival(tmp_path):
     """A home of six raw days with a champion of another line, that learnt them in nights."""
@@ -28,10 +42,7 @@ def rival(tmp_path):
     for day in DAYS:
         import_day(settings.store, day, tmp_path)
     key = f"dupn-{DAYS[5]}"
-    with settings.store.partition("checkpoints", None, key, "final").publish(
-        days=[], ancestry=LEARNT.plain()
-    ):
-        pass
+    checkpoint(settings, key, LEARNT)
     six_days.promote(settings, key)
     return settings
 
@@ -88,13 +99,8 @@ def test_of_days_whose_model_is_a_version_already_a_line_of_its_own_is_asked_for
 def test_days_that_a_model_put_in_place_has_not_learnt_and_that_are_gone_are_told(rival):
     key = f"dupn-{DAYS[3]}"
     older = Ancestry(tuple(Part(day=day) for day in DAYS[:4]))
-    with rival.store.partition("checkpoints", None, key, "final").publish(
-        days=[], ancestry=older.plain()
-    ):
-        pass
-    for name in ("samples", "catalog"):
-        with rival.store.partition(name, DAYS[5]).publish():
-            pass
+    checkpoint(rival, key, older)
+    publish_samples(rival, DAYS[5])
     said = f"{DAYS[4]}: {UNPUBLISHED}. `dupn backfill --day {DAYS[4]}` makes them again"
     told = unlearnt_days.lost(rival.store, key)
     assert told.startswith(said)
@@ -107,14 +113,9 @@ def test_days_that_a_model_put_in_place_has_not_learnt_and_that_are_gone_are_tol
 def test_of_days_without_a_raw_log_and_of_those_that_its_own_night_told_nothing_is_said(rival):
     key = f"dupn-{DAYS[3]}"
     older = Ancestry(tuple(Part(day=day) for day in DAYS[:3]))
-    with rival.store.partition("checkpoints", None, key, "final").publish(
-        days=[], ancestry=older.plain(), left_out={str(DAYS[3]): UNPUBLISHED}
-    ):
-        pass
+    checkpoint(rival, key, older, left_out={str(DAYS[3]): UNPUBLISHED})
     rival.store.partition("raw", DAYS[4], "behaviors").remove()
-    for name in ("samples", "catalog"):
-        with rival.store.partition(name, DAYS[5]).publish():
-            pass
+    publish_samples(rival, DAYS[5])
     assert unlearnt_days.lost(rival.store, key) == ""
     assert unlearnt_days.lost(rival.store, "dupn-2030-01-01") == ""
     assert unlearnt_days.lost(rival.store, "") == ""

@@ -1,17 +1,20 @@
 """Which dupn this is: its version, the commit or wheel that it came from, and where its docs are.
 
-The version alone does not tell two commits apart; a checkout knows its commit, and pip notes what
-it installed from.
+`dupn --version` says so, and so do lineages and the runs in MLflow. The version alone does not tell
+two commits apart; a checkout knows its commit, and pip notes what it installed from.
 """
 
 import json
 import subprocess
 from collections.abc import Mapping
 from contextlib import suppress
+from functools import cache
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
 NAME = "dupn"
+CODE = "code"
+"""The fact of a lineage, and the tag of a run, that says so."""
 _BESIDE = "CHANGELOG.md"
 _ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,6 +27,12 @@ def installed() -> Mapping[str, str]:
     origin = _commit() if (_ROOT / ".git").exists() else _origin(known)
     found = {"version": version, **origin, "docs": _docs(known)}
     return {name: value for name, value in found.items() if value}
+
+
+@cache
+def code() -> str:
+    """That in a line, without the docs, as it was when this process first asked: for a lineage."""
+    return ", ".join(f"{name} {value}" for name, value in installed().items() if name != "docs")
 
 
 def _known() -> Distribution | None:

@@ -28,6 +28,7 @@ from infra.files import (
     names_in,
     sha256,
 )
+from infra.installed import CODE, code
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
 from infra.reading import Opened, require_spoilt, unreadable
 
@@ -135,7 +136,7 @@ class Partition:
         start = time.monotonic()
         with attempt.begun():
             yield attempt
-        attempt.commit({**lineage, "wall_s": round(time.monotonic() - start, 3)})
+        attempt.commit({**lineage, CODE: code(), "wall_s": round(time.monotonic() - start, 3)})
 
     def open(self, entry: FileEntry) -> IO[bytes]:
         """One file of the partition, for reading.

@@ -20,6 +20,7 @@ from infra.errors import ConfigError, RegistryError
 from infra.files import writing
 from infra.home import require_addressable
 from infra.identity import HOME, identity
+from infra.installed import CODE, code
 from infra.mlflow_client import Client, Refused, briefly, prepare
 from infra.moved import follow
 from infra.store import Store
@@ -143,15 +144,14 @@ class MlflowTracker:
         if run_id and self._reopen(run_id):
             return run_id
         experiment = experiment_id(self.config, self.store, self.client)
-        mine = identity(self.store)
+        who = identity(self.store)
         running = self.client.search_runs(
             [experiment], f"attributes.run_name = '{name}' AND attributes.status = 'RUNNING'"
         )
-        left = [run for run in running if run.data.tags.get(HOME, mine) == mine]
+        left = [run for run in running if run.data.tags.get(HOME, who) == who]
         self._picked_up = bool(left)
-        self._tags = {HOME: mine, **({"mlflow.parentRunId": parent} if parent else {})}
-        found = left[0] if left else self._made(experiment, name)
-        self.run_id = found.info.run_id
+        self._tags = {HOME: who, CODE: code(), **({"mlflow.parentRunId": parent} if parent else {})}
+        self.run_id = (left[0] if left else self._made(experiment, name)).info.run_id
         return self.run_id
 
     def _made(self, experiment: str, name: str) -> Any:

@@ -64,6 +64,15 @@ def test_what_pip_installed_tells_what_it_was_installed_from(elsewhere, origin, 
     assert installed.installed() == {"version": "9.8", **told, "docs": docs}
 
 
+def test_a_line_says_it_for_a_lineage_as_it_was_at_first(elsewhere):
+    installed.code.cache_clear()
+    (elsewhere / "direct_url.json").write_text('{"vcs_info": {"commit_id": "c0ffee"}}')
+    assert installed.code() == "version 9.8, commit c0ffee"
+    (elsewhere / "direct_url.json").unlink()
+    assert installed.code() == "version 9.8, commit c0ffee"
+    installed.code.cache_clear()
+
+
 def test_a_folder_on_the_path_is_not_installed(monkeypatch, tmp_path):
     def nobody(name):
         raise metadata.PackageNotFoundError(name)

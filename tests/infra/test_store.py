@@ -10,6 +10,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from infra import installed
 from infra.errors import PartitionCorrupt, PartitionMissing, StoreError
 from infra.store import MANIFEST, Manifest, Partition, Store
 from tests.disks import files_up_to
@@ -35,6 +36,7 @@ def test_what_was_published_is_read_back_with_its_counts_and_lineage(partition):
     assert partition.table()["a"].to_pylist() == [1, 3, 2]
     assert (manifest.rows, manifest.counts) == (3, {"kept": 3})
     assert manifest.lineage["inputs"] == ["raw"]
+    assert manifest.lineage["code"] == installed.code()
     assert "a: int64" in manifest.schema
 
 

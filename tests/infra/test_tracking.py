@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from infra.errors import ConfigError, RegistryError
+from infra.installed import CODE, code
 from infra.store import Store
 from infra.tracking import (
     MlflowTracker,
@@ -70,6 +71,7 @@ def test_a_run_has_params_metrics_and_files(tracker, store, tmp_path, monkeypatc
     client = connect(tracking_uri(TrackingConfig(), store))
     found = client.get_run(run)
     assert found.info.status == "FINISHED"
+    assert found.data.tags[CODE] == code()
     assert found.data.params["train.rate"] == "0.1"
     assert found.data.params["many149"] == "149"
     assert found.data.metrics == {"loss": 0.4, "ctr_auc": 0.7}

@@ -102,7 +102,7 @@ def test_a_spoilt_day_of_the_policy_is_mended_by_living_it_again(store):
 def test_a_state_says_who_ranked_its_day_unless_it_was_the_policy(store):
     """States of before say nothing, and their bytes and lineage stay as they were."""
     said = [store.partition("truth", day, "state").manifest().lineage for day in (FIRST, SECOND)]
-    assert said[0].keys() == {"dataset", "seed", "config", "day", "wall_s"}
+    assert said[0].keys() == {"dataset", "seed", "config", "day", "code", "wall_s"}
     assert said[1].keys() == {*said[0], "ranked"}
 
 

@@ -55,7 +55,7 @@ KINDS = {
     "seen_before": Kind("seen before", CLICKS),
     "category_recency": Kind("category recency", CLICKS),
     "lr_ctr": Kind("LR-CTR", (*CLICKS, *RANKS)),
-    "logistic_regression": Kind("logistic regression on ranking features", RANKS),
+    "logistic_regression": Kind("logistic regression on ranking features", (*CLICKS, *RANKS)),
     MAX_ENTROPY: Kind("MaxEnt on the price history", ("ppp_precision",)),
     "most_frequent_level": Kind("most frequent level", ("ppp_precision",)),
     "last_level": Kind("level of the last behaviour", ("ppp_precision",)),

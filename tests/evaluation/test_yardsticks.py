@@ -76,6 +76,13 @@ def test_the_regression_on_ranking_features_finds_the_one_that_decides(store, fo
     assert right.mean() > 0.95
 
 
+def test_clicks_have_every_rival_that_ranks_have_but_sales():
+    """One score has the same AUC on both: a rival that one column hides would flatter it."""
+    of_ranks = {name for name, kind in yardsticks.KINDS.items() if "l2r_auc" in kind.measures}
+    of_clicks = {name for name, kind in yardsticks.KINDS.items() if "ctr_auc" in kind.measures}
+    assert of_ranks - of_clicks == {"sales"}
+
+
 def test_max_entropy_beats_the_commonest_level(store, found):
     level = questions.read(store, DAY).prices.level
     hit = {name: (found[name].scores == level).mean() for name in ("max_entropy", "last_level")}

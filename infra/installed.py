@@ -1,7 +1,7 @@
 """Which dupn this is: its version, the commit or wheel that it came from, and where its docs are.
 
-`dupn --version` says so, and so do lineages and the runs in MLflow. The version alone does not tell
-two commits apart; a checkout knows its commit, and pip notes what it installed from.
+Lineages and the runs in MLflow say so, and the front door when asked. The version alone does not
+tell two commits apart; a checkout knows its commit, and pip notes what it installed from.
 """
 
 import json

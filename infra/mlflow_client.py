@@ -3,7 +3,8 @@
 MLflow raises one class for all that can go wrong, and under it SQLAlchemy, requests and the system
 raise their own. Here they are told apart, at the source: a server that does not answer may answer
 in twenty seconds (`RegistryUnavailable`, retried by the DAGs), a disk that cannot be written needs
-a person (`StoreError`), and so does what MLflow answered and is no yes (`Refused`, with its code).
+a person (`StoreError`), and so does what MLflow answered and is no yes (`Refused`, with its code),
+or a database of another release of MLflow, which can answer nothing (`RegistryError`).
 """
 
 import logging
@@ -40,6 +41,7 @@ _FULL = ("database or disk is full", "disk I/O error")
 _HALF_MADE = ("already exists", "duplicate column name")
 _READ_ONLY = ("readonly database", "unable to open database file")
 """What SQLite says; SQLAlchemy and MLflow hand on no more than its text."""
+_OF_ANOTHER_RELEASE = "out-of-date database schema"
 
 
 class Refused(RegistryError):
@@ -190,6 +192,7 @@ def answering(uri: str) -> Iterator[None]:
 
     Raises:
         Refused: it answered no.
+        RegistryError: its database is of another release of MLflow.
         RegistryUnavailable: the server does not answer, or its database is busy.
         StoreError: its database or its files cannot be written.
     """
@@ -245,7 +248,22 @@ def _told(uri: str, text: str) -> DupnError:
             f"({_first(text)}). Put a copy of before in its place; where nothing was registered "
             "yet, move the file away and run again."
         )
+    if _OF_ANOTHER_RELEASE in text:
+        return _of_another_release(uri, text)
     return RegistryUnavailable(
         f"MLflow at {uri} did not answer ({_first(text)}). Is the server up? Nothing is lost: "
         "run the step again."
+    )
+
+
+def _of_another_release(uri: str, text: str) -> RegistryError:
+    """No answer about any run or version (`Refused`), so nobody takes it for one."""
+    found = _first(text.partition(". Take")[0])
+    whole = uri.startswith("sqlite:")  # no login in it, and no server between
+    upgrade = f"`mlflow db upgrade {uri}`" if whole else "`mlflow db upgrade URI`"
+    of_whom = "" if whole else " with the database's own URI and login"
+    return RegistryError(
+        f"the database of MLflow at {uri} is of another release of MLflow ({found}). Install that "
+        "release again; or, to go on with this one, stop what uses the database, copy it first, "
+        f"then run {upgrade}{of_whom}."
     )

@@ -13,7 +13,7 @@ from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from infra.errors import ConfigError, RegistryError, RegistryUnavailable, StoreError
 from infra.ledger import Ledger
-from infra.mlflow_client import Client, Refused, answering, is_there
+from infra.mlflow_client import Client, Refused, answering, is_there, prepare
 from infra.registry import MODEL, Registry
 from infra.store import Store
 from tests import refusing
@@ -170,6 +170,26 @@ def test_a_database_that_was_left_half_made_is_not_asked_again():
 def test_a_database_whose_tables_others_make_may_be_asked_again():
     with pytest.raises(RegistryUnavailable, match="to match one row"), answering("sqlite:////x.db"):
         raise CommandError("Online migration expected to match one row when updating")
+
+
+def test_a_database_of_another_mlflow_is_no_outage_and_says_to_copy_then_upgrade(tmp_path):
+    file = tmp_path / "mlflow.db"
+    prepare(f"sqlite:///{file}")
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE alembic_version SET version_num = 'bd07f7e963c5'")
+    database.close()
+    with pytest.raises(RegistryError, match=f"copy it first, then run .*sqlite:///{file}`") as told:
+        Client(f"sqlite:///{file}").get_run("x")
+    assert "found version bd07f7e963c5" in str(told.value)
+    assert not isinstance(told.value, RegistryUnavailable | Refused)
+
+
+def test_the_database_of_another_mlflow_is_told_without_its_password():
+    uri = "postgresql://dupn:s3cret@db/mlflow"
+    said = "Detected out-of-date database schema (found version 1). Take a backup of your database"
+    with pytest.raises(RegistryError, match=r"`mlflow db upgrade URI`") as told, answering(uri):
+        raise MlflowException(said)
+    assert "s3cret" not in "".join(traceback.format_exception(told.value))
 
 
 @pytest.mark.parametrize(

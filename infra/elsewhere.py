@@ -6,9 +6,12 @@ source, whoever reads or writes; that something is absent, or there already, sta
 
 from collections.abc import Callable
 from functools import wraps
+from inspect import signature
 from typing import Any
 
 import fsspec
+from fsspec.asyn import AsyncFileSystem
+from fsspec.spec import AbstractFileSystem
 
 from infra.errors import StoreError
 
@@ -76,6 +79,26 @@ def reach(root: str) -> Any:
             f"{root} is no address of a store ({_first(error)}). Give a folder, or an address "
             "that fsspec knows (s3://bucket/prefix), with --home or DUPN_HOME."
         ) from error
+
+
+def require_create(root: str, fs: Any) -> None:
+    """See that of two who write one name at once one is refused, as nights and the ledger need.
+
+    fsspec's own way of writing a file that is not there yet looks first and writes then, and who
+    does not know of `mode` leaves it out: with either, two nights take the same turn.
+
+    Raises:
+        StoreError: its client has no such write.
+    """
+    kind = type(fs)
+    write = kind._pipe_file if isinstance(fs, AsyncFileSystem) else kind.pipe_file
+    by_fsspec = write in (AbstractFileSystem.pipe_file, AsyncFileSystem._pipe_file)
+    if by_fsspec or "mode" not in signature(write).parameters:
+        raise StoreError(
+            f"{root} cannot be a home: {kind.__name__} cannot write a file only if none of that "
+            "name is there, so two nights could take one turn. Give a folder or s3://bucket/prefix "
+            "with --home or DUPN_HOME."
+        )
 
 
 def trouble(root: str, error: Exception) -> StoreError:

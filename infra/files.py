@@ -19,7 +19,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, Any
 
-from infra.elsewhere import Elsewhere, reach
+from infra.elsewhere import Elsewhere, reach, require_create
 from infra.errors import StoreError
 
 ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -39,6 +39,8 @@ _REASONS: Mapping[int, tuple[str, str]] = {
     errno.EISDIR: ("a folder stands where the file is to be", f"Move it away, {_ELSEWHERE},"),
 }
 """What is wrong, and the beginning of what to do, by the system's error number."""
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
+"""Answers to a link where there are none: whoever may not write is told so before."""
 
 
 def unwritable(where: str, error: OSError) -> StoreError:
@@ -180,7 +182,7 @@ def put_new(fs: Any, path: str, data: bytes) -> bool:
         target = local(fs, path)
         with _scratch(target, data, durable=True) as scratch:
             # A link fails if the name is taken: create if absent, and the content is whole.
-            created = _created(lambda: os.link(scratch, target))
+            created = _created(lambda: _link(scratch, target))
         _sync(target.parent)
         return created
 
@@ -203,6 +205,19 @@ def _sync(path: Path) -> None:
         os.fsync(number)
     finally:
         os.close(number)
+
+
+def _link(scratch: Path, target: Path) -> None:
+    try:
+        os.link(scratch, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        raise StoreError(
+            f"{target} could not be written: its file system has no hard links, without which two "
+            "could write it at once. Put the home on one that has (ext4, XFS, APFS, NFS; not exFAT "
+            "or a bucket that is mounted as a folder) and run again."
+        ) from error
 
 
 def _created(create: Any) -> bool:
@@ -237,7 +252,10 @@ class _Root:
     @cached_property
     def fs(self) -> Any:
         fs = reach(self.root)
-        return fs if is_local(fs) else Elsewhere(self.root, fs)
+        if is_local(fs):
+            return fs
+        require_create(self.root, fs)
+        return Elsewhere(self.root, fs)
 
 
 _ROOTS: dict[tuple[int, str], _Root] = {}

@@ -7,9 +7,13 @@ lineage. Readers resolve it once and read just those files; so a rerun replaces 
 killed writer leaves nothing visible, and of two writers at once the last wins whole. Files of
 lost attempts are swept later (`Partition.sweep`).
 
-The root is a local path or any fsspec URI (`s3://bucket/prefix`). `Partition`
-(`infra.partition`) and `Attempt` (`infra.attempt`) are small picklable values, so that Beam workers
-can write through them.
+The root is a folder whose file system has hard links, or the fsspec URI of a store that can refuse
+to write a name twice: `s3://bucket/prefix`, which is tested (the server must honour `If-None-Match`
+as AWS does); `memory://` within one process. One whose client cannot is refused
+(`infra.elsewhere.require_create`), any other is untried.
+
+`Partition` (`infra.partition`) and `Attempt` (`infra.attempt`) are small picklable values, so that
+Beam workers can write through them.
 """
 
 import os
@@ -49,7 +53,7 @@ class Store:
     """`DUPN_HOME`: everything the project writes.
 
     Args:
-        root: a local path or an fsspec URI.
+        root: a local path or an fsspec URI, as above.
     """
 
     def __init__(self, root: str | os.PathLike[str]) -> None:

@@ -6,8 +6,10 @@ import sys
 
 import pytest
 import s3fs
+from fsspec.asyn import AsyncFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 
-from infra.elsewhere import Elsewhere
+from infra.elsewhere import Elsewhere, require_create
 from infra.errors import StoreError
 from infra.store import Store
 from tests.infra.test_store import DAY
@@ -69,6 +71,30 @@ def test_a_store_whose_package_is_absent_says_which(monkeypatch):
 def test_an_address_that_nobody_knows_is_none():
     with pytest.raises(StoreError, match=r"foo://dupn is no address of a store"):
         Store("foo://dupn").names("raw")
+
+
+@pytest.mark.parametrize("use", USES)
+def test_a_store_that_looks_first_and_writes_then_is_no_home(use):
+    with pytest.raises(StoreError, match=r"webhdfs://.* cannot be a home: WebHDFS cannot write"):
+        USES[use](Store(f"webhdfs://127.0.0.1:9/without-{use}"))
+
+
+class Unasked(AsyncFileSystem):
+    """Who overwrites, whatever is asked, as some clients do."""
+
+    async def _pipe_file(self, path, value, **_):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("kind", [AsyncFileSystem, Unasked])
+def test_a_client_that_leaves_out_what_it_does_not_know_is_none_either(kind):
+    with pytest.raises(StoreError, match=f"{kind.__name__} cannot write a file only if none"):
+        require_create("away://dupn", kind())
+
+
+def test_s3_and_the_memory_of_a_process_write_a_name_once(amazon):
+    for fs in (s3fs.S3FileSystem(anon=True), MemoryFileSystem()):
+        require_create("s3://dupn", fs)
 
 
 class Bucket:

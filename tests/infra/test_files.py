@@ -79,6 +79,19 @@ def test_a_taken_name_is_no_error(tmp_path):
     assert store.names("ledger") == ["1.json"]
 
 
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
+def test_a_file_system_without_hard_links_says_so_and_keeps_no_scraps(
+    tmp_path, monkeypatch, number
+):
+    def link(*_):  # exFAT, and most buckets mounted as a folder: nothing of the kind is here
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(os, "link", link)
+    with pytest.raises(StoreError, match=r"ledger/1\.json .* has no hard links.* Put the home on"):
+        Store(tmp_path).put_new("ledger/1.json", "a")
+    assert Store(tmp_path).names("ledger") == []
+
+
 @pytest.mark.parametrize("number", sorted(errno.errorcode))
 def test_every_answer_of_the_system_makes_one_sentence(number):
     told = str(unwritable("/home/x", OSError(number, "Odd thing")))

@@ -167,8 +167,15 @@ def say(found: Arrival) -> Mapping[str, Any]:
 
 
 def marks(store: Store, day: date) -> Mapping[str, str]:
-    """One mark a raw table that is there; it changes when the table's content does."""
-    found = {name: _mark(store, day, name) for name in TABLES}
+    """One mark a raw table that is there; it changes when the table's content does.
+
+    Of plain files it has the time to the second: `tar` keeps no more of it.
+    """
+    return _marks(store, day)
+
+
+def _marks(store: Store, day: date, fraction: str = "seconds") -> Mapping[str, str]:
+    found = {name: _mark(store, day, name, fraction) for name in TABLES}
     return {name: mark for name, mark in found.items() if mark}
 
 
@@ -200,7 +207,9 @@ def _is_other(store: Store, day: date) -> bool:
     read = partition.manifest().lineage.get("raw", {}) if partition.exists() else {}
     now = marks(store, day)
     # Without a mark (made by an older version), or when raw was removed, nothing can be said.
-    return bool(read and now) and dict(read) != dict(now)
+    if not read or not now or dict(read) == now:
+        return False
+    return dict(read) != _marks(store, day, "auto")  # as older versions made them
 
 
 def _was_sent(store: Store, day: date, name: str) -> bool:
@@ -232,12 +241,12 @@ def _table(store: Store, day: date, name: str) -> Table | None:
     return Table(name=name, files=len(data), bytes=size, changed=changed)
 
 
-def _mark(store: Store, day: date, name: str) -> str:
+def _mark(store: Store, day: date, name: str, fraction: str) -> str:
     partition = store.partition("raw", day, name)
     stamp = partition.stamp()
     counts = raw_names.is_served if stamp else raw_names.is_data
     plain = [
-        f"{file} {size} {when.isoformat()}"
+        f"{file} {size} {when.isoformat(timespec=fraction)}"
         for file, (size, when) in store.listing(partition.key).items()
         if counts(file)
     ]

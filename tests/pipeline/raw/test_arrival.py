@@ -1,4 +1,6 @@
+import hashlib
 import os
+import tarfile
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -226,6 +228,36 @@ def test_a_file_that_came_anew_with_as_many_bytes_is_a_second_arrival(store):
     drop(store, "behaviors", age_s=9000)
     made_of(store, dict(arrival.marks(store, DAY)))
     drop(store, "behaviors", age_s=8000, content=b"b,1\n")
+    assert arrival.arrived_again(store, [DAY]) == [DAY]
+
+
+def dated(store, nanoseconds):
+    drop(store, "behaviors")
+    path = store.partition("raw", DAY, "behaviors").path
+    os.utime(f"{path}/part.csv", ns=(nanoseconds, nanoseconds))
+
+
+def test_a_copy_that_keeps_whole_seconds_is_no_second_arrival(store, tmp_path):
+    dated(store, 1_772_409_600_750_000_000)
+    drop(store, "impressions", "served-1.jsonl")
+    made_of(store, dict(arrival.marks(store, DAY)))
+    with tarfile.open(tmp_path / "home.tar", "w", format=tarfile.GNU_FORMAT) as packed:
+        for folder in ("raw", "events"):
+            packed.add(tmp_path / folder, folder)
+    with tarfile.open(tmp_path / "home.tar") as packed:
+        packed.extractall(tmp_path / "copy", filter="data")
+    copy = Store(tmp_path / "copy")
+    assert arrival.arrived_again(copy, [DAY]) == []
+    dated(copy, 1_772_409_601_000_000_000)
+    assert arrival.arrived_again(copy, [DAY]) == [DAY]
+
+
+def test_marks_with_fractions_of_seconds_go_on_agreeing(store):
+    dated(store, 1_772_409_600_750_000_000)
+    told = b"part.csv 4 2026-03-02T00:00:00.750000+00:00"
+    made_of(store, {"behaviors": hashlib.sha256(told).hexdigest()[:16]})
+    assert arrival.arrived_again(store, [DAY]) == []
+    dated(store, 1_772_409_600_800_000_000)
     assert arrival.arrived_again(store, [DAY]) == [DAY]
 
 

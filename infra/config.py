@@ -187,7 +187,7 @@ def each(pairs: Sequence[str], source: str = "--set") -> list[dict[str, Any]]:
 
 
 def overrides(pairs: Sequence[str], source: str = "--set") -> dict[str, Any]:
-    """`["gate.max_auc_drop=0.01"]` as nested tables; values are read as TOML, else as text.
+    """`["watch.max_auc_drop=0.01"]` as nested tables; values are read as TOML, else as text.
 
     Args:
         pairs: spaces around name and value count for nothing.

@@ -18,7 +18,8 @@ load from a disk, and once, as it arrives, from an object store.
 import logging
 import os
 import shutil
-from dataclasses import asdict
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError
@@ -180,6 +181,33 @@ def fetch(target: Partition, copies: Path, model: str | None = None) -> tuple[Na
     if is_local(filesystem(target.root)):
         return name, target.folder(copies)
     return name, _copied(target, copies / f"{name.run}-v{name.version}-{manifest.stamp}")
+
+
+@dataclass(frozen=True)
+class OnePublished:
+    """A source of `serving.versions` that stays with one bundle; no registry is asked.
+
+    Each process fetches it for itself: published anew it lies in another folder, and the one that
+    was there when the service started is swept.
+    """
+
+    store: Store
+    name: Name
+    copies: Path
+    """A folder of this machine, for bundles of an object store."""
+    arms: tuple[str, ...]
+
+    def wanted(self) -> Mapping[str, str | None]:
+        """See `Source`."""
+        return dict.fromkeys(self.arms, self.name.version)
+
+    def fetch(self, number: str) -> tuple[Name, Path]:
+        """See `Source`."""
+        return fetch(place(self.store, self.name.run, number), self.copies)
+
+    def stamp(self, number: str) -> str:
+        """See `Source`."""
+        return place(self.store, self.name.run, number).stamp()
 
 
 def network(target: Partition) -> Dupn:

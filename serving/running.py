@@ -37,6 +37,7 @@ from serving import app as http
 from serving.exposures import ExposureLog
 from serving.histories import Histories
 from serving.last_served import LastServed
+from serving.published import OnePublished
 from serving.reading import Reading
 from serving.served import Name
 from serving.service import Service
@@ -67,13 +68,13 @@ class Setup(BaseModel):
     zone: str
     """The data set's time zone."""
     tracking_uri: str = ""
-    """Of MLflow; unused with a `bundle`."""
+    """Of MLflow; unused with a `bundle` or a `name`."""
     bundle: str = ""
-    """A bundle on this machine, served without a registry."""
+    """A folder of this machine that holds a bundle, served without a registry."""
     run: str = ""
     """Names the `bundle`."""
     name: Name | None = None
-    """The same in full, where it is a published one."""
+    """Of a published bundle of the store, served without a registry."""
 
     @property
     def folder(self) -> Path:
@@ -266,7 +267,7 @@ def _splitting(setup: Setup, histories: Histories) -> Splitting:
     def today() -> date:
         return max(datetime.now(ZoneInfo(setup.zone)).date(), histories.day + ONE_DAY)
 
-    return Splitting(setup.config, None if setup.bundle else Store(setup.home), today)
+    return Splitting(setup.config, None if setup.bundle or setup.name else Store(setup.home), today)
 
 
 def _versions(setup: Setup, splitting: Splitting) -> Versions:
@@ -297,9 +298,11 @@ def _own_folder(setup: Setup) -> Path:
 def _source(setup: Setup, own: Path, splitting: Splitting, reading: Reading) -> Source:
     arms = tuple(setup.config.shares)
     if setup.bundle:
-        name = setup.name or Name(version=setup.run or "bundle", run=setup.run)
+        name = Name(version=setup.run or "bundle", run=setup.run)
         return OneFolder(Path(setup.bundle), name, arms)
     store, bundles = Store(setup.home), copies(setup.folder)
+    if setup.name is not None:
+        return OnePublished(store, setup.name, bundles, arms)
     registry = Registry(setup.tracking_uri, store)
     source = FromRegistry(registry, splitting, bundles, own, reading)
     return LastServed(source, splitting, store, setup.folder, bundles)

@@ -39,8 +39,8 @@ def setup(settings: Settings, port: int | None = None, bundle: str = "") -> Setu
     if not bundle:
         uri = address(settings.tracking, settings.store)
         return made.model_copy(update={"tracking_uri": uri})
-    name, folder = published.fetch(published.find(settings.store, bundle), copies(work))
-    return made.model_copy(update={"bundle": str(folder), "run": name.run, "name": name})
+    name, _ = published.fetch(published.find(settings.store, bundle), copies(work))
+    return made.model_copy(update={"name": name})
 
 
 def _work(settings: Settings) -> Path:

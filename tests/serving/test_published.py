@@ -15,13 +15,16 @@ import pytest
 
 from infra.errors import PartitionCorrupt, PartitionMissing, RegistryError, StoreError
 from infra.store import MANIFEST, Partition, Store
+from pipeline.cli.serving_setup import setup
 from pipeline.release.incumbent import registry_of
+from pipeline.upkeep import lost_files
 from serving import bundle as bundles
-from serving import published
+from serving import published, running
 from serving import served as disassembled
 from serving.answering import answer
 from serving.contracts import question
 from serving.served import Name
+from serving.splitting import Splitting
 from serving.versions import FromRegistry, OneFolder, Versions
 from tests.chain import logged_bundle, recorded_questions
 from tests.chain import published as logged
@@ -228,6 +231,27 @@ def test_a_key_names_the_newest_version_and_a_version_itself(tmp_path):
     assert published.find(store, "dupn-2026-03-05/v9").key.endswith("/v9")
     with pytest.raises(PartitionMissing, match=r"There are: dupn-2026-03-05/v9, .*/v10\. `dupn b"):
         published.find(store, "dupn-2026-03-05/v11")
+
+
+def test_a_worker_that_is_replaced_after_the_bundle_was_published_anew_serves_it(
+    home, place, tmp_path
+):
+    mine = Partition(home.store.root, place.key)
+    given = setup(home, None, place.key.split("/")[1])
+    assert given.name is not None
+    before = running._versions(given, Splitting(given.config))
+    assert before.refresh()
+    name, folder = published.fetch(mine, tmp_path)
+    published.publish(mine, folder, name, mine.manifest().lineage["model_uri"], 1e-4)
+    assert lost_files.sweep(home.store, -2 * lost_files.SLACK_S)
+    assert not folder.exists()
+
+    after = running._versions(given, Splitting(given.config))
+    assert after.refresh(), after.refused
+    assert before.refresh(), "the one that ran on takes it over"
+    anew = {versions.served["champion"].bundle.folder for versions in (before, after)}
+    assert anew == {published.fetch(mine, tmp_path)[1]}
+    assert not before.refresh()
 
 
 @pytest.fixture(scope="module")

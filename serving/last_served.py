@@ -61,10 +61,11 @@ class LastServed:
 
         Raises:
             RegistryError: MLflow does not answer, and has before, or nothing is remembered.
+            StoreError: so it is with its database: the disk is full, or takes no writes.
         """
         try:
             found = self.source.wanted()
-        except RegistryError as error:
+        except (RegistryError, StoreError) as error:
             last = {} if self._answered else self._read()
             arms = {arm: last[arm] for arm in dict.fromkeys((*self.arms, CHAMPION)) if arm in last}
             if not arms:

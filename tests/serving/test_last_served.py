@@ -58,6 +58,20 @@ def test_a_process_that_finds_no_registry_serves_what_was_served_last(
     assert json.loads((setup.folder / FILE).read_text())["arms"]["champion"]["version"] == "2"
 
 
+def test_a_process_serves_what_was_served_last_where_the_database_cannot_be_opened(
+    setup, tmp_path, caplog
+):
+    before, _ = process(setup)
+    (tmp_path / "mlflow.db" / "a folder").mkdir(parents=True)
+    spoilt = setup.model_copy(update={"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db"})
+    after, moved = process(spoilt)
+    assert moved, after.refused
+    assert after.served["champion"].name == before.served["champion"].name
+    assert (
+        f"last is served (champion 1): sqlite:///{tmp_path}/mlflow.db could not be" in caplog.text
+    )
+
+
 def test_a_process_that_starts_while_nobody_is_champion_serves_who_was_it_last_and_says_so(
     setup, home, caplog
 ):

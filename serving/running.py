@@ -6,6 +6,7 @@ requests a process looks at the registry, takes over newer snapshots and flushes
 its own pace in a thread of its own: none waits for another, and the end for none of them for long.
 """
 
+import asyncio
 import logging
 import os
 import shutil
@@ -159,6 +160,8 @@ class Background:
 
 def build() -> FastAPI:
     """The application of one worker process (uvicorn's factory)."""
+    from serving import workers
+
     end_with_parent()
     machine.keep_imported()
     logs.configure(quiet=False)
@@ -183,6 +186,8 @@ def build() -> FastAPI:
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         background.start()
+        while workers.REPLACES in os.environ and not service.ready:  # a look may find a version
+            await asyncio.sleep(0.1)
         yield
         background.stop()
 

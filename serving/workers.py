@@ -7,6 +7,7 @@ to the last second. At the end it waits for every worker, one that hangs among t
 """
 
 import logging
+import os
 import signal
 import socket
 import time
@@ -25,6 +26,8 @@ HUNG_S = 60.0
 """Seconds after which a worker that does not say that it lives is replaced."""
 END_S = 20.0
 """Seconds after which a worker that was asked to end is ended: Kubernetes waits for 30."""
+REPLACES = "DUPN_SERVE_REPLACES"
+"""Number of the process that ends once this one serves: it takes no connection before."""
 
 
 def run(app: str, listening: socket.socket, **options: Any) -> None:
@@ -115,7 +118,9 @@ class Workers(Multiprocess):
             if self._shall_end():
                 return
             new = Process(self.config, self.sockets)
+            os.environ[REPLACES] = str(old.pid)
             new.start()
+            del os.environ[REPLACES]
             if not self._serves(new):
                 logger.error("process %d does not serve; %d goes on", new.pid, old.pid)
                 new.kill()

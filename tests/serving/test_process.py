@@ -76,7 +76,7 @@ def test_the_servers_own_lines_go_where_ours_do(asked, monkeypatch, caplog):
 def started(bundle, folder, workers):
     """A service of a bundle; its port, its process, and the file of what it says."""
     port = free_port()
-    config = ServeConfig(workers=workers, port=port, token=TOKEN, timeout_s=60)
+    config = ServeConfig(workers=workers, port=port, token=TOKEN, timeout_s=60, poll_s=1)
     setup = Setup(
         config=config, home=str(folder / "home"), work=str(folder / "work"), zone="UTC",
         bundle=str(bundle), run="r",
@@ -138,6 +138,39 @@ def test_a_request_that_is_under_way_is_answered_before_the_process_ends(chain, 
         assert (answer.status, len(json.load(answer)["items"])) == (200, 1)
         assert process.wait(30) == 0
     assert TOKEN not in said.read_text()
+
+
+def status(port):
+    """Of a new connection to any of the workers."""
+    line = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    line.request("GET", "/readyz")
+    return line.getresponse().status
+
+
+def test_a_restart_replaces_no_worker_by_one_that_serves_nobody(chain, tmp_path):
+    bundle = shutil.copytree(logged_bundle(chain), tmp_path / "bundle")
+    with started(bundle, tmp_path, workers=2) as (port, process, said):
+        connected(port, process).close()
+        first = children(process, until=lambda _: said.read_text().count("is loaded") == 2)
+        process.send_signal(signal.SIGHUP)
+        second = children(process, until=lambda ids: len(ids - first) == 2 and len(ids) == 3)
+        bundle.rename(tmp_path / "away")
+        process.send_signal(signal.SIGHUP)
+        children(process, until=lambda _: "is refused, nothing is served" in said.read_text())
+        for _ in range(30):
+            assert status(port) == 200
+            time.sleep(0.1)
+        assert second < children(process, until=lambda _: True)
+
+
+def children(process, until):
+    """Numbers of its workers, and of one of Python's own, once all is as it should be."""
+    for _ in range(1200):
+        ids = {one.pid for one in psutil.Process(process.pid).children()}
+        if until(ids):
+            return ids
+        time.sleep(0.1)
+    raise AssertionError("it does not become so")
 
 
 def test_workers_end_with_the_process_that_started_them(tmp_path):

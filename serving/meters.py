@@ -83,9 +83,10 @@ def forget_gone() -> None:
 
 
 def page() -> bytes:
-    """The metrics of all worker processes."""
+    """The metrics of all worker processes that run; one may have ended since the last page."""
     if FOLDER_VARIABLE not in os.environ:
         return generate_latest(REGISTRY)
+    forget_gone()
     registry = CollectorRegistry()
     multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # no stubs
     return generate_latest(registry)

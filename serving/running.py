@@ -175,7 +175,6 @@ def build() -> FastAPI:
     splitting.look()
     versions.refresh()
     splitting.settle(versions.served)
-    meters.forget_gone()
     meters.tell(versions)
     exposures = None
     if config.exposures:

@@ -1,10 +1,13 @@
-"""What Prometheus is told of the look-ups of query words, and of the items that are scored."""
+"""What Prometheus is told of query words, of scored items, and of processes that are gone."""
 
 import re
+import subprocess
+import sys
 
 import pyarrow as pa
 import pytest
 
+from serving import meters
 from serving.arrow import MEDIA_TYPE
 
 
@@ -79,3 +82,19 @@ def test_a_refused_page_counts_no_items(client, ids):
     many = {"user_id": "u", "candidates": [ids[0]] * 301}
     assert client.post("/v1/rank", json=many).status_code == 422
     assert scored(client) == before
+
+
+ENDED = """
+from prometheus_client import Counter, Gauge
+Gauge("waited", "", multiprocess_mode="livemax").set(4711)
+Counter("asked", "").inc(7)
+"""
+
+
+def test_a_process_that_has_ended_tells_nothing_and_what_it_counted_stays(tmp_path, monkeypatch):
+    monkeypatch.setenv(meters.FOLDER_VARIABLE, str(tmp_path))
+    subprocess.run([sys.executable, "-c", ENDED], check=True)
+    assert len(list(tmp_path.iterdir())) == 2
+    page = meters.page().decode()
+    assert "asked_total 7.0" in page
+    assert "waited" not in page

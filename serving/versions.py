@@ -223,14 +223,12 @@ class Versions:
         changed = {arm: known[number] for arm, number in wanted.items() if number in known}
         kept = [arm for arm in (*named, *keep) if arm in self.served]
         merged = {**{arm: self.served[arm] for arm in kept}, **changed}
-        moved = {arm: id(one) for arm, one in merged.items()} != {
-            arm: id(one) for arm, one in self.served.items()
-        }
-        self.served = merged
-        if moved:
+        before, self.served = self.served, merged
+        anew = any(before.get(arm) is not one for arm, one in merged.items())
+        if anew or len(merged) < len(before):
             self._tidy()
             self.remember({arm: one.name for arm, one in merged.items()})
-        return moved
+        return anew
 
     def _miss(self, arms: tuple[str, ...]) -> None:
         """Remember the arms that name no version; told when they change, not at every look."""

@@ -221,6 +221,16 @@ def test_two_arms_share_a_version_that_both_name(versions, shelf):
     assert shelf.fetched == ["1"]
 
 
+def test_an_arm_that_leaves_is_nothing_served_anew(versions, shelf):
+    told = []
+    versions.remember = lambda served: told.append(sorted(served))
+    shelf.arms["rival"] = "1"
+    assert versions.refresh()
+    del shelf.arms["rival"]
+    assert not versions.refresh()
+    assert told == [["champion", "rival"], ["champion"]]
+
+
 def test_an_arm_that_still_has_users_is_kept_until_they_are_split_anew(versions, shelf):
     versions.refresh()
     shelf.arms = {"old": "1", "new": "2"}

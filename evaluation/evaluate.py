@@ -51,6 +51,8 @@ class Background:
     """Curves of the training run, by title."""
     asked: Asked | None = None
     """Users of the day who are asked; all when absent."""
+    untrained: frozenset[str] = frozenset()
+    """Tasks that the candidate was not trained for."""
 
 
 def run(
@@ -94,6 +96,7 @@ def run(
         training=background.training,
         asked=asked.words,
         learnt=drawn.others(store, background.training_days, negatives),
+        untrained=background.untrained,
     )
     report = offline.evaluate(predictions, material, config, track)
     if champion is None:

@@ -35,7 +35,7 @@ class GateConfig(Config):
 
     floors: dict[str, float] = Field({"ctr_auc": 0.55, "l2r_auc": 0.52, "fifp_auc": 0.52})
     """Lowest value of a figure (`ctr_auc`, or one made of it), champion or not; of what was not
-    asked or not measured the gate says that it was not judged."""
+    asked, measured or trained for (`train.tasks`) the gate says that it was not judged."""
     max_calibration_error: float = Field(0.05, gt=0)
     """Largest ECE of the click probabilities."""
     min_positives: int = Field(100, ge=1)
@@ -138,8 +138,12 @@ class Evidence:
     calibration_low: float | None = None
     """Lower end of the interval of `ctr_ece`; None: not known, its value is taken for all there
     is to know."""
-    clicks: bool = True
-    """Whether the model was trained for clicks: they must be measured then."""
+    untrained: frozenset[str] = frozenset()
+    """Tasks that the model was not trained for (`fifp`): their heads answer at random."""
+
+    def learnt(self, figure: str) -> bool:
+        """Whether the model was trained for the task of a figure."""
+        return figure.partition("_")[0] not in self.untrained
 
 
 def decide(
@@ -171,7 +175,9 @@ def decide(
         evidence.append(power)
         if margin is not None:
             checks.append(_non_inferior(comparison.ctr, margin, config))
-        checks.extend(_not_worse(comparison.others, config))
+        mine, theirs = candidate.learnt, champion.learnt
+        learnt = [one for one in comparison.others if mine(one.name) or theirs(one.name)]
+        checks.extend(_not_worse(learnt, config))
     elif champion is not None:
         evidence.append(
             Check(
@@ -201,7 +207,7 @@ def _enough(candidate: Evidence, config: GateConfig) -> Check:
         f"the day holds {candidate.positives:,} clicks among candidates of "
         f"{candidate.users:,} users (needed: {few:,} and {config.min_users:,})"
     )
-    if candidate.clicks:
+    if candidate.learnt(CTR):
         passed = passed and unclicked >= few
         sentence += f", and {unclicked:,} candidates that were not clicked (needed: {few:,})"
     return Check(name="evidence", passed=passed, sentence=f"{sentence}.")
@@ -213,7 +219,7 @@ def _unmeasured(candidate: Evidence) -> list[Check]:
     Another figure may be missing, as a night has few follows; without this one nothing would be
     known of a first model, which faces floors alone.
     """
-    if not candidate.clicks or candidate.figures.get(CTR) is not None:
+    if not candidate.learnt(CTR) or candidate.figures.get(CTR) is not None:
         return []
     why = "the report says of what there was too little"
     if not candidate.positives:
@@ -232,9 +238,11 @@ def _quality(failed: Sequence[str]) -> list[Check]:
 def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
     checks = []
     for name, floor in config.floors.items():
-        value = candidate.figures.get(name)
+        value = candidate.figures.get(name) if candidate.learnt(name) else None
         if value is None:
             what = "could not be measured" if name in candidate.figures else "was not asked"
+            if not candidate.learnt(name):
+                what = "is of a task that was not trained (train.tasks)"
             sentence = f"{name} {what}, so its floor {floor:g} was not judged."
             checks.append(Check(name=f"floor {name}", passed=None, sentence=sentence))
         else:
@@ -246,7 +254,7 @@ def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
 
 def _calibration(candidate: Evidence, config: GateConfig) -> Check:
     value, limit = candidate.figures.get("ctr_ece"), config.max_calibration_error
-    if value is None:
+    if value is None or not candidate.learnt(CTR):
         return Check(
             name="calibration", passed=None, sentence="calibration of clicks was not measured."
         )

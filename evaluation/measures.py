@@ -70,13 +70,7 @@ MEASURES = (
         protocol="micro precision over 7 levels, as Table 2",
     ),
     Measure("fifp_auc", "Follow an icon (FIFP)", "fifp", "icons", _is("followed")),
-    Measure(
-        "spp_auc",
-        "Preferred shop (SPP, not trained)",
-        "spp",
-        "shops",
-        _is("preferred"),
-    ),
+    Measure("spp_auc", "Preferred shop (SPP)", "spp", "shops", _is("preferred")),
 )
 BY_NAME = {measure.name: measure for measure in MEASURES}
 

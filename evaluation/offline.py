@@ -16,6 +16,7 @@ from evaluation.predictions import Predictions
 from evaluation.probabilities import click_figures, ranking_figures
 from evaluation.questions import Questions
 from evaluation.results import (
+    NOT_TRAINED,
     Curves,
     Estimate,
     Line,
@@ -51,6 +52,8 @@ class Material:
     """Who was asked, in words."""
     learnt: str = ""
     """Training days with negatives of another protocol, in words."""
+    untrained: frozenset[str] = frozenset()
+    """Tasks that the model was not trained for."""
 
 
 def evaluate(
@@ -66,7 +69,10 @@ def evaluate(
 
 def _report(predictions: Predictions, material: Material, bench: Bench) -> OfflineReport:
     questions, answers, config = predictions.questions, predictions.answers, bench.config
-    results = tasks.results(bench, answers, material.others)
+    results = [
+        _said_untrained(result) if result.task in material.untrained else result
+        for result in tasks.results(bench, answers, material.others)
+    ]
     classes = tasks.price_classes(bench, answers, material.others.yardsticks)
     when = material.others.when
     costs, notes = figures.of_shuffles(bench, predictions, material.shuffled)
@@ -91,6 +97,11 @@ def _report(predictions: Predictions, material: Material, bench: Bench) -> Offli
         curves=_curves(predictions, material, config),
         notes=(*_reasons(results), *notes, *_absent(material.others)),
     )
+
+
+def _said_untrained(result: TaskResult) -> TaskResult:
+    """The same figures, said to be of a head that has learnt nothing."""
+    return result.model_copy(update={"reason": NOT_TRAINED}) if result.questions else result
 
 
 def _sliced(bench: Bench, predictions: Predictions, context: Context) -> Iterator[SliceResult]:

@@ -81,7 +81,7 @@ def bars(report: OfflineReport) -> bytes:
         seen = of_auc if task.unit == "AUC" else places[task.name]
         room = 0.12 * (max(seen) - min(seen))  # for the numbers at the ends
         ax.set_xlim(max(min(seen) - room / 4, 0), max(seen) + room)
-        doubt = ": not enough evidence" if task.reason else ""
+        doubt = f": {_short(task.reason)}" if task.reason else ""
         title = f"{task.title}, {task.unit}{doubt}"
         ax.set_title(title, loc="left", fontsize=10, fontweight="bold", color=INK)
         tidy(ax, "x")
@@ -92,14 +92,14 @@ def roc(report: OfflineReport) -> bytes:
     """ROC curve of every measure that is an AUC; pale where it rests on too little."""
     figure, (ax,) = new_figure(5.6, 6.2, 1)
     ax.plot([0, 1], [0, 1], color=OTHER, linewidth=1, linestyle="--", label="chance")
-    doubtful = {task.name for task in report.tasks if task.reason}
+    doubtful = {task.name: _short(task.reason) for task in report.tasks if task.reason}
     for look, (name, line) in zip(cycle(LOOKS), report.curves.roc.items(), strict=False):
         value = report.value(name)
         label = line.title if value is None else f"{line.title}: {value:.3f}"
-        few = name in doubtful
+        doubt = doubtful.get(name)
         ax.plot(
             line.x, line.y, color=look.colour, linestyle=look.stroke, linewidth=1.8,
-            alpha=PALE if few else 1.0, label=f"{label} (not enough evidence)" if few else label,
+            alpha=PALE if doubt else 1.0, label=f"{label} ({doubt})" if doubt else label,
         )  # fmt: skip
     ax.set(xlabel="false positive rate", ylabel="true positive rate", xlim=(0, 1), ylim=(0, 1.01))
     ax.legend(frameon=False, fontsize=8.5, loc="lower left", bbox_to_anchor=(0, 1))
@@ -231,6 +231,11 @@ PICTURES: tuple[
 
 def _measured(report: OfflineReport) -> list[TaskResult]:
     return [task for task in report.tasks if task.model.value is not None]
+
+
+def _short(reason: str) -> str:
+    """What stands before the details."""
+    return reason.partition(":")[0]
 
 
 def _parts(report: OfflineReport) -> list[tuple[str, str]]:

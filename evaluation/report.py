@@ -8,7 +8,7 @@ from evaluation import drift_plot, plots
 from evaluation.gate import Verdict
 from evaluation.probabilities import WORDS
 from evaluation.rendering import inside, template
-from evaluation.results import Estimate, OfflineReport, TaskResult
+from evaluation.results import NOT_TRAINED, Estimate, OfflineReport, TaskResult
 from infra.record import reading
 from infra.store import Store
 
@@ -89,7 +89,7 @@ def standing(task: TaskResult) -> str:
 
 
 def closing_table(report: OfflineReport) -> Table:
-    """What `make demo` ends with: a row a task, a person understands it."""
+    """What `make demo` ends with: a row a task that was trained; a person understands it."""
     table = Table(title=f"{report.title}, {report.day} ({report.key})", title_justify="left")
     table.add_column("task")
     table.add_column("model")
@@ -99,7 +99,7 @@ def closing_table(report: OfflineReport) -> Table:
     table.add_column("reached", justify="right")
     table.add_column("verdict")
     for task in report.tasks:
-        if not task.questions or task.task == "spp":  # the transfer task is not trained here
+        if not task.questions or task.reason == NOT_TRAINED:
             continue
         rivals = [rival for rival in task.rivals if rival.estimate.value is not None]
         best = max(rivals, key=lambda rival: rival.estimate.value or 0.0, default=None)

@@ -17,6 +17,8 @@ from evaluation.paired import Comparison
 CLICKS, CALIBRATION = "ctr_auc", "ctr_ece"
 """Figures that rest on the clicks of a day."""
 
+NOT_TRAINED = "not trained: the task is not among train.tasks, and its head answers at random."
+
 
 class Record(BaseModel):
     """Base: immutable."""
@@ -87,7 +89,7 @@ class TaskResult(Record):
     share: Estimate | None = None
     """Share of what is possible above chance that the model reached."""
     reason: str | None = None
-    """Why there is no figure or no interval."""
+    """Why there is no figure or no interval, or why they say nothing of the model."""
 
 
 class SliceResult(Record):

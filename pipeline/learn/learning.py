@@ -43,8 +43,8 @@ class Candidate:
     """What its own training added to the parent's ancestry."""
     notes: tuple[str, ...] = ()
     """What its training reported (an abnormal day)."""
-    clicks: bool = True
-    """Whether clicks are among the tasks that it was trained for."""
+    untrained: frozenset[str] = frozenset()
+    """Tasks that it was not trained for."""
 
     @property
     def line(self) -> str:
@@ -258,7 +258,7 @@ def of_run(store: Store, key: str) -> Candidate:
         parent=lineage.get("parent", ""),
         learnt=ancestry.parts if learnt is None else Ancestry.of_plain(learnt).parts,
         notes=tuple(_notes(lineage)),
-        clicks=Task.CTR in lineage["recipe"]["train"]["tasks"],
+        untrained=frozenset(Task) - frozenset(lineage["recipe"]["train"]["tasks"]),
     )
 
 

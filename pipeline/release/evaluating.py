@@ -49,7 +49,12 @@ def evaluate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     model = load(store, mine.key)
     training = curves.of_run(MlflowTracker(settings.tracking, store), mine.run_id)
     background = Background(
-        mine.key, known_days(mine, day, settings), _lineage(settings, mine), training, asked
+        mine.key,
+        known_days(mine, day, settings),
+        _lineage(settings, mine),
+        training,
+        asked,
+        mine.untrained,
     )
     found = evaluation.run(model, store, day, background, settings.evaluate, champion)
     whole = _beside(settings, day, found, (mine, against), (model, champion))

@@ -154,13 +154,22 @@ def _decide(
     more: Sequence[Check] = (),
 ) -> Verdict:
     return gating.decide(
-        replace(report.evidence, clicks=mine.clicks),
-        Evidence({}, 0, 0, 0) if report.champion else None,
+        replace(report.evidence, untrained=mine.untrained),
+        _champion(settings, report.champion),
         report.comparison,
         _quality_failures(settings, mine, day),
         settings.gate,
         [*_forced(mine, day), *_frozen(settings, report), *more],
     )
+
+
+def _champion(settings: Settings, key: str) -> Evidence | None:
+    """Of the model that the report holds the candidate against: what it was not trained for."""
+    if not key:
+        return None
+    there = checkpoints.final(settings.store, key).exists()
+    untrained = learning.of_run(settings.store, key).untrained if there else frozenset()
+    return Evidence({}, 0, 0, 0, untrained=untrained)
 
 
 def _withdrawn(registry: Registry, mine: Candidate) -> list[Check]:

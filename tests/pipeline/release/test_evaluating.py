@@ -4,14 +4,17 @@ import json
 
 import pytest
 
+from evaluation.results import NOT_TRAINED
 from infra.tracking import MlflowTracker
 from pipeline import steps
 from pipeline.learn import learning
 from tests.chain import DAYS, smoke, with_champion
+from training.config import Task
 
 HOPELESS = (
     "evaluate.shuffles=false",
     "gate.max_ctr_margin=1.0",
+    "gate.floors.spp_auc=0.99",
     "train.learning_rate=1e-12",
     "train.epochs=1",
 )
@@ -49,6 +52,16 @@ def test_the_digest_that_a_report_names_is_that_of_the_settings_beside_it(settin
     run_id = learning.of_run(settings.store, f"dupn-{DAYS[2]}").run_id
     files = {file.path for file in client.list_artifacts(run_id, "report")}
     assert {"report/settings.json", "report/report.json"} <= files
+
+
+def test_a_task_that_was_not_trained_is_said_and_its_floor_is_not_judged(settings):
+    assert learning.of_run(settings.store, f"dupn-{DAYS[2]}").untrained == {Task.SPP}
+    reasons = {one["task"]: one["reason"] for one in beside(settings, "report.json")["tasks"]}
+    assert {task for task, reason in reasons.items() if reason == NOT_TRAINED} == {"spp"}
+    verdict = json.loads(settings.store.get(f"reports/gate/dupn-{DAYS[2]}.json"))
+    (floor,) = (one for one in verdict["checks"] if one["name"] == "floor spp_auc")
+    assert floor["passed"] is None
+    assert "not trained (train.tasks)" in floor["sentence"]
 
 
 def test_candidate_minus_champion_is_a_figure_of_report_and_verdict(settings, logged):

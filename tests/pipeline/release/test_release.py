@@ -196,10 +196,10 @@ def test_with_a_model_only_each_step_names_the_one_before_it(settings):
 
 
 def test_who_was_not_trained_for_clicks_is_known_to_the_gate(settings):
-    assert learning.candidate(settings, FIRST_JUDGED).clicks
+    assert learning.candidate(settings, FIRST_JUDGED).untrained == {"spp"}
     mine = smoke(settings.home, "line=ranks", "train.epochs=1", 'train.tasks=["l2r"]')
     steps.train(mine, DAYS[0], 1)
-    assert not learning.candidate(mine, FIRST_JUDGED).clicks
+    assert learning.candidate(mine, FIRST_JUDGED).untrained == {"ctr", "ppp", "fifp", "spp"}
 
 
 def test_what_was_trained_again_since_the_gate_is_not_promoted_by_its_old_verdict(settings):

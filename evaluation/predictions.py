@@ -75,7 +75,7 @@ class Predictions:
         blocks: dict[str, Any] = {"moments": _take(asked.moments, old)}
         _, user = np.unique(blocks["moments"].user, return_inverse=True)
         blocks["moments"] = replace(blocks["moments"], user=user.astype(np.int64))
-        for place in ("candidates", "prices", "icons", "shops"):
+        for place in dict.fromkeys(PLACES.values()):
             block = getattr(asked, place)
             rows = np.flatnonzero(keep[block.moment])
             taken = _take(block, rows)

@@ -252,6 +252,10 @@ SAMPLES = pa.schema(
 )
 """`samples/dt=D`: one row is one moment of one user; the label window of each closed in D."""
 
+QUESTIONS = {"cand_item": "ctr", "price_level": "ppp", "icon": "fifp", "shop": "spp"}
+"""Columns of SAMPLES that are null where a moment does not ask, and the task that a day's count of
+them is named after (L2R asks of the candidates of CTR). A moment that asks nothing is no sample."""
+
 
 YOUNGER = ("price_offer",)
 """Columns of SAMPLES that days published before them have not: nothing is known, as null says."""

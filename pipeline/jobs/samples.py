@@ -32,7 +32,7 @@ from features.questions import moments as moment
 from features.questions import world as worlds
 from features.questions.moments import Calendar, Moments
 from features.samples import Group, SamplesConfig, World
-from features.schemas import MOMENTS, OPEN, SAMPLES
+from features.schemas import MOMENTS, OPEN, QUESTIONS, SAMPLES
 from features.vocabulary import Vocabulary
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam.parquet import planes
@@ -226,8 +226,7 @@ def _finish(
         return Made(SAMPLES.empty_table(), counts)
     whole = Moments(pa.concat_tables(tables), np.concatenate(users))
     asked = np.zeros(len(whole.user), bool)
-    questions = {"cand_item": "ctr", "price_level": "ppp", "icon": "fifp", "shop": "spp"}
-    for column, name in questions.items():
+    for column, name in QUESTIONS.items():
         here = whole.table.column(column).is_valid().to_numpy()
         counts[name] = int(here.sum())
         asked |= here

@@ -9,11 +9,13 @@ then ask nothing are left out. Memory grows with the moments of the days.
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.catalog import CatalogArrays
+from features.schemas import QUESTIONS
 from infra.errors import TrainingError
 from infra.store import Store
 from training.batch import Batch, VocabularySizes
@@ -124,8 +126,13 @@ def of_share(users: NDArray[np.uint64], share: float) -> Mask:
 
 def asked(moments: Moments) -> Mask:
     """Moments that ask anything."""
-    lists = (moments.candidates, moments.icons, moments.shops)
-    return np.any([moments.price_level > 0, *(one.lengths > 0 for one in lists)], axis=0)
+    many: dict[str, NDArray[np.integer[Any]]] = {
+        "cand_item": moments.candidates.lengths,
+        "price_level": moments.price_level,
+        "icon": moments.icons.lengths,
+        "shop": moments.shops.lengths,
+    }
+    return np.any([many[column] > 0 for column in QUESTIONS], axis=0)
 
 
 def _only(lists: Lists, keep: Mask) -> Lists:

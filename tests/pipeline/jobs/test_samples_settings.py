@@ -7,11 +7,12 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import polars as pl
+import pyarrow as pa
 import pytest
 
 from features.questions.offers import EVEN, SHARPNESS
 from features.samples import SamplesConfig
-from features.schemas import PRICE_LEVELS, BehaviorType
+from features.schemas import PRICE_LEVELS, QUESTIONS, SAMPLES, BehaviorType, conform
 from features.sequence import SequencesConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
@@ -154,3 +155,16 @@ def test_of_clicks_the_share_that_is_set_is_asked_the_same_ones_in_sequences_and
         assert waiting[share] == waiting[1.0] & found[share]
     for kept in (waiting, found):
         assert set() < kept[0.25] < kept[0.5] < kept[1.0]
+
+
+@pytest.mark.parametrize(("column", "task"), QUESTIONS.items())
+def test_a_moment_that_asks_one_thing_alone_is_a_sample_and_one_that_asks_nothing_is_none(
+    column, task
+):
+    something = 3 if column == "price_level" else [3]
+    given = {"sample_id": ["a", "b"], "ts": [1, 2], column: [None, something]}
+    found = samples._finish([conform(pa.table(given), SAMPLES)], [np.zeros(2, np.int32)], {})
+    assert found.table["sample_id"].to_pylist() == ["b"]
+    assert {name: found.counts[name] for name in QUESTIONS.values()} == {
+        name: int(name == task) for name in QUESTIONS.values()
+    }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from features.schemas import QUESTIONS
 from infra.errors import TrainingError
 from tests.training.conftest import FIRST
 from training.config import Task
@@ -91,6 +92,11 @@ def test_a_moment_that_asks_one_thing_alone_asks(held, task):
     whole = getattr(held.moments, name)
     asks = whole > 0 if task is Task.PPP else whole.lengths > 0
     assert np.array_equal(asked(held.asking([task]).moments), asks)
+
+
+def test_every_task_is_asked_by_a_column_of_the_samples():
+    """Moments that ask of another alone would be thrown away."""
+    assert {*QUESTIONS.values(), Task.L2R} == set(Task)  # L2R asks of the candidates of CTR
 
 
 def test_a_smaller_share_lies_within_a_larger_one():

@@ -33,7 +33,15 @@ class Measure:
     positive: Callable[[Block], AnyArray]
     weight: Callable[[Block], AnyArray] | None = None
     unit: str = "AUC"
+    """How it is measured: "AUC" of yes or no, or "share" of price levels that were said rightly."""
     protocol: str = ""
+
+    def __post_init__(self) -> None:
+        if self.unit not in ("AUC", "share"):
+            raise ValueError(
+                f"{self.name} is measured in {self.unit}, which is neither AUC nor share: say in "
+                "`Bench.measure` how it is computed, and in `evaluation.tasks` what chance is."
+            )
 
 
 def _is(name: str) -> Callable[[Block], AnyArray]:

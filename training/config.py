@@ -4,7 +4,7 @@ Torch-free, so that DAG files and the CLI may read them.
 """
 
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, assert_never
 
 from pydantic import Field, field_validator, model_validator
 
@@ -20,6 +20,17 @@ class Task(StrEnum):
     PPP = "ppp"
     FIFP = "fifp"
     SPP = "spp"
+
+    @property
+    def of_levels(self) -> bool:
+        """Whether a question is answered by a price level (PPP), and not by yes or no."""
+        match self:
+            case Task.PPP:
+                return True
+            case Task.CTR | Task.L2R | Task.FIFP | Task.SPP:
+                return False
+            case _:
+                assert_never(self)
 
 
 class ModelConfig(Config):

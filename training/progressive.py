@@ -82,7 +82,7 @@ class Meters:
                 continue
             meter.questions += asked
             meter.loss_sum += losses[task] * asked
-            if task is Task.PPP:
+            if task.of_levels:
                 meter.right += int((logits.argmax(dim=-1) == truth).sum())
             else:
                 meter.score(logits, truth)
@@ -94,7 +94,7 @@ class Meters:
             if not meter.questions:
                 continue
             found[f"{prefix}_{task}_loss"] = meter.loss
-            if task is Task.PPP:
+            if task.of_levels:
                 found[f"{prefix}_{task}_precision"] = meter.right / meter.questions
             elif meter.auc is not None:
                 found[f"{prefix}_{task}_auc"] = meter.auc

@@ -94,7 +94,7 @@ class Crowd:
         """The task's figure; without replicates where there are too few questions."""
         user = np.searchsorted(self.users, answered.user)
         enough = len(np.unique(user)) >= self.config.min_users
-        if task is Task.PPP:
+        if task.of_levels:
             hit = answered.score == answered.truth
             value = float(hit.mean()) if len(hit) else np.nan
             enough = enough and len(hit) >= self.config.min_positives

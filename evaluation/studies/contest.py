@@ -194,7 +194,7 @@ class Table:
 def figures(table: Table) -> Iterator[Figure]:
     """Every number of the table, the differences that it is read for, and the headroom."""
     for task in TASKS:
-        measure, unit = MEASURES[task], "share" if task is Task.PPP else "AUC"
+        measure, unit = MEASURES[task], "share" if task.of_levels else "AUC"
         alone = f"{task} learnt alone"
         for model in table.models:
             mine, shares = table.row(model, task), table.shares(model, task)

@@ -165,7 +165,7 @@ def write(
 def figures(learnt: Learnt) -> Iterator[Figure]:
     """Where the runs end, and the gain."""
     for task in TASKS:
-        measure, unit = MEASURES[task], "share" if task is Task.PPP else "AUC"
+        measure, unit = MEASURES[task], "share" if task.of_levels else "AUC"
         both = {joint: learnt.scores(task, joint=joint) for joint in (False, True)}
         for joint, word in ((False, "alone"), (True, "joint")):
             value = mean_of(both[joint])

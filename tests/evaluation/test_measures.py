@@ -45,6 +45,12 @@ def test_of_a_share_questions_and_users_are_needed(drawn):
     assert "not enough" in bench.lacks(0, 7, 9)
 
 
+@pytest.mark.parametrize("unit", ["RMSE", "Share"])
+def test_a_measure_of_another_kind_is_refused_and_not_taken_for_an_auc(unit):
+    with pytest.raises(ValueError, match=f"fifp_auc is measured in {unit}, which is neither"):
+        replace(BY_NAME["fifp_auc"], unit=unit)
+
+
 @pytest.mark.parametrize("right", [False, True])
 def test_few_answers_that_are_all_alike_do_not_prove_that_all_are(drawn, right):
     asked, _ = drawn

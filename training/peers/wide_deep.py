@@ -88,7 +88,7 @@ class WideDeep(Network):
         }
         self.deep = nn.ModuleDict()
         for task in tasks:
-            last = PRICE_LEVELS if task is Task.PPP else 1
+            last = PRICE_LEVELS if task.of_levels else 1
             widths = (*peers.deep_hidden, last)
             dim = self.inputs.moment_dim
             self.deep[task.value] = Deep(dim, other[task], widths, config.dropout)

@@ -10,6 +10,7 @@ trained.
 Shape suffixes: see `training.batch`; E = e_dim, P = p_dim.
 """
 
+import math
 from collections.abc import Iterable, Sequence
 
 import torch
@@ -24,6 +25,9 @@ from training.model.dropout import Dropout
 TABLE_STD = 0.05
 PROPERTY_STD = 0.3
 """Properties are few and seen in every step: they start at a size that moves the gates."""
+MOST_COMBINATIONS = 1024 * 100
+"""Of the codes of all properties, in a table of their own. That table saves time where a batch has
+more behaviours than it has rows, and the paper's has 1024 moments of 100."""
 
 
 def sparse_table(rows: int, dim: int, std: float = TABLE_STD) -> nn.Embedding:
@@ -70,8 +74,8 @@ class ItemEmbedding(nn.Module):
 class PropertyEmbedding(nn.Module):
     """p_t: type 16, scenario 8, gap 16, daypart 4, weekend 4 = 48 in the paper."""
 
-    every: Tensor
-    """A column a table, a row a combination."""
+    every: Tensor | None
+    """A row a table, a column a combination; None where there are more than pay."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -83,8 +87,11 @@ class PropertyEmbedding(nn.Module):
             _start(table, PROPERTY_STD)
         self.tables = nn.ModuleList(tables)
         self.rows = tuple(table.num_embeddings for table in tables)
-        every = torch.cartesian_prod(*(torch.arange(rows) for rows in self.rows))
-        self.register_buffer("every", every.T.contiguous(), persistent=False)
+        every = None
+        if math.prod(self.rows) <= MOST_COMBINATIONS:
+            every = torch.cartesian_prod(*(torch.arange(rows) for rows in self.rows))
+            every = every.T.contiguous()
+        self.register_buffer("every", every, persistent=False)
 
     def forward(self, batch: Batch) -> Tensor:
         """`p_BTP`.
@@ -92,13 +99,13 @@ class PropertyEmbedding(nn.Module):
         Many at a time learn by way of a table of all combinations: the backward pass then adds
         one row a behaviour and not one a table (a full step: 20 ms less).
         """
-        columns = [getattr(batch, name) for name in PROPERTIES_BT]
-        if not self.training or batch.type_BT.numel() < self.every.shape[1]:
+        columns, every = [getattr(batch, name) for name in PROPERTIES_BT], self.every
+        if not self.training or every is None or batch.type_BT.numel() < every.shape[1]:
             return self._look_up(columns)
         place_BT = torch.zeros_like(batch.type_BT)
         for rows, column in zip(self.rows, columns, strict=True):
             place_BT = place_BT * rows + column
-        return rows_of(self._look_up(self.every), place_BT)
+        return rows_of(self._look_up(every), place_BT)
 
     def _look_up(self, columns: Iterable[Tensor]) -> Tensor:
         tables = zip(self.tables, columns, strict=True)

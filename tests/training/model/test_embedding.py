@@ -3,6 +3,7 @@ import torch
 
 from tests.training.model.conftest import SIZES
 from training.baselines.synthetic import Shape, synthetic_batch
+from training.model import embedding
 from training.model.embedding import rows_of
 
 
@@ -113,15 +114,34 @@ def test_rows_of_is_indexing_in_values_and_gradients():
     assert vectors.grad[:, 0].tolist() == [0.0, 0.0, 3.0, 0.0, 3.0]
 
 
+def learnt(net, batch):
+    """Embeddings, and what each table learns by them."""
+    net.zero_grad()
+    p = net(batch)
+    (p * torch.sin(torch.arange(p.numel()).view_as(p) + 1.0)).sum().backward()
+    return [p.detach(), *(table.weight.grad for table in net.tables)]
+
+
+MANY = synthetic_batch(SIZES, Shape(moments=200, length=60, ragged=True), seed=3)
+
+
 def test_many_behaviours_learn_by_way_of_all_combinations(make):
     net = make().property
-    batch = synthetic_batch(SIZES, Shape(moments=200, length=60, ragged=True), seed=3)
-    assert batch.type_BT.numel() > net.every.shape[1]
-    gradients = []
-    for learning in (False, True):
-        net.zero_grad()
-        p = net.train(learning)(batch)
-        (p * torch.sin(torch.arange(p.numel()).view_as(p) + 1.0)).sum().backward()
-        gradients.append([p.detach(), *(table.weight.grad for table in net.tables)])
-    torch.testing.assert_close(*gradients, rtol=1e-4, atol=1e-4)
+    assert MANY.type_BT.numel() > net.every.shape[1]
+    torch.testing.assert_close(
+        *(learnt(net.train(mode), MANY) for mode in (False, True)), rtol=1e-4, atol=1e-4
+    )
     assert not any(table.weight.grad[0].any() for table in net.tables)
+
+
+def test_of_more_combinations_than_pay_no_table_is_made_and_all_is_the_same(make, monkeypatch):
+    whole = make().property.train()
+    rows = whole.every.shape[1]
+    monkeypatch.setattr(embedding, "MOST_COMBINATIONS", rows)
+    assert make().property.every is not None
+    monkeypatch.setattr(embedding, "MOST_COMBINATIONS", rows - 1)
+    apart = make().property.train()
+    assert apart.every is None
+    apart.load_state_dict(whole.state_dict())
+    assert torch.equal(apart(MANY), whole(MANY))
+    torch.testing.assert_close(learnt(apart, MANY), learnt(whole, MANY), rtol=1e-4, atol=1e-4)

@@ -11,9 +11,11 @@ from datetime import date
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from evaluation.metrics import AnyArray
+from features.schemas import SAMPLES, YOUNGER, with_younger
 from infra.store import FileEntry, Partition, Store
 from training import built
 from training.ancestry import Part
@@ -115,7 +117,7 @@ def tables(
     Args:
         store: where the samples are.
         day: which.
-        columns: to read.
+        columns: to read, those of YOUNGER as null where a file has them not.
         some: which of the day's users; all when absent.
 
     Raises:
@@ -137,15 +139,23 @@ def _of_users(
     keep = some.mask(hashes) if some is not None and hashes is not None else None
     if keep is not None and not keep.any():
         return None
-    table = partition.table(columns, [entry])
+    table = _columns(partition, entry, columns)
     return table if keep is None else table.filter(pa.array(keep))
+
+
+def _columns(partition: Partition, entry: FileEntry, columns: tuple[str, ...]) -> pa.Table:
+    """Columns of a file; YOUNGER ones that it has not are null."""
+    lacking = set(columns) & set(YOUNGER)
+    if lacking:
+        with partition.open(entry) as source:
+            lacking -= set(pq.read_schema(source).names)
+    there = [name for name in columns if name not in lacking]
+    return with_younger(partition.table(there, [entry]), sorted(lacking)).select(list(columns))
 
 
 def from_samples(table: pa.Table | None, moment: int = 0, user: int = 0) -> Questions:
     """Questions of some rows of `samples`; the first moment and user get these numbers."""
     if table is None:
-        from features.schemas import SAMPLES
-
         table = SAMPLES.empty_table()
     table = table.combine_chunks()
     asked = _Asked(table, moment)

@@ -6,6 +6,7 @@ Tables keyed by user carry `user_hash` (see `features.buckets`) and are sorted b
 whatever the number of buckets.
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 import pyarrow as pa
@@ -261,6 +262,15 @@ YOUNGER = ("price_offer",)
 """Columns of SAMPLES that days published before them have not: nothing is known, as null says."""
 
 
+def with_younger(table: pa.Table, names: Iterable[str]) -> pa.Table:
+    """`table` with those of `names` that it lacks, columns of SAMPLES, null in every row."""
+    for name in names:
+        if name not in table.column_names:
+            none = pa.nulls(table.num_rows, SAMPLES.field(name).type)
+            table = table.append_column(SAMPLES.field(name), none)
+    return table
+
+
 def samples_now(table: pa.Table, where: str) -> pa.Table:
     """Samples as they were published, in the columns that SAMPLES has now.
 
@@ -271,10 +281,7 @@ def samples_now(table: pa.Table, where: str) -> pa.Table:
     Raises:
         PartitionCorrupt: one is absent that is not YOUNGER: they were built before it.
     """
-    for name in YOUNGER:
-        if name not in table.column_names:
-            none = pa.nulls(table.num_rows, SAMPLES.field(name).type)
-            table = table.append_column(SAMPLES.field(name), none)
+    table = with_younger(table, YOUNGER)
     lacking = [name for name in SAMPLES.names if name not in table.column_names]
     if lacking:
         raise PartitionCorrupt(

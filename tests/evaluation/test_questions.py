@@ -1,8 +1,9 @@
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from evaluation import predictions, questions
-from infra.errors import TrainingError
+from infra.errors import PartitionCorrupt, TrainingError
 from infra.store import Store
 from tests.evaluation import synthetic
 from tests.training.conftest import FIRST, write_store
@@ -46,6 +47,23 @@ def test_a_day_without_moments_asks_nothing(tmp_path):
     asked = questions.read(write_store(tmp_path, days=1, moments=0), FIRST)
     assert asked.users == 0
     assert len(asked.candidates.item) == 0
+
+
+def test_a_column_that_came_after_a_day_is_null_there_and_read_where_it_is(store, tmp_path):
+    asked = ("price_offer", "sample_id")
+    whole = pa.concat_tables(questions.tables(store, FIRST, asked))
+    known = store.partition("samples", FIRST).table()
+    assert whole.equals(known.select(list(asked)))
+    assert 0 < whole["price_offer"].null_count < len(whole)
+    older = Store(tmp_path).partition("samples", FIRST)
+    with older.publish() as out:
+        out.record([out.write_table("part", known.drop_columns("price_offer"))])
+    (table,) = questions.tables(Store(tmp_path), FIRST, asked)
+    assert table.column_names == list(asked)
+    assert table["price_offer"].null_count == len(table) == len(known)
+    assert table["sample_id"].to_pylist() == known["sample_id"].to_pylist()
+    with pytest.raises(PartitionCorrupt, match="offer"):
+        list(questions.tables(Store(tmp_path), FIRST, ("offer", "sample_id")))
 
 
 def test_saved_predictions_come_back_the_same(tmp_path):

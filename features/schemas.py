@@ -253,6 +253,11 @@ SAMPLES = pa.schema(
 )
 """`samples/dt=D`: one row is one moment of one user; the label window of each closed in D."""
 
+CANDIDATES = tuple(name for name in SAMPLES.names if name.startswith("cand_"))
+"""Of SAMPLES: lists with an entry a candidate."""
+LEVEL_LISTS = (SEQ_COLUMNS, CANDIDATES, ("icon", "icon_followed"), ("shop", "shop_preferred"))
+"""Lists of SAMPLES that are equally long at a moment; a null one is an empty one."""
+
 QUESTIONS = {"cand_item": "ctr", "price_level": "ppp", "icon": "fifp", "shop": "spp"}
 """Columns of SAMPLES that are null where a moment does not ask, and the task that a day's count of
 them is named after (L2R asks of the candidates of CTR). A moment that asks nothing is no sample."""

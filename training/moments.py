@@ -13,11 +13,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.schemas import PRICE_LEVELS, SEQ_COLUMNS
+from features.schemas import CANDIDATES, PRICE_LEVELS, SEQ_COLUMNS
 from infra.errors import TrainingError
 
 IntArray = NDArray[np.int64]
-CAND_COLUMNS = ("item", "clicked", "label", "weight", "purchased", "origin", "features")
 
 
 @dataclass(frozen=True)
@@ -105,7 +104,7 @@ class Moments:
             sequence=lists(**{name[4:]: name for name in SEQ_COLUMNS}),
             query=lists(row="query"),
             profile=lists(row="profile"),
-            candidates=lists(**{name: f"cand_{name}" for name in CAND_COLUMNS}),
+            candidates=lists(**{name[5:]: name for name in CANDIDATES}),
             icons=lists(row="icon", followed="icon_followed"),
             shops=lists(row="shop", preferred="shop_preferred"),
             offer=_offer(column["price_offer"]),

@@ -4,7 +4,7 @@ A `Tally` maps `op:table.column.metric` to a number; `op` (sum, min, max) says h
 parts of a table merge. `features.quality.figures` turns a day's tally into figures.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
 
 import numpy as np
@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from features.schemas import (
+    LEVEL_LISTS,
     PADDING,
     PRICE_LEVELS,
-    SEQ_COLUMNS,
     UNKNOWN_ROW,
     BehaviorType,
     Scenario,
@@ -26,7 +26,6 @@ Tally = dict[str, float]
 _ROUNDING = 1e-4
 """How far float32 shares may be from 1 together."""
 
-CANDIDATE_COLUMNS = ("cand_clicked", "cand_label", "cand_weight", "cand_features", "cand_origin")
 MIXES = {
     "behaviors": ("type", "scenario"),
     "impressions": ("scenario",),
@@ -142,15 +141,7 @@ def _catalog(table: pa.Table) -> Tally:
 def _samples(table: pa.Table) -> Tally:
     table = samples_now(table, "a day of samples")
     length = pc.list_value_length(table.column("seq_item"))
-    uneven = pa.chunked_array([pa.repeat(False, table.num_rows)])
-    for column in SEQ_COLUMNS[1:]:
-        other = pc.list_value_length(table.column(column))
-        uneven = pc.or_(uneven, pc.not_equal(length, other))
     asked = table.filter(pc.is_valid(table.column("cand_item")))
-    shown = pc.list_value_length(asked.column("cand_item"))
-    ragged = pa.chunked_array([pa.repeat(False, asked.num_rows)])
-    for column in CANDIDATE_COLUMNS:
-        ragged = pc.or_(ragged, pc.not_equal(shown, pc.list_value_length(asked.column(column))))
     clicked = pc.list_flatten(asked.column("cand_clicked"))
     label = pc.list_flatten(asked.column("cand_label"))
     features = pc.list_flatten(pc.list_flatten(asked.column("cand_features")))
@@ -158,8 +149,7 @@ def _samples(table: pa.Table) -> Tally:
     return {
         "sum:samples.seq_item.empty.bad": _count(pc.equal(length, 0)),
         "max:samples.seq_item.longest": pc.max(length).as_py() or 0,
-        "sum:samples.seq_item.uneven.bad": _count(uneven),
-        "sum:samples.cand_item.uneven.bad": _count(ragged),
+        **{f"sum:samples.{names[0]}.uneven.bad": _uneven(table, names) for names in LEVEL_LISTS},
         "sum:samples.seq_type.bad": _outside(kinds, 1, max(BehaviorType)),
         "sum:samples.seq_type.bad.of": len(kinds),
         "sum:samples.cand_label.bad": _count(pc.not_equal(pc.abs(label), 1)),
@@ -171,6 +161,13 @@ def _samples(table: pa.Table) -> Tally:
         "sum:samples.shown": len(clicked),
         "sum:samples.clicked": pc.sum(clicked).as_py() or 0,
     }
+
+
+def _uneven(table: pa.Table, names: Sequence[str]) -> float:
+    """How many moments have lists that are not as long as the first of them."""
+    lengths = [pc.list_value_length(table.column(name)) for name in names]
+    first, *others = [pc.fill_null(one, 0) for one in lengths]
+    return _count(reduce(pc.or_, [pc.not_equal(first, other) for other in others]))
 
 
 def _bad_offers(column: pa.ChunkedArray) -> float:

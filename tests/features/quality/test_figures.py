@@ -216,6 +216,9 @@ def test_a_catalog_row_that_nobody_has_taken_yet_needs_no_item():
     assert metrics(measure("catalog", table), {}, DAY, "UTC", [])["catalog.item_id.bad_share"] == 0
 
 
+NONE = [None, None, None]
+
+
 def moments(**columns) -> pa.Table:
     """Four of them; candidates are asked at two."""
     given = {
@@ -229,6 +232,7 @@ def moments(**columns) -> pa.Table:
         "cand_label": [[1, -1], [-1], None, None],
         "cand_weight": [[5.0, 1.0], [1.0], None, None],
         "cand_features": [[[0.1], [0.2]], [[0.3]], None, None],
+        "cand_purchased": [[1, 0], [0], None, None],
         "cand_origin": [[1, 1], [1], None, None],
         "price_level": [1, None, 7, None],
         "price_offer": [[1 / 7] * 7, None, [0.4, *[0.1] * 6], None],
@@ -268,8 +272,12 @@ def test_samples_of_before_there_were_offers_are_judged_all_the_same():
         *(({name: [[1], [3], [1], [2]]}, "seq_item.uneven") for name in SEQ_COLUMNS[1:]),
         *(
             ({f"cand_{name}": [[1], [1], None, None]}, "cand_item.uneven")
-            for name in ("clicked", "label", "weight", "origin")
+            for name in ("clicked", "label", "weight", "purchased", "origin")
         ),
+        ({"cand_purchased": [[1, 0], None, None, None]}, "cand_item.uneven"),
+        ({"cand_purchased": [[1, 0], [0], [1], None]}, "cand_item.uneven"),
+        ({"icon": [[2, 3], None, None, None], "icon_followed": [[0], *NONE]}, "icon.uneven"),
+        ({"shop": [[2], None, None, None], "shop_preferred": [[1, 0], *NONE]}, "shop.uneven"),
         ({"cand_features": [[[0.1]], [[0.3]], None, None]}, "cand_item.uneven"),
         ({"cand_features": [[[0.1], [float("nan")]], [[0.3]], None, None]}, "cand_features"),
         ({"cand_label": [[1, 0], [-1], None, None]}, "cand_label"),

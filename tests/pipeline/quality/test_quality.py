@@ -12,6 +12,7 @@ import pytest
 from features.quality.figures import QualityConfig
 from features.schemas import (
     BEHAVIORS,
+    CANDIDATES,
     CATALOG,
     IMPRESSIONS,
     ITEMS,
@@ -194,8 +195,8 @@ def test_the_catalog_has_a_suite_of_its_own(settings, tmp_path):
 
 
 def test_a_day_of_clicks_alone_is_told_and_goes_on(settings):
-    clicks = {f"cand_{name}": [[1]] for name in ("item", "clicked", "label", "weight", "origin")}
-    publish_samples(settings.store, **clicks, cand_features=[[[0.1]]])
+    clicks = {name: [[1]] for name in CANDIDATES}
+    publish_samples(settings.store, **{**clicks, "cand_features": [[[0.1]]]})
     assert checks.run(settings, DAY, "samples")["passed"]
     report = json.loads(settings.store.get("reports/quality/samples/2026-03-02.json"))
     (told,) = (one for one in report["failures"] if one["figure"].endswith("only_clicks_share"))

@@ -48,28 +48,11 @@ def joined(old: VocabularySizes, new: VocabularySizes) -> VocabularySizes:
     the line is trained anew, and one that went is unknown of everybody.
 
     Raises:
-        TrainingError: properties or ranking features came or went, or profile columns of which
-            nobody noted the names.
+        TrainingError: the old network weighs other properties or ranking features than there are
+            now; or profile columns came or went of which nobody noted the names.
     """
-    if old.property_names != new.property_names:
-        raise TrainingError(
-            f"the champion weighs the properties {', '.join(old.property_names)} of a behaviour, "
-            f"this version of dupn tells {', '.join(new.property_names)}. Train the line anew with "
-            "`dupn train`."
-        )
-    if old.ranking_features != new.ranking_features:
-        raise TrainingError(
-            f"the champion weighs {old.ranking_features} ranking features, this version of dupn "
-            f"computes {new.ranking_features}. Train the line anew with `dupn train`."
-        )
-    if (
-        None not in (old.ranking_names, new.ranking_names)
-        and old.ranking_names != new.ranking_names
-    ):
-        raise TrainingError(
-            "the champion weighs other ranking features than this version of dupn computes: "
-            f"{', '.join(old.ranking_names or ())}. Train the line anew with `dupn train`."
-        )
+    if old.misfit:
+        raise TrainingError(f"the champion {old.misfit}. Train the line anew with `dupn train`.")
     names, profile = _columns(old, new)
     plain, other = asdict(old), asdict(new)
     counted = plain.keys() - {"profile", "property_names", *NOTED}

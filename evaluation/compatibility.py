@@ -81,6 +81,12 @@ def measure(
     )
 
 
+def of_learnt(found: Compatibility, untrained: frozenset[str]) -> Compatibility:
+    """Without the heads of tasks that the champion was not trained for: they answer at random."""
+    heads = (head for head in found.heads if head.name.partition("_")[0] not in untrained)
+    return found.model_copy(update={"heads": tuple(heads)})
+
+
 def checks(found: Compatibility, config: CompatibilityConfig) -> list[Check]:
     """One check a head, for the gate.
 

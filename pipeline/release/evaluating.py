@@ -99,7 +99,8 @@ def _beside(
         )
         notes = (told, *notes)
     elif found.predictions.questions.users:
-        frozen = _frozen(settings, day, found, model, champion)
+        untrained = of_run(settings.store, against.key).untrained
+        frozen = compatibility.of_learnt(_frozen(settings, day, found, model, champion), untrained)
         figures += compatibility.figures(frozen)
         notes = (*notes, *compatibility.notes(frozen))
     more = {"compatibility": frozen, "figures": tuple(figures), "notes": (*notes, *report.notes)}

@@ -85,6 +85,13 @@ def test_the_settings_know_every_head_that_is_held_against_a_candidate(same):
     assert tuple(one.name for one in same.heads) == FROZEN
 
 
+def test_heads_that_the_champion_never_learnt_are_not_held_against_a_candidate(rotated):
+    learnt = compatibility.of_learnt(rotated, frozenset(["ctr", "spp"]))
+    assert tuple(one.name for one in learnt.heads) == tuple(n for n in FROZEN if n != "ctr_auc")
+    names = {check.name for check in compatibility.checks(learnt, CONFIG) if check.passed is False}
+    assert "frozen ctr_auc" not in names
+
+
 def test_identical_models_drop_nothing(same):
     assert {one.name for one in same.heads} >= {"ctr_auc", "probe_category"}
     assert all((one.drop.value, one.drop.low, one.drop.high) == (0, 0, 0) for one in same.heads)

@@ -4,9 +4,10 @@ Each process appends lines to a spool file of its own, which it holds locked mea
 moves the whole file under `raw/dt=D/impressions/` in one put, so nobody sees half a file. A spool
 that nobody holds any more was left by a killed process and is moved at the next start or flush of
 another; a process's number would not tell, since it is soon another's, in containers at once. What
-can never be moved is set aside under another name. A line has the columns of `impressions`, the
-model version, the line, the predicted price level and the latency among them, and beside them the
-scores, for the A/B read-out.
+can never be moved is set aside under another name. Where the spool's folder is removed it is made
+anew, with what was open in it. A line has the columns of `impressions`, the model version, the
+line, the predicted price level and the latency among them, and beside them the scores, for the A/B
+read-out.
 """
 
 import fcntl
@@ -14,11 +15,13 @@ import logging
 import os
 import re
 import threading
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +31,7 @@ from features.property import EPOCH, LocalClock, day_number
 from features.raw.raw_table import SERVED
 from infra.errors import InputError, StoreError
 from infra.store import Store
+from serving.accepting import Trouble
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +39,11 @@ DAYS_AHEAD = 2
 """Of a caller's own clock: clocks and time zones differ, but not by more."""
 ASIDE = ".aside"
 """Added to the name of a spool file that cannot be moved: nobody tries it again."""
+_WAIT = "exposures wait for the next flush, %d times since this was last said: %s"
+_LOST = (
+    "pages are answered and not logged, %d since this was last said: %s. Make room there, or see "
+    "who may write."
+)
 _SPOOLED = re.compile(r"[0-9a-f]+-(?P<day>-?\d+)-\d+")
 """A spool file's name: its writer, days since 1970 (negative before it), number of the flush."""
 
@@ -76,6 +85,8 @@ class ExposureLog:
         self.spool = spool
         self.clock = LocalClock(zone)
         self._lock = threading.Lock()
+        self._wait = Trouble(time.monotonic, _WAIT)
+        self._lost = Trouble(time.monotonic, _LOST)
         self._writer = uuid.uuid4().hex[:12]
         self._number = 0
         self._open: dict[int, int] = {}
@@ -87,7 +98,7 @@ class ExposureLog:
         """Note a page; it outlives this process when this returns (not a loss of power).
 
         A disk that does not take it must not take the search down as well: the page is answered,
-        and its exposure is lost, which is logged and comes back as False.
+        and its exposure is lost, which comes back as False and is logged once in a while.
         """
         day = self._day(exposure.ts)
         line = orjson.dumps(exposure, option=orjson.OPT_APPEND_NEWLINE)
@@ -95,12 +106,7 @@ class ExposureLog:
             with self._lock:
                 _append(self._file(day), line)
         except OSError as error:
-            logger.warning(
-                "page %s is answered and not logged: %s cannot be written (%s). Make room there.",
-                exposure.request_id,
-                self.spool,
-                error.strerror or error,
-            )
+            self._lost.tell(f"{self.spool} cannot be written ({error.strerror or error})")
             return False
         return True
 
@@ -137,16 +143,17 @@ class ExposureLog:
         A file that the store does not take now stays for the next flush, whoever wrote it.
         """
         with self._lock:
-            for held in self._open.values():
-                os.close(held)
-            self._open.clear()
+            for day in tuple(self._open):
+                with suppress(OSError):  # it stays open, with its pages: the next page or flush
+                    self._file(day)
+                    os.close(self._open.pop(day))
             mine = set(self.spool.glob(f"{self._writer}-*.jsonl"))
             self._number += 1
-        return self._move(sorted(mine | self._left()))
+        return self._move(mine | self._left())
 
     def recover(self) -> int:
         """Move what processes that are gone have left."""
-        return self._move(sorted(self._left()))
+        return self._move(self._left())
 
     def _left(self) -> set[Path]:
         return {file for file in self.spool.glob("*.jsonl") if _is_left(file)}
@@ -155,30 +162,53 @@ class ExposureLog:
         return int(self.clock.parts(np.array([ts])).day[0])
 
     def _file(self, day: int) -> int:
-        if day not in self._open:
-            path = self.spool / f"{self._writer}-{day}-{self._number}.jsonl"
-            file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o666)
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX)
-            except OSError:
-                os.close(file)  # unlocked it would pass for one that was left
-                raise
-            self._open[day] = file
-        return self._open[day]
+        """The day's spool file: it lies where the next flush looks, whatever became of the folder.
 
-    def _move(self, files: Sequence[Path]) -> int:
-        moved = 0
-        for file in files:
+        What was written into one that was removed, or moved away, is written again.
+        """
+        path = self.spool / f"{self._writer}-{day}-{self._number}.jsonl"
+        before = self._open.get(day)
+        if before is not None and _is_at(before, path):
+            return before
+        self.spool.mkdir(exist_ok=True)
+        file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            if before is not None:
+                _append(file, os.pread(before, os.fstat(before).st_size, 0))
+                os.close(before)
+        except OSError:
+            os.close(file)  # unlocked it would pass for one that was left
+            raise
+        self._open[day] = file
+        return file
+
+    def _move(self, files: Iterable[Path]) -> int:
+        """Of a day that the store does not take the rest waits; it may take another day's."""
+        moved = waiting = 0
+        why = ""
+        for _, of_day in groupby(sorted(files, key=_named_day), _named_day):
+            rest = list(of_day)
             try:
-                self._put(file)
-                moved += 1
-            except FileNotFoundError:
-                continue  # another process that has just started moved it
+                while rest:
+                    moved += self._is_moved(rest[-1])
+                    rest.pop()
             except StoreError as error:
-                logger.warning("%s The exposures in %s wait for the next flush.", error, file)
-            except (OSError, ValueError, OverflowError) as error:
-                _set_aside(file, error)
+                waiting, why = waiting + len(rest), str(error)
+        if waiting:
+            self._wait.tell(f"{self.spool} holds {waiting} such files. {why}")
         return moved
+
+    def _is_moved(self, file: Path) -> bool:
+        """Whether it was moved; what can never be is set aside. Raises: StoreError."""
+        try:
+            self._put(file)
+        except FileNotFoundError:
+            return False  # another process that has just started moved it
+        except (OSError, ValueError, OverflowError) as error:
+            _set_aside(file, error)
+            return False
+        return True
 
     def _put(self, file: Path) -> None:
         """Raises: StoreError, OSError; ValueError or OverflowError where the name says no day."""
@@ -192,6 +222,19 @@ class ExposureLog:
         if content := file.read_bytes():  # empty: its only page found no room
             self.store.put(f"{folder}/{SERVED}{file.stem}-{written}.jsonl", content)
         file.unlink()
+
+
+def _named_day(file: Path) -> str:
+    named = _SPOOLED.fullmatch(file.stem)
+    return named["day"] if named else ""
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Whether a name still leads to an open file."""
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _set_aside(file: Path, error: Exception) -> None:

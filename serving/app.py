@@ -232,7 +232,7 @@ def _probes(app: FastAPI, service: Service) -> None:
 
 async def _take(request: Request, work: Callable[[], Response]) -> Response:
     turns: Turns = request.app.state.turns
-    return await turns.take(work)
+    return await turns.take(work, request.is_disconnected)
 
 
 async def _read(request: Request) -> bytes:

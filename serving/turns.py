@@ -2,14 +2,17 @@
 
 Each process computes one request at a time (a second one would only share the core). A request that
 finds the queue full, or has waited too long, is turned away at once: those that are accepted keep
-their latency, and the memory of waiting requests is bounded.
+their latency, and the memory of waiting requests is bounded. Nor is anything computed, or logged as
+shown, for a caller who has given up meanwhile.
 """
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
+
+from starlette.requests import ClientDisconnect
 
 from infra.errors import ServingUnavailable
 from serving import meters
@@ -37,20 +40,28 @@ class Turns:
         """Whether the next request would be turned away."""
         return self.waiting >= self.queue
 
-    async def take(self, work: Callable[[], T]) -> T:
+    async def take(self, work: Callable[[], T], is_gone: Callable[[], Awaitable[bool]]) -> T:
         """Compute when it is our turn.
+
+        Args:
+            work: done in the computing thread.
+            is_gone: whether nobody is there any more; asked of those who have waited.
 
         Raises:
             ServingUnavailable: too many wait, or we waited too long.
+            ClientDisconnect: nobody is there any more.
         """
         begin = time.perf_counter()
-        if self._turn.locked():
+        waited = self._turn.locked()
+        if waited:
             await self._wait()
         else:
             await self._turn.acquire()
         turn = time.perf_counter()
         meters.WAIT.observe(turn - begin)
         try:
+            if waited and await is_gone():
+                raise ClientDisconnect
             return await asyncio.get_running_loop().run_in_executor(self._pool, work)
         finally:
             self._turn.release()

@@ -129,8 +129,10 @@ class Service:
         Raises:
             InputError: naming the days that are taken.
         """
-        if log and self.exposures is not None and asking.ts is not None:
-            self.exposures.require(milliseconds(asking.ts), self.histories.day, _now())
+        if log and self.exposures is not None:
+            now = _now()
+            ts = now if asking.ts is None else milliseconds(asking.ts)
+            self.exposures.require(ts, self.histories.day, now)
 
     def log(self, asking: Asking, page: Page, item_ids: Sequence[str], came: float) -> None:
         """Log a page that its user sees; one without an item is none.

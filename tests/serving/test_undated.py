@@ -2,7 +2,7 @@
 
 import json
 import re
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from fastapi.testclient import TestClient
@@ -10,7 +10,9 @@ from fastapi.testclient import TestClient
 from infra.store import Store
 from serving import app as http
 from serving import service as answering
+from serving import snapshot
 from serving.exposures import ExposureLog
+from serving.histories import LocalHistories
 
 
 @pytest.fixture
@@ -84,3 +86,16 @@ def test_an_undated_page_is_of_the_moment_that_it_was_answered_for(shop, ids, at
     assert page["ts"] == second + 1
     known = [len(shop.histories.before("paged", ts).ts) for ts in (page["ts"], page["ts"] - 1)]
     assert known == [1, 0], "offline, too, the page comes after the behaviour"
+
+
+@pytest.mark.parametrize(("ahead", "status"), [(2, 422), (0, 200)])
+def test_an_undated_page_before_the_newest_night_is_refused(shop, ids, tmp_path, ahead, status):
+    log = ExposureLog(Store(tmp_path / "home"), tmp_path / "spool", "UTC")
+    night = datetime.now(UTC).date() + timedelta(days=ahead)
+    histories = LocalHistories(tmp_path / "live.db", snapshot.empty(night), "UTC")
+    service = type(shop.service)(shop.service.versions, histories, shop.service.config, log)
+    with TestClient(http.create(service)) as client:
+        sent = {"user_id": "paged", "candidates": ids[:3]}
+        assert client.post("/v1/rank", json=sent).status_code == status
+        assert client.post("/v1/rank", json={**sent, "page": False}).status_code == 200
+    assert log.flush() == (status == 200)

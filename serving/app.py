@@ -98,6 +98,9 @@ def create(
         version="1",
         lifespan=whole,
         responses=openapi.ANY,
+        redirect_slashes=False,  # to an address that the caller's `Host` would make up
+        redoc_url=None,
+        swagger_ui_oauth2_redirect_url=None,
     )
     app.state.service = service
     app.state.bodies = Bodies(config)
@@ -241,8 +244,19 @@ async def _read(request: Request) -> bytes:
 
 
 async def _asking(
-    user_id: User, query: Words = None, scenario: Where = "unknown", ts: When = None
+    request: Request,
+    user_id: User,
+    query: Words = None,
+    scenario: Where = "unknown",
+    ts: When = None,
 ) -> Asking:
+    known = ", ".join(_PARAMETERS)
+    names = [name for name, _ in request.query_params.multi_items()]
+    for name in names:  # FastAPI overlooks both
+        if name not in _PARAMETERS:
+            raise InputError(f"query.{place([name])}: it is unknown. Known: {known}.")
+        if names.count(name) > 1:
+            raise InputError(f"query.{name}: it is there more than once. Send it once.")
     return Asking(user_id=user_id, query=query, scenario=scenario, ts=ts)
 
 
@@ -301,6 +315,7 @@ def _problem(problem: Problem) -> Response:
     )
 
 
+_PARAMETERS = ("query", "scenario", "ts")
 _RANK = TypeAdapter(RankRequest)
 _SEARCH = TypeAdapter(SearchRequest)
 _ASKING = TypeAdapter(Asking)

@@ -5,8 +5,9 @@ a struct in every row, so there it is the only way to leave one out.
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
@@ -20,6 +21,10 @@ MOST_COLUMNS = 1_000
 """Of a profile; each is looked up by name."""
 _MOST_ERRORS = 2_000
 """Of a record, to name the first: pydantic makes all or none, and there may be a million."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_FRACTION = re.compile(r"[+-]?\d{1,18}\.\d+")
+_MOST_SECONDS = 2e10
+"""A number over that is of milliseconds (pydantic's rule)."""
 _LONGEST_NAME = 40
 """Characters of a stranger's name in a sentence."""
 
@@ -44,6 +49,22 @@ Profile = Annotated[dict[str, str], BeforeValidator(_columns, json_schema_input_
 """Profile columns by name, as in the users table; one that is null is unknown."""
 
 
+def of_milliseconds(given: Any) -> Any:
+    """A number of seconds, rounded to the millisecond that it was; what is none, as it is.
+
+    1.001 s are a little more or less in binary, so the raw log rounds it, too, and cuts off alone
+    what a text in ISO 8601 has below a millisecond.
+    """
+    if isinstance(given, str) and _FRACTION.fullmatch(given):
+        given = float(given)
+    if isinstance(given, float) and abs(given) <= _MOST_SECONDS:
+        return round(given * 1000) / 1000
+    return given
+
+
+_Time = Annotated[datetime, BeforeValidator(of_milliseconds)]
+
+
 class PastBehavior(BaseModel):
     """One behaviour of the user's history."""
 
@@ -52,7 +73,7 @@ class PastBehavior(BaseModel):
     item_id: str
     type: BehaviorName = "click"
     scenario: ScenarioName = "unknown"
-    ts: datetime
+    ts: _Time
     """With a time zone, or UTC."""
 
     @model_validator(mode="before")
@@ -68,7 +89,7 @@ class Question(BaseModel):
 
     user_id: str = ""
     """Only echoed: the network knows no user ids."""
-    ts: datetime
+    ts: _Time
     """The moment. Only behaviours strictly before it count."""
     scenario: ScenarioName = "unknown"
     query: str | None = None
@@ -121,9 +142,9 @@ def place(parts: Sequence[int | str]) -> str:
 
 
 def milliseconds(ts: datetime) -> int:
-    """UTC milliseconds; a time without a zone is UTC."""
+    """The UTC millisecond in which a time lies; one without a zone is UTC."""
     aware = ts if ts.tzinfo else ts.replace(tzinfo=UTC)
-    return round(aware.timestamp() * 1000)
+    return (aware - _EPOCH) // timedelta(milliseconds=1)
 
 
 def _absent(value: object) -> bool:

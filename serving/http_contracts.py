@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from pydantic import (
     AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
     StrictBool,
@@ -19,7 +20,7 @@ from pydantic import (
     with_config,
 )
 
-from serving.contracts import BehaviorName, Profile, ScenarioName
+from serving.contracts import BehaviorName, Profile, ScenarioName, of_milliseconds
 
 Id = Annotated[str, StringConstraints(min_length=1, max_length=256)]
 Query = Annotated[str, StringConstraints(max_length=1024)]
@@ -27,6 +28,7 @@ Count = Annotated[int, Field(strict=True, ge=1)]
 Price = Annotated[float, Field(strict=True, ge=0, allow_inf_nan=False)]
 Time = Annotated[
     AwareDatetime | None,
+    BeforeValidator(of_milliseconds),
     WithJsonSchema(
         {
             "anyOf": [

@@ -43,7 +43,6 @@ from serving.versions import CHAMPION, Versions
 
 FIRST = milliseconds(datetime.min.replace(tzinfo=UTC))
 """The first moment that can be told in UTC; a `ts` in a zone east of it may lie before."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Service:
@@ -320,5 +319,5 @@ class Service:
 
 
 def _now() -> int:
-    """The millisecond that runs, in UTC: rounded, it might be one that has not come."""
-    return (datetime.now(UTC) - _EPOCH) // timedelta(milliseconds=1)
+    """The millisecond that runs, in UTC."""
+    return milliseconds(datetime.now(UTC))

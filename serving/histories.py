@@ -6,7 +6,8 @@ The rules of `LocalHistories`, each with the method that keeps it:
   since, in SQLite on disk: it survives a `kill -9`, and the worker processes of one machine share
   it (`before`).
 - What a night has carried into a newer snapshot no longer counts for the process that takes that
-  one over. It is forgotten one snapshot later, as others still look at the old one (`take_over`).
+  one over. It is forgotten one snapshot later, as others still look at the old one (`take_over`);
+  also where the service was down meanwhile and starts from the later one.
 - Under which day of the raw log a row will be delivered nobody knows near midnight: what is heard
   in the last minutes of a day with a time of its own counts for the next day, too (`add`).
 - What the snapshot's history has already, the same item and type in the same second, is not counted
@@ -175,7 +176,10 @@ class LocalHistories:
                         "since the newest `sequences` is unknown then."
                     )
                 database.executescript(_SCHEMA)
+                before = database.execute(_NEWEST).fetchone()
                 database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
+        if before is not None and before[0] < day_number(snapshot.day):
+            self._forget(before[0])
 
     @property
     def day(self) -> date:
@@ -257,11 +261,15 @@ class LocalHistories:
                 database.execute(_TAKEN_OVER, (day_number(snapshot.day),))
         finally:  # on a full disk, too; and not before others could read it
             self.snapshot = snapshot  # at once: every look-up takes live rows of later days only
+        self._forget(held)
+
+    def _forget(self, day: int) -> None:
+        """Remove what belongs to that day and those before it."""
         gone = FORGOTTEN
         while gone == FORGOTTEN:
             begin = time.monotonic()
             with self._live.transaction() as database:
-                gone = database.execute(_FORGET, (held, FORGOTTEN)).rowcount
+                gone = database.execute(_FORGET, (day, FORGOTTEN)).rowcount
             time.sleep(time.monotonic() - begin)  # it is the turn of requests that write
         self._live.empty_log()
 

@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,11 @@ def histories(tmp_path):
     return LocalHistories(tmp_path / "live.db", snapshot.empty(DAY), "UTC")
 
 
+def rows(histories):
+    """Live ones that the file has."""
+    return histories._live.connection().execute("SELECT count(*) FROM live").fetchone()[0]
+
+
 def test_no_other_user_of_the_machine_may_read_what_came_in(histories):
     histories.add([behavior(NEXT)], NEXT)
     files = [histories.file.with_name(f"live.db{end}") for end in ("", "-wal", "-shm")]
@@ -41,8 +46,7 @@ def test_a_snapshot_is_taken_over_though_the_disk_is_full(tmp_path):
 
 def test_what_is_kept_a_user_is_bounded(histories):
     histories.add([behavior(NEXT + i, f"i{i}") for i in range(3 * KEPT)], NEXT)
-    count = histories._live.connection().execute("SELECT count(*) FROM live").fetchone()[0]
-    assert count <= KEPT
+    assert rows(histories) <= KEPT
     newest = histories.before("u1", NEXT + 10 * KEPT)
     assert len(newest.ts) == 100
     assert newest.ts[-1] == NEXT + 3 * KEPT - 1
@@ -84,8 +88,27 @@ def test_what_is_missed_is_kept_for_others_until_the_snapshot_after(tmp_path, kn
     assert items(second.before("u1", days[-1] + 1)) == hashes("a", "b", "i0", "i1", "i2", "i3")
     assert items(first.before("u1", days[-1] + 1)) == hashes("i3")
     first.take_over(snapshot.empty(date(2026, 3, 7)))
-    rows = first._live.connection().execute("SELECT count(*) FROM live").fetchone()[0]
-    assert rows == 1
+    assert rows(first) == 1
+
+
+def test_a_service_that_is_down_while_nights_end_forgets_as_one_that_runs(tmp_path):
+    for place in range(5):  # started in the morning, stopped in the evening
+        day = DAY + timedelta(days=place)
+        histories = LocalHistories(tmp_path / "live.db", snapshot.empty(day), "UTC")
+        ts = NEXT + place * 86_400_000
+        histories.add([behavior(ts, f"i{place}")], ts)
+        assert rows(histories) == min(place + 1, 2)
+    assert items(histories.before("u1", ts + 1)) == hashes("i4")
+
+
+def test_a_process_that_starts_beside_others_forgets_nothing_that_they_need(tmp_path, known):
+    first, second = (LocalHistories(tmp_path / "live.db", known, "UTC") for _ in range(2))
+    for place in range(3):
+        ts = NEXT + place * 86_400_000
+        first.add([behavior(ts, f"i{place}")], ts)
+    for _ in range(2):  # second has not looked yet
+        LocalHistories(tmp_path / "live.db", snapshot.empty(date(2026, 3, 6)), "UTC")
+    assert items(second.before("u1", ts + 1)) == hashes("a", "b", "i0", "i1", "i2")
 
 
 def test_others_write_between_while_much_is_forgotten(histories, monkeypatch):

@@ -41,20 +41,16 @@ def raw() -> PokeReturnValue:
     Its log says at each look what is there and what is missing. Fails at once while the night
     before has not ended (and is started again when it has), and in a home of another data set.
     Past `nightly.deadline_hours` an alert says what is missing; past `nightly.give_up_hours` it
-    fails.
+    fails. A look that the store or MLflow does not answer is one of waiting, too.
     """
-    from pipeline.nights import alerting, nightly
+    from infra.errors import RegistryUnavailable, StoreError
 
-    context, settings, day = get_current_context(), running.settings(), running.day()
+    context = get_current_context()
     waited = timezone.utcnow() - (context["dag_run"].start_date or timezone.utcnow())
-    _take_turn()
-    with running.front_door():
-        seen = nightly.look(settings, day, waited)
-    logger.info("%s", seen.sentence)
-    if seen.late:
-        words = alerting.late(day, seen.sentence)
-        nightly.tell_late(settings, day, lambda: callbacks.tell(*words))
-    return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())
+    try:
+        return _look(waited)
+    except (OSError, RegistryUnavailable, StoreError) as error:  # what `front_door` lets through
+        return _unanswered(context, waited, error)
 
 
 @stage(task, pool="data")
@@ -267,6 +263,37 @@ def onward() -> None:
         poke_interval=1,
         deferrable=False,
     )
+
+
+def _look(waited: timedelta) -> PokeReturnValue:
+    from pipeline.nights import alerting, nightly
+
+    settings, day = running.settings(), running.day()
+    _take_turn()
+    with running.front_door():
+        seen = nightly.look(settings, day, waited)
+        logger.info("%s", seen.sentence)
+        if seen.late:
+            words = alerting.late(day, seen.sentence)
+            nightly.tell_late(settings, day, lambda: callbacks.tell(*words))
+    return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())
+
+
+def _unanswered(context: Any, waited: timedelta, error: Exception) -> PokeReturnValue:
+    """Wait on: Airflow counts a look that fails as a try, and a night of many looks has three.
+
+    Past the deadline somebody is told about once an hour; that somebody was cannot be noted here.
+    """
+    settings = running.plain(context)
+    if waited >= timedelta(hours=settings.nightly.give_up_hours):
+        raise error
+    logger.warning("%s: %s The night waits on.", type(error).__name__, error)
+    looks_an_hour = max(1, round(3600 / schedule.LOOK_S))
+    late = waited >= timedelta(hours=settings.nightly.deadline_hours)
+    if late and context["task_reschedule_count"] % looks_an_hour == 0:
+        day = running.day_of(context, settings)
+        callbacks.tell("late", f"nobody can look for the raw data of {day}", str(error))
+    return PokeReturnValue(is_done=False)
 
 
 def _take_turn() -> None:

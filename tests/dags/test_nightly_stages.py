@@ -12,7 +12,7 @@ from airflow.sdk.exceptions import (
 
 from dags import callbacks, nightly_stages, running, stages
 from evaluation.abtest.experiment import Recipe
-from infra.errors import QualityFailed
+from infra.errors import QualityFailed, RegistryUnavailable, StoreError
 from pipeline import steps
 from pipeline.learn import recipes
 from pipeline.nights import nightly
@@ -199,6 +199,64 @@ def test_a_late_night_tells_at_each_look_until_somebody_is_reached(waiting, monk
     for _ in range(3):
         nightly_stages.raw.function()
     assert told == ["late", "late"]
+
+
+@pytest.fixture
+def silent(waiting, monkeypatch, tmp_path):
+    """The same, in a store that does not answer; a test says how often it was looked at."""
+    (tmp_path / "reports").write_text("where its folder should be")
+    params = running.get_current_context()["params"]
+    context = {"params": params, "dag_run": waiting, "task_reschedule_count": 0}
+    for module in (running, nightly_stages):
+        monkeypatch.setattr(module, "get_current_context", lambda: context)
+    return context
+
+
+def test_a_look_that_the_store_does_not_answer_is_no_failed_try(silent, caplog):
+    assert not nightly_stages.raw.function().is_done
+    assert "night.json could not be written" in caplog.text
+
+
+def test_nor_is_one_that_a_disk_of_the_network_does_not_answer(silent, tmp_path):
+    (tmp_path / "reports").unlink()
+    (tmp_path / f"reports/nightly/dupn/dt={NIGHT}/night.json").mkdir(parents=True)  # an OSError
+    assert not nightly_stages.raw.function().is_done
+
+
+def test_a_registry_that_does_not_answer_is_waited_for(silent, monkeypatch):
+    def asleep(_):
+        raise RegistryUnavailable("asleep")
+
+    monkeypatch.setattr(recipes, "registry_of", asleep)
+    silent["params"]["overrides"] = "line=dupn"
+    assert not nightly_stages.raw.function().is_done
+
+
+def test_of_a_store_that_is_silent_past_the_deadline_somebody_is_told_once_an_hour(
+    silent, waiting, monkeypatch
+):
+    told = []
+    monkeypatch.setattr(callbacks, "tell", lambda *words: told.append(words))
+    for looks in range(600):
+        waiting.start_date = datetime.now(UTC) - timedelta(minutes=looks)
+        silent["task_reschedule_count"] = looks
+        nightly_stages.raw.function()
+    assert [kind for kind, *_ in told] == ["late"] * 4  # after 6, 7, 8 and 9 hours
+    assert NIGHT in told[0][1]
+
+
+def test_a_night_gives_a_silent_store_up_after_the_hours_that_are_set(silent, waiting):
+    waiting.start_date = datetime.now(UTC) - timedelta(hours=48)
+    with pytest.raises(StoreError, match=r"night\.json could not be written"):
+        nightly_stages.raw.function()
+
+
+def test_a_record_that_cannot_be_read_fails_at_once(waiting, tmp_path):
+    record = tmp_path / f"reports/nightly/dupn/dt={NIGHT}/night.json"
+    record.parent.mkdir(parents=True)
+    record.write_text("{")
+    with pytest.raises(AirflowFailException, match="RecordCorrupt"):
+        nightly_stages.raw.function()
 
 
 def test_a_release_that_failed_is_a_persons_and_is_not_started_all_over():

@@ -21,6 +21,7 @@ Beam workers can write through them.
 
 import os
 import re
+from collections.abc import Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -83,14 +84,18 @@ class Store:
         days = self.dates(stage)
         return [day for day in days if self.partition(stage, day, *names).exists()]
 
+    def backwards(self, stage: str, *names: str) -> Iterator[date]:
+        """The same, newest first; of a day is asked when it is its turn, not of all history."""
+        days = reversed(self.dates(stage))
+        return (day for day in days if self.partition(stage, day, *names).exists())
+
     def dates(self, folder: str) -> list[date]:
         """Days that have a folder below `folder`, published or not, oldest first."""
         return sorted(day for name in self.names(folder) if (day := _day(name)))
 
     def newest(self, stage: str, *names: str) -> date | None:
-        """The newest day for which `stage` is published; looks at one or two, not all history."""
-        days = reversed(self.dates(stage))
-        return next((day for day in days if self.partition(stage, day, *names).exists()), None)
+        """The newest day for which `stage` is published."""
+        return next(self.backwards(stage, *names), None)
 
     def latest(self, stage: str, at_or_before: date, *names: str) -> Partition | None:
         """The newest published partition of `stage` that is not after the day, or None."""

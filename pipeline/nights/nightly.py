@@ -9,7 +9,7 @@ over by creating `turn-<n>` beside it, which one of two can do. The newest turn 
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -84,9 +84,9 @@ def read(settings: Settings, day: date) -> Night | None:
 
 def obstacle(settings: Settings, day: date) -> str:
     """The older night that comes before that of `day`, in a sentence; empty if none does."""
-    days, eve = settings.store.days("samples"), day - ONE_DAY
+    eve = day - ONE_DAY
     # one that only waits and whose day is published all the same never had to be: training was
-    while (night := read(settings, eve)) and _waits(night) and eve not in days:
+    while (night := read(settings, eve)) and _waits(night) and not _is_built(settings, eve):
         eve -= ONE_DAY
     first = eve + ONE_DAY  # the oldest that waits, or the night that asks
     if night and night.state is State.BEGUN:
@@ -94,16 +94,16 @@ def obstacle(settings: Settings, day: date) -> str:
             f"the night of {eve} has not ended (begun since {night.at}, {night.run}), and that of "
             f"{day} needs what it leaves. Mend it first{mend(night)}; this one goes on after it."
         )
-    if eve not in days:
-        older = _older(days, first)
-        if not older:
+    if not _is_built(settings, eve):
+        newest = _newest(settings, first)
+        if newest is None:
             return (
                 f"no day before {first} is published under {settings.home}. Train first: trigger "
                 "dupn_initial_train, or `dupn run initial`."
             )
         return (
             f"samples/dt={eve} is not published, and the night of {day} needs what that day "
-            f"leaves. The newest day is {older[-1]}: run the night of {older[-1] + ONE_DAY} first."
+            f"leaves. The newest day is {newest}: run the night of {newest + ONE_DAY} first."
         )
     if first != day:
         return (
@@ -283,8 +283,12 @@ def _waits(night: Night) -> bool:
     return night.state is State.WAITING
 
 
-def _older(days: Sequence[date], day: date) -> list[date]:
-    return [one for one in days if one < day]
+def _is_built(settings: Settings, day: date) -> bool:
+    return settings.store.partition("samples", day).exists()
+
+
+def _newest(settings: Settings, before: date) -> date | None:
+    return next((day for day in settings.store.backwards("samples") if day < before), None)
 
 
 def _turn_of(night: Night | None) -> int:
@@ -318,8 +322,8 @@ def _note_waiting(settings: Settings, night: Night) -> None:
     from it is mistyped.
     """
     day = date.fromisoformat(night.day)
-    built = _older(settings.store.days("samples"), day)
-    if workers.is_command(night.run) or not built or (day - built[-1]).days > LOOK_BACK:
+    built = _newest(settings, day)
+    if workers.is_command(night.run) or built is None or (day - built).days > LOOK_BACK:
         return
     there = read(settings, day)
     if there is not None and _waits(there) and there.run != night.run:

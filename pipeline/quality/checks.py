@@ -271,7 +271,7 @@ def _explained(failures: Sequence[Failure], more: Mapping[str, str]) -> list[Fai
 
 def _before(store: Store, day: date, of: str, limit: int) -> list[Tally]:
     """Of the newest good days before one, oldest first."""
-    known = (_good(store, d, of) for d in reversed(store.days("quality", of)) if d < day)
+    known = (_good(store, d, of) for d in store.backwards("quality", of) if d < day)
     return list(islice((tally for tally in known if tally is not None), limit))[::-1]
 
 

@@ -7,6 +7,7 @@ off only the first.
 
 from collections.abc import Callable, Iterable
 from datetime import date
+from itertools import islice
 
 from features import inputs
 from infra.errors import PartitionCorrupt
@@ -23,7 +24,7 @@ def sentences(store: Store) -> list[str]:
 
 def arrived_again(store: Store) -> list[str]:
     """One sentence for each day whose raw data is not what its events were made of."""
-    days = store.days("events", "behaviors")[-arrival.LOOK_BACK :]
+    days = _newest(store, "events", "behaviors")
     return _each(days, lambda day: _other(store, day))
 
 
@@ -34,12 +35,17 @@ def behind(store: Store) -> list[str]:
     is there now. What follows from it is made again with it. And backfills without an end.
     """
     store = store.resolved()
-    days = store.days("sequences", "history")[-arrival.LOOK_BACK :]
+    days = _newest(store, "sequences", "history")
     return _each(days, lambda day: _stale(store, day)) + [
         f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "
         f"it{'' if last == day else f', to {last}'}."
         for day, last in backfill.unfinished(store).items()
     ]
+
+
+def _newest(store: Store, stage: str, table: str) -> list[date]:
+    """Of its days those that are looked at, oldest first."""
+    return list(islice(store.backwards(stage, table), arrival.LOOK_BACK))[::-1]
 
 
 def _each(days: Iterable[date], say: Callable[[date], str]) -> list[str]:

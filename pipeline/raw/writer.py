@@ -244,8 +244,21 @@ def _refuse_others(partition: Partition, dataset: str, files: Mapping[str, str])
     held = ", ".join(before.get("files", ())) or f"data set {before.get('dataset')}"
     raise InputError(
         f"{partition.key} already holds rows of {held} ({manifest.rows:,} rows)"
-        f"{_difference(before, files)}. Give --replace to put these files in their place; to add "
-        "to them, import all files of the day together, with --replace."
+        f"{_difference(before, files)}. {_late(partition)}Give --replace with all files of the day "
+        f"together to add to them; with these alone it takes the place of its {manifest.rows:,} "
+        "rows."
+    )
+
+
+def _late(partition: Partition) -> str:
+    """What a shop that imports day by day does with a file that has late rows of a former day."""
+    name = partition.key.rpartition("/")[2]
+    if name not in LOGS:
+        return ""
+    return (
+        "If what these files have of it came late, in a file of a later day, put that file as it "
+        f"is into raw/dt=DAY/{name} of the day on which it came, instead of importing it: there "
+        "late rows are taken. "
     )
 
 

@@ -169,6 +169,37 @@ def test_a_file_that_is_put_into_a_day_during_its_import_is_not_hidden(tmp_path,
     assert raw_rows(store) == {}
 
 
+def test_a_shop_that_imports_day_by_day_is_told_how_late_rows_come_in(tmp_path):
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    first, second = tmp_path / "actions_1.csv", tmp_path / "actions_2.csv"
+    acts = [f"m{n}|s0|1|01.11.2026 08:{n:02d}" for n in range(10)]
+    first.write_text("\n".join(["member|sku|act|when", *acts]))
+    second.write_text("member|sku|act|when\nm0|s1|1|02.11.2026 08:00\nm1|s1|1|01.11.2026 23:59\n")
+    import_files(store, dataset, [first])
+    said = (
+        r"late.* as it is into raw/dt=DAY/behaviors of the day on which it came.*"
+        r"with these alone it takes the place of its 10 rows\."
+    )
+    with pytest.raises(InputError, match=said):
+        import_files(store, dataset, [second])
+    store.put(f"raw/dt={date(2026, 11, 2)}/behaviors/{second.name}", second.read_text())
+    counts = [events.run(store, date(2026, 11, day), dataset) for day in (1, 2)]
+    assert [one["behaviors_kept"] for one in counts] == [10, 2]
+    assert [one["behaviors_late"] for one in counts] == [0, 1]
+
+
+def test_of_a_snapshot_nothing_is_late(tmp_path):
+    store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
+    for name, refused in (("one.csv", False), ("two.csv", True)):
+        (tmp_path / name).write_text(f"sku,brand,cat,words,price\n{name},b,c,,\n")
+        files, day = [f"items={tmp_path / name}"], date(2026, 11, 1)
+        if not refused:
+            import_files(store, dataset, files, day=day)
+            continue
+        with pytest.raises(InputError, match=r"one\.csv \(1 rows\)\. Give --replace with all"):
+            import_files(store, dataset, files, day=day)
+
+
 def test_what_a_killed_import_leaves_is_no_day_and_no_hindrance(tmp_path, mine, monkeypatch):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
     day = date(2026, 11, 1)

@@ -12,7 +12,7 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import product
@@ -42,6 +42,8 @@ PROTOCOL = (
     "histories of 100, top 100, answers to JSON logged as pages"
 )
 
+CALM = {"usual": 16, "one_connection": 1}
+"""Connections without a rate whose p99 an overload's is set against: as many as wait, and one."""
 PARTS = {
     "wait": "dupn_wait_seconds",
     "work": "dupn_work_seconds",
@@ -93,14 +95,17 @@ def _over_http(market: Market, sizes: _Sizes, progress: Progress) -> Iterator[di
                 progress.advance()
         for (kind, count, connections), rounds in heard.items():
             yield from latencies(f"{kind}_{count}_{connections}", rounds, protocol)
-        full = heard["json", 200, 16]
-        capacity = float(np.median([one.per_s for one in full]))
-        usual = float(np.median([one.quantile_ms(0.99) for one in full]))
+        capacity = float(np.median([one.per_s for one in heard["json", 200, 16]]))
+        calm = {name: _p99_ms(heard["json", 200, count]) for name, count in CALM.items()}
         protocol += f"; 64 connections, 5 x {capacity:.0f}/s wanted, {sizes.overload_s:.0f} s"
-        measured = _overload(market, port, process, sizes, capacity, usual)
+        measured = _overload(market, port, process, sizes, capacity, calm)
         for name, (value, unit) in measured.items():
             yield figure(f"serve_{name}", value, unit, protocol)
         progress.advance()
+
+
+def _p99_ms(rounds: Sequence[Heard]) -> float:
+    return float(np.median([one.quantile_ms(0.99) for one in rounds]))
 
 
 def _overload(
@@ -109,21 +114,24 @@ def _overload(
     process: psutil.Process,
     sizes: _Sizes,
     capacity: float,
-    usual: float,
+    calm: Mapping[str, float],
 ) -> Mapping[str, tuple[float, str]]:
-    """Figures, with their units, of a load that is beyond what the service can do."""
+    """Figures, with their units, of a load that is beyond what the service can do.
+
+    `calm` has p99s in milliseconds without it, by the names of `CALM`.
+    """
     bodies = _json_asks(market, 200)
     memory, busy, seen = _memory(process), _busy(process), serve_metrics.read(port)
     heard = load(port, bodies, 64, sizes.overload_s, rate=5 * capacity)
     growth = (_memory(process) - memory) / 2**20
     cores = [(now - then) / heard.took for now, then in zip(_busy(process), busy, strict=True)]
     now = serve_metrics.read(port)
-    calm = clean(load(port, bodies, 1, min(2.0, sizes.overload_s)))
+    after = clean(load(port, bodies, 1, min(2.0, sizes.overload_s)))
     asked = len(heard.seconds) + heard.shed
     measured = {
         "p99_ms": (heard.quantile_ms(0.99), "ms"),
         "p50_ms": (heard.quantile_ms(0.5), "ms"),
-        "p99_to_usual": (heard.quantile_ms(0.99) / usual, "x"),
+        **{f"p99_to_{name}": (heard.quantile_ms(0.99) / ms, "x") for name, ms in calm.items()},
         "asked_per_s": (asked / heard.took, "requests/s"),
         "accepted_per_s": (heard.per_s, "requests/s"),
         "shed_share": (heard.shed_share, "share"),
@@ -138,7 +146,7 @@ def _overload(
         measured[f"{part}_p50_ms"] = (since.quantile_ms(0.5), "ms")
         measured[f"{part}_p99_ms"] = (since.quantile_ms(0.99), "ms")
     found = {f"overload_{name}": one for name, one in measured.items()}
-    return {**found, "recovered_p99_ms": (calm.quantile_ms(0.99), "ms")}
+    return {**found, "recovered_p99_ms": (after.quantile_ms(0.99), "ms")}
 
 
 def _json_asks(market: Market, count: int) -> list[Ask]:

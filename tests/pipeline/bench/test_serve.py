@@ -10,7 +10,8 @@ import pytest
 
 from features.catalog import FIRST_ROW
 from infra.errors import OrchestrationError
-from pipeline.bench import serve
+from infra.progress import track
+from pipeline.bench import serve, serving_world
 from pipeline.bench.serving_world import CANDIDATES, QUICK_ITEMS, Market, setup
 from serving import machine
 from serving.http_contracts import RankRequest
@@ -57,6 +58,18 @@ def test_json_asks_for_pages_that_are_logged_as_production_does(count):
 
 def test_a_quick_market_has_as_many_items_as_are_asked_for():
     assert max(CANDIDATES) < QUICK_ITEMS
+
+
+@pytest.mark.drill
+def test_an_overload_is_set_against_as_many_connections_as_wait_and_against_one(tmp_path):
+    sizes = serve._Sizes(seconds=0.3, rounds=1, overload_s=1.0, repeats=1, whole=1)
+    built = serving_world.build(tmp_path, quick=True)
+    with track("bench", total=None, unit="rounds") as progress:
+        found = {one["name"]: one["value"] for one in serve._over_http(built, sizes, progress)}
+    p99 = found["serve_overload_p99_ms"]
+    for name, connections in (("usual", 16), ("one_connection", 1)):
+        calm = found[f"serve_json_200_{connections}_p99_ms"]
+        assert found[f"serve_overload_p99_to_{name}"] == pytest.approx(p99 / calm)
 
 
 def test_a_service_that_cannot_start_says_why_and_leaves_no_memory_behind(tmp_path):

@@ -18,18 +18,22 @@ GROUPS = {"item": "item", "shop": "shop_id", "brand": "brand_id", "category": "c
 
 
 @pytest.fixture(scope="module")
-def both(tmp_path_factory):
+def home(tmp_path_factory):
+    return tmp_path_factory.mktemp("bench")
+
+
+@pytest.fixture(scope="module")
+def both(home):
     """A row a moment: our sample, and the script's with `_theirs`."""
-    folder = tmp_path_factory.mktemp("bench")
-    size, store = Size(5_000, 500), Store(folder)
-    synthetic.write(folder, size)
+    size, store = Size(5_000, 500), Store(home)
+    synthetic.write(home, size)
     for stage in DATA[:4]:
         samples.stage(store, stage, BEFORE)
     synthetic.write_history(store, size)
     for stage in DATA:
         samples.stage(store, stage, DAY)
-    out = folder / "polars.parquet"
-    assert polars_script.run(folder, DAY, BEFORE, out) == size.moments
+    out = home / "polars.parquet"
+    assert polars_script.run(home, DAY, BEFORE, out) == size.moments
     mine = pl.from_arrow(store.partition("samples", DAY).table()).filter(
         pl.col("cand_item").is_not_null()
     )
@@ -45,6 +49,15 @@ def both(tmp_path_factory):
 def flat(both, column):
     """Every value of a column of lists; null is 0."""
     return both[column].explode(empty_as_null=False).fill_null(0).to_numpy().astype(float)
+
+
+@pytest.mark.drill
+def test_memory_is_that_of_a_process_which_has_made_no_day_before(both, home):
+    with samples._Memory() as here:
+        for stage in DATA:
+            samples.stage(Store(home), stage, DAY)
+    first_use = samples._grown_alone(home) - here.grown  # of libraries, some 75 MiB
+    assert first_use > 40 * 2**20
 
 
 @pytest.mark.drill

@@ -99,8 +99,10 @@ def _vocabulary(store: Store, day: date) -> Sequence[Partition]:
 
 
 def _statistics(store: Store, day: date) -> Sequence[Partition]:
+    before = day - ONE_DAY
     events = [store.partition("events", day, name) for name in ("behaviors", "impressions")]
-    return [*events, *_catalog(store, day), *_figures(store, day - ONE_DAY)]
+    events.append(store.partition("events", before, "impressions"))  # whose clicks may come late
+    return [*events, *_catalog(store, day), *_figures(store, before)]
 
 
 def _sequences(store: Store, day: date) -> Sequence[Partition]:

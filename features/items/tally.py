@@ -1,7 +1,8 @@
 """What one day adds to an item's counts, batch by batch, and how it joins the days before.
 
 Users are whole within a batch, so "bought by how many users today" is exact, and a click finds the
-page that it names.
+page that it names. A click counts for a display only where that display was counted: a shop may log
+its pages in samples, and most clicks are then of pages that nobody counted.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from features.buckets import hash_ids
 from features.items.counts import COUNTED
+from features.items.lr_sample import OF_DISPLAY
 from features.items.statistics import ITEM
 from features.schemas import BehaviorType
 
@@ -23,6 +25,7 @@ TALLY = pa.schema(
 )
 """Today's counts of one batch."""
 
+_OF_PAGE = OF_DISPLAY[:2]
 _SUMS = (pl.col("item_hash").first(), *(pl.col(name).sum() for name in COUNTED))
 _KINDS = {
     "clicks": BehaviorType.CLICK,
@@ -36,7 +39,7 @@ def behaviors(rows: pa.Table) -> pa.Table:
     """TALLY of behaviours of whole users.
 
     Args:
-        rows: user_hash, item_id, type; request_id where the log has pages (else no page clicks).
+        rows: user_hash, item_id, type.
     """
     item = _coded(rows.column("item_id"))
     code = item.indices.to_numpy()
@@ -44,10 +47,6 @@ def behaviors(rows: pa.Table) -> pa.Table:
     size, kinds = len(item.dictionary), max(BehaviorType) + 1
     table = np.bincount(code * kinds + kind, minlength=size * kinds).reshape(size, kinds)
     counts = {name: table[:, value] for name, value in _KINDS.items()}
-    if "request_id" in rows.column_names:
-        named = rows.column("request_id").is_valid().to_numpy()
-        on_page = code[(kind == BehaviorType.CLICK) & named]
-        counts["page_clicks"] = np.bincount(on_page, minlength=size)
     bought = np.flatnonzero(kind == BehaviorType.PURCHASE)
     buyers = pl.DataFrame(
         {"user": rows.column("user_hash").to_numpy()[bought], "item": code[bought]}
@@ -68,6 +67,33 @@ def displays(item_ids: pa.ChunkedArray) -> pa.Table:
         item.dictionary,
         {"impressions": np.bincount(item.indices.to_numpy(), minlength=len(item.dictionary))},
     )
+
+
+def clicked(rows: pa.Table, pages: pa.Table) -> pl.DataFrame:
+    """The clicks of items that stand on these pages: OF_DISPLAY, a row a click.
+
+    Args:
+        rows: user_hash, item_id, type, request_id of whole users.
+        pages: user_hash, request_id, item_ids of the same users.
+    """
+    clicks = rows.filter(pc.equal(rows.column("type"), BehaviorType.CLICK)).select(OF_DISPLAY)
+    requests = clicks.column("request_id").combine_chunks()
+    named = pc.is_in(pages.column("request_id"), requests, skip_nulls=True)
+    near = frame_of(pages.select([*_OF_PAGE, "item_ids"]).filter(named))  # the rest stay packed
+    # By number: a user's request may stand on any number of pages, and pairs would be a square.
+    request = near.select(_OF_PAGE).unique().with_row_index("request")
+    named_there = frame_of(clicks).join(request, on=_OF_PAGE)
+    shown = near.join(request, on=_OF_PAGE).select("request", item_id="item_ids").explode("item_id")
+    each, listed = (one.cast({"item_id": pl.Categorical}) for one in (named_there, shown))
+    found = each.join(listed, on=["request", "item_id"], how="semi")
+    return found.select(OF_DISPLAY).cast({"item_id": pl.String})
+
+
+def page_clicks(found: Sequence[pl.DataFrame]) -> pa.Table:
+    """TALLY of clicked displays, each once, from what `clicked` finds in pages of several days."""
+    item = _coded(pa.chunked_array([pl.concat(found).unique()["item_id"].to_arrow()]))
+    clicks = np.bincount(item.indices.to_numpy(), minlength=len(item.dictionary))
+    return _tally(item.dictionary, {"page_clicks": clicks})
 
 
 def together(parts: Sequence[pa.Table]) -> list[pa.Table]:

@@ -3,6 +3,10 @@
 Users are counted bucket by bucket; the partial counts meet yesterday's items in ranges of the
 item's hash. Then the day is closed with arrays over the catalog: sums by shop, brand and category,
 price quantiles, and the night's LR-CTR weights (labels of today, features of yesterday).
+
+A click may come after midnight, or a day late: it is looked for on the pages of the day before,
+too. One that comes before its page, or two days after, finds none; a display that is clicked on
+both days counts on both.
 """
 
 import logging
@@ -49,6 +53,8 @@ class Plan:
     """Whether they are; a day of such a log that lacks them has shown nothing."""
     before: Partition | None
     """Yesterday's items."""
+    pages_before: Partition | None
+    """Yesterday's pages, if they were counted."""
     batches: tuple[Bucket, ...]
     """Ranges of the user hash that are counted at a time."""
     ranges: int
@@ -80,6 +86,7 @@ def plan(
     at_most = rows + displays + (before.manifest().rows if before else 0)
     was = bool(before and before.manifest().lineage.get(PAGED))
     paged = is_paged(store, day, moments, before=was)
+    earlier = store.partition("events", day - carry.ONE_DAY, "impressions")
     wanted = config.lr_samples if paged else config.lr_samples / (1 + config.lr_negatives)
     offered = displays if paged else rows
     return Plan(
@@ -89,6 +96,7 @@ def plan(
         pages=pages if paged and pages.exists() else None,
         paged=paged,
         before=before,
+        pages_before=earlier.resolved() if paged and was and earlier.exists() else None,
         batches=tuple(
             hash_range.batches(rows + displays, config.rows_per_batch, beam_config.buckets)
         ),
@@ -117,14 +125,14 @@ class CountBucket(Threaded):
             yield from self._by_range(tally.behaviors(behaviors))
         if not work.paged:
             drawn = lr_sample.from_clicks(behaviors, work.rate)
-        elif work.pages is None:
-            drawn = lr_sample.SAMPLE.empty_table()
         else:
-            columns = ["user_hash", "ts", "request_id", "item_ids"]
-            coded = ["item_ids.list.element"]
-            pages = hash_range.read(work.pages, bucket, IMPRESSIONS, "user_hash", columns, coded)
+            late = tally.clicked(
+                behaviors, _pages(work.pages_before, bucket)
+            )  # first: then it goes
+            pages = _pages(work.pages, bucket)
             if pages.num_rows:
                 yield from self._by_range(tally.displays(pages.column("item_ids")))
+            yield from self._by_range(tally.page_clicks([late, tally.clicked(behaviors, pages)]))
             drawn = lr_sample.from_pages(pages, behaviors, work.rate)
         if drawn.num_rows:
             clicked = int(drawn.column("clicked").to_numpy().sum())
@@ -133,6 +141,12 @@ class CountBucket(Threaded):
 
     def _by_range(self, counts: pa.Table) -> Iterator[tuple[int, pa.Table]]:
         yield from split(counts, counts.column("item_hash").to_numpy(), self.plan.ranges)
+
+
+def _pages(part: Partition | None, bucket: Bucket) -> pa.Table:
+    columns = ["user_hash", "ts", "request_id", "item_ids"]
+    coded = ["item_ids.list.element"]
+    return hash_range.read(part, bucket, IMPRESSIONS, "user_hash", columns, coded)
 
 
 def merge_range(

@@ -1,11 +1,15 @@
 from collections import Counter, defaultdict
+from datetime import timedelta
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from features import catalog, price
+from features.buckets import hash_ids
 from features.items import deciles, lr_ctr, statistics
 from features.items.statistics import StatisticsConfig
+from features.schemas import BEHAVIORS
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store
@@ -13,6 +17,7 @@ from pipeline.beam.run import BeamConfig
 from pipeline.jobs import closing, growth
 from pipeline.jobs import statistics as statistics_job
 from pipeline.jobs import vocabulary as vocabulary_job
+from tests.pipeline.jobs import market_days
 from tests.pipeline.jobs.market_days import Market, days, write
 
 BEAM = BeamConfig(buckets=3)
@@ -25,20 +30,56 @@ def market() -> Market:
     return Market()
 
 
-@pytest.fixture(scope="module")
-def built(tmp_path_factory, market) -> Store:
-    store = Store(tmp_path_factory.mktemp("built"))
-    for day in days(3):
+class Sampled(Market):
+    """A third of the pages are logged; clicks come twice, late, or name items and pages of others.
+
+    What is late is of the day before, and some of the one before that.
+    """
+
+    def day(self, day):
+        tables = super().day(day)
+        rows = tables["behaviors"].to_pylist()
+        items = np.roll([row["item_id"] for row in rows], 1).tolist()
+        users = np.roll([row["user_id"] for row in rows], 1).tolist()
+        more = [dict(row) for row in rows]
+        more += [row | {"item_id": item} for row, item in zip(rows, items, strict=True)]
+        more += [row | {"user_id": user} for row, user in zip(rows, users, strict=True)]
+        for back in (1, 2):
+            if day - timedelta(days=back) >= market_days.FIRST:
+                old = super().day(day - timedelta(days=back))["impressions"].to_pylist()
+                name = ("user_id", "request_id")
+                more += [
+                    rows[0]
+                    | {"type": 1, "item_id": page["item_ids"][-1], **{n: page[n] for n in name}}
+                    for page in old[::2]
+                ]
+        every = pa.Table.from_pylist([*rows, *more], schema=BEHAVIORS)
+        hashes = pa.array(hash_ids(every.column("user_id")))
+        every = every.set_column(0, "user_hash", hashes)
+        kept = np.arange(tables["impressions"].num_rows) % 3 == 0
+        tables["behaviors"] = market_days._sorted(every, BEHAVIORS)
+        tables["impressions"] = tables["impressions"].filter(pa.array(kept))
+        return tables
+
+
+def build(store: Store, market: Market, count: int = 3) -> Store:
+    for day in days(count):
         write(store, day, market.day(day))
         vocabulary_job.run(store, day, config=VocabularyConfig(rows_per_range=40), beam=BEAM)
         statistics_job.run(store, day, config=CONFIG, beam=BEAM)
     return store
 
 
+@pytest.fixture(scope="module")
+def built(tmp_path_factory, market) -> Store:
+    return build(Store(tmp_path_factory.mktemp("built")), market)
+
+
 def recount(market: Market, count: int):
-    totals, first = defaultdict(lambda: defaultdict(float)), {}
+    totals, first, before = defaultdict(lambda: defaultdict(float)), {}, []
     for day in days(count):
-        today = recount_day(market.day(day))
+        today = recount_day(market.day(day), before)
+        before = market.day(day)["impressions"].to_pylist()
         for item in {*totals, *today}:
             first.setdefault(item, day)
             for name in (*KINDS.values(), "page_clicks", "sales", "impressions"):
@@ -46,23 +87,42 @@ def recount(market: Market, count: int):
     return totals, first
 
 
-def recount_day(tables):
+def recount_day(tables, before):
     today, buyers = defaultdict(Counter), set()
     for row in tables["behaviors"].to_pylist():
         today[row["item_id"]][KINDS[row["type"]]] += 1
-        if row["type"] == 1 and row["request_id"]:
-            today[row["item_id"]]["page_clicks"] += 1
         if row["type"] == 4:
             buyers.add((row["user_id"], row["item_id"]))
     for _, item in buyers:
         today[item]["sales"] += 1
-    for page in tables["impressions"].column("item_ids").to_pylist():
-        for item in page:
+    for page in tables["impressions"].to_pylist():
+        for item in page["item_ids"]:
             today[item]["impressions"] += 1
+    for item in clicked_on_pages(tables, before):
+        today[item]["page_clicks"] += 1
     return today
 
 
-def test_counts_are_those_of_a_plain_recount(built, market):
+def clicked_on_pages(tables, before):
+    """An item for each display of the day, or of the day before, that was clicked."""
+    pages = [*before, *tables["impressions"].to_pylist()]
+    names = ("user_id", "request_id", "item_id")
+    rows = tables["behaviors"].to_pylist()
+    for display in {tuple(row[name] for name in names) for row in rows if row["type"] == 1}:
+        shown = [
+            page["item_ids"]
+            for page in pages
+            if (page["user_id"], page["request_id"]) == display[:2]
+        ]
+        if any(display[2] in items for items in shown):
+            yield display[2]
+
+
+@pytest.mark.parametrize("pages", ["all", "sampled"])
+def test_counts_are_those_of_a_plain_recount(built, market, tmp_path, pages):
+    if pages == "sampled":
+        market = Sampled()
+        built = build(Store(tmp_path), market)
     totals, first = recount(market, 3)
     table = built.partition("statistics", days(3)[2], "item").table()
     assert set(table.column("item_id").to_pylist()) == set(totals)
@@ -71,6 +131,20 @@ def test_counts_are_those_of_a_plain_recount(built, market):
         assert row["first_day"] == first[item]
         for name, value in totals[item].items():
             assert row[name] == pytest.approx(value, rel=1e-5), (item, name)
+
+
+def test_late_clicks_on_pages_that_were_not_counted_do_not_count(tmp_path):
+    """The day before had derived moments: what its pages showed is in no figure."""
+    store, market, (first, second) = Store(tmp_path), Sampled(), days(2)
+    for day, moments in ((first, "derived"), (second, "auto")):
+        write(store, day, market.day(day))
+        vocabulary_job.run(store, day, config=VocabularyConfig(), beam=BEAM)
+        statistics_job.run(store, day, config=CONFIG, beam=BEAM, moments=moments)
+    counted = store.partition("statistics", second, "item").table(["page_clicks"])
+    expected = len([*clicked_on_pages(market.day(second), [])])
+    assert sum(counted["page_clicks"].to_pylist()) == expected
+    before = market.day(first)["impressions"].to_pylist()
+    assert len([*clicked_on_pages(market.day(second), before)]) > expected
 
 
 def test_after_its_half_life_an_event_counts_half():

@@ -12,6 +12,9 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
+EVIDENCE = 0.5
+"""Fewer events than one of a half-life ago say nothing. Counts fade and are never 0 again: without
+a floor, all that was ever sold would stand among what is, and in time be most of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,11 @@ class Counts:
     purchases: Floats
     sales: Floats
     """Sales volume: buyers a day, so that one user's ten orders on one day count once."""
+
+    @property
+    def behaviors(self) -> Floats:
+        """Of any type."""
+        return self.clicks + self.bookmarks + self.carts + self.purchases
 
     @classmethod
     def zeros(cls, length: int) -> "Counts":
@@ -76,7 +84,7 @@ class Overall:
     prior_impressions: float = 20.0
     prior_clicks: float = 20.0
     edges: Mapping[str, NDArray[np.float64]] | None = None
-    """Nine inner decile edges per tag statistic, over items with any evidence."""
+    """Nine inner decile edges per tag statistic, over items with evidence."""
 
     def click_through(self, counts: Counts) -> Floats:
         """Clicks a display, smoothed; never over 1."""

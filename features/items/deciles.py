@@ -1,7 +1,8 @@
 """Statistics of the days before as tags of an item: its decile among all items with evidence.
 
 Popularity (behaviours), click-through and conversion, 1 (least) to 10; 0 where the item has no
-evidence. As tags they are embedded like any other attribute (Section 4.1, item features).
+evidence, or none of late (`counts.EVIDENCE`). As tags they are embedded like any other attribute
+(Section 4.1, item features).
 """
 
 import numpy as np
@@ -9,7 +10,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.catalog import FIRST_ROW
-from features.items.counts import Counts, Overall
+from features.items.counts import EVIDENCE, Counts, Overall
 from features.vocabulary import TAG_STATISTICS
 
 DECILES = 10
@@ -20,14 +21,13 @@ EDGES = [(f"{name}_edges", pa.list_(pa.float64())) for name in TAG_STATISTICS]
 
 def values(counts: Counts, overall: Overall) -> dict[str, NDArray[np.float64]]:
     """Per tag statistic its value for each item; NaN without evidence."""
-    behaviors = counts.clicks + counts.bookmarks + counts.carts + counts.purchases
     found = {
-        "popularity": (behaviors, behaviors),
+        "popularity": (counts.behaviors, counts.behaviors),
         "ctr": (overall.click_through(counts), counts.impressions),
         "cvr": (overall.conversion(counts), counts.clicks),
     }
     return {
-        name: np.where(evidence > 0, value, np.nan).astype(np.float64)
+        name: np.where(evidence >= EVIDENCE, value, np.nan).astype(np.float64)
         for name, (value, evidence) in found.items()
     }
 

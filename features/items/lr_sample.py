@@ -4,7 +4,8 @@ Pages are drawn whole, by a hash of user and time; a display is positive when a 
 and item. A log without pages has no displays: there positives are clicks (drawn by the hash of
 their key), and negatives are drawn uniformly from the items known the day before. Both are of items
 known the day before, because being new is not a reason to be clicked that a score could learn from
-such draws. The draw depends on rows only, never on buckets or workers.
+such draws; and of items that anybody did something with of late, because being no longer sold is no
+reason not to be. The draw depends on rows only, never on buckets or workers.
 """
 
 from dataclasses import dataclass
@@ -102,7 +103,7 @@ def with_negatives(
 
     Args:
         sample: positives of a log without pages.
-        known: hashes of the items of the day before, ascending.
+        known: hashes of the items that may be drawn, ascending.
         per_click: negatives a positive.
         seed: other seeds, other draws.
     """

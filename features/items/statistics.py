@@ -66,7 +66,8 @@ class StatisticsConfig(Config):
     lr_samples: int = Field(200_000, ge=1)
     """Displays (clicks, where there are no pages) that LR-CTR learns from, about; drawn by hash."""
     lr_negatives: int = Field(4, ge=1)
-    """Items drawn uniformly from those known the day before, per click of a log without pages."""
+    """Items drawn per click of a log without pages, uniformly from those with evidence (behaviours
+    that count at least half a fresh one) the day before."""
     lr_l2: float = Field(10.0, gt=0)
     """Pull of LR-CTR's weights towards yesterday's, in displays."""
     seed: int = Field(7, ge=0)

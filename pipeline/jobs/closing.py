@@ -9,7 +9,7 @@ import pyarrow as pa
 from features import carry, catalog, price
 from features.catalog import CatalogArrays
 from features.inputs import Stamps
-from features.items import lr_ctr, lr_sample, statistics, summary
+from features.items import counts, lr_ctr, lr_sample, statistics, summary
 from features.items.lr_ctr import Weights
 from features.items.lr_sample import Labels
 from features.items.statistics import GROUPS, StatisticsConfig
@@ -67,7 +67,9 @@ def _with_negatives(
     before = carry.yesterday(store, "statistics", day, "item")
     if before is None or not sample.num_rows:
         return lr_sample.SAMPLE.empty_table()
-    hashes = before.table(["item_hash"]).column("item_hash").to_numpy()
+    items = before.table(["item_hash", *counts.COUNTED])
+    known = counts.of_table(items).behaviors >= counts.EVIDENCE
+    hashes = items.column("item_hash").to_numpy()[known]
     return lr_sample.with_negatives(sample, hashes, config.lr_negatives, config.seed)
 
 

@@ -4,7 +4,9 @@ import numpy as np
 
 from features.items import deciles
 from features.items.counts import COUNTED, Counts, Overall
+from features.items.statistics import StatisticsConfig
 
+DECAY = StatisticsConfig().decay
 FIRST = 2
 """Of the tag vocabulary; eleven rows a statistic: none, and ten deciles."""
 
@@ -42,3 +44,32 @@ def test_without_evidence_there_is_no_decile():
 
 def test_before_there_are_statistics_there_are_no_tags():
     assert not deciles.tag_rows(Counts.zeros(3), Overall()).any()
+
+
+def test_one_event_within_the_half_life_is_evidence_and_one_long_ago_is_none():
+    """So the first fortnight of a home leaves nothing out."""
+    ages = np.array([0, 1, 13, 20, 400])
+    once = (DECAY**ages).astype(np.float32)
+    popularity, ctr, cvr = tags(impressions=once, clicks=once)
+    for found in (popularity, ctr, cvr):
+        assert [decile > 0 for decile in found] == [True, True, True, False, False]
+
+
+def test_what_is_no_longer_sold_leaves_the_deciles_to_what_is():
+    """Ten items come and go a day, each sold for a hundred days; by now there were 4,650."""
+    today, lives, rng = 365, 100, np.random.default_rng(4)
+    born = np.repeat(np.arange(-lives, today), 10)
+    died = np.minimum(born + lives, today)
+    of_a_day = DECAY ** (today - died) * (1 - DECAY ** (died - born)) / (1 - DECAY)
+    clicks = rng.lognormal(0, 1, len(born)) * of_a_day
+    rate = rng.uniform(0.5, 1.5, (2, len(born))) * [[0.2], [0.1]]  # of the market's
+    found = tags(
+        clicks=clicks,
+        impressions=20 * clicks,
+        page_clicks=20 * clicks * rate[0],
+        purchases=clicks * rate[1],
+    )
+    for deciles_of in found:
+        of = np.bincount(np.array(deciles_of)[died == today], minlength=11)[1:]
+        share = of[of > 0] / of.sum()
+        assert -(share * np.log2(share)).sum() > 2.9, of  # bits, of 3.32

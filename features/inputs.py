@@ -12,6 +12,7 @@ from datetime import date
 from features.carry import ONE_DAY
 from features.catalog import INDEX
 from features.schemas import FEATURES
+from infra.installed import CODE
 from infra.store import Partition, Store
 
 LOGS = ("behaviors", "impressions", "follows")
@@ -64,14 +65,19 @@ def changed(store: Store, stage: str, day: date) -> list[str]:
 
     A partition that does not say what it was made from counts as changed in everything it reads.
     State that is gone says nothing: it has been swept, and built again it would be the same; but a
-    vocabulary alone of its day was taken back, since its column is no more.
+    vocabulary alone of its day was taken back, since its column is no more. Nor do pages of the day
+    before say anything of statistics that were made before lineages named their code: those did
+    not read them, and where every page is logged they had counted the same.
 
     Raises:
         PartitionMissing: the stage of that day is not published.
     """
     store = store.resolved()
-    then: Stamps = published(store, stage, day).manifest().lineage.get("inputs") or {}
+    lineage = published(store, stage, day).manifest().lineage
+    then: Stamps = lineage.get("inputs") or {}
     now = stamps(store, stage, day)
+    if CODE not in lineage and stage == "statistics" and then:
+        now.pop(_pages_before(store, day).key, None)
     gone = {key for key in then if key not in now and not key.startswith("events/")}
     swept = {key for key in gone if not _taken_back(store, key)}
     return sorted(key for key in {*then, *now} - swept if then.get(key) != now.get(key))
@@ -101,8 +107,13 @@ def _vocabulary(store: Store, day: date) -> Sequence[Partition]:
 def _statistics(store: Store, day: date) -> Sequence[Partition]:
     before = day - ONE_DAY
     events = [store.partition("events", day, name) for name in ("behaviors", "impressions")]
-    events.append(store.partition("events", before, "impressions"))  # whose clicks may come late
+    events.append(_pages_before(store, day))
     return [*events, *_catalog(store, day), *_figures(store, before)]
+
+
+def _pages_before(store: Store, day: date) -> Partition:
+    """Those whose clicks may come late."""
+    return store.partition("events", day - ONE_DAY, "impressions")
 
 
 def _sequences(store: Store, day: date) -> Sequence[Partition]:

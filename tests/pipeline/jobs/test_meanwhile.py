@@ -1,5 +1,9 @@
 """Events that are published again while a stage reads them, or between two runs of a process."""
 
+import json
+import shutil
+from pathlib import Path
+
 import pytest
 
 from features import inputs
@@ -7,7 +11,8 @@ from features.items.statistics import StatisticsConfig
 from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
 from features.vocabulary import VocabularyConfig
-from infra.store import Store
+from infra.installed import CODE
+from infra.store import MANIFEST, Store
 from pipeline.beam.run import BeamConfig
 from pipeline.beam.threaded import a_run
 from pipeline.jobs import samples, sequences, statistics, vocabulary
@@ -62,6 +67,24 @@ def test_what_is_published_again_meanwhile_does_not_mix_in_and_is_noticed_later(
     assert told(disturbed, stage) == told(alone, stage)
     assert inputs.changed(disturbed, stage, DAY)
     assert not inputs.changed(alone, stage, DAY)
+
+
+def test_statistics_that_no_lineage_has_the_code_of_are_current_without_the_pages_before(
+    pages, tmp_path
+):
+    """Versions of then did not read them; with every page logged they counted the same."""
+    shutil.copytree(pages.root, tmp_path / "home")
+    store, day = Store(tmp_path / "home"), samples_log.DAYS[1]
+    before = store.partition("events", samples_log.DAYS[0], "impressions").key
+    place = Path(inputs.published(store, "statistics", day).path, MANIFEST)
+    told = json.loads(place.read_text())
+    assert before in told["lineage"]["inputs"]
+    del told["lineage"]["inputs"][before]
+    place.write_text(json.dumps(told))
+    assert inputs.changed(store, "statistics", day) == [before]
+    del told["lineage"][CODE]
+    place.write_text(json.dumps(told))
+    assert inputs.changed(store, "statistics", day) == []
 
 
 def test_a_process_that_outlives_a_run_looks_up_for_the_next_one_what_is_there_then(pages):

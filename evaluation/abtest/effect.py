@@ -4,20 +4,21 @@ The uplift is treatment over control minus one; it is estimated on the log of th
 ratios (delta method there: log R has the pulls of R, divided by R), so that an interval never falls
 below -100 % and swapping the arms turns its sign. The difference is in the metric's own unit. CUPED
 adjusts both. An arm that has nothing where the control has something has no logarithm, and is the
-worst that can happen: its uplift is -100 %, judged in units of the control's ratio. Decisions rest
-on the uplift; the always-valid multiplier that its error gives is used for the difference too, so
-that the two never look at different clocks.
+worst that can happen: its uplift is -100 %, judged by the chance of that. Decisions rest on the
+uplift; the always-valid multiplier that its error gives is used for the difference too, so that the
+two never look at different clocks.
 """
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.special import ndtri_exp
 
 from evaluation.abtest import always_valid
 from evaluation.abtest.always_valid import Mixture
 from evaluation.abtest.cuped import adjust, covariates
-from evaluation.abtest.ratios import Metric, pull, variance_of
+from evaluation.abtest.ratios import Metric, pull, ratio, variance_of
 from evaluation.abtest.sufficient import Users
 from evaluation.metrics import Bools, Floats
 from evaluation.results import Record, finite
@@ -204,22 +205,23 @@ def emptied(part: Floats, whole: Floats, treated: Bools) -> bool:
     return bool(counted and whole[treated].sum() > 0 and not part[treated].any())
 
 
-def difference_of_none(part: Floats, whole: Floats, treated: Bools) -> Contrast:
-    """Of an `emptied` treatment: all that the control has less, and how well that is known.
+def error_of_none(part: Floats, whole: Floats, treated: Bools) -> float:
+    """Of the -100 % of an `emptied` treatment, in units of the control's ratio.
 
-    An arm without an event is not known without error: it is taken to vary as if one user had had
-    what a user of the control has who has any. That is cautious, as the chance of n events of which
-    all are the control's falls with 2^-n.
+    An arm without an event is not known without error. What speaks against chance is that all users
+    who have any are the control's. Without an effect that has the chance share^k for k of them,
+    where share is the control's, of the users who could have any or of what they had it in,
+    whichever is larger (2^-k in equal arms). The error is the one whose z has that two-sided p.
     """
-    y, x = part[~treated], whole[~treated]
-    one = float(y[y > 0].mean() / whole[treated].sum())
-    error = math.hypot(math.sqrt(variance_of(pull(y, x))), one)
-    return Contrast(-float(y.sum() / x.sum()), error, error)
+    could = whole > 0
+    share = max(could[~treated].sum() / could.sum(), whole[~treated].sum() / whole.sum())
+    chance = np.count_nonzero(part) * math.log(share)  # of its log: it may be past all numbers
+    return 1 / max(float(-ndtri_exp(chance - math.log(2))), 1e-9)
 
 
-def uplift_of_none(difference: Contrast, alpha: float) -> Bounds:
+def uplift_of_none(error: float, alpha: float) -> Bounds:
     """-100 %, with the interval for one look, in units of the control's ratio."""
-    reach = always_valid.fixed(alpha) * (difference.error / -difference.value)
+    reach = always_valid.fixed(alpha) * error
     return Bounds(value=-1.0, fixed_low=-1.0, fixed_high=finite(reach - 1), alpha=alpha)
 
 
@@ -227,21 +229,23 @@ def _effect_of_none(
     metric: Metric, sizes: tuple[int, int], part: Floats, whole: Floats, treated: Bools,
     mixture: Mixture,
 ) -> Effect:  # fmt: skip
-    difference = difference_of_none(part, whole, treated)
-    share = difference.error / -difference.value
-    always = mixture.multiplier(share)
-    at_any = {"low": -1.0, "high": finite(always * share - 1)}
+    control = ratio(part[~treated], whole[~treated])
+    error = error_of_none(part, whole, treated)
+    spread = max(error * control.value, math.sqrt(control.variance))
+    difference = Contrast(-control.value, spread, spread)
+    always = mixture.multiplier(error)
+    at_any = {"low": -1.0, "high": finite(always * error - 1)}
     return Effect(
         metric=metric.name,
         title=metric.title,
         users=sizes,
-        control=-difference.value,
+        control=control.value,
         treatment=0.0,
-        uplift=uplift_of_none(difference, mixture.alpha).model_copy(update=at_any),
+        uplift=uplift_of_none(error, mixture.alpha).model_copy(update=at_any),
         difference=_bounds(difference, always, mixture.alpha, relative=False),
-        error=share,
-        p_fixed=finite(always_valid.p_fixed(-1.0, share)),
-        p_always=mixture.p_value(-1.0, share),
+        error=error,
+        p_fixed=finite(always_valid.p_fixed(-1.0, error)),
+        p_always=mixture.p_value(-1.0, error),
     )
 
 

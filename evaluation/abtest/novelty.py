@@ -17,8 +17,8 @@ from evaluation.abtest import always_valid
 from evaluation.abtest.effect import (
     FEWEST,
     Bounds,
-    difference_of_none,
     emptied,
+    error_of_none,
     uplift,
     uplift_of_none,
 )
@@ -130,7 +130,7 @@ def _without_log(part: Floats, whole: Floats, treated: Bools, alpha: float, enou
         return Bounds(value=None)
     if not enough:
         return Bounds(value=-1.0)
-    return uplift_of_none(difference_of_none(part, whole, treated), alpha)
+    return uplift_of_none(error_of_none(part, whole, treated), alpha)
 
 
 def _bounds(value: float, error: float, alpha: float) -> Bounds:

@@ -168,17 +168,6 @@ def test_a_treatment_that_has_nothing_is_a_hundred_percent_down(users):
     assert "nothing" in compare(swapped, SALES, RULE).reason  # of a new thing nothing is known
 
 
-def test_the_error_of_nothing_by_hand(users):
-    """Orders 0, 0, 3, 3 of four pages each: R 3/8, pulls -1.5/4, 1.5/4; one order of 16 pages."""
-    few = users.take(
-        np.r_[np.flatnonzero(users.arm == 0)[:160], np.flatnonzero(users.arm == 1)[:160]]
-    )
-    sales = np.where(few.arm == 0, np.tile([0.0, 0.0, 3.0, 3.0], 80), 0.0)
-    found = compare(replace(few, sales=sales), SALES, RULE)
-    spread = np.sqrt(np.var(sales[:160], ddof=1) / 160)
-    assert found.error == pytest.approx(np.hypot(spread, 3 / 160) / 1.5)
-
-
 def test_an_arm_that_lacks_a_rare_thing_by_chance_is_not_called_worse():
     """2,000 A/A pairs of 3 to 12 orders among 400 users: no order at all in an arm is no proof."""
     rng, wrong, seen = np.random.default_rng(0), 0, 0

@@ -16,7 +16,7 @@ from evaluation.abtest import always_valid, winsor
 from evaluation.abtest.aa_world import AAWorld, Life, live
 from evaluation.abtest.cuped import covariates
 from evaluation.abtest.design import Design
-from evaluation.abtest.effect import FEWEST, contrasts
+from evaluation.abtest.effect import contrasts, too_little
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import Users
 from evaluation.metrics import NAN, Bools, Floats
@@ -100,8 +100,7 @@ def _clustered(users: Users, name: str) -> Floats:
     metric = METRICS[name]
     part, whole = users.column(metric.counted), users.column(metric.whole)
     treated = users.arm == 1
-    few = min(treated.sum(), (~treated).sum()) < FEWEST
-    if few or min(part[treated].sum(), part[~treated].sum()) <= 0:
+    if too_little(part, whole, treated):
         return np.full((2, 2), NAN)
     found = contrasts(part, whole, treated, covariates(users))
     log = found.log_uplift

@@ -23,7 +23,6 @@ from infra import cores
 from infra.orphans import end_with_parent
 
 ALPHA, SRM_ALPHA, CHUNK = 0.05, 0.001, 5
-SHARES = (0.5, 0.5)
 WORLD = AAWorld()
 POWER_RULES = (Rule.ALWAYS, Rule.PLANNED, Rule.ALWAYS_PLAIN, Rule.ONCE)
 
@@ -57,13 +56,14 @@ class Shape:
 
 QUICK = Shape(
     experiments=40,
-    world=AAWorld(users=2_000),
+    world=AAWorld(users=3_000),
     effects=(0.05,),
     power_experiments=10,
-    power_users=2_000,
+    power_users=3_000,
     pilots=10,
 )
-"""Only shows that it runs; on its first day an arm must have `effect.FEWEST` users."""
+"""Only shows that it runs; on its first day an arm must have `effect.FEWEST` users, and
+`effect.FEWEST_HAVING` of them an order."""
 
 
 @dataclass(frozen=True)
@@ -178,14 +178,15 @@ def _correlations(null: Sequence[Looks]) -> Iterator[Figure]:
 
 
 def _mismatches(null: Sequence[Looks], shape: Shape) -> Iterator[Figure]:
+    shares = (1 - shape.world.treated, shape.world.treated)
     for suffix, counts in (
         ("false", [looks.users for looks in null]),
         ("found", [looks.users_lost for looks in null]),
     ):
         what = "nothing lost" if suffix == "false" else f"{aa.LOST:.0%} of the treated lost"
         told = f"chi-square at {SRM_ALPHA:g}; {what}; {shape.world.users:,} users"
-        p = checks.chi_square_p(np.stack(counts), SHARES)
-        ever = (checks.anytime_p(np.stack(counts), SHARES) < SRM_ALPHA).any(1)
+        p = checks.chi_square_p(np.stack(counts), shares)
+        ever = (checks.anytime_p(np.stack(counts), shares) < SRM_ALPHA).any(1)
         once, daily = int((p[:, -1] < SRM_ALPHA).sum()), int((p < SRM_ALPHA).any(1).sum())
         yield share(f"abtest_srm_once_{suffix}", once, len(counts), f"{told}, at the end")
         yield share(f"abtest_srm_daily_{suffix}", daily, len(counts), f"{told}, every day")

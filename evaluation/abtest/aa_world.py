@@ -26,6 +26,8 @@ class AAWorld:
 
     users: int = 4_000
     """Who might come; about nine in ten do within two weeks."""
+    treated: float = 0.5
+    """Share of them."""
     days: int = 14
     pre_days: int = 14
     new_share: float = 0.25
@@ -95,7 +97,7 @@ class Life:
 
 
 def live(world: AAWorld, seed: np.random.SeedSequence, effect: float = 0.0) -> Life:
-    """One experiment's users, half of them treated.
+    """One experiment's users.
 
     Args:
         world: the laws.
@@ -109,7 +111,7 @@ def live(world: AAWorld, seed: np.random.SeedSequence, effect: float = 0.0) -> L
         * [[world.visits_spread], [world.pages_spread], [world.click_spread],
            [world.buy_spread], [world.price_spread]]
     )  # fmt: skip
-    arm = np.sort(rng.random(n) < 0.5).astype(
+    arm = np.sort(rng.random(n) < world.treated).astype(
         np.int8
     )  # users are alike: an order is free, and fast
     coming = rng.random((n, total)) < -np.expm1(-world.visits * own[0])[:, None]

@@ -31,9 +31,10 @@ which should make them more alike than a Brownian motion's, so that they cross l
 (`dupn abtest aa`, `correlation_excess`) there is nothing to rest on: looks are as alike as a
 Brownian motion's, and after CUPED, which takes out just that level, a little less.
 
-What is asymptotic stays so: each z needs enough users to be normal (`effect.FEWEST`). Heavy tails
-make a studentised difference of two equally large arms light-tailed, not heavy-tailed, hence err on
-the safe side; a small arm beside a large one does not.
+What is asymptotic stays so: each z needs enough users to be normal, and enough who have any of the
+metric (`effect.FEWEST`, `effect.FEWEST_HAVING`). Heavy tails make a studentised difference of two
+equally large arms light-tailed, not heavy-tailed, hence err on the safe side; a small arm beside a
+large one does not.
 A fixed-horizon interval (b = 1.96) stands beside it: right for one look that was planned.
 """
 

@@ -136,13 +136,12 @@ def pre_period(users: Users, alpha: float, looks: int) -> Check:
         if effect.p_always is not None:
             found[metric.title] = min(1.0, effect.p_always * len(PRE))
     if not found:
-        return Check(
-            name="pre-period",
-            passed=None,
-            sentence=f"there are fewer than {FEWEST} users in an arm to compare."
-            if few
-            else "there is no pre-period to compare the arms in.",
-        )
+        told = "there is no pre-period to compare the arms in."
+        if few:
+            told = f"there are fewer than {FEWEST} users in an arm to compare."
+        elif users.pre_impressions.any():
+            told = "too few users did anything in the pre-period to compare the arms by."
+        return Check(name="pre-period", passed=None, sentence=told)
     said = ", ".join(f"{title} (p {p:.2g})" for title, p in found.items())
     passed = min(found.values()) >= alpha
     verb = "did not differ" if passed else "differed before the experiment began"

@@ -285,9 +285,9 @@ def test_figures_of_transfer_are_as_documented():
 
 
 def test_figures_of_the_a_a_study_are_as_documented():
-    world = AAWorld(users=1500, days=3)
+    world = AAWorld(users=3000, days=3)
     effects = (0.01, 0.02, 0.03, 0.04, 0.05)
-    tiny = {"experiments": 3, "pilots": 2, "power_experiments": 1, "power_users": 1500}
+    tiny = {"experiments": 3, "pilots": 2, "power_experiments": 1, "power_users": 3000}
     shape = aa_study.Shape(world=world, effects=effects, **tiny)
     found = {figure.name for figure in aa_study.run(shape, workers=1)}
     assert found == documented("`dupn abtest aa`")

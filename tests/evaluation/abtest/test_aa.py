@@ -16,8 +16,8 @@ from evaluation.abtest.winsor import caps, cut
 WORLD = AAWorld(users=800)
 SEED = np.random.SeedSequence(5)
 TINY = aa_study.Shape(
-    experiments=6, world=AAWorld(users=1500, days=4), effects=(0.5,), power_experiments=4,
-    power_users=1500, pilots=4,
+    experiments=6, world=AAWorld(users=3000, days=4), effects=(0.5,), power_experiments=4,
+    power_users=3000, pilots=4,
 )  # fmt: skip
 
 
@@ -120,14 +120,13 @@ def test_a_share_has_the_exact_interval():
     assert (found.low, found.high) == pytest.approx((0, 1 - 0.025 ** (1 / 100)))
 
 
-def ever_declared(experiments, users, share):
+def ever_declared(experiments, world):
     """Share of A/A experiments in which CTR or sales is ever declared to differ, each."""
+    share = world.treated
     design = Design(arms={"a": 1 - share, "b": share}, first_day=date(2026, 3, 2))
     found = np.zeros(2)
     for seed in range(experiments):
-        life = live(AAWorld(users=users), np.random.SeedSequence((8, seed)))
-        drawn = np.random.default_rng(seed).random(users) < share
-        life = replace(life, arm=drawn.astype(np.int8))
+        life = live(world, np.random.SeedSequence((8, seed)))
         at = caps(life.pre[0] * life.items_a_page, life.pre[3])
         looks = [cut(life.until(day + 1), at) for day in range(14)]
         for metric, name in enumerate(("ctr", "sales")):
@@ -139,13 +138,16 @@ def ever_declared(experiments, users, share):
 
 def test_a_few_dozen_users_in_an_arm_declare_nothing():
     """They did in a tenth of such experiments, as long as ten users were enough to judge by."""
-    assert (ever_declared(60, 600, 0.05) == 0).all()
+    assert (ever_declared(60, AAWorld(users=600, treated=0.05)) == 0).all()
 
 
 @pytest.mark.drill
-def test_a_small_arm_beside_a_large_one_errs_as_it_should():
+@pytest.mark.parametrize("buy", [0.08, 0.02])
+def test_a_small_arm_beside_a_large_one_errs_as_it_should(buy):
+    """With rare orders, too."""
     chance = 2 * np.sqrt(0.05 * 0.95 / 400)
-    assert (ever_declared(400, 4000, 0.1) <= 0.05 + chance).all()  # 0.023, 0.040 in 1,500
+    found = ever_declared(400, AAWorld(users=4000, treated=0.1, buy=buy))
+    assert (found <= 0.05 + chance).all()  # of 0.08: 0.023, 0.040 in 1,500
 
 
 @pytest.mark.drill

@@ -42,6 +42,7 @@ def lived(settings, before):
     """The smallest world has too few users for an interval that keeps its promise; here it has."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(effect, "FEWEST", 10)
+        patch.setattr(effect, "FEWEST_HAVING", 1)
         return simulated.run(settings, wanted(twins=True))
 
 

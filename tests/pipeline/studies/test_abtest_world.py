@@ -23,6 +23,7 @@ def cell(tmp_path_factory):
     settings = load("abtest", home, [*pairs, *tiny])
     with quiet("abtest", total=SHAPE.steps) as progress, pytest.MonkeyPatch.context() as patch:
         patch.setattr(effect, "FEWEST", 10)  # an interval that keeps its promise needs more users
+        patch.setattr(effect, "FEWEST_HAVING", 1)
         return AbtestWorld(settings, SHAPE, progress).cell("x")
 
 

@@ -87,7 +87,7 @@ def _report(predictions: Predictions, material: Material, bench: Bench) -> Offli
         key=material.key,
         day=material.day,
         title=material.title,
-        protocol=_protocol(questions, material, config),
+        protocol={**_protocol(questions, material, config), **_not_trained(results)},
         lineage=dict(material.lineage),
         counts=_counts(questions),
         figures=tuple(flat),
@@ -202,7 +202,14 @@ def _protocol(questions: Questions, material: Material, config: EvaluateConfig) 
 
 
 def _reasons(results: list[TaskResult]) -> list[str]:
-    return [f"{result.title}: {result.reason}" for result in results if result.reason]
+    told = [result for result in results if result.reason not in (None, NOT_TRAINED)]
+    return [f"{result.title}: {result.reason}" for result in told]
+
+
+def _not_trained(results: list[TaskResult]) -> dict[str, str]:
+    titles = [result.title for result in results if result.reason == NOT_TRAINED]
+    said = "asked all the same: not among train.tasks, a head answers at random"
+    return {"Not trained": f"{', '.join(titles)}; {said}"} if titles else {}
 
 
 def _absent(others: Others) -> list[str]:

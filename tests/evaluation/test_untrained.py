@@ -75,7 +75,8 @@ def test_a_report_says_of_a_task_that_was_not_trained_the_same_figures_and_that(
         task.name: NOT_TRAINED if task.task in ("fifp", "spp") and task.questions else task.reason
         for task in whole.tasks
     }
-    assert f"Follow an icon (FIFP): {NOT_TRAINED}" in part.notes
+    assert part.protocol["Not trained"].startswith("Follow an icon (FIFP); ")
+    assert (part.notes, "Not trained" in whole.protocol) == (whole.notes, False)
     assert part.evidence.figures["fifp_auc"] is None
     assert whole.evidence.figures["fifp_auc"] is not None
 

@@ -55,7 +55,8 @@ def test_what_was_forced_is_said_and_not_judged_but_on_the_day_that_judges():
 
 @pytest.mark.parametrize("clicks", [True, False])
 def test_of_who_was_trained_for_clicks_they_must_be_measured(tmp_path, clicks):
-    settings, mine = smoke(tmp_path), replace(MINE, clicks=clicks, learnt=())
+    untrained = frozenset() if clicks else frozenset(["ctr"])
+    settings, mine = smoke(tmp_path), replace(MINE, untrained=untrained, learnt=())
     for of in judged.GROUPS:
         settings.store.put(judged.report(DAYS[3], of), json.dumps({"passed": True}))
     asked = TaskResult.model_construct(name="ctr_auc", questions=9, positives=9, users=9, reason="")

@@ -10,7 +10,7 @@ learnt (where it has, the protocol of the figure says so):
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from statistics import median
 
 from evaluation import tasks
@@ -98,7 +98,12 @@ def forgetting(
             )
 
 
-def drops(figures: Sequence[Figure], before: Sequence[Night], config: WatchConfig) -> Iterator[str]:
+def drops(
+    figures: Sequence[Figure],
+    before: Sequence[Night],
+    config: WatchConfig,
+    untrained: Collection[str] = (),
+) -> Iterator[str]:
     """A sentence for each measure of the champion that fell by more than it may.
 
     The fall must be more than chance moves the night and the median of those before, at the level
@@ -109,11 +114,13 @@ def drops(figures: Sequence[Figure], before: Sequence[Night], config: WatchConfi
         figures: of tonight.
         before: earlier nights, in any order.
         config: the limit, and how many nights it is held against.
+        untrained: tasks that nobody trained, whose heads answer at random.
     """
+    judged = [name for name in JUDGED if name.removesuffix("_auc") not in untrained]
     newest = sorted(before, key=lambda night: night.day)[-config.median_nights :]
     for figure in figures:
         name = figure.name.removeprefix(f"{PROGRESSIVE}_")
-        if name == figure.name or name not in JUDGED or (tonight := _known(figure)) is None:
+        if name == figure.name or name not in judged or (tonight := _known(figure)) is None:
             continue
         past = [one for night in newest if (one := _known(night.figure(figure.name))) is not None]
         if len(past) < config.min_nights:

@@ -49,7 +49,7 @@ def run(settings: Settings, day: date, run_key: str = "") -> Mapping[str, Any]:
         run=mine.key,
         parent=look.parent,
         figures=tuple(figures),
-        alerts=tuple(watch.drops(figures, before, config)),
+        alerts=tuple(watch.drops(figures, before, config, mine.untrained)),
         notes=(*mine.notes, *look.notes),
         outcome=volumes.outcome(store, mine.key),
     )

@@ -113,6 +113,12 @@ def test_a_fall_that_is_clear_but_for_how_far_is_an_alert():
     assert not dropped(night("2026-03-09", 0.67, low=0.64, high=0.70), 0.70, 0.70, 0.70)
 
 
+def test_a_head_that_nobody_trained_falls_for_nobody():
+    usual, fallen = days(0.70, 0.70, 0.70), night("2026-03-09", 0.50)
+    assert list(watch.drops(fallen.figures, usual, CONFIG, {"fifp"}))
+    assert not list(watch.drops(fallen.figures, usual, CONFIG, {"ctr"}))
+
+
 def without_interval(one):
     figures = [figure.model_copy(update={"low": None, "high": None}) for figure in one.figures]
     return one.model_copy(update={"figures": tuple(figures)})

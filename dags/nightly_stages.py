@@ -279,18 +279,23 @@ def _look(waited: timedelta) -> PokeReturnValue:
     return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())
 
 
+_SOON = 3
+"""Looks after which somebody hears that the store does not answer."""
+
+
 def _unanswered(context: Any, waited: timedelta, error: Exception) -> PokeReturnValue:
     """Wait on: Airflow counts a look that fails as a try, and a night of many looks has three.
 
-    Past the deadline somebody is told about once an hour; that somebody was cannot be noted here.
+    Somebody is told after some minutes, as it may be for a person to mend, and past the deadline
+    about once an hour; that somebody was cannot be noted here.
     """
     settings = running.plain(context)
     if waited >= timedelta(hours=settings.nightly.give_up_hours):
         raise error
     logger.warning("%s: %s The night waits on.", type(error).__name__, error)
-    looks_an_hour = max(1, round(3600 / schedule.LOOK_S))
+    looks_an_hour, looks = max(1, round(3600 / schedule.LOOK_S)), context["task_reschedule_count"]
     late = waited >= timedelta(hours=settings.nightly.deadline_hours)
-    if late and context["task_reschedule_count"] % looks_an_hour == 0:
+    if looks == _SOON or (late and looks % looks_an_hour == 0):
         day = running.day_of(context, settings)
         callbacks.tell("late", f"nobody can look for the raw data of {day}", str(error))
     return PokeReturnValue(is_done=False)

@@ -171,24 +171,27 @@ def decide(
     (evidence if doubtful else checks).append(calibration)
     checks.extend(further)
     if champion is not None and comparison is not None:
-        power, margin = _planned_margin(comparison.ctr, config)
-        evidence.append(power)
-        if margin is not None:
-            checks.append(_non_inferior(comparison.ctr, margin, config))
-        mine, theirs = candidate.learnt, champion.learnt
-        learnt = [one for one in comparison.others if mine(one.name) or theirs(one.name)]
-        checks.extend(_not_worse(learnt, config))
+        learnt = _learnt_by_either(comparison, candidate, champion)
+        if CTR in learnt:
+            power, margin = _planned_margin(comparison.ctr, config)
+            evidence.append(power)
+            if margin is not None:
+                checks.append(_non_inferior(comparison.ctr, margin, config))
+        else:
+            sentence = "no model was trained for clicks (train.tasks): none can be worse at them."
+            checks.append(Check(name="non-inferior", passed=None, sentence=sentence))
+        checks.extend(_not_worse([one for one in comparison.others if one.name in learnt], config))
     elif champion is not None:
-        evidence.append(
-            Check(
-                name="comparison",
-                passed=False,
-                sentence="candidate and champion were not compared on the same moments.",
-            )
-        )
+        sentence = "candidate and champion were not compared on the same moments."
+        evidence.append(Check(name="comparison", passed=False, sentence=sentence))
     return Verdict(
         outcome=_outcome(checks, evidence, first=champion is None), checks=(*evidence, *checks)
     )
+
+
+def _learnt_by_either(comparison: Comparison, *models: Evidence) -> set[str]:
+    names = (comparison.ctr.name, *(one.name for one in comparison.others))
+    return {name for name in names if any(one.learnt(name) for one in models)}
 
 
 def _outcome(checks: Sequence[Check], evidence: Sequence[Check], *, first: bool) -> Outcome:
@@ -259,12 +262,10 @@ def _calibration(candidate: Evidence, config: GateConfig) -> Check:
             name="calibration", passed=None, sentence="calibration of clicks was not measured."
         )
     verb = "is within" if value <= limit else "is above"
-    chance = " So few clicks may be as far off by chance." if _by_chance(candidate) else ""
-    sentence = f"click probabilities are off by {value:.4f} on average, which {verb} {limit:g}."
     passed = value <= limit
-    return Check(
-        name="calibration", passed=passed, sentence=sentence if passed else sentence + chance
-    )
+    doubt = " So few clicks may be as far off by chance." if _by_chance(candidate) else ""
+    sentence = f"click probabilities are off by {value:.4f} on average, which {verb} {limit:g}."
+    return Check(name="calibration", passed=passed, sentence=sentence + doubt * (not passed))
 
 
 def _by_chance(candidate: Evidence) -> bool:

@@ -240,7 +240,10 @@ async def _take(request: Request, work: Callable[[], Response]) -> Response:
 
 async def _read(request: Request) -> bytes:
     bodies: Bodies = request.app.state.bodies
-    return await bodies.read(request.receive)
+    body = await bodies.read(request.receive)
+    for name in request.query_params:  # `?page=false` would not be heard
+        raise InputError(f"query.{place([name])}: it is unknown here. Send it in the body.")
+    return body
 
 
 async def _asking(

@@ -89,7 +89,7 @@ class ExposureLog:
         self._lost = Trouble(time.monotonic, _LOST)
         self._writer = uuid.uuid4().hex[:12]
         self._number = 0
-        self._open: dict[int, int] = {}
+        self._open: dict[int, tuple[int, Path]] = {}
         """Day -> its spool file, as a descriptor: open, and locked, until it is flushed."""
         spool.mkdir(parents=True, exist_ok=True)
         self.recover()
@@ -146,8 +146,9 @@ class ExposureLog:
             for day in tuple(self._open):
                 with suppress(OSError):  # it stays open, with its pages: the next page or flush
                     self._file(day)
-                    os.close(self._open.pop(day))
+                    os.close(self._open.pop(day)[0])
             mine = set(self.spool.glob(f"{self._writer}-*.jsonl"))
+            mine -= {path for _, path in self._open.values()}
             self._number += 1
         return self._move(mine | self._left())
 
@@ -166,10 +167,10 @@ class ExposureLog:
 
         What was written into one that was removed, or moved away, is written again.
         """
-        path = self.spool / f"{self._writer}-{day}-{self._number}.jsonl"
-        before = self._open.get(day)
-        if before is not None and _is_at(before, path):
+        before, path = self._open.get(day, (None, None))
+        if before is not None and path is not None and _is_at(before, path):
             return before
+        path = self.spool / f"{self._writer}-{day}-{self._number}.jsonl"
         self.spool.mkdir(exist_ok=True)
         file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o666)
         try:
@@ -180,7 +181,7 @@ class ExposureLog:
         except OSError:
             os.close(file)  # unlocked it would pass for one that was left
             raise
-        self._open[day] = file
+        self._open[day] = file, path
         return file
 
     def _move(self, files: Iterable[Path]) -> int:

@@ -3,7 +3,7 @@
 Each process computes one request at a time (a second one would only share the core). A request that
 finds the queue full, or has waited too long, is turned away at once: those that are accepted keep
 their latency, and the memory of waiting requests is bounded. Nor is anything computed, or logged as
-shown, for a caller who has given up meanwhile.
+shown, for a caller whose connection was reset meanwhile.
 """
 
 import asyncio

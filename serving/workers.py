@@ -119,8 +119,10 @@ class Workers(Multiprocess):
                 return
             new = Process(self.config, self.sockets)
             os.environ[REPLACES] = str(old.pid)
-            new.start()
-            del os.environ[REPLACES]
+            try:
+                new.start()
+            finally:
+                del os.environ[REPLACES]
             if not self._serves(new):
                 logger.error("process %d does not serve; %d goes on", new.pid, old.pid)
                 new.kill()

@@ -259,6 +259,15 @@ def misfit(partition: Partition) -> str:
     return Recipe.of_plain(partition.manifest().lineage["recipe"]).sizes.misfit
 
 
+def taught(partition: Partition) -> frozenset[str]:
+    """Tasks whose heads a published checkpoint, or one that it was updated from, was trained for.
+
+    What an update of before did not note of its parents is not known; its own are.
+    """
+    lineage = partition.manifest().lineage
+    return frozenset(lineage.get("taught") or lineage["recipe"]["train"]["tasks"])
+
+
 def require_askable(partition: Partition, if_done: str = "") -> None:
     """Refuse a published checkpoint whose network cannot be asked by now.
 

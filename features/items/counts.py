@@ -24,7 +24,7 @@ class Counts:
     impressions: Floats
     """Times shown on a page."""
     page_clicks: Floats
-    """Displays on logged pages that were clicked, each once; 0 where the log has no pages."""
+    """Displays on logged pages that were clicked, each once a day; 0 where the log has no pages."""
     clicks: Floats
     bookmarks: Floats
     carts: Floats

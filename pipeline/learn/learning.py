@@ -44,7 +44,7 @@ class Candidate:
     notes: tuple[str, ...] = ()
     """What its training reported (an abnormal day)."""
     untrained: frozenset[str] = frozenset()
-    """Tasks that it was not trained for."""
+    """Tasks that neither it nor a model that it was updated from was trained for."""
 
     @property
     def line(self) -> str:
@@ -247,7 +247,8 @@ def askable(settings: Settings, day: date, run: str = "") -> Candidate:
 
 def of_run(store: Store, key: str) -> Candidate:
     """The finished training run of a key."""
-    lineage = checkpoints.final(store, key).manifest().lineage
+    final = checkpoints.final(store, key)
+    lineage = final.manifest().lineage
     ancestry = Ancestry.of_lineage(lineage)
     learnt = lineage.get("learnt")
     return Candidate(
@@ -258,7 +259,7 @@ def of_run(store: Store, key: str) -> Candidate:
         parent=lineage.get("parent", ""),
         learnt=ancestry.parts if learnt is None else Ancestry.of_plain(learnt).parts,
         notes=tuple(_notes(lineage)),
-        untrained=frozenset(Task) - frozenset(lineage["recipe"]["train"]["tasks"]),
+        untrained=frozenset(Task) - checkpoints.taught(final),
     )
 
 

@@ -49,7 +49,7 @@ def run(settings: Settings, day: date, run_key: str = "") -> Mapping[str, Any]:
         run=mine.key,
         parent=look.parent,
         figures=tuple(figures),
-        alerts=tuple(watch.drops(figures, before, config, mine.untrained)),
+        alerts=tuple(watch.drops(figures, before, config, look.untrained)),
         notes=(*mine.notes, *look.notes),
         outcome=volumes.outcome(store, mine.key),
     )
@@ -84,6 +84,8 @@ class _Look:
         self.parent: str = lineage.get("parent", "")
         self.ancestry = Ancestry.of_lineage(lineage)
         self.notes: list[str] = []
+        self.untrained: frozenset[str] = frozenset()
+        """Tasks that the model of the progressive figures was not trained for."""
         self.today = self._sample(day)
 
     def progressive(self) -> Iterator[Figure]:
@@ -97,6 +99,7 @@ class _Look:
             )
             return
         protocol = f"{key}, before training on {self.day}"
+        self.untrained = learning.of_run(self.store, key).untrained
         yield from watch.progressive(self._ask(key, self.today), self.measuring, protocol)
 
     def staleness(self) -> Iterator[Figure]:

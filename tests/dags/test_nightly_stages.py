@@ -232,7 +232,7 @@ def test_a_registry_that_does_not_answer_is_waited_for(silent, monkeypatch):
     assert not nightly_stages.raw.function().is_done
 
 
-def test_of_a_store_that_is_silent_past_the_deadline_somebody_is_told_once_an_hour(
+def test_of_a_silent_store_somebody_is_told_soon_and_past_the_deadline_once_an_hour(
     silent, waiting, monkeypatch
 ):
     told = []
@@ -241,7 +241,7 @@ def test_of_a_store_that_is_silent_past_the_deadline_somebody_is_told_once_an_ho
         waiting.start_date = datetime.now(UTC) - timedelta(minutes=looks)
         silent["task_reschedule_count"] = looks
         nightly_stages.raw.function()
-    assert [kind for kind, *_ in told] == ["late"] * 4  # after 6, 7, 8 and 9 hours
+    assert [kind for kind, *_ in told] == ["late"] * 5  # after minutes; 6, 7, 8 and 9 hours
     assert NIGHT in told[0][1]
 
 

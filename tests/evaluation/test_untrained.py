@@ -67,6 +67,17 @@ def test_two_random_heads_are_not_compared_but_what_the_champion_has_may_not_be_
     assert any(one.startswith("l2r_auc is significantly worse") for one in learnt.failed)
 
 
+@pytest.mark.parametrize("fell", [0.03, 0.0])
+def test_clicks_that_neither_was_trained_for_hold_no_candidate_back(fell):
+    clicks = Difference(name="ctr_auc", candidate=0.5 - fell, champion=0.5, value=-fell, error=0.02)
+    ranks = Evidence({"l2r_auc": 0.75}, 5000, 50_000, 900, untrained=frozenset(["ctr"]))
+    found = decide(ranks, ranks, Comparison(ctr=clicks), [], GateConfig())
+    assert found.promoted
+    assert any("no model was trained for clicks" in one for one in sentences(found, None))
+    learnt = Evidence({}, 0, 0, 0)
+    assert not decide(ranks, learnt, Comparison(ctr=clicks), [], GateConfig()).promoted
+
+
 def test_a_report_says_of_a_task_that_was_not_trained_the_same_figures_and_that(asked):
     whole, part = made(asked), made(asked, "fifp", "spp")
     assert part.figures == whole.figures

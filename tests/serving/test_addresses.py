@@ -60,5 +60,12 @@ def test_a_path_that_is_not_listed_is_404_and_leads_nowhere(client, method, path
     assert found.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("path", ["rank", "search", "explain", "behaviors"])
+def test_what_is_asked_by_a_body_is_not_asked_by_the_address(client, path):
+    answer = client.post(f"/v1/{path}?page=false", json={})
+    assert answer.status_code == 422
+    assert "query.page: it is unknown here. Send it in the body." in answer.text
+
+
 def test_the_page_of_the_document_stays(client):
     assert [client.get(path).status_code for path in ("/docs", "/openapi.json")] == [200, 200]

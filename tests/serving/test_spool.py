@@ -98,6 +98,18 @@ def test_what_was_written_before_a_folder_was_moved_away_is_moved_with_the_rest(
     assert requests(log) == ["r1", "r2"]
 
 
+def test_a_folder_that_comes_back_after_a_flush_has_each_page_once(log):
+    log.add(exposure("r1"))
+    away = log.spool.rename(log.spool.with_name("elsewhere"))
+    log.spool.write_text("a file where the folder was")
+    assert log.flush() == 0
+    log.spool.unlink()
+    away.rename(log.spool)
+    log.add(exposure("r2"))
+    log.flush()
+    assert requests(log) == ["r1", "r2"]
+
+
 def test_lost_pages_are_told_once_in_a_while(log, caplog):
     caplog.set_level(logging.WARNING)
     log.spool.rmdir()

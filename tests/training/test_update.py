@@ -199,6 +199,16 @@ def test_it_starts_from_the_parent_with_its_sums_decayed(trained, quick):
     assert run.learner.optimizer.sparse.lr == 0.03
 
 
+def test_what_a_parent_was_taught_counts_for_an_update_of_fewer_tasks(own, quick):
+    store, parent = own
+    fewer = quick.model_copy(update={"tasks": (Task.CTR,)})
+    night = update(store, plan(store, parent, DAYS[2], CONFIG), fewer, CONFIG, seed=1, run_name="f")
+    told = night.checkpoint.manifest().lineage
+    assert told["recipe"]["train"]["tasks"] == ["ctr"]
+    assert checkpoint.taught(night.checkpoint) == checkpoint.taught(parent) == set(quick.tasks)
+    assert len(quick.tasks) > 1
+
+
 def test_an_update_that_is_cut_off_goes_on_to_the_same_weights(own, quick):
     store, parent = own
     grow_vocabulary(store, DAYS[3], 5)

@@ -1,5 +1,6 @@
 """Read-out tables made up for tests."""
 
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
@@ -49,3 +50,9 @@ def readout(users=2000, days=3, seed=0, effect=0.0, shares=(0.5, 0.5)):
     }
     table = pa.table({f.name: pa.array(columns[f.name], f.type) for f in READOUT})
     return table.filter(pa.array(shown > 0))
+
+
+def sized(users, control, treated):
+    """The first users, so many in each arm."""
+    some = users.take(np.arange(control + treated))
+    return replace(some, arm=(np.arange(control + treated) >= control).astype(np.int8))

@@ -10,7 +10,7 @@ from evaluation.abtest.always_valid import lowest, steady
 from evaluation.abtest.effect import compare, error_of_none
 from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.sufficient import exposed
-from tests.evaluation.abtest.rows import ARMS, readout
+from tests.evaluation.abtest.rows import ARMS, readout, sized
 
 CTR, SALES = METRICS["ctr"], METRICS["sales"]
 RULE = steady(0.05, 14)
@@ -23,10 +23,9 @@ def crowd():
 
 def split(users, control, treated):
     """So many of the users in each arm, alike in what they were shown, and nobody bought."""
-    some = users.take(np.arange(control + treated))
-    arm = (np.arange(control + treated) >= control).astype(np.int8)
+    some = sized(users, control, treated)
     nothing = np.zeros(len(some))
-    return replace(some, arm=arm, impressions=nothing + 10, clicks=nothing, sales=nothing)
+    return replace(some, impressions=nothing + 10, clicks=nothing, sales=nothing)
 
 
 def with_buyers(users, buyers):

@@ -15,7 +15,7 @@ from evaluation.abtest.ratios import METRICS
 from evaluation.abtest.readout import read_out
 from evaluation.abtest.sufficient import exposed
 from evaluation.abtest.verdict import Outcome, decide
-from tests.evaluation.abtest.rows import ARMS, FIRST, readout
+from tests.evaluation.abtest.rows import ARMS, FIRST, readout, sized
 
 SALES, ORDERS = METRICS["sales"], METRICS["orders"]
 RULE = steady(0.05, 14)
@@ -32,11 +32,6 @@ def bought(users, control, treated):
     for arm, buyers in enumerate((control, treated)):
         sales[np.flatnonzero(users.arm == arm)[:buyers]] = np.linspace(10, 20, buyers)
     return replace(users, sales=sales, orders=(sales > 0).astype(float))
-
-
-def sized(users, control, treated):
-    some = users.take(np.arange(control + treated))
-    return replace(some, arm=(np.arange(control + treated) >= control).astype(np.int8))
 
 
 @pytest.mark.parametrize(("sizes", "least"), [((1000, 1000), 80), ((1800, 200), 400)])

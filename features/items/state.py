@@ -1,8 +1,8 @@
 """What is known of every item ever seen: the carried state behind the catalog, in raw ids.
 
 An attribute comes from the latest catalog snapshot; where no snapshot has it, from what behaviours
-said inline (the latest such day, and within a day the latest behaviour). Raw ids are kept because
-a brand may earn its vocabulary row long after its items were first seen.
+said inline: the latest by its own time, on whatever day it arrived. Raw ids are kept because a
+brand may earn its vocabulary row long after its items were first seen.
 
 An item earns its own row by being met often enough. On a day on which it was on a page only pages
 count: if clicks did too, the row of an item met there for the first time would tell that day's
@@ -10,6 +10,7 @@ samples whether it was clicked.
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 import polars as pl
@@ -44,6 +45,7 @@ STATE = pa.schema(
         ("tags", pa.list_(pa.string())),
         ("price", pa.float32()),
         ("title", pa.string()),
+        *[(f"{name}_at", pa.int64()) for name in SAID],  # second at which a behaviour said it
     ]
 )
 """`catalog/dt=D/items`, by (item_hash, item_id)."""
@@ -56,7 +58,7 @@ SEEN = pa.schema(
         ("shown", pa.int64()),  # displays
         ("at", pa.int64()),  # second of the latest behaviour with these attributes
         *[(name, pa.string()) for name in ATTRIBUTES],
-        ("price_at", pa.int64()),  # second << 32 | bits of the price: the maximum is the latest
+        ("last_price", pa.int64()),  # second << 32 | bits of the price: the maximum is the latest
     ]
 )
 """A partial count of one batch: one row per item and combination of inline attributes."""
@@ -71,14 +73,14 @@ def seen(behaviors: pa.Table) -> pa.Table:
     ids = {name: codes_of(behaviors.column(name)) for name in ("item_id", *said)}
     columns = {name: pa.array(coded.codes) for name, coded in ids.items()}
     columns["at"] = pa.array(second)
-    columns["price_at"] = _price_at(second, behaviors.column("price"))
+    columns["last_price"] = _last_price(second, behaviors.column("price"))
     found = (
         frame_of(pa.table(columns))
         .group_by(*ids)
-        .agg(pl.len().alias("count"), pl.col("at").max(), pl.col("price_at").max())
+        .agg(pl.len().alias("count"), pl.col("at").max(), pl.col("last_price").max())
     )
     texts = {name: strings(coded.values, found[name].to_numpy()) for name, coded in ids.items()}
-    figures = {name: found[name].to_arrow() for name in ("count", "at", "price_at")}
+    figures = {name: found[name].to_arrow() for name in ("count", "at", "last_price")}
     figures["shown"] = pa.array(np.zeros(len(found), np.int64))
     return _conform(pa.table({**texts, **figures}), SEEN)
 
@@ -109,13 +111,19 @@ def listed(snapshot: pa.Table) -> pa.Table:
 
 
 def read(partition: Partition | None, bucket: Bucket) -> pa.Table:
-    """STATE of a hash range; what was published without `said` has it of all that is known."""
-    if partition is None or not partition.exists() or "said" in _columns(partition):
-        return hash_range.read(partition, bucket, STATE, "item_hash")
-    older = STATE.remove(STATE.get_field_index("said"))
+    """STATE of a hash range; what was published without `said` has it of all that is known.
+
+    Times of what behaviours said were not published once; what is said next then counts as later.
+    """
+    if partition is None or not partition.exists():
+        return STATE.empty_table()
+    there = _columns(partition)
+    older = pa.schema([field for field in STATE if field.name in there])
     rows = hash_range.read(partition, bucket, older, "item_hash")
-    said = np.where(rows.column("listed").to_numpy(), _told(rows), 0).astype(np.int8)
-    return rows.append_column("said", pa.array(said)).select(STATE.names)
+    if "said" not in there:
+        said = np.where(rows.column("listed").to_numpy(), _told(rows), 0).astype(np.int8)
+        rows = rows.append_column("said", pa.array(said))
+    return conform(rows, STATE)
 
 
 def _columns(partition: Partition) -> list[str]:
@@ -137,7 +145,7 @@ def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Ta
     """Yesterday's STATE, today's SEEN and `listed` rows of one hash range -> STATE in order.
 
     A snapshot's values win; what it leaves out is filled from before. Inline values fill what no
-    snapshot has said of the item, and replace older inline values.
+    snapshot has said of the item, and replace inline values of the same time or an earlier one.
     """
     known = frame_of(state)
     snapshot = frame_of(pa.concat_tables([STATE.empty_table(), *fresh]))
@@ -156,7 +164,7 @@ def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Ta
     was_listed, said = pl.col("listed").fill_null(value=False), pl.col("said").fill_null(0)
     return _arrow(
         whole.with_columns(
-            *[_settled(name, (said & (1 << bit)) > 0) for bit, name in enumerate(SAID)],
+            *chain(*(_settled(name, (said & (1 << bit)) > 0) for bit, name in enumerate(SAID))),
             *[pl.coalesce(f"{name}_listed", name).alias(name) for name in ("tags", "title")],
             *[pl.col(name).fill_null(PENDING) for name in ("row", "item")],
             pl.col("count").fill_null(0) + pl.col("met").fill_null(0),
@@ -166,38 +174,47 @@ def merge(state: pa.Table, seen_today: Sequence[pa.Table], fresh: Sequence[pa.Ta
     )
 
 
-def _settled(name: str, was_said: pl.Expr) -> pl.Expr:
-    inline, known = pl.col(f"{name}_inline"), pl.col(name)
-    before = pl.when(was_said).then(known).otherwise(pl.coalesce(inline, known))
-    return pl.coalesce(f"{name}_listed", before).alias(name)
+def _settled(name: str, was_said: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """The value of today, and when a behaviour said it (null if a snapshot did)."""
+    listed, inline, known = pl.col(f"{name}_listed"), pl.col(f"{name}_inline"), pl.col(name)
+    at, known_at = pl.col(f"{name}_at_inline"), pl.col(f"{name}_at")
+    later = inline.is_not_null() & (known.is_null() | (at >= known_at.fill_null(at)))
+    newer = pl.when(later & ~was_said)
+    value = pl.coalesce(listed, newer.then(inline).otherwise(known))
+    by_snapshot = was_said | listed.is_not_null()
+    told = pl.when(~by_snapshot).then(newer.then(at).otherwise(known_at))
+    return value.alias(name), told.alias(f"{name}_at")
 
 
 def _latest(rows: pl.DataFrame) -> pl.DataFrame:
     """One row an item: sightings summed, and of each attribute the latest that was said."""
-    combined = _combined(rows)
+    at = [pl.when(pl.col(name).is_not_null()).then("at").alias(f"{name}_at") for name in ATTRIBUTES]
+    combined = _combined(rows).with_columns(*at)
     doubtful = combined["item_id"].is_duplicated()  # few: most items say the same all day
     several = combined.filter(doubtful).sort("at", *ATTRIBUTES, nulls_last=False)
     settled = several.group_by("item_hash", "item_id").agg(
-        *[pl.col(name).drop_nulls().last() for name in ATTRIBUTES],
+        *[pl.col(name, f"{name}_at").drop_nulls().last() for name in ATTRIBUTES],
         pl.col("count", "shown").sum(),
         pl.col("at").max(),
-        pl.col("price_at").max(),
+        pl.col("last_price").max(),
     )
-    whole = pl.concat([combined.filter(~doubtful), settled])
-    bits = whole["price_at"].fill_null(0).to_numpy() & 0xFFFFFFFF
+    whole = pl.concat([combined.filter(~doubtful), settled.select(combined.columns)])
+    bits = whole["last_price"].fill_null(0).to_numpy() & 0xFFFFFFFF
     price = pl.Series("price", bits.astype(np.uint32).view(np.float32))
     return whole.select(
         "item_hash",
         "item_id",
         pl.when(pl.col("shown") > 0).then("shown").otherwise("count").alias("met"),
         *ATTRIBUTES,
-        pl.when(pl.col("price_at").is_not_null()).then(price).alias("price"),
+        *[f"{name}_at" for name in ATTRIBUTES],
+        pl.when(pl.col("last_price").is_not_null()).then(price).alias("price"),
+        (pl.col("last_price") // 2**32).alias("price_at"),
     )
 
 
 def _combined(rows: pl.DataFrame) -> pl.DataFrame:
     return rows.group_by("item_hash", "item_id", *ATTRIBUTES).agg(
-        pl.col("count", "shown").sum(), pl.col("at").max(), pl.col("price_at").max()
+        pl.col("count", "shown").sum(), pl.col("at").max(), pl.col("last_price").max()
     )
 
 
@@ -211,7 +228,7 @@ def _said(column: pa.ChunkedArray) -> bool:
     return bool(column.null_count < len(column))
 
 
-def _price_at(second: NDArray[np.int64], price: pa.ChunkedArray) -> pa.Array:
+def _last_price(second: NDArray[np.int64], price: pa.ChunkedArray) -> pa.Array:
     bits = price.fill_null(0).to_numpy().astype(np.float32).view(np.uint32)
     absent = price.is_null().to_numpy()
     return pa.array((second << 32) | bits.astype(np.int64), mask=absent)

@@ -42,6 +42,18 @@ def test_of_what_behaviours_say_the_latest_holds_not_the_largest():
         assert (found["shop_id"], found["price"], found["listed"]) == ("a", 2.0, False)
 
 
+def test_what_arrives_late_does_not_replace_what_a_later_behaviour_has_said():
+    today = said(50, shop_id="new", price=20.0), said(60, shop_id="new")
+    late = said(10, shop_id="old", price=5.0, brand_id="b")
+    found = known(([*today], []), ([late], []))
+    assert (found["shop_id"], found["price"], found["brand_id"]) == ("new", 20.0, "b")
+    between = said(55, shop_id="old", price=30.0)  # later than the price, not than the shop
+    found = known(([*today], []), ([between], []), ([late], []))
+    assert (found["shop_id"], found["price"]) == ("new", 30.0)
+    same = said(60, shop_id="corrected")
+    assert known(([*today], []), ([same], []))["shop_id"] == "corrected"
+
+
 def shown(times):
     return items.displayed(pa.array(["a"] * times))
 
@@ -73,6 +85,18 @@ def test_what_a_snapshot_leaves_open_follows_the_latest_behaviour():
         nights.append(([said(number, price=price, brand_id="other")], []))
         found = known(*nights)
         assert (found["price"], found["brand_id"]) == (price, "b")
+
+
+def test_of_what_was_published_without_its_time_whatever_is_said_next_is_later(tmp_path):
+    state = items.settle(items.merge(items.STATE.empty_table(), [said(9, price=3.0)], []), 0, 2, 2)
+    place = Store(str(tmp_path)).partition("catalog", date(2026, 3, 2), "items")
+    (whole,) = buckets(1)
+    older = [name for name in items.STATE.names if not name.endswith("_at")]
+    for columns, price in ((items.STATE.names, 3.0), (older, 5.0)):
+        with place.publish() as out:
+            out.record([out.write_table("part", state.select(columns))])
+        (row,) = items.merge(items.read(place, whole), [said(1, price=5.0)], []).to_pylist()
+        assert (row["price"], row["price_at"]) == (price, 9 if price == 3.0 else 1), columns
 
 
 def test_items_that_were_published_before_it_was_noted_who_said_what_are_as_the_snapshot_said(

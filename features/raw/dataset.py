@@ -155,6 +155,7 @@ def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield sentence, ("separators", column)
     for code in sorted(set(table.ignore_types) & set(table.types)):
         yield f"type code {code} is both mapped and ignored. Choose one.", ("ignore_types",)
+    yield from _codes(table)
     if table.identity == "event_id" and name not in LOGS:
         yield "a snapshot is identified by its id. Take the line out.", ("identity",)
 
@@ -168,6 +169,24 @@ def _constants(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
         known = [member.name.lower() for member in closed.get(column, ())]
         if known and value not in known:
             yield f"{value!r} is no {column}. Choose of {', '.join(known)}.", path
+
+
+def _codes(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Codes that no row would have, since their text means that there is nothing.
+
+    A place that means unknown may be among them: without one a row is of no other.
+    """
+    places = [value for value, meaning in table.scenarios.items() if meaning != "unknown"]
+    named = {"types": table.types, "ignore_types": table.ignore_types, "scenarios": places}
+    for section, codes in named.items():
+        for code in sorted(set(codes) & set(table.nulls)):
+            path = (section,) if section == "ignore_types" else (section, code)
+            sentence = (
+                f"{code!r} is among nulls ({', '.join(map(repr, table.nulls))}), so no row would "
+                f"have it. Take it out of nulls or of {section}; if it is both in the files, write "
+                "one of the two otherwise there."
+            )
+            yield sentence, path
 
 
 def _unknown_columns(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:

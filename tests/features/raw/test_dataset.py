@@ -72,6 +72,14 @@ def test_a_path_is_as_good_as_a_name(tmp_path):
         ),
         ("header = false", 'header = false\nencoding = "utf-16"', 8, "utf-16"),
         ("header = false", 'header = false\nignore_types = ["2"]', 8, "both mapped and ignored"),
+        ("header = false", 'header = false\nnulls = ["", "1"]', 18, "'1' is among nulls .'', '1'"),
+        ("header = false", 'header = false\nignore_types = [""]', 8, "'' is among nulls .''., so"),
+        (
+            "header = false",
+            'header = false\nscenarios = { "" = "ad" }',
+            8,
+            "out of nulls or of scen",
+        ),
         ('columns = ["uid", "iid", "code", "at"]', "", 4, "list of its columns"),
         (
             "header = false",
@@ -95,6 +103,11 @@ def test_a_mistake_is_shown_with_file_and_line(before, after, line, about):
 def test_an_id_under_its_own_name_is_no_other_one():
     with pytest.raises(ConfigError, match=r"line 3: behaviors\.map\.item_id: .*both 'user_id'"):
         parse_description('name = "x"\n[behaviors.map]\nitem_id = "user_id"\n', "x.toml")
+
+
+def test_a_place_that_means_unknown_may_be_one_that_means_nothing():
+    text = GOOD.replace("header = false", 'header = false\nscenarios = { "" = "unknown" }')
+    assert parse_description(text, "mine.toml").table("behaviors").nulls == ("",)
 
 
 @pytest.mark.parametrize(

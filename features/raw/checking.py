@@ -6,14 +6,14 @@ line of the TOML and the column that it names.
 """
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.raw import clock, columns
+from features.raw import clock, columns, headings
 from features.raw.dataset import Dataset
 from features.raw.parse import is_jsonl
 from features.raw.quoting import quote, quotes
@@ -37,6 +37,9 @@ _NAMED = 20
 def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     """Refuse a description that does not fit the first rows of a file.
 
+    Which columns may lie in another file of its table is asked of all of them together
+    (`features.raw.headings`).
+
     Args:
         dataset: the description.
         name: the table that the file belongs to.
@@ -49,13 +52,13 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     table = dataset.table(name)
     _check_lines(dataset, name, file, sample)
     present = [column for column in sample.column_names if column not in PLACE]
-    _check_delimiter(dataset, name, file, present)
+    headings.check_delimiter(dataset, name, file, present)
     if table.columns and table.header and table.format == "csv" and list(table.columns) != present:
         dataset.refuse(
             f"{file} has the columns {quotes(present)}. Write them so, or leave `columns` out.",
             *(name, "columns"),
         )
-    _check_names(dataset, name, file, present)
+    headings.check_names(dataset, name, file, present)
     rows = sample.filter(pc.is_null(sample["_text"]))
     if not rows.num_rows:
         return
@@ -116,48 +119,6 @@ def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> No
         f"{quote(first)}. Mend columns, header or delimiter.",
         *(name, "columns" if table.columns else "delimiter"),
     )
-
-
-def _check_delimiter(dataset: Dataset, name: str, file: str, present: Sequence[str]) -> None:
-    """Where nothing parts a header, none of its names is to be mended."""
-    table = dataset.table(name)
-    needed = {*REQUIRED[name], *table.map} - {*table.constants}
-    headed = table.columns if table.header else ()
-    wanted = {*(table.map.get(one, one) for one in needed), *headed} - {*present}
-    if len(wanted) > 1 and len(present) == 1 and table.format == "csv":
-        dataset.refuse(
-            f"{file} has one column between {table.delimiter!r}: {quotes(present)}. "
-            "Mend the delimiter.",
-            *(name, "delimiter"),
-        )
-
-
-def _check_names(dataset: Dataset, name: str, file: str, present: Sequence[str]) -> None:
-    table = dataset.table(name)
-    for column in present:
-        if present.count(column) > 1:
-            dataset.refuse(
-                f"{file} has the column {quote(column)} {present.count(column)} times, as in "
-                f"{quotes(present)}. Give each a name of its own, in the file or (where it has no "
-                "header) under `columns`.",
-                name,
-            )
-    for canonical, source in table.map.items():
-        if source not in present:
-            dataset.refuse(
-                f"{file} has no column {source!r} for {canonical}; it has {quotes(present)}. "
-                "Write one of these.",
-                *(name, "map", canonical),
-            )
-    needed = [*REQUIRED[name], *(["event_id"] if table.identity == "event_id" else [])]
-    for canonical in needed:
-        known = canonical in table.constants or canonical in table.map or canonical in present
-        if not known:
-            dataset.refuse(
-                f"{file} has no column {canonical!r}; it has {quotes(present)}. "
-                f"Say which one it is under [{name}.map].",
-                *(name, "map"),
-            )
 
 
 def _check_ids(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:

@@ -8,7 +8,7 @@ against the head of every file before anything is written, and travels in the li
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import date
@@ -16,24 +16,19 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from features.raw import checking, clock, columns, parquet_rows, parse
+from features.raw import checking, clock, columns
 from features.raw.dataset import Dataset
 from features.raw.raw_table import LOGS, TABLES
 from infra.errors import ConfigError, InputError
-from infra.reading import require_spoilt
 from infra.scratch import scratch_folder
 from infra.store import Store
 from infra.visible import as_text
-from pipeline.raw.rawfiles import with_place
-from pipeline.raw.writer import BLOCK_ROWS, RawWriter, Source, Spill, read_back
+from pipeline.raw.given import check_heads, read_blocks
+from pipeline.raw.writer import RawWriter, Source, Spill, read_back
 
 logger = logging.getLogger(__name__)
-
-HEAD_BYTES = 1 << 16
-"""Looked at to say what is wrong with a file without rows."""
 
 Progress = Callable[[int, int], None]
 """Called with bytes read so far and in all."""
@@ -74,8 +69,7 @@ def import_files(
     """
     sources = match(dataset, files)
     _refuse_logs(sources, day)
-    for source in sources:
-        _check_head(dataset, source)
+    check_heads(dataset, sources)
     total = sum(source.path.stat().st_size for source in sources)
     meter = _Meter(total, progress)
     with ExitStack() as stack:
@@ -189,36 +183,6 @@ def _no_table(dataset: Dataset, named: str, file: str) -> str:
     )
 
 
-def read_blocks(
-    dataset: Dataset,
-    source: Source,
-    told: Callable[[int], None] | None = None,
-    rows: int = BLOCK_ROWS,
-) -> Iterator[pa.Table]:
-    """Raw blocks of a file, whatever its format.
-
-    Raises:
-        InputError: it is spoilt, or breaks off (a cut archive); StoreError: its disk fails.
-    """
-    table = dataset.table(source.table)
-    try:
-        with source.path.open("rb") as stream:
-            if table.format == "parquet":
-                file = pq.ParquetFile(stream, page_checksum_verification=True)
-                fit = parquet_rows.fitting(stream, file, rows, range(file.num_row_groups))
-                blocks = _parquet_blocks(file, source.name, fit)
-            else:
-                blocks = parse.text_blocks(stream, source.name, table, rows)
-            for block in blocks:
-                yield block
-                if told:
-                    told(stream.tell())
-    except (pa.ArrowException, OSError) as error:
-        require_spoilt(error, str(source.path))
-        said = f"{source.path} cannot be read: {str(error).rstrip('.')}. Get the file again."
-        raise InputError(said) from None
-
-
 def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.int32]:
     """Day numbers of raw rows in the data set's zone; NO_DAY where untold or stray."""
     table = dataset.table(name)
@@ -325,26 +289,3 @@ def stray_days(rows: Mapping[date, int]) -> list[date]:
     fair = np.maximum.reduceat(sizes, starts) >= STRAY_SHARE * usual
     stray = ~np.repeat(fair, np.diff(starts, append=len(sizes)))
     return [day for day, apart in zip(rows, stray, strict=True) if apart]
-
-
-def _parquet_blocks(file: pq.ParquetFile, source: str, rows: int) -> Iterator[pa.Table]:
-    line = 1
-    for batch in file.iter_batches(rows):
-        yield with_place(pa.Table.from_batches([batch]), source, line)
-        line += batch.num_rows
-
-
-def _check_head(dataset: Dataset, source: Source) -> None:
-    with source.path.open("rb") as stream:
-        begins = stream.read(checking.BEGINS)
-    checking.check_format(dataset, source.table, str(source.path), begins)
-    for block in read_blocks(dataset, source, rows=checking.SAMPLE_ROWS):
-        checking.check(dataset, source.table, source.name, block)
-        return
-    with source.path.open("rb") as stream:
-        head = stream.read(HEAD_BYTES)
-    if b"\r" in head and b"\n" not in head:
-        raise InputError(
-            f"{source.path}: its lines end with CR alone. End them with LF (`tr '\\r' '\\n'`)."
-        )
-    raise InputError(f"{source.path} holds no row. Leave it out.")

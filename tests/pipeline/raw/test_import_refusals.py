@@ -17,7 +17,8 @@ from infra.store import Store
 from pipeline.jobs import events
 from pipeline.nights.config import NightlyConfig
 from pipeline.raw import arrival, rawfiles
-from pipeline.raw.importing import import_files, match, read_blocks
+from pipeline.raw.given import read_blocks
+from pipeline.raw.importing import import_files, match
 from pipeline.raw.writer import RawWriter, Source
 from tests.pipeline.raw.test_importing import MINE, mine, raw_rows  # noqa: F401  # fixture
 

@@ -13,7 +13,8 @@ from infra.errors import ConfigError, InputError
 from infra.store import Store
 from pipeline.jobs import events
 from pipeline.raw import writer
-from pipeline.raw.importing import import_files, read_blocks
+from pipeline.raw.given import read_blocks
+from pipeline.raw.importing import import_files
 from pipeline.raw.writer import Source
 
 DATA = Path(__file__).resolve().parents[3].parent / "shared" / "data"

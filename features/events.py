@@ -242,8 +242,9 @@ class _Block:
             told = columns.texts(self._source("event_id"), self.table.nulls, as_id=True).values
             rejects.mark(self.codes, _nulls(told), Reason.MISSING_ID)
             return {"key": pa.array(identity.mix(users, identity.hash_column(told)))}
-        own = sorted(name for name in self.raw.column_names if name not in PLACE)
-        content = identity.mix(users, self._content(self.raw.select(own)))
+        names = self.raw.column_names  # of which one may stand twice, if it is not read
+        own = sorted((name, at) for at, name in enumerate(names) if name not in PLACE)
+        content = identity.mix(users, self._content(self.raw.select([at for _, at in own])))
         if self.table.identity == "row":
             return {"key": pa.array(content)}
         source = identity.hash_column(self.raw["_source"])

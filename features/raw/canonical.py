@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import pyarrow as pa
 
-from features.raw.raw_table import LOGS, PLACE, REQUIRED, Table
+from features.raw.raw_table import LOGS, OPTIONAL, PLACE, REQUIRED, Table
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, ITEMS, USER_KEY
 
 REPEATED = (
@@ -84,3 +84,19 @@ def extra_columns(table_name: str, table: Table, raw_columns: Sequence[str]) -> 
         return tuple(map(column_of, mapped))
     taken = {*[table.map.get(name, name) for name in keys], *PLACE}
     return tuple(sorted(column_of(name) for name in raw_columns if name not in taken))
+
+
+def doubled(
+    table_name: str, table: Table, extra: Sequence[str], raw_columns: Sequence[str]
+) -> list[str]:
+    """Source columns that are read and stand more than once among those of a file.
+
+    Args:
+        table_name: the table that the file belongs to.
+        table: how the file looks.
+        extra: the further columns that are read, from `extra_columns`.
+        raw_columns: those of the file.
+    """
+    names = [*REQUIRED[table_name], *OPTIONAL.get(table_name, ()), *map(header_of, extra)]
+    read = {table.map.get(name, name) for name in names if name not in table.constants}
+    return sorted(name for name in read if raw_columns.count(name) > 1)

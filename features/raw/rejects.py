@@ -95,12 +95,12 @@ def row_texts(
     if "_raw" in rows.column_names:
         lines = rows["_raw"].to_pylist()
         return pa.array([line.decode(encoding, "replace").rstrip("\r\n") for line in lines])
-    columns = [name for name in rows.column_names if name not in PLACE]
-    if not columns or not rows.num_rows:
+    places = [at for at, name in enumerate(rows.column_names) if name not in PLACE]
+    if not places or not rows.num_rows:
         return rows["_text"].cast(pa.string())
     if json:
-        return pc.coalesce(rows["_text"].cast(pa.string()), _objects(rows.select(columns)))
-    parts = [_written(rows[name]) for name in columns]
+        return pc.coalesce(rows["_text"].cast(pa.string()), _objects(rows.select(places)))
+    parts = [_written(rows.column(at)) for at in places]
     joined = pc.binary_join_element_wise(*parts, ",", null_handling="replace", null_replacement="")
     return pc.coalesce(rows["_text"].cast(pa.string()), joined)
 

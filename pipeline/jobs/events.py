@@ -91,7 +91,14 @@ class ReadAndSplit(Threaded):
         if part.damage:
             raise OSError(part.damage)
         table = rawfiles.table_of(part, self.plan.dataset)
-        yield from rawfiles.blocks(part, table, self.plan.config.batch_rows)
+        extra = self.plan.extra[part.table]
+        for rows in rawfiles.blocks(part, table, self.plan.config.batch_rows):
+            if twice := canonical.doubled(part.table, table, extra, rows.column_names):
+                raise OSError(
+                    f"it has the column {twice[0]!r} {rows.column_names.count(twice[0])} times: "
+                    "give each a name of its own"
+                )
+            yield rows
 
 
 class FinishBucket(Threaded):

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from features.buckets import hash_ids
-from features.raw import clock, columns, identity, rejects
+from features.raw import clock, columns, identity, nested, rejects
 from features.raw.canonical import has_extra, header_of, schema_of, with_identity
 from features.raw.dataset import Dataset
 from features.raw.parse import is_jsonl, same_text
@@ -184,7 +184,10 @@ class _Block:
 
     def _text(self, name: str, source: pa.Array) -> pa.Array:
         is_id = name.endswith("_id")
-        read = columns.texts(source, self.table.nulls, as_id=is_id)
+        if has_extra(self.name) and not is_id and pa.types.is_nested(source.type):
+            read = nested.texts(source, self.table.nulls)
+        else:
+            read = columns.texts(source, self.table.nulls, as_id=is_id)
         if is_id and self.from_json.any():
             read = columns.json_ids(read, self.from_json)
         rejects.mark(self.codes, read.bad, Reason.BAD_TYPE_OF_ID if is_id else Reason.BAD_VALUE)
@@ -200,7 +203,8 @@ class _Block:
         if name in REQUIRED[self.name]:
             lacks = columns.lacks_value(read.values) & ~read.bad  # what is bad is null, not empty
             rejects.mark(self.codes, lacks, Reason.MISSING_ID)
-        return read.values
+            return read.values
+        return columns.without_gaps(read.values)
 
     def _code(self, name: str) -> pa.Array:
         words = self.table.type_codes() if name == "type" else self.table.scenario_codes()

@@ -51,7 +51,7 @@ def _without_views(kind: pa.DataType) -> pa.DataType:
         return pa.string()
     if pa.types.is_binary_view(kind):
         return pa.binary()
-    return _inside(kind, _without_views)
+    return inside(kind, _without_views)
 
 
 def _in_bytes(kind: pa.DataType) -> pa.DataType:
@@ -59,10 +59,10 @@ def _in_bytes(kind: pa.DataType) -> pa.DataType:
         return pa.binary()
     if pa.types.is_dictionary(kind):
         return pa.dictionary(kind.index_type, _in_bytes(kind.value_type))
-    return _inside(kind, _in_bytes)
+    return inside(kind, _in_bytes)
 
 
-def _inside(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
+def inside(kind: pa.DataType, change: Callable[[pa.DataType], pa.DataType]) -> pa.DataType:
     """The type with what its lists and structures hold changed."""
     if pa.types.is_list(kind):
         return pa.list_(change(kind.value_type))

@@ -189,6 +189,17 @@ def lacks_value(values: pa.Array) -> Mask:
     return out
 
 
+def without_gaps(values: pa.Array) -> pa.Array:
+    """The same lists without nulls and empty texts."""
+    flat = values.flatten()
+    there = _mask(pc.fill_null(pc.not_equal(flat, ""), False))
+    if there.all():
+        return values
+    kept = np.bincount(_parents(values)[there], minlength=len(values))
+    offsets = pa.array(np.r_[0, np.cumsum(kept)], pa.int32())
+    return pa.ListArray.from_arrays(offsets, flat.filter(pa.array(there)), mask=values.is_null())
+
+
 def _parents(values: pa.Array) -> NDArray[np.int64]:
     """Of each value of `values.flatten()` the list; Arrow's own also names lists that are null."""
     lengths = pc.list_value_length(values).fill_null(0).to_numpy(zero_copy_only=False)
@@ -203,7 +214,7 @@ def _lists_of_bytes(array: pa.Array) -> Column:
 
 
 def _json_lists(plain: pa.Array, unread: Mask, separator: str) -> Column:
-    values: list[list[str] | None] = []
+    values: list[Sequence[str | None] | None] = []
     bad = unread.copy()
     for at, text in enumerate(plain.to_pylist()):
         found = _try_list(text) if text is not None and text.startswith("[") else text
@@ -212,13 +223,13 @@ def _json_lists(plain: pa.Array, unread: Mask, separator: str) -> Column:
     return Column(pa.array(values, pa.list_(pa.string())), bad)
 
 
-def _try_list(text: str) -> list[str] | None:
+def _try_list(text: str) -> list[str | None] | None:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    plain = all(isinstance(value, (str, int)) for value in found)
-    return [str(value) for value in found] if plain else None
+    plain = all(isinstance(value, (str, int)) or value is None for value in found)
+    return [None if value is None else str(value) for value in found] if plain else None
 
 
 def _from_dictionary(array: pa.Array, nulls: Sequence[str], *, as_id: bool) -> Column:

@@ -163,3 +163,11 @@ def test_flags_are_read_in_every_way_of_writing_them():
     values, bad = both(columns.flags(pa.array(texts), [""]))
     assert values == [True, False] * 4 + [None] * 3
     assert np.flatnonzero(bad).tolist() == [10]
+
+
+def test_lists_lose_what_is_empty_and_stay_where_they_are():
+    lists = pa.array([["a", "", None, "b"], None, [], ["", None], ["c"]], pa.list_(pa.string()))
+    expected = [["a", "b"], None, [], [], ["c"]]
+    assert columns.without_gaps(lists).to_pylist() == expected
+    assert columns.without_gaps(lists.slice(1, 3)).to_pylist() == expected[1:4]
+    assert columns.without_gaps(pa.array([None, ["", "d"]])).to_pylist() == [None, ["d"]]

@@ -136,7 +136,7 @@ def conclude() -> str:
 
     done = _today(verdicts.conclude)
     if done["moved"]:
-        callbacks.tell(*alerting.concluded(done))
+        callbacks.say(alerting.concluded(done))
     return str(done["outcome"])
 
 

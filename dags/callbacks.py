@@ -13,6 +13,7 @@ from airflow.sdk import get_current_context
 
 if TYPE_CHECKING:
     from infra.alerts import AlertsConfig
+    from pipeline.nights.alerting import Words
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +43,11 @@ def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = N
     except Exception:
         logger.exception("alert %s (%s: %s) could not be made", kind, title, text)
         return False
+
+
+def say(words: "Words") -> bool:
+    """The same, of what `pipeline.nights.alerting` says."""
+    return tell(*words)
 
 
 def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> bool:

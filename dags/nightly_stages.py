@@ -5,7 +5,7 @@ The day of a run is the same for every task (`running.day`), so tasks pass nothi
 
 import json
 import logging
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
@@ -125,20 +125,13 @@ def update() -> str:
 
     Without a candidate (the day is left out, or abnormal and skipped) there is no release.
     """
-    from pipeline import steps
-    from pipeline.learn import recipes
-    from pipeline.nights import alerting
-    from pipeline.quality import judged
+    from pipeline.nights import conduct
 
-    context, settings, day = get_current_context(), running.settings(), running.day()
+    context, day = get_current_context(), running.day()
     out = bool(context["params"]["leave_out"])
-    judged.leave_out(settings.store, day, out=out)
-    if out:
-        return ""
+    running.settings()  # refuses a run that is not admitted
     with running.front_door():
-        learnt = steps.update(recipes.tonight(running.plain(context)), day)
-    for words in alerting.of_update(day, learnt):
-        callbacks.tell(*words)
+        learnt = conduct.learn(running.plain(context), day, callbacks.say, leave_out=out)
     return str(learnt["run"])
 
 
@@ -207,7 +200,7 @@ class Abtest(TriggerDagRunOperator):
         try:
             found = experiments.of_day(running.settings().store, day)
         except DupnError as error:
-            callbacks.tell(*alerting.unlooked(day, str(error)))
+            callbacks.say(alerting.unlooked(day, str(error)))
             found = ""
         if not found:
             raise AirflowSkipException(f"{day} is no day of an experiment")
@@ -235,19 +228,15 @@ def onward() -> None:
 
     State past its retention is swept.
     """
-    from pipeline.nights import alerting, night_page, nightly
-    from pipeline.upkeep import afterwards
+    from pipeline.nights import conduct, outcomes
 
     context, settings, day = get_current_context(), running.settings(), running.day()
     run("sweep", day=day)
+    out = bool(context["params"]["leave_out"])
+    learnt = "" if out else context["ti"].xcom_pull(task_ids="update") or ""
     with running.front_door():
-        outcome = _outcome(context, settings, day)
-        nightly.end(settings, day, context["dag_run"].run_id, outcome)
-        night_page.draw_unwatched(settings, day)
-        after = nightly.waiting(settings, day)
-        again = afterwards.sentences(settings.store)
-    if again:
-        callbacks.tell(*alerting.changed(again))
+        outcome = outcomes.of(settings.store, learnt, leave_out=out)
+        after = conduct.close(settings, day, context["dag_run"].run_id, outcome, callbacks.say)
     if after is None:
         return
     raise DagRunTriggerException(
@@ -275,7 +264,7 @@ def _look(waited: timedelta) -> PokeReturnValue:
         logger.info("%s", seen.sentence)
         if seen.late:
             words = alerting.late(day, seen.sentence)
-            nightly.tell_late(settings, day, lambda: callbacks.tell(*words))
+            nightly.tell_late(settings, day, lambda: callbacks.say(words))
     return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())
 
 
@@ -314,28 +303,12 @@ def _take_turn() -> None:
 
 
 def _judge(of: str) -> None:
-    from infra.errors import QualityFailed
-    from pipeline import steps
-    from pipeline.nights import alerting
+    from pipeline.nights import conduct
 
     settings, day = running.settings(), running.day()
+    out = bool(get_current_context()["params"]["leave_out"])
     with running.front_door():
-        try:
-            steps.quality(settings, day, of)
-        except QualityFailed as stopped:
-            if not get_current_context()["params"]["leave_out"]:
-                raise
-            callbacks.tell(*alerting.left_out(day, f"QualityFailed: {stopped}"))
-
-
-def _outcome(context: Any, settings: Any, day: date) -> str:
-    """What the release said, or why there was none."""
-    from pipeline.nights import volumes
-
-    if context["params"]["leave_out"]:
-        return "left out"
-    learnt = context["ti"].xcom_pull(task_ids="update")
-    return (volumes.outcome(settings.store, learnt) if learnt else "") or "skipped"
+        conduct.judge(settings, day, of, callbacks.say, leave_out=out)
 
 
 def _conf(context: Any, day: str) -> dict[str, Any]:

@@ -34,8 +34,8 @@ def gate() -> bool:
     from pipeline.nights import alerting
 
     judged = run("gate", **_candidate())
-    if not judged["promoted"]:
-        callbacks.tell(*alerting.kept(judged))
+    for words in alerting.of_gate(judged):
+        callbacks.say(words)
     return bool(judged["promoted"])
 
 
@@ -115,9 +115,8 @@ def watch() -> None:
     """
     from pipeline.nights import alerting
 
-    seen = run("watch", **_candidate())
-    for sentence in seen.get("alerts", ()):
-        callbacks.tell(*alerting.worse(running.day(), sentence))
+    for words in alerting.of_watch(running.day(), run("watch", **_candidate())):
+        callbacks.say(words)
 
 
 def _candidate() -> dict[str, Any]:

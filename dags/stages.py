@@ -157,8 +157,8 @@ def gate(days: list[str]) -> bool:
     from pipeline.nights import alerting
 
     judged = run("gate", **_judged(days))
-    if not judged["promoted"]:
-        callbacks.tell(*alerting.kept(judged))
+    for words in alerting.of_gate(judged):
+        callbacks.say(words)
     return bool(judged["promoted"])
 
 

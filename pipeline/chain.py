@@ -7,21 +7,22 @@ from functools import partial
 from typing import Any
 
 from features.carry import ONE_DAY
-from infra.errors import PartitionMissing, QualityFailed
+from infra.errors import PartitionMissing
 from infra.progress import Progress, track
 from infra.tracking import address
 from pipeline import steps
 from pipeline.days import span
 from pipeline.learn import recipes
-from pipeline.nights import alerting, night_page, workers
+from pipeline.nights import alerting, conduct, outcomes, workers
 from pipeline.nights import nightly as nights
-from pipeline.quality import judged
+from pipeline.nights.conduct import Tell
 from pipeline.raw import simulated_days
 from pipeline.settings import Settings
-from pipeline.upkeep import afterwards
 
 logger = logging.getLogger(__name__)
 
+Judge = Callable[[Settings, date, str], object]
+"""Quality of a group on a day."""
 RELEASE = ("evaluate", "bundle", "gate", "canary", "register", "promote", "check")
 
 
@@ -33,10 +34,7 @@ def initial(settings: Settings, first: date, days: int) -> Mapping[str, Any]:
     address(settings.tracking, settings.store)  # refused before anything is made
     last = first + ONE_DAY * days
     with alerting.failures(settings, last, f"the initial training from {first}"):
-        verdict = _initial(settings, first, last, days)
-    if not verdict["promoted"]:
-        alerting.tell(settings, last, alerting.kept(verdict))
-    return verdict
+        return _initial(settings, first, last, days)
 
 
 def _initial(settings: Settings, first: date, last: date, days: int) -> Mapping[str, Any]:
@@ -44,11 +42,12 @@ def _initial(settings: Settings, first: date, last: date, days: int) -> Mapping[
         steps.simulate(settings, start, length)
     wanted = steps.data_days(settings, first, last)
     with track("stages", total=len(wanted) * 7 + 1 + len(RELEASE), unit="stages") as progress:
-        for work in _data(settings, wanted):
+        for work in _data(settings, wanted, steps.quality):
             _counted(progress, work)
         mine = recipes.of_line(settings)
         _counted(progress, partial(steps.train, mine, last - ONE_DAY, days))
-        return _release(mine, last, f"{mine.line}-{last - ONE_DAY}", progress)
+        tell = partial(alerting.tell, settings, last)
+        return _release(mine, last, f"{mine.line}-{last - ONE_DAY}", progress, tell)
 
 
 def nightly(
@@ -80,78 +79,65 @@ def _night(settings: Settings, day: date, *, leave_out: bool, take_over: bool) -
     nights.begin(settings, day, workers.this(), take_over=take_over)
     if simulated_days.is_next(settings, day):
         steps.simulate(settings, day, 1)
+    tell = partial(alerting.tell, settings, day)
     total = 8 + len(RELEASE) + 3
     with track("stages", total=total, unit="stages") as progress:
-        for work in _data(settings, [day]):
-            _counted(progress, partial(_forgiving, settings, day, work) if leave_out else work)
-        judged.leave_out(settings.store, day, out=leave_out)
-        mine = settings if leave_out else recipes.tonight(settings)
-        learnt = {} if leave_out else _learn(mine, day, progress)
-        verdict: dict[str, Any] = {"run": learnt.get("run", ""), "promoted": None}
-        verdict["outcome"] = "left out" if leave_out else learnt["outcome"]
+        for work in _data(settings, [day], partial(conduct.judge, tell=tell, leave_out=leave_out)):
+            _counted(progress, work)
+        learnt = _counted(
+            progress, partial(conduct.learn, settings, day, tell, leave_out=leave_out)
+        )
+        told: dict[str, Any] = {"run": learnt["run"], "promoted": None}
         if learnt.get("left_out"):
-            verdict["left_out"] = learnt["left_out"]
-        if verdict["run"]:
-            verdict |= _release(mine, day, verdict["run"], progress)
-            if not verdict["promoted"]:
-                alerting.tell(settings, day, alerting.kept(verdict))
-            verdict |= _after(mine, day, verdict["run"], progress)
+            told["left_out"] = learnt["left_out"]
+        if run := told["run"]:
+            mine = recipes.by_hand(settings, run)
+            told |= _release(mine, day, run, progress, tell)
+            told |= _after(mine, day, run, progress, tell)
     steps.sweep(settings, day)
-    nights.end(settings, day, workers.this(), verdict["outcome"])
-    night_page.draw_unwatched(settings, day)
-    if again := afterwards.sentences(settings.store):
-        alerting.tell(settings, day, alerting.changed(again))
-    after = nights.waiting(settings, day)
+    told["outcome"] = outcomes.of(settings.store, told["run"], leave_out=leave_out)
+    after = conduct.close(settings, day, workers.this(), told["outcome"], tell)
     if after is not None:
         logger.warning(
             "the night of %s waited for this one (%s): clear its task `raw`, or run it: "
             "`dupn run nightly --day %s`", after.day, after.run, after.day,
         )  # fmt: skip
-        verdict["waits"] = after.day
-    return verdict
+        told["waits"] = after.day
+    return told
 
 
-def _forgiving(settings: Settings, day: date, work: Callable[[], object]) -> object:
-    try:
-        return work()
-    except QualityFailed as error:
-        alerting.tell(settings, day, alerting.left_out(day, str(error)))
-        return None
-
-
-def _learn(settings: Settings, day: date, progress: Progress) -> Mapping[str, Any]:
-    learnt: Mapping[str, Any] = _counted(progress, partial(steps.update, settings, day))
-    for words in alerting.of_update(day, learnt):
-        alerting.tell(settings, day, words)
-    return learnt
-
-
-def _after(settings: Settings, day: date, run: str, progress: Progress) -> Mapping[str, Any]:
+def _after(
+    settings: Settings, day: date, run: str, progress: Progress, tell: Tell
+) -> dict[str, Any]:
     for step in (steps.refresh, steps.represent):
         _counted(progress, partial(step, settings, day))
     seen = _counted(progress, partial(steps.watch, settings, day, run=run))
-    for sentence in seen["alerts"]:
-        alerting.tell(settings, day, alerting.worse(day, sentence))
+    for words in alerting.of_watch(day, seen):
+        tell(words)
     return {"auc_alerts": seen["alerts"], "page": seen["page"]}
 
 
-def _data(settings: Settings, days: Sequence[date]) -> Iterator[Callable[[], object]]:
+def _data(settings: Settings, days: Sequence[date], judge: Judge) -> Iterator[Callable[[], object]]:
     for day in days:
         yield partial(steps.events, settings, day)
-        yield partial(steps.quality, settings, day, "events")
+        yield partial(judge, settings, day, "events")
         yield partial(steps.vocabulary, settings, day)
         yield partial(steps.statistics, settings, day)
         yield partial(steps.sequences, settings, day)
         yield partial(steps.samples, settings, day)
-        yield partial(steps.quality, settings, day, "samples")
+        yield partial(judge, settings, day, "samples")
 
 
-def _release(settings: Settings, day: date, run: str, progress: Progress) -> Mapping[str, Any]:
+def _release(
+    settings: Settings, day: date, run: str, progress: Progress, tell: Tell
+) -> Mapping[str, Any]:
     verdict: Mapping[str, Any] = {}
     for name in RELEASE:
         result = _counted(progress, partial(getattr(steps, name), settings, day, run=run))
         if name == "gate":
             verdict = result
+            for words in alerting.of_gate(verdict):
+                tell(words)
             if not verdict["promoted"]:
                 break
     return verdict

@@ -22,6 +22,7 @@ from pipeline.jobs import quality as measuring
 from pipeline.learn import decided
 from pipeline.learn.learning import recorded, require_free, run_key
 from pipeline.learn.tracked import TrainingTracker
+from pipeline.nights.outcomes import Learnt
 from pipeline.quality import judged
 from pipeline.release.incumbent import (
     by_version,
@@ -292,7 +293,7 @@ def _nothing(
     return {
         "run": key,
         "parent": parent.key.split("/")[1],
-        "outcome": "finished before" if key else "skipped",
+        "outcome": (Learnt.FINISHED_BEFORE if key else Learnt.SKIPPED).value,
         "why": why,
         "abnormal": _sentences(findings or {}),
     }
@@ -307,7 +308,7 @@ def _summary(
     return {
         "run": fitted.run_name,
         "parent": plan.parent_key,
-        "outcome": "trained",
+        "outcome": Learnt.TRAINED.value,
         "mlflow_run": fitted.run_id,
         "moments": plan.moments,
         "parts": [f"{part.day} {part.share} {part.moments}" for part in plan.parts],

@@ -50,16 +50,19 @@ def of_update(day: date, learnt: Mapping[str, Any]) -> Iterator[Words]:
             yield words(day, learnt[name])
 
 
-def kept(judged: Mapping[str, Any]) -> Words:
-    """The gate's verdict against a candidate."""
+def of_gate(judged: Mapping[str, Any]) -> Iterator[Words]:
+    """What is told of a verdict: that it is against the candidate."""
+    if judged["promoted"]:
+        return
     what = "kept the champion" if judged["champion"] else "let no first model through"
     title = f"the gate {what} on {judged['day']} ({judged['outcome']})"
-    return Kind.GATE, title, " ".join(judged["failed"])
+    yield Kind.GATE, title, " ".join(judged["failed"])
 
 
-def worse(day: date, why: str) -> Words:
-    """The champion on the new day."""
-    return Kind.AUC, f"watch {day}", why
+def of_watch(day: date, seen: Mapping[str, Any]) -> Iterator[Words]:
+    """What is told of a night that was watched: in what the champion does worse."""
+    for sentence in seen["alerts"]:
+        yield Kind.AUC, f"watch {day}", sentence
 
 
 def changed(sentences: Sequence[str]) -> Words:

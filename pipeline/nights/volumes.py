@@ -10,7 +10,7 @@ from datetime import date
 
 from evaluation.results import Figure
 from evaluation.watch import counted
-from infra.record import as_object, reading
+from infra.record import reading
 from infra.store import Partition, Store
 from pipeline.quality import judged
 from training import checkpoint as checkpoints
@@ -35,16 +35,6 @@ def figures(store: Store, day: date, key: str) -> Iterator[Figure]:
     stages = ", ".join(name.removesuffix("_s") for name in seconds)
     total = {"total_s": sum(seconds.values())}
     yield from counted(total, "s", f"sum of {stages}, not of the whole night of {day}")
-
-
-def outcome(store: Store, key: str) -> str:
-    """What the gate said of a model; empty if it was not asked."""
-    place = f"reports/gate/{key}.json"
-    content = store.get(place)
-    if content is None:
-        return ""
-    with reading(place, f"Run `dupn gate --day D --run {key}` again, D of its evaluation."):
-        return str(as_object(content)["outcome"])
 
 
 def durations(store: Store, day: date, key: str) -> Mapping[str, float]:

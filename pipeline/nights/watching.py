@@ -24,6 +24,7 @@ from infra.tracking import MlflowTracker
 from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
 from pipeline.nights import night_page, volumes
+from pipeline.release import verdicts
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry
@@ -51,7 +52,7 @@ def run(settings: Settings, day: date, run_key: str = "") -> Mapping[str, Any]:
         figures=tuple(figures),
         alerts=tuple(watch.drops(figures, before, config, look.untrained)),
         notes=(*mine.notes, *look.notes),
-        outcome=volumes.outcome(store, mine.key),
+        outcome=verdicts.outcome(store, mine.key),
     )
     address = nights.put(store, settings.line, night)
     page = night_page.draw(settings)

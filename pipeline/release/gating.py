@@ -31,7 +31,7 @@ from infra.tracking import tracking_uri
 from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
 from pipeline.quality import judged
-from pipeline.release import bundling, recording
+from pipeline.release import bundling, recording, verdicts
 from pipeline.release.fresh_process import heard
 from pipeline.release.incumbent import registry_of, vacancy
 from pipeline.settings import Settings
@@ -121,7 +121,7 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         "checks": [check.model_dump() for check in verdict.checks],
         "figures": [figure.model_dump() for figure in figures],
     }
-    settings.store.put(f"reports/gate/{mine.key}.json", json.dumps(content, indent=1))
+    settings.store.put(verdicts.key(mine.key), json.dumps(content, indent=1))
     page = pages.add_verdict(settings.store, report, verdict)
     client = registry.client
     if mine.run_id:

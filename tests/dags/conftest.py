@@ -4,7 +4,9 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,26 @@ def scheduled(in_airflow):
         DUPN_NIGHTLY_DATASET="mylog.toml",
         DUPN_NIGHTLY_PRESET="smoke",
     )
+
+
+@pytest.fixture
+def hook():
+    """A webhook of the test's own: its address, and the alerts that it was sent."""
+
+    class Post(BaseHTTPRequestHandler):
+        def do_POST(self):
+            self.server.heard.append(
+                json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            )
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_):
+            """Say nothing."""
+
+    server = HTTPServer(("127.0.0.1", 0), Post)
+    server.heard = []
+    threading.Thread(target=server.serve_forever, args=[0.02], daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}/", server.heard
+    server.shutdown()
+    server.server_close()

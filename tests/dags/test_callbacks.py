@@ -1,8 +1,5 @@
 """Whoever is on call is told, above all when what says whom to tell cannot be read."""
 
-import json
-import threading
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from types import SimpleNamespace
 
 import pytest
@@ -12,29 +9,6 @@ from infra.alerts import WEBHOOK
 from pipeline import steps
 
 DAY = "2026-03-05"
-
-
-@pytest.fixture
-def hook():
-    """A webhook of the test's own: its address, and the alerts that it was sent."""
-
-    class Post(BaseHTTPRequestHandler):
-        def do_POST(self):
-            self.server.heard.append(
-                json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            )
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            """Say nothing."""
-
-    server = HTTPServer(("127.0.0.1", 0), Post)
-    server.heard = []
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/", server.heard
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture

@@ -74,7 +74,7 @@ def test_quality_stops_a_night_unless_its_day_is_left_out_which_somebody_is_told
     assert told == []
     params["leave_out"] = True
     nightly_stages.quality.function()
-    assert ["QualityFailed: too many rejects" in text for text in told] == [True]
+    assert told == ["too many rejects"]
 
 
 def test_events_that_are_cleared_alone_leave_a_day_that_was_built_on_as_it_is(night, monkeypatch):

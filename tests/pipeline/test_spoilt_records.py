@@ -18,6 +18,7 @@ from pipeline.learn.learning import Candidate
 from pipeline.nights import night_page, nightly, volumes
 from pipeline.quality import judged
 from pipeline.release import gating, promotion
+from pipeline.release import verdicts as gates
 from pipeline.upkeep import backfill
 from serving import bundle, served
 from tests import first_night
@@ -42,7 +43,7 @@ AGAIN = {
 READ = [
     (NIGHT, lambda s: nightly.read(s, DAY), f"Remove it, .*`dupn run nightly --day {DAY}`"),
     (GATE, lambda s: promotion.question(s, DAY, KEY), AGAIN["gate"]),
-    (GATE, lambda s: volumes.outcome(s.store, KEY), f"`dupn gate --day D --run {KEY}` again"),
+    (GATE, lambda s: gates.outcome(s.store, KEY), f"`dupn gate --day D --run {KEY}` again"),
     (REPORT, lambda s: gating.report_on(s, MINE, DAY), AGAIN["evaluate"]),
     (REPORT, lambda s: report.read(s.store, KEY), f"`dupn evaluate --day D --run {KEY}` again"),
     (JUDGED, lambda s: judged.objection(s.store, DAY, "events"), AGAIN["quality"]),

@@ -7,11 +7,13 @@ from pathlib import Path
 import pytest
 
 from evaluation import nights
+from evaluation.gate import Outcome
 from evaluation.watch import Night
 from infra.errors import QualityFailed
 from infra.ledger import Ledger
 from pipeline import steps
 from pipeline.nights import night_page, nightly, workers
+from pipeline.nights.outcomes import Learnt
 from pipeline.release import standing
 from pipeline.settings import load
 from tests.pipeline.quality.test_quality import publish
@@ -73,7 +75,7 @@ def test_a_page_that_cannot_be_drawn_does_not_hide_what_quality_says(settings, c
 def test_a_night_that_a_person_left_out_says_so_and_a_watched_one_is_not_drawn_again(settings):
     night_page.draw_unwatched(settings, WATCHED)
     assert not page(settings)
-    nightly.end(settings, STOPPED, workers.this(), "left out")
+    nightly.end(settings, STOPPED, workers.this(), Learnt.LEFT_OUT)
     night_page.draw_unwatched(settings, STOPPED)
     assert "ended, not watched: left out" in page(settings)
 
@@ -84,11 +86,11 @@ def test_after_another_line_has_won_its_page_has_what_became_of_every_night(sett
     moved = {"action": "promote", "aliases": {"champion": "2"}, "facts": {"line": "rival"}}
     ledger.finish(ledger.append([], why="it has won", **moved))
     won = date(2026, 3, 4)
-    nightly.end(settings, STOPPED, workers.this(), "left out")
+    nightly.end(settings, STOPPED, workers.this(), Learnt.LEFT_OUT)
     with settings.store.partition("samples", STOPPED).publish() as out:
         out.record([])
     nightly.begin(settings, won, workers.this())
-    nightly.end(settings, won, workers.this(), "promote")
+    nightly.end(settings, won, workers.this(), Outcome.PROMOTE)
     for day in (WATCHED, won):
         nights.put(
             settings.store, "rival", Night(day=day.isoformat(), run="", parent="", figures=())

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 
+from evaluation import filed
 from evaluation.names import HEADS
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
@@ -43,24 +44,19 @@ class Links:
     """Offline, of the night's candidate."""
 
 
-def folder(line: str) -> str:
-    """Where the nights of a line are kept."""
-    return f"reports/nightly/{line}"
-
-
 def lines(store: Store) -> list[str]:
     """Lines that have had a night."""
-    return store.names("reports/nightly")
+    return store.names(filed.NIGHTLY)
 
 
 def watched(store: Store, day: date) -> bool:
     """Whether the champion of any line was watched on the day."""
-    return any(store.get(_key(store, line, day.isoformat())) for line in lines(store))
+    return any(store.get(figures_key(store, line, day.isoformat())) for line in lines(store))
 
 
 def put(store: Store, line: str, night: Night) -> str:
     """Keep a night's figures; their address comes back."""
-    return store.put(_key(store, line, night.day), night.model_dump_json(indent=1))
+    return store.put(figures_key(store, line, night.day), night.model_dump_json(indent=1))
 
 
 def read(store: Store, line: str, until: date, count: int) -> list[Night]:
@@ -69,11 +65,13 @@ def read(store: Store, line: str, until: date, count: int) -> list[Night]:
     One whose figures cannot be read is left out: they are for looking at, and no night rests on it.
     """
     days = sorted(
-        name.removeprefix("dt=") for name in store.names(folder(line)) if name.startswith("dt=")
+        name.removeprefix("dt=")
+        for name in store.names(filed.nightly(line))
+        if name.startswith("dt=")
     )
     found = []
     for day in [day for day in days if day <= until.isoformat()][-count:]:
-        key = _key(store, line, day)
+        key = figures_key(store, line, day)
         content = store.get(key)
         if content is None:
             continue
@@ -85,8 +83,9 @@ def read(store: Store, line: str, until: date, count: int) -> list[Night]:
     return found
 
 
-def _key(store: Store, line: str, day: str) -> str:
-    return f"{store.partition(folder(line), date.fromisoformat(day)).key}/figures.json"
+def figures_key(store: Store, line: str, day: str) -> str:
+    """Where a night's figures lie."""
+    return f"{store.partition(filed.nightly(line), date.fromisoformat(day)).key}/figures.json"
 
 
 def write_page(
@@ -97,7 +96,7 @@ def write_page(
     links: Links,
 ) -> str:
     """The page of these nights; its address comes back."""
-    return store.put(f"{folder(line)}/{PAGE}", html(line, nights, others, links))
+    return store.put(f"{filed.nightly(line)}/{PAGE}", html(line, nights, others, links))
 
 
 def html(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from rich.table import Table
 
-from evaluation import drift_plot, plots
+from evaluation import drift_plot, filed, plots
 from evaluation.gate import Verdict
 from evaluation.probabilities import WORDS
 from evaluation.rendering import inside, template
@@ -22,11 +22,11 @@ def write(store: Store, report: OfflineReport) -> Mapping[str, str]:
     """
     pictures = _drawings(report)
     files: dict[str, bytes | str] = {
-        "report.json": report.model_dump_json(indent=1),
+        filed.REPORT: report.model_dump_json(indent=1),
         **{f"{name}.png": picture for name, picture in pictures.items()},
-        "report.html": html(report, pictures),
+        filed.PAGE: html(report, pictures),
     }
-    folder = f"reports/offline/{report.key}"
+    folder = filed.offline(report.key)
     written = {name: store.put(f"{folder}/{name}", content) for name, content in files.items()}
     for name in store.names(folder):
         if name.endswith(".png") and name not in written:
@@ -36,7 +36,7 @@ def write(store: Store, report: OfflineReport) -> Mapping[str, str]:
 
 def read(store: Store, key: str) -> OfflineReport | None:
     """The report under a key, or None."""
-    place = f"reports/offline/{key}/report.json"
+    place = filed.report(key)
     found = store.get(place)
     if found is None:
         return None
@@ -50,7 +50,7 @@ def add_verdict(store: Store, report: OfflineReport, verdict: Verdict) -> str:
     The pictures are drawn from the report: those in its folder may be of an earlier one.
     """
     page = html(report, _drawings(report), verdict)
-    store.put(f"reports/offline/{report.key}/report.html", page)
+    store.put(filed.page(report.key), page)
     return page
 
 

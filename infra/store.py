@@ -1,7 +1,7 @@
 """Where keys become addresses below the root: partitions that are whole or absent.
 
-Keys of partitions are put together here; that of a single file (`reports/...`) is spelt by the
-module that writes it.
+Keys of partitions are put together here; that of a single file (`reports/...`) is spelt by one
+module: that which writes it or, if many read it, one that all of them may import.
 
 **The manifest is the partition.** A writer puts files under names unique to its attempt and
 then replaces `_manifest.json` in one atomic write (a rename on a local disk, a single put on an

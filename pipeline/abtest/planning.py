@@ -10,6 +10,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Any
 
+from evaluation import filed
 from evaluation.abtest import aa_study, power
 from evaluation.results import Figure
 from infra.progress import track
@@ -37,7 +38,7 @@ def aa(settings: Settings, experiments: int, *, quick: bool) -> Mapping[str, Any
         "figures": [figure.model_dump() for figure in figures],
     }
     key = "aa-quick" if quick else "aa"
-    settings.store.put(f"reports/abtest/{key}.json", json.dumps(report, indent=1))
+    settings.store.put(f"{filed.EXPERIMENTS}/{key}.json", json.dumps(report, indent=1))
     return {name: value for name, value in report.items() if name != "world"}
 
 

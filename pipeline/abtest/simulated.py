@@ -12,6 +12,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+from evaluation import filed
 from evaluation.marketplace import own, state
 from evaluation.marketplace.play import Marketplace
 from evaluation.results import finite
@@ -99,7 +100,9 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
         split = made.split()
     content = _content(settings, wanted, days, [*split, *twins])
     name = f"{days[0]}-{days[-1]}.json"
-    address = settings.store.put(f"reports/abtest/simulated/{name}", json.dumps(content, indent=1))
+    address = settings.store.put(
+        f"{filed.EXPERIMENTS}/simulated/{name}", json.dumps(content, indent=1)
+    )
     return {**content, "report": address}
 
 

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+from evaluation import filed
 from evaluation.abtest.experiment import Experiment
 from evaluation.abtest.readout import ReadOut
 from evaluation.abtest.verdict import Outcome, decide
@@ -127,7 +128,7 @@ def key(store: Store, experiment: str, day: date, name: str, suffix: str = "json
 
 def folder(store: Store, experiment: str, day: date) -> str:
     """Where everything about a day of an experiment lies."""
-    return store.partition(f"reports/abtest/{experiment}", day).key
+    return store.partition(filed.experiment(experiment), day).key
 
 
 def _kept(store: Store, experiment: Experiment, day: date | None) -> Mapping[str, Any]:
@@ -177,7 +178,7 @@ def _require_newest(store: Store, experiment: Experiment, day: date) -> None:
 
 def _looked_at(store: Store, experiment: str) -> list[date]:
     """Days of which a verdict is kept, oldest first."""
-    days = store.dates(f"reports/abtest/{experiment}")
+    days = store.dates(filed.experiment(experiment))
     there = (store.get(key(store, experiment, one, "verdict")) for one in days)
     return [one for one, content in zip(days, there, strict=True) if content is not None]
 

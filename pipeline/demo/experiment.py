@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from datetime import date
 from typing import Any
 
+from evaluation import filed
 from features.abtest import traffic
 from infra.errors import OrchestrationError, RegistryError
 from infra.scratch import scratch_folder
@@ -64,7 +65,7 @@ def run(settings: Settings, day: date, follow: Follow, conf: Mapping[str, Any]) 
     if ended is None or ended["outcome"] != "stop":
         raise OrchestrationError(
             f"the experiment {ID} should have stopped a rival with shuffled scores: {ended}. "
-            f"Look at {store.address('reports', 'abtest', ID)}."
+            f"Look at {store.address(filed.experiment(ID))}."
         )
 
 

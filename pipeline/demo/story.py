@@ -30,6 +30,7 @@ from pipeline.cli.show import wide
 from pipeline.demo import experiment, service, tables
 from pipeline.nights import nightly
 from pipeline.nights.nightly import State
+from pipeline.release import verdicts as gates
 from pipeline.release.incumbent import registry_of
 from pipeline.settings import Settings, handed_on
 
@@ -125,7 +126,7 @@ class _Demo:
         if not _champion(self.settings):
             raise OrchestrationError(
                 "the gate kept the first model back, so there is no champion for the nights to "
-                f"update. The verdict lies in {self.settings.store.address('reports', 'gate')}."
+                f"update. The verdict lies in {self.settings.store.address(gates.FOLDER)}."
             )
 
     def first_night(self) -> None:

@@ -8,9 +8,11 @@ from typing import Any
 from rich.markup import escape
 from rich.table import Table
 
+from evaluation import filed
+from evaluation.nights import figures_key
 from evaluation.watch import PROGRESSIVE
 from pipeline.abtest import verdicts
-from pipeline.nights import nightly
+from pipeline.release import verdicts as gates
 from pipeline.settings import Settings
 
 STOPPED = "stopped by quality"
@@ -95,17 +97,17 @@ def _why(verdict: Mapping[str, Any]) -> str:
 
 
 def _verdict(settings: Settings, day: date) -> Mapping[str, Any]:
-    return _json(settings, f"reports/gate/{settings.line}-{day}.json")
+    return _json(settings, gates.key(f"{settings.line}-{day}"))
 
 
 def _progressive(settings: Settings, day: date) -> str:
-    folder = nightly.key(settings, day).rpartition("/")[0]
-    figures = _json(settings, f"{folder}/figures.json").get("figures", ())
+    place = figures_key(settings.store, settings.line, f"{day}")
+    figures = _json(settings, place).get("figures", ())
     return _said({figure["name"]: figure for figure in figures}.get(f"{PROGRESSIVE}_ctr_auc"))
 
 
 def _difference(settings: Settings, day: date) -> str:
-    beside = _json(settings, f"reports/offline/{settings.line}-{day}/comparison.json")
+    beside = _json(settings, filed.comparison(f"{settings.line}-{day}"))
     compared = beside.get("comparison") or {}
     return _said(compared.get("ctr"), sign="+")
 

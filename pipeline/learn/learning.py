@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Any
 
+from evaluation import filed
 from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.registry import Registry, Version
 from infra.runs import is_there
@@ -283,4 +284,4 @@ def load(store: Store, key: str) -> Dupn:
 
 def answers(store: Store, key: str) -> Partition:
     """Where evaluation keeps what the model answered."""
-    return store.partition("reports", None, "offline", key, "answers")
+    return store.partition(filed.offline(key), None, filed.ANSWERS)

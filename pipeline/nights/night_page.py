@@ -9,7 +9,7 @@ from contextlib import suppress
 from datetime import date
 from posixpath import relpath
 
-from evaluation import nights
+from evaluation import filed, nights
 from evaluation.nights import Links, Unwatched
 from evaluation.rendering import beside
 from infra.errors import RecordCorrupt
@@ -35,7 +35,7 @@ def draw(settings: Settings, line: str = "") -> str:
         return ""
     first, others = date.fromisoformat(newest[0].day), dict[str, Unwatched]()
     for one in dict.fromkeys((*nights.lines(store), settings.line)):
-        days = [day for day in store.dates(nights.folder(one)) if day > first]
+        days = [day for day in store.dates(filed.nightly(one)) if day > first]
         others |= dict(_told(settings.model_copy(update={"line": one}), days))
     runs = {day: f"{line}-{day}" for day in others} | {night.day: night.run for night in newest}
     return nights.write_page(store, line, newest, others, _links(store, line, runs))
@@ -56,18 +56,17 @@ def line_of(settings: Settings) -> str:
 
 def there(store: Store, line: str) -> str:
     """Its address, or "" where there is none."""
-    folder = nights.folder(line)
+    folder = filed.nightly(line)
     return store.address(folder, nights.PAGE) if nights.PAGE in store.names(folder) else ""
 
 
 def _links(store: Store, line: str, runs: Mapping[str, str]) -> Links:
     """To what there is of each day: a home that is moved takes them along."""
-    here, judgements = nights.folder(line), quality_page.places(store)
-    folders, there = {day: f"reports/offline/{run}" for day, run in runs.items()}, "report.html"
-    kept = [day for day, folder in folders.items() if there in store.names(folder)]
+    here, judgements = filed.nightly(line), quality_page.places(store)
+    kept = [day for day, run in runs.items() if filed.PAGE in store.names(filed.offline(run))]
     return Links(
         judgements={day: relpath(judgements[day], here) for day in runs if day in judgements},
-        reports={day: relpath(f"{folders[day]}/{there}", here) for day in kept},
+        reports={day: relpath(filed.page(runs[day]), here) for day in kept},
     )
 
 

@@ -16,6 +16,7 @@ from enum import StrEnum
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from evaluation import filed
 from features.carry import ONE_DAY
 from features.raw import dataset
 from infra.errors import OutOfTurn, PartitionMissing
@@ -296,7 +297,7 @@ def _turn_of(night: Night | None) -> int:
 
 
 def _folder(settings: Settings, day: date) -> str:
-    return settings.store.partition(f"reports/nightly/{settings.line}", day).key
+    return settings.store.partition(filed.nightly(settings.line), day).key
 
 
 def _turn(settings: Settings, day: date, number: int) -> str:
@@ -334,8 +335,7 @@ def _note_waiting(settings: Settings, night: Night) -> None:
 
 def _note_first(settings: Settings, night: Night) -> bool:
     """Write a night's record if it has none; of two that do so at once, one succeeds."""
-    name = key(settings, date.fromisoformat(night.day))
-    return settings.store.put_new(name, _content(night))
+    return settings.store.put_new(key(settings, date.fromisoformat(night.day)), _content(night))
 
 
 def _write(settings: Settings, night: Night) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from evaluation import compatibility, predictions, report, sampled
+from evaluation import compatibility, filed, predictions, report, sampled
 from evaluation import evaluate as evaluation
 from evaluation.evaluate import Background, Evaluated
 from evaluation.results import Compatibility, OfflineReport
@@ -60,14 +60,14 @@ def evaluate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     whole = _beside(settings, day, found, (mine, against), (model, champion))
     addresses = report.write(store, whole)
     predictions.save(found.predictions, answers(store, mine.key))
-    store.put(f"reports/offline/{mine.key}/comparison.json", _comparison(whole))
-    store.put(f"reports/offline/{mine.key}/{tracked.FILE}", tracked.whole(settings))
+    store.put(filed.comparison(mine.key), _comparison(whole))
+    store.put(f"{filed.offline(mine.key)}/{tracked.FILE}", tracked.whole(settings))
     _log(settings, mine, whole)
     return {
         "run": mine.key,
         "day": day.isoformat(),
         "asked": whole.protocol["Day"],
-        "report": addresses["report.html"],
+        "report": addresses[filed.PAGE],
         "champion": whole.champion or "none",
         "figures": [figure.model_dump() for figure in whole.figures],
     }
@@ -149,7 +149,7 @@ def _log(settings: Settings, mine: Candidate, whole: OfflineReport) -> None:
         return
     tracker.start(mine.key, mine.run_id)
     tracker.metrics(whole.metrics)
-    folder = f"reports/offline/{whole.key}"
+    folder = filed.offline(whole.key)
     with scratch_folder() as scratch:
         for name in store.names(folder):
             if Path(name).suffix in (".html", ".json", ".png"):

@@ -13,7 +13,7 @@ from dataclasses import replace
 from datetime import date
 from typing import Any
 
-from evaluation import compatibility, predictions, weighed
+from evaluation import compatibility, filed, predictions, weighed
 from evaluation import gate as gating
 from evaluation import report as pages
 from evaluation.gate import Check, Evidence, Verdict
@@ -140,7 +140,7 @@ def judged_of(settings: Settings, mine: Candidate, day: date) -> dict[str, str]:
 
     A key that nobody has registered may be trained and evaluated again, with other settings.
     """
-    report = kept(settings, f"reports/offline/{mine.key}/report.json", mine, day)
+    report = kept(settings, filed.report(mine.key), mine, day)
     digest = hashlib.sha256(report).hexdigest()[:16]
     final = checkpoints.final(settings.store, mine.key)
     return {"report_digest": digest, "weights_digest": final.stamp()}
@@ -317,7 +317,7 @@ def report_on(settings: Settings, mine: Candidate, day: date) -> OfflineReport:
     Raises:
         PartitionMissing: it was evaluated on another, or on none.
     """
-    key = f"reports/offline/{mine.key}/report.json"
+    key = filed.report(mine.key)
     content = kept(settings, key, mine, day)
     with reading(key, f"Run `dupn evaluate --day {day} --run {mine.key}` again."):
         report = OfflineReport.model_validate_json(content)
@@ -333,7 +333,7 @@ def kept(settings: Settings, key: str, mine: Candidate, day: date) -> bytes:
     """What a step before this one put under a key for the candidate, which must be there."""
     content = settings.store.get(key)
     if content is None:
-        step = "gate" if key.startswith("reports/gate") else "evaluate"
+        step = "gate" if key == verdicts.key(mine.key) else "evaluate"
         again = f"`dupn {step} --day {day} --run {mine.key}`"
         raise PartitionMissing(f"{key} is not there. Run {again} first.")
     return content

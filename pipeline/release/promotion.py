@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from evaluation import filed
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.record import loaded
@@ -21,7 +22,7 @@ from infra.registry import MODEL, Registry, Version
 from infra.succession import reigns
 from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
-from pipeline.release import bundling, gating, incumbent, standing
+from pipeline.release import bundling, gating, incumbent, standing, verdicts
 from pipeline.release.incumbent import Incumbent, registry_of
 from pipeline.settings import Settings
 
@@ -44,7 +45,7 @@ def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         "moments": str(mine.ancestry.moments),
         "ancestry": _ancestry(mine),
         "evaluated_on": day.isoformat(),
-        "report": settings.store.address("reports", "offline", mine.key, "report.html"),
+        "report": settings.store.address(filed.page(mine.key)),
         "bundle": f"bundles/{mine.key}",
         "representations": f"representations/{mine.key}",
         "representation": str(_representation(settings, registry, mine, day)),
@@ -124,7 +125,7 @@ def question(settings: Settings, day: date, run: str = "") -> str:
     verdict = _passed(settings, day, mine)
     against = verdict.get("champion") or "nobody: it is the first"
     checks = "\n".join(f"- {check['sentence']}" for check in verdict["checks"])
-    report = settings.store.address("reports", "offline", mine.key, "report.html")
+    report = settings.store.address(filed.page(mine.key))
     return (
         f"{mine.key} passed the gate on {day} against {against}.\n\n{checks}\n\nReport: {report}\n"
     )
@@ -132,7 +133,7 @@ def question(settings: Settings, day: date, run: str = "") -> str:
 
 def _verdict(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]:
     """Of the gate, on the report that is there now; one made before it said so is taken as such."""
-    key = f"reports/gate/{mine.key}.json"
+    key = verdicts.key(mine.key)
     again = f"Run `dupn gate --day {day} --run {mine.key}` again."
     verdict = loaded(gating.kept(settings, key, mine, day), key, again)
     judged = verdict.get("report_digest")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from evaluation import filed
 from infra.addresses import bare
 from infra.errors import RecordCorrupt, RegistryUnavailable
 from infra.ledger import Entry, LedgerBroken
@@ -139,7 +140,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
     store, moves = settings.store.resolved(), _readable(settings)
     published = {stage: store.days(stage, *_LEAF[stage]) for stage in _LEAF}
     days = {"raw": rawday.there(store), **published}
-    reports = store.names("reports/offline")
+    reports = store.names(filed.OFFLINE)
     said = (settings.store.nothing_yet(), moves.note, moves.vacancy)
     notes = [note for note in said if note]
     last, none = moves.last, moves.unknown or "none"
@@ -162,7 +163,7 @@ def status(settings: Settings) -> Mapping[str, Any]:
         "last move": f"{last.at} {last.why}" if last else none,
         **nights(settings, store),
         "raw files that are not read": arrival.unread(store) or "none",
-        "reports": [store.address("reports", "offline", name) for name in reports] or "none",
+        "reports": [store.address(filed.offline(name)) for name in reports] or "none",
         "experiment reports": _looks(store) or "none",
         "page of nights": night_page.there(store, facts.get("line") or settings.line) or "none",
         "quality page": quality_page.there(store) or "none",
@@ -175,7 +176,7 @@ def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
     The store may be a resolved one. A night that only waits, and whose day is published all the
     same, never had to be. Of one that has begun it says how to end it.
     """
-    days, samples = store.dates(f"reports/nightly/{settings.line}"), store.days("samples")
+    days, samples = store.dates(filed.nightly(settings.line)), store.days("samples")
     found, spoilt = {}, list[str]()
     for day in days[-arrival.LOOK_BACK :]:
         try:
@@ -201,8 +202,8 @@ def nights(settings: Settings, store: Store) -> Mapping[str, Any]:
 def _looks(store: Store) -> list[str]:
     """Of every experiment the newest report."""
     found = []
-    for experiment in store.names("reports/abtest"):
-        folder = f"reports/abtest/{experiment}"
+    for experiment in store.names(filed.EXPERIMENTS):
+        folder = filed.experiment(experiment)
         keys = [store.partition(folder, day).key for day in reversed(store.dates(folder))]
         newest = next((key for key in keys if "report.html" in store.names(key)), "")
         found += [store.address(newest, "report.html")] if newest else []

@@ -3,10 +3,12 @@
 from infra.record import as_object, reading
 from infra.store import Store
 
+FOLDER = "reports/gate"
+
 
 def key(run: str) -> str:
     """Of the verdict on a run key."""
-    return f"reports/gate/{run}.json"
+    return f"{FOLDER}/{run}.json"
 
 
 def outcome(store: Store, run: str) -> str:

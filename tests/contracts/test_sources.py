@@ -55,6 +55,19 @@ def _of(text, stage):
     return text == stage or text.startswith(f"{stage}/")
 
 
+@pytest.mark.parametrize(
+    ("folder", "owner"),
+    [
+        ("reports/gate", "pipeline/release/verdicts.py"),
+        *((f"reports/{one}", "evaluation/filed.py") for one in ("offline", "nightly", "abtest")),
+    ],
+)
+def test_a_folder_of_reports_that_many_read_is_spelt_in_one_module(folder, owner):
+    """Who spelt it too would find nothing there, and say nothing, once it is called otherwise."""
+    spelt = {name(path) for path in modules() for node in strings(path) if _of(node.value, folder)}
+    assert spelt == {owner}
+
+
 def test_only_the_store_joins_paths():
     """`dt=` may stand in sentences (they hold a blank), not in addresses, formatted or added up."""
     for path in modules():

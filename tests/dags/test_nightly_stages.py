@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import (
 )
 
 from dags import callbacks, nightly_stages, running, stages
+from evaluation import filed
 from evaluation.abtest.experiment import Recipe
 from infra.errors import QualityFailed, RegistryUnavailable, StoreError
 from pipeline import steps
@@ -219,7 +220,7 @@ def test_a_look_that_the_store_does_not_answer_is_no_failed_try(silent, caplog):
 
 def test_nor_is_one_that_a_disk_of_the_network_does_not_answer(silent, tmp_path):
     (tmp_path / "reports").unlink()
-    (tmp_path / f"reports/nightly/dupn/dt={NIGHT}/night.json").mkdir(parents=True)  # an OSError
+    (tmp_path / f"{filed.nightly('dupn')}/dt={NIGHT}/night.json").mkdir(parents=True)  # an OSError
     assert not nightly_stages.raw.function().is_done
 
 
@@ -252,7 +253,7 @@ def test_a_night_gives_a_silent_store_up_after_the_hours_that_are_set(silent, wa
 
 
 def test_a_record_that_cannot_be_read_fails_at_once(waiting, tmp_path):
-    record = tmp_path / f"reports/nightly/dupn/dt={NIGHT}/night.json"
+    record = tmp_path / f"{filed.nightly('dupn')}/dt={NIGHT}/night.json"
     record.parent.mkdir(parents=True)
     record.write_text("{")
     with pytest.raises(AirflowFailException, match="RecordCorrupt"):

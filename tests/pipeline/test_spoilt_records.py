@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from evaluation import nights, report
+from evaluation import filed, nights, report
 from evaluation.watch import Night
 from features.abtest import traffic
 from infra.errors import PartitionCorrupt, RecordCorrupt
@@ -26,10 +26,10 @@ from tests.first_night import DAY, ONE, published
 
 KEY = f"dupn-{DAY}"
 MINE = Candidate(key=KEY, days=(DAY,), run_id="")
-GATE, REPORT = f"reports/gate/{KEY}.json", f"reports/offline/{KEY}/report.json"
-NIGHT = f"reports/nightly/dupn/dt={DAY}/night.json"
-JUDGED = f"reports/quality/events/{DAY}.json"
-LOOK, VERDICT = (f"reports/abtest/e/dt={DAY}/{name}.json" for name in ("look", "verdict"))
+GATE, REPORT = gates.key(KEY), filed.report(KEY)
+NIGHT = f"{filed.nightly('dupn')}/dt={DAY}/night.json"
+JUDGED = judged.report(DAY, "events")
+LOOK, VERDICT = (f"{filed.experiment('e')}/dt={DAY}/{name}.json" for name in ("look", "verdict"))
 DECLARED, TRAFFIC, ENDED = (f"experiments/e/{n}.json" for n in ("experiment", "traffic", "ended"))
 TURN = f"{traffic.TURNS}/000001.json"
 E = SimpleNamespace(id="e")
@@ -96,7 +96,7 @@ def test_a_night_whose_report_of_quality_cannot_be_read_has_its_row(settings):
     nights.put(settings.store, "dupn", night)
     settings.store.put(JUDGED, b"")
     assert night_page.draw(settings)
-    assert f"{DAY}".encode() in settings.store.get("reports/nightly/dupn/nights.html")
+    assert f"{DAY}".encode() in settings.store.get(f"{filed.nightly('dupn')}/{nights.PAGE}")
 
 
 def test_a_night_whose_record_was_removed_as_it_says_begins_and_ends(settings):
@@ -122,7 +122,7 @@ def test_figures_of_a_night_that_cannot_be_read_hide_no_other_night(settings, ca
     for day in (DAY, DAY + ONE):
         night = Night(day=day.isoformat(), run=f"dupn-{day}", parent="", figures=())
         nights.put(settings.store, "dupn", night)
-    settings.store.put(f"reports/nightly/dupn/dt={DAY}/figures.json", b"")
+    settings.store.put(nights.figures_key(settings.store, "dupn", f"{DAY}"), b"")
     found = nights.read(settings.store, "dupn", date.max, 9)
     assert [one.day for one in found] == [str(DAY + ONE)]
     assert f"`dupn watch --day {DAY}` writes it again" in caplog.text
@@ -132,9 +132,9 @@ def test_a_night_whose_record_cannot_be_read_has_its_row(settings):
     store = settings.store
     night = Night(day=str(DAY), run=KEY, parent="", figures=())
     nights.put(store, "dupn", night)
-    store.put(f"reports/nightly/dupn/dt={DAY + ONE}/night.json", b"")
+    store.put(nightly.key(settings, DAY + ONE), b"")
     assert night_page.draw(settings)
-    assert b"its record cannot be read" in store.get("reports/nightly/dupn/nights.html")
+    assert b"its record cannot be read" in store.get(f"{filed.nightly('dupn')}/{nights.PAGE}")
 
 
 def test_files_of_partitions_that_are_no_json_spoil_the_partition(settings, tmp_path):

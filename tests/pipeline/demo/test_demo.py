@@ -5,8 +5,11 @@ from datetime import date
 import pytest
 from rich.console import Console
 
+from evaluation import filed
+from evaluation.nights import figures_key
 from pipeline.abtest import experiments, verdicts
 from pipeline.demo import experiment, story, tables
+from pipeline.release import verdicts as gates
 from pipeline.settings import load
 
 LAST, NIGHT, TRIED, DIRTY = (date(2026, 3, day) for day in (11, 13, 14, 15))
@@ -21,12 +24,12 @@ def settings(tmp_path):
     then = [*first, {"name": "ctr non-inferiority", "sentence": "CTR is non-inferior: +0.0123."}]
     for day, checks in ((LAST, first), (NIGHT, then)):
         verdict = {"outcome": "promote", "failed": [], "checks": checks}
-        put(f"reports/gate/dupn-{day}.json", json.dumps(verdict))
+        put(gates.key(f"dupn-{day}"), json.dumps(verdict))
     ctr = {"value": 0.0123, "low": -0.001, "high": 0.025}
     compared = json.dumps({"comparison": {"ctr": ctr}})
-    put(f"reports/offline/dupn-{NIGHT}/comparison.json", compared)
+    put(filed.comparison(f"dupn-{NIGHT}"), compared)
     figure = {"name": "watch_progressive_ctr_auc", "value": 0.7, "low": 0.69, "high": 0.71}
-    put(f"reports/nightly/dupn/dt={NIGHT}/figures.json", json.dumps({"figures": [figure]}))
+    put(figures_key(settings.store, "dupn", f"{NIGHT}"), json.dumps({"figures": [figure]}))
     return settings
 
 

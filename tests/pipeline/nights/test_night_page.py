@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import nights
+from evaluation import filed, nights
 from evaluation.gate import Outcome
 from evaluation.watch import Night
 from infra.errors import QualityFailed
@@ -33,7 +33,7 @@ def settings(tmp_path):
 
 
 def page(settings):
-    return (settings.store.get("reports/nightly/dupn/nights.html") or b"").decode()
+    return (settings.store.get(f"{filed.nightly('dupn')}/{nights.PAGE}") or b"").decode()
 
 
 def test_a_night_that_quality_stopped_is_on_the_page_at_once(settings):
@@ -49,7 +49,7 @@ def test_a_night_that_quality_stopped_is_on_the_page_at_once(settings):
 def test_rows_lead_to_their_judgement_and_their_offline_report_where_there_are_any(settings):
     publish(settings.store, WATCHED)
     publish(settings.store, STOPPED, bad_types=50)
-    settings.store.put("reports/offline/dupn-2026-03-02/report.html", "")
+    settings.store.put(filed.page("dupn-2026-03-02"), "")
     steps.quality(settings, WATCHED, "events")
     with pytest.raises(QualityFailed):
         steps.quality(settings, STOPPED, "events")
@@ -57,7 +57,7 @@ def test_rows_lead_to_their_judgement_and_their_offline_report_where_there_are_a
     assert len(links) == 3
     for link in links:
         file, _, place = link.partition("#")
-        there = Path(settings.home, "reports/nightly/dupn", file).read_text()
+        there = Path(settings.home, filed.nightly("dupn"), file).read_text()
         assert not place or f'id="{place}"' in there
     assert {link.rpartition("/")[2] for link in links} == {
         "index.html#events-2026-03-02", "index.html#events-2026-03-03", "report.html",
@@ -96,7 +96,7 @@ def test_after_another_line_has_won_its_page_has_what_became_of_every_night(sett
             settings.store, "rival", Night(day=day.isoformat(), run="", parent="", figures=())
         )
     night_page.draw_unwatched(settings, STOPPED)
-    told = (settings.store.get("reports/nightly/rival/nights.html") or b"").decode()
+    told = (settings.store.get(f"{filed.nightly('rival')}/{nights.PAGE}") or b"").decode()
     assert "ended, not watched: left out" in told
     assert "not watched: promote" not in told
     assert night_page.line_of(settings) == "rival"
@@ -108,7 +108,7 @@ def test_where_no_night_was_watched_there_is_no_page(tmp_path):
 
 def test_status_has_the_newest_report_of_every_experiment(settings):
     for day in ("2026-03-02", "2026-03-03"):
-        settings.store.put(f"reports/abtest/rival/dt={day}/report.html", "")
-    settings.store.put("reports/abtest/rival/dt=2026-03-04/look.json", "")  # not told yet
+        settings.store.put(f"{filed.experiment('rival')}/dt={day}/report.html", "")
+    settings.store.put(f"{filed.experiment('rival')}/dt=2026-03-04/look.json", "")  # not told yet
     (found,) = standing.status(settings)["experiment reports"]
-    assert found.endswith("reports/abtest/rival/dt=2026-03-03/report.html")
+    assert found.endswith(f"{filed.experiment('rival')}/dt=2026-03-03/report.html")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from evaluation import nights
+from evaluation import filed, nights
 from infra.tracking import MlflowTracker
 from pipeline import steps
 from tests import chain as chains
@@ -56,7 +56,7 @@ def test_the_page_says_which_days_tonights_model_was_not_taught(watched):
     settings, said = watched
     note = "2026-03-01 was not learnt: its samples are gone"
     assert note in said["notes"]
-    assert note in settings.store.get(f"{nights.folder('dupn')}/{nights.PAGE}").decode()
+    assert note in settings.store.get(f"{filed.nightly('dupn')}/{nights.PAGE}").decode()
 
 
 def test_tonights_model_is_asked_about_yesterday_again(watched):

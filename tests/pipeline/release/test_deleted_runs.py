@@ -8,6 +8,7 @@ import torch
 from infra.errors import PartitionCorrupt, RegistryError
 from pipeline import steps
 from pipeline.learn import learning
+from pipeline.release import verdicts
 from pipeline.release.incumbent import registry_of
 from tests.chain import DAYS, copy_data, smoke
 from training import checkpoint as checkpoints
@@ -48,7 +49,7 @@ def test_a_step_that_logs_to_it_says_how_it_comes_back_and_is_not_tried_again(se
     with pytest.raises(RegistryError, match=f"restore --run-id {lost}.*`dupn train`") as caught:
         step(settings, JUDGED)
     assert type(caught.value) is RegistryError  # one that may pass is another
-    assert settings.store.names("reports/gate") == []
+    assert settings.store.names(verdicts.FOLDER) == []
 
 
 def test_evaluation_makes_no_run_of_its_own(settings, lost, caplog):

@@ -4,10 +4,12 @@ import json
 
 import pytest
 
+from evaluation import filed
 from evaluation.results import NOT_TRAINED
 from infra.tracking import MlflowTracker
 from pipeline import steps
 from pipeline.learn import learning
+from pipeline.release import verdicts
 from tests.chain import DAYS, smoke, with_champion
 from training.config import Task
 
@@ -40,7 +42,7 @@ def logged(settings):
 
 
 def beside(settings, name):
-    return json.loads(settings.store.get(f"reports/offline/dupn-{DAYS[2]}/{name}"))
+    return json.loads(settings.store.get(f"{filed.offline(f'dupn-{DAYS[2]}')}/{name}"))
 
 
 def test_the_digest_that_a_report_names_is_that_of_the_settings_beside_it(settings):
@@ -58,7 +60,7 @@ def test_a_task_that_was_not_trained_is_said_and_its_floor_is_not_judged(setting
     assert learning.of_run(settings.store, f"dupn-{DAYS[2]}").untrained == {Task.SPP}
     reasons = {one["task"]: one["reason"] for one in beside(settings, "report.json")["tasks"]}
     assert {task for task, reason in reasons.items() if reason == NOT_TRAINED} == {"spp"}
-    verdict = json.loads(settings.store.get(f"reports/gate/dupn-{DAYS[2]}.json"))
+    verdict = json.loads(settings.store.get(verdicts.key(f"dupn-{DAYS[2]}")))
     (floor,) = (one for one in verdict["checks"] if one["name"] == "floor spp_auc")
     assert floor["passed"] is None
     assert "not trained (train.tasks)" in floor["sentence"]
@@ -66,7 +68,7 @@ def test_a_task_that_was_not_trained_is_said_and_its_floor_is_not_judged(setting
 
 def test_candidate_minus_champion_is_a_figure_of_report_and_verdict(settings, logged):
     report = beside(settings, "report.json")
-    verdict = json.loads(settings.store.get(f"reports/gate/dupn-{DAYS[2]}.json"))
+    verdict = json.loads(settings.store.get(verdicts.key(f"dupn-{DAYS[2]}")))
     compared = report["comparison"]
     for one in (compared["ctr"], *compared["others"]):
         name = f"{one['name']}_over_champion"
@@ -84,7 +86,7 @@ def test_candidate_minus_champion_is_a_figure_of_report_and_verdict(settings, lo
 
 
 def test_a_verdict_has_the_figures_that_it_rests_on(settings, logged):
-    verdict = json.loads(settings.store.get(f"reports/gate/dupn-{DAYS[2]}.json"))
+    verdict = json.loads(settings.store.get(verdicts.key(f"dupn-{DAYS[2]}")))
     found = {figure["name"]: figure for figure in verdict["figures"]}
     ctr = next(one for one in verdict["checks"] if one["name"] == "ctr non-inferiority")
     assert f"the margin is {found['gate_ctr_margin']['value']:.4f}" in ctr["sentence"]
@@ -92,5 +94,5 @@ def test_a_verdict_has_the_figures_that_it_rests_on(settings, logged):
     assert logged["gate_ctr_margin"] == found["gate_ctr_margin"]["value"]
     frozen = {check["name"] for check in verdict["checks"] if check["name"].startswith("frozen")}
     assert {f"{name.replace(' ', '_')}_drop" for name in frozen} <= set(found)
-    first = json.loads(settings.store.get(f"reports/gate/dupn-{DAYS[1]}.json"))
+    first = json.loads(settings.store.get(verdicts.key(f"dupn-{DAYS[1]}")))
     assert "ctr_ece" in {figure["name"] for figure in first["figures"]}

@@ -4,12 +4,13 @@ import json
 
 import pytest
 
+from evaluation import filed
 from features.ranking import NAMES
 from infra.errors import RegistryError, TrainingError
 from infra.registry import MODEL
 from pipeline import steps
 from pipeline.learn import learning
-from pipeline.release import promotion
+from pipeline.release import promotion, verdicts
 from pipeline.release.incumbent import registry_of
 from tests.chain import DAYS, smoke, with_champion
 from tests.other_inputs import learnt_with
@@ -38,7 +39,7 @@ def champion(settings):
 
 def test_the_report_says_why_it_was_not_asked(settings):
     key = learning.candidate(settings, DAY).key
-    report = json.loads(settings.store.get(f"reports/offline/{key}/report.json"))
+    report = json.loads(settings.store.get(filed.report(key)))
     assert report["champion"] == f"dupn-{DAYS[1]}"
     assert report["comparison"] is None
     assert report["notes"][0] == (
@@ -49,7 +50,7 @@ def test_the_report_says_why_it_was_not_asked(settings):
 
 def test_the_gate_leaves_it_to_a_person(settings):
     key = learning.candidate(settings, DAY).key
-    verdict = json.loads(settings.store.get(f"reports/gate/{key}.json"))
+    verdict = json.loads(settings.store.get(verdicts.key(key)))
     assert verdict["outcome"] == "not enough evidence"
     with pytest.raises(RegistryError, match=r"were not compared .* `dupn register --day"):
         steps.promote(settings, DAY)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from evaluation import filed
 from evaluation.results import OfflineReport, TaskResult
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
@@ -14,7 +15,7 @@ from infra.store import Store
 from pipeline import steps
 from pipeline.learn.learning import Candidate
 from pipeline.quality import judged
-from pipeline.release import gating, incumbent, promotion
+from pipeline.release import gating, incumbent, promotion, verdicts
 from pipeline.release.incumbent import Incumbent
 from tests.chain import DAYS, smoke
 from training.ancestry import Part
@@ -68,13 +69,13 @@ def test_of_who_was_trained_for_clicks_they_must_be_measured(tmp_path, clicks):
 
 
 def test_a_verdict_on_another_report_than_there_is_now_does_not_count(tmp_path):
-    settings, at = smoke(tmp_path), f"reports/gate/{MINE.key}.json"
-    settings.store.put(f"reports/offline/{MINE.key}/report.json", "{}")
+    settings, at = smoke(tmp_path), verdicts.key(MINE.key)
+    settings.store.put(filed.report(MINE.key), "{}")
     verdict = {"day": str(DAYS[3]), "promoted": True}
     judged_on = verdict | gating.judged_of(settings, MINE, DAYS[3])
     settings.store.put(at, json.dumps(judged_on))
     assert promotion._passed(settings, DAYS[3], MINE) == judged_on
-    settings.store.put(f"reports/offline/{MINE.key}/report.json", "{ }")
+    settings.store.put(filed.report(MINE.key), "{ }")
     again = rf"evaluated again .* `dupn gate --day {DAYS[3]} --run {MINE.key}` again"
     for ask in (promotion._passed, lambda *given: promotion._breaks(given[0], MINE, given[1])):
         with pytest.raises(RegistryError, match=again):
@@ -97,7 +98,7 @@ def test_what_the_gate_kept_is_promoted_by_its_version_once_it_has_one(
     there = SimpleNamespace(versions=lambda: known, champion=lambda: None, challenger=lambda: None)
     monkeypatch.setattr(promotion, "registry_of", lambda _: there)
     verdict = {"day": str(DAYS[3]), "promoted": False, "outcome": "kept", "failed": ["It is bad."]}
-    settings.store.put(f"reports/gate/{MINE.key}.json", json.dumps(verdict))
+    settings.store.put(verdicts.key(MINE.key), json.dumps(verdict))
     said = {
         "2": f"It is bad. .*, run `dupn register --day {DAYS[3]} --run {MINE.key}`, and then "
         "`dupn promote --version N ",

@@ -11,14 +11,14 @@ from datetime import date
 
 import pytest
 
-from evaluation import compatibility, predictions, report
+from evaluation import compatibility, filed, predictions, report
 from features.holdout import held_out
 from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.ledger import LedgerTaken
 from pipeline import steps
 from pipeline.learn import learning
 from pipeline.quality import judged
-from pipeline.release import incumbent, promotion, standing
+from pipeline.release import incumbent, promotion, standing, verdicts
 from pipeline.release.incumbent import registry_of
 from pipeline.represent import representing
 from serving.versions import FromRegistry
@@ -73,7 +73,7 @@ def another_move(settings):
 
 def verdict(settings, day):
     key = learning.candidate(settings, day).key
-    return json.loads(settings.store.get(f"reports/gate/{key}.json"))
+    return json.loads(settings.store.get(verdicts.key(key)))
 
 
 def test_the_first_model_faces_floors_only(settings):
@@ -123,7 +123,7 @@ def test_training_again_is_the_same_run(settings):
 
 def test_evaluation_compares_with_the_champion_on_the_same_moments(worse):
     key = learning.candidate(worse, THEN_JUDGED).key
-    beside = json.loads(worse.store.get(f"reports/offline/{key}/comparison.json"))
+    beside = json.loads(worse.store.get(filed.comparison(key)))
     assert beside["champion"] == learning.candidate(worse, FIRST_JUDGED).key
     assert beside["comparison"]["ctr"]["value"] is not None
     assert {"l2r_auc", "fifp_auc"} <= {other["name"] for other in beside["comparison"]["others"]}
@@ -293,7 +293,7 @@ def test_a_night_says_how_frozen_heads_do_and_whom_it_was_held_against(night):
     assert made.champion == f"dupn-{DAYS[1]}"
     assert {"frozen_ctr_auc_drop", "representation_change"} <= set(made.metrics)
     assert "frozen ctr_auc" in {check["name"] for check in verdict(night, THEN_JUDGED)["checks"]}
-    page = night.store.get(f"reports/offline/{key}/report.html").decode()
+    page = night.store.get(filed.page(key)).decode()
     for said in (
         "Candidate and champion",
         "Heads that others froze",

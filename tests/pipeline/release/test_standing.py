@@ -183,7 +183,7 @@ def test_status_tells_of_a_spoilt_manifest_and_of_all_else(settings, place, fiel
 def test_status_tells_of_a_night_whose_record_is_empty_and_of_all_else(settings):
     nightly.begin(settings, DAY, "r1")
     nightly.end(settings, DAY, "r1", "promote")
-    settings.store.put(f"reports/nightly/dupn/dt={DAY + ONE}/night.json", b"")
+    settings.store.put(nightly.key(settings, DAY + ONE), b"")
     found = standing.nights(settings, settings.store)
     assert found["last night"] == f"{DAY}: promote"
     [said] = found["nights that have not ended"]

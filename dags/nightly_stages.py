@@ -149,11 +149,11 @@ class Release(Awaited):
 
     def execute(self, context: Any) -> None:
         """Trigger it with the run's day, candidate, the candidate's line and Params."""
-        from pipeline.release.incumbent import line_of
+        from infra import run_key
 
         key, day = context["ti"].xcom_pull(task_ids=self.learner), running.day().isoformat()
         conf = _conf(context, day)
-        line = json.dumps(line_of(key))  # in quotes: a line may be called 2026
+        line = json.dumps(run_key.line(key))  # in quotes: a line may be called 2026
         overrides = f"{conf['overrides'] or ''}\nline={line}".strip()
         self.conf = conf | {"run": key, "overrides": overrides}
         self.trigger_run_id = f"{self.named}__{day}__{context['run_id']}"

@@ -121,11 +121,13 @@ def watch() -> None:
 
 def _candidate() -> dict[str, Any]:
     """The day to judge on, and the run key of the form; else that of the day's own update."""
+    from infra import run_key
+
     day, given = running.day(), get_current_context()["params"]["run"]
     if given:
         return {"day": day, "run": given}
     settings = running.settings()
-    key = f"{settings.line}-{day}"
+    key = run_key.of(settings.line, day)
     if not settings.store.partition("checkpoints", None, key, "final").exists():
         raise AirflowFailException(
             f"line {settings.line} has no update of {day} (checkpoints/{key}/final is not "

@@ -194,7 +194,9 @@ def release(days: list[str]) -> list[Any]:
 
 def _judged(days: list[str]) -> dict[str, Any]:
     """The day to judge on, and the key of the model that was trained on the days before it."""
-    key = f"{running.settings().line}-{days[-2]}"
+    from infra import run_key
+
+    key = run_key.of(running.settings().line, date.fromisoformat(days[-2]))
     return {"day": date.fromisoformat(days[-1]), "run": key}
 
 

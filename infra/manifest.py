@@ -14,6 +14,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from infra import run_key
 from infra.record import as_object
 
 MANIFEST = "_manifest.json"
@@ -151,5 +152,5 @@ def remedy(key: str) -> str:
 def _learning(rest: str) -> str:
     """The commands that publish the checkpoint of a run key, whatever follows that."""
     key = rest.partition("/")[0]
-    until = key[-10:] if key[-10:-6].isdigit() else "D"
+    until = run_key.until(key) or "D"
     return f"`dupn train --until {until} --days N`, or of a night `dupn update --day {until}`"

@@ -11,7 +11,7 @@ _KEY = re.compile(r"""^\s*((?:[A-Za-z0-9_.\- ]|"[^"]*"|'[^']*')+?)\s*=""")
 _PART = re.compile(r'"([^"]*)"|' + r"'([^']*)'|([A-Za-z0-9_\-]+)")
 
 
-def line_of(text: str, *path: str) -> int:
+def line_number(text: str, *path: str) -> int:
     """The 1-based line of the longest leading part of `path` that `text` states (1 if none)."""
     known = _positions(text)
     for length in range(len(path), 0, -1):

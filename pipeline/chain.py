@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from features.carry import ONE_DAY
+from infra import run_key
 from infra.errors import PartitionMissing
 from infra.progress import Progress, track
 from infra.tracking import address
@@ -47,7 +48,7 @@ def _initial(settings: Settings, first: date, last: date, days: int) -> Mapping[
         mine = recipes.of_line(settings)
         _counted(progress, partial(steps.train, mine, last - ONE_DAY, days))
         tell = partial(alerting.tell, settings, last)
-        return _release(mine, last, f"{mine.line}-{last - ONE_DAY}", progress, tell)
+        return _release(mine, last, run_key.of(mine.line, last - ONE_DAY), progress, tell)
 
 
 def nightly(

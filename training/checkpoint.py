@@ -161,6 +161,11 @@ def final(store: Store, run: str) -> Partition:
     return store.partition("checkpoints", None, run, "final")
 
 
+def run_of(final: Partition) -> str:
+    """Which run such a place is of: in a line's own, its run key."""
+    return final.key.split("/")[1]
+
+
 def inputs(samples: Samples) -> dict[str, str]:
     """What identifies the data of a run: a digest of each day's files, in order."""
     pairs = zip(samples.days, samples.manifests, strict=True)

@@ -42,7 +42,7 @@ class Plan:
     @property
     def parent_key(self) -> str:
         """The run key of the parent."""
-        return self.parent.key.split("/")[1]
+        return checkpoints.run_of(self.parent)
 
     @property
     def after(self) -> Ancestry:
@@ -106,7 +106,7 @@ def require_unlearnt(parent: Partition, day: date) -> None:
     ancestry = Ancestry.of_lineage(parent.manifest().lineage)
     if ancestry.has(day):
         raise TrainingError(
-            f"{parent.key.split('/')[1]} has learnt {day} already "
+            f"{checkpoints.run_of(parent)} has learnt {day} already "
             f"({', '.join(part.share for part in ancestry.of(day))}). To learn it once more, say "
             f'why: `dupn update --day {day} --force --why "..."`.'
         )

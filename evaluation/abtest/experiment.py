@@ -30,7 +30,7 @@ from evaluation.abtest.design import LONGEST, Design
 from features.abtest.traffic import Traffic
 from infra.config import Config, known_keys, load_toml, nearest
 from infra.errors import ConfigError
-from infra.toml_lines import line_of
+from infra.toml_lines import line_number
 
 RESERVED = ("turns", "simulated")
 
@@ -125,7 +125,7 @@ def of(declared: dict[str, Any], source: str, text: str = "") -> Experiment:
     except ValidationError as error:
         first = error.errors()[0]
         path = tuple(str(part) for part in first["loc"])
-        where = f"{source} line {line_of(text, *path)}" if text else source
+        where = f"{source} line {line_number(text, *path)}" if text else source
         raise ConfigError(f"{where}: {_sentence('.'.join(path), first)}") from None
 
 

@@ -21,7 +21,7 @@ from features.raw.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table, know
 from features.schemas import BehaviorType, Scenario
 from infra.config import Config, known_keys, load_toml, nearest
 from infra.errors import ConfigError
-from infra.toml_lines import line_of
+from infra.toml_lines import line_number
 
 _FOLDER = Path(str(resources.files("infra"))) / "datasets"
 
@@ -91,7 +91,7 @@ class Dataset(Config):
 
     def refuse(self, sentence: str, *path: str) -> NoReturn:
         """Raise a ConfigError that points at the line of `path` in the TOML."""
-        where = f"{self.source} line {line_of(self.text, *path)}" if self.text else self.name
+        where = f"{self.source} line {line_number(self.text, *path)}" if self.text else self.name
         raise ConfigError(f"{where}: {'.'.join(path)}: {sentence}")
 
 
@@ -116,7 +116,7 @@ def parse_description(text: str, source: str) -> Dataset:
     except ValidationError as error:
         first = error.errors()[0]
         path = tuple(str(part) for part in first["loc"])
-        where = f"{source} line {line_of(text, *path)}: {'.'.join(path)}"
+        where = f"{source} line {line_number(text, *path)}: {'.'.join(path)}"
         if first["type"] == "extra_forbidden":
             near = nearest(".".join(path), [*known_keys(Dataset)])
             hint = f"Did you mean {near}?" if near else "Mend the description."

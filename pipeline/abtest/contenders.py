@@ -14,6 +14,7 @@ from evaluation.marketplace.arms import Arm, Stamp
 from evaluation.marketplace.policies import PopularityWithNoise
 from features.carry import ONE_DAY
 from features.raw.dataset import load as load_dataset
+from infra import run_key
 from infra.progress import quiet
 from infra.scratch import scratch_folder
 from pipeline.abtest import predecessor
@@ -139,7 +140,7 @@ class Network(_Learner):
         )  # fmt: skip
 
     def _key(self, until: date) -> str:
-        return f"{self.settings.line}-{self._known(until).isoformat()}"
+        return run_key.of(self.settings.line, self._known(until))
 
 
 class Before(_Learner):

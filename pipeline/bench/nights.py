@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 
 from evaluation.results import Figure
+from infra import run_key
 from infra.progress import track
 from infra.scratch import scratch_folder
 from infra.store import Store
 from pipeline.bench import day as synthetic
 from pipeline.bench.day import Size
 from pipeline.bench.samples import stage
-from pipeline.learn.learning import run_key
 from pipeline.settings import Settings, own
 from pipeline.steps import DATA
 from pipeline.upkeep.sweeping import run as sweep
@@ -112,12 +112,12 @@ def chosen(home: str) -> Settings:
 
 def _learn(settings: Settings, day: date, is_first: bool) -> None:
     """The night's update of last night's model; neither registry nor quality take part."""
-    store, seed, name = settings.store, settings.seed, run_key(settings, day)
+    store, seed, name = settings.store, settings.seed, run_key.of(settings.line, day)
     if is_first:
         train = settings.train
         fit(store, [day], settings.model, train, seed=seed, run_name=name)
         return
-    parent = checkpoints.final(store, run_key(settings, day - timedelta(days=1)))
+    parent = checkpoints.final(store, run_key.of(settings.line, day - timedelta(days=1)))
     planned = updates.plan(store, parent, day, settings.update)
     updates.update(
         store,

@@ -19,7 +19,7 @@ from rich.console import Console
 from evaluation import report
 from evaluation.report import closing_table
 from evaluation.results import OfflineReport
-from infra import peak, runtime
+from infra import peak, run_key, runtime
 from infra.airflow_api import Airflow
 from infra.errors import OrchestrationError
 from infra.follow import follow, until_ended
@@ -198,7 +198,7 @@ def show(
     """The closing tables: how good the first model is, and what became of each night."""
     out = console or wide()
     last = settings.first_day + timedelta(days=days - 1)
-    made = report.read(settings.store, f"{settings.line}-{last}")
+    made = report.read(settings.store, run_key.of(settings.line, last))
     if made is not None:
         _show_report(made, out)
     said = {night_days(settings, days)[1]: stopped} if stopped else {}

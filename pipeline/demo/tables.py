@@ -11,6 +11,7 @@ from rich.table import Table
 from evaluation import filed
 from evaluation.nights import figures_key
 from evaluation.watch import PROGRESSIVE
+from infra import run_key
 from pipeline.abtest import verdicts
 from pipeline.release import verdicts as gates
 from pipeline.settings import Settings
@@ -97,7 +98,7 @@ def _why(verdict: Mapping[str, Any]) -> str:
 
 
 def _verdict(settings: Settings, day: date) -> Mapping[str, Any]:
-    return _json(settings, gates.key(f"{settings.line}-{day}"))
+    return _json(settings, gates.key(run_key.of(settings.line, day)))
 
 
 def _progressive(settings: Settings, day: date) -> str:
@@ -107,7 +108,7 @@ def _progressive(settings: Settings, day: date) -> str:
 
 
 def _difference(settings: Settings, day: date) -> str:
-    beside = _json(settings, filed.comparison(f"{settings.line}-{day}"))
+    beside = _json(settings, filed.comparison(run_key.of(settings.line, day)))
     compared = beside.get("comparison") or {}
     return _said(compared.get("ctr"), sign="+")
 

@@ -6,11 +6,12 @@ person or the gate decided about it stands.
 
 from datetime import date
 
+from infra import run_key
 from infra.registry import Registry
 from infra.store import Partition, Store
 from infra.succession import dethroned
 from pipeline.learn.learning import of_run, versions_of
-from pipeline.release.incumbent import by_version, is_rival, line_of
+from pipeline.release.incumbent import by_version, is_rival
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry
 
@@ -21,13 +22,13 @@ def overtaken(registry: Registry, key: str, parent: Partition, day: date) -> str
     Somebody has decided while it was released. Neither is that undone by a child of whom was
     champion then, nor is a registered model trained over.
     """
-    now = parent.key.split("/")[1]
+    now = checkpoints.run_of(parent)
     if Ancestry.of_lineage(parent.manifest().lineage).has(day):
         return ""
     for version in reversed(registry.versions()):  # one may have been trained over by force
         then = version.tags.get("parent", "")
         if version.tags.get("run_key") == key and then not in ("", now):
-            again = by_version(version.number, rival=is_rival(registry, line_of(key)))
+            again = by_version(version.number, rival=is_rival(registry, run_key.line(key)))
             return (
                 f"{key} is version {version.number} of the registry already, trained on from "
                 f"{then}, and now {now} is promoted, from which the next night learns {day} (to "
@@ -58,7 +59,7 @@ def trained_anew(store: Store, registry: Registry, parent: Partition, key: str) 
     mine = of_run(store, key)
     same = [one.number for one in versions_of(registry, mine)]
     of_the_key = [one.number for one in registry.versions() if one.tags.get("run_key") == key]
-    if of_the_key == same or mine.parent != parent.key.split("/")[1]:
+    if of_the_key == same or mine.parent != checkpoints.run_of(parent):
         return ""
     is_now = f"is version {same[-1]}" if same else "is no version yet"
     return f"{key} was trained anew by force, and {is_now}"

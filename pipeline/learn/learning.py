@@ -1,7 +1,4 @@
-"""Train, and find what was trained: the settings of a run handed to `training`.
-
-A **run key** `<line>-<last training day>` names checkpoint, report and bundle of one model.
-"""
+"""Train, and find what was trained: the settings of a run handed to `training`."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -10,6 +7,7 @@ from datetime import date
 from typing import Any
 
 from evaluation import filed
+from infra import run_key
 from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.registry import Registry, Version
 from infra.runs import is_there
@@ -50,12 +48,7 @@ class Candidate:
     @property
     def line(self) -> str:
         """Of the run key."""
-        return incumbent.line_of(self.key)
-
-
-def run_key(settings: Settings, until: date) -> str:
-    """Names everything that belongs to the model trained up to a day."""
-    return f"{settings.line}-{until.isoformat()}"
+        return run_key.line(self.key)
 
 
 def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
@@ -64,7 +57,7 @@ def train(settings: Settings, days: Sequence[date]) -> Mapping[str, Any]:
     Raises:
         TrainingError: the run is a registered version already, which was trained otherwise.
     """
-    key = run_key(settings, days[-1])
+    key = run_key.of(settings.line, days[-1])
     run = prepared(
         settings.store,
         days,
@@ -133,7 +126,7 @@ def _require_equal(run: Run, version: Version, registry: Registry) -> None:
     known = {**version.tags, "ancestry": _digest(version.tags) or ancestry.digest}
     for name, now in wanted.items():
         if (then := known.get(name, now)) != now:
-            rival = incumbent.is_rival(registry, incumbent.line_of(run.name))
+            rival = incumbent.is_rival(registry, run_key.line(run.name))
             raise TrainingError(
                 f"the checkpoint of version {version.number} of the registry, {run.name}, is gone, "
                 f"and this would be another model in its place: {name} was {then or 'none'} and is "
@@ -215,16 +208,14 @@ def candidate(settings: Settings, day: date, run: str = "") -> Candidate:
             f"`ls {store.address('checkpoints')}` shows the keys: name one of these (--run, or the "
             "Param run of dupn_release). Without --run it is the newest."
         )
-    tonight = run_key(settings, day)
+    tonight = run_key.of(settings.line, day)
     if checkpoints.final(store, tonight).exists():
         mine = of_run(store, tonight)
         if mine.ancestry.held(day) is not None:
             return mine
-    found = [
-        name for name in store.names("checkpoints") if incumbent.line_of(name) == settings.line
-    ]
+    found = [name for name in store.names("checkpoints") if run_key.line(name) == settings.line]
     for name in sorted(found, reverse=True):
-        if incumbent.until_of(name) < day.isoformat() and checkpoints.final(store, name).exists():
+        if run_key.until(name) < day.isoformat() and checkpoints.final(store, name).exists():
             return of_run(store, name)
     train = f"`dupn --set line={settings.line} train --until D --days N`"
     raise PartitionMissing(

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 
 from evaluation.abtest.experiment import Recipe
 from features.abtest import traffic
+from infra import run_key
 from infra.config import build, each, preset
 from infra.errors import ConfigError, RecordCorrupt
 from infra.record import as_object, reading
 from infra.store import Store
-from pipeline.release.incumbent import line_of, registry_of
+from pipeline.release.incumbent import registry_of
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -88,7 +89,7 @@ def by_hand(settings: Settings, run: str = "") -> Settings:
     night updates.
     """
     if run:
-        return of_line(settings, line_of(run))
+        return of_line(settings, run_key.line(run))
     return of_line(settings) if "line" in settings.model_fields_set else tonight(settings)
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 from features.quality import abnormal
 from features.quality.abnormal import Finding
+from infra import run_key
 from infra.config import flatten
 from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from infra.registry import Registry, Version
 from infra.store import Partition, Store
 from pipeline.jobs import quality as measuring
 from pipeline.learn import decided
-from pipeline.learn.learning import recorded, require_free, run_key
+from pipeline.learn.learning import recorded, require_free
 from pipeline.learn.tracked import TrainingTracker
 from pipeline.nights.outcomes import Learnt
 from pipeline.quality import judged
@@ -61,7 +62,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
         RegistryError: no version of the line is promoted, or its checkpoint is another model's.
         PartitionMissing: its checkpoint is gone.
     """
-    store, key = settings.store, run_key(settings, day)
+    store, key = settings.store, run_key.of(settings.line, day)
     registry = registry_of(settings)
     parent = _parent(store, registry, promoted(settings, registry))
     if not forced and _was_learnt(store, key, parent, day):
@@ -209,9 +210,10 @@ def _require_same_network(settings: Settings, parent: Partition) -> None:
     ]
     if others:
         raise TrainingError(
-            f"{parent.key.split('/')[1]} is another network: {'; '.join(others)}. An update cannot "
-            f"change the network. Restore {'these' if len(others) > 1 else 'the setting'}, or give "
-            "the new one a line of its own (--set line=NAME) and `dupn train` it."
+            f"{checkpoints.run_of(parent)} is another network: {'; '.join(others)}. An update "
+            "cannot change the network. "
+            f"Restore {'these' if len(others) > 1 else 'the setting'}, or give the new one a "
+            "line of its own (--set line=NAME) and `dupn train` it."
         )
 
 
@@ -292,7 +294,7 @@ def _nothing(
     logger.info("%s: nothing to do", why)
     return {
         "run": key,
-        "parent": parent.key.split("/")[1],
+        "parent": checkpoints.run_of(parent),
         "outcome": (Learnt.FINISHED_BEFORE if key else Learnt.SKIPPED).value,
         "why": why,
         "abnormal": _sentences(findings or {}),

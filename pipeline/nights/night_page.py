@@ -12,6 +12,7 @@ from posixpath import relpath
 from evaluation import filed, nights
 from evaluation.nights import Links, Unwatched
 from evaluation.rendering import beside
+from infra import run_key
 from infra.errors import RecordCorrupt
 from infra.ledger import Ledger
 from infra.store import Store
@@ -37,7 +38,9 @@ def draw(settings: Settings, line: str = "") -> str:
     for one in dict.fromkeys((*nights.lines(store), settings.line)):
         days = [day for day in store.dates(filed.nightly(one)) if day > first]
         others |= dict(_told(settings.model_copy(update={"line": one}), days))
-    runs = {day: f"{line}-{day}" for day in others} | {night.day: night.run for night in newest}
+    runs = {day: run_key.of(line, date.fromisoformat(day)) for day in others} | {
+        night.day: night.run for night in newest
+    }
     return nights.write_page(store, line, newest, others, _links(store, line, runs))
 
 
@@ -45,10 +48,10 @@ def draw_unwatched(settings: Settings, day: date) -> None:
     """Draw it again for a night that has ended, or stopped, before it was watched."""
     with beside("the page of nights"):
         if not nights.watched(settings.store, day):
-            draw(settings, line_of(settings))
+            draw(settings, champions_line(settings))
 
 
-def line_of(settings: Settings) -> str:
+def champions_line(settings: Settings) -> str:
     """Whose nights they are: the champion's, as the ledger has it, or the settings' line."""
     entries = Ledger(settings.store).entries()
     return (entries[-1].facts.get("line", "") if entries else "") or settings.line

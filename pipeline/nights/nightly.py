@@ -19,12 +19,12 @@ from zoneinfo import ZoneInfo
 from evaluation import filed
 from features.carry import ONE_DAY
 from features.raw import dataset
+from infra import run_key
 from infra.errors import OutOfTurn, PartitionMissing
 from infra.record import as_object, reading
 from pipeline.nights import workers
 from pipeline.raw import arrival, one_log, simulated_days
 from pipeline.raw.arrival import LOOK_BACK
-from pipeline.release.incumbent import line_of, until_of
 from pipeline.settings import Settings
 
 
@@ -257,7 +257,7 @@ def _require_unlearnt(settings: Settings, day: date) -> None:
     if night is not None and not _waits(night):
         return
     for run in store.names("checkpoints"):
-        if line_of(run) != line or until_of(run) < day.isoformat():
+        if run_key.line(run) != line or run_key.until(run) < day.isoformat():
             continue
         final = store.partition("checkpoints", None, run, "final")
         lineage = final.manifest().lineage if final.exists() else {"parent": ""}

@@ -10,6 +10,7 @@ from datetime import date
 
 from evaluation.results import Figure
 from evaluation.watch import counted
+from infra import run_key
 from infra.record import reading
 from infra.store import Partition, Store
 from pipeline.quality import judged
@@ -45,7 +46,7 @@ def durations(store: Store, day: date, key: str) -> Mapping[str, float]:
         if seconds is not None:
             found[f"{stage}_s"] = seconds
     final = checkpoints.final(store, key)
-    if key.endswith(day.isoformat()) and final.exists():
+    if run_key.until(key) == day.isoformat() and final.exists():
         found["update_s"] = float(final.manifest().lineage["tally"]["seconds"])
     return found
 

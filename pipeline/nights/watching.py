@@ -18,6 +18,7 @@ from evaluation.sampled import SampledDay
 from evaluation.settings import WatchConfig
 from evaluation.watch import Night
 from features.holdout import held_out
+from infra import run_key
 from infra.runs import is_there
 from infra.store import Store
 from infra.tracking import MlflowTracker
@@ -33,10 +34,10 @@ from training.update_plan import readable
 logger = logging.getLogger(__name__)
 
 
-def run(settings: Settings, day: date, run_key: str = "") -> Mapping[str, Any]:
+def run(settings: Settings, day: date, named: str = "") -> Mapping[str, Any]:
     """Watch the night of `day`: figures, alerts, the page of the last nights, MLflow."""
     store, config = settings.store, settings.watch
-    mine = learning.candidate(settings, day, run_key)
+    mine = learning.candidate(settings, day, named)
     look = _Look(settings, day, mine)
     figures = [
         *look.progressive(),
@@ -164,7 +165,7 @@ class _Look:
         return not misfit
 
     def _key(self, day: date) -> str:
-        return f"{self.line}-{day.isoformat()}"
+        return run_key.of(self.line, day)
 
 
 def _log(settings: Settings, mine: Candidate, night: Night) -> None:

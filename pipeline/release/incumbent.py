@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
+from infra import run_key
 from infra.errors import PartitionCorrupt, RegistryError
 from infra.ledger import Entry
 from infra.mlflow_client import briefly
@@ -20,8 +21,6 @@ from infra.tracking import address
 from pipeline.represent import represented
 from pipeline.settings import Settings
 from training.ancestry import Ancestry, Part
-
-DATED = len("-2026-03-02")
 
 
 @dataclass(frozen=True)
@@ -224,17 +223,7 @@ def is_rival(registry: Registry, line: str) -> bool:
 
 def line_in(version: Version) -> str:
     """Of a version; where a hand took the tag away, that of its run key."""
-    return version.tags.get("line") or line_of(version.tags.get("run_key", ""))
-
-
-def line_of(key: str) -> str:
-    """The line of a run key."""
-    return key[:-DATED]
-
-
-def until_of(key: str) -> str:
-    """The last training day of a run key, as it stands there."""
-    return key.removeprefix(f"{line_of(key)}-")
+    return version.tags.get("line") or run_key.line(version.tags.get("run_key", ""))
 
 
 def of(settings: Settings, key: str) -> Incumbent | None:
@@ -247,7 +236,7 @@ def of(settings: Settings, key: str) -> Incumbent | None:
     for entry in reversed(registry.look()):
         if entry.given_up:
             continue
-        found = _of_entry(registry, entry, line_of(key))
+        found = _of_entry(registry, entry, run_key.line(key))
         if found is None:
             return None
         if found.key != key or replaced(settings.store, key, found.version.run_id):
@@ -276,4 +265,4 @@ def _named(registry: Registry, number: str | None) -> Incumbent | None:
             f"version {version.number} of {MODEL} has no tag run_key: it was not registered by "
             "dupn and cannot be compared with. Move the alias to a version that `dupn log` knows."
         )
-    return Incumbent(key, version.tags.get("line", line_of(key)), version)
+    return Incumbent(key, version.tags.get("line", run_key.line(key)), version)

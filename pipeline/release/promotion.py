@@ -15,6 +15,7 @@ from datetime import date
 from typing import Any
 
 from evaluation import filed
+from infra import run_key
 from infra.errors import PartitionMissing, RegistryError
 from infra.ledger import Entry
 from infra.record import loaded
@@ -223,7 +224,7 @@ def _require_standing(
         raise RegistryError(
             f"{mine.key} was trained on from {mine.parent}, which was rolled back since (ledger "
             f"entry {left.number}: {left.why}). Its night ends without it when it is run again "
-            f"(`dupn run nightly --day {incumbent.until_of(mine.key)}`; in Airflow clear `update` "
+            f"(`dupn run nightly --day {run_key.until(mine.key)}`; in Airflow clear `update` "
             "and what lies after it), and the next one goes on from the champion. To promote this "
             f"one all the same, name its version: {incumbent.by_version(number, rival=rival)}."
         )

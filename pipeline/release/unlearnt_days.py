@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from datetime import date
 
 from features.carry import ONE_DAY
+from infra import run_key
 from infra.errors import TrainingError
 from infra.store import Store
 from pipeline.raw import rawday
@@ -24,7 +25,7 @@ def require(settings: Settings, first: date, last: date) -> None:
     Raises:
         TrainingError: the model in place has learnt `last`; the newest days that would do.
     """
-    key = f"{settings.line}-{last - ONE_DAY}"
+    key = run_key.of(settings.line, last - ONE_DAY)
     against = incumbent.of(settings, key)
     if against is None:
         return
@@ -94,7 +95,7 @@ def _of_its_own(settings: Settings, last: date) -> str:
 
     Empty where there is no such version.
     """
-    key = f"{settings.line}-{last}"
+    key = run_key.of(settings.line, last)
     known = incumbent.registry_of(settings).versions()
     same = [one.number for one in known if one.tags.get("run_key") == key]
     if not same:

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from features.inputs import SNAPSHOTS
+from infra import run_key
 from infra.store import Partition, Store
 from pipeline.release import incumbent
 from pipeline.settings import Settings
@@ -77,7 +78,7 @@ def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:
     any line was begun.
     """
     store = settings.store
-    if all(incumbent.until_of(name) == name for name in store.names("checkpoints")):
+    if not any(map(run_key.is_one, store.names("checkpoints"))):
         return set()
     registry = incumbent.registry_of(settings)
     champion = registry.version("champion")

@@ -68,6 +68,20 @@ def test_a_folder_of_reports_that_many_read_is_spelt_in_one_module(folder, owner
     assert spelt == {owner}
 
 
+def test_a_run_key_is_put_together_in_one_place():
+    """Of a line, a dash and whatever follows."""
+    for path in modules():
+        for node in ast.walk(parsed(path)):
+            spelt = isinstance(node, ast.JoinedStr) and _begins_with_a_line(node.values)
+            assert not spelt or name(path) == "infra/run_key.py", f"{name(path)}:{node.lineno}"
+
+
+def _begins_with_a_line(parts):
+    if len(parts) == 1 or not isinstance(parts[0], ast.FormattedValue):
+        return False
+    return ast.unparse(parts[0].value).endswith("line") and getattr(parts[1], "value", "") == "-"
+
+
 def test_only_the_store_joins_paths():
     """`dt=` may stand in sentences (they hold a blank), not in addresses, formatted or added up."""
     for path in modules():

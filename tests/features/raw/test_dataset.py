@@ -4,7 +4,7 @@ import pytest
 
 from features.raw.dataset import load, parse_description
 from infra.errors import ConfigError
-from infra.toml_lines import line_of
+from infra.toml_lines import line_number
 
 GOOD = """\
 name = "mine"
@@ -182,12 +182,12 @@ def test_a_mark_at_the_head_of_the_file_is_no_part_of_it(tmp_path):
 
 def test_lines_are_found_through_sections_quotes_and_dots():
     text = 'a = 1\n[b."c d"]  # note\n"e f" = 2\ng.h = 3\nlist = [\n  1,\n]\n'
-    assert line_of(text, "a") == 1
-    assert line_of(text, "b", "c d", "e f") == 3
-    assert line_of(text, "b", "c d", "g", "h") == 4
-    assert line_of(text, "b", "c d", "list", "0") == 5
-    assert line_of(text, "b", "c d", "absent") == 2
-    assert line_of(text, "nowhere") == 1
+    assert line_number(text, "a") == 1
+    assert line_number(text, "b", "c d", "e f") == 3
+    assert line_number(text, "b", "c d", "g", "h") == 4
+    assert line_number(text, "b", "c d", "list", "0") == 5
+    assert line_number(text, "b", "c d", "absent") == 2
+    assert line_number(text, "nowhere") == 1
 
 
 def test_the_example_of_the_documentation_is_a_valid_description():

@@ -99,7 +99,7 @@ def test_after_another_line_has_won_its_page_has_what_became_of_every_night(sett
     told = (settings.store.get(f"{filed.nightly('rival')}/{nights.PAGE}") or b"").decode()
     assert "ended, not watched: left out" in told
     assert "not watched: promote" not in told
-    assert night_page.line_of(settings) == "rival"
+    assert night_page.champions_line(settings) == "rival"
 
 
 def test_where_no_night_was_watched_there_is_no_page(tmp_path):

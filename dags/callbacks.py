@@ -62,7 +62,7 @@ def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> bool:
         link=str(getattr(instance, "log_url", "") or ""),
         facts={"dag": instance.dag_id, "task": instance.task_id, "run": instance.run_id},
     )
-    return alerts.told(alert, _whom(context))
+    return alerts.reach(alert, _whom(context))
 
 
 def _whom(context: Mapping[str, Any]) -> "AlertsConfig":

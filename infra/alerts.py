@@ -121,7 +121,7 @@ def send(alert: Alert, config: AlertsConfig) -> list[str]:
     return [one.failed for one in _tried(alert, config) if one.failed]
 
 
-def told(alert: Alert, config: AlertsConfig) -> bool:
+def reach(alert: Alert, config: AlertsConfig) -> bool:
     """Send it; False where it has reached none of those who are to be told."""
     tried = _tried(alert, config)
     return not tried or any(one.reached for one in tried)

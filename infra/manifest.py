@@ -1,6 +1,9 @@
 """What a partition holds: the files that count, their rows, sums and lineage.
 
 The manifest *is* the partition (`infra.store`): a file that it does not list is not there.
+
+`mend` and `remedy` know every stage and its command, as nothing else on this floor does: a
+partition that is missing or spoilt is met on every floor, and its error says what to do about it.
 """
 
 import hashlib

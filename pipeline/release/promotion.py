@@ -179,13 +179,13 @@ def _all_the_same(settings: Settings, day: date, mine: Candidate) -> str:
 def _require_judged(
     settings: Settings, day: date, mine: Candidate, verdict: Mapping[str, Any]
 ) -> None:
-    """The bundle holds the weights that the gate judged, where both say which they are of."""
+    """The bundle was packed from the weights that the gate judged, where both say which."""
     packed = gating.bundle_of(settings, mine, day).manifest().lineage.get("weights")
     if packed and packed != verdict.get("weights_digest", packed):
         raise RegistryError(
-            f"bundles/{mine.key} holds other weights than the gate judged: {mine.key} was trained "
-            f"again in between. Run `dupn evaluate --day {day} --run {mine.key}`, and then "
-            "`dupn bundle` and `dupn gate`, again."
+            f"bundles/{mine.key} was packed from other weights than the gate judged: {mine.key} "
+            f"was trained again in between. Run `dupn evaluate --day {day} --run {mine.key}`, and "
+            "then `dupn bundle` and `dupn gate`, again."
         )
 
 

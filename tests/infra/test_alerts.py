@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from infra.alerts import PASSWORD, WEBHOOK, Alert, AlertsConfig, Kind, send, told
+from infra.alerts import PASSWORD, WEBHOOK, Alert, AlertsConfig, Kind, reach, send
 
 HOUR = timedelta(hours=1)
 ALERT = Alert(
@@ -280,10 +280,10 @@ def test_a_host_that_is_not_there_is_tried_again_and_what_is_no_address_is_not(p
 
 def test_an_alert_is_told_if_it_reached_one_of_those_or_nobody_is_to_be_told(web):
     mail = {"email_to": ("a@example.com",), "smtp_port": 9, "timeout_s": 1}
-    assert told(ALERT, AlertsConfig())
-    assert told(ALERT, AlertsConfig(kinds=(Kind.LATE,), **mail))
-    assert told(ALERT, AlertsConfig(webhook=address(web), **mail))
-    assert not told(ALERT, AlertsConfig(**mail))
+    assert reach(ALERT, AlertsConfig())
+    assert reach(ALERT, AlertsConfig(kinds=(Kind.LATE,), **mail))
+    assert reach(ALERT, AlertsConfig(webhook=address(web), **mail))
+    assert not reach(ALERT, AlertsConfig(**mail))
 
 
 @pytest.mark.parametrize("command", [b"MAIL", b"RCPT", b"DATA"])
@@ -312,12 +312,12 @@ def test_mail_is_tried_again_for_those_alone_who_were_refused(mail, paused):
 def test_who_was_refused_is_said_by_address_and_the_others_were_told(mail, paused, caplog):
     mail.refuses = {b"RCPT": [550, None, 450, 550, 550]}
     config = mailing(mail, "a", "b", "c")
-    assert told(ALERT, config)
+    assert reach(ALERT, config)
     assert paused == [1.0]
     said = "a@example.com refused (550), c@example.com refused (550)"
     assert f"could not be delivered to 127.0.0.1:{config.smtp_port}: {said}" in caplog.text
     mail.refuses = {b"RCPT": [550, 550, 550]}
-    assert not told(ALERT, config)
+    assert not reach(ALERT, config)
 
 
 def test_a_webhook_that_nobody_vouches_for_is_asked_once(doubtful_web, paused):

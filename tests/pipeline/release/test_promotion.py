@@ -116,7 +116,7 @@ def test_a_bundle_of_other_weights_than_were_judged_is_not_promoted(tmp_path, pa
     promotion._require_judged(settings, DAYS[3], MINE, {})  # a verdict of before it said so
     promotion._require_judged(settings, DAYS[3], MINE, {"weights_digest": packed.get("weights")})
     if packed:
-        with pytest.raises(RegistryError, match="holds other weights than the gate judged"):
+        with pytest.raises(RegistryError, match="packed from other weights than the gate judged"):
             promotion._require_judged(settings, DAYS[3], MINE, {"weights_digest": "c"})
 
 

@@ -218,7 +218,7 @@ def test_what_was_trained_again_since_the_gate_is_not_promoted_by_its_old_verdic
         with pytest.raises(RegistryError, match=stale):
             step(second, DAYS[2])
     assert steps.gate(second, DAYS[2])["promoted"]
-    with pytest.raises(RegistryError, match="holds other weights than the gate judged"):
+    with pytest.raises(RegistryError, match="packed from other weights than the gate judged"):
         steps.promote(second, DAYS[2])
     assert (champion(settings), len(registry_of(settings).versions())) == before
     steps.bundle(second, DAYS[2])

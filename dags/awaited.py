@@ -19,6 +19,13 @@ PATIENCE = timedelta(hours=6)
 """After which somebody is told that the run has not ended; then again, and again."""
 ENDS = (DagRunState.SUCCESS, DagRunState.FAILED)
 GOES_ON = (DagRunState.QUEUED, DagRunState.RUNNING)
+LONGEST = 250
+"""Characters of a run's id that Airflow's database has room for."""
+
+
+def called(*parts: str) -> str:
+    """The id of a run by its parts, as Airflow takes it: it refuses two points in a row."""
+    return "__".join(parts).replace("..", "._")[:LONGEST]
 
 
 class Awaited(TriggerDagRunOperator):
@@ -59,7 +66,8 @@ class Awaited(TriggerDagRunOperator):
             f"{self.trigger_dag_id} has not ended",
             f"{run} is not over after {hours:g} h more, and {context['ti'].dag_id} waits for it. "
             f"Look there: a person may have to answer (Required Actions), {self.trigger_dag_id} "
-            "may be paused, a task may hang or have no slot.",
+            "may be paused, an earlier run of it may not have ended, a task may hang or have no "
+            "slot.",
         )
         return self._wait(run)
 

@@ -18,7 +18,7 @@ from airflow.sdk.exceptions import (
 )
 
 from dags import callbacks, running, schedule
-from dags.awaited import Awaited
+from dags.awaited import Awaited, called
 from dags.running import run, stage
 
 logger = logging.getLogger(__name__)
@@ -138,9 +138,11 @@ def update() -> str:
 class Release(Awaited):
     """A run of `dupn_release` for what a task has learnt; started again, that very run is cleared.
 
+    Another candidate has a run of its own: a run that Airflow clears keeps the Params it had.
+
     Args:
         learner: the task that gives the candidate's run key.
-        named: what the run is called by, before its day.
+        named: what the run is called by, before the candidate's run key.
     """
 
     def __init__(self, *, learner: str, named: str, **options: Any) -> None:
@@ -151,12 +153,17 @@ class Release(Awaited):
         """Trigger it with the run's day, candidate, the candidate's line and Params."""
         from infra import run_key
 
-        key, day = context["ti"].xcom_pull(task_ids=self.learner), running.day().isoformat()
-        conf = _conf(context, day)
+        key = context["ti"].xcom_pull(task_ids=self.learner)
+        if not key:
+            raise AirflowFailException(
+                f"`{self.learner}` has left no run key, as where a person marked it as success. "
+                "Clear it and what lies after it."
+            )
+        conf = _conf(context, running.day().isoformat())
         line = json.dumps(run_key.line(key))  # in quotes: a line may be called 2026
         overrides = f"{conf['overrides'] or ''}\nline={line}".strip()
         self.conf = conf | {"run": key, "overrides": overrides}
-        self.trigger_run_id = f"{self.named}__{day}__{context['run_id']}"
+        self.trigger_run_id = called(self.named, key, context["run_id"])
         super().execute(context)
 
     def execute_complete(self, context: Any, event: Any) -> None:

@@ -117,7 +117,10 @@ def obstacle(settings: Settings, day: date) -> str:
 def mend(night: Night) -> str:
     """How to end a night that has begun, to set after what is said of it; empty while it runs."""
     if not workers.is_command(night.run):
-        return ": if a task of that run has failed, clear it and its downstream tasks"
+        return (
+            ": if a task of that run has failed, clear it and its downstream tasks; if the run was "
+            "deleted, or marked as a whole, trigger its day again"
+        )
     if workers.alive(night.run):
         return ""
     return f": that process is gone, and `dupn run nightly --day {night.day}` goes on with it"
@@ -164,7 +167,8 @@ def begin(
         return
     night = _held(settings, day) or mine
     if night.state is State.BEGUN and night.run == run:
-        if night.turn > _turn_of(read(settings, day)):  # killed before its record, tried again
+        written = read(settings, day)
+        if night.turn > (written.turn if written else 0):  # killed before its record, tried again
             _write(settings, replace(mine, turn=night.turn))
         return
     if night.state is State.BEGUN and not take_over and _at_work(night.run, run):
@@ -290,10 +294,6 @@ def _is_built(settings: Settings, day: date) -> bool:
 
 def _newest(settings: Settings, before: date) -> date | None:
     return next((day for day in settings.store.backwards("samples") if day < before), None)
-
-
-def _turn_of(night: Night | None) -> int:
-    return night.turn if night else 0
 
 
 def _folder(settings: Settings, day: date) -> str:

@@ -13,7 +13,8 @@ from airflow.sdk.exceptions import (
 
 from dags import abtest_stages, awaited, callbacks, nightly_stages
 
-RUN = "night__2026-03-05__r"
+DAY = "2026-03-05"
+RUN = f"night__dupn-{DAY}__r"
 TIMED_OUT = {"error": "Trigger timeout"}
 
 
@@ -100,3 +101,15 @@ def test_a_wait_that_broke_is_tried_again(task, context):
     with pytest.raises(AirflowException) as broke:
         task.resume_execution("__fail__", {"error": "Trigger failure"}, context)
     assert not isinstance(broke.value, AirflowFailException | TaskDeferralTimeout)
+
+
+def test_a_release_of_another_candidate_is_a_run_of_its_own_that_knows_it(in_airflow):
+    """Airflow clears a run whose id it knows, and what that was triggered with stays as it was."""
+    first, other = f"dupn-{DAY}", f"w..-{DAY}"
+    found = in_airflow("release_again.py", DAY, first, first, other)
+    assert {run["candidate"]: run["cleared"] for run in found} == {first: 1, other: 0}
+    assert [run["id"] for run in found if run["candidate"] == first] == [f"night__{first}__again"]
+
+
+def test_the_id_of_a_run_is_no_longer_than_airflow_keeps():
+    assert awaited.called("night", "k", "r" * 300) == f"night__k__{'r' * 240}"

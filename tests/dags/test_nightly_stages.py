@@ -281,3 +281,10 @@ def test_a_release_gets_the_line_of_its_candidate_whatever_it_is_called(night, l
     assert set(triggered.value.conf) == set(seen["dags"]["dupn_release"]["params"])
     theirs = running.plain({"params": triggered.value.conf})
     assert (theirs.line, theirs.train.epochs) == (line, 9)
+
+
+def test_a_release_without_a_candidate_says_what_to_clear(night):
+    params, _ = night
+    instance = SimpleNamespace(xcom_pull=lambda task_ids: None)
+    with pytest.raises(AirflowFailException, match=r"`rival` has left no run key, .* Clear it"):
+        nightly_stages.release(learner="rival").execute({"params": params, "ti": instance})

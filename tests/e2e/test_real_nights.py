@@ -70,7 +70,7 @@ def wait(condition, timeout_s=PATIENCE_S):
 
 def test_a_night_asks_a_person_and_promotes(airflow, settings):
     run = night(airflow, GOOD, approval=True)
-    child = f"night__{GOOD}__{run}"
+    child = f"night__dupn-{GOOD}__{run}"
     path = f"/dags/{RELEASE}/dagRuns/{child}/taskInstances/approval/-1/hitlDetails"
 
     def asked():

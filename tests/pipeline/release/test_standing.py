@@ -138,7 +138,11 @@ def process(number):
     [
         (process(4194306), f": that process is gone, and `dupn run nightly --day {DAY}` goes on"),
         ("dupn, process 7 on another machine since 5", ""),
-        ("manual__1", ": if a task of that run has failed, clear it and its downstream tasks"),
+        (
+            "manual__1",
+            ": if a task of that run has failed, clear it and its downstream tasks; if the run was "
+            "deleted, or marked as a whole, trigger its day again",
+        ),
     ],
     ids=["dead", "maybe alive", "of Airflow"],
 )

@@ -33,7 +33,7 @@ from pipeline.release.incumbent import (
     replaced,
     vacancy,
 )
-from pipeline.release.unlearnt_days import gone
+from pipeline.release.unlearnt_days import newly_gone
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training import update as updates
@@ -107,7 +107,8 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     fitted = carry_out(run, settings.train.resume)
     if findings:
         tracker.client.set_tag(fitted.run_id, "abnormal", _sentences(findings))
-    return {**_summary(plan, fitted, left_out, findings), **noted}
+    lost = newly_gone(store, key, parent, left_out)
+    return {**_summary(plan, fitted, left_out, findings), "lost": lost, **noted}
 
 
 def promoted(settings: Settings, registry: Registry) -> Version:
@@ -315,18 +316,11 @@ def _summary(
         "moments": plan.moments,
         "parts": [f"{part.day} {part.share} {part.moments}" for part in plan.parts],
         "left_out": dict(left_out),
-        "lost": _lost(plan, left_out),
         "abnormal": _sentences(findings),
         "seconds": round(fitted.seconds, 1),
         "moments_per_s": round(fitted.moments_per_s, 1),
         **{name: round(value, 5) for name, value in fitted.metrics.items()},
     }
-
-
-def _lost(plan: Plan, left_out: Mapping[str, str]) -> str:
-    """Days left out since their samples are gone, in sentences; not those that its parent told."""
-    before = plan.parent.manifest().lineage.get("left_out", {})
-    return gone(day for day, why in left_out.items() if why == UNPUBLISHED != before.get(day))
 
 
 def _sentences(findings: Mapping[date, Sequence[Finding]]) -> str:

@@ -5,16 +5,18 @@ with nights has learnt all days but the newest, so this is asked before hours of
 An older model that is put in place has days to learn again, whose samples may be gone by then.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import date
 
 from features.carry import ONE_DAY
 from infra import run_key
-from infra.errors import TrainingError
-from infra.store import Store
+from infra.errors import PartitionCorrupt, PartitionMissing, TrainingError
+from infra.store import Partition, Store
 from pipeline.raw import rawday
 from pipeline.release import incumbent
 from pipeline.settings import Settings
+from training import checkpoint
 from training.ancestry import Ancestry
 from training.update_plan import UNPUBLISHED, readable
 
@@ -63,6 +65,33 @@ def lost(store: Store, key: str) -> str:
         and told.get(str(part.day)) != UNPUBLISHED
         and not readable(store, part.day)
     )
+
+
+def newly_gone(store: Store, key: str, parent: Partition, left_out: Mapping[str, str]) -> str:
+    """Days that an update left out since their samples are gone, in sentences; each is told once.
+
+    Args:
+        store: has the checkpoints.
+        key: run key of the update.
+        parent: the checkpoint that it began from.
+        left_out: its days, each with why.
+    """
+    days = [day for day, why in left_out.items() if why == UNPUBLISHED]
+    told = _told(store, key, parent) if days else {}
+    return gone(day for day in days if told.get(day) != UNPUBLISHED)
+
+
+def _told(store: Store, key: str, parent: Partition) -> Mapping[str, str]:
+    """What the last night before left out that began from the same version; else that itself."""
+    parent_key, line = checkpoint.run_of(parent), run_key.line(key)
+    since, until = run_key.until(parent_key), run_key.until(key)
+    for name in reversed(store.names("checkpoints")):  # those of a line are by day
+        if run_key.line(name) == line and since < run_key.until(name) < until:
+            with suppress(PartitionCorrupt, PartitionMissing):
+                lineage = store.partition("checkpoints", None, name, "final").manifest().lineage
+                if lineage.get("parent") == parent_key:
+                    return dict(lineage.get("left_out", {}))
+    return dict(parent.manifest().lineage.get("left_out", {}))
 
 
 def gone(days: Iterable[date | str]) -> str:

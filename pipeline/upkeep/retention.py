@@ -24,7 +24,8 @@ class RetentionConfig(Config):
     state_days: int = Field(14, ge=LEAST)
     """Days of sequences and statistics. `dupn rebuild` builds older ones again, from events."""
     tables_days: int = Field(60, ge=LEAST)
-    """Days of vocabulary and catalog: samples of older days need `dupn rebuild` to be trained."""
+    """Days of vocabulary and catalog: samples of older days need `dupn rebuild` to be trained.
+    Those stay that what champion, challenger or previous has still to learn is read with."""
     samples_days: int | None = Field(None, ge=LEAST)
     """Days of samples; none: for ever. What champion, challenger or previous has still to learn
     stays. A champion of further back may lack days that have gone; the night tells which."""

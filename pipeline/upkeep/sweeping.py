@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
 
+from features.carry import ONE_DAY
 from features.inputs import SNAPSHOTS
 from infra import run_key
 from infra.store import Partition, Store
@@ -20,6 +21,9 @@ from pipeline.upkeep import lost_files, retention
 from training.ancestry import Ancestry
 
 logger = logging.getLogger(__name__)
+
+WITH_SAMPLES = ("samples", "vocabulary", "catalog")
+"""Stages of which nothing goes that somebody has still to learn from."""
 
 
 def run(settings: Settings, day: date) -> Mapping[str, Any]:
@@ -64,10 +68,22 @@ def outdated(settings: Settings, stage: str, day: date) -> list[date]:
     if newest is None:
         return []
     found = retention.outdated(store.dates(stage), min(day, newest), keep)
-    if stage == "samples" and found:
-        wanted = _unlearnt(settings, found)
+    if stage in WITH_SAMPLES and found:
+        wanted = _wanted(settings, stage, found)
         found = [one for one in found if one not in wanted]
     return found
+
+
+def _wanted(settings: Settings, stage: str, days: Sequence[date]) -> set[date]:
+    """The days of samples, or of tables, that an old day which has still to be learnt needs.
+
+    Its moments from before midnight are looked up in the tables of the day before.
+    """
+    if stage == "samples":
+        return _unlearnt(settings, days)
+    there = set(settings.store.days("samples"))
+    kept = there & _unlearnt(settings, [*days, days[-1] + ONE_DAY])
+    return kept | {one - ONE_DAY for one in kept}
 
 
 def _unlearnt(settings: Settings, days: Sequence[date]) -> set[date]:

@@ -128,6 +128,26 @@ def test_samples_stay_until_whom_a_rollback_would_make_champion_has_learnt_them(
     assert store.days("samples") == [DAYS[3], DAYS[6], DAYS[8], *DAYS[10:]]
 
 
+def test_tables_stay_with_samples_that_are_still_to_be_learnt(home):
+    """Those of the day before, too, in which moments from before midnight are looked up."""
+    settings = load("smoke", str(home))
+    registry_of(settings).promote(model(settings, "dupn", DAYS[3], DAYS[8]), "first")
+    settings.store.partition("samples", DAYS[12]).remove()
+    _, store = sweep(home, DAYS[-1], "retention.state_days=3", "retention.tables_days=3")
+    waiting = [DAYS[3], DAYS[8], DAYS[10], DAYS[11], *DAYS[13:]]
+    stay = sorted({*waiting, *(day - timedelta(days=1) for day in waiting)})
+    assert days(store, "vocabulary") == days(store, "catalog") == store.days("catalog") == stay
+
+
+def test_so_do_those_of_the_day_before_the_first_that_is_not_old(home):
+    settings = load("smoke", str(home))
+    registry_of(settings).promote(model(settings, "dupn", DAYS[3], DAYS[8]), "first")
+    for day in DAYS[:17]:
+        settings.store.partition("samples", day).remove()
+    _, store = sweep(home, DAYS[-1], "retention.state_days=3", "retention.tables_days=3")
+    assert days(store, "catalog") == DAYS[16:]
+
+
 def test_nothing_goes_that_older_state_is_built_from_or_read_with():
     config = RetentionConfig(state_days=8, tables_days=3, events_days=3, samples_days=3)
     assert config.days_of("sequences") == config.days_of("statistics") == 8

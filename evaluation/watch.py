@@ -103,8 +103,9 @@ def drops(
     before: Sequence[Night],
     config: WatchConfig,
     untrained: Collection[str] = (),
+    whose: str = "the champion",
 ) -> Iterator[str]:
-    """A sentence for each measure of the champion that fell by more than it may.
+    """A sentence for each measure of the line's model that fell by more than it may.
 
     The fall must be more than chance moves the night and the median of those before, at the level
     of the intervals: a small day's noise wakes nobody. Figures without an interval, which are of
@@ -115,6 +116,7 @@ def drops(
         before: earlier nights, in any order.
         config: the limit, and how many nights it is held against.
         untrained: tasks that nobody trained, whose heads answer at random.
+        whose: the model that was asked, as the sentence names it.
     """
     judged = [name for name in JUDGED if name.removesuffix("_auc") not in untrained]
     newest = sorted(before, key=lambda night: night.day)[-config.median_nights :]
@@ -131,7 +133,7 @@ def drops(
         fall = usual - value
         if fall > config.max_auc_drop and fall > math.hypot(reach, of_usual):
             yield (
-                f"{name} of the champion on the new day is {value:.4f}, "
+                f"{name} of {whose} on the new day is {value:.4f}, "
                 f"{fall:.4f} under the median of {len(past)} nights before "
                 f"({usual:.4f}; allowed {config.max_auc_drop:g})."
             )

@@ -22,7 +22,7 @@ def answering(monkeypatch, run):
     said = {
         "quality": None,
         "update": {"run": run, "outcome": Learnt.TRAINED, **QUIET},
-        "gate": LET_THROUGH | {"champion": "dupn-2026-03-12"},
+        "gate": LET_THROUGH | {"champion": "dupn-2026-03-12", "role": "champion"},
         "watch": {"alerts": [], "page": ""},
     }
 
@@ -32,7 +32,7 @@ def answering(monkeypatch, run):
         return {}
 
     def gate(settings, day, run):
-        verdict = {"day": f"{day}", **said["gate"]}
+        verdict = {"run": run, "day": f"{day}", **said["gate"]}
         settings.store.put(verdicts.key(run), json.dumps(verdict))
         return verdict
 

@@ -51,16 +51,19 @@ def of_update(day: date, learnt: Mapping[str, Any]) -> Iterator[Words]:
 
 
 def of_gate(judged: Mapping[str, Any]) -> Iterator[Words]:
-    """What is told of a verdict: that it is against the candidate."""
+    """What is told of a verdict: that it is against the candidate, and who stays in place."""
     if judged["promoted"]:
         return
-    what = "kept the champion" if judged["champion"] else "let no first model through"
-    title = f"the gate {what} on {judged['day']} ({judged['outcome']})"
-    yield Kind.GATE, title, " ".join(judged["failed"])
+    role, outcome = judged["role"], str(judged["outcome"])
+    what = f"kept the {role} {judged['champion']}" if role else "let no first model through"
+    title = (
+        f"the gate {what} on {judged['day']} ({outcome.replace('champion', role or 'champion')})"
+    )
+    yield Kind.GATE, title, f"{judged['run']}: {' '.join(judged['failed'])}"
 
 
 def of_watch(day: date, seen: Mapping[str, Any]) -> Iterator[Words]:
-    """What is told of a night that was watched: in what the champion does worse."""
+    """What is told of a night that was watched: in what champion or challenger does worse."""
     for sentence in seen["alerts"]:
         yield Kind.AUC, f"watch {day}", sentence
 

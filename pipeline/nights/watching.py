@@ -26,6 +26,7 @@ from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
 from pipeline.nights import night_page, volumes
 from pipeline.release import verdicts
+from pipeline.release.incumbent import is_rival, registry_of
 from pipeline.settings import Settings
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry
@@ -45,13 +46,15 @@ def run(settings: Settings, day: date, named: str = "") -> Mapping[str, Any]:
         *look.forgetting(),
         *volumes.figures(store, day, mine.key),
     ]
+    role = "challenger" if is_rival(registry_of(settings), mine.line) else "champion"
+    whose = f"the {role} {look.asked} (line {mine.line})"
     before = nights.read(store, settings.line, day - timedelta(days=1), config.page_nights)
     night = Night(
         day=day.isoformat(),
         run=mine.key,
         parent=look.parent,
         figures=tuple(figures),
-        alerts=tuple(watch.drops(figures, before, config, look.untrained)),
+        alerts=tuple(watch.drops(figures, before, config, look.untrained, whose)),
         notes=(*mine.notes, *look.notes),
         outcome=verdicts.outcome(store, mine.key),
     )
@@ -86,6 +89,8 @@ class _Look:
         self.parent: str = lineage.get("parent", "")
         self.ancestry = Ancestry.of_lineage(lineage)
         self.notes: list[str] = []
+        self.asked = ""
+        """Whose the progressive figures are."""
         self.untrained: frozenset[str] = frozenset()
         """Tasks that the model of the progressive figures was not trained for."""
         self.today = self._sample(day)
@@ -101,6 +106,7 @@ class _Look:
             )
             return
         protocol = f"{key}, before training on {self.day}"
+        self.asked = key
         self.untrained = learning.of_run(self.store, key).untrained
         yield from watch.progressive(self._ask(key, self.today), self.measuring, protocol)
 

@@ -33,7 +33,7 @@ from pipeline.learn.learning import Candidate
 from pipeline.quality import judged
 from pipeline.release import bundling, recording, verdicts
 from pipeline.release.fresh_process import heard
-from pipeline.release.incumbent import registry_of, vacancy
+from pipeline.release.incumbent import registry_of, role, vacancy
 from pipeline.settings import Settings
 from serving import bundle as bundles
 from training import checkpoint as checkpoints
@@ -114,6 +114,7 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         "run": mine.key,
         "day": day.isoformat(),
         "champion": report.champion,
+        "role": role(registry, report.champion, mine.line),
         **of,
         "outcome": str(verdict.outcome),
         "promoted": verdict.promoted,

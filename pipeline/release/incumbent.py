@@ -221,6 +221,16 @@ def is_rival(registry: Registry, line: str) -> bool:
     return challenger is not None and line_in(challenger) == line
 
 
+def role(registry: Registry, against: str, line: str) -> str:
+    """What a candidate of a line would be in place of whom it is held against, by his run key.
+
+    Empty where there is no such place yet: it is the first, or the first of a rival line.
+    """
+    if not against or not is_rival(registry, line):
+        return "champion" if against else ""
+    return "challenger" if line_of(against) == line else ""
+
+
 def line_in(version: Version) -> str:
     """Of a version; where a hand took the tag away, that of its run key."""
     return version.tags.get("line") or run_key.line(version.tags.get("run_key", ""))

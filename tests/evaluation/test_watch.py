@@ -99,6 +99,12 @@ def test_a_drop_is_held_against_the_median_of_the_nights_before():
     ]
 
 
+def test_a_drop_is_told_of_the_model_that_was_asked():
+    tonight, whose = night("2026-03-09", 0.67), "the challenger wide-2026-03-08 (line wide)"
+    [sentence] = watch.drops(tonight.figures, days(0.70, 0.71, 0.70), CONFIG, (), whose)
+    assert sentence.startswith(f"ctr_auc of {whose} on the new day is 0.6700, ")
+
+
 def test_a_small_drop_is_no_alert():
     assert not dropped(night("2026-03-09", 0.685), 0.70, 0.70, 0.70)
 

@@ -9,6 +9,7 @@ import pytest
 from infra.errors import PartitionMissing, RegistryError, TrainingError
 from pipeline import steps
 from pipeline.learn.learning import of_run
+from pipeline.release import incumbent
 from tests.six_days import DAYS, NEXT, NIGHT, changed, overtaken, promote, registry, tagged
 
 KEY, FIRST = f"rival-{NIGHT}", "rival-2026-03-05"
@@ -72,3 +73,11 @@ def test_of_a_night_with_two_versions_that_was_overtaken_the_newest_is_named(set
     registry(settings).register("file:///anew", "", {"run_key": key, "line": "dupn"})
     tagged(settings, key)
     assert "`dupn promote --version 4 --why ...`" in steps.update(settings, NIGHT)["why"]
+
+
+def test_what_a_candidate_would_take_the_place_of_is_told_by_line(rival):
+    known, first = registry(rival), "dupn-2026-03-05"
+    assert incumbent.role(known, first, "dupn") == "champion"
+    assert incumbent.role(known, FIRST, "rival") == "challenger"
+    assert incumbent.role(known, first, "wide") == ""  # nobody of its line challenges yet
+    assert incumbent.role(known, "", "dupn") == ""

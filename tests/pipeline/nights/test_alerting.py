@@ -12,7 +12,7 @@ from evaluation.gate import Outcome
 from infra import alerts
 from infra.errors import OutOfTurn, QualityFailed, StoreError
 from pipeline import chain, steps
-from pipeline.nights import nightly
+from pipeline.nights import alerting, nightly
 from pipeline.nights.outcomes import Learnt
 from pipeline.settings import load
 from pipeline.upkeep import afterwards
@@ -61,10 +61,21 @@ def test_a_candidate_that_was_kept_out_an_odd_day_and_a_worse_champion(
     assert chain.nightly(settings, DAY)["auc_alerts"] == ["AUC fell."]
     assert told == [
         ("abnormal", f"{DAY} is unlike the days before", "three times the volume"),
-        ("gate", f"the gate kept the champion on {DAY} (keep the champion)", "CTR fell."),
+        (
+            "gate",
+            f"the gate kept the champion dupn-2026-03-12 on {DAY} (keep the champion)",
+            f"{RUN}: CTR fell.",
+        ),
         ("auc", f"watch {DAY}", "AUC fell."),
         ("arrived_again", "what nights were made of has changed", f"{DAY}: make it again."),
     ]
+
+
+def test_a_rivals_candidate_that_was_kept_out_leaves_the_challenger_in_place(settings, answers):
+    answers["gate"] |= {"role": "challenger", "champion": "wide-2026-03-12"}
+    judged = steps.gate(settings, DAY, f"wide-{DAY}")
+    title = f"the gate kept the challenger wide-2026-03-12 on {DAY} (keep the challenger)"
+    assert list(alerting.of_gate(judged)) == [("gate", title, f"wide-{DAY}: CTR fell.")]
 
 
 def test_days_whose_samples_are_gone_in_the_nights_answer_too(settings, answers, told):
@@ -97,10 +108,10 @@ def test_a_first_training_that_failed_and_one_that_is_let_through_by_nobody(
     monkeypatch.setattr(steps, "data_days", lambda *_: [DAY])
     monkeypatch.setattr(steps, "train", lambda *_: {})
     first = DAY - timedelta(days=2)
-    answers["gate"] |= {"champion": "", "outcome": Outcome.REFUSE}
+    answers["gate"] |= {"champion": "", "role": "", "outcome": Outcome.REFUSE}
     assert chain.initial(settings, first, 2)["outcome"] == Outcome.REFUSE
     title = f"the gate let no first model through on {DAY} (refuse)"
-    assert told == [("gate", title, "CTR fell.")]
+    assert told == [("gate", title, "dupn-2026-03-12: CTR fell.")]
     answers["quality"] = StoreError("the disk is full")
     with pytest.raises(StoreError):
         chain.initial(settings, first, 2)

@@ -8,8 +8,11 @@ from pathlib import Path
 import pytest
 
 from evaluation import filed, nights
+from evaluation.results import Figure
+from evaluation.watch import Night
 from infra.tracking import MlflowTracker
 from pipeline import steps
+from pipeline.release.incumbent import registry_of
 from tests import chain as chains
 from training import checkpoint as checkpoints
 from training.update import plan, update
@@ -125,3 +128,20 @@ def test_a_day_whose_samples_were_swept_is_passed_over_with_a_note(watched, tmp_
     assert not [one for one in again["figures"] if one["name"].startswith("watch_back_1_")]
     assert figure(again, "watch_age_1_ctr_auc") == figure(said, "watch_age_1_ctr_auc")
     assert str(yesterday) in again["notes"][-1]
+
+
+def test_a_fall_is_told_of_the_champion_or_of_a_rival_lines_challenger(watched):
+    """Last in this file: from here on the nights before were better."""
+    settings, said = watched
+    better = {"value": 0.99, "low": 0.98, "high": 1.0}
+    before = Figure(**figure(said, "watch_progressive_ctr_auc") | better)
+    for back in range(1, 4):
+        day = str(DAY - timedelta(days=back))
+        nights.put(settings.store, "dupn", Night(day=day, run="", parent="", figures=(before,)))
+    whose = f"{BEFORE} (line dupn) on the new day is"
+    [told] = steps.watch(settings, DAY)["alerts"]
+    assert told.startswith(f"ctr_auc of the champion {whose}")
+    registry, tags = registry_of(settings), {"run_key": f"wide-{DAY}", "line": "wide"}
+    registry.promote(registry.register("file:///wide", "", tags).number, "it has won")
+    [told] = steps.watch(settings, DAY)["alerts"]
+    assert told.startswith(f"ctr_auc of the challenger {whose}")

@@ -228,7 +228,7 @@ def role(registry: Registry, against: str, line: str) -> str:
     """
     if not against or not is_rival(registry, line):
         return "champion" if against else ""
-    return "challenger" if line_of(against) == line else ""
+    return "challenger" if run_key.line(against) == line else ""
 
 
 def line_in(version: Version) -> str:

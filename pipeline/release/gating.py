@@ -20,13 +20,11 @@ from evaluation.gate import Check, Evidence, Verdict
 from evaluation.results import OfflineReport
 from features.raw.dataset import load as load_dataset
 from infra.errors import DupnError, PartitionCorrupt, PartitionMissing, RegistryError
-from infra.ledger import Entry
 from infra.mlflow_client import answering
 from infra.record import reading
 from infra.registry import MODEL, Registry, Version
 from infra.scratch import scratch_folder
 from infra.store import Partition
-from infra.succession import dethroned
 from infra.tracking import tracking_uri
 from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
@@ -34,6 +32,7 @@ from pipeline.quality import judged
 from pipeline.release import bundling, recording, verdicts
 from pipeline.release.fresh_process import heard
 from pipeline.release.incumbent import registry_of, role, vacancy
+from pipeline.release.moved_away import retired, withdrawn
 from pipeline.settings import Settings
 from serving import bundle as bundles
 from training import checkpoint as checkpoints
@@ -99,8 +98,9 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Decide on the report; the verdict is kept beside it and in the MLflow run.
 
     Who was champion and was moved away from is not let pass: a person has decided since. So the
-    night of a version that was rolled back ends when it is run again. One that was trained anew by
-    force since is another model, and is judged.
+    night of a version that was rolled back ends when it is run again, and that of a line which an
+    experiment retired meanwhile. One that was trained anew by force since is another model, and is
+    judged.
     """
     mine = learning.askable(settings, day, run)
     of = judged_of(settings, mine, day)
@@ -174,21 +174,13 @@ def _champion(settings: Settings, key: str) -> Evidence | None:
 
 
 def _withdrawn(registry: Registry, mine: Candidate) -> list[Check]:
-    """What the ledger says of a candidate that was champion before, as trained now."""
-    known = learning.versions_of(registry, mine)
-    said = withdrawn(registry.look(), known[-1].number, mine.key) if known else ""
-    return [Check(name="withdrawn", passed=False, sentence=said)] if said else []
-
-
-def withdrawn(entries: Sequence[Entry], number: str, key: str) -> str:
-    """By what a version was moved away from that was champion, and how it comes back."""
-    away = dethroned(entries, number, key)
-    if away is None:
-        return ""
-    return (
-        f"{key} (version {number}) was champion until ledger entry {away.number} ({away.action}: "
-        f"{away.why}). To bring it back, name it: `dupn promote --version {number} --why ...`."
-    )
+    """What the ledger says of a candidate, as trained now, or line that was moved away from."""
+    known, entries = learning.versions_of(registry, mine), registry.look()
+    found = {
+        "withdrawn": withdrawn(entries, known[-1].number, mine.key) if known else "",
+        "retired": retired(entries, registry, mine),
+    }
+    return [Check(name=name, passed=False, sentence=said) for name, said in found.items() if said]
 
 
 def _frozen(settings: Settings, report: OfflineReport) -> list[Check]:

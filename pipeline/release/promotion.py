@@ -5,8 +5,9 @@ Within the champion's line a promotion moves `champion`; the newest of another l
 So it does where nobody is champion, as after a hand took the alias away. A person makes any version
 of another line challenger, too (`challenge`).
 A decision rests on who was champion when it was made: if that changed, or if the version was
-champion once and was moved away from, the step refuses and says how to go on. A version's bundle is
-published before an alias names it (`pipeline.release.bundling`).
+champion once and was moved away from, or an experiment has retired its line since, the step refuses
+and says how to go on. A version's bundle is published before an alias names it
+(`pipeline.release.bundling`).
 """
 
 import json
@@ -23,7 +24,7 @@ from infra.registry import MODEL, Registry, Version
 from infra.succession import reigns
 from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
-from pipeline.release import bundling, gating, incumbent, standing, verdicts
+from pipeline.release import bundling, gating, incumbent, moved_away, standing, verdicts
 from pipeline.release.incumbent import Incumbent, registry_of
 from pipeline.settings import Settings
 
@@ -74,6 +75,7 @@ def promote(
     against = incumbent.of(settings, mine.key)
     _require_same(verdict, against, mine)
     _require_new(entries, number, mine)
+    _require_line(entries, registry, mine)
     rival = incumbent.is_rival(registry, mine.line)
     _require_standing(entries, registry, number, mine, rival=rival)
     why = why or f"{mine.key} passed the gate on {day}"
@@ -201,7 +203,13 @@ def _require_same(verdict: Mapping[str, Any], against: Incumbent | None, mine: C
 
 def _require_new(entries: Sequence[Entry], number: str, mine: Candidate) -> None:
     """A version that was champion and was moved away from comes back only by name."""
-    if said := gating.withdrawn(entries, number, mine.key):
+    if said := moved_away.withdrawn(entries, number, mine.key):
+        raise RegistryError(said)
+
+
+def _require_line(entries: Sequence[Entry], registry: Registry, mine: Candidate) -> None:
+    """A line that an experiment has retired comes back only by name."""
+    if said := moved_away.retired(entries, registry, mine):
         raise RegistryError(said)
 
 
@@ -213,11 +221,15 @@ def _require_standing(
     *,
     rival: bool = False,
 ) -> None:
-    """A child of a version that a person rolled back has learnt on what was not wanted."""
+    """A child of a version that a person rolled back has learnt on what was not wanted.
+
+    Unless somebody has named that version since: to be champion again, or challenger.
+    """
     parents = [one.number for one in registry.versions() if one.tags.get("run_key") == mine.parent]
     made = [entry for entry in entries if not entry.given_up]
+    now = made[-1].aliases if made else {}
     was = sorted(place for parent in parents for place in reigns(made, parent, mine.parent))
-    if not was or was[-1] + 1 == len(made):
+    if not was or {now.get("champion"), now.get("challenger")}.intersection(parents):
         return
     left = made[was[-1] + 1]
     if left.action == "rollback":

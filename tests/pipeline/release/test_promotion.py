@@ -189,6 +189,39 @@ def test_the_child_of_a_version_that_was_rolled_back_is_promoted_only_by_name():
         promotion._require_standing([*moves, back], registry, "9", child)
     again = replace(champions("1", "2", "1", "2")[-1], why="it was not that one")
     promotion._require_standing([*moves, back, again], registry, "9", child)
+    rival = replace(
+        back, number=4, action="challenge", aliases={"champion": "1", "challenger": "2"}
+    )
+    promotion._require_standing([*moves, back, rival], registry, "9", child, rival=True)
+
+
+@pytest.mark.parametrize("ends", ["ship", "stop"])
+def test_an_update_of_a_line_that_an_experiment_retired_since_comes_back_only_by_name(ends):
+    """Else it would be challenger, and nobody would update it."""
+    lines = {"1": "wide", "2": "dupn", "3": "dupn"}
+    known = [
+        Version(number=n, source="", run_id="", tags={"run_key": f"{line}-2026-03-1{n}"})
+        for n, line in lines.items()
+    ]
+    lost, won = ("wide", {"champion": "2", "previous": "1"}), ("dupn", {"champion": "1"})
+    line, after = lost if ends == "ship" else won
+    compared = replace(champions("1")[0], aliases={"champion": "1", "challenger": "2"})
+    over = replace(compared, number=2, action=ends, aliases=after, why="e: +3 %")
+    over = replace(over, facts={"experiment": "e"})
+    there = SimpleNamespace(versions=lambda: known, look=lambda: [compared, over])
+    night = replace(MINE, key=f"{line}-2026-03-15", parent=f"{line}-2026-03-14")
+    promotion._require_line([compared], there, night)
+    with pytest.raises(RegistryError, match=rf"2 \({ends}: e: \+3 %\), since which line {line} is"):
+        promotion._require_line([compared, over], there, night)
+    (check,) = gating._withdrawn(there, night)  # the night ends with the champion kept, and green
+    assert (check.name, check.passed) == ("retired", False)
+    assert "`dupn promote --version N --challenger --why ...`" in check.sentence
+    first = replace(night, parent="")
+    promotion._require_line([compared, over], there, first)  # the line is begun anew
+    named = {"wide": {"champion": "2", "challenger": "1"}, "dupn": compared.aliases}[line]
+    promotion._require_line([compared, over, replace(over, aliases=named)], there, night)
+    by_hand = replace(over, action="observed", facts={})
+    promotion._require_line([compared, by_hand], there, night)
 
 
 def test_a_candidate_that_was_judged_against_another_is_told_its_day():

@@ -3,6 +3,7 @@
 `start` says which experiment; the others take its id from there and the day from the run.
 """
 
+import logging
 from collections.abc import Callable
 from datetime import date
 from typing import Any
@@ -15,6 +16,8 @@ from airflow.sdk.execution_time.xcom import XCom
 from dags import callbacks, nightly_stages, running
 from dags.running import stage
 
+logger = logging.getLogger(__name__)
+
 PAGE = "page"
 """XCom of `report`: where a browser finds it."""
 
@@ -23,7 +26,8 @@ PAGE = "page"
 def start() -> str:
     """Registers the experiment of the Param `declaration`, else finds the one of the day; its id.
 
-    From now on users are split as it says. Without a day the run ends here.
+    From now on users are split as it says. Without a day the run ends here, and so does that of a
+    day before which its experiment had ended.
     """
     from pipeline.abtest import experiments
 
@@ -39,6 +43,10 @@ def start() -> str:
             name = declared.id
         day = running.day()
         name = name or experiments.of_day(settings.store, day)
+        over = "" if name else experiments.over_by(settings.store, day)
+    if over:
+        logger.info("%s: there is nothing to look at.", over)
+        return ""
     if not name:
         raise AirflowFailException(
             f"{day} is no day of an experiment. Declare one, or see `dupn abtest list`."
@@ -150,7 +158,8 @@ def conclude() -> str:
 def rival() -> str:
     """The challenger's line learns the night, with its recipe -> the rival's candidate.
 
-    Skipped once the experiment is over, and on a day that nothing is learnt from.
+    Skipped once the experiment is over, on a day that nothing is learnt from, and on one that the
+    line has learnt with a later night.
     """
     return str(_today(_learn)["run"])
 
@@ -163,15 +172,18 @@ def release_of_rival() -> nightly_stages.Release:
 def _learn(settings: Any, name: str, day: date) -> Any:
     from infra.errors import QualityFailed
     from pipeline import steps
-    from pipeline.abtest import experiments
+    from pipeline.abtest import experiments, rivals
     from pipeline.learn import recipes
 
     found = experiments.find(settings.store, name)
     if found.ended is not None:
         raise AirflowSkipException(f"{name} is over: {found.ended['outcome']}")
+    plain = running.plain(get_current_context())
+    theirs = recipes.of_line(plain, found.experiment.challenger)
+    if why := rivals.learnt_since(theirs, day):
+        raise AirflowSkipException(why)
     try:
-        plain = running.plain(get_current_context())
-        return steps.update(recipes.of_line(plain, found.experiment.challenger), day)
+        return steps.update(theirs, day)
     except QualityFailed as error:
         raise AirflowSkipException(str(error)) from error
 

@@ -97,8 +97,13 @@ def plan(  # noqa: PLR0913  # what is there, what may be learnt, and what somebo
     )
 
 
-def require_unlearnt(parent: Partition, day: date) -> None:
+def require_unlearnt(parent: Partition, day: date, command: str = "dupn update") -> None:
     """Refuse a day that a final checkpoint has learnt; asks for no samples.
+
+    Args:
+        parent: the final checkpoint.
+        day: the day.
+        command: what updates its line.
 
     Raises:
         TrainingError: it has; how it is learnt once more.
@@ -108,7 +113,7 @@ def require_unlearnt(parent: Partition, day: date) -> None:
         raise TrainingError(
             f"{checkpoints.run_of(parent)} has learnt {day} already "
             f"({', '.join(part.share for part in ancestry.of(day))}). To learn it once more, say "
-            f'why: `dupn update --day {day} --force --why "..."`.'
+            f'why: `{command} --day {day} --force --why "..."`.'
         )
 
 

@@ -132,6 +132,18 @@ def of_day(store: Store, day: date) -> str:
     return ""
 
 
+def over_by(store: Store, day: date) -> str:
+    """Which experiment had ended before its day was looked at, and how; empty if none had.
+
+    A verdict may be made so while nights go on: the looks that wait find nothing to do then.
+    """
+    for one in reversed(traffic.started(store)):
+        known = _kept(store, one)
+        if known is not None and known.ended is not None and known.experiment.runs(day):
+            return f"{one} was over ({known.ended['outcome']}) before {day} was looked at"
+    return ""
+
+
 def listing(settings: Settings) -> list[Mapping[str, Any]]:
     """All experiments that were started, oldest first; `note` says so of what cannot be read."""
     store = settings.store

@@ -79,7 +79,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     _require_another(store, parent, key, day)
     if not forced and (why := decided.overtaken(registry, key, parent, day)):
         return _nothing(key if decided.withdrawn(store, registry, key) else "", parent, why)
-    _require_learnable(store, parent, day, forced)
+    _require_learnable(settings, parent, day, forced)
     _require_same_network(settings, parent)
     plan, left_out, findings = _plan(settings, parent, day, forced)
     skips = settings.update.abnormal is Abnormal.SKIP
@@ -181,15 +181,18 @@ def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
     return all(part.digest == now for part in Ancestry.of_lineage(lineage).of(day))
 
 
-def _require_learnable(store: Store, parent: Partition, day: date, forced: str) -> None:
+def _require_learnable(settings: Settings, parent: Partition, day: date, forced: str) -> None:
     """The day is new to the parent, which is known without its samples, there, and sound."""
+    # Without its line the command would update the champion's.
+    line = f"--set line={settings.line} " if "line" in settings.model_fields_set else ""
+    command = f"dupn {line}update"
     if not forced:
-        updates.require_unlearnt(parent, day)
-    store.partition("samples", day).require()
-    _require_quality(store, day, forced)
+        updates.require_unlearnt(parent, day, command)
+    settings.store.partition("samples", day).require()
+    _require_quality(settings.store, day, forced, command)
 
 
-def _require_quality(store: Store, day: date, forced: str) -> None:
+def _require_quality(store: Store, day: date, forced: str, command: str) -> None:
     objections = judged.objections(store, day)
     if objections and not forced:
         failed = [group for group in judged.GROUPS if not judged.passed(store, day, group)]
@@ -197,7 +200,7 @@ def _require_quality(store: Store, day: date, forced: str) -> None:
         raise QualityFailed(
             f"{day}: {objections}; nothing is learnt from the day. "
             f"Mend it and {again} again, or say why it is "
-            f'learnt all the same: `dupn update --day {day} --force --why "..."`.'
+            f'learnt all the same: `{command} --day {day} --force --why "..."`.'
         )
 
 

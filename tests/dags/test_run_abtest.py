@@ -94,6 +94,12 @@ def test_a_better_line_ships_and_its_rival_is_updated_no_more(better, declared, 
     assert experiments.of_day(better.store, FIRST + logs.timedelta(days=1)) == ""
 
 
+def test_a_look_that_waited_until_the_experiment_was_over_ends_green(better, look):
+    run = look(better, day=str(FIRST + logs.timedelta(days=1)))
+    assert run["state"] == "success"
+    assert {name for name, state in states(run).items() if state != "skipped"} == {"start"}
+
+
 @pytest.fixture(scope="module")
 def equal(tmp_path_factory):
     """Nobody is better."""

@@ -153,3 +153,6 @@ def test_the_days_that_were_looked_at_stay_those_of_an_experiment_that_a_person_
     verdicts.conclude(mine, ID, stop="we moved")
     found = [experiments.of_day(mine.store, FIRST + timedelta(days=n)) for n in range(-1, 4)]
     assert found == ["", ID, ID, "", ""]
+    over = [experiments.over_by(mine.store, FIRST + timedelta(days=n)) for n in range(-1, 5)]
+    said = f"{ID} was over (stop) before {FIRST + timedelta(days=3)} was looked at"
+    assert (over[0], over[4], over[5]) == ("", said, "")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from infra.errors import PartitionMissing, RegistryError, TrainingError
+from infra.errors import PartitionMissing, QualityFailed, RegistryError, TrainingError
 from pipeline import steps
+from pipeline.abtest import rivals
 from pipeline.learn.learning import of_run
 from pipeline.release import incumbent
-from tests.six_days import DAYS, NEXT, NIGHT, changed, overtaken, promote, registry, tagged
+from tests.six_days import DAYS, NEXT, NIGHT, changed, judge, overtaken, promote, registry, tagged
 
 KEY, FIRST = f"rival-{NIGHT}", "rival-2026-03-05"
 CHALLENGED = (
@@ -66,6 +67,21 @@ def test_the_version_of_a_rivals_night_that_was_overtaken_is_promoted_beside_the
     told = steps.update(rival, NIGHT)
     assert (told["run"], told["outcome"]) == ("", "skipped")
     assert "`dupn promote --version 3 --challenger --why ...`" in told["why"]
+
+
+def test_a_day_that_is_refused_to_a_rival_is_forced_upon_its_own_line(rival):
+    """The command without its line would update the champion's."""
+    forced = f"`dupn --set line=rival update --day {NIGHT} --force --why"
+    judge(rival.store, NIGHT, passed=False)
+    with pytest.raises(QualityFailed, match=forced):
+        steps.update(rival, NIGHT)
+    judge(rival.store, NIGHT)
+    promote(rival, steps.update(rival, NEXT)["run"], line="rival", alias="challenger")
+    with pytest.raises(TrainingError, match=forced):
+        steps.update(rival, NIGHT)
+    assert rivals.learnt_since(rival, NIGHT).startswith(f"rival-{NEXT} is promoted and has learnt")
+    assert rivals.learnt_since(rival, NEXT) == ""  # its own night, which is done
+    assert steps.update(rival, NEXT)["outcome"] == "finished before"
 
 
 def test_of_a_night_with_two_versions_that_was_overtaken_the_newest_is_named(settings):

@@ -5,9 +5,10 @@
 say about the log itself becomes sentences here: with a broken log nothing ships.
 """
 
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -32,6 +33,8 @@ from pipeline.jobs.readout import Asked, place
 from pipeline.quality import judged
 from pipeline.settings import Settings
 
+logger = logging.getLogger(__name__)
+
 TOLERATED = 0.001
 """Share of the pages in which the log may contradict itself."""
 
@@ -54,7 +57,9 @@ def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]
     """
     mine = experiments.find(settings.store, experiment).experiment
     require_day(mine, day)
-    asked = asked_of(mine)
+    waited_for = settings.nightly.tables
+    lost = bool(waited_for) and "impressions" not in waited_for
+    asked = replace(asked_of(mine), without_pages=lost)
     zone, window = load_dataset(settings.dataset).time_zone, settings.sequences.window_ms
     known = place(settings.store, experiment, "before")
     if (
@@ -64,7 +69,15 @@ def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]
     ):
         before_job.run(settings.store, asked, mine.before_days, window, zone, settings.beam)
     counts = job.run(settings.store, day, asked, window, zone, settings.beam)
-    return {"id": experiment, "day": day.isoformat(), **counts}
+    told = {"id": experiment, "day": day.isoformat(), **counts}
+    if job.is_without_pages(place(settings.store, experiment, "readout", day)):
+        told["note"] = (
+            f"events/dt={day} has no impressions, for which nightly.tables does not wait: the day "
+            f"is read out without its pages. If they come after all, `dupn backfill --day {day}` "
+            "takes them in, and a look names the days to read out again."
+        )
+        logger.warning("%s", told["note"])
+    return told
 
 
 def look(settings: Settings, experiment: Experiment, day: date) -> ReadOut:
@@ -214,10 +227,7 @@ def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
     }
     pages = sum(total.get(f"pages_{arm}", 0) for arm in experiment.arms)
     for arm in experiment.arms:
-        dry = [
-            one.key[-10:] for one, c in zip(days, counts, strict=True) if not c.get(f"pages_{arm}")
-        ]
-        if dry:
+        if dry := _dry(days, arm):
             yield f"no page of arm {arm} was logged on {', '.join(dry)}."
     told = {
         "misassigned": "carry another arm than the hash of their user gives",
@@ -242,6 +252,20 @@ def broken(days: list[Partition], experiment: Experiment) -> Iterator[str]:
             f"{', and so for the others' if len(untold) > 1 else ''}."
         )
     yield from _lost_arms(total, len(days), experiment)
+
+
+def _dry(days: Sequence[Partition], arm: str) -> list[str]:
+    """Days on which an arm showed nothing.
+
+    Those whose pages are lost are none: lost of all arms alike, it is a day less, and favours none.
+    But where the arm has no page at all, there is no experiment.
+    """
+    shown = [bool(one.manifest().counts.get(f"pages_{arm}")) for one in days]
+    return [
+        one.key[-10:]
+        for one, some in zip(days, shown, strict=True)
+        if not some and not (any(shown) and job.is_without_pages(one))
+    ]
 
 
 def _lost_arms(total: Mapping[str, int], days: int, experiment: Experiment) -> Iterator[str]:

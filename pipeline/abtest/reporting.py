@@ -24,6 +24,7 @@ from infra.store import Partition, Store
 from infra.tracking import MlflowTracker
 from pipeline.abtest import experiments, looks, verdicts
 from pipeline.abtest.experiments import Registered
+from pipeline.jobs.readout import is_without_pages
 from pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -129,11 +130,13 @@ def _declared(experiment: Experiment) -> dict[str, str]:
 
 def _lineage(settings: Settings, days: list[Partition], registered: str) -> dict[str, str]:
     below = sum(one.manifest().counts.get("orders_below_zero", 0) for one in days)
+    lost = [one.key[-10:] for one in days if is_without_pages(one)]
     return {
         "Data set": settings.dataset,
         "Registered": registered,
         "Read-outs": ", ".join(f"{one.key[-10:]} {one.stamp()}" for one in days),
         **({"Without sales": f"{below:,} orders of a price below zero"} if below else {}),
+        **({"Without pages": f"{', '.join(lost)}: those of all arms are lost"} if lost else {}),
     }
 
 

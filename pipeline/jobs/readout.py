@@ -42,6 +42,8 @@ _LOADING = Lock()  # threads of one worker share what they load
 
 CODED = {"impressions": ["user_id", "variant", "model_version", "line"], "behaviors": ["item_id"]}
 SCHEMAS = {"impressions": PAGES, "behaviors": ACTIONS}
+WITHOUT_PAGES = "without_pages"
+"""In the lineage of a read-out."""
 COUNTED = pa.array([BehaviorType.CLICK, BehaviorType.PURCHASE], pa.int8())
 
 
@@ -55,6 +57,8 @@ class Asked:
     first_day: date
     budget_ms: float
     """A page that took longer is slow."""
+    without_pages: bool = False
+    """Somebody says that those of a day that has none are lost: it is read out all the same."""
 
 
 @dataclass(frozen=True)
@@ -207,7 +211,7 @@ def run(
     Raises:
         PartitionMissing: events or catalog of the day, or the pre-period, are not published.
     """
-    _require(store, day)
+    lost = _require(store, day, asked)
     before = place(store, asked.traffic.experiment, "before").require()
     task = Task(
         store=store,
@@ -225,6 +229,7 @@ def run(
         "experiment": asked.digest,
         "window_ms": window_ms,
         "inputs": {one.key: one.stamp() for one in [*inputs(store, day), before] if one.exists()},
+        **({WITHOUT_PAGES: True} if lost else {}),
     }
     with (
         target["readout"].publish(**lineage) as rows,
@@ -262,14 +267,29 @@ def inputs(store: Store, day: date) -> list[Partition]:
     return [*events, *(store.partition("catalog", one) for one in days)]
 
 
-def _require(store: Store, day: date) -> None:
+def is_without_pages(read: Partition) -> bool:
+    """Whether a day was read out whose own pages are lost, those of all arms alike.
+
+    What of the evening before closes on it is there.
+    """
+    return bool(read.manifest().lineage.get(WITHOUT_PAGES))
+
+
+def _require(store: Store, day: date, asked: Asked) -> bool:
+    """What the day rests on is published; whether its pages are lost, which somebody has to say."""
     store.partition("events", day, "behaviors").require()
     store.partition("catalog", day).require()
-    if not store.partition("events", day, "impressions").exists():
+    lost = not store.partition("events", day, "impressions").exists()
+    if lost and not asked.without_pages:
         raise PartitionMissing(
             f"events/dt={day}/impressions is not published: without pages there is nothing to "
-            "read out. Log what was shown (docs/abtest.md)."
+            f"read out. Log what was shown (docs/abtest.md). If it comes, `dupn backfill --day "
+            f"{day}` takes it in. If it is lost, say by the setting that lets the night begin "
+            "without it that the day is read out without its pages: `dupn --set "
+            f"'nightly.tables=[\"behaviors\"]' abtest readout --id {asked.traffic.experiment} "
+            f"--day {day}`."
         )
+    return lost
 
 
 def _slices(store: Store, day: date, name: str) -> Slices:

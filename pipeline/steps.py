@@ -17,6 +17,7 @@ from typing import Any
 from features import inputs
 from features.carry import ONE_DAY, yesterday
 from infra.errors import QualityFailed
+from infra.progress import ProgressBar, track
 from pipeline.settings import Settings
 
 DATA = ("events", *inputs.STAGES)
@@ -24,7 +25,13 @@ DATA = ("events", *inputs.STAGES)
 Summary = Mapping[str, Any]
 
 
-def simulate(settings: Settings, first: date, days: int, spoil: float = 0.0) -> Summary:
+def simulate(
+    settings: Settings,
+    first: date,
+    days: int,
+    spoil: float = 0.0,
+    progress: ProgressBar = track,
+) -> Summary:
     """A seeded marketplace -> raw logs and the truth; `spoil`: share of behaviours broken after."""
     from evaluation.marketplace.run import simulate as live
     from evaluation.marketplace.spoil import spoil_day
@@ -32,7 +39,7 @@ def simulate(settings: Settings, first: date, days: int, spoil: float = 0.0) -> 
     from pipeline.raw import one_log
 
     one_log.require(settings.store, DATASET)
-    made = live(settings.store, first, days, settings.marketplace, settings.seed)
+    made = live(settings.store, first, days, settings.marketplace, settings.seed, progress)
     wanted = [first + ONE_DAY * i for i in range(days if spoil else 0)]
     broken = sum(spoil_day(settings.store, day, spoil, settings.seed) for day in wanted)
     return {**made, "spoilt": broken} if spoil else made
@@ -50,7 +57,9 @@ def import_log(
     from features.raw.dataset import load
     from pipeline.raw.importing import import_files
 
-    return import_files(settings.store, load(dataset), files, day=day, replace=replace)
+    return import_files(
+        settings.store, load(dataset), files, day=day, replace=replace, progress=track
+    )
 
 
 def raw(settings: Settings, day: date) -> Summary:

@@ -6,7 +6,7 @@ must not run into an older one.
 
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -22,6 +22,7 @@ from evaluation.marketplace.seeds import Purpose, stream
 from evaluation.marketplace.session import DAY_MS
 from features.raw.raw_table import LISTED
 from infra.errors import ConfigError
+from infra.progress import ProgressBar, quiet
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
@@ -33,7 +34,7 @@ def simulate(
     days: int,
     config: MarketplaceConfig,
     seed: int,
-    progress: Callable[[int, int], None] | None = None,
+    progress: ProgressBar = quiet,
 ) -> Mapping[str, int]:
     """Write `raw/` and `truth/` of `days` days from `first_day`; the rows written, by table.
 
@@ -54,19 +55,19 @@ def simulate(
     state.require_place(store, wanted, market, state.POLICY)
     carried = state.restore(store, first_day, market)
     totals: dict[str, int] = {}
-    for number, today in enumerate(wanted, start=1):
-        start = time.monotonic()
-        played = play(market, carried, today)
-        counts, carried = Writer(store, today, market).write(played)
-        for name, count in counts.items():
-            totals[name] = totals.get(name, 0) + count
-        logger.info(
-            "simulate %s: %s behaviours, %s pages logged in %.1f s",
-            today, f"{counts['behaviors']:,}", f"{counts['impressions']:,}",
-            time.monotonic() - start,
-        )  # fmt: skip
-        if progress:
-            progress(number, days)
+    with progress("simulate", days, unit="days") as bar:
+        for today in wanted:
+            start = time.monotonic()
+            played = play(market, carried, today)
+            counts, carried = Writer(store, today, market).write(played)
+            for name, count in counts.items():
+                totals[name] = totals.get(name, 0) + count
+            logger.info(
+                "simulate %s: %s behaviours, %s pages logged in %.1f s",
+                today, f"{counts['behaviors']:,}", f"{counts['impressions']:,}",
+                time.monotonic() - start,
+            )  # fmt: skip
+            bar.advance()
     return totals
 
 

@@ -55,6 +55,8 @@ def read_blocks(
                 yield block
                 if told:
                     told(stream.tell())
+            if told:
+                told(source.path.stat().st_size)
     except (pa.ArrowException, OSError) as error:
         require_spoilt(error, str(source.path))
         said = f"{source.path} cannot be read: {str(error).rstrip('.')}. Get the file again."

@@ -22,6 +22,7 @@ from features.raw import checking, clock, columns
 from features.raw.dataset import Dataset
 from features.raw.raw_table import LOGS, TABLES
 from infra.errors import ConfigError, InputError
+from infra.progress import Progress, ProgressBar, quiet
 from infra.scratch import scratch_folder
 from infra.store import Store
 from infra.visible import as_text
@@ -30,8 +31,6 @@ from pipeline.raw.writer import RawWriter, Source, Spill, read_back
 
 logger = logging.getLogger(__name__)
 
-Progress = Callable[[int, int], None]
-"""Called with bytes read so far and in all."""
 
 NO_DAY = np.int32(np.iinfo(np.int32).max)
 
@@ -46,7 +45,7 @@ def import_files(
     *,
     day: date | None = None,
     replace: bool = False,
-    progress: Progress | None = None,
+    progress: ProgressBar = quiet,
 ) -> Mapping[str, int | str | list[str]]:
     """Publish `raw/dt=D/<table>` for every day in the files; returns rows and days per table.
 
@@ -60,7 +59,7 @@ def import_files(
         day: the day of snapshots, which must come without a log.
         replace: overwrite days that were imported from other files (the same files, told by their
             names and SHA-256, always may).
-        progress: told how far it is.
+        progress: shows how far it is.
 
     Raises:
         ConfigError: the description does not fit the files; nothing has been written.
@@ -71,23 +70,21 @@ def import_files(
     _refuse_logs(sources, day)
     check_heads(dataset, sources)
     total = sum(source.path.stat().st_size for source in sources)
-    meter = _Meter(total, progress)
-    with ExitStack() as stack:
+    with progress("import", total, unit="bytes") as bar, ExitStack() as stack:
         scratch = stack.enter_context(scratch_folder())
         writer = RawWriter(store, dataset, sources, stack, replace=replace)
         undated: dict[str, Path] = {}
         for name in [name for name in LOGS if any(s.table == name for s in sources)]:
             undated[name] = scratch / name
-            _import_log(
-                writer, dataset, [s for s in sources if s.table == name], undated[name], meter
-            )
+            of_table = [source for source in sources if source.table == name]
+            _import_log(writer, dataset, of_table, undated[name], bar)
         first = _first_day(store, dataset, writer, day)
         for name, path in undated.items():
             for block in read_back(path):
                 writer.add(name, first, block)
         for source in sources:
             if source.table not in LOGS:
-                for block in read_blocks(dataset, source, meter.at(source)):
+                for block in read_blocks(dataset, source, _teller(bar)):
                     writer.add(source.table, first, block)
             writer.flush()
         writer.record()
@@ -202,28 +199,24 @@ def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.in
     return days
 
 
-class _Meter:
-    """Bytes read over all files."""
+def _teller(bar: Progress) -> Callable[[int], None]:
+    """Takes positions in one file; shows how many bytes more are behind them."""
+    behind = 0
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.total, self.progress, self.done = total, progress, 0
+    def tell(position: int) -> None:
+        nonlocal behind
+        bar.advance(max(0, position - behind))  # Parquet is read here and there
+        behind = max(behind, position)
 
-    def at(self, source: Source) -> Callable[[int], None]:
-        """A callback for the position within one file."""
-        before, self.done = self.done, self.done + source.path.stat().st_size
-        return lambda position: self._tell(before + position)
-
-    def _tell(self, position: int) -> None:
-        if self.progress:
-            self.progress(position, self.total)
+    return tell
 
 
 def _import_log(
-    writer: RawWriter, dataset: Dataset, sources: Sequence[Source], undated: Path, meter: _Meter
+    writer: RawWriter, dataset: Dataset, sources: Sequence[Source], undated: Path, bar: Progress
 ) -> None:
     with Spill(undated) as spill:
         for source in sources:
-            for block in read_blocks(dataset, source, meter.at(source)):
+            for block in read_blocks(dataset, source, _teller(bar)):
                 days = days_of_block(dataset, source.table, block)
                 order = np.argsort(days, kind="stable")
                 numbers, starts = np.unique(days[order], return_index=True)

@@ -38,7 +38,7 @@ def build(settings: Settings, days: Sequence[date], progress: Progress) -> None:
         progress: counts days.
     """
     if not state.saved(settings.store, days[-1]):
-        steps.simulate(settings, days[0], len(days))
+        steps.simulate(settings, days[0], len(days), progress=quiet)
     prepare(settings, days, progress)
 
 

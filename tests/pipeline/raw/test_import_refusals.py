@@ -4,6 +4,9 @@ import errno
 import gzip
 import io
 import re
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
@@ -137,34 +140,44 @@ def other_file(tmp_path):
     return file
 
 
-def meanwhile(do):
+@dataclass
+class Meanwhile:
     """A progress that does something once, while an import is under way."""
-    left = [do]
-    return lambda *_: left.pop()() if left else None
+
+    do: Callable[[], object]
+    done: bool = False
+
+    def __call__(self, *_, **__):
+        return nullcontext(self)
+
+    def advance(self, *_, **__):
+        if not self.done:
+            self.done = True
+            self.do()
 
 
 def test_of_two_imports_at_once_the_one_that_ends_later_is_refused(tmp_path, mine):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
     other = other_file(tmp_path)
-    second = meanwhile(lambda: import_files(store, dataset, [other]))
+    second = Meanwhile(lambda: import_files(store, dataset, [other]))
     with pytest.raises(InputError, match=r"already holds rows of actions_9\.csv \(1 rows\)"):
         import_files(store, dataset, [mine[0]], progress=second)
     assert {day: rows.num_rows for day, rows in raw_rows(store).items()} == {date(2026, 11, 1): 1}
-    with_it = meanwhile(lambda: import_files(store, dataset, [other], replace=True))
+    with_it = Meanwhile(lambda: import_files(store, dataset, [other], replace=True))
     import_files(store, dataset, [mine[0]], replace=True, progress=with_it)
     assert raw_rows(store)[date(2026, 11, 1)].num_rows == 13  # who says so replaces it
 
 
 def test_the_same_files_may_be_imported_twice_at_once(tmp_path, mine):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
-    second = meanwhile(lambda: import_files(store, dataset, [mine[0]]))
+    second = Meanwhile(lambda: import_files(store, dataset, [mine[0]]))
     assert import_files(store, dataset, [mine[0]], progress=second)["behaviors_days"] == 2
 
 
 def test_a_file_that_is_put_into_a_day_during_its_import_is_not_hidden(tmp_path, mine):  # noqa: F811  # a fixture
     store, dataset = Store(tmp_path / "home"), parse_description(MINE, "mine.toml")
     place = f"raw/dt={date(2026, 11, 2)}/behaviors/came.csv"
-    put = meanwhile(lambda: store.put(place, other_file(tmp_path).read_text()))
+    put = Meanwhile(lambda: store.put(place, other_file(tmp_path).read_text()))
     with pytest.raises(InputError, match=r"put there: came\.csv\. .*--replace"):
         import_files(store, dataset, [mine[0]], progress=put)
     assert raw_rows(store) == {}

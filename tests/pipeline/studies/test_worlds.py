@@ -1,5 +1,6 @@
 """The marketplace that a study learns from: what was cut off is made to its end."""
 
+import logging
 from datetime import timedelta
 
 from infra.progress import quiet
@@ -18,3 +19,12 @@ def test_a_world_that_was_cut_off_before_its_last_behaviours_is_lived_to_its_end
             settings.store.partition(part[0], days[-1], *part[1:]).take_back()
         worlds.build(settings, days, silent)
     assert settings.store.partition("samples", days[-1]).digest() == whole
+
+
+def test_a_world_is_lived_within_the_bar_of_its_study(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    settings = nights.settings(tmp_path)
+    with quiet() as silent:
+        worlds.build(settings, DAYS[:1], silent)
+    assert [said for said in caplog.messages if said.startswith(f"simulate {DAYS[0]}: ")]
+    assert not [said for said in caplog.messages if said.startswith("simulate: ")]

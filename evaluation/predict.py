@@ -55,7 +55,6 @@ def predict(
     config: EvaluateConfig,
     *,
     questions: Questions | None = None,
-    some: Part | None = None,
 ) -> Predictions:
     """The model's answers to every question of `samples/dt=day`.
 
@@ -64,12 +63,11 @@ def predict(
         store: where the samples are.
         day: a day that the model did not train on.
         config: batch size and seed.
-        questions: of that day (and those users), if they were read before.
-        some: which of the day's users; all when absent.
+        questions: of that day, if they were read before.
     """
-    asked = read(store, day, some) if questions is None else questions
+    asked = read(store, day) if questions is None else questions
     alone = [Shuffle.NOTHING]
-    return predict_each(model, store, day, config, alone, questions=asked, some=some)[0]
+    return predict_each(model, store, day, config, alone, questions=asked)[0]
 
 
 def predict_each(  # noqa: PLR0913  # a front door: who is asked what, and how often

@@ -27,11 +27,6 @@ Stamps = Mapping[str, str]
 """Stamp by key of a partition."""
 
 
-def of(store: Store, stage: str, day: date) -> list[Partition]:
-    """The published partitions that `stage` reads on `day`."""
-    return [one for one in _READS[stage](store, day) if one.exists()]
-
-
 def stamps(store: Store, stage: str, day: date) -> dict[str, str]:
     """Of everything that `stage` reads on `day`; what is not published is not in it."""
     reads = _READS[stage](store.resolved(), day)

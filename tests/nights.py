@@ -58,7 +58,7 @@ def by_night(raw: Store, mine: Settings, days: Sequence[date] = DAYS) -> dict[st
 def tomorrow(store: Store, day: date) -> list[str]:
     """What the stages of the next day read of this day and the days before, by key."""
     following = day + timedelta(days=1)
-    return [part.key for stage in inputs.STAGES for part in inputs.of(store, stage, following)]
+    return [key for stage in inputs.STAGES for key in inputs.stamps(store, stage, following)]
 
 
 def at_once(mine: Settings, days: Sequence[date] = DAYS) -> None:

@@ -290,7 +290,7 @@ def require_askable(partition: Partition, if_done: str = "") -> None:
         )
 
 
-def load_model(partition: Partition, device: str = "cpu") -> Dupn:
+def load_model(partition: Partition) -> Dupn:
     """The network of a published checkpoint, ready to answer (no dropout).
 
     Raises:
@@ -301,7 +301,7 @@ def load_model(partition: Partition, device: str = "cpu") -> Dupn:
     recipe = Recipe.of_plain(partition.manifest().lineage["recipe"])
     model = Dupn(recipe.model, recipe.sizes)
     model.load_state_dict(_read(partition, "model"))
-    return model.to(device).eval()
+    return model.eval()
 
 
 def rng_state(device: str) -> dict[str, Tensor]:

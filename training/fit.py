@@ -36,7 +36,6 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
     *,
     seed: int,
     run_name: str,
-    tracker: Tracker | None = None,
     resume: bool | None = None,
     progress: ProgressBar = track,
 ) -> Fitted:
@@ -52,7 +51,6 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
         train_config: how it learns.
         seed: of weights, dropout and order.
         run_name: folder below `checkpoints/`.
-        tracker: records settings, lineage and figures.
         resume: False starts afresh whatever is there; by default the setting decides.
         progress: shows how far it is.
 
@@ -61,9 +59,7 @@ def fit(  # noqa: PLR0913  # a front door: what to learn from, how, and who watc
         TrainingError: nothing to learn from, a loss that is not a number, or a checkpoint of
             another recipe in the way.
     """
-    run = prepared(
-        store, days, model_config, train_config, seed=seed, run_name=run_name, tracker=tracker
-    )
+    run = prepared(store, days, model_config, train_config, seed=seed, run_name=run_name)
     return carry_out(run, train_config.resume if resume is None else resume, progress)
 
 
@@ -79,7 +75,8 @@ def prepared(  # noqa: PLR0913  # as `fit`
 ) -> Run:
     """The run of `fit`, of the same arguments, before it begins.
 
-    `Run.differences` says whether it would replace another.
+    `Run.differences` says whether it would replace another; `tracker` records settings, lineage and
+    figures.
 
     Raises:
         PartitionMissing, TrainingError: as `fit`.

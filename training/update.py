@@ -40,10 +40,8 @@ def update(  # noqa: PLR0913  # a front door: what to learn, from where, how, an
     *,
     seed: int,
     run_name: str,
-    tracker: Tracker | None = None,
     resume: bool | None = None,
     progress: ProgressBar = track,
-    facts: Mapping[str, Any] | None = None,
 ) -> Fitted:
     """Train the plan's parent on the plan's parts.
 
@@ -54,17 +52,13 @@ def update(  # noqa: PLR0913  # a front door: what to learn, from where, how, an
         config: of the update.
         seed: of dropout, order and replay.
         run_name: folder below `checkpoints/`; never the parent's own.
-        tracker: records settings, lineage and figures.
         resume: False starts afresh whatever is there; by default the setting decides.
         progress: shows how far it is.
-        facts: more for the lineage.
 
     Raises:
         TrainingError: there is nothing to learn, the parent does not fit, or a loss is no number.
     """
-    run = prepared(
-        store, of, train_config, config, seed=seed, run_name=run_name, tracker=tracker, facts=facts
-    )
+    run = prepared(store, of, train_config, config, seed=seed, run_name=run_name)
     return carry_out(run, run.config.resume if resume is None else resume, progress)
 
 
@@ -79,7 +73,10 @@ def prepared(  # noqa: PLR0913  # as `update`
     tracker: Tracker | None = None,
     facts: Mapping[str, Any] | None = None,
 ) -> Run:
-    """The run of an update before it begins: `finished()` says whether there is work left."""
+    """The run of an update before it begins: `finished()` says whether there is work left.
+
+    `tracker` records settings, lineage and figures; `facts` are more for the lineage.
+    """
     if not of.parts:
         raise TrainingError(
             f"there is nothing that {of.parent_key} has not learnt by {of.day}. "

@@ -50,24 +50,20 @@ def effects(
     metric: Metric,
     mixture: Mixture,
     *,
-    treatment: int = 1,
     adjusted: bool = True,
 ) -> tuple[Segment, ...]:
     """The effect in each part, in the order of the names.
 
     Args:
-        users: as for `effect.compare`.
+        users: of two arms, as for `effect.compare`.
         names: of each user's part.
         metric: what is compared.
         mixture: its alpha is that of all parts together.
-        treatment: index of the arm, against arm 0.
         adjusted: with CUPED.
     """
     parts = [str(name) for name in np.unique(names)]
     parted = [users.take(names == name) for name in parts]
-    found = [
-        compare(part, metric, mixture, treatment=treatment, adjusted=adjusted) for part in parted
-    ]
+    found = [compare(part, metric, mixture, adjusted=adjusted) for part in parted]
     holm, bh = (corrected([effect.p_always for effect in found], how) for how in ("holm", "fdr_bh"))
     return tuple(
         Segment(name=name, effect=effect, holm=h, bh=b, found=h is not None and h < mixture.alpha)

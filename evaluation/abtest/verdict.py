@@ -44,7 +44,7 @@ class Verdict(Record):
 
 def decide(seen: ReadOut, design: Design) -> Verdict:
     """The verdict on one treatment at one look."""
-    harmful, held = list(_harmful(seen, design)), list(_held(seen, design))
+    harmful, held = list(_harmful(seen, design)), list(_held(seen))
     if harmful:
         return Verdict(outcome=Outcome.STOP, reasons=tuple(harmful))
     ended = seen.number >= design.planned_days
@@ -97,7 +97,7 @@ def _harmful(seen: ReadOut, design: Design) -> Iterator[str]:
             )
 
 
-def _held(seen: ReadOut, design: Design) -> Iterator[str]:
+def _held(seen: ReadOut) -> Iterator[str]:
     """Guardrails that are significantly worse, if within what is tolerated: these never ship."""
     for effect in seen.guardrails:
         if effect.worse:

@@ -38,18 +38,18 @@ class Size:
         return max(self.behaviors // 50, 10)
 
 
-def write(home: Path, size: Size, seed: int = 0) -> None:
+def write(home: Path, size: Size) -> None:
     """`raw/` of the day and of a small day before it (a tenth, for statistics)."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     small = Size(size.behaviors // 10, size.items)
     write_day(home, BEFORE, small, size.users, rng)
     write_day(home, DAY, size, size.users, rng)
     write_items(home, BEFORE, size, rng)
 
 
-def write_history(store: Store, size: Size, seed: int = 1) -> None:
+def write_history(store: Store, size: Size) -> None:
     """Every user's last 100 behaviours as `sequences` of the day before, over what is there."""
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(1)
     ids = pa.array([f"u{user:07d}" for user in range(size.users)])
     hashes = hash_ids(ids)
     order = np.argsort(hashes, kind="stable")

@@ -51,9 +51,7 @@ SHUFFLES = {
 
 
 @peak.told(lambda settings: settings.home)
-def run(
-    settings: Settings, preset: str, pairs: Sequence[str] = (), *, days: int = DAYS
-) -> Mapping[str, Any]:
+def run(settings: Settings, preset: str, pairs: Sequence[str] = ()) -> Mapping[str, Any]:
     """Bring everything up, run the DAGs and wait; what the runs showed and where to look.
 
     Raises:
@@ -67,7 +65,7 @@ def run(
     ready = time.monotonic()
     logger.info("Airflow and MLflow were up after %.0f s", ready - begin)
     conf = filled_in(settings, variables, pairs)
-    shown = _Demo(settings, runtime.connect(settings.home), addresses["airflow"], conf, days)
+    shown = _Demo(settings, runtime.connect(settings.home), addresses["airflow"], conf)
     seconds = {}
     for name, part in (
         ("initial_s", shown.initial),
@@ -105,11 +103,10 @@ class _Demo:
     """The DAG runs of the demo."""
 
     def __init__(
-        self, settings: Settings, airflow: Airflow, page: str, conf: Mapping[str, Any], days: int
+        self, settings: Settings, airflow: Airflow, page: str, conf: Mapping[str, Any]
     ) -> None:
         self.settings, self.airflow, self.page, self.conf = settings, airflow, page, conf
-        self.first, self.days = settings.first_day, days
-        self.nights, self.between = night_days(settings, days), experiment_day(settings, days)
+        self.nights, self.between = night_days(settings), experiment_day(settings)
         self.stopped = ""
 
     def initial(self) -> None:
@@ -121,7 +118,7 @@ class _Demo:
         if _champion(self.settings):
             logger.info("%s: a champion is there already, nothing to do", INITIAL)
             return
-        conf = {**self.conf, "first_day": self.first.isoformat(), "days": self.days}
+        conf = {**self.conf, "first_day": self.settings.first_day.isoformat(), "days": DAYS}
         self._follow(INITIAL, conf)
         if not _champion(self.settings):
             raise OrchestrationError(
@@ -179,31 +176,29 @@ class _Demo:
         return run_id
 
 
-def night_days(settings: Settings, days: int = DAYS) -> list[date]:
+def night_days(settings: Settings) -> list[date]:
     """The data days of the two nights, the first one after the day that the first figures are from.
 
     Between them lies the experiment's day.
     """
-    return [settings.first_day + timedelta(days=days + after) for after in (1, 3)]
+    return [settings.first_day + timedelta(days=DAYS + after) for after in (1, 3)]
 
 
-def experiment_day(settings: Settings, days: int = DAYS) -> date:
+def experiment_day(settings: Settings) -> date:
     """The day of the experiment: the one after the first night's."""
-    return night_days(settings, days)[0] + timedelta(days=1)
+    return night_days(settings)[0] + timedelta(days=1)
 
 
-def show(
-    settings: Settings, days: int = DAYS, stopped: str = "", console: Console | None = None
-) -> None:
+def show(settings: Settings, stopped: str = "", console: Console | None = None) -> None:
     """The closing tables: how good the first model is, and what became of each night."""
     out = console or wide()
-    last = settings.first_day + timedelta(days=days - 1)
+    last = settings.first_day + timedelta(days=DAYS - 1)
     made = report.read(settings.store, run_key.of(settings.line, last))
     if made is not None:
         _show_report(made, out)
-    said = {night_days(settings, days)[1]: stopped} if stopped else {}
-    out.print(tables.nights(settings, last, night_days(settings, days), said))
-    day = experiment_day(settings, days)
+    said = {night_days(settings)[1]: stopped} if stopped else {}
+    out.print(tables.nights(settings, last, night_days(settings), said))
+    day = experiment_day(settings)
     name, rival = experiment.ID, experiment.RIVAL
     title = f"Experiment {name}: {rival}, its scores shuffled, against {settings.line}"
     out.print(tables.experiment(settings, name, title, [day]))

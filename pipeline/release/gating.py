@@ -60,7 +60,7 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
             "Evaluate on a day with clicks."
         )
     registry = registry_of(settings)  # also points MLflow at the tracking server
-    run_id = _run_id(settings, mine, registry)
+    run_id = _run_id(mine, registry)
     place = _place(settings, mine)
     with scratch_folder() as scratch:
         folder = scratch / "bundle"
@@ -332,7 +332,7 @@ def kept(settings: Settings, key: str, mine: Candidate, day: date) -> bytes:
     return content
 
 
-def _run_id(settings: Settings, mine: Candidate, registry: Registry) -> str:
+def _run_id(mine: Candidate, registry: Registry) -> str:
     if not mine.run_id:
         raise DupnError(
             f"checkpoints/{mine.key} was trained without MLflow, so there is no run to log to. "

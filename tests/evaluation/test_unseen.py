@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from evaluation import questions
-from evaluation.predict import predict
+from evaluation.predict import Shuffle, predict, predict_each
 from evaluation.settings import EvaluateConfig
 from evaluation.unseen import Asked, bounded, unseen
 from infra.errors import TrainingError
@@ -69,8 +69,11 @@ def test_some_users_answer_as_they_do_among_all(tmp_path):
     every = predict(model, store, FIRST, EvaluateConfig())
     keep = some.mask(every.questions.moments.user_hash)
     assert 0 < keep.sum() < len(keep)
-    chosen, mine = every.select(keep), predict(model, store, FIRST, EvaluateConfig(), some=some)
     asked = questions.read(store, FIRST, some)
+    (mine,) = predict_each(
+        model, store, FIRST, EvaluateConfig(), [Shuffle.NOTHING], questions=asked, some=some
+    )
+    chosen = every.select(keep)
     assert asked.moments.sample_id.tolist() == chosen.questions.moments.sample_id.tolist()
     assert asked.moments.user.tolist() == chosen.questions.moments.user.tolist()
     np.testing.assert_allclose(mine.answers.ctr, chosen.answers.ctr, atol=1e-5)

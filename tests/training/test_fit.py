@@ -1,6 +1,7 @@
 """Learning as a whole: determinism, resuming, refusing, recording."""
 
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import pyarrow as pa
@@ -15,7 +16,7 @@ from training import checkpoint
 from training.checkpoint import load_model
 from training.config import Task, TrainConfig
 from training.data import Position, Samples
-from training.fit import fit
+from training.fit import carry_out, fit, prepared
 from training.learner import Learner
 from training.validation import judge, judging
 
@@ -234,18 +235,10 @@ def test_the_published_model_answers_like_the_one_that_was_trained(own, days, ti
 
 def test_a_run_is_recorded_in_mlflow(own, days, tiny, eager):
     tracker = MlflowTracker(TrackingConfig(), own)
+    ran = partial(prepared, own, days, tiny, eager, seed=1, run_name="run", tracker=tracker)
     with pytest.raises(Cut):
-        fit(
-            own,
-            days,
-            tiny,
-            eager,
-            seed=1,
-            run_name="run",
-            tracker=tracker,
-            progress=stopping_after(3),
-        )
-    fitted = fit(own, days, tiny, eager, seed=1, run_name="run", tracker=tracker)
+        carry_out(ran(), True, stopping_after(3))
+    fitted = carry_out(ran(), True)
     runs = tracker.client.search_runs([tracker.client.get_experiment_by_name("dupn").experiment_id])
     (run,) = runs  # the cut run went on
     assert run.info.run_id == fitted.run_id

@@ -1,6 +1,7 @@
 """A run from its first step to its last file, and what is left of it when it is cut off there."""
 
 from dataclasses import replace
+from functools import partial
 
 import pyarrow as pa
 import pytest
@@ -14,7 +15,7 @@ from tests.training.small import same
 from training import checkpoint
 from training.config import Task
 from training.data import Position, Reader, Samples
-from training.fit import fit, prepared
+from training.fit import carry_out, fit, prepared
 from training.learner import Learner
 from training.progressive import Meters
 from training.run import Run
@@ -197,11 +198,12 @@ def test_a_run_that_is_cut_off_after_its_model_is_published_is_told_and_tidied_u
         with pytest.raises(Cut):
             fit(own, days, tiny, eager, seed=1, run_name="run")
     tracker = Telling()
-    found = fit(own, days, tiny, eager, seed=1, run_name="run", tracker=tracker)
+    told_to = partial(prepared, own, days, tiny, eager, seed=1, run_name="run", tracker=tracker)
+    found = carry_out(told_to(), True)
     told, end = tracker.told
     assert end == "ended"
     assert told.items() >= found.metrics.items()
     left = {path.parent.name for path in (tmp_path / "checkpoints" / "run").rglob("*.pt")}
     assert left == {"final"}
-    fit(own, days, tiny, eager, seed=1, run_name="run", tracker=tracker)
+    carry_out(told_to(), True)
     assert len(tracker.told) == 2

@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from infra.progress import Progress
 from training.batch import VocabularySizes
 from training.config import ModelConfig, TrainConfig
 from training.learner import Learner
@@ -63,9 +62,7 @@ class Course:
     judgements: int = 1
 
 
-def fit(
-    build: Build, model: ModelConfig, course: Course, seed: int, progress: Progress | None = None
-) -> Fit:
+def fit(build: Build, model: ModelConfig, course: Course, seed: int) -> Fit:
     """Learn until the epochs or the patience are spent.
 
     Args:
@@ -73,7 +70,6 @@ def fit(
         model: its dimensions.
         course: data and rates.
         seed: of first weights, dropout and order.
-        progress: counts moments.
 
     Raises:
         TrainingError: a loss that is not a number.
@@ -91,8 +87,6 @@ def fit(
         for done, (batch, _) in enumerate(batches, start=1):
             learner.learn(batch, steps, seen=epoch > 0)
             steps, moments = steps + 1, moments + batch.size
-            if progress is not None:
-                progress.advance(batch.size)
             if done not in due:
                 continue
             point = _judged(learner, course, steps, moments)

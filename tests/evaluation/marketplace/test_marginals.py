@@ -7,10 +7,10 @@ import polars as pl
 import pytest
 
 from evaluation.marketplace.config import MarketplaceConfig
-from evaluation.marketplace.marginals import marginals, of_shops
 from evaluation.marketplace.run import simulate
 from infra.store import Store
 from tests.evaluation.marketplace.conftest import FIRST
+from tests.evaluation.marketplace.marginals import marginals, of_shops
 
 WARM_UP, DAYS = 2, 9
 BEIJING_MS = 8 * 3_600_000

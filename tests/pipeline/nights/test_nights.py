@@ -68,7 +68,7 @@ def test_the_history_is_that_of_one_pass_over_all_events(whole):
 @pytest.mark.parametrize("stage", inputs.STAGES)
 def test_a_stage_reads_its_declared_inputs_and_nothing_else(whole, tmp_path, stage):
     bare = nights.settings(tmp_path, 1)
-    keys = [part.key for part in inputs.of(whole.store, stage, LAST)]
+    keys = list(inputs.stamps(whole.store, stage, LAST))
     nights.copy_partitions(whole.store, bare.store, keys)
     getattr(steps, stage)(bare, LAST)
     for part in inputs.written(bare.store, stage, LAST):

@@ -15,7 +15,8 @@ from pipeline import steps
 from pipeline.release.incumbent import registry_of
 from tests import chain as chains
 from training import checkpoint as checkpoints
-from training.update import plan, update
+from training.fit import carry_out
+from training.update import plan, prepared
 
 DAY = chains.EVALUATED
 BEFORE = f"dupn-{DAY - timedelta(days=1)}"
@@ -30,7 +31,7 @@ def watched(chain, tmp_path_factory):
     settings = chains.smoke(home, "watch.replicates=20")
     store = settings.store
     todo = plan(store, checkpoints.final(store, BEFORE), DAY, settings.update)
-    update(
+    run = prepared(
         store,
         todo,
         settings.train,
@@ -40,6 +41,7 @@ def watched(chain, tmp_path_factory):
         facts={"left_out": {"2026-03-01": "its samples are gone"}},
         tracker=MlflowTracker(settings.tracking, store),
     )
+    carry_out(run, True)
     return settings, steps.watch(settings, DAY, run=TONIGHT)
 
 

@@ -11,13 +11,15 @@ from datetime import date
 
 from features.carry import ONE_DAY
 from features.catalog import INDEX
+from features.raw.raw_table import LOGS, SNAPSHOTS
 from features.schemas import FEATURES
 from infra.installed import CODE
 from infra.store import Partition, Store
 
-LOGS = ("behaviors", "impressions", "follows")
-SNAPSHOTS = ("icons", "items", "shops", "users")
-STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr", "lr_sample")
+STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr")
+"""What a day counts for those after it; LR-CTR's weights close the day."""
+LR_SAMPLE = "lr_sample"
+"""Beside them: what the weights are learnt from, which nobody but its own day reads."""
 CARRIED = ("history", "open", "pool")
 
 STAGES = ("vocabulary", "statistics", "sequences", "samples")
@@ -42,11 +44,10 @@ def written(store: Store, stage: str, day: date) -> list[Partition]:
         always = [store.partition("vocabulary", day, name) for name in FEATURES]
         words = [*always, *[one for one in _vocabularies(store, day) if one not in always]]
         return [*words, store.partition("catalog", day, INDEX), store.partition("catalog", day)]
-    names = {"statistics": STATISTICS, "sequences": tuple(reversed(CARRIED))}.get(stage)
+    counted = (*STATISTICS[:-1], LR_SAMPLE, STATISTICS[-1])
+    names = {"statistics": counted, "sequences": tuple(reversed(CARRIED))}.get(stage)
     if names is None:
         return [store.partition(stage, day)]
-    if stage == "statistics":  # LR-CTR's weights close the day
-        names = (*[name for name in names if name != "lr_ctr"], "lr_ctr")
     return [store.partition(stage, day, name) for name in names]
 
 
@@ -151,8 +152,7 @@ def _catalog(store: Store, day: date) -> list[Partition]:
 
 
 def _figures(store: Store, day: date) -> list[Partition]:
-    names = [name for name in STATISTICS if name != "lr_sample"]  # read by its own day only
-    return [store.partition("statistics", day, name) for name in names]
+    return [store.partition("statistics", day, name) for name in STATISTICS]
 
 
 _READS: Mapping[str, Callable[[Store, date], Sequence[Partition]]] = {

@@ -23,6 +23,7 @@ from typing import IO, Any
 import torch
 
 from features import vocabulary
+from features.inputs import STATISTICS
 from features.questions import world as worlds
 from features.questions.world import World
 from features.schemas import POOL
@@ -38,8 +39,9 @@ FORMAT = 1
 DESCRIPTION, WEIGHTS = "bundle.json", "model.pt"
 LOGGED = "artifacts/bundle"
 """Where it lies inside a logged model."""
+RECORDED = "recorded.json"
+"""In it: moments, and what the model answered when it was evaluated."""
 _AGAIN = "Run `dupn bundle` again."
-STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from infra.record import as_object
 from infra.store import Store
 from serving import bundle as bundles
 from serving import items, recall, user_graph, user_part
-from serving.bundle import Bundle
+from serving.bundle import RECORDED, Bundle
 from serving.contracts import Question, milliseconds, question
 from serving.ranker import History, Moment, Ranked, Ranker, newest
 from serving.recall import Recall
@@ -32,7 +32,6 @@ from serving.user_part import Heard, Runtime
 FOLDER = "disassembled"
 """Inside a published bundle: what `disassemble` wrote for it."""
 CHECKSUMS = "disassembled.json"
-RECORDED = "recorded.json"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -15,7 +15,7 @@ from pydantic import Field
 
 from features.catalog import FIRST_ROW
 from features.quality.measured import MIXES, Tally
-from features.raw.raw_table import LOGS, TABLES
+from features.raw.raw_table import LOGS, SNAPSHOTS, TABLES
 from features.schemas import SEQUENCE_LENGTH
 from infra.config import Config
 
@@ -23,7 +23,6 @@ LONGEST = SEQUENCE_LENGTH
 """Behaviours of a sample's history, at most."""
 EVENT_TABLES = (*LOGS, "items")
 """Tables of which every row is measured; of the other snapshots it is known what was refused."""
-SNAPSHOTS = tuple(name for name in TABLES if name not in LOGS)
 AMBIGUOUS = "ambiguous_share"
 """Metric of a log that has times which the clock of its zone showed twice: of the rows read."""
 ABSENT = "absent_share"

@@ -43,7 +43,9 @@ OPTIONAL: Mapping[str, tuple[str, ...]] = {
 
 TABLES = tuple(REQUIRED)
 LOGS = ("behaviors", "impressions", "follows")
-"""Tables of events, split by day; the others are snapshots."""
+"""Tables of events, split by day."""
+SNAPSHOTS = tuple(name for name in TABLES if name not in LOGS)
+"""The others: each is whole, and holds until there is a newer one."""
 SERVED = "served-"
 """Begins the names of the files that `dupn serve` adds to a day, whether or not it is published."""
 LISTED = "_"

@@ -18,11 +18,10 @@ from infra.scratch import scratch_folder
 from pipeline import steps
 from pipeline.abtest import simulated
 from pipeline.release import bundling
-from pipeline.release.gating import RECORDED
 from pipeline.release.incumbent import registry_of
 from pipeline.settings import Settings
 from serving import pyfunc
-from serving.bundle import LOGGED
+from serving.bundle import LOGGED, RECORDED
 
 logger = logging.getLogger(__name__)
 

@@ -7,10 +7,11 @@ from datetime import date
 
 import pyarrow.parquet as pq
 
-from features import carry, hash_range, inputs, vocabulary
+from features import carry, hash_range, vocabulary
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.items import sightings
+from features.raw.raw_table import LOGS, SNAPSHOTS
 from features.schemas import FEATURES
 from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionCorrupt, PartitionMissing
@@ -88,7 +89,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
         PartitionMissing: events of the day, or a vocabulary of the day before, are not published.
     """
     store.partition("events", day, "behaviors").require()
-    events = {name: _resolved(store.partition("events", day, name)) for name in inputs.LOGS}
+    events = {name: _resolved(store.partition("events", day, name)) for name in LOGS}
     displays = hash_range.values(events["impressions"], "item_ids")
     seen = events["behaviors"].manifest().rows + displays
     index = carry.yesterday(store, "catalog", day, INDEX)
@@ -189,7 +190,7 @@ def _ranges(feature: str, at_most: int, config: VocabularyConfig, limit: int) ->
 def _snapshots(store: Store, day: date, *, first: bool) -> list[Source]:
     """Files of the snapshots of the day; on the first day, of the latest day so far."""
     found: list[Source] = []
-    for table in ("icons", "items", "shops", "users"):
+    for table in SNAPSHOTS:
         partition = store.partition("events", day, table)
         if not partition.exists():
             earlier = store.latest("events", day, table) if first else None

@@ -225,7 +225,7 @@ def run(
     inputs = Inputs.of(store, day, before, config.moments)
     if inputs.derived and config.moments == "auto":
         _say_unused(store.partition("events", day, "impressions"))
-    names = ("history", "open", "pool")
+    names = reads.CARRIED
     target = {name: store.partition("sequences", day, name) for name in names}
     lineage = {
         "day": day.isoformat(),

@@ -42,7 +42,7 @@ class CountEvents(Threaded):
 
     def work(self, bucket: Bucket) -> Iterator[tuple[Key, pa.Table]]:
         """Read what the counts need, and nothing else."""
-        for table in ("behaviors", "impressions", "follows"):
+        for table in self.plan.events:
             rows = sightings.read(table, self.plan.events[table], bucket)
             for feature, counts in sightings.of_events(table, rows):
                 yield from _by_range(self.plan, feature, counts)

@@ -25,7 +25,7 @@ from features.quality.figures import QualityConfig
 from features.quality.joined import Joined
 from features.quality.measured import Tally
 from features.raw.dataset import load as load_dataset
-from features.raw.raw_table import LOGS, TABLES
+from features.raw.raw_table import LOGS, SNAPSHOTS, TABLES
 from features.raw.rejects import Reason
 from infra.errors import ConfigError, PartitionCorrupt, QualityFailed, RecordCorrupt
 from infra.files import writing
@@ -73,7 +73,7 @@ UNVARIED = (
 TWICE = "of an hour that its clock shows twice the earlier was taken; write UTC, or offsets (%z)"
 """What ambiguous times mean."""
 _UNREAD = f"rejected_{Reason.BAD_FILE}"
-_SNAPSHOT_ROWS = tuple(f"{name}.rows" for name in quality.SNAPSHOTS)
+_SNAPSHOT_ROWS = tuple(f"{name}.rows" for name in SNAPSHOTS)
 _WITHOUT_LIMIT = (*_SNAPSHOT_ROWS, f".{LOST}")
 """Ends of figures of which no setting under [quality] says where they stop the run."""
 

@@ -44,7 +44,7 @@ def ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
         StoreError: there was no room for what it fetched.
     """
     with scratch_folder() as scratch:
-        file = scratch / "recorded.json"
+        file = scratch / "asked.json"
         file.write_bytes(recorded)
         # As a script (-P: its folder is not searched), so that the model brings its own code.
         command = [sys.executable, "-P", str(canary_script.__file__), uri, str(file)]

@@ -39,8 +39,6 @@ from training import checkpoint as checkpoints
 
 logger = logging.getLogger(__name__)
 
-RECORDED = "recorded.json"
-
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Pack the candidate with the tables of the day and log it to its MLflow run."""
@@ -65,7 +63,7 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     with scratch_folder() as scratch:
         folder = scratch / "bundle"
         bundles.write(folder, model, store, day, key=mine.key, zone=zone)
-        (folder / RECORDED).write_text(json.dumps(recorded))
+        (folder / bundles.RECORDED).write_text(json.dumps(recorded))
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
         lineage = {"run": mine.key, "run_id": run_id, "day": day.isoformat()}
         lineage["digest"] = bundles.digest(folder)
@@ -78,7 +76,7 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         if known != weights:
             with place.publish(model_uri=uri, weights=weights, **lineage) as out:
                 content = json.dumps(recorded).encode()
-                out.record([out.write_bytes(RECORDED, content, rows=len(recorded))])
+                out.record([out.write_bytes(bundles.RECORDED, content, rows=len(recorded))])
     return {"run": mine.key, "model_uri": uri, "bytes": size, "recorded": len(recorded)}
 
 
@@ -285,7 +283,7 @@ def _recorded_of(settings: Settings, registry: Registry, version: Version) -> by
     if place.exists() and place.manifest().lineage["model_uri"] == version.tags.get("model_uri"):
         return _recorded(place)
     with scratch_folder() as scratch:
-        file = registry.download(version.number, f"{bundles.LOGGED}/{RECORDED}", scratch)
+        file = registry.download(version.number, f"{bundles.LOGGED}/{bundles.RECORDED}", scratch)
         return file.read_bytes()
 
 

@@ -28,7 +28,6 @@ from pipeline.release.incumbent import registry_of, vacancy
 from pipeline.settings import Settings
 from serving import bundle as bundles
 from serving import published
-from serving.served import RECORDED
 
 logger = logging.getLogger(__name__)
 
@@ -88,7 +87,7 @@ def _refreshed(settings: Settings, version: Version, day: date) -> str:
     with scratch_folder() as scratch:
         folder = scratch / "bundle"
         bundles.write(folder, model, store, day, key=version.tags["run_key"], zone=zone)
-        (folder / RECORDED).write_text(json.dumps(recorded))
+        (folder / bundles.RECORDED).write_text(json.dumps(recorded))
         name, uri = published.name_of(version), version.tags.get("model_uri", "")
         published.publish(place, folder, name, uri, settings.serve.tolerance)
     logger.info(

@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from features.carry import ONE_DAY
-from features.inputs import SNAPSHOTS
+from features.raw.raw_table import SNAPSHOTS
 from infra import run_key
 from infra.store import Partition, Store
 from pipeline.release import incumbent

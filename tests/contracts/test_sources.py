@@ -5,8 +5,11 @@ import tomllib
 
 import pytest
 
+from features import inputs
+from features.raw import raw_table
 from infra.config import Config
 from pipeline.settings import Settings
+from serving import bundle
 from tests.contracts.tree import FLOORS, ROOT, modules, name, parsed, strings
 
 LONG = {"tests/pipeline/jobs/test_events.py": 450}
@@ -164,3 +167,34 @@ def test_every_file_that_the_packages_read_is_installed():
 def test_the_command_is_installed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     assert project["project"]["scripts"] == {"dupn": "pipeline.cli.app:main"}
+
+
+LISTS = {
+    "features/raw/raw_table.py": (raw_table.LOGS,),
+    "features/inputs.py": (inputs.STATISTICS, inputs.CARRIED),
+    "nowhere: it is the rest": (raw_table.SNAPSHOTS,),
+}
+
+
+@pytest.mark.parametrize(
+    ("owner", "listed"), [(o, one) for o, all_ in LISTS.items() for one in all_]
+)
+def test_a_list_of_tables_is_written_down_once(owner, listed):
+    found = {
+        name(path)
+        for path in modules()
+        for node in ast.walk(parsed(path))
+        if isinstance(node, ast.Tuple | ast.List | ast.Set)
+        and {getattr(one, "value", None) for one in node.elts} == set(listed)
+    }
+    assert found <= {owner}
+
+
+def test_what_a_bundle_holds_is_named_by_it():
+    named = [
+        name(path)
+        for path in modules("serving", "pipeline")
+        for one in strings(path)
+        if one.value == bundle.RECORDED
+    ]
+    assert named == ["serving/bundle.py"]

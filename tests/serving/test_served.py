@@ -9,6 +9,7 @@ import pytest
 
 from serving import served
 from serving.asking import samples_of
+from serving.bundle import RECORDED
 from serving.contracts import PastBehavior, question
 from tests.chain import logged_bundle, recorded_questions
 
@@ -48,5 +49,5 @@ def test_the_worst_difference_is_of_all_scores_of_all_questions(
     assert served.worst_difference(shop.served, bundle) < 1e-5
     changed = copy.deepcopy(recorded[:3])
     changed[-1][name][-1] += by
-    (tmp_path / served.RECORDED).write_text(json.dumps(changed))
+    (tmp_path / RECORDED).write_text(json.dumps(changed))
     assert served.worst_difference(shop.served, tmp_path) == pytest.approx(found, abs=1e-4)

@@ -14,8 +14,8 @@ from infra.errors import RegistryError, RegistryUnavailable
 from infra.registry import MODEL
 from pipeline import steps
 from pipeline.release import fresh_process
-from pipeline.release.gating import RECORDED
 from pipeline.release.incumbent import registry_of
+from serving.bundle import RECORDED
 from tests import refusing
 from tests.chain import DAYS, logged, smoke, with_champion
 

@@ -13,6 +13,7 @@ from infra.registry import MODEL
 from pipeline import steps
 from pipeline.release import bundling
 from pipeline.release.incumbent import registry_of
+from serving import bundle as bundles
 from serving import published
 from serving import served as disassembled
 from tests.chain import EVALUATED, smoke
@@ -70,11 +71,11 @@ def test_items_that_came_since_are_known(settings, before, told):
 
 def test_it_answers_moments_of_the_day_as_its_network_does(settings, told, tmp_path):
     loaded, folder = served(settings)
-    recorded = json.loads((folder / disassembled.RECORDED).read_text())
+    recorded = json.loads((folder / bundles.RECORDED).read_text())
     assert {one["question"]["ts"][:10] for one in recorded} == {NEXT.isoformat()}
     assert disassembled.worst_difference(loaded, folder) < 1e-5
     recorded[0]["ctr"][0] += 0.01
-    (tmp_path / disassembled.RECORDED).write_text(json.dumps(recorded))
+    (tmp_path / bundles.RECORDED).write_text(json.dumps(recorded))
     assert disassembled.worst_difference(loaded, tmp_path) > 5e-3
 
 

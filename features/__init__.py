@@ -1,4 +1,4 @@
-"""The domain language: events, sequences, samples (NumPy + Arrow; no torch, no Beam).
+"""The domain language: events, sequences, samples (NumPy, Arrow, Polars; no torch, no Beam).
 
 Beside this file stands what everyone speaks of: the contracts of all tables (`schemas`), what a
 stage reads (`inputs`, `carry`), the words of the paper (`events`, `property`, `sequence`, `labels`,

@@ -121,7 +121,7 @@ VOCABULARY = pa.schema(
     [
         ("id", pa.string()),
         ("row", pa.int32()),  # -1: seen, not yet often enough to be admitted
-        ("count", pa.int64()),  # behaviours so far
+        ("count", pa.int64()),  # sightings so far: behaviours, displays, words, tags, snapshots
     ]
 )
 """`vocabulary/dt=D/<feature>`, feature in FEATURES or `profile_<column>`; append-only."""

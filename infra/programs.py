@@ -52,9 +52,9 @@ class RuntimeConfig(Config):
     parallelism: int = Field(0, ge=0)
     """Tasks at once; 0 for the number of cores that may be used."""
     start_timeout_s: float = Field(240.0, gt=0)
-    """For either program to answer after its start."""
+    """For each of the programs to answer after its start."""
     run_timeout_s: float = Field(3600.0, gt=0)
-    """How long `dupn run demo` waits for its DAG run."""
+    """How long `dupn run demo` waits for each of its DAG runs."""
 
     @property
     def slots(self) -> int:

@@ -1,4 +1,4 @@
-"""Steps in a row, for those who run without Airflow, and the demo, which runs with it."""
+"""Steps in a row, for those who run without Airflow."""
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -32,8 +32,10 @@ from infra.programs import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
 from pipeline import form
+from pipeline.abtest.config import LivingConfig
 from pipeline.beam.runner import BeamConfig
 from pipeline.nights.config import NightlyConfig
+from pipeline.release.config import CanaryConfig
 from pipeline.represent.config import RepresentConfig
 from pipeline.studies.config import StudyConfig
 from pipeline.upkeep.retention import RetentionConfig
@@ -43,25 +45,6 @@ from training.peers.config import PeersConfig, WideConfig
 from training.update_config import UpdateConfig
 
 _SET = "DUPN_SET"
-
-
-class CanaryConfig(Config):
-    """The load-and-query check of a logged model."""
-
-    requests: int = Field(32, ge=1)
-    """Recorded moments that are asked again."""
-    tolerance: float = Field(1e-4, gt=0)
-    """Largest difference of a score from what evaluation computed."""
-    timeout_s: float = Field(180.0, gt=0)
-    """For a fresh process to load the model and answer."""
-
-
-class LivingConfig(Config):
-    """The closed loop: the marketplace with pages ranked by models (`dupn abtest simulate`)."""
-
-    exploration: float = Field(0.05, ge=0, le=1)
-    """Share of a model's pages whose candidates are dealt at random, so that its log can teach;
-    the logging policy has its own noise."""
 
 
 class Settings(Config):

@@ -1,7 +1,8 @@
 """The story: one short function per box of the flow, in the order in which they run.
 
 raw -> events -> quality -> vocabulary -> statistics -> sequences -> samples -> quality
-    -> train -> evaluate -> bundle -> gate -> canary -> register -> promote -> check
+    -> train, or update -> evaluate -> bundle -> gate -> canary -> register -> promote -> check
+    -> refresh -> represent -> watch (the last three of a night alone)
 
 A step reads published partitions, publishes its own, can be run again, and returns a small
 JSON-able summary. It does no work itself. From `evaluate` on, a step takes the candidate's run key

@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.cli import app
 from pipeline.cli.abtest import abtest
-from tests.contracts.tree import ROOT, functions, pages
+from tests.contracts.tree import ROOT, functions, pages, parsed
 
 WORDS = {"import_log": "import"}
 """`import` is a keyword of Python."""
@@ -44,6 +44,16 @@ def tasks():
 
 def test_every_step_is_a_command():
     assert set(steps()) <= commands()
+
+
+def test_every_step_that_a_dag_has_is_in_the_flow_at_the_head_of_the_story():
+    (flow,) = [
+        part
+        for part in ast.get_docstring(parsed(ROOT / "pipeline" / "steps.py")).split("\n\n")
+        if part.startswith("raw ->")
+    ]
+    before = {"import", "simulate"}  # raw data is there
+    assert set(steps()) - BY_HAND - before <= set(re.findall(r"\w+", flow))
 
 
 def test_every_step_is_a_task():

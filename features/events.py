@@ -21,7 +21,7 @@ from features.raw.canonical import has_extra, header_of, schema_of, with_identit
 from features.raw.dataset import Dataset
 from features.raw.parse import is_jsonl, same_text
 from features.raw.raw_table import LOGS, PLACE, REQUIRED, Table
-from features.raw.rejects import Codes, Reason
+from features.raw.rejects import Reason, ReasonCodes
 from features.schemas import MS, PRICE_LEVELS, BehaviorType, Scenario, conform
 from infra.config import Config
 
@@ -58,19 +58,17 @@ class Window:
     @classmethod
     def of(cls, day: date, dataset: Dataset, config: EventsConfig) -> "Window":
         """The window of `day`; `start`/`end` are its midnights, `first`/`last` the log's bounds."""
-        start = clock.midnight_ms(day, dataset.zone)
+        begins = dataset.clock.midnight_ms
         earliest = max(day.toordinal() - config.lookback_days, 2)  # which has a midnight anywhere
-        end = clock.midnight_ms(day + timedelta(days=1), dataset.zone)
+        end = begins(day + timedelta(days=1))
         after = dataset.last_day + timedelta(days=1) if dataset.last_day else None
         return cls(
-            start=start,
+            start=begins(day),
             end=end,
-            low=clock.midnight_ms(date.fromordinal(earliest), dataset.zone),
+            low=begins(date.fromordinal(earliest)),
             high=end + config.max_future_s * 1_000,
-            first=clock.midnight_ms(dataset.first_day, dataset.zone)
-            if dataset.first_day
-            else -(2**62),
-            last=clock.midnight_ms(after, dataset.zone) if after else 2**62,
+            first=begins(dataset.first_day) if dataset.first_day else -(2**62),
+            last=begins(after) if after else 2**62,
         )
 
 
@@ -118,7 +116,7 @@ class _Block:
         self.raw = block.unify_dictionaries().combine_chunks()
         self.name, self.table, self.dataset, self.window = name, table, dataset, window
         self.rows = block.num_rows
-        self.codes: Codes = np.zeros(self.rows, np.int8)
+        self.codes: ReasonCodes = np.zeros(self.rows, np.int8)
         self.ignored = np.zeros(self.rows, np.bool_)
         self.ignored_counts: dict[str, int] = {}
         self.ambiguous = np.zeros(self.rows, np.bool_)

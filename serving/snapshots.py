@@ -10,6 +10,7 @@ import shutil
 from datetime import date
 from pathlib import Path
 
+from features.property import EPOCH
 from infra.errors import PartitionCorrupt
 from infra.files import alone
 from infra.store import Store
@@ -35,7 +36,7 @@ def newest(store: Store, work: Path) -> Snapshot:
     with alone(place / "building"):  # until it is loaded: nobody clears it away in between
         day = _newest(store)
         if day is None:
-            return snapshot.empty(date(1970, 1, 1))
+            return snapshot.empty(EPOCH)
         folder = place / f"{day.isoformat()}-{snapshot.stamp(store, day)}"
         found = _whole(folder)
         if found is None:

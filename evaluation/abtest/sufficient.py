@@ -20,11 +20,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from evaluation.metrics import AnyArray, Floats
+from features.property import day_number
 from infra.errors import InputError
 
 SUMS = ("pages", "impressions", "clicks", "orders", "sales", "ppp_asked", "ppp_right")
 """Columns that add up over rows."""
-EPOCH = date(1970, 1, 1)
 BEFORE = ("pre_impressions", "pre_clicks", "pre_orders", "pre_sales", "seen_before")
 """Columns that are facts about the user, the same on each of his rows."""
 
@@ -163,7 +163,7 @@ def user_days(
     rows = _rows(table, arms, *days)
     at = np.minimum(np.searchsorted(users.user, rows.user), max(len(users) - 1, 0))
     mine = np.flatnonzero(users.user[at] == rows.user) if len(users) else at[:0]
-    day = rows.day[mine] - (days[0] - EPOCH).days
+    day = rows.day[mine] - day_number(days[0])
     length = (days[1] - days[0]).days + 1
     groups = _groups(at[mine] * length + day)
     sums = {name: groups.reduce(rows.column(name)[mine], np.add) for name in names if name}
@@ -193,9 +193,9 @@ def _rows(table: pa.Table, arms: Sequence[str], first: date | None, last: date |
     day = table["day"].cast(pa.int32()).to_numpy().astype(np.int64)
     keep = np.ones(len(day), np.bool_)
     if first is not None:
-        keep &= day >= (first - EPOCH).days
+        keep &= day >= day_number(first)
     if last is not None:
-        keep &= day <= (last - EPOCH).days
+        keep &= day <= day_number(last)
     coded = pc.index_in(table["arm"], pa.array(list(arms), pa.string()))
     arm = pc.fill_null(coded, -1).to_numpy().astype(np.int8)
     kept = np.flatnonzero(keep & (arm >= 0))

@@ -15,7 +15,7 @@ from evaluation.marketplace.people import NEEDS, Minds, People, attitude
 from evaluation.marketplace.policies import AD, RECOMMEND, SEARCH
 from evaluation.marketplace.query import Queries
 from evaluation.marketplace.session import DAY_MS
-from evaluation.marketplace.world import Floats, Ints, Items, World
+from evaluation.marketplace.world import Floats, Ints32, Items, World
 
 BASE = {SEARCH: -2.7, RECOMMEND: -3.2, AD: -3.5}
 """Log odds of a click on a seen item that means nothing to the person; ads are skipped most."""
@@ -78,7 +78,7 @@ class Scene:
     need: Chosen
     item: NDArray[np.int32]  # (pages, WIDEST); arbitrary where not shown
     shown: NDArray[np.bool_]
-    inside: Ints  # (pages,) the shop whose page it is, -1: none
+    inside: Ints32  # (pages,) the shop whose page it is, -1: none
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def odds(reasons: Reasons, minds: Minds, scene: Scene) -> Odds:
     )
 
 
-def known_shops(world: World, minds: Minds, user: NDArray[np.int64]) -> Ints:
+def known_shops(world: World, minds: Minds, user: NDArray[np.int64]) -> Ints32:
     """(users, 2) shops last bought from, -1: none; with `in_shop` also that of the last click."""
     bought = minds.bought_shop[user, :2]
     return np.hstack([bought, minds.last_shop[user]]) if world.config.in_shop else bought

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from evaluation.marketplace.people import NEEDS, Minds, People, attitude
 from evaluation.marketplace.session import DAY_MS
-from evaluation.marketplace.world import ATTRIBUTES, BRANDS_PER_DEPARTMENT, Floats, Ints, World
+from evaluation.marketplace.world import ATTRIBUTES, BRANDS_PER_DEPARTMENT, Floats, Ints32, World
 
 COOLING_DAYS = 1.5
 """Time in which an idle need falls to 1/e: people come back the next day, hardly the next week."""
@@ -41,11 +41,11 @@ class Chosen:
     """The need behind each page."""
 
     slot: NDArray[np.int64]
-    category: Ints
+    category: Ints32
     level: Floats
-    brand: Ints
-    style: Ints
-    attribute: Ints
+    brand: Ints32
+    style: Ints32
+    attribute: Ints32
     heat: Floats
     fresh: NDArray[np.bool_]  # born with this page: no history can show it
 
@@ -66,7 +66,7 @@ class Births:
 
     def fill(
         self, rng: np.random.Generator, minds: Minds, user: NDArray[np.int64],
-        slot: NDArray[np.int64], category: Ints | None = None,
+        slot: NDArray[np.int64], category: Ints32 | None = None,
     ) -> None:  # fmt: skip
         """Give each user a new need in `slot`; its category by taste unless it is given."""
         count = len(user)
@@ -86,7 +86,7 @@ class Births:
         wish = rng.random(count) < ATTRIBUTE_WISH
         minds.need_attribute[user, slot] = np.where(wish, rng.integers(0, ATTRIBUTES, count), -1)
 
-    def _category(self, rng: np.random.Generator, minds: Minds, user: NDArray[np.int64]) -> Ints:
+    def _category(self, rng: np.random.Generator, minds: Minds, user: NDArray[np.int64]) -> Ints32:
         weight = np.exp(minds.taste_strength[user])
         cumulative = np.cumsum(weight, axis=1)
         drawn = rng.random(len(user))[:, None] * cumulative[:, -1:]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.marketplace.seeds import Purpose, stream
-from evaluation.marketplace.world import SEGMENTS, STYLES, Floats, Ints, World
+from evaluation.marketplace.world import SEGMENTS, STYLES, Floats, Ints32, World
 
 TASTES = 12
 """Categories a person likes lastingly; Taobao users touch 5.5 a day, mostly known ones."""
@@ -35,20 +35,20 @@ LATE_JOINERS = 0.12
 class People:
     """What does not change about each user."""
 
-    gender: Ints
-    age: Ints
-    city: Ints
-    style: Ints
-    second_style: Ints
+    gender: Ints32
+    age: Ints32
+    city: Ints32
+    style: Ints32
+    second_style: Ints32
     wealth: Floats  # the part of price attitude common to all categories, standard normal
-    salt: Ints  # makes the part of it that belongs to one category
+    salt: Ints32  # makes the part of it that belongs to one category
     activity: Floats  # multiplies pages a day; mean 1, heavy tail
     loyalty: Floats  # how much a known shop or brand counts
     night: Floats  # hours by which the day is shifted
-    joined: Ints  # first day with an account
+    joined: Ints32  # first day with an account
 
     @property
-    def segment(self) -> Ints:
+    def segment(self) -> Ints32:
         """The profile group that interests depend on."""
         return self.gender * (SEGMENTS // 2) + self.age
 
@@ -57,22 +57,22 @@ class People:
 class Minds:
     """What changes; arrays are updated in place while a day runs."""
 
-    taste: Ints  # (users, TASTES) categories
+    taste: Ints32  # (users, TASTES) categories
     taste_strength: Floats  # log scale, mean 0
-    need: Ints  # (users, NEEDS) category, -1: none
+    need: Ints32  # (users, NEEDS) category, -1: none
     need_level: Floats  # price level looked for
-    need_brand: Ints  # -1: any
-    need_style: Ints
-    need_attribute: Ints
+    need_brand: Ints32  # -1: any
+    need_style: Ints32
+    need_attribute: Ints32
     need_heat: Floats  # at `need_ms`; cools from then on
     need_ms: NDArray[np.int64]
-    bought: Ints  # (users, BOUGHT) category, -1: none; newest first
-    bought_shop: Ints
+    bought: Ints32  # (users, BOUGHT) category, -1: none; newest first
+    bought_shop: Ints32
     bought_ms: NDArray[np.int64]
-    cart_item: Ints  # (users, CARTS) items, -1: none; newest first
+    cart_item: Ints32  # (users, CARTS) items, -1: none; newest first
     cart_ms: NDArray[np.int64]
-    last_category: Ints  # (users, 1) of the last click; what the shop's own recall uses
-    last_shop: Ints  # (users, 1) of the last click, -1: none
+    last_category: Ints32  # (users, 1) of the last click; what the shop's own recall uses
+    last_shop: Ints32  # (users, 1) of the last click, -1: none
 
     def part(self, low: int, high: int) -> "Minds":
         """Users [low, high) as views: changes show in the whole."""
@@ -159,7 +159,7 @@ def drift(minds: Minds, world: World, everybody: People, day: int) -> Minds:
     return replace(minds, taste=taste, taste_strength=strength)
 
 
-def _draw(rng: np.random.Generator, world: World, segments: Ints) -> Ints:
+def _draw(rng: np.random.Generator, world: World, segments: Ints32) -> Ints32:
     """One category each, by what attracts the segment."""
     out = np.empty(len(segments), np.int32)
     for segment in range(SEGMENTS):
@@ -173,7 +173,7 @@ def _draw(rng: np.random.Generator, world: World, segments: Ints) -> Ints:
 _NOISE = np.random.default_rng(65_521).standard_normal(65_521).astype(np.float32)
 
 
-def attitude(everybody_wealth: Floats, salt: Ints, category: Ints) -> Floats:
+def attitude(everybody_wealth: Floats, salt: Ints32, category: Ints32) -> Floats:
     """The price level a person looks for in a category, when nothing special is needed.
 
     0.6 of it is wealth; 0.7 belongs to person and category alone ("cheap socks, dear headphones").

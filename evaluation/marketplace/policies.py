@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from evaluation.marketplace.query import Queries
 from evaluation.marketplace.seeds import Purpose, stream
-from evaluation.marketplace.world import Floats, Ints, Items, World
+from evaluation.marketplace.world import Floats, Ints32, Items, World
 
 SEARCH, RECOMMEND, AD = 1, 2, 3
 PROPOSALS = 28
@@ -41,7 +41,7 @@ class Requests:
     ts: NDArray[np.int64]
     scenario: NDArray[np.int8]
     queries: Queries
-    candidates: Ints  # (pages, PROPOSALS); -1: none
+    candidates: Ints32  # (pages, PROPOSALS); -1: none
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ class Actions:
     """What was done, as a collector hears it; entry i of every array is one action."""
 
     user: NDArray[np.int64]
-    item: Ints
+    item: Ints32
     ts: NDArray[np.int64]
     type: NDArray[np.int8]  # click 1, bookmark 2, cart 3, purchase 4
     scenario: NDArray[np.int8]  # of the page it was done on; 4: none (the cart)
@@ -108,15 +108,15 @@ class PopularityWithNoise:
 class Recall:
     """Tables to draw candidates from, by popularity, in one gather."""
 
-    by_category: Ints  # (categories, QUANTILES) items
-    by_department: Ints
-    everywhere: Ints  # (1, 16 * QUANTILES)
-    by_shop: Ints  # (shops, QUANTILES); no rows where nobody looks around in shops
+    by_category: Ints32  # (categories, QUANTILES) items
+    by_department: Ints32
+    everywhere: Ints32  # (1, 16 * QUANTILES)
+    by_shop: Ints32  # (shops, QUANTILES); no rows where nobody looks around in shops
 
     def draw(
-        self, rng: np.random.Generator, scenario: NDArray[np.int8], category: Ints,
-        department: Ints, exact: NDArray[np.bool_], shop: Ints,
-    ) -> Ints:  # fmt: skip
+        self, rng: np.random.Generator, scenario: NDArray[np.int8], category: Ints32,
+        department: Ints32, exact: NDArray[np.bool_], shop: Ints32,
+    ) -> Ints32:  # fmt: skip
         """Candidates per page, sorted, repeats replaced by -1.
 
         Args:
@@ -162,9 +162,9 @@ def recall(world: World, items: Items, popularity: Floats, day: int) -> Recall:
 
 
 def _quantiles(
-    rng: np.random.Generator, items: Ints, weight: NDArray[np.float64], group: Ints,
+    rng: np.random.Generator, items: Ints32, weight: NDArray[np.float64], group: Ints32,
     groups: int, width: int,
-) -> Ints:  # fmt: skip
+) -> Ints32:  # fmt: skip
     """Per group, `width` items in proportion to weight (systematic sampling); -1 if it is empty."""
     order = np.argsort(group, kind="stable")
     edges = np.searchsorted(group[order], np.arange(groups + 1))

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from evaluation.marketplace.needs import Chosen
-from evaluation.marketplace.world import Ints
+from evaluation.marketplace.world import Ints32
 
 VAGUE = 0.2
 """Share of queries that name only the department ("shoes"): people start broad."""
@@ -26,11 +26,11 @@ CLEARLY = 0.6
 class Queries:
     """Parts of each page's query; -1 (or 0 for price) where a part is not said."""
 
-    category: Ints
-    department: Ints  # -1: no query at all
-    brand: Ints
-    style: Ints
-    attribute: Ints
+    category: Ints32
+    department: Ints32  # -1: no query at all
+    brand: Ints32
+    style: Ints32
+    attribute: Ints32
     price: NDArray[np.int8]  # -1 cheap, 0 nothing, 1 premium
 
     @property
@@ -44,13 +44,13 @@ class Queries:
 
 
 def ask(
-    rng: np.random.Generator, need: Chosen, department: Ints, searching: NDArray[np.bool_]
+    rng: np.random.Generator, need: Chosen, department: Ints32, searching: NDArray[np.bool_]
 ) -> Queries:
     """The queries of pages; `searching` says which pages have one."""
     said = rng.random((5, len(searching)), np.float32)
     price = np.sign(need.level) * (np.abs(need.level) > CLEARLY) * (said[4] < SAY_PRICE)
 
-    def part(values: Ints, spoken: NDArray[np.bool_]) -> Ints:
+    def part(values: Ints32, spoken: NDArray[np.bool_]) -> Ints32:
         return np.where(searching & spoken, values, -1).astype(np.int32)
 
     return Queries(

@@ -15,7 +15,7 @@ from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.marketplace.seeds import Purpose, stream
 
 Floats = NDArray[np.float32]
-Ints = NDArray[np.int32]
+Ints32 = NDArray[np.int32]
 
 STYLES = 6
 """Tastes in looks: few enough to recognise a person by, as stylists do ("sporty", "classic")."""
@@ -32,17 +32,17 @@ BORN_ATTENTION = 0.5
 class Items:
     """Items in order of birth; one array a property."""
 
-    category: Ints
-    brand: Ints
-    shop: Ints
-    style: Ints
-    attributes: Ints  # (items, 2), numbers within the category
+    category: Ints32
+    brand: Ints32
+    shop: Ints32
+    style: Ints32
+    attributes: Ints32  # (items, 2), numbers within the category
     level: Floats  # log price in standard deviations around the category's median
     price: Floats
     quality: Floats  # standard normal; buyers notice it, the catalog does not say it
     fame: Floats  # log popularity at birth; what the logging policy knows first
-    death: Ints  # first day on which it is no longer sold
-    birth: Ints
+    death: Ints32  # first day on which it is no longer sold
+    birth: Ints32
 
     def __len__(self) -> int:
         return len(self.category)
@@ -61,18 +61,18 @@ class World:
     config: MarketplaceConfig
     seed: int
     departments: int
-    category_department: Ints
+    category_department: Ints32
     category_share: Floats
     category_price: Floats  # log of the median price
     category_spread: Floats  # standard deviation of the log price
     category_leisure: NDArray[np.bool_]  # browsed for pleasure: more on weekends
     brand_tier: Floats
-    brand_style: Ints
-    shop_department: Ints
+    brand_style: Ints32
+    shop_department: Ints32
     shop_tier: Floats
     shop_attraction: Floats
-    icon_style: Ints
-    icon_department: Ints
+    icon_style: Ints32
+    icon_department: Ints32
     icon_fame: Floats
     segment_interest: Floats  # (segments, categories): whom a category attracts
 

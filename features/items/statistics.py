@@ -19,11 +19,10 @@ from features.items.counts import COUNT_FIELDS, Counts, Overall
 from features.items.deciles import EDGES
 from features.items.lr_ctr import ItemSide
 from features.price import NO_EDGES, PriceEdges
+from features.property import day_number
 from features.schemas import UNKNOWN_ROW
 from infra.config import Config
 from infra.store import Store
-
-EPOCH = date(1970, 1, 1)
 
 ITEM = pa.schema(
     [
@@ -116,7 +115,7 @@ class Statistics:
     @property
     def age_days(self) -> NDArray[np.int32]:
         """Days from the first event to `day`; -1 where there was none."""
-        last = (self.day - EPOCH).days if self.day else 0
+        last = day_number(self.day) if self.day else 0
         return np.where(self.first_day > 0, last - self.first_day, -1).astype(np.int32)
 
 

@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features.property import day_number
 from features.raw import clock, columns, headings
 from features.raw.dataset import Dataset
 from features.raw.parse import is_jsonl
@@ -266,7 +267,7 @@ def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
             f"{table.time.format or table.time.unit}. Mend the {key}.",
             *(name, "time", key),
         )
-    days = clock.days_of(believed, dataset.zone)
+    days = clock.days_of(believed, dataset.clock)
     if len(days) and not inside(dataset, days).any():
         first = clock.day_of_number(int(days[0]))
         dataset.refuse(
@@ -285,9 +286,9 @@ def inside(dataset: Dataset, days: NDArray[np.int32]) -> columns.Mask:
     """Whether a day is one of the data set's valid days."""
     found = np.ones(len(days), np.bool_)
     if dataset.first_day:
-        found &= days >= clock.number_of_day(dataset.first_day)
+        found &= days >= day_number(dataset.first_day)
     if dataset.last_day:
-        found &= days <= clock.number_of_day(dataset.last_day)
+        found &= days <= day_number(dataset.last_day)
     return found
 
 

@@ -4,8 +4,7 @@ Numbers are counted from 1970 UTC in the declared unit; texts are read by their 
 zone. What cannot be read is null, never an exception: `features.events` refuses such rows.
 """
 
-from datetime import UTC, date, datetime, time, timedelta
-from zoneinfo import ZoneInfo
+from datetime import date, timedelta
 
 import numpy as np
 import polars as pl
@@ -13,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from features.property import DAY_MS, NEVER, LocalClock
+from features.property import DAY_MS, EPOCH, NEVER, LocalClock
 from features.raw.raw_table import TimeFormat
 
 HOUR_MS = 3_600_000
@@ -98,13 +97,8 @@ def _within(column: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(fits, column, None)
 
 
-def midnight_ms(day: date, zone: ZoneInfo) -> int:
-    """The UTC millisecond in which `day` begins in `zone`."""
-    return int(datetime.combine(day, time(), zone).astimezone(UTC).timestamp() * 1_000)
-
-
-def days_of(ms: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int32]:
-    """Days since 1970-01-01 in `zone` of each UTC millisecond.
+def days_of(ms: NDArray[np.int64], clock: LocalClock) -> NDArray[np.int32]:
+    """Days since 1970-01-01 on a clock, of each UTC millisecond.
 
     Midnights of the days that occur are looked up once each, so clock changes are right.
     """
@@ -115,18 +109,13 @@ def days_of(ms: NDArray[np.int64], zone: ZoneInfo) -> NDArray[np.int32]:
     if last - first > _DAYS_AT_ONCE:  # nonsense: those rows are refused for their time anyway
         return np.asarray(ms // DAY_MS).clip(-700_000, 2_900_000).astype(np.int32)
     numbers = np.arange(first, last + 2)
-    edges = np.array([midnight_ms(day_of_number(int(n)), zone) for n in numbers])
+    edges = np.array([clock.midnight_ms(day_of_number(int(n))) for n in numbers])
     return numbers[np.searchsorted(edges, ms, side="right") - 1].astype(np.int32)
 
 
 def day_of_number(number: int) -> date:
     """The date that many days after 1970-01-01."""
-    return date(1970, 1, 1) + timedelta(days=number)
-
-
-def number_of_day(day: date) -> int:
-    """Days from 1970-01-01 to `day`."""
-    return (day - date(1970, 1, 1)).days
+    return EPOCH + timedelta(days=number)
 
 
 def _from_numbers_in_text(column: pa.ChunkedArray, unit: str) -> pa.ChunkedArray:

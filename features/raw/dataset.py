@@ -13,10 +13,10 @@ from importlib import resources
 from itertools import combinations
 from pathlib import Path
 from typing import NoReturn
-from zoneinfo import ZoneInfo
 
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
+from features.property import LocalClock
 from features.raw.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table, known_zone
 from features.schemas import BehaviorType, Scenario
 from infra.config import Config, known_keys, load_toml, nearest
@@ -69,9 +69,9 @@ class Dataset(Config):
         return value
 
     @property
-    def zone(self) -> ZoneInfo:
-        """The time zone of days."""
-        return ZoneInfo(self.time_zone)
+    def clock(self) -> LocalClock:
+        """By which its days begin."""
+        return LocalClock(self.time_zone)
 
     def tables(self) -> Mapping[str, Table]:
         """The described tables by name."""

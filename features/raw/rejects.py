@@ -47,18 +47,23 @@ SENTENCES = {
     Reason.BAD_VALUE: "a price, a flag or another value cannot be read",
 }
 REASONS = tuple(Reason)
-Codes = NDArray[np.int8]
+ReasonCodes = NDArray[np.int8]
 """Per row: 0 for none, else one more than the place in `REASONS`."""
 
 
-def mark(codes: Codes, where: NDArray[np.bool_], reason: Reason) -> None:
+def mark(codes: ReasonCodes, where: NDArray[np.bool_], reason: Reason) -> None:
     """Give `reason` to the rows of `where` that have none, or one that is listed later."""
     code = REASONS.index(reason) + 1
     codes[where & ((codes == 0) | (codes > code))] = code
 
 
 def refused(
-    table_name: str, rows: pa.Table, codes: Codes, encoding: str = "utf-8", *, json: bool = False
+    table_name: str,
+    rows: pa.Table,
+    codes: ReasonCodes,
+    encoding: str = "utf-8",
+    *,
+    json: bool = False,
 ) -> pa.Table:
     """REJECTS rows of those with a code; `rows` has the columns of PLACE (`json`: were objects)."""
     picked = np.flatnonzero(codes)

@@ -18,6 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.property import day_number
 from features.raw import checking, clock, columns
 from features.raw.dataset import Dataset
 from features.raw.raw_table import LOGS, TABLES
@@ -194,7 +195,7 @@ def days_of_block(dataset: Dataset, name: str, block: pa.Table) -> NDArray[np.in
     values = ms.fill_null(0).to_numpy()
     known = np.asarray(ms.is_valid().to_numpy()) & checking.plausible(values)
     days = np.full(block.num_rows, NO_DAY)
-    days[known] = clock.days_of(values[known], dataset.zone)
+    days[known] = clock.days_of(values[known], dataset.clock)
     days[known & ~checking.inside(dataset, days)] = NO_DAY
     return days
 
@@ -275,7 +276,7 @@ def stray_days(rows: Mapping[date, int]) -> list[date]:
     if not rows:
         return []
     sizes = np.array(list(rows.values()))
-    numbers = np.array([clock.number_of_day(day) for day in rows])
+    numbers = np.array([day_number(day) for day in rows])
     ordered = np.sort(sizes)
     usual = ordered[np.searchsorted(np.cumsum(ordered), sizes.sum() / 2)]
     starts = np.flatnonzero(np.diff(numbers, prepend=numbers[0] - 2) > 1)

@@ -198,3 +198,38 @@ def test_what_a_bundle_holds_is_named_by_it():
         if one.value == bundle.RECORDED
     ]
     assert named == ["serving/bundle.py"]
+
+
+ALSO_DOUBLES = {("evaluation/metrics.py", "Floats")}
+"""What is reported is reckoned in doubles; elsewhere Floats are what networks take."""
+
+
+def test_a_name_for_arrays_says_everywhere_what_they_are_made_of():
+    told: dict[str, set[str]] = {}
+    for path in modules():
+        for node in parsed(path).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.value).startswith("NDArray["):
+                (target,) = node.targets
+                if (name(path), ast.unparse(target)) not in ALSO_DOUBLES:
+                    told.setdefault(ast.unparse(target), set()).add(ast.unparse(node.value))
+    assert len(told) > 9
+    assert not {one: types for one, types in told.items() if len(types) > 1}
+
+
+def test_days_are_counted_from_one_epoch_and_begin_by_one_clock():
+    epochs, midnights = [], []
+    for path in modules():
+        for node in ast.walk(parsed(path)):
+            if isinstance(node, ast.Assign) and ast.unparse(node.value) == "date(1970, 1, 1)":
+                epochs.append(name(path))
+            if isinstance(node, ast.FunctionDef) and node.name == "midnight_ms":
+                midnights.append(name(path))
+    assert epochs == midnights == ["features/property.py"]
+
+
+def test_settings_are_beside_the_code_that_reads_them():
+    """Those of everything are only composed of them."""
+    kinds = [field.annotation for field in Settings.model_fields.values()]
+    sections = [one for one in kinds if isinstance(one, type) and issubclass(one, Config)]
+    assert len(sections) > 20
+    assert not [one for one in sections if one.__module__ == Settings.__module__]

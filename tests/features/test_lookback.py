@@ -1,6 +1,7 @@
 """How late a row may come is counted in days of the log's clock."""
 
 from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import pytest
 
@@ -12,7 +13,7 @@ from features.raw.dataset import parse_description
 def test_the_lookback_begins_at_a_midnight_of_the_clock_whatever_it_did_since(day):
     berlin = parse_description('name = "b"\ntime_zone = "Europe/Berlin"\n', "b.toml")
     window = Window.of(day, berlin, EventsConfig(lookback_days=3))
-    local = datetime.fromtimestamp(window.low / 1_000, berlin.zone)
+    local = datetime.fromtimestamp(window.low / 1_000, ZoneInfo(berlin.time_zone))
     assert local.isoformat()[:19] == f"{day - timedelta(days=3)}T00:00:00"
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from training.peers.config import FtrlConfig
 
-Floats = NDArray[np.float64]
+Doubles = NDArray[np.float64]
 ABSENT = 0
 """The coordinate of "no feature here": its weight is zero and is never learnt."""
 
@@ -28,7 +28,7 @@ class Ftrl:
         n: the same.
     """
 
-    def __init__(self, config: FtrlConfig, z: Floats, n: Floats) -> None:
+    def __init__(self, config: FtrlConfig, z: Doubles, n: Doubles) -> None:
         self.config = config
         self.z, self.n = z, n
         self.weights = self._weights(slice(None))
@@ -38,7 +38,7 @@ class Ftrl:
         """Nothing learnt yet."""
         return cls(config, np.zeros(coordinates), np.zeros(coordinates))
 
-    def logits(self, rows: NDArray[np.int32]) -> Floats:
+    def logits(self, rows: NDArray[np.int32]) -> Doubles:
         """Sum of the weights of each row's coordinates.
 
         Args:
@@ -46,7 +46,9 @@ class Ftrl:
         """
         return self.weights.take(rows).sum(axis=-1)
 
-    def learn(self, rows: NDArray[np.int32], label: Floats, weight: Floats | None = None) -> float:
+    def learn(
+        self, rows: NDArray[np.int32], label: Doubles, weight: Doubles | None = None
+    ) -> float:
         """One step on a batch; its mean log loss before the step.
 
         Args:
@@ -60,7 +62,7 @@ class Ftrl:
         self.move(rows, error if weight is None else error * weight)
         return loss
 
-    def move(self, rows: NDArray[np.int32], error: Floats) -> None:
+    def move(self, rows: NDArray[np.int32], error: Doubles) -> None:
         """One step by what the loss says of each logit.
 
         Args:
@@ -91,7 +93,7 @@ class Ftrl:
         with np.load(io.BytesIO(archive)) as arrays:
             return cls(config, arrays["z"], arrays["n"])
 
-    def _weights(self, which: NDArray[np.int32] | slice) -> Floats:
+    def _weights(self, which: NDArray[np.int32] | slice) -> Doubles:
         config, z = self.config, self.z[which]
         size = np.maximum(np.abs(z) - config.l1, 0)
         own = (config.beta + np.sqrt(self.n[which])) / config.alpha + config.l2

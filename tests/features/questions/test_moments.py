@@ -1,5 +1,4 @@
 from datetime import date, timedelta
-from zoneinfo import ZoneInfo
 
 import numpy as np
 import pyarrow as pa
@@ -8,7 +7,7 @@ import pytest
 from features.property import LocalClock, day_number
 from features.questions import moments
 from features.questions.moments import Calendar
-from features.raw.clock import days_of, midnight_ms
+from features.raw.clock import days_of
 from features.schemas import IMPRESSIONS, conform
 
 HOUR = 3_600_000
@@ -40,10 +39,10 @@ def names(some):
 def test_a_time_is_of_the_day_that_events_are_of_whatever_the_wall_shows(zone):
     first = date(2010, 11, 1)  # St John's went back from 0:01 of the 7th to 23:01 of the 6th
     days = [first + timedelta(days=n) for n in range(10)]
-    ts = midnight_ms(first, ZoneInfo(zone)) + np.arange(0, 10 * 24 * HOUR, 60_000)
+    ts = LocalClock(zone).midnight_ms(first) + np.arange(0, 10 * 24 * HOUR, 60_000)
     calendars = [Calendar.of(day, LocalClock(zone), HOUR) for day in days]
     found = np.array([calendar.holds(ts) for calendar in calendars])
-    expected = days_of(ts, ZoneInfo(zone)) == np.array([[day_number(day)] for day in days])
+    expected = days_of(ts, LocalClock(zone)) == np.array([[day_number(day)] for day in days])
     assert (found == expected).all()
 
 

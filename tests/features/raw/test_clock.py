@@ -7,15 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from features.raw.clock import (
-    PLAUSIBLE,
-    ambiguous,
-    day_of_number,
-    days_of,
-    midnight_ms,
-    number_of_day,
-    to_ms,
-)
+from features.property import LocalClock, day_number
+from features.raw.clock import PLAUSIBLE, ambiguous, day_of_number, days_of, to_ms
 from features.raw.raw_table import TimeFormat
 from features.schemas import MS
 
@@ -26,23 +19,23 @@ from features.schemas import MS
 def test_days_are_those_of_the_zone_also_when_clocks_change(zone, seconds):
     ms = np.array(seconds, np.int64) * 1_000
     local = [datetime.fromtimestamp(s, UTC).astimezone(ZoneInfo(zone)).date() for s in seconds]
-    assert [day_of_number(int(n)) for n in days_of(ms, ZoneInfo(zone))] == local
+    assert [day_of_number(int(n)) for n in days_of(ms, LocalClock(zone))] == local
 
 
 def test_a_day_begins_at_its_midnight():
-    zone = ZoneInfo("Europe/Berlin")
+    berlin = LocalClock("Europe/Berlin")
     for offset in range(400):
         day = date(2024, 1, 1) + timedelta(days=offset)
-        start = midnight_ms(day, zone)
-        found = days_of(np.array([start - 1, start]), zone)
-        assert list(found) == [number_of_day(day) - 1, number_of_day(day)]
+        start = berlin.midnight_ms(day)
+        found = days_of(np.array([start - 1, start]), berlin)
+        assert list(found) == [day_number(day) - 1, day_number(day)]
 
 
 def test_times_as_far_apart_as_an_import_takes_keep_their_zone():
     first, last = PLAUSIBLE
     written = datetime(2024, 11, 26, 2, tzinfo=ZoneInfo("Asia/Shanghai"))
     ms = np.array([first, int(written.timestamp()) * 1_000, last - 1])
-    found = [day_of_number(int(n)) for n in days_of(ms, ZoneInfo("Asia/Shanghai"))]
+    found = [day_of_number(int(n)) for n in days_of(ms, LocalClock("Asia/Shanghai"))]
     assert found == [date(1990, 1, 1), date(2024, 11, 26), date(2100, 1, 1)]
 
 
@@ -79,7 +72,7 @@ def test_microseconds_and_typed_columns_are_read_too():
     ]
     naive = pa.chunked_array([pa.array([date(2024, 1, 1)]).cast(pa.timestamp("us"))])
     assert to_ms(naive, TimeFormat(), "Asia/Shanghai").to_pylist() == [
-        midnight_ms(date(2024, 1, 1), ZoneInfo("Asia/Shanghai"))
+        LocalClock("Asia/Shanghai").midnight_ms(date(2024, 1, 1))
     ]
 
 
@@ -146,7 +139,7 @@ def test_a_fraction_of_a_second_is_read_to_the_millisecond(more):
 def test_a_fraction_is_read_of_a_date_without_a_year_too():
     form = TimeFormat(format="%m%d %H:%M:%S.%f", year=2014, year_starts="0511")
     found = to_ms(pa.chunked_array([["0511 00:00:00.5", "0510 00:00:00.25"]]), form, "UTC")
-    began = [midnight_ms(day, ZoneInfo("UTC")) for day in (date(2014, 5, 11), date(2015, 5, 10))]
+    began = [LocalClock("UTC").midnight_ms(day) for day in (date(2014, 5, 11), date(2015, 5, 10))]
     assert found.to_pylist() == [began[0] + 500, began[1] + 250]
 
 
@@ -154,7 +147,7 @@ def test_a_date_without_a_time_begins_its_day_also_where_midnight_is_skipped():
     """Cairo goes from 24 April 2026, 0:00, to 1:00."""
     days = pa.chunked_array([["2026-04-23", "2026-04-24", "2026-04-25"]])
     found = to_ms(days, TimeFormat(format="%Y-%m-%d"), "Africa/Cairo").to_pylist()
-    assert found == [midnight_ms(date(2026, 4, n), ZoneInfo("Africa/Cairo")) for n in (23, 24, 25)]
+    assert found == [LocalClock("Africa/Cairo").midnight_ms(date(2026, 4, n)) for n in (23, 24, 25)]
     gone = pa.chunked_array([["2026-04-24 00:30"]])
     assert to_ms(gone, TimeFormat(format="%Y-%m-%d %H:%M"), "Africa/Cairo").to_pylist() == [None]
 
@@ -164,7 +157,7 @@ def test_a_midnight_that_is_written_out_is_the_one_of_its_day(zone):
     days = [date(2026, 10, 20) + timedelta(days=n) for n in range(0, 4_000, 7)]
     written = pa.chunked_array([[f"{day} 00:00" for day in days]])
     found = to_ms(written, TimeFormat(format="%Y-%m-%d %H:%M"), zone).to_pylist()
-    assert found == [midnight_ms(day, ZoneInfo(zone)) for day in days]
+    assert found == [LocalClock(zone).midnight_ms(day) for day in days]
 
 
 def test_a_time_that_the_clocks_show_twice_is_the_first_of_the_two():
@@ -199,7 +192,7 @@ def test_numbers_timestamps_and_midnights_are_told_by_what_they_are():
         found = ambiguous(np.array([twice]), kind, TimeFormat(), "Europe/Berlin")
         assert found.tolist() == [known]
     form, zone = TimeFormat(format="%Y-%m-%d"), "America/Havana"  # from 1:00 to 0:00
-    ms = np.array([midnight_ms(date(2026, 11, 1), ZoneInfo(zone))])
+    ms = np.array([LocalClock(zone).midnight_ms(date(2026, 11, 1))])
     assert ambiguous(np.append(ms, ms + 60_000), pa.string(), form, zone).tolist() == [False, True]
 
 

@@ -3,7 +3,8 @@
 A page counts on the day in which its window [ts, ts + W] closes, and an action counts for its
 user's page whose request it names, if it is about an item of that page and within the window: the
 rule of `features.labels`, so that the clicks of a day here are the clicks of the day's samples.
-A request shown again counts at its first page, by the rule of `features.questions.moments`.
+A request shown again counts at its first page, by the rule of `features.questions.moments`; rows
+that one page was logged as are one page here too (`features.pages`).
 An order is a purchase that counts; its price is what was paid, else the catalog's. A price below
 zero (a refund, a wrong sign) does not say what was sold, and one alone may outweigh all sales of an
 arm: the order counts, without sales.
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 
 from features import labels
 from features.catalog import CatalogArrays
+from features.pages import united, users_of
 from features.schemas import BEHAVIORS, IMPRESSIONS, BehaviorType, conform
 from features.timeline import Ints, codes_of
 
@@ -134,8 +136,9 @@ def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Tab
     ts = milliseconds(arrived[1])
     late = (ts >= window.since_ms) & (ts < window.opened_ms)
     too_late = int((late & pc.is_valid(arrived[1]["variant"]).to_numpy()).sum())
+    own = _united(_between(arrived[1], window.opened_ms, window.end_ms), window.start_ms)
     # A page that closes after the day is shown last: no other one repeats it here.
-    own = _between(arrived[1], window.opened_ms, window.end_ms - window.window_ms)
+    own = _between(own, window.opened_ms, window.end_ms - window.window_ms)
     waiting = _waiting(arrived[0], window)
     whole = _one([waiting, own], PAGES)
     ts = milliseconds(whole)
@@ -150,9 +153,17 @@ def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Tab
 def _waiting(pages: pa.Table, window: Window) -> pa.Table:
     """Pages that arrived the day before and were open at its end, and those of their requests."""
     known = _between(pages, window.before_ms - window.window_ms, window.start_ms)
+    known = _united(known, window.before_ms)
     is_open = pa.array(milliseconds(known) >= window.opened_ms)
     named = known.filter(is_open)["request_id"].combine_chunks()
     return known.filter(pc.is_in(known["request_id"], named))
+
+
+def _united(pages: pa.Table, midnight_ms: int) -> pa.Table:
+    """Less the rows whose items stand on an earlier page now; one that adds none is told apart."""
+    day = (milliseconds(pages) >= midnight_ms).astype(np.int64)
+    found = united(pages, users_of(pages), day)
+    return found.table.filter(pa.array(~found.added)) if found.added.any() else pages
 
 
 def _asked(pages: pa.Table, ts: Ints, waiting: int, window: Window) -> NDArray[np.bool_]:

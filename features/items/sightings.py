@@ -10,6 +10,7 @@ import pyarrow as pa
 from features import hash_range, vocabulary
 from features.buckets import Bucket
 from features.items import state
+from features.pages import united, users_of
 from features.query import word_counts
 from features.raw import canonical
 from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS
@@ -24,7 +25,7 @@ ATTRIBUTES = {"shop": "shop_id", "brand": "brand_id", "category": "category_id"}
 
 _EVENTS = {
     "behaviors": (BEHAVIORS, ("item_id", "ts", "price", *ATTRIBUTES.values())),
-    "impressions": (IMPRESSIONS, ("item_ids", "query")),
+    "impressions": (IMPRESSIONS, ("user_hash", "request_id", "item_ids", "query")),
     "follows": (FOLLOWS, ("icon_id",)),
 }
 _CODED = ("item_id", "item_ids.list.element", "query", "icon_id", *ATTRIBUTES.values())
@@ -41,7 +42,7 @@ def of_events(table: str, rows: pa.Table) -> Iterator[Sighting]:
     """What one batch of a table of events mentions.
 
     A behaviour counts for its item (`features.items.state` says when) and for the shop, brand and
-    category that it names; a display for each item on the page and each word of the query.
+    category that it names; a page for each item on it and each word of its query.
     """
     if not rows.num_rows:
         return
@@ -49,8 +50,9 @@ def of_events(table: str, rows: pa.Table) -> Iterator[Sighting]:
         yield "item", state.seen(rows)
         yield from _attributes(rows)
     elif table == "impressions":
-        yield "item", state.displayed(_flat(rows.column("item_ids")))
-        yield "token", counted(word_counts(rows.column("query")))
+        pages = united(rows, users_of(rows)).pages
+        yield "item", state.displayed(_flat(pages.column("item_ids")))
+        yield "token", counted(word_counts(pages.column("query")))
     else:
         yield "icon", counted(rows.column("icon_id"))
 

@@ -5,9 +5,10 @@ A page that was shown is a moment, so are icons shown at one time. Logs without 
 of an item in its session may ask for the price level of the purchase it leads to.
 
 A moment belongs to the local day of its own time and is published on the day in which its window
-[ts, ts + W] closes. One that arrives after that day is counted and left out, and so is a page whose
-request its user had been shown before: a request is asked once, as `features.abtest.outcomes`
-counts it. So are icons that wait since the day before and are sent again.
+[ts, ts + W] closes. One that arrives after that day is counted and left out. A request is asked
+once, of the page that its rows of a day are (`features.pages`), as `features.abtest.outcomes`
+counts it: a row that adds nothing to it is counted and left out, and so is one of the next day. So
+are icons that wait since the day before and are sent again.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.labels import first_touches
+from features.pages import first_rows, united
 from features.property import LocalClock
 from features.schemas import MOMENTS, BehaviorType, MomentKind, Scenario
 from features.timeline import Codes, Ints, Timeline, Users, codes_of
@@ -79,9 +81,11 @@ class Arrived:
     """Arrived after the day in which they closed."""
     too_early: int
     """Their own day has not begun yet."""
+    united_rows: int
+    """Their items stand on the page of an earlier row of the same user, request and day."""
     repeated_pages: int
     """Their request, or the time at which icons were shown, is that of an earlier page of the same
-    user."""
+    user, and they add nothing to it."""
 
     def without(self, asked: Moments) -> "Arrived":
         """Less the pages that are one of `asked`, which wait since the day before."""
@@ -89,7 +93,8 @@ class Arrived:
             return self
         parts = (asked, self.late, self.own)
         names = codes_of(*(_page_name(one.table) for one in parts))
-        again = repeated(np.concatenate([one.user for one in parts]), names.codes)
+        first = first_rows(np.concatenate([one.user for one in parts]), names.codes)
+        again = first != np.arange(len(first))
         late, own = np.split(again[len(asked.user) :], [len(self.late.user)])
         if not (late.any() or own.any()):
             return self
@@ -108,27 +113,17 @@ def sort_out(moments: Moments, calendar: Calendar) -> Arrived:
     early = ts >= calendar.end_ms
     own = (ts >= calendar.start_ms) & ~early
     late = (ts < calendar.start_ms) & (ts >= calendar.start_ms - calendar.window_ms)
-    asked = codes_of(moments.table.column("request_id")).codes
-    again = repeated(moments.user, np.where(own | late, asked, -1))
-    mine = moments.take(np.flatnonzero(own & ~again))
+    found = united(moments.table, moments.user, np.where(own, 1, np.where(late, 0, -1)))
+    moments = Moments(found.table, moments.user)
+    mine = moments.take(np.flatnonzero(own & ~found.again))
     return Arrived(
         own=Moments(_with_first(mine), mine.user),
-        late=moments.take(np.flatnonzero(late & ~again)),
+        late=moments.take(np.flatnonzero(late & ~found.again)),
         too_late=int((~own & ~late & ~early).sum()),
         too_early=int(early.sum()),
-        repeated_pages=int(again.sum()),
+        united_rows=int(found.added.sum()),
+        repeated_pages=int((found.again & ~found.added).sum()),
     )
-
-
-def repeated(user: Codes, request: Codes) -> NDArray[np.bool_]:
-    """Rows that name the request of an earlier row of the same user; -1 names none."""
-    again = request >= 0
-    rows = np.flatnonzero(again)
-    if np.bincount(request[rows], minlength=1).max() <= 1:  # almost always; then no sort
-        return np.zeros(len(again), np.bool_)
-    both = user[rows].astype(np.int64) << 32 | request[rows]
-    again[rows[np.unique(both, return_index=True)[1]]] = False
-    return again
 
 
 def open_rows(own: Moments, calendar: Calendar) -> NDArray[np.bool_]:
@@ -170,7 +165,7 @@ def requests_of(sample_ids: pa.Array) -> pa.Array:
 
 
 def pages(impressions: pa.Table, user: Codes) -> Moments:
-    """One moment per page that was shown."""
+    """One moment per row of impressions; `sort_out` makes one a page of them."""
     request = _text(impressions.column("request_id"))
     columns = {
         **_whose(impressions),

@@ -150,6 +150,7 @@ def build(task: Task, bucket: Bucket) -> Made:
         "too_early": arrived.too_early,
         "before_first_day": len(arrived.late.user) - len(late.user),
         "late_new_items": len(late.user) - len(asked.user),
+        "united_rows": arrived.united_rows,
         "repeated_pages": arrived.repeated_pages,
         "repeated_behaviors": known.duplicates,
     }
@@ -315,13 +316,11 @@ def run(
         profile_words.cache_clear()
     counts = dict(target.manifest().counts)
     logger.info(
-        "samples %s: %d moments, %d candidates, %d left out as too late, %d as late and of items "
-        "that their day met first",
+        "samples %s: %d moments, %d candidates, %d rows united with the page of their request; "
+        "left out: %d as too late, %d as late and of items that their day met first, %d repeated",
         day,
-        counts.get("moments", 0),
-        counts.get("candidates", 0),
-        counts.get("too_late", 0),
-        counts.get("late_new_items", 0),
+        *(counts.get(name, 0) for name in ("moments", "candidates", "united_rows")),
+        *(counts.get(name, 0) for name in ("too_late", "late_new_items", "repeated_pages")),
     )
     return counts
 

@@ -24,6 +24,7 @@ from features.buckets import Bucket, buckets, split
 from features.items import lr_sample, tally
 from features.items import statistics as known
 from features.items.statistics import StatisticsConfig
+from features.pages import united, users_of
 from features.quality.page_log import is_paged
 from features.schemas import BEHAVIORS, IMPRESSIONS
 from features.sequence import MomentsMode
@@ -130,6 +131,7 @@ class CountBucket(Threaded):
                 behaviors, _pages(work.pages_before, bucket)
             )  # first: then it goes
             pages = _pages(work.pages, bucket)
+            pages = united(pages, users_of(pages)).pages  # a display is one, whatever rows say it
             if pages.num_rows:
                 yield from self._by_range(tally.displays(pages.column("item_ids")))
             yield from self._by_range(tally.page_clicks([late, tally.clicked(behaviors, pages)]))

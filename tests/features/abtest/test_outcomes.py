@@ -54,14 +54,13 @@ NIGHT = Window(start_ms=48 * H, end_ms=72 * H, window_ms=6 * H, before_ms=24 * H
 
 
 def shown(rows):
-    """(user, request, hour) as impressions, sorted as published events are."""
+    """(user, request, hour) and items, else "i", as impressions, sorted as published events are."""
     told = [
         {"user_hash": user, "user_id": f"u{user}", "ts": hour * H, "request_id": f"r{request}"}
-        for user, request, hour in sorted(rows)
+        | {"item_ids": items or ["i"], "scenario": 1}
+        for user, request, hour, *items in sorted(rows)
     ]
-    return pa.Table.from_pylist(
-        [{**one, "item_ids": ["i"], "scenario": 1} for one in told], IMPRESSIONS
-    )
+    return pa.Table.from_pylist(told, IMPRESSIONS)
 
 
 def arrival(rows, day):
@@ -74,7 +73,7 @@ def arrival(rows, day):
 
 
 def asked(yesterday, today):
-    """User, request and time of the pages among the samples of the third day."""
+    """User, request, items and time of the pages among the samples of the third day."""
     old, before = arrival(yesterday, 1)
     new, calendar = arrival(today, 2)
     waiting = old.own.take(np.flatnonzero(moments.open_rows(old.own, before)))
@@ -85,7 +84,8 @@ def asked(yesterday, today):
 
 def names(table):
     columns = (table[name].cast(pa.string()).to_pylist() for name in ("user_id", "request_id"))
-    return list(zip(*columns, table["ts"].cast(pa.int64()).to_pylist(), strict=True))
+    items = ("".join(some) for some in table["item_ids"].to_pylist())
+    return list(zip(*columns, items, table["ts"].cast(pa.int64()).to_pylist(), strict=True))
 
 
 def counted(yesterday, today):
@@ -94,10 +94,18 @@ def counted(yesterday, today):
     return outcomes.count(Arrived(tables, (none, none)), NIGHT, (catalog.empty(), catalog.empty()))
 
 
-page = st.tuples(st.integers(0, 1), st.integers(0, 1), st.integers(5, 25).map(lambda n: 3 * n))
+page = st.tuples(
+    st.integers(0, 1),
+    st.integers(0, 1),
+    st.integers(5, 25).map(lambda n: 3 * n),
+    st.sampled_from("ij"),
+)
 
 
 @given(st.lists(page, max_size=8), st.lists(page, max_size=8))
+@example([], [(0, 0, 65, "i"), (0, 0, 71, "j")])  # a row an item, and midnight's window between
+@example([(0, 0, 34, "i"), (0, 0, 47, "j")], [])
+@example([(0, 0, 47, "i")], [(0, 0, 47, "j")])  # of a page that waits nothing is added any more
 @example([], [(0, 0, 50), (0, 0, 71)])  # the second page closes on the day after
 @example([(0, 0, 34), (0, 0, 47)], [])  # so it did here: it is no page of this day
 @example([(0, 0, 34), (0, 0, 47)], [(0, 0, 50)])
@@ -109,8 +117,17 @@ def test_pages_that_count_are_the_samples_of_the_day(yesterday, today):
 def test_a_page_shown_again_in_the_evening_does_not_count_on_the_next_day():
     rows = [(0, 0, 34), (0, 0, 47), (0, 1, 47)]
     night = counted(rows, [])
-    assert names(night.pages) == [("u0", "r1", 47 * H)]
+    assert names(night.pages) == [("u0", "r1", "i", 47 * H)]
     assert night.counts["repeated_pages"] == 1
+
+
+def test_a_page_that_is_logged_as_a_row_an_item_counts_with_all_of_them():
+    """And none of its rows is a page that was sent again."""
+    rows = [(0, 0, 50 + n, item) for n, item in enumerate("abc")]
+    for found in (counted([], rows), counted([], [*rows, (0, 0, 53, "a")])):
+        assert names(found.pages) == [("u0", "r0", "abc", 50 * H)]
+        assert found.shown.tolist() == [3]
+    assert found.counts["repeated_pages"] == 1
 
 
 def bought(*prices):

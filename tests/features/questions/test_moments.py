@@ -14,7 +14,7 @@ HOUR = 3_600_000
 DAY = Calendar(start_ms=24 * HOUR, end_ms=48 * HOUR, window_ms=HOUR)
 
 
-def pages(times, requests=None, users=None):
+def pages(times, requests=None, users=None, items=None):
     count = len(times)
     user = np.array(users or [0] * count, np.int32)
     table = pa.table(
@@ -25,7 +25,7 @@ def pages(times, requests=None, users=None):
             "request_id": requests or [f"r{i}" for i in range(count)],
             "scenario": pa.array([1] * count, pa.int8()),
             "query": pa.nulls(count, pa.string()),
-            "item_ids": [["a", "b"]] * count,
+            "item_ids": items or [["a", "b"]] * count,
         }
     )
     return moments.pages(conform(table, IMPRESSIONS), user)
@@ -68,6 +68,17 @@ def test_a_request_is_asked_once_of_a_user_at_its_first_page():
     assert arrived.own.ts.tolist() == [25 * HOUR, 25 * HOUR]
     assert arrived.own.user.tolist() == [0, 1]
     assert arrived.repeated_pages == 2
+
+
+def test_a_page_that_is_logged_as_a_row_an_item_is_one_moment():
+    times = [24 * HOUR - 1, 24 * HOUR - 1, 24 * HOUR, 25 * HOUR, 26 * HOUR, 26 * HOUR]
+    items = [["a"], ["b"], ["c"], ["a"], ["b"], ["a"]]
+    shown = pages(times, ["p", "p", "p", "r", "r", "r"], items=items)
+    arrived = moments.sort_out(shown, DAY)
+    found = [(names(one), one.table["item_ids"].to_pylist()) for one in (arrived.late, arrived.own)]
+    assert found == [(["p"], [["a", "b"]]), (["r"], [["a", "b"]])]  # past midnight nothing is added
+    assert arrived.own.ts.tolist() == [25 * HOUR]
+    assert (arrived.united_rows, arrived.repeated_pages) == (2, 2)
 
 
 def test_a_request_of_another_user_is_another_moment():

@@ -35,9 +35,12 @@ UNLEVELLED = {"catalog.price_level": "0", "samples.price_level": "None"}
 """By column of a mix, the value that says nothing is known: levels follow the edges of the day
 before, so a log that tells its prices by itself begins without any, which is no other mix. And few
 moments ask for a price level."""
-MANY = {"samples.price_level": 300}
+MANY = {"samples.price_level": 300, "behaviors.price": 100}
 """By column of a mix, the values without which its drift is not told: of fewer purchases chance
-alone moves seven levels past `warn_drift`."""
+alone moves seven levels past `warn_drift`, of fewer prices their powers of two past `max_drift`.
+Simulated: lognormal prices, of which the logarithms have a standard deviation of 1, against seven
+days of as many. 10 a day stopped 35 % of the days, 20 13 %, 30 4 %, 50 0.2 %, 60 0.05 %; with a
+deviation of 1.5, 50 1.2 % and 75 0.06 %."""
 OFTEN = 200
 """Rows a day from which the last one of a table says when it broke off; a shop of a few follows a
 day has none on many an evening. A day without a late behaviour is asked whatever its size."""
@@ -83,7 +86,8 @@ class QualityConfig(Config):
     and items, where there is a table of them that does not have them."""
     min_joined_share: float = Field(1e-4, ge=0, le=1)
     """Of the requests that behaviours name, those that are pages of the day: with none, nothing is
-    ever clicked. 0 asks nothing."""
+    ever clicked. And of a day's bookmarks, carts and purchases, those that name a request, where
+    clicks do. 0 asks nothing."""
     warn_changed_share: float = Field(0.02, ge=0, le=1)
     """A day, of the users whom the day's `users` and those before know: whose value of a column is
     another. A birthday comes once in 365 days, a move less often; what changes for more follows

@@ -104,6 +104,9 @@ def _behaviors(table: pa.Table) -> Tally:
     for entry in pc.value_counts(level).to_pylist():
         if entry["values"] is not None:
             tally[f"sum:behaviors.price.mix.{entry['values']:.0f}"] = entry["counts"]
+    naming = table.column("type").filter(table.column("request_id").is_valid())
+    for entry in pc.value_counts(naming).to_pylist():
+        tally[f"sum:behaviors.request_id.mix.{entry['values']}"] = entry["counts"]
     return tally
 
 

@@ -18,12 +18,13 @@ from functools import partial
 from itertools import islice
 from typing import Any
 
-from features.quality import changes, joined
+from features.quality import changes, joined, requests
 from features.quality import figures as quality
 from features.quality.changes import Changed
 from features.quality.figures import QualityConfig
 from features.quality.joined import Joined
 from features.quality.measured import Tally
+from features.quality.requests import Named
 from features.raw.dataset import load as load_dataset
 from features.raw.raw_table import LOGS, SNAPSHOTS, TABLES
 from features.raw.rejects import Reason
@@ -61,7 +62,7 @@ ONLY_TOLD = (
 )
 """Figures that have a limit to warn at and none that stops: some shops close in the afternoon, and
 on a sale day others buy other things."""
-ELSEWHERE = ("rows", "longest", joined.METRIC, changes.METRIC)
+ELSEWHERE = ("rows", "longest", joined.METRIC, changes.METRIC, requests.METRIC)
 """Metrics that are judged one by one, or of which only the volume is."""
 LACKING = "the days before had some: look whether it was delivered"
 """What a table, or prices, that came until now and is not there means."""
@@ -100,21 +101,17 @@ def run(settings: Settings, day: date, of: str) -> Mapping[str, Any]:
     window_ms = settings.sequences.window_ms
     figures = quality.metrics(tally, counts, day, zone, before, window_ms) | _lost(counts)
     changed = changes.of_day(store, day) if of == "events" else []
-    told: list[Joined | Changed] = [*joins, *changed]
+    named = requests.of_tally(tally) if any(one.sampled for one in joins) else []
+    told: list[Joined | Changed | Named] = [*joins, *changed, *named]
     figures |= {one.figure: one.share for one in told}
     expected, failures = [], []
     with writing(store.address("reports/quality")):  # Great Expectations writes on its own
         for name in SUITES[of]:
             asked = suite(name, figures, settings.quality) + _of_joins(joins, settings.quality)
-            asked += _of_changes(changed, settings.quality)
+            asked += _of_changes(changed, settings.quality) + _of_named(named, settings.quality)
             expected += asked
             failures += judge(store, f"{name}_{day.isoformat()}", name, figures, asked)
-    meanings = {one.figure: one.meaning for one in told}
-    meanings |= {name: AGAIN for name in figures if name.endswith(quality.REPEATED)}
-    meanings |= {name: BROKEN_OFF for name in figures if name.endswith(".stale_h")}
-    meanings |= {name: TWICE for name in figures if name.endswith(quality.AMBIGUOUS)}
-    meanings |= {name: LACKING for name in figures if name.endswith(quality.ABSENT)}
-    meanings |= {name: UNVARIED for name in figures if name.endswith(quality.ONLY_CLICKS)}
+    meanings = _meanings(figures) | {one.figure: one.meaning for one in told}
     failures = _explained(failures, meanings | _lost_files(store, day, failures))
     critical = [failure for failure in failures if failure.critical]
     report = {
@@ -216,6 +213,19 @@ def _of_changes(changed: Sequence[Changed], config: QualityConfig) -> list[Expec
     ]
 
 
+def _of_named(named: Sequence[Named], config: QualityConfig) -> list[Expected]:
+    return [
+        Expected(
+            figure=one.figure,
+            low=config.min_joined_share,
+            critical=False,
+            setting="min_joined_share",
+        )
+        for one in named
+        if one.judged
+    ]
+
+
 def _finite(report: Any) -> Any:
     """JSON has no infinity and no NaN: null stands for both."""
     if isinstance(report, float):
@@ -257,6 +267,20 @@ def _lost_files(store: Store, day: date, failures: Sequence[Failure]) -> dict[st
         return {}
     lost = rawday.lost_parts(rejects)
     return {f"{name}.{LOST}": "; ".join(files[:3]) for name, files in lost.items()}
+
+
+def _meanings(figures: Mapping[str, float]) -> dict[str, str]:
+    """By figure, what its failing means."""
+    by_end = {
+        quality.REPEATED: AGAIN,
+        ".stale_h": BROKEN_OFF,
+        quality.AMBIGUOUS: TWICE,
+        quality.ABSENT: LACKING,
+        quality.ONLY_CLICKS: UNVARIED,
+    }
+    return {
+        name: meaning for end, meaning in by_end.items() for name in figures if name.endswith(end)
+    }
 
 
 def _explained(failures: Sequence[Failure], more: Mapping[str, str]) -> list[Failure]:

@@ -2,12 +2,13 @@
 
 from datetime import date
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from features.quality.figures import MANY, OFTEN, QualityConfig, merge, metrics
 from features.quality.measured import measure, repeats
-from features.schemas import FOLLOWS, IMPRESSIONS, SAMPLES, SEQ_COLUMNS, conform
+from features.schemas import BEHAVIORS, FOLLOWS, IMPRESSIONS, SAMPLES, SEQ_COLUMNS, conform
 from pipeline.quality.checks import suite
 
 DAY = date(2026, 3, 2)
@@ -84,6 +85,29 @@ def test_moments_that_ask_for_no_price_are_no_part_of_its_mix():
 def test_of_few_purchases_no_drift_is_told():
     for day, before in ((labelled(DEAR * 299), USUAL), (labelled(DEAR * 300), labelled(DEAR))):
         assert "samples.price_level.drift" not in metrics(day, {}, DAY, "UTC", [before] * 3)
+
+
+def priced(count, rng):
+    """The tally of behaviours with lognormal prices."""
+    table = pa.table({"price": pa.array(rng.lognormal(3, 1, count), pa.float32())})
+    return measure("behaviors", conform(table, BEHAVIORS))
+
+
+def test_chance_alone_stops_no_day_for_its_prices():
+    """Of ten prices a day every third would be stopped, of fifty two in a thousand."""
+    rng, floor = np.random.default_rng(7), MANY["behaviors.price"]
+    days = [priced(floor, rng) for _ in range(60)]
+    found = [
+        metrics(day, {}, DAY, "UTC", days[at : at + 7])["behaviors.price.drift"]
+        for at, day in enumerate(days[7:])
+    ]
+    assert max(found) < QualityConfig().max_drift
+    few = [priced(floor - 1, rng) for _ in range(8)]
+    told = metrics(few[7], {}, DAY, "UTC", few[:7])
+    assert "behaviors.price.drift" not in told
+    other = {"sum:behaviors.rows": floor, "sum:behaviors.price.mix.20": floor}
+    figures = metrics(other, {}, DAY, "UTC", days[:7])
+    assert warned("events", figures)["behaviors.price.drift"] is True
 
 
 def test_days_judged_before_the_mixes_of_samples_were_counted_say_nothing_of_them():

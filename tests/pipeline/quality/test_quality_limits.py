@@ -9,8 +9,18 @@ from features.quality import figures, measured
 from features.quality.changes import Changed
 from features.quality.figures import QualityConfig
 from features.quality.joined import Joined
+from features.quality.requests import Named
 from features.raw.raw_table import TABLES
-from features.schemas import BEHAVIORS, CATALOG, FOLLOWS, IMPRESSIONS, ITEMS, SAMPLES, conform
+from features.schemas import (
+    BEHAVIORS,
+    CATALOG,
+    FOLLOWS,
+    IMPRESSIONS,
+    ITEMS,
+    SAMPLES,
+    BehaviorType,
+    conform,
+)
 from pipeline.quality import checks
 from pipeline.settings import load
 from tests.first_night import published
@@ -49,7 +59,7 @@ def told_of_every_table():
 
 
 def told_of_other_tables():
-    """Of requests, and of users and items, that behaviours name; and of profiles that changed."""
+    """Of requests, users and items that behaviours name, and of profiles that changed."""
     joins = [
         Joined(
             figure="behaviors.user_id.joined_share", keys=1, found=1, meaning="", sampled=sampled
@@ -57,7 +67,8 @@ def told_of_other_tables():
         for sampled in (False, True)
     ]
     changed = Changed(figure="users.city.changed_share", users=1, changed=0, days=2, before="")
-    return joins, [changed]
+    named = Named(type=BehaviorType.CART, rows=30, named=1, clicks_named=1)
+    return joins, [changed], [named]
 
 
 def test_every_share_has_a_limit():
@@ -74,12 +85,12 @@ def test_a_metric_that_nothing_judges_is_not_passed_over():
 
 
 def test_a_limit_names_the_setting_that_moves_it_and_only_a_limit_that_none_moves_names_none():
-    joins, changed = told_of_other_tables()
+    joins, changed, named = told_of_other_tables()
 
     def asked(config):
         of_days = [checks.suite(of, told, config) for of, told in told_of_every_table()]
         of_users = checks._of_joins(joins, config) + checks._of_changes(changed, config)
-        return [one for day in of_days for one in day] + of_users
+        return [one for day in of_days for one in day] + of_users + checks._of_named(named, config)
 
     before = asked(QualityConfig())
     moved = {}
@@ -94,13 +105,14 @@ def test_a_limit_names_the_setting_that_moves_it_and_only_a_limit_that_none_move
 def judged_by(tmp_path, monkeypatch):
     """What a day is held against, by settings; of a day of which every figure is told."""
     every = dict(told_of_every_table())
-    joins, changed = told_of_other_tables()
+    joins, changed, named = told_of_other_tables()
     tables = {"events": ("behaviors",), "samples": ("samples", "catalog")}
     told = {"events": every["events"], "samples": every["samples"] | every["catalog"]}
     seen = []
     monkeypatch.setattr(checks.job, "run", lambda *_: {})
     monkeypatch.setattr(checks.joined, "of_day", lambda *_: joins)
     monkeypatch.setattr(checks.changes, "of_day", lambda *_: changed)
+    monkeypatch.setattr(checks.requests, "of_tally", lambda *_: named)
     monkeypatch.setattr(checks, "judge", lambda *given: seen.extend(given[-1]) or [])
     settings = load("smoke", str(tmp_path))
     published(settings, DAY, "events", "behaviors")

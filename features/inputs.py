@@ -9,6 +9,7 @@ nothing older (but the newest catalog snapshot, which holds until the next).
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
 
+from features import held
 from features.carry import ONE_DAY
 from features.catalog import INDEX
 from features.raw.raw_table import LOGS, SNAPSHOTS
@@ -119,7 +120,7 @@ def _sequences(store: Store, day: date) -> Sequence[Partition]:
 
 def _samples(store: Store, day: date) -> Sequence[Partition]:
     before = day - ONE_DAY
-    users = [store.latest("events", one, "users") for one in (before, day)]
+    users = [held.newest(store, one, "users") for one in (before, day)]
     return [
         *[store.partition("events", day, name) for name in LOGS],
         *{one.key: one for one in users if one}.values(),

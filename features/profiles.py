@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from features import vocabulary
+from features import held, vocabulary
 from features.schemas import UNKNOWN_ROW
 from infra.store import Store
 
@@ -51,7 +51,7 @@ class Profiles:
     @classmethod
     def of(cls, store: Store, day: date) -> "Profiles":
         """The newest snapshot at or before a day, in the vocabulary of the day."""
-        snapshot = store.latest("events", day, "users")
+        snapshot = held.newest(store, day, "users")
         if snapshot is None:
             columns = _columns(store, day)
             return cls(np.empty(0, np.uint64), np.empty((0, len(columns)), np.int32), columns)

@@ -98,8 +98,11 @@ class Store:
         return next(self.backwards(stage, *names), None)
 
     def latest(self, stage: str, at_or_before: date, *names: str) -> Partition | None:
-        """The newest published partition of `stage` that is not after the day, or None."""
-        for day in reversed(self.dates(stage)):  # looks at one or two days, not at all history
+        """The newest published partition of `stage` that is not after the day, or None.
+
+        Day by day: of a table that few days have, ask `features.held`.
+        """
+        for day in reversed(self.dates(stage)):
             partition = self.partition(stage, day, *names)
             if day <= at_or_before and partition.exists():
                 return partition

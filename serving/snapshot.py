@@ -21,7 +21,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from features import vocabulary
+from features import held, vocabulary
 from features.buckets import hash_ids
 from features.profiles import Profiles
 from features.schemas import UNKNOWN_ROW
@@ -100,7 +100,7 @@ def stamp(store: Store, day: date) -> str:
         PartitionMissing: `sequences` of the day are not published.
     """
     read = [store.partition("sequences", day, "history")]
-    users = store.latest("events", day, "users")
+    users = held.newest(store, day, "users")
     if users is not None:
         names = vocabulary.published(store, day, "profile_")
         read += [users, *(store.partition("vocabulary", day, name) for name in names)]

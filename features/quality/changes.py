@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 
-from features import carry, hash_range
+from features import carry, hash_range, held
 from features.buckets import HASH_SPACE, Bucket
 from features.raw import canonical
 from infra.store import Partition, Store
@@ -63,8 +63,10 @@ def of_day(store: Store, day: date) -> list[Changed]:
     A column that says nothing yet, or no more, has not changed.
     """
     own = store.partition("events", day, "users")
-    before = store.latest("events", day - carry.ONE_DAY, "users")
-    if before is None or not own.exists():
+    if not own.exists():
+        return []
+    before = held.newest(store, day - carry.ONE_DAY, "users")
+    if before is None:
         return []
     rows = [part.manifest().rows for part in (own, before)]
     if min(rows) < FEWEST:

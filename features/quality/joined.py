@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from features import held
 from features.buckets import hash_ids
 from features.quality.page_log import has_pages
 from infra.store import Partition, Store
@@ -78,7 +79,7 @@ def of_day(store: Store, day: date, moments: str) -> list[Joined]:
 
 
 def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
-    newest = store.latest("events", day, "users")
+    newest = held.newest(store, day, "users")
     if newest is None or not newest.manifest().rows:
         return None
     wanted, every = _sample(behaviors, _users)
@@ -92,7 +93,7 @@ def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
 
 def _of_items(store: Store, day: date, behaviors: Partition) -> Joined | None:
     """In the newest snapshot or the first: what comes later may be what is new alone."""
-    newest = store.latest("events", day, "items")
+    newest = held.newest(store, day, "items")
     if newest is None:
         return None
     there = (store.partition("events", one, "items") for one in store.dates("events"))

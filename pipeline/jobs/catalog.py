@@ -12,7 +12,7 @@ import apache_beam as beam
 import numpy as np
 import pyarrow as pa
 
-from features import carry
+from features import carry, held
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
 from features.inputs import Stamps
@@ -110,7 +110,11 @@ def run(
         store.partition("statistics", before, "item").require()
     rows = index.manifest().rows
     count = max(1, min(beam_config.buckets, -(-rows // config.rows_per_range)))
-    lineage = {"settings": config.digest(), "inputs": read}
+    lineage = {
+        "settings": config.digest(),
+        "inputs": read,
+        held.NOTE: held.note(store, day),
+    }
     with store.partition("catalog", day).publish(**lineage) as attempt:
         list_items = ListItems(index, day, before, config.min_prices)
         with pipeline(beam_config) as flow:

@@ -20,8 +20,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import catalog as catalogs
+from features import held, ranking, vocabulary
 from features import inputs as reads
-from features import ranking, vocabulary
 from features import samples as sample
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY, require_clock, yesterday
@@ -326,7 +326,7 @@ def run(
 
 
 def _snapshot(store: Store, day: date) -> Slices:
-    partition = store.latest("events", day, "users")
+    partition = held.newest(store, day, "users")
     if partition is None:
         return Slices.of(None, pa.schema([("user_hash", pa.uint64()), ("user_id", pa.string())]))
     with partition.open(partition.manifest().files[0]) as source:

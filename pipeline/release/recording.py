@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.predictions import Predictions
+from features import held
 from features.carry import ONE_DAY
 from features.property import LocalClock
 from features.questions.moments import page_ids
@@ -108,7 +109,7 @@ def _before(past: pa.Table, user: str, ts: int) -> list[dict[str, str]]:
 
 
 def _profiles(store: Store, day: date, users: pa.Array) -> Mapping[str, dict[str, str]]:
-    snapshot = store.latest("events", day, "users")
+    snapshot = held.newest(store, day, "users")
     if snapshot is None:
         return {}
     rows = _of_users(snapshot, None, users).to_pylist()

@@ -89,9 +89,9 @@ def test_the_newest_two_snapshots_stay_and_what_is_mapped_stays_readable(setup):
 class Restless(Store):
     """A store in which the day is published anew while it is read."""
 
-    def latest(self, stage, at_or_before, *names):
+    def dates(self, folder):
         publish(self, DAY, history(("u1", NEXT - 400, f"a{time.monotonic_ns()}")))
-        return super().latest(stage, at_or_before, *names)
+        return super().dates(folder)
 
 
 def test_a_snapshot_of_two_states_is_not_kept(setup, tmp_path):

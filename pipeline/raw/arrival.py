@@ -43,6 +43,8 @@ class Table:
     """Last change of a plain file; None where a manifest or `_SUCCESS` says that it is whole."""
     beside: tuple[str, ...] = ()
     """Plain files that are not read, since the table was imported."""
+    lacking: bool = False
+    """The service alone wrote to it, and the day before had the shop's own: that may yet come."""
 
     def whole(self, now: datetime, settle: timedelta) -> bool:
         """Whether nothing more is expected of it."""
@@ -99,12 +101,16 @@ def judge(
         settle: how long plain files must have been still.
         skipped: by table, what is not read for its suffix or since it is no file.
     """
-    names = {table.name for table in here}
+    names = {table.name for table in here if not table.lacking}
     missing = tuple(name for name in expected if name not in names)
-    moving = tuple(table.name for table in here if not table.whole(now, settle))
+    moving = tuple(
+        table.name for table in here if table.name not in missing and not table.whole(now, settle)
+    )
     said = ", ".join(table.said(now, settle) for table in here) or "nothing"
     unread = [name for table in missing for name in skipped.get(table, ())]
     why = f" ({raw_names.not_read(unread)})" if unread else ""
+    if any(table.name in missing for table in here):
+        why = f" but for pages that `dupn serve` wrote{why}"
     wanting = [f"{', '.join(missing)} not there{why}"] if missing else []
     ahead = [table.name for table in here if table.name in moving and table.ahead(now)]
     changing = [name for name in moving if name not in ahead]
@@ -146,7 +152,8 @@ def is_there(store: Store, day: date) -> bool:
 def expected(store: Store, day: date, config: NightlyConfig) -> tuple[str, ...]:
     """Tables that a night waits for: as set, else behaviors and the logs sent the day before.
 
-    What the service alone wrote was sent by nobody, and none may ever come.
+    What the service alone wrote was sent by nobody: none may ever come, nor does it end the waiting
+    for a log that was sent the day before.
     """
     if config.tables:
         return config.tables
@@ -238,7 +245,9 @@ def _table(store: Store, day: date, name: str) -> Table | None:
     whole = SUCCESS in listed or SUCCESS in store.listing(store.partition("raw", day).key)
     size = sum(size for size, _ in data.values())
     changed = None if whole else store.touched(partition.key)
-    return Table(name=name, files=len(data), bytes=size, changed=changed)
+    alone = all(raw_names.is_served(file) for file in data)
+    lacking = alone and _was_sent(store, day - ONE_DAY, name)
+    return Table(name=name, files=len(data), bytes=size, changed=changed, lacking=lacking)
 
 
 def _mark(store: Store, day: date, name: str, fraction: str) -> str:

@@ -77,6 +77,27 @@ def test_a_log_that_only_the_service_wrote_is_not_waited_for(store):
     assert look(store).missing == ("impressions",)
 
 
+@pytest.mark.parametrize("settings", [{}, {"tables": ("behaviors", "impressions")}])
+def test_a_served_page_does_not_end_the_waiting_for_the_log_of_the_shop(store, settings):
+    drop(store, "impressions", "pages.jsonl", day=BEFORE)
+    drop(store, "impressions", "served-0.jsonl", day=BEFORE)
+    put(store, "behaviors")
+    drop(store, "impressions", "served-1.jsonl", age_s=5)
+    found = look(store, **settings)
+    assert (found.missing, found.moving) == (("impressions",), ())
+    assert "impressions not there but for pages that `dupn serve` wrote. So" in found.sentence
+    assert look(store, tables=("behaviors",)).moving == ("impressions",)
+    drop(store, "impressions", "pages.jsonl", age_s=9000)
+    assert look(store, settle_minutes=0, **settings).ready
+
+
+def test_served_pages_are_the_log_where_the_day_before_had_no_other(store):
+    drop(store, "impressions", "served-0.jsonl", day=BEFORE)
+    put(store, "behaviors")
+    drop(store, "impressions", "served-1.jsonl", age_s=9000)
+    assert look(store, tables=("behaviors", "impressions")).ready
+
+
 def test_the_tables_to_wait_for_can_be_set(store):
     put(store, "impressions", BEFORE)
     put(store, "behaviors")

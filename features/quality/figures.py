@@ -86,8 +86,9 @@ class QualityConfig(Config):
     and items, where there is a table of them that does not have them."""
     min_joined_share: float = Field(1e-4, ge=0, le=1)
     """Of the requests that behaviours name, those that are pages of the day: with none, nothing is
-    ever clicked. And of a day's bookmarks, carts and purchases, those that name a request, where
-    clicks do. 0 asks nothing."""
+    ever clicked. Of a day's bookmarks, carts and purchases, those that name a request, where clicks
+    do. And of pages that `dupn serve` wrote beside others, those that behaviours name: with none, a
+    page may be there twice. 0 asks nothing."""
     warn_changed_share: float = Field(0.02, ge=0, le=1)
     """A day, of the users whom the day's `users` and those before know: whose value of a column is
     another. A birthday comes once in 365 days, a move less often; what changes for more follows

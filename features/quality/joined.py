@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from features import held
 from features.buckets import hash_ids
-from features.quality.page_log import has_pages
+from features.quality.page_log import SOME_SERVED, has_pages
 from infra.store import Partition, Store
 
 Keys = NDArray[np.uint64]
@@ -44,6 +44,8 @@ class Joined:
     """The share in words, and what to look at."""
     sampled: bool = False
     """The other table may be a small part by intent: shops log their bulky feeds in samples."""
+    told: bool = False
+    """It stops no day, of however many keys."""
 
     @property
     def share(self) -> float:
@@ -60,7 +62,7 @@ class Joined:
             whole: the share that a whole table should have.
             sampled: the share that a sample must have.
         """
-        return (sampled, self.keys >= ENOUGH) if self.sampled else (whole, False)
+        return (sampled, self.keys >= ENOUGH and not self.told) if self.sampled else (whole, False)
 
 
 def of_day(store: Store, day: date, moments: str) -> list[Joined]:
@@ -74,7 +76,8 @@ def of_day(store: Store, day: date, moments: str) -> list[Joined]:
     behaviors = store.partition("events", day, "behaviors")
     found = [_of_users(store, day, behaviors), _of_items(store, day, behaviors)]
     if moments != "derived" and has_pages(store, day):
-        found.append(_of_requests(store.partition("events", day, "impressions"), behaviors))
+        pages = store.partition("events", day, "impressions")
+        found += [_of_requests(pages, behaviors), _of_served(pages, behaviors)]
     return [one for one in found if one and one.keys]
 
 
@@ -121,6 +124,36 @@ def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
     )
 
 
+def _of_served(pages: Partition, behaviors: Partition) -> Joined | None:
+    """A shop that logs its pages has each of them twice while the service logs it as well.
+
+    Nothing can be said of a day whose events were made before their lineage told of it.
+    """
+    if not pages.manifest().lineage.get(SOME_SERVED):
+        return None
+    wanted, every = _sample(pages, _served)
+    return Joined(
+        figure=f"impressions.request_id.{METRIC}",
+        keys=len(wanted),
+        found=_found(wanted, _requests(behaviors, every)),
+        meaning=_TWICE,
+        sampled=True,
+        told=True,
+    )
+
+
+_TWICE = (
+    "the share of the pages logged by `dupn serve`, beside those that the shop sent, that its "
+    "behaviours name. Of the others each is a moment in which nothing was clicked: set "
+    "serve.exposures=false where the shop logs its pages itself, or have its behaviours carry the "
+    "request_id of the answer"
+)
+_ANSWERED = ("model_version", "line", "latency_ms")
+"""Columns that every served page has."""
+_REQUEST = "^[0-9a-f]{32}$"
+"""How the service writes the ids of its requests."""
+
+
 _UNNAMED = (
     "no behaviour names a request by request_id, so that none would be a click on a page. Where "
     "the log has no such column, set sequences.moments=derived"
@@ -148,9 +181,21 @@ def _items(part: Partition, every: int) -> Iterator[Keys]:
 def _requests(part: Partition, every: int) -> Iterator[Keys]:
     """Of a request and its user: another user's is another one."""
     for table in _columns(part, every, "request_id", "user_hash"):
-        named = table.filter(pc.is_valid(table.column("request_id")))
-        users = named.column("user_hash").to_numpy()
-        yield hash_ids(named.column("request_id")) * np.uint64(3) + users
+        yield _keys(table.filter(pc.is_valid(table.column("request_id"))))
+
+
+def _keys(named: pa.Table) -> Keys:
+    users = named.column("user_hash").to_numpy()
+    return hash_ids(named.column("request_id")) * np.uint64(3) + users
+
+
+def _served(part: Partition, every: int) -> Iterator[Keys]:
+    """As `_requests`, of pages that look as the service writes them."""
+    for table in _columns(part, every, "request_id", "user_hash", *_ANSWERED):
+        ours = pc.match_substring_regex(table.column("request_id").cast(pa.string()), _REQUEST)
+        for name in _ANSWERED:
+            ours = pc.and_(ours, pc.is_valid(table.column(name)))
+        yield _keys(table.filter(ours))
 
 
 def _columns(part: Partition, every: int, *names: str) -> Iterator[pa.Table]:

@@ -18,6 +18,8 @@ from infra.store import Partition, Store
 
 ONLY_SERVED = "only_served"
 """In the lineage of a day's impressions: every file of them was written by `dupn serve`."""
+SOME_SERVED = "some_served"
+"""In its place, where others sent files as well: one page of a user may stand there twice."""
 
 
 def is_paged(store: Store, day: date, moments: MomentsMode, *, before: bool) -> bool:

@@ -22,7 +22,7 @@ import pyarrow as pa
 from features import buckets
 from features.carry import ONE_DAY, require_clock
 from features.events import EventsConfig, Window
-from features.quality.page_log import ONLY_SERVED
+from features.quality.page_log import ONLY_SERVED, SOME_SERVED
 from features.raw import canonical, raw_names
 from features.raw.dataset import Dataset
 from features.raw.raw_table import LOGS, TABLES
@@ -261,8 +261,11 @@ def _forget(store: Store, day: date, absent: Sequence[str]) -> None:
 
 
 def _origin(parts: Sequence[RawPart]) -> Mapping[str, bool]:
-    """What a table's lineage says of files that are the service's alone."""
-    return {ONLY_SERVED: True} if all(raw_names.is_served(part.file) for part in parts) else {}
+    """What a table's lineage says of files that are the service's: all of them, or some."""
+    served = [raw_names.is_served(part.file) for part in parts]
+    if all(served):
+        return {ONLY_SERVED: True}
+    return {SOME_SERVED: True} if any(served) else {}
 
 
 def _run_passes(plan: Plan, parts: Sequence[RawPart], config: BeamConfig) -> None:

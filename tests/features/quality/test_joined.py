@@ -1,6 +1,7 @@
 """Which of a day's keys the tables have that behaviours are joined with."""
 
 import re
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pyarrow as pa
@@ -109,6 +110,34 @@ def test_derived_moments_need_no_pages(store):
     assert shares(store, "derived") == {}
     pages(store, only_served=True)  # the log has none of its own
     assert shares(store) == {}
+
+
+SERVED = [f"{i:032x}" for i in range(100)]
+
+
+@pytest.mark.parametrize(("named", "share"), [(REQUESTS, 0), ([*REQUESTS[:-1], SERVED[0]], 0.01)])
+def test_of_pages_that_the_service_wrote_beside_others_those_are_told_that_are_named(
+    store, named, share
+):
+    behaviors(store, named)
+    ours = pa.table({"request_id": SERVED, "user_id": [USERS[-1]] * 100, "latency_ms": [1.0] * 100})
+    ours = ours.append_column("line", pa.array(["dupn"] * 100))
+    ours = ours.append_column("model_version", pa.array(["3"] * 100))
+    own = pa.table({"request_id": [*REQUESTS, "0" * 32], "user_id": [*USERS, "u1"]})
+    both = pa.concat_tables([own, ours], promote_options="default")
+    rest = {"ts": COLUMNS["ts"] * 301, "item_ids": [["i1"]] * 301}
+    for name, values in rest.items():
+        both = both.append_column(name, pa.array(values))
+    publish(store, "impressions", both)
+    assert len(shares(store)) == 1  # by an older version, which did not say whose pages they are
+    publish(store, "impressions", both, some_served=True)
+    _, found = joined.of_day(store, DAY, "auto")
+    assert (found.figure, found.share, found.keys) == (
+        "impressions.request_id.joined_share",
+        share,
+        100,
+    )
+    assert replace(found, keys=5_000).limit(0.5, 1e-4) == (1e-4, False)
 
 
 def test_snapshots_of_earlier_days_count_and_those_of_later_days_do_not(store):

@@ -1,10 +1,12 @@
 """Pages that `dupn serve` put beside a log of its own words: each is read as it is written."""
 
 import json
+import uuid
 from datetime import UTC, date, datetime
 
 import pytest
 
+from features.quality import joined
 from features.raw.dataset import parse_description
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
@@ -54,3 +56,18 @@ def test_served_pages_are_read_in_our_words_beside_the_logs_own(tmp_path, identi
         "s2": ("u2", ["i1", "i2"]),
     }
     assert {row["ts"].timestamp() * 1000 for row in found} == {START, START + 5}
+
+
+def test_a_day_of_both_kinds_of_pages_says_how_many_served_ones_are_named(tmp_path):
+    store = Store(tmp_path)
+    click = {"user_id": "u2", "item_id": "i1", "type": "click", "ts": START, "request_id": "p1"}
+    put(store, "behaviors", "a.jsonl", json.dumps(click) + "\n")
+    answered = {"model_version": "3", "line": "dupn", "latency_ms": 4.5}
+    put(store, "impressions", "served-1.jsonl", served(uuid.uuid4().hex, **answered) + "\n")
+    figure = "impressions.request_id.joined_share"
+    for own, asked in ((False, []), (True, [(figure, 0.0)])):
+        if own:
+            put(store, "impressions", "a.jsonl", served("p1") + "\n")
+        events.run(store, DAY, beam=BeamConfig(buckets=2))
+        found = [(one.figure, one.share) for one in joined.of_day(store, DAY, "pages")]
+        assert [one for one in found if one[0] == figure] == asked

@@ -5,7 +5,7 @@ Pure and vectorised: one Arrow table in, one `Parsed` out. Nothing here drops a 
 bucket into their one order and removes those that the declared identity calls the same.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from features.buckets import hash_ids
-from features.raw import clock, columns, identity, nested, rejects
+from features.raw import clock, columns, identity, nested, raw_names, rejects
 from features.raw.canonical import has_extra, header_of, schema_of, with_identity
 from features.raw.dataset import Dataset
 from features.raw.parse import is_jsonl, same_text
@@ -121,6 +121,7 @@ class _Block:
         self.ignored_counts: dict[str, int] = {}
         self.ambiguous = np.zeros(self.rows, np.bool_)
         self.from_json = _from_json(self.raw["_source"], self.table)
+        self.sent_json = self.from_json & ~_of_sources(self.raw["_source"], raw_names.is_served)
         self.comma = ~self.from_json if table.decimal == "," else None
 
     def parsed(self, schema: pa.Schema) -> Parsed:
@@ -186,8 +187,8 @@ class _Block:
             read = nested.texts(source, self.table.nulls)
         else:
             read = columns.texts(source, self.table.nulls, as_id=is_id)
-        if is_id and self.from_json.any():
-            read = columns.json_ids(read, self.from_json)
+        if is_id and self.sent_json.any():  # the service writes every id as a text
+            read = columns.json_ids(read, self.sent_json)
         rejects.mark(self.codes, read.bad, Reason.BAD_TYPE_OF_ID if is_id else Reason.BAD_VALUE)
         if name in REQUIRED[self.name]:
             rejects.mark(self.codes, _nulls(read.values), Reason.MISSING_ID)
@@ -282,9 +283,13 @@ class _Block:
 
 
 def _from_json(sources: pa.ChunkedArray, table: Table) -> columns.Mask:
+    return _of_sources(sources, lambda source: is_jsonl(source, table))
+
+
+def _of_sources(sources: pa.ChunkedArray, asked: Callable[[str], bool]) -> columns.Mask:
     coded = sources.combine_chunks()
     coded = coded if pa.types.is_dictionary(coded.type) else coded.dictionary_encode()
-    told = [is_jsonl(source, table) for source in coded.dictionary.to_pylist()]
+    told = [asked(source) for source in coded.dictionary.to_pylist()]
     return np.array([*told, False], np.bool_)[coded.indices.to_numpy(zero_copy_only=False)]
 
 

@@ -49,7 +49,9 @@ class ServeConfig(Config):
     flush_s: float = Field(60.0, gt=0)
     """Seconds after which logged exposures appear under `raw/`. Each process leaves a file each
     time that it has any, up to 1,440 a day at 60, and `events` takes some 7 ms more for each,
-    however small it is: with many processes, or a home across a network, set 600."""
+    however small it is: with many processes, or a home across a network, set 600. A night that
+    begins sooner after midnight than that (`DUPN_NIGHTLY_CRON`) lacks the last pages of its day,
+    which count as a second arrival."""
     salt: str = "dupn"
     """Of the hash that assigns users to lines."""
     shares: Annotated[dict[str, float], WHOLE] = Field(default_factory=lambda: {"champion": 1.0})

@@ -71,3 +71,19 @@ def test_a_day_of_both_kinds_of_pages_says_how_many_served_ones_are_named(tmp_pa
         events.run(store, DAY, beam=BeamConfig(buckets=2))
         found = [(one.figure, one.share) for one in joined.of_day(store, DAY, "pages")]
         assert [one for one in found if one[0] == figure] == asked
+
+
+def test_served_pages_keep_ids_that_look_like_an_object_a_list_or_a_truth_value(tmp_path):
+    store = Store(tmp_path)
+    users = ["{6B29FC40-CA47-1067-B31D-00DD010662DA}", "[guest]", "true"]
+    click = {"user_id": "u1", "item_id": "i1", "type": "click", "ts": START}
+    put(store, "behaviors", "a.jsonl", json.dumps(click) + "\n")
+    pages = [served(f"r{n}", user_id=user) for n, user in enumerate(users)]
+    put(store, "impressions", "served-1.jsonl", "\n".join(pages))
+    put(store, "impressions", "a.jsonl", served("p1", user_id={"id": 1}))  # of somebody else
+    counts = events.run(store, DAY, beam=BeamConfig(buckets=2))
+    found = store.partition("events", DAY, "impressions").table(["request_id", "user_id"])
+    assert dict(zip(*found.to_pydict().values(), strict=True)) == {
+        f"r{n}": user for n, user in enumerate(users)
+    }
+    assert counts["impressions_rejected_bad_type_of_id"] == 1

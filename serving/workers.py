@@ -54,6 +54,7 @@ def run(app: str, listening: socket.socket, **options: Any) -> None:
 
 def _alone(server: uvicorn.Server, listening: socket.socket) -> bool:
     """Serve in this process; whether it could start."""
+    signal.signal(signal.SIGHUP, _pass_over)  # else it ends here, and pages that wait stay behind
     try:
         with suppress(KeyboardInterrupt):  # being stopped is no failure
             server.run([listening])
@@ -61,6 +62,13 @@ def _alone(server: uvicorn.Server, listening: socket.socket) -> bool:
         if ended.code != STARTUP_FAILURE:
             raise
     return server.started
+
+
+def _pass_over(*_: object) -> None:
+    logger.warning(
+        "SIGHUP is passed over: one process has nobody to take its place. Stop the service and "
+        "start it again, or give it two (serve.workers)."
+    )
 
 
 class Workers(Multiprocess):

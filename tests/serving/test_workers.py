@@ -21,29 +21,31 @@ async def app(scope, receive, send):
         await receive()
         await send({"type": "lifespan.startup.complete"})
         await receive()
+        (Path(__file__).parent / "ended").touch()
         await send({"type": "lifespan.shutdown.complete"})
 """
 
 
 @contextmanager
-def started(folder, **constants):
-    """A service of two workers that are up; its process, and a function that tells them."""
+def started(folder, workers=2, **constants):
+    """A service of workers that are up; its process, and a function that tells them."""
     (folder / "small.py").write_text(SMALL)
     said = "".join(f"workers.{name} = {value}\n" for name, value in constants.items())
     code = (
         f"import socket, sys\nsys.path.append({str(folder)!r})\n"
         f"from serving import workers\n{said}"
-        "workers.run('small:app', socket.create_server(('127.0.0.1', 0)), workers=2, "
+        f"workers.run('small:app', socket.create_server(('127.0.0.1', 0)), workers={workers}, "
         "log_level='warning', timeout_graceful_shutdown=1, timeout_worker_healthcheck=60)"
     )
     process = psutil.Process(subprocess.Popen([sys.executable, "-c", code]).pid)
 
     def up():
         """Numbers of the workers that have begun to serve."""
-        return {one.pid for one in children(process) if (folder / str(one.pid)).exists()}
+        there = children(process) if workers > 1 else [process]
+        return {one.pid for one in there if (folder / str(one.pid)).exists()}
 
     try:
-        wait(lambda: len(up()) == 2)
+        wait(lambda: len(up()) == workers)
         yield process, up
     finally:
         for one in (*children(process), process):
@@ -150,6 +152,16 @@ def test_a_restart_replaces_every_worker_though_one_hangs(tmp_path):
         psutil.Process(min(before)).suspend()
         process.send_signal(signal.SIGHUP)
         wait(lambda: len(up() - before) == 2 and not before & up())
+
+
+def test_one_process_alone_goes_on_after_a_hangup_and_ends_as_it_should(tmp_path):
+    with started(tmp_path, workers=1) as (process, _):
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.3)
+        assert not (tmp_path / "ended").exists()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
+        assert (tmp_path / "ended").exists()
 
 
 @pytest.mark.drill

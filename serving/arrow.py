@@ -31,6 +31,7 @@ from features.ranking import NAMES
 from infra.errors import InputError
 from serving.contracts import first
 from serving.http_contracts import Asking
+from serving.served import hashes_of
 from serving.service import Service
 from serving.shown import Page
 
@@ -69,8 +70,9 @@ def rank(service: Service, body: bytes, came: float | None = None) -> bytes:
     asking = _asking(given)
     service.require_day(asking, log=log)
     chosen = service.choose(asking.user_id)
-    rows = _rows(column) if ids is None else chosen.served.rows_of(ids)
-    page = service.page(asking, chosen, rows, top)
+    named = None if ids is None else hashes_of(ids)
+    rows = _rows(column) if named is None else chosen.served.rows_of_hashes(named)
+    page = service.page(asking, chosen, rows, top, named)
     if log and ids is not None:  # as `_require_page` has seen to
         service.log(asking, page, ids.take(pa.array(page.order)).to_pylist(), came)
     return _write(service, page, ids, features)

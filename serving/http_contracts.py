@@ -70,7 +70,8 @@ class RankRequest(Asking):
     """Items to be put in order for a user."""
 
     candidates: list[Id] = Field(min_length=1, fail_fast=True)
-    """Item ids; those that nobody knows are scored as items that nobody has met, and come last."""
+    """Item ids; those that nobody knows are scored as items that nobody has met, and come last. One
+    that stands there twice counts once, where it is first."""
     top_k: Count | None = None
     """Items in the answer at most. Null or absent: `serve.top_k` of the settings."""
     features: StrictBool = False

@@ -162,6 +162,16 @@ def order_of(scores: Floats, top: int) -> Ints:
     return np.argsort(-scores, kind="stable")[:top]
 
 
+def order_of_named(scores: Floats, top: int, named: NDArray[np.uint64]) -> Ints:
+    """The same, each candidate once, where it stands first; `named` tells them apart."""
+    order = order_of(scores, top)
+    shown = np.sort(named[order])
+    if (shown[1:] != shown[:-1]).all():  # as ever: what is not shown is not looked through
+        return order
+    first = np.sort(np.unique(named, return_index=True)[1])
+    return first[order_of(scores[first], top)]
+
+
 def newest(history: History, before_ts: int) -> History:
     """The last 100 behaviours strictly before a time, of a history in time order."""
     stop = int(np.searchsorted(history.ts, before_ts))

@@ -100,8 +100,7 @@ class Served:
 
     def rows_of(self, item_ids: pa.Array | Sequence[str]) -> Codes:
         """Catalog rows; 1 for items that nobody has seen."""
-        hashed = hash_ids if isinstance(item_ids, pa.Array) else hash_distinct
-        return self.rows_of_hashes(hashed(item_ids))
+        return self.rows_of_hashes(hashes_of(item_ids))
 
     def rows_of_hashes(self, hashes: NDArray[np.uint64]) -> Codes:
         """The same from hashes of item ids."""
@@ -129,6 +128,11 @@ class Served:
         """Token rows of a query."""
         lists = tokens_of(pa.array([query or None], pa.string()), self.bundle.world.token)
         return lists.flatten().to_numpy().astype(np.int32)
+
+
+def hashes_of(item_ids: pa.Array | Sequence[str]) -> NDArray[np.uint64]:
+    """By which items are looked up; they tell ids apart that no catalog has."""
+    return hash_ids(item_ids) if isinstance(item_ids, pa.Array) else hash_distinct(item_ids)
 
 
 def disassemble(bundle: Path, folder: Path) -> None:

@@ -34,7 +34,8 @@ from serving.http_contracts import (
     SearchRequest,
 )
 from serving.outages import READ, WRITTEN, Outages
-from serving.ranker import Moment, order_of
+from serving.ranker import Moment, order_of, order_of_named
+from serving.served import hashes_of
 from serving.settings import ServeConfig
 from serving.shown import Chosen, Page, exposure
 from serving.snapshot import Past
@@ -64,7 +65,7 @@ class Service:
         self.exposures = exposures
 
     def rank(self, request: RankRequest, came: float | None = None) -> RankResponse:
-        """The candidates, best first.
+        """The candidates, best first; one that is named twice is one.
 
         Args:
             request: who asks, and the candidates.
@@ -77,8 +78,9 @@ class Service:
         self.require_day(request, log=request.page)
         self._require_few(len(request.candidates))  # before they are looked up
         chosen = self.choose(request.user_id)
-        rows = chosen.served.rows_of(request.candidates)
-        page = self.page(request, chosen, rows, request.top_k)
+        named = hashes_of(request.candidates)
+        rows = chosen.served.rows_of_hashes(named)
+        page = self.page(request, chosen, rows, request.top_k, named)
         shown = [request.candidates[i] for i in page.order]
         return self._response(request, page, shown, came)
 
@@ -102,9 +104,21 @@ class Service:
         return found.model_copy(update={"recalled": len(rows)})
 
     def page(
-        self, asking: Asking, chosen: Chosen, rows: NDArray[np.int32], top: int | None
+        self,
+        asking: Asking,
+        chosen: Chosen,
+        rows: NDArray[np.int32],
+        top: int | None,
+        named: NDArray[np.uint64] | None = None,
     ) -> Page:
         """Score candidates (catalog rows).
+
+        Args:
+            asking: who asks.
+            chosen: the version that answers.
+            rows: of the candidates.
+            top: how many are shown; `serve.top_k` by default.
+            named: hashes of their ids, by which each is shown once; rows alone are as they come.
 
         Raises:
             InputError: there are more of them than the setting allows.
@@ -119,7 +133,8 @@ class Service:
         scores = answered.ranked.l2r
         if unknown:  # behind the others: no score of theirs was learnt
             scores = np.where(known, scores, -np.inf)
-        order = order_of(scores, top or self.config.top_k)
+        top = top or self.config.top_k
+        order = order_of(scores, top) if named is None else order_of_named(scores, top, named)
         return Page(uuid.uuid4().hex, chosen, moment.ts, rows, order, answered, unknown)
 
     def require_day(self, asking: Asking, *, log: bool) -> None:

@@ -199,7 +199,7 @@ def test_bad_json_is_a_problem_that_names_it(client, body, said):
 
 
 def test_as_many_candidates_as_the_setting_says_are_ranked(client):
-    found = rank(client, user_id="u", candidates=["i"] * 300, top_k=300, page=False)
+    found = rank(client, user_id="u", candidates=[*map(str, range(300))], top_k=300, page=False)
     assert (found.status_code, len(found.json()["items"])) == (200, 300)
 
 

@@ -16,7 +16,7 @@ from serving import items, pairs, user_graph, user_part
 from serving.answering import answer
 from serving.asking import samples_of
 from serving.contracts import question
-from serving.ranker import History, Moment, Ranker, _profile, newest, order_of
+from serving.ranker import History, Moment, Ranker, _profile, newest, order_of, order_of_named
 from serving.user_part import Runtime
 from tests.chain import logged_bundle, recorded_questions
 
@@ -158,6 +158,16 @@ def test_the_order_is_a_stable_sort_of_the_scores():
     whole = np.argsort(-scores, kind="stable")
     for top in (1, 10, 499, 500, 2_000, 5_000):
         np.testing.assert_array_equal(order_of(scores, top), whole[:top])
+
+
+def test_of_candidates_with_one_name_the_first_is_ranked():
+    rng = np.random.default_rng(0)
+    named = rng.permutation(np.repeat(np.arange(1_000, dtype=np.uint64), 2))
+    scores = rng.integers(0, 50, 1_000).astype(np.float32)[named]
+    first = [at for at, name in enumerate(named) if name not in named[:at]]
+    whole = sorted(first, key=lambda at: (-scores[at], at))
+    for top in (1, 10, 499, 2_000, 5_000):
+        np.testing.assert_array_equal(order_of_named(scores, top, named), whole[:top])
 
 
 def test_a_title_index_finds_what_reading_each_title_finds(bundle):

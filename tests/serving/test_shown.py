@@ -58,6 +58,22 @@ def test_a_page_asked_for_by_arrow_is_logged_as_by_json(client, log, ids, user):
     assert one == other
 
 
+@pytest.mark.parametrize("top_k", [3, 100])
+def test_a_candidate_that_is_named_twice_is_shown_and_logged_once(client, log, ids, user, top_k):
+    once = [*ids[:6], "unknown", "other"]
+    moment = {"user_id": user, "ts": NOON}
+    pages = []
+    for candidates in (once, [*once, *once]):
+        asked = {**moment, "candidates": candidates, "top_k": top_k}
+        found = client.post("/v1/rank", json=asked).json()["items"]
+        pages.append([item["item_id"] for item in found])
+        told = ask(client, stream(ids=candidates, page="true", top_k=str(top_k), **moment))
+        pages.append(pa.ipc.open_stream(told.content).read_all()["item_id"].to_pylist())
+    assert pages == [pages[0]] * 4
+    assert len(set(pages[0])) == len(pages[0]) == min(top_k, 8)
+    assert [page["item_ids"] for page in raw(log)] == pages
+
+
 def test_a_list_by_arrow_is_no_page_unless_it_says_so(client, log, ids):
     for more in ({}, {"page": "false"}):
         assert ask(client, stream(ids=ids[:3], user_id="u", **more)).status_code == 200

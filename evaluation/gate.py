@@ -178,7 +178,7 @@ def decide(
             if margin is not None:
                 checks.append(_non_inferior(comparison.ctr, margin, config))
         else:
-            sentence = "no model was trained for clicks (train.tasks): none can be worse at them."
+            sentence = "no model was trained for clicks: none can be worse at them."
             checks.append(Check(name="non-inferior", passed=None, sentence=sentence))
         checks.extend(_not_worse([one for one in comparison.others if one.name in learnt], config))
     elif champion is not None:
@@ -245,7 +245,7 @@ def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
         if value is None:
             what = "could not be measured" if name in candidate.figures else "was not asked"
             if not candidate.learnt(name):
-                what = "is of a task that was not trained (train.tasks)"
+                what = "is of a task that was not trained (not in train.tasks, or asked nowhere)"
             sentence = f"{name} {what}, so its floor {floor:g} was not judged."
             checks.append(Check(name=f"floor {name}", passed=None, sentence=sentence))
         else:

@@ -202,13 +202,16 @@ def _protocol(questions: Questions, material: Material, config: EvaluateConfig) 
 
 
 def _reasons(results: list[TaskResult]) -> list[str]:
-    told = [result for result in results if result.reason not in (None, NOT_TRAINED)]
+    told = [result for result in results if result.reason and not result.untrained]
     return [f"{result.title}: {result.reason}" for result in told]
 
 
 def _not_trained(results: list[TaskResult]) -> dict[str, str]:
-    titles = [result.title for result in results if result.reason == NOT_TRAINED]
-    said = "asked all the same: not among train.tasks, a head answers at random"
+    titles = [result.title for result in results if result.untrained]
+    said = (
+        "asked all the same: not among train.tasks, or asked nowhere in the days that were learnt, "
+        "a head answers at random"
+    )
     return {"Not trained": f"{', '.join(titles)}; {said}"} if titles else {}
 
 

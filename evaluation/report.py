@@ -8,7 +8,7 @@ from evaluation import drift_plot, filed, plots
 from evaluation.gate import Verdict
 from evaluation.probabilities import WORDS
 from evaluation.rendering import inside, template
-from evaluation.results import NOT_TRAINED, Estimate, OfflineReport, TaskResult
+from evaluation.results import Estimate, OfflineReport, TaskResult
 from infra.record import reading
 from infra.store import Store
 
@@ -99,7 +99,7 @@ def closing_table(report: OfflineReport) -> Table:
     table.add_column("reached", justify="right")
     table.add_column("verdict")
     for task in report.tasks:
-        if not task.questions or task.reason == NOT_TRAINED:
+        if not task.questions or task.untrained:
             continue
         rivals = [rival for rival in task.rivals if rival.estimate.value is not None]
         best = max(rivals, key=lambda rival: rival.estimate.value or 0.0, default=None)

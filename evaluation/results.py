@@ -17,7 +17,10 @@ from evaluation.paired import Comparison
 CLICKS, CALIBRATION = "ctr_auc", "ctr_ece"
 """Figures that rest on the clicks of a day."""
 
-NOT_TRAINED = "not trained: the task is not among train.tasks, and its head answers at random."
+NOT_TRAINED = (
+    "not trained: the task is not among train.tasks, or is asked nowhere in the days that were "
+    "learnt, and its head answers at random."
+)
 
 
 class Record(BaseModel):
@@ -90,6 +93,11 @@ class TaskResult(Record):
     """Share of what is possible above chance that the model reached."""
     reason: str | None = None
     """Why there is no figure or no interval, or why they say nothing of the model."""
+
+    @property
+    def untrained(self) -> bool:
+        """Whether the reason is that nobody trained it; reports of before say so in other words."""
+        return (self.reason or "").startswith("not trained: ")
 
 
 class SliceResult(Record):

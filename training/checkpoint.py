@@ -265,12 +265,13 @@ def misfit(partition: Partition) -> str:
 
 
 def taught(partition: Partition) -> frozenset[str]:
-    """Tasks whose heads a published checkpoint, or one that it was updated from, was trained for.
+    """Tasks that a published checkpoint, or one that it was updated from, was trained for.
 
-    What an update of before did not note of its parents is not known; its own are.
+    What was set and asked nowhere is none of them. Of checkpoints that did not note what was asked
+    they are all that were set, and of an update that noted nothing its own alone.
     """
     lineage = partition.manifest().lineage
-    return frozenset(lineage.get("taught") or lineage["recipe"]["train"]["tasks"])
+    return frozenset(lineage.get("taught", lineage["recipe"]["train"]["tasks"]))
 
 
 def require_askable(partition: Partition, if_done: str = "") -> None:

@@ -52,6 +52,10 @@ class Learner:
         keep_freed_memory()
         torch.manual_seed(seed)
         self.config = train_config
+        self.left_out: frozenset[Task] = frozenset()
+        """Tasks that no batch will ask: they move nothing, and do not judge."""
+        self.asked: set[Task] = set()
+        """Tasks that were learnt, because a batch asked them."""
         self.device = pick_device(train_config)
         self.model = build(model_config, sizes).to(self.device)
         self.model.learns(train_config.tasks)
@@ -84,12 +88,14 @@ class Learner:
             outputs = self.model(asked)
             losses = self.model.losses(outputs, asked, self.config.tasks)
         values = _finite(losses, f"at step {step}")
+        kept = {task: loss for task, loss in losses.items() if task not in self.left_out}
         total = torch.stack(
-            [self.config.weights.get(task, 1.0) * loss for task, loss in losses.items()]
+            [self.config.weights.get(task, 1.0) * loss for task, loss in kept.items()]
         ).sum()
         self.optimizer.zero_grad()
         total.backward()
         self.optimizer.step()
+        self.asked |= outputs.asked & kept.keys()
         return self._told(outputs, moved, asked, values)
 
     @torch.inference_mode()

@@ -16,6 +16,7 @@ import psutil
 from infra.errors import TrainingError
 from infra.progress import Progress
 from infra.tracking import Tracker
+from training import asked
 from training import checkpoint as checkpoints
 from training.checkpoint import Checkpoint, Recipe, Start
 from training.data import Loaded, Position, Reader, Samples
@@ -57,6 +58,8 @@ class Run:
     ) -> None:
         self.start = start
         self.facts = dict(facts or {})
+        self.taught: set[str] = set(self.facts.get("taught", ()))
+        """Tasks that what it starts from was trained for, and those of an earlier sitting."""
         self.name = name
         self.recipe = recipe
         self.config = recipe.train
@@ -112,6 +115,7 @@ class Run:
             checkpoints.clear(self.progress)
             checkpoints.clear(self.best)
         self.learner = Learner(self.recipe.model, self.config, self.recipe.sizes, self.recipe.seed)
+        self.learner.left_out = asked.nowhere(self.samples.manifests, self.config)
         if found is not None:
             self._restore(found)
         elif self.start is not None:
@@ -182,14 +186,17 @@ class Run:
         checkpoints.clear(self.best)
 
     def _judge(self, epoch: int, judges: Reader) -> None:
-        """Figures on unseen days; the best epoch's weights are put aside."""
+        """Figures on unseen days; the best epoch's weights are put aside, else the last one's."""
         first, last = judges.samples.days[0], judges.samples.days[-1]
-        of = f"{first}" if first == last else f"{first} to {last}"
+        of = f"{first if first == last else f'{first} to {last}'} (train.validation_days)"
         batches = (one.batch for one in judges.epoch(Position()))
-        figures = judge(self.learner, batches, f"{of} (train.validation_days)")
+        figures = judge(self.learner, batches, of)
         self.tracker.metrics(figures, self.tally.steps)
-        loss = figures[f"{VALIDATION}_loss"]
-        if self.tally.best_loss is None or loss < self.tally.best_loss:
+        loss = figures.get(f"{VALIDATION}_loss")
+        if loss is None:
+            none = asked.none(self.config, f"{judges.samples.moments:,} moments of {of}")
+            logger.warning("%s No epoch is judged: the last one is kept", none)
+        if loss is None or self.tally.best_loss is None or loss < self.tally.best_loss:
             self.tally.best_loss, self.tally.best_epoch = loss, epoch
             self.tally.figures.update(figures)
             checkpoints.save(self.best, self._checkpoint())
@@ -229,15 +236,11 @@ class Run:
             self._saved = time.monotonic()
 
     def _end_epoch(self, epoch: int) -> None:
-        asked = [task for task, meter in self.meters.of.items() if meter.questions]
-        if not asked:
-            tasks = ", ".join(self.config.tasks)
-            raise TrainingError(
-                f"none of the tasks {tasks} is asked in any of {self.samples.moments:,} moments. "
-                "Check train.tasks against the counts of `dupn samples`."
-            )
+        told = {task for task, meter in self.meters.of.items() if meter.questions}
+        if not told:
+            raise asked.none(self.config, f"{self.samples.moments:,} moments")
         if epoch == 0:
-            for task in set(self.config.tasks) - set(asked):
+            for task in set(self.config.tasks) - told - self.learner.asked:
                 logger.warning("%s is asked nowhere in these days: it is not trained", task)
         self._log()
         self.tally.figures.update(self._figures())
@@ -303,6 +306,7 @@ class Run:
                 "days": [day.isoformat() for day in self.samples.days],
                 "moments": self.samples.moments,
                 **self.facts,
+                "taught": sorted({*self.taught, *self.learner.asked}),
             },
         )
 
@@ -320,6 +324,7 @@ class Run:
         self.tally = Tally(**found.tallies["tally"])
         self.meters.load_state_dict(found.tallies["meters"])
         self.position = found.position
+        self.taught |= set(found.facts.get("taught", self.config.tasks))
         self.resumed = True
 
     def _fitted(self, tally: Tally, run_id: str, *, resumed: bool) -> Fitted:

@@ -158,5 +158,5 @@ def _facts(of: Plan, parent: Recipe, recipe: Recipe, samples: Samples) -> dict[s
         "replayed": samples.moments - of.moments,
         "learnt": [part.plain() for part in of.parts],
         "grown": {name: new[name] - old[name] for name in new if new[name] > old[name]},
-        "taught": sorted({*map(str, recipe.train.tasks), *checkpoints.taught(of.parent)}),
+        "taught": sorted(checkpoints.taught(of.parent)),
     }

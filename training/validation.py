@@ -27,6 +27,9 @@ def judge(
 ) -> dict[str, float]:
     """`validation_ctr_auc` and the like, and `validation_loss`: the tasks' losses, weighted.
 
+    There is no loss where none of the tasks is asked. One that the network does not learn, because
+    it is asked nowhere else, does not count.
+
     Args:
         learner: whose network answers.
         batches: to be answered.
@@ -40,5 +43,9 @@ def judge(
     for batch in batches:
         step = learner.judge(batch, of)
         meters.add(step.outputs, batch, step.losses)
-    loss = sum(config.weights.get(task, 1.0) * meter.loss for task, meter in meters.of.items())
-    return meters.figures(VALIDATION) | {f"{VALIDATION}_loss": loss}
+    judging = {task: meter for task, meter in meters.of.items() if task not in learner.left_out}
+    figures = meters.figures(VALIDATION)
+    if any(meter.questions for meter in judging.values()):
+        losses = (config.weights.get(task, 1.0) * meter.loss for task, meter in judging.items())
+        figures[f"{VALIDATION}_loss"] = sum(losses)
+    return figures

@@ -44,7 +44,7 @@ def test_a_random_head_falls_short_of_no_floor_and_a_sentence_says_so():
     assert not decide(RANDOM, None, None, [], GateConfig()).promoted
     verdict = decide(MINE, None, None, [], GateConfig())
     assert verdict.promoted
-    said = "fifp_auc is of a task that was not trained (train.tasks), so its floor 0.52 was not"
+    said = "fifp_auc is of a task that was not trained (not in train.tasks, or asked nowhere), so"
     assert any(one.startswith(said) for one in sentences(verdict, None))
 
 
@@ -96,10 +96,12 @@ def test_the_closing_table_leaves_out_what_was_not_trained_whatever_its_name(ask
     part = made(asked, "fifp")
     learnt = next(task for task in part.tasks if task.name == "ctr_auc")
     shops = learnt.model_copy(update={"task": "spp", "title": "Preferred shop (SPP)"})
-    table = report.closing_table(part.model_copy(update={"tasks": (*part.tasks, shops)}))
+    before = "not trained: the task is not among train.tasks, and its head answers at random."
+    icons = learnt.model_copy(update={"title": "Icons of a report of before", "reason": before})
+    table = report.closing_table(part.model_copy(update={"tasks": (*part.tasks, shops, icons)}))
     titles = list(table.columns[0].cells)
     assert "Preferred shop (SPP), AUC" in titles
-    assert "Follow an icon (FIFP), AUC" not in titles
+    assert not {"Follow an icon (FIFP), AUC", "Icons of a report of before, AUC"} & set(titles)
 
 
 def test_pictures_say_not_trained_and_not_that_there_was_too_little(asked, monkeypatch):

@@ -29,6 +29,18 @@ class Outputs:
     rep_BR: Tensor
     attention_BT: Tensor
 
+    @property
+    def asked(self) -> frozenset[Task]:
+        """Tasks of which there is a question."""
+        answers = {
+            Task.CTR: self.ctr_C,
+            Task.L2R: self.l2r_C,
+            Task.PPP: self.ppp_K7,
+            Task.FIFP: self.fifp_I,
+            Task.SPP: self.spp_S,
+        }
+        return frozenset(task for task, said in answers.items() if len(said))
+
 
 class Network(nn.Module):
     """Answers all questions of a batch; fp32, or bf16 under autocast, on any device.

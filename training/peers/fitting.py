@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from training import asked
 from training.batch import VocabularySizes
 from training.config import ModelConfig, TrainConfig
 from training.learner import Learner
@@ -104,7 +105,9 @@ def fit(build: Build, model: ModelConfig, course: Course, seed: int) -> Fit:
 def _judged(learner: Learner, course: Course, steps: int, moments: int) -> Point:
     batches = (batch for batch, _ in course.judges.batches(course.train.batch_size))
     figures = judge(learner, batches)
-    loss = figures.pop(f"{VALIDATION}_loss")
+    loss = figures.pop(f"{VALIDATION}_loss", None)
+    if loss is None:
+        raise asked.none(course.train, f"the {len(course.judges.rows):,} moments that judge")
     named = {name.removeprefix(f"{VALIDATION}_"): value for name, value in figures.items()}
     return Point(steps, moments, loss, named)
 

@@ -63,7 +63,7 @@ def test_a_task_that_was_not_trained_is_said_and_its_floor_is_not_judged(setting
     verdict = json.loads(settings.store.get(verdicts.key(f"dupn-{DAYS[2]}")))
     (floor,) = (one for one in verdict["checks"] if one["name"] == "floor spp_auc")
     assert floor["passed"] is None
-    assert "not trained (train.tasks)" in floor["sentence"]
+    assert "not trained (not in train.tasks, or asked nowhere)" in floor["sentence"]
 
 
 def test_candidate_minus_champion_is_a_figure_of_report_and_verdict(settings, logged):

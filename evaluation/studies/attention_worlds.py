@@ -12,7 +12,7 @@ from evaluation.bootstrap import Interval
 from evaluation.metrics import NAN, Floats
 from evaluation.studies.attention import Example, Seen
 from evaluation.studies.attention_map import BUCKETS, TYPES
-from evaluation.studies.cells import over_cells
+from evaluation.studies.cells import over_each
 from evaluation.studies.page import Grid, shown
 
 WEEK, OLDEST = len(BUCKETS) - 2, len(BUCKETS) - 1
@@ -77,12 +77,15 @@ def oldest(worlds: Sequence[Seen]) -> Grid:
     rows = [
         [
             kind.name.lower(),
-            shown(over_cells([Interval(gap) for gap in gaps[:, row]]), 3, sign=True),
+            shown(over_each([Interval(gap) for gap in gaps[:, row]]), 3, sign=True),
         ]
         for row, kind in enumerate(TYPES)
     ]
     title = f"{BUCKETS[OLDEST].title} less {BUCKETS[WEEK].title}"
-    note = "The last two ages of Figure 9, paired by worlds: above zero, the oldest is heavier."
+    note = (
+        "The last two ages of Figure 9, paired by worlds: above zero, the oldest is heavier; "
+        "-: too few in a world."
+    )
     return Grid("Figure 9: the oldest behaviours", ["", title], rows, note)
 
 

@@ -58,6 +58,12 @@ def over_cells(values: Sequence[Interval]) -> Interval:
     return Interval(value, value - reach, value + reach, error)
 
 
+def over_each(values: Sequence[Interval]) -> Interval:
+    """`over_cells` of cells that all know it, else not known: beside means of all of them."""
+    whole = all(np.isfinite(one.value) for one in values)
+    return over_cells(values) if whole else Interval(NAN)
+
+
 def figure_over(name: str, values: Sequence[Interval], unit: str, protocol: str) -> Figure:
     """A figure of `over_cells`; its protocol ends with how the interval came about."""
     interval = over_cells(values)

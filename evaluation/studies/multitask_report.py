@@ -16,7 +16,7 @@ from evaluation.studies.cells import (
     known,
     mean_difference,
     mean_of,
-    over_cells,
+    over_each,
     words,
 )
 from evaluation.studies.contest import ALL, TASKS, FitCell, TunedCell
@@ -71,13 +71,14 @@ class Learnt:
         Args:
             task: whose curves are compared.
             share: of the moments that the single run has learnt. Between judgements curves are
-                straight; before the first one nothing is known.
+                straight; before the first one and after the last nothing is known. NaN: so in a
+                world.
         """
         gaps = []
         for joint, alone in zip(self.of(task, joint=True), self.of(task, joint=False), strict=True):
             at = share * alone.curve[-1].moments
             gaps.append(Interval(_after(joint, task, at) - _after(alone, task, at)))
-        return over_cells(gaps)
+        return over_each(gaps)
 
     def own_pace(self, task: Task, judgement: int) -> Interval:
         """Joint less alone on the judging day, after equally many of the task's questions, paired.
@@ -95,7 +96,7 @@ class Learnt:
                 return Interval(np.nan)
             one, other = (fit.curve[judgement - 1].figures for fit in (joint, alone))
             gaps.append(Interval(one[MEASURES[task]] - other[MEASURES[task]]))
-        return over_cells(gaps)
+        return over_each(gaps)
 
     def share(self, task: Task) -> float:
         """Of the moments that the joint run learns, those that ask the task: mean over worlds."""
@@ -146,7 +147,7 @@ def write(
                 "judgement is by the sum of its losses. As many epochs are more updates of the "
                 "joint run, which learns the moments of all tasks",
                 "Intervals": words(len(learnt.seeds)),
-                "Settings": protocol.settings(fits=fits),
+                "Settings": protocol.settings(searches=tuned, fits=fits),
             },
             figures=list(figures(learnt)),
             said=goals(learnt),
@@ -212,7 +213,8 @@ def _paces(learnt: Learnt) -> Grid:
     ]
     note = (
         "On the judging day, joint less alone after as many moments, as a share of those that the "
-        "single run has learnt in all; -: the first judgement of the joint run comes later. These "
+        "single run has learnt in all; -: in a world the first judgement of the joint run comes "
+        "later, or its last one came before. These "
         "are as many updates, and fewer questions of the task: only a share of the joint run's "
         "moments asks it (the next table's first column)."
     )
@@ -241,7 +243,7 @@ def _own_paces(learnt: Learnt) -> Grid:
 
 def _after(fit: FitCell, task: Task, moments: float) -> float:
     """What the judging day says after so many."""
-    return float(np.interp(moments, *_points(fit, task), left=np.nan))
+    return float(np.interp(moments, *_points(fit, task), left=np.nan, right=np.nan))
 
 
 def _points(fit: FitCell, task: Task) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from evaluation.studies.cells import (
     mean_difference,
     mean_of,
     over_cells,
+    over_each,
     words,
 )
 from evaluation.studies.contest import Step
@@ -56,9 +57,13 @@ class WayCell(Cell):
         return float(self.curve[int(np.argmax(values >= near))].moments)
 
     def after(self, moments: float) -> float:
-        """The judging day's measure after so many; between judgements curves are straight."""
+        """The judging day's measure after so many; between judgements curves are straight.
+
+        NaN before the first one and after the last.
+        """
         learnt = [step.moments for step in self.curve]
-        return float(np.interp(moments, learnt, [step.figures[MEASURE] for step in self.curve]))
+        values = [step.figures[MEASURE] for step in self.curve]
+        return float(np.interp(moments, learnt, values, left=np.nan, right=np.nan))
 
 
 @dataclass(frozen=True)
@@ -115,7 +120,8 @@ def lead(worlds: Sequence[Transferred], way: Way, judgement: int, over: Way = Wa
         worlds: with all ways each.
         way: which.
         judgement: of RS, counted from 1; a way that is judged for the first time a few moments
-            later is compared there. NaN: RS was not judged so often.
+            later is compared there. NaN: in a world RS was not judged so often, or one of both not
+            so late.
         over: the other.
     """
     gaps = []
@@ -126,7 +132,7 @@ def lead(worlds: Sequence[Transferred], way: Way, judgement: int, over: Way = Wa
         first = max(one.curve[0].moments, other.curve[0].moments)
         at = max(scratch.curve[judgement - 1].moments, first)
         gaps.append(Interval(one.after(at) - other.after(at)))
-    return over_cells(gaps)
+    return over_each(gaps)
 
 
 def goals(worlds: Sequence[Transferred]) -> list[str]:
@@ -159,7 +165,10 @@ def _first(worlds: Sequence[Transferred]) -> str:
         else f"by the mean, but not clear of zero against {', '.join(unsure)}" if by_mean
         else "not reached"
     )  # fmt: skip
-    return f"RT converges first: {verdict} (moments learnt that ask of a shop: {named})."
+    return (
+        f"RT converges first: {verdict} (moments learnt that ask of a shop: {named}; of a way that "
+        "the epochs cut off, at least as many)."
+    )
 
 
 def _ahead(worlds: Sequence[Transferred], way: Way, other: Way) -> Interval:

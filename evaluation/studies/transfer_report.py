@@ -15,7 +15,7 @@ from evaluation.plots import (
     tidy,
 )
 from evaluation.studies import page, protocol, searched
-from evaluation.studies.cells import mean_of, words
+from evaluation.studies.cells import Cell, mean_of, words
 from evaluation.studies.contest import stopped
 from evaluation.studies.page import Grid, Page, Picture, shown
 from evaluation.studies.protocol import Plan
@@ -55,6 +55,7 @@ def write(
     name: str,
     worlds: Sequence[Transferred],
     searches: Sequence[Searched],
+    tuned: Sequence[Cell],
     plan: Plan,
 ) -> Mapping[str, Any]:
     """Put the report under `reports/study/<name>/`; what the command says.
@@ -64,6 +65,7 @@ def write(
         name: of the study, `-quick` included.
         worlds: with all ways each.
         searches: of every way.
+        tuned: their cells.
         plan: days and shares.
     """
     scores = [world.known.score.value for world in worlds]
@@ -91,6 +93,7 @@ def write(
                 "Intervals": words(len(worlds)),
                 "Settings": protocol.settings(
                     known=[world.known for world in worlds],
+                    searches=tuned,
                     ways=[way for world in worlds for way in world.learnt],
                 ),
             },
@@ -118,7 +121,12 @@ def _ends(worlds: Sequence[Transferred]) -> Grid:
         ended = stopped([one.curve for one in mine])
         rows.append([TITLES[way], score, f"{moments:,.0f}", ended, f"{seconds:.0f}"])
     names = ["", MEASURE, "moments until near", "best judgement", "seconds"]
-    return Grid("Where they end", names, rows)
+    note = (
+        "Moments that ask of a shop, until a run is near its own best. Best judgement, of all: "
+        "mean over worlds. Best at the last: the epochs cut it off, more might help, and its "
+        "moments until near are then a lower bound."
+    )
+    return Grid("Where they end", names, rows, note)
 
 
 def _gaps(worlds: Sequence[Transferred]) -> Grid:
@@ -140,7 +148,7 @@ def _leads(worlds: Sequence[Transferred]) -> Grid:
     note = (
         "On the judging day, after as many moments that ask of a shop as RS had learnt when it was "
         "judged for the 1st time, the 4th, the 16th and the 64th (RA learns others, too, which are "
-        "not counted); -: it was not judged so often."
+        "not counted); -: in a world it was not judged so often, or a way was not judged so late."
     )
     return Grid(
         "At equal moments that ask of a shop",

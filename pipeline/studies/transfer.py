@@ -142,13 +142,13 @@ class TransferStudy(Contest):
             for cell in self.finished(self.known())
             if isinstance(cell, KnownCell)
         ]
+        tuned = [one for one in self.finished(self.searches()) if isinstance(one, SearchCell)]
         searches = [
             Searched(transfer_report.TITLES[one.way], NEW, one.losses, one.chosen,
                      self._told(one.chosen))
-            for one in self.finished(self.searches())
-            if isinstance(one, SearchCell)
+            for one in tuned
         ]  # fmt: skip
-        return transfer_report.write(self.store, self.name, worlds, searches, self.plan)
+        return transfer_report.write(self.store, self.name, worlds, searches, tuned, self.plan)
 
     def _told(self, point: int) -> dict[str, float]:
         """A point of the search, as far as its network hears of it."""

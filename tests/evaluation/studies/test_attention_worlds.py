@@ -77,3 +77,5 @@ def test_the_oldest_behaviours_are_held_against_those_before_them_world_by_world
     assert told == ["click", "+0.400 (+0.152 to +0.648)"]
     unsure = [seen(1, 0.2, 0.1), seen(2, 0.2, 0.6)]
     assert attention_worlds.oldest(unsure).rows[0] == ["click", "+0.150"], "two have no interval"
+    blank = seen(4, 0.2, float("nan"))
+    assert attention_worlds.oldest([*worlds, blank]).rows[0] == ["click", "-"], "of all, or of none"

@@ -52,13 +52,13 @@ def test_a_gain_that_is_not_clear_of_zero_is_named_as_such():
     assert "not clear" not in goals(learnt(SURE, BELOW, BELOW, SURE))[0]
 
 
-def curved(tasks, curve):
+def curved(tasks, curve, seed=1):
     steps = tuple(
         Step(moments=moments, loss=1.0, figures={MEASURES[TASKS[0]]: value})
         for moments, value in curve
     )
-    return FitCell(settings="", model="all", tasks=tasks, seed=1, trial=0, scores=(), curve=steps,
-                   parameters=1, seconds=1.0)  # fmt: skip
+    return FitCell(settings="", model="all", tasks=tasks, seed=seed, trial=0, scores=(),
+                   curve=steps, parameters=1, seconds=1.0)  # fmt: skip
 
 
 def test_pace_compares_curves_after_equally_many_moments_not_judgements():
@@ -74,6 +74,20 @@ def test_pace_compares_curves_after_equally_many_moments_not_judgements():
 def test_pace_is_unknown_before_the_joint_run_was_judged():
     alone = curved((TASKS[0],), [(50, 0.6), (100, 0.61)])
     assert math.isnan(Learnt([alone, curved(TASKS, [(200, 0.7)])]).pace(TASKS[0], 0.5).value)
+
+
+def test_a_pace_is_of_all_worlds_and_unknown_after_the_joint_run_has_stopped():
+    """One of four alone was stopped early, at a moment at which the joint run had no judgement."""
+    fits = [
+        curved((TASKS[0],), [(100, 0.6), (200, 0.61)] if seed < 4 else [(100, 0.6)], seed)
+        for seed in (1, 2, 3, 4)
+    ]
+    fits += [curved(TASKS, [(100, 0.62), (200, 0.66)], seed) for seed in (1, 2, 3, 4)]
+    found = Learnt(fits)
+    assert math.isnan(found.pace(TASKS[0], 0.5).value), "three of four are known"
+    assert found.pace(TASKS[0], 1.0).value == pytest.approx((3 * 0.05 + 0.02) / 4)
+    longer = [curved((TASKS[0],), [(300, 0.61)]), curved(TASKS, [(200, 0.66)])]
+    assert math.isnan(Learnt(longer).pace(TASKS[0], 1.0).value)
 
 
 def test_its_own_pace_compares_curves_after_as_many_moments_that_ask_the_task():
@@ -93,6 +107,7 @@ def test_the_report_says_on_which_axis_curves_are_compared(tmp_path):
     plan = Plan(learnt=10, judges=1, asked=2, network="one", market=MarketplaceConfig())
     write(store, "multitask", fits, [SEARCH], plan)
     report = store.get("reports/study/multitask/report.md").decode()
+    assert ", of the digests of 1 searches (); 5 fits ()" in report, "a digest of all cells"
     assert "| DUPN-all | l2r+ctr | [0.5000] | dropout 0.4 |" in report, "what was tried and chosen"
     by_updates = report.partition("## At equal moments learnt, of all tasks")[2]
     by_questions = by_updates.partition("## At equal moments that ask the task")[2]

@@ -6,6 +6,7 @@ import pytest
 
 from evaluation.marketplace.config import MarketplaceConfig
 from evaluation.studies.asking import Score
+from evaluation.studies.cells import Cell
 from evaluation.studies.contest import Step
 from evaluation.studies.protocol import Plan
 from evaluation.studies.searched import Searched
@@ -113,13 +114,25 @@ def test_a_lead_over_another_way_is_after_as_many_moments_of_both():
     assert lead([world], Way.FT, 3, Way.RA).value == pytest.approx(0.61 - 0.65)
 
 
+def test_a_run_that_has_stopped_leads_nobody_any_more_and_a_mean_is_of_all_worlds():
+    ways = [learnt(Way.RS, (0.50, 0.56, 0.60)), learnt(Way.RT, (0.55, 0.57, 0.58))]
+    going = transferred([*ways, learnt(Way.FT, (0.54, 0.58, 0.61))])
+    ended = transferred([*ways, learnt(Way.FT, (0.54, 0.58))])
+    worlds = [going, going, going, ended]
+    assert lead(worlds, Way.FT, 2).value == pytest.approx(0.58 - 0.56)
+    assert math.isnan(lead(worlds, Way.FT, 3).value)
+    assert math.isnan(lead(worlds, Way.RT, 3, Way.FT).value)
+    assert lead(worlds, Way.RT, 3).value == pytest.approx(0.58 - 0.60)
+
+
 def test_the_report_tells_who_of_ft_and_ra_is_ahead_on_the_way(tmp_path):
     curves = {Way.RS: (0.50, 0.56), Way.RA: (0.57, 0.65), Way.RT: FAST, Way.FT: (0.54, 0.66)}
     world = transferred(learnt(way, aucs) for way, aucs in curves.items())
     store = Store(tmp_path)
     plan = Plan(learnt=10, judges=1, asked=2, network="one", market=MarketplaceConfig())
-    write(store, "transfer", [world] * 3, [SEARCHED], plan)
+    write(store, "transfer", [world] * 3, [SEARCHED], [Cell(settings="abc")], plan)
     report = store.get("reports/study/transfer/report.md").decode()
+    assert "; 1 searches (abc); " in report, "a digest of all cells"
     assert "| RS | spp | 0.4665, [0.4582] | dropout 0.4 |" in report, "what was tried and chosen"
     on_the_way = report.partition("## At equal moments that ask of a shop")[2]
     assert "| FT less RA | -0.0300 (-0.0300 to -0.0300) | - | - | - |" in on_the_way

@@ -27,6 +27,8 @@ from training.peers.held import Held
 from training.peers.last_click import folds_of, last_clicks, of_some
 
 CLICKS = (Task.CTR,)
+MOST_BYTES = 256 << 20
+"""Of a log, which is read and imported whole: some eighty times the excerpts that are published."""
 SHORT = 9
 """Days of a log in a quick study."""
 
@@ -39,6 +41,8 @@ class Log:
     dataset: str
     """Its description in `infra/datasets`."""
     file: str
+    cut: str = field(repr=False)  # digests of cells have the rest
+    """How the file of the published figures is cut from the whole one."""
     first: date
     count: int
     """Days."""
@@ -106,6 +110,7 @@ TAOBAO = Log(
     "taobao",
     "taobao_userbehavior",
     "taobao_userbehavior/UserBehavior.csv",
+    "head -c 3178496",
     date(2017, 11, 25),
     9,
 )
@@ -113,6 +118,7 @@ TMALL = Log(
     "tmall",
     "tmall_ijcai15",
     "tmall_ijcai15/user_log_format1.csv",
+    "head -n 10001",
     date(2014, 10, 13),
     30,
     {"brand_dim": 16, "shop_dim": 16, "category_dim": 32},
@@ -163,7 +169,7 @@ class Excerpt:
         """Where the log lies.
 
         Raises:
-            ConfigError: it is not there.
+            ConfigError: it is not there, or no excerpt.
         """
         path = Path(self.settings.study.data) / self.log.file
         if not path.is_file():
@@ -171,6 +177,12 @@ class Excerpt:
                 f"{path} is absent, and study excerpts reads the real log {self.log.dataset}. "
                 f"Put it there, or name the folder that holds {self.log.file} with "
                 "--set study.data=FOLDER."
+            )
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise ConfigError(
+                f"{path} has {size / 1e6:,.0f} MB, and study excerpts reads an excerpt of at most "
+                f"{MOST_BYTES / 1e6:,.0f} MB whole. Cut it with `{self.log.cut}` into another "
+                "folder (docs/studies.md, Real logs) and name that with --set study.data=FOLDER."
             )
         return path
 

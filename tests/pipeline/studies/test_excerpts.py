@@ -303,6 +303,20 @@ def test_a_log_that_is_absent_is_named_with_what_to_give(tmp_path):
         study.cell("log-taobao", silent)
 
 
+def test_a_log_that_is_no_excerpt_is_refused_before_it_is_read(tmp_path, monkeypatch):
+    (tmp_path / TAOBAO.file).parent.mkdir()
+    (tmp_path / TAOBAO.file).write_text("1,2,3,pv,1511544070\n" * 3)
+    study = ExcerptsStudy(load("taobao", str(tmp_path / "home"), [f"study.data={tmp_path}"]),
+                          seeds=1, quick=True)  # fmt: skip
+    monkeypatch.setattr(excerpt_logs, "MOST_BYTES", 60)
+    assert study.digest("log-taobao")
+    assert "head" not in repr(TAOBAO), "digests of published cells have the rest"
+    monkeypatch.setattr(excerpt_logs, "MOST_BYTES", 59)
+    wanted = r"UserBehavior.csv has .* `head -c 3178496` into another folder .*study.data=FOLDER"
+    with pytest.raises(ConfigError, match=wanted):
+        study.digest("log-taobao")
+
+
 def test_a_quick_study_takes_the_last_days_of_a_long_log():
     (tmall,) = (one for one in excerpt_logs.PROTOCOLS if one.name == "tmall")
     short = shortened(tmall)

@@ -60,7 +60,8 @@ class VocabularyConfig(Config):
     least a bucket."""
 
     rows_per_range: int = Field(500_000, ge=1)
-    """Ids that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
+    """Ids that one worker merges at a time (about 100 bytes each, an item with its title some 800);
+    at least a `beam.buckets`th of all."""
 
     @field_validator("min_count")
     @classmethod

@@ -27,7 +27,9 @@ class BeamConfig(Config):
 
     passes: int = Field(1, ge=1)
     """Of `events`, whose shuffle local runners hold in memory: more passes, less memory, more
-    reading. The other jobs shuffle counts of ids only and work bucket by bucket."""
+    reading. `vocabulary` and `statistics` shuffle counts of the ids that the day names (on the day
+    of an `items` snapshot its rows, some 800 bytes each with a title), and at most a million rows
+    of the catalog at a time. The others work bucket by bucket."""
 
     options: Annotated[tuple[str, ...], UNTOLD] = ()
     """Passed to the runner as they stand, for example `--flink_master=host:8081`. Jobs are waited

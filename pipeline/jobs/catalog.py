@@ -1,7 +1,8 @@
 """The items behind the catalog -> `catalog/dt=D`, by row (second pass of `dupn vocabulary`).
 
 Items lie in hash order; the catalog is read by row. So each hash range is turned into catalog rows
-and handed over in chunks of rows, which are then written in order.
+and handed over in chunks of rows, which are then written in order. Local runners hold what is
+handed over in memory: a large catalog is listed some chunks at a time, and read as many times.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -27,12 +28,18 @@ from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
 CHUNK = 1 << 18
 """Catalog rows a file; not a setting, because equal data should lie in equal files."""
 
+AT_A_TIME = 4
+"""Chunks that are handed over at a time: about a million rows, of some 600 bytes with a title."""
+
 
 class ListItems(beam.DoFn):
-    """A hash range of items -> catalog rows, by chunk."""
+    """A hash range of items -> those catalog rows that lie in `chunks`, by chunk."""
 
-    def __init__(self, index: Partition, day: date, before: date | None, min_prices: int) -> None:
+    def __init__(
+        self, index: Partition, chunks: range, day: date, before: date | None, min_prices: int
+    ) -> None:
         self.index = index
+        self.chunks = chunks
         self.day = day
         self.before = before
         self.min_prices = min_prices
@@ -44,6 +51,7 @@ class ListItems(beam.DoFn):
         if self.legend is None:
             self.legend = listing.legend(store, self.day, self.before, self.min_prices)
         state = items.read(self.index, bucket)
+        state = state.filter(pa.array(np.isin(state["row"].to_numpy() // CHUNK, self.chunks)))
         if not state.num_rows:
             return
         hashes = state.column("item_hash").to_numpy()
@@ -66,7 +74,7 @@ def write_chunk(element: tuple[int, Iterable[pa.Table]], attempt: Attempt, size:
 
 
 class ListCatalog(beam.PTransform):
-    """Hash ranges -> the catalog."""
+    """Hash ranges -> some chunks of the catalog."""
 
     def __init__(self, list_items: ListItems, attempt: Attempt, size: int) -> None:
         super().__init__()
@@ -76,8 +84,7 @@ class ListCatalog(beam.PTransform):
 
     def expand(self, ranges: Any) -> Any:
         """List, bring into row order, write."""
-        chunks = range(FIRST_ROW // CHUNK, -(-self.size // CHUNK))
-        every = [(index, CATALOG.empty_table()) for index in chunks if self.size > FIRST_ROW]
+        every = [(index, CATALOG.empty_table()) for index in self.list_items.chunks]
         listed = ranges | "Look items up" >> beam.ParDo(self.list_items)
         return (
             (listed, ranges.pipeline | "Keep every chunk" >> beam.Create(every))
@@ -116,15 +123,23 @@ def run(
         held.NOTE: held.note(store, day),
     }
     with store.partition("catalog", day).publish(**lineage) as attempt:
-        list_items = ListItems(index, day, before, config.min_prices)
-        with pipeline(beam_config) as flow:
-            _ = (
-                flow
-                | "Name the ranges" >> beam.Create(buckets(count))
-                | "Spread the ranges" >> Spread()
-                | "List the catalog" >> ListCatalog(list_items, attempt, _size(index))
-            )
+        size = _size(index)
+        for chunks in _passes(size):
+            list_items = ListItems(index, chunks, day, before, config.min_prices)
+            with pipeline(beam_config) as flow:
+                _ = (
+                    flow
+                    | "Name the ranges" >> beam.Create(buckets(count))
+                    | "Spread the ranges" >> Spread()
+                    | "List the catalog" >> ListCatalog(list_items, attempt, size)
+                )
     return {"items": rows}
+
+
+def _passes(size: int) -> list[range]:
+    """Numbers of the chunks that are listed at a time; together all below row `size`."""
+    every = range(FIRST_ROW // CHUNK, -(-size // CHUNK) if size > FIRST_ROW else 0)
+    return [every[at : at + AT_A_TIME] for at in range(0, len(every), AT_A_TIME)] or [every]
 
 
 def _size(index: Partition) -> int:

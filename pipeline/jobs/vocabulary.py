@@ -3,7 +3,9 @@
 Every batch of users and every file of a snapshot is counted where it is read; the partial counts
 meet yesterday's rows in ranges of the id's hash. New ids of a range are counted first, so that each
 range knows its first free row, and then get their rows in hash order: buckets and workers do not
-matter. The catalog is written by a second pass (pipeline.jobs.catalog), which needs the rows.
+matter. A range is merged once for either: that is twice the merging, and no memory for the ids of
+all days. What is held grows with the ids that the day names, a snapshot's included, and with the
+largest range. The catalog is written by a second pass (pipeline.jobs.catalog): it needs the rows.
 """
 
 import logging
@@ -23,7 +25,7 @@ from features.items import sightings
 from features.items import state as items
 from features.schemas import VOCABULARY
 from features.vocabulary import VocabularyConfig
-from infra.store import Attempt, FileEntry, Partition, Store
+from infra.store import Attempt, FileEntry, Store
 from pipeline.beam.merging import Together
 from pipeline.beam.run import BeamConfig, Gather, Spread, pipeline
 from pipeline.beam.threaded import Threaded
@@ -69,7 +71,7 @@ def _by_range(work: Plan, feature: str, counts: pa.Table) -> Iterator[tuple[Key,
 
 @dataclass(frozen=True)
 class Grown:
-    """A range's state of today."""
+    """A range's state of today, its new ids without rows yet."""
 
     state: pa.Table
     """In (hash, id) order; without rows for ids that never had one."""
@@ -78,56 +80,37 @@ class Grown:
     a day that is built again says the same."""
 
 
-class Merge(beam.DoFn):
-    """Partial counts of a range + yesterday's rows of it -> today's state, rows not yet given."""
+def grow(work: Plan, key: Key, found: Iterable[list[pa.Table]]) -> Grown:
+    """Partial counts of a range + yesterday's rows of it -> today's state.
 
-    def __init__(self, work: Plan) -> None:
-        self.work = work
-
-    def process(self, element: tuple[Key, Iterable[list[pa.Table]]]) -> Iterator[tuple[Key, Grown]]:
-        """The tables come in any order; the result does not depend on it."""
-        key, found = element
-        parts = [part for tables in found for part in tables]
-        feature, _ = key
-        bucket = self.work.range_of(key)
-        needed = self.work.config.needed(feature)
-        if feature == "item":
-            before = self.work.before[ITEM_INDEX]
-            state = items.read(before, bucket)
-            fresh = [part for part in parts if "listed" in part.column_names]
-            seen = [part for part in parts if "listed" not in part.column_names]
-            then = items.read(self._standing(ITEM_INDEX), bucket)
-            merged = items.merge(state, seen, fresh)
-            new = _new_items(merged, needed)
-            yield key, Grown(items.keep_rows(merged, then, needed), new)
-        else:
-            then = hash_range.read(self._standing(feature), bucket, VOCABULARY, "id")
-            merged = vocabulary.merge(self._state(feature, bucket), parts)
-            new = {feature: int(vocabulary.entrants(merged, needed).sum())}
-            yield key, Grown(vocabulary.keep_rows(merged, then, needed), new)
-
-    def _standing(self, feature: str) -> Partition | None:
-        return self.work.standing[feature]
-
-    def _state(self, feature: str, bucket: Bucket) -> pa.Table:
-        before = self.work.before[feature]
-        if before is None:
-            count = self.work.ranges[feature]
-            start = vocabulary.initial(feature)
-            inside = bucket_index(start.column("hash").to_numpy(), count) == bucket.index
-            return start.filter(pa.array(inside))
-        return vocabulary.with_hash(hash_range.read(before, bucket, VOCABULARY, "id"))
-
-
-def count_entrants(merged: tuple[Key, Grown], work: Plan) -> Iterator[tuple[Key, int]]:
-    """How many rows a range will need."""
-    (feature, index), grown = merged
+    The tables come in any order; the result does not depend on it.
+    """
+    parts = [part for tables in found for part in tables]
+    feature, _ = key
+    bucket = work.range_of(key)
     needed = work.config.needed(feature)
     if feature == "item":
-        for name, count in _new_items(grown.state, needed).items():
-            yield (name, index), count
-    else:
-        yield (feature, index), int(vocabulary.entrants(grown.state, needed).sum())
+        state = items.read(work.before[ITEM_INDEX], bucket)
+        fresh = [part for part in parts if "listed" in part.column_names]
+        seen = [part for part in parts if "listed" not in part.column_names]
+        then = items.read(work.standing[ITEM_INDEX], bucket)
+        merged = items.merge(state, seen, fresh)
+        new = _new_items(merged, needed)
+        return Grown(items.keep_rows(merged, then, needed), new)
+    then = hash_range.read(work.standing[feature], bucket, VOCABULARY, "id")
+    merged = vocabulary.merge(_state(work, feature, bucket), parts)
+    new = {feature: int(vocabulary.entrants(merged, needed).sum())}
+    return Grown(vocabulary.keep_rows(merged, then, needed), new)
+
+
+def _state(work: Plan, feature: str, bucket: Bucket) -> pa.Table:
+    before = work.before[feature]
+    if before is None:
+        count = work.ranges[feature]
+        start = vocabulary.initial(feature)
+        inside = bucket_index(start.column("hash").to_numpy(), count) == bucket.index
+        return start.filter(pa.array(inside))
+    return vocabulary.with_hash(hash_range.read(before, bucket, VOCABULARY, "id"))
 
 
 def _new_items(state: pa.Table, needed: int) -> dict[str, int]:
@@ -136,24 +119,45 @@ def _new_items(state: pa.Table, needed: int) -> dict[str, int]:
     return {"item": admitted, ITEM_INDEX: int(items.unplaced(state).sum())}
 
 
+def count_entrants(
+    counted: tuple[Key, Iterable[list[pa.Table]]], work: Plan
+) -> Iterator[tuple[Key, int]]:
+    """How many rows a range will need.
+
+    Today's state is made for that and let go, to be made again when it is written: all ranges are
+    counted before the first is written, and the local runners hold in memory what waits there.
+    """
+    key, found = counted
+    feature, index = key
+    state = grow(work, key, found).state
+    needed = work.config.needed(feature)
+    if feature == "item":
+        for name, count in _new_items(state, needed).items():
+            yield (name, index), count
+    else:
+        yield key, int(vocabulary.entrants(state, needed).sum())
+
+
 class Write(beam.DoFn):
-    """Today's state of a range, with rows -> its files."""
+    """Partial counts of a range, and everybody's entrants -> today's state of it as files."""
 
     def __init__(self, work: Plan, attempts: Mapping[str, Attempt]) -> None:
         self.work = work
         self.attempts = attempts
 
     def process(
-        self, merged: tuple[Key, Grown], entrants: Mapping[Key, int]
+        self, element: tuple[Key, Iterable[list[pa.Table]]], entrants: Mapping[Key, int]
     ) -> Iterator[tuple[str, FileEntry]]:
         """One file per range that holds anything."""
-        (feature, index), grown = merged
+        key, found = element
+        feature, index = key
+        grown = grow(self.work, key, found)
         state = grown.state
         if not state.num_rows:
             return
         free = self._first_free(feature, index, entrants)
         needed = self.work.config.needed(feature)
-        bucket = self.work.range_of((feature, index))
+        bucket = self.work.range_of(key)
         if feature == "item":
             row = self._first_free(ITEM_INDEX, index, entrants)
             state = items.settle(state, needed, free, row)
@@ -208,16 +212,15 @@ class GrowVocabularies(beam.PTransform):
         together = Together(sightings.together)
         in_events = events | "Put counts together" >> beam.CombinePerKey(together)
         in_snapshots = snapshots | "Put snapshots together" >> beam.CombinePerKey(together)
-        merged = (
+        counted = (
             (in_events, in_snapshots, carried)
             | "With ranges that nothing was counted in" >> beam.Flatten()
             | "Gather by hash range" >> beam.GroupByKey()
-            | "Merge with yesterday" >> beam.ParDo(Merge(work))
         )
-        entrants = merged | "Count new ids" >> beam.FlatMap(count_entrants, work)
+        entrants = counted | "Count new ids" >> beam.FlatMap(count_entrants, work)
         return (
-            merged
-            | "Give rows and write"
+            counted
+            | "Merge, give rows and write"
             >> beam.ParDo(Write(work, self.attempts), beam.pvalue.AsDict(entrants))
             | "Gather file entries" >> Gather()
             | "Record them" >> beam.Map(_record, work, self.attempts, beam.pvalue.AsDict(entrants))

@@ -19,9 +19,11 @@ from pipeline.beam.run import BeamConfig
 from pipeline.jobs import samples, sequences, statistics, vocabulary
 
 
-def run(store: Store, stage: str, day: date, beam: BeamConfig, rows: int) -> None:
+def run(
+    store: Store, stage: str, day: date, beam: BeamConfig, rows: int, per_range: int = 500_000
+) -> None:
     if stage == "vocabulary":
-        config = VocabularyConfig(rows_per_batch=rows)
+        config = VocabularyConfig(rows_per_batch=rows, rows_per_range=per_range)
         vocabulary.run(store, day, config=config, beam=beam)
     elif stage == "statistics":
         statistics.run(store, day, config=StatisticsConfig(rows_per_batch=rows), beam=beam)

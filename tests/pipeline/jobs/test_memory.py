@@ -75,6 +75,35 @@ def test_with_one_bucket_the_whole_day_is_in_memory(homes):
     assert whole > grown_mb(large, "sequences", buckets=64, rows=10**9) + 100
 
 
+ITEMS = """
+import sys
+from infra.store import Store
+from pipeline.beam.run import BeamConfig
+from pipeline.bench.day import DAY
+from pipeline.jobs import catalog
+from tests.pipeline.jobs import one_stage
+catalog.CHUNK = 1 << 12
+before = one_stage.memory_mb("VmRSS")
+one_stage.run(Store(sys.argv[1]), "vocabulary", DAY, BeamConfig(buckets=32), 20_000, 10_000)
+print(one_stage.memory_mb("VmHWM") - before)
+"""
+
+
+def test_vocabularies_do_not_hold_the_items_of_all_days(tmp_path):
+    grown = []
+    for items in (80_000, 320_000):
+        home = tmp_path / str(items)
+        synthetic.write(home, Size(20_000, items))
+        for stage in steps.DATA[:3]:
+            bench.stage(Store(home), stage, BEFORE)
+        bench.stage(Store(home), "events", DAY)
+        command = [sys.executable, "-c", ITEMS, str(home)]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+        grown.append(float(done.stdout.split()[-1]))
+    print("peak MB grew by", *[f"{one:.0f}" for one in grown])
+    assert grown[1] < grown[0] + 60, grown
+
+
 DAYS = """
 import sys
 from infra.store import Store

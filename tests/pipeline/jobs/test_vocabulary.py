@@ -11,6 +11,7 @@ from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
+from pipeline.jobs import catalog as catalog_job
 from pipeline.jobs import statistics as statistics_job
 from pipeline.jobs import vocabulary as vocabulary_job
 from tests.pipeline.jobs.market_days import Market, days, write
@@ -66,6 +67,19 @@ def test_buckets_do_not_matter(tmp_path, market, built, buckets):
     store = Store(tmp_path)
     build(store, market, 2, BeamConfig(buckets=buckets), per_range=10 if buckets == 64 else 40)
     assert digests(store, days(2)[1]) == digests(built, days(2)[1])
+
+
+def test_a_catalog_listed_a_few_chunks_at_a_time_is_the_same(tmp_path, market, built, monkeypatch):
+    day = days(1)[0]
+    whole = built.partition("catalog", day).table()
+    monkeypatch.setattr(catalog_job, "CHUNK", 16)
+    monkeypatch.setattr(catalog_job, "AT_A_TIME", 2)
+    assert len(catalog_job._passes(2 + whole.num_rows)) == 3
+    store = Store(tmp_path)
+    build(store, market, 1)
+    listed = store.partition("catalog", day)
+    assert [entry.rows for entry in listed.manifest().files[:2]] == [14, 16]
+    assert listed.table().equals(whole)
 
 
 @pytest.mark.drill

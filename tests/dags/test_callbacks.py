@@ -110,11 +110,15 @@ def test_a_first_training_that_the_gate_keeps_back_is_told(hook, monkeypatch, tm
     for module in (running, callbacks):
         monkeypatch.setattr(module, "get_current_context", lambda: context)
     failed = [] if promoted else ["ctr AUC 0.5 is under the floor 0.6."]
-    verdict = {"promoted": promoted, "day": DAY, "champion": "", "outcome": "refuse"}
-    monkeypatch.setattr(steps, "gate", lambda *_, **__: verdict | {"failed": failed})
+    verdict = {"promoted": promoted, "day": DAY, "champion": "", "outcome": "refuse", "role": ""}
+    verdict |= {"run": "smoke-2026-03-04", "failed": failed}
+    monkeypatch.setattr(steps, "gate", lambda *_, **__: verdict)
     monkeypatch.setenv("DUPN_HOME", str(tmp_path))
     monkeypatch.setenv(WEBHOOK, address)
     assert stages.gate.function(["2026-03-04", DAY]) is promoted
     assert [(one["kind"], one["title"], one["text"]) for one in heard] == (not promoted) * [
-        ("gate", f"the gate let no first model through on {DAY} (refuse)", "".join(failed))
+        (
+            *("gate", f"the gate let no first model through on {DAY} (refuse)"),
+            f"smoke-2026-03-04: {''.join(failed)}",
+        )
     ]

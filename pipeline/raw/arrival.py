@@ -246,7 +246,7 @@ def _table(store: Store, day: date, name: str) -> Table | None:
     size = sum(size for size, _ in data.values())
     changed = None if whole else store.touched(partition.key)
     alone = all(raw_names.is_served(file) for file in data)
-    lacking = alone and _was_sent(store, day - ONE_DAY, name)
+    lacking = alone and SUCCESS not in listed and _was_sent(store, day - ONE_DAY, name)
     return Table(name=name, files=len(data), bytes=size, changed=changed, lacking=lacking)
 
 

@@ -228,7 +228,10 @@ def role(registry: Registry, against: str, line: str) -> str:
     """
     if not against or not is_rival(registry, line):
         return "champion" if against else ""
-    return "challenger" if run_key.line(against) == line else ""
+    challenger = registry.challenger()
+    if challenger is None or line_in(challenger) != line:
+        return ""
+    return "challenger" if challenger.tags.get("run_key") == against else ""
 
 
 def line_in(version: Version) -> str:

@@ -124,14 +124,16 @@ def _profiles(store: Store, day: date, users: pa.Array) -> Mapping[str, dict[str
 
 
 def _pages(store: Store, day: date, users: pa.Array) -> Mapping[str, str]:
-    """Query by sample id."""
+    """Query by sample id: that of the page's first row, as samples have it."""
     pages = store.partition("events", day, "impressions")
     if not pages.exists():
         return {}
     table = _of_users(pages, ["user_hash", "request_id", "query"], users)
     ids = page_ids(table["user_hash"].to_numpy(), table["request_id"].cast(pa.string()))
-    queries = zip(ids.to_pylist(), table["query"].to_pylist(), strict=True)
-    return {name: query for name, query in queries if query is not None}
+    first: dict[str, str | None] = {}
+    for name, query in zip(ids.to_pylist(), table["query"].to_pylist(), strict=True):
+        first.setdefault(name, query)
+    return {name: query for name, query in first.items() if query is not None}
 
 
 def _item_ids(store: Store, day: date, rows: Any) -> dict[int, str]:

@@ -97,3 +97,5 @@ def test_what_a_candidate_would_take_the_place_of_is_told_by_line(rival):
     assert incumbent.role(known, FIRST, "rival") == "challenger"
     assert incumbent.role(known, first, "wide") == ""  # nobody of its line challenges yet
     assert incumbent.role(known, "", "dupn") == ""
+    promote(rival, first, line="copied", alias="challenger")  # a line that began as the champion's
+    assert incumbent.role(known, first, "copied") == "challenger"

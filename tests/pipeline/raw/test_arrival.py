@@ -91,6 +91,14 @@ def test_a_served_page_does_not_end_the_waiting_for_the_log_of_the_shop(store, s
     assert look(store, settle_minutes=0, **settings).ready
 
 
+def test_served_pages_are_the_log_where_somebody_says_that_nothing_else_comes(store):
+    drop(store, "impressions", "pages.jsonl", day=BEFORE)
+    put(store, "behaviors")
+    drop(store, "impressions", "served-1.jsonl", age_s=5)
+    drop(store, "impressions", "_SUCCESS")
+    assert look(store).ready
+
+
 def test_served_pages_are_the_log_where_the_day_before_had_no_other(store):
     drop(store, "impressions", "served-0.jsonl", day=BEFORE)
     put(store, "behaviors")

@@ -24,12 +24,22 @@ def texts(array: pa.Array, nulls: tuple[str, ...]) -> Column:
     """JSON of every value; tokens of `nulls` become null. Bytes that are no UTF-8 are bad."""
     if not len(array):
         return columns.texts(pa.array([], pa.string()), nulls)
+    written = _written(array.type)
     try:
-        told = _together(array.cast(_written(array.type)))
+        told = _apart(array) if _has_bytes(written) else _together(array.cast(written))
     except (pa.ArrowException, pl.exceptions.PolarsError):
-        told = pa.array(map(_one, array.to_pylist(maps_as_pydicts="lossy")), pa.string())
+        told = _apart(array)
     bad = pc.and_(told.is_null(), array.is_valid())
     return Column(columns.texts(told, nulls).values, bad.to_numpy(zero_copy_only=False))
+
+
+def _apart(array: pa.Array) -> pa.Array:
+    return pa.array(map(_one, array.to_pylist(maps_as_pydicts="lossy")), pa.string())
+
+
+def _has_bytes(kind: pa.DataType) -> bool:
+    """Whether there are bytes anywhere inside, at which Polars panics."""
+    return is_bytes(kind) or any(_has_bytes(kind.field(n).type) for n in range(kind.num_fields))
 
 
 def _together(array: pa.Array) -> pa.Array:

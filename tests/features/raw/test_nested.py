@@ -45,6 +45,8 @@ def test_a_list_and_a_structure_are_the_text_that_json_has_of_them(lists, struct
 
 WRITTEN = {
     "bytes": (pa.list_(pa.binary()), [b"a", "ü".encode()], '["a", "ü"]'),
+    "bytes of a large list": (pa.large_list(pa.binary()), [b"a", "ü".encode()], '["a", "ü"]'),
+    "bytes of a list of one": (pa.list_(pa.binary(), 1), [b"a"], '["a"]'),
     "map": (pa.map_(pa.string(), pa.float32()), {"k": 1.5}, '{"k": 1.5}'),
     "map of numbers": (pa.map_(pa.int64(), pa.int8()), {3: 1}, '{"3": 1}'),
     "wide decimals": (pa.list_(pa.decimal256(50, 2)), [Decimal("1.50")], '["1.50"]'),

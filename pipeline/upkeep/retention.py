@@ -25,7 +25,8 @@ class RetentionConfig(Config):
     """Days of sequences and statistics. `dupn rebuild` builds older ones again, from events."""
     tables_days: int = Field(60, ge=LEAST)
     """Days of vocabulary and catalog: samples of older days need `dupn rebuild` to be trained.
-    Those stay that what champion, challenger or previous has still to learn is read with."""
+    Those stay that what champion, challenger or previous has still to learn is read with, days
+    that were left out among it."""
     samples_days: int | None = Field(None, ge=LEAST)
     """Days of samples; none: for ever. What champion, challenger or previous has still to learn
     stays. A champion of further back may lack days that have gone; the night tells which."""

@@ -1,9 +1,10 @@
 """The snapshot of `users` or `items` that holds on a day: the newest at or before it.
 
 Many logs bring one with their first day, or none at all: whoever looks for it day by day asks for
-all of history. So each catalog notes which ones held when it was made. The last days are looked at
-all the same, since a snapshot may come late; one that comes for a day before them is found once
-that day's vocabulary and those after it are built again, without which nobody knows its values.
+all of history. So each catalog notes which ones held when it was made, and the newest note counts.
+The last days are looked at all the same, since a snapshot may come late; one that comes for a day
+before them is found once that day's vocabulary and those after it are built again, without which
+nobody knows its values.
 """
 
 from collections.abc import Mapping
@@ -23,7 +24,8 @@ NEAR = 7
 def newest(store: Store, day: date, table: str) -> Partition | None:
     """The newest published snapshot that is not after the day, or None.
 
-    Where the catalog of a week ago is gone, or of an earlier release, each day is asked.
+    Where no catalog of the week before has a note (gone, or of an earlier release), each day is
+    asked.
     """
     days = [one for one in reversed(store.dates("events")) if one <= day]
     for one in days[:NEAR]:
@@ -31,7 +33,9 @@ def newest(store: Store, day: date, table: str) -> Partition | None:
             return partition
     if len(days) <= NEAR:
         return None
-    noted = _noted(store, days[NEAR])
+    # The newest, since an older one may be from before a snapshot came late for a day between.
+    notes = (_noted(store, one) for one in days[1 : NEAR + 1])
+    noted = next((one for one in notes if one is not None), None)
     if noted is None:
         return store.latest("events", days[NEAR], table)
     if not (when := noted.get(table)):

@@ -67,9 +67,11 @@ def test_without_a_note_each_day_is_asked_and_a_snapshot_that_is_gone_is_not_the
     store = Store(tmp_path)
     grown(store, 20, (0, 4))
     newest = store.partition("events", day(4), "users")
-    publish(store, "catalog", 12)  # as an earlier release did
+    for number in range(12, 20):
+        publish(store, "catalog", number)  # as an earlier release did
     assert held.newest(store, day(19), "users") == newest
-    store.partition("catalog", day(12)).remove()
+    for number in range(12, 20):
+        store.partition("catalog", day(number)).remove()
     assert held.newest(store, day(19), "users") == newest
     grown(store, 13, (0, 4), first=12)
     newest.remove()
@@ -79,6 +81,9 @@ def test_without_a_note_each_day_is_asked_and_a_snapshot_that_is_gone_is_not_the
 def test_one_that_comes_some_days_late_is_found_and_noted(tmp_path):
     store = Store(tmp_path)
     grown(store, 20, ())
-    publish(store, "events", 17, "users")
-    grown(store, 30, (), first=20)
-    assert held.newest(store, day(29), "users") == store.partition("events", day(17), "users")
+    publish(store, "events", 15, "users")
+    for number in range(20, 40):
+        grown(store, number + 1, (), first=number)
+        assert held.newest(store, day(number), "users") == store.partition(
+            "events", day(15), "users"
+        ), number

@@ -51,8 +51,13 @@ class WayCell(Cell):
 
     @property
     def converged(self) -> float:
-        """Moments that ask of a shop, learnt until the judging day's curve is near its best."""
+        """Moments that ask of a shop, learnt until the judging day's curve is near its best.
+
+        NaN where that is not above chance: what learnt nothing was not the first to have learnt it.
+        """
         values = np.array([step.figures[MEASURE] for step in self.curve])
+        if not values.max() > 0.5:
+            return float("nan")
         near = 0.5 + NEAR * (values.max() - 0.5)
         return float(self.curve[int(np.argmax(values >= near))].moments)
 
@@ -153,9 +158,20 @@ def goals(worlds: Sequence[Transferred]) -> list[str]:
     return [*found, _first(worlds)]
 
 
+def convergence(worlds: Sequence[Transferred], way: Way) -> float:
+    """Mean of `WayCell.converged`; NaN where it is not known of each world."""
+    return float(np.mean([world.way(way).converged for world in worlds]))
+
+
 def _first(worlds: Sequence[Transferred]) -> str:
     """Whether RT needs surely fewer moments than every other way."""
-    speed = {way: float(np.mean([world.way(way).converged for world in worlds])) for way in Way}
+    speed = {way: convergence(worlds, way) for way in Way}
+    nowhere = [way.upper() for way, moments in speed.items() if np.isnan(moments)]
+    if nowhere:
+        return (
+            f"RT converges first: not known, since {' and '.join(nowhere)} did not get above "
+            "chance in each world."
+        )
     named = ", ".join(f"{way.upper()} {moments:,.0f}" for way, moments in speed.items())
     others = [way for way in Way if way is not Way.RT]
     unsure = [way.upper() for way in others if not _ahead(worlds, Way.RT, way).high < 0]

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from evaluation.plots import (
     INK,
     MODEL,
@@ -24,6 +26,7 @@ from evaluation.studies.transfer import (
     MEASURE,
     PAIRS,
     Transferred,
+    convergence,
     difference,
     figures,
     goals,
@@ -115,11 +118,12 @@ def _ends(worlds: Sequence[Transferred]) -> Grid:
     rows = []
     for way in Way:
         mine = [world.way(way) for world in worlds]
-        moments = sum(one.converged for one in mine) / len(mine)
+        moments = convergence(worlds, way)
+        near = "-" if np.isnan(moments) else f"{moments:,.0f}"
         seconds = sum(one.seconds for one in mine) / len(mine)
         score = shown(mean_of([one.score for one in mine]))
         ended = stopped([one.curve for one in mine])
-        rows.append([TITLES[way], score, f"{moments:,.0f}", ended, f"{seconds:.0f}"])
+        rows.append([TITLES[way], score, near, ended, f"{seconds:.0f}"])
     names = ["", MEASURE, "moments until near", "best judgement", "seconds"]
     note = (
         "Moments that ask of a shop, until a run is near its own best. Best judgement, of all: "

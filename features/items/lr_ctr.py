@@ -104,15 +104,25 @@ def fit(
 ) -> Weights:
     """Weights that minimise log loss + l2/2 |w - prior|^2, by Newton's method (IRLS).
 
+    A column in which all rows are alike tells nothing but how often is clicked at all, which the
+    intercept tells: it keeps its prior. On the first day with pages no rate is known and all are
+    alike; with a part of the intercept in their weights, the day after, whose rates are known,
+    would be scored as many times as likely to be clicked.
+
     Args:
-        x: one row per distinct item.
+        x: one row per distinct item, of which the first column is the intercept's.
         clicked: how often each was clicked.
         shown: how often each was shown, at least `clicked`.
         prior: yesterday's weights (zeros on the first day).
         l2: strength of the pull towards `prior`; over 0, in displays.
     """
+    told = (x != x[:1]).any(axis=0)
+    told[0] = True
+    held = np.where(told, 0.0, prior)
+    weights = prior.astype(np.float64)
     with threadpool_limits(1, "blas"):  # beside other work, BLAS threads cost seconds in spinning
-        return np.round(_newton(x, clicked, shown, prior.astype(np.float64), l2), 9)
+        weights[told] = _newton(x[:, told], clicked, shown, weights[told], l2, x @ held)
+    return np.round(weights, 9)
 
 
 def _newton(
@@ -121,10 +131,11 @@ def _newton(
     shown: NDArray[np.float64],
     prior: Weights,
     l2: float,
+    offset: NDArray[np.float64],
 ) -> Weights:
     weights = prior.copy()
     for _ in range(50):
-        probability = _sigmoid(x @ weights)
+        probability = _sigmoid(x @ weights + offset)
         gradient = x.T @ (shown * probability - clicked) + l2 * (weights - prior)
         curvature = shown * probability * (1 - probability)
         hessian = (x * curvature[:, None]).T @ x + l2 * np.eye(x.shape[1])

@@ -1,11 +1,13 @@
 """What LR-CTR learns from: a bounded draw of a day's displays, clicked or not.
 
-Pages are drawn whole, by a hash of user and time; a display is positive when a click names its page
-and item. A log without pages has no displays: there positives are clicks (drawn by the hash of
-their key), and negatives are drawn uniformly from the items known the day before. Both are of items
-known the day before, because being new is not a reason to be clicked that a score could learn from
-such draws; and of items that anybody did something with of late, because being no longer sold is no
-reason not to be. The draw depends on rows only, never on buckets or workers.
+Pages are drawn whole, by a hash of user and time; a display is positive when a click of the day
+names its page and item: one that comes after midnight, or a day late, is none here, since weights
+are learnt at the end of the pages' day. A log without pages has no displays: there positives are
+clicks (drawn by the hash of their key), and negatives are drawn uniformly from the items known the
+day before. Both are of items known the day before, because being new is not a reason to be clicked
+that a score could learn from such draws; and of items that anybody did something with of late,
+because being no longer sold is no reason not to be. The draw depends on rows only, never on buckets
+or workers.
 """
 
 from dataclasses import dataclass

@@ -6,7 +6,7 @@ price quantiles, and the night's LR-CTR weights (labels of today, features of ye
 
 A click may come after midnight, or a day late: it is looked for on the pages of the day before,
 too. One that comes before its page, or two days after, finds none; a display that is clicked on
-both days counts on both.
+both days counts on both. LR-CTR alone learns from the day's own clicks: it does not wait a day.
 """
 
 import logging

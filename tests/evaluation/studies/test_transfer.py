@@ -87,6 +87,13 @@ def test_converged_is_the_first_judgement_within_a_twentieth_of_the_way_to_its_b
     assert learnt(Way.RS, (0.55, 0.598, 0.6, 0.59)).converged == 200
 
 
+def test_what_never_got_above_chance_has_not_converged_and_nobody_is_first_of_it():
+    flat = (0.40, 0.45, 0.49, 0.48)
+    assert math.isnan(learnt(Way.RT, flat).converged)
+    said = verdict(rs=SLOW, ra=SLOW, rt=flat, ft=FAST)
+    assert said.startswith("RT converges first: not known, since RT did not get above chance")
+
+
 def test_a_lead_compares_curves_after_equally_many_moments():
     """FT is judged half as often: at the third judgement of RS it is half way between its own."""
     world = transferred(

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -35,6 +36,37 @@ def test_a_strong_prior_keeps_yesterdays_weights_and_no_data_changes_nothing(dat
     prior = np.array([0.3, -0.2, 0.1, 0.0, 0.5])
     assert lr_ctr.fit(x, clicked, shown, prior, l2=1e9) == pytest.approx(prior, abs=1e-4)
     assert lr_ctr.fit(x[:0], clicked[:0], shown[:0], prior, l2=1.0) == pytest.approx(prior)
+
+
+@pytest.mark.parametrize("clicks", [0.005, 0.02, 0.2])
+def test_the_first_night_with_pages_says_how_often_is_clicked(clicks):
+    """It learns from a day before which no rate was known, and scores with those of the day."""
+    rng = np.random.default_rng(4)
+    shown = rng.integers(20, 400, 3000).astype(np.float32)
+    clicked = rng.binomial(shown.astype(int), clicks).astype(np.float32)
+    zeros = Counts.zeros(3000)
+    seen = replace(zeros, impressions=shown, page_clicks=clicked, clicks=clicked)
+    levels = rng.integers(1, 8, 3000).astype(np.int8)
+
+    def night(counts, age, ctr):
+        of = dict.fromkeys(("item", "shop", "brand", "category"), counts)
+        age = np.full(3000, age, np.int32)
+        return lr_ctr.design(
+            lr_ctr.ItemSide(**of, age_days=age, price_level=levels, overall=Overall(ctr=ctr))
+        )
+
+    before, after = night(zeros, -1, 0.0), night(seen, 0, clicks)
+    weights = lr_ctr.fit(before, clicked, shown, np.zeros(before.shape[1]), l2=10.0)
+    assert lr_ctr.score(before, weights).mean() == pytest.approx(clicks, rel=0.05)
+    assert lr_ctr.score(after, weights).mean() == pytest.approx(clicks, rel=0.05)
+
+
+def test_a_column_in_which_all_are_alike_keeps_its_prior_and_counts(data):
+    x, clicked, shown = data
+    alike = np.column_stack([x, np.full(len(x), 2.0)])
+    weights = lr_ctr.fit(alike, clicked, shown, np.r_[np.zeros(5), 0.7], l2=1e-6)
+    without = lr_ctr.fit(x, clicked, shown, np.zeros(5), l2=1e-6)
+    assert weights == pytest.approx(np.r_[without[0] - 1.4, without[1:], 0.7], abs=1e-5)
 
 
 def test_a_display_counted_twice_is_two_displays(data):

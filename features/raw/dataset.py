@@ -14,9 +14,11 @@ from itertools import combinations
 from pathlib import Path
 from typing import NoReturn
 
+import pyarrow as pa
 from pydantic import Field, ValidationError, ValidationInfo, field_validator
 
 from features.property import LocalClock
+from features.raw import columns
 from features.raw.raw_table import LOGS, OPTIONAL, REQUIRED, TABLES, Table, known_zone
 from features.schemas import BehaviorType, Scenario
 from infra.config import Config, known_keys, load_toml, nearest
@@ -148,7 +150,7 @@ def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
                 "Mend the name.",
                 ("map", column),
             )
-    yield from _constants(table)
+    yield from _constants(name, table)
     for column, separator in table.separators.items():
         if not separator:
             sentence = "is at least one character. Write what stands between the values."
@@ -160,7 +162,7 @@ def _mistakes(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "a snapshot is identified by its id. Take the line out.", ("identity",)
 
 
-def _constants(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _constants(name: str, table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
     closed = {"type": BehaviorType, "scenario": Scenario}
     for column, value in table.constants.items():
         path = ("constants", column)
@@ -169,6 +171,22 @@ def _constants(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:
         known = [member.name.lower() for member in closed.get(column, ())]
         if known and value not in known:
             yield f"{value!r} is no {column}. Choose of {', '.join(known)}.", path
+        if (name in LOGS or name == "items") and (wrong := _for_every_row(name, table, column)):
+            yield wrong, path
+
+
+def _for_every_row(name: str, table: Table, column: str) -> str:
+    """Why every row would be refused for a constant; empty: none would."""
+    if column == "ts":
+        return "ts is the time of each row, which rows do not share. Map it to a column."
+    given = pa.array([table.constants[column]])
+    if column in REQUIRED[name] and columns.texts(given, table.nulls).values.null_count:
+        return f"each row of {name} needs a {column}, and this means nothing. Give one."
+    read = {"price": columns.numbers, "followed": columns.flags}.get(column)
+    if read is not None and read(given, table.nulls).bad.any():
+        words = {"price": "price, which is a number", "followed": "truth value: true or false"}
+        return f"{table.constants[column]!r} is no {words[column]}. Mend the value."
+    return ""
 
 
 def _codes(table: Table) -> Iterator[tuple[str, tuple[str, ...]]]:

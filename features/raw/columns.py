@@ -89,6 +89,8 @@ def json_lists(column: Column, source: pa.Array, where: Mask) -> Column:
 
 
 def _without_odd(column: Column, texts: pa.Array, odd: str, where: Mask) -> Column:
+    if not where.any():
+        return column
     found = pc.match_substring_regex(_plain(texts), odd)
     refused = _mask(pc.fill_null(found, False)) & where
     if not refused.any():

@@ -187,7 +187,7 @@ class _Block:
             read = nested.texts(source, self.table.nulls)
         else:
             read = columns.texts(source, self.table.nulls, as_id=is_id)
-        if is_id and self.sent_json.any():  # the service writes every id as a text
+        if is_id:  # the service writes every id as a text
             read = columns.json_ids(read, self.sent_json)
         rejects.mark(self.codes, read.bad, Reason.BAD_TYPE_OF_ID if is_id else Reason.BAD_VALUE)
         if name in REQUIRED[self.name]:
@@ -197,9 +197,13 @@ class _Block:
         )
 
     def _list(self, name: str, source: pa.Array) -> pa.Array:
-        read = columns.lists(source, self.table.separators.get(name, " "), self.table.nulls)
+        needed = name in REQUIRED[self.name]  # the items of a page
+        separator = self.table.separators.get(name, " ")
+        read = columns.lists(source, separator, self.table.nulls, as_id=needed)
+        if needed:
+            read = columns.json_lists(read, source, self.sent_json)
         rejects.mark(self.codes, read.bad, Reason.BAD_VALUE)
-        if name in REQUIRED[self.name]:
+        if needed:
             lacks = columns.lacks_value(read.values) & ~read.bad  # what is bad is null, not empty
             rejects.mark(self.codes, lacks, Reason.MISSING_ID)
             return read.values

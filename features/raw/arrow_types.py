@@ -28,6 +28,12 @@ def usual(array: pa.Array) -> pa.Array:
     return array
 
 
+def one_array(rows: pa.Table, name: str) -> pa.Array:
+    """A column of one piece."""
+    column = rows[name].combine_chunks()
+    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column
+
+
 def readable(rows: pa.Table) -> pa.Table:
     """The same rows without views, of which Arrow can choose none; what is no UTF-8 as bytes.
 

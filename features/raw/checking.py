@@ -14,11 +14,12 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features.property import day_number
-from features.raw import clock, columns, headings
+from features.raw import clock, columns, headings, needed
+from features.raw.arrow_types import one_array
 from features.raw.dataset import Dataset
 from features.raw.parse import is_jsonl
 from features.raw.quoting import quote, quotes
-from features.raw.raw_table import LOGS, OPTIONAL, PLACE, REQUIRED, Table
+from features.raw.raw_table import LOGS, OPTIONAL, PLACE, Table
 
 _NUMBER = re.compile(r"\s*[-+]?[\d.]+(e[-+]?\d+)?\s*$", re.IGNORECASE)
 SAMPLE_ROWS = 50_000
@@ -63,8 +64,9 @@ def check(dataset: Dataset, name: str, file: str, sample: pa.Table) -> None:
     rows = sample.filter(pc.is_null(sample["_text"]))
     if not rows.num_rows:
         return
-    _check_ids(dataset, name, file, rows)
+    needed.check_presence(dataset, name, file, rows)
     used = _check_types(dataset, file, rows) if name == "behaviors" else rows
+    needed.check_values(dataset, name, file, used)
     _check_prices(dataset, name, file, used)
     _check_scenarios(dataset, name, file, used)
     if name in LOGS:
@@ -122,28 +124,13 @@ def _check_lines(dataset: Dataset, name: str, file: str, sample: pa.Table) -> No
     )
 
 
-def _check_ids(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
-    table = dataset.table(name)
-    for canonical in REQUIRED[name]:
-        source = table.map.get(canonical, canonical)
-        if not canonical.endswith("_id") or canonical in table.constants:
-            continue
-        read = columns.texts(_array(rows, source), table.nulls, as_id=True)
-        if read.values.null_count == rows.num_rows:
-            dataset.refuse(
-                f"column {source!r} of {file} has no {canonical} in its first "
-                f"{rows.num_rows} rows. Name another column.",
-                *(name, "map", canonical),
-            )
-
-
 def _check_prices(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
     table = dataset.table(name)
     source = table.map.get("price", "price")
     known = "price" in OPTIONAL.get(name, ()) and source in rows.column_names
     if not known or "price" in table.constants:
         return
-    given = _array(rows, source)
+    given = one_array(rows, source)
     comma = np.ones(rows.num_rows, np.bool_) if table.decimal == "," else None
     if comma is not None and is_jsonl(file, table):
         dataset.refuse(
@@ -212,7 +199,7 @@ def _codes(dataset: Dataset, name: str, file: str, rows: pa.Table, canonical: st
     """The texts of a column of codes; what is neither text nor number cannot be one."""
     table = dataset.table(name)
     source = table.map.get(canonical, canonical)
-    given = _array(rows, source)
+    given = one_array(rows, source)
     read = columns.texts(given, table.nulls)
     if 2 * read.bad.sum() > rows.num_rows:
         example = given[int(np.flatnonzero(read.bad)[0])].as_py()
@@ -241,7 +228,7 @@ def _unknown(found: pa.Array, known: Collection[str]) -> str:
 def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
     table = dataset.table(name)
     source = table.map.get("ts", "ts")
-    given = columns.plain_times(_array(rows, source), table.nulls)
+    given = columns.plain_times(one_array(rows, source), table.nulls)
     unsaid = table.time.unsaid_zone(dataset.time_zone)
     if unsaid and clock.has_no_zone(given.type):
         dataset.refuse(f"column {source!r} of {file} {unsaid}", name, "time", "zone")
@@ -255,6 +242,8 @@ def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
         mend = f"Mend the {key}."
         if key == "unit" and isinstance(example, str) and not _NUMBER.match(example):
             mend = 'It is a text: say how it is written, time = { format = "..." }.'
+        if example is not None and pa.types.is_date(given.type):
+            example, mend = str(example), 'It is a date: write time = { format = "%Y-%m-%d" }.'
         dataset.refuse(
             f"column {source!r} of {file} cannot be read as "
             f"{table.time.format or table.time.unit}: {quote(example)}. {mend}",
@@ -297,8 +286,3 @@ def _valid_days(dataset: Dataset) -> str:
     if first and last:
         return f"{first} to {last}"
     return f"from {first} on" if first else f"up to {last}"
-
-
-def _array(rows: pa.Table, name: str) -> pa.Array:
-    column = rows[name].combine_chunks()
-    return column.chunk(0) if isinstance(column, pa.ChunkedArray) else column

@@ -80,12 +80,23 @@ def texts(array: pa.Array, nulls: Sequence[str], *, as_id: bool = False) -> Colu
 
 def json_ids(column: Column, where: Mask) -> Column:
     """The same ids without those of `where` that were an object, a list or a truth value."""
-    plain = _plain(column.values)
-    odd = pc.fill_null(pc.match_substring_regex(plain, r"^[\[{]|^(true|false)$"), False)
-    refused = _mask(odd) & where
+    return _without_odd(column, column.values, r"^[\[{]|^(true|false)$", where)
+
+
+def json_lists(column: Column, source: pa.Array, where: Mask) -> Column:
+    """What `lists` made of `source` without objects and truth values of `where`, that are no id."""
+    return _without_odd(column, source, r"^\{|^(true|false)$", where)
+
+
+def _without_odd(column: Column, texts: pa.Array, odd: str, where: Mask) -> Column:
+    if not where.any():
+        return column
+    found = pc.match_substring_regex(_plain(texts), odd)
+    refused = _mask(pc.fill_null(found, False)) & where
     if not refused.any():
         return column
-    return Column(pc.if_else(pa.array(refused), None, plain), column.bad | refused)
+    kept = pc.if_else(pa.array(refused), None, _plain(column.values))
+    return Column(kept, column.bad | refused)
 
 
 def without_fraction(values: pa.Array) -> pa.Array:
@@ -161,20 +172,26 @@ def flags(array: pa.Array, nulls: Sequence[str]) -> Column:
     return Column(values, read.bad | (codes < 0))
 
 
-def lists(array: pa.Array, separator: str, nulls: Sequence[str]) -> Column:
+def lists(array: pa.Array, separator: str, nulls: Sequence[str], *, as_id: bool = False) -> Column:
     """Lists of strings; a text is cut at `separator`, and may be a JSON list of plain values.
 
-    Lists of lists or structures, and structures, are bad.
+    Lists of lists, structures or truth values, and structures, are bad.
+
+    Args:
+        array: any source type; a value that is no list is a list of one.
+        separator: between the values of a text.
+        nulls: texts that mean that there is no list.
+        as_id: refuse lists that hold what cannot be an id, as `texts` does.
     """
     array = usual(array)
     if pa.types.is_list(array.type) and pa.types.is_dictionary(array.type.value_type):
         array = relisted(array, array.flatten().dictionary_decode())
     kind = array.type
     if pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type):
-        if is_bytes(kind.value_type):
-            return _lists_of_bytes(array)
-        return Column(array.cast(pa.list_(pa.string())), np.zeros(len(array), np.bool_))
-    read = texts(array, nulls)
+        if is_text(kind.value_type):
+            return Column(array.cast(pa.list_(pa.string())), np.zeros(len(array), np.bool_))
+        return _relisted(array, as_id=as_id or pa.types.is_boolean(kind.value_type))
+    read = texts(array, nulls, as_id=as_id)
     plain = _plain(read.values)
     if pc.any(pc.starts_with(plain, "[")).as_py():
         return _json_lists(plain, read.bad, separator)
@@ -206,8 +223,9 @@ def _parents(values: pa.Array) -> NDArray[np.int64]:
     return np.repeat(np.arange(len(values)), lengths)
 
 
-def _lists_of_bytes(array: pa.Array) -> Column:
-    inner = texts(array.flatten(), [])
+def _relisted(array: pa.Array, *, as_id: bool) -> Column:
+    """Each value read as one that stands alone; a list is bad where a value of it is."""
+    inner = texts(array.flatten(), [], as_id=as_id)
     bad = np.zeros(len(array), np.bool_)
     bad[_parents(array)[inner.bad]] = True
     return Column(relisted(array, inner.values, without=bad), bad)
@@ -228,8 +246,9 @@ def _try_list(text: str) -> list[str | None] | None:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    plain = all(isinstance(value, (str, int)) or value is None for value in found)
-    return [None if value is None else str(value) for value in found] if plain else None
+    if not all(value is None or type(value) in (str, int) for value in found):  # True is an int
+        return None
+    return [None if value is None else str(value) for value in found]
 
 
 def _from_dictionary(array: pa.Array, nulls: Sequence[str], *, as_id: bool) -> Column:

@@ -1,7 +1,8 @@
 """JSON lines to columns of texts: Polars reads a sound block, and what Python can read of others.
 
 A line becomes the same both ways: the same values, or no row and its text in `_text`. What Polars
-makes something else of, or refuses though it is JSON, Python reads by itself wherever it stands.
+makes something else of, or refuses though it is JSON, Python reads by itself wherever it stands,
+and writes its numbers as Polars does.
 Where values are nested deeply Polars is not asked for the names: with them it finds types, in a
 time that grows with the fourth power of the depth (half a minute for a line of two kilobytes).
 
@@ -14,6 +15,7 @@ import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from typing import NoReturn
 
 import numpy as np
@@ -35,6 +37,10 @@ _BARE = re.compile(rb"\\(?:[\\bft]|u00(?:[01][0-9a-fA-F]|5[cC]))")
 all that JSON escapes it knows the quote and the ends of lines alone."""
 _TEXT_OR_BRACKET = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|[\[\]{}]')
 """A text may lack its end: another try behind each quote in it would cost the square."""
+_TEXT_OR_FRACTION = re.compile(r'"(?:[^"\\]++|\\.)*+"|-?\d++(?:\.\d++(?:e[-+]\d++)?|e[-+]\d++)')
+"""As Python writes them."""
+_LONG = 16
+"""Letters of a fraction of which another may say the same number: fifteen digits never do."""
 _MAYBE_BEYOND = re.compile(r"NaN|Infinity|[eE]\+?[0-9]{3}|[0-9]{39}")
 """Stands in every line of JSON that has a number of which Python knows and Polars does not."""
 
@@ -261,7 +267,7 @@ def _by_hand(lines: Sequence[tuple[int, Mapping[str, str | None], str | None]]) 
 
 def _try_object(text: str) -> dict[str, str | None] | None:
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_firsts)
         if not isinstance(found, dict):
             return None
         values = {name: _as_text(value) for name, value in found.items() if name not in PLACE}
@@ -270,6 +276,12 @@ def _try_object(text: str) -> dict[str, str | None] | None:
     except (ValueError, RecursionError):
         return None
     return None if len(values) > MOST_KEYS or "\0" in "".join(values) else values
+
+
+def _firsts(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """Of a name that stands twice, the first value, as Polars takes it."""
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else found | dict(reversed(pairs))
 
 
 def _is_beyond(text: str) -> bool:
@@ -298,4 +310,22 @@ def _short(digits: str) -> int:
 def _as_text(value: object) -> str | None:
     if value is None or isinstance(value, str):
         return value
-    return json.dumps(value, ensure_ascii=False)
+    written = json.dumps(value, ensure_ascii=False)
+    return _TEXT_OR_FRACTION.sub(_as_polars, written)
+
+
+def _as_polars(found: re.Match[str]) -> str:
+    """All digits of a number, `12` for `12.0`; of two texts that are as near, the larger.
+
+    An id is one text so, in whatever line it stands.
+    """
+    text = found[0]
+    if text.startswith('"'):
+        return text
+    if len(text) < _LONG and "e" not in text:
+        return text.removesuffix(".0")
+    said = Decimal(text)
+    last = Decimal((0, (1,), int(said.as_tuple().exponent))).copy_sign(said)
+    if Decimal(float(said)) == said + last / 2:
+        said += last
+    return format(said, "f").removesuffix(".0")

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 LONGEST = 80
-"""Characters of a text that are quoted."""
+"""Characters of a text, or of a list as it is written, that are quoted."""
 _QUOTES: ContextVar[bool] = ContextVar("quotes", default=True)
 
 
@@ -28,7 +28,7 @@ def quote(value: object) -> str:
     """A value of a file, for a sentence."""
     if not _QUOTES.get():
         return "(not quoted)"
-    return repr(value[:LONGEST] if isinstance(value, str) else value)
+    return repr(value[:LONGEST]) if isinstance(value, str) else repr(value)[:LONGEST]
 
 
 def quotes(names: Sequence[str]) -> str:

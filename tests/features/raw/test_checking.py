@@ -1,4 +1,5 @@
 import io
+import re
 from contextlib import nullcontext
 
 import pyarrow as pa
@@ -226,3 +227,17 @@ def test_timestamps_without_a_zone_have_it_said_unless_the_log_is_of_utc(
     told += r'time = \{ zone = "UTC" \}.*time = \{ zone = "Asia/Shanghai" \}\.$'
     with pytest.raises(ConfigError, match=told) if refused else nullcontext():
         check(dataset, "behaviors", "log.parquet", sample)
+
+
+@pytest.mark.parametrize("kind", [pa.date32(), pa.date64()], ids=str)
+@pytest.mark.parametrize("said", ['unit = "ms"', 'format = "%d.%m.%Y"'])
+def test_a_column_of_dates_asks_for_the_format_that_reads_it(kind, said):
+    text = f'name = "mine"\n[behaviors]\n[behaviors.time]\n{said}\n'
+    rows = {"user_id": "u", "item_id": "i", "type": "click", "_text": None}
+    sample = pa.table({name: [value] * 2 for name, value in rows.items()})
+    sample = sample.append_column("ts", pa.array([20_513, None], pa.date32()).cast(kind))
+    told = r"line 4: .* as [^:]*: '2026-03-01'\. It is a date: write time = \{ (.*) \}\.$"
+    with pytest.raises(ConfigError, match=told) as it:
+        check(parse_description(text, "mine.toml"), "behaviors", "log.parquet", sample)
+    mend = re.search(told, str(it.value))[1]
+    check(parse_description(text.replace(said, mend), "m.toml"), "behaviors", "l.parquet", sample)

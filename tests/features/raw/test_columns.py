@@ -1,5 +1,6 @@
 """One source column at a time, also as warehouses write it."""
 
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -88,6 +89,54 @@ def test_numbers_past_the_exact_ones_are_read_as_near_as_they_can_be():
 def test_lists_of_another_layout_are_lists(kind):
     written = pa.array([["a", "b"], None], kind)
     assert both(columns.lists(written, " ", [])) == ([["a", "b"], None], [False, False])
+
+
+LISTED = {
+    "floats": (pa.float64(), [123456789012.0, 3.0], [3.0, 12.5], ["123456789012", "3"]),
+    "half floats": (pa.float16(), [2.0, None], [NAN, INF], ["2", None]),
+    "decimals": (
+        pa.decimal128(12, 2),
+        [Decimal("10000066.00"), Decimal("7.00")],
+        [Decimal("7.00"), Decimal("7.50")],
+        ["10000066", "7"],
+    ),
+    "whole": (pa.int32(), [7, None], None, ["7", None]),
+    "truth values": (pa.bool_(), None, [True, False], None),
+    "days": (pa.date32(), None, [date(2026, 11, 1), None], None),
+}
+"""Of each type a list of ids, one that is none, and how the first is read."""
+
+
+@pytest.mark.parametrize("way", [pa.list_, pa.large_list, pa.list_view, lambda of: pa.list_(of, 2)])
+@pytest.mark.parametrize("name", LISTED)
+def test_ids_in_a_list_are_read_like_ids_that_stand_alone(name, way):
+    kind, good, bad, expected = LISTED[name]
+    written = pa.array([bad, good, None, bad, good], way(kind))
+    told = [None, expected, None, None, expected]
+    marks = [bad is not None, False, False, bad is not None, False]
+    assert both(columns.lists(written, " ", [], as_id=True)) == (told, marks)
+    assert both(columns.lists(written.slice(1, 3), " ", [], as_id=True)) == (told[1:4], marks[1:4])
+    alone = pa.array([*(good or []), *(bad or [])], kind)
+    values, refused = both(columns.texts(alone, [], as_id=True))
+    assert values[: len(good or [])] == (expected or [])
+    assert any(refused) == (bad is not None)
+
+
+def test_what_is_no_id_may_stand_in_other_lists_but_no_truth_value():
+    written = pa.array([[12.5, 3.0], [0.1]])
+    assert both(columns.lists(written, " ", [])) == ([["12.5", "3"], ["0.1"]], [False, False])
+    flags = pa.array([[True], [None], []], pa.list_(pa.bool_()))
+    told = ([None, [None], []], [True, False, False])
+    assert both(columns.lists(flags, " ", [])) == told
+    assert both(columns.lists(pa.array(["[true]", "[null]", "[]"]), " ", [])) == told
+
+
+def test_an_id_alone_is_a_list_of_one_and_what_is_none_is_bad():
+    written = pa.array([12.0, 12.5, None])
+    assert both(columns.lists(written, " ", [], as_id=True)) == (
+        [["12"], None, None],
+        [False, True, False],
+    )
 
 
 def test_decimals_are_hashed_by_value_without_a_loop_over_rows():

@@ -1,4 +1,5 @@
-"""Texts within lists and objects of JSON lines are what `json.loads` makes of them."""
+"""Texts within lists and objects of JSON lines are what `json.loads` makes of them, and numbers
+what Polars does."""
 
 import io
 import json
@@ -85,3 +86,51 @@ def test_one_list_is_the_same_text_however_its_signs_were_escaped():
 def test_a_long_line_without_its_last_quote_takes_no_square_of_time():
     line = b'{"item_ids": ["\\\\' + b'\\"' * 1_000_000
     assert read(line + b"\n")["_text"].to_pylist() == [line.decode()]
+
+
+FRACTION = st.floats(allow_nan=False, allow_infinity=False).map(repr) | st.from_regex(
+    r"-?(0|[1-9]\d{0,24})\.\d{1,20}([eE][-+]?\d\d?)?", fullmatch=True, alphabet="0123456789-+.eE"
+)
+QUARTER = st.integers(2**49, 2**51).map(lambda n: f"{n}.25")
+"""Halfway between two numbers of as few digits as say it."""
+PLAIN = st.integers(-(2**127), 2**128 - 1).map(str) | st.sampled_from(["true", "null", '"12.0"'])
+SENT = st.recursive(
+    FRACTION | QUARTER | PLAIN | TEXT.map(json.dumps),
+    lambda v: (
+        st.lists(v, max_size=3).map(lambda of: f"[{', '.join(of)}]") | v.map('{{"1.0": {}}}'.format)
+    ),
+)
+KNOWN = {
+    "12.0": "12",
+    "1.5": "1.5",
+    "-0.0": "-0",
+    "1e16": "10000000000000000",
+    "1E2": "100",
+    "1e-7": "0.0000001",
+    "[1, 2.0, 1e-5]": "[1, 2, 0.00001]",
+    "5e-324": f"0.{'0' * 323}5",
+    '{"a": ["1.0", 1.0]}': '{"a": ["1.0", 1]}',
+    "1560982855417788.25": "1560982855417788.3",
+}
+"""What is sent, and the text that Polars writes of it."""
+BEYOND = ["NaN", "-Infinity", "1e400", "9" * 40, r'"\u0000"']
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.lists(SENT, min_size=1, max_size=5), st.sampled_from(BEYOND))
+@example([*KNOWN], "NaN")
+def test_a_value_is_the_same_text_beside_a_number_that_polars_does_not_know(sent, beyond):
+    lines = [f'{{"a": {value}, "b": ' for value in sent]
+    by_polars, by_python = (
+        read("".join(f"{line}{beside}}}\n" for line in lines).encode())["a"].to_pylist()
+        for beside in ("1", beyond)
+    )
+    assert by_python == by_polars
+    assert by_python == [
+        KNOWN.get(value, text) for value, text in zip(sent, by_python, strict=True)
+    ]
+
+
+def test_of_a_name_that_stands_twice_the_first_value_is_taken_in_every_line():
+    data = b'{"a": 1, "a": 2, "b": 3}\n{"a": 1, "a": 2, "b": NaN}\n'
+    assert read(data)["a"].to_pylist() == ["1", "1"]

@@ -92,3 +92,31 @@ def test_a_list_that_an_item_may_lack_loses_what_is_empty_and_that_of_a_page_ref
         [page | {"item_ids": ids} for ids in ('["a", null]', '["a", ""]')], "impressions"
     )
     assert reasons(pages) == ["missing_id"] * 2
+
+
+PAGE = {"request_id": "r", "user_id": "u", "ts": 1_793_500_000_000}
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "odd", "ids"),
+    [
+        (pa.list_(pa.float64()), [123456789012.0, 3.0], [3.0, 12.5], ["123456789012", "3"]),
+        (pa.list_(pa.decimal128(12, 2)), [Decimal("10000066.00")], [Decimal("7.5")], ["10000066"]),
+        (pa.float64(), 12.0, 12.5, ["12"]),
+    ],
+)
+def test_items_of_a_page_are_ids_like_that_of_a_behaviour(kind, good, odd, ids):
+    rows = [PAGE | {"item_ids": shown} for shown in (good, odd)]
+    found = market(rows, "impressions", item_ids=kind)
+    assert found.accepted["item_ids"].to_pylist() == [ids]
+    assert reasons(found) == ["bad_value"]
+
+
+def test_an_object_and_a_truth_value_of_json_are_no_items_of_a_page():
+    shown = ['["a", 7]', '["a", true]', "true", '{"id": "a"}', "a", '[{"id": "a"}]', "[1.5]"]
+    rows = placed(pa.table({name: [value] * 7 for name, value in PAGE.items()}))
+    rows = rows.append_column("item_ids", pa.array(shown))
+    text = 'name = "j"\n[impressions]\nformat = "jsonl"\n'
+    found = parse(rows, "impressions", parse_description(text, "j.toml"), WINDOW)
+    assert found.accepted["item_ids"].to_pylist() == [["a", "7"], ["a"]]
+    assert reasons(found) == ["bad_value"] * 5

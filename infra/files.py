@@ -39,6 +39,7 @@ _REASONS: Mapping[int, tuple[str, str]] = {
     errno.EISDIR: ("a folder stands where the file is to be", f"Move it away, {_ELSEWHERE},"),
 }
 """What is wrong, and the beginning of what to do, by the system's error number."""
+_NO_WRITES = (errno.EROFS, errno.ENOSPC, errno.EDQUOT)
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS)
 """Answers to a link where there are none: whoever may not write is told so before."""
 
@@ -51,6 +52,11 @@ def unwritable(where: str, error: OSError) -> StoreError:
 def unreadable(where: str, error: OSError) -> StoreError:
     """The sentence about something on a disk that could not be read."""
     return _refused(where, "read", error)
+
+
+def takes_no_writes(error: BaseException | None) -> bool:
+    """Whether the system says so of a disk, whoever asks: it is read-only, or full."""
+    return isinstance(error, OSError) and error.errno in _NO_WRITES
 
 
 def _refused(where: str, asked: str, error: OSError) -> StoreError:

@@ -37,6 +37,38 @@ def absolute(folder: str) -> str:
         ) from None
 
 
+def require_place(home: str) -> None:
+    """Before anything is looked for: a home is a folder, or can become one, or names a bucket.
+
+    Args:
+        home: as of `absolute`.
+
+    Raises:
+        ConfigError: a file stands there, or above; or nothing stands behind the `://`.
+    """
+    scheme, separator, place = home.partition("://")
+    if separator:
+        if not place.strip("/") or (scheme == "s3" and place.startswith("/")):
+            raise ConfigError(
+                f"the home {home} names no bucket. Give s3://bucket/prefix, or a folder, with "
+                "--home or DUPN_HOME."
+            )
+        return
+    there = next(one for one in (Path(home), *Path(home).parents) if _stands(one))
+    if not there.is_dir():
+        raise ConfigError(
+            f"the home {home} cannot be: {there} is no folder. Give a folder with --home or "
+            "DUPN_HOME, or move away what stands there."
+        )
+
+
+def _stands(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a folder above may not be entered: whoever reads the home tells that
+        return False
+
+
 def require_addressable(home: str | Path) -> None:
     """Before any work: a SQLite database below the home has an address.
 

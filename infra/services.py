@@ -13,7 +13,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,8 +22,8 @@ import psutil
 import requests
 
 from infra import processes
-from infra.errors import OrchestrationError
-from infra.files import alone, writing
+from infra.errors import OrchestrationError, StoreError
+from infra.files import alone, takes_no_writes, writing
 
 logger = logging.getLogger(__name__)
 
@@ -167,7 +167,12 @@ def stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
     """End it and everything it started, which outlives it if it was killed; False if none runs."""
     if not folder.exists():
         return False
-    with _turn(folder, name):
+    with ExitStack() as turn:
+        try:
+            turn.enter_context(_turn(folder, name))
+        except StoreError as error:  # nobody starts it there, either
+            if not takes_no_writes(error.__cause__):
+                raise
         return _stop(folder, name, grace_s)
 
 
@@ -182,7 +187,11 @@ def _stop(folder: Path, name: str, grace_s: float = 15.0) -> bool:
     _, stubborn = psutil.wait_procs(family, timeout=grace_s)
     _signal(stubborn, "kill")
     psutil.wait_procs(stubborn, timeout=5)
-    (folder / f"{name}.json").unlink(missing_ok=True)  # last: without it nobody finds the rest
+    try:
+        (folder / f"{name}.json").unlink(missing_ok=True)  # last: without it nobody finds the rest
+    except OSError as error:  # the record of a process that is gone starts and stops nothing
+        if not takes_no_writes(error):
+            raise
     return bool(family)
 
 

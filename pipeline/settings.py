@@ -27,7 +27,7 @@ from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
 from infra.config import Config, apart, build, each, incompatible, overrides, preset
 from infra.errors import ConfigError
-from infra.home import absolute, require_addressable
+from infra.home import absolute, require_addressable, require_place
 from infra.programs import RuntimeConfig
 from infra.store import Store
 from infra.tracking import TrackingConfig
@@ -158,6 +158,7 @@ def _over(base: dict[str, Any], asked: Sequence[dict[str, Any]], home: str | Non
         raise ConfigError(
             f"home is no setting of a preset, {_SET} or --set. Give --home, or set DUPN_HOME."
         )
+    require_place(place)
     found = build(Settings, *layers, {"home": place})
     if found.tracking.uri is None and found.store.is_local:
         require_addressable(place)

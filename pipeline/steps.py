@@ -19,6 +19,7 @@ from features import inputs
 from features.carry import ONE_DAY, yesterday
 from infra.errors import QualityFailed
 from infra.progress import ProgressBar, track
+from pipeline.days import span
 from pipeline.settings import Settings
 
 DATA = ("events", *inputs.STAGES)
@@ -39,10 +40,10 @@ def simulate(
     from evaluation.marketplace.state import DATASET
     from pipeline.raw import one_log
 
+    wanted = span(first, days)
     one_log.require(settings.store, DATASET)
     made = live(settings.store, first, days, settings.marketplace, settings.seed, progress)
-    wanted = [first + ONE_DAY * i for i in range(days if spoil else 0)]
-    broken = sum(spoil_day(settings.store, day, spoil, settings.seed) for day in wanted)
+    broken = sum(spoil_day(settings.store, day, spoil, settings.seed) for day in wanted if spoil)
     return {**made, "spoilt": broken} if spoil else made
 
 
@@ -166,7 +167,7 @@ def train(settings: Settings, until: date, days: int) -> Summary:
     """The network, trained for the first time on `days` days up to and with `until`."""
     from pipeline.learn.learning import train as learn
 
-    return learn(settings, [until - ONE_DAY * back for back in reversed(range(days))])
+    return learn(settings, span(until - ONE_DAY * (days - 1), days))
 
 
 def update(settings: Settings, day: date, *, forced: str = "") -> Summary:

@@ -1,7 +1,8 @@
 """Whether the registry answers a service's looks, and since when it does not.
 
 A service goes on with what it serves while MLflow is away, so nothing else would show that a
-rollback does not reach it. The log has that at the first look, the second, the fourth, and so on.
+rollback does not reach it; one that has served nothing yet says that. The log has that at the first
+look, the second, the fourth, and so on.
 """
 
 import logging
@@ -20,6 +21,8 @@ class Reading:
 
     why: str = ""
     """What went wrong at the last look; empty: nothing."""
+    serves: bool = False
+    """Whether anything is served; who looks says so."""
     since: datetime | None = None
     """Of the first of the looks that failed one after the other."""
     _began_s: float = 0.0
@@ -55,7 +58,9 @@ class Reading:
         if self.since is None:
             self.since, self._began_s = datetime.now(UTC), time.monotonic()
         if self._failed.bit_count() == 1:  # 1, 2, 4, ...: one look in seconds is many a night
+            on = "what is served goes on, and a moved alias is not seen"
+            meanwhile = on if self.serves else "nothing is served yet"
             logger.warning(
-                "the registry was not read (look %d that fails): what is served goes on, and a "
-                "moved alias is not seen. %s", self._failed, error,
-            )  # fmt: skip
+                "the registry was not read (look %d that fails): %s. %s",
+                *(self._failed, meanwhile, error),
+            )

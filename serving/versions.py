@@ -206,6 +206,7 @@ class Versions:
         Args:
             keep: arms that go on being served though they are not wanted any more.
         """
+        self.reading.serves = bool(self.served)
         try:
             named = self.source.wanted()
         except DupnError:  # `reading` tells it, not at every look

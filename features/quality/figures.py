@@ -85,10 +85,11 @@ class QualityConfig(Config):
     """Of the optional attributes of an item: category, brand, shop, price. And of a day's users
     and items, where there is a table of them that does not have them."""
     min_joined_share: float = Field(1e-4, ge=0, le=1)
-    """Of the requests that behaviours name, those that are pages of the day: with none, nothing is
-    ever clicked. Of a day's bookmarks, carts and purchases, those that name a request, where clicks
-    do. And of pages that `dupn serve` wrote beside others, those that behaviours name: with none, a
-    page may be there twice. 0 asks nothing."""
+    """Of the requests that behaviours name, those that are pages of the day, and of the clicks that
+    name one of these, those on an item of it: with none, nothing is ever clicked. Of a day's
+    bookmarks, carts and purchases, those that name a request, where clicks do. And of pages that
+    `dupn serve` wrote beside others, those that behaviours name: with none, a page may be there
+    twice. 0 asks nothing."""
     warn_changed_share: float = Field(0.02, ge=0, le=1)
     """A day, of the users whom the day's `users` and those before know: whose value of a column is
     another. A birthday comes once in 365 days, a move less often; what changes for more follows

@@ -3,6 +3,8 @@
 A table that was written with other keys (another kind of user id, requests that nobody names)
 fails nowhere: its users have no profile, its items no category, its pages no clicks. So quality
 asks for the share of keys that are found, of a sample of them: the smallest hashes of some users.
+Of requests that are found it asks whether what was clicked stands on their pages: items may be
+written otherwise there than in behaviours, and then every candidate is one that nobody clicked.
 Memory grows with SAMPLE and with a column of the largest file.
 """
 
@@ -18,6 +20,7 @@ from numpy.typing import NDArray
 from features import held
 from features.buckets import hash_ids
 from features.quality.page_log import SOME_SERVED, has_pages
+from features.schemas import BehaviorType
 from infra.store import Partition, Store
 
 Keys = NDArray[np.uint64]
@@ -77,7 +80,7 @@ def of_day(store: Store, day: date, moments: str) -> list[Joined]:
     found = [_of_users(store, day, behaviors), _of_items(store, day, behaviors)]
     if moments != "derived" and has_pages(store, day):
         pages = store.partition("events", day, "impressions")
-        found += [_of_requests(pages, behaviors), _of_served(pages, behaviors)]
+        found += [*_of_requests(pages, behaviors), _of_served(pages, behaviors)]
     return [one for one in found if one and one.keys]
 
 
@@ -89,7 +92,7 @@ def _of_users(store: Store, day: date, behaviors: Partition) -> Joined | None:
     return Joined(
         figure=f"behaviors.user_id.{METRIC}",
         keys=len(wanted),
-        found=_found(wanted, _users(newest, every)),
+        found=_count(wanted, _users(newest, every)),
         meaning=f"the share of the day's users that {newest.key} has. Compare user_id in both",
     )
 
@@ -108,18 +111,41 @@ def _of_items(store: Store, day: date, behaviors: Partition) -> Joined | None:
     return Joined(
         figure=f"behaviors.item_id.{METRIC}",
         keys=len(wanted),
-        found=_found(wanted, (keys for part in parts for keys in _items(part, 1))),
+        found=_count(wanted, (keys for part in parts for keys in _items(part, 1))),
         meaning=f"the share of the day's items that {parts[-1].key} has. Compare item_id in both",
     )
 
 
-def _of_requests(pages: Partition, behaviors: Partition) -> Joined:
+def _of_requests(pages: Partition, behaviors: Partition) -> list[Joined]:
     wanted, every = _sample(behaviors, _requests)
-    return Joined(
+    known = wanted[_found(wanted, _requests(pages, every))]
+    requests = Joined(
         figure=f"behaviors.request_id.{METRIC}",
         keys=len(wanted) or behaviors.manifest().rows,
-        found=_found(wanted, _requests(pages, every)),
+        found=len(known),
         meaning=_named(pages) if len(wanted) else _UNNAMED,
+        sampled=True,
+    )
+    return [requests, _of_clicked(pages, behaviors, known, every)] if len(known) else [requests]
+
+
+def _of_clicked(pages: Partition, behaviors: Partition, known: Keys, every: int) -> Joined:
+    """Of the clicks that name requests which are known, those on an item that was shown there.
+
+    A request may be a session, in which most of what is clicked was found elsewhere; so it is asked
+    whether there is any, and a day is stopped only by as many as other requests.
+    """
+    clicked = np.unique(np.concatenate([*_clicked(behaviors, every, known)]))
+    return Joined(
+        figure=f"impressions.item_ids.{METRIC}",
+        keys=len(clicked),
+        found=_count(clicked, _shown(pages, every, known)),
+        meaning=(
+            "the share of the clicks that name a page of the same user in "
+            f"{pages.key} whose item is among the item_ids of that page; no other is a click on "
+            "what was shown. Compare item_ids with item_id in behaviors: their ids are likely "
+            "written in different forms, and then all that is shown is learnt as not clicked"
+        ),
         sampled=True,
     )
 
@@ -135,7 +161,7 @@ def _of_served(pages: Partition, behaviors: Partition) -> Joined | None:
     return Joined(
         figure=f"impressions.request_id.{METRIC}",
         keys=len(wanted),
-        found=_found(wanted, _requests(behaviors, every)),
+        found=_count(wanted, _requests(behaviors, every)),
         meaning=_TWICE,
         sampled=True,
         told=True,
@@ -189,6 +215,37 @@ def _keys(named: pa.Table) -> Keys:
     return hash_ids(named.column("request_id")) * np.uint64(3) + users
 
 
+def _clicked(part: Partition, every: int, known: Keys) -> Iterator[Keys]:
+    """Of clicks on known pages, the page and the item."""
+    yield np.empty(0, np.uint64)
+    for table in _columns(part, every, "request_id", "user_hash", "type", "item_id"):
+        valid = pc.is_valid(table.column("request_id"))
+        clicks = table.filter(pc.and_(valid, pc.equal(table.column("type"), BehaviorType.CLICK)))
+        page, rows = _pages(clicks, known)
+        yield _on(page, hash_ids(rows.column("item_id")))
+
+
+def _shown(part: Partition, every: int, known: Keys) -> Iterator[Keys]:
+    """Of known pages, each with each of its items: of no others are items hashed."""
+    for table in _columns(part, every, "request_id", "user_hash", "item_ids"):
+        page, rows = _pages(table.filter(pc.is_valid(table.column("request_id"))), known)
+        items = rows.column("item_ids").combine_chunks()
+        length = pc.fill_null(pc.list_value_length(items), 0).to_numpy(zero_copy_only=False)
+        ids = pc.list_flatten(items).cast(pa.string()).fill_null("")
+        yield _on(np.repeat(page, length), hash_ids(ids))
+
+
+def _pages(named: pa.Table, known: Keys) -> tuple[Keys, pa.Table]:
+    """Of rows that name a request, those of known pages, and the page of each."""
+    page = _keys(named)
+    wanted = np.isin(page, known)
+    return page[wanted], named.filter(pa.array(wanted))
+
+
+def _on(page: Keys, item: Keys) -> Keys:
+    return page * np.uint64(5) + item
+
+
 def _served(part: Partition, every: int) -> Iterator[Keys]:
     """As `_requests`, of pages that look as the service writes them."""
     for table in _columns(part, every, "request_id", "user_hash", *_ANSWERED):
@@ -223,8 +280,12 @@ def _sample(
     return kept, every
 
 
-def _found(wanted: Keys, held: Iterable[Keys]) -> int:
+def _found(wanted: Keys, held: Iterable[Keys]) -> NDArray[np.bool_]:
     found = np.zeros(len(wanted), np.bool_)
     for keys in held:
         found |= np.isin(wanted, keys)
-    return int(found.sum())
+    return found
+
+
+def _count(wanted: Keys, held: Iterable[Keys]) -> int:
+    return int(_found(wanted, held).sum())

@@ -210,11 +210,6 @@ def copy_home(settings: Settings, target: Path) -> Settings:
     return settings.model_copy(update={"home": str(target)})
 
 
-def days_from(first: date, days: int) -> list[date]:
-    """`days` days from the first."""
-    return [first + ONE_DAY * number for number in range(days)]
-
-
 def _linked(source: str, target: str) -> str:
     """A hard link where the disk allows: partitions are replaced whole, never written into."""
     try:

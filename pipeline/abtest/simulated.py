@@ -27,6 +27,7 @@ from infra.scratch import scratch_folder
 from pipeline import chain
 from pipeline.abtest import arm_sources, closed_loop, estimating
 from pipeline.abtest.closed_loop import INTERFERENCE, World
+from pipeline.days import span
 from pipeline.settings import Settings
 
 MEASURES = ("ctr", "sales", "orders", "price_precision")
@@ -84,7 +85,7 @@ def run(settings: Settings, wanted: Wanted) -> Mapping[str, Any]:
         )
     closed_loop.divided(settings, wanted.shares, wanted.salt)
     first = wanted.first or _next(settings)
-    days = closed_loop.days_from(first, wanted.days)
+    days = span(first, wanted.days)
     own.require_own(settings.store, [first - ONE_DAY, *days])
     market = Marketplace.build(settings.marketplace, settings.seed)
     state.require_place(settings.store, days, market)

@@ -228,10 +228,10 @@ def run(
     """A whole chain: `initial` and `nightly` here, `demo` through a real Airflow."""
     from pipeline import chain
 
-    if what not in ("initial", "demo") and not (what == "nightly" and day):
-        raise typer.BadParameter(
-            f"run {what} is not a chain. Say initial, demo, or nightly with --day D."
-        )
+    if what not in ("initial", "nightly", "demo"):
+        raise typer.BadParameter(f"run {what} is not a chain. Say initial, nightly or demo.")
+    if what == "nightly" and not day:
+        raise typer.BadParameter("run nightly goes through one day. Say which: --day D.")
     _require_own(what, "initial", {"--first": first, "--days": days})
     _require_own(
         what, "nightly", {"--day": day, "--leave-out": leave_out, "--take-over": take_over}

@@ -69,6 +69,8 @@ def whereis(
     """Say in which folders of the home a person is found; changes nothing."""
     from pipeline.upkeep import whereis as looking
 
+    if not user.strip():
+        raise typer.BadParameter("an empty id is nobody's. Give the id as the log has it.")
     front.say("whereis", looking.run(front.looking(), user), nothing="found nowhere")
 
 

@@ -21,6 +21,7 @@ from infra.record import reading
 from pipeline.abtest import closed_loop, estimating
 from pipeline.abtest.closed_loop import World
 from pipeline.abtest.contenders import Before, Contender, Network, Policy
+from pipeline.days import span
 from pipeline.settings import Settings
 from pipeline.studies import worlds
 
@@ -42,7 +43,7 @@ class AbtestWorld:
         self.settings = settings.model_copy(update={"home": str(self.folder / "base")})
         self.shape = shape
         self.progress = progress
-        self.first = closed_loop.days_from(settings.first_day, shape.trained)
+        self.first = span(settings.first_day, shape.trained)
 
     def cell(self, digest: str) -> Cell:
         """Everything about the seed, under a digest of the settings."""
@@ -72,7 +73,7 @@ class AbtestWorld:
     def _estimated(self) -> tuple[Figure, ...]:
         """What the experiment's own statistics say of the split world, from its log alone."""
         settings = closed_loop.copy_home(self.settings, self.folder / SPLIT)
-        days = closed_loop.days_from(self.first[-1] + ONE_DAY, self.shape.lived)
+        days = span(self.first[-1] + ONE_DAY, self.shape.lived)
         traffic = Traffic(experiment=SALT, salt=SALT, shares=SHARES)
         return tuple(estimating.figures(estimating.looks(settings, traffic, days)[DUPN]))
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from infra.errors import ConfigError
-from infra.home import absolute, require_addressable
+from infra.home import absolute, require_addressable, require_place
 from infra.mlflow_client import Client
 from infra.store import Store
 from infra.tracking import TrackingConfig, tracking_uri
@@ -27,6 +27,24 @@ def test_the_address_of_a_folder_is_that_folder():
 def test_the_tilde_of_a_user_who_is_not_known_is_refused():
     with pytest.raises(ConfigError, match=r"^~nobody-here/log .* is \./~nobody"):
         absolute("~nobody-here/log")
+
+
+def test_a_home_is_a_folder_or_can_become_one(tmp_path):
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path)
+    for home in ("new", "new/below", "link", "link/new"):
+        require_place(str(tmp_path / home))
+    for home in ("file", "file/new/below", "link/file"):
+        with pytest.raises(ConfigError, match=r"/file is no folder\. Give a folder with --home or"):
+            require_place(str(tmp_path / home))
+
+
+@pytest.mark.parametrize("home", ["s3://", "s3:///prefix", "memory://", "gs:///"])
+def test_an_address_without_a_bucket_is_no_home(home):
+    with pytest.raises(ConfigError, match=rf"^the home {home} names no bucket\. Give s3://bucket"):
+        require_place(home)
+    for fine in ("s3://bucket", "memory://a/b", "hdfs:///users/shop"):
+        require_place(fine)
 
 
 @pytest.mark.parametrize("name", ["a?b", "a%20b", "job%2Fbranch"])

@@ -17,6 +17,7 @@ import pytest
 from infra import processes, services
 from infra.errors import OrchestrationError
 from infra.services import Record, Service, free_port, running, start, stop, wait_until_healthy
+from tests.disks import disk, read_only
 
 
 @pytest.fixture
@@ -118,6 +119,23 @@ def test_who_gives_a_running_service_other_settings_is_told_that_it_keeps_its_ow
     assert start(replace(service, given="new")) == first
     assert "web runs already, with other settings than these" in caplog.text
     assert "dupn down" in caplog.text
+
+
+@pytest.mark.parametrize("locked", [True, False])
+def test_what_runs_on_a_disk_that_takes_no_writes_any_more_can_be_stopped(service, locked):
+    with disk(service.folder.parent / "disk") as place:
+        quiet = replace(service, folder=place / "web")
+        quiet.folder.mkdir()
+        quiet = replace(quiet, command=["sh", "-c", "exec sleep 99 > /dev/null 2>&1"])
+        process = psutil.Process(start(quiet).pid)
+        while process.name() != "sleep":
+            time.sleep(0.01)
+        if not locked:
+            (quiet.folder / "web.starting").unlink()
+        read_only(place)
+        assert stop(quiet.folder, "web")
+        assert not process.is_running()
+        assert not stop(quiet.folder, "web")
 
 
 def test_stopping_ends_what_the_program_started(service):

@@ -4,7 +4,10 @@ from types import SimpleNamespace
 import pytest
 
 from infra.errors import ConfigError
+from pipeline import steps
+from pipeline.abtest import simulated
 from pipeline.days import day_of_run, span
+from pipeline.settings import load
 
 START, END = datetime(2026, 3, 9, 2, tzinfo=UTC), datetime(2026, 3, 10, 2, tzinfo=UTC)
 INTERVAL = {"data_interval_start": START, "data_interval_end": END}
@@ -86,6 +89,23 @@ def test_a_day_that_nobody_means_is_refused_wherever_it_is_said(text):
 def test_a_span_that_leaves_the_calendar_is_refused(first, days):
     with pytest.raises(ConfigError, match=REACH):
         span(first, days)
+
+
+def test_no_step_goes_over_days_of_which_one_is_out_of_reach(tmp_path):
+    settings = load("smoke", str(tmp_path))
+    last, halves = date(2199, 12, 31), {"a": 0.5, "b": 0.5}
+    arms = {"a": "x", "b": "y"}
+    wanted = simulated.Wanted(
+        days=2, first=last, arms=arms, shares=halves, salt="s", nightly=False, twins=False
+    )
+    for over in (
+        lambda: steps.simulate(settings, last, 3),
+        lambda: steps.train(settings, date(1970, 1, 1), 2),
+        lambda: simulated.run(settings, wanted),
+    ):
+        with pytest.raises(ConfigError, match=REACH):
+            over()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_span_has_an_end():

@@ -10,7 +10,7 @@ from infra.registry import Registry
 from infra.store import Store
 from serving import app as http
 from serving.reading import Reading
-from serving.versions import FromRegistry
+from serving.versions import FromRegistry, Versions
 
 
 def missed(reading, times=1):
@@ -31,6 +31,17 @@ def test_looks_that_fail_are_logged_ever_more_rarely_and_once_when_they_are_answ
     [said] = [one.getMessage() for one in caplog.records[7:]]
     assert said == "the registry answers again, after 100 looks that failed"
     assert (reading.told, reading.unread_s) == ("", 0)
+
+
+def test_a_service_that_has_nothing_yet_does_not_say_that_it_goes_on(caplog, tmp_path):
+    registry = Registry(f"sqlite:///{tmp_path}/none.db", Store(tmp_path))
+    versions = Versions(FromRegistry(registry, (), tmp_path, tmp_path), tmp_path, 0.0)
+    versions.reading = versions.source.reading
+    versions.refresh()
+    assert "(look 1 that fails): nothing is served yet. there is no MLflow" in caplog.text
+    versions.served = {"champion": None}
+    versions.refresh()
+    assert "(look 2 that fails): what is served goes on, and a moved alias is" in caplog.text
 
 
 def test_a_source_whose_registry_is_not_there_notes_it(tmp_path):

@@ -38,9 +38,10 @@ def behaviors(store, requests=REQUESTS, items="i", day=DAY):
     publish(store, "behaviors", table, day)
 
 
-def pages(store, requests=REQUESTS, users=USERS, **lineage):
+def pages(store, requests=REQUESTS, users=USERS, items="i", **lineage):
     count = len(requests)
-    columns = {"ts": COLUMNS["ts"] * count, "item_ids": [["i1"]] * count}
+    shown = [["else", f"{items}{n % 50}"] for n in range(count)]
+    columns = {"ts": COLUMNS["ts"] * count, "item_ids": shown}
     table = pa.table({"user_id": users[:count], "request_id": requests, **columns})
     publish(store, "impressions", table, **lineage)
 
@@ -66,7 +67,8 @@ def test_each_share_is_of_the_distinct_keys_of_the_day(store):
     pages(store, REQUESTS[:50])
     publish(store, "users", pa.table({"user_id": [*USERS[:20], "x"], "city": ["a"] * 21}))
     publish(store, "items", pa.table({"item_id": [f"i{i}" for i in range(40)]}))
-    assert shares(store) == {"user": (0.1, 200), "item": (0.8, 50), "request": (0.25, 200)}
+    found = {"user": (0.1, 200), "item": (0.8, 50), "request": (0.25, 200), "item_ids": (1, 50)}
+    assert shares(store) == found
 
 
 def test_tables_of_other_keys_have_none(store):
@@ -104,6 +106,30 @@ def test_the_page_of_another_user_is_another_page(store):
     assert shares(store) == {"request": (0, 200)}
 
 
+def test_pages_that_write_items_otherwise_than_behaviours_show_nothing_that_is_clicked(store):
+    behaviors(store, items="SKU-")
+    pages(store)
+    assert shares(store) == {"request": (1, 200), "item_ids": (0, 200)}
+    *_, found = joined.of_day(store, DAY, "auto")
+    assert found.figure == "impressions.item_ids.joined_share"
+    assert f"events/dt={DAY}/impressions whose item is among the item_ids" in found.meaning
+    assert replace(found, keys=1_000).limit(0.5, 1e-4) == (1e-4, True)
+
+
+def test_only_clicks_on_known_pages_of_the_same_user_are_held_against_what_was_shown(store):
+    """Not what names another page (of the day before), nor a cart, nor another user's page."""
+    kinds = [1, 1, 1, 2, 1]
+    rows = {name: values * len(kinds) for name, values in COLUMNS.items()} | {"type": kinds}
+    users, requests = ["u1", "u1", "u1", "u1", "u2"], ["r1", "r1", "r0", "r1", "r1"]
+    items = ["i1", "x", "i1", "y", "i1"]
+    made = pa.table({"user_id": users, "item_id": items, "request_id": requests, **rows})
+    publish(store, "behaviors", made)
+    shown = [["i0"], None, ["i2", "i1"]]  # a row a screen, and one without items
+    page = {"user_id": ["u1"] * 3, "request_id": ["r1"] * 3, "ts": COLUMNS["ts"] * 3}
+    publish(store, "impressions", pa.table({**page, "item_ids": shown}))
+    assert shares(store) == {"request": (1 / 3, 3), "item_ids": (0.5, 2)}
+
+
 def test_derived_moments_need_no_pages(store):
     behaviors(store, requests=[None] * 200)
     pages(store)
@@ -129,9 +155,9 @@ def test_of_pages_that_the_service_wrote_beside_others_those_are_told_that_are_n
     for name, values in rest.items():
         both = both.append_column(name, pa.array(values))
     publish(store, "impressions", both)
-    assert len(shares(store)) == 1  # by an older version, which did not say whose pages they are
+    assert len(shares(store)) == 2  # by an older version, which did not say whose pages they are
     publish(store, "impressions", both, some_served=True)
-    _, found = joined.of_day(store, DAY, "auto")
+    *_, found = joined.of_day(store, DAY, "auto")
     assert (found.figure, found.share, found.keys) == (
         "impressions.request_id.joined_share",
         share,
@@ -168,6 +194,7 @@ def test_of_many_rows_some_users_are_asked_and_the_shares_are_theirs(store, monk
         "user": ((count - 1) / count, count),
         "item": (1, items),
         "request": (1, count),
+        "item_ids": (1, count),
     }
 
 
@@ -176,7 +203,7 @@ def test_a_request_that_is_named_by_none_of_some_users_is_looked_for_among_all(s
     odd = next(i for i, user in enumerate(USERS) if int(hash_ids(pa.array([user]))[0]) % 4)
     behaviors(store, [f"r{i}" if i == odd else None for i in range(200)])
     pages(store)
-    assert shares(store) == {"request": (1, 1)}
+    assert shares(store) == {"request": (1, 1), "item_ids": (1, 1)}
 
 
 @pytest.mark.parametrize(

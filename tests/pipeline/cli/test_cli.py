@@ -106,6 +106,7 @@ FOREIGN = {
     "run initial takes no --take-over,": ["run", "initial", "--take-over"],
     "run nightly takes no --first,": ["run", "nightly", *DAY, "--first", "2026-03-01"],
     "run nightly takes no --days,": ["run", "nightly", *DAY, "--days", "10"],
+    "run nightly goes through one day. Say which": ["run", "nightly", "--first", "2026-03-01"],
     "run demo takes no --days,": ["run", "demo", "--days", "3"],
     "run demo takes no --day,": ["run", "demo", *DAY],
     "promote what?": ["promote", *DAY, "--version", "2", "--why", "x"],

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pytest
 from typer.testing import CliRunner
 
+from infra.errors import ConfigError
 from infra.store import Store
 from pipeline.cli import app
 from pipeline.cli.front import front
@@ -91,6 +92,24 @@ def test_looking_at_a_home_where_nothing_is_says_so_and_makes_nothing(
     assert f"there is nothing in {home} yet. See that --home or DUPN_HOME" in told
     assert bool(as_json) == (said.stdout[0] in "[{")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("user", ["", "  "])
+def test_whoever_asks_where_nobody_is_gets_no_answer(dupn, user):
+    """An empty id stands in every table: each of its rows would be a hit."""
+    said = dupn("whereis", user)
+    assert (said.exit_code, said.stdout) == (2, "")
+    assert "an empty id is nobody's. Give the id" in said.stderr
+
+
+@pytest.mark.parametrize("line", ["status", "log", "down", "whereis anna", "simulate"])
+@pytest.mark.parametrize("home", ["file", "file/below", "s3://"])
+def test_a_home_that_cannot_be_is_refused_by_every_command(tmp_path, home, line):
+    (tmp_path / "file").write_text("x")
+    at = home if "://" in home else str(tmp_path / home)
+    said = CliRunner().invoke(app.app, ["--preset", "smoke", "--home", at, *line.split()])
+    assert isinstance(said.exception, ConfigError)
+    assert said.stdout == ""
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from features.buckets import hash_ids
 from features.quality import measured, requests
 from features.schemas import BEHAVIORS, IMPRESSIONS, conform
+from infra.errors import QualityFailed
 from pipeline.quality import checks
 from pipeline.settings import load
 
@@ -31,6 +32,16 @@ def behaviors(named, counts=(400, 40, 40, 40)):
         "request_id": [f"r{n}" if kind in named else None for n, kind in enumerate(kinds)],
     }
     return conform(pa.table(table), BEHAVIORS)
+
+
+def publish(store, rows, item="i"):
+    """Behaviours, and the pages that they name, of that item alone."""
+    shown = rows.filter(rows["request_id"].is_valid())
+    pages = shown.select(["user_hash", "user_id", "ts", "scenario", "request_id"])
+    pages = pages.append_column("item_ids", pa.array([[item]] * len(pages)))
+    for name, table in (("behaviors", rows), ("impressions", conform(pages, IMPRESSIONS))):
+        with store.partition("events", DAY, name).publish() as out:
+            out.record([out.write_table("part-0", table)])
 
 
 def judged(named, counts=(400, 40, 40, 40)):
@@ -61,12 +72,7 @@ def test_orders_without_a_request_are_a_warning_that_says_what_is_not_learnt(
 ):
     settings = load("smoke", str(tmp_path), [f"sequences.moments={moments}"])
     rows = behaviors((1, 2, 3))
-    shown = rows.filter(rows["request_id"].is_valid())
-    pages = shown.select(["user_hash", "user_id", "ts", "scenario", "request_id"])
-    pages = pages.append_column("item_ids", pa.array([["i"]] * len(pages)))
-    for name, table in (("behaviors", rows), ("impressions", conform(pages, IMPRESSIONS))):
-        with settings.store.partition("events", DAY, name).publish() as out:
-            out.record([out.write_table("part-0", table)])
+    publish(settings.store, rows)
     result = checks.run(settings, DAY, "events")
     assert (result["passed"], result["warnings"]) == (True, warnings)
     told = "request_id.purchase has named share 0, under the limit 0.0001: the share of purchases"
@@ -75,3 +81,25 @@ def test_orders_without_a_request_are_a_warning_that_says_what_is_not_learnt(
     shares = {one["name"]: one["value"] for one in report["figures"] if "named" in one["name"]}
     kinds = {"click": 1, "bookmark": 1, "cart": 1, "purchase": 0} if warnings else {}
     assert shares == {f"behaviors.request_id.{name}.named_share": of for name, of in kinds.items()}
+
+
+@pytest.mark.parametrize(
+    ("item", "clicks", "stops"),
+    [("i", 1_000, False), ("SKU-i", 1_000, True), ("SKU-i", 999, False)],
+)
+def test_clicks_of_which_none_stands_on_the_page_that_it_names_stop_the_day(
+    tmp_path, caplog, item, clicks, stops
+):
+    settings = load("smoke", str(tmp_path))
+    publish(settings.store, behaviors((1, 2, 3, 4), (clicks, 40, 40, 40)), item)
+    told = (
+        f"Quality of events {DAY} failed: impressions.item_ids has joined share 0, under the limit "
+        "0.0001: the share of the clicks"
+    )
+    if stops:
+        with pytest.raises(QualityFailed, match=r"their ids are likely written in different") as no:
+            checks.run(settings, DAY, "events")
+        assert told in str(no.value)
+        settings = load("smoke", str(tmp_path), ["quality.min_joined_share=0"])
+    assert checks.run(settings, DAY, "events")["passed"]
+    assert ("impressions.item_ids has joined share 0" in caplog.text) == (item != "i")

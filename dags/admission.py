@@ -43,8 +43,7 @@ def _home() -> None:
 def _conf(context: Mapping[str, Any]) -> None:
     """Airflow puts an unknown name among `params`, but not among those of the DAG."""
     conf = getattr(context.get("dag_run"), "conf", None) or {}
-    known = {*context["dag"].params, *AIRFLOWS}
-    unknown = [name for name in conf if name not in known]
+    unknown = [name for name in conf if name not in (*AIRFLOWS, *context["dag"].params)]
     if unknown:
         dag = context["dag"]
         said = " ".join(_unknown(name, list(dag.params), dag.dag_id) for name in unknown)

@@ -14,6 +14,10 @@ from infra.config import nearest
 from infra.errors import ConfigError
 from infra.visible import visible
 
+AIRFLOWS = ("openlineage", "airflow/task_span_detail_level")
+"""Names in a `conf` that are nobody's typo and no Param: the task that triggers a run puts its own
+lineage there where OpenLineage's provider is active; how finely Airflow traces the run's tasks."""
+
 
 def check(context: Mapping[str, Any]) -> None:
     """Of the running task.
@@ -39,7 +43,7 @@ def _home() -> None:
 def _conf(context: Mapping[str, Any]) -> None:
     """Airflow puts an unknown name among `params`, but not among those of the DAG."""
     conf = getattr(context.get("dag_run"), "conf", None) or {}
-    unknown = [name for name in conf if name not in context["dag"].params]
+    unknown = [name for name in conf if name not in (*AIRFLOWS, *context["dag"].params)]
     if unknown:
         dag = context["dag"]
         said = " ".join(_unknown(name, list(dag.params), dag.dag_id) for name in unknown)

@@ -3,6 +3,7 @@
 Airflow's own operator waits for ever for a run that was deleted, or whose DAG is paused, and no
 `execution_timeout` ends that: it does not count while a task is deferred. Only a deferral of our
 own has a deadline, so the task is brought back once, as soon as the run is there, and defers anew.
+At the deadline it asks for the run's state itself: a triggerer that is away has told it nothing.
 """
 
 from datetime import timedelta
@@ -60,16 +61,23 @@ class Awaited(TriggerDagRunOperator):
                 f"the run {run} of {self.trigger_dag_id} was deleted. Clear this task to have it "
                 "done anew."
             )
+        state = context["ti"].get_dagrun_state(self.trigger_dag_id, run)
+        if state in GOES_ON:
+            self._tell(run, context["ti"].dag_id)
+        else:
+            self.log.warning("%s has ended unheard: is a triggerer running?", run)
+        return self.execute_complete(context, ("", {"run_ids": [run], run: state}))
+
+    def _tell(self, run: str, waits: str) -> None:
         hours = PATIENCE.total_seconds() / 3600
         callbacks.tell(
             "late",
             f"{self.trigger_dag_id} has not ended",
-            f"{run} is not over after {hours:g} h more, and {context['ti'].dag_id} waits for it. "
-            f"Look there: a person may have to answer (Required Actions), {self.trigger_dag_id} "
-            "may be paused, an earlier run of it may not have ended, a task may hang or have no "
-            "slot.",
+            f"{run} is not over after {hours:g} h more, and {waits} waits for it. Look there: a "
+            f"person may have to answer (Required Actions), {self.trigger_dag_id} may be paused, "
+            "an earlier run of it may not have ended, a task may hang or have no slot. If it ends "
+            f"and {waits} waits on, no triggerer is running.",
         )
-        return self._wait(run)
 
     def _wait(self, run: str) -> None:
         self.defer(

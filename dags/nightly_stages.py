@@ -17,7 +17,7 @@ from airflow.sdk.exceptions import (
     DagRunTriggerException,
 )
 
-from dags import callbacks, running, schedule
+from dags import callbacks, running, schedule, silence
 from dags.awaited import Awaited, called
 from dags.running import run, stage
 
@@ -275,25 +275,23 @@ def _look(waited: timedelta) -> PokeReturnValue:
     return PokeReturnValue(is_done=seen.ready, xcom_value=day.isoformat())
 
 
-_SOON = 3
-"""Looks after which somebody hears that the store does not answer."""
-
-
 def _unanswered(context: Any, waited: timedelta, error: Exception) -> PokeReturnValue:
     """Wait on: Airflow counts a look that fails as a try, and a night of many looks has three.
 
-    Somebody is told after some minutes, as it may be for a person to mend, and past the deadline
-    about once an hour; that somebody was cannot be noted here.
+    Somebody is told some minutes after the silence began, as it may be for a person to mend; of one
+    that goes on past the deadline again, about once an hour.
     """
-    settings = running.plain(context)
+    settings, now = running.plain(context), timezone.utcnow()
     if waited >= timedelta(hours=settings.nightly.give_up_hours):
         raise error
     logger.warning("%s: %s The night waits on.", type(error).__name__, error)
-    looks_an_hour, looks = max(1, round(3600 / schedule.LOOK_S)), context["task_reschedule_count"]
     late = waited >= timedelta(hours=settings.nightly.deadline_hours)
-    if looks == _SOON or (late and looks % looks_an_hour == 0):
-        day = running.day_of(context, settings)
-        callbacks.tell("late", f"nobody can look for the raw data of {day}", str(error))
+    found = silence.of_this_look(context)
+    if found.is_to_be_told(now, again=late):
+        title = f"nobody can look for the raw data of {running.day_of(context, settings)}"
+        if callbacks.tell("late", title, str(error)):
+            found = found.after_telling(now)
+    silence.keep(context, found)
     return PokeReturnValue(is_done=False)
 
 

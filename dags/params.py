@@ -89,7 +89,7 @@ def imported() -> dict[str, Any]:
     return {
         "files": Param(
             [],
-            type="array",
+            type=["null", "array"],  # the UI makes a field that was emptied null
             items={"type": "string"},
             title="Files to import first",
             description="Raw files of your log, one a line, by absolute path (in a folder that "

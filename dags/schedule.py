@@ -25,6 +25,7 @@ from airflow.sdk import CronTriggerTimetable
 from croniter import croniter
 
 from infra.errors import ConfigError
+from pipeline.days import BY_INTERVAL
 
 T = TypeVar("T")
 
@@ -150,4 +151,4 @@ def _offset(at: datetime, zone: str) -> timedelta | None:
 
 def _is_scheduled(context: Mapping[str, Any]) -> bool:
     kind = getattr(context.get("dag_run"), "run_type", None)
-    return str(getattr(kind, "value", kind)) in ("scheduled", "backfill")
+    return str(getattr(kind, "value", kind)) in BY_INTERVAL

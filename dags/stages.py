@@ -30,7 +30,7 @@ def import_log() -> None:
     from pipeline import form
 
     params, settings = get_current_context()["params"], running.settings()
-    files = form.lines(params["files"])
+    files = form.lines(params["files"] or [])
     if not files:
         raise AirflowSkipException("no files were given: raw/ is used as it stands")
     with running.front_door():

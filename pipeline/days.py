@@ -15,14 +15,16 @@ EARLIEST, LATEST = date(1970, 1, 1), date(2199, 12, 31)
 """Days that may be named: far enough from the ends of the calendar to count on from them."""
 LONGEST = 36_500
 """Days in a row that may be asked for."""
+BY_INTERVAL = ("scheduled", "backfill")
+"""Airflow's types of runs that are made for the day in which their data interval starts."""
 
 
 def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
     """The day of the data that a run works on.
 
-    In this order: the partition key of the run, the Param `day`, and of a run that was not
-    triggered by hand the start of the data interval (in the time zone of the data, because days
-    are).
+    In this order: the partition key of the run, the Param `day`, and of a run by schedule or
+    Backfill the start of the data interval (in the time zone of the data, because days are). That
+    of a run which a person, a task or an asset triggered is about now.
 
     Args:
         context: Airflow's task context.
@@ -36,10 +38,10 @@ def day_of_run(context: Mapping[str, Any], time_zone: str = "UTC") -> date:
     if asked:
         return _parse(str(asked))
     kind = getattr(context.get("dag_run"), "run_type", None)
-    if kind is not None and str(getattr(kind, "value", kind)) == "manual":  # its interval is now
+    if kind is not None and str(getattr(kind, "value", kind)) not in BY_INTERVAL:
         raise ConfigError(
-            "this run was triggered by hand and says no day. Trigger it with the Param day = "
-            "YYYY-MM-DD: of a night, the day after the newest of `samples days` in `dupn status`."
+            "this run was triggered, not scheduled, and says no day. Trigger it with the Param day "
+            "= YYYY-MM-DD: of a night, the day after the newest of `samples days` in `dupn status`."
         )
     start: datetime | None = context.get("data_interval_start")
     end: datetime | None = context.get("data_interval_end")

@@ -313,7 +313,7 @@ def _at_work(holder: str, asking: str) -> bool:
     """Whether a night's holder may still be at work, so that `asking` must not begin it too."""
     if workers.is_command(holder):
         return workers.alive(holder)
-    return workers.is_command(asking)  # DAG runs never work side by side; commands do not see them
+    return workers.is_command(asking)  # Airflow keeps DAG runs apart, but for a Backfill's
 
 
 def _note_waiting(settings: Settings, night: Night) -> None:

@@ -2,7 +2,8 @@
 
 A night that a command runs is refused to a second one while the first is alive; one whose process
 was killed is simply taken over. A process is named by host, number and start, since numbers come
-again. A DAG run is no process of ours: Airflow's `max_active_runs` keeps those apart.
+again. A DAG run is no process of ours: Airflow's `max_active_runs` keeps those apart, but for runs
+of its own Backfill, which it does not count.
 """
 
 import os

@@ -26,11 +26,7 @@ NIGHT, RUN = "dupn_nightly_update", "again"
 
 
 def main(day, keys) -> None:
-    initdb()
-    with create_session() as session:
-        session.merge(DagBundleModel(name="test"))
-    bag = DagBag(str(DAGS), bundle_name="test")
-    sync_bag_to_db(bag, "test", None)
+    bag = ours()
     begin(day)
     for key in keys:
         release(bag.dags[NIGHT].task_dict["release"], key)
@@ -42,10 +38,20 @@ def main(day, keys) -> None:
     sys.stdout.write("\n" + json.dumps(found) + "\n")
 
 
-def begin(day):
+def ours():
+    """Our DAGs, as Airflow's database knows them, too."""
+    initdb()
+    with create_session() as session:
+        session.merge(DagBundleModel(name="test"))
+    bag = DagBag(str(DAGS), bundle_name="test")
+    sync_bag_to_db(bag, "test", None)
+    return bag
+
+
+def begin(day, run=RUN):
     with create_session() as session:
         SerializedDagModel.get_dag(NIGHT, session=session).create_dagrun(
-            run_id=RUN,
+            run_id=run,
             run_after=timezone.utcnow(),
             run_type=DagRunType.MANUAL,
             triggered_by=DagRunTriggeredByType.TEST,

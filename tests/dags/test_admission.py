@@ -4,8 +4,11 @@ import importlib
 from types import SimpleNamespace
 
 import pytest
+from airflow.models.dagrun import TASK_SPAN_DETAIL_LEVEL_KEY
+from airflow.providers.standard.operators import trigger_dagrun
+from airflow.providers.standard.utils import openlineage
 from airflow.sdk.definitions.param import process_params
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, DagRunTriggerException
 from airflow.sdk.execution_time.context import set_current_context
 
 from dags import nightly_stages, running
@@ -88,6 +91,34 @@ def test_a_conf_of_params_alone_is_taken(monkeypatch, tmp_path):
     monkeypatch.setenv("DUPN_HOME", str(tmp_path))
     with set_current_context(context_of(dag_of("dupn_backfill"), FORM | {"only_plan": False})):
         assert running.settings().store.root == str(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["openlineage", TASK_SPAN_DETAIL_LEVEL_KEY])
+def test_what_airflow_itself_reads_in_a_conf_is_no_typo(name, monkeypatch, tmp_path):
+    monkeypatch.setenv("DUPN_HOME", str(tmp_path))
+    with set_current_context(context_of(dag_of("dupn_backfill"), FORM | {name: {}})):
+        assert running.settings().store.root == str(tmp_path)
+    assert "openlineag is no Param" in refused("dupn_backfill", openlineag={})
+
+
+def test_a_release_is_admitted_with_the_lineage_of_the_task_that_triggers_it(monkeypatch, tmp_path):
+    """As where OpenLineage's provider is active: the operator itself adds it to the conf."""
+    monkeypatch.setenv("DUPN_HOME", str(tmp_path))
+    add = openlineage._inject_openlineage_parent_info_to_dagrun_conf
+    monkeypatch.setattr(
+        trigger_dagrun,
+        "safe_inject_openlineage_properties_into_dagrun_conf",
+        lambda dr_conf, ti: add(dr_conf, {"parentRunId": "r"}),
+    )
+    instance = SimpleNamespace(
+        xcom_pull=lambda task_ids: f"dupn-{DAY}", get_dag=lambda _: SimpleNamespace(is_paused=False)
+    )
+    night = context_of(dag_of("dupn_nightly_update"), FORM) | {"ti": instance, "run_id": "r"}
+    with set_current_context(night), pytest.raises(DagRunTriggerException) as triggered:
+        nightly_stages.release().execute(night)
+    assert triggered.value.conf["openlineage"] == {"parentRunId": "r"}
+    with set_current_context(context_of(dag_of("dupn_release"), triggered.value.conf)):
+        assert running.settings().line == "dupn"
 
 
 def test_what_a_night_hands_on_to_a_look_are_its_params():

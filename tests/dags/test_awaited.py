@@ -28,8 +28,8 @@ def task():
 
 @pytest.fixture
 def there():
-    """What the task is told of the other DAG: whether it is paused, how many such runs it has."""
-    return {"paused": False, "runs": 1}
+    """What the task is told of the other DAG: is it paused, how many such runs, in which state."""
+    return {"paused": False, "runs": 1, "state": "running"}
 
 
 @pytest.fixture
@@ -39,6 +39,9 @@ def context(there):
         xcom_pull=lambda task_ids, key: {("release", "trigger_run_id"): RUN}[task_ids, key],
         get_dag=lambda _: SimpleNamespace(is_paused=there["paused"]),
         get_dr_count=lambda dag_id, run_ids: there["runs"],
+        get_dagrun_state=lambda dag_id, run_id: {("dupn_release", RUN): there["state"]}[
+            dag_id, run_id
+        ],
     )
     return {"ti": instance}
 
@@ -80,15 +83,34 @@ def test_its_end_is_the_tasks(task, context):
         task.resume_execution("execute_complete", ended("failed"), context)
 
 
-def test_one_that_does_not_end_is_told_and_waited_for_again(task, context, monkeypatch):
+@pytest.fixture
+def told(monkeypatch):
     told = []
     monkeypatch.setattr(callbacks, "tell", lambda *words: told.append(words))
+    return told
+
+
+@pytest.mark.parametrize("state", ["queued", "running"])
+def test_one_that_does_not_end_is_told_and_waited_for_again(task, there, context, told, state):
+    there["state"] = state
     with pytest.raises(TaskDeferred) as deferred:
         task.resume_execution("__fail__", TIMED_OUT, context)
     [(kind, title, text)] = told
     assert (kind, title) == ("late", "dupn_release has not ended")
     assert text.startswith(f"{RUN} is not over after 6 h more, and dupn_nightly_update waits")
+    assert text.endswith("no triggerer is running.")
     assert deferred.value.trigger.run_ids == [RUN]
+
+
+def test_an_end_of_which_no_triggerer_told_is_the_tasks_all_the_same(task, there, context, told):
+    there["state"] = "success"
+    task.resume_execution("__fail__", TIMED_OUT, context)
+    there["state"] = "failed"
+    with pytest.raises(AirflowException, match="failed"):
+        task.resume_execution("__fail__", TIMED_OUT, context)
+    with pytest.raises(AirflowFailException, match="Clear the task that failed there"):
+        nightly_stages.release().resume_execution("__fail__", TIMED_OUT, context)
+    assert told == []
 
 
 def test_one_that_was_deleted_fails_the_task(task, there, context):

@@ -1,5 +1,6 @@
 """What tasks of a night do beside their step: whose settings, and which failures are final."""
 
+import shutil
 from datetime import UTC, date, datetime, timedelta
 from types import SimpleNamespace
 
@@ -202,15 +203,49 @@ def test_a_late_night_tells_at_each_look_until_somebody_is_reached(waiting, monk
     assert told == ["late", "late"]
 
 
+class Kept(dict):
+    """What Airflow keeps for a task."""
+
+    set = dict.__setitem__
+
+
 @pytest.fixture
 def silent(waiting, monkeypatch, tmp_path):
     """The same, in a store that does not answer; a test says how often it was looked at."""
     (tmp_path / "reports").write_text("where its folder should be")
-    params = running.get_current_context()["params"]
-    context = {"params": params, "dag_run": waiting, "task_reschedule_count": 0}
+    context = {
+        "params": running.get_current_context()["params"], "dag_run": waiting,
+        "task_reschedule_count": 0, "task_state_store": Kept(),
+    }  # fmt: skip
     for module in (running, nightly_stages):
         monkeypatch.setattr(module, "get_current_context", lambda: context)
     return context
+
+
+@pytest.fixture
+def told_at(silent, waiting, monkeypatch, tmp_path):
+    """Look every so many minutes; the looks at which somebody was told that it was in vain."""
+    told, reports, begun = [], tmp_path / "reports", datetime.now(UTC)
+    waiting.start_date = begun
+
+    def look(in_vain, minutes=20, reached=lambda number: True):
+        def tell(_, title, __):
+            assert title == f"nobody can look for the raw data of {NIGHT}"
+            told.append(silent["task_reschedule_count"])
+            return reached(told[-1])
+
+        monkeypatch.setattr(callbacks, "tell", tell)
+        for number in range(max(in_vain) + 1):
+            now = begun + timedelta(minutes=minutes * number)
+            monkeypatch.setattr(nightly_stages.timezone, "utcnow", lambda now=now: now)
+            silent["task_reschedule_count"] = number
+            shutil.rmtree(reports) if reports.is_dir() else reports.unlink()
+            if number in in_vain:
+                reports.write_text("where its folder should be")
+            assert not nightly_stages.raw.function().is_done
+        return told
+
+    return look
 
 
 def test_a_look_that_the_store_does_not_answer_is_no_failed_try(silent, caplog):
@@ -233,17 +268,28 @@ def test_a_registry_that_does_not_answer_is_waited_for(silent, monkeypatch):
     assert not nightly_stages.raw.function().is_done
 
 
-def test_of_a_silent_store_somebody_is_told_soon_and_past_the_deadline_once_an_hour(
-    silent, waiting, monkeypatch
-):
-    told = []
-    monkeypatch.setattr(callbacks, "tell", lambda *words: told.append(words))
-    for looks in range(600):
-        waiting.start_date = datetime.now(UTC) - timedelta(minutes=looks)
-        silent["task_reschedule_count"] = looks
-        nightly_stages.raw.function()
-    assert [kind for kind, *_ in told] == ["late"] * 5  # after minutes; 6, 7, 8 and 9 hours
-    assert NIGHT in told[0][1]
+@pytest.mark.parametrize("since", [0, 5])
+def test_of_a_silent_store_somebody_is_told_soon_and_past_the_deadline_once_an_hour(told_at, since):
+    assert told_at(range(since, 30)) == [since + 2, 18, 21, 24, 27]  # 6, 7, 8 and 9 hours
+
+
+def test_who_was_not_reached_is_told_at_the_next_look(told_at):
+    assert told_at(range(12), reached=lambda number: number >= 4) == [2, 3, 4]
+
+
+def test_of_a_store_that_falls_silent_again_and_again_somebody_is_told_once_an_hour(told_at):
+    assert told_at([look for look in range(20) if look % 4 != 3], minutes=5) == [2, 14]
+
+
+def test_two_looks_in_vain_are_told_to_nobody(told_at):
+    assert told_at([0, 1, 3, 4, 6, 7]) == []
+
+
+@pytest.mark.usefixtures("silent")
+def test_airflow_keeps_from_look_to_look_how_many_were_in_vain(in_airflow, hook, tmp_path):
+    where = {"DUPN_HOME": str(tmp_path), "DUPN_ALERT_WEBHOOK": hook[0]}
+    assert in_airflow("silent_looks.py", NIGHT, 4, **where) == ["up_for_reschedule"] * 4
+    assert [told["title"] for told in hook[1]] == [f"nobody can look for the raw data of {NIGHT}"]
 
 
 def test_a_night_gives_a_silent_store_up_after_the_hours_that_are_set(silent, waiting):

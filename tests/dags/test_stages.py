@@ -48,6 +48,9 @@ def test_a_field_may_end_with_an_empty_line_and_its_lines_with_spaces(params, tm
     params |= {"preset": " smoke ", "dataset": f" {params['dataset']} ", "files": ["", " "]}
     with pytest.raises(AirflowSkipException, match="no files were given"):
         stages.import_log.function()
+    params["files"] = None  # what the UI makes of a field that was filled in and emptied
+    with pytest.raises(AirflowSkipException, match="no files were given"):
+        stages.import_log.function()
     params["files"] = [f" {file} ", ""]
     stages.import_log.function()
     assert day.manifest().rows == 1

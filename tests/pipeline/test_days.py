@@ -2,6 +2,7 @@ from datetime import UTC, date, datetime
 from types import SimpleNamespace
 
 import pytest
+from airflow.utils.types import DagRunType
 
 from infra.errors import ConfigError
 from pipeline import steps
@@ -45,14 +46,25 @@ def test_the_interval_of_a_plain_cron_schedule_names_no_day():
         day_of_run(context)
 
 
-def test_the_interval_of_a_run_that_was_triggered_by_hand_is_the_hour_and_no_day():
-    by_hand = SimpleNamespace(partition_key=None, run_type="manual")
-    interval = {"data_interval_start": datetime(2026, 3, 13, 3, tzinfo=UTC),
-                "data_interval_end": datetime(2026, 3, 13, 15, tzinfo=UTC)}  # fmt: skip
+INTERVALS = {DagRunType.SCHEDULED, DagRunType.BACKFILL_JOB}
+NOW = {"data_interval_start": datetime(2026, 3, 13, 3, tzinfo=UTC),
+       "data_interval_end": datetime(2026, 3, 13, 15, tzinfo=UTC)}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", sorted(set(DagRunType) - INTERVALS))
+def test_the_interval_of_a_run_that_something_triggered_is_the_hour_and_no_day(kind):
+    triggered = SimpleNamespace(partition_key=None, run_type=kind)
     with pytest.raises(ConfigError, match=r"says no day.*after the newest of `samples days`"):
-        day_of_run({"dag_run": by_hand, "params": {"day": None}, **interval})
-    scheduled = SimpleNamespace(partition_key=None, run_type="scheduled")
-    assert day_of_run({"dag_run": scheduled, "params": {}, **interval}) == date(2026, 3, 13)
+        day_of_run({"dag_run": triggered, "params": {"day": None}, **NOW})
+    said = {"dag_run": triggered, "params": {"day": "2026-03-12"}, **NOW}
+    assert day_of_run(said) == date(2026, 3, 12)
+
+
+@pytest.mark.parametrize("kind", sorted(INTERVALS))
+def test_that_of_a_run_by_schedule_or_backfill_is_its_day(kind):
+    for one in (kind, kind.value):
+        made = SimpleNamespace(partition_key=None, run_type=one)
+        assert day_of_run({"dag_run": made, "params": {}, **NOW}) == date(2026, 3, 13)
 
 
 def test_the_day_is_one_of_the_data_set():

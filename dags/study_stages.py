@@ -93,8 +93,8 @@ def _require_mappable(name: str, seeds: int, cells: int) -> None:
         raise ConfigError(
             f"{name} of {seeds} seeds has a stage of {cells} cells, and this Airflow takes "
             f"{running.MAPPED} in one. Ask for fewer seeds, set AIRFLOW__CORE__MAX_MAP_LENGTH to "
-            f"{cells} or more (API server and workers), or run `dupn study {name} --seeds {seeds}`,"
-            " which has no such limit."
+            f"{cells} or more (API server and workers), or run `dupn study {name}`, which has no "
+            "such limit."
         )
 
 

@@ -1,4 +1,7 @@
-"""What Airflow calls when a task has failed for good, and how tasks tell somebody on their own.
+"""What Airflow calls when a task or a run has failed, and how tasks tell somebody on their own.
+
+A task whose process is killed calls nothing, and Airflow then calls nothing for it: what it would
+have said is told when its run ends (`ended`). So a task notes that it has told.
 
 Whom to tell is in the settings (`alerts`), as far as they can be read: a store that does not answer
 or a setting that is wrong is what an alert may be about, so none of them is needed for the one that
@@ -7,6 +10,7 @@ goes to the environment's webhook. Nothing here may fail a task: what goes wrong
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
@@ -16,6 +20,23 @@ if TYPE_CHECKING:
     from pipeline.nights.alerting import Words
 
 logger = logging.getLogger(__name__)
+
+TOLD = "told"
+"""XCom of a task that has told of its failure. Airflow removes it when the task is tried again."""
+NAMED = 10
+"""Tasks that an alert names, at most."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run, in the place of the task that an alert is about."""
+
+    dag_id: str
+    run_id: str
+    task_id: str = ""
+    """Those that the alert is about."""
+    log_url: str = ""
+    """Its page."""
 
 
 def failed(context: Mapping[str, Any]) -> None:
@@ -30,7 +51,30 @@ def failed(context: Mapping[str, Any]) -> None:
     words = str(context.get("exception") or "no message: look at the task's log")
     name = words.partition(":")[0]
     kind = kinds.get(name, "late" if task == "raw" and name == "PartitionMissing" else "failed")
-    tell(kind, f"{context['ti'].dag_id}: {task} failed", words, context)
+    told = tell(kind, f"{context['ti'].dag_id}: {task} failed", words, context)
+    # Only the task's own process has an exception. Elsewhere (in the DAG processor, if the task's
+    # supervisor has died as well) a note has no way out: Airflow does not even answer it.
+    if told and "exception" in context:
+        _note(context["ti"])
+
+
+def ended(context: Mapping[str, Any]) -> None:
+    """Callback of every DAG, in the DAG processor: a run has failed.
+
+    Tells of those of its failed tasks that have not told somebody themselves.
+    """
+    try:
+        lost = _failed_tasks(context)
+        untold = [name for name, told in lost.items() if not told]
+    except Exception:
+        logger.exception("tasks of the run cannot be asked whether they have told somebody")
+        lost, untold = {}, []
+    if lost and not untold:
+        logger.info("every failed task of the run has told somebody")
+        return
+    run = _run(context, untold)
+    title = f"{run.dag_id}: {f'{run.task_id} failed' if untold else 'a run has failed'}"
+    tell("failed", title, _of_run(context, untold), {**context, "ti": run})
 
 
 def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = None) -> bool:
@@ -48,6 +92,52 @@ def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = N
 def say(words: "Words") -> bool:
     """The same, of what `pipeline.nights.alerting` says."""
     return tell(*words)
+
+
+def _note(instance: Any) -> None:
+    try:
+        instance.xcom_push(key=TOLD, value=True)
+    except Exception:
+        logger.exception("it cannot be noted that somebody was told: it is told at the run's end")
+
+
+def _failed_tasks(context: Mapping[str, Any]) -> dict[str, bool]:
+    """Those of the run, and whether each has told somebody."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+    from airflow.sdk.execution_time.xcom import XCom
+
+    dag, run = context["dag"], context["run_id"]
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag.dag_id, run_ids=[run])[run]
+    found = {}
+    for name in sorted(name for name, state in states.items() if state == "failed"):
+        one: dict[str, Any] = {"task_id": name, "map_index": -1}
+        if name not in dag.task_ids:  # a mapped one, with its index
+            task, _, index = name.rpartition("_")
+            one = {"task_id": task, "map_index": int(index)}
+        found[name] = bool(XCom.get_one(key=TOLD, dag_id=dag.dag_id, run_id=run, **one))
+    return found
+
+
+def _run(context: Mapping[str, Any], untold: list[str]) -> Run:
+    address = str(getattr(context.get("ti"), "log_url", "") or "")
+    names = ", ".join(untold[:NAMED])
+    more = f" and {len(untold) - NAMED} more" if len(untold) > NAMED else ""
+    return Run(
+        dag_id=context["dag"].dag_id,
+        run_id=context["run_id"],
+        task_id=names + more,
+        log_url=address.partition("/tasks/")[0],
+    )
+
+
+def _of_run(context: Mapping[str, Any], untold: list[str]) -> str:
+    if not untold:
+        return f"Airflow says of it: {context.get('reason')}. Look at the run."
+    return (
+        "Nobody was told why: a process was killed (mostly for want of memory), or somebody marked "
+        "a task as failed. The end of its log and the system's log of its machine say more. Mend "
+        "the cause, then clear it with its downstream tasks."
+    )
 
 
 def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> bool:
@@ -95,4 +185,4 @@ def _day(context: Mapping[str, Any]) -> str:
         return day_of(context, plain(context))
     except Exception:
         logger.warning("the time zone of the run's data is not known")
-        return str(context["params"].get("day") or "")
+        return str((context.get("params") or {}).get("day") or "")

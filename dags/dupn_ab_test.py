@@ -25,8 +25,7 @@ from dags.params import approval, common, declaration, one_day
     },
     max_active_runs=1,
     is_paused_upon_creation=False,  # a night triggers it and does not look back
-    default_args=running.DEFAULTS,
-    tags=["dupn"],
+    **running.DAG,
     description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )

@@ -37,8 +37,7 @@ LAST = Param(
     },
     max_active_runs=1,
     is_paused_upon_creation=False,  # only a trigger starts it, and is not left queued
-    default_args=running.DEFAULTS,
-    tags=["dupn"],
+    **running.DAG,
     description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )

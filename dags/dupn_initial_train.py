@@ -12,7 +12,6 @@ from airflow.sdk import Param, chain, dag
 
 from dags import running, stages
 from dags.params import common, imported
-from pipeline.days import LONGEST
 
 PARAMS = {
     **common(),
@@ -27,9 +26,10 @@ PARAMS = {
         10,
         type="integer",
         minimum=1,
-        maximum=LONGEST,
+        maximum=stages.MOST,
         title="Days to train on",
-        description="The day after them is judged on, so the log must have one more.",
+        description="The day after them is judged on, so the log must have one more. More than "
+        f"{stages.MOST}: `AIRFLOW__CORE__MAX_MAP_LENGTH`, or the command `dupn run initial`.",
     ),
     **imported(),
 }
@@ -40,8 +40,7 @@ PARAMS = {
     params=PARAMS,
     max_active_runs=1,
     is_paused_upon_creation=False,  # only a trigger starts it, and is not left queued
-    default_args=running.DEFAULTS,
-    tags=["dupn"],
+    **running.DAG,
     description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )

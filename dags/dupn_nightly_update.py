@@ -34,8 +34,7 @@ from dags.params import approval, common, leave_out, one_day
         **leave_out(),
     },
     max_active_runs=1,
-    default_args=running.DEFAULTS,
-    tags=["dupn"],
+    **running.DAG,
     description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )

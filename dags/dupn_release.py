@@ -30,8 +30,7 @@ RUN = Param(
     },
     max_active_runs=1,
     is_paused_upon_creation=False,  # a night waits for its release
-    default_args=running.DEFAULTS,
-    tags=["dupn"],
+    **running.DAG,
     description=__doc__.partition("\n")[0],
     doc_md=__doc__,
 )

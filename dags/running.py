@@ -15,6 +15,7 @@ from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
+from airflow.sdk.configuration import conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from dags import admission, callbacks, schedule
@@ -30,6 +31,15 @@ DEFAULTS = {
     "retry_delay": timedelta(seconds=20),
     "on_failure_callback": callbacks.failed,
 }
+DAG: Mapping[str, Any] = {
+    "default_args": DEFAULTS,
+    "on_failure_callback": callbacks.ended,
+    "tags": ["dupn"],
+}
+"""What every DAG has."""
+MAPPED: int = conf.getint("core", "max_map_length", fallback=1024)
+"""Tasks that one is mapped to, at most: Airflow refuses a longer list when it is there, not before.
+"""
 
 
 def stage(kind: Any, **options: Any) -> Any:

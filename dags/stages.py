@@ -13,9 +13,12 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from dags import callbacks, running
 from dags.running import run, stage
+from pipeline.days import LONGEST
 
 BY_DAY = "{{ task.op_kwargs['day'] }}"
 """What the grid writes on a mapped task."""
+MOST = min(LONGEST, running.MAPPED - 1)
+"""Days to train on: they and the one to evaluate on have a task each."""
 
 
 @stage(task, task_id="import", pool="data")

@@ -24,13 +24,17 @@ KEY = "{{ task.op_kwargs['key'] }}"
 
 @stage(task, pool="data", trigger_rule=TriggerRule.NONE_FAILED)
 def cells(place: int) -> list[str]:
-    """Keys of the cells of a stage; none if the study has fewer stages."""
+    """Keys of the cells of a stage; none if the study has fewer stages.
+
+    The first fails where Airflow could not map those of a later one, or a package is missing.
+    """
     from pipeline.studies import studying
 
     with running.front_door():
         study = studying.make(*_study(), quick=_quick())
-        study.left()  # packages, before hours of work
         stages = study.stages()
+        _require_mappable(study.title, study.seeds, max(map(len, stages)))
+        study.left()  # packages, before hours of work
     return list(stages[place]) if place < len(stages) else []
 
 
@@ -80,6 +84,18 @@ def _study() -> "tuple[Settings, str, int]":
         admission.check(context)
         preset = params["preset"] or studying.preset_of(name)
         return of_form(preset, running.overrides_of(params)), name, int(params["seeds"])
+
+
+def _require_mappable(name: str, seeds: int, cells: int) -> None:
+    from infra.errors import ConfigError
+
+    if cells > running.MAPPED:
+        raise ConfigError(
+            f"{name} of {seeds} seeds has a stage of {cells} cells, and this Airflow takes "
+            f"{running.MAPPED} in one. Ask for fewer seeds, set AIRFLOW__CORE__MAX_MAP_LENGTH to "
+            f"{cells} or more (API server and workers), or run `dupn study {name}`, which has no "
+            "such limit."
+        )
 
 
 def _quick() -> bool:

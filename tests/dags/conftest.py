@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -103,6 +104,19 @@ def scheduled(in_airflow):
 @pytest.fixture
 def hook():
     """A webhook of the test's own: its address, and the alerts that it was sent."""
+    with _hook() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def hooked():
+    """One for all tests of a file."""
+    with _hook() as found:
+        yield found
+
+
+@contextmanager
+def _hook():
 
     class Post(BaseHTTPRequestHandler):
         def do_POST(self):

@@ -35,6 +35,7 @@ def _dag(dag):
         "max_active_runs": dag.max_active_runs,
         "catchup": dag.catchup,
         "paused": dag.is_paused_upon_creation,
+        "failed": _called(dag),
         "schedule": None if dag.schedule is None else type(dag.schedule).__name__,
         "first_runs": _first_runs(dag) if dag.start_date else [],
         "params": {name: dag.params.get_param(name).dump() for name in dag.params},
@@ -80,11 +81,18 @@ def _task(task):
         "doc": task.doc_md,
         "retries": task.retries,
         "pool": task.pool,
+        "failed": _called(task),
         "links": [link.name for link in task.operator_extra_links],
         "mode": getattr(task, "mode", None),
         "deferrable": bool(getattr(task, "deferrable", False)),
         "trigger_rule": str(task.trigger_rule.value),
     }
+
+
+def _called(one):
+    """Names of what Airflow calls when it has failed."""
+    found = one.on_failure_callback or []
+    return [each.__name__ for each in (found if isinstance(found, list) else [found])]
 
 
 if __name__ == "__main__":

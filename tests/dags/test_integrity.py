@@ -114,6 +114,12 @@ def test_every_task_is_documented_and_tried_again(seen):
             assert task["retries"] >= 1, name
 
 
+def test_every_task_tells_that_it_failed_and_every_run_of_those_that_could_not(seen):
+    for name, dag in seen["dags"].items():
+        assert dag["failed"] == ["ended"], name
+        assert all(task["failed"] == ["failed"] for task in dag["tasks"].values()), name
+
+
 def test_every_task_runs_in_a_pool_that_we_create(seen):
     pools = json.loads((ROOT / "infra" / "deploy" / "airflow" / "pools.json").read_text())
     used = {task["pool"] for dag in seen["dags"].values() for task in dag["tasks"].values()}

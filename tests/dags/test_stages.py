@@ -1,11 +1,12 @@
 """What the tasks of an initial training make of the form."""
 
 from datetime import date
+from pathlib import Path
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
-from dags import running, stages
+from dags import running, stages, study_stages
 from infra.errors import ConfigError
 from pipeline import form, steps
 from pipeline.days import LONGEST
@@ -21,7 +22,7 @@ def params(monkeypatch, tmp_path):
     description.write_text(MINE)
     given = {"preset": "smoke", "overrides": "", "dataset": str(description), "replace": False}
     monkeypatch.setenv("DUPN_HOME", str(tmp_path / "home"))
-    for module in (running, stages):
+    for module in (running, stages, study_stages):
         monkeypatch.setattr(module, "get_current_context", lambda: {"params": given})
     return given
 
@@ -152,6 +153,28 @@ def test_days_that_nobody_means_are_refused_and_not_tried_again(params, task, fi
         task.function()
 
 
-def test_the_form_asks_for_no_more_days_than_may_be_asked_for(seen):
-    asked = seen["dags"]["dupn_initial_train"]["params"]["days"]["schema"]
-    assert (asked["minimum"], asked["maximum"]) == (1, LONGEST)
+def test_the_form_asks_for_no_more_days_than_airflow_maps_a_task_to(seen):
+    asked = seen["dags"]["dupn_initial_train"]["params"]["days"]
+    assert (asked["schema"]["minimum"], asked["schema"]["maximum"]) == (1, 1023)
+    assert "More than 1023: `AIRFLOW__CORE__MAX_MAP_LENGTH`, or" in asked["description"]
+
+
+def test_nor_for_more_than_may_be_asked_for(in_airflow):
+    page = Path(stages.__file__).with_name("dupn_initial_train.py")
+    seen = in_airflow("describe.py", page, AIRFLOW__CORE__MAX_MAP_LENGTH="99999")
+    asked = seen["dags"]["dupn_initial_train"]["params"]["days"]
+    assert asked["schema"]["maximum"] == LONGEST
+
+
+@pytest.mark.parametrize(("seeds", "fits"), [(30, True), (31, False)])
+def test_a_study_fails_before_its_first_cell_if_airflow_cannot_map_its_last(params, seeds, fits):
+    params |= {"study": "table2", "seeds": seeds, "quick": False, "preset": None}
+    if fits:
+        assert len(study_stages.cells.function(0)) == seeds + 1
+        return
+    with pytest.raises(
+        AirflowFailException,
+        match=r"31 seeds has a stage of 1054 cells.* AIRFLOW__CORE__MAX_MAP_LENGTH to 1054 .*"
+        r"`dupn study table2`",
+    ):
+        study_stages.cells.function(0)

@@ -144,7 +144,8 @@ def _require_open(uri: str) -> None:
     from mlflow.store.db import db_types, utils
     from sqlalchemy import inspect
 
-    if uri.startswith(tuple(db_types.DATABASE_ENGINES)):
+    # A SQLite database that nobody has made yet is made, and its folder.
+    if uri.startswith(tuple(db_types.DATABASE_ENGINES)) and is_there(uri):
         engine = utils.create_sqlalchemy_engine(uri)
         try:
             inspect(engine)

@@ -96,6 +96,12 @@ def test_a_database_that_cannot_be_opened_is_asked_once(tmp_path, monkeypatch):
         Client(f"sqlite:///{tmp_path}/mlflow.db").search_experiments()
 
 
+def test_a_database_is_made_with_its_folder(tmp_path):
+    file = tmp_path / "not" / "yet" / "mlflow.db"
+    assert Client(f"sqlite:///{file}").search_experiments()
+    assert file.exists()
+
+
 def test_a_full_disk_under_the_database_says_so(tmp_path):
     with disk(tmp_path / "home") as home:
         fill(home)

@@ -69,7 +69,6 @@ class Client:
         # of each run that ends at a server, on stdout, which is a command's result
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         with _driven(self._uri), answering(self._uri), _turn(self._uri):
-            _require_open(self._uri)
             return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def __getattr__(self, name: str) -> Any:
@@ -134,22 +133,6 @@ def _turn(uri: str) -> Iterator[None]:
                 if not _is_there(file):
                     _make(file)
         yield
-
-
-def _require_open(uri: str) -> None:
-    """Ask a database once; MLflow asks for 102 s whether it can be opened, whatever is in its way.
-
-    Who has the time asks again, as DAGs do: a service that starts has not.
-    """
-    from mlflow.store.db import db_types, utils
-    from sqlalchemy import inspect
-
-    if uri.startswith(tuple(db_types.DATABASE_ENGINES)):
-        engine = utils.create_sqlalchemy_engine(uri)
-        try:
-            inspect(engine)
-        finally:
-            engine.dispose()
 
 
 def _database(uri: str) -> Path:

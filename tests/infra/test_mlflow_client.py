@@ -89,13 +89,6 @@ def test_a_database_whose_driver_is_not_here_is_told_without_its_password():
     assert "s3cret" not in str(told.value)
 
 
-def test_a_database_that_cannot_be_opened_is_asked_once(tmp_path, monkeypatch):
-    (tmp_path / "mlflow.db" / "a folder").mkdir(parents=True)
-    monkeypatch.setattr(time, "sleep", lambda seconds: pytest.fail(f"waits {seconds} s"))
-    with pytest.raises(StoreError, match=r"mlflow\.db could not be written: it is read-only"):
-        Client(f"sqlite:///{tmp_path}/mlflow.db").search_experiments()
-
-
 def test_a_full_disk_under_the_database_says_so(tmp_path):
     with disk(tmp_path / "home") as home:
         fill(home)

@@ -183,7 +183,7 @@ def _for_every_row(name: str, table: Table, column: str) -> str:
     if column in REQUIRED[name] and columns.texts(given, table.nulls).values.null_count:
         return f"each row of {name} needs a {column}, and this means nothing. Give one."
     read = {"price": columns.numbers, "followed": columns.flags}.get(column)
-    if read is not None and read(given, table.nulls).bad.any():
+    if read is not None and table.decimal != "," and read(given, table.nulls).bad.any():
         words = {"price": "price, which is a number", "followed": "truth value: true or false"}
         return f"{table.constants[column]!r} is no {words[column]}. Mend the value."
     return ""

@@ -28,6 +28,7 @@ def airflow_environment(tmp_path_factory):
         "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
         "DUPN_HOME": str(home / "artifacts"),
         "GX_ANALYTICS_ENABLED": "false",
+        "PYTHONPATH": str(ROOT),
     }
 
 

@@ -1,8 +1,8 @@
 """A data set's description held against the head of its files, before anything is written.
 
-A description that is wrong for one row in a thousand gives rejects; one that is wrong for the log
-(a column that is not there, an unmapped code, the wrong time unit) is refused here, with the
-line of the TOML and the column that it names.
+A description that is wrong for the log (a column that is not there, an unmapped code, ids, prices
+or times that are none in most rows) is refused here, with the line of the TOML and the column that
+it names. Where it is wrong for fewer rows, those are rejects, counted by reason.
 """
 
 import re
@@ -229,6 +229,12 @@ def _check_time(dataset: Dataset, name: str, file: str, rows: pa.Table) -> None:
     table = dataset.table(name)
     source = table.map.get("ts", "ts")
     given = columns.plain_times(one_array(rows, source), table.nulls)
+    if given.null_count == rows.num_rows:
+        dataset.refuse(
+            f"column {source!r} of {file} has no ts in its first {rows.num_rows} rows. "
+            "Name another column.",
+            *(name, "map", "ts"),
+        )
     unsaid = table.time.unsaid_zone(dataset.time_zone)
     if unsaid and clock.has_no_zone(given.type):
         dataset.refuse(f"column {source!r} of {file} {unsaid}", name, "time", "zone")

@@ -31,6 +31,8 @@ def check_delimiter(dataset: Dataset, name: str, file: str, present: Sequence[st
 def check_names(dataset: Dataset, name: str, file: str, present: Sequence[str]) -> None:
     """Refuse a column that stands twice, and one that this file must have and has not."""
     table = dataset.table(name)
+    if not present:
+        dataset.refuse(f"{file} names no columns: nothing stands in its first lines.", name)
     for column in present:
         if present.count(column) > 1:
             dataset.refuse(

@@ -275,6 +275,8 @@ class Table(Config):
     def _letter(cls, value: str) -> str:
         if value and not (len(value) == 1 and value.isascii()):
             raise ValueError(f"{value!r} is not one ASCII character")
+        if value in ("\0", "\r", "\n"):
+            raise ValueError(f"{value!r} parts no columns")
         return value
 
     def type_codes(self) -> Mapping[str, str]:

@@ -39,6 +39,9 @@ from training import checkpoint as checkpoints
 
 logger = logging.getLogger(__name__)
 
+MOVED_AWAY = WITHDRAWN, RETIRED = "withdrawn", "retired"
+"""Checks that say by themselves how a person brings a candidate, or its line, back."""
+
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Pack the candidate with the tables of the day and log it to its MLflow run."""
@@ -175,8 +178,8 @@ def _withdrawn(registry: Registry, mine: Candidate) -> list[Check]:
     """What the ledger says of a candidate, as trained now, or line that was moved away from."""
     known, entries = learning.versions_of(registry, mine), registry.look()
     found = {
-        "withdrawn": withdrawn(entries, known[-1].number, mine.key) if known else "",
-        "retired": retired(entries, registry, mine),
+        WITHDRAWN: withdrawn(entries, known[-1].number, mine.key) if known else "",
+        RETIRED: retired(entries, registry, mine),
     }
     return [Check(name=name, passed=False, sentence=said) for name, said in found.items() if said]
 

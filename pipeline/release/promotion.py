@@ -158,24 +158,31 @@ def _passed(settings: Settings, day: date, mine: Candidate) -> Mapping[str, Any]
     if not verdict["promoted"]:
         raise RegistryError(
             f"the gate did not let {mine.key} pass ({verdict['outcome']}): "
-            + " ".join(verdict["failed"])
-            + f" {_all_the_same(settings, day, mine)}"
+            + " ".join([*verdict["failed"], *_all_the_same(settings, day, mine, verdict)])
         )
     return verdict
 
 
-def _all_the_same(settings: Settings, day: date, mine: Candidate) -> str:
-    """How a person promotes what the gate did not let pass: by its version, once it has one."""
+def _all_the_same(
+    settings: Settings, day: date, mine: Candidate, verdict: Mapping[str, Any]
+) -> list[str]:
+    """How a person promotes what the gate did not let pass: by its version, once it has one.
+
+    Nothing where a check that failed says it already.
+    """
+    failed = {check["name"] for check in verdict["checks"] if check["passed"] is False}
+    if failed.intersection(gating.MOVED_AWAY):
+        return []
     registry = registry_of(settings)
     made, rival = learning.versions_of(registry, mine), incumbent.is_rival(registry, mine.line)
     what = "make it challenger" if rival else "promote it"
     named = incumbent.by_version(made[-1].number if made else "N", rival=rival)
     if made:
-        return f"To {what} all the same: {named}."
-    return (
+        return [f"To {what} all the same: {named}."]
+    return [
         f"To {what} all the same, run `dupn register --day {day} --run {mine.key}`, and then "
         f"{named} with the version that it says."
-    )
+    ]
 
 
 def _require_judged(

@@ -116,6 +116,23 @@ def test_a_number_that_does_not_fit_asks_for_its_unit():
         hold(GOOD, "\n".join(["uid,iid,code,at", *rows]) + "\n")
 
 
+def test_a_log_without_any_time_is_told_so():
+    rows = [f"u{i},i{i},pv," for i in range(9)]
+    with pytest.raises(ConfigError, match=r"line 9: .*column 'at' of log\.txt has no ts in its"):
+        hold(GOOD, "\n".join(["uid,iid,code,at", *rows]) + "\n")
+
+
+def test_a_file_of_empty_lines_is_said_to_name_no_columns():
+    with pytest.raises(ConfigError, match=r"line 3: .*log\.txt names no columns: nothing stands"):
+        hold(GOOD, "\n" * 9)
+
+
+@pytest.mark.parametrize("letter", ["\\u0000", "\\n", "\\r"])
+def test_what_ends_a_line_or_a_text_parts_no_columns(letter):
+    with pytest.raises(ConfigError, match=r"line 5: .*parts no columns"):
+        hold(GOOD.replace('format = "csv"', f'format = "csv"\ndelimiter = "{letter}"'))
+
+
 @pytest.mark.parametrize(
     ("days", "line", "said"),
     [

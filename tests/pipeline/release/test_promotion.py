@@ -97,7 +97,8 @@ def test_what_the_gate_kept_is_promoted_by_its_version_once_it_has_one(
     ]
     there = SimpleNamespace(versions=lambda: known, champion=lambda: None, challenger=lambda: None)
     monkeypatch.setattr(promotion, "registry_of", lambda _: there)
-    verdict = {"day": str(DAYS[3]), "promoted": False, "outcome": "kept", "failed": ["It is bad."]}
+    verdict = {"day": str(DAYS[3]), "promoted": False, "outcome": "kept", "checks": []}
+    verdict["failed"] = ["It is bad."]
     settings.store.put(verdicts.key(MINE.key), json.dumps(verdict))
     said = {
         "2": f"It is bad. .*, run `dupn register --day {DAYS[3]} --run {MINE.key}`, and then "

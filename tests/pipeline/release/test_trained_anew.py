@@ -55,6 +55,9 @@ def test_a_champion_that_a_hand_replaced_is_kept_back_when_its_night_is_run_agai
     found = judged(night)
     assert (found["promoted"], found["champion"]) == (False, other)
     assert "(promote: a person likes it better)" in found["failed"][-1]
+    with pytest.raises(RegistryError, match=r"did not let .* pass") as refused:
+        steps.promote(night, NIGHT)
+    assert str(refused.value).count("`dupn promote --version") == 1
     registry.promote("2", "as it was")
     registry.client.delete_model_version("dupn", number)
     shutil.rmtree(folder / other)

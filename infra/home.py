@@ -10,6 +10,8 @@ from pathlib import Path
 
 from infra.errors import ConfigError
 
+_WITHOUT_BUCKET = ("hdfs", "viewfs", "memory")
+"""Schemes whose path may begin right behind the `://`."""
 _MEANT_OTHERWISE = re.compile(r"\?|%[0-9A-Fa-f]{2}")
 """What ends the path in an address (MLflow's and Airflow's, of SQLite), or is one sign there."""
 
@@ -48,7 +50,7 @@ def require_place(home: str) -> None:
     """
     scheme, separator, place = home.partition("://")
     if separator:
-        if not place.strip("/") or (scheme == "s3" and place.startswith("/")):
+        if not place.strip("/") or (place.startswith("/") and scheme not in _WITHOUT_BUCKET):
             raise ConfigError(
                 f"the home {home} names no bucket. Give s3://bucket/prefix, or a folder, with "
                 "--home or DUPN_HOME."
@@ -64,7 +66,7 @@ def require_place(home: str) -> None:
 
 def _stands(path: Path) -> bool:
     try:
-        return path.exists()
+        return path.exists() or path.is_symlink()  # one that leads nowhere is no folder
     except OSError:  # a folder above may not be entered: whoever reads the home tells that
         return False
 

@@ -33,7 +33,8 @@ _LOOK = (
     "See that tracking.uri is right, and whether what is asked for was deleted there (a run comes "
     "back with `mlflow runs restore --run-id ID`)."
 )
-_BRIEF = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
+_RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"
+_BRIEF = {_RETRIES: "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 
 _LONGEST = 300
 """Characters of MLflow's own words in a sentence of ours."""
@@ -69,7 +70,8 @@ class Client:
         # of each run that ends at a server, on stdout, which is a command's result
         os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
         with _driven(self._uri), answering(self._uri), _turn(self._uri):
-            _require_open(self._uri)
+            if _in_haste():
+                _require_open(self._uri)
             return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
 
     def __getattr__(self, name: str) -> Any:
@@ -136,11 +138,13 @@ def _turn(uri: str) -> Iterator[None]:
         yield
 
 
-def _require_open(uri: str) -> None:
-    """Ask a database once; MLflow asks for 102 s whether it can be opened, whatever is in its way.
+def _in_haste() -> bool:
+    """Whether who asks has set that MLflow be asked twice at most: `briefly`, a service."""
+    return os.environ.get(_RETRIES) in ("0", "1")
 
-    Who has the time asks again, as DAGs do: a service that starts has not.
-    """
+
+def _require_open(uri: str) -> None:
+    """Ask a database once; MLflow asks for 102 s whether it can be opened, whatever hinders it."""
     from mlflow.store.db import db_types, utils
     from sqlalchemy import inspect
 

@@ -135,7 +135,7 @@ def _of_clicked(pages: Partition, behaviors: Partition, known: Keys, every: int)
     A request may be a session, in which most of what is clicked was found elsewhere; so it is asked
     whether there is any, and a day is stopped only by as many as other requests.
     """
-    clicked = np.unique(np.concatenate([*_clicked(behaviors, every, known)]))
+    clicked = np.unique(np.concatenate([*_clicked(behaviors, every, known)]))[:SAMPLE]
     return Joined(
         figure=f"impressions.item_ids.{METRIC}",
         keys=len(clicked),

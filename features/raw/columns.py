@@ -85,6 +85,9 @@ def json_ids(column: Column, where: Mask) -> Column:
 
 def json_lists(column: Column, source: pa.Array, where: Mask) -> Column:
     """What `lists` made of `source` without objects and truth values of `where`, that are no id."""
+    source = usual(_plain(source))
+    if not is_text(source.type):  # of a Parquet file that lies among those of JSON lines
+        return column
     return _without_odd(column, source, r"^\{|^(true|false)$", where)
 
 
@@ -175,13 +178,13 @@ def flags(array: pa.Array, nulls: Sequence[str]) -> Column:
 def lists(array: pa.Array, separator: str, nulls: Sequence[str], *, as_id: bool = False) -> Column:
     """Lists of strings; a text is cut at `separator`, and may be a JSON list of plain values.
 
-    Lists of lists, structures or truth values, and structures, are bad.
+    Lists of lists or structures, and structures, are bad.
 
     Args:
         array: any source type; a value that is no list is a list of one.
         separator: between the values of a text.
         nulls: texts that mean that there is no list.
-        as_id: refuse lists that hold what cannot be an id, as `texts` does.
+        as_id: refuse lists that hold what cannot be an id, as `texts` does (truth values).
     """
     array = usual(array)
     if pa.types.is_list(array.type) and pa.types.is_dictionary(array.type.value_type):
@@ -190,11 +193,11 @@ def lists(array: pa.Array, separator: str, nulls: Sequence[str], *, as_id: bool 
     if pa.types.is_list(kind) and not pa.types.is_nested(kind.value_type):
         if is_text(kind.value_type):
             return Column(array.cast(pa.list_(pa.string())), np.zeros(len(array), np.bool_))
-        return _relisted(array, as_id=as_id or pa.types.is_boolean(kind.value_type))
+        return _relisted(array, as_id=as_id)
     read = texts(array, nulls, as_id=as_id)
     plain = _plain(read.values)
     if pc.any(pc.starts_with(plain, "[")).as_py():
-        return _json_lists(plain, read.bad, separator)
+        return _json_lists(plain, read.bad, separator, as_id=as_id)
     return Column(pc.split_pattern(plain, separator), read.bad)
 
 
@@ -231,24 +234,26 @@ def _relisted(array: pa.Array, *, as_id: bool) -> Column:
     return Column(relisted(array, inner.values, without=bad), bad)
 
 
-def _json_lists(plain: pa.Array, unread: Mask, separator: str) -> Column:
+def _json_lists(plain: pa.Array, unread: Mask, separator: str, *, as_id: bool) -> Column:
     values: list[Sequence[str | None] | None] = []
     bad = unread.copy()
     for at, text in enumerate(plain.to_pylist()):
-        found = _try_list(text) if text is not None and text.startswith("[") else text
+        is_list = text is not None and text.startswith("[")
+        found = _try_list(text, as_id=as_id) if is_list else text
         bad[at] |= found is None and text is not None
         values.append(found.split(separator) if isinstance(found, str) else found)
     return Column(pa.array(values, pa.list_(pa.string())), bad)
 
 
-def _try_list(text: str) -> list[str | None] | None:
+def _try_list(text: str, *, as_id: bool) -> list[str | None] | None:
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
         return None
-    if not all(value is None or type(value) in (str, int) for value in found):  # True is an int
+    takes = (str, int) if as_id else (str, int, bool)
+    if not all(value is None or type(value) in takes for value in found):  # True is an int
         return None
-    return [None if value is None else str(value) for value in found]
+    return [one if one is None or isinstance(one, str) else json.dumps(one) for one in found]
 
 
 def _from_dictionary(array: pa.Array, nulls: Sequence[str], *, as_id: bool) -> Column:

@@ -279,7 +279,7 @@ def _try_object(text: str) -> dict[str, str | None] | None:
 
 
 def _firsts(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """Of a name that stands twice, the first value, as Polars takes it."""
+    """Of a name that stands twice, the first value, as Polars takes it of a row's own names."""
     found = dict(pairs)
     return found if len(found) == len(pairs) else found | dict(reversed(pairs))
 

@@ -20,6 +20,7 @@ from pipeline.abtest.page_rankers import Audience
 from pipeline.release.incumbent import registry_of
 from pipeline.settings import Settings
 from serving import published
+from serving.reading import Reading
 from serving.served import Served
 from serving.versions import FromRegistry, OneFolder, Source, Versions
 
@@ -96,8 +97,9 @@ def _of_bundle(settings: Settings, key: str, work: Path) -> Callable[[], Served]
 def _of_registry(settings: Settings, alias: str, work: Path) -> Callable[[], Served]:
     registry = registry_of(settings)
     own = work / alias
-    source = FromRegistry(registry, (alias,), work / "copies", own)
-    return _served(source, alias, settings, own)
+    reading = Reading()
+    source = FromRegistry(registry, (alias,), work / "copies", own, reading)
+    return _served(source, alias, settings, own, reading)
 
 
 def _of_line(settings: Settings, line: str, work: Path) -> Callable[[], Served]:
@@ -109,9 +111,11 @@ def _of_line(settings: Settings, line: str, work: Path) -> Callable[[], Served]:
     return find
 
 
-def _served(source: Source, name: str, settings: Settings, own: Path) -> Callable[[], Served]:
+def _served(
+    source: Source, name: str, settings: Settings, own: Path, reading: Reading | None = None
+) -> Callable[[], Served]:
     """The version behind a name, taken over as the service does."""
-    versions = Versions(source, own, settings.serve.tolerance)
+    versions = Versions(source, own, settings.serve.tolerance, reading=reading or Reading())
 
     def find() -> Served:
         versions.refresh()

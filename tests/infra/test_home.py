@@ -34,12 +34,15 @@ def test_a_home_is_a_folder_or_can_become_one(tmp_path):
     (tmp_path / "link").symlink_to(tmp_path)
     for home in ("new", "new/below", "link", "link/new"):
         require_place(str(tmp_path / home))
+    (tmp_path / "lost").symlink_to(tmp_path / "not mounted")
+    with pytest.raises(ConfigError, match=r"/lost is no folder\."):
+        require_place(str(tmp_path / "lost"))
     for home in ("file", "file/new/below", "link/file"):
         with pytest.raises(ConfigError, match=r"/file is no folder\. Give a folder with --home or"):
             require_place(str(tmp_path / home))
 
 
-@pytest.mark.parametrize("home", ["s3://", "s3:///prefix", "memory://", "gs:///"])
+@pytest.mark.parametrize("home", ["s3://", "s3:///prefix", "memory://", "gs:///prefix"])
 def test_an_address_without_a_bucket_is_no_home(home):
     with pytest.raises(ConfigError, match=rf"^the home {home} names no bucket\. Give s3://bucket"):
         require_place(home)

@@ -116,6 +116,17 @@ def test_pages_that_write_items_otherwise_than_behaviours_show_nothing_that_is_c
     assert replace(found, keys=1_000).limit(0.5, 1e-4) == (1e-4, True)
 
 
+def test_as_many_clicks_as_other_keys_are_held_against_what_was_shown(store, monkeypatch):
+    monkeypatch.setattr(joined, "SAMPLE", 20)
+    rows = {name: values * 60 for name, values in COLUMNS.items()}
+    requests, users = [f"r{n % 20}" for n in range(60)], [USERS[n % 20] for n in range(60)]
+    items = [f"i{n}" for n in range(60)]
+    made = {"user_id": users, "item_id": items, "request_id": requests, "type": [1] * 60}
+    publish(store, "behaviors", pa.table(rows | made))
+    pages(store, [f"r{n}" for n in range(20)])
+    assert shares(store)["item_ids"][1] == 20
+
+
 def test_only_clicks_on_known_pages_of_the_same_user_are_held_against_what_was_shown(store):
     """Not what names another page (of the day before), nor a cart, nor another user's page."""
     kinds = [1, 1, 1, 2, 1]

@@ -122,13 +122,23 @@ def test_ids_in_a_list_are_read_like_ids_that_stand_alone(name, way):
     assert any(refused) == (bad is not None)
 
 
-def test_what_is_no_id_may_stand_in_other_lists_but_no_truth_value():
+def test_what_is_no_id_may_stand_in_other_lists():
     written = pa.array([[12.5, 3.0], [0.1]])
     assert both(columns.lists(written, " ", [])) == ([["12.5", "3"], ["0.1"]], [False, False])
     flags = pa.array([[True], [None], []], pa.list_(pa.bool_()))
-    told = ([None, [None], []], [True, False, False])
+    told = ([["true"], [None], []], [False, False, False])
     assert both(columns.lists(flags, " ", [])) == told
-    assert both(columns.lists(pa.array(["[true]", "[null]", "[]"]), " ", [])) == told
+    written = pa.array(["[true]", "[null]", "[]"])
+    assert both(columns.lists(written, " ", [])) == told
+    refused = ([None, [None], []], [True, False, False])
+    assert both(columns.lists(written, " ", [], as_id=True)) == refused
+
+
+def test_lists_of_parquet_among_json_lines_are_read_as_they_are():
+    where = np.ones(2, np.bool_)
+    for written in (pa.array([["a"], ["true"]]), pa.array([[1], [2]])):
+        read = columns.lists(written, " ", [], as_id=True)
+        assert columns.json_lists(read, written, where) is read
 
 
 def test_an_id_alone_is_a_list_of_one_and_what_is_none_is_bad():

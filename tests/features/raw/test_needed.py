@@ -51,7 +51,7 @@ ODD = [
 def test_a_needed_column_of_something_else_is_refused(table, needed, row, value, said):
     told = rf"^mine\.toml line 5: {table}\.map\.{needed}: column 'own' of log\.jsonl is no {needed}"
     good = {"item_ids": ["a"], "followed": True}.get(needed, "a")
-    rows = [row | {"own": value}] * 6 + [row | {"own": good}] * 5 + [row | {"own": None}]
+    rows = [row | {"own": value}] * 12 + [row | {"own": good}] * 11 + [row | {"own": None}]
     with pytest.raises(ConfigError, match=f"{told}: {said}.*name another column"):
         hold(table, needed, rows)
     hold(table, needed, rows[1:])  # half of those that have one: `events` refuses these alone
@@ -67,7 +67,18 @@ def test_a_needed_column_of_something_else_is_refused(table, needed, row, value,
 )
 def test_a_needed_column_in_which_nothing_stands_is_refused(table, needed, row):
     with pytest.raises(ConfigError, match=rf"line 5: .*'own' of log\.jsonl has no {needed} in its"):
-        hold(table, needed, [row | {"own": None}] * 3)
+        hold(table, needed, [row | {"own": None}] * 11)
+
+
+def test_a_few_rows_of_a_quiet_hour_say_nothing_about_their_columns():
+    """Pages on which nothing was found, a flag that nobody could read."""
+    for nothing in (None, "", [], {"id": 1}):
+        hold("impressions", "item_ids", [PAGE | {"own": nothing}] * 10)
+    hold("follows", "followed", [FOLLOW | {"own": "shown"}] * 10)
+    with pytest.raises(
+        ConfigError, match=r"'own' of log\.jsonl has no item_id in its first 1 rows"
+    ):
+        hold("behaviors", "item_id", [ACTION | {"own": None}])
 
 
 def test_what_parquet_holds_is_read_as_events_reads_it():
@@ -75,13 +86,13 @@ def test_what_parquet_holds_is_read_as_events_reads_it():
         hold_parquet("impressions", "item_ids", PAGE, pa.array(values))
     hold_parquet("follows", "followed", FOLLOW, pa.array([1.0, 0.0]))
     with pytest.raises(ConfigError, match=r"'own' of log\.parquet is no item_ids: \[7\.5\]"):
-        hold_parquet("impressions", "item_ids", PAGE, pa.array([[7.5]]))
+        hold_parquet("impressions", "item_ids", PAGE, pa.array([[7.5]] * 11))
     with pytest.raises(ConfigError, match=r"is no user_id: 7\.5\. It takes texts or whole numbers"):
-        hold_parquet("users", "user_id", {"city": "x"}, pa.array([7.5, 8.5, 9.0]))
+        hold_parquet("users", "user_id", {"city": "x"}, pa.array([7.5] * 11 + [9.0]))
 
 
 def test_a_long_list_is_quoted_in_part():
-    shown = pa.array([[{"id": n} for n in range(999)]])
+    shown = pa.array([[{"id": n} for n in range(999)]] * 11)
     with pytest.raises(ConfigError, match=r"no item_ids: \[\{'id': 0\}, .{60,80}\. It takes") as it:
         hold_parquet("impressions", "item_ids", PAGE, shown)
     assert len(str(it.value)) < 400

@@ -1,7 +1,9 @@
 """What Airflow calls when a task or a run has failed, and how tasks tell somebody on their own.
 
 A task whose process is killed calls nothing, and Airflow then calls nothing for it: what it would
-have said is told when its run ends (`ended`). So a task notes that it has told.
+have said is told when its run ends (`ended`). So a task notes that it has told. A process that
+takes long to tell is killed too, and its task tried again as if it had never ended: both callbacks
+keep to a part of the time that Airflow leaves them.
 
 Whom to tell is in the settings (`alerts`), as far as they can be read: a store that does not answer
 or a setting that is wrong is what an alert may be about, so none of them is needed for the one that
@@ -9,14 +11,17 @@ goes to the environment's webhook. Nothing here may fail a task: what goes wrong
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
+from airflow.sdk.configuration import conf
 
 if TYPE_CHECKING:
-    from infra.alerts import AlertsConfig
+    from infra.alerts import Alert, AlertsConfig
     from pipeline.nights.alerting import Words
 
 logger = logging.getLogger(__name__)
@@ -25,6 +30,9 @@ TOLD = "told"
 """XCom of a task that has told of its failure. Airflow removes it when the task is tried again."""
 NAMED = 10
 """Tasks that an alert names, at most."""
+SHARE = 0.6
+"""Of the time after which Airflow kills the process, for telling; the rest is for what it does
+before and after."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +52,8 @@ def failed(context: Mapping[str, Any]) -> None:
 
     A task `raw` that gives up is late.
     """
+    # Counted from when the outcome was reported, just before; for failures as well.
+    until = _until("core", "task_success_overtime", 20.0)
     from pipeline.nights.alerting import KINDS
 
     kinds = {error.__name__: str(kind) for error, kind in KINDS.items()}
@@ -51,11 +61,10 @@ def failed(context: Mapping[str, Any]) -> None:
     words = str(context.get("exception") or "no message: look at the task's log")
     name = words.partition(":")[0]
     kind = kinds.get(name, "late" if task == "raw" and name == "PartitionMissing" else "failed")
-    told = tell(kind, f"{context['ti'].dag_id}: {task} failed", words, context)
     # Only the task's own process has an exception. Elsewhere (in the DAG processor, if the task's
     # supervisor has died as well) a note has no way out: Airflow does not even answer it.
-    if told and "exception" in context:
-        _note(context["ti"])
+    note = partial(_note, context["ti"]) if "exception" in context else None
+    tell(kind, f"{context['ti'].dag_id}: {task} failed", words, context, until, note)
 
 
 def ended(context: Mapping[str, Any]) -> None:
@@ -63,6 +72,7 @@ def ended(context: Mapping[str, Any]) -> None:
 
     Tells of those of its failed tasks that have not told somebody themselves.
     """
+    until = _until("dag_processor", "dag_file_processor_timeout", 50.0)
     try:
         lost = _failed_tasks(context)
         untold = [name for name, told in lost.items() if not told]
@@ -74,16 +84,27 @@ def ended(context: Mapping[str, Any]) -> None:
         return
     run = _run(context, untold)
     title = f"{run.dag_id}: {f'{run.task_id} failed' if untold else 'a run has failed'}"
-    tell("failed", title, _of_run(context, untold), {**context, "ti": run})
+    tell("failed", title, _of_run(context, untold), {**context, "ti": run}, until)
 
 
-def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = None) -> bool:
+def tell(
+    kind: str,
+    title: str,
+    text: str,
+    context: Mapping[str, Any] | None = None,
+    until: float | None = None,
+    then: Callable[[], None] | None = None,
+) -> bool:
     """Send an alert about the running task, by the settings of its run.
 
-    False if nobody of those who are to be told was reached.
+    False if nobody of those who are to be told was reached. `until` and `then` as for
+    `infra.alerts.reach`.
     """
     try:
-        return _send(kind, title, text, context or get_current_context())
+        from infra import alerts
+
+        context = context or get_current_context()
+        return alerts.reach(_alert(kind, title, text, context), _whom(context), until, then)
     except Exception:
         logger.exception("alert %s (%s: %s) could not be made", kind, title, text)
         return False
@@ -92,6 +113,12 @@ def tell(kind: str, title: str, text: str, context: Mapping[str, Any] | None = N
 def say(words: "Words") -> bool:
     """The same, of what `pipeline.nights.alerting` says."""
     return tell(*words)
+
+
+def _until(section: str, setting: str, default_s: float) -> float:
+    """By the monotonic clock: when a callback that begins now has to have told."""
+    limit_s: float = conf.getfloat(section, setting, fallback=default_s)
+    return time.monotonic() + SHARE * limit_s
 
 
 def _note(instance: Any) -> None:
@@ -134,25 +161,25 @@ def _of_run(context: Mapping[str, Any], untold: list[str]) -> str:
     if not untold:
         return f"Airflow says of it: {context.get('reason')}. Look at the run."
     return (
-        "Nobody was told why: a process was killed (mostly for want of memory), or somebody marked "
-        "a task as failed. The end of its log and the system's log of its machine say more. Mend "
-        "the cause, then clear it with its downstream tasks."
+        "Nobody was told why: a process was killed (mostly for want of memory), somebody marked a "
+        "task as failed, or nobody could be reached when it failed, and its log has the error. The "
+        "end of its log and the system's log of its machine say more. Mend the cause, then clear "
+        "it with its downstream tasks."
     )
 
 
-def _send(kind: str, title: str, text: str, context: Mapping[str, Any]) -> bool:
-    from infra import alerts
+def _alert(kind: str, title: str, text: str, context: Mapping[str, Any]) -> "Alert":
+    from infra.alerts import Alert, Kind
 
     instance = context["ti"]
-    alert = alerts.Alert(
-        kind=alerts.Kind(kind),
+    return Alert(
+        kind=Kind(kind),
         title=title,
         text=text,
         day=_day(context),
         link=str(getattr(instance, "log_url", "") or ""),
         facts={"dag": instance.dag_id, "task": instance.task_id, "run": instance.run_id},
     )
-    return alerts.reach(alert, _whom(context))
 
 
 def _whom(context: Mapping[str, Any]) -> "AlertsConfig":

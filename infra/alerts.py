@@ -2,22 +2,27 @@
 
 An alert says what happened, to which day, and what to do; nobody should have to look anything up.
 One that cannot be delivered, in three tries, is logged and never stops the work that it is about.
+Whoever has little time says until when, and then no place is waited for before another is told.
 Addresses that are secrets come from the environment, because settings are written into every
 training run: `DUPN_ALERT_WEBHOOK` and `DUPN_SMTP_PASSWORD`.
 """
 
 import html
 import logging
+import math
 import os
 import smtplib
 import socket
 import ssl
+import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from email.message import EmailMessage
 from enum import StrEnum
+from functools import partial
 from http import HTTPStatus
+from queue import Empty, SimpleQueue
 from typing import Literal
 from urllib.parse import urlsplit
 
@@ -86,7 +91,7 @@ class AlertsConfig(Config):
     """Log in with this name and `DUPN_SMTP_PASSWORD`, over STARTTLS with a certificate that this
     machine trusts (`SSL_CERT_FILE` names others); empty: neither."""
     timeout_s: float = Field(10.0, gt=0)
-    """For one try of a delivery, of which there are three unless it is refused for good."""
+    """For one try of a delivery, of which there are three at most."""
     kinds: tuple[Kind, ...] = tuple(Kind)
     """Those that leave the log; all by default."""
 
@@ -121,10 +126,23 @@ def send(alert: Alert, config: AlertsConfig) -> list[str]:
     return [one.failed for one in _tried(alert, config) if one.failed]
 
 
-def reach(alert: Alert, config: AlertsConfig) -> bool:
-    """Send it; False where it has reached none of those who are to be told."""
-    tried = _tried(alert, config)
-    return not tried or any(one.reached for one in tried)
+def reach(
+    alert: Alert,
+    config: AlertsConfig,
+    until: float | None = None,
+    then: Callable[[], None] | None = None,
+) -> bool:
+    """Send it; False where it has reached none of those who are to be told.
+
+    It ends at `until`, by the monotonic clock, where that is given. `then` is called once, as soon
+    as anybody has it, be others still waited for; or if nobody is to be told.
+    """
+    reached = False
+    for one in _tried(alert, config, until):
+        if one.reached and not reached and then:
+            then()
+        reached = reached or one.reached
+    return reached
 
 
 @dataclass(frozen=True)
@@ -141,10 +159,54 @@ class _Partly(smtplib.SMTPRecipientsRefused):
     """Refused to some addresses; the others have the mail."""
 
 
-def _tried(alert: Alert, config: AlertsConfig) -> list[_Tried]:
+def _tried(alert: Alert, config: AlertsConfig, until: float | None = None) -> Iterator[_Tried]:
+    """Of every place, when it is over there."""
     alert = replace(alert, title=bare(alert.title), text=bare(alert.text))
     logger.warning("alert %s", alert.plain())
-    return [_attempt(deliver, place) for place, deliver in _deliveries(alert, config).items()]
+    deliveries = _deliveries(alert, config)
+    if not deliveries:
+        yield _Tried()
+    elif until is None:
+        for place, deliver in deliveries.items():
+            yield _attempt(deliver, place)
+    else:
+        yield from _side_by_side(deliveries, until)
+
+
+def _side_by_side(deliveries: Mapping[str, Callable[[], None]], until: float) -> Iterator[_Tried]:
+    """What a place has not taken by then is given up.
+
+    Timeouts alone do not keep to a time: they hold for one address of a host and one line of an
+    answer each, and for the name of a host not at all.
+    """
+    over: SimpleQueue[tuple[str, _Tried]] = SimpleQueue()
+
+    def attempt(place: str) -> None:
+        over.put((place, _attempt(deliveries[place], place, until)))
+
+    for place in deliveries:
+        _aside(partial(attempt, place))
+    left = list(deliveries)
+    while left:
+        try:
+            place, tried = over.get(timeout=max(0.0, until - time.monotonic()))
+        except Empty:
+            break
+        left.remove(place)
+        yield tried
+    for place in left:
+        yield _undelivered(place, "no answer in the time that there was")
+
+
+def _aside(work: Callable[[], None]) -> None:
+    """In a thread that keeps no process alive; here, where none is to be had.
+
+    That may be why the work has failed that the alert is about.
+    """
+    try:
+        threading.Thread(target=work, daemon=True).start()
+    except RuntimeError:
+        work()
 
 
 def _deliveries(alert: Alert, config: AlertsConfig) -> dict[str, Callable[[], None]]:
@@ -161,23 +223,27 @@ def _deliveries(alert: Alert, config: AlertsConfig) -> dict[str, Callable[[], No
     return found
 
 
-def _attempt(deliver: Callable[[], None], place: str) -> _Tried:
-    """What may pass is tried again."""
+def _attempt(deliver: Callable[[], None], place: str, until: float = math.inf) -> _Tried:
+    """What may pass is tried again, if there is time."""
     reached = False
     for pause_s in (*PAUSES_S, None):
         try:
             deliver()
         except (OSError, ValueError) as error:  # what requests and smtplib raise are OSErrors
             reached = reached or isinstance(error, _Partly)
-            if pause_s is not None and _may_pass(error):
+            if pause_s is not None and _may_pass(error) and time.monotonic() + pause_s < until:
                 time.sleep(pause_s)
                 continue
-            # The error's own text may hold the address, which may be a secret.
-            sentence = f"an alert could not be delivered to {place}: {_named(error)}"
-            logger.error("%s", sentence)  # noqa: TRY400 - a trace may hold the address too
-            return _Tried(sentence, reached)
+            return _undelivered(place, _named(error), reached=reached)
         break
     return _Tried()
+
+
+def _undelivered(place: str, why: str, *, reached: bool = False) -> _Tried:
+    """`why` is not an error's own text or trace: they may hold the address, perhaps a secret."""
+    sentence = f"an alert could not be delivered to {place}: {why}"
+    logger.error("%s", sentence)
+    return _Tried(sentence, reached)
 
 
 def _named(error: Exception) -> str:

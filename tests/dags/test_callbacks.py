@@ -1,5 +1,6 @@
 """Whoever is on call is told, above all when what says whom to tell cannot be read."""
 
+import socket
 from types import SimpleNamespace
 
 import pytest
@@ -16,9 +17,10 @@ def fail(monkeypatch, tmp_path):
     """A task of a night fails, whose form says this."""
     monkeypatch.setenv("DUPN_HOME", str(tmp_path))
 
-    def run(preset="smoke", overrides="", words="ConfigError: mend it"):
+    def run(preset="smoke", overrides="", words="ConfigError: mend it", note=lambda **_: None):
         params = {"dataset": "rees46", "preset": preset, "overrides": overrides, "day": DAY}
         task = {"task_id": "raw", "dag_id": "dupn_nightly_update", "run_id": "r", "log_url": ""}
+        task["xcom_push"] = note
         callbacks.failed(
             {"ti": SimpleNamespace(**task), "exception": words, "params": params, "dag_run": None}
         )
@@ -89,6 +91,46 @@ def test_a_preset_that_somebody_names_in_a_form_does_not_say_whom_to_tell(
     monkeypatch.setenv("DUPN_NIGHTLY_PRESET", str(preset))
     fail(str(preset))
     assert len(heard) == 1
+
+
+@pytest.fixture
+def silent(monkeypatch):
+    """A mail server that takes every call and says nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        said = f"alerts.smtp_host=127.0.0.1\nalerts.smtp_port={port}\nalerts.timeout_s=1"
+        monkeypatch.setenv("DUPN_SET", f'alerts.email_to=["a@example.com"]\n{said}')
+        yield server
+
+
+def test_a_task_notes_that_it_has_told_while_others_are_still_waited_for(
+    hook, fail, silent, monkeypatch, caplog
+):
+    address, heard = hook
+    monkeypatch.setenv(WEBHOOK, address)
+    monkeypatch.setattr("infra.alerts.time.sleep", lambda _: None)
+    fail(note=lambda **_: silent.close())
+    assert len(heard) == 1
+    assert caplog.messages[-1].endswith(": ConnectionRefusedError"), "the mail was not waited for"
+
+
+def test_telling_is_over_before_airflow_kills_the_process_of_the_task(
+    fail, silent, monkeypatch, caplog
+):
+    noted = []
+    monkeypatch.setenv(WEBHOOK, f"http://127.0.0.1:{silent.getsockname()[1]}/")
+    monkeypatch.setenv("AIRFLOW__CORE__TASK_SUCCESS_OVERTIME", "0.5")
+    fail(note=lambda **said: noted.append(said))
+    given_up = [one for one in caplog.messages if one.endswith("in the time that there was")]
+    assert len(given_up) == 2
+    assert noted == []
+
+
+def test_the_end_of_a_run_is_told_within_the_time_of_the_dag_processor(silent, monkeypatch, caplog):
+    monkeypatch.delenv(WEBHOOK, raising=False)
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT", "0.5")
+    callbacks.ended({"dag": SimpleNamespace(dag_id="dupn_study"), "run_id": "r"})
+    assert caplog.messages[-1].endswith("no answer in the time that there was")
 
 
 def test_whoever_tells_hears_whether_anybody_was_reached(hook, monkeypatch):

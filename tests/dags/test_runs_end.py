@@ -18,6 +18,7 @@ def test_a_task_whose_process_was_killed_is_told_of_when_its_run_ends(told):
     [one] = told["killed"]
     assert (one["kind"], one["title"]) == ("failed", "dupn_backfill: plan failed")
     assert one["text"].startswith("Nobody was told why: a process was killed")
+    assert "or nobody could be reached when it failed, and its log has the error." in one["text"]
     assert (one["day"], one["facts"]["task"]) == ("2026-03-05", "plan")
     assert one["link"].endswith("/dags/dupn_backfill/runs/killed")
 

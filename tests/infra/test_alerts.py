@@ -1,12 +1,15 @@
 import json
 import logging
+import socket
 import socketserver
 import ssl
 import threading
+import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from ipaddress import ip_address
+from unittest.mock import Mock
 
 import pytest
 from cryptography import x509
@@ -325,3 +328,22 @@ def test_a_webhook_that_nobody_vouches_for_is_asked_once(doubtful_web, paused):
     (sentence,) = send(ALERT, AlertsConfig(webhook=url, timeout_s=5))
     assert sentence.endswith("127.0.0.1: SSLError")
     assert paused == []
+
+
+def test_a_place_that_says_nothing_holds_up_no_other(mail, paused, caplog):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        update = {"webhook": f"http://127.0.0.1:{silent.getsockname()[1]}/"}
+        config = mailing(mail, "a").model_copy(update=update)
+        assert reach(ALERT, config, time.monotonic() + 60, silent.close)
+    assert caplog.messages[-1].endswith("127.0.0.1: ConnectionError")
+
+
+def test_no_try_begins_that_there_is_no_time_for(web, paused):
+    web.answer = 503
+    assert not reach(ALERT, AlertsConfig(webhook=address(web)), time.monotonic() + 4)
+    assert paused == [1.0]
+
+
+def test_where_no_thread_is_to_be_had_it_is_told_all_the_same(web, monkeypatch):
+    monkeypatch.setattr("threading._start_new_thread", Mock(side_effect=RuntimeError))
+    assert reach(ALERT, AlertsConfig(webhook=address(web)), time.monotonic() + 60)

@@ -1,7 +1,8 @@
 """Some users of a day, drawn by a seeded hash, and what models answer to their questions.
 
-Watching asks many models about many days, so its cost is bounded by moments, not by the day. All
-models are asked the same moments, and whole users are taken, as the bootstrap draws users.
+Watching asks many models about many days, so its cost is bounded by moments, not by the day: of
+the day only the users are read, and then the row groups that hold one who was drawn. All models are
+asked the same moments, and whole users are taken, as the bootstrap draws users.
 """
 
 from collections.abc import Iterator
@@ -18,7 +19,8 @@ from evaluation.predictions import Predictions
 from evaluation.questions import Questions, from_samples
 from features.catalog import CatalogArrays
 from features.schemas import SAMPLES, samples_now
-from infra.store import Store
+from infra.store import FileEntry, Partition, Store
+from training import pieces
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
 from training.data import Samples
@@ -27,7 +29,7 @@ from training.moments import IntArray, MomentInfo, Moments
 
 Hashes = NDArray[np.uint64]
 BATCH = 512
-"""Moments answered at a time."""
+"""Moments decoded, or answered, at a time."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,26 @@ def read(store: Store, day: date, limit: int, seed: int, among: Hashes | None = 
     for entry, mine in zip(entries, hashes, strict=True):
         keep = np.isin(mine, chosen)
         if keep.any():
-            rows = partition.table(entries=[entry]).filter(pa.array(keep))
+            rows = pa.Table.from_batches(_kept(partition, entry, keep))
             tables.append(samples_now(rows, partition.key))
     table = pa.concat_tables(tables).combine_chunks()
     whole, of_day = Samples(store, [day]), np.zeros(table.num_rows, np.int64)
     moments = Moments.from_arrow(table, of_day, partition.manifest().lineage.get("profile"))
     own = whole.catalog_of(moments.ts, of_day)
     return SampledDay(day, replace(moments, day=own), from_samples(table), whole.catalogs)
+
+
+def _kept(partition: Partition, entry: FileEntry, keep: Bools) -> Iterator[pa.RecordBatch]:
+    """Some rows of a file; of its row groups those that hold none of them are not read."""
+    of_groups = np.split(keep, np.cumsum(pieces.row_groups(partition, entry))[:-1])
+    groups = [group for group, mine in enumerate(of_groups) if mine.any()]
+    left = np.concatenate([of_groups[group] for group in groups])
+    for batch in partition.batches(entry, BATCH, *groups):
+        mine, left = np.split(left, [batch.num_rows])
+        if mine.any():
+            yield batch.filter(pa.array(mine))
+        if not left.any():
+            return
 
 
 def draw(hashes: Hashes, limit: int, salt: tuple[int, date], among: Hashes | None = None) -> Hashes:

@@ -1,19 +1,21 @@
 """The newest profile of every user, as vocabulary rows: for representations and for serving.
 
-Memory grows with all users of the newest snapshot: while it is read, by all text columns of it,
-then by 8 bytes a user and 4 a column.
+A snapshot is read file by file: memory holds the texts of one bucket, and the vocabularies of the
+columns. Where all users are wanted at once, they take 8 bytes each and 4 a column.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from typing import Any, TypeVar
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
 from features import held, vocabulary
 from features.schemas import UNKNOWN_ROW
+from features.vocabulary import Vocabulary
 from infra.store import Store
 
 Hashes = NDArray[np.uint64]
@@ -51,20 +53,26 @@ class Profiles:
     @classmethod
     def of(cls, store: Store, day: date) -> "Profiles":
         """The newest snapshot at or before a day, in the vocabulary of the day."""
+        parts = list(cls.by_file(store, day))
+        hashes = np.concatenate([part.hashes for part in parts])
+        return cls(hashes, np.concatenate([part.rows for part in parts]), parts[0].columns)
+
+    @classmethod
+    def by_file(cls, store: Store, day: date) -> Iterator["Profiles"]:
+        """`of`, a file of the snapshot at a time; once, of nobody, where there is none.
+
+        A file is a bucket of users: one after another they are in the order of the hashes.
+        """
         snapshot = held.newest(store, day, "users")
-        if snapshot is None:
+        files = snapshot.manifest().files if snapshot else ()
+        if snapshot is None or not files:
             columns = _columns(store, day)
-            return cls(np.empty(0, np.uint64), np.empty((0, len(columns)), np.int32), columns)
+            yield cls(np.empty(0, np.uint64), np.empty((0, len(columns)), np.int32), columns)
+            return
         names = vocabulary.published(store, day, "profile_")
-        table = snapshot.table()
-        rows = np.ones((table.num_rows, len(names)), np.int32)
-        for index, name in enumerate(names):
-            column = name.removeprefix("profile_")
-            if column in table.column_names:
-                rows[:, index] = vocabulary.load(store, day, name).rows_of(table[column])
-        hashes = table["user_hash"].to_numpy()
-        order = np.argsort(hashes, kind="stable")
-        return cls(hashes[order], rows[order], tuple(names))
+        words = {name: vocabulary.load(store, day, name) for name in names}
+        for entry in files:
+            yield _of_table(snapshot.table(entries=[entry]), words)
 
     def ordered(self, names: Sequence[str] | None) -> "Profiles":
         """With the columns of a network; as they are where it does not know their names."""
@@ -80,6 +88,18 @@ class Profiles:
             hit = self.hashes[place] == hashes
             out[hit] = self.rows[place[hit]]
         return out
+
+
+def _of_table(users: pa.Table, words: Mapping[str, Vocabulary]) -> Profiles:
+    """Rows of a snapshot, in the order of their hashes."""
+    rows = np.ones((users.num_rows, len(words)), np.int32)
+    for index, (name, known) in enumerate(words.items()):
+        column = name.removeprefix("profile_")
+        if column in users.column_names:
+            rows[:, index] = known.rows_of(users[column])
+    hashes = users["user_hash"].to_numpy()
+    order = np.argsort(hashes, kind="stable")
+    return Profiles(hashes[order], rows[order], tuple(words))
 
 
 def _columns(store: Store, day: date) -> tuple[str, ...]:

@@ -56,8 +56,8 @@ class VocabularyConfig(Config):
     edges come from the snapshot; later days take the edges of the statistics."""
 
     rows_per_batch: int = Field(1_000_000, ge=1)
-    """Behaviours, and items on pages, that one worker counts at a time (about 40 bytes each); at
-    least a bucket."""
+    """Behaviours, items on pages and icons shown that one worker counts at a time (about 40 bytes
+    each); at least a bucket."""
 
     rows_per_range: int = Field(500_000, ge=1)
     """Ids that one worker merges at a time (about 100 bytes each, an item with its title some 800);

@@ -180,15 +180,16 @@ class Partition:
             return pa.table({})
         return pa.concat_tables(tables) if len(tables) > 1 else tables[0]
 
-    def batches(self, entry: FileEntry, size: int) -> Iterator[pa.RecordBatch]:
-        """The rows of one file, at most `size` at a time; memory is one row group.
+    def batches(self, entry: FileEntry, size: int, *groups: int) -> Iterator[pa.RecordBatch]:
+        """Rows of a file, or of row `groups` of it, `size` at most at a time: memory is one group.
 
         Raises:
             PartitionCorrupt: a byte is not what was written.
         """
         with self.open(entry) as source, self._sound(entry):
             file = pq.ParquetFile(source, page_checksum_verification=True)
-            yield from file.iter_batches(batch_size=size)
+            for group in groups or range(file.num_row_groups):
+                yield from file.iter_batches(batch_size=size, row_groups=[group])
 
     @contextmanager
     def _sound(self, entry: FileEntry) -> Iterator[None]:

@@ -1,10 +1,10 @@
 """What is known of every user when a day has ended, as memory-mapped arrays by user hash.
 
 Built from `sequences(D)/history` and the users' snapshot, file by file, so that memory is bounded
-by one bucket. A look-up is a binary search: microseconds, whatever the number of users, and
-processes share the pages. Users are told apart by their 64-bit hash, items too (as the catalog
-does). Profiles stand in the columns of the snapshot's own day, which have names: the version that
-reads them may know other ones.
+by one bucket and the vocabularies of the profile columns. A look-up is a binary search:
+microseconds, whatever the number of users, and processes share the pages. Users are told apart by
+their 64-bit hash, items too (as the catalog does). Profiles stand in the columns of the snapshot's
+own day, which have names: the version that reads them may know other ones.
 """
 
 import hashlib
@@ -130,7 +130,7 @@ def build(store: Store, day: date, folder: Path) -> None:
 
 def _write(store: Store, day: date, folder: Path) -> None:
     before = stamp(store, day)
-    sizes = {"users": 0, "behaviors": 0}
+    sizes = {"users": 0, "behaviors": 0, "known": 0}
     with _Files(folder) as out:
         for table in _tables(store, day):
             hashes = table["user_hash"].to_numpy()
@@ -143,15 +143,17 @@ def _write(store: Store, day: date, folder: Path) -> None:
             sizes["users"] += len(starts)
             sizes["behaviors"] += table.num_rows
         out.add("offsets", np.array([sizes["behaviors"]], np.int64))
-        profiles = Profiles.of(store, day)
-        out.add("known", profiles.hashes)
-        out.add("profiles", profiles.rows)
+        columns: tuple[str, ...] = ()
+        for profiles in Profiles.by_file(store, day):
+            out.add("known", profiles.hashes)
+            out.add("profiles", profiles.rows)
+            sizes["known"] += len(profiles.hashes)
+            columns = profiles.columns
     content = {
         "day": day.isoformat(),
         "stamp": before,
         **sizes,
-        "known": len(profiles.hashes),
-        "columns": profiles.columns,
+        "columns": columns,
     }
     (folder / DESCRIPTION).write_text(json.dumps(content, indent=1))
     if stamp(store, day) != before:  # what was read may be some of both

@@ -72,8 +72,8 @@ class StatisticsConfig(Config):
     seed: int = Field(7, ge=0)
     """Of the drawn negatives."""
     rows_per_batch: int = Field(1_000_000, ge=1)
-    """Behaviours, and items on pages, that one worker counts at a time (about 60 bytes each); at
-    least a bucket."""
+    """Behaviours, and items on pages (the day's, or the day's before if they are more), that one
+    worker counts at a time (about 60 bytes each); at least a bucket."""
     rows_per_range: int = Field(500_000, ge=1)
     """Items that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
 

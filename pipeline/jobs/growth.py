@@ -92,6 +92,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
     events = {name: _resolved(store.partition("events", day, name)) for name in LOGS}
     displays = hash_range.values(events["impressions"], "item_ids")
     seen = events["behaviors"].manifest().rows + displays
+    icons = events["follows"].manifest().rows if events["follows"].exists() else 0
     index = carry.yesterday(store, "catalog", day, INDEX)
     snapshots = _snapshots(store, day, first=index is None)
     known = _before(store, day, snapshots, index)
@@ -103,7 +104,7 @@ def plan(store: Store, day: date, config: VocabularyConfig, beam: BeamConfig) ->
         day=day,
         config=config,
         events=events,
-        batches=tuple(hash_range.batches(seen, config.rows_per_batch, beam.buckets)),
+        batches=tuple(hash_range.batches(seen + icons, config.rows_per_batch, beam.buckets)),
         snapshots=tuple(snapshots),
         before=before,
         ranges={

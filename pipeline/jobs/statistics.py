@@ -88,6 +88,8 @@ def plan(
     was = bool(before and before.manifest().lineage.get(PAGED))
     paged = is_paged(store, day, moments, before=was)
     earlier = store.partition("events", day - carry.ONE_DAY, "impressions")
+    pages_before = earlier.resolved() if paged and was and earlier.exists() else None
+    shown = hash_range.values(pages_before, "item_ids") if pages_before else 0
     wanted = config.lr_samples if paged else config.lr_samples / (1 + config.lr_negatives)
     offered = displays if paged else rows
     return Plan(
@@ -97,9 +99,11 @@ def plan(
         pages=pages if paged and pages.exists() else None,
         paged=paged,
         before=before,
-        pages_before=earlier.resolved() if paged and was and earlier.exists() else None,
+        pages_before=pages_before,
         batches=tuple(
-            hash_range.batches(rows + displays, config.rows_per_batch, beam_config.buckets)
+            hash_range.batches(  # of two days' pages a batch holds one at a time
+                rows + max(displays, shown), config.rows_per_batch, beam_config.buckets
+            )
         ),
         ranges=max(1, min(beam_config.buckets, -(-at_most // config.rows_per_range))),
         rate=min(1.0, wanted / max(offered, 1)),

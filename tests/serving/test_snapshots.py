@@ -9,9 +9,10 @@ from types import SimpleNamespace
 import pyarrow as pa
 import pytest
 
+from features.buckets import buckets, hash_ids, split
 from features.schemas import VOCABULARY
 from infra.errors import PartitionCorrupt, StoreError
-from infra.store import Store
+from infra.store import Partition, Store
 from serving import snapshot, snapshots
 from serving.histories import user_hash
 from tests.disks import files_up_to
@@ -62,6 +63,37 @@ def test_profiles_that_are_published_anew_make_another_snapshot(setup, tmp_path)
         words = pa.table({"id": ["x"], "row": pa.array([2], pa.int32()), "count": [9]})
         out.record([out.write_table("all", words)])
     assert newest(setup).stamp != after.stamp
+
+
+def test_profiles_are_read_a_bucket_at_a_time_and_stand_in_the_order_of_all(
+    setup, tmp_path, monkeypatch
+):
+    store, names = Store(setup.home), [f"u{k}" for k in range(40)]
+    users = pa.table({"user_hash": hash_ids(pa.array(names)), "user_id": names})
+    users = users.append_column("sex", pa.array(["x", "y"] * 20)).sort_by("user_hash")
+    with (
+        store.partition("catalog", DAY).publish(),
+        store.partition("vocabulary", DAY, "profile_sex").publish() as out,
+    ):
+        words = pa.table({"id": ["x", "y"], "row": pa.array([2, 3], pa.int32()), "count": [9, 9]})
+        out.record([out.write_table("all", words)])
+    with store.partition("events", DAY, "users").publish() as out:
+        parts = split(users, users["user_hash"].to_numpy(), 8)
+        out.record([out.write_table(buckets(8)[index].name, part) for index, part in parts])
+    read, table = [], Partition.table
+
+    def counted(self, *asked, **how):
+        found = table(self, *asked, **how)
+        read.extend([found.num_rows] if self.key.endswith("/users") else [])
+        return found
+
+    monkeypatch.setattr(Partition, "table", counted)
+    snapshot.build(store, DAY, tmp_path / "built")
+    built = snapshot.load(tmp_path / "built")
+    assert sum(read) == 40
+    assert max(read) == max(entry.rows for entry in out.partition.manifest().files) < 20
+    assert built.known.tolist() == users["user_hash"].to_pylist()
+    assert built.profiles[:, 0].tolist() == [2 + (sex == "y") for sex in users["sex"].to_pylist()]
 
 
 def test_what_is_there_already_is_not_built_again(setup):

@@ -55,6 +55,17 @@ def test_the_tally_is_the_same_however_many_measure(tmp_path, files):
     assert here.get("sum:follows.rows", 0) == FILES * (FILES + 1) / 2 * bool(files)
 
 
+def test_no_more_than_a_row_group_is_measured_at_a_time(tmp_path):
+    follows = Store(tmp_path).partition("events", None, "follows")
+    row = {"user_hash": 1, "user_id": "u", "ts": 0, "icon_id": "c", "followed": True}
+    with follows.publish() as out:
+        table = pa.Table.from_pylist([row] * 5, FOLLOWS)
+        out.record([out.write_table("part", table, row_group_size=2)])
+    (entry,) = follows.manifest().files
+    tallies = quality.Measure().process(("follows", follows, entry))
+    assert [tally["sum:follows.rows"] for tally in tallies] == [0, 2, 2, 1]
+
+
 def test_an_id_that_stands_there_again_is_counted_across_what_is_measured_at_a_time(
     tmp_path, monkeypatch
 ):

@@ -14,7 +14,7 @@ from features.vocabulary import VocabularyConfig
 from infra.errors import PartitionMissing
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
-from pipeline.jobs import closing, growth
+from pipeline.jobs import closing
 from pipeline.jobs import statistics as statistics_job
 from pipeline.jobs import vocabulary as vocabulary_job
 from tests.pipeline.jobs import market_days
@@ -229,18 +229,6 @@ def test_the_sample_is_bounded_and_keeps_whole_pages(tmp_path, market):
     counts = statistics_job.run(store, day, config=StatisticsConfig(lr_samples=200), beam=BEAM)
     assert 100 < counts["displays"] < 300
     assert counts["displays"] % market.page_size == 0
-
-
-def test_batches_are_sized_by_what_was_shown_as_well_as_by_what_was_done(built, market):
-    day = days(2)[1]
-    done, pages = (built.partition("events", day, name) for name in ("behaviors", "impressions"))
-    shown = len(pages.table(["item_ids"])["item_ids"].combine_chunks().flatten())
-    rows, beam = done.manifest().rows, BeamConfig(buckets=64)
-    assert shown > rows
-    counts = statistics_job.plan(built, day, StatisticsConfig(rows_per_batch=rows), beam)
-    grown = growth.plan(built, day, VocabularyConfig(rows_per_batch=rows), beam)
-    wanted = 2 ** int(np.ceil(np.log2((rows + shown) / rows)))
-    assert len(counts.batches) == len(grown.batches) == wanted > 1
 
 
 def test_clicks_are_drawn_so_that_with_their_negatives_they_are_as_many_as_asked(tmp_path):

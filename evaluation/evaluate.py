@@ -131,8 +131,9 @@ def context_of(store: Store, items: CatalogArrays, training_days: Sequence[date]
     """What the slices need: price levels, which items and which users are new."""
     last = max(training_days) if training_days else None
     known = _users(store, training_days)
-    rows = catalog.load(store, last).num_rows if last else items.num_rows
-    return Context(items.price_level, rows, known)
+    met = (catalog.load(store, last) if last else items).is_item()
+    met[: catalog.FIRST_ROW] = True  # what nobody can tell from another item is not new
+    return Context(items.price_level, met, known)
 
 
 def _users(store: Store, days: Sequence[date]) -> NDArray[np.uint64] | None:

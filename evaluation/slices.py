@@ -20,8 +20,8 @@ class Context:
 
     price_level: NDArray[np.int8]
     """Per catalog row: 1..7, 0 where unknown."""
-    first_new_row: int
-    """Catalog rows from here on were first seen after the last training day."""
+    known_items: Bools
+    """Per catalog row: whether the item was met by the last training day; later rows were not."""
     known_users: NDArray[np.uint64] | None = None
     """Hashes of the users of the training days, sorted; None: not known."""
 
@@ -42,7 +42,9 @@ def candidate_parts(
     moments, candidates = questions.moments, questions.candidates
     for dimension, name, keep in _moment_parts(moments, context, activity_edges):
         yield Part(dimension, name, keep[candidates.moment])
-    new = candidates.item >= context.first_new_row
+    known = context.known_items
+    inside = candidates.item < len(known)
+    new = ~(inside & known[np.where(inside, candidates.item, 0)])
     yield Part("item", "known before the day", ~new)
     yield Part("item", "new on the day", new)
     level = context.price_level[np.minimum(candidates.item, len(context.price_level) - 1)]

@@ -152,8 +152,28 @@ def size(store: Store, day: date, feature: str) -> int:
 def first_free(partition: Partition) -> int:
     """One past the last row that is given, or kept for an id that earns it on a later day."""
     manifest = partition.manifest()
-    dense = FIRST_ROW + manifest.counts.get("admitted", 0)
-    return int(manifest.lineage.get("size", dense))
+    return int(manifest.lineage.get("size", FIRST_ROW + admitted(partition)))
+
+
+def admitted(partition: Partition) -> int:
+    """How many ids have a row, from the manifest alone."""
+    return partition.manifest().counts.get("admitted", 0)
+
+
+def not_given(store: Store, day: date, feature: str, size: int) -> NDArray[np.int64]:
+    """Rows of a table of `size` that no id has by `day`; none if the feature is not published.
+
+    There are some where the day was built again after a later one, whose ids keep their rows. The
+    rows are read only then.
+    """
+    partition = store.partition("vocabulary", day, feature)
+    if not partition.exists():
+        return np.empty(0, np.int64)
+    free = first_free(partition)
+    if free == FIRST_ROW + admitted(partition):
+        return np.arange(free, size)
+    given = partition.table(["row"])["row"].to_numpy()
+    return np.setdiff1d(np.arange(FIRST_ROW, size), given)
 
 
 def counted(ids: pa.Array | pa.ChunkedArray) -> pa.Table:

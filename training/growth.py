@@ -6,21 +6,30 @@ category, since that is what the network knows of it; a new row of any other tab
 the trained rows there. Trained: AdaGrad's sum is not zero. New rows have no sum yet, so their first
 steps are as large as those of the first day.
 
+A table may have rows that no id has yet: where a past day was built again, later days' ids keep
+theirs (docs/adr/0013). Whoever has learnt only up to such a day does not know them, so they hold
+what the unknown row holds, and are new rows to the update that learns their day.
+
 Eviction, when it comes, is another way from one table to the next: the rows to keep, then the rest.
 """
 
 import logging
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import Any
+from datetime import date
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from features import vocabulary
 from features.catalog import FIRST_ROW, CatalogArrays
+from features.schemas import UNKNOWN_ROW
 from infra.errors import TrainingError
+from infra.store import Store
 from training.batch import NOTED, VocabularySizes
+from training.learner import Learner
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +38,31 @@ PRICE_WORDS = "price_memory.words.weight"
 """Only in a network with a memory of prices."""
 
 
+class Table(NamedTuple):
+    """An embedding table of the network."""
+
+    feature: str | None
+    """Whose vocabulary its rows are of; None of a profile column whose name was not noted."""
+    rows: int
+
+
 def tables(sizes: VocabularySizes, *, price_memory: bool = False) -> dict[str, int]:
     """Rows of each table of the network, by its name among the weights."""
-    named = {f"item.{name}.weight": getattr(sizes, name) for name in _ITEM_TABLES}
-    fields = {f"user.fields.{k}.weight": rows for k, rows in enumerate(sizes.profile)}
-    by_setting = {PRICE_WORDS: sizes.token} if price_memory else {}
-    plain = {"query.token.weight": sizes.token, "icon.weight": sizes.icon}
+    found = by_feature(sizes, price_memory=price_memory)
+    return {name: table.rows for name, table in found.items()}
+
+
+def by_feature(sizes: VocabularySizes, *, price_memory: bool = False) -> dict[str, Table]:
+    """Each table of the network, by its name among the weights."""
+    named = {f"item.{name}.weight": Table(name, getattr(sizes, name)) for name in _ITEM_TABLES}
+    columns = sizes.profile_names or [None] * len(sizes.profile)
+    fields = {
+        f"user.fields.{k}.weight": Table(*column)
+        for k, column in enumerate(zip(columns, sizes.profile, strict=True))
+    }
+    tokens = Table("token", sizes.token)
+    by_setting = {PRICE_WORDS: tokens} if price_memory else {}
+    plain = {"query.token.weight": tokens, "icon.weight": Table("icon", sizes.icon)}
     return named | plain | fields | by_setting
 
 
@@ -94,7 +122,7 @@ def grown(
     sizes: VocabularySizes,
     catalog: CatalogArrays,
 ) -> dict[str, Tensor]:
-    """The weights with tables of `sizes`.
+    """The weights with tables of `sizes`, and starts for rows that are new or hold the unknown.
 
     Args:
         weights: of the older network.
@@ -110,15 +138,45 @@ def grown(
                 f"{name} has {len(old)} rows in the checkpoint and {rows} in the vocabulary, which "
                 "only grows. Run `dupn vocabulary` for all days again, in order."
             )
-        if rows > len(old):
-            trained = sums[name].abs().sum(dim=1) > 0
-            trained[:FIRST_ROW] = False
-            mean = _mean_of(old, trained)
-            new = mean.expand(rows - len(old), -1).clone()
+        trained = sums[name].abs().sum(dim=1) > 0
+        trained[:FIRST_ROW] = False
+        fresh = torch.cat([_left_unknown(old, trained), torch.arange(len(old), rows)])
+        if len(fresh):
+            new = _mean_of(old, trained).expand(len(fresh), -1).clone()
             if name == ITEM:
-                new = _of_categories(old, trained, _categories(catalog, rows), new)
-            out[name] = torch.cat([old, new])
+                new = _of_categories(old, trained, _categories(catalog, rows), fresh, new)
+            out[name] = torch.cat([old, old.new_empty(rows - len(old), old.shape[1])])
+            out[name][fresh] = new
     return out
+
+
+def _left_unknown(table: Tensor, trained: Tensor) -> Tensor:
+    """Rows that `leave_unknown` wrote; where unknown is zeros, so is what nothing was learnt of."""
+    same = (table == table[UNKNOWN_ROW]).all(dim=1) & ~trained
+    same[:FIRST_ROW] = False
+    return torch.nonzero(same & table[UNKNOWN_ROW].any()).squeeze(1)
+
+
+@torch.no_grad()
+def leave_unknown(learner: Learner, store: Store, day: date) -> None:
+    """Let rows that no id has by `day` hold what the unknown row holds, in place.
+
+    What was trained stays: an id may be gone from a day that was built again.
+
+    Args:
+        learner: has learnt from days up to `day`.
+        store: where the vocabularies are.
+        day: the newest that it, or whatever it started from, has learnt from.
+    """
+    weights, sums = learner.model.state_dict(), learner.optimizer.sparse.sums
+    found = by_feature(learner.model.sizes, price_memory=PRICE_WORDS in weights)
+    for name, (feature, size) in found.items():
+        if feature is None:
+            continue
+        table = weights[name]
+        rows = torch.from_numpy(vocabulary.not_given(store, day, feature, size)).to(table.device)
+        rows = rows[sums[name][rows].abs().sum(dim=1) == 0]
+        table[rows] = table[UNKNOWN_ROW].clone()
 
 
 def grown_optimizer(state: Mapping[str, Any], sizes: VocabularySizes) -> dict[str, Any]:
@@ -130,16 +188,17 @@ def grown_optimizer(state: Mapping[str, Any], sizes: VocabularySizes) -> dict[st
     return {**state, "sparse": sums}
 
 
-def _of_categories(old: Tensor, trained: Tensor, category: Tensor, fallback: Tensor) -> Tensor:
-    """Per new item the mean of the trained rows of its category; `fallback` where it has none."""
-    count, of_old, of_new = len(old), category[: len(old)], category[len(old) :]
+def _of_categories(
+    old: Tensor, trained: Tensor, category: Tensor, fresh: Tensor, fallback: Tensor
+) -> Tensor:
+    """Per fresh item the mean of the trained rows of its category; `fallback` where it has none."""
+    of_old, of_new = category[: len(old)], category[fresh]
     rows = int(category.max()) + 1
     known = trained & (of_old >= FIRST_ROW)
     total = old.new_zeros(rows, old.shape[1], dtype=torch.float64)
     total.index_add_(0, of_old[known], old[known].double())
     seen = torch.bincount(of_old[known], minlength=rows)
     mean = (total / seen.clamp(min=1)[:, None]).to(old.dtype)
-    assert len(fallback) == len(category) - count
     return torch.where((seen > 0)[of_new][:, None], mean[of_new], fallback)
 
 

@@ -9,9 +9,8 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
+from datetime import date
 from typing import Any
-
-import psutil
 
 from infra.errors import TrainingError
 from infra.progress import Progress
@@ -20,9 +19,10 @@ from training import asked
 from training import checkpoint as checkpoints
 from training.checkpoint import Checkpoint, Recipe, Start
 from training.data import Loaded, Position, Reader, Samples
+from training.growth import leave_unknown
 from training.learner import Learner, Step
 from training.progressive import Meters
-from training.tally import Fitted, Tally
+from training.tally import Fitted, Tally, of_the_machine
 from training.validation import VALIDATION, judge, judging
 
 logger = logging.getLogger(__name__)
@@ -86,6 +86,11 @@ class Run:
     def expected(self) -> int:
         """Moments of the whole run."""
         return self.samples.moments * self.config.epochs
+
+    @property
+    def _newest(self) -> date:
+        """The last day that this run or an ancestor of it learns from."""
+        return max([*map(date.fromisoformat, self.facts.get("days", ())), *self.samples.days])
 
     def finished(self) -> Fitted | None:
         """The result of an earlier run with this name and recipe."""
@@ -246,6 +251,7 @@ class Run:
         self.tally.figures.update(self._figures())
         self.meters = Meters(self.config.tasks)
         self.position = Position(epoch + 1, 0)
+        leave_unknown(self.learner, self.samples.store, self._newest)
 
     def _figures(self) -> dict[str, float]:
         """Figures of the running epoch; from the second on the moments have been seen before."""
@@ -258,7 +264,7 @@ class Run:
             "candidates_per_s": self.tally.candidates / seconds,
             "epoch": float(self.position.epoch),
         }
-        self.tracker.metrics(figures | _system(), self.tally.steps)
+        self.tracker.metrics(figures | of_the_machine(), self.tally.steps)
 
     def _shown(self, step: Step) -> dict[str, float]:
         weights = self.config.weights
@@ -339,12 +345,3 @@ class Run:
             seconds=tally.seconds,
             resumed=resumed,
         )
-
-
-def _system() -> dict[str, float]:
-    """What MLflow shows under system metrics."""
-    return {
-        "system/cpu_utilization_percentage": psutil.cpu_percent(),
-        "system/process_memory_megabytes": psutil.Process().memory_info().rss / 1e6,
-        "system/system_memory_usage_percentage": psutil.virtual_memory().percent,
-    }

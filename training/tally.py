@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+import psutil
+
 from infra.store import Partition
 
 
@@ -48,3 +50,12 @@ class Tally:
     best_epoch: int | None = None
     """The epoch after which validation was best; None without validation."""
     best_loss: float | None = None
+
+
+def of_the_machine() -> dict[str, float]:
+    """What MLflow shows under system metrics."""
+    return {
+        "system/cpu_utilization_percentage": psutil.cpu_percent(),
+        "system/process_memory_megabytes": psutil.Process().memory_info().rss / 1e6,
+        "system/system_memory_usage_percentage": psutil.virtual_memory().percent,
+    }

@@ -20,7 +20,6 @@ import pyarrow as pa
 
 from features import hash_range, inputs, vocabulary
 from features.buckets import Bucket, bucket_index, split
-from features.catalog import FIRST_ROW
 from features.items import sightings
 from features.items import state as items
 from features.schemas import VOCABULARY
@@ -262,7 +261,7 @@ def run(
         with pipeline(beam) as flow:
             _ = flow | "Grow vocabularies" >> GrowVocabularies(work, attempts)
     _forget(store, day, work.before)
-    counts = {name: vocabulary.size(store, day, name) - FIRST_ROW for name in work.ranges}
+    counts = {name: vocabulary.admitted(place(store, day, name)) for name in work.ranges}
     listed = catalog.run(store, day, config=config, beam_config=beam, read=stamps)
     counts["catalog"] = listed["items"]
     logger.info(

@@ -138,7 +138,7 @@ def report(derived):
     material = Material(
         key="dupn-2026-03-11",
         day="2026-03-12",
-        context=Context(synthetic.np.ones(500, synthetic.np.int8), 400),
+        context=Context(synthetic.np.ones(500, synthetic.np.int8), synthetic.np.ones(400, bool)),
         others=Others(others, Truth(scores, {"ctr_auc": truth, "l2r_auc": truth})),
         shuffled={"properties": broken, "query": broken},
     )
@@ -181,7 +181,7 @@ def test_units_of_other_figures_are_as_documented(given):
 def test_figures_beside_a_champion_are_as_documented():
     asked, truth = synthetic.questions()
     mine, theirs = (synthetic.predictions(asked, truth, noise) for noise in (0.5, 1.0))
-    context = Context(synthetic.np.ones(500, synthetic.np.int8), 400)
+    context = Context(synthetic.np.ones(500, synthetic.np.int8), synthetic.np.ones(400, bool))
     config = EvaluateConfig(replicates=20)
     alone = offline.evaluate(mine, Material("dupn", "2026-03-12", context), config)
     beside = {"champion": "old", "comparison": compare(mine, theirs, context, config)}

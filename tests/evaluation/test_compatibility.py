@@ -24,7 +24,7 @@ from training.model.dupn import Dupn
 
 DRAWS = EvaluateConfig(replicates=40, min_positives=10, min_users=10)
 CONFIG = CompatibilityConfig(probe_classes=4, probe_moments=50)
-CONTEXT = Context(np.zeros(500, np.int8), 400)
+CONTEXT = Context(np.zeros(500, np.int8), np.ones(400, bool))
 MODEL = TINY.model_copy(update={"category_dim": 8, "hidden_dim": 12, "ctr_hidden": (8,)})
 
 

@@ -1,14 +1,17 @@
 from datetime import timedelta
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 import torch
 
-from evaluation import evaluate
+from evaluation import evaluate, questions
 from evaluation.evaluate import Background
 from evaluation.gate import GateConfig, decide
 from evaluation.settings import EvaluateConfig
+from evaluation.slices import candidate_parts
+from features import catalog
 from tests.training.conftest import FIRST, write_store
 from tests.training.small import TINY
 from training.data import Samples
@@ -92,3 +95,28 @@ def test_a_report_says_by_which_protocol_its_days_drew_negatives(tmp_path):
     alike = Background("dupn-2026-03-03", days[:1], {"line": "dupn"}, {})
     report = evaluate.run(untrained(store, 0), store, days[1], alike, CONFIG).report
     assert "training days" not in report.protocol["Negatives"]
+
+
+def test_an_item_that_only_later_days_had_met_is_new_though_its_row_is_not_the_last(tmp_path):
+    """The last training day was built again: rows of the evaluated day's items are among its."""
+    store = write_store(tmp_path, days=2, moments=60)
+    items, asked = catalog.load(store, DAY), questions.read(store, DAY)
+    context = evaluate.context_of(store, items, [FIRST])
+    assert counted(asked, context) == {"known before the day": len(asked.candidates.item)}
+    later = np.unique(asked.candidates.item)[:9]
+    index = store.partition("catalog", FIRST, catalog.INDEX)
+    rows = index.table()
+    met = rows.filter(pa.array(~np.isin(rows["row"].to_numpy(), later)))
+    with index.publish() as out:
+        out.record([out.write_table("part", met)])
+    new = np.isin(asked.candidates.item, later)
+    context = evaluate.context_of(store, items, [FIRST])
+    found = counted(asked, context)
+    assert found == {"known before the day": (~new).sum(), "new on the day": new.sum()}
+
+
+def counted(asked, context):
+    """Candidates in each part by item that has any."""
+    parts = candidate_parts(asked, context, ())
+    sizes = {part.name: part.keep.sum() for part in parts if part.dimension == "item"}
+    return {name: count for name, count in sizes.items() if count}

@@ -22,7 +22,7 @@ from tests.evaluation import synthetic
 CONFIG = EvaluateConfig(replicates=100)
 CONTEXT = Context(
     price_level=(np.arange(500) % 8).astype(np.int8),
-    first_new_row=400,
+    known_items=np.ones(400, bool),
     known_users=np.arange(0, 30_000, 1000, dtype=np.uint64),
 )
 

@@ -12,7 +12,7 @@ from infra.store import Store
 from tests.evaluation import synthetic
 
 FOLDER = "reports/offline/k"
-CONTEXT = Context(price_level=np.zeros(500, np.int8), first_new_row=400)
+CONTEXT = Context(price_level=np.zeros(500, np.int8), known_items=np.ones(400, bool))
 VERDICT = Verdict(outcome=Outcome.PROMOTE, checks=())
 
 

@@ -14,10 +14,11 @@ from infra.config import build, overrides
 from tests.evaluation import synthetic
 
 EDGES = (1, 10, 100)
-NEW = 400
+NEW, GAP = 400, 390
+"""The first item that no training day met, and one before it."""
 CONTEXT = Context(
     price_level=(np.arange(450) % 8).astype(np.int8),
-    first_new_row=NEW,
+    known_items=np.arange(NEW) != GAP,
     known_users=np.arange(0, 30_000, 2000, dtype=np.uint64),
 )
 CONFIG = EvaluateConfig(replicates=20, activity_edges=EDGES, min_positives=5, min_users=5)
@@ -29,7 +30,7 @@ def drawn():
     asked, truth = synthetic.questions(users=40)
     history = np.array([0, 1, 2, 9, 10, 11, 99, 100])[np.arange(len(asked.moments.user)) % 8]
     asked = replace(asked, moments=replace(asked.moments, history=history))
-    asked.candidates.item[:3] = NEW - 1, NEW, NEW + 1
+    asked.candidates.item[:4] = GAP, NEW - 1, NEW, NEW + 1
     return asked, truth
 
 
@@ -50,7 +51,7 @@ def described(asked, k) -> dict[str, str]:
         "scenario": Scenario(asked.moments.scenario[m]).name.lower(),
         "activity": activity(asked.moments.history[m]),
         "user": "seen in training" if known else "new",
-        "item": "new on the day" if item >= NEW else "known before the day",
+        "item": "new on the day" if item >= NEW or item == GAP else "known before the day",
         "price level": str(level) if level else "unknown",
     }
 

@@ -13,7 +13,7 @@ from evaluation.trial import Trial
 from tests.evaluation import synthetic
 
 CONFIG = EvaluateConfig(replicates=40)
-CONTEXT = Context(np.ones(500, np.int8), 400)
+CONTEXT = Context(np.ones(500, np.int8), np.ones(400, bool))
 GATE = GateConfig(
     floors={}, max_calibration_error=1.0, max_ctr_margin=0.2, min_positives=1, min_users=2
 )

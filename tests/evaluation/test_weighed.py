@@ -16,7 +16,7 @@ def report():
     """Of a model beside one that knows less."""
     asked, truth = synthetic.questions()
     mine, theirs = (synthetic.predictions(asked, truth, noise) for noise in (0.5, 1.0))
-    context = Context(synthetic.np.ones(500, synthetic.np.int8), 400)
+    context = Context(synthetic.np.ones(500, synthetic.np.int8), synthetic.np.ones(400, bool))
     config = EvaluateConfig(replicates=20)
     alone = offline.evaluate(mine, Material("dupn", "2026-03-12", context), config)
     compared = compare(mine, theirs, context, config)

@@ -13,7 +13,7 @@ from training.batch import VocabularySizes
 from training.checkpoint import load, load_model
 from training.data import Position, Reader, Samples
 from training.fit import fit
-from training.growth import ITEM, grown, grown_optimizer, joined, tables
+from training.growth import ITEM, PRICE_WORDS, grown, grown_optimizer, joined, tables
 from training.model.dupn import Dupn
 
 SIZES = VocabularySizes(6, 4, 4, 5, 4, 4, 4, (3,), 32)
@@ -78,6 +78,18 @@ def test_old_rows_and_their_sums_stay_bit_for_bit(small):
         assert torch.equal(after[name][: len(weights[name])], weights[name])
         assert torch.equal(state[name][: len(sums[name])], sums[name])
         assert not state[name][len(sums[name]) :].any()
+
+
+def test_a_row_that_held_what_unknown_holds_starts_as_a_new_one_does(small):
+    weights, sums = small
+    weights[ITEM][5] = weights[ITEM][1]
+    weights["item.shop.weight"][3] = weights["item.shop.weight"][1]
+    weights[PRICE_WORDS][[1, 3]] = sums[PRICE_WORDS][3] = 0
+    after = grown(weights, sums, SIZES, KNOWN)
+    assert torch.equal(after[ITEM][5], weights[ITEM][4])  # the mean of category 3
+    assert torch.equal(after[ITEM][:5], weights[ITEM][:5])
+    others = {name: table for name, table in weights.items() if name != ITEM}  # trained, or zeros
+    assert all(torch.equal(after[name], table) for name, table in others.items())
 
 
 def test_sizes_hold_the_rows_of_both_vocabularies():

@@ -87,7 +87,10 @@ def as_new(
 
 
 def of_the_evening_before(catalogs: Sequence[CatalogArrays]) -> list[CatalogArrays]:
-    """Each day's catalog with the rows that ids had the evening before; since then, unknown."""
+    """Each day's catalog with the rows that ids had the evening before; since then, unknown.
+
+    The days were built once and in order, as those of a study are: then later ids have later rows.
+    """
     lasts = [dict.fromkeys(IDS, UNKNOWN_ROW)]  # rows are given in order, and for ever
     lasts += [{name: int(getattr(one, name).max()) for name in IDS} for one in catalogs[:-1]]
     return [_with_rows(one, last) for one, last in zip(catalogs, lasts, strict=True)]

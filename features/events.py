@@ -182,11 +182,11 @@ class _Block:
         return read.values
 
     def _text(self, name: str, source: pa.Array) -> pa.Array:
-        is_id = name.endswith("_id")
+        is_id, nulls = name.endswith("_id"), self.table.nulls_of(name)
         if has_extra(self.name) and not is_id and pa.types.is_nested(source.type):
-            read = nested.texts(source, self.table.nulls)
+            read = nested.texts(source, nulls)
         else:
-            read = columns.texts(source, self.table.nulls, as_id=is_id)
+            read = columns.texts(source, nulls, as_id=is_id)
         if is_id:  # the service writes every id as a text
             read = columns.json_ids(read, self.sent_json)
         rejects.mark(self.codes, read.bad, Reason.BAD_TYPE_OF_ID if is_id else Reason.BAD_VALUE)
@@ -246,7 +246,8 @@ class _Block:
     def _identity(self, values: Mapping[str, pa.Array]) -> dict[str, pa.Array]:
         users = values["user_hash"].to_numpy()
         if self.table.identity == "event_id":
-            told = columns.texts(self._source("event_id"), self.table.nulls, as_id=True).values
+            nulls = self.table.nulls_of("event_id")
+            told = columns.texts(self._source("event_id"), nulls, as_id=True).values
             rejects.mark(self.codes, _nulls(told), Reason.MISSING_ID)
             return {"key": pa.array(identity.mix(users, identity.hash_column(told)))}
         names = self.raw.column_names  # of which one may stand twice, if it is not read

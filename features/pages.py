@@ -3,13 +3,15 @@
 Rows of one user that name one request within a day are one page: its time, scenario and query are
 those of the first, its items those of the first and then what later ones add, in their order. So a
 page that is sent twice unchanged stays the page that it was, and a second screen of the same
-request stands below the first.
+request stands below the first. An item that a page shows twice (as an advertisement and as a hit)
+is one display, where it stands first: its click does not say which of the two was meant.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from features import lists
@@ -36,7 +38,7 @@ class United:
 
 
 def united(rows: pa.Table, user: Codes, day: Ints | None = None) -> United:
-    """Rows of impressions as the pages that they are part of.
+    """Rows of impressions as the pages that they are part of, each item of a page once.
 
     Args:
         rows: request_id (null: no page) and item_ids, in the order of time for each user.
@@ -48,11 +50,14 @@ def united(rows: pa.Table, user: Codes, day: Ints | None = None) -> United:
     if day is None:
         day = np.zeros(len(request), np.int64)
     first = first_rows(user, np.where(day < 0, -1, request))
-    again = first != np.arange(len(first))
-    later = np.flatnonzero(again & (day[first] == day))
-    if not len(later):
+    own = np.arange(len(first))
+    again = first != own
+    page = np.where(day[first] == day, first, own)
+    concerned = page != own
+    concerned[_repeating(rows.column("item_ids"))] = True
+    if not concerned.any():
         return United(rows, again, np.zeros(len(again), np.bool_))
-    items, added = _grown(rows.column("item_ids"), first, later)
+    items, added = _grown(rows.column("item_ids"), page, concerned)
     at = rows.schema.get_field_index("item_ids")
     return United(rows.set_column(at, rows.schema.field(at), items), again, added)
 
@@ -76,29 +81,43 @@ def users_of(rows: pa.Table) -> Codes:
     return np.cumsum(new).astype(np.int32)
 
 
-def _grown(items: pa.ChunkedArray, first: Ints, later: Ints) -> tuple[pa.Array, Bools]:
-    """Lists by row, those of first rows with what later ones add; and which rows added any."""
+def _repeating(items: pa.ChunkedArray) -> Ints:
+    """Rows whose list has an item twice."""
+    length = pc.list_value_length(items).fill_null(0).to_numpy().astype(np.int64)
+    if length.max(initial=0) <= 1:
+        return np.empty(0, np.int64)
+    flat = [chunk.flatten() for chunk in items.chunks]
+    code = codes_of(pa.chunked_array(flat, items.type.value_type)).codes
+    each = np.sort(np.repeat(np.arange(len(length)) << 32, length) | (code + 1))
+    return each[1:][each[1:] == each[:-1]] >> 32
+
+
+def _grown(items: pa.ChunkedArray, page: Ints, concerned: Bools) -> tuple[pa.Array, Bools]:
+    """Lists by row, those of pages with all that their rows name; and which other rows added any.
+
+    Args:
+        items: of all rows.
+        page: of each row the row that its page begins with.
+        concerned: rows below the first of their page, and those that show an item twice.
+    """
     whole = items.combine_chunks()
-    concerned = np.zeros(len(whole), np.bool_)
-    concerned[first[later]] = True
-    pages = np.flatnonzero(concerned)
-    concerned[later] = True
-    rows = np.flatnonzero(concerned)
+    pages = np.unique(page[concerned])
+    is_concerned = concerned.copy()
+    is_concerned[pages] = True
+    rows = np.flatnonzero(is_concerned)
     some = whole.take(pa.array(rows))
     length = some.value_lengths().fill_null(0).to_numpy()
     row, values = np.repeat(rows, length), some.flatten()
-    page = np.searchsorted(pages, first[row])
+    place = np.searchsorted(pages, page[row])
     coded = codes_of(values)
-    new = np.zeros(len(values), np.bool_)
-    new[np.unique(page * (len(coded.values) + 1) + coded.codes + 1, return_index=True)[1]] = True
-    new |= row == pages[page]  # a list that shows an item twice is nobody's second sending
-    kept = np.flatnonzero(new)
-    kept = kept[np.argsort(page[kept], kind="stable")]
-    bounds = lists.offsets(np.bincount(page[kept], minlength=len(pages)))
+    kept = np.unique(place * (len(coded.values) + 1) + coded.codes + 1, return_index=True)[1]
+    kept.sort()
+    kept = kept[np.argsort(place[kept], kind="stable")]
+    bounds = lists.offsets(np.bincount(place[kept], minlength=len(pages)))
     made = pa.ListArray.from_arrays(bounds, values.take(pa.array(kept)), type=whole.type)
-    place = np.arange(len(whole))
-    place[pages] = len(whole) + np.arange(len(pages))
+    found = np.arange(len(whole))
+    found[pages] = len(whole) + np.arange(len(pages))
     added = np.zeros(len(whole), np.bool_)
     added[row[kept]] = True
     added[pages] = False
-    return pa.concat_arrays([whole, made]).take(pa.array(place)), added
+    return pa.concat_arrays([whole, made]).take(pa.array(found)), added

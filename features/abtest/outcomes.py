@@ -99,7 +99,7 @@ def count(arrived: Arrived, window: Window, catalogs: Sequence[CatalogArrays]) -
     kind = actions["type"].to_numpy()[pairs.action]
     bought = kind == BehaviorType.PURCHASE
     clicked = np.unique(pairs.candidate[kind == BehaviorType.CLICK])
-    paid = np.unique(pairs.action[bought])  # once, also where the page shows the item twice
+    paid = np.unique(pairs.action[bought])  # in their order, so that sums are the same
     today = (ts[hit] >= window.start_ms).astype(np.int8)
     levels, prices = _looked_up(codes.values, catalogs)
     rows = len(ts)
@@ -163,7 +163,7 @@ def _united(pages: pa.Table, midnight_ms: int) -> pa.Table:
     """Less the rows whose items stand on an earlier page now; one that adds none is told apart."""
     day = (milliseconds(pages) >= midnight_ms).astype(np.int64)
     found = united(pages, users_of(pages), day)
-    return found.table.filter(pa.array(~found.added)) if found.added.any() else pages
+    return found.table.filter(pa.array(~found.added)) if found.added.any() else found.table
 
 
 def _asked(pages: pa.Table, ts: Ints, waiting: int, window: Window) -> NDArray[np.bool_]:

@@ -180,7 +180,8 @@ def _for_every_row(name: str, table: Table, column: str) -> str:
     if column == "ts":
         return "ts is the time of each row, which rows do not share. Map it to a column."
     given = pa.array([table.constants[column]])
-    if column in REQUIRED[name] and columns.texts(given, table.nulls).values.null_count:
+    nothing = columns.texts(given, table.nulls_of(column)).values.null_count
+    if column in REQUIRED[name] and nothing:
         return f"each row of {name} needs a {column}, and this means nothing. Give one."
     read = {"price": columns.numbers, "followed": columns.flags}.get(column)
     if read is not None and table.decimal != "," and read(given, table.nulls).bad.any():

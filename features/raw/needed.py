@@ -117,4 +117,4 @@ def _read(table: Table, file: str, canonical: str, given: pa.Array) -> columns.C
         separator = table.separators.get(canonical, " ")
         read = columns.lists(given, separator, table.nulls, as_id=True)
         return columns.json_lists(read, given, of_json)
-    return columns.json_ids(columns.texts(given, table.nulls, as_id=True), of_json)
+    return columns.json_ids(columns.texts(given, table.nulls_of(canonical), as_id=True), of_json)

@@ -197,7 +197,7 @@ class Table(Config):
     """Of text files; any that Python knows and in which a line feed is one byte."""
 
     nulls: tuple[str, ...] = ("",)
-    """Texts that mean: nothing here."""
+    """Texts that mean: nothing here. In ids and `variant` an empty text does in any case."""
 
     decimal: Literal[".", ","] = "."
     """Before the fraction of a number in a text (CSV, texts of Parquet). With `,` a point, or a
@@ -278,6 +278,11 @@ class Table(Config):
         if value in ("\0", "\r", "\n"):
             raise ValueError(f"{value!r} parts no columns")
         return value
+
+    def nulls_of(self, canonical: str) -> tuple[str, ...]:
+        """Texts that mean nothing in a column: an empty one names no user, item, page or arm."""
+        names = canonical.endswith("_id") or canonical == "variant"
+        return (*self.nulls, "") if names and "" not in self.nulls else self.nulls
 
     def type_codes(self) -> Mapping[str, str]:
         """Source code -> behaviour type; the canonical names map to themselves by default."""

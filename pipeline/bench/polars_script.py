@@ -25,6 +25,7 @@ def run(home: Path, day: date, before: date, out: Path) -> int:
     events = _behaviors(raw / "behaviors" / "part-0.parquet")
     events.write_parquet(out.with_name("polars-events.parquet"), compression_level=1)
     pages = pl.read_parquet(raw / "impressions" / "part-0.parquet").unique()
+    pages = pages.with_columns(pl.col("item_ids").list.unique(maintain_order=True))
     catalog = _catalog(home / "raw" / f"dt={before}" / "items" / "part-0.parquet", events)
     events = events.join(catalog.select("item_id", "item"), on="item_id", how="left")
     statistics = _statistics(events, pages, catalog)

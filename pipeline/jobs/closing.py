@@ -65,7 +65,7 @@ def _with_negatives(
     store: Store, day: date, sample: pa.Table, config: StatisticsConfig
 ) -> pa.Table:
     before = carry.yesterday(store, "statistics", day, "item")
-    if before is None or not sample.num_rows:
+    if before is None or not before.manifest().rows or not sample.num_rows:
         return lr_sample.SAMPLE.empty_table()
     items = before.table(["item_hash", *counts.COUNTED])
     known = counts.of_table(items).behaviors >= counts.EVIDENCE

@@ -48,7 +48,7 @@ def test_rows_of_one_request_are_one_page_with_their_items_in_order():
 def test_a_page_that_is_sent_twice_stays_and_a_second_screen_stands_below_the_first():
     rows = [(1, "r", ["a", "b", "a"], None)] * 2 + [(1, "r", ["b", "d", "c", "d"], None)]
     found = united(rows)
-    assert told(found.pages) == [(1, "r", ["a", "b", "a", "d", "c"], None)]
+    assert told(found.pages) == [(1, "r", ["a", "b", "d", "c"], None)]
     assert found.added.tolist() == [False, False, True]
 
 
@@ -60,8 +60,17 @@ def test_a_page_ends_with_its_day_and_what_is_of_no_day_is_of_no_page():
     assert found.added.tolist() == [False, False, True, False, False]
 
 
+def test_an_item_that_stands_twice_on_a_page_is_shown_once_where_it_stands_first():
+    lists = [["b"], ["c", "a", "b", "a", "c"], ["b", "a"], [], ["a", "a"], ["a"]]
+    found = united([(1, f"r{n}" if n != 4 else None, one, None) for n, one in enumerate(lists)])
+    once = [["b"], ["c", "a", "b"], ["b", "a"], [], ["a"], ["a"]]
+    assert found.pages["item_ids"].to_pylist() == once
+    assert not found.again.any()
+    assert not found.added.any()
+
+
 def test_a_row_a_page_is_left_as_it_is():
-    rows = table([(1, "r", ["a", "a"], None), (2, "r", [], None), (3, None, None, None)])
+    rows = table([(1, "r", ["a", "b"], None), (2, "r", [], None), (3, None, None, None)])
     found = pages.united(rows, pages.users_of(rows))
     assert found.pages is rows
     assert not found.again.any()
@@ -70,7 +79,7 @@ def test_a_row_a_page_is_left_as_it_is():
 def test_items_that_are_numbered_stay_numbered():
     """As statistics read them."""
     coded = pa.list_(pa.field("element", pa.dictionary(pa.int32(), pa.string())))
-    made = table([(1, "r", ["a"], None), (1, "r", ["b"], None), (2, "r", ["b"], None)])
+    made = table([(1, "r", ["a"], None), (1, "r", ["b"], None), (2, "r", ["b", "b"], None)])
     rows = made.set_column(2, "item_ids", made["item_ids"].cast(coded))
     rows = pa.concat_tables([rows, rows.slice(2)])
     found = pages.united(rows, pages.users_of(rows)).pages
@@ -93,7 +102,7 @@ def test_every_page_has_the_items_of_its_rows_and_no_other(rows):
         whole = {}
         for _, request, items, query in mine:
             if request not in whole or request is None:
-                whole[request] = (user, request, list(items), query)
+                whole[request] = (user, request, list(dict.fromkeys(items)), query)
                 expected.append(whole[request])
             else:
                 before = whole[request][2]

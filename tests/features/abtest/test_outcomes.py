@@ -130,6 +130,16 @@ def test_a_page_that_is_logged_as_a_row_an_item_counts_with_all_of_them():
     assert found.counts["repeated_pages"] == 1
 
 
+def test_an_item_that_a_page_shows_twice_is_one_display_and_clicked_once():
+    """Sponsored and found, say: as statistics and samples have it."""
+    told = {"user_hash": 7, "ts": 50 * H, "item_id": "a", "type": BehaviorType.CLICK, "key": 1}
+    click = pa.Table.from_pylist([told | {"request_id": "r0"}], ACTIONS)
+    page = shown([(7, 0, 49, "a", "b", "a")]).select(PAGE_COLUMNS)
+    arrived = Arrived((page[:0], page), (click[:0], click))
+    found = outcomes.count(arrived, NIGHT, (catalog.empty(), catalog.empty()))
+    assert (found.shown.tolist(), found.clicks.tolist()) == ([2], [1])
+
+
 def bought(*prices):
     """A page whose user buys its item at these prices, one after the other."""
     rows = [

@@ -1,4 +1,7 @@
-"""A log that writes a row for each item of a page gives what one with a row a page does."""
+"""A log that writes a row for each item of a page gives what one with a row a page does.
+
+Also where it names the item twice, as one that is shown as an advertisement and as a hit.
+"""
 
 from dataclasses import replace
 
@@ -18,7 +21,8 @@ def by_item(tmp_path_factory):
     log, home = samples_log.make(), tmp_path_factory.mktemp("by-item")
     rows = log.impressions.explode("item_ids")
     nth = pl.int_range(pl.len()).over("user_id", "request_id")
-    rows = rows.with_columns(ts=pl.col("ts") + nth, item_ids=pl.concat_list("item_ids"))
+    both = pl.concat_list("item_ids", "item_ids")
+    rows = rows.with_columns(ts=pl.col("ts") + nth, item_ids=both)
     again = rows.unique(["user_id", "request_id"], keep="first", maintain_order=True)
     rows = pl.concat([rows, again.with_columns(ts=pl.col("ts") + 9)])
     samples_log.write(replace(log, impressions=rows), home)
@@ -38,7 +42,13 @@ def test_samples_are_the_same(by_item, pages):
 
 
 @pytest.mark.parametrize(
-    ("stage", "name"), [("statistics", "item"), ("catalog", "items"), ("vocabulary", "token")]
+    ("stage", "name"),
+    [
+        ("statistics", "item"),
+        ("statistics", "lr_sample"),
+        ("catalog", "items"),
+        ("vocabulary", "token"),
+    ],
 )
 def test_items_and_words_are_counted_as_often(by_item, pages, stage, name):
     one, other = (store.partition(stage, DAY, name).table() for store in (by_item, pages))

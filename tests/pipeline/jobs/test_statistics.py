@@ -96,7 +96,7 @@ def recount_day(tables, before):
     for _, item in buyers:
         today[item]["sales"] += 1
     for page in tables["impressions"].to_pylist():
-        for item in page["item_ids"]:
+        for item in set(page["item_ids"]):
             today[item]["impressions"] += 1
     for item in clicked_on_pages(tables, before):
         today[item]["page_clicks"] += 1
@@ -216,7 +216,7 @@ def test_a_display_is_positive_when_its_page_and_item_were_clicked(built, market
     shown = [
         ((page["request_id"], item) in clicks)
         for page in tables["impressions"].to_pylist()
-        for item in page["item_ids"]
+        for item in dict.fromkeys(page["item_ids"])
     ]
     sample = built.partition("statistics", day, "lr_sample").table()
     assert sample.column("clicked").to_pylist() == [int(hit) for hit in shown]
@@ -224,7 +224,11 @@ def test_a_display_is_positive_when_its_page_and_item_were_clicked(built, market
 
 def test_the_sample_is_bounded_and_keeps_whole_pages(tmp_path, market):
     store, day = Store(tmp_path), days(1)[0]
-    write(store, day, market.day(day))
+    tables = market.day(day)
+    pages = tables["impressions"]
+    shown = pa.array([[f"i{n}" for n in range(market.page_size)]] * pages.num_rows)
+    at = pages.column_names.index("item_ids")
+    write(store, day, {**tables, "impressions": pages.set_column(at, "item_ids", shown)})
     vocabulary_job.run(store, day, config=VocabularyConfig(), beam=BEAM)
     counts = statistics_job.run(store, day, config=StatisticsConfig(lr_samples=200), beam=BEAM)
     assert 100 < counts["displays"] < 300

@@ -141,7 +141,7 @@ def test_ids_are_counted_and_admitted_as_a_plain_recount_says(built, market):
         tables = market.day(day)
         touched = Counter(tables["behaviors"].column("item_id").to_pylist())
         shown = Counter(
-            i for page in tables["impressions"].column("item_ids").to_pylist() for i in page
+            i for page in tables["impressions"].column("item_ids").to_pylist() for i in {*page}
         )
         items.update({**touched, **shown})  # of an item that was on pages, pages alone
         items.update(dict.fromkeys(tables["items"].column("item_id").to_pylist(), 0))

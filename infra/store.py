@@ -124,7 +124,10 @@ class Store:
         return path
 
     def put_new(self, key: str, content: bytes | str) -> bool:
-        """Write one file only if there is none under `key`; False if there was one."""
+        """Write one file only if there is none under `key`; False if there was one.
+
+        Elsewhere than on a disk one of the same bytes is taken for this one (`files.put_new`).
+        """
         data = content.encode() if isinstance(content, str) else content
         return put_new(filesystem(self.root), f"{self.root}/{key}", data)
 

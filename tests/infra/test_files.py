@@ -79,6 +79,19 @@ def test_a_taken_name_is_no_error(tmp_path):
     assert store.names("ledger") == ["1.json"]
 
 
+def test_a_link_that_was_made_counts_whatever_the_disk_says(tmp_path, monkeypatch):
+    """NFS repeats a question whose answer is lost, and is told that the name is there."""
+    link = os.link
+
+    def twice(source, target):
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", twice)
+    assert Store(tmp_path).put_new("ledger/1.json", "a")
+    assert not Store(tmp_path).put_new("ledger/1.json", "a")
+
+
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])
 def test_a_file_system_without_hard_links_says_so_and_keeps_no_scraps(
     tmp_path, monkeypatch, number

@@ -99,6 +99,23 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
+def there(fs: Any, path: str) -> bool:
+    """Whether anything has that name.
+
+    Raises:
+        StoreError: a folder above it may not be entered, so nobody knows.
+    """
+    found = bool(fs.exists(path))
+    if not found and is_local(fs):  # which says so of a closed folder, too
+        try:
+            local(fs, path).stat()
+        except PermissionError as error:
+            raise unreadable(path, error) from error
+        except OSError:
+            return False
+    return found
+
+
 def names_in(fs: Any, path: str) -> list[str]:
     """Names of what lies directly in a folder, sorted; none if it is absent."""
     return sorted(info["name"].rstrip("/").rsplit("/", 1)[-1] for info in lying(fs, path))

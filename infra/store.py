@@ -44,8 +44,9 @@ from infra.files import (
     unreadable,
     writing,
 )
+from infra.looked import Looked
 from infra.manifest import MANIFEST, FileEntry, Manifest
-from infra.partition import Looked, Lying, Partition
+from infra.partition import Lying, Partition
 
 __all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store", "is_published"]
 

@@ -99,6 +99,23 @@ def alone(lock: Path) -> Iterator[None]:
         yield
 
 
+def there(fs: Any, path: str) -> bool:
+    """Whether anything has that name.
+
+    Raises:
+        StoreError: a folder above it may not be entered, so nobody knows.
+    """
+    found = bool(fs.exists(path))
+    if not found and is_local(fs):  # which says so of a closed folder, too
+        try:
+            local(fs, path).stat()
+        except PermissionError as error:
+            raise unreadable(path, error) from error
+        except OSError:
+            return False
+    return found
+
+
 def names_in(fs: Any, path: str) -> list[str]:
     """Names of what lies directly in a folder, sorted; none if it is absent."""
     return sorted(info["name"].rstrip("/").rsplit("/", 1)[-1] for info in lying(fs, path))
@@ -181,14 +198,20 @@ def put(fs: Any, path: str, data: bytes | memoryview, *, durable: bool = False) 
 
 
 def put_new(fs: Any, path: str, data: bytes) -> bool:
-    """Write one file whole if there is none of that name; False if there is one."""
+    """Write one file whole if there is none of that name; False if there is one.
+
+    An answer may be lost on its way, and a client that asks again then finds what it wrote itself.
+    Of an object store the bytes tell whose it is: whoever must know that he came first puts
+    something of his own among them.
+    """
     with writing(path):
         if not is_local(fs):
-            return _created(lambda: fs.pipe_file(path, data, mode="create"))
+            created = _created(lambda: fs.pipe_file(path, data, mode="create"))
+            return created or _holds(fs, path, data)
         target = local(fs, path)
         with _scratch(target, data, durable=True) as scratch:
             # A link fails if the name is taken: create if absent, and the content is whole.
-            created = _created(lambda: _link(scratch, target))
+            created = _created(lambda: _link(scratch, target)) or _is_same(scratch, target)
         _sync(target.parent)
         return created
 
@@ -232,6 +255,21 @@ def _created(create: Any) -> bool:
     except FileExistsError:
         return False
     return True
+
+
+def _holds(fs: Any, path: str, data: bytes) -> bool:
+    try:
+        return bool(fs.cat_file(path) == data)
+    except ABSENT:  # gone again
+        return False
+
+
+def _is_same(scratch: Path, target: Path) -> bool:
+    """Whether the link is there, whatever its disk (NFS) answered."""
+    try:
+        return scratch.samefile(target)
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

@@ -9,6 +9,7 @@ without it was cut off in between and is finished at the next look. One that can
 
 import json
 import re
+import uuid
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -20,6 +21,11 @@ from infra.store import Store
 
 _NAME = re.compile(r"(\d{8,})\.(?:json|done|given-up|ended)")
 """Of a file of an entry; a copy that somebody put beside it is none."""
+
+
+_MOVE = "move"
+"""Among the facts in a file, an id that no other move has: by it the writer knows it for its own.
+Releases that know of none read it as a fact."""
 
 
 class LedgerTaken(RegistryError):
@@ -90,7 +96,9 @@ class Ledger:
         """What an entry says: nobody writes one twice, so it is read once, unless it is another."""
         known = (name, size, written)
         if known not in self._known:
-            self._known[known] = as_object(self.store.get(f"ledger/{name}") or b"")
+            content = as_object(self.store.get(f"ledger/{name}") or b"")
+            content.get("facts", {}).pop(_MOVE, None)
+            self._known[known] = content
         return self._known[known]
 
     def count(self) -> int:
@@ -122,6 +130,7 @@ class Ledger:
             facts=dict(facts or {}),
         )
         content = asdict(entry)
+        content["facts"][_MOVE] = uuid.uuid4().hex
         del content["done"], content["given_up"], content["ended"]
         if not self.store.put_new(f"ledger/{entry.number:08d}.json", json.dumps(content, indent=1)):
             raise LedgerTaken(

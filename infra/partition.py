@@ -8,7 +8,6 @@ import uuid
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, cast
 
@@ -27,6 +26,8 @@ from infra.files import (
     modified,
     names_in,
     sha256,
+    there,
+    writing,
 )
 from infra.installed import CODE, code
 from infra.manifest import MANIFEST, FileEntry, Manifest, digest_of, mend, remedy
@@ -49,8 +50,12 @@ class Partition:
         return f"{self.root}/{self.key}"
 
     def exists(self) -> bool:
-        """Whether it is published."""
-        return bool(filesystem(self.root).exists(f"{self.path}/{MANIFEST}"))
+        """Whether it is published.
+
+        Raises:
+            StoreError: its folder may not be entered, so nobody knows.
+        """
+        return there(filesystem(self.root), f"{self.path}/{MANIFEST}")
 
     def names(self) -> list[str]:
         """Names of what lies directly in the folder, published or not, sorted."""
@@ -65,15 +70,18 @@ class Partition:
 
         Raises:
             PartitionMissing: nothing is published under this key.
-            PartitionCorrupt: the manifest cannot be read.
+            PartitionCorrupt: what is in the manifest cannot be read.
+            StoreError: nobody gets at it.
         """
-        fs = filesystem(self.root)
+        path = f"{self.path}/{MANIFEST}"
         try:
-            raw = fs.cat_file(f"{self.path}/{MANIFEST}")
+            raw = filesystem(self.root).cat_file(path)
         except ABSENT:
             raise PartitionMissing(
                 f"{self.key} is not published under {self.root}. {remedy(self.key)}"
             ) from None
+        except OSError as error:
+            raise unreadable(path, error) from error
         try:
             return Manifest.read(raw)
         except (ValueError, TypeError, KeyError) as error:
@@ -93,28 +101,38 @@ class Partition:
 
         Partitions inside its folder stay. A reader that has resolved the manifest already may
         find its files gone, so this is for what no reader wants any more.
+
+        Raises:
+            StoreError: the disk is read-only, it is not permitted, and the like.
         """
         fs = filesystem(self.root)
-        if not fs.exists(self.path):
+        if not there(fs, self.path):
             return 0
         if self.exists():
-            fs.rm_file(f"{self.path}/{MANIFEST}")
+            self._remove(f"{self.path}/{MANIFEST}")
         freed = 0
         for path, files in self.lying().items():
-            fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
+            self._remove(path)
             freed += sum(int(info.get("size") or 0) for info in files)
-        if is_local(fs) and not fs.ls(self.path, detail=False):
-            fs.rmdir(self.path)
+        if is_local(fs) and not lying(fs, self.path):
+            with writing(self.path):
+                fs.rmdir(self.path)
         return freed
 
     def take_back(self) -> None:
-        """Publish it no more: manifest first, then the files that it lists; others there stay."""
+        """Publish it no more: manifest first, then the files that it lists; others there stay.
+
+        Raises:
+            StoreError: as of `remove`.
+        """
+        for name in (MANIFEST, *(entry.name for entry in self.manifest().files)):
+            self._remove(f"{self.path}/{name}")
+
+    def _remove(self, path: str) -> None:
+        """Take away what lies there, unless somebody else has."""
         fs = filesystem(self.root)
-        files = self.manifest().files
-        fs.rm_file(f"{self.path}/{MANIFEST}")
-        for entry in files:
-            with suppress(FileNotFoundError):  # what counts has gone with the manifest
-                fs.rm_file(f"{self.path}/{entry.name}")
+        with writing(path), suppress(*ABSENT):
+            fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
 
     def require(self) -> "Partition":
         """Itself, or `PartitionMissing`."""
@@ -268,8 +286,11 @@ class Partition:
             older_than_s: age in seconds below which an attempt may still want its files.
             ours: whether a file of that name is one of an attempt, where others lie beside them.
             lying: what lies here, of one who knows.
+
+        Raises:
+            StoreError: as of `remove`.
         """
-        fs, now = filesystem(self.root), time.time()
+        now = time.time()
         old = {
             path: name
             for path, found in (self.lying() if lying is None else lying).items()
@@ -283,7 +304,7 @@ class Partition:
         keep = {entry.name.partition("/")[0] for entry in files}
         lost = [path for path, name in old.items() if name not in keep]
         for path in lost:
-            fs.rm(path, recursive=True) if path.endswith(FOLDER) else fs.rm_file(path)
+            self._remove(path)
         return len(lost)
 
     def lying(self) -> Lying:
@@ -312,39 +333,3 @@ class _Resolved(Partition):
     def manifest(self) -> Manifest:
         """The one that was read."""
         return self.known
-
-
-class Looked(Partition):
-    """A partition of `Store.resolved`: its manifest, or that there is none, is found out once."""
-
-    def exists(self) -> bool:
-        """Whether it was published."""
-        try:
-            self.manifest()
-        except PartitionMissing:
-            return False
-        except PartitionCorrupt:  # it is there
-            return True
-        return True
-
-    def manifest(self) -> Manifest:
-        """The one that was read."""
-        found = self._found
-        if isinstance(found, Manifest):
-            return found
-        raise found
-
-    @cached_property
-    def _found(self) -> Manifest | PartitionMissing | PartitionCorrupt:
-        try:
-            return super().manifest()
-        except (PartitionMissing, PartitionCorrupt) as error:
-            return error
-
-    def names(self) -> list[str]:
-        """Listed once."""
-        return list(self._names)
-
-    @cached_property
-    def _names(self) -> list[str]:
-        return super().names()

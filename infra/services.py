@@ -8,12 +8,14 @@ either at once: they take turns, since a program without its record is found by 
 
 import json
 import logging
+import os
 import re
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from contextlib import AbstractContextManager, ExitStack, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -113,8 +115,19 @@ def _start(service: Service) -> Record:
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C on the terminal is not for it
         )
-    started = processes.started(psutil.Process(process.pid))
-    record = Record(pid=process.pid, started=started, address=service.address, given=service.given)
+    try:
+        return _note(service, process.pid)
+    except BaseException:  # Ctrl-C among them: without its record nobody would find it
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def _note(service: Service, pid: int) -> Record:
+    """Write its record down."""
+    started = processes.started(psutil.Process(pid))
+    record = Record(pid=pid, started=started, address=service.address, given=service.given)
     path = service.folder / f"{service.name}.json"
     with writing(str(path)):
         scratch = path.with_name(f".{path.name}")

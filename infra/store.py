@@ -44,8 +44,9 @@ from infra.files import (
     unreadable,
     writing,
 )
+from infra.looked import Looked
 from infra.manifest import MANIFEST, FileEntry, Manifest
-from infra.partition import Looked, Lying, Partition
+from infra.partition import Lying, Partition
 
 __all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store", "is_published"]
 
@@ -124,7 +125,10 @@ class Store:
         return path
 
     def put_new(self, key: str, content: bytes | str) -> bool:
-        """Write one file only if there is none under `key`; False if there was one."""
+        """Write one file only if there is none under `key`; False if there was one.
+
+        Elsewhere than on a disk one of the same bytes is taken for this one (`files.put_new`).
+        """
         data = content.encode() if isinstance(content, str) else content
         return put_new(filesystem(self.root), f"{self.root}/{key}", data)
 

@@ -3,10 +3,13 @@
 import contextlib
 import urllib.request
 from collections.abc import Iterator
+from typing import Any
 
 import boto3
 import pytest
 import s3fs
+from aiobotocore.httpsession import AIOHTTPSession
+from botocore.exceptions import ConnectionClosedError
 from moto.server import ThreadedMotoServer
 
 from infra import files
@@ -34,3 +37,21 @@ def serving() -> Iterator[str]:
         boto3.client("s3").create_bucket(Bucket="dupn")
         yield "s3://dupn"
     server.stop()
+
+
+@contextlib.contextmanager
+def losing_an_answer(to: str) -> Iterator[list[str]]:
+    """The server's next answer to a conditional put gets lost; what was put, once it was."""
+    lost: list[str] = []
+    whole = AIOHTTPSession.send
+
+    async def send(self: AIOHTTPSession, request: Any) -> Any:
+        answer = await whole(self, request)
+        if not lost and "If-None-Match" in request.headers and request.url.endswith(to):
+            lost.append(request.url)
+            raise ConnectionClosedError(endpoint_url=request.url)
+        return answer
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(AIOHTTPSession, "send", send)
+        yield lost

@@ -2,12 +2,14 @@
 
 On a local store it keeps a project under `reports/quality/gx`: a suite a group, a result a
 judgement, and Data Docs. A judgement costs what its own expectations cost and, for the first page
-of Data Docs, `INDEXED` results; results grow with the judged days.
+of Data Docs, `INDEXED` results; results grow with the judged days. Its files are written in place:
+whoever is killed there, or has no room, may leave one that nobody can read any more.
 """
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+import shutil
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,9 +18,13 @@ from infra.files import alone
 from infra.store import Store
 from pipeline.quality import quality_page
 
+logger = logging.getLogger(__name__)
+
 INDEXED = 90
 """Newest results that the first page of Data Docs names (a month of nights): each is read for it
 by every judgement. The pages of older ones stay, and `reports/quality/index.html` is ours."""
+ASIDE = "gx-spoilt"
+"""Where a project is moved that Great Expectations could not read, beside it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +59,7 @@ def judge(
 
     On a local store one process does so at a time: the project there, its suites among it, is
     shared by all days, and Great Expectations refuses a suite that another process has changed.
+    One that it cannot work with any more is moved aside, with a warning: no verdict hangs on it.
     """
     for chatty in ("great_expectations", "great_expectations.expectations.registry"):
         logging.getLogger(chatty).setLevel(logging.ERROR)
@@ -63,10 +70,42 @@ def judge(
     from great_expectations.checkpoint import UpdateDataDocsAction
 
     root = Path(store.address("reports/quality"))
-    with alone(root / "judging"):
+
+    def ask() -> list[Failure]:
         context = gx.get_context(mode="file", project_root_dir=str(root))
         docs = [UpdateDataDocsAction(name="docs")]
         return _judge(context, docs, name, of, figures, expected)
+
+    with alone(root / "judging"):
+        try:
+            return ask()
+        except (OSError, MemoryError):  # of the system, not of what is in the files
+            raise
+        except Exception as error:  # Great Expectations has no one word for a file it cannot read
+            if not (root / "gx").exists():
+                raise
+            return _anew(root / "gx", ask, error)
+
+
+def _anew(project: Path, ask: Callable[[], list[Failure]], error: Exception) -> list[Failure]:
+    """What it says in a new project; one that was not to blame for the error is put back."""
+    aside = project.with_name(ASIDE)
+    shutil.rmtree(aside, ignore_errors=True)
+    project.rename(aside)
+    try:
+        failures = ask()
+    except BaseException:
+        shutil.rmtree(project, ignore_errors=True)
+        aside.rename(project)
+        raise
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    logger.warning(
+        "Great Expectations could not work with %s (%s), perhaps since a disk was full or a task "
+        "was killed while it wrote there. It is moved to %s, and a new one is begun: suites and "
+        "Data Docs of before are there, and you may remove it. No verdict is touched.",
+        *(project, said, aside),
+    )
+    return failures
 
 
 def _judge(

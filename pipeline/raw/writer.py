@@ -170,8 +170,11 @@ class RawWriter:
         return {"note": found} if found else {}
 
     def _discard(self, _: object, error: BaseException | None, __: object) -> None:
-        """Leave nothing of an import that failed before any of its days was published."""
-        if isinstance(error, Exception) and not self.recorded:
+        """Leave nothing of an import that ended before any of its days was published.
+
+        After Ctrl-C, too: its notes go then, and no sweep could tell whose the files are.
+        """
+        if error is not None and not self.recorded:
             for day in self.open.values():
                 day.attempt.discard()
 

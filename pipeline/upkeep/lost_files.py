@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from evaluation import filed
 from features.raw import raw_names
 from infra.errors import PartitionCorrupt
 from infra.files import modified, put_there
@@ -29,13 +30,15 @@ SLACK_S = 3600.0
 """How far clocks of those who write may be apart."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
 _BUNDLES = re.compile(r"bundles/[^/]+(/v\d+)?")
+_ANSWERS = re.compile(rf"{filed.OFFLINE}/[^/]+/{filed.ANSWERS}")
 
 
 def sweep(store: Store, older_than_s: float) -> int:
-    """Remove them wherever partitions are published by day, and among bundles; how many.
+    """Remove them wherever partitions are published; how many.
 
-    In raw only what an import of ours replaced, so that rows which a shop took out are gone, and
-    what one left that did not end; other files there are the shop's, and may be all that there is.
+    That is by day, and among bundles, reports on models, and experiments. In raw only what an
+    import of ours replaced, so that rows which a shop took out are gone, and what one left that did
+    not end; other files there are the shop's, and may be all that there is.
     """
     since, until = _since(store), time.time() - older_than_s - SLACK_S
     removed, sound = 0, True
@@ -70,9 +73,12 @@ def _places(store: Store) -> Iterator[Place]:
             # A name with a point is somebody's, but for columns of a shop.
             if "." not in name or (folder == "vocabulary" and is_published(lying)):
                 yield Place(partition, lying, _any)
-    for partition, lying in store.lying("bundles").items():
-        if _BUNDLES.fullmatch(partition.key):
-            yield Place(partition, lying, _any)
+    befores = [f"experiments/{one}/before" for one in store.names("experiments")]
+    for folder in ("bundles", filed.OFFLINE, *befores):
+        for partition, lying in store.lying(folder).items():
+            key = partition.key
+            if key in befores or _BUNDLES.fullmatch(key) or _ANSWERS.fullmatch(key):
+                yield Place(partition, lying, _any)
     yield from _imports(store)
 
 

@@ -12,8 +12,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from infra.errors import StoreError
 from infra.files import alone, modified, unwritable
-from infra.store import MANIFEST, Store
-from tests.disks import disk, files_up_to, fill, read_only
+from infra.store import MANIFEST, Partition, Store
+from tests.disks import closed, disk, files_up_to, fill, read_only
 
 
 def _publish(store: Store) -> None:
@@ -47,6 +47,33 @@ def test_a_read_only_disk_says_so(tmp_path, write):
             write(Store(home))
 
 
+REMOVALS = {
+    "sweep": lambda partition: partition.sweep(-1.0),
+    "remove": lambda partition: partition.remove(),
+    "take_back": lambda partition: partition.take_back(),
+}
+
+
+@pytest.mark.parametrize("remove", REMOVALS.values(), ids=REMOVALS)
+def test_what_cannot_be_removed_says_so(tmp_path, remove):
+    with disk(tmp_path / "home") as home:
+        for _ in range(2):
+            _publish(Store(home))
+        read_only(home)
+        with pytest.raises(StoreError, match=r"home/events/.* read-only\. Mount it writable"):
+            remove(Store(home).partition("events"))
+
+
+QUESTIONS = {"exists": Partition.exists, "manifest": Partition.manifest, "remove": Partition.remove}
+
+
+@pytest.mark.parametrize("ask", QUESTIONS.values(), ids=QUESTIONS)
+def test_a_folder_of_another_account_is_not_taken_for_unpublished(tmp_path, ask):
+    _publish(Store(tmp_path))
+    with closed(tmp_path / "events"), pytest.raises(StoreError, match="permission is denied"):
+        ask(Store(tmp_path).partition("events"))
+
+
 def test_a_full_disk_keeps_what_was_there(tmp_path):
     with disk(tmp_path / "home") as home:
         store = Store(home)
@@ -77,6 +104,19 @@ def test_a_taken_name_is_no_error(tmp_path):
     assert not store.put_new("ledger/1.json", "b")
     assert store.get("ledger/1.json") == b"a"
     assert store.names("ledger") == ["1.json"]
+
+
+def test_a_link_that_was_made_counts_whatever_the_disk_says(tmp_path, monkeypatch):
+    """NFS repeats a question whose answer is lost, and is told that the name is there."""
+    link = os.link
+
+    def twice(source, target):
+        link(source, target)
+        link(source, target)
+
+    monkeypatch.setattr(os, "link", twice)
+    assert Store(tmp_path).put_new("ledger/1.json", "a")
+    assert not Store(tmp_path).put_new("ledger/1.json", "a")
 
 
 @pytest.mark.parametrize("number", [errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS])

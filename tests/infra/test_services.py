@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from infra import processes, services
-from infra.errors import OrchestrationError
+from infra.errors import OrchestrationError, StoreError
 from infra.services import Record, Service, free_port, running, start, stop, wait_until_healthy
 from tests.disks import disk, read_only
 
@@ -82,6 +82,22 @@ def test_who_stops_it_while_it_starts_ends_it(service, monkeypatch):
     assert started[0].wait(5) is not None
     assert running(service.folder, "web") is None
     assert record.pid == started[0].pid
+
+
+@pytest.mark.parametrize("why", ["the disk", "Ctrl-C"])
+def test_a_program_whose_record_cannot_be_written_is_ended(service, monkeypatch, why):
+    before = psutil.Process().children()
+    if why == "the disk":
+        (service.folder / ".web.json").mkdir(parents=True)
+    else:
+        monkeypatch.setattr(processes, "started", interrupted)
+    with pytest.raises((StoreError, KeyboardInterrupt)):
+        start(service)
+    assert psutil.Process().children() == before
+
+
+def interrupted(_):
+    raise KeyboardInterrupt
 
 
 def test_stopping_what_never_was_leaves_nothing(service):

@@ -8,6 +8,7 @@ import pytest
 
 from infra.errors import StoreError
 from infra.identity import identity
+from infra.ledger import Ledger, LedgerTaken
 from infra.store import MANIFEST, Store
 from tests import buckets
 
@@ -55,6 +56,18 @@ def test_a_file_is_taken_away_if_it_is_there_on_a_disk_and_on_s3(bucket, tmp_pat
         for key in ("reports/a.png", "reports/a.png", "nowhere/a.png"):
             store.remove(key)
         assert store.names("reports") == ["b.png"]
+
+
+def test_a_move_whose_answer_is_lost_is_made_and_one_of_the_same_moment_is_anothers(bucket):
+    """Its client asks again, and is told that the entry is there."""
+    mine, yours = (Ledger(Store(f"{bucket}/lost")) for _ in range(2))
+    move = {"action": "promote", "aliases": {"champion": "7"}, "why": "passed"}
+    with buckets.losing_an_answer("/00000001.json") as lost:
+        entry = mine.append([], **move)
+    assert lost
+    assert mine.entries() == [entry]
+    with pytest.raises(LedgerTaken):
+        yours.append([], **move)
 
 
 def test_a_home_on_s3_draws_one_id(bucket):

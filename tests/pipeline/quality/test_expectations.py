@@ -50,6 +50,34 @@ def test_what_a_project_says_of_its_first_page_is_kept(store):
     assert "validation_results_limit: 7\n" in told.read_text()
 
 
+@pytest.mark.parametrize("name", ["great_expectations.yml", "expectations/events.json"])
+def test_a_project_with_a_file_that_was_cut_off_is_moved_aside(store, name, caplog):
+    """As a kill leaves it, between the opening of a file and its first byte."""
+    quality = Path(store.address("reports/quality"))
+    judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    (quality / "gx" / name).write_bytes(b"")
+    (failed,) = judge(store, f"events_{DAY}", "events", {"behaviors.rows": 0.0}, ASKED)
+    assert failed.figure == "behaviors.rows"
+    assert (quality / expectations.ASIDE / name).read_bytes() == b""
+    assert (quality / "gx" / name).read_bytes()
+    assert f"It is moved to {quality / expectations.ASIDE}, and a new one is begun" in caplog.text
+    assert f"events_{DAY}" in (docs(store) / "index.html").read_text()
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("other")])
+def test_a_project_that_is_not_to_blame_stays(store, error, monkeypatch):
+    judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    before = sorted(Path(store.address("reports/quality")).rglob("*"))
+
+    def refuse(*_):
+        raise error
+
+    monkeypatch.setattr(expectations, "_judge", refuse)
+    with pytest.raises(type(error), match=str(error.args[-1])):
+        judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    assert sorted(Path(store.address("reports/quality")).rglob("*")) == before
+
+
 def test_days_are_judged_side_by_side(tmp_path):
     """As the tasks of ten days do; their suites differ, as their figures do."""
     spawn = multiprocessing.get_context("spawn")

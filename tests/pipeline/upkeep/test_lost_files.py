@@ -184,6 +184,24 @@ def test_recorded_questions_of_a_lost_attempt_go_too(tmp_path):
         place.verify()
 
 
+def test_what_a_rerun_replaced_of_answers_and_of_an_experiment_goes(tmp_path):
+    store = Store(tmp_path)
+    places = (
+        store.partition("reports/offline/a-run", None, "answers"),
+        store.partition("experiments/a-test", None, "before"),
+    )
+    for place in places:
+        put(place, 1)
+        put(place, 2)
+    page = leave(tmp_path / "reports/offline/a-run", "page.html")
+    declared = leave(tmp_path / "experiments/a-test", "experiment.json")
+    assert swept(store) == 2
+    assert page.exists()
+    assert declared.exists()
+    for place in places:
+        place.verify()
+
+
 def test_folders_that_are_no_days_are_left_alone(tmp_path):
     store = Store(tmp_path)
     names = ("events/kept", f"events/dt={FIRST}/users/deep", f"events/dt={FIRST}/old.copy")

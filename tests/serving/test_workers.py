@@ -14,6 +14,7 @@ import psutil
 import pytest
 import uvicorn
 
+from infra.errors import ServingUnavailable
 from serving import running, workers
 
 PATIENCE_S = 40
@@ -82,21 +83,6 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_a_service_that_cannot_start_says_so_to_who_started_it(tmp_path, processes):
-    (tmp_path / "unable.py").write_text(UNABLE)
-    code = (
-        f"import socket, sys\nsys.path.append({str(tmp_path)!r})\n"
-        f"from serving import workers\nworkers.run('unable:app', "
-        f"socket.create_server(('127.0.0.1', 0)), workers={processes}, log_level='critical')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=80
-    )
-    assert done.returncode == 1
-    assert "ServingUnavailable: the service could not start" in done.stderr
-
-
 LACKING = """
 from infra.errors import ConfigError
 def app():
@@ -104,16 +90,27 @@ def app():
 """
 
 
-def test_a_service_none_of_whose_workers_can_start_ends_with_the_sentence_of_why(tmp_path):
-    (tmp_path / "lacking.py").write_text(LACKING)
+def ended(folder, source, processes, **options):
+    """A service of an application, after it has ended by itself."""
+    (folder / "unable.py").write_text(source)
     code = (
-        f"import socket, sys\nsys.path.append({str(tmp_path)!r})\n"
-        "from serving import workers\nworkers.run('lacking:app', "
-        "socket.create_server(('127.0.0.1', 0)), workers=2, factory=True, log_level='warning')"
+        f"import socket, sys\nsys.path.append({str(folder)!r})\n"
+        "from serving import workers\nworkers.run('unable:app', "
+        f"socket.create_server(('127.0.0.1', 0)), workers={processes}, **{options})"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=80
-    )
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=80)
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_a_service_that_cannot_start_says_so_to_who_started_it(tmp_path, processes):
+    done = ended(tmp_path, UNABLE, processes, log_level="critical")
+    assert done.returncode == 1
+    assert "ServingUnavailable: the service could not start" in done.stderr
+
+
+def test_a_service_none_of_whose_workers_can_start_ends_with_the_sentence_of_why(tmp_path):
+    done = ended(tmp_path, LACKING, 2, factory=True)
     said = "could not start: serve.x is no setting. Leave it out."
     assert done.returncode == 1
     assert done.stderr.splitlines()[-1].endswith(said)
@@ -212,6 +209,20 @@ def test_a_service_whose_workers_are_killed_before_they_serve_goes_on(watched):
     look()
     assert look(1) == 4
     assert not supervisor.should_exit.is_set()
+
+
+def test_a_restart_whose_first_new_worker_cannot_start_says_why(watched, monkeypatch, caplog):
+    supervisor, _ = watched
+    monkeypatch.setattr(Fake, "start", lambda new: setattr(new, "pid", 9) or new.fail("busy."))
+    supervisor.restart_all()
+    assert "process 9 does not serve; 1 goes on. busy." in caplog.text
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_service_for_whose_workers_there_is_no_room_does_not_start(monkeypatch):
+    monkeypatch.setattr(Fake, "room", False)
+    with pytest.raises(ServingUnavailable, match=r"0 of 2 processes .* serve\.workers lower"):
+        workers.Workers(uvicorn.Config("x:y", workers=2), []).init_processes()
 
 
 @pytest.mark.parametrize("handled", [False, True])

@@ -48,7 +48,9 @@ class Elsewhere:
                     raise missing_bucket(self._root, error) from error
                 raise
             except Exception as error:
-                if is_ours(error) or getattr(error, "filename", None):
+                # ValueError is what botocore says of an address that is none
+                ours = is_ours(error) and not isinstance(error, ValueError)
+                if ours or getattr(error, "filename", None):
                     raise  # what names a file is about a disk here
                 raise trouble(self._root, error) from error
 

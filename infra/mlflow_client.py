@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import Any
+from urllib.parse import ParseResult, urlparse
 
 from infra.addresses import bare
 from infra.errors import ConfigError, DupnError, RegistryError, RegistryUnavailable, StoreError
@@ -39,10 +40,15 @@ _BRIEF = {_RETRIES: "1", "MLFLOW_HTTP_REQUEST_TIMEOUT": "10"}
 _LONGEST = 300
 """Characters of MLflow's own words in a sentence of ours."""
 _FULL = ("database or disk is full", "disk I/O error")
+_SPOILT = ("file is not a database", "database disk image is malformed")
 _HALF_MADE = ("already exists", "duplicate column name")
 _READ_ONLY = ("readonly database", "unable to open database file")
 """What SQLite says; SQLAlchemy and MLflow hand on no more than its text."""
 _OF_ANOTHER_RELEASE = "out-of-date database schema"
+
+
+_DATABASES = ("postgresql", "mysql", "mssql", "sqlite")
+"""Those that MLflow takes; its own list costs seconds to import."""
 
 
 class Refused(RegistryError):
@@ -87,6 +93,40 @@ class Client:
                 return call(*arguments, **named)
 
         return told
+
+
+def parsed(uri: str) -> ParseResult:
+    """Parts of `tracking.uri`, seen to be an address.
+
+    Raises:
+        ConfigError: it is none, which MLflow and SQLAlchemy would say in words of their own.
+    """
+    with suppress(ValueError):  # what it says may be half a password
+        given = urlparse(uri)
+        if given.scheme.partition("+")[0] in _DATABASES:
+            _require_dialect(uri)
+        if given.scheme not in ("http", "https") or (given.hostname and given.port != 0):
+            return given
+    raise ConfigError(  # without it: who knows where a password stands in what is no address
+        "tracking.uri is no address that can be read. Give http://host:port, or of a database "
+        "postgresql://host:port/name or sqlite:////absolute/path.db. A port is a number, and in a "
+        "login what is no letter or digit stands as its code (%40 for @)."
+    )
+
+
+def _require_dialect(uri: str) -> None:
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError
+
+    try:
+        make_url(uri).get_dialect()
+    except NoSuchModuleError:
+        raise ConfigError(
+            f"tracking.uri begins with {uri.partition(':')[0]}:, a database that no package here "
+            "knows. Write it as SQLAlchemy does (postgresql, mysql+pymysql), or install its own."
+        ) from None
+    except ArgumentError as error:
+        raise ValueError from error
 
 
 def prepare(uri: str) -> None:
@@ -216,7 +256,7 @@ def answering(uri: str) -> Iterator[None]:
         Refused: it answered no.
         RegistryError: its database is of another release of MLflow.
         RegistryUnavailable: the server does not answer, or its database is busy.
-        StoreError: its database or its files cannot be written.
+        StoreError: its database or its files cannot be written, or the database is spoilt.
     """
     from alembic.util import CommandError
     from mlflow.exceptions import MlflowException
@@ -263,6 +303,11 @@ def _told(uri: str, text: str) -> DupnError:
         return StoreError(
             f"{uri} could not be written: it is read-only. Mount it writable, or mend its "
             "permissions, and run again."
+        )
+    if any(said in text for said in _SPOILT):
+        return StoreError(
+            f"the database of MLflow at {uri} is spoilt ({_first(text)}). Put a copy of before in "
+            "its place; where nothing was registered yet, move the file away and run again."
         )
     if "OperationalError" in text and any(said in text for said in _HALF_MADE):
         return StoreError(

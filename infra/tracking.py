@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Protocol
-from urllib.parse import urlparse
 
 from pydantic import Field
 
@@ -21,7 +20,7 @@ from infra.files import writing
 from infra.home import require_addressable
 from infra.identity import HOME, identity
 from infra.installed import CODE, code
-from infra.mlflow_client import Client, Refused, briefly, prepare
+from infra.mlflow_client import Client, Refused, briefly, parsed, prepare
 from infra.moved import follow
 from infra.store import Store
 
@@ -265,7 +264,7 @@ def address(config: TrackingConfig, store: Store) -> str:
 
     Raises:
         ConfigError: the home is an object store, or the address is a folder, so SQLite cannot be;
-            or it is of a database in whatever folder a command happens to run.
+            or it is of a database in whatever folder a command happens to run, or no address.
     """
     if config.uri is None:
         if not store.is_local:
@@ -275,7 +274,7 @@ def address(config: TrackingConfig, store: Store) -> str:
             )
         require_addressable(store.root)
         return f"sqlite:///{store.address('mlflow')}/mlflow.db"
-    given = urlparse(config.uri)
+    given = parsed(config.uri)
     if given.scheme.partition("+")[0] == "sqlite" and not given.path.startswith(("//", "/file:/")):
         raise ConfigError(
             "tracking.uri is another database in every working folder. Give its "

@@ -3,22 +3,25 @@
 uvicorn starts them and hears the signals. Its own look at a worker waits for the answer, up to a
 minute, so that one which imports on a busy machine is not taken for dead; meanwhile it sees neither
 that another has died nor that it shall end, and one that has died while it was asked is waited for
-to the last second. At the end it waits for every worker, one that hangs among them, for ever.
+to the last second. At the end it waits for every worker, one that hangs among them, for ever. And
+it starts another in the place of one that cannot start at once, and for ever.
 """
 
 import logging
 import os
 import signal
 import socket
+import sys
 import time
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import uvicorn
 from uvicorn.config import STARTUP_FAILURE
 from uvicorn.supervisors.multiprocess import Multiprocess, Process
 
-from infra.errors import ServingUnavailable
+from infra.errors import DupnError, ServingUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +29,10 @@ HUNG_S = 60.0
 """Seconds after which a worker that does not say that it lives is replaced."""
 END_S = 20.0
 """Seconds after which a worker that was asked to end is ended: Kubernetes waits for 30."""
+LONGEST_PAUSE_S = 60.0
+"""Seconds between two tries at most, where workers end before they serve; it begins with one."""
+LONGEST_WORD = 2000
+"""Characters of what a worker says: such a piece goes through its pipe whole."""
 REPLACES = "DUPN_SERVE_REPLACES"
 """Number of the process that ends once this one serves: it takes no connection before."""
 
@@ -45,11 +52,12 @@ def run(app: str, listening: socket.socket, **options: Any) -> None:
     if config.workers > 1:
         several = Workers(config, [listening])
         several.run()
-        began = several.began
+        lacked = several.lacked
     else:
-        began = _alone(uvicorn.Server(config), listening)
-    if not began:  # a supervisor must see that nothing is served
-        raise ServingUnavailable("the service could not start; what it lacked stands above.")
+        lacked = None if _alone(uvicorn.Server(config), listening) else ""
+    if lacked is not None:  # a supervisor must see that nothing is served
+        why = f": {lacked}" if lacked else "; what it lacked stands above."
+        raise ServingUnavailable(f"the service could not start{why}")
 
 
 def _alone(server: uvicorn.Server, listening: socket.socket) -> bool:
@@ -71,48 +79,147 @@ def _pass_over(*_: object) -> None:
     )
 
 
+class Worker(Process):
+    """One whose last word, where it cannot start, is a sentence of ours and no trace."""
+
+    def target(self, sockets: list[socket.socket] | None = None) -> None:
+        """What runs in the new process."""
+        try:
+            super().target(sockets)
+        except DupnError as error:
+            self.child_conn.send(str(error)[:LONGEST_WORD])
+            sys.exit(STARTUP_FAILURE)
+
+
+@dataclass
+class _Known:
+    """What is known of a worker."""
+
+    tries: int = 0
+    """Of its place before it, since one served there."""
+    asked: float | None = None
+    """When it was asked, if it has not answered."""
+    served: bool = False
+    lacked: str = ""
+    """Its last word."""
+    again: float | None = None
+    """When another is due, once it has ended."""
+
+
 class Workers(Multiprocess):
     """uvicorn's supervisor, which waits for no worker to answer."""
 
     def __init__(self, config: uvicorn.Config, sockets: list[socket.socket]) -> None:
         super().__init__(config, sockets)
-        self._asked: dict[Process, float] = {}
-        """When each worker was asked that has not answered."""
-        self.began = True
-        """Whether no worker has said that it cannot start."""
+        self._all: dict[Process, _Known] = {}
+        self._served = False
+        """Whether any has."""
+        self.lacked: str | None = None
+        """Why none could start, or nothing if the log has it; None unless the service ended so."""
+
+    def init_processes(self) -> None:
+        """Start the first."""
+        for _ in range(self.processes_num):
+            new = Worker(self.config, self.sockets)
+            try:
+                new.start()
+            except OSError as error:
+                self.terminate_all()
+                self.join_all()
+                raise ServingUnavailable(
+                    f"only {len(self.processes)} of {self.processes_num} processes could be "
+                    f"started ({error}). Let this user have more, or set serve.workers lower."
+                ) from error
+            self.processes.append(new)
+
+    def handle_signals(self) -> None:
+        """Do what was asked for; what this machine has no room for is not done."""
+        try:
+            super().handle_signals()
+        except OSError as error:
+            logger.warning("no process could be started (%s); all others go on", error)
 
     def keep_subprocess_alive(self) -> None:
-        """Look once at each worker; called twice a second."""
+        """Look once at each worker; called twice a second.
+
+        Before one has served, those that could not start are left: one that is still on its way
+        may come up. Where none is, the service ends.
+        """
+        unable = 0
         for place, worker in enumerate(self.processes):
+            if self.should_exit.is_set() or self._shall_end():
+                return  # workers may have been told so themselves, as all of a process group
             if self._lives(worker):
                 continue
-            worker.kill()
-            worker.join()
-            self._asked.pop(worker, None)
-            if worker.exitcode == STARTUP_FAILURE:
-                logger.error("process %d could not start, and so would others", worker.pid)
-                self.began = False
-                self.should_exit.set()
-                return
-            logger.warning("process %d has ended or hangs; another is started", worker.pid)
-            self.processes[place] = Process(self.config, self.sockets)
-            self.processes[place].start()
+            if not self._served and (worker.exitcode or 0) > 0:
+                unable += 1
+            elif self._is_due(worker):
+                self._replace(place)
+        if unable == len(self.processes):
+            said = [self._known(worker).lacked for worker in self.processes]
+            self.lacked = next(filter(None, said), "")
+            self.should_exit.set()
+
+    def _known(self, worker: Process) -> _Known:
+        return self._all.setdefault(worker, _Known())
 
     def _lives(self, worker: Process) -> bool:
         """Whether it runs, and has answered or still has time to."""
-        if not worker.process.is_alive():
-            return False
-        now = time.monotonic()
+        known, now, runs = self._known(worker), time.monotonic(), worker.process.is_alive()
         try:
-            if worker.parent_conn.poll():
-                worker.parent_conn.recv()
-                self._asked.pop(worker, None)
-            if worker not in self._asked:
+            self._hear(worker, known)  # the last word of one that has ended, too
+            if runs and known.asked is None:
                 worker.parent_conn.send(b"ping")
-                self._asked[worker] = now
+                known.asked = now
         except (OSError, EOFError):
             return False
-        return now - self._asked[worker] < HUNG_S
+        return runs and known.asked is not None and now - known.asked < HUNG_S
+
+    def _hear(self, worker: Process, known: _Known) -> None:
+        """What it has said since: whether it serves, or why it cannot."""
+        while worker.parent_conn.poll():
+            word = worker.parent_conn.recv()
+            known.asked = None
+            if isinstance(word, str):
+                known.lacked = word
+            elif word:
+                known.served = self._served = True
+
+    def _is_due(self, worker: Process) -> bool:
+        """Whether another shall take the place of one that has ended or hangs.
+
+        At once if it has served: else after 1, 2, 4, ... seconds, since what it lacked may be
+        lacking for hours.
+        """
+        known = self._known(worker)
+        if known.again is None:
+            worker.kill()
+            worker.join()
+            pause = 0.0 if known.served else min(2.0 ** min(known.tries, 10), LONGEST_PAUSE_S)
+            known.again = time.monotonic() + pause
+            if known.served:
+                logger.warning("process %d has ended or hangs; another is started", worker.pid)
+            else:
+                logger.error(
+                    "process %d ended before it served; another is started in %d s: %s",
+                    worker.pid,
+                    pause,
+                    known.lacked or "it was killed, or its trace stands above.",
+                )
+        return time.monotonic() >= known.again
+
+    def _replace(self, place: int) -> None:
+        """Start another in the place of one that has ended; at the next look if that fails."""
+        known = self._known(self.processes[place])
+        new = Worker(self.config, self.sockets)
+        try:
+            new.start()
+        except OSError as error:
+            logger.warning("no process could be started (%s); it is tried again", error)
+            return
+        del self._all[self.processes[place]]
+        self._all[new] = _Known(tries=0 if known.served else known.tries + 1)
+        self.processes[place] = new
 
     def join_all(self) -> None:
         """Wait for the workers, which were asked to end, and end those that do not."""
@@ -125,19 +232,20 @@ class Workers(Multiprocess):
         for place, old in enumerate(self.processes):
             if self._shall_end():
                 return
-            new = Process(self.config, self.sockets)
+            new = Worker(self.config, self.sockets)
             os.environ[REPLACES] = str(old.pid)
             try:
                 new.start()
             finally:
                 del os.environ[REPLACES]
             if not self._serves(new):
-                logger.error("process %d does not serve; %d goes on", new.pid, old.pid)
+                lacked = self._all.pop(new, _Known()).lacked
+                logger.error("process %d does not serve; %d goes on. %s", new.pid, old.pid, lacked)
                 new.kill()
                 new.join()
                 return
             old.terminate()
-            self._asked.pop(old, None)
+            self._all.pop(old, None)
             self.processes[place] = new
             until = time.monotonic() + END_S
             while old.process.is_alive() and time.monotonic() < until:
@@ -150,8 +258,8 @@ class Workers(Multiprocess):
     def _serves(self, new: Process) -> bool:
         """Wait until a worker serves; not for one that does not come to it, nor at the end."""
         until = time.monotonic() + HUNG_S
-        while new.process.is_alive() and time.monotonic() < until and not self._shall_end():
-            if new.is_ready(timeout=0.5):
+        while time.monotonic() < until and not self._shall_end() and self._lives(new):
+            if self._known(new).served:
                 return True
             time.sleep(0.1)
         return False

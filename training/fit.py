@@ -11,7 +11,8 @@ import logging
 from collections.abc import Sequence
 from datetime import date
 
-from infra.errors import TrainingError
+from infra.errors import DupnError, TrainingError
+from infra.mlflow_client import briefly
 from infra.progress import ProgressBar, track
 from infra.store import Store
 from infra.tracking import SilentTracker, Tracker
@@ -124,7 +125,16 @@ def carry_out(run: Run, go_on: bool, progress: ProgressBar = track) -> Fitted:
             run.go(bar)
         fitted = run.finish()
     except BaseException:
-        run.tracker.end(failed=True)
+        _end_failed(run.tracker)
         raise
     run.tracker.end()
     return fitted
+
+
+def _end_failed(tracker: Tracker) -> None:
+    """Say that a run failed; why it did is not to be lost, nor to wait, where MLflow is away."""
+    try:
+        with briefly():
+            tracker.end(failed=True)
+    except DupnError as error:
+        logger.warning("that the run failed is not in MLflow: %s", error)

@@ -9,7 +9,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import Any
 
-from infra.errors import RegistryError, RegistryUnavailable, StoreError
+from infra.errors import DupnError, RegistryError, RegistryUnavailable, StoreError
 from infra.scratch import scratch_folder
 from infra.tracking import tracking_uri
 from pipeline.settings import Settings
@@ -40,7 +40,7 @@ def ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
 
     Raises:
         RegistryError: it took longer than `canary.timeout_s`.
-        RegistryUnavailable: it did not answer; the sentence has its last word.
+        RegistryUnavailable: it did not answer, or was killed; the sentence has its last word.
         StoreError: there was no room for what it fetched.
     """
     with scratch_folder() as scratch:
@@ -66,14 +66,23 @@ def ask(settings: Settings, uri: str, recorded: bytes) -> Mapping[str, Any]:
                 f"{uri} did not load and answer within {limit:g} s (canary.timeout_s)."
             ) from None
         except subprocess.CalledProcessError as error:
-            last = error.stderr.strip().splitlines()[-1:] or ["no message"]
-            if os.strerror(errno.ENOSPC) in last[0]:
-                raise StoreError(
-                    f"{uri} could not be loaded in a fresh process: the disk is full "
-                    f"({tempfile.gettempdir()}, or that of MLflow). Make room and run again."
-                ) from None
-            raise RegistryUnavailable(
-                f"{uri} did not answer in a fresh process: {last[0]}"
-            ) from None
+            raise _told(uri, error) from None
     found: Mapping[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
     return found
+
+
+def _told(uri: str, error: subprocess.CalledProcessError) -> DupnError:
+    """Why the process gave no answer."""
+    if error.returncode < 0:
+        return RegistryUnavailable(
+            f"{uri} did not answer in a fresh process, which was killed by signal "
+            f"{-error.returncode} (9: mostly for want of memory). Give it more, or let less run "
+            "beside it, and run again."
+        )
+    last = error.stderr.strip().splitlines()[-1:] or ["no message"]
+    if os.strerror(errno.ENOSPC) in last[0]:
+        return StoreError(
+            f"{uri} could not be loaded in a fresh process: the disk is full "
+            f"({tempfile.gettempdir()}, or that of MLflow). Make room and run again."
+        )
+    return RegistryUnavailable(f"{uri} did not answer in a fresh process: {last[0]}")

@@ -7,10 +7,11 @@ side by side, in as many processes as there is room for; each then has one threa
 import multiprocessing
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from typing import Any
 
-from infra.errors import ConfigError
+from infra.errors import ConfigError, OrchestrationError
 from infra.orphans import end_with_parent
 from infra.progress import Progress, quiet, track
 from pipeline.settings import Settings
@@ -69,6 +70,7 @@ def run(
 
     Raises:
         ConfigError: a package is not installed that a cell works with; nothing has been run.
+        OrchestrationError: a process that ran cells was killed.
     """
     study = make(settings, name, seeds, quick=quick)
     study.left()
@@ -144,12 +146,18 @@ def _together(
     if not left:
         return
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(
-        min(jobs, len(left)), mp_context=context, initializer=end_with_parent
-    ) as pool:
-        for key in _as_done(pool, order, left):
-            progress.advance(study.steps(key))
-            yield key
+    at_once = min(jobs, len(left))
+    with ProcessPoolExecutor(at_once, mp_context=context, initializer=end_with_parent) as pool:
+        try:
+            for key in _as_done(pool, order, left):
+                progress.advance(study.steps(key))
+                yield key
+        except BrokenProcessPool:
+            raise OrchestrationError(
+                f"study {study.name}: one of {at_once} processes that ran cells was killed, mostly "
+                "for want of memory. Run it again with a smaller --jobs, or with more memory; "
+                "finished cells are kept."
+            ) from None
 
 
 def _as_done(pool: ProcessPoolExecutor, order: _Order, keys: Sequence[str]) -> Iterator[str]:

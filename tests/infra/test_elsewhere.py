@@ -62,6 +62,14 @@ def test_a_bucket_that_is_away_does_not_answer(amazon):
         Store("s3://dupn/away").names("raw")
 
 
+def test_an_endpoint_that_is_no_address_is_told_with_the_variable_it_stands_in(amazon):
+    for name in LOGIN:
+        amazon.setenv(name, "test")
+    amazon.setenv("AWS_ENDPOINT_URL", "minio:9000")
+    with pytest.raises(StoreError, match=r"\(Invalid endpoint: minio:9000\).*AWS_ENDPOINT_URL"):
+        Store("s3://dupn/nowhere").names("raw")
+
+
 def test_a_store_whose_package_is_absent_says_which(monkeypatch):
     monkeypatch.setitem(sys.modules, "gcsfs", None)
     with pytest.raises(StoreError, match=r"gs://dupn/home cannot be reached.*gcsfs"):

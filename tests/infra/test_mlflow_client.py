@@ -16,6 +16,7 @@ from infra.ledger import Ledger
 from infra.mlflow_client import Client, Refused, answering, briefly, is_there, prepare
 from infra.registry import MODEL, Registry
 from infra.store import Store
+from infra.tracking import TrackingConfig, tracking_uri
 from tests import refusing
 from tests.disks import disk, fill
 
@@ -87,6 +88,32 @@ def test_a_database_whose_driver_is_not_here_is_told_without_its_password():
     with pytest.raises(ConfigError, match=r"tracking\.uri .* package pymysql") as told:
         Client("mysql+pymysql://dupn:s3cret@nowhere/db").get_run("x")
     assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("postgresql://dupn:s3cret@db:port/mlflow", "is no address"),
+        ("postgresql+foo://dupn:s3cret@db/mlflow", "that no package here knows"),
+        ("postgresql:dupn:s3cret", "is no address"),
+        ("http://dupn:s3cret@host:port", "is no address"),
+        ("http://[host", "is no address"),
+        ("http://:5000", "is no address"),
+    ],
+)
+def test_what_is_no_address_of_mlflow_is_a_setting_to_mend(uri, said, tmp_path):
+    with pytest.raises(ConfigError, match=rf"tracking\.uri .*{said}") as told:
+        tracking_uri(TrackingConfig(uri=uri), Store(tmp_path))
+    assert "s3cret" not in "".join(traceback.format_exception(told.value))
+
+
+@pytest.mark.parametrize("kept", [0, 100, 4096, 40_000])
+def test_a_spoilt_database_is_no_outage_and_says_to_put_a_copy_in_its_place(tmp_path, kept):
+    file = tmp_path / "mlflow.db"
+    prepare(f"sqlite:///{file}")
+    file.write_bytes(file.read_bytes()[:kept] + b"\0" * 4096)
+    with pytest.raises(StoreError, match=r"mlflow\.db is spoilt .* a copy of before in its place"):
+        Client(f"sqlite:///{file}").search_experiments()
 
 
 def test_a_database_that_cannot_be_opened_is_asked_once_by_who_is_in_haste(tmp_path, monkeypatch):

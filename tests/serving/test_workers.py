@@ -1,14 +1,20 @@
 """Worker processes of a small service: which are replaced, and that the service ends in time."""
 
+import multiprocessing
 import signal
 import subprocess
 import sys
 import time
 from contextlib import contextmanager, suppress
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import ClassVar
 
 import psutil
 import pytest
+import uvicorn
 
+from infra.errors import ServingUnavailable
 from serving import running, workers
 
 PATIENCE_S = 40
@@ -77,19 +83,173 @@ async def app(scope, receive, send):
 """
 
 
+LACKING = """
+from infra.errors import ConfigError
+def app():
+    raise ConfigError("serve.x is no setting. Leave it out.")
+"""
+
+
+def ended(folder, source, processes, **options):
+    """A service of an application, after it has ended by itself."""
+    (folder / "unable.py").write_text(source)
+    code = (
+        f"import socket, sys\nsys.path.append({str(folder)!r})\n"
+        "from serving import workers\nworkers.run('unable:app', "
+        f"socket.create_server(('127.0.0.1', 0)), workers={processes}, **{options})"
+    )
+    command = [sys.executable, "-c", code]
+    return subprocess.run(command, check=False, capture_output=True, text=True, timeout=80)
+
+
 @pytest.mark.parametrize("processes", [1, 2])
 def test_a_service_that_cannot_start_says_so_to_who_started_it(tmp_path, processes):
-    (tmp_path / "unable.py").write_text(UNABLE)
-    code = (
-        f"import socket, sys\nsys.path.append({str(tmp_path)!r})\n"
-        f"from serving import workers\nworkers.run('unable:app', "
-        f"socket.create_server(('127.0.0.1', 0)), workers={processes}, log_level='critical')"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], check=False, capture_output=True, text=True, timeout=80
-    )
+    done = ended(tmp_path, UNABLE, processes, log_level="critical")
     assert done.returncode == 1
     assert "ServingUnavailable: the service could not start" in done.stderr
+
+
+def test_a_service_none_of_whose_workers_can_start_ends_with_the_sentence_of_why(tmp_path):
+    done = ended(tmp_path, LACKING, 2, factory=True)
+    said = "could not start: serve.x is no setting. Leave it out."
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].endswith(said)
+    assert (done.stderr.count("serve.x"), done.stderr.count("Traceback")) == (1, 1)
+
+
+class Fake:
+    """A worker that does as a test says, on the test's clock."""
+
+    made: ClassVar[list] = []
+    room = True
+
+    def __init__(self, *_):
+        self.parent_conn, self.child_conn = multiprocessing.Pipe()
+        self.process, self.exitcode = SimpleNamespace(is_alive=lambda: self.exitcode is None), None
+
+    def start(self):
+        if not Fake.room:
+            raise BlockingIOError("Resource temporarily unavailable")
+        Fake.made.append(self)
+        self.pid = len(Fake.made)
+
+    def kill(self):
+        self.parent_conn.close()
+
+    def join(self): ...
+
+    def serve(self):
+        while self.child_conn.poll():  # else its pipe is full of questions one day
+            self.child_conn.recv()
+        self.child_conn.send(True)
+
+    def fail(self, sentence=""):
+        self.exitcode = 3
+        if sentence:
+            self.child_conn.send(sentence)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    """A supervisor of two fake workers, and a function that looks at them at a time."""
+    clock = SimpleNamespace(now=0.0)
+    monkeypatch.setattr(Fake, "made", [])
+    monkeypatch.setattr(workers, "Worker", Fake)
+    monkeypatch.setattr(workers, "time", SimpleNamespace(monotonic=lambda: clock.now))
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    supervisor = workers.Workers(uvicorn.Config("x:y", workers=2), [])
+    supervisor.init_processes()
+
+    def look(at=0.0):
+        clock.now = at
+        supervisor.keep_subprocess_alive()
+        return len(Fake.made)
+
+    return supervisor, look
+
+
+def test_ever_longer_pauses_lie_between_workers_that_end_before_they_serve(watched, caplog):
+    supervisor, look = watched
+    begun = []
+    for second in range(300):
+        Fake.made[0].serve()
+        if look(second) > 1 + len(begun):
+            begun.append(second)
+            Fake.made[-1].fail("no room.")
+    assert [b - a - 1 for a, b in pairwise(begun)] == [1, 2, 4, 8, 16, 32, 60, 60, 60]
+    assert not supervisor.should_exit.is_set()
+    assert "another is started in 60 s: no room." in caplog.text
+
+
+def test_a_worker_that_served_is_replaced_at_once(watched):
+    _, look = watched
+    for one in Fake.made:
+        one.serve()
+    look()
+    Fake.made[1].fail()
+    assert look(0.5) == 3
+
+
+def test_a_service_starts_though_one_of_its_workers_could_not(watched):
+    supervisor, look = watched
+    Fake.made[0].fail("busy.")
+    assert look(9) == 2
+    Fake.made[1].serve()
+    look(10)
+    look(11)
+    assert look(12) == 3
+    assert not supervisor.should_exit.is_set()
+    assert supervisor.lacked is None
+
+
+def test_a_service_whose_workers_are_killed_before_they_serve_goes_on(watched):
+    supervisor, look = watched
+    for one in Fake.made:
+        one.exitcode = -signal.SIGKILL
+    look()
+    assert look(1) == 4
+    assert not supervisor.should_exit.is_set()
+
+
+def test_a_restart_whose_first_new_worker_cannot_start_says_why(watched, monkeypatch, caplog):
+    supervisor, _ = watched
+    monkeypatch.setattr(Fake, "start", lambda new: setattr(new, "pid", 9) or new.fail("busy."))
+    supervisor.restart_all()
+    assert "process 9 does not serve; 1 goes on. busy." in caplog.text
+
+
+@pytest.mark.usefixtures("watched")
+def test_a_service_for_whose_workers_there_is_no_room_does_not_start(monkeypatch):
+    monkeypatch.setattr(Fake, "room", False)
+    with pytest.raises(ServingUnavailable, match=r"0 of 2 processes .* serve\.workers lower"):
+        workers.Workers(uvicorn.Config("x:y", workers=2), []).init_processes()
+
+
+@pytest.mark.parametrize("handled", [False, True])
+def test_no_worker_is_started_once_the_service_shall_end(watched, handled):
+    supervisor, look = watched
+    for one in Fake.made:
+        one.serve()
+    look()
+    Fake.made[0].exitcode = -signal.SIGTERM  # of the whole process group
+    supervisor.signal_queue.append(signal.SIGTERM)
+    if handled:
+        supervisor.handle_signals()
+    assert look(5) == 2
+
+
+def test_a_worker_for_which_there_was_no_room_is_started_at_a_later_look(watched, monkeypatch):
+    supervisor, look = watched
+    for one in Fake.made:
+        one.serve()
+    look()
+    Fake.made[0].fail()
+    monkeypatch.setattr(Fake, "room", False)
+    supervisor.signal_queue.append(signal.SIGHUP)
+    supervisor.handle_signals()
+    assert look(1) == 2
+    monkeypatch.setattr(Fake, "room", True)
+    assert look(1.5) == 3
 
 
 @pytest.mark.parametrize("stop", [signal.SIGTERM, signal.SIGINT])

@@ -2,6 +2,7 @@
 
 from contextlib import contextmanager
 from functools import partial
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -9,6 +10,7 @@ import pytest
 
 from infra.errors import PartitionMissing, TrainingError
 from infra.tracking import MlflowTracker, TrackingConfig
+from tests import refusing
 from tests.training.growing import correct_catalog
 from tests.training.slowly import killed_after_three_steps
 from tests.training.small import same
@@ -18,6 +20,7 @@ from training.config import Task, TrainConfig
 from training.data import Position, Samples
 from training.fit import carry_out, fit, prepared
 from training.learner import Learner
+from training.run import Run
 from training.validation import judge, judging
 
 
@@ -231,6 +234,24 @@ def test_the_published_model_answers_like_the_one_that_was_trained(own, days, ti
     assert model.sizes.profile == (22, 22)
     with pytest.raises(PartitionMissing, match="dupn train"):
         load_model(checkpoint.final(own, "absent"))
+
+
+@pytest.mark.parametrize("stop", [Cut, KeyboardInterrupt])
+def test_why_a_run_failed_is_told_at_once_though_mlflow_is_away(
+    own, days, tiny, quick, monkeypatch, caplog, stop
+):
+    for name in ("BACKOFF_FACTOR", "BACKOFF_JITTER"):
+        monkeypatch.setenv(f"MLFLOW_HTTP_REQUEST_{name}", "0")
+    monkeypatch.setattr(Run, "go", Mock(side_effect=stop))
+    with refusing.mlflow(503) as (address, asked):
+        tracker = MlflowTracker(TrackingConfig(uri=address), own)
+        monkeypatch.setattr(tracker, "start", lambda *_: "f00")
+        monkeypatch.setattr(tracker, "params", lambda _: None)
+        run = prepared(own, days, tiny, quick, seed=1, run_name="run", tracker=tracker)
+        with pytest.raises(stop):
+            carry_out(run, True)
+    assert len(asked) == 2
+    assert "that the run failed is not in MLflow: MLflow at http" in caplog.text
 
 
 def test_a_run_is_recorded_in_mlflow(own, days, tiny, eager):

@@ -171,3 +171,14 @@ def test_what_mlflow_fetches_for_the_canary_is_gone_with_it(tmp_path, monkeypatc
     monkeypatch.setattr(fresh_process, "canary_script", SimpleNamespace(__file__=str(script)))
     heard = fresh_process.ask(smoke(tmp_path), "models:/dupn/1", b"[]")
     assert not Path(heard["where"]).exists()
+
+
+def test_a_fresh_process_that_is_killed_is_told_so(tmp_path, monkeypatch):
+    script = tmp_path / "asked.py"
+    script.write_text(
+        "import os, sys\nprint('warnings.warn(', file=sys.stderr, flush=True)\n"
+        "os.kill(os.getpid(), 9)\n"
+    )
+    monkeypatch.setattr(fresh_process, "canary_script", SimpleNamespace(__file__=str(script)))
+    with pytest.raises(RegistryUnavailable, match=r"was killed by signal 9 .* want of memory"):
+        fresh_process.ask(smoke(tmp_path), "models:/dupn/1", b"[]")

@@ -1,11 +1,13 @@
 import shutil
+import signal
 import sys
+from types import SimpleNamespace
 
 import pytest
 
 from evaluation.studies.drift import Arm, Cell, Shape
 from features.carry import ONE_DAY
-from infra.errors import ConfigError, StoreError
+from infra.errors import ConfigError, OrchestrationError, StoreError
 from infra.progress import quiet
 from pipeline.settings import load
 from pipeline.studies import base, by_seed, studying, worlds
@@ -190,3 +192,15 @@ def test_what_is_finished_asks_for_no_package(studied, monkeypatch):
     study = studying.make(settings, "drift", 1, quick=True)
     monkeypatch.setattr(study, "require", lambda key: pytest.fail(f"{key} is asked for"))
     assert study.left() == []
+
+
+def test_a_process_of_cells_that_is_killed_is_told_with_what_to_do():
+    study = SimpleNamespace(name="drift", kept=lambda _: None, steps=lambda _: 1)
+    killed = SimpleNamespace(cell=signal.raise_signal)
+    with (
+        quiet() as silent,
+        pytest.raises(
+            OrchestrationError, match=r"study drift: one of 2 processes .* killed.* smaller --jobs"
+        ),
+    ):
+        [*studying._together(killed, study, [signal.SIGKILL, signal.SIGKILL], 2, silent)]

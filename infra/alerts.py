@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from email.message import EmailMessage
+from email.utils import parseaddr
 from enum import StrEnum
 from functools import partial
 from http import HTTPStatus
@@ -27,7 +28,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 import requests
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from infra.addresses import bare
 from infra.config import Config, Secret
@@ -94,6 +95,15 @@ class AlertsConfig(Config):
     """For one try of a delivery, of which there are three at most."""
     kinds: tuple[Kind, ...] = tuple(Kind)
     """Those that leave the log; all by default."""
+
+    @field_validator("email_to", "email_from")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...] | str) -> tuple[str, ...] | str:
+        for one in (value,) if isinstance(value, str) else value:
+            name, _, host = parseaddr(one)[1].partition("@")
+            if not (name and host):
+                raise ValueError(f"{one!r} is no e-mail address (write it like dupn@example.com)")
+        return value
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,7 +239,7 @@ def _attempt(deliver: Callable[[], None], place: str, until: float = math.inf) -
     for pause_s in (*PAUSES_S, None):
         try:
             deliver()
-        except (OSError, ValueError) as error:  # what requests and smtplib raise are OSErrors
+        except Exception as error:  # mostly an OSError; `email` raises any class of what is odd
             reached = reached or isinstance(error, _Partly)
             if pause_s is not None and _may_pass(error) and time.monotonic() + pause_s < until:
                 time.sleep(pause_s)

@@ -12,9 +12,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float32]
-EVIDENCE = 0.5
+EVIDENCE = 0.4999
 """Fewer events than one of a half-life ago say nothing. Counts fade and are never 0 again: without
-a floor, all that was ever sold would stand among what is, and in time be most of it."""
+a floor, all that was ever sold would stand among what is, and in time be most of it. A little under
+one half: counts are rounded to float32 night by night, and one event is 0.49999997 of 14 nights."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -58,7 +58,7 @@ SEEN = pa.schema(
         ("shown", pa.int64()),  # displays
         ("at", pa.int64()),  # second of the latest behaviour with these attributes
         *[(name, pa.string()) for name in ATTRIBUTES],
-        ("last_price", pa.int64()),  # second << 32 | bits of the price: the maximum is the latest
+        ("last_price", pa.uint64()),  # second << 32 | bits of the price: the maximum is the latest
     ]
 )
 """A partial count of one batch: one row per item and combination of inline attributes."""
@@ -208,7 +208,7 @@ def _latest(rows: pl.DataFrame) -> pl.DataFrame:
         *ATTRIBUTES,
         *[f"{name}_at" for name in ATTRIBUTES],
         pl.when(pl.col("last_price").is_not_null()).then(price).alias("price"),
-        (pl.col("last_price") // 2**32).alias("price_at"),
+        (pl.col("last_price") // 2**32).cast(pl.Int64).alias("price_at"),
     )
 
 
@@ -231,7 +231,8 @@ def _said(column: pa.ChunkedArray) -> bool:
 def _last_price(second: NDArray[np.int64], price: pa.ChunkedArray) -> pa.Array:
     bits = price.fill_null(0).to_numpy().astype(np.float32).view(np.uint32)
     absent = price.is_null().to_numpy()
-    return pa.array((second << 32) | bits.astype(np.int64), mask=absent)
+    # unsigned: a signed number would end on 2038-01-19, long before `clock.PLAUSIBLE`
+    return pa.array((second.astype(np.uint64) << 32) | bits, mask=absent)
 
 
 def _conform(table: pa.Table, schema: pa.Schema) -> pa.Table:

@@ -41,6 +41,11 @@ alone moves seven levels past `warn_drift`, of fewer prices their powers of two 
 Simulated: lognormal prices, of which the logarithms have a standard deviation of 1, against seven
 days of as many. 10 a day stopped 35 % of the days, 20 13 %, 30 4 %, 50 0.2 %, 60 0.05 %; with a
 deviation of 1.5, 50 1.2 % and 75 0.06 %."""
+COMPARED = 100
+"""Rows without which, on the day and on its usual one, a table has no volume ratio; snapshots,
+which no chance makes, always have one. Simulated: pages of four follows, their number by chance
+around a level that varies by a third. 3 follows a day stopped 28 % of the days, 10 11 %, 30 0.3 %;
+from 100 rows on no size stopped more than 0.003 %. What is there no more, `ABSENT` tells."""
 OFTEN = 200
 """Rows a day from which the last one of a table says when it broke off; a shop of a few follows a
 day has none on many an evening. A day without a late behaviour is asked whatever its size."""
@@ -67,7 +72,8 @@ class QualityConfig(Config):
     warn_duplicate_share: float = Field(0.05, ge=0, le=1)
     """Rows that were there already."""
     max_volume_ratio: float = Field(10.0, gt=1)
-    """Rows against the median of the days before, and its inverse for a day too small."""
+    """Rows against the median of the days before, and its inverse for a day too small; none count
+    as one. Of all but snapshots only where the day or the median has 100."""
     warn_volume_ratio: float = Field(2.0, gt=1)
     """As `max_volume_ratio`."""
     max_drift: float = Field(0.5, gt=0)
@@ -184,7 +190,10 @@ def _against(flat: Tally, past: Sequence[Tally]) -> Tally:
         rows = f"{table}.rows"
         had = [p[rows] for p in past if rows in p]  # a snapshot need not come every day
         if rows in flat and len(had) >= 3:
-            out[f"{table}.volume_ratio"] = _volume_ratio(flat[rows], had)
+            usual = median(had)
+            if table in SNAPSHOTS or max(flat[rows], usual) >= COMPARED:
+                # none is as one: a limit can be set that lets the day pass
+                out[f"{table}.volume_ratio"] = max(flat[rows], 1.0) / max(usual, 1.0)
         for column in (*MIXES.get(table, ()), "price"):
             name = f"{table}.{column}"
             now, then = _mix(flat, name), [_mix(p, name) for p in past]
@@ -257,11 +266,6 @@ def stability_index(now: Mapping[str, float], before: Sequence[Mapping[str, floa
     p_total, q_total = sum(p) + smooth * len(names), sum(q) + smooth * len(names)
     pairs = [((a + smooth) / p_total, (b + smooth) / q_total) for a, b in zip(p, q, strict=True)]
     return sum((a - b) * math.log(a / b) for a, b in pairs)
-
-
-def _volume_ratio(rows: float, before: list[float]) -> float:
-    usual = median(before)
-    return rows / usual if usual else math.inf if rows else 1.0
 
 
 def _mix(flat: Mapping[str, float], column: str) -> dict[str, float]:

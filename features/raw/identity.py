@@ -21,6 +21,7 @@ _STEP = np.uint64(0x9E3779B97F4A7C15)
 _NULL = np.uint64(0x6E756C6C6E756C6C)
 _SHIFT = np.uint64(33)
 _BYTES = 8
+_MICROSECONDS = {"s": np.uint64(1_000_000), "ms": np.uint64(1_000), "us": np.uint64(1)}
 
 
 def mix(left: Hashes, right: Hashes) -> Hashes:
@@ -53,7 +54,10 @@ def hash_objects(table: pa.Table) -> Hashes:
 
 
 def hash_column(column: pa.ChunkedArray | pa.Array) -> Hashes:
-    """One hash per value: numbers and times by value, texts by bytes, lists by their values."""
+    """One hash per value: 7.0 of float64 is 7, and a time is the same in any unit.
+
+    Texts by bytes, lists by their values, decimals by their digits: there 7 is not 7.0.
+    """
     array = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     array = usual(array)
     if pa.types.is_large_string(array.type) or pa.types.is_decimal(array.type):
@@ -68,9 +72,9 @@ def hash_column(column: pa.ChunkedArray | pa.Array) -> Hashes:
     elif pa.types.is_string(kind) or pa.types.is_binary(kind):
         out = _hash_texts(array.cast(pa.binary()))
     elif pa.types.is_floating(kind):
-        out = _finish(pc.fill_null(array.cast(pa.float64()), 0).to_numpy().view(np.uint64))
+        out = _finish(_floats(array))
     elif pa.types.is_integer(kind) or pa.types.is_boolean(kind) or pa.types.is_temporal(kind):
-        out = _finish(_integers(array))
+        out = _hash_integers(array)
     elif pa.types.is_null(kind):
         out = np.zeros(len(array), np.uint64)
     else:
@@ -106,6 +110,33 @@ def _integers(array: pa.Array) -> Hashes:
     return np.asarray(pc.fill_null(array.cast(pa.int64()), 0).to_numpy(zero_copy_only=False)).view(
         np.uint64
     )
+
+
+def _floats(array: pa.Array) -> Hashes:
+    """Whole ones as integers: one null makes pandas write a column of integers as float64.
+
+    Of float32, which no tool makes of integers, hashes are what they always were.
+    """
+    values = pc.fill_null(array.cast(pa.float64()), 0).to_numpy()
+    if not pa.types.is_float64(array.type):
+        return np.asarray(values.view(np.uint64))
+    whole = (np.trunc(values) == values) & (np.abs(values) < 2.0**63)
+    with np.errstate(invalid="ignore"):
+        return np.where(whole, values.astype(np.int64).view(np.uint64), values.view(np.uint64))
+
+
+def _hash_integers(array: pa.Array) -> Hashes:
+    """Times in microseconds, which most tools write; nanoseconds count where there are any."""
+    count, unit = _integers(array), getattr(array.type, "unit", None)
+    if unit in _MICROSECONDS:
+        return _finish(count * _MICROSECONDS[unit])
+    if unit != "ns":
+        return _finish(count)
+    whole, rest = np.divmod(count.view(np.int64), 1_000)
+    out = _finish(whole.view(np.uint64))
+    odd = np.flatnonzero(rest)
+    out[odd] = mix(out[odd], rest[odd].view(np.uint64))
+    return out
 
 
 def _hash_texts(array: pa.Array) -> Hashes:

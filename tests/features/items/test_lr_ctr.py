@@ -84,6 +84,35 @@ def test_separable_clicks_still_have_finite_weights():
     assert lr_ctr.score(x, weights) == pytest.approx([0, 1], abs=0.01)
 
 
+@pytest.mark.parametrize(("before", "now"), [(0.995, 0.05), (0.02, 0.98)])
+def test_a_day_unlike_the_one_before_is_learnt_in_the_same_night(data, caplog, before, now):
+    """Yesterday's weights are sure of what is no longer so, and curvature is nearly 0 there."""
+    x, _, shown = data
+    shown, rng, weights = 50 * shown, np.random.default_rng(2), np.zeros(5)
+    for rate, slopes in ((before, [0, -5, 5, 5, 0]), (now, [0, 5, -5, 5, 0])):
+        chance = 1 / (1 + np.exp(-math.log(rate / (1 - rate)) - x @ slopes))
+        clicked = rng.binomial(shown.astype(int), chance).astype(float)
+        prior, weights = weights, lr_ctr.fit(x, clicked, shown, weights, l2=1.0)
+    slope = x.T @ (shown * lr_ctr.score(x, weights) - clicked) + weights - prior
+    assert np.abs(slope).max() < 1e-6 * shown.sum()
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("sure", [-200.0, 200.0])
+def test_from_weights_that_are_far_off_the_next_night_comes_back(data, caplog, sure):
+    x, clicked, shown = data
+    weights = lr_ctr.fit(x, clicked, shown, np.full(5, sure), l2=1e-3)
+    assert lr_ctr.score(x, weights) @ shown == pytest.approx(clicked.sum(), rel=0.01)
+    assert not caplog.records
+
+
+def test_weights_that_did_not_settle_are_told(data, caplog, monkeypatch):
+    x, clicked, shown = data
+    monkeypatch.setattr(lr_ctr, "STEPS", 2)
+    lr_ctr.fit(x, clicked, shown, np.zeros(5), l2=1.0)
+    assert "the weights still moved by" in caplog.text
+
+
 def test_weights_survive_the_store():
     weights = np.arange(len(lr_ctr.FEATURES)) / 7
     assert (lr_ctr.of_table(lr_ctr.table(weights)) == weights).all()

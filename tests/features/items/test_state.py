@@ -1,9 +1,11 @@
 from datetime import date
 
 import pyarrow as pa
+import pytest
 
 from features.buckets import buckets
 from features.items import state as items
+from features.raw.clock import PLAUSIBLE
 from features.schemas import BEHAVIORS, ITEMS, conform
 from infra.store import Store
 
@@ -77,6 +79,16 @@ def test_a_click_on_an_item_that_was_on_a_page_that_day_does_not_tell_in_its_row
     assert admitted([shown(1)], [clicked]), "a day without a page of it: its behaviours count"
     assert admitted([clicked, bought])
     assert admitted([shown(2)])
+
+
+@pytest.mark.parametrize("second", [2**31 - 86_400, PLAUSIBLE[1] // 1000 - 200_000])
+def test_prices_follow_one_another_in_2038_and_to_the_end_of_what_is_plausible(second):
+    state = items.STATE.empty_table()
+    for night, price in enumerate((10.0, 20.0, 30.0)):
+        at = second + night * 86_400
+        state = items.merge(state, [said(at - 1, price=99.0), said(at, price=price)], [])
+        (row,) = state.to_pylist()
+        assert (row["price"], row["price_at"]) == (price, at)
 
 
 def test_what_a_snapshot_leaves_open_follows_the_latest_behaviour():

@@ -1,8 +1,11 @@
 import resource
+from datetime import date
 
 import pyarrow as pa
+import pytest
 
-from features.items import tally
+from features.items import counts, tally
+from features.items.statistics import ITEM, StatisticsConfig
 
 
 def rows(*found):
@@ -61,3 +64,14 @@ def test_a_request_that_stands_on_many_pages_takes_no_more_memory_by_their_squar
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert len(tally.clicked(clicks, shown)) == 4_000
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 100 * 1024
+
+
+@pytest.mark.parametrize("half_life", [1, 3, 14, 60, 365])
+def test_one_event_of_just_a_half_life_ago_is_evidence_and_of_a_night_more_is_none(half_life):
+    day, decay = date(2026, 3, 2), StatisticsConfig(half_life_days=half_life).decay
+    state = tally.merge(ITEM.empty_table(), [tally.behaviors(rows((1, "a", 1, "p")))], day, decay)
+    for _ in range(half_life):
+        state = tally.merge(state, [], day, decay)
+    later = tally.merge(state, [], day, decay)
+    found = [counts.of_table(one).clicks >= counts.EVIDENCE for one in (state, later)]
+    assert found == [True, False]

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pytest
 
-from features.quality.figures import merge, metrics, stability_index
+from features.quality.figures import COMPARED, merge, metrics, stability_index
 from features.quality.measured import measure
 from features.schemas import (
     BEHAVIORS,
@@ -112,25 +112,37 @@ def test_parts_in_any_order_give_the_tally_of_the_whole():
 
 def test_volume_is_held_against_the_median_of_the_days_before():
     day = measure("behaviors", TABLE)
-    before = [{**day, "sum:behaviors.rows": rows} for rows in (1, 10, 40)]
+    before = [{**day, "sum:behaviors.rows": rows} for rows in (100, 1000, 4000)]
+    day["sum:behaviors.rows"] = 500
     assert metrics(day, {}, DAY, "UTC", before)["behaviors.volume_ratio"] == pytest.approx(0.5)
     assert "behaviors.volume_ratio" not in metrics(day, {}, DAY, "UTC", before[:2])
 
 
 def test_of_an_even_number_of_days_the_median_lies_between_the_two_in_the_middle():
     day = measure("behaviors", TABLE)
-    before = [{**day, "sum:behaviors.rows": rows} for rows in (40, 1, 10, 6)]
+    before = [{**day, "sum:behaviors.rows": rows} for rows in (400, 10, 100, 60)]
+    day["sum:behaviors.rows"] = 120
     ratio = metrics(day, {}, DAY, "UTC", before)["behaviors.volume_ratio"]
-    assert ratio == pytest.approx(TABLE.num_rows / 8)
+    assert ratio == pytest.approx(120 / 80)
 
 
-def test_rows_where_there_never_were_any_are_endlessly_more():
-    before = [{"sum:follows.rows": 0}] * 3
-    ratios = [
-        metrics({"sum:follows.rows": rows}, {}, DAY, "UTC", before)["follows.volume_ratio"]
-        for rows in (0, 5)
-    ]
-    assert ratios == [1, float("inf")]
+@pytest.mark.parametrize(
+    ("before", "rows", "ratio"),
+    [
+        ([0, 0, 0, 0], 0, None),
+        ([0, 0, 0, 0], 1, None),
+        ([1, 1, 1, 1], 0, None),
+        ([3, 5, 2], COMPARED - 1, None),
+        ([0, 0, 0], 5_000, 5_000),
+        ([0, 0, 1, 1], COMPARED, COMPARED),
+        ([5_000, 5_000, 4_000], 0, 1 / 5_000),
+    ],
+)
+def test_of_a_few_rows_a_day_none_are_too_many_or_too_few(before, rows, ratio):
+    """And of many each is told in a number, for which a limit can be set."""
+    days = [{"sum:follows.rows": float(one)} for one in before]
+    figures = metrics({"sum:follows.rows": float(rows)}, {}, DAY, "UTC", days)
+    assert figures.get("follows.volume_ratio") == (ratio and pytest.approx(ratio))
 
 
 def test_the_same_mix_has_not_drifted_and_another_has():

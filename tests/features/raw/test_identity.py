@@ -55,6 +55,36 @@ def test_equal_values_hash_alike_wherever_they_stand(values):
     assert hash_column(values.slice(1)).tolist() == hashes[1:].tolist()
 
 
+MOMENTS = pa.array([1_700_000_000_000, -1, None, 0], pa.timestamp("ms", "UTC"))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (pa.array([7, 0, -3, None, 2**53]), pa.array([7.0, -0.0, -3.0, None, 2.0**53])),
+        (pa.array([9.5, None], pa.float32()), pa.array([9.5, None], pa.float64())),
+        (pa.array([[1, 2], None]), pa.array([[1.0, 2.0], None])),
+        (MOMENTS, MOMENTS.cast(pa.timestamp("us", "UTC"))),
+        (MOMENTS, MOMENTS.cast(pa.timestamp("ns"))),
+        (pa.array([5, None], pa.time32("s")), pa.array([5 * 10**9, None], pa.time64("ns"))),
+    ],
+)
+def test_a_value_hashes_alike_in_whatever_type_it_comes(one, other):
+    assert hash_column(one).tolist() == hash_column(other).tolist()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pa.array([7.0, 7.5, -7.0, 2.0**63, -(2.0**63), float("inf"), float("nan"), 5e-324]),
+        pa.array([1_000, 1_001, 1_999, 2_000, -1, -1_000], pa.timestamp("ns")),
+        pa.array([0, 1, -1, 253_402_300_799], pa.timestamp("s")),
+    ],
+)
+def test_what_is_nearly_alike_is_told_apart(values):
+    assert len(set(hash_column(values).tolist())) == len(values)
+
+
 def test_a_row_is_more_than_the_bag_of_its_values():
     rows = hash_rows(pa.table({"a": ["x", "y", "x"], "b": ["y", "x", "y"]}))
     assert rows[0] == rows[2] != rows[1]

@@ -141,3 +141,15 @@ def test_a_day_is_held_against_as_many_days_before_as_are_set(judged_by, monkeyp
     monkeypatch.setattr(checks, "_before", lambda *given: asked.append(given[-1]) or [])
     judged_by("quality.history_days=3")
     assert asked == [3, 3]
+
+
+@pytest.mark.parametrize(("usual", "rows"), [(5_000, 0), (0, 5_000)])
+def test_all_or_nothing_stops_the_day_until_a_limit_lets_it_pass(usual, rows):
+    before = [{"sum:follows.rows": float(usual)}] * 4
+    told = figures.metrics({"sum:follows.rows": float(rows)}, {}, DAY, "UTC", before)
+    name, stops = "follows.volume_ratio", {}
+    for limit in (10, 6_000):
+        asked = checks.suite("events", told, QualityConfig(max_volume_ratio=limit))
+        (one,) = (one for one in asked if one.figure == name and one.critical)
+        stops[limit] = not one.low <= told[name] <= one.high
+    assert stops == {10: True, 6_000: False}

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+import psutil
 from airflow.sdk import get_current_context
 from airflow.sdk.configuration import conf
 
@@ -33,6 +34,10 @@ NAMED = 10
 SHARE = 0.6
 """Of the time after which Airflow kills the process, for telling; the rest is for what it does
 before and after."""
+
+
+AT_LEAST_S = 2.0
+"""For a callback before which others have taken that time: most places answer in less."""
 
 
 @dataclass(frozen=True)
@@ -52,8 +57,8 @@ def failed(context: Mapping[str, Any]) -> None:
 
     A task `raw` that gives up is late.
     """
-    # Counted from when the outcome was reported, just before; for failures as well.
-    until = _until("core", "task_success_overtime", 20.0)
+    in_task = "exception" in context  # only the task's own process has one
+    until = _until_task() if in_task else _until_file()
     from pipeline.nights.alerting import KINDS
 
     kinds = {error.__name__: str(kind) for error, kind in KINDS.items()}
@@ -61,9 +66,9 @@ def failed(context: Mapping[str, Any]) -> None:
     words = str(context.get("exception") or "no message: look at the task's log")
     name = words.partition(":")[0]
     kind = kinds.get(name, "late" if task == "raw" and name == "PartitionMissing" else "failed")
-    # Only the task's own process has an exception. Elsewhere (in the DAG processor, if the task's
-    # supervisor has died as well) a note has no way out: Airflow does not even answer it.
-    note = partial(_note, context["ti"]) if "exception" in context else None
+    # Elsewhere (in the DAG processor, if the task's supervisor has died as well) a note has no way
+    # out: Airflow does not even answer it.
+    note = partial(_note, context["ti"]) if in_task else None
     tell(kind, f"{context['ti'].dag_id}: {task} failed", words, context, until, note)
 
 
@@ -72,7 +77,7 @@ def ended(context: Mapping[str, Any]) -> None:
 
     Tells of those of its failed tasks that have not told somebody themselves.
     """
-    until = _until("dag_processor", "dag_file_processor_timeout", 50.0)
+    until = _until_file()
     try:
         lost = _failed_tasks(context)
         untold = [name for name, told in lost.items() if not told]
@@ -115,10 +120,24 @@ def say(words: "Words") -> bool:
     return tell(*words)
 
 
-def _until(section: str, setting: str, default_s: float) -> float:
-    """By the monotonic clock: when a callback that begins now has to have told."""
-    limit_s: float = conf.getfloat(section, setting, fallback=default_s)
+def _until_task() -> float:
+    """By the monotonic clock: when a callback that a task's process begins now has to have told.
+
+    Airflow counts from when the outcome was reported, just before; for failures as well.
+    """
+    limit_s: float = conf.getfloat("core", "task_success_overtime", fallback=20.0)
     return time.monotonic() + SHARE * limit_s
+
+
+def _until_file() -> float:
+    """The same in the DAG processor, where Airflow counts from the beginning of the process.
+
+    It reads the file there, and makes one callback after the other: those for which no time is left
+    wait for no answer.
+    """
+    limit_s: float = conf.getfloat("dag_processor", "dag_file_processor_timeout", fallback=50.0)
+    age_s = time.time() - psutil.Process().create_time()
+    return time.monotonic() + max(SHARE * limit_s - age_s, AT_LEAST_S)
 
 
 def _note(instance: Any) -> None:

@@ -100,8 +100,8 @@ class AlertsConfig(Config):
     @classmethod
     def _addresses(cls, value: tuple[str, ...] | str) -> tuple[str, ...] | str:
         for one in (value,) if isinstance(value, str) else value:
-            name, _, host = parseaddr(one)[1].partition("@")
-            if not (name and host):
+            name, at, host = parseaddr(one)[1].partition("@")
+            if not name or (at and not host):  # a name alone is a mailbox of the mail server's
                 raise ValueError(f"{one!r} is no e-mail address (write it like dupn@example.com)")
         return value
 

@@ -6,13 +6,18 @@ of Data Docs, `INDEXED` results; results grow with the judged days. Its files ar
 whoever is killed there, or has no room, may leave one that nobody can read any more.
 """
 
+import json
 import logging
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from infra.files import alone
 from infra.store import Store
@@ -89,15 +94,16 @@ def judge(
 
 def _anew(project: Path, ask: Callable[[], list[Failure]], error: Exception) -> list[Failure]:
     """What it says in a new project; one that was not to blame for the error is put back."""
-    aside = project.with_name(ASIDE)
-    shutil.rmtree(aside, ignore_errors=True)
+    aside = next(one for one in _asides(project) if not one.exists())
     project.rename(aside)
     try:
-        failures = ask()
+        failures, whole = ask(), _is_whole(aside, project)
     except BaseException:
-        shutil.rmtree(project, ignore_errors=True)
-        aside.rename(project)
+        _put_back(aside, project)
         raise
+    if whole:  # then what somebody has set there cannot be followed
+        _put_back(aside, project)
+        raise error
     said = str(error).strip().partition("\n")[0] or type(error).__name__
     logger.warning(
         "Great Expectations could not work with %s (%s), perhaps since a disk was full or a task "
@@ -106,6 +112,32 @@ def _anew(project: Path, ask: Callable[[], list[Failure]], error: Exception) -> 
         *(project, said, aside),
     )
     return failures
+
+
+def _put_back(aside: Path, project: Path) -> None:
+    shutil.rmtree(project, ignore_errors=True)
+    aside.rename(project)
+
+
+def _is_whole(project: Path, new: Path) -> bool:
+    """Whether no file that it writes in place is empty, or ends in the middle."""
+    try:
+        if not _settings(project).keys() >= _settings(new).keys():
+            return False
+        return all(json.loads(file.read_bytes()) for file in project.rglob("*.json"))
+    except (YAMLError, AttributeError, ValueError):
+        return False
+
+
+def _settings(project: Path) -> Mapping[str, Any]:
+    settings: Mapping[str, Any] = YAML(typ="safe").load(project / "great_expectations.yml")
+    return settings
+
+
+def _asides(project: Path) -> Iterator[Path]:
+    yield project.with_name(ASIDE)
+    for number in count(2):
+        yield project.with_name(f"{ASIDE}-{number}")
 
 
 def _judge(

@@ -25,7 +25,10 @@ logger = logging.getLogger(__name__)
 
 STAGES = ("sequences", "statistics", "vocabulary", "catalog", "samples", "events", "rejects")
 SWEPT = "swept"
-"""Key of the file with the time (UTC) up to which nothing is lost where nothing has changed."""
+"""Key of the file with the time (UTC) up to which nothing is lost where nothing has changed, and
+how many kinds of folders that is said of."""
+_KINDS = 2
+"""One before answers and first days of experiments were swept: such a file says nothing now."""
 SLACK_S = 3600.0
 """How far clocks of those who write may be apart."""
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -51,7 +54,7 @@ def sweep(store: Store, older_than_s: float) -> int:
             logger.warning("%s", error)
             sound = False
     if sound:  # else the next one looks there again
-        store.put(SWEPT, datetime.fromtimestamp(until, UTC).isoformat())
+        store.put(SWEPT, f"{datetime.fromtimestamp(until, UTC).isoformat()} {_KINDS}")
     return removed
 
 
@@ -124,9 +127,9 @@ def _changed(lying: Lying) -> datetime:
 
 
 def _since(store: Store) -> datetime:
-    told = store.get(SWEPT)
+    when, _, kinds = (store.get(SWEPT) or b"").decode(errors="replace").rpartition(" ")
     try:
-        since = datetime.fromisoformat(told.decode()) if told else _NEVER
+        since = datetime.fromisoformat(when) if kinds == str(_KINDS) else _NEVER
     except ValueError:  # of a hand
         since = _NEVER
     return since if since.tzinfo else since.replace(tzinfo=UTC)

@@ -1,8 +1,10 @@
 """Whoever is on call is told, above all when what says whom to tell cannot be read."""
 
 import socket
+import time
 from types import SimpleNamespace
 
+import psutil
 import pytest
 
 from dags import callbacks, running, stages
@@ -129,8 +131,17 @@ def test_telling_is_over_before_airflow_kills_the_process_of_the_task(
 def test_the_end_of_a_run_is_told_within_the_time_of_the_dag_processor(silent, monkeypatch, caplog):
     monkeypatch.delenv(WEBHOOK, raising=False)
     monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_FILE_PROCESSOR_TIMEOUT", "0.5")
+    monkeypatch.setattr(callbacks, "AT_LEAST_S", 0.3)  # this process is older than that
     callbacks.ended({"dag": SimpleNamespace(dag_id="dupn_study"), "run_id": "r"})
     assert caplog.messages[-1].endswith("no answer in the time that there was")
+
+
+@pytest.mark.parametrize(("age_s", "left_s"), [(0, 30), (20, 10), (40, 2)])
+def test_callbacks_of_a_dag_processor_share_the_time_that_its_process_has(
+    monkeypatch, age_s, left_s
+):
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _: time.time() - age_s)
+    assert callbacks._until_file() - time.monotonic() == pytest.approx(left_s, abs=1)
 
 
 def test_whoever_tells_hears_whether_anybody_was_reached(hook, monkeypatch):

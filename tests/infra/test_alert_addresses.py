@@ -9,7 +9,7 @@ from infra.alerts import Alert, AlertsConfig, Kind, send
 ALERT = Alert(kind=Kind.QUALITY, title="a night failed", text="Look.")
 
 
-@pytest.mark.parametrize("odd", ["dupn@", "@example.com", "nobody", "", "a@example.com@"])
+@pytest.mark.parametrize("odd", ["dupn@", "@example.com", "", "a@example.com@"])
 def test_what_is_no_address_is_no_setting(odd):
     with pytest.raises(ValidationError, match="is no e-mail address"):
         AlertsConfig(email_from=odd)
@@ -20,7 +20,7 @@ def test_what_is_no_address_is_no_setting(odd):
 def test_a_name_may_stand_beside_an_address():
     named = AlertsConfig(email_from="dupn <dupn@example.com>")
     assert named.email_from.endswith("<dupn@example.com>")
-    AlertsConfig(email_from='"dupn, at night" <dupn@localhost>')
+    AlertsConfig(email_from='"dupn, at night" <dupn@localhost>', email_to=("root",))
 
 
 def test_an_error_of_any_class_stops_nothing(monkeypatch):

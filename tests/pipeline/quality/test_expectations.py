@@ -78,6 +78,33 @@ def test_a_project_that_is_not_to_blame_stays(store, error, monkeypatch):
     assert sorted(Path(store.address("reports/quality")).rglob("*")) == before
 
 
+def test_a_setting_that_cannot_be_followed_just_now_costs_no_project(store, monkeypatch):
+    """A second site of Data Docs, in a folder that a variable names."""
+    judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    file = Path(store.address("reports/quality")) / "gx" / "great_expectations.yml"
+    site = (
+        "data_docs_sites:\n  team_site:\n    class_name: SiteBuilder\n    store_backend:\n"
+        "      class_name: TupleFilesystemStoreBackend\n      base_directory: ${TEAM_DOCS}\n"
+    )
+    text = file.read_text().replace("data_docs_sites:\n", site)
+    file.write_text(text)
+    with pytest.raises(Exception, match="config substitution variable"):
+        judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    assert file.read_text() == text
+    monkeypatch.setenv("TEAM_DOCS", str(file.parents[1] / "team"))
+    assert not judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+
+
+def test_no_project_that_was_moved_aside_is_overwritten(store):
+    quality = Path(store.address("reports/quality"))
+    for _ in range(2):
+        judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+        file = quality / "gx" / "great_expectations.yml"
+        file.write_text(file.read_text()[: file.stat().st_size // 2])  # as YAML it may be whole
+    judge(store, f"events_{DAY}", "events", {"behaviors.rows": 5.0}, ASKED)
+    assert {one.name for one in quality.glob("gx*")} == {"gx", "gx-spoilt", "gx-spoilt-2"}
+
+
 def test_days_are_judged_side_by_side(tmp_path):
     """As the tasks of ten days do; their suites differ, as their figures do."""
     spawn = multiprocessing.get_context("spawn")

@@ -104,6 +104,8 @@ class _Known:
     """Its last word."""
     again: float | None = None
     """When another is due, once it has ended."""
+    without_room: int = 0
+    """How often none could be started in its place."""
 
 
 class Workers(Multiprocess):
@@ -120,9 +122,8 @@ class Workers(Multiprocess):
     def init_processes(self) -> None:
         """Start the first."""
         for _ in range(self.processes_num):
-            new = Worker(self.config, self.sockets)
             try:
-                new.start()
+                new = self._start()
             except OSError as error:
                 self.terminate_all()
                 self.join_all()
@@ -208,14 +209,29 @@ class Workers(Multiprocess):
                 )
         return time.monotonic() >= known.again
 
-    def _replace(self, place: int) -> None:
-        """Start another in the place of one that has ended; at the next look if that fails."""
-        known = self._known(self.processes[place])
+    def _start(self) -> Worker:
+        """A new one, or OSError where this machine has no room for it; nothing is left then."""
         new = Worker(self.config, self.sockets)
         try:
             new.start()
+        except OSError:
+            for end in (new.parent_conn, new.child_conn):
+                end.close()
+            raise
+        return new
+
+    def _replace(self, place: int) -> None:
+        """Start another in the place of one that has ended.
+
+        If that fails, at the next look, and then after 1, 3, 7, ... seconds.
+        """
+        known = self._known(self.processes[place])
+        try:
+            new = self._start()
         except OSError as error:
             logger.warning("no process could be started (%s); it is tried again", error)
+            known.again = time.monotonic() + min(2.0**known.without_room - 1, LONGEST_PAUSE_S)
+            known.without_room = min(known.without_room + 1, 10)
             return
         del self._all[self.processes[place]]
         self._all[new] = _Known(tries=0 if known.served else known.tries + 1)
@@ -232,17 +248,19 @@ class Workers(Multiprocess):
         for place, old in enumerate(self.processes):
             if self._shall_end():
                 return
-            new = Worker(self.config, self.sockets)
             os.environ[REPLACES] = str(old.pid)
             try:
-                new.start()
+                new = self._start()
             finally:
                 del os.environ[REPLACES]
             if not self._serves(new):
-                lacked = self._all.pop(new, _Known()).lacked
-                logger.error("process %d does not serve; %d goes on. %s", new.pid, old.pid, lacked)
+                lacked, ended = self._all.pop(new, _Known()).lacked, old.exitcode is not None
+                left = "its place stays empty" if ended else f"{old.pid} goes on"
+                logger.error("process %d does not serve; %s. %s", new.pid, left, lacked)
                 new.kill()
                 new.join()
+                if ended:  # those that serve are to be replaced all the same
+                    continue
                 return
             old.terminate()
             self._all.pop(old, None)

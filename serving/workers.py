@@ -15,6 +15,7 @@ import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import uvicorn
@@ -201,6 +202,7 @@ class Workers(Multiprocess):
             if known.served:
                 logger.warning("process %d has ended or hangs; another is started", worker.pid)
             else:
+                _forget(worker)
                 logger.error(
                     "process %d ended before it served; another is started in %d s: %s",
                     worker.pid,
@@ -259,6 +261,7 @@ class Workers(Multiprocess):
                 logger.error("process %d does not serve; %s. %s", new.pid, left, lacked)
                 new.kill()
                 new.join()
+                _forget(new)
                 if ended:  # those that serve are to be replaced all the same
                     continue
                 return
@@ -285,6 +288,16 @@ class Workers(Multiprocess):
     def _shall_end(self) -> bool:
         """Whether a signal says so that nobody has looked at yet: this is one look at the last."""
         return not {signal.SIGTERM, signal.SIGINT}.isdisjoint(self.signal_queue)
+
+
+def _forget(worker: Process) -> None:
+    """Remove the metrics of one that never served: a new one each minute fills a disk in time.
+
+    Of those that served they stay, since sums do not fall.
+    """
+    folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")  # `meters` would begin files of our own
+    for file in Path(folder).glob(f"*_{worker.pid}.db") if folder else ():
+        file.unlink(missing_ok=True)
 
 
 def _see_off(worker: Process, until: float) -> None:

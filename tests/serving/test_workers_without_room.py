@@ -56,3 +56,21 @@ def test_a_restart_goes_on_past_a_place_whose_worker_had_ended(
     said = "its place stays empty" if ended else "1 goes on"
     assert f"process 9 does not serve; {said}. busy." in caplog.text
     assert caplog.text.count("does not serve") == 1 + ended
+
+
+def test_who_ended_before_it_served_leaves_no_metrics(
+    watched,  # noqa: F811  # a fixture
+    monkeypatch,
+    tmp_path,
+):
+    """Worker 1 never served, worker 2 did, and 12 is somebody else."""
+    _, look = watched
+    monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
+    for name in ("counter_1.db", "histogram_1.db", "counter_2.db", "counter_12.db"):
+        (tmp_path / name).touch()
+    Fake.made[1].serve()
+    look()
+    for one in Fake.made:
+        one.fail()
+    look(1)
+    assert {file.name for file in tmp_path.iterdir()} == {"counter_2.db", "counter_12.db"}

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from features.buckets import HASH_SPACE, Bucket, buckets, hash_ids
 from infra.store import FileEntry, Partition
@@ -54,11 +53,14 @@ def read(
 
 
 def values(partition: Partition, column: str) -> int:
-    """How many values a list column holds, from the footers; none where nothing is published."""
+    """How many values a list column holds, from the footers; none where nothing is published.
+
+    Raises:
+        PartitionCorrupt: a footer cannot be read.
+    """
     total = 0
     for entry in partition.manifest().files if partition.exists() else ():
-        with partition.open(entry) as source:
-            footer = pq.read_metadata(source)
+        footer = partition.footer(entry)
         names = [footer.schema.column(index).path for index in range(footer.num_columns)]
         place = next(index for index, name in enumerate(names) if name.split(".")[0] == column)
         groups = (footer.row_group(index) for index in range(footer.num_row_groups))

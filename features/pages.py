@@ -88,7 +88,9 @@ def _repeating(items: pa.ChunkedArray) -> Ints:
         return np.empty(0, np.int64)
     flat = [chunk.flatten() for chunk in items.chunks]
     code = codes_of(pa.chunked_array(flat, items.type.value_type)).codes
-    each = np.sort(np.repeat(np.arange(len(length)) << 32, length) | (code + 1))
+    each = np.repeat(np.arange(len(length)) << 32, length)
+    each |= code + 1  # and sorted in place: a batch of displays is what a worker's memory is for
+    each.sort()
     return each[1:][each[1:] == each[:-1]] >> 32
 
 

@@ -57,7 +57,7 @@ class VocabularyConfig(Config):
 
     rows_per_batch: int = Field(1_000_000, ge=1)
     """Behaviours, items on pages and icons shown that one worker counts at a time (about 40 bytes
-    each); at least a bucket."""
+    each, 100 on pages that name an item twice); at least a bucket."""
 
     rows_per_range: int = Field(500_000, ge=1)
     """Ids that one worker merges at a time (about 100 bytes each, an item with its title some 800);
@@ -173,7 +173,10 @@ def not_given(store: Store, day: date, feature: str, size: int) -> NDArray[np.in
     if free == FIRST_ROW + admitted(partition):
         return np.arange(free, size)
     given = partition.table(["row"])["row"].to_numpy()
-    return np.setdiff1d(np.arange(FIRST_ROW, size), given)
+    is_free = np.ones(size, np.bool_)  # no sort: a table has millions of rows, and every epoch asks
+    is_free[:FIRST_ROW] = False
+    is_free[given[(given >= 0) & (given < size)]] = False
+    return np.flatnonzero(is_free)
 
 
 def counted(ids: pa.Array | pa.ChunkedArray) -> pa.Table:

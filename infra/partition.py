@@ -209,6 +209,15 @@ class Partition:
             for group in groups or range(file.num_row_groups):
                 yield from file.iter_batches(batch_size=size, row_groups=[group])
 
+    def footer(self, entry: FileEntry) -> pq.FileMetaData:
+        """What a Parquet file says of itself: its row groups, and how many values each column has.
+
+        Raises:
+            PartitionCorrupt: it cannot be read.
+        """
+        with self.open(entry) as source, self._sound(entry):
+            return pq.read_metadata(source)
+
     @contextmanager
     def _sound(self, entry: FileEntry) -> Iterator[None]:
         """A block in which what Arrow cannot read of a file becomes a `PartitionCorrupt`.

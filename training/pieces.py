@@ -46,11 +46,7 @@ class Piece:
 
 def row_groups(partition: Partition, entry: FileEntry) -> list[int]:
     """Rows of each row group of a file."""
-    with partition.open(entry) as source:
-        try:
-            footer = pq.read_metadata(source)
-        except (pa.ArrowInvalid, OSError) as error:
-            raise unreadable(partition, entry, error) from None
+    footer = partition.footer(entry)
     return [footer.row_group(index).num_rows for index in range(footer.num_row_groups)]
 
 

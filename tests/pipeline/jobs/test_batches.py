@@ -1,5 +1,7 @@
 """Users are counted some at a time: few enough for memory, and however few, to the same bytes."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -8,6 +10,7 @@ from features import hash_range
 from features.items.statistics import StatisticsConfig
 from features.schemas import FOLLOWS
 from features.vocabulary import VocabularyConfig
+from infra.errors import PartitionCorrupt
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
 from pipeline.jobs import growth, statistics, vocabulary
@@ -47,6 +50,18 @@ def test_batches_are_sized_by_what_was_shown_as_well_as_by_what_was_done(store):
     assert len(counts.batches) == batches(rows + shown, rows) > 1
     grown = growth.plan(store, SECOND, VocabularyConfig(rows_per_batch=rows), BEAM)
     assert len(grown.batches) == batches(rows + shown + icons.manifest().rows, rows)
+
+
+@pytest.mark.parametrize("day", [FIRST, SECOND])
+def test_a_cut_file_of_pages_is_named_with_its_remedy_when_a_day_is_planned(store, day):
+    pages = store.partition("events", day, "impressions")
+    path = Path(store.root, pages.key, pages.manifest().files[0].name)
+    path.write_bytes(path.read_bytes()[:-7])
+    with pytest.raises(PartitionCorrupt, match=f"cannot be read: .* Run `dupn events --day {day}`"):
+        statistics.plan(store, SECOND, StatisticsConfig(), BEAM)
+    if day == SECOND:
+        with pytest.raises(PartitionCorrupt, match=f"Run `dupn events --day {day}`"):
+            growth.plan(store, SECOND, VocabularyConfig(), BEAM)
 
 
 def test_a_day_that_showed_little_but_icons_is_counted_a_few_of_them_at_a_time(store):

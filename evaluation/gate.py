@@ -43,7 +43,7 @@ class GateConfig(Config):
     gone without one."""
     min_users: int = Field(50, ge=2)
     """Users in the evaluation day below which nothing can be decided."""
-    alpha: float = Field(0.05, gt=0, lt=0.5)
+    alpha: float = Field(0.05, ge=1e-9, lt=0.5)
     """One-sided error of every test but of calibration's, which goes by `evaluate.level`."""
     power: float = Field(0.95, gt=0.5, lt=1)
     """Planned chance that a candidate exactly as good as the champion passes on CTR."""

@@ -3,10 +3,10 @@
 from itertools import pairwise
 from typing import Annotated
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from evaluation.names import HEADS, PROBE
-from infra.config import Config, named, once
+from infra.config import CENTURY, LARGEST_SEED, Config, incompatible, named, once
 
 FROZEN = (*HEADS, PROBE)
 """Heads that are held against a candidate (`evaluation.compatibility`)."""
@@ -23,7 +23,7 @@ class EvaluateConfig(Config):
     level: float = Field(0.95, gt=0.5, lt=1)
     """Coverage of the intervals of reports and of watched nights; those of studies and benches are
     at 95 %, an experiment has an `alpha` of its own."""
-    seed: int = Field(11, ge=0)
+    seed: int = Field(11, ge=0, le=LARGEST_SEED)
     """Of the draws and of the shuffles."""
     calibration_bins: int = Field(20, ge=2)
     """Bins of equal size for the calibration error and its plot."""
@@ -45,7 +45,7 @@ class EvaluateConfig(Config):
     """MaxEnt of the price level: the inverse of its L2, as scikit-learn's C."""
     smoothing: float = Field(20.0, gt=0)
     """Impressions of the mean that a smoothed rate starts from."""
-    background_days: int = Field(10, ge=1)
+    background_days: int = Field(10, ge=1, le=CENTURY)
     """Newest training days before the evaluated one that yardsticks are fitted on and whose users
     count as seen: a bound, so that a night costs the same after a year."""
 
@@ -63,12 +63,12 @@ class CompatibilityConfig(Config):
 
     moments: int = Field(20_000, ge=100)
     """Unseen moments that are asked, at most: users are drawn until there are so many."""
-    seed: int = Field(29, ge=0)
+    seed: int = Field(29, ge=0, le=LARGEST_SEED)
     """Of the draw of users."""
     max_drop: float = Field(0.01, gt=0)
     """What a head may lose (AUC, or share of right answers) when it is fed the candidate's
     representation; more, if that it loses at all is significant, holds the promotion."""
-    alpha: float = Field(0.05, gt=0, lt=0.5)
+    alpha: float = Field(0.05, ge=1e-9, lt=0.5)
     """One-sided error of that, over all heads together."""
     max_drops: dict[str, Annotated[float, Field(ge=0)]] = Field({})
     """The same for single heads: `ctr_auc`, `l2r_auc`, `ppp_precision`, `fifp_auc`,
@@ -96,13 +96,13 @@ class WatchConfig(Config):
 
     moments: int = Field(20_000, ge=100)
     """Moments of a day that a model is asked, at most: users are drawn until there are so many."""
-    seed: int = Field(23, ge=0)
+    seed: int = Field(23, ge=0, le=LARGEST_SEED)
     """Of the draw of users and of the bootstrap."""
     replicates: int = Field(200, ge=20)
     """Bootstrap draws of users."""
-    ages: tuple[Annotated[int, Field(ge=1)], ...] = (1, 2, 4, 7, 14)
+    ages: tuple[Annotated[int, Field(ge=1, le=CENTURY)], ...] = (1, 2, 4, 7, 14)
     """Days since their last training day at which models of the line are asked (staleness)."""
-    back: tuple[Annotated[int, Field(ge=1)], ...] = (1, 3, 7)
+    back: tuple[Annotated[int, Field(ge=1, le=CENTURY)], ...] = (1, 3, 7)
     """Days before the new one on which tonight's model is asked again (forgetting)."""
     max_auc_drop: float = Field(0.02, gt=0)
     """How far the champion's AUC on the new day may lie under the median of the nights before;
@@ -118,3 +118,12 @@ class WatchConfig(Config):
     @classmethod
     def _once(cls, days: tuple[int, ...]) -> tuple[int, ...]:
         return once(days)
+
+    @model_validator(mode="after")
+    def _median_has_its_nights(self) -> "WatchConfig":
+        if self.min_nights > self.median_nights:
+            raise incompatible(
+                "watch.min_nights is more than watch.median_nights, so that no night would ever "
+                "be judged: set watch.median_nights to as many or more"
+            )
+        return self

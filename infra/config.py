@@ -32,6 +32,10 @@ class Config(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
 
+CENTURY = 36_500
+"""Days that a setting may count back or ahead, at most: the calendar has an end."""
+LARGEST_SEED = 2**53
+"""What is multiplied by a thousand, or read by JSON, is a number still."""
 _TOGETHER = "together"
 _PARTS = re.compile(r"""(?<!\w)(?:"(?:\\.|[^"\\])*"|'[^']*')|.""", re.DOTALL)
 """Quoted texts, and characters (a quote within a word is one)."""

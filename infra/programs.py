@@ -43,8 +43,8 @@ class RuntimeConfig(Config):
 
     host: str = "127.0.0.1"
     """Address on which all three listen. They are for one person: do not put them on a network."""
-    airflow_port: int = Field(8080, ge=1024, le=65000)
-    """First port to try for Airflow."""
+    airflow_port: int = Field(8080, ge=1024, le=64500)
+    """First port to try for Airflow; its logs have one that is a thousand higher, or near that."""
     mlflow_port: int = Field(5000, ge=1024, le=65000)
     """First port to try for MLflow."""
     serve_port: int = Field(8000, ge=1024, le=65000)

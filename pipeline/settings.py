@@ -25,7 +25,7 @@ from features.samples import SamplesConfig
 from features.sequence import SequencesConfig
 from features.vocabulary import VocabularyConfig
 from infra.alerts import AlertsConfig
-from infra.config import Config, apart, build, each, incompatible, overrides, preset
+from infra.config import LARGEST_SEED, Config, apart, build, each, incompatible, overrides, preset
 from infra.errors import ConfigError
 from infra.home import absolute, require_addressable, require_place
 from infra.programs import RuntimeConfig
@@ -52,7 +52,7 @@ class Settings(Config):
 
     home: str = "artifacts"
     """A local path or an object-store URI. Only the environment says it: `load` refuses others."""
-    seed: int = Field(7, ge=0)
+    seed: int = Field(7, ge=0, le=LARGEST_SEED)
     """Of the marketplace, of drawn negatives, of first weights, shuffling and dropout."""
     dataset: str = "marketplace"
     """A name in infra/datasets, or the path of a TOML that describes your log."""

@@ -4,7 +4,7 @@ from enum import StrEnum
 
 from pydantic import Field
 
-from infra.config import Config
+from infra.config import CENTURY, Config
 from training.config import TrainConfig
 
 
@@ -44,7 +44,7 @@ class UpdateConfig(Config):
     abnormal_mix_distance: float = Field(0.15, gt=0, le=1)
     """Share of rows that would have to change type, scenario or price to look like the median of
     the days before (total variation distance), from which a day is abnormal."""
-    abnormal_days: int = Field(7, ge=3)
+    abnormal_days: int = Field(7, ge=3, le=CENTURY)
     """Days before that a day is held against; below three, no day is abnormal."""
 
     def over(self, train: TrainConfig) -> TrainConfig:

@@ -48,7 +48,7 @@ class Rule(Config):
     tolerated; significantly more stops early."""
     max_slow_rise: float = Field(0.02, ge=0)
     """The same for the share over the latency budget, among requests with a latency."""
-    alpha: float = Field(0.05, gt=0, lt=0.5)
+    alpha: float = Field(0.05, ge=1e-9, lt=0.5)
     """Two-sided error of the primary, and of all guardrails together; over all looks, over all
     challengers."""
     min_days: int = Field(1, ge=1)
@@ -76,7 +76,7 @@ class Rule(Config):
 class TrustConfig(Config):
     """When the experiment itself is not believed."""
 
-    alpha: float = Field(0.001, gt=0, lt=0.5)
+    alpha: float = Field(0.001, ge=1e-9, lt=0.5)
     """Of the sample-ratio mismatch and of the pre-period check, over all looks."""
     max_multiple: float = Field(0.001, ge=0, lt=1)
     """Share of users who may have seen several arms."""

@@ -21,7 +21,7 @@ from features.items.lr_ctr import ItemSide
 from features.price import NO_EDGES, PriceEdges
 from features.property import day_number
 from features.schemas import UNKNOWN_ROW
-from infra.config import Config
+from infra.config import LARGEST_SEED, Config
 from infra.store import Store
 
 ITEM = pa.schema(
@@ -69,7 +69,7 @@ class StatisticsConfig(Config):
     that count at least half a fresh one) the day before."""
     lr_l2: float = Field(10.0, gt=0)
     """Pull of LR-CTR's weights towards yesterday's, in displays."""
-    seed: int = Field(7, ge=0)
+    seed: int = Field(7, ge=0, le=LARGEST_SEED)
     """Of the drawn negatives."""
     rows_per_batch: int = Field(1_000_000, ge=1)
     """Behaviours, and items on pages (the day's, or the day's before if they are more), that one

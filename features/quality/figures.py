@@ -17,7 +17,7 @@ from features.catalog import FIRST_ROW
 from features.quality.measured import MIXES, Tally
 from features.raw.raw_table import LOGS, SNAPSHOTS, TABLES
 from features.schemas import SEQUENCE_LENGTH
-from infra.config import Config
+from infra.config import CENTURY, Config
 
 LONGEST = SEQUENCE_LENGTH
 """Behaviours of a sample's history, at most."""
@@ -108,8 +108,8 @@ class QualityConfig(Config):
     """Moments of users of whom nothing is known yet."""
     min_rows: int = Field(1, ge=0)
     """Behaviours, or moments, without which a day is not a day."""
-    history_days: int = Field(7, ge=1)
-    """Days before that volume and mix are held against."""
+    history_days: int = Field(7, ge=3, le=CENTURY)
+    """Days before that volume and mix are held against; of fewer than three nothing is asked."""
 
 
 def merge(tallies: Iterable[Tally]) -> Tally:

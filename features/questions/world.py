@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from features import catalog as catalogs
 from features import ranking, vocabulary
@@ -25,7 +25,7 @@ from features.questions.relevance import Titles
 from features.schemas import BehaviorType
 from features.timeline import Codes, Spans, Timeline
 from features.vocabulary import Vocabulary
-from infra.config import Config
+from infra.config import Config, incompatible
 from infra.store import Store
 
 _REMEMBERED = 8
@@ -65,6 +65,21 @@ class SamplesConfig(Config):
     price_offers: bool = False
     """What is on offer for a query, as shares of the price levels, stands in the samples, for
     networks with `model.price_offers` (docs/adr/0022)."""
+
+    @model_validator(mode="after")
+    def _something_is_asked(self) -> "SamplesConfig":
+        drawn = self.any_category + self.same_category * (self.negatives == "same-day")
+        if not drawn and self.negatives != "mimn":
+            raise incompatible(
+                "samples.any_category leaves derived moments without negatives: set it to 1 or "
+                'more, or samples.same_category with samples.negatives = "same-day"'
+            )
+        if not self.weights.any():
+            raise incompatible(
+                "samples.weight_none, weight_click, weight_bookmark, weight_cart and "
+                "weight_purchase are all 0, so that no rank would be learnt: set one of them"
+            )
+        return self
 
     @property
     def weights(self) -> NDArray[np.float32]:

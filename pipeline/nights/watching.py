@@ -48,7 +48,7 @@ def run(settings: Settings, day: date, named: str = "") -> Mapping[str, Any]:
     ]
     role = "challenger" if is_rival(registry_of(settings), mine.line) else "champion"
     whose = f"the {role} {look.asked} (line {mine.line})"
-    before = nights.read(store, settings.line, day - timedelta(days=1), config.page_nights)
+    before = nights.read(store, settings.line, day - timedelta(days=1), config.median_nights)
     night = Night(
         day=day.isoformat(),
         run=mine.key,

@@ -150,15 +150,13 @@ def is_there(store: Store, day: date) -> bool:
 
 
 def expected(store: Store, day: date, config: NightlyConfig) -> tuple[str, ...]:
-    """Tables that a night waits for: as set, else behaviors and the logs sent the day before.
+    """Tables that a night waits for: behaviors and, as set, others, or the logs of the day before.
 
     What the service alone wrote was sent by nobody: none may ever come, nor does it end the waiting
     for a log that was sent the day before.
     """
-    if config.tables:
-        return config.tables
-    before = [name for name in LOGS if _was_sent(store, day - ONE_DAY, name)]
-    return tuple(dict.fromkeys(["behaviors", *before]))
+    before = [name for name in LOGS if not config.tables and _was_sent(store, day - ONE_DAY, name)]
+    return tuple(dict.fromkeys(["behaviors", *config.tables, *before]))
 
 
 def say(found: Arrival) -> Mapping[str, Any]:

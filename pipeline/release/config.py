@@ -12,5 +12,5 @@ class CanaryConfig(Config):
     """Recorded moments that are asked again."""
     tolerance: float = Field(1e-4, gt=0)
     """Largest difference of a score from what evaluation computed."""
-    timeout_s: float = Field(180.0, gt=0)
+    timeout_s: float = Field(180.0, gt=0, le=86_400)
     """For a fresh process to load the model and answer."""

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from infra.config import Config
+from infra.config import CENTURY, Config
 
 Carry = Literal["ancestors", "model"]
 
@@ -14,7 +14,7 @@ class RepresentConfig(Config):
 
     batch_size: int = Field(512, ge=1)
     """Users encoded at a time."""
-    keep_days: int = Field(7, ge=2)
+    keep_days: int = Field(7, ge=2, le=CENTURY)
     """Tables older than so many days are removed, but for the newest one of champion and previous:
     a rollback finds its table. That of previous stays as it is until the next promotion."""
     carry: Carry = "ancestors"

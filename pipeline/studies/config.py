@@ -4,7 +4,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from infra.config import Config
+from infra.config import LARGEST_SEED, Config
 from training.config import Task
 from training.peers.names import FTRL
 
@@ -12,17 +12,17 @@ from training.peers.names import FTRL
 class TrialConfig(Config):
     """A point of the search: what a network may be tuned by."""
 
-    learning_rate: float = 0.02
+    learning_rate: float = Field(0.02, gt=0)
     """Of dense weights."""
-    embedding_learning_rate: float = 0.02
+    embedding_learning_rate: float = Field(0.02, gt=0)
     """Of embedding tables."""
-    embedding_l2: float = 1e-6
+    embedding_l2: float = Field(1e-6, ge=0)
     """On the rows that a batch touches."""
-    dropout: float = 0.2
+    dropout: float = Field(0.2, ge=0, lt=1)
     """After hidden layers."""
-    alpha: float = 0.05
+    alpha: float = Field(0.05, gt=0)
     """Of FTRL, where there is a wide part."""
-    l1: float = 0.5
+    l1: float = Field(0.5, ge=0)
     """Of FTRL, too."""
 
     def of_networks(self) -> dict[str, float]:
@@ -53,21 +53,24 @@ class StudyConfig(Config):
     """Of an epoch."""
     patience: int = Field(4, ge=1)
     """Judgements without a better loss before the learning stops."""
-    tuning_seed: int = Field(101, ge=1)
+    tuning_seed: int = Field(101, ge=1, le=LARGEST_SEED)
     """World of the search; the seeds 1, 2, ... are never tuned on."""
     search_share: float = Field(1.0, gt=0, le=1)
     """Of the shares, in the search: it may have fewer people than the worlds that are reported."""
-    trials: tuple[TrialConfig, ...] = (
-        TrialConfig(),
-        TrialConfig(embedding_l2=1e-4, dropout=0.4, alpha=0.1),
-        TrialConfig(
-            learning_rate=0.01,
-            embedding_learning_rate=0.05,
-            embedding_l2=3e-4,
-            dropout=0.3,
-            alpha=0.02,
+    trials: tuple[TrialConfig, ...] = Field(
+        (
+            TrialConfig(),
+            TrialConfig(embedding_l2=1e-4, dropout=0.4, alpha=0.1),
+            TrialConfig(
+                learning_rate=0.01,
+                embedding_learning_rate=0.05,
+                embedding_l2=3e-4,
+                dropout=0.3,
+                alpha=0.02,
+            ),
+            TrialConfig(learning_rate=0.003, embedding_l2=1e-5, alpha=0.2),
+            TrialConfig(learning_rate=0.001, embedding_l2=1e-4, dropout=0.3, alpha=0.01),
         ),
-        TrialConfig(learning_rate=0.003, embedding_l2=1e-5, alpha=0.2),
-        TrialConfig(learning_rate=0.001, embedding_l2=1e-4, dropout=0.3, alpha=0.01),
+        min_length=1,
     )
     """What every network and task is tried with."""

@@ -11,7 +11,7 @@ from datetime import date, timedelta
 
 from pydantic import Field
 
-from infra.config import Config
+from infra.config import CENTURY, Config
 
 LEAST = 3
 """Days of state that a night has a hand in: its own, yesterday's, and statistics of the day before,
@@ -21,19 +21,19 @@ which its samples read."""
 class RetentionConfig(Config):
     """How long what can be built again is kept, counted back from the newest day of samples."""
 
-    state_days: int = Field(14, ge=LEAST)
+    state_days: int = Field(14, ge=LEAST, le=CENTURY)
     """Days of sequences and statistics. `dupn rebuild` builds older ones again, from events."""
-    tables_days: int = Field(60, ge=LEAST)
+    tables_days: int = Field(60, ge=LEAST, le=CENTURY)
     """Days of vocabulary and catalog: samples of older days need `dupn rebuild` to be trained.
     Those stay that what champion, challenger or previous has still to learn is read with, days
     that were left out among it."""
-    samples_days: int | None = Field(None, ge=LEAST)
+    samples_days: int | None = Field(None, ge=LEAST, le=CENTURY)
     """Days of samples; none: for ever. What champion, challenger or previous has still to learn
     stays. A champion of further back may lack days that have gone; the night tells which."""
-    events_days: int | None = Field(None, ge=LEAST)
+    events_days: int | None = Field(None, ge=LEAST, le=CENTURY)
     """Days of events and rejects; none: for ever. State that is lost later is built from those of
     all days before: `dupn events` reads from raw again what has gone."""
-    bundle_days: int = Field(14, ge=LEAST)
+    bundle_days: int = Field(14, ge=LEAST, le=CENTURY)
     """Days of disassembled bundles, by the day of their tables. Those of champion, previous and
     challenger stay, and those of versions that `serve.shares` names; `dupn bundle --version N`
     builds an older one again, unless its run key was bundled anew since."""

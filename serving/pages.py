@@ -1,8 +1,9 @@
 """Many pages at once through the disassembled network: to 1e-5 what `Ranker` says one by one.
 
 Histories of like length are encoded together; item vectors come from the item table, ranking
-features from `features.ranking`. Pages are ordered by the L2R score, as `Service` orders them: it
-combines all the ranking features (Section 5), the click probability among them.
+features from `features.ranking`. Pages are ordered by the L2R score, which combines all the ranking
+features (Section 5), the click probability among them; `Service` orders them so, too, but for items
+that no catalog has, which it puts behind the others (here they have the score of unknown rows).
 
 Shape suffixes: see `serving.moments`; R representation.
 """

@@ -286,6 +286,11 @@ class Reader:
         return Window(len(before), tuple(pieces), rows, first, -(-rows // self.batch_size))
 
     def _rng(self, *purpose: int) -> np.random.Generator:
+        """A stream for a purpose.
+
+        NumPy pads with zeros, so an epoch's plan and its window 0 share one: they deal other
+        numbers of rows, and to part them would change every published fit.
+        """
         return np.random.default_rng([self.seed, *purpose])
 
 

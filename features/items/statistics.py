@@ -63,7 +63,8 @@ class StatisticsConfig(Config):
     min_prices: int = Field(20, ge=1)
     """Priced items that a category needs for price levels of its own."""
     lr_samples: int = Field(200_000, ge=1)
-    """Displays (clicks, where there are no pages) that LR-CTR learns from, about; drawn by hash."""
+    """Displays that LR-CTR learns from, about; drawn by hash. Of a log without pages: clicks and
+    what is drawn beside them, fewer by the share of behaviours that are no clicks."""
     lr_negatives: int = Field(4, ge=1)
     """Items drawn per click of a log without pages, uniformly from those with evidence (behaviours
     that count at least half a fresh one) the day before."""

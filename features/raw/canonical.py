@@ -14,7 +14,7 @@ REPEATED = (
 )
 """Columns of logs with few distinct values: worth a dictionary in memory, and texts in files."""
 
-_ODD = re.compile(r"[\x00-\x1f\x7f/\\]|^\.|\.(?=folder$)|%(?=[0-9A-Fa-f]{2})|~(?=[0-9A-F]{2})")
+_ODD = re.compile(r"[\x00-\x1f\x7f/\\#?<>]|^\.|\.(?=folder$)|%(?=[0-9A-Fa-f]{2})|~(?=[0-9A-F]{2})")
 _WRITTEN = re.compile(r"~([0-9A-F]{2})")
 _LOG_SCHEMAS = {"behaviors": BEHAVIORS, "impressions": IMPRESSIONS, "follows": FOLLOWS}
 
@@ -39,7 +39,8 @@ def column_of(header: str) -> str:
     """The canonical name of a source's further column; `header_of` leads back.
 
     It names a folder of the store and a part of an artifact's address, so what could lead out of
-    there is written as `~2F`. (URLs and MLflow would decode a `%2F`.)
+    there is written as `~2F`, and so is what ends the path of an address or is a tag in a page.
+    (URLs and MLflow would decode a `%2F`.)
     """
     return _ODD.sub(lambda found: f"~{ord(found[0]):02X}", header)
 

@@ -16,7 +16,7 @@ from features.raw.raw_table import Table
 
 DAY = date(2026, 11, 1)
 MARKET = load("marketplace")
-ODD = st.text(st.sampled_from("./\\~%2FfE?*[]#a \n\u00e9"), max_size=8)
+ODD = st.text(st.sampled_from("./\\~%2FfE?*[]#<>a \n\u00e9"), max_size=8)
 
 
 def rows_of(table, dataset, **values):
@@ -43,6 +43,9 @@ def test_a_usual_header_is_its_own_name(name):
         ("photo.folder", "photo~2Efolder"),
         ("a%2fb", "a~252fb"),
         ("~2F", "~7E2F"),
+        ("orders #", "orders ~23"),
+        ("new?", "new~3F"),
+        ("<b>", "~3Cb~3E"),
     ],
 )
 def test_an_odd_header_is_written_out(header, name):
@@ -56,6 +59,7 @@ def test_two_headers_never_have_one_name_and_none_leads_out_of_its_folder(one, o
     name = f"profile_{column_of(one)}"
     assert PurePosixPath("/home", name).parts == ("/", "home", name)
     assert unquote(name) == name
+    assert not set("#?<>") & set(name)
 
 
 def test_a_column_of_an_odd_header_is_read():

@@ -212,7 +212,7 @@ class Abtest(TriggerDagRunOperator):
         if not found:
             raise AirflowSkipException(f"{day} is no day of an experiment")
         self.conf = _conf(context, day.isoformat())
-        self.trigger_run_id = f"night__{day}__{context['run_id']}"
+        self.trigger_run_id = called("night", str(day), context["run_id"])
         super().execute(context)
 
 

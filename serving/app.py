@@ -8,6 +8,7 @@ that nobody foresaw are told by `serving.guard`.
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
 
 import orjson
 from fastapi import Depends, FastAPI, Path, Query, Request, Response
@@ -253,6 +254,7 @@ async def _asking(
     scenario: Where = "unknown",
     ts: When = None,
 ) -> Asking:
+    _require_utf8(request)
     known = ", ".join(_PARAMETERS)
     names = [name for name, _ in request.query_params.multi_items()]
     for name in names:  # FastAPI overlooks both
@@ -261,6 +263,16 @@ async def _asking(
         if names.count(name) > 1:
             raise InputError(f"query.{name}: it is there more than once. Send it once.")
     return Asking(user_id=user_id, query=query, scenario=scenario, ts=ts)
+
+
+def _require_utf8(request: Request) -> None:
+    """Refuse an address of other bytes: in each of them U+FFFD would stand, and ids become one."""
+    scope = request.scope
+    for name, part in (("path", scope.get("raw_path")), ("query", scope["query_string"])):
+        try:
+            unquote_to_bytes(part or b"").decode()
+        except UnicodeDecodeError:
+            raise InputError(f"{name}: it is not UTF-8. Send it as UTF-8, escaped by %.") from None
 
 
 def _json(answer: BaseModel, status: int = 200) -> Response:

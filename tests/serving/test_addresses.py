@@ -28,6 +28,21 @@ def client(tmp_path_factory):
 
 @pytest.mark.parametrize("name", ["representation", "price_preference"])
 @pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ("M%FCller/{}", "path: it is not UTF-8. Send it as UTF-8, escaped by %."),
+        ("u/{}?query=%FC", "query: it is not UTF-8. Send it as UTF-8, escaped by %."),
+        ("M%C3%BCller/{}?query=%EF%BF%BD+%", "no version"),
+    ],
+)
+def test_an_address_of_another_encoding_is_no_ones(client, name, asked, said):
+    found = client.get(f"/v1/users/{asked.format(name)}")
+    assert found.status_code == (422 if "UTF-8" in said else NONE)
+    assert said in found.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["representation", "price_preference"])
+@pytest.mark.parametrize(
     ("asked", "status", "said"),
     [
         ("", NONE, "no version"),

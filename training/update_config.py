@@ -22,7 +22,8 @@ class UpdateConfig(Config):
     learning_rate: float | None = Field(None, gt=0)
     """AdaGrad rate of the dense weights; `train.learning_rate` when absent."""
     embedding_learning_rate: float | None = Field(None, gt=0)
-    """Of the sparse tables; `train.embedding_learning_rate` when absent."""
+    """Of the sparse tables; `train.embedding_learning_rate` when absent, and without that, too,
+    `train.learning_rate`."""
     epochs: int = Field(1, ge=1)
     """Passes over the night's moments."""
     accumulator_decay: float = Field(0.9, gt=0, le=1)
@@ -49,11 +50,13 @@ class UpdateConfig(Config):
 
     def over(self, train: TrainConfig) -> TrainConfig:
         """`train` as the update uses it."""
+        tables = self.embedding_learning_rate or train.embedding_learning_rate
+        if tables is None and self.learning_rate:  # a night's rate is of the dense weights alone
+            tables = train.learning_rate
         return train.model_copy(
             update={
                 "learning_rate": self.learning_rate or train.learning_rate,
-                "embedding_learning_rate": self.embedding_learning_rate
-                or train.embedding_learning_rate,
+                "embedding_learning_rate": tables,
                 "epochs": self.epochs,
                 "validation_days": 0,
                 "patience": None,

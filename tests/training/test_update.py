@@ -196,7 +196,15 @@ def test_it_starts_from_the_parent_with_its_sums_decayed(trained, quick):
     for index, state in found.optimizer["dense"]["state"].items():
         assert torch.equal(dense[index]["sum"], state["sum"] * 0.25)
     assert run.learner.optimizer.dense.param_groups[0]["lr"] == 0.03
-    assert run.learner.optimizer.sparse.lr == 0.03
+    assert run.learner.optimizer.sparse.lr == quick.learning_rate
+
+
+def test_a_rate_of_the_night_alone_is_of_the_dense_weights_alone(quick):
+    slow = UpdateConfig(learning_rate=0.001)
+    assert slow.over(quick).embedding_learning_rate == quick.learning_rate
+    own = quick.model_copy(update={"embedding_learning_rate": 0.2})
+    assert slow.over(own).embedding_learning_rate == 0.2
+    assert UpdateConfig().over(quick).embedding_learning_rate is None  # as `train` says it
 
 
 def test_what_a_parent_was_taught_counts_for_an_update_of_fewer_tasks(own, quick):

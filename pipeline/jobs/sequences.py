@@ -18,7 +18,7 @@ import pyarrow as pa
 from features import inputs as reads
 from features import sequence, timeline
 from features.buckets import Bucket, buckets
-from features.carry import require_clock, yesterday
+from features.carry import day_of, oldest, require_clock, yesterday
 from features.distinct import distinct
 from features.property import LocalClock
 from features.quality.page_log import is_paged
@@ -218,7 +218,7 @@ def run(
     """
     before = yesterday(store, "sequences", day, "history")
     if before:
-        check_window(before, config.window_ms)
+        check_window(store, before, day, config.window_ms)
         require_clock(before, day, time_zone)
     require_clock(store.partition("events", day, "behaviors").require(), day, time_zone)
     stamps = reads.stamps(store, "sequences", day)  # first: what comes meanwhile is noticed later
@@ -258,13 +258,15 @@ def run(
     return counts
 
 
-def check_window(partition: Partition, window_ms: int) -> None:
-    """Refuse to go on from a day that was built with another attribution window."""
+def check_window(store: Store, partition: Partition, day: date, window_ms: int) -> None:
+    """Refuse to go on to `day` from one that was built with another attribution window."""
     then = partition.manifest().lineage["window_ms"]
     if then != window_ms:
+        first = day_of(oldest(store, day) or partition)
         raise ConfigError(
             f"sequences.window_minutes is {window_ms / 60_000:g}, but {partition.key} was built "
-            f"with {then / 60_000:g}. Set it back, or rebuild sequences from the first day."
+            f"with {then / 60_000:g}. Set it back, or build sequences again from the first day of "
+            f"the log: `dupn sequences --from {first} --to {day}`."
         )
 
 

@@ -1,6 +1,8 @@
 """What must not change a byte of sequences and samples: width, canaries, a rerun."""
 
 import json
+import re
+import shutil
 from dataclasses import replace
 from datetime import timedelta
 
@@ -115,10 +117,17 @@ def test_a_gap_between_days_names_the_missing_day(pages):
         samples_log.again(pages, DAYS[-1] + timedelta(days=2), BeamConfig())
 
 
-def test_another_window_than_yesterdays_is_refused(pages):
-    config = SequencesConfig(window_minutes=30)
-    with pytest.raises(ConfigError, match="window_minutes"):
-        samples_log.again(pages, DAYS[2], BeamConfig(), config)
+def test_another_window_than_yesterdays_is_refused_with_the_command_that_takes_it(pages, tmp_path):
+    shutil.copytree(pages.root, tmp_path / "home")
+    store, config = Store(tmp_path / "home"), SequencesConfig(window_minutes=30)
+    with pytest.raises(ConfigError, match="window_minutes is 30") as told:
+        samples_log.again(store, DAYS[2], BeamConfig(), config)
+    named = re.search("`dupn sequences --from (.*) --to (.*)`", str(told.value)).groups()
+    assert named == (str(DAYS[0]), str(DAYS[2]))
+    for day in DAYS[:3]:
+        samples_log.again(store, day, BeamConfig(), config)
+        lineage = store.partition("sequences", day, "open").manifest().lineage
+        assert lineage["window_ms"] == 30 * MINUTE
 
 
 @pytest.mark.parametrize("log", ["pages", "clicks"])

@@ -29,7 +29,7 @@ from features.raw import columns
 from features.raw.arrow_types import is_bytes, is_text, usual
 from features.raw.dataset import load as load_dataset
 from features.raw.textfile import decompressed
-from infra.errors import DupnError
+from infra.errors import DupnError, InputError
 from infra.files import ABSENT, filesystem, is_local, local
 from pipeline.settings import Settings
 
@@ -43,6 +43,7 @@ FOUND_BY_CHANCE = 4
 """Bytes of an id; fewer stand in a few megabytes of any bytes."""
 LINES = ("_text", "text")
 """Columns that hold a line as it came."""
+_BY_NUMBER = re.compile(r"(?<!\\)(?:\\\\)*\\u[0-9a-f]{4}")
 DEPTHS = {"mlflow": 4, "reports": 3, "serving": 1}
 """How many names tell a place without days; 2 where nothing is said (`bundles/<run key>`)."""
 
@@ -57,15 +58,28 @@ class Sought:
     """Whose values are ids of users."""
     as_floats: bool = False
     """Whether the data set writes them as floats, `12.0` for 12, also in texts."""
+    encodings: frozenset[str] = frozenset({"utf-8"})
+    """In which its texts may be written."""
 
     @classmethod
     def of(cls, settings: Settings, user: str) -> "Sought":
-        """The id, its hash, and the names that the data set gives the column of users."""
+        """The id, its hash, and the names that the data set gives the column of users.
+
+        Raises:
+            InputError: the id holds what no text can.
+        """
+        try:
+            user.encode()
+        except UnicodeEncodeError:
+            raise InputError(
+                f"the id {user!a} is not UTF-8. Give it as UTF-8, whatever its log is written in."
+            ) from None
         tables = load_dataset(settings.dataset).tables().values()
         named = {table.map.get("user_id", "user_id") for table in tables}
         floats = any("user_id" in table.float_ids for table in tables)
         hashed = int(hash_ids(pa.array([user]))[0])
-        return cls(user, hashed, frozenset({"user_id", *named}), as_floats=floats)
+        encodings = frozenset({"utf-8", *(table.encoding for table in tables)})
+        return cls(user, hashed, frozenset({"user_id", *named}), floats, encodings)
 
     def in_table(self, stream: IO[bytes]) -> int:
         """Rows of a Parquet file."""
@@ -78,7 +92,8 @@ class Sought:
 
     def in_bytes(self, stream: IO[bytes], name: str) -> int:
         """How often a file of another kind says it."""
-        pattern, longest = self._pattern(is_raw=name.startswith("raw/")), 2 * len(self.user) + 64
+        pattern = self._pattern(is_raw=name.startswith("raw/"))
+        longest = len(pattern.pattern)  # of one of its words, and what may stand beside it
         unpacked, found, held, begin = decompressed(stream, name), 0, b"", 0
         while piece := unpacked.read(PIECE):
             held += piece
@@ -88,10 +103,13 @@ class Sought:
         return found + sum(1 for _ in pattern.finditer(held, begin))
 
     def _pattern(self, *, is_raw: bool) -> re.Pattern[bytes]:
-        """The id as a word, escaped as JSON does it, too; the hash in digits and in eight bytes."""
+        """The id as a word, as JSON and CSV write it; the hash in digits and in eight bytes."""
         plain = self.user.encode()
-        said = {plain, json.dumps(self.user)[1:-1].encode()}
-        words = {re.escape(one) for one in said}
+        said = {one.encode() for one in _written(self.user)}
+        if is_raw:
+            texts = _written(self.user) | {self.user.replace('"', '""')}
+            said |= {_encoded(one, code) for one in texts for code in self.encodings}
+        words = {re.escape(one) for one in said if one}
         if self.user.isdecimal() and not is_raw:
             words = {rb'(?<=")' + plain + rb'(?=\\?")'}
         words.add(str(self.hash).encode())
@@ -147,6 +165,22 @@ class Sought:
             return name in self.columns
         says_nobody = pa.types.is_null, pa.types.is_boolean, pa.types.is_temporal
         return not any(one(kind) for one in says_nobody)
+
+
+def _written(text: str) -> set[str]:
+    """As it is, and as JSON may write it: other letters as they are or by number, slashes too."""
+    ascii_alone, letters = json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
+    capitals = _BY_NUMBER.sub(lambda found: found[0][:-4] + found[0][-4:].upper(), ascii_alone)
+    escaped = {ascii_alone, letters, capitals}
+    return {text, *escaped, *(one.replace("/", r"\/") for one in escaped)}
+
+
+def _encoded(text: str, encoding: str) -> bytes:
+    """Nothing where the encoding has no such letter: its files cannot say it."""
+    try:
+        return text.encode(encoding).removeprefix("".encode(encoding))
+    except UnicodeEncodeError:
+        return b""
 
 
 def _pair(column: pa.Field) -> tuple[str, pa.DataType]:

@@ -17,12 +17,23 @@ import pytest
 from typer.testing import CliRunner
 
 from features.buckets import hash_ids
+from infra.errors import InputError
 from pipeline.cli.app import app
 from pipeline.upkeep import whereis
 from tests import chain as chains
 from tests.chain import smoke
 
 DAY = date(2026, 3, 2)
+DESCRIPTION = """
+name = "log"
+time_zone = "UTC"
+[behaviors]
+format = "csv"
+encoding = "latin-1"
+columns = ["user_id", "item_id", "type", "ts"]
+types = { click = "click" }
+time = { unit = "s" }
+"""
 HASH = int(hash_ids(pa.array(["anna"]))[0])
 
 
@@ -76,6 +87,27 @@ def test_the_id_is_a_word_of_a_file_or_the_hash_in_digits_or_bytes(tmp_path, use
     write(tmp_path, "raw/dt=2026-03-02/behaviors/log.jsonl", content)
     write(tmp_path, "raw/dt=2026-03-02/follows/log.jsonl.gz", gzip.compress(content))
     assert counts(tmp_path, user) == {"raw": 2}
+
+
+@pytest.mark.parametrize(
+    ("user", "content"),
+    [
+        ("Müller", "1,Müller,click\n".encode("latin-1")),
+        ('q"z', b'"q""z",click\n'),
+        ('é"x', '{"user_id":"é\\"x"}'.encode()),
+        ("é\\u00e9", rb'{"user_id":"\u00E9\\u00e9"}'),
+        ("a/b", rb'{"user_id":"a\/b"}'),
+    ],
+)
+def test_the_id_is_found_in_raw_texts_however_they_write_it(tmp_path, user, content):
+    (tmp_path / "log.toml").write_text(DESCRIPTION)
+    write(tmp_path / "home", "raw/dt=2026-03-02/behaviors/log.csv", content)
+    assert counts(tmp_path / "home", user, f"dataset={tmp_path}/log.toml") == {"raw": 1}
+
+
+def test_an_id_that_is_no_text_is_refused(tmp_path):
+    with pytest.raises(InputError, match=r"'M\\udcfcller' is not UTF-8"):
+        whereis.run(smoke(tmp_path), os.fsdecode(b"M\xfcller"))
 
 
 @pytest.mark.parametrize("piece", range(1, 9))

@@ -91,7 +91,7 @@ class AlertsConfig(Config):
     smtp_user: Secret = ""
     """Log in with this name and `DUPN_SMTP_PASSWORD`, over STARTTLS with a certificate that this
     machine trusts (`SSL_CERT_FILE` names others); empty: neither."""
-    timeout_s: float = Field(10.0, gt=0)
+    timeout_s: float = Field(10.0, gt=0, le=86_400)
     """For one try of a delivery, of which there are three at most."""
     kinds: tuple[Kind, ...] = tuple(Kind)
     """Those that leave the log; all by default."""

@@ -31,7 +31,7 @@ class ServeConfig(Config):
     """Candidates of one request; more are refused (422)."""
     max_body_bytes: int = Field(4 << 20, ge=1024)
     """Of one request; a larger one is refused (413)."""
-    timeout_s: float = Field(2.0, gt=0)
+    timeout_s: float = Field(2.0, gt=0, le=86_400)
     """A request that waited longer than this for its turn is shed (503)."""
     queue: int = Field(8, ge=1)
     """Requests that may wait for their turn in one process; one more is shed (503)."""
@@ -40,13 +40,13 @@ class ServeConfig(Config):
     recall: int = Field(1000, ge=1, validate_default=True)
     """Items that a search recalls before they are ranked; at most `max_candidates`."""
 
-    poll_s: float = Field(10.0, gt=0)
+    poll_s: float = Field(10.0, gt=0, le=86_400)
     """Seconds between two looks at the registry."""
     tolerance: float = Field(1e-4, gt=0)
     """Largest difference of a score from the recorded one when a version is loaded."""
     exposures: bool = True
     """Whether pages that were answered are logged as raw impressions."""
-    flush_s: float = Field(60.0, gt=0)
+    flush_s: float = Field(60.0, gt=0, le=86_400)
     """Seconds after which logged exposures appear under `raw/`. Each process leaves a file each
     time that it has any, up to 1,440 a day at 60, and `events` takes some 7 ms more for each,
     however small it is: with many processes, or a home across a network, set 600. A night that

@@ -161,7 +161,8 @@ class TrainConfig(Config):
     validation_days: int = Field(0, ge=0)
     """Last days that are not learnt from: after each epoch they judge, and the best one is kept."""
     patience: int | None = Field(None, ge=1)
-    """Epochs without a better validation loss before training stops; absent: it never does."""
+    """Epochs without a better validation loss before training stops; absent, or without days that
+    judge: it never does."""
     precision: Literal["fp32", "bf16"] = "fp32"
     """`bf16` computes in half the bits; weights stay fp32."""
     device: Literal["auto", "cpu", "cuda"] = "auto"

@@ -46,15 +46,15 @@ class SamplesConfig(Config):
     shop_negatives: int = Field(4, ge=1)
     """SPP: shops drawn by popularity for each preferred one."""
 
-    weight_none: float = Field(1.0, ge=0)
+    weight_none: float = Field(1.0, ge=0, le=1e6)
     """n_i of equation (9) where nothing happened; below, by the strongest action."""
-    weight_click: float = Field(1.0, ge=0)
+    weight_click: float = Field(1.0, ge=0, le=1e6)
     """Clicked."""
-    weight_bookmark: float = Field(2.0, ge=0)
+    weight_bookmark: float = Field(2.0, ge=0, le=1e6)
     """Bookmarked."""
-    weight_cart: float = Field(3.0, ge=0)
+    weight_cart: float = Field(3.0, ge=0, le=1e6)
     """Put in the cart."""
-    weight_purchase: float = Field(5.0, ge=0)
+    weight_purchase: float = Field(5.0, ge=0, le=1e6)
     """Bought."""
 
     weight_of_price: float = Field(0.0, ge=0, le=3)

@@ -14,6 +14,7 @@ from evaluation.history import History
 from evaluation.settings import EvaluateConfig
 from features import catalog
 from features.ranking import NAMES
+from infra.store import Store
 from tests.training.conftest import FIRST, write_store
 
 DAY = FIRST + timedelta(days=1)
@@ -175,6 +176,18 @@ def test_the_regression_weighs_candidates_by_their_actions(store):
     unknown = np.where(np.arange(len(NAMES)) == 0, np.nan, x[:1])
     as_zero = fitted.probability(fit, np.nan_to_num(unknown))
     assert fitted.probability(fit, unknown) == pytest.approx(as_zero)
+
+
+def test_where_nothing_that_happened_has_weight_no_regression_is_fitted(store, tmp_path):
+    table = store.partition("samples", DAY).table()
+    lists = table["cand_weight"].combine_chunks()
+    zeros = pa.array(np.zeros(len(lists.values), np.float32))
+    nothing = pa.ListArray.from_arrays(lists.offsets, zeros, type=lists.type)
+    at = table.schema.get_field_index("cand_weight")
+    light = Store(tmp_path)
+    with light.partition("samples", DAY).publish() as out:
+        out.record([out.write_table("part", table.set_column(at, "cand_weight", nothing))])
+    assert fitted.ranking(light, [DAY], 10**6) is None
 
 
 def test_max_entropy_is_held_back_by_its_c(store, items):

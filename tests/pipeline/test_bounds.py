@@ -73,6 +73,11 @@ def test_as_many_negatives_as_clicks_need_no_number_of_them():
     "pair",
     [
         "canary.timeout_s=86401",
+        "serve.poll_s=1e300",
+        "serve.flush_s=1e300",
+        "serve.timeout_s=1e300",
+        "alerts.timeout_s=1e300",
+        "samples.weight_none=1e300",
         "nightly.settle_minutes=1e300",
         "nightly.deadline_hours=1e300",
         "gate.alpha=1e-17",

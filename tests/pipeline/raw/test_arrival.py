@@ -113,6 +113,11 @@ def test_the_tables_to_wait_for_can_be_set(store):
     assert look(store, tables=("behaviors", "items")).missing == ("items",)
 
 
+def test_behaviours_are_waited_for_whatever_else_is_named(store):
+    put(store, "items")
+    assert look(store, tables=("items",)).missing == ("behaviors",)
+
+
 def test_plain_files_are_whole_when_they_have_been_still_for_a_while(store):
     drop(store, "behaviors", age_s=599)
     found = look(store, settle_minutes=10)

@@ -106,7 +106,7 @@ def said(fit: Pipeline, x: AnyArray) -> AnyArray:
 
 
 def _fit(x: AnyArray, y: AnyArray, weight: AnyArray | None, c: float = 1.0) -> Pipeline | None:
-    if len(np.unique(y)) < 2 or (weight is not None and not weight.any()):
+    if len(np.unique(y if weight is None else y[weight > 0])) < 2:
         return None
     regression = LogisticRegression(C=c, solver="newton-cholesky", max_iter=MAX_ITERATIONS)
     fit = make_pipeline(StandardScaler(), regression)

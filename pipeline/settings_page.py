@@ -104,7 +104,12 @@ def _values(of: Mapping[str, Any], named: Mapping[str, Any]) -> str:
     if of.get("type") == "object":
         names = ", ".join(f"`{name}`" for name in of.get("properties", ()))
         return f"table of {names or _values(of.get('additionalProperties', {}), named)}"
-    bounds = [f"{sign} {of[key]:g}" for key, sign in BOUNDS.items() if key in of]
+    told = {
+        key: str(of[key]) if isinstance(of[key], int) else f"{of[key]:g}"
+        for key in BOUNDS
+        if key in of
+    }
+    bounds = [f"{BOUNDS[key]} {bound}" for key, bound in told.items()]
     return " ".join([str(of.get("format", of.get("type", "any"))), ", ".join(bounds)]).strip()
 
 

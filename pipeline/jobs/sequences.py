@@ -266,7 +266,8 @@ def check_window(store: Store, partition: Partition, day: date, window_ms: int) 
         raise ConfigError(
             f"sequences.window_minutes is {window_ms / 60_000:g}, but {partition.key} was built "
             f"with {then / 60_000:g}. Set it back, or build sequences again from the first day of "
-            f"the log: `dupn sequences --from {first} --to {day}`."
+            f"the log: `dupn sequences --from {first} --to {day}`. Samples that are there keep the "
+            "labels of their window until `dupn samples` is run for their days."
         )
 
 

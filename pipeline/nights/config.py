@@ -30,6 +30,6 @@ class NightlyConfig(Config):
         if self.give_up_hours < self.deadline_hours:
             raise incompatible(
                 "nightly.give_up_hours is less than nightly.deadline_hours, so that no alert would "
-                "ever tell of a late night: set nightly.deadline_hours to as many or fewer"
+                "ever tell of a late night: set nightly.deadline_hours to fewer"
             )
         return self

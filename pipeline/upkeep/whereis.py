@@ -9,7 +9,6 @@ events` reads it, is the id; any other text where the id is a word of it, so `an
 users, in raw text and in JSON's quotes; its hash counts everywhere.
 """
 
-import json
 import logging
 import os
 import re
@@ -32,6 +31,7 @@ from features.raw.textfile import decompressed
 from infra.errors import DupnError, InputError
 from infra.files import ABSENT, filesystem, is_local, local
 from pipeline.settings import Settings
+from pipeline.upkeep.spellings import encoded, written
 
 logger = logging.getLogger(__name__)
 
@@ -43,7 +43,6 @@ FOUND_BY_CHANCE = 4
 """Bytes of an id; fewer stand in a few megabytes of any bytes."""
 LINES = ("_text", "text")
 """Columns that hold a line as it came."""
-_BY_NUMBER = re.compile(r"(?<!\\)(?:\\\\)*\\u[0-9a-f]{4}")
 DEPTHS = {"mlflow": 4, "reports": 3, "serving": 1}
 """How many names tell a place without days; 2 where nothing is said (`bundles/<run key>`)."""
 
@@ -60,6 +59,8 @@ class Sought:
     """Whether the data set writes them as floats, `12.0` for 12, also in texts."""
     encodings: frozenset[str] = frozenset({"utf-8"})
     """In which its texts may be written."""
+    quotes: frozenset[str] = frozenset()
+    """Signs that stand twice within a quoted text of CSV."""
 
     @classmethod
     def of(cls, settings: Settings, user: str) -> "Sought":
@@ -79,7 +80,8 @@ class Sought:
         floats = any("user_id" in table.float_ids for table in tables)
         hashed = int(hash_ids(pa.array([user]))[0])
         encodings = frozenset({"utf-8", *(table.encoding for table in tables)})
-        return cls(user, hashed, frozenset({"user_id", *named}), floats, encodings)
+        quotes = frozenset(table.quote for table in tables if table.quote)
+        return cls(user, hashed, frozenset({"user_id", *named}), floats, encodings, quotes)
 
     def in_table(self, stream: IO[bytes]) -> int:
         """Rows of a Parquet file."""
@@ -105,10 +107,9 @@ class Sought:
     def _pattern(self, *, is_raw: bool) -> re.Pattern[bytes]:
         """The id as a word, as JSON and CSV write it; the hash in digits and in eight bytes."""
         plain = self.user.encode()
-        said = {one.encode() for one in _written(self.user)}
+        said = {one.encode() for one in written(self.user)}
         if is_raw:
-            texts = _written(self.user) | {self.user.replace('"', '""')}
-            said |= {_encoded(one, code) for one in texts for code in self.encodings}
+            said |= {encoded(one, code) for one in self._in_lines() for code in self.encodings}
         words = {re.escape(one) for one in said if one}
         if self.user.isdecimal() and not is_raw:
             words = {rb'(?<=")' + plain + rb'(?=\\?")'}
@@ -118,6 +119,10 @@ class Sought:
         large = re.escape(self.hash.to_bytes(8, "big"))  # SQLite
         whole = rb"(?<![0-9A-Za-z_])(?:" + b"|".join(sorted(words)) + rb")(?![0-9A-Za-z_])"
         return re.compile(b"|".join([whole, small, large]), re.DOTALL)
+
+    def _in_lines(self) -> set[str]:
+        """The id as a line of a log may write it."""
+        return written(self.user) | {self.user.replace(one, 2 * one) for one in self.quotes}
 
     def _cells(self, name: str, column: pa.Array) -> int:
         """Of one column, those that hold the id or the hash."""
@@ -136,7 +141,9 @@ class Sought:
         if not (is_text(column.type) or is_bytes(column.type)):
             return found
         found += sum(_words(column, str(one)) for one in (self.hash, self.hash - (1 << 64)))
-        if name not in self.columns and (name in LINES or not self.user.isdecimal()):
+        if name in LINES:
+            return found + sum(_words(column, one) for one in self._in_lines())
+        if name not in self.columns and not self.user.isdecimal():
             found += _words(column, self.user)
         return found
 
@@ -165,22 +172,6 @@ class Sought:
             return name in self.columns
         says_nobody = pa.types.is_null, pa.types.is_boolean, pa.types.is_temporal
         return not any(one(kind) for one in says_nobody)
-
-
-def _written(text: str) -> set[str]:
-    """As it is, and as JSON may write it: other letters as they are or by number, slashes too."""
-    ascii_alone, letters = json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]
-    capitals = _BY_NUMBER.sub(lambda found: found[0][:-4] + found[0][-4:].upper(), ascii_alone)
-    escaped = {ascii_alone, letters, capitals}
-    return {text, *escaped, *(one.replace("/", r"\/") for one in escaped)}
-
-
-def _encoded(text: str, encoding: str) -> bytes:
-    """Nothing where the encoding has no such letter: its files cannot say it."""
-    try:
-        return text.encode(encoding).removeprefix("".encode(encoding))
-    except UnicodeEncodeError:
-        return b""
 
 
 def _pair(column: pa.Field) -> tuple[str, pa.DataType]:

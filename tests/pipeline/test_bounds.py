@@ -49,7 +49,7 @@ def test_a_history_that_volume_is_never_held_against_is_refused(days):
     [
         (["watch.median_nights=2"], "set watch.median_nights to as many or more"),
         (["watch.min_nights=8"], "set watch.median_nights to as many or more"),
-        (["nightly.give_up_hours=5"], "set nightly.deadline_hours to as many or fewer"),
+        (["nightly.give_up_hours=5"], "set nightly.deadline_hours to fewer"),
         (["samples.any_category=0", "samples.same_category=0"], "set it to 1 or more"),
         (["samples.any_category=0", "samples.negatives=uniform"], "set it to 1 or more"),
         (

@@ -122,7 +122,7 @@ def test_another_window_than_yesterdays_is_refused_with_the_command_that_takes_i
     store, config = Store(tmp_path / "home"), SequencesConfig(window_minutes=30)
     with pytest.raises(ConfigError, match="window_minutes is 30") as told:
         samples_log.again(store, DAYS[2], BeamConfig(), config)
-    named = re.search("`dupn sequences --from (.*) --to (.*)`", str(told.value)).groups()
+    named = re.search(r"`dupn sequences --from (\S+) --to (\S+)`", str(told.value)).groups()
     assert named == (str(DAYS[0]), str(DAYS[2]))
     for day in DAYS[:3]:
         samples_log.again(store, day, BeamConfig(), config)

@@ -30,8 +30,13 @@ time_zone = "UTC"
 [behaviors]
 format = "csv"
 encoding = "latin-1"
+quote = "'"
 columns = ["user_id", "item_id", "type", "ts"]
 types = { click = "click" }
+time = { unit = "s" }
+[follows]
+format = "csv"
+columns = ["user_id", "icon_id", "ts", "followed"]
 time = { unit = "s" }
 """
 HASH = int(hash_ids(pa.array(["anna"]))[0])
@@ -97,12 +102,19 @@ def test_the_id_is_a_word_of_a_file_or_the_hash_in_digits_or_bytes(tmp_path, use
         ('é"x', '{"user_id":"é\\"x"}'.encode()),
         ("é\\u00e9", rb'{"user_id":"\u00E9\\u00e9"}'),
         ("a/b", rb'{"user_id":"a\/b"}'),
+        ("O'Neil", b"'O''Neil',click"),
     ],
 )
 def test_the_id_is_found_in_raw_texts_however_they_write_it(tmp_path, user, content):
     (tmp_path / "log.toml").write_text(DESCRIPTION)
     write(tmp_path / "home", "raw/dt=2026-03-02/behaviors/log.csv", content)
-    assert counts(tmp_path / "home", user, f"dataset={tmp_path}/log.toml") == {"raw": 1}
+    write(tmp_path / "home", "rejects/dt=2026-03-02/part.parquet", {"text": [_line(content)]})
+    found = counts(tmp_path / "home", user, f"dataset={tmp_path}/log.toml")
+    assert found == {"raw": 1, "rejects": 1}
+
+
+def _line(content):
+    return content.decode("latin-1" if b"\xfc" in content else "utf-8")
 
 
 def test_an_id_that_is_no_text_is_refused(tmp_path):

@@ -20,7 +20,7 @@ from pydantic import Field, field_validator
 from features.buckets import hash_ids
 from features.catalog import FIRST_ROW, lookup
 from features.schemas import FEATURES, PRICE_LEVELS, UNKNOWN_ROW, VOCABULARY
-from infra.config import Config, named
+from infra.config import BOUND, Config, named
 from infra.errors import PartitionMissing
 from infra.store import Partition, Store
 
@@ -55,11 +55,11 @@ class VocabularyConfig(Config):
     """Priced items that a category needs for price levels of its own on the first day, when the
     edges come from the snapshot; later days take the edges of the statistics."""
 
-    rows_per_batch: int = Field(1_000_000, ge=1)
+    rows_per_batch: Annotated[int, BOUND] = Field(1_000_000, ge=1)
     """Behaviours, items on pages and icons shown that one worker counts at a time (about 40 bytes
     each, 100 on pages that name an item twice); at least a bucket."""
 
-    rows_per_range: int = Field(500_000, ge=1)
+    rows_per_range: Annotated[int, BOUND] = Field(500_000, ge=1)
     """Ids that one worker merges at a time (about 100 bytes each, an item with its title some 800);
     at least a `beam.buckets`th of all."""
 

@@ -6,6 +6,7 @@ composes them. Nothing here knows a single setting by name.
 
 import difflib
 import hashlib
+import json
 import re
 import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -31,6 +32,21 @@ class Config(BaseModel):
         """Twelve hex digits that change when any setting does (kept in lineage)."""
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
+    def decided_by(self, **beside: str | int) -> str:
+        """Twelve hex digits that change when anything does that decides what is made.
+
+        Args:
+            beside: what else decides it than these settings, by name.
+        """
+        fields = type(self).model_fields.items()
+        bounds = {name for name, field in fields if BOUND in field.metadata}
+        decides = self.model_dump_json(exclude=bounds) + json.dumps(beside, sort_keys=True)
+        return hashlib.sha256(decides.encode()).hexdigest()[:12]
+
+    def lineage(self, **beside: str | int) -> dict[str, Any]:
+        """What a partition that is made by these settings keeps of them; `beside`: see above."""
+        return {"settings": self.digest(), DECIDED_BY: self.decided_by(**beside)}
+
 
 CENTURY = 36_500
 """Days that a setting may count back or ahead, at most: the calendar has an end."""
@@ -50,6 +66,10 @@ C = TypeVar("C", bound=Config)
 V = TypeVar("V")
 WHOLE = "whole"
 """Marks a table that is given whole (shares of a whole): no default fills it up."""
+DECIDED_BY = "decided_by"
+"""Key of a lineage."""
+BOUND = "bound"
+"""Marks a setting that bounds memory: what is made is the same whatever it says."""
 UNTOLD = "untold"
 """Marks a setting that may hold a login: no error and no record says what was given for it."""
 

@@ -6,6 +6,7 @@ arrays feed ranking features, catalog tags, yardsticks and LR-CTR, offline and o
 
 from dataclasses import dataclass
 from datetime import date
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +22,7 @@ from features.items.lr_ctr import ItemSide
 from features.price import NO_EDGES, PriceEdges
 from features.property import day_number
 from features.schemas import UNKNOWN_ROW
-from infra.config import LARGEST_SEED, Config
+from infra.config import BOUND, LARGEST_SEED, Config
 from infra.store import Store
 
 ITEM = pa.schema(
@@ -72,10 +73,10 @@ class StatisticsConfig(Config):
     """Pull of LR-CTR's weights towards yesterday's, in displays."""
     seed: int = Field(7, ge=0, le=LARGEST_SEED)
     """Of the drawn negatives."""
-    rows_per_batch: int = Field(1_000_000, ge=1)
+    rows_per_batch: Annotated[int, BOUND] = Field(1_000_000, ge=1)
     """Behaviours, and items on pages (the day's, or the day's before if they are more), that one
     worker counts at a time (about 60 bytes each); at least a bucket."""
-    rows_per_range: int = Field(500_000, ge=1)
+    rows_per_range: Annotated[int, BOUND] = Field(500_000, ge=1)
     """Items that one worker merges at a time (about 100 bytes each); bounded by `beam.buckets`."""
 
     @property

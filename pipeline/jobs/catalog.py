@@ -16,7 +16,6 @@ import pyarrow as pa
 from features import carry, held
 from features.buckets import Bucket, buckets
 from features.catalog import FIRST_ROW, INDEX
-from features.inputs import Stamps
 from features.items import listing
 from features.items import state as items
 from features.items.listing import Legend
@@ -96,7 +95,12 @@ class ListCatalog(beam.PTransform):
 
 
 def run(
-    store: Store, day: date, *, config: VocabularyConfig, beam_config: BeamConfig, read: Stamps
+    store: Store,
+    day: date,
+    *,
+    config: VocabularyConfig,
+    beam_config: BeamConfig,
+    lineage: Mapping[str, Any],
 ) -> Mapping[str, int]:
     """Publish `catalog/dt=D` from `catalog/dt=D/items` and the vocabulary of the day.
 
@@ -105,7 +109,7 @@ def run(
         day: the day.
         config: its settings.
         beam_config: runner and buckets.
-        read: what the day was made from.
+        lineage: what the day was made from, and by which settings.
 
     Raises:
         PartitionMissing: statistics of the day before are not published.
@@ -117,12 +121,8 @@ def run(
         store.partition("statistics", before, "item").require()
     rows = index.manifest().rows
     count = max(1, min(beam_config.buckets, -(-rows // config.rows_per_range)))
-    lineage = {
-        "settings": config.digest(),
-        "inputs": read,
-        held.NOTE: held.note(store, day),
-    }
-    with store.partition("catalog", day).publish(**lineage) as attempt:
+    held_on = {held.NOTE: held.note(store, day)}
+    with store.partition("catalog", day).publish(**lineage, **held_on) as attempt:
         size = _size(index)
         for chunks in _passes(size):
             list_items = ListItems(index, chunks, day, before, config.min_prices)

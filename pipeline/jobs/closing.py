@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from datetime import date
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from features import carry, catalog, price
 from features.catalog import CatalogArrays
-from features.inputs import Stamps
 from features.items import counts, lr_ctr, lr_sample, statistics, summary
 from features.items.lr_ctr import Weights
 from features.items.lr_sample import Labels
@@ -17,7 +17,12 @@ from infra.store import Store
 
 
 def close(
-    store: Store, day: date, config: StatisticsConfig, *, paged: bool, read: Stamps
+    store: Store,
+    day: date,
+    config: StatisticsConfig,
+    *,
+    paged: bool,
+    lineage: Mapping[str, Any],
 ) -> Mapping[str, int]:
     """Publish everything of the day's statistics that follows from its items.
 
@@ -26,7 +31,7 @@ def close(
         day: the day.
         config: its settings.
         paged: False draws negatives for LR-CTR.
-        read: what the day was made from.
+        lineage: what the day was made from, and by which settings.
     """
     arrays = catalog.load(store, day)
     item = statistics.item_counts(store, day, arrays)
@@ -36,7 +41,6 @@ def close(
     labels, weights = _learn(store, day, arrays, config, paged=paged)
     tables["lr_ctr"] = lr_ctr.table(weights)
     learned = {"displays": int(labels.shown.sum()), "clicked": int(labels.clicked.sum())}
-    lineage = {"settings": config.digest(), "inputs": read}
     for name, table in tables.items():
         facts = learned if name == "lr_ctr" else {}
         _publish(store, day, name, table, {**lineage, **facts})

@@ -296,7 +296,7 @@ def run(
     target = store.partition("samples", day)
     lineage = {
         "day": day.isoformat(),
-        "settings": config.digest(),
+        **config.lineage(seed=seed),
         "seed": seed,
         "derived": carried["derived"],
         "negatives": config.negatives if carried["derived"] else "shown",

@@ -229,7 +229,7 @@ def run(
     target = {name: store.partition("sequences", day, name) for name in names}
     lineage = {
         "day": day.isoformat(),
-        "settings": config.digest(),
+        **config.lineage(),
         "window_ms": config.window_ms,
         "time_zone": time_zone,
         "derived": inputs.derived,

@@ -221,7 +221,7 @@ def run(
     store.partition("catalog", day).require()
     stamps = inputs.stamps(store, "statistics", day)  # first: what comes meanwhile is noticed later
     work = plan(store, day, config, beam, moments)
-    lineage = {"settings": config.digest(), "inputs": stamps}
+    lineage = {**config.lineage(moments=moments), "inputs": stamps}
     with ExitStack() as stack:
         items, sample = (
             stack.enter_context(store.partition("statistics", day, name).publish(**facts))
@@ -229,7 +229,7 @@ def run(
         )
         with pipeline(beam) as flow:
             _ = _count(flow, CountItems(work, items, sample))
-    counts = closing.close(store, day, config, paged=work.paged, read=stamps)
+    counts = closing.close(store, day, config, paged=work.paged, lineage=lineage)
     logger.info(
         "statistics %s: %s items with events; LR-CTR learned from %s displays, %s clicked",
         day,

@@ -252,7 +252,7 @@ def run(
     """
     stamps = inputs.stamps(store, "vocabulary", day)  # first: what comes meanwhile is noticed later
     work = plan(store, day, config, beam)
-    lineage = {"settings": config.digest(), "inputs": stamps}
+    lineage = {**config.lineage(), "inputs": stamps}
     with ExitStack() as stack:
         attempts = {
             name: stack.enter_context(place(store, day, name).publish(**lineage))
@@ -262,7 +262,7 @@ def run(
             _ = flow | "Grow vocabularies" >> GrowVocabularies(work, attempts)
     _forget(store, day, work.before)
     counts = {name: vocabulary.admitted(place(store, day, name)) for name in work.ranges}
-    listed = catalog.run(store, day, config=config, beam_config=beam, read=stamps)
+    listed = catalog.run(store, day, config=config, beam_config=beam, lineage=lineage)
     counts["catalog"] = listed["items"]
     logger.info(
         "vocabulary %s: %s items in the catalog, %s of them with an embedding row",

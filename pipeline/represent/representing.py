@@ -4,14 +4,13 @@ For other teams. A user is encoded as of the end of the day: the last 100 behavi
 `sequences(D)`, the profile, no query. Only users who did something since the newest table of the
 same version of the dimensions are encoded anew; the others are carried over with the day and model
 that they are from, also if their profile has changed. That table is the champion's own or an
-ancestor's (`represent.carry`), so nothing of a model that was rolled back is carried on. Where
-events since it were swept, or the histories that it encoded were made again and came out otherwise
-(a backfill), or nothing tells any more whether they were, everybody is encoded. Who has a profile
-and no behaviour has no row, and nobody is carried over who has no history any more.
+ancestor's, so nothing of a model that was rolled back is carried on; where there is none whose
+histories still stand (`carrying`), everybody is encoded. Who has a profile and no behaviour has no
+row, and nobody is carried over who has no history any more.
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
@@ -32,7 +31,7 @@ from pipeline.learn import learning
 from pipeline.release import bundling
 from pipeline.release.incumbent import registry_of, replaced, representation_of, vacancy
 from pipeline.represent.as_of import HISTORY, encode, moments_of
-from pipeline.represent.config import Carry
+from pipeline.represent.carrying import Earlier, followed, histories, newest
 from pipeline.represent.represented import days_of, keys_of, made_by, point, table_of
 from pipeline.settings import Settings
 from serving import published
@@ -63,7 +62,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
     key = champion.tags["run_key"]
     number = representation_of(champion)
     found = newest(store, key, day, number, champion.number, settings.represent.carry)
-    before = _followed(store, found, day)
+    before = followed(store, found, day)
     task = _Task.of(settings, day, champion, number, before)
     target = table_of(store, key, day)
     lineage = {
@@ -121,45 +120,12 @@ def restore(settings: Settings) -> str:
 
 def _stands(store: Store, table: Partition, champion: Version, day: date) -> bool:
     """Whether a table of the day is the champion's own, of the histories that are there now."""
-    encoded, there = table.manifest().lineage.get("histories", ""), _histories(store, day)
+    encoded, there = table.manifest().lineage.get("histories", ""), histories(store, day)
     return made_by(table, champion.number) and (encoded == there or not (encoded and there))
 
 
 def _told(where: str, removed: int) -> dict[str, Any]:
     return {"table": where, "removed": removed}
-
-
-def newest(
-    store: Store, key: str, day: date, number: int, version: str = "", carry: Carry = "ancestors"
-) -> Partition | None:
-    """The newest table before `day` that may be carried on: of the model or of an ancestor.
-
-    Args:
-        store: where the tables are.
-        key: run key of the model.
-        day: the day to represent.
-        number: version of the dimensions.
-        version: of the registered model; tables of another version of the same run key are not
-            its own. Empty: whichever.
-        carry: "model": of no ancestor, and none that holds rows of one.
-    """
-    for one in _ancestors(store, key) if carry == "ancestors" else [key]:
-        for then in reversed(days_of(store, one)):
-            found = table_of(store, one, then)
-            mine = one != key or not version or made_by(found, version)
-            # An older table does not say whether it holds such rows.
-            pure = carry == "ancestors" or found.manifest().counts.get("older") == 0
-            same = found.manifest().lineage["representation"] == number
-            if then < day and mine and pure and same:
-                return found
-    return None
-
-
-def _ancestors(store: Store, key: str) -> Iterator[str]:
-    """The model, its parent, and so on, as long as their checkpoints are there."""
-    while key:
-        yield key
-        key = learning.parent_of(store, key)
 
 
 def sweep(settings: Settings, day: date) -> int:
@@ -207,9 +173,8 @@ class _Task:
     catalog: CatalogArrays
     clock: LocalClock
     profiles: Profiles
-    active: Hashes | None
-    """Who is encoded; None for everybody, when there is no table to carry on."""
-    before: Partition | None
+    before: Earlier | None
+    """None for nobody, when everybody is encoded."""
     batch_size: int
 
     @classmethod
@@ -227,8 +192,7 @@ class _Task:
             catalog=catalog.load(store, day),
             clock=LocalClock(load_dataset(settings.dataset).time_zone),
             profiles=Profiles.of(store, day).ordered(model.sizes.profile_names),
-            active=None if before is None else _active(store, before, day),
-            before=before,
+            before=None if before is None else Earlier.of(store, before, day),
             batch_size=settings.represent.batch_size,
         )
 
@@ -236,8 +200,8 @@ class _Task:
         """The table of a bucket's users in hash order, and its rows as `COUNTED` names them."""
         past = self.history.table(HISTORY, [entry])
         users = past["user_hash"].unique().to_numpy()
-        if self.active is not None:
-            past = past.filter(pa.array(np.isin(past["user_hash"].to_numpy(), self.active)))
+        if self.before is not None:
+            past = past.filter(pa.array(self.before.anew(past, self.clock)))
         fresh = self._encoded(past.combine_chunks())
         quiet = np.setdiff1d(users, fresh["user_hash"].to_numpy())
         carried = self._carried(entry, quiet)
@@ -273,12 +237,12 @@ class _Task:
         low, high = entry.low or 0, entry.high or 2**64
         files = [
             one
-            for one in self.before.manifest().files
+            for one in self.before.table.manifest().files
             if (one.low or 0) < high and (one.high or 2**64) > low
         ]
         if not files:
             return None
-        table = _with_versions(self.before.table(entries=files), self.before)
+        table = _with_versions(self.before.table.table(entries=files), self.before.table)
         return table.filter(pa.array(np.isin(table["user_hash"].to_numpy(), quiet)))
 
 
@@ -290,57 +254,3 @@ def _with_versions(table: pa.Table, of: Partition) -> pa.Table:
     own, none = pc.equal(table["model"], lineage["run"]), pa.scalar(None, pa.string())
     made = pc.if_else(own, pa.scalar(str(lineage["version"])), none)
     return table.append_column("model_version", made)
-
-
-def _followed(store: Store, before: Partition | None, day: date) -> Partition | None:
-    """A table, if it is known who has to be encoded anew; all that would tell may be gone."""
-    if before is None:
-        return None
-    lineage = before.manifest().lineage
-    encoded, then = lineage.get("histories", ""), date.fromisoformat(lineage["day"])
-    there = _histories(store, then)
-    lost = [one for one in _since(before, day) if not _behaviors(store, one).exists()]
-    if lost:
-        why = f"the events of {', '.join(map(str, sorted(lost)))} are gone"
-    elif encoded in ("", there):  # an older table does not say
-        return before
-    elif there:
-        why = f"the sequences of {then} are others now"
-    else:
-        why = f"nothing tells whether the sequences of {then} are still the same"
-    logger.info(
-        "represent %s: everybody is encoded, since %s and %s cannot be carried on",
-        day, why, before.key,
-    )  # fmt: skip
-    return None
-
-
-def _histories(store: Store, day: date) -> str:
-    """Stamp of the histories of a day; once they are swept the day after still says it.
-
-    Empty where that one is swept, too.
-    """
-    swept = store.partition("sequences", day, "history")
-    after = store.partition("sequences", day + timedelta(days=1), "history")
-    if stamp := swept.stamp():
-        return stamp
-    made_from = after.manifest().lineage.get("inputs") if after.exists() else None
-    return str((made_from or {}).get(swept.key, ""))
-
-
-def _active(store: Store, before: Partition, day: date) -> Hashes:
-    """Users with a behaviour since a table."""
-    found = [np.empty(0, np.uint64)]
-    for one in _since(before, day):
-        found.append(_behaviors(store, one).table(["user_hash"])["user_hash"].to_numpy())
-    return np.unique(np.concatenate(found))
-
-
-def _since(before: Partition, day: date) -> list[date]:
-    """The days after that of a table."""
-    then = date.fromisoformat(before.manifest().lineage["day"])
-    return [day - timedelta(days=back) for back in range((day - then).days)]
-
-
-def _behaviors(store: Store, day: date) -> Partition:
-    return store.partition("events", day, "behaviors")

@@ -22,7 +22,7 @@ from infra.store import Store
 from pipeline import steps
 from pipeline.quality import judged
 from pipeline.settings import Settings
-from pipeline.upkeep import rebuilding
+from pipeline.upkeep import otherwise, rebuilding
 
 logger = logging.getLogger(__name__)
 
@@ -175,7 +175,7 @@ def _asked(redo: Iterable[Redo]) -> list[date]:
 def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str, Any]:
     """Redo the days and what follows from them; what was redone, and what came out as it was."""
     done: list[str] = []
-    kept: list[str] = []
+    kept: list[Redo] = []
     store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
     # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
     differs = bool(_note(store, f"{day.isoformat()}.json").get("open"))
@@ -186,7 +186,7 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
     for redo in todo:
         name = f"{redo.stage} {redo.day}"
         if not _wanted(settings, redo, differs=differs):
-            kept.append(name)
+            kept.append(redo)
             continue
         logger.info("backfill %s: %s is made again (%s)", day, name, redo.why)
         before = _stamps(settings.store, redo)
@@ -196,11 +196,33 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
     told = {
         **of,
         "redone": done,
-        "as they were": kept,
+        "as they were": [f"{one.stage} {one.day}" for one in kept],
         "models": models(settings, asked),
     }
     store.put(note, json.dumps({"open": False, **told}, indent=1))
+    _warn(settings, kept)
     return told
+
+
+def _warn(settings: Settings, kept: Sequence[Redo]) -> None:
+    """Say which stages stay as other settings made them: data alone decides what is made again."""
+    for stage in inputs.STAGES:
+        days = [
+            one.day
+            for one in kept
+            if one.stage == stage
+            and (made := inputs.published(settings.store, stage, one.day)).exists()
+            and otherwise.is_other(settings, stage, made)
+        ]
+        if days:
+            logger.warning(
+                "%d days of %s were made with other settings than those of now, or by a release "
+                "that had other ones, and stay so, since their data is the same; `%s` makes them "
+                "again",
+                len(days),
+                stage,
+                " ".join(("dupn", stage, f"--from {days[0]} --to {days[-1]}")),
+            )
 
 
 def _wanted(settings: Settings, redo: Redo, *, differs: bool) -> bool:

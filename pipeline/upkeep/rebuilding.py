@@ -19,6 +19,7 @@ from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.store import Partition, Store
 from pipeline import steps
 from pipeline.settings import Settings
+from pipeline.upkeep import otherwise
 
 logger = logging.getLogger(__name__)
 
@@ -129,13 +130,11 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
     store = settings.store
     for stage in chain if days else ():
         newest = store.latest(LEAF[stage][0], date.max, *LEAF[stage][1:])
-        then = _settings_of(newest) if newest else None
-        if newest and then not in (None, getattr(settings, stage).digest()):
+        if newest and otherwise.is_other(settings, stage, newest):
             logger.warning(
-                "%s was built with other settings of [%s] than those of now, or by a release that "
-                "had other ones: what is built now has the same bytes only if they say the same",
+                "%s was built with other settings than those of now, or by a release that had "
+                "other ones: what is built now has the same bytes only if they say the same",
                 newest.key,
-                stage,
             )
     raw = [one for one in store.days("raw", "behaviors") if days and one < days[0]]
     if raw and not _goes_on(store, chain, days[0]):
@@ -144,14 +143,6 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
             "the nights had those too, run `dupn events --from %s --to %s` first",
             *(days[0], raw[0], raw[0], raw[-1]),
         )
-
-
-def _settings_of(part: Partition) -> str | None:
-    """The digest of the settings that it was built with; None where nobody can tell."""
-    try:
-        return part.manifest().lineage.get("settings")
-    except PartitionCorrupt:  # it may be what is to be built again
-        return None
 
 
 def _take_back(store: Store, stage: str, day: date) -> None:

@@ -5,6 +5,8 @@ from datetime import date, timedelta
 
 import pytest
 
+from features.items.statistics import StatisticsConfig
+from features.vocabulary import VocabularyConfig
 from infra.config import Config, apart, build, flatten, load_toml, merge, overrides, preset, told
 from infra.errors import ConfigError
 from pipeline.settings import Settings
@@ -184,6 +186,13 @@ def test_the_digest_changes_with_any_setting():
         digests = {name: copy.digest() for name, copy in changed(config)}
         assert len({config.digest(), *digests.values()}) == 1 + len(digests), type(config)
         assert config.model_copy().digest() == config.digest()
+
+
+@pytest.mark.parametrize("config", [VocabularyConfig(), StatisticsConfig()])
+def test_what_is_decided_changes_with_every_setting_but_bounds_of_memory(config):
+    same = {name for name, copy in changed(config) if copy.decided_by() == config.decided_by()}
+    assert same == {"rows_per_batch", "rows_per_range"}
+    assert config.decided_by(seed=1) != config.decided_by(seed=2)
 
 
 def test_nested_names_are_joined_by_dots():

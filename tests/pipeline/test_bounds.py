@@ -2,7 +2,11 @@
 
 import pyarrow as pa
 import pytest
+from pydantic import ValidationError
 
+from evaluation.abtest.design import Rule, TrustConfig
+from evaluation.gate import GateConfig
+from evaluation.settings import CompatibilityConfig
 from features.items.lr_sample import SAMPLE, with_negatives
 from infra.config import CENTURY, LARGEST_SEED
 from infra.errors import ConfigError
@@ -100,3 +104,11 @@ def test_the_largest_seed_draws_negatives():
     click = pa.table({name: [1] for name in SAMPLE.names}, schema=SAMPLE)
     known = click["item_hash"].to_numpy()
     assert with_negatives(click, known, 3, LARGEST_SEED).num_rows == 4
+
+
+@pytest.mark.parametrize("section", [Rule, TrustConfig, GateConfig, CompatibilityConfig])
+def test_an_error_that_no_interval_can_be_made_of_is_refused(section):
+    assert section(alpha=1e-9).alpha == 1e-9
+    for error in (1e-10, 0.5):
+        with pytest.raises(ValidationError, match="alpha"):
+            section(alpha=error)

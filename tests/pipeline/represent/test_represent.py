@@ -135,6 +135,35 @@ def test_where_events_since_the_table_before_were_swept_everybody_is_made_anew(
     assert f"the events of {DAY} are gone" in caplog.text
 
 
+def test_who_did_something_that_had_arrived_ahead_of_its_time_is_made_anew_on_its_day(
+    chain, tmp_path
+):
+    """A clock that goes ahead: ten minutes into the day, and the log of the day before has it."""
+    mine = smoke(shutil.copytree(chain.settings.home, tmp_path / "home"), "events.max_future_s=900")
+    known = set(history_of(mine.store, BEFORE)["user_id"].to_pylist())
+    user = min(known - active_on(mine.store, DAY) - active_on(mine.store, BEFORE))
+    raw = mine.store.partition("raw", BEFORE, "behaviors")
+    rows = raw.table()
+    ahead = int(np.datetime64(DAY, "ms").astype(np.int64)) + 600_000
+    row = {**rows.slice(0, 1).to_pylist()[0], "user_id": user, "ts": ahead}
+    with raw.publish(**raw.manifest().lineage) as out:
+        more = pa.Table.from_pylist([row], rows.schema)
+        out.record([out.write_table("rows", pa.concat_tables([rows, more]))])
+    steps.events(mine, BEFORE)
+    for day in (BEFORE, DAY):
+        steps.sequences(mine, day)
+        steps.represent(mine, day)
+    assert user not in active_on(mine.store, DAY)
+    before, now = (
+        table(mine, day).filter(pa.compute.equal(table(mine, day)["user_id"], user))
+        for day in (BEFORE, DAY)
+    )
+    assert (before["as_of"].to_pylist(), now["as_of"].to_pylist()) == ([BEFORE], [DAY])
+    assert np.abs(numbers(before) - numbers(now)).max() > 1e-4
+    others = [one for one in table(mine, DAY)["as_of"].to_pylist() if one == BEFORE]
+    assert len(others) > 0
+
+
 def test_where_the_histories_of_the_table_before_are_others_now_everybody_is_made_anew(
     home, tmp_path, caplog
 ):

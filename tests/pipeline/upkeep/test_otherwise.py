@@ -1,0 +1,77 @@
+"""State that other settings made is named with the command that makes it again; bounds are none."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from pipeline import steps
+from pipeline.upkeep import otherwise
+from tests import nights
+from tests.nights import DAYS
+from tests.pipeline.upkeep.test_backfill import LENIENT, MINE, made
+
+OTHER = {
+    "vocabulary": ("vocabulary.min_prices=7",),
+    "statistics": ("statistics.half_life_days=3", "sequences.moments=pages"),
+    "sequences": ("sequences.click_share=0.5",),
+    "samples": ("samples.any_category=3", "seed=8"),
+}
+CASES = [(stage, pair) for stage, pairs in OTHER.items() for pair in pairs]
+BOUNDS = ("vocabulary.rows_per_batch=9", "statistics.rows_per_range=9", "beam.buckets=3")
+
+
+@pytest.fixture(scope="module")
+def home(whole, tmp_path_factory):
+    return made(whole, tmp_path_factory.mktemp("otherwise"))
+
+
+def with_others(mine, *pairs):
+    return nights.settings(Path(mine.home), 1, *LENIENT, *pairs)
+
+
+def warned(caplog):
+    return [one.getMessage() for one in caplog.records if "other settings" in one.getMessage()]
+
+
+@pytest.mark.parametrize(("stage", "pair"), CASES)
+def test_a_backfill_names_days_that_stay_as_other_settings_made_them(home, caplog, stage, pair):
+    said = steps.backfill(with_others(home, pair), MINE[1], MINE[2])
+    assert f"{stage} {MINE[1]}" in said["as they were"]
+    again = f"`dupn {stage} --from {MINE[1]} --to {MINE[2]}` makes them again"
+    assert [one for one in warned(caplog) if f"2 days of {stage} " in one and again in one]
+
+
+def test_bounds_of_memory_are_no_other_settings(home, caplog):
+    steps.backfill(with_others(home, *BOUNDS), MINE[1], MINE[2])
+    assert warned(caplog) == []
+
+
+@pytest.mark.parametrize(
+    ("pairs", "stages"),
+    [((), ()), (BOUNDS, ()), (("sequences.moments=pages",), ("statistics", "sequences"))],
+)
+def test_a_rebuild_says_so_where_the_nights_had_other_settings(
+    whole, tmp_path, caplog, pairs, stages
+):
+    mine = nights.settings(tmp_path)
+    names = ("events", "vocabulary", "catalog", "statistics", "sequences")
+    nights.copy(whole.store, mine.store, [f"{one}/dt={day}" for one in names for day in DAYS[:3]])
+    for name in names[1:]:
+        shutil.rmtree(Path(mine.store.root, f"{name}/dt={DAYS[1]}"))
+    steps.rebuild(nights.settings(tmp_path, 1, *pairs), DAYS[1])
+    said = warned(caplog)
+    assert len(said) == len(stages)
+    assert all(one.startswith(f"{first}/dt=") for first, one in zip(stages, said, strict=True))
+
+
+def test_what_a_former_release_made_is_told_by_the_digest_of_all_its_settings(home):
+    part = home.store.partition("statistics", MINE[0], "lr_ctr")
+    lineage = dict(part.manifest().lineage)
+    del lineage["decided_by"]
+    former = home.store.partition("statistics", MINE[0], "former")
+    with former.publish(**lineage):
+        pass
+    assert not otherwise.is_other(home, "statistics", former)
+    assert otherwise.is_other(with_others(home, *BOUNDS), "statistics", former)
+    assert not otherwise.is_other(with_others(home, *BOUNDS), "statistics", part)

@@ -8,6 +8,7 @@ nothing older (but the newest catalog snapshot, which holds until the next).
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import date
+from typing import Any
 
 from features import held
 from features.carry import ONE_DAY
@@ -22,6 +23,8 @@ STATISTICS = ("item", "shop", "brand", "category", "price", "overall", "lr_ctr")
 LR_SAMPLE = "lr_sample"
 """Beside them: what the weights are learnt from, which nobody but its own day reads."""
 CARRIED = ("history", "open", "pool")
+HANDED_ON = ("window_ms", "click_share", "derived")
+"""What samples take from the lineage of the day's sequences, which no stamp tells."""
 
 STAGES = ("vocabulary", "statistics", "sequences", "samples")
 """Stages that go from day to day, in the order in which a day runs them."""
@@ -77,7 +80,18 @@ def changed(store: Store, stage: str, day: date) -> list[str]:
         now.pop(_pages_before(store, day).key, None)
     gone = {key for key in then if key not in now and not key.startswith("events/")}
     swept = {key for key in gone if not _taken_back(store, key)}
-    return sorted(key for key in {*then, *now} - swept if then.get(key) != now.get(key))
+    others = {key for key in {*then, *now} - swept if then.get(key) != now.get(key)}
+    return sorted(others | _handed_otherwise(store, stage, day, lineage))
+
+
+def _handed_otherwise(store: Store, stage: str, day: date, made_so: Mapping[str, Any]) -> set[str]:
+    """The sequences whose settings are not those that samples of the day were made by."""
+    pool = store.partition("sequences", day, "pool")
+    if stage != "samples" or not pool.exists():
+        return set()
+    now = pool.manifest().lineage
+    same = all(made_so[name] == now.get(name) for name in HANDED_ON if name in made_so)
+    return set() if same else {pool.key}
 
 
 def _taken_back(store: Store, key: str) -> bool:

@@ -40,8 +40,8 @@ class Config(BaseModel):
         """
         fields = type(self).model_fields.items()
         bounds = {name for name, field in fields if BOUND in field.metadata}
-        decides = self.model_dump_json(exclude=bounds) + json.dumps(beside, sort_keys=True)
-        return hashlib.sha256(decides.encode()).hexdigest()[:12]
+        decides = [self.model_dump(mode="json", exclude=bounds), beside]
+        return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
 
     def lineage(self, **beside: str | int) -> dict[str, Any]:
         """What a partition that is made by these settings keeps of them; `beside`: see above."""

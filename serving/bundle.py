@@ -16,14 +16,13 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from datetime import date, timedelta
+from datetime import date
 from pathlib import Path
 from typing import IO, Any
 
 import torch
 
 from features import vocabulary
-from features.inputs import STATISTICS
 from features.questions import world as worlds
 from features.questions.world import World
 from features.schemas import POOL
@@ -31,6 +30,7 @@ from features.vocabulary import Vocabulary
 from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.record import as_object
 from infra.store import MANIFEST, Partition, Store
+from serving import tables
 from training.batch import VocabularySizes
 from training.config import ModelConfig
 from training.model.dupn import Dupn
@@ -78,14 +78,9 @@ def write(  # a front door: everything that a bundle is made of
     _require_taught(model, store, day, key)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), folder / WEIGHTS)
-    inner = Store(folder / "store")
-    before = day - timedelta(days=1)
-    wanted = [store.partition("catalog", day), store.partition("catalog", day, "items")]
-    wanted += [store.partition("vocabulary", day, n) for n in vocabulary.published(store, day)]
-    wanted += [store.partition("statistics", before, name) for name in STATISTICS]
-    for partition in wanted:
-        if partition.exists():
-            _copy(partition, inner)
+    inner = Store(folder / tables.FOLDER)
+    for partition in tables.of_day(store, day):
+        _copy(partition, inner)
     content = {
         "format": FORMAT,
         "key": key,
@@ -118,7 +113,7 @@ def load(folder: Path) -> Bundle:
     with (folder / WEIGHTS).open("rb") as weights:
         model = network(content, weights)
     day = date.fromisoformat(content["day"])
-    store = Store(folder / "store")
+    store = Store(folder / tables.FOLDER)
     names = model.sizes.profile_names  # a column that the shop got later is left out
     if names is None:
         names = tuple(vocabulary.published(store, day, "profile_"))

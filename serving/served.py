@@ -21,7 +21,7 @@ from infra.errors import PartitionCorrupt
 from infra.record import as_object
 from infra.store import Store
 from serving import bundle as bundles
-from serving import items, recall, user_graph, user_part
+from serving import items, recall, tables, user_graph, user_part
 from serving.bundle import RECORDED, Bundle
 from serving.contracts import Question, milliseconds, question
 from serving.ranker import History, Moment, Ranked, Ranker, newest
@@ -197,7 +197,7 @@ def worst_difference(served: Served, bundle: Path) -> float:
 
 def _ids(bundle: Bundle) -> pa.Array:
     """Item ids by catalog row; null for rows 0 and 1."""
-    table = Store(bundle.folder / "store").partition("catalog", bundle.day).table(["item_id"])
+    table = Store(bundle.folder / tables.FOLDER).partition("catalog", bundle.day).table(["item_id"])
     return pa.concat_arrays([pa.nulls(catalog.FIRST_ROW, pa.string()), *table["item_id"].chunks])
 
 

@@ -301,6 +301,7 @@ def run(
         "derived": carried["derived"],
         "negatives": config.negatives if carried["derived"] else "shown",
         "window_ms": carried["window_ms"],
+        "click_share": carried["click_share"],
         "begins_ms": LocalClock(time_zone).midnight_ms(day),
         "ranking_features": list(ranking.NAMES),
         "price_offers": config.price_offers,

@@ -27,7 +27,7 @@ from pipeline.release import bundling, recording
 from pipeline.release.incumbent import registry_of, vacancy
 from pipeline.settings import Settings
 from serving import bundle as bundles
-from serving import published
+from serving import published, tables
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +39,8 @@ MOMENTS = 500
 def run(settings: Settings, day: date) -> Mapping[str, Any]:
     """Publish the bundles of champion and challenger with the tables of a day.
 
-    One that has them, or newer ones, is left alone, so a release that has just promoted has
-    nothing to do.
+    One that has them, as they are now, or newer ones is left alone, so a release that has just
+    promoted has nothing to do.
 
     Raises:
         RegistryError: nobody of dupn's own is champion; or a bundle answers otherwise than its
@@ -71,8 +71,13 @@ def _refreshed(settings: Settings, version: Version, day: date) -> str:
     store = settings.store
     place = published.place(store, version.tags["run_key"], version.number)
     before = str(place.manifest().lineage["day"])
-    if before >= day.isoformat():
+    if before > day.isoformat():
         return before
+    if before == day.isoformat():
+        others = tables.made_again(place, store.resolved())
+        if not others:
+            return before
+        logger.info("%s was made again since version %s took it", others[0], version.number)
     zone = load_dataset(settings.dataset).time_zone
     model = published.network(place)
     for partition in _wanted(settings, day):

@@ -12,7 +12,7 @@ from typing import Any
 
 from evaluation import filed
 from infra.addresses import bare
-from infra.errors import RecordCorrupt, RegistryUnavailable
+from infra.errors import PartitionCorrupt, RecordCorrupt, RegistryUnavailable
 from infra.ledger import Entry, LedgerBroken
 from infra.mlflow_client import briefly
 from infra.store import Store
@@ -25,6 +25,7 @@ from pipeline.release.incumbent import instead, registry_of, replaced, vacancy
 from pipeline.represent import represented
 from pipeline.settings import Settings
 from pipeline.upkeep import afterwards
+from serving import tables
 
 logger = logging.getLogger(__name__)
 
@@ -240,7 +241,20 @@ def _places(settings: Settings, entry: Entry | None) -> dict[str, str]:
     places = {name: facts.get(name, "") for name in PLACES}
     if entry and places["bundle"]:
         places["bundle"] += f"/v{entry.aliases.get('champion')}"
-    return {name: _address(settings, place) for name, place in places.items()}
+    found = {name: _address(settings, place) for name, place in places.items()}
+    return {**found, "bundle": found["bundle"] + _aged(settings.store, places["bundle"])}
+
+
+def _aged(store: Store, place: str) -> str:
+    """Where its day was made again since, how it is taken over."""
+    target = store.partition(place) if place else None
+    try:
+        if target is None or not target.exists() or not tables.made_again(target, store.resolved()):
+            return ""
+    except PartitionCorrupt:  # the canary and the service say so
+        return ""
+    day = target.manifest().lineage["day"]
+    return f" (tables of {day} from before it was made again: `dupn refresh --day {day}`)"
 
 
 def _address(settings: Settings, place: str) -> str:

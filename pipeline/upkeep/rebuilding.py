@@ -9,7 +9,7 @@ statistics go together; sequences go alone.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from typing import Any
 
@@ -53,6 +53,8 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
                 built.setdefault(stage, []).append(one.isoformat())
     if not built:
         logger.info("rebuild %s: vocabulary, statistics and sequences are whole", day)
+    for said in _told(settings.store, built):
+        logger.warning("%s", said)
     return {"day": day.isoformat(), "built": built or "nothing: all of it is whole"}
 
 
@@ -129,13 +131,17 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
     """Say so where the bytes may not be those of the nights."""
     store = settings.store
     for stage in chain if days else ():
-        newest = store.latest(LEAF[stage][0], date.max, *LEAF[stage][1:])
-        if newest and otherwise.is_other(settings, stage, newest):
-            logger.warning(
-                "%s was built with other settings than those of now, or by a release that had "
-                "other ones: what is built now has the same bytes only if they say the same",
-                newest.key,
-            )
+        first, *rest = LEAF[stage]
+        beside = [store.partition(first, one, *rest) for one in _around(days)]
+        near = [one for one in beside if one.exists()]
+        newest = store.latest(first, date.max, *rest)
+        for one in near or ([newest] if newest else []):
+            if otherwise.is_other(settings, stage, one):
+                logger.warning(
+                    "%s was built with other settings than those of now, or by a release that had "
+                    "other ones: what is built now has the same bytes only if they say the same",
+                    one.key,
+                )
     raw = [one for one in store.days("raw", "behaviors") if days and one < days[0]]
     if raw and not _goes_on(store, chain, days[0]):
         logger.warning(
@@ -143,6 +149,38 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
             "the nights had those too, run `dupn events --from %s --to %s` first",
             *(days[0], raw[0], raw[0], raw[-1]),
         )
+
+
+def _around(days: Sequence[date]) -> tuple[date, date]:
+    """The day before a walk and the day after it."""
+    return days[0] - ONE_DAY, days[-1] + ONE_DAY
+
+
+def _told(store: Store, built: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """What was made from state that is there again, though not as it was.
+
+    Settings decide that, and so does what only lays rows in other files.
+    """
+    store = store.resolved()
+    walked = {stage: [date.fromisoformat(day) for day in days] for stage, days in built.items()}
+    keys = {
+        part.key
+        for stage, days in walked.items()
+        for day in days
+        for part in inputs.written(store, stage, day)
+    }
+    every = {day for days in walked.values() for day in days}
+    for day in sorted(every | {day + ONE_DAY for day in every}):
+        there = [one for one in inputs.STAGES if inputs.published(store, one, day).exists()]
+        others = {stage: keys & set(inputs.changed(store, stage, day)) for stage in there}
+        if any(others.values()):
+            yield (
+                f"{', '.join(stage for stage in there if others[stage])} of {day}: made from "
+                f"another {min(set().union(*others.values()))} than is built now, which has other "
+                "settings, other files (`beam.buckets`, `rows_per_range`) or another release. "
+                f"Build it with those of then, or let `dupn backfill --day {day}` make again what "
+                "follows."
+            )
 
 
 def _take_back(store: Store, stage: str, day: date) -> None:

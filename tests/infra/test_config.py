@@ -195,6 +195,12 @@ def test_what_is_decided_changes_with_every_setting_but_bounds_of_memory(config)
     assert config.decided_by(seed=1) != config.decided_by(seed=2)
 
 
+def test_the_order_of_a_tables_entries_decides_nothing():
+    one, other = ({"item": 2, "token": 3}, {"token": 3, "item": 2})
+    made = [VocabularyConfig(min_count=counts).decided_by() for counts in (one, other)]
+    assert made[0] == made[1]
+
+
 def test_nested_names_are_joined_by_dots():
     assert flatten({"a": {"b": {"c": 1}, "d": 2}, "e": 3}) == {"a.b.c": 1, "a.d": 2, "e": 3}
 

@@ -5,16 +5,17 @@ import shutil
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
 from infra.errors import PartitionMissing, RegistryError
 from infra.registry import MODEL
 from pipeline import steps
-from pipeline.release import bundling
+from pipeline.release import bundling, standing
 from pipeline.release.incumbent import registry_of
 from serving import bundle as bundles
-from serving import published
+from serving import published, tables
 from serving import served as disassembled
 from tests.chain import EVALUATED, smoke
 
@@ -125,6 +126,24 @@ def test_a_challenger_is_refreshed_beside_the_champion_and_instead_of_none(setti
 def test_a_day_that_is_not_there_is_named(settings, told):
     with pytest.raises(PartitionMissing, match=str(NEXT + timedelta(days=1))):
         steps.refresh(settings, NEXT + timedelta(days=1))
+
+
+def test_a_day_that_was_made_again_is_taken_over_and_status_says_so_until_then(settings, told):
+    raw = settings.store.partition("raw", NEXT, "behaviors")
+    half = raw.table().filter(pa.array(np.arange(raw.table().num_rows) % 2 == 0))
+    with raw.publish(**raw.manifest().lineage) as out:
+        out.record([out.write_table("rows", half)])
+    assert tables.made_again(place_of(settings), settings.store) == []
+    assert "dupn refresh" not in standing.status(settings)["bundle"]
+    for step in ("events", "vocabulary", "statistics", "sequences", "samples"):
+        getattr(steps, step)(settings, NEXT)
+    assert f"dt={NEXT}" in tables.made_again(place_of(settings), settings.store)[0]
+    assert standing.status(settings)["bundle"].endswith(f"`dupn refresh --day {NEXT}`)")
+    before = place_of(settings).stamp()
+    assert steps.refresh(settings, NEXT) == told
+    assert place_of(settings).stamp() != before
+    assert tables.made_again(place_of(settings), settings.store) == []
+    assert "dupn refresh" not in standing.status(settings)["bundle"]
 
 
 def test_without_a_champion_it_says_what_to_do(tmp_path):

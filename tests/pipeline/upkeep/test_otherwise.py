@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from features import inputs
 from pipeline import steps
 from pipeline.upkeep import otherwise
 from tests import nights
@@ -47,22 +48,65 @@ def test_bounds_of_memory_are_no_other_settings(home, caplog):
     assert warned(caplog) == []
 
 
+@pytest.fixture
+def swept(whole, tmp_path):
+    """Three days, of which the second one's state is gone."""
+    mine = nights.settings(tmp_path)
+    names = ("events", "vocabulary", "catalog", "statistics", "sequences", "samples")
+    nights.copy(whole.store, mine.store, [f"{one}/dt={day}" for one in names for day in DAYS[:3]])
+    for name in names[1:-1]:
+        shutil.rmtree(Path(mine.store.root, f"{name}/dt={DAYS[1]}"))
+    return mine
+
+
 @pytest.mark.parametrize(
     ("pairs", "stages"),
     [((), ()), (BOUNDS, ()), (("sequences.moments=pages",), ("statistics", "sequences"))],
 )
-def test_a_rebuild_says_so_where_the_nights_had_other_settings(
-    whole, tmp_path, caplog, pairs, stages
+def test_a_rebuild_says_so_where_the_days_around_had_other_settings(swept, caplog, pairs, stages):
+    steps.rebuild(nights.settings(Path(swept.home), 1, *pairs), DAYS[1])
+    around = [f"{stage}/dt={day}" for stage in stages for day in (DAYS[0], DAYS[2])]
+    said = [one for one in warned(caplog) if "same bytes only" in one]
+    assert len(said) == len(around)
+    assert all(one.startswith(key) for key, one in zip(around, said, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("buckets", "pairs", "stages"),
+    [
+        (1, ["statistics.half_life_days=3"], "vocabulary, statistics, samples"),
+        (4, [], "sequences, samples"),  # the same rows in other files
+    ],
+)
+def test_a_rebuild_says_what_was_made_from_state_that_is_there_again_but_not_as_it_was(
+    swept, caplog, buckets, pairs, stages
 ):
-    mine = nights.settings(tmp_path)
-    names = ("events", "vocabulary", "catalog", "statistics", "sequences")
-    nights.copy(whole.store, mine.store, [f"{one}/dt={day}" for one in names for day in DAYS[:3]])
-    for name in names[1:]:
-        shutil.rmtree(Path(mine.store.root, f"{name}/dt={DAYS[1]}"))
-    steps.rebuild(nights.settings(tmp_path, 1, *pairs), DAYS[1])
-    said = warned(caplog)
-    assert len(said) == len(stages)
-    assert all(one.startswith(f"{first}/dt=") for first, one in zip(stages, said, strict=True))
+    steps.rebuild(nights.settings(Path(swept.home), buckets, *pairs), DAYS[1])
+    (said,) = [one for one in caplog.messages if "made from another" in one]
+    assert said.startswith(f"{stages} of {DAYS[2]}: made from another")
+    assert f"`dupn backfill --day {DAYS[2]}` make again" in said
+
+
+def test_a_rebuild_of_the_same_bytes_says_nothing(swept, caplog):
+    steps.rebuild(swept, DAYS[1])
+    assert [one for one in caplog.messages if "made from another" in one] == []
+
+
+def test_samples_count_as_changed_where_their_sequences_hand_them_other_settings(swept):
+    """A log of clicks alone: half of them are moments, and no stamp tells the samples so."""
+    mine = nights.settings(Path(swept.home), 1, "sequences.moments=derived")
+    half = nights.settings(
+        Path(swept.home), 1, "sequences.moments=derived", "sequences.click_share=0.5"
+    )
+    for stage in ("statistics", "sequences", "samples"):
+        getattr(steps, stage)(mine, DAYS[0])
+    assert inputs.changed(mine.store, "samples", DAYS[0]) == []
+    rows = mine.store.partition("samples", DAYS[0]).manifest().rows
+    steps.sequences(half, DAYS[0])
+    assert inputs.changed(mine.store, "samples", DAYS[0]) != []
+    steps.samples(half, DAYS[0])
+    assert inputs.changed(mine.store, "samples", DAYS[0]) == []
+    assert mine.store.partition("samples", DAYS[0]).manifest().rows < rows
 
 
 def test_what_a_former_release_made_is_told_by_the_digest_of_all_its_settings(home):

@@ -13,12 +13,24 @@ from numpy.typing import NDArray
 
 from features.buckets import hash_distinct
 from features.schemas import TAGS_PER_ITEM, UNKNOWN_ROW
+from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.store import Store
 
 FIRST_ROW = 2
 
 INDEX = "items"
 """`catalog/dt=D/items`: the carried state behind the catalog, by hash (features.items.state)."""
+
+COLUMNS = "columns"
+"""Key of a catalog's lineage: its day's vocabularies of columns, beside those of every day."""
+
+
+def columns(store: Store, day: date) -> tuple[str, ...]:
+    """Vocabularies of columns that a day has closed with; none where its catalog does not say."""
+    try:
+        return tuple(store.partition("catalog", day).manifest().lineage.get(COLUMNS, ()))
+    except (PartitionMissing, PartitionCorrupt):
+        return ()
 
 
 @dataclass(frozen=True, kw_only=True)

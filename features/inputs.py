@@ -12,7 +12,7 @@ from typing import Any
 
 from features import held
 from features.carry import ONE_DAY
-from features.catalog import INDEX
+from features.catalog import INDEX, columns
 from features.raw.raw_table import LOGS, SNAPSHOTS
 from features.schemas import FEATURES
 from infra.installed import CODE
@@ -42,11 +42,13 @@ def stamps(store: Store, stage: str, day: date) -> dict[str, str]:
 def written(store: Store, stage: str, day: date) -> list[Partition]:
     """The partitions of a stage and day; the one that is published last stands last.
 
-    Of a vocabulary, those that every day has and those that were found in profiles.
+    Of a vocabulary, those that every day has and those that were found in profiles, lost or not.
     """
     if stage == "vocabulary":
         always = [store.partition("vocabulary", day, name) for name in FEATURES]
-        words = [*always, *[one for one in _vocabularies(store, day) if one not in always]]
+        lost = [store.partition("vocabulary", day, name) for name in columns(store, day)]
+        found = {one.key: one for one in (*lost, *_vocabularies(store, day))}
+        words = [*always, *[one for key, one in sorted(found.items()) if one not in always]]
         return [*words, store.partition("catalog", day, INDEX), store.partition("catalog", day)]
     counted = (*STATISTICS[:-1], LR_SAMPLE, STATISTICS[-1])
     names = {"statistics": counted, "sequences": tuple(reversed(CARRIED))}.get(stage)
@@ -95,12 +97,17 @@ def _handed_otherwise(store: Store, stage: str, day: date, made_so: Mapping[str,
 
 
 def _taken_back(store: Store, key: str) -> bool:
-    """Whether a vocabulary is gone that no sweep has removed: sweeps begin with the first name."""
+    """Whether a vocabulary is gone that no sweep has removed: sweeps begin with the first name.
+
+    One that the day's catalog names is lost, and built again it is the same.
+    """
     stage, _, rest = key.partition("/dt=")
     if stage != "vocabulary":
         return False
     day = date.fromisoformat(rest.partition("/")[0])
-    return store.partition("vocabulary", day, min(FEATURES)).exists()
+    name = rest.partition("/")[2]
+    whole = store.partition("vocabulary", day, min(FEATURES)).exists()
+    return whole and name not in columns(store, day)
 
 
 def _vocabulary(store: Store, day: date) -> Sequence[Partition]:

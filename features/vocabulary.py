@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import Field, field_validator
 
 from features.buckets import hash_ids
-from features.catalog import FIRST_ROW, lookup
+from features.catalog import FIRST_ROW, columns, lookup
 from features.schemas import FEATURES, PRICE_LEVELS, UNKNOWN_ROW, VOCABULARY
 from infra.config import BOUND, Config, named
 from infra.errors import PartitionMissing
@@ -124,18 +124,22 @@ def load(store: Store, day: date, feature: str) -> Vocabulary:
     return of_table(feature, partition.table(["id", "row"]))
 
 
+def there(store: Store, day: date) -> list[str]:
+    """Features of `day` that are published, sorted, whether or not that is all of them."""
+    names = store.partition("vocabulary", day).names()
+    return [name for name in names if store.partition("vocabulary", day, name).exists()]
+
+
 def published(store: Store, day: date, prefix: str = "") -> list[str]:
     """Features of `day` whose name starts with `prefix` (`profile_`, `icon_`), sorted.
 
     Raises:
-        PartitionMissing: `vocabulary` has not run for that day.
+        PartitionMissing: `vocabulary` has not run for that day, or one that it made is lost.
     """
-    names = store.partition("vocabulary", day).names()
-    found = [
-        name
-        for name in names
-        if name.startswith(prefix) and store.partition("vocabulary", day, name).exists()
-    ]
+    found = [name for name in there(store, day) if name.startswith(prefix)]
+    for name in columns(store, day):
+        if name.startswith(prefix) and name not in found:
+            store.partition("vocabulary", day, name).require()
     if not found and not store.partition("catalog", day).exists():
         raise PartitionMissing(
             f"vocabulary/dt={day} is not published. Run `dupn vocabulary --day {day}` first."

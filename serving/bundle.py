@@ -27,7 +27,7 @@ from features.questions import world as worlds
 from features.questions.world import World
 from features.schemas import POOL
 from features.vocabulary import Vocabulary
-from infra.errors import PartitionCorrupt, PartitionMissing
+from infra.errors import PartitionCorrupt
 from infra.record import as_object
 from infra.store import MANIFEST, Partition, Store
 from serving import tables
@@ -71,11 +71,7 @@ def write(  # a front door: everything that a bundle is made of
         day: the day whose tables to take; statistics are those of the day before.
         key: the run key.
         zone: the data set's time zone.
-
-    Raises:
-        PartitionMissing: the day has no vocabulary of a column that the network was taught.
     """
-    _require_taught(model, store, day, key)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), folder / WEIGHTS)
     inner = Store(folder / tables.FOLDER)
@@ -90,17 +86,6 @@ def write(  # a front door: everything that a bundle is made of
         "sizes": model.sizes.plain(),
     }
     (folder / DESCRIPTION).write_text(json.dumps(content, indent=1))
-
-
-def _require_taught(model: Dupn, store: Store, day: date, key: str) -> None:
-    there = vocabulary.published(store, day, "profile_")
-    lacking = [name for name in model.sizes.profile_names or () if name not in there]
-    if lacking:
-        raise PartitionMissing(
-            f"{key} was taught {', '.join(lacking)}, of which vocabulary/dt={day} has nothing. If "
-            f"it was lost, `dupn rebuild --day {day}` brings it back; if the data set has no such "
-            "column any more, or calls it otherwise, train the line anew with `dupn train`."
-        )
 
 
 def load(folder: Path) -> Bundle:

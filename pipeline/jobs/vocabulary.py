@@ -20,9 +20,10 @@ import pyarrow as pa
 
 from features import hash_range, inputs, vocabulary
 from features.buckets import Bucket, bucket_index, split
+from features.catalog import COLUMNS
 from features.items import sightings
 from features.items import state as items
-from features.schemas import VOCABULARY
+from features.schemas import FEATURES, VOCABULARY
 from features.vocabulary import VocabularyConfig
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam.merging import Together
@@ -262,7 +263,8 @@ def run(
             _ = flow | "Grow vocabularies" >> GrowVocabularies(work, attempts)
     _forget(store, day, work.before)
     counts = {name: vocabulary.admitted(place(store, day, name)) for name in work.ranges}
-    listed = catalog.run(store, day, config=config, beam_config=beam, lineage=lineage)
+    closing = {**lineage, COLUMNS: sorted({*work.ranges} - {*FEATURES})}
+    listed = catalog.run(store, day, config=config, beam_config=beam, lineage=closing)
     counts["catalog"] = listed["items"]
     logger.info(
         "vocabulary %s: %s items in the catalog, %s of them with an embedding row",
@@ -279,7 +281,7 @@ def _forget(store: Store, day: date, features: Iterable[str]) -> None:
     After today's are published, so that a killed run loses none; before the catalog is, which
     closes the day: whoever finds the day closed finds the columns that it would have if built once.
     """
-    for name in sorted({*vocabulary.published(store, day)} - {*features}):
+    for name in sorted({*vocabulary.there(store, day)} - {*features}):
         partition = store.partition("vocabulary", day, name)
         partition.remove()
         logger.warning("%s is gone: no snapshot has that column any more", partition.key)

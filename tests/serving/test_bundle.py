@@ -3,7 +3,6 @@
 import json
 import shutil
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pytest
 
 from features.ranking import NAMES
 from features.schemas import VOCABULARY
-from infra.errors import InputError, PartitionCorrupt, PartitionMissing
+from infra.errors import InputError, PartitionCorrupt
 from infra.store import Store
 from pipeline.learn.learning import candidate
 from serving import bundle as bundles
@@ -78,16 +77,6 @@ def test_a_column_that_the_shop_got_later_is_left_out(chain, bundle, recorded, t
     questions = [question(record["question"]) for record in recorded[:6]]
     for got, told in zip(answer(later, questions), answer(bundle, questions), strict=True):
         same(got, told, atol=0)
-
-
-def test_a_column_that_the_store_has_lost_is_named_and_nothing_is_written(chain, bundle, tmp_path):
-    mine, place = Store(tmp_path / "store"), f"vocabulary/dt={bundle.day}"
-    shutil.copytree(Path(chain.settings.store.root, place), Path(mine.root, place))
-    lost = bundle.model.sizes.profile_names[0]
-    mine.partition("vocabulary", bundle.day, lost).remove()
-    with pytest.raises(PartitionMissing, match=f"was taught {lost}, of which {place} has nothing"):
-        bundles.write(tmp_path / "b", bundle.model, mine, bundle.day, key="k", zone="UTC")
-    assert not (tmp_path / "b").exists()
 
 
 def test_questions_answered_together_are_answered_as_alone(bundle, recorded):

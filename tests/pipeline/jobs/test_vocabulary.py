@@ -275,7 +275,7 @@ def test_a_column_that_is_no_more_is_gone_before_the_day_is_closed(mended, monke
     seen = []
 
     def killed(store, *_, **__):
-        seen.append(vocabulary.published(store, day))
+        seen.append(vocabulary.there(store, day))
         raise RuntimeError("killed")
 
     monkeypatch.setattr(vocabulary_job.catalog, "run", killed)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from features import inputs
+from features import inputs, vocabulary
 from infra.errors import PartitionCorrupt, PartitionMissing
 from pipeline import steps
 from pipeline.upkeep import rebuilding
@@ -128,3 +128,15 @@ def test_a_vocabulary_that_is_gone_is_missed_though_the_catalog_stands(whole, ho
         steps.vocabulary(home, NEXT)
     assert steps.rebuild(home, DAY)["built"]["vocabulary"] == [str(DAY)]
     assert state(store, DAY) == state(whole.store, DAY)
+
+
+def test_a_vocabulary_of_a_column_that_is_gone_is_missed_and_comes_back(whole, home):
+    """The day's catalog names it; the next day would begin it anew, and samples go without."""
+    store = home.store
+    store.partition("vocabulary", DAY, "profile_age").remove()
+    for look in (lambda: steps.vocabulary(home, NEXT), lambda: vocabulary.published(store, DAY)):
+        with pytest.raises(PartitionMissing, match=f"profile_age is not published.*--day {DAY}`"):
+            look()
+    assert steps.rebuild(home, DAY)["built"]["vocabulary"] == [str(DAY)]
+    assert state(store, DAY) == state(whole.store, DAY)
+    assert inputs.changed(whole.store, "statistics", DAY) == []

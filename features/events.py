@@ -41,7 +41,7 @@ class EventsConfig(Config):
     """How many days of the log's clock late a row may arrive; older ones are refused as stray."""
 
     batch_rows: int = Field(262_144, ge=1)
-    """Rows parsed at a time; memory, not results, depends on it."""
+    """Rows parsed at a time: memory depends on it, and what is kept of a damaged Parquet file."""
 
 
 @dataclass(frozen=True, kw_only=True)

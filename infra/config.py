@@ -38,10 +38,14 @@ class Config(BaseModel):
         Args:
             beside: what else decides it than these settings, by name.
         """
-        fields = type(self).model_fields.items()
-        bounds = {name for name, field in fields if BOUND in field.metadata}
-        decides = [self.model_dump(mode="json", exclude=bounds), beside]
+        decides = [self.model_dump(mode="json", exclude=set(self.bounds())), beside]
         return hashlib.sha256(json.dumps(decides, sort_keys=True).encode()).hexdigest()[:12]
+
+    @classmethod
+    def bounds(cls) -> dict[str, Any]:
+        """Settings that bound memory (`BOUND`), as they are if nobody sets them."""
+        fields = cls.model_fields.items()
+        return {name: field.get_default() for name, field in fields if BOUND in field.metadata}
 
     def lineage(self, **beside: str | int) -> dict[str, Any]:
         """What a partition that is made by these settings keeps of them; `beside`: see above."""

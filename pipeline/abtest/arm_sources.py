@@ -1,7 +1,8 @@
 """What an arm of `dupn abtest simulate` is called on the command line, and who stands behind it.
 
 `policy`           the marketplace's logging policy
-`predecessor`      Wide and MaxEnt, trained on the newest days of samples
+`predecessor`      Wide and MaxEnt, trained on the newest days of samples; kept while these are
+                   the same, and the settings
 `champion`, `7`    an alias or a number of the registry, asked anew every day
 `line:NAME`        the promoted version of a line (champion or challenger), asked anew every day
 `bundle:KEY`       a bundle of the store: `<run key>` or `<run key>/v<number>`; never changes

@@ -144,7 +144,15 @@ class Network(_Learner):
 
 
 class Before(_Learner):
-    """The predecessor: Wide and MaxEnt."""
+    """The predecessor: Wide and MaxEnt.
+
+    Wide is kept under a name that tells what it was made of: with other settings, or of days that
+    were published again, it is another, and it stays what it was while this one lives.
+    """
+
+    def __init__(self, settings: Settings, first: Sequence[date], *, nightly: bool = True) -> None:
+        super().__init__(settings, first, nightly=nightly)
+        self._made_of: dict[date, str] = {}
 
     def arm(self, variant: str, audience: Audience | None, today: date) -> Arm:
         """See `Contender`."""
@@ -160,22 +168,23 @@ class Before(_Learner):
 
     def begin(self) -> None:
         """The first training, if it is not done yet."""
-        self._keep(self.first[-1], self.first, None)
+        self._wide(self.first[-1])
 
     def learn(self, day: date) -> None:
         """See `Contender`: the whole day, once."""
-        self._keep(day, [day], self._wide(day - ONE_DAY))
-
-    def _keep(self, until: date, days: Sequence[date], wide: Wide | None) -> None:
-        store = self.settings.store
-        if store.get(self._key(until)) is None:
-            made = predecessor.learn(store, days, self.settings.wide, self.settings.seed, wide)
-            store.put(self._key(until), made.saved())
+        self._wide(day)
 
     def _wide(self, until: date) -> Wide:
-        content = self.settings.store.get(self._key(until))
-        assert content is not None, "begin() or learn() comes first"
-        return Wide.load(content, self.settings.wide)
+        """What it is by then; learnt if it is not kept."""
+        store, config, key = self.settings.store, self.settings.wide, self._key(until)
+        content = store.get(key)
+        if content is not None:
+            return Wide.load(content, config)
+        days = self._learnt_for(until)
+        known = None if days == self.first else self._wide(days[0] - ONE_DAY)
+        made = predecessor.learn(store, days, config, self.settings.seed, known)
+        store.put(key, made.saved())
+        return made
 
     def _prices(self, until: date) -> Prices:
         """On all days that it has learnt by then."""
@@ -183,8 +192,23 @@ class Before(_Learner):
         days = [*self.first, *(self.first[-1] + ONE_DAY * n for n in range(1, nights + 1))]
         return Prices.on(self.settings.store, days, self.settings)
 
+    def _learnt_for(self, until: date) -> tuple[date, ...]:
+        """The days that make it what it is by then: the first ones together, else a night's."""
+        known = self._known(until)
+        return (known,) if known > self.first[-1] else self.first
+
+    def _recipe(self, until: date) -> str:
+        """Asked once: days that are published again meanwhile make no other of it."""
+        days = self._learnt_for(until)
+        if days[-1] not in self._made_of:
+            known = "" if days == self.first else self._recipe(days[0] - ONE_DAY)
+            settings = self.settings
+            made_of = predecessor.recipe(settings.store, days, settings.wide, settings.seed, known)
+            self._made_of[days[-1]] = made_of
+        return self._made_of[days[-1]]
+
     def _key(self, until: date) -> str:
-        return f"peers/wide-{self._known(until).isoformat()}.npz"
+        return f"peers/wide-{self._learnt_for(until)[-1].isoformat()}-{self._recipe(until)}.npz"
 
 
 def _of_served(served: Served, variant: str, audience: Audience | None, explores: float) -> Arm:

@@ -62,11 +62,7 @@ def readout(settings: Settings, experiment: str, day: date) -> Mapping[str, Any]
     asked = replace(asked_of(mine), without_pages=lost)
     zone, window = load_dataset(settings.dataset).time_zone, settings.sequences.window_ms
     known = place(settings.store, experiment, "before")
-    if (
-        not known.exists()
-        or known.manifest().lineage["experiment"] != asked.digest
-        or changed(known, _before(settings.store, mine))
-    ):
+    if not _holds(known, asked, window, _before(settings.store, mine)):
         before_job.run(settings.store, asked, mine.before_days, window, zone, settings.beam)
     counts = job.run(settings.store, day, asked, window, zone, settings.beam)
     told = {"id": experiment, "day": day.isoformat(), **counts}
@@ -122,11 +118,12 @@ def read(store: Store, experiment: Experiment, day: date) -> Mapping[str, list[P
 
 
 def require_fresh(store: Store, experiment: Experiment, days: Sequence[Partition]) -> None:
-    """Refuse read-outs of what is not published any more as they read it.
+    """Refuse read-outs of what is not published any more as they read it, or by another window.
 
     Raises:
         PartitionMissing: naming the first day that has to be read out again.
     """
+    _require_one_window(experiment, days)
     before = place(store, experiment.id, "before")
     known = changed(before, _before(store, experiment)) if before.exists() else ""
     for one, part in zip(days_of(experiment, experiment.last_day), days, strict=False):
@@ -138,17 +135,57 @@ def require_fresh(store: Store, experiment: Experiment, days: Sequence[Partition
             )
 
 
+def _require_one_window(experiment: Experiment, days: Sequence[Partition]) -> None:
+    """An action counts for its page, and a page on its day, by one attribution window on all days.
+
+    A release that did not write down the window of a day says nothing of it.
+
+    Raises:
+        PartitionMissing: naming the first day that was read out by another one than the last.
+    """
+    windows: list[int] = [one.manifest().lineage.get("window_ms", 0) for one in days]
+    newest, last = windows[-1], days[-1].key
+    for part, then in zip(days, windows, strict=True):
+        if then and newest and then != newest:
+            raise PartitionMissing(
+                f"{part.key} was read out with an attribution window of {then / 60_000:g} minutes "
+                f"(sequences.window_minutes), {last} with {newest / 60_000:g}. Run `dupn abtest "
+                f"readout --id {experiment.id} --day {part.key[-10:]}` first, and so for every "
+                f"other such day. Or set it back, and read {last[-10:]} out again."
+            )
+
+
+def _holds(known: Partition, asked: Asked, window_ms: int, rests_on: Sequence[Partition]) -> bool:
+    """Whether the pre-period is this experiment's, of what is published and of this window.
+
+    One of an earlier release does not tell its window; of one that cannot be made again any has to
+    do: what was known before the first exposure favours no arm, however it was counted.
+    """
+    if not known.exists():
+        return False
+    lineage = known.manifest().lineage
+    if lineage["experiment"] != asked.digest or changed(known, rests_on):
+        return False
+    return lineage.get("window_ms", window_ms) == window_ms or _swept(known, rests_on)
+
+
 def changed(made: Partition, rests_on: Sequence[Partition]) -> str:
     """The first thing that is published otherwise than it was read; "" if there is none.
 
     Nothing has changed for a partition of which something that it rests on was swept: what could
     not be made again has to do.
     """
+    if _swept(made, rests_on):
+        return ""
     then: Mapping[str, str] = made.manifest().lineage["inputs"]
     now = {one.key: one.stamp() for one in rests_on if one.exists()}
-    if then.keys() - now.keys():
-        return ""
     return next((key for key, stamp in now.items() if then.get(key) != stamp), "")
+
+
+def _swept(made: Partition, rests_on: Sequence[Partition]) -> bool:
+    """Whether something that it was made of is there no more."""
+    there = {one.key for one in rests_on if one.exists()}
+    return bool(made.manifest().lineage["inputs"].keys() - there)
 
 
 def _before(store: Store, experiment: Experiment) -> list[Partition]:

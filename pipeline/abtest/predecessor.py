@@ -58,6 +58,27 @@ def learn(
     return known
 
 
+def recipe(
+    store: Store, days: Sequence[date], config: WideConfig, seed: int, known: str = ""
+) -> str:
+    """Twelve hex digits that change when anything does that `learn` makes Wide of.
+
+    Args:
+        store: where the samples are.
+        days: see `learn`.
+        config: the same.
+        seed: the same.
+        known: the recipe of what is learnt on; empty where there is none.
+    """
+    samples = Samples(store, days)
+    return config.decided_by(
+        seed=seed,
+        known=known,
+        samples=" ".join(one.stamp for one in samples.manifests),
+        catalog=" ".join(samples.catalog_stamps),
+    )
+
+
 @dataclass(frozen=True)
 class Prices:
     """MaxEnt on the price history, or the commonest level where it had too little to learn from."""

@@ -114,7 +114,9 @@ def run(
     target = place(store, asked.traffic.experiment, "before")
     read = rests_on(store, span)
     stamps = {one.key: one.stamp() for one in read if one.exists()}
-    with target.publish(experiment=asked.digest, days=days, inputs=stamps) as attempt:
+    with target.publish(
+        experiment=asked.digest, days=days, window_ms=window_ms, inputs=stamps
+    ) as attempt:
         if span:
             task = Task(
                 store=store,

@@ -16,15 +16,21 @@ from pydantic import ValidationError
 
 from evaluation.studies import protocol
 from evaluation.studies.cells import Cell
+from infra.config import Config
 from infra.errors import ConfigError
 from infra.progress import Progress
 from infra.store import Store
 from pipeline.settings import Settings
 
 C = TypeVar("C", bound=Cell)
-HOW = {"threads": 1, "device": "auto", "resume": True, "checkpoint_every_s": 60.0}
-"""Settings of `train` that say how to learn and not what (`training.checkpoint.FREE`). A digest has
-them as every cell under docs/results has, whatever they are, so that a cell is good for all."""
+DECIDES_NOTHING: Mapping[str, Mapping[str, Any]] = {
+    "train": {"threads": 1, "device": "auto", "resume": True, "checkpoint_every_s": 60.0},
+    "events": {"batch_rows": 262_144},
+}
+"""Settings of `train` that say how to learn and not what (`training.checkpoint.FREE`), and the rows
+of a block, by which only a damaged file of Parquet is read otherwise, of which no study has one. A
+digest has them, and bounds of memory, as every cell under docs/results has, whatever they are, so
+that a cell is good for all."""
 
 NOT_ASKED = {("evaluate", "moments")}
 """Settings of such groups that no study asks: it draws its questions itself."""
@@ -49,8 +55,9 @@ digest has them where they are something else."""
 def plain(settings: Settings, names: Collection[str]) -> dict[str, Any]:
     """Groups of settings as JSON has them, as far as they decide what is found."""
     found = settings.model_dump(mode="json", include=set(names))
-    if "train" in found:
-        found["train"] |= HOW
+    for group in found:
+        if isinstance(one := getattr(settings, group), Config):
+            found[group] |= {**one.bounds(), **DECIDES_NOTHING.get(group, {})}
     for group, name in NOT_ASKED:
         found.get(group, {}).pop(name, None)
     for (group, name), usual in LATER.items():

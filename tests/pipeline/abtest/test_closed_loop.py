@@ -1,5 +1,6 @@
 """The closed loop: real rankers answer the marketplace's pages, and the night reads the log."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +61,19 @@ def split(base, tmp_path_factory):
     return settings, world, world.day(TODAY)
 
 
+def kept(settings):
+    """Names of the predecessors of a home."""
+    return {path.name for path in Path(settings.home, "peers").iterdir()}
+
+
+def publish_fewer(store, day):
+    """The day's samples are made again, and lack one."""
+    samples = store.partition("samples", day)
+    rows, lineage = samples.table(), samples.manifest().lineage
+    with samples.publish(**lineage) as out:
+        out.record([out.write_table("fewer", rows[:-1])])
+
+
 def digests(settings, day=TODAY):
     return {name: settings.store.partition("raw", day, name).digest() for name in RAW}
 
@@ -86,7 +100,9 @@ def test_every_page_says_who_ranked_it(split):
     assert pages["variant"].to_list() == np.array(list(SHARES))[arm_of[number]].tolist()
     said = pages.group_by("variant").agg(pl.col("line", "model_version").unique()).sort("variant")
     assert said["line"].to_list() == [["predecessor"], ["dupn"]]
-    assert said["model_version"].to_list() == [[f"wide-{EVALUATED}.npz"], [f"dupn-{EVALUATED}"]]
+    (before,), dupn = said["model_version"].to_list()
+    assert re.fullmatch(rf"wide-{EVALUATED}-[0-9a-f]{{12}}\.npz", before)
+    assert dupn == [f"dupn-{EVALUATED}"]
     assert pages["price_level"].is_between(1, 7).all()
 
 
@@ -97,7 +113,47 @@ def test_the_night_reads_the_day_and_both_arms_learn_from_it(split):
     assert set(pages["variant"]) == set(SHARES)
     assert settings.store.partition("samples", TODAY).manifest().rows > 0
     assert checkpoints.final(settings.store, f"dupn-{TODAY}").exists()
-    assert settings.store.get(f"peers/wide-{TODAY}.npz") is not None
+    assert [name for name in kept(settings) if str(TODAY) in name]
+
+
+def test_a_predecessor_is_one_of_these_settings_and_of_these_samples(base, tmp_path):
+    settings = exploring(living.copy_home(base, tmp_path / "home"), 0.1)
+
+    def learnt_anew(**over):
+        known = kept(settings) if Path(settings.home, "peers").exists() else set()
+        Before(settings.model_copy(update=over), FIRST, nightly=False).begin()
+        return len(kept(settings) - known)
+
+    slow = settings.wide.model_copy(update={"alpha": 0.01})
+    assert [learnt_anew(), learnt_anew()] == [1, 0]
+    assert [learnt_anew(seed=8), learnt_anew(wide=slow)] == [1, 1]
+    small = Before(settings.model_copy(update={"wide": WideConfig(bits=12)}), FIRST)
+    small.begin()
+    assert len(small._wide(FIRST[-1]).model.z) == 1 << 12
+    publish_fewer(settings.store, FIRST[0])
+    assert [learnt_anew(), learnt_anew()] == [1, 0]
+
+
+def test_days_that_are_made_again_meanwhile_change_no_control(base, tmp_path):
+    settings = living.copy_home(base, tmp_path / "home")
+    old = contenders(settings)["before"]
+    publish_fewer(settings.store, FIRST[0])
+    before = kept(settings)
+    old.learn(EVALUATED)
+    assert old._wide(EVALUATED).saved() == old._wide(FIRST[-1]).saved()
+    assert kept(settings) == before
+
+
+def test_a_predecessor_that_was_lost_is_learnt_again_night_by_night(split):
+    """As where an earlier release kept it, which did not say what it was made of."""
+    settings, *_ = split
+    names = kept(settings)
+    old = Before(exploring(settings, 0.1), FIRST)
+    known = old._wide(TODAY).saved()
+    for name in names:
+        Path(settings.home, "peers", name).unlink()
+    assert Before(exploring(settings, 0.1), FIRST)._wide(TODAY).saved() == known
+    assert kept(settings) == names
 
 
 def test_scores_are_those_that_the_service_gives(split, tmp_path):

@@ -105,6 +105,44 @@ def looked_at_on(mine, day, shop):
     return verdicts.verdict(mine, ID, day)
 
 
+def by_window(mine, minutes):
+    """The same home, whose window has changed."""
+    return logs.settings(mine.home, f"sequences.window_minutes={minutes}")
+
+
+def test_days_of_two_attribution_windows_are_not_looked_at_together(mine):
+    late, short = FIRST + timedelta(days=1), by_window(mine, 30)
+    logs.live(mine, logs.experiment(), Shop(effect=2.0), 2, since=1)
+    looks.readout(short, ID, late)
+    apart = (
+        rf"dt={FIRST} was read out with an attribution window of 60 minutes .*dt={late} with 30\. "
+        rf"{re.escape(ANEW[:-7])} first, and .* set it back, and read {late} out again\."
+    )
+    for each in (mine, short):
+        with pytest.raises(PartitionMissing, match=apart):
+            verdicts.verdict(each, ID, late)
+    looks.readout(short, ID, FIRST)
+    assert verdicts.verdict(short, ID, late)["final"]
+    for day in (FIRST, late):
+        looks.readout(mine, ID, day)
+    assert verdicts.verdict(mine, ID, late)["final"]
+
+
+def test_a_pre_period_of_another_window_is_remembered_anew_where_it_can_be(mine):
+    before = looks.place(mine.store, ID, "before")
+    known, short = before.manifest(), by_window(mine, 1)
+    looks.readout(short, ID, FIRST)
+    windows = [one.lineage["window_ms"] for one in (known, before.manifest())]
+    assert windows == [3_600_000, 60_000]
+    assert before.stamp() != known.stamp
+    looks.readout(mine, ID, FIRST)
+    assert before.stamp() == known.stamp
+    for name in ("behaviors", "impressions"):
+        mine.store.partition("events", EVE - timedelta(days=1), name).remove()
+    looks.readout(short, ID, FIRST)
+    assert before.stamp() == known.stamp
+
+
 def test_a_verdict_that_a_later_look_has_overtaken_is_not_made_so(mine):
     """A person said no on the first day, and harm was found on the second."""
     late = FIRST + timedelta(days=1)

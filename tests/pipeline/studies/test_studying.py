@@ -122,6 +122,21 @@ def test_how_many_threads_learn_and_how_often_they_save_decides_no_cell(studied,
     assert digest(click_prices=settings.train.click_prices + 1) != before
 
 
+BOUNDS = ("vocabulary.rows_per_batch", "statistics.rows_per_range", "events.batch_rows")
+
+
+@pytest.mark.parametrize("bound", BOUNDS)
+def test_bounds_of_memory_decide_no_cell_and_no_world(bound, tmp_path):
+    def digests(*pairs):
+        settings = load("study", str(tmp_path), pairs)
+        made = [studying.make(settings, name, 1, quick=True) for name in ("drift", "table2")]
+        return [worlds.World(settings, 1).digest, *(one.digest(one.stages()[0][0]) for one in made)]
+
+    before = digests()
+    assert digests(f"{bound}=1000") == before
+    assert not set(digests("vocabulary.min_prices=7", "events.lookback_days=7")) & set(before)
+
+
 @pytest.mark.parametrize(("group", "name"), base.LATER)
 def test_a_setting_that_is_younger_than_kept_cells_is_in_a_digest_only_where_it_is_set(group, name):
     settings = load("study", "nowhere")

@@ -3,12 +3,12 @@
 Unicode words, composed and lower-cased, with the marks that belong to them (vowel signs of Indic
 scripts, accents written apart); runs of Chinese, Japanese and Korean characters have no spaces, so
 they become overlapping pairs (a lone character stands for itself). Work is done once per distinct
-text. A search folds further than that, which no network has to learn anew.
+text of a column; to keep it costs more than to do it again (microseconds), as titles hardly recur.
+A search folds further than that, which no network has to learn anew.
 """
 
 import re
 from collections.abc import Callable
-from functools import lru_cache
 from unicodedata import category, normalize
 
 import pyarrow as pa
@@ -34,7 +34,6 @@ _BETWEEN = re.compile(f"[^\\w\\s{_MARKS}]")
 _DOTTED = "i\u0307"  # what a Turkish capital I with its dot becomes in small letters
 
 
-@lru_cache(maxsize=1 << 17)
 def words(text: str, most: int = MAX_WORDS) -> tuple[str, ...]:
     """The first words of one text, in order."""
     return _cut((text if text.isascii() else normalize("NFC", text)).lower(), most)

@@ -9,6 +9,7 @@ from typing import Any
 
 import requests
 
+from infra import proxies
 from infra.errors import OrchestrationError
 
 FINAL = frozenset({"success", "failed"})
@@ -65,7 +66,7 @@ class Airflow:
     def __init__(self, address: str, user: str, password: str) -> None:
         self.address = address.rstrip("/")
         self._login = {"username": user, "password": password}
-        self._session = requests.Session()
+        self._session = proxies.session()
 
     def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """One request below `/api/v2`, decoded.
@@ -154,8 +155,8 @@ class Airflow:
             )
 
     def _authorize(self) -> None:
-        with self._answering():
-            answer = requests.post(f"{self.address}/auth/token", json=self._login, timeout=60)
+        with self._answering(), proxies.session() as login:  # one that has no token of before
+            answer = login.post(f"{self.address}/auth/token", json=self._login, timeout=60)
         if not answer.ok:
             raise OrchestrationError(
                 f"Airflow at {self.address} refused the login of {self._login['username']}: "

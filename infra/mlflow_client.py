@@ -9,14 +9,13 @@ or a database of another release of MLflow, which can answer nothing (`RegistryE
 
 import logging
 import os
-import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cached_property, wraps
-from pathlib import Path
 from typing import Any
 from urllib.parse import ParseResult, urlparse
 
+from infra import mlflow_file
 from infra.addresses import bare
 from infra.errors import ConfigError, DupnError, RegistryError, RegistryUnavailable, StoreError
 from infra.files import alone, unwritable
@@ -89,6 +88,7 @@ class Client:
     def _told(self, call: Callable[..., Any]) -> Callable[..., Any]:
         @wraps(call)
         def told(*arguments: Any, **named: Any) -> Any:
+            require_there(self._uri)  # it was when this client was made
             with _driven(self._uri), answering(self._uri):
                 return call(*arguments, **named)
 
@@ -143,16 +143,17 @@ def require_there(uri: str) -> None:
     """
     if not is_there(uri):
         raise RegistryUnavailable(
-            f"there is no MLflow database {_database(uri)}. Whoever registers first makes it; see "
-            "that tracking.uri is right, and that nobody moved the file away."
+            f"there is no MLflow database {mlflow_file.of(uri)}. Whoever registers first makes it; "
+            "see that tracking.uri is right, and that nobody moved the file away."
         )
 
 
 def is_there(uri: str) -> bool:
     """Whether there is something to ask: False of a SQLite database that nobody has made yet."""
-    file = _database(uri)
+    file = mlflow_file.of(uri)
     with suppress(OSError):  # it may not be looked at: whoever asks it is told
-        return _is_there(file) if file.is_absolute() else True  # in memory, or SQLite's own `file:`
+        # else it is in memory, or SQLite's own `file:`
+        return not file.is_absolute() or mlflow_file.is_there(file)
     return True
 
 
@@ -166,15 +167,15 @@ def _turn(uri: str) -> Iterator[None]:
     """
     for name in ("mlflow", "alembic"):  # its chatter
         logging.getLogger(name).setLevel(logging.WARNING)
-    file = _database(uri)
+    file = mlflow_file.of(uri)
     with ExitStack() as held:
         if file.name != ":memory:" and file.parent.is_dir():
             with suppress(StoreError):  # no lock, no database either: SQLite says it better
                 held.enter_context(alone(file.with_name(f"{file.name}.making")))
                 for lost in file.parent.glob(f"{file.name}.*.new*"):
                     lost.unlink()
-                if not _is_there(file):
-                    _make(file)
+                if not mlflow_file.is_there(file):
+                    mlflow_file.make(file)
         yield
 
 
@@ -195,30 +196,6 @@ def _require_open(uri: str) -> None:
             inspect(engine)
         finally:
             engine.dispose()
-
-
-def _database(uri: str) -> Path:
-    """The file of a SQLite database; `:memory:` of any other."""
-    from sqlalchemy.engine import make_url
-
-    return Path((uri.startswith("sqlite:") and make_url(uri).database) or ":memory:")
-
-
-def _is_there(file: Path) -> bool:
-    """SQLite leaves an empty file where somebody only looked."""
-    return file.exists() and file.stat().st_size > 0
-
-
-def _make(file: Path) -> None:
-    from mlflow.store.db import utils
-
-    aside = file.with_name(f"{file.name}.{uuid.uuid4().hex[:10]}.new")
-    engine = utils.create_sqlalchemy_engine(f"sqlite:///{aside}")
-    try:
-        utils._initialize_tables(engine)  # what MLflow does where it finds none
-    finally:
-        engine.dispose()
-    aside.replace(file)
 
 
 @contextmanager
@@ -264,6 +241,7 @@ def answering(uri: str) -> Iterator[None]:
     from sqlalchemy.exc import DBAPIError
 
     try:
+        mlflow_file.follow(uri)
         yield
     except MlflowException as error:
         if error.error_code not in _MAY_PASS:

@@ -16,7 +16,7 @@ from types import MappingProxyType
 
 from pydantic import Field
 
-from infra import cores
+from infra import cores, proxies
 from infra.config import Config
 from infra.files import writing
 from infra.services import Service, free_port, running
@@ -27,9 +27,10 @@ MLFLOW_LOGIN = (
     *("MLFLOW_TRACKING_TOKEN", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"),
     *("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4", "MLFLOW_TRACKING_INSECURE_TLS"),
     *("MLFLOW_TRACKING_SERVER_CERT_PATH", "MLFLOW_TRACKING_CLIENT_CERT_PATH"),
-    "MLFLOW_S3_ENDPOINT_URL",
+    *("MLFLOW_S3_ENDPOINT_URL", "MLFLOW_S3_IGNORE_TLS", "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"),
+    *("MLFLOW_S3_UPLOAD_EXTRA_ARGS", "MLFLOW_S3_EXPECTED_BUCKET_OWNER"),
 )
-"""How a server lets us in, not which one it is: that is `tracking.uri`."""
+"""How a server and its object store let us in, not which server: that is `tracking.uri`."""
 MLFLOW_KEPT = (*MLFLOW_LOGIN, "MLFLOW_DISABLE_TELEMETRY")
 """All of MLflow's variables that the programs inherit."""
 SERVED = ("DUPN_SERVE_",)
@@ -77,7 +78,7 @@ def airflow_environment(
     trigger_port = free_port(log_port + 1, config.host, f"triggers' logs of {folder}")
     tools = str(Path(sys.executable).parent)
     return {
-        **_inherited(),
+        **_inherited(config.host),
         **variables,
         "PATH": os.pathsep.join([tools, os.environ.get("PATH", "")]),
         "DUPN_HOME": str(home),
@@ -140,7 +141,7 @@ def mlflow(home: Path, config: RuntimeConfig, tracking: str | None = None) -> Se
             *("--host", config.host, "--port", str(port), "--workers", "1"),
         ],
         environment={
-            **_inherited(),
+            **_inherited(config.host),
             "MLFLOW_BACKEND_STORE_URI": database,  # no option: there may be a password in it
             "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
         },
@@ -155,7 +156,7 @@ def serve(home: Path, config: RuntimeConfig, variables: Mapping[str, str]) -> Se
     folder = home / "serve"
     port = _port(folder, "serve", config.serve_port, config.host)
     address = f"http://{config.host}:{port}"
-    environment = {**_inherited(), **variables}
+    environment = {**_inherited(config.host), **variables}
     return Service(
         name="serve",
         folder=folder,
@@ -188,14 +189,18 @@ def _port(folder: Path, name: str, first: int, host: str) -> int:
     return free_port(first, host, f"{name} of {folder}")
 
 
-def _inherited() -> dict[str, str]:
-    """Our environment without another Airflow's or MLflow's settings in it."""
+def _inherited(host: str) -> dict[str, str]:
+    """Our environment without another Airflow's or MLflow's settings in it.
+
+    A proxy in it is not for what listens on `host`.
+    """
     foreign = ("AIRFLOW", "_AIRFLOW", "MLFLOW_")
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if name in MLFLOW_KEPT or not name.startswith(foreign)
     }
+    return {**kept, **proxies.spared(kept, host)}
 
 
 def _secret(path: Path) -> str:

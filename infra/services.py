@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 
-from infra import processes
+from infra import processes, proxies
 from infra.errors import OrchestrationError, StoreError
 from infra.files import alone, takes_no_writes, writing
 
@@ -267,7 +267,8 @@ def _family(folder: Path, name: str) -> list[psutil.Process]:
 
 def _answers(url: str) -> bool:
     try:
-        return bool(requests.get(url, timeout=5).ok)
+        with proxies.session() as asking:
+            return bool(asking.get(url, timeout=5).ok)
     except requests.RequestException:
         return False
 

@@ -9,7 +9,8 @@ import re
 from dataclasses import dataclass
 
 import numpy as np
-import requests
+
+from infra import proxies
 
 _LINE = re.compile(r"^(\w+)_(bucket|sum|count)(?:\{(.*)\})? (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="([^"]*)"')
@@ -44,7 +45,8 @@ class Seen:
 
 def read(port: int) -> dict[str, Seen]:
     """Histograms of the service by name; those by endpoint as `name /endpoint`."""
-    return parse(requests.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text)
+    with proxies.session() as asking:
+        return parse(asking.get(f"http://127.0.0.1:{port}/metrics", timeout=10).text)
 
 
 def parse(page: str) -> dict[str, Seen]:

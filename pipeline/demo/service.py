@@ -1,6 +1,7 @@
 """The demo's last step: the service is asked what a person would ask it, with curl."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -9,11 +10,11 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import date
 from typing import Any
+from urllib.parse import urlsplit
 
-import requests
 from rich.console import Console
 
-from infra import runtime
+from infra import proxies, runtime
 from infra.errors import OrchestrationError
 from infra.store import Store
 from pipeline.cli.show import wide
@@ -39,7 +40,7 @@ def ask(settings: Settings, variables: Mapping[str, str], day: date) -> Mapping[
     _wait(address, settings.runtime.start_timeout_s)
     user, query = _somebody(settings.store, day)
     body = json.dumps({"user_id": user, "query": query, "top_k": SHOWN, "page": False})
-    command = ["curl", "-s", f"{address}/v1/search", "-d", body]
+    command = _command(address, body)
     return {"command": shlex.join(command), "answer": _answer(command, address, body)}
 
 
@@ -66,12 +67,20 @@ def _somebody(store: Store, day: date) -> tuple[str, str]:
     )
 
 
+def _command(address: str, body: str) -> list[str]:
+    """What a person would type here."""
+    host = urlsplit(address).hostname or ""
+    direct = ["--noproxy", host] if proxies.named(os.environ) else []
+    return ["curl", "-s", *direct, f"{address}/v1/search", "-d", body]
+
+
 def _answer(command: Sequence[str], address: str, body: str) -> Mapping[str, Any]:
     if shutil.which("curl"):
         done = subprocess.run(list(command), capture_output=True, text=True, check=False)
         text = done.stdout
     else:  # a machine without curl: the same request
-        text = requests.post(f"{address}/v1/search", data=body, timeout=30).text
+        with proxies.session() as asking:
+            text = asking.post(f"{address}/v1/search", data=body, timeout=30).text
     try:
         found: Mapping[str, Any] = json.loads(text)
     except ValueError:
@@ -86,10 +95,11 @@ def _answer(command: Sequence[str], address: str, body: str) -> Mapping[str, Any
 def _wait(address: str, timeout_s: float) -> None:
     """Until the champion is loaded."""
     begin = time.monotonic()
-    while time.monotonic() - begin < timeout_s:
-        if requests.get(f"{address}/readyz", timeout=30).status_code == 200:
-            return
-        time.sleep(0.5)
+    with proxies.session() as asking:
+        while time.monotonic() - begin < timeout_s:
+            if asking.get(f"{address}/readyz", timeout=30).status_code == 200:
+                return
+            time.sleep(0.5)
     raise OrchestrationError(
         f"the service loaded no champion within {timeout_s:.0f} s. Look at {address}/readyz."
     )

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -88,3 +90,15 @@ def test_tokens_are_rows_of_the_vocabulary():
         assert tokens.to_pylist() == expected
         assert tokens.type == pa.list_(pa.int32())
     assert query.tokens_of(texts[:0], known).to_pylist() == []
+
+
+def test_no_text_is_kept_once_its_words_are_told():
+    titles = pa.array([f"title number {i} of many" for i in range(2000)])
+    query.words_of(titles[:1])
+    tracemalloc.start()
+    try:
+        query.words_of(titles)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert kept < 500_000  # bytes: Python lays tuples that are free by for the next

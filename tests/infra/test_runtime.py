@@ -1,4 +1,5 @@
 import json
+import re
 import stat
 from pathlib import Path
 
@@ -76,6 +77,17 @@ def test_only_how_mlflow_lets_us_in_is_inherited_of_its_variables(home, monkeypa
         f"MLFLOW_TRACKING_{name}" for name in ("TOKEN", "USERNAME", "PASSWORD")
     }
     assert "MLFLOW_TRACKING_URI" not in found
+
+
+def test_tasks_reach_the_bucket_that_whoever_starts_them_reaches(home, monkeypatch):
+    from mlflow import environment_variables
+
+    names = [name for name in vars(environment_variables) if re.match("MLFLOW_(S3|BOTO)_", name)]
+    for name in names:
+        monkeypatch.setenv(name, "theirs")
+    found = environment(home)
+    assert {"MLFLOW_S3_IGNORE_TLS", "MLFLOW_BOTO_CLIENT_ADDRESSING_STYLE"} <= set(names)
+    assert [name for name in names if name not in found] == []
 
 
 def test_tasks_find_the_settings_that_up_was_given(home, monkeypatch):

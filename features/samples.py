@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from features import labels, lists
+from features.catalog import CatalogArrays
 from features.property import LocalClock, told
 from features.query import tokens_of
 from features.questions import candidates, offers, shops
@@ -59,6 +60,13 @@ def _sequence(group: Group, item: Codes, clock: LocalClock) -> dict[str, pa.Arra
     offsets = lists.offsets(spans.length)
     columns = {f"seq_{name}": lists.lists(offsets, codes) for name, codes in seen.items()}
     return {"seq_item": lists.lists(offsets, item[rows]), **columns}
+
+
+def priced_clicks(table: pa.Table, items: CatalogArrays) -> int:
+    """How many clicked candidates of samples have a price level in their catalog."""
+    clicked = table["cand_clicked"].combine_chunks().flatten().to_numpy() > 0
+    rows = table["cand_item"].combine_chunks().flatten().to_numpy()[clicked]
+    return int((items.price_level[rows] > 0).sum())
 
 
 def _prices(group: Group, asked: Asked, world: World, window_ms: int) -> pa.Array:

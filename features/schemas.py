@@ -263,6 +263,8 @@ QUESTIONS = {"cand_item": "ctr", "price_level": "ppp", "icon": "fifp", "shop": "
 them is named after (L2R asks of the candidates of CTR). A moment that asks nothing is no sample."""
 
 
+PRICED_CLICKS = "priced_clicks"
+"""A count of samples: clicked candidates with a price level, of which PPP may ask, too."""
 YOUNGER = ("price_offer",)
 """Columns of SAMPLES that days published before them have not: nothing is known, as null says."""
 

@@ -7,7 +7,7 @@ is nothing left to learn with.
 
 from collections.abc import Sequence
 
-from features.schemas import QUESTIONS
+from features.schemas import PRICED_CLICKS, QUESTIONS
 from infra.errors import TrainingError
 from infra.store import Manifest
 from training.config import Task, TrainConfig
@@ -18,7 +18,8 @@ def nowhere(manifests: Sequence[Manifest], config: TrainConfig) -> frozenset[Tas
 
     Args:
         manifests: of samples. Days that counted no questions may ask anything.
-        config: of the training; with `click_prices` PPP asks of clicked candidates, too.
+        config: of the training; with `click_prices` PPP asks of clicked candidates that have a
+            price level, too.
     """
     found = {
         task for task in config.tasks if not any(_asks(one, task, config) for one in manifests)
@@ -35,8 +36,10 @@ def none(config: TrainConfig, moments: str) -> TrainingError:
 
 
 def _asks(manifest: Manifest, task: Task, config: TrainConfig) -> bool:
-    counted = {Task.CTR if task is Task.L2R else task}  # L2R asks of the candidates of CTR
-    if task is Task.PPP and config.click_prices:
-        counted.add(Task.CTR)
+    counted: set[str] = {
+        Task.CTR if task is Task.L2R else task
+    }  # L2R asks of the candidates of CTR
+    if task is Task.PPP and config.click_prices:  # days that counted none may have any
+        counted.add(PRICED_CLICKS if PRICED_CLICKS in manifest.counts else Task.CTR)
     known = set(QUESTIONS.values()) <= manifest.counts.keys()
     return not known or any(manifest.counts[name] for name in counted)

@@ -36,12 +36,12 @@ def judge(
     """Why a day is abnormal; empty if it is not, or if there are too few days to tell.
 
     Args:
-        today: the day's tally.
+        today: the day's tally; an empty one is of a day that nobody has judged.
         before: tallies of the days before it.
         volume_ratio: rows against the median from which (or from whose inverse) a day is abnormal.
         mix_distance: total variation distance from which it is.
     """
-    if len(before) < ENOUGH:
+    if len(before) < ENOUGH or not today:
         return ()
     found = [_volume(name, today, before, volume_ratio) for name in VOLUMES]
     found += [_mix(name, today, before, mix_distance) for name in MIXES]

@@ -32,7 +32,7 @@ from features.questions import moments as moment
 from features.questions import world as worlds
 from features.questions.moments import Calendar, Moments
 from features.samples import Group, SamplesConfig, World
-from features.schemas import MOMENTS, OPEN, QUESTIONS, SAMPLES
+from features.schemas import MOMENTS, OPEN, PRICED_CLICKS, QUESTIONS, SAMPLES
 from features.vocabulary import Vocabulary
 from infra.store import Attempt, FileEntry, Store
 from pipeline.beam.parquet import planes
@@ -138,13 +138,14 @@ def build(task: Task, bucket: Bucket) -> Made:
     late = arrived.late if task.has_yesterday else moment.none()
     numbers = dict(zip(profiles, known.others[1:], strict=True))
     asked = _askable(task, late)
-    tables, users = [], []
+    tables, users, priced = [], [], 0
     for own_date, group in _groups(task, known, asked, waiting):
         there = _there(task, own_date)
         rows = _profile(task, own_date, profiles[own_date], numbers[own_date], known)
         full = replace(group, profile=rows[group.moments.user])
         tables.append(sample.build(full, there, task.config, task.window_ms, task.seed))
         users.append(group.moments.user)
+        priced += sample.priced_clicks(tables[-1], there.catalog)
     left_out = {
         "too_late": arrived.too_late,
         "too_early": arrived.too_early,
@@ -153,6 +154,7 @@ def build(task: Task, bucket: Bucket) -> Made:
         "united_rows": arrived.united_rows,
         "repeated_pages": arrived.repeated_pages,
         "repeated_behaviors": known.duplicates,
+        PRICED_CLICKS: priced,
     }
     return _finish(tables, users, left_out)
 

@@ -57,8 +57,9 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     recorded = recording.record(store, day, zone, answered, settings.canary.requests)
     if not recorded:
         raise PartitionMissing(
-            f"samples/dt={day} has no moment with candidates to record. "
-            "Evaluate on a day with clicks."
+            f"samples/dt={day} has no moment with candidates of a held-out user to record. "
+            f"Evaluate on a day that has one; `dupn run nightly --day {day} --leave-out` ends a "
+            "night, leaves its day unlearnt and promotes nobody."
         )
     registry = registry_of(settings)  # also points MLflow at the tracking server
     run_id = _run_id(mine, registry)

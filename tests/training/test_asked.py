@@ -5,7 +5,7 @@ from datetime import timedelta
 import pyarrow as pa
 import pytest
 
-from features.schemas import QUESTIONS
+from features.schemas import PRICED_CLICKS, QUESTIONS
 from infra.errors import TrainingError
 from tests.training.conftest import FIRST
 from tests.training.cutting import Cut, CutAfter
@@ -36,7 +36,7 @@ def own(make_store, tmp_path):
     return store
 
 
-def silenced(store, day, *columns, counted=True):
+def silenced(store, day, *columns, counted=True, priced=None):
     """Publish the day's samples again, `columns` null throughout."""
     place = store.partition("samples", day)
     table, lineage = place.table(), place.manifest().lineage
@@ -45,6 +45,7 @@ def silenced(store, day, *columns, counted=True):
         field = table.schema.field(at)
         table = table.set_column(at, field, pa.nulls(len(table), field.type))
     counts = {task: len(table) - table[column].null_count for column, task in QUESTIONS.items()}
+    counts |= {} if priced is None else {PRICED_CLICKS: priced}
     with place.publish(**lineage) as out:
         out.record([out.write_table("part", table, counts=counts if counted else None)])
 
@@ -112,6 +113,14 @@ def test_one_day_that_asks_is_enough_and_clicks_may_ask_of_prices(own, days, qui
     assert nowhere(own, days[:1], quick) == set()  # not one of them is: that is an error of its own
     shops = clicks.model_copy(update={"tasks": (*quick.tasks, Task.SPP)})
     assert nowhere(own, days[:1], shops) == set(quick.tasks)
+
+
+@pytest.mark.parametrize(("priced", "left"), [(0, {Task.FIFP, Task.PPP}), (3, {Task.FIFP})])
+def test_clicks_ask_of_prices_only_where_something_clicked_has_one(own, days, quick, priced, left):
+    """Otherwise a loss that is always zero would wear the head down."""
+    silenced(own, days[0], "price_level", *ICONS, priced=priced)
+    clicks = quick.model_copy(update={"click_prices": 0.5})
+    assert nowhere(own, days[:1], clicks) == left
 
 
 def test_days_that_judge_nothing_keep_the_last_epoch_and_say_so(own, days, tiny, quick, caplog):

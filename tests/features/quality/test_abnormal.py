@@ -59,4 +59,8 @@ def test_a_value_that_was_never_there_is_a_shift():
 
 def test_too_few_days_say_nothing():
     assert judge(day(1000), USUAL[:2], **LIMITS) == ()
-    assert judge({}, USUAL, **LIMITS)[0].value == 0
+    assert judge(day(0), USUAL, **LIMITS)[0].value == 0
+
+
+def test_a_day_that_nobody_has_judged_is_not_told_of_as_empty():
+    assert judge({}, USUAL, **LIMITS) == ()

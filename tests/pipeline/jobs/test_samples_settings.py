@@ -12,7 +12,7 @@ import pytest
 
 from features.questions.offers import EVEN, SHARPNESS
 from features.samples import SamplesConfig
-from features.schemas import PRICE_LEVELS, QUESTIONS, SAMPLES, BehaviorType, conform
+from features.schemas import PRICE_LEVELS, PRICED_CLICKS, QUESTIONS, SAMPLES, BehaviorType, conform
 from features.sequence import SequencesConfig
 from infra.store import Store
 from pipeline.beam.run import BeamConfig
@@ -46,7 +46,7 @@ def candidates_of(store):
     """One row a candidate, with its price level in the catalog of the moment's own day."""
     rows = pl.from_arrow(store.partition("samples", DAYS[-1]).table())
     assert isinstance(rows, pl.DataFrame)
-    listed = ["cand_item", "cand_label", "cand_weight"]
+    listed = ["cand_item", "cand_label", "cand_weight", "cand_clicked"]
     asked = rows.drop_nulls("cand_item").select("sample_id", "ts", *listed).explode(listed)
     levels = []
     for day in DAYS:
@@ -59,6 +59,16 @@ def candidates_of(store):
     return asked.with_columns(own=own.dt.date()).join(
         pl.concat(levels), on=["own", "cand_item"], how="left", maintain_order="left"
     )
+
+
+@pytest.mark.parametrize("log", ["pages", "clicks"])
+def test_clicked_candidates_with_a_price_level_of_their_own_day_are_counted(log, request):
+    store = request.getfixturevalue(log)
+    one = candidates_of(store)
+    priced = one.filter((pl.col("cand_clicked") > 0) & (pl.col("price_level") > 0)).height
+    counts = store.partition("samples", DAYS[-1]).manifest().counts
+    assert counts[PRICED_CLICKS] == priced
+    assert 0 < priced < one.height
 
 
 def test_dear_carts_and_purchases_weigh_more_where_sales_count(pages, tmp_path):

@@ -75,7 +75,7 @@ def plan(settings: Settings, day: date, last: date | None = None) -> list[Redo]:
             Redo(stage="quality", day=one, why="its events are judged again", sure=True),
         ]
     for one in _span(day, end):
-        found += _of_day(store, asked, one)
+        found += _of_day(settings, asked, one)
     return found
 
 
@@ -90,7 +90,8 @@ def _require(store: Store, day: date, last: date) -> None:
     rebuilding.require_events(store, _span(day + ONE_DAY, last))
 
 
-def _of_day(store: Store, asked: Sequence[date], day: date) -> Iterator[Redo]:
+def _of_day(settings: Settings, asked: Sequence[date], day: date) -> Iterator[Redo]:
+    store = settings.store
     reasons = ["events of the day change"] if day in asked else []
     if day != asked[0]:
         earlier = asked[0] if len(asked) == 1 else "a day before"
@@ -105,7 +106,10 @@ def _of_day(store: Store, asked: Sequence[date], day: date) -> Iterator[Redo]:
             why = f"it was made from another {stale[0]}"
             yield Redo(stage=stage, day=day, why=why, sure=True)
         elif there or stage in STATE:
-            yield Redo(stage=stage, day=day, why=f"if {reason}", sure=False)
+            made = inputs.published(store, stage, day)
+            other = there and otherwise.is_other(settings, stage, made)
+            why = f"if {reason}{', then with other settings than before' if other else ''}"
+            yield Redo(stage=stage, day=day, why=why, sure=False)
         if stage == "samples" and (there or day in asked):
             why = "if its samples change"
             yield Redo(stage="quality_samples", day=day, why=why, sure=False)
@@ -218,10 +222,11 @@ def _warn(settings: Settings, kept: Sequence[Redo]) -> None:
             logger.warning(
                 "%d days of %s were made with other settings than those of now, or by a release "
                 "that had other ones, and stay so, since their data is the same; `%s` makes them "
-                "again",
+                "again, and `dupn backfill --day %s` after it what follows from them",
                 len(days),
                 stage,
                 " ".join(("dupn", stage, f"--from {days[0]} --to {days[-1]}")),
+                days[0],
             )
 
 

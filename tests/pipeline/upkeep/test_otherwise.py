@@ -7,7 +7,7 @@ import pytest
 
 from features import inputs
 from pipeline import steps
-from pipeline.upkeep import otherwise
+from pipeline.upkeep import backfill, otherwise
 from tests import nights
 from tests.nights import DAYS
 from tests.pipeline.upkeep.test_backfill import LENIENT, MINE, made
@@ -37,9 +37,12 @@ def warned(caplog):
 
 @pytest.mark.parametrize(("stage", "pair"), CASES)
 def test_a_backfill_names_days_that_stay_as_other_settings_made_them(home, caplog, stage, pair):
-    said = steps.backfill(with_others(home, pair), MINE[1], MINE[2])
+    mine = with_others(home, pair)
+    plan = {one.stage: one.why for one in backfill.plan(mine, MINE[1]) if one.day == MINE[1]}
+    assert plan[stage].endswith(", then with other settings than before")
+    said = steps.backfill(mine, MINE[1], MINE[2])
     assert f"{stage} {MINE[1]}" in said["as they were"]
-    again = f"`dupn {stage} --from {MINE[1]} --to {MINE[2]}` makes them again"
+    again = f"`dupn {stage} --from {MINE[1]} --to {MINE[2]}` makes them again, and"
     assert [one for one in warned(caplog) if f"2 days of {stage} " in one and again in one]
 
 

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from infra.config import flatten
 from infra.errors import PartitionCorrupt, TrainingError
+from infra.manifest import mend
 from infra.store import Attempt, FileEntry, Manifest, Partition, Store
 from training.batch import NOTED, VocabularySizes
 from training.config import ModelConfig, TrainConfig
@@ -333,7 +334,6 @@ def _read(partition: Partition, name: str) -> Any:
     if hashlib.sha256(raw).hexdigest() != entry.sha256:
         raise PartitionCorrupt(
             f"{partition.key}/{entry.name} is not the file that was published. "
-            "Make it again: `dupn --set train.resume=false train --until D --days N`, or a night's "
-            "with `dupn --set train.resume=false update --day D`."
+            f"{mend(partition.key)}"
         )
     return torch.load(io.BytesIO(raw), map_location="cpu", weights_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 
 from evaluation import filed
 from infra import run_key
+from infra.addresses import bare
 from infra.errors import PartitionMissing, RegistryError, TrainingError
 from infra.registry import Registry, Version
 from infra.runs import is_there
@@ -106,10 +107,10 @@ def require_free(run: Run, registry: Registry, remedy: str) -> None:
             known = f"{run.name} is version {version.number} of the registry already"
             if all(one.startswith(OF_DATA) for one in differences):
                 raise TrainingError(
-                    f"{known}, and its days have been made again since, with other settings or by "
-                    f"another release of dupn ({differences[0]}). The version is as good as it "
-                    "was, and stays: there is nothing to train. Nights after those days may be "
-                    f"behind now (`dupn status`). {remedy}"
+                    f"{known}, and its days have been made again since: from other data, with "
+                    f"other settings or by another release of dupn ({differences[0]}). The version "
+                    "is as good as it was, and stays: there is nothing to train. Nights after "
+                    f"those days may be behind now (`dupn status`). {remedy}"
                 )
             raise TrainingError(f"{known}, and was trained otherwise: {differences[0]}. {remedy}")
 
@@ -181,9 +182,10 @@ def require_recorded(mine: Candidate, registry: Registry) -> None:
     if not is_there(registry.client, mine.run_id):
         raise RegistryError(
             f"the MLflow run {mine.run_id} of {mine.key}, in which its bundle and the gate's "
-            "verdict are kept, was deleted. Restore it (`mlflow runs restore --run-id "
-            f"{mine.run_id}`). If it was purged, run `dupn train` (of a night, `dupn update`) "
-            "again: it trains nothing, and gives the model a new run; then `dupn bundle`."
+            "verdict are kept, was deleted. Restore it (`MLFLOW_TRACKING_URI="
+            f"{bare(registry.uri)} mlflow runs restore --run-id {mine.run_id}`). If it was purged, "
+            "run `dupn train` (of a night, `dupn update`) again: it trains nothing, and gives the "
+            "model a new run; then `dupn bundle`."
         )
 
 

@@ -33,7 +33,7 @@ class Config(BaseModel):
         return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
 
     def decided_by(self, **beside: str | int) -> str:
-        """Twelve hex digits that change when anything does that decides what is made.
+        """Twelve hex digits that change when anything does that decides which rows are made.
 
         Args:
             beside: what else decides it than these settings, by name.
@@ -73,7 +73,7 @@ WHOLE = "whole"
 DECIDED_BY = "decided_by"
 """Key of a lineage."""
 BOUND = "bound"
-"""Marks a setting that bounds memory: what is made is the same whatever it says."""
+"""Marks a setting that bounds memory: rows are the same whatever it says, if not their files."""
 UNTOLD = "untold"
 """Marks a setting that may hold a login: no error and no record says what was given for it."""
 

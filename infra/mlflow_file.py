@@ -56,6 +56,7 @@ def follow(uri: str) -> None:
     found = _identity(file)
     if _ASKED.get(uri, ()) == found:
         return
+    _ASKED.pop(uri, None)  # known once all of it is: a file that is refused may be taken back
     for pool in _pools(uri):
         pool.dispose()  # whoever is in a call ends it with the connection that he has
         if found:

@@ -97,7 +97,7 @@ def stamp(store: Store, day: date) -> str:
     """Sixteen hex digits of all that `build` reads: others once some of it is published anew.
 
     Raises:
-        PartitionMissing: `sequences` of the day are not published.
+        PartitionMissing: `sequences` of the day are not published, or a vocabulary is lost.
     """
     read = [store.partition("sequences", day, "history")]
     users = held.newest(store, day, "users")

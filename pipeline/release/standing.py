@@ -12,7 +12,7 @@ from typing import Any
 
 from evaluation import filed
 from infra.addresses import bare
-from infra.errors import PartitionCorrupt, RecordCorrupt, RegistryUnavailable
+from infra.errors import PartitionCorrupt, PartitionMissing, RecordCorrupt, RegistryUnavailable
 from infra.ledger import Entry, LedgerBroken
 from infra.mlflow_client import briefly
 from infra.store import Store
@@ -251,7 +251,7 @@ def _aged(store: Store, place: str) -> str:
     try:
         if target is None or not target.exists() or not tables.made_again(target, store.resolved()):
             return ""
-    except PartitionCorrupt:  # the canary and the service say so
+    except (PartitionCorrupt, PartitionMissing):  # whoever reads those says so
         return ""
     day = target.manifest().lineage["day"]
     return f" (tables of {day} from before it was made again: `dupn refresh --day {day}`)"

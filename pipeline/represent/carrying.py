@@ -33,13 +33,15 @@ class Earlier:
 
     table: Partition
     day: date
+    until: date
+    """The day that it is carried on to."""
     arrived: Hashes
     """Users of whom a behaviour arrived since."""
 
     @classmethod
     def of(cls, store: Store, table: Partition, day: date) -> "Earlier":
         """As carried on to `day`; the events since are there (`followed`)."""
-        return cls(table, _day_of(table), _arrived(store, table, day))
+        return cls(table, _day_of(table), day, _arrived(store, table, day))
 
     def anew(self, past: pa.Table, clock: LocalClock) -> NDArray[np.bool_]:
         """Which rows are of users whom the table does not tell as they are by now.
@@ -52,7 +54,8 @@ class Earlier:
             clock: of the data set's time zone.
         """
         hashes = past["user_hash"].to_numpy()
-        ahead = past["ts"].cast(pa.int64()).to_numpy() >= clock.end_ms(self.day)
+        ts = past["ts"].cast(pa.int64()).to_numpy()
+        ahead = (ts >= clock.end_ms(self.day)) & (ts < clock.end_ms(self.until))
         return np.isin(hashes, np.append(self.arrived, hashes[ahead]))
 
 

@@ -1,4 +1,4 @@
-"""Whether a stage of a day was made with the settings of now, as far as they decide its bytes."""
+"""Whether a stage of a day was made with the settings of now, as far as they decide its rows."""
 
 from collections.abc import Mapping
 

@@ -53,8 +53,7 @@ def run(settings: Settings, day: date) -> Mapping[str, Any]:
                 built.setdefault(stage, []).append(one.isoformat())
     if not built:
         logger.info("rebuild %s: vocabulary, statistics and sequences are whole", day)
-    for said in _told(settings.store, built):
-        logger.warning("%s", said)
+    _say_otherwise(settings.store, built)
     return {"day": day.isoformat(), "built": built or "nothing: all of it is whole"}
 
 
@@ -154,6 +153,14 @@ def _warn(settings: Settings, chain: Sequence[str], days: Sequence[date]) -> Non
 def _around(days: Sequence[date]) -> tuple[date, date]:
     """The day before a walk and the day after it."""
     return days[0] - ONE_DAY, days[-1] + ONE_DAY
+
+
+def _say_otherwise(store: Store, built: Mapping[str, Sequence[str]]) -> None:
+    try:
+        for said in _told(store, built):
+            logger.warning("%s", said)
+    except PartitionCorrupt as error:  # what was to be built is there all the same
+        logger.warning("%s", error)
 
 
 def _told(store: Store, built: Mapping[str, Sequence[str]]) -> Iterator[str]:

@@ -72,11 +72,18 @@ def test_a_backup_of_another_mlflow_is_told_as_by_a_process_that_begins(register
     backup = file.with_name("backup")
     with closing(sqlite3.connect(backup)) as database, database:
         database.execute("UPDATE alembic_version SET version_num = 'bd07f7e963c5'")
+    file.rename(file.with_name("before"))
     backup.replace(file)
     for _ in range(2):
         with pytest.raises(RegistryError, match="found version bd07f7e963c5") as told:
             registered.aliases()
         assert not isinstance(told.value, RegistryUnavailable | Refused)
+    file.with_name("before").replace(file)  # the very file of before is asked again
+    assert registered.aliases() == {"champion": "2"}
+    registered.point("challenger", "2")
+    with closing(sqlite3.connect(file)) as database:
+        found = database.execute("SELECT alias FROM registered_model_aliases").fetchall()
+    assert set(found) == {("champion",), ("challenger",)}
 
 
 def test_a_database_that_stays_keeps_its_connections(registered, file):

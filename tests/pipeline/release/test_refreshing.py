@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from features import catalog
 from infra.errors import PartitionMissing, RegistryError
 from infra.registry import MODEL
 from pipeline import steps
@@ -144,6 +145,15 @@ def test_a_day_that_was_made_again_is_taken_over_and_status_says_so_until_then(s
     assert place_of(settings).stamp() != before
     assert tables.made_again(place_of(settings), settings.store) == []
     assert "dupn refresh" not in standing.status(settings)["bundle"]
+
+
+def test_a_vocabulary_that_is_lost_hides_nothing_else_of_the_status(settings, told):
+    day = served(settings)[0].bundle.day
+    lost = settings.store.partition("vocabulary", day, catalog.columns(settings.store, day)[0])
+    lost.remove()
+    assert standing.status(settings)["bundle"].endswith("/v1")
+    steps.vocabulary(settings, day)
+    assert lost.exists()
 
 
 def test_without_a_champion_it_says_what_to_do(tmp_path):

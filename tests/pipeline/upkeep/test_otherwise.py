@@ -90,6 +90,14 @@ def test_a_rebuild_says_what_was_made_from_state_that_is_there_again_but_not_as_
     assert f"`dupn backfill --day {DAYS[2]}` make again" in said
 
 
+def test_a_rebuild_ends_well_though_what_was_made_from_it_is_spoilt(swept, caplog):
+    samples = swept.store.partition("samples", DAYS[2])
+    Path(samples.path, "_manifest.json").write_bytes(b"")
+    said = steps.rebuild(swept, DAYS[1])
+    assert said["built"]["statistics"] == [str(DAYS[1])]
+    assert any(samples.key in one for one in caplog.messages)
+
+
 def test_a_rebuild_of_the_same_bytes_says_nothing(swept, caplog):
     steps.rebuild(swept, DAYS[1])
     assert [one for one in caplog.messages if "made from another" in one] == []

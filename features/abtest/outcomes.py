@@ -131,11 +131,12 @@ def count(arrived: Arrived, window: Window, catalogs: Sequence[CatalogArrays]) -
 def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Table, dict[str, int]]:
     """Pages whose window closes on the day, each request of a user once.
 
-    Too late is what would have counted on a day before: a page of an arm, of the experiment's time.
+    What is left out is told of pages of an arm alone, which is what it is held against; too late is
+    what would have counted on a day before.
     """
     ts = milliseconds(arrived[1])
     late = (ts >= window.since_ms) & (ts < window.opened_ms)
-    too_late = int((late & pc.is_valid(arrived[1]["variant"]).to_numpy()).sum())
+    too_late = int((late & _of_an_arm(arrived[1])).sum())
     own = _united(_between(arrived[1], window.opened_ms, window.end_ms), window.start_ms)
     # A page that closes after the day is shown last: no other one repeats it here.
     own = _between(own, window.opened_ms, window.end_ms - window.window_ms)
@@ -144,10 +145,16 @@ def _closing(arrived: tuple[pa.Table, pa.Table], window: Window) -> tuple[pa.Tab
     ts = milliseconds(whole)
     closes = ts >= max(window.opened_ms, window.since_ms)
     kept = closes & _asked(whole, ts, waiting.num_rows, window)
-    left = {"too_late": too_late, "repeated_pages": int(closes.sum() - kept.sum())}
+    repeated = closes & ~kept & _of_an_arm(whole)
+    left = {"too_late": too_late, "repeated_pages": int(repeated.sum())}
     if not kept.all():
         whole = whole.filter(pa.array(kept))
     return whole.combine_chunks(), left
+
+
+def _of_an_arm(pages: pa.Table) -> NDArray[np.bool_]:
+    """Pages of an experiment's arm, whichever."""
+    return pc.is_valid(pages["variant"]).to_numpy()
 
 
 def _waiting(pages: pa.Table, window: Window) -> pa.Table:

@@ -70,6 +70,9 @@ HOURS = pa.schema(
 
 HOUR_MS = 3_600_000
 
+LARGEST = "armless_largest_"
+"""Begins the name of a count that is not to be added up over users."""
+
 
 def by_user(counted: Counted) -> pa.Table:
     """Sums per user as BEFORE, whatever the arm."""
@@ -200,7 +203,7 @@ def armless(counted: Counted, salt: str, shares: Mapping[str, float]) -> Mapping
         mine = number[place == arm]
         found[f"armless_{line}"] = int(mine.sum())
         found[f"armless_squares_{line}"] = int((mine**2).sum())
-        found[f"armless_largest_{line}"] = int(mine.max(initial=0))
+        found[f"{LARGEST}{line}"] = int(mine.max(initial=0))
     return found
 
 

@@ -24,7 +24,7 @@ from features import catalog as catalogs
 from features import hash_range
 from features.abtest import outcomes, readout
 from features.abtest.outcomes import ACTIONS, PAGES, Arrived, Counted, Window
-from features.abtest.readout import BEFORE
+from features.abtest.readout import BEFORE, LARGEST
 from features.abtest.traffic import FOLDER, Traffic
 from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY
@@ -238,7 +238,8 @@ def run(
     ):
         p | "Name the buckets" >> _create(beam.buckets) | ReadOut(task, rows, hours)
     prices.cache_clear()
-    counts = {"rows": target["readout"].manifest().rows, **target["readout"].manifest().counts}
+    read = target["readout"]
+    counts = {"rows": read.manifest().rows, **read.manifest().counts, **largest(read)}
     logger.info(
         "read-out %s %s: %d rows, %d pages, %d of them without an arm",
         asked.traffic.experiment,
@@ -265,6 +266,19 @@ def inputs(store: Store, day: date) -> list[Partition]:
     days = (day - ONE_DAY, day)
     events = [store.partition("events", one, name) for one in days for name in SCHEMAS]
     return [*events, *(store.partition("catalog", one) for one in days)]
+
+
+def largest(read: Partition) -> Mapping[str, int]:
+    """`armless_largest_<arm>` of a day: the most of any file, since a user lies in one alone.
+
+    A manifest adds up what its files count.
+    """
+    found: dict[str, int] = {}
+    for entry in read.manifest().files:
+        for name, count in entry.counts.items():
+            if name.startswith(LARGEST):
+                found[name] = max(found.get(name, 0), count)
+    return found
 
 
 def is_without_pages(read: Partition) -> bool:

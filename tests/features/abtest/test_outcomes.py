@@ -53,11 +53,11 @@ NIGHT = Window(start_ms=48 * H, end_ms=72 * H, window_ms=6 * H, before_ms=24 * H
 """Of the third day; the day before is the second."""
 
 
-def shown(rows):
+def shown(rows, variant="old"):
     """(user, request, hour) and items, else "i", as impressions, sorted as published events are."""
     told = [
         {"user_hash": user, "user_id": f"u{user}", "ts": hour * H, "request_id": f"r{request}"}
-        | {"item_ids": items or ["i"], "scenario": 1}
+        | {"item_ids": items or ["i"], "scenario": 1, "variant": variant}
         for user, request, hour, *items in sorted(rows)
     ]
     return pa.Table.from_pylist(told, IMPRESSIONS)
@@ -88,8 +88,8 @@ def names(table):
     return list(zip(*columns, items, table["ts"].cast(pa.int64()).to_pylist(), strict=True))
 
 
-def counted(yesterday, today):
-    tables = tuple(shown(rows).select(PAGE_COLUMNS) for rows in (yesterday, today))
+def counted(yesterday, today, variant="old"):
+    tables = tuple(shown(rows, variant).select(PAGE_COLUMNS) for rows in (yesterday, today))
     none = ACTIONS.empty_table()
     return outcomes.count(Arrived(tables, (none, none)), NIGHT, (catalog.empty(), catalog.empty()))
 
@@ -119,6 +119,9 @@ def test_a_page_shown_again_in_the_evening_does_not_count_on_the_next_day():
     night = counted(rows, [])
     assert names(night.pages) == [("u0", "r1", "i", 47 * H)]
     assert night.counts["repeated_pages"] == 1
+    nobodys = counted(rows, [], None)  # of another surface: no arm's pages, and no loss of theirs
+    assert len(nobodys.pages) == 1
+    assert nobodys.counts["repeated_pages"] == 0
 
 
 def test_a_page_that_is_logged_as_a_row_an_item_counts_with_all_of_them():

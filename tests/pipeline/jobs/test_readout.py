@@ -318,6 +318,7 @@ def test_pages_without_an_arm_are_counted_by_the_arm_of_their_users(log, found, 
     assert counts["armless_new"] == whole["pages_new"] - counts["pages_new"] > 0
     assert counts["armless_new"] == counts["without_arm"]
     assert counts["armless_squares_new"] >= counts["armless_new"]
+    assert 0 < counts["armless_largest_new"] ** 2 <= counts["armless_squares_new"]
     assert counts["armless_old"] == 0
     assert counts["without_line"] == counts["pages_old"]
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 from evaluation.names import CTR
 from evaluation.paired import NORMAL, Comparison, Difference, holm
+from evaluation.rounding import apart
 from infra.config import Config, incompatible, nearest
 
 MEASURED = (
@@ -250,7 +251,7 @@ def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
             checks.append(Check(name=f"floor {name}", passed=None, sentence=sentence))
         else:
             verb = "meets" if value >= floor else "is under"
-            sentence = f"{name} {value:.4f} {verb} the floor {floor:g}."
+            sentence = f"{name} {apart(value, floor)} {verb} the floor {floor:g}."
             checks.append(Check(name=f"floor {name}", passed=value >= floor, sentence=sentence))
     return checks
 
@@ -258,14 +259,14 @@ def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
 def _calibration(candidate: Evidence, config: GateConfig) -> Check:
     value, limit = candidate.figures.get("ctr_ece"), config.max_calibration_error
     if value is None or not candidate.learnt(CTR):
-        return Check(
-            name="calibration", passed=None, sentence="calibration of clicks was not measured."
-        )
-    verb = "is within" if value <= limit else "is above"
-    passed = value <= limit
-    doubt = " So few clicks may be as far off by chance." if _by_chance(candidate) else ""
-    sentence = f"click probabilities are off by {value:.4f} on average, which {verb} {limit:g}."
-    return Check(name="calibration", passed=passed, sentence=sentence + doubt * (not passed))
+        untold = "calibration of clicks was not measured."
+        return Check(name="calibration", passed=None, sentence=untold)
+    passed, off = value <= limit, apart(value, limit)
+    verb = "is within" if passed else "is above"
+    sentence = f"click probabilities are off by {off} on average, which {verb} {limit:g}."
+    if not passed and _by_chance(candidate):
+        sentence += " So few clicks may be as far off by chance."
+    return Check(name="calibration", passed=passed, sentence=sentence)
 
 
 def _by_chance(candidate: Evidence) -> bool:
@@ -303,7 +304,7 @@ def _planned_margin(ctr: Difference, config: GateConfig) -> tuple[Check, float |
     )
     sentence = (
         f"to pass an equal model with power {config.min_power:g}, the day needs a CTR margin of "
-        f"{needed:.4f} (allowed: {config.max_ctr_margin:g})."
+        f"{apart(needed, config.max_ctr_margin)} (allowed: {config.max_ctr_margin:g})."
     )
     if needed <= config.max_ctr_margin:
         margin = min(max(planned, config.min_ctr_margin), config.max_ctr_margin)
@@ -319,14 +320,12 @@ def _non_inferior(ctr: Difference, margin: float, config: GateConfig) -> Check:
     bound = ctr.bound(config.alpha)
     passed = bound >= -margin
     claim = "is" if passed else "was not shown to be"
-    return Check(
-        name="ctr non-inferiority",
-        passed=passed,
-        sentence=(
-            f"CTR {claim} non-inferior: the candidate's AUC differs by {ctr.value:+.4f} (lower "
-            f"bound {bound:+.4f} at {100 * (1 - config.alpha):g}%), the margin is {margin:.4f}."
-        ),
+    sentence = (
+        f"CTR {claim} non-inferior: the candidate's AUC differs by {ctr.value:+.4f} (lower bound "
+        f"{apart(bound, -margin, sign='+')} at {100 * (1 - config.alpha):g}%), the margin is "
+        f"{apart(margin, -bound)}."
     )
+    return Check(name="ctr non-inferiority", passed=passed, sentence=sentence)
 
 
 def _not_worse(others: Sequence[Difference], config: GateConfig) -> list[Check]:

@@ -18,6 +18,7 @@ from evaluation.measures import Bench, Measured
 from evaluation.names import HEADS, JUDGED
 from evaluation.predictions import Predictions
 from evaluation.results import Estimate, Figure, Record
+from evaluation.rounding import apart
 from evaluation.settings import EvaluateConfig, WatchConfig
 from evaluation.tasks import Asked, scores_of
 
@@ -134,7 +135,7 @@ def drops(
         if fall > config.max_auc_drop and fall > math.hypot(reach, of_usual):
             yield (
                 f"{name} of {whose} on the new day is {value:.4f}, "
-                f"{fall:.4f} under the median of {len(past)} nights before "
+                f"{apart(fall, config.max_auc_drop)} under the median of {len(past)} nights before "
                 f"({usual:.4f}; allowed {config.max_auc_drop:g})."
             )
 

@@ -136,9 +136,11 @@ class RankResponse(Stamp):
     price_preference: list[float]
     """Probabilities of the 7 price levels, cheapest first."""
     recalled: int | None = None
-    """Search: how many items the words found. Null of an answer to `/v1/rank`."""
+    """Search: how many items that the words found were ranked, at most `serve.recall`. Null of an
+    answer to `/v1/rank`."""
     unknown: int = 0
-    """Candidates that the version's catalog has not. Their `ctr` is a guess: no item taught it."""
+    """Candidates that the version's catalog has not, each once. Their `ctr` is a guess: no item
+    taught it."""
 
 
 class Behavior(_Record):

@@ -133,6 +133,7 @@ class Service:
         scores = answered.ranked.l2r
         if unknown:  # behind the others: no score of theirs was learnt
             scores = np.where(known, scores, -np.inf)
+            unknown = unknown if named is None else len(np.unique(named[~known]))
         top = top or self.config.top_k
         order = order_of(scores, top) if named is None else order_of_named(scores, top, named)
         return Page(uuid.uuid4().hex, chosen, moment.ts, rows, order, answered, unknown)

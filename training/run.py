@@ -23,7 +23,7 @@ from training.growth import leave_unknown
 from training.learner import Learner, Step
 from training.progressive import Meters
 from training.tally import Fitted, Tally, of_the_machine
-from training.validation import VALIDATION, judge, judging
+from training.validation import VALIDATION, judge, judging, of_the_best
 
 logger = logging.getLogger(__name__)
 
@@ -183,7 +183,7 @@ class Run:
 
     def _tell(self, fitted: Fitted) -> None:
         rates = {"moments_per_s": fitted.moments_per_s, "candidates_per_s": fitted.candidates_per_s}
-        self.tracker.metrics({**fitted.metrics, **rates}, fitted.steps)
+        self.tracker.metrics({**of_the_best(fitted.metrics), **rates}, fitted.steps)
 
     def clear(self) -> None:
         """Give back the space of what a finished run no longer needs."""

@@ -1,6 +1,6 @@
 """How well a network in training answers days that it does not learn from."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from training.batch import Batch
 from training.config import TrainConfig
@@ -49,3 +49,13 @@ def judge(
         losses = (config.weights.get(task, 1.0) * meter.loss for task, meter in judging.items())
         figures[f"{VALIDATION}_loss"] = sum(losses)
     return figures
+
+
+def of_the_best(figures: Mapping[str, float]) -> dict[str, float]:
+    """Figures of a finished run, as they are recorded at its end.
+
+    Those of validation are of the epoch that was kept and have a name of their own: at the last
+    step they would be the last point of a curve whose point there is another.
+    """
+    own = f"{VALIDATION}_"
+    return {f"best_{n}" if n.startswith(own) else n: value for n, value in figures.items()}

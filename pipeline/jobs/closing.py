@@ -15,6 +15,9 @@ from features.items.lr_sample import Labels
 from features.items.statistics import GROUPS, StatisticsConfig
 from infra.store import Store
 
+FIRST = GROUPS[0]
+"""The table of the second half that is published first; its `wall_s` is that of the half."""
+
 
 def close(
     store: Store,
@@ -33,17 +36,20 @@ def close(
         paged: False draws negatives for LR-CTR.
         lineage: what the day was made from, and by which settings.
     """
-    arrays = catalog.load(store, day)
-    item = statistics.item_counts(store, day, arrays)
-    tables = {name: summary.group(item, getattr(arrays, name)) for name in GROUPS}
-    tables["price"] = price.quantile_edges(arrays.price, arrays.category, config.min_prices)
-    tables["overall"] = summary.overall_table(summary.overall(item, config))
-    labels, weights = _learn(store, day, arrays, config, paged=paged)
-    tables["lr_ctr"] = lr_ctr.table(weights)
+    # The first to be published is begun before anything is worked out: its seconds are this half's.
+    with store.partition("statistics", day, FIRST).publish(**lineage) as attempt:
+        arrays = catalog.load(store, day)
+        item = statistics.item_counts(store, day, arrays)
+        tables = {name: summary.group(item, getattr(arrays, name)) for name in GROUPS}
+        tables["price"] = price.quantile_edges(arrays.price, arrays.category, config.min_prices)
+        tables["overall"] = summary.overall_table(summary.overall(item, config))
+        labels, weights = _learn(store, day, arrays, config, paged=paged)
+        tables["lr_ctr"] = lr_ctr.table(weights)
+        attempt.record([attempt.write_table("part", tables[FIRST])])
     learned = {"displays": int(labels.shown.sum()), "clicked": int(labels.clicked.sum())}
-    for name, table in tables.items():
+    for name in [name for name in tables if name != FIRST]:
         facts = learned if name == "lr_ctr" else {}
-        _publish(store, day, name, table, {**lineage, **facts})
+        _publish(store, day, name, tables[name], {**lineage, **facts})
     rows = store.partition("statistics", day, "item").manifest().rows
     return {"items": rows, **{name: tables[name].num_rows for name in GROUPS}, **learned}
 

@@ -2,10 +2,11 @@
 
 Counts are those of the manifests and of the quality reports, so watching reads no row again. A
 pass's seconds are those of its slowest partition (partitions of a pass are written side by side),
-on the clock, as the manifest's lineage has them; `vocabulary` writes its catalog in a second pass.
+on the clock, as the manifest's lineage has them; `vocabulary` writes its catalog in a second pass,
+and `statistics` all that follows from its items.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 
 from evaluation.results import Figure
@@ -13,12 +14,16 @@ from evaluation.watch import counted
 from infra import run_key
 from infra.record import reading
 from infra.store import Partition, Store
+from pipeline.jobs import closing
 from pipeline.quality import judged
 from training import checkpoint as checkpoints
 
 STAGES = ("events", "vocabulary", "statistics", "sequences", "samples")
-AFTERWARDS = {"vocabulary": "catalog"}
-"""What a stage writes in a pass of its own, when the rest is written."""
+AFTERWARDS: Mapping[str, Sequence[tuple[str, ...]]] = {
+    "vocabulary": [("catalog",)],
+    "statistics": [("statistics", closing.FIRST)],
+}
+"""What a stage writes in a pass of its own, when the rest is written, and its seconds are in."""
 SHARES = ("reject_share", "duplicate_share")
 VOLUME = "volume_ratio"
 
@@ -81,11 +86,12 @@ def _seconds(store: Store, stage: str, day: date) -> float | None:
     """Of the slowest partition of a stage and day; None if there is none."""
     root = store.partition(stage, day)
     places = [root, *(store.partition(stage, day, name) for name in root.names())]
-    walls = [_wall(place) for place in places if place.exists()]
-    if not walls:
+    last = [store.partition(table, day, *names) for table, *names in AFTERWARDS.get(stage, ())]
+    keys = {place.key for place in last}
+    first = [_wall(place) for place in places if place.key not in keys and place.exists()]
+    if not first:
         return None
-    last = store.partition(AFTERWARDS.get(stage, stage), day)
-    return max(walls) + (_wall(last) if stage in AFTERWARDS and last.exists() else 0.0)
+    return max(first) + sum(_wall(place) for place in last if place.exists())
 
 
 def _wall(place: Partition) -> float:

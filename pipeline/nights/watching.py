@@ -125,11 +125,8 @@ class _Look:
             then = self._key(day)
             if then == self.key or not self._can_ask(then):
                 continue
-            if not readable(self.store, day):
-                self.notes.append(
-                    f"nothing is asked about {day}, {back} days back: its samples, or their "
-                    "catalog, are not published."
-                )
+            if why := self._nothing_forgotten(day, then):
+                self.notes.append(f"nothing is asked about {day}, {back} days back: {why}.")
                 continue
             held = self._ancestry(then).held(day)
             if held is None:
@@ -145,6 +142,17 @@ class _Look:
                 self.measuring,
                 f"{self.key} against {then} on {day}, {of}",
             )
+
+    def _nothing_forgotten(self, day: date, then: str) -> str:
+        """Why two models cannot be held against each other on a day; "" if they can be.
+
+        Of a day that one of them was judged by, and did not learn, nothing can be forgotten.
+        """
+        if not readable(self.store, day):
+            return "its samples, or their catalog, are not published"
+        learnt = {then: self._ancestry(then), self.key: self.ancestry}
+        strangers = [key for key, ancestry in learnt.items() if not ancestry.has(day)]
+        return f"{strangers[0]} learnt nothing of it" if strangers else ""
 
     def _sample(self, day: date, held: float | None = None) -> SampledDay:
         among = None

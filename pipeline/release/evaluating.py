@@ -6,7 +6,7 @@ frozen on the champion's representation do on the candidate's. The gate decides 
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -165,7 +165,7 @@ def _lineage(settings: Settings, mine: Candidate) -> dict[str, str]:
         "Run": mine.key,
         "Updated from": mine.parent or "nothing: trained from scratch",
         "Training days": f"{mine.days[0]} to {mine.days[-1]} ({len(mine.days)})",
-        "Learnt tonight": "; ".join(_part(part) for part in mine.learnt[-NEWEST:]),
+        "Learnt tonight": _told(mine.learnt),
         "Ancestry": f"{mine.ancestry.moments:,} moments in {len(mine.ancestry.parts)} parts, "
         f"digest {mine.ancestry.digest}",
         "Preset": settings.preset or tracked.NONE,
@@ -175,11 +175,20 @@ def _lineage(settings: Settings, mine: Candidate) -> dict[str, str]:
     }
 
 
+def _told(learnt: Sequence[Part]) -> str:
+    """What was learnt, in the order of learning; of very much the newest, and how much it was."""
+    newest = "; ".join(_part(part) for part in learnt[-NEWEST:])
+    if len(learnt) <= NEWEST:
+        return newest
+    moments = sum(part.moments for part in learnt)
+    return f"{len(learnt)} parts of {moments:,} moments, the newest {NEWEST}: {newest}"
+
+
 def _part(part: Part) -> str:
     share = {
         Share.ALL: "all users",
-        Share.REST: f"all but {part.held:.0%} of the users",
-        Share.HOLDOUT: f"the {part.held:.0%} held out then",
+        Share.REST: f"all but {100 * part.held:.3g} % of the users",
+        Share.HOLDOUT: f"the {100 * part.held:.3g} % held out then",
     }[part.share]
     weight = "" if part.weight == 1 else f", weight {part.weight:g}"
     forced = f", forced: {part.forced}" if part.forced else ""

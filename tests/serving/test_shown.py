@@ -65,8 +65,9 @@ def test_a_candidate_that_is_named_twice_is_shown_and_logged_once(client, log, i
     pages = []
     for candidates in (once, [*once, *once]):
         asked = {**moment, "candidates": candidates, "top_k": top_k}
-        found = client.post("/v1/rank", json=asked).json()["items"]
-        pages.append([item["item_id"] for item in found])
+        found = client.post("/v1/rank", json=asked).json()
+        assert found["unknown"] == 2
+        pages.append([item["item_id"] for item in found["items"]])
         told = ask(client, stream(ids=candidates, page="true", top_k=str(top_k), **moment))
         pages.append(pa.ipc.open_stream(told.content).read_all()["item_id"].to_pylist())
     assert pages == [pages[0]] * 4

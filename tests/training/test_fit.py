@@ -296,6 +296,23 @@ def test_the_epoch_that_judged_best_is_kept(own, days, tiny, quick):
     assert fitted.metrics["validation_loss"] == tally["best_loss"]
 
 
+def test_a_curve_of_validation_ends_with_the_last_epoch_and_the_kept_ones_figures_stand_beside_it(
+    own, days, tiny, quick
+):
+    config = quick.model_copy(
+        update={"epochs": 4, "validation_days": 1, "patience": 1, "learning_rate": 0.4}
+    )
+    tracker = MlflowTracker(TrackingConfig(), own)
+    fitted = carry_out(
+        prepared(own, days, tiny, config, seed=1, run_name="run", tracker=tracker), True
+    )
+    history = tracker.client.get_metric_history(fitted.run_id, "validation_loss")
+    steps = [point.step for point in history]
+    assert len(set(steps)) == len(steps) > 1  # a point an epoch
+    (best,) = tracker.client.get_metric_history(fitted.run_id, "best_validation_loss")
+    assert best.value == fitted.metrics["validation_loss"] == min(one.value for one in history)
+
+
 def test_a_run_with_validation_goes_on_too(own, days, tiny, eager):
     config = eager.model_copy(update={"validation_days": 1, "epochs": 3})
     whole = fit(own, days, tiny, config, seed=1, run_name="whole")

@@ -12,9 +12,13 @@ from evaluation.results import Figure
 from evaluation.watch import Night
 from infra.tracking import MlflowTracker
 from pipeline import steps
+from pipeline.jobs import closing
+from pipeline.learn import learning
+from pipeline.nights import watching
 from pipeline.release.incumbent import registry_of
 from tests import chain as chains
 from training import checkpoint as checkpoints
+from training.ancestry import Ancestry
 from training.fit import carry_out
 from training.update import plan, prepared
 
@@ -72,6 +76,20 @@ def test_tonights_model_is_asked_about_yesterday_again(watched):
     assert "both have learnt" in figure(said, "watch_back_1_l2r_auc")["protocol"]
 
 
+def test_of_a_day_that_the_older_model_was_only_judged_by_nothing_is_forgotten(watched):
+    """`train.validation_days`: it is named after the day, and learnt nothing of it."""
+    settings, _ = watched
+    look = watching._Look(settings, DAY, learning.candidate(settings, DAY, TONIGHT))
+    yesterday = DAY - timedelta(days=1)
+    assert look._nothing_forgotten(yesterday, BEFORE) == ""
+    rest = [part for part in look.ancestry.parts if part.day != yesterday]
+    look._ancestry = lambda key: Ancestry(tuple(rest))
+    assert not [one for one in look.forgetting() if "_back_1_" in one.name]
+    assert look.notes == [
+        f"nothing is asked about {yesterday}, 1 days back: {BEFORE} learnt nothing of it."
+    ]
+
+
 def test_volumes_and_durations_are_those_of_the_manifests(watched):
     settings, said = watched
     samples = settings.store.partition("samples", DAY).manifest()
@@ -84,6 +102,14 @@ def test_volumes_and_durations_are_those_of_the_manifests(watched):
     ]
     both = max(first_pass) + catalog.manifest().lineage["wall_s"]
     assert figure(said, "watch_vocabulary_s")["value"] == pytest.approx(both)
+    walls = {
+        name: settings.store.partition("statistics", DAY, name).manifest().lineage["wall_s"]
+        for name in settings.store.partition("statistics", DAY).names()
+    }
+    half = walls.pop(closing.FIRST)  # begun before anything of the second half is worked out
+    assert half > max(walls[name] for name in ("price", "overall", "lr_ctr"))
+    both = max(walls["item"], walls["lr_sample"]) + half
+    assert figure(said, "watch_statistics_s")["value"] == pytest.approx(both)
     tally = checkpoints.final(settings.store, TONIGHT).manifest().lineage["tally"]
     assert figure(said, "watch_update_s")["value"] == tally["seconds"]
     names = ("events", "vocabulary", "statistics", "sequences", "samples", "update")

@@ -9,8 +9,9 @@ from evaluation.results import NOT_TRAINED
 from infra.tracking import MlflowTracker
 from pipeline import steps
 from pipeline.learn import learning
-from pipeline.release import verdicts
+from pipeline.release import evaluating, verdicts
 from tests.chain import DAYS, smoke, with_champion
+from training.ancestry import Part, Share
 from training.config import Task
 
 HOPELESS = (
@@ -96,3 +97,14 @@ def test_a_verdict_has_the_figures_that_it_rests_on(settings, logged):
     assert {f"{name.replace(' ', '_')}_drop" for name in frozen} <= set(found)
     first = json.loads(settings.store.get(verdicts.key(f"dupn-{DAYS[1]}")))
     assert "ctr_ece" in {figure["name"] for figure in first["figures"]}
+
+
+def test_a_report_of_very_many_parts_says_how_many_there_are_beside_the_newest():
+    parts = [Part(day=DAYS[2], moments=10, share=Share.REST, held=0.004) for _ in range(3)]
+    assert (
+        evaluating._told(parts).split("; ")
+        == [f"{DAYS[2]} all but 0.4 % of the users (10 moments)"] * 3
+    )
+    many = evaluating._told([*parts] * 5)
+    assert many.startswith("15 parts of 150 moments, the newest 12: ")
+    assert many.count("(10 moments)") == 12

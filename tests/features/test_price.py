@@ -28,15 +28,17 @@ def test_seven_equal_shares():
     assert np.bincount(levels).tolist() == [0] + [10] * 7
 
 
-def test_a_small_category_borrows_the_edges_of_the_market():
-    values = np.r_[np.arange(1, 71), 1.0, 100.0].astype(np.float32)
-    category = np.r_[np.full(70, 3), 4, 4].astype(np.int32)
+@pytest.mark.parametrize("small", [2, 4])  # among those with edges of their own, and beyond them
+def test_a_small_category_borrows_the_edges_of_the_market(small):
+    values = np.r_[np.arange(1, 71), np.full(10, 1000.0)].astype(np.float32)
+    category = np.r_[np.full(70, 3), np.full(10, small)].astype(np.int32)
     table = price.quantile_edges(values, category, 20)
     assert table.column("category").to_pylist() == [1, 3]
-    assert table.column("prices").to_pylist() == [72, 70]
+    assert table.column("prices").to_pylist() == [80, 70]
     edges = price.of_table(table)
-    assert edges.levels(np.array([100.0]), np.array([4])).tolist() == [7]
-    assert (edges.rows(np.array([4, 99, 1])) == edges.rows(np.array([1]))).all()
+    assert edges.levels(np.array([1000.0]), np.array([small])).tolist() == [7]
+    assert (edges.rows(np.array([small, 99, 1])) == edges.rows(np.array([1]))).all()
+    assert (edges.rows(np.array([3])) != edges.rows(np.array([1]))).all()
 
 
 @pytest.mark.parametrize(("prices", "own"), [(19, [1]), (20, [1, 3])])

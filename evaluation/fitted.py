@@ -66,13 +66,13 @@ def max_entropy(
     return _fit(x, y.astype(np.int64) - 1, None, c)
 
 
-def most_frequent_level(store: Store, days: Sequence[date]) -> int:
-    """The commonest price level of the training days, 0-based."""
+def most_frequent_level(store: Store, days: Sequence[date]) -> int | None:
+    """The commonest price level of the training days, 0-based; None where none asked a price."""
     count = np.zeros(PRICE_LEVELS, np.int64)
     for table in _all(store, days, ("price_level",)):
         level = pc.drop_null(table["price_level"]).to_numpy().astype(np.int64)
         count += np.bincount(level - 1, minlength=PRICE_LEVELS)[:PRICE_LEVELS]
-    return int(count.argmax())
+    return int(count.argmax()) if count.any() else None
 
 
 def icon_rates(store: Store, days: Sequence[date], smoothing: float) -> Floats:

@@ -77,7 +77,7 @@ class Learnt:
 
     ranking: Pipeline | None
     max_entropy: Pipeline | None
-    level: int
+    level: int | None
     icons: Floats
 
     @classmethod
@@ -191,6 +191,8 @@ class Answering:
         shares = self.history.price_levels(self.catalog.price_level)[moment]
         if self.learnt.max_entropy is not None:
             yield MAX_ENTROPY, fitted.said(self.learnt.max_entropy, shares)
+        if self.learnt.level is None:  # nothing to say where no behaviour has a level, either
+            return
         yield "most_frequent_level", np.full(len(moment), self.learnt.level)
         last = shares[:, -7:]
         known = last.sum(1) > 0

@@ -34,6 +34,10 @@ _REASONS: Mapping[int, tuple[str, str]] = {
     errno.EROFS: ("the disk is read-only", f"Mount it writable, {_ELSEWHERE},"),
     errno.EACCES: ("permission is denied", f"Mend the permissions, {_ELSEWHERE},"),
     errno.EPERM: ("it is not permitted", f"Mend the permissions, {_ELSEWHERE},"),
+    errno.ENAMETOOLONG: (
+        "a name in it is too long for the disk",
+        f"Shorten it, where it is yours (a column of users, say), {_ELSEWHERE},",
+    ),
     errno.ENOTDIR: ("a file stands where a folder is needed", f"Move it away, {_ELSEWHERE},"),
     errno.EEXIST: ("a file stands where a folder is needed", f"Move it away, {_ELSEWHERE},"),
     errno.EISDIR: ("a folder stands where the file is to be", f"Move it away, {_ELSEWHERE},"),

@@ -5,7 +5,9 @@ server, so it may begin with a `~` that no shell expanded (`--home=~/log`), be t
 folder, or have a sign that an address gives another meaning.
 """
 
+import os
 import re
+from contextlib import suppress
 from pathlib import Path
 
 from infra.errors import ConfigError
@@ -46,7 +48,8 @@ def require_place(home: str) -> None:
         home: as of `absolute`.
 
     Raises:
-        ConfigError: a file stands there, or above; or nothing stands behind the `://`.
+        ConfigError: a file stands there, or above; the disk takes no folder of so long a name; or
+            nothing stands behind the `://`.
     """
     scheme, separator, place = home.partition("://")
     if separator:
@@ -62,6 +65,19 @@ def require_place(home: str) -> None:
             f"the home {home} cannot be: {there} is no folder. Give a folder with --home or "
             "DUPN_HOME, or move away what stands there."
         )
+    _require_short(home, there)
+
+
+def _require_short(home: str, there: Path) -> None:
+    """Refuse folders that the disk would refuse: what looks for one of these fails, too."""
+    with suppress(OSError):  # one that cannot be asked says so when it is read
+        most = os.pathconf(there, "PC_NAME_MAX")
+        longest = max((os.fsencode(part) for part in Path(home).parts), key=len)
+        if 0 < most < len(longest):
+            raise ConfigError(
+                f"the home {home} cannot be: the name of a folder has at most {most} bytes there, "
+                f"and one of these has {len(longest)}. Give a shorter one with --home or DUPN_HOME."
+            )
 
 
 def _stands(path: Path) -> bool:

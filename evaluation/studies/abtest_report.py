@@ -165,9 +165,8 @@ def _by_day(known: Mapping[str, Figure], shape: Shape) -> bytes:
     days = range(1, shape.lived + 1)
     for place, (ax, (what, title)) in enumerate(zip(axes, GAINS.items(), strict=True)):
         found = [known[f"uplift_{DUPN}_over_{BEFORE}_{what}_day_{day}"] for day in days]
-        values = [100 * (one.value or 0.0) for one in found]
-        low = [100 * (one.low if one.low is not None else one.value or 0.0) for one in found]
-        high = [100 * (one.high if one.high is not None else one.value or 0.0) for one in found]
+        ends = [(one.value, one.low, one.high) for one in found]
+        values, low, high = 100 * np.array(ends, np.float64).T  # None is NaN: not drawn
         ax.plot(days, values, color=MODEL, marker="o", markersize=4, label="here")
         ax.fill_between(days, low, high, color=MODEL, alpha=0.14, linewidth=0)
         theirs = [row[place] for row in TABLE_3[: shape.lived]]

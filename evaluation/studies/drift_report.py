@@ -5,6 +5,8 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.bootstrap import Interval
+from evaluation.metrics import NAN
 from evaluation.plots import INK, MODEL, OTHER, SECOND, new_figure, png, tidy
 from evaluation.rendering import inside, template
 from evaluation.results import Figure
@@ -148,16 +150,16 @@ def _by_day(cells: Sequence[Cell]) -> bytes:
     figure, axes = new_figure(9.6, 7.0, len(DRAWN))
     for ax, measure in zip(axes, DRAWN, strict=True):
         for arm in Arm:
-            found = by_day(cells, arm, measure)
-            days, values = list(found), [one.value for one in found.values()]
-            ax.plot(days, values, color=COLOURS[arm], linewidth=1.9, marker=MARKERS[arm],
-                    markersize=4, label=arm)  # fmt: skip
-            low = [one.low for one in found.values()]
-            high = [one.high for one in found.values()]
+            known = by_day(cells, arm, measure)
+            days = sorted({day for cell in cells for day in series(cell, arm, measure)})
+            found = [known.get(day, Interval(NAN)) for day in days]  # a gap where nobody knows it
+            ax.plot(days, [one.value for one in found], color=COLOURS[arm], linewidth=1.9,
+                    marker=MARKERS[arm], markersize=4, label=arm)  # fmt: skip
+            low, high = [one.low for one in found], [one.high for one in found]
             ax.fill_between(days, low, high, color=COLOURS[arm], alpha=0.13, linewidth=0)
         ax.set_title(TITLES[measure], loc="left", fontsize=10, fontweight="bold", color=INK)
         tidy(ax, "both")
-        ax.set_xticks(list(by_day(cells, Arm.FROZEN, measure)))
+        ax.set_xticks(sorted(series(cells[0], Arm.FROZEN, measure)))
     axes[-1].set_xlabel("day")
     axes[0].legend(frameon=False, fontsize=8.5, ncols=3, loc="lower right")
     return png(figure)
@@ -169,14 +171,11 @@ def _gain(cells: Sequence[Cell]) -> bytes:
     for arm in (Arm.NIGHTLY, Arm.RETRAIN):
         gains: dict[int, list[float]] = {}
         for cell in cells:
-            mine, base = series(cell, arm, "ctr_auc"), series(cell, Arm.FROZEN, "ctr_auc")
-            curve = {
-                day: (score.value or 0.0) - (base[day].value or 0.0) for day, score in mine.items()
-            }
+            curve = _over_frozen(cell, arm)
             ax.plot(list(curve), list(curve.values()), color=COLOURS[arm], linewidth=0.7, alpha=0.4)
             for day, value in curve.items():
                 gains.setdefault(day, []).append(value)
-        means = [float(np.mean(values)) for values in gains.values()]
+        means = [_mean(values) for values in gains.values()]
         ax.plot(list(gains), means, color=COLOURS[arm], linewidth=2.1, marker=MARKERS[arm],
                 label=arm)  # fmt: skip
     ax.axhline(0, color=INK, linewidth=0.8)
@@ -188,6 +187,21 @@ def _gain(cells: Sequence[Cell]) -> bytes:
     ax.legend(frameon=False, fontsize=8.5, ncols=2, loc="upper left")
     tidy(ax, "both")
     return png(figure)
+
+
+def _over_frozen(cell: Cell, arm: Arm) -> dict[int, float]:
+    """CTR AUC less the frozen model's; NaN, a gap in the line, where either has none."""
+    mine, base = (
+        {day: NAN if score.value is None else score.value for day, score in found.items()}
+        for found in (series(cell, arm, "ctr_auc"), series(cell, Arm.FROZEN, "ctr_auc"))
+    )
+    return {day: value - base.get(day, NAN) for day, value in mine.items()}
+
+
+def _mean(values: Sequence[float]) -> float:
+    """Of those that are known."""
+    known = [value for value in values if not np.isnan(value)]
+    return float(np.mean(known)) if known else NAN
 
 
 def _cost(cells: Sequence[Cell]) -> bytes:

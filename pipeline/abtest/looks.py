@@ -223,7 +223,7 @@ def traffic(settings: Settings, experiment: str, metric: str = "") -> Seen:
 
     Raises:
         ConfigError: there is no such experiment or metric, or nothing of it was counted.
-        PartitionMissing: no day was read out.
+        PartitionMissing: no day was read out, or one by another attribution window than the last.
     """
     mine = experiments.find(settings.store, experiment).experiment
     name = metric or mine.rule.primary
@@ -232,7 +232,9 @@ def traffic(settings: Settings, experiment: str, metric: str = "") -> Seen:
     last = mine.first_day
     while place(settings.store, mine.id, "readout", last + ONE_DAY).exists():
         last += ONE_DAY
-    rows = together(read(settings.store, mine, last)["readout"], READOUT)
+    days = read(settings.store, mine, last)["readout"]
+    _require_one_window(mine, days)
+    rows = together(days, READOUT)
     arms, planned = tuple(mine.arms), METRICS[name]
     return Seen(power.of_log(rows, planned, arms), power.correlation_of(rows, planned, arms))
 

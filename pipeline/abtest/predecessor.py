@@ -81,10 +81,13 @@ def recipe(
 
 @dataclass(frozen=True)
 class Prices:
-    """MaxEnt on the price history, or the commonest level where it had too little to learn from."""
+    """MaxEnt on the price history, or the commonest level where it had too little to learn from.
+
+    Where no day asked a price, every level is as likely as another.
+    """
 
     fit: Pipeline | None
-    usual: int
+    usual: int | None
 
     @classmethod
     def on(cls, store: Store, days: Sequence[date], settings: Settings) -> "Prices":
@@ -103,7 +106,8 @@ class Prices:
         """
         shares = np.zeros((len(moments), PRICE_LEVELS), np.float32)
         if self.fit is None:
-            shares[:, self.usual] = 1
+            likely = range(PRICE_LEVELS) if self.usual is None else (self.usual,)
+            shares[:, list(likely)] = 1 / len(likely)
             return shares
         history = History(
             moment=np.repeat(np.arange(len(moments)), moments.length),

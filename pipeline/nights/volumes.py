@@ -39,7 +39,7 @@ def figures(store: Store, day: date, key: str) -> Iterator[Figure]:
     seconds = durations(store, day, key)
     yield from counted(seconds, "s", f"on the clock, night of {day}")
     stages = ", ".join(name.removesuffix("_s") for name in seconds)
-    total = {"total_s": sum(seconds.values())}
+    total = {"total_s": sum(seconds.values())} if seconds else {}
     yield from counted(total, "s", f"sum of {stages}, not of the whole night of {day}")
 
 

@@ -41,10 +41,17 @@ logger = logging.getLogger(__name__)
 
 MOVED_AWAY = WITHDRAWN, RETIRED = "withdrawn", "retired"
 """Checks that say by themselves how a person brings a candidate, or its line, back."""
+UNPACKED = "The gate does not let the candidate pass, so nothing was packed: it says why."
 
 
 def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
-    """Pack the candidate with the tables of the day and log it to its MLflow run."""
+    """Pack the candidate with the tables of the day and log it to its MLflow run.
+
+    Of a day that has nothing to record, only the gate's own answer is left, if it is a no.
+
+    Raises:
+        PartitionMissing: there is nothing to record, and the gate would let the candidate pass.
+    """
     from serving import pyfunc
 
     store = settings.store
@@ -52,15 +59,13 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     final = checkpoints.final(store, mine.key)
     weights, model = final.stamp(), checkpoints.load_model(final)
     zone = load_dataset(settings.dataset).time_zone
-    report_on(settings, mine, day)
+    report = report_on(settings, mine, day)
     answered = predictions.load(learning.answers(store, mine.key))
     recorded = recording.record(store, day, zone, answered, settings.canary.requests)
     if not recorded:
-        raise PartitionMissing(
-            f"samples/dt={day} has no moment with candidates of a held-out user to record. "
-            f"Evaluate on a day that has one; `dupn run nightly --day {day} --leave-out` ends a "
-            "night, leaves its day unlearnt and promotes nobody."
-        )
+        if _decide(settings, day, mine, report).promoted:
+            raise recording.missing(day)
+        return {"run": mine.key, "recorded": 0, "note": f"{recording.missing(day)} {UNPACKED}"}
     registry = registry_of(settings)  # also points MLflow at the tracking server
     run_id = _run_id(mine, registry)
     place = _place(settings, mine)

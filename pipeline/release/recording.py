@@ -18,6 +18,7 @@ from features.carry import ONE_DAY
 from features.property import LocalClock
 from features.questions.moments import page_ids
 from features.schemas import BehaviorType, Scenario
+from infra.errors import PartitionMissing
 from infra.store import Partition, Store
 
 HISTORY = ["user_id", "ts", "item_id", "type", "scenario", "key"]
@@ -66,6 +67,15 @@ def record(
             }
         )
     return out
+
+
+def missing(day: date) -> PartitionMissing:
+    """What is said where there is no moment to record."""
+    return PartitionMissing(
+        f"samples/dt={day} has no moment with candidates of a held-out user to record. "
+        f"Evaluate on a day that has one; `dupn run nightly --day {day} --leave-out` ends a "
+        "night, leaves its day unlearnt and promotes nobody."
+    )
 
 
 def _sample_rows(store: Store, day: date, chosen: Sequence[str]) -> pa.Table:

@@ -231,6 +231,24 @@ def test_without_training_days_only_what_needs_no_fit_is_left(store, items):
     assert "category_recency" in names
 
 
+def test_where_no_training_day_asked_a_price_nobody_says_a_level(store, items, tmp_path):
+    """An argmax over zero counts would say the cheapest, and the report show it as a figure."""
+    table = store.partition("samples", FIRST).table()
+    at = table.schema.get_field_index("price_level")
+    nothing = pa.nulls(len(table), table.schema.field(at).type)
+    other = Store(tmp_path)
+    for day, rows in (
+        (FIRST, table.set_column(at, "price_level", nothing)),
+        (DAY, store.partition("samples", DAY).table()),
+    ):
+        with other.partition("samples", day).publish() as out:
+            out.record([out.write_table("part", rows)])
+    assert fitted.most_frequent_level(other, [FIRST]) is None
+    some = yardsticks.compute(other, DAY, [FIRST], items, EvaluateConfig())
+    titles = [kind.title for kind in yardsticks.KINDS.values() if "ppp_precision" in kind.measures]
+    assert yardsticks.absent(some) == titles
+
+
 def test_a_yardstick_that_says_the_same_of_everything_is_left_out_by_name(found):
     assert not yardsticks.knows_something("historical_ctr", np.full(9, 0.3))
     assert not yardsticks.knows_something("historical_ctr", np.empty(0))

@@ -42,6 +42,14 @@ def test_a_home_is_a_folder_or_can_become_one(tmp_path):
             require_place(str(tmp_path / home))
 
 
+def test_a_home_of_a_name_that_no_folder_can_have_is_refused(tmp_path):
+    """Else whatever looks for it ends with the system's own "File name too long"."""
+    require_place(str(tmp_path / ("x" * 255)))
+    for long in ("x" * 256, "ö" * 128):  # bytes are counted
+        with pytest.raises(ConfigError, match=r"at most 255 bytes .* has 256\. Give a shorter one"):
+            require_place(str(tmp_path / "new" / long / "below"))
+
+
 @pytest.mark.parametrize("home", ["s3://", "s3:///prefix", "memory://", "gs:///prefix"])
 def test_an_address_without_a_bucket_is_no_home(home):
     with pytest.raises(ConfigError, match=rf"^the home {home} names no bucket\. Give s3://bucket"):

@@ -113,6 +113,16 @@ def test_the_report_stands_by_itself(tmp_path):
     assert "<td>+0.100 (+0.100 to +0.100)</td>" in page  # more precision at a price level
 
 
+def test_a_day_whose_uplift_nobody_knows_is_a_gap_in_the_picture(monkeypatch):
+    drawn, known = [], figures()
+    name = "uplift_dupn_over_predecessor_ctr_day_1"
+    known[name] = known[name].model_copy(update={"value": None, "low": None, "high": None})
+    monkeypatch.setattr(abtest_report, "png", lambda figure: drawn.append(figure) or b"")
+    abtest_report._by_day(known, SHAPE)
+    mine = drawn[0].axes[0].lines[0].get_ydata()
+    assert mine == pytest.approx([float("nan"), 5.0], nan_ok=True)
+
+
 def test_one_world_has_no_interval():
     found = {figure.name: figure for figure in abtest.headline(CELLS[:1])}
     assert found["uplift_dupn_over_predecessor_ctr"].low is None

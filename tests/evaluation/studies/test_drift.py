@@ -119,6 +119,31 @@ def test_the_report_has_every_day_and_stands_alone(tmp_path):
     assert b"drift_retrain_ctr_auc_day_6" in store.get("reports/study/drift/report.json")
 
 
+def test_a_day_without_an_auc_is_a_gap_in_the_picture_and_in_no_mean(monkeypatch):
+    made = cell(1)
+    unknown = {Arm.NIGHTLY: 4, Arm.FROZEN: 5}  # nobody clicked, or everybody did
+    scores = tuple(
+        one.model_copy(update={"value": None, "replicates": ()})
+        if unknown.get(one.arm) == one.day
+        else one
+        for one in made.scores
+    )
+    holed = made.model_copy(update={"scores": scores})
+    found = drift_report._over_frozen(holed, Arm.NIGHTLY)
+    assert found == pytest.approx({3: 0.02, 4: np.nan, 5: np.nan, 6: 0.02}, nan_ok=True)
+    assert [drift_report._mean(values) for values in ([0.01, np.nan, 0.03], [np.nan])] == [
+        pytest.approx(0.02),
+        pytest.approx(np.nan, nan_ok=True),
+    ]
+    drawn = []
+    monkeypatch.setattr(drift_report, "png", lambda figure: drawn.append(figure) or b"")
+    assert len(dict(drift_report.drawings([holed]))) == 3
+    for picture in drawn[:2]:
+        (line,) = (one for one in picture.axes[0].lines if one.get_label() == Arm.NIGHTLY)
+        assert line.get_xdata().tolist() == list(SHAPE.asked)
+        assert np.isnan(line.get_ydata()[1])
+
+
 def test_the_headline_is_the_processors_and_no_figure_has_more_digits_than_it_deserves(tmp_path):
     store = Store(tmp_path)
     said = drift_report.write(store, "drift", SHAPE, [cell(1), cell(2, nightly=0.03)], SETUP)[

@@ -121,8 +121,11 @@ def test_days_of_two_attribution_windows_are_not_looked_at_together(mine):
     for each in (mine, short):
         with pytest.raises(PartitionMissing, match=apart):
             verdicts.verdict(each, ID, late)
+        with pytest.raises(PartitionMissing, match=apart):  # nor does the next one's plan take them
+            looks.traffic(each, ID)
     looks.readout(short, ID, FIRST)
     assert verdicts.verdict(short, ID, late)["final"]
+    assert len(looks.traffic(short, ID).traffic.users) == 2
     for day in (FIRST, late):
         looks.readout(mine, ID, day)
     assert verdicts.verdict(mine, ID, late)["final"]

@@ -14,7 +14,7 @@ from infra.tracking import MlflowTracker
 from pipeline import steps
 from pipeline.jobs import closing
 from pipeline.learn import learning
-from pipeline.nights import watching
+from pipeline.nights import volumes, watching
 from pipeline.release.incumbent import registry_of
 from tests import chain as chains
 from training import checkpoint as checkpoints
@@ -118,6 +118,12 @@ def test_volumes_and_durations_are_those_of_the_manifests(watched):
         sum(figure(said, f"watch_{n}_s")["value"] for n in names)
     )
     assert total["protocol"] == f"sum of {', '.join(names)}, not of the whole night of {DAY}"
+
+
+def test_a_day_of_which_no_stage_is_there_has_no_total(watched):
+    """A sum of nothing would be a night of 0 seconds."""
+    settings, _ = watched
+    assert list(volumes.figures(settings.store, DAY + timedelta(days=9), TONIGHT)) == []
 
 
 def test_the_night_is_kept_drawn_and_logged(watched):

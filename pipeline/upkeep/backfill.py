@@ -59,7 +59,7 @@ def plan(settings: Settings, day: date, last: date | None = None) -> list[Redo]:
     store = settings.store
     if last and last < day:
         raise ConfigError(f"the days from {day} to {last} are none: name the older day first.")
-    asked = _span(day, max(last or day, unfinished(store).get(day, day)))
+    asked = span(day, max(last or day, unfinished(store).get(day, day)))
     for one in asked:
         if not store.partition("raw", one, "behaviors").names():
             raise PartitionMissing(
@@ -74,12 +74,13 @@ def plan(settings: Settings, day: date, last: date | None = None) -> list[Redo]:
             Redo(stage="events", day=one, why="its raw rows are read again", sure=True),
             Redo(stage="quality", day=one, why="its events are judged again", sure=True),
         ]
-    for one in _span(day, end):
+    for one in span(day, end):
         found += _of_day(settings, asked, one)
     return found
 
 
-def _span(first: date, last: date) -> list[date]:
+def span(first: date, last: date) -> list[date]:
+    """The days from one to another, both among them."""
     return [first + ONE_DAY * n for n in range((last - first).days + 1)]
 
 
@@ -87,7 +88,7 @@ def _require(store: Store, day: date, last: date) -> None:
     """What a backfill may need is there, or can be built: asked before anything is replaced."""
     for before in _swept(store, "samples", day):
         rebuilding.walks(store, before)
-    rebuilding.require_events(store, _span(day + ONE_DAY, last))
+    rebuilding.require_events(store, span(day + ONE_DAY, last))
 
 
 def _of_day(settings: Settings, asked: Sequence[date], day: date) -> Iterator[Redo]:

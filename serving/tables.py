@@ -6,9 +6,10 @@ a day are still the same.
 
 from datetime import date
 
-from features import vocabulary
+from features import carry, vocabulary
 from features.carry import ONE_DAY
 from features.inputs import STATISTICS
+from infra.errors import PartitionMissing
 from infra.store import Partition, Store
 
 FOLDER = "store"
@@ -25,6 +26,26 @@ def of_day(store: Store, day: date) -> list[Partition]:
     wanted += [store.partition("vocabulary", day, n) for n in vocabulary.published(store, day)]
     wanted += [store.partition("statistics", day - ONE_DAY, name) for name in STATISTICS]
     return [partition for partition in wanted if partition.exists()]
+
+
+def require_statistics(store: Store, day: date) -> None:
+    """Refuse to pack tables of a day without the statistics of its eve, unless its log begins then.
+
+    They are swept long before the day's samples are. A bundle without them would load, and answer
+    as if nothing were known of any item.
+
+    Raises:
+        PartitionMissing: they are gone; how they come back.
+    """
+    eve = day - ONE_DAY
+    parts = [store.partition("statistics", eve, name) for name in STATISTICS]
+    lost = [one.key for one in parts if not one.exists()]
+    if lost and carry.oldest(store, day):
+        raise PartitionMissing(
+            f"{lost[0]} is not published (any more): a bundle of {day} would know no counts, "
+            "conversion, recency or LR-CTR of any item, and answer otherwise than evaluation did. "
+            f"Run `dupn rebuild --day {eve}` first, which builds it from events."
+        )
 
 
 def made_again(bundle: Partition, store: Store) -> list[str]:

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from infra.errors import RegistryError
+from infra.errors import PartitionMissing, RegistryError
 from infra.registry import MODEL
 from infra.store import Store
 from pipeline import steps
@@ -107,6 +107,19 @@ def test_of_a_lost_bundle_that_another_release_packs_the_same_weights_are_entere
     steps.promote(home, EVALUATED, number, "packed again")
     assert champion(home) == number
     bundles(home)[int(number)].verify()
+
+
+def test_without_the_statistics_of_its_eve_nothing_is_packed_until_they_are_built_again(home):
+    """They are swept when two weeks are over; the day's samples, tables and report stay."""
+    eve = home.store.partition("statistics", DAYS[-2])
+    before = home.store.partition("bundles", None, KEY).manifest().lineage
+    shutil.rmtree(eve.path)
+    shutil.rmtree(Path(home.home, "bundles", KEY))
+    said = rf"{eve.key}/item is not published.* LR-CTR .*`dupn rebuild --day {DAYS[-2]}` first"
+    with pytest.raises(PartitionMissing, match=said):
+        steps.bundle(home, EVALUATED, KEY)
+    steps.rebuild(home, DAYS[-2])
+    assert steps.bundle(home, EVALUATED, KEY)["model_uri"] == before["model_uri"]
 
 
 def test_what_a_stranger_may_have_entered_is_quoted_where_a_command_is_told(home):

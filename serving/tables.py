@@ -9,6 +9,7 @@ from datetime import date
 from features import carry, vocabulary
 from features.carry import ONE_DAY
 from features.inputs import STATISTICS
+from features.schemas import FEATURES
 from infra.errors import PartitionMissing
 from infra.store import Partition, Store
 
@@ -51,7 +52,8 @@ def require_statistics(store: Store, day: date) -> None:
 def made_again(bundle: Partition, store: Store) -> list[str]:
     """Keys of tables of its day that are others in the store by now than in a published bundle.
 
-    What is not in the store any more says nothing.
+    What is not in the store any more says nothing, but for a vocabulary whose column the day's
+    catalog does not name any more: it was taken back.
     """
     manifest = bundle.manifest()
     day = date.fromisoformat(manifest.lineage["day"])
@@ -61,4 +63,7 @@ def made_again(bundle: Partition, store: Store) -> list[str]:
         return []
     own = Store(f"{bundle.path}/{min(folders)}/{FOLDER}")
     found = of_day(store, day)
-    return [one.key for one in found if own.partition(one.key).stamp() != one.stamp()]
+    others = [one.key for one in found if own.partition(one.key).stamp() != one.stamp()]
+    then = own.partition("vocabulary", day).names()
+    back = sorted({*then} - {*FEATURES} - {*vocabulary.published(store, day)})
+    return others + [store.partition("vocabulary", day, name).key for name in back]

@@ -71,7 +71,11 @@ def write(  # a front door: everything that a bundle is made of
         day: the day whose tables to take; statistics are those of the day before.
         key: the run key.
         zone: the data set's time zone.
+
+    Raises:
+        PartitionMissing: a vocabulary, or statistics of the day before, are gone.
     """
+    tables.require_statistics(store, day)
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(model.state_dict(), folder / WEIGHTS)
     inner = Store(folder / tables.FOLDER)

@@ -211,8 +211,9 @@ def _is_other(store: Store, day: date) -> bool:
     partition = store.partition("events", day, "behaviors")
     read = partition.manifest().lineage.get("raw", {}) if partition.exists() else {}
     now = marks(store, day)
-    # Without a mark (made by an older version), or when raw was removed, nothing can be said.
-    if not read or not now or dict(read) == now:
+    # Without a mark (made by an older version), or when raw was removed, nothing can be said; nor,
+    # without behaviours, does anything read again what is left.
+    if not read or "behaviors" not in now or dict(read) == now:
         return False
     return dict(read) != _marks(store, day, "auto")  # as older versions made them
 

@@ -83,22 +83,40 @@ def require_known(store: Store, version: Version, model: str = "") -> None:
             "known to be dupn's: it was not loaded. See in MLflow who entered it. `dupn log` says "
             "who was champion before; `dupn promote --version N --why ...` makes that one champion "
             "again. One of dupn's own whose bundle was swept, and whose run was packed again "
-            "since, cannot be told from a stranger's."
+            f"since, cannot be told from a stranger's: {_entered(version)}"
         )
 
 
 def _lost(version: Version) -> str:
     """How a version is known again whose run the store has nothing of: its checkpoint is packed."""
     run, number = version.tags["run_key"], version.number
-    # Who enters tags may be a stranger, and a person copies what stands here into a shell.
-    day, key = (shlex.quote(one) for one in (version.tags.get("evaluated_on", "D"), run))
+    day, key = _quoted(version)
     return (
         f"version {number} of {MODEL} is {version.source} in MLflow, and bundles/{run}, by which "
         "the store knows what was made of that run, is gone or cannot be read. A model is code, "
         f"so this one was not loaded. Run `dupn bundle --day {day} --run {key}`, which packs the "
         f"checkpoint once more, then `dupn bundle --version {number}`, and try again: one of "
-        "dupn's own is known then, and what somebody else entered is refused."
+        "dupn's own is known then if the same release packed it with the same tables, and what "
+        f"somebody else entered is refused. Otherwise {_entered(version)}"
     )
+
+
+def _entered(version: Version) -> str:
+    """The way to the same weights where nobody can tell whose a version is.
+
+    Its code would have to be compared, too, since whoever loads it runs that: a stranger may enter
+    the very tables and weights beside code of his own.
+    """
+    day, key = _quoted(version)
+    return (
+        f"`dupn register --day {day} --run {key}` enters what the store has of that run, the same "
+        "weights packed by this release, as a version of its own; promote that one by its number."
+    )
+
+
+def _quoted(version: Version) -> list[str]:
+    """Day and run key for a shell: who enters tags may be a stranger, and a person copies them."""
+    return [shlex.quote(version.tags.get(tag, "D")) for tag in ("evaluated_on", "run_key")]
 
 
 def build(settings: Settings, number: str) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ three back together. Facts (sequences, samples) stay as they are.
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from evaluation import filed
@@ -251,10 +252,24 @@ def _aged(store: Store, place: str) -> str:
     try:
         if target is None or not target.exists() or not tables.made_again(target, store.resolved()):
             return ""
+        day = target.manifest().lineage["day"]
+        asks = _asks(store, day)
     except (PartitionCorrupt, PartitionMissing):  # whoever reads those says so
         return ""
-    day = target.manifest().lineage["day"]
-    return f" (tables of {day} from before it was made again: `dupn refresh --day {day}`)"
+    how = "no moment of it has candidates to compare by: those of the next day take their place"
+    return (
+        f" (tables of {day} from before it was made again: "
+        f"{f'`dupn refresh --day {day}`' if asks else how})"
+    )
+
+
+def _asks(store: Store, day: str) -> bool:
+    """Whether samples of the day have candidates; where they are gone, `refresh` says so."""
+    samples = store.partition("samples", date.fromisoformat(day))
+    if not samples.exists():
+        return True
+    manifest = samples.manifest()
+    return bool(manifest.rows and manifest.counts.get("candidates", 1))
 
 
 def _address(settings: Settings, place: str) -> str:

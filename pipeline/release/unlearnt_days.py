@@ -16,6 +16,7 @@ from infra.store import Partition, Store
 from pipeline.raw import rawday
 from pipeline.release import incumbent
 from pipeline.settings import Settings
+from pipeline.upkeep import again
 from training import checkpoint as checkpoints
 from training.ancestry import Ancestry
 from training.update_plan import UNPUBLISHED, readable
@@ -47,7 +48,7 @@ def require(settings: Settings, first: date, last: date) -> None:
 def lost(store: Store, key: str) -> str:
     """Days that a model has still to learn whose samples are gone, in sentences; empty: none.
 
-    Without those of which there is no raw log, and those that its own night told.
+    Without those of which there is neither a raw log nor events, and those that its own night told.
     """
     newest = store.days("samples")[-1:]
     if not key or not newest:  # a version that somebody else registered has no key
@@ -56,14 +57,18 @@ def lost(store: Store, key: str) -> str:
     if not final.exists():
         return ""
     lineage = final.manifest().lineage
-    told, there = lineage.get("left_out", {}), set(rawday.there(store))
+    told = lineage.get("left_out", {})
+    there = {*rawday.there(store), *store.days("events", "behaviors")}
     waiting = Ancestry.of_lineage(lineage).waiting(newest[0])
-    return gone(
-        part.day
-        for part in waiting
-        if part.day in there
-        and told.get(str(part.day)) != UNPUBLISHED
-        and not readable(store, part.day)
+    return _gone(
+        store,
+        (
+            part.day
+            for part in waiting
+            if part.day in there
+            and told.get(str(part.day)) != UNPUBLISHED
+            and not readable(store, part.day)
+        ),
     )
 
 
@@ -78,7 +83,8 @@ def newly_gone(store: Store, key: str, parent: Partition, left_out: Mapping[str,
     """
     days = [day for day, why in left_out.items() if why == UNPUBLISHED]
     told = _told(store, key, parent) if days else {}
-    return gone(day for day in days if told.get(day) != UNPUBLISHED)
+    new = (date.fromisoformat(day) for day in days if told.get(day) != UNPUBLISHED)
+    return _gone(store, new)
 
 
 def _told(store: Store, key: str, parent: Partition) -> Mapping[str, str]:
@@ -94,13 +100,9 @@ def _told(store: Store, key: str, parent: Partition) -> Mapping[str, str]:
     return dict(parent.manifest().lineage.get("left_out", {}))
 
 
-def gone(days: Iterable[date | str]) -> str:
+def _gone(store: Store, days: Iterable[date]) -> str:
     """What is said of days that a night goes without since their samples are gone."""
-    return " ".join(
-        f"{day}: {UNPUBLISHED}. `dupn backfill --day {day}` makes them again from raw, and the "
-        "next night learns them."
-        for day in days
-    )
+    return " ".join(f"{day}: {UNPUBLISHED}. {again.samples(store, day)}" for day in days)
 
 
 def _newest(settings: Settings, learnt: Ancestry, days: int) -> str:

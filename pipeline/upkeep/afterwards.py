@@ -2,7 +2,8 @@
 
 A night reads what the day before left. When a day is made again, those after it stay what they were
 until they are made again too: `dupn backfill` does both, a step by hand or a backfill that was cut
-off only the first.
+off only the first. Of a day whose raw rows are gone, which a backfill refuses, other commands are
+told (`pipeline.upkeep.again`).
 """
 
 from collections.abc import Callable, Iterable
@@ -13,7 +14,7 @@ from features import inputs
 from infra.errors import PartitionCorrupt
 from infra.store import Store
 from pipeline.raw import arrival
-from pipeline.upkeep import backfill
+from pipeline.upkeep import again, backfill
 
 
 def sentences(store: Store) -> list[str]:
@@ -37,10 +38,20 @@ def behind(store: Store) -> list[str]:
     store = store.resolved()
     days = _newest(store, "sequences", "history")
     return _each(days, lambda day: _stale(store, day)) + [
-        f"{day}: its backfill has not ended. If nobody works on it, {_command(day)} goes on with "
-        f"it{'' if last == day else f', to {last}'}."
+        f"{day}: its backfill has not ended. {_unended(store, day, last)}"
         for day, last in backfill.unfinished(store).items()
     ]
+
+
+def _unended(store: Store, day: date, last: date) -> str:
+    if gone := again.lacking(store, backfill.span(day, last)):
+        return (
+            f"It cannot go on, since raw/dt={gone[0]}/behaviors is not there. Bring it back; or, "
+            "where no other day is named here as behind, remove "
+            f"{store.address(backfill.NOTES, f'{day}.json')}."
+        )
+    to = "" if last == day else f", to {last}"
+    return f"If nobody works on it, {again.backfill(day)} goes on with it{to}."
 
 
 def _newest(store: Store, stage: str, table: str) -> list[date]:
@@ -63,7 +74,9 @@ def _each(days: Iterable[date], say: Callable[[date], str]) -> list[str]:
 
 
 def _other(store: Store, day: date) -> str:
-    return f"{day}: {_command(day)} takes it in." if arrival.arrived_again(store, [day]) else ""
+    return (
+        f"{day}: {again.backfill(day)} takes it in." if arrival.arrived_again(store, [day]) else ""
+    )
 
 
 def _stale(store: Store, day: date) -> str:
@@ -72,11 +85,7 @@ def _stale(store: Store, day: date) -> str:
         there = inputs.published(store, stage, day).exists()
         if there and (changed := inputs.changed(store, stage, day)):
             return (
-                f"{day}: its stage {stage} was made from another {changed[0]}. {_command(day)} "
-                "makes it again, and what follows from it."
+                f"{day}: its stage {stage} was made from another {changed[0]}. "
+                f"{again.stage(store, day, stage)}"
             )
     return ""
-
-
-def _command(day: date) -> str:
-    return f"`dupn backfill --day {day}`"

@@ -22,7 +22,7 @@ from infra.store import Store
 from pipeline import steps
 from pipeline.quality import judged
 from pipeline.settings import Settings
-from pipeline.upkeep import otherwise, rebuilding
+from pipeline.upkeep import again, otherwise, rebuilding
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def plan(settings: Settings, day: date, last: date | None = None) -> list[Redo]:
     store = settings.store
     if last and last < day:
         raise ConfigError(f"the days from {day} to {last} are none: name the older day first.")
-    asked = _span(day, max(last or day, unfinished(store).get(day, day)))
+    asked = span(day, max(last or day, unfinished(store).get(day, day)))
     for one in asked:
         if not store.partition("raw", one, "behaviors").names():
             raise PartitionMissing(
@@ -74,12 +74,13 @@ def plan(settings: Settings, day: date, last: date | None = None) -> list[Redo]:
             Redo(stage="events", day=one, why="its raw rows are read again", sure=True),
             Redo(stage="quality", day=one, why="its events are judged again", sure=True),
         ]
-    for one in _span(day, end):
+    for one in span(day, end):
         found += _of_day(settings, asked, one)
     return found
 
 
-def _span(first: date, last: date) -> list[date]:
+def span(first: date, last: date) -> list[date]:
+    """The days from one to another, both among them."""
     return [first + ONE_DAY * n for n in range((last - first).days + 1)]
 
 
@@ -87,7 +88,7 @@ def _require(store: Store, day: date, last: date) -> None:
     """What a backfill may need is there, or can be built: asked before anything is replaced."""
     for before in _swept(store, "samples", day):
         rebuilding.walks(store, before)
-    rebuilding.require_events(store, _span(day + ONE_DAY, last))
+    rebuilding.require_events(store, span(day + ONE_DAY, last))
 
 
 def _of_day(settings: Settings, asked: Sequence[date], day: date) -> Iterator[Redo]:
@@ -204,11 +205,11 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
         "models": models(settings, asked),
     }
     store.put(note, json.dumps({"open": False, **told}, indent=1))
-    _warn(settings, kept)
+    _warn(settings, asked[0], kept)
     return told
 
 
-def _warn(settings: Settings, kept: Sequence[Redo]) -> None:
+def _warn(settings: Settings, asked: date, kept: Sequence[Redo]) -> None:
     """Say which stages stay as other settings made them: data alone decides what is made again."""
     for stage in inputs.STAGES:
         days = [
@@ -221,13 +222,24 @@ def _warn(settings: Settings, kept: Sequence[Redo]) -> None:
         if days:
             logger.warning(
                 "%d days of %s were made with other settings than those of now, or by a release "
-                "that had other ones, and stay so, since their data is the same; `%s` makes them "
+                "that had other ones, and stay so, since their data is the same; %s makes them "
                 "again, and `dupn backfill --day %s` after it what follows from them",
                 len(days),
                 stage,
-                " ".join(("dupn", stage, f"--from {days[0]} --to {days[-1]}")),
-                days[0],
+                made_by(stage, days),
+                asked if again.lacking(settings.store, days[:1]) else days[0],
             )
+
+
+def made_by(stage: str, days: Sequence[date]) -> str:
+    """Commands that make a stage of these days again, and none of those between them."""
+    starts = [day for day in days if day - ONE_DAY not in days]
+    ends = [day for day in days if day + ONE_DAY not in days]
+    each = [
+        f"--day {one}" if one == last else f"--from {one} --to {last}"
+        for one, last in zip(starts, ends, strict=True)
+    ]
+    return ", ".join(f"`{' '.join(('dupn', stage, span))}`" for span in each)
 
 
 def _wanted(settings: Settings, redo: Redo, *, differs: bool) -> bool:

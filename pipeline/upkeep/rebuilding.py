@@ -19,7 +19,7 @@ from infra.errors import PartitionCorrupt, PartitionMissing
 from infra.store import Partition, Store
 from pipeline import steps
 from pipeline.settings import Settings
-from pipeline.upkeep import otherwise
+from pipeline.upkeep import again, otherwise
 
 logger = logging.getLogger(__name__)
 
@@ -185,8 +185,8 @@ def _told(store: Store, built: Mapping[str, Sequence[str]]) -> Iterator[str]:
                 f"{', '.join(stage for stage in there if others[stage])} of {day}: made from "
                 f"another {min(set().union(*others.values()))} than is built now, which has other "
                 "settings, other files (`beam.buckets`, `rows_per_range`) or another release. "
-                f"Build it with those of then, or let `dupn backfill --day {day}` make again what "
-                "follows."
+                "Build it with those of then; or else, "
+                f"{again.stage(store, day, next(one for one in there if others[one]))}"
             )
 
 

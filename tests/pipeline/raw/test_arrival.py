@@ -239,6 +239,8 @@ def test_a_second_arrival_is_noticed(store):
     assert arrival.arrived_again(store, [DAY]) == []
     put(store, "impressions")
     assert arrival.arrived_again(store, [DAY]) == [DAY]
+    store.partition("raw", DAY, "behaviors").remove()  # pages alone are read by nothing
+    assert arrival.arrived_again(store, [DAY]) == []
 
 
 def test_a_further_plain_file_is_a_second_arrival(store):

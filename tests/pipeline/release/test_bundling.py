@@ -18,6 +18,7 @@ from pipeline.release import bundling, gating, recording, standing
 from pipeline.release.incumbent import registry_of
 from pipeline.represent import representing
 from pipeline.upkeep import lost_files
+from serving import bundle as served
 from serving import published
 from tests.chain import DAYS, EVALUATED, smoke
 
@@ -107,6 +108,36 @@ def test_a_version_whose_run_the_store_has_nothing_of_is_known_again_as_the_refu
     steps.bundle(home, EVALUATED, version="1")
     bundles(home)[1].verify()
     assert "not there" not in standing.status(home)["bundle"]
+
+
+def test_of_a_lost_bundle_that_another_release_packs_the_same_weights_are_entered_anew(
+    home, monkeypatch
+):
+    before = served.digest
+    monkeypatch.setattr(served, "digest", lambda folder: f"{before(folder)}-of-other-code")
+    shutil.rmtree(Path(home.home, "bundles", KEY))
+    steps.bundle(home, EVALUATED, KEY)
+    said = rf"not known to be dupn's.*`dupn register --day {EVALUATED} --run {KEY}` enters"
+    with pytest.raises(RegistryError, match=said):
+        steps.bundle(home, EVALUATED, version="1")
+    number = steps.register(home, EVALUATED, KEY)["version"]
+    assert number not in ("1", "2")
+    steps.promote(home, EVALUATED, number, "packed again")
+    assert champion(home) == number
+    bundles(home)[int(number)].verify()
+
+
+def test_without_the_statistics_of_its_eve_nothing_is_packed_until_they_are_built_again(home):
+    """They are swept when two weeks are over; the day's samples, tables and report stay."""
+    eve = home.store.partition("statistics", DAYS[-2])
+    before = home.store.partition("bundles", None, KEY).manifest().lineage
+    shutil.rmtree(eve.path)
+    shutil.rmtree(Path(home.home, "bundles", KEY))
+    said = rf"{eve.key}/item is not published.* LR-CTR .*`dupn rebuild --day {DAYS[-2]}` first"
+    with pytest.raises(PartitionMissing, match=said):
+        steps.bundle(home, EVALUATED, KEY)
+    steps.rebuild(home, DAYS[-2])
+    assert steps.bundle(home, EVALUATED, KEY)["model_uri"] == before["model_uri"]
 
 
 def test_what_a_stranger_may_have_entered_is_quoted_where_a_command_is_told(home):

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -140,11 +141,46 @@ def test_a_day_that_was_made_again_is_taken_over_and_status_says_so_until_then(s
         getattr(steps, step)(settings, NEXT)
     assert f"dt={NEXT}" in tables.made_again(place_of(settings), settings.store)[0]
     assert standing.status(settings)["bundle"].endswith(f"`dupn refresh --day {NEXT}`)")
+    with rewritten(settings.store.partition("samples", NEXT), without_candidates):
+        told_now = standing.status(settings)["bundle"]
+        assert "dupn refresh" not in told_now
+        assert "no moment of it has candidates" in told_now
     before = place_of(settings).stamp()
     assert steps.refresh(settings, NEXT) == told
     assert place_of(settings).stamp() != before
     assert tables.made_again(place_of(settings), settings.store) == []
     assert "dupn refresh" not in standing.status(settings)["bundle"]
+
+
+@contextmanager
+def rewritten(partition, change):
+    """A manifest that says something else for a while."""
+    file = Path(partition.path, "_manifest.json")
+    text = file.read_text()
+    content = json.loads(text)
+    change(content)
+    file.write_text(json.dumps(content, indent=1))
+    try:
+        yield
+    finally:
+        file.write_text(text)
+
+
+def without_candidates(content):
+    content["counts"]["candidates"] = 0
+
+
+def test_a_column_that_was_taken_back_is_another_table_and_one_that_is_lost_is_not(settings, told):
+    store, place = settings.store.resolved(), place_of(settings)
+    day = served(settings)[0].bundle.day
+    name = catalog.columns(store, day)[0]
+    closed, lost = store.partition("catalog", day), store.partition("vocabulary", day, name)
+    lost.remove()
+    with rewritten(closed, lambda content: content["lineage"][catalog.COLUMNS].remove(name)):
+        assert tables.made_again(place, settings.store.resolved()) == [lost.key]
+    with pytest.raises(PartitionMissing, match=lost.key):
+        tables.made_again(place, settings.store.resolved())
+    steps.vocabulary(settings, day)
 
 
 def test_a_vocabulary_that_is_lost_hides_nothing_else_of_the_status(settings, told):

@@ -110,6 +110,20 @@ def test_days_that_a_model_put_in_place_has_not_learnt_and_that_are_gone_are_tol
     assert standing.moved(rival, entry)["warning"] == told
 
 
+def test_days_that_are_gone_and_have_events_alone_are_made_again_from_those(rival):
+    key = f"dupn-{DAYS[3]}"
+    checkpoint(rival, key, Ancestry(tuple(Part(day=day) for day in DAYS[:4])))
+    publish_samples(rival, DAYS[5])
+    rival.store.partition("raw", DAYS[4], "behaviors").remove()
+    with rival.store.partition("events", DAYS[4], "behaviors").publish() as out:
+        out.record([])
+    assert unlearnt_days.lost(rival.store, key) == (
+        f"{DAYS[4]}: {UNPUBLISHED}. raw/dt={DAYS[4]}/behaviors, which a backfill reads, is not "
+        f"there: from events, `dupn rebuild --day {DAYS[4]}`, `dupn samples --day {DAYS[4]}`, "
+        f"`dupn quality --day {DAYS[4]} --of samples` (in this order). The next night learns them."
+    )
+
+
 def test_of_days_without_a_raw_log_and_of_those_that_its_own_night_told_nothing_is_said(rival):
     key = f"dupn-{DAYS[3]}"
     older = Ancestry(tuple(Part(day=day) for day in DAYS[:3]))

@@ -17,9 +17,10 @@ NEXT = DAY + timedelta(days=1)
 
 @pytest.fixture
 def store(tmp_path):
-    """Two days of events and sequences."""
+    """Two days of raw, events and sequences."""
     store = Store(tmp_path)
     for day in (DAY, NEXT):
+        publish(store, day, "raw", "behaviors", 1)
         events(store, day, 1)
         sequences(store, day, 1)
     return store
@@ -38,6 +39,13 @@ def sequences(store, day, value):
     publish(
         store, day, "sequences", "history", value, inputs=inputs.stamps(store, "sequences", day)
     )
+
+
+def samples(store, day):
+    with store.partition("samples", day).publish(
+        inputs=inputs.stamps(store, "samples", day)
+    ) as out:
+        out.record([out.write_table("part", pa.table({"x": [1]}))])
 
 
 def behind(store):
@@ -59,6 +67,23 @@ def test_a_day_whose_events_alone_were_made_again_is_behind(store):
     assert f"`dupn backfill --day {DAY}`" in said
 
 
+def test_of_a_day_without_raw_its_stages_are_named_and_without_events_that_it_stays(store):
+    samples(store, DAY)
+    events(store, DAY, 2)
+    store.partition("raw", DAY, "behaviors").remove()
+    (said,) = afterwards.behind(store)
+    assert said.endswith(
+        f"raw/dt={DAY}/behaviors, which a backfill reads, is not there: from events, "
+        f"`dupn sequences --day {DAY}`, `dupn samples --day {DAY}`, "
+        f"`dupn quality --day {DAY} --of samples` (in this order). "
+        "`dupn status` names then what follows from it."
+    )
+    store.partition("events", DAY, "behaviors").remove()
+    (said,) = afterwards.behind(store)
+    assert said.endswith("and neither are its events: without one of them nothing makes it again.")
+    assert "`" not in said
+
+
 def test_so_is_the_day_after_one_that_was_made_again_alone(store):
     events(store, DAY, 2)
     sequences(store, DAY, 2)
@@ -69,9 +94,7 @@ def test_so_is_the_day_after_one_that_was_made_again_alone(store):
 
 def test_a_stage_that_was_left_out_of_what_was_made_again_is_named(store):
     for day in (DAY, NEXT):
-        made = inputs.stamps(store, "samples", day)
-        with store.partition("samples", day).publish(inputs=made) as out:
-            out.record([out.write_table("part", pa.table({"x": [1]}))])
+        samples(store, day)
     assert afterwards.behind(store) == []
     for day in (DAY, NEXT):
         events(store, day, 2)
@@ -87,6 +110,14 @@ def test_a_backfill_that_has_not_ended_is_named(store):
         store.put(f"{backfill.NOTES}/{day}.json", json.dumps({"open": still}))
     (said,) = afterwards.behind(store)
     assert said.startswith(f"{DAY}: its backfill has not ended.")
+
+
+def test_a_backfill_whose_raw_days_are_gone_cannot_go_on(store):
+    store.put(f"{backfill.NOTES}/{DAY}.json", json.dumps({"open": True, "last": str(NEXT)}))
+    store.partition("raw", NEXT, "behaviors").remove()
+    (said,) = afterwards.behind(store)
+    assert f"cannot go on, since raw/dt={NEXT}/behaviors is not there. Bring it back; or" in said
+    assert said.endswith(f"remove {store.address(backfill.NOTES)}/{DAY}.json.")
 
 
 @pytest.mark.parametrize("left", [".{day}.json.2f11ba69", ".{day}.json", "{day}.json.partial"])

@@ -46,6 +46,12 @@ def test_a_backfill_names_days_that_stay_as_other_settings_made_them(home, caplo
     assert [one for one in warned(caplog) if f"2 days of {stage} " in one and again in one]
 
 
+def test_the_command_that_makes_days_again_names_none_that_lie_between_them():
+    days = [DAYS[0], DAYS[1], DAYS[3]]
+    first, second = f"--from {DAYS[0]} --to {DAYS[1]}", f"--day {DAYS[3]}"
+    assert backfill.made_by("samples", days) == f"`dupn samples {first}`, `dupn samples {second}`"
+
+
 def test_bounds_of_memory_are_no_other_settings(home, caplog):
     steps.backfill(with_others(home, *BOUNDS), MINE[1], MINE[2])
     assert warned(caplog) == []
@@ -87,7 +93,9 @@ def test_a_rebuild_says_what_was_made_from_state_that_is_there_again_but_not_as_
     steps.rebuild(nights.settings(Path(swept.home), buckets, *pairs), DAYS[1])
     (said,) = [one for one in caplog.messages if "made from another" in one]
     assert said.startswith(f"{stages} of {DAYS[2]}: made from another")
-    assert f"`dupn backfill --day {DAYS[2]}` make again" in said
+    # no raw is there: with it, a backfill does
+    assert f"or else, raw/dt={DAYS[2]}/behaviors, which a backfill reads, is not there" in said
+    assert f"from events, `dupn {stages.split(',')[0]} --day {DAYS[2]}`" in said
 
 
 def test_a_rebuild_ends_well_though_what_was_made_from_it_is_spoilt(swept, caplog):

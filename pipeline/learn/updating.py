@@ -192,10 +192,12 @@ def _require_quality(store: Store, day: date, forced: str, command: str) -> None
     objections = judged.objections(store, day)
     if objections and not forced:
         failed = [group for group in judged.GROUPS if not judged.passed(store, day, group)]
-        again = f"run `dupn quality --of {failed[0]} --day {day}`" if failed else "run the night"
+        again = f"run `dupn quality --of {failed[0]} --day {day}` again" if failed else ""
+        if judged.is_left_out(store, day):
+            again = f"run `dupn backfill --day {day}`: once it passes it is left out no more"
         raise QualityFailed(
             f"{day}: {objections}; nothing is learnt from the day. "
-            f"Mend it and {again} again, or say why it is "
+            f"Mend it and {again}, or say why it is "
             f'learnt all the same: `{command} --day {day} --force --why "..."`.'
         )
 

@@ -202,10 +202,28 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
         "redone": done,
         "as they were": [f"{one.stage} {one.day}" for one in kept],
         "models": models(settings, asked),
+        "left out no more": _let_in(store, asked),
     }
     store.put(note, json.dumps({"open": False, **told}, indent=1))
     _warn(settings, kept)
     return told
+
+
+def _let_in(store: Store, asked: Iterable[date]) -> list[str]:
+    """Days that a person left out, were read again and pass now: nights may learn them."""
+    mended = [
+        day
+        for day in asked
+        if judged.is_left_out(store, day)
+        and all(judged.passed(store, day, of) for of in judged.GROUPS)
+    ]
+    for day in mended:
+        judged.leave_out(store, day, out=False)
+        logger.warning(
+            "%s was left out by a person and passes quality now: it is left out no more, and the "
+            "next night learns it", day,
+        )  # fmt: skip
+    return [day.isoformat() for day in mended]
 
 
 def _warn(settings: Settings, kept: Sequence[Redo]) -> None:

@@ -101,7 +101,9 @@ def test_however_many_days_wait_what_quality_says_of_a_day_is_read_once(settings
 
 def test_a_day_that_a_person_left_out_stays_out_until_its_night_is_run_without(settings):
     judged.leave_out(settings.store, NIGHT, out=True)
-    with pytest.raises(QualityFailed, match="left out by a person"):
+    with pytest.raises(
+        QualityFailed, match=f"left out by a person .*`dupn backfill --day {NIGHT}`"
+    ):
         steps.update(settings, NIGHT)
     assert steps.update(settings, NEXT)["left_out"] == {"2026-03-06": judged.LEFT_OUT}
     assert learnt(settings, NEXT) == [(7, "rest")]

@@ -153,6 +153,20 @@ def test_a_day_that_a_person_left_out_is_passed_however_bad_it_is(whole, tmp_pat
         assert judged.objections(mine.store, day) == judged.LEFT_OUT
 
 
+def test_a_day_that_was_left_out_is_learnt_again_once_it_is_mended_and_passes(whole, tmp_path):
+    """Nights have gone past it, so that its own cannot be run again."""
+    mine = made(whole, tmp_path)
+    for day in MINE[1:]:
+        judged.leave_out(mine.store, day, out=True)
+    strict = nights.settings(tmp_path, 1, *LENIENT, "quality.min_rows=1000000")
+    assert steps.backfill(strict, DAY)["left out no more"] == []
+    assert judged.objections(mine.store, DAY) == judged.LEFT_OUT
+    change(mine)
+    assert steps.backfill(mine, DAY)["left out no more"] == [str(DAY)]
+    assert judged.objections(mine.store, DAY) == ""
+    assert judged.is_left_out(mine.store, MINE[2])  # nobody asked for it
+
+
 def killed_on(day, work):
     def step(settings, asked):
         if asked == day:

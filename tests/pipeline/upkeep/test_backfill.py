@@ -167,6 +167,21 @@ def test_a_day_that_was_left_out_is_learnt_again_once_it_is_mended_and_passes(wh
     assert judged.is_left_out(mine.store, MINE[2])  # nobody asked for it
 
 
+def test_samples_made_again_by_hand_and_not_judged_since_are_told_with_the_command(whole, tmp_path):
+    """No night learns them."""
+    mine = made(whole, tmp_path)
+    assert afterwards.sentences(mine.store) == []
+    samples = mine.store.partition("samples", DAY)
+    half = samples.table().slice(1)
+    with samples.publish(**samples.manifest().lineage) as out:
+        out.record([out.write_table("part", half)])
+    (told,) = afterwards.behind(mine.store)
+    assert told.startswith(f"{DAY}: samples changed after quality had judged (samples/dt={DAY}")
+    assert f"`dupn quality --of samples --day {DAY}` judges it." in told
+    steps.quality(mine, DAY, "samples")
+    assert afterwards.behind(mine.store) == []
+
+
 def killed_on(day, work):
     def step(settings, asked):
         if asked == day:

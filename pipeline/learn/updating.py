@@ -21,7 +21,7 @@ from infra.registry import Registry, Version
 from infra.store import Partition, Store
 from pipeline.jobs import quality as measuring
 from pipeline.learn import decided
-from pipeline.learn.learning import recorded, require_free
+from pipeline.learn.learning import recorded
 from pipeline.learn.tracked import TrainingTracker
 from pipeline.nights.outcomes import Learnt
 from pipeline.quality import judged
@@ -58,7 +58,8 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
 
     Raises:
         QualityFailed: the day did not pass, and nobody forces it.
-        TrainingError: it was learnt already, and nobody forces it; or the settings do not fit.
+        TrainingError: it was learnt already, and nobody forces it; its key is that of a version
+            to which a rollback goes; or the settings do not fit.
         RegistryError: no version of the line is promoted, or its checkpoint is another model's.
         PartitionMissing: its checkpoint is gone.
     """
@@ -96,19 +97,14 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
         tracker=tracker,
         facts={"abnormal": _plain(findings), "left_out": left_out},
     )
-    if not forced:
-        require_free(
-            run,
-            registry,
-            "What it would learn now is not lost: the next night learns it. To replace it all the "
-            "same, give a reason with --force --why.",
-        )
+    over = decided.require_place(store, registry, run, forced=forced, again=settings.train.resume)
     noted = recorded(run, registry) if settings.train.resume else {}
     fitted = carry_out(run, settings.train.resume)
     if findings:
         tracker.client.set_tag(fitted.run_id, "abnormal", _sentences(findings))
     lost = newly_gone(store, key, parent, left_out)
-    return {**_summary(plan, fitted, left_out, findings), "lost": lost, **noted}
+    warned = {"warning": over} if over else {}
+    return {**_summary(plan, fitted, left_out, findings), "lost": lost, **noted, **warned}
 
 
 def promoted(settings: Settings, registry: Registry) -> Version:
@@ -196,10 +192,12 @@ def _require_quality(store: Store, day: date, forced: str, command: str) -> None
     objections = judged.objections(store, day)
     if objections and not forced:
         failed = [group for group in judged.GROUPS if not judged.passed(store, day, group)]
-        again = f"run `dupn quality --of {failed[0]} --day {day}`" if failed else "run the night"
+        again = f"run `dupn quality --of {failed[0]} --day {day}` again" if failed else ""
+        if judged.is_left_out(store, day):
+            again = f"run `dupn backfill --day {day}`: once it passes it is left out no more"
         raise QualityFailed(
             f"{day}: {objections}; nothing is learnt from the day. "
-            f"Mend it and {again} again, or say why it is "
+            f"Mend it and {again}, or say why it is "
             f'learnt all the same: `{command} --day {day} --force --why "..."`.'
         )
 

@@ -15,6 +15,8 @@ from pipeline.jobs import quality as job
 
 LEFT_OUT = "was left out by a person (leave_out)"
 UNJUDGED = "never came before quality"
+CHANGED = "changed after quality had judged"
+"""How the objection begins to what was published again since."""
 GROUPS = {"events": figures.EVENT_TABLES, "samples": ("samples", "catalog")}
 """Tables whose rows are measured."""
 ASKED = {**GROUPS, "events": TABLES}
@@ -53,7 +55,7 @@ def objection(store: Store, day: date, of: str) -> str:
         return ""
     now = _stamps(store, of, day, told)
     anew = [key for key, stamp in now.items() if judged.get(key) != stamp]
-    return f"changed after quality had judged ({anew[0]} is another)" if anew else ""
+    return f"{CHANGED} ({anew[0]} is another)" if anew else ""
 
 
 def read(store: Store, day: date, of: str) -> dict[str, Any] | None:
@@ -99,6 +101,22 @@ def leave_out(store: Store, day: date, *, out: bool) -> None:
 def objections(store: Store, day: date) -> str:
     """Those to both groups in one clause: "events and samples did not pass quality"."""
     return LEFT_OUT if is_left_out(store, day) else _clause(store, day)
+
+
+def unjudged(store: Store, day: date) -> str:
+    """Of a day that was made again since and that nobody has judged so, how it is; else empty.
+
+    Nights leave it out. Of one that a person left out nobody asks.
+    """
+    if is_left_out(store, day):
+        return ""
+    told = {of: objection(store, day, of) for of in GROUPS}
+    return " ".join(
+        f"{day}: {of} {why}, so no night learns the day. `dupn quality --of {of} --day {day}` "
+        "judges it."
+        for of, why in told.items()
+        if why.startswith(CHANGED)
+    )
 
 
 def _clause(store: Store, day: date, but: str = "") -> str:

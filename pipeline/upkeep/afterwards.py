@@ -11,8 +11,9 @@ from datetime import date
 from itertools import islice
 
 from features import inputs
-from infra.errors import PartitionCorrupt
+from infra.errors import PartitionCorrupt, RecordCorrupt
 from infra.store import Store
+from pipeline.quality import judged
 from pipeline.raw import arrival
 from pipeline.upkeep import again, backfill
 
@@ -33,11 +34,14 @@ def behind(store: Store) -> list[str]:
     """One sentence for each day that has to be made again since its own input was.
 
     Of days whose sequences are kept: those of which a stage was made from something else than what
-    is there now. What follows from it is made again with it. And backfills without an end.
+    is there now. What follows from it is made again with it. Of days whose samples are kept: those
+    made again, by hand, that quality has not judged since. And backfills without an end.
     """
     store = store.resolved()
-    days = _newest(store, "sequences", "history")
-    return _each(days, lambda day: _stale(store, day)) + [
+    days, made = _newest(store, "sequences", "history"), _newest(store, "samples")
+    told = _each(days, lambda day: _stale(store, day))
+    told += _each(made, lambda day: judged.unjudged(store, day))
+    return told + [
         f"{day}: its backfill has not ended. {_unended(store, day, last)}"
         for day, last in backfill.unfinished(store).items()
     ]
@@ -54,9 +58,9 @@ def _unended(store: Store, day: date, last: date) -> str:
     return f"If nobody works on it, {again.backfill(day)} goes on with it{to}."
 
 
-def _newest(store: Store, stage: str, table: str) -> list[date]:
+def _newest(store: Store, *stage: str) -> list[date]:
     """Of its days those that are looked at, oldest first."""
-    return list(islice(store.backwards(stage, table), arrival.LOOK_BACK))[::-1]
+    return list(islice(store.backwards(*stage), arrival.LOOK_BACK))[::-1]
 
 
 def _each(days: Iterable[date], say: Callable[[date], str]) -> list[str]:
@@ -68,7 +72,7 @@ def _each(days: Iterable[date], say: Callable[[date], str]) -> list[str]:
     for day in days:
         try:
             found.append(say(day))
-        except PartitionCorrupt as error:
+        except (PartitionCorrupt, RecordCorrupt) as error:
             found.append(str(error))
     return list(dict.fromkeys(sentence for sentence in found if sentence))
 

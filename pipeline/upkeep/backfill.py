@@ -186,6 +186,7 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
     differs = bool(_note(store, f"{day.isoformat()}.json").get("open"))
     todo = plan(settings, day, last)
     asked = _asked(todo)
+    left_out = _left_out(store, asked)
     of = {"day": day.isoformat(), "last": asked[-1].isoformat()}
     store.put(note, json.dumps({"open": True, **of}))
     for redo in todo:
@@ -203,10 +204,37 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
         "redone": done,
         "as they were": [f"{one.stage} {one.day}" for one in kept],
         "models": models(settings, asked),
+        "left out no more": _let_in(store, left_out),
     }
     store.put(note, json.dumps({"open": False, **told}, indent=1))
     _warn(settings, asked[0], kept)
     return told
+
+
+def _left_out(store: Store, asked: Sequence[date]) -> list[date]:
+    """Days that a person left out and that this backfill may let in, if they pass after it.
+
+    Of several, those that did not pass: who leaves out a day that passes knows more than quality
+    does, and has to name it alone.
+    """
+    out = [day for day in asked if judged.is_left_out(store, day)]
+    return out if len(asked) == 1 else [day for day in out if not _passes(store, day)]
+
+
+def _passes(store: Store, day: date) -> bool:
+    return all(judged.passed(store, day, of) for of in judged.GROUPS)
+
+
+def _let_in(store: Store, left_out: Iterable[date]) -> list[str]:
+    """Days that were read again and pass now: nights may learn them."""
+    mended = [day for day in left_out if _passes(store, day)]
+    for day in mended:
+        judged.leave_out(store, day, out=False)
+        logger.warning(
+            "%s was left out by a person and passes quality now: it is left out no more, and the "
+            "next night learns it", day,
+        )  # fmt: skip
+    return [day.isoformat() for day in mended]
 
 
 def _warn(settings: Settings, asked: date, kept: Sequence[Redo]) -> None:

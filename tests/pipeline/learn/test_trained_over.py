@@ -2,7 +2,8 @@
 
 import pytest
 
-from infra.errors import RegistryError
+from infra.errors import RegistryError, TrainingError
+from infra.registry import MODEL
 from pipeline import steps
 from pipeline.learn.learning import of_run
 from pipeline.release import evaluating, incumbent
@@ -24,6 +25,8 @@ def rolled_back(settings):
 def replaced(settings):
     """Version 2 was champion until a hand made another one; its key is trained on from that one."""
     overtaken(settings, champion=True)
+    for number in ("1", "3"):  # else it would be `previous`
+        registry(settings).promote(number, "a rollback shall go to the first")
     steps.update(settings, NIGHT, forced="the new parent shall learn it now")
 
 
@@ -67,3 +70,45 @@ def test_a_night_does_not_go_on_from_the_weights_of_another_model_than_the_champ
     registry(settings).rollback("its checkpoint is another model's")
     assert sweeping._unlearnt(settings, DAYS) != set(DAYS)
     assert steps.update(settings, NEXT)["parent"] == "dupn-2026-03-05"
+
+
+def succeeded(settings, by):
+    """Version 2, the night's, was champion until the next night's model was made it."""
+    steps.update(settings, NIGHT)
+    promote(settings, KEY)
+    key = steps.update(settings, NEXT)["run"]
+    by(settings, key)
+    return key
+
+
+def by_hand(settings, key):
+    """In MLflow, and that alias alone: `previous` is one too old."""
+    promote(settings, key, alias="champion-to-be")
+    registry(settings).client.set_registered_model_alias(MODEL, "champion", "3")
+
+
+@pytest.mark.parametrize("by", [promote, by_hand])
+def test_the_checkpoint_of_whom_a_rollback_goes_to_is_not_trained_over_by_force(settings, by):
+    succeeded(settings, by)
+    before = of_run(settings.store, KEY).run_id
+    said = (
+        rf"^{KEY} is version 2 of the registry, to which `dupn rollback` goes \(previous\): .* "
+        r"Nothing was trained\. .* let another version have that place first"
+    )
+    with pytest.raises(TrainingError, match=said):
+        steps.update(changed(settings, SLOW), NIGHT, forced="its labels were mended")
+    assert of_run(settings.store, KEY).run_id == before
+    registry(settings).rollback("the newest is bad")
+    assert steps.update(settings, NEXT)["parent"] == KEY
+
+
+def test_once_a_rollback_goes_to_another_it_is_and_who_forces_it_is_told_what_is_lost(
+    settings, caplog
+):
+    succeeded(settings, promote)
+    registry(settings).client.set_registered_model_alias(MODEL, "previous", "1")
+    told = steps.update(settings, NIGHT, forced="its labels were mended")
+    assert told["warning"].startswith(f"{KEY} was version 2 of the registry, whose checkpoint ")
+    assert told["warning"] in caplog.text
+    again = steps.update(settings, NIGHT, forced="its labels were mended")  # nothing more is lost
+    assert "warning" not in again

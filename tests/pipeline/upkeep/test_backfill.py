@@ -153,6 +153,47 @@ def test_a_day_that_a_person_left_out_is_passed_however_bad_it_is(whole, tmp_pat
         assert judged.objections(mine.store, day) == judged.LEFT_OUT
 
 
+def test_a_day_that_was_left_out_is_learnt_again_once_it_is_mended_and_passes(whole, tmp_path):
+    """Nights have gone past it, so that its own cannot be run again."""
+    mine = made(whole, tmp_path)
+    for day in MINE[1:]:
+        judged.leave_out(mine.store, day, out=True)
+    strict = nights.settings(tmp_path, 1, *LENIENT, "quality.min_rows=1000000")
+    assert steps.backfill(strict, DAY)["left out no more"] == []
+    assert judged.objections(mine.store, DAY) == judged.LEFT_OUT
+    change(mine)
+    assert steps.backfill(mine, DAY)["left out no more"] == [str(DAY)]
+    assert judged.objections(mine.store, DAY) == ""
+    assert judged.is_left_out(mine.store, MINE[2])  # nobody asked for it
+
+
+def test_an_order_about_a_day_that_passes_is_taken_back_by_no_backfill_of_several(whole, tmp_path):
+    """Who gave it knows more than quality does."""
+    mine = made(whole, tmp_path)
+    steps.backfill(mine, DAY)
+    assert all(judged.passed(mine.store, DAY, of) for of in judged.GROUPS)
+    judged.leave_out(mine.store, DAY, out=True)
+    change(mine)
+    assert steps.backfill(mine, DAY, MINE[2])["left out no more"] == []
+    assert judged.is_left_out(mine.store, DAY)
+    assert steps.backfill(mine, DAY)["left out no more"] == [str(DAY)]
+
+
+def test_samples_made_again_by_hand_and_not_judged_since_are_told_with_the_command(whole, tmp_path):
+    """No night learns them."""
+    mine = made(whole, tmp_path)
+    assert afterwards.sentences(mine.store) == []
+    samples = mine.store.partition("samples", DAY)
+    half = samples.table().slice(1)
+    with samples.publish(**samples.manifest().lineage) as out:
+        out.record([out.write_table("part", half)])
+    (told,) = afterwards.behind(mine.store)
+    assert told.startswith(f"{DAY}: samples changed after quality had judged (samples/dt={DAY}")
+    assert f"`dupn quality --of samples --day {DAY}` judges it." in told
+    steps.quality(mine, DAY, "samples")
+    assert afterwards.behind(mine.store) == []
+
+
 def killed_on(day, work):
     def step(settings, asked):
         if asked == day:

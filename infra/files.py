@@ -34,10 +34,7 @@ _REASONS: Mapping[int, tuple[str, str]] = {
     errno.EROFS: ("the disk is read-only", f"Mount it writable, {_ELSEWHERE},"),
     errno.EACCES: ("permission is denied", f"Mend the permissions, {_ELSEWHERE},"),
     errno.EPERM: ("it is not permitted", f"Mend the permissions, {_ELSEWHERE},"),
-    errno.ENAMETOOLONG: (
-        "a name in it is too long for the disk",
-        f"Shorten it, where it is yours (a column of users, say), {_ELSEWHERE},",
-    ),
+    errno.ENAMETOOLONG: ("a name is too long for the disk", "Shorten it (a column of users, say),"),
     errno.ENOTDIR: ("a file stands where a folder is needed", f"Move it away, {_ELSEWHERE},"),
     errno.EEXIST: ("a file stands where a folder is needed", f"Move it away, {_ELSEWHERE},"),
     errno.EISDIR: ("a folder stands where the file is to be", f"Move it away, {_ELSEWHERE},"),
@@ -311,8 +308,7 @@ _ROOTS: dict[tuple[int, str], _Root] = {}
 
 def filesystem(root: str) -> Any:
     """One filesystem object per process and root (S3 clients do not survive a fork)."""
-    known = _ROOTS.setdefault((os.getpid(), root), _Root(root))
-    return known.fs
+    return _ROOTS.setdefault((os.getpid(), root), _Root(root)).fs
 
 
 def is_local(fs: Any) -> bool:

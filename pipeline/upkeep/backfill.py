@@ -183,12 +183,15 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
     kept: list[Redo] = []
     store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
     # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
-    differs = bool(_note(store, f"{day.isoformat()}.json").get("open"))
+    begun = _note(store, f"{day.isoformat()}.json")
+    differs = bool(begun.get("open"))
     todo = plan(settings, day, last)
     asked = _asked(todo)
-    left_out = _left_out(store, asked)
+    known = begun.get("left_out", []) if differs else []  # of one that was cut off: it may pass now
+    left_out = sorted({*_left_out(store, asked), *map(date.fromisoformat, known)} & {*asked})
     of = {"day": day.isoformat(), "last": asked[-1].isoformat()}
-    store.put(note, json.dumps({"open": True, **of}))
+    waiting = [one.isoformat() for one in left_out]
+    store.put(note, json.dumps({"open": True, "left_out": waiting, **of}))
     for redo in todo:
         name = f"{redo.stage} {redo.day}"
         if not _wanted(settings, redo, differs=differs):

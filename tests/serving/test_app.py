@@ -54,7 +54,7 @@ def test_strangers_unknown_items_and_unknown_words_are_answered(client):
     assert found.status_code == 200
     assert found.json()["unknown"] == 2
     one, two = found.json()["items"]
-    assert one["ctr"] == two["ctr"]
+    assert one["ctr"] == pytest.approx(two["ctr"], abs=1e-6)  # rows of one product round apart
     assert [one["item_id"], two["item_id"]] == ["none", "neither"]
 
 

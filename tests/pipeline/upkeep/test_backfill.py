@@ -179,6 +179,26 @@ def test_an_order_about_a_day_that_passes_is_taken_back_by_no_backfill_of_severa
     assert steps.backfill(mine, DAY)["left out no more"] == [str(DAY)]
 
 
+def test_a_backfill_of_several_that_goes_on_lets_in_whom_it_began_with(
+    whole, tmp_path, monkeypatch
+):
+    """Judged before it was cut off, the mended day passes by then."""
+    mine = made(whole, tmp_path)
+    strict = nights.settings(tmp_path, 1, *LENIENT, "quality.min_rows=1000000")
+    with pytest.raises(QualityFailed):
+        steps.quality(strict, DAY, of="events")
+    judged.leave_out(mine.store, DAY, out=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(steps, "samples", killed_on(MINE[2], steps.samples))
+        change(mine)
+        with pytest.raises(KeyboardInterrupt):
+            steps.backfill(mine, DAY, MINE[2])
+    assert judged.is_left_out(mine.store, DAY)
+    assert judged.passed(mine.store, DAY, "events")
+    steps.quality(mine, DAY, of="samples")
+    assert steps.backfill(mine, DAY, MINE[2])["left out no more"] == [str(DAY)]
+
+
 def test_samples_made_again_by_hand_and_not_judged_since_are_told_with_the_command(whole, tmp_path):
     """No night learns them."""
     mine = made(whole, tmp_path)

@@ -35,6 +35,7 @@ from pipeline.release.incumbent import (
 )
 from pipeline.release.unlearnt_days import newly_gone
 from pipeline.settings import Settings
+from pipeline.upkeep import again as remedies
 from training import checkpoint as checkpoints
 from training import update as updates
 from training.ancestry import Ancestry, Part
@@ -59,7 +60,7 @@ def update(settings: Settings, day: date, *, forced: str = "") -> Mapping[str, A
     Raises:
         QualityFailed: the day did not pass, and nobody forces it.
         TrainingError: it was learnt already, and nobody forces it; its key is that of a version
-            to which a rollback goes; or the settings do not fit.
+            that an alias names or to which a rollback goes; or the settings do not fit.
         RegistryError: no version of the line is promoted, or its checkpoint is another model's.
         PartitionMissing: its checkpoint is gone.
     """
@@ -194,7 +195,9 @@ def _require_quality(store: Store, day: date, forced: str, command: str) -> None
         failed = [group for group in judged.GROUPS if not judged.passed(store, day, group)]
         again = f"run `dupn quality --of {failed[0]} --day {day}` again" if failed else ""
         if judged.is_left_out(store, day):
-            again = f"run `dupn backfill --day {day}`: once it passes it is left out no more"
+            again = f"run {remedies.backfill(day)}: once it passes it is left out no more"
+            if remedies.lacking(store, [day]):
+                again = f"{again} (it reads raw/dt={day}/behaviors, which has to be there again)"
         raise QualityFailed(
             f"{day}: {objections}; nothing is learnt from the day. "
             f"Mend it and {again}, or say why it is "

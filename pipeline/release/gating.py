@@ -29,18 +29,15 @@ from infra.tracking import tracking_uri
 from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
 from pipeline.quality import judged
-from pipeline.release import bundling, recording, verdicts
+from pipeline.release import bundling, moved_away, recording, verdicts
 from pipeline.release.fresh_process import heard
 from pipeline.release.incumbent import registry_of, role, vacancy
-from pipeline.release.moved_away import retired, withdrawn
 from pipeline.settings import Settings
 from serving import bundle as bundles
 from training import checkpoint as checkpoints
 
 logger = logging.getLogger(__name__)
 
-MOVED_AWAY = WITHDRAWN, RETIRED = "withdrawn", "retired"
-"""Checks that say by themselves how a person brings a candidate, or its line, back."""
 UNPACKED = "The gate does not let the candidate pass, so nothing was packed: it says why."
 
 
@@ -63,7 +60,8 @@ def bundle(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     answered = predictions.load(learning.answers(store, mine.key))
     recorded = recording.record(store, day, zone, answered, settings.canary.requests)
     if not recorded:
-        if _decide(settings, day, mine, report).promoted:
+        more = moved_away.checks(registry_of(settings), mine)
+        if _decide(settings, day, mine, report, more).promoted:
             raise recording.missing(day)
         return {"run": mine.key, "recorded": 0, "note": f"{recording.missing(day)} {UNPACKED}"}
     registry = registry_of(settings)  # also points MLflow at the tracking server
@@ -115,7 +113,7 @@ def gate(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     registry = registry_of(settings)
     if mine.run_id:
         learning.require_recorded(mine, registry)
-    verdict = _decide(settings, day, mine, report, _withdrawn(registry, mine))
+    verdict = _decide(settings, day, mine, report, moved_away.checks(registry, mine))
     figures = weighed.figures(report, settings.gate)
     content = {
         "run": mine.key,
@@ -180,16 +178,6 @@ def _champion(settings: Settings, key: str) -> Evidence | None:
     return Evidence({}, 0, 0, 0, untrained=untrained)
 
 
-def _withdrawn(registry: Registry, mine: Candidate) -> list[Check]:
-    """What the ledger says of a candidate, as trained now, or line that was moved away from."""
-    known, entries = learning.versions_of(registry, mine), registry.look()
-    found = {
-        WITHDRAWN: withdrawn(entries, known[-1].number, mine.key) if known else "",
-        RETIRED: retired(entries, registry, mine),
-    }
-    return [Check(name=name, passed=False, sentence=said) for name, said in found.items() if said]
-
-
 def _frozen(settings: Settings, report: OfflineReport) -> list[Check]:
     """Heads that others froze on the champion's representation."""
     found = report.compatibility
@@ -227,8 +215,7 @@ def canary(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
         RegistryError: it did not load, took too long, or answered otherwise than evaluation.
     """
     mine = learning.askable(settings, day, run)
-    place = bundle_of(settings, mine, day)
-    report_on(settings, mine, day)
+    place = packed(settings, mine, day)
     return heard(
         settings,
         place.manifest().lineage["model_uri"],
@@ -307,6 +294,19 @@ def bundle_of(settings: Settings, mine: Candidate, day: date) -> Partition:
         raise PartitionMissing(
             f"bundles/{mine.key} is not published. Run `dupn bundle --day {day} --run {mine.key}` "
             "first."
+        )
+    return place
+
+
+def packed(settings: Settings, mine: Candidate, day: date) -> Partition:
+    """The same, where the evaluation and the tables in it are of that very day."""
+    place = bundle_of(settings, mine, day)
+    report_on(settings, mine, day)
+    of = place.manifest().lineage["day"]
+    if of != day.isoformat():
+        raise PartitionMissing(
+            f"bundles/{mine.key} has the tables of {of}, not of {day}. "
+            f"Run `dupn bundle --day {day} --run {mine.key}` first."
         )
     return place
 

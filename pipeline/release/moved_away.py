@@ -6,11 +6,26 @@ an experiment retired: nobody would update it.
 
 from collections.abc import Sequence
 
+from evaluation.gate import Check
 from infra.ledger import Entry
 from infra.registry import Registry
 from infra.succession import dethroned
+from pipeline.learn import learning
 from pipeline.learn.learning import Candidate
 from pipeline.release.incumbent import by_version, line_in
+
+MOVED_AWAY = WITHDRAWN, RETIRED = "withdrawn", "retired"
+"""Checks that say by themselves how a person brings a candidate, or its line, back."""
+
+
+def checks(registry: Registry, mine: Candidate) -> list[Check]:
+    """What the ledger says of a candidate, as trained now, or line that was moved away from."""
+    known, entries = learning.versions_of(registry, mine), registry.look()
+    found = {
+        WITHDRAWN: withdrawn(entries, known[-1].number, mine.key) if known else "",
+        RETIRED: retired(entries, registry, mine),
+    }
+    return [Check(name=name, passed=False, sentence=said) for name, said in found.items() if said]
 
 
 def withdrawn(entries: Sequence[Entry], number: str, key: str) -> str:

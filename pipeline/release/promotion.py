@@ -35,8 +35,7 @@ NEWEST = 3
 def register(settings: Settings, day: date, run: str = "") -> Mapping[str, Any]:
     """Enter the logged model in the registry, once, and publish its bundle to serve from."""
     mine = learning.askable(settings, day, run)
-    lineage = gating.bundle_of(settings, mine, day).manifest().lineage
-    gating.report_on(settings, mine, day)  # the tag says what it was evaluated on
+    lineage = gating.packed(settings, mine, day).manifest().lineage  # tags say of which day
     registry = registry_of(settings)
     tags = {
         "run_key": mine.key,
@@ -171,7 +170,7 @@ def _all_the_same(
     Nothing where a check that failed says it already.
     """
     failed = {check["name"] for check in verdict["checks"] if check["passed"] is False}
-    if failed.intersection(gating.MOVED_AWAY):
+    if failed.intersection(moved_away.MOVED_AWAY):
         return []
     registry = registry_of(settings)
     made, rival = learning.versions_of(registry, mine), incumbent.is_rival(registry, mine.line)

@@ -4,7 +4,7 @@ The question is put together from raw ids (yesterday's sequences, the day's even
 not from the samples, so the canary holds the whole path from raw ids to scores against evaluation.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -13,11 +13,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.predictions import Predictions
+from evaluation.sampled import Hashes
 from features import held
 from features.carry import ONE_DAY
 from features.property import LocalClock
 from features.questions.moments import page_ids
-from features.schemas import BehaviorType, Scenario
+from features.schemas import MS, BehaviorType, Scenario
 from infra.errors import PartitionMissing
 from infra.store import Partition, Store
 
@@ -67,6 +68,20 @@ def record(
             }
         )
     return out
+
+
+def askers(store: Store, day: date, zone: str) -> Iterator[Hashes]:
+    """Hashes of users with a moment of the day that has candidates, file by file of its samples.
+
+    Candidates of the evening before, which the day's samples have too, are not recorded.
+    """
+    after = pa.scalar(LocalClock(zone).midnight_ms(day), pa.int64()).cast(MS)
+    asked = (pc.field("ts") >= after) & pc.field("cand_item").is_valid()
+    samples = store.partition("samples", day)
+    for entry in samples.manifest().files:
+        if entry.rows:
+            users = samples.table(["user_hash"], [entry], filters=asked)["user_hash"]
+            yield np.unique(users.to_numpy())
 
 
 def missing(day: date) -> PartitionMissing:

@@ -16,6 +16,8 @@ from collections.abc import Mapping
 from datetime import date
 from typing import Any
 
+import numpy as np
+
 from evaluation import sampled
 from features.carry import ONE_DAY
 from features.raw.dataset import load as load_dataset
@@ -28,12 +30,14 @@ from pipeline.release.incumbent import registry_of, vacancy
 from pipeline.settings import Settings
 from serving import bundle as bundles
 from serving import published, tables
+from training.model.dupn import Dupn
 
 logger = logging.getLogger(__name__)
 
 ALIASES = ("champion", "challenger")
 MOMENTS = 500
 """Of the day, from which those that are recorded are drawn."""
+NOBODY = np.empty(0, np.uint64)
 
 
 def run(settings: Settings, day: date) -> Mapping[str, Any]:
@@ -82,9 +86,7 @@ def _refreshed(settings: Settings, version: Version, day: date) -> str:
     model = published.network(place)
     for partition in _wanted(settings, day):
         partition.require()
-    asked = sampled.read(store, day, MOMENTS, settings.seed)
-    answered = asked.ask(model)
-    recorded = recording.record(store, day, zone, answered, settings.canary.requests)
+    recorded = _recorded(settings, day, zone, model)
     if not recorded:  # nothing could be compared
         logger.warning("%s has no moment with candidates: version %s keeps the tables of %s",
                        day, version.number, before)  # fmt: skip
@@ -99,6 +101,20 @@ def _refreshed(settings: Settings, version: Version, day: date) -> str:
         "version %s answers with the tables of %s (before: %s)", version.number, day, before
     )
     return day.isoformat()
+
+
+def _recorded(settings: Settings, day: date, zone: str, model: Dupn) -> list[dict[str, Any]]:
+    """Questions of the day with the network's answers, drawn once more if none has candidates."""
+    store = settings.store
+    drawn = sampled.read(store, day, MOMENTS, settings.seed)
+    count = settings.canary.requests
+    if found := recording.record(store, day, zone, drawn.ask(model), count):
+        return found
+    among = np.concatenate([NOBODY, *recording.askers(store, day, zone)])
+    if not len(among):
+        return []
+    drawn = sampled.read(store, day, MOMENTS, settings.seed, among)
+    return recording.record(store, day, zone, drawn.ask(model), count)
 
 
 def _wanted(settings: Settings, day: date) -> list[Partition]:

@@ -12,6 +12,7 @@ from datetime import date
 from typing import Any
 
 from evaluation import filed
+from features.raw.dataset import load as load_dataset
 from infra.addresses import bare
 from infra.errors import PartitionCorrupt, PartitionMissing, RecordCorrupt, RegistryUnavailable
 from infra.ledger import Entry, LedgerBroken
@@ -21,7 +22,7 @@ from pipeline.nights import night_page, nightly
 from pipeline.nights.nightly import State
 from pipeline.quality import quality_page
 from pipeline.raw import arrival, rawday
-from pipeline.release import unlearnt_days
+from pipeline.release import recording, unlearnt_days
 from pipeline.release.incumbent import instead, registry_of, replaced, vacancy
 from pipeline.represent import represented
 from pipeline.settings import Settings
@@ -243,17 +244,18 @@ def _places(settings: Settings, entry: Entry | None) -> dict[str, str]:
     if entry and places["bundle"]:
         places["bundle"] += f"/v{entry.aliases.get('champion')}"
     found = {name: _address(settings, place) for name, place in places.items()}
-    return {**found, "bundle": found["bundle"] + _aged(settings.store, places["bundle"])}
+    return {**found, "bundle": found["bundle"] + _aged(settings, places["bundle"])}
 
 
-def _aged(store: Store, place: str) -> str:
+def _aged(settings: Settings, place: str) -> str:
     """Where its day was made again since, how it is taken over."""
+    store = settings.store
     target = store.partition(place) if place else None
     try:
         if target is None or not target.exists() or not tables.made_again(target, store.resolved()):
             return ""
         day = target.manifest().lineage["day"]
-        asks = _asks(store, day)
+        asks = _asks(settings, date.fromisoformat(day))
     except (PartitionCorrupt, PartitionMissing):  # whoever reads those says so
         return ""
     how = "no moment of it has candidates to compare by: those of the next day take their place"
@@ -263,13 +265,19 @@ def _aged(store: Store, place: str) -> str:
     )
 
 
-def _asks(store: Store, day: str) -> bool:
-    """Whether samples of the day have candidates; where they are gone, `refresh` says so."""
-    samples = store.partition("samples", date.fromisoformat(day))
+def _asks(settings: Settings, day: date) -> bool:
+    """Whether `refresh` has moments of the day to compare by; where samples are gone, it says so.
+
+    Of samples that have candidates one file is read, or more where all are of the evening before.
+    """
+    samples = settings.store.partition("samples", day)
     if not samples.exists():
         return True
     manifest = samples.manifest()
-    return bool(manifest.rows and manifest.counts.get("candidates", 1))
+    if not manifest.rows or not manifest.counts.get("candidates", 1):
+        return False
+    zone = load_dataset(settings.dataset).time_zone
+    return any(map(len, recording.askers(settings.store, day, zone)))
 
 
 def _address(settings: Settings, place: str) -> str:

@@ -6,7 +6,7 @@ off only the first. Of a day whose raw rows are gone, which a backfill refuses, 
 told (`pipeline.upkeep.again`).
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import date
 from itertools import islice
 
@@ -39,8 +39,7 @@ def behind(store: Store) -> list[str]:
     """
     store = store.resolved()
     days, made = _newest(store, "sequences", "history"), _newest(store, "samples")
-    told = _each(days, lambda day: _stale(store, day))
-    told += _each(made, lambda day: judged.unjudged(store, day))
+    told = _each(sorted({*days, *made}), lambda day: _of_day(store, day, days, made))
     return told + [
         f"{day}: its backfill has not ended. {_unended(store, day, last)}"
         for day, last in backfill.unfinished(store).items()
@@ -78,9 +77,24 @@ def _each(days: Iterable[date], say: Callable[[date], str]) -> list[str]:
 
 
 def _other(store: Store, day: date) -> str:
-    return (
-        f"{day}: {again.backfill(day)} takes it in." if arrival.arrived_again(store, [day]) else ""
-    )
+    if not arrival.arrived_again(store, [day]):
+        return ""
+    return f"{day}: {again.backfill(day)} takes it in.{_let_in(store, day)}"
+
+
+def _let_in(store: Store, day: date) -> str:
+    """What a backfill of the day alone does besides, where a person left the day out."""
+    if not judged.is_left_out(store, day):
+        return ""
+    return " A person left the day out: if it passes quality then, nights learn it."
+
+
+def _of_day(store: Store, day: date, kept: Sequence[date], made: Sequence[date]) -> str:
+    """One sentence: what makes a day again has it judged, too."""
+    said = _stale(store, day) if day in kept else ""
+    if said or day not in made or arrival.arrived_again(store, [day]):
+        return said
+    return judged.unjudged(store, day)
 
 
 def _stale(store: Store, day: date) -> str:
@@ -90,6 +104,6 @@ def _stale(store: Store, day: date) -> str:
         if there and (changed := inputs.changed(store, stage, day)):
             return (
                 f"{day}: its stage {stage} was made from another {changed[0]}. "
-                f"{again.stage(store, day, stage)}"
+                f"{again.stage(store, day, stage)}{_let_in(store, day)}"
             )
     return ""

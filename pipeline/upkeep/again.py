@@ -1,7 +1,7 @@
-"""What makes a past day again: a backfill, which reads its raw rows; without those, its stages.
+"""What makes a past day again: a backfill, which reads its raw rows; without those, single stages.
 
-dupn never removes raw, but who owns it may, and a backfill refuses a day that it cannot read. The
-stages of a day need its events alone. Without those too, it stays as it is.
+dupn never removes raw, but who owns it may, and a backfill refuses a day that it cannot read. What
+comes after events needs a day's events alone; without those too, the day stays as it is.
 """
 
 from collections.abc import Sequence

@@ -185,7 +185,7 @@ def _told(store: Store, built: Mapping[str, Sequence[str]]) -> Iterator[str]:
                 f"{', '.join(stage for stage in there if others[stage])} of {day}: made from "
                 f"another {min(set().union(*others.values()))} than is built now, which has other "
                 "settings, other files (`beam.buckets`, `rows_per_range`) or another release. "
-                "Build it with those of then; or else, "
+                "Build it with those of then. Or else: "
                 f"{again.stage(store, day, next(one for one in there if others[one]))}"
             )
 

@@ -246,3 +246,11 @@ def test_a_night_after_a_missed_one_is_not_held_against_an_older_model():
     usual, missed = aged(age_1=0.70, age_2=0.69, age_4=0.68), aged(age_2=0.60, age_4=0.59)
     (curve,) = night_plots.losses([usual, missed])
     assert curve == pytest.approx({1: 0, 2: -0.01, 4: -0.02})
+
+
+def test_a_fall_that_rounds_to_what_is_allowed_is_told_with_what_tells_it_apart():
+    limit = CONFIG.max_auc_drop
+    before = [0.7] * CONFIG.median_nights
+    tonight = night("2026-03-30", 0.7 - limit - 0.00001, low=0.6, high=0.7 - limit)
+    (said,) = dropped(tonight, *before)
+    assert f", {limit + 0.00001:.5f} under the median" in said

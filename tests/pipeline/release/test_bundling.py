@@ -14,7 +14,7 @@ from infra.errors import PartitionMissing, RegistryError
 from infra.registry import MODEL
 from infra.store import Store
 from pipeline import steps
-from pipeline.release import bundling, gating, recording, standing
+from pipeline.release import bundling, standing
 from pipeline.release.incumbent import registry_of
 from pipeline.represent import representing
 from pipeline.upkeep import lost_files
@@ -73,24 +73,6 @@ def test_a_bundle_whose_manifest_is_empty_is_published_again_with_its_logged_mod
     Path(place.path, "_manifest.json").write_bytes(b"")
     assert steps.bundle(home, EVALUATED)["model_uri"] == before["model_uri"]
     assert place.manifest().lineage == {**before, "wall_s": ANY}
-
-
-def test_without_a_moment_to_record_the_gate_has_its_say_where_it_is_a_no(home, monkeypatch):
-    """Else a night of few pages would fail before anybody heard of "not enough evidence"."""
-    monkeypatch.setattr(recording, "record", lambda *_: [])
-    place = home.store.partition("bundles", None, KEY)
-    before = place.manifest()
-    sure, few = (smoke(home.home, f"gate.min_positives={n}") for n in (1, 10**6))
-    assert gating.gate(sure, EVALUATED)["promoted"]
-    with pytest.raises(
-        PartitionMissing, match=r"no moment .* to record.* --leave-out` ends a night"
-    ):
-        steps.bundle(sure, EVALUATED)
-    told = steps.bundle(few, EVALUATED)
-    assert (told["run"], told["recorded"]) == (KEY, 0)
-    assert told["note"].endswith(f"promotes nobody. {gating.UNPACKED}")
-    assert steps.gate(few, EVALUATED)["outcome"] == "not enough evidence"
-    assert place.manifest() == before
 
 
 def test_a_version_whose_run_the_store_has_nothing_of_is_known_again_as_the_refusal_says(home):

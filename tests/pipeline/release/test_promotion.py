@@ -15,7 +15,7 @@ from infra.store import Store
 from pipeline import steps
 from pipeline.learn.learning import Candidate
 from pipeline.quality import judged
-from pipeline.release import gating, incumbent, promotion, verdicts
+from pipeline.release import gating, incumbent, moved_away, promotion, verdicts
 from pipeline.release.incumbent import Incumbent
 from tests.chain import DAYS, smoke
 from training.ancestry import Part
@@ -112,7 +112,9 @@ def test_what_the_gate_kept_is_promoted_by_its_version_once_it_has_one(
 @pytest.mark.parametrize("packed", [{}, {"weights": "a"}, {"weights": "b"}])
 def test_a_bundle_of_other_weights_than_were_judged_is_not_promoted(tmp_path, packed):
     settings = smoke(tmp_path)
-    with settings.store.partition("bundles", None, MINE.key).publish(**packed) as out:
+    with settings.store.partition("bundles", None, MINE.key).publish(
+        day=str(DAYS[3]), **packed
+    ) as out:
         out.record([out.write_bytes("recorded.json", b"[]")])
     promotion._require_judged(settings, DAYS[3], MINE, {})  # a verdict of before it said so
     promotion._require_judged(settings, DAYS[3], MINE, {"weights_digest": packed.get("weights")})
@@ -214,7 +216,7 @@ def test_an_update_of_a_line_that_an_experiment_retired_since_comes_back_only_by
     promotion._require_line([compared], there, night)
     with pytest.raises(RegistryError, match=rf"2 \({ends}: e: \+3 %\), since which line {line} is"):
         promotion._require_line([compared, over], there, night)
-    (check,) = gating._withdrawn(there, night)  # the night ends with the champion kept, and green
+    (check,) = moved_away.checks(there, night)  # the night ends with the champion kept, and green
     assert (check.name, check.passed) == ("retired", False)
     assert "`dupn promote --version N --challenger --why ...`" in check.sentence
     first = replace(night, parent="")

@@ -10,11 +10,12 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from evaluation import sampled
 from features import catalog
 from infra.errors import PartitionMissing, RegistryError
 from infra.registry import MODEL
 from pipeline import steps
-from pipeline.release import bundling, standing
+from pipeline.release import bundling, recording, refreshing, standing
 from pipeline.release.incumbent import registry_of
 from serving import bundle as bundles
 from serving import published, tables
@@ -80,6 +81,28 @@ def test_it_answers_moments_of_the_day_as_its_network_does(settings, told, tmp_p
     recorded[0]["ctr"][0] += 0.01
     (tmp_path / bundles.RECORDED).write_text(json.dumps(recorded))
     assert disassembled.worst_difference(loaded, tmp_path) > 5e-3
+
+
+def test_a_draw_without_candidates_is_made_once_more_among_who_has_some(
+    settings, told, monkeypatch
+):
+    """Else the tables would age, and whoever is told to refresh them would wait in vain."""
+    store, zone = settings.store, "UTC"
+    samples = store.partition("samples", NEXT).table(["user_hash", "ts", "cand_item"])
+    asks = set(np.concatenate(list(recording.askers(store, NEXT, zone))))
+    shown = samples.filter(samples["cand_item"].is_valid())["user_hash"].to_pylist()
+    assert asks
+    assert asks <= set(shown) < set(samples["user_hash"].to_pylist())
+    monkeypatch.setattr(refreshing, "MOMENTS", 1)
+    model = published.network(place_of(settings))
+    seeds = (settings.model_copy(update={"seed": seed}) for seed in range(100))
+    barren = next(
+        one for one in seeds
+        if not asks & set(sampled.read(store, NEXT, 1, one.seed).moments.user_hash.tolist())
+    )  # fmt: skip
+    recorded = refreshing._recorded(barren, NEXT, zone, model)
+    assert recorded
+    assert all(one["ctr"] for one in recorded)
 
 
 def test_weights_and_version_are_what_they_were(settings, before, told):

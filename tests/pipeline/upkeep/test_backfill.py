@@ -210,6 +210,17 @@ def test_samples_made_again_by_hand_and_not_judged_since_are_told_with_the_comma
     (told,) = afterwards.behind(mine.store)
     assert told.startswith(f"{DAY}: samples changed after quality had judged (samples/dt={DAY}")
     assert f"`dupn quality --of samples --day {DAY}` judges it." in told
+    raw = mine.store.partition("raw", DAY, "behaviors")
+    with raw.publish(**raw.manifest().lineage) as out:
+        out.record([out.write_table("rows", raw.table().slice(1))])
+    takes_in = f"{DAY}: `dupn backfill --day {DAY}` takes it in."
+    assert afterwards.sentences(mine.store) == [takes_in]  # and judges it
+    judged.leave_out(mine.store, DAY, out=True)
+    (told,) = afterwards.sentences(mine.store)
+    assert (
+        told == f"{takes_in} A person left the day out: if it passes quality then, nights learn it."
+    )
+    judged.leave_out(mine.store, DAY, out=False)
     steps.quality(mine, DAY, "samples")
     assert afterwards.behind(mine.store) == []
 

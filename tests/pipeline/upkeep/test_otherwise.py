@@ -94,7 +94,7 @@ def test_a_rebuild_says_what_was_made_from_state_that_is_there_again_but_not_as_
     (said,) = [one for one in caplog.messages if "made from another" in one]
     assert said.startswith(f"{stages} of {DAYS[2]}: made from another")
     # no raw is there: with it, a backfill does
-    assert f"or else, raw/dt={DAYS[2]}/behaviors, which a backfill reads, is not there" in said
+    assert f"Or else: raw/dt={DAYS[2]}/behaviors, which a backfill reads, is not there" in said
     assert f"from events, `dupn {stages.split(',')[0]} --day {DAYS[2]}`" in said
 
 

@@ -6,8 +6,8 @@ VENV   ?= .venv
 BIN     = $(VENV)/bin
 STAMP   = $(VENV)/.dupn-installed
 VERSION = import sys; print(*sys.version_info[:2])
-# A file of tests after the other on every core; each process pays for the fixtures that it shares.
-SIDE_BY_SIDE = -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+# A file of tests after the other in each process, which pays for the fixtures that it shares.
+SIDE_BY_SIDE = -n auto --dist loadfile --no-loadscope-reorder
 # Training and tests know how many threads they want; idle threads must not spin beside others.
 export OMP_WAIT_POLICY = PASSIVE
 export GX_ANALYTICS_ENABLED = false

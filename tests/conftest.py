@@ -1,17 +1,33 @@
 """What all tests may share."""
 
 import logging
+import os
 import sys
 
+import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
+from infra import cores
 from infra.logs import OURS
 from tests import once
 
 # a busy machine is slow, and that is no defect of what is tested
 settings.register_profile("dupn", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("dupn")
+
+WORKER_BYTES = 3 << 30
+"""Of a worker of xdist, with what its tests start."""
+
+
+def pytest_xdist_auto_num_workers() -> int | None:
+    """One more than cores: many a test waits for a process that it started.
+
+    At most what memory holds, and four, since each pays for the fixtures that it shares.
+    """
+    if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
+        return None  # xdist takes it
+    return max(1, min(4, cores.usable() + 1, psutil.virtual_memory().total // WORKER_BYTES))
 
 
 @pytest.fixture(autouse=True)

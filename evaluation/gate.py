@@ -230,7 +230,7 @@ def _unmeasured(candidate: Evidence) -> list[Check]:
         why = "nothing that was shown that day was clicked"
     elif not candidate.negatives:
         why = "everything that was shown that day was clicked (does the log hold what was not?)"
-    return [Check(name="clicks", passed=False, sentence=f"CTR AUC could not be measured: {why}.")]
+    return [Check(name="clicks", passed=False, sentence=f"CTR AUC could not be judged: {why}.")]
 
 
 def _quality(failed: Sequence[str]) -> list[Check]:
@@ -259,7 +259,8 @@ def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
 def _calibration(candidate: Evidence, config: GateConfig) -> Check:
     value, limit = candidate.figures.get("ctr_ece"), config.max_calibration_error
     if value is None or not candidate.learnt(CTR):
-        untold = "calibration of clicks was not measured."
+        why = "judged: too few clicks or users" if "ctr_ece" in candidate.figures else "measured"
+        untold = f"calibration of clicks was not {why}."
         return Check(name="calibration", passed=None, sentence=untold)
     passed, off = value <= limit, apart(value, limit)
     verb = "is within" if passed else "is above"

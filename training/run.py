@@ -129,12 +129,13 @@ class Run:
         self.tracker.start(self.name, found.run_id if found else None)
         self.tracker.params({**self._params(), "device": self.learner.device})
         self.run_id = self.tracker.run_id
+        whence = "from the start" if self.start is None else "on from trained weights"
         logger.info(
             "train %s: %s moments of %d days, %s",
             self.name,
             f"{self.samples.moments:,}",
             len(self.samples.days),
-            f"going on at step {self.tally.steps}" if found else "from the start",
+            f"going on at step {self.tally.steps}" if found else whence,
         )
 
     def go(self, bar: Progress) -> None:

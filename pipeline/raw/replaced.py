@@ -14,12 +14,19 @@ from infra.store import Partition, Store
 from pipeline.raw import arrival
 
 
-def sentences(store: Store, written: Mapping[str, Collection[date]], *, replace: bool) -> list[str]:
+def sentences(
+    store: Store,
+    written: Mapping[str, Collection[date]],
+    former: Mapping[str, Collection[str]] | None = None,
+    *,
+    replace: bool,
+) -> list[str]:
     """One for each log that keeps days, and one for events of former files.
 
     Args:
         store: in which the days have been published.
         written: days by table.
+        former: by table, the digests of files whose rows these days had before.
         replace: whether the files took the place of others; else they keep nothing from anybody.
     """
     store = store.resolved()
@@ -29,7 +36,7 @@ def sentences(store: Store, written: Mapping[str, Collection[date]], *, replace:
     logs = {name: days for name, days in written.items() if name in LOGS}
     replaced = {day for days in logs.values() for day in days}
     return [
-        *_untouched(store, logs),
+        *_untouched(store, logs, former or {}),
         *_not_given(store, replaced, [name for name in LOGS if name not in logs]),
         *_former(store, both),
     ]
@@ -50,11 +57,31 @@ def _former(store: Store, days: Iterable[date]) -> list[str]:
     ]
 
 
-def _untouched(store: Store, logs: Mapping[str, Collection[date]]) -> Iterator[str]:
-    """Of the logs that were given: days between their first and last of which they have no row."""
+def _untouched(
+    store: Store,
+    logs: Mapping[str, Collection[date]],
+    former: Mapping[str, Collection[str]],
+) -> Iterator[str]:
+    """Of the logs that were given: days of which they have no row, and whose rows may be gone.
+
+    Those between their first and last day; and of the others those that hold rows of the very
+    files that are replaced, where a file of the same name is given: it was cut.
+    """
     for name, days in logs.items():
-        between = {day for day in store.dates("raw") if min(days) < day < max(days)}
-        yield from _stay(store, name, between - {*days}, "the new files have no row of")
+        given = {one for day in days for one in _sources(store, name, day)}
+        there = {day for day in store.dates("raw") if day not in days}
+        keep = {day for day in there if min(days) < day < max(days)}
+        for day in there - keep:
+            theirs = _sources(store, name, day)
+            if given & theirs.keys() and {*theirs.values()}.intersection(former.get(name, ())):
+                keep.add(day)
+        yield from _stay(store, name, keep, "the new files have no row of")
+
+
+def _sources(store: Store, name: str, day: date) -> Mapping[str, str]:
+    """Digests of the files that a day's rows are of, by name; none of what was not imported."""
+    part = store.partition("raw", day, name)
+    return part.manifest().lineage.get("sha256", {}) if part.exists() else {}
 
 
 def _not_given(store: Store, days: Collection[date], logs: Iterable[str]) -> Iterator[str]:

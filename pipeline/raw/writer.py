@@ -76,6 +76,7 @@ class RawWriter:
         for source in sorted(sources, key=lambda source: source.name):
             self.files[source.table][source.name] = source.digest()
         self.open: dict[tuple[str, date], _Day] = {}
+        self.former: dict[str, set[str]] = {}  # digests of files whose rows are replaced, by table
         self.held = 0
         self.recorded = False
         stack.push(self._discard)  # before the attempts: it comes after them
@@ -164,7 +165,7 @@ class RawWriter:
         written: dict[str, set[date]] = {}
         for name, day in self.open:
             written.setdefault(name, set()).add(day)
-        found = replaced.sentences(self.store, written, replace=self.replace)
+        found = replaced.sentences(self.store, written, self.former, replace=self.replace)
         for sentence in found:
             logger.warning("%s", sentence)
         return {"note": found} if found else {}
@@ -188,8 +189,12 @@ class RawWriter:
             "described_in": str(Path(self.dataset.source).absolute()),
         }
         attempt = self.stack.enter_context(partition.publish(**lineage))
-        before = partition.manifest().rows if partition.exists() else 0
-        self.open[name, day] = _Day(attempt, before=before)
+        rows = 0
+        if partition.exists():
+            before = partition.manifest()
+            rows = before.rows
+            self.former.setdefault(name, set()).update(before.lineage.get("sha256", {}).values())
+        self.open[name, day] = _Day(attempt, before=rows)
         return self.open[name, day]
 
     def _refuse(self, name: str, day: date) -> Partition:

@@ -182,12 +182,13 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
     done: list[str] = []
     kept: list[Redo] = []
     store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
-    # whether anything came out otherwise so far; one that was cut off does not tell, so it may have
-    begun = _note(store, f"{day.isoformat()}.json")
-    differs = bool(begun.get("open"))
     todo = plan(settings, day, last)
     asked = _asked(todo)
-    known = begun.get("left_out", []) if differs else []  # of one that was cut off: it may pass now
+    # those that were cut off and end with this one: they do not tell what came out otherwise so
+    # far, so anything may have; whom they would have let in may pass now
+    begun = [f"{one}.json" for one, to in unfinished(store).items() if {one, to} <= {*asked}]
+    differs = bool(begun)
+    known = [one for name in begun for one in _note(store, name).get("left_out", [])]
     left_out = sorted({*_left_out(store, asked), *map(date.fromisoformat, known)} & {*asked})
     of = {"day": day.isoformat(), "last": asked[-1].isoformat()}
     waiting = [one.isoformat() for one in left_out]
@@ -209,7 +210,8 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
         "models": models(settings, asked),
         "left out no more": _let_in(store, left_out),
     }
-    store.put(note, json.dumps({"open": False, **told}, indent=1))
+    for name in {*begun, f"{day}.json"}:
+        store.put(f"{NOTES}/{name}", json.dumps({"open": False, **told}, indent=1))
     _warn(settings, asked[0], kept)
     return told
 

@@ -30,6 +30,7 @@ from features.raw.dataset import load as load_dataset
 from features.raw.textfile import decompressed
 from infra.errors import DupnError, InputError
 from infra.files import ABSENT, filesystem, is_local, local
+from pipeline.raw import descriptions
 from pipeline.settings import Settings
 from pipeline.upkeep.spellings import encoded, written
 
@@ -64,7 +65,9 @@ class Sought:
 
     @classmethod
     def of(cls, settings: Settings, user: str) -> "Sought":
-        """The id, its hash, and the names that the data set gives the column of users.
+        """The id, its hash, and the names that data sets give the column of users.
+
+        Those of the set that is set, and of the descriptions that raw days were imported by.
 
         Raises:
             InputError: the id holds what no text can.
@@ -75,7 +78,8 @@ class Sought:
             raise InputError(
                 f"the id {user!a} is not UTF-8. Give it as UTF-8, whatever its log is written in."
             ) from None
-        tables = load_dataset(settings.dataset).tables().values()
+        described = [load_dataset(settings.dataset), *descriptions.kept(settings.store)]
+        tables = [table for one in described for table in one.tables().values()]
         named = {table.map.get("user_id", "user_id") for table in tables}
         floats = any("user_id" in table.float_ids for table in tables)
         hashed = int(hash_ids(pa.array([user]))[0])

@@ -116,7 +116,7 @@ def test_without_a_figure_of_clicks_nobody_is_promoted_and_the_cause_is_said(
     blind = evidence(positives, negatives, ctr_auc=None, l2r_auc=None, ctr_ece=None, fifp_auc=0.66)
     verdict = decide(blind, champion, against(ctr=None, error=None), [], CONFIG)
     assert verdict.outcome is Outcome.NOT_ENOUGH_EVIDENCE
-    assert any(said.startswith(f"CTR AUC could not be measured: {why}") for said in verdict.failed)
+    assert any(said.startswith(f"CTR AUC could not be judged: {why}") for said in verdict.failed)
 
 
 def test_who_was_not_trained_for_clicks_is_released_by_what_it_has():
@@ -137,7 +137,9 @@ def test_a_limit_may_be_reached_but_not_passed():
     at = {"ctr_auc": CONFIG.floors["ctr_auc"], "ctr_ece": CONFIG.max_calibration_error}
     few = {"positives": CONFIG.min_positives, "users": CONFIG.min_users}
     few["negatives"] = CONFIG.min_positives
-    assert decide(evidence(**few, **at), None, None, [], CONFIG).promoted
+    verdict = decide(evidence(**few, **at), None, None, [], CONFIG)
+    assert verdict.promoted
+    assert any(check.sentence.startswith("ctr_auc 0.6000 meets") for check in verdict.checks)
     beyond = {"ctr_auc": at["ctr_auc"] - 1e-9, "ctr_ece": at["ctr_ece"] + 1e-9}
     for name, value in beyond.items():
         found = decide(evidence(**few, **{**at, name: value}), None, None, [], CONFIG)
@@ -155,6 +157,8 @@ def test_a_limit_may_be_reached_but_not_passed():
         (against(ctr=-0.02), Outcome.KEEP_CHAMPION),
         (against(ctr=0.0, error=0.02), Outcome.NOT_ENOUGH_EVIDENCE),
         (against(ctr=None, error=None), Outcome.NOT_ENOUGH_EVIDENCE),
+        (against(ctr=0.0, error=None), Outcome.NOT_ENOUGH_EVIDENCE),
+        (against(fifp_auc=(-0.3, None)), Outcome.PROMOTE),
         (against(l2r_auc=(-0.001, 0.002)), Outcome.PROMOTE),
         (against(l2r_auc=(-0.05, 0.002)), Outcome.KEEP_CHAMPION),
         (against(fifp_auc=(None, None)), Outcome.PROMOTE),

@@ -5,7 +5,16 @@ from dataclasses import replace
 import pytest
 
 from infra.ledger import Entry
-from infra.succession import OBSERVED, ROLLBACK, before, crowned, left, reigns, rolled_back
+from infra.succession import (
+    OBSERVED,
+    ROLLBACK,
+    before,
+    crowned,
+    dethroned,
+    left,
+    reigns,
+    rolled_back,
+)
 
 
 def ledger(*moves):
@@ -86,6 +95,11 @@ def test_a_hand_that_names_whom_a_rollback_left_as_previous_is_obeyed():
     assert before(ledger(*THREE, back("2", "1"), by_hand("2", "3")))[0] == "3"
 
 
+def test_a_move_that_leaves_previous_as_it_was_brings_nobody_back():
+    """The rollback is an earlier release's."""
+    assert before(ledger(*THREE, back("2", "3"), by_hand("4", "3"))) == ["2", "1"]
+
+
 def test_who_served_after_whom_a_rollback_goes_to_is_passed_over_later():
     """A hand had named 1, not 2."""
     assert before(ledger(*THREE, by_hand("3", "1"), back("1"))) == []
@@ -114,6 +128,13 @@ def test_a_number_that_two_mlflows_gave_reigned_only_under_its_own_key():
         for entry, key in zip(ledger(promoted("1"), promoted("1")), ("old", "new"), strict=True)
     ]
     assert [reigns(found, "1", key) for key in ("old", "new")] == [[0], [1]]
+
+
+def test_the_move_away_is_the_one_after_the_last_reign_and_none_that_was_given_up():
+    failed = "promote", aliases("4", "2"), "version 4 is deleted"
+    found = ledger(*THREE, back("2", "1"), failed, promoted("5", "2"), promoted("6", "5"))
+    assert [dethroned(found, one, "") for one in "1256"] == [found[1], found[5], found[6], None]
+    assert dethroned(found, "4", "") is None
 
 
 def test_before_the_first_move_nobody_was():

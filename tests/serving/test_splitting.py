@@ -133,3 +133,4 @@ def test_an_experiment_whose_file_is_older_than_first_days_splits_at_once(tmp_pa
     mine._store.put(traffic.key("e", "traffic"), old.decode())
     mine.look()
     assert list(mine) == ["old", "new"]
+    assert mine.settle({"old", "new"})  # nobody else is needed

@@ -97,6 +97,11 @@ def test_whatever_was_learnt_otherwise_is_another_ancestry(other):
     assert Ancestry.of_plain(Ancestry(parts).plain()).parts == parts
 
 
+def test_a_digest_that_an_earlier_release_put_in_a_version_s_tags_is_today_s():
+    sale = replace(NIGHT, weight=0.5, digest="y", forced="by hand")
+    assert Ancestry((WHOLE[0], sale)).digest == "bbc9318d1836"
+
+
 def test_a_checkpoint_from_before_there_were_updates_learnt_its_days_whole():
     lineage = {"days": ["2026-03-01"], "recipe": {"inputs": {"2026-03-01": "x1"}}}
     assert Ancestry.of_lineage(lineage).parts == (Part(day=d(1), digest="x1"),)

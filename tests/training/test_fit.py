@@ -168,8 +168,8 @@ def test_what_there_is_to_learn_is_learnt(own, days, tiny, quick):
         assert last[f"repeated_{task}_loss"] < first[f"progressive_{task}_loss"] * 0.95
     assert last["repeated_ctr_auc"] > 0.75
     assert last["repeated_l2r_auc"] > 0.9
-    assert fitted.moments_per_s > 0
-    assert fitted.candidates_per_s > fitted.moments_per_s
+    assert fitted.moments_per_s == pytest.approx(fitted.moments / fitted.seconds)
+    assert fitted.candidates_per_s == pytest.approx(fitted.candidates / fitted.seconds)
 
 
 def poison(store, day, value):
@@ -273,7 +273,7 @@ def test_a_run_is_recorded_in_mlflow(own, days, tiny, eager):
     for name in ("progressive_ctr_auc", "progressive_ppp_precision", "repeated_l2r_loss"):
         assert run.data.metrics[name] == pytest.approx(fitted.metrics[name])
     assert run.data.metrics["moments_per_s"] > 0
-    assert run.data.metrics["system/process_memory_megabytes"] > 10
+    assert 10 < run.data.metrics["system/process_memory_megabytes"] < 1_000_000
     steps = [p.step for p in tracker.client.get_metric_history(run.info.run_id, "moments_per_s")]
     assert steps[-1] == fitted.steps
 

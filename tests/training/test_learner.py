@@ -5,10 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from infra.errors import TrainingError
 from tests.training.model.conftest import SIZES, SMALL
 from training.baselines.synthetic import Shape, synthetic_batch
 from training.config import Task, TrainConfig
-from training.learner import Learner
+from training.learner import Learner, pick_device
 from training.validation import judge
 
 
@@ -55,6 +56,15 @@ def test_moments_of_less_weight_pull_less_and_are_told_as_any_other(batch, setti
     torch.testing.assert_close(weaker, 0.3 * full)
 
 
+def test_an_endless_loss_is_named_and_moves_nothing(batch):
+    one = learner()
+    before = {name: weight.clone() for name, weight in one.model.state_dict().items()}
+    endless = torch.full_like(batch.cand_weight_C, torch.inf)
+    with pytest.raises(TrainingError, match=r"the l2r loss is inf at step 7\."):
+        one.learn(replace(batch, cand_weight_C=endless), 7)
+    assert all(torch.equal(w, before[name]) for name, w in one.model.state_dict().items())
+
+
 def test_judging_drops_nothing_and_learning_does(batch):
     one = learner(dropout=0.5, learning_rate=1e-12, embedding_learning_rate=1e-12)
     judged = [one.judge(batch).outputs.ctr_C for _ in range(2)]
@@ -72,3 +82,20 @@ def test_the_network_is_told_whether_clicks_are_learnt(tasks, learnt):
 def test_products_are_in_the_precision_that_is_set(precision, kind):
     with learner(precision=precision).autocast():
         assert (torch.ones(2, 2) @ torch.ones(2, 2)).dtype == kind
+
+
+@pytest.mark.parametrize(
+    ("present", "device", "picked"),
+    [(True, "auto", "cuda"), (True, "cuda", "cuda"), (True, "cpu", "cpu"), (False, "auto", "cpu")],
+)
+def test_a_gpu_is_used_where_there_is_one_unless_the_setting_says_not(
+    monkeypatch, present, device, picked
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: present)
+    assert pick_device(TrainConfig(device=device)) == picked
+
+
+def test_a_gpu_that_is_set_and_absent_is_missed(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(TrainingError, match=r"sees no GPU\. Set train\.device=cpu"):
+        pick_device(TrainConfig(device="cuda"))

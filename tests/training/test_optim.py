@@ -137,3 +137,13 @@ def test_a_restored_optimizer_keeps_its_own_rates_and_penalties():
     (group,) = new.dense.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.3, 0.4)
     assert (new.sparse.lr, new.sparse.l2) == (0.3, 0.5)
+
+
+def test_a_weight_that_a_step_s_loss_does_not_reach_stays():
+    net = Net()
+    optimizer, _ = step(net, TrainConfig(l2=0.1))
+    before = [weight.detach().clone() for weight in net.layer.parameters()]
+    optimizer.zero_grad()
+    net.table(torch.arange(10)).sum().backward()
+    optimizer.step()
+    assert all(map(torch.equal, before, net.layer.parameters()))

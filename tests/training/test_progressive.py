@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from training.config import Task
-from training.progressive import Meter, Meters
+from training.progressive import LARGEST, Meter, Meters
 
 pair = st.tuples(st.integers(-30, 30), st.booleans())
 
@@ -27,6 +27,13 @@ def test_auc_is_the_share_of_pairs_in_order(answers):
         return
     higher = (yes[:, None] > no).mean() + (yes[:, None] == no).mean() / 2
     assert meter.auc == pytest.approx(higher)
+
+
+def test_scores_beyond_the_largest_are_ties():
+    meter = Meter()
+    truth = torch.tensor([1.0, 0.0, 1.0, 0.0])
+    meter.score(torch.tensor([100.0, LARGEST, -LARGEST, -100.0]), truth)
+    assert meter.auc == (0.5 + 1 + 0 + 0.5) / 4
 
 
 def batch(n: int, seed: int):

@@ -88,6 +88,15 @@ def test_moments_of_a_window_weigh_what_their_own_slice_weighs(trained):
     assert found == {(DAYS[1], 0.3, True), (DAYS[2], 1.0, True), (DAYS[3], 0.5, False)}
 
 
+def test_as_many_moments_as_are_told_are_read(trained):
+    store, parent = trained
+    config = UpdateConfig(replay_share=0.5, holdout_share=0.2)
+    learnt = slices(store, plan(store, parent, DAYS[4], config), config, 1)
+    samples = Samples(store, sorted({piece.part.day for piece in learnt}), None, learnt)
+    reader = Reader(samples, batch_size=32, buffer=500, seed=1)
+    assert samples.moments == sum(loaded.batch.size for loaded in reader.epoch(Position()))
+
+
 def test_a_day_without_a_moment_is_not_learnt(trained, make_store, tmp_path, tiny, quick):
     store = make_store(tmp_path, days=4, moments=30)
     parent = fit(store, DAYS[:2], tiny, quick, seed=1, run_name="first").checkpoint

@@ -64,6 +64,21 @@ def test_a_day_between_the_first_and_last_of_which_the_new_files_have_no_row_is_
     )
 
 
+def test_a_day_after_the_last_of_which_a_file_that_was_cut_has_no_row_any_more_is_named(take_in):
+    assert take_in([0, 1], name="all") == []
+    (said,) = take_in([0], name="all")
+    assert said.startswith(f"raw of {DAYS[1]} keeps its behaviors (all.parquet): the new files")
+
+
+def test_days_of_other_files_are_not_named_whatever_those_are_called(take_in):
+    """A shop that exports each day under one name, and a day that is mended alone."""
+    for number in (0, 1, 2):
+        assert take_in([number], name="daily") == []
+    assert take_in([1], name="daily") == []
+    take_in([4, 5, 6], name="week")
+    assert take_in([4], name="mended") == []
+
+
 def test_a_log_of_a_replaced_day_that_was_not_given_is_named(take_in):
     take_in([0, 1], name="all")
     take_in([1, 2], "follows", name="icons")

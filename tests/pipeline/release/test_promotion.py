@@ -64,7 +64,7 @@ def test_of_who_was_trained_for_clicks_they_must_be_measured(tmp_path, clicks):
     report = OfflineReport.model_construct(figures=(), tasks=(asked,), counts={"clicks": 9})
     verdict = gating._decide(settings, DAYS[3], mine, report)
     assert verdict.promoted is not clicks
-    said = "CTR AUC could not be measured: everything that was shown that day was clicked"
+    said = "CTR AUC could not be judged: everything that was shown that day was clicked"
     assert any(said in sentence for sentence in verdict.failed) is clicks
 
 

@@ -73,6 +73,18 @@ def test_a_range_that_was_cut_off_goes_on_to_its_own_last_day(home, monkeypatch)
     assert backfill.unfinished(home.store) == {}
 
 
+def test_one_that_was_cut_off_ends_with_a_range_that_reads_its_days_again(home, monkeypatch):
+    monkeypatch.setattr(steps, "events", killed_on(LAST, steps.events))
+    with pytest.raises(KeyboardInterrupt):
+        steps.backfill(home, LAST)
+    monkeypatch.undo()
+    assert backfill.unfinished(home.store) == {LAST: LAST}
+    steps.backfill(home, FIRST)  # which reads another day alone
+    assert backfill.unfinished(home.store) == {LAST: LAST}
+    steps.backfill(home, FIRST, LAST)
+    assert backfill.unfinished(home.store) == {}
+
+
 def test_a_range_is_refused_whole_where_a_day_has_no_raw_rows_or_the_days_are_turned_round(home):
     before = digests(home)
     with pytest.raises(PartitionMissing, match=f"raw/dt={DAYS[3]}/behaviors is not there"):

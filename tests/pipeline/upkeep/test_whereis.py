@@ -18,6 +18,7 @@ from typer.testing import CliRunner
 
 from features.buckets import hash_ids
 from infra.errors import InputError
+from infra.store import Store
 from pipeline.cli.app import app
 from pipeline.upkeep import whereis
 from tests import chain as chains
@@ -259,3 +260,16 @@ def test_of_an_id_that_stands_anywhere_by_chance_it_is_said(tmp_path, caplog):
         assert counts(tmp_path, user) == {"checkpoints/dupn-2026-03-02": 1}
     said = [one.message for one in caplog.records if "by chance" in one.message]
     assert [one.partition(" is so short")[0] for one in said] == ["zq"]
+
+
+def test_raw_is_read_by_the_descriptions_of_its_imports_whatever_is_set(tmp_path, caplog):
+    """Whoever forgets somebody may not know them, and "nowhere" would be wrong."""
+    imported = DESCRIPTION.replace('"user_id", "item_id"', '"who", "item_id"').replace(
+        "types =", 'map = { user_id = "who" }\ntypes ='
+    )
+    store, rows = Store(tmp_path), pa.table({"who": ["700012", "13"], "item_id": ["700012", "7"]})
+    for day, text in ((DAY, imported), (date(2026, 3, 3), "nothing = 1")):
+        with store.partition("raw", day, "behaviors").publish(description=text) as out:
+            out.record([out.write_table("part-0", rows)])
+    assert counts(tmp_path, "700012") == {"raw": 2}  # a column of either day
+    assert any("raw/dt=2026-03-03/behaviors" in said for said in caplog.messages)

@@ -10,7 +10,7 @@ from features import ranking
 from features.schemas import PRICE_LEVELS
 from training.config import Task
 from training.peers import crosses
-from training.peers.crosses import OF_TASK
+from training.peers.crosses import CLICKS, OF_TASK, last_clicks
 from training.peers.ftrl import ABSENT
 
 QUESTIONS = {
@@ -48,6 +48,11 @@ def test_padding_adds_nothing(task, asked, wide, more_padding):
 def test_profile_and_last_clicks_are_read(task, name, asked, wide):
     other = replace(asked, **{name: getattr(asked, name).roll(1, 0)})
     assert not np.array_equal(OF_TASK[task](asked, wide), OF_TASK[task](other, wide))
+
+
+def test_no_clicks_before_the_last_three_are_crossed(asked):
+    nothing = replace(asked, seq_BT=asked.seq_BT[:, :0], type_BT=asked.type_BT[:, :0])
+    assert len(last_clicks(asked)) == len(last_clicks(nothing)) == CLICKS == 3
 
 
 @pytest.mark.parametrize(("task", "name"), [(Task.FIFP, "icon_I"), (Task.SPP, "shop_S")])

@@ -1,0 +1,29 @@
+"""The descriptions by which a home's raw days were imported: each keeps its own in its lineage."""
+
+import logging
+from collections.abc import Iterator
+
+from features.raw import dataset as datasets
+from features.raw.dataset import Dataset
+from features.raw.raw_table import TABLES
+from infra.errors import ConfigError, PartitionCorrupt
+from infra.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+def kept(store: Store) -> Iterator[Dataset]:
+    """Each once; one that cannot be read any more is warned of. Reads a manifest a day and table.
+
+    Days of plain files keep none: they are read by whatever `dataset` is set.
+    """
+    store, seen = store.resolved(), set[str]()
+    for day in store.dates("raw"):
+        for part in (store.partition("raw", day, name) for name in TABLES):
+            try:
+                text = part.manifest().lineage.get("description", "") if part.exists() else ""
+                if text and text not in seen:
+                    seen.add(text)
+                    yield datasets.parse_description(text, f"the description kept in {part.key}")
+            except (ConfigError, PartitionCorrupt) as error:
+                logger.warning("%s", error)

@@ -259,7 +259,7 @@ def _floors(candidate: Evidence, config: GateConfig) -> list[Check]:
 def _calibration(candidate: Evidence, config: GateConfig) -> Check:
     value, limit = candidate.figures.get("ctr_ece"), config.max_calibration_error
     if value is None or not candidate.learnt(CTR):
-        why = "judged: too few clicks or users" if "ctr_ece" in candidate.figures else "measured"
+        why = "judged: the report says why" if "ctr_ece" in candidate.figures else "measured"
         untold = f"calibration of clicks was not {why}."
         return Check(name="calibration", passed=None, sentence=untold)
     passed, off = value <= limit, apart(value, limit)

@@ -3,6 +3,7 @@
 import logging
 import os
 import sys
+from pathlib import Path
 
 import psutil
 import pytest
@@ -18,8 +19,11 @@ settings.load_profile("dupn")
 
 WORKER_BYTES = 3 << 30
 """Of a worker of xdist, with what its tests start."""
+LIMIT = Path("/sys/fs/cgroup/memory.max")
+"""Of control groups of Linux (version 2), as a container sees its own."""
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int | None:
     """One more than cores: many a test waits for a process that it started.
 
@@ -27,7 +31,14 @@ def pytest_xdist_auto_num_workers() -> int | None:
     """
     if "PYTEST_XDIST_AUTO_NUM_WORKERS" in os.environ:
         return None  # xdist takes it
-    return max(1, min(4, cores.usable() + 1, psutil.virtual_memory().total // WORKER_BYTES))
+    return max(1, min(4, cores.usable() + 1, _memory() // WORKER_BYTES))
+
+
+def _memory() -> int:
+    """Of the machine, or what a container may have of it."""
+    said = LIMIT.read_text().strip() if LIMIT.exists() else "max"
+    total = psutil.virtual_memory().total
+    return total if said == "max" else min(total, int(said))
 
 
 @pytest.fixture(autouse=True)

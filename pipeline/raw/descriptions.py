@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from features.raw import dataset as datasets
 from features.raw.dataset import Dataset
 from features.raw.raw_table import TABLES
-from infra.errors import ConfigError, PartitionCorrupt
+from infra.errors import DupnError
 from infra.store import Store
 
 logger = logging.getLogger(__name__)
@@ -18,12 +18,17 @@ def kept(store: Store) -> Iterator[Dataset]:
     Days of plain files keep none: they are read by whatever `dataset` is set.
     """
     store, seen = store.resolved(), set[str]()
-    for day in store.dates("raw"):
+    try:
+        days = store.dates("raw")
+    except DupnError as error:  # whoever reads raw itself is told so, too
+        logger.warning("%s", error)
+        return
+    for day in days:
         for part in (store.partition("raw", day, name) for name in TABLES):
             try:
                 text = part.manifest().lineage.get("description", "") if part.exists() else ""
                 if text and text not in seen:
                     seen.add(text)
                     yield datasets.parse_description(text, f"the description kept in {part.key}")
-            except (ConfigError, PartitionCorrupt) as error:
+            except (DupnError, ValueError) as error:  # not TOML any more is a ValueError
                 logger.warning("%s", error)

@@ -26,7 +26,7 @@ def sentences(
     Args:
         store: in which the days have been published.
         written: days by table.
-        former: by table, the digests of files whose rows these days had before.
+        former: by table, the digests of files that each of these days was imported from before.
         replace: whether the files took the place of others; else they keep nothing from anybody.
     """
     store = store.resolved()
@@ -64,22 +64,22 @@ def _untouched(
 ) -> Iterator[str]:
     """Of the logs that were given: days of which they have no row, and whose rows may be gone.
 
-    Those between their first and last day; and of the others those that hold rows of the very
-    files that are replaced, where a file of the same name is given: it was cut.
+    Those between their first and last day; and of the others those of the import that is replaced,
+    where all of its files are given again, by name: one was cut.
     """
     for name, days in logs.items():
         given = {one for day in days for one in _sources(store, name, day)}
         there = {day for day in store.dates("raw") if day not in days}
         keep = {day for day in there if min(days) < day < max(days)}
-        for day in there - keep:
+        for day in there - keep if former.get(name) else ():
             theirs = _sources(store, name, day)
-            if given & theirs.keys() and {*theirs.values()}.intersection(former.get(name, ())):
+            if theirs.keys() <= given and {*theirs.values()}.intersection(former[name]):
                 keep.add(day)
         yield from _stay(store, name, keep, "the new files have no row of")
 
 
 def _sources(store: Store, name: str, day: date) -> Mapping[str, str]:
-    """Digests of the files that a day's rows are of, by name; none of what was not imported."""
+    """Digests of the files of a day's import, by name; none of what was not imported."""
     part = store.partition("raw", day, name)
     return part.manifest().lineage.get("sha256", {}) if part.exists() else {}
 

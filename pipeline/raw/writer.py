@@ -76,7 +76,7 @@ class RawWriter:
         for source in sorted(sources, key=lambda source: source.name):
             self.files[source.table][source.name] = source.digest()
         self.open: dict[tuple[str, date], _Day] = {}
-        self.former: dict[str, set[str]] = {}  # digests of files whose rows are replaced, by table
+        self.former: dict[str, list[set[str]]] = {}  # digests of files that days were imported from
         self.held = 0
         self.recorded = False
         stack.push(self._discard)  # before the attempts: it comes after them
@@ -165,7 +165,9 @@ class RawWriter:
         written: dict[str, set[date]] = {}
         for name, day in self.open:
             written.setdefault(name, set()).add(day)
-        found = replaced.sentences(self.store, written, self.former, replace=self.replace)
+        # a day that is new is of a log that goes on: what lies before it is not withdrawn
+        former = {name: set().union(*days) for name, days in self.former.items() if all(days)}
+        found = replaced.sentences(self.store, written, former, replace=self.replace)
         for sentence in found:
             logger.warning("%s", sentence)
         return {"note": found} if found else {}
@@ -189,12 +191,10 @@ class RawWriter:
             "described_in": str(Path(self.dataset.source).absolute()),
         }
         attempt = self.stack.enter_context(partition.publish(**lineage))
-        rows = 0
-        if partition.exists():
-            before = partition.manifest()
-            rows = before.rows
-            self.former.setdefault(name, set()).update(before.lineage.get("sha256", {}).values())
-        self.open[name, day] = _Day(attempt, before=rows)
+        before = partition.manifest() if partition.exists() else None
+        mine = before.lineage.get("sha256", {}).values() if before else ()
+        self.former.setdefault(name, []).append({*mine})
+        self.open[name, day] = _Day(attempt, before=before.rows if before else 0)
         return self.open[name, day]
 
     def _refuse(self, name: str, day: date) -> Partition:

@@ -170,8 +170,10 @@ def _all_the_same(
     Nothing where a check that failed says it already.
     """
     failed = {check["name"] for check in verdict["checks"] if check["passed"] is False}
-    if failed.intersection(moved_away.MOVED_AWAY):
-        return []
+    place = settings.store.partition("bundles", None, mine.key)
+    other = place.exists() and place.manifest().lineage["day"] != day.isoformat()
+    if failed.intersection(moved_away.MOVED_AWAY) or other:
+        return []  # or there was nothing to pack on the day, so there is nothing to register
     registry = registry_of(settings)
     made, rival = learning.versions_of(registry, mine), incumbent.is_rival(registry, mine.line)
     what = "make it challenger" if rival else "promote it"

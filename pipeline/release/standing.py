@@ -14,7 +14,13 @@ from typing import Any
 from evaluation import filed
 from features.raw.dataset import load as load_dataset
 from infra.addresses import bare
-from infra.errors import PartitionCorrupt, PartitionMissing, RecordCorrupt, RegistryUnavailable
+from infra.errors import (
+    ConfigError,
+    PartitionCorrupt,
+    PartitionMissing,
+    RecordCorrupt,
+    RegistryUnavailable,
+)
 from infra.ledger import Entry, LedgerBroken
 from infra.mlflow_client import briefly
 from infra.store import Store
@@ -266,7 +272,7 @@ def _aged(settings: Settings, place: str) -> str:
 
 
 def _asks(settings: Settings, day: date) -> bool:
-    """Whether `refresh` has moments of the day to compare by; where samples are gone, it says so.
+    """Whether `refresh` has moments of the day to compare by; what is not there, it says itself.
 
     Of samples that have candidates one file is read, or more where all are of the evening before.
     """
@@ -276,7 +282,10 @@ def _asks(settings: Settings, day: date) -> bool:
     manifest = samples.manifest()
     if not manifest.rows or not manifest.counts.get("candidates", 1):
         return False
-    zone = load_dataset(settings.dataset).time_zone
+    try:
+        zone = load_dataset(settings.dataset).time_zone
+    except ConfigError:
+        return True
     return any(map(len, recording.askers(settings.store, day, zone)))
 
 

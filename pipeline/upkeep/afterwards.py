@@ -84,17 +84,17 @@ def _other(store: Store, day: date) -> str:
 
 def _let_in(store: Store, day: date) -> str:
     """What a backfill of the day alone does besides, where a person left the day out."""
-    if not judged.is_left_out(store, day):
+    if not judged.is_left_out(store, day) or again.lacking(store, [day]):
         return ""
     return " A person left the day out: if it passes quality then, nights learn it."
 
 
 def _of_day(store: Store, day: date, kept: Sequence[date], made: Sequence[date]) -> str:
     """One sentence: what makes a day again has it judged, too."""
-    said = _stale(store, day) if day in kept else ""
-    if said or day not in made or arrival.arrived_again(store, [day]):
+    if said := _stale(store, day) if day in kept else "":
         return said
-    return judged.unjudged(store, day)
+    told = judged.unjudged(store, day) if day in made else ""
+    return "" if told and _other(store, day) else told
 
 
 def _stale(store: Store, day: date) -> str:

@@ -11,7 +11,7 @@ import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 from features import carry, inputs
@@ -181,18 +181,22 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
     """Redo the days and what follows from them; what was redone, and what came out as it was."""
     done: list[str] = []
     kept: list[Redo] = []
-    store, note = settings.store, f"{NOTES}/{day.isoformat()}.json"
+    store = settings.store
     todo = plan(settings, day, last)
     asked = _asked(todo)
     # those that were cut off and end with this one: they do not tell what came out otherwise so
     # far, so anything may have; whom they would have let in may pass now
-    begun = [f"{one}.json" for one, to in unfinished(store).items() if {one, to} <= {*asked}]
+    within = [f"{one}.json" for one, to in unfinished(store).items() if {one, to} <= {*asked}]
+    begun = {name: store.get(f"{NOTES}/{name}") for name in within}
     differs = bool(begun)
     known = [one for name in begun for one in _note(store, name).get("left_out", [])]
     left_out = sorted({*_left_out(store, asked), *map(date.fromisoformat, known)} & {*asked})
     of = {"day": day.isoformat(), "last": asked[-1].isoformat()}
     waiting = [one.isoformat() for one in left_out]
-    store.put(note, json.dumps({"open": True, "left_out": waiting, **of}))
+    at = datetime.now(UTC).isoformat()  # another of the same day has another note
+    mine = json.dumps({"open": True, "at": at, "left_out": waiting, **of}).encode()
+    store.put(f"{NOTES}/{day}.json", mine)
+    begun[f"{day}.json"] = mine
     for redo in todo:
         name = f"{redo.stage} {redo.day}"
         if not _wanted(settings, redo, differs=differs):
@@ -210,8 +214,9 @@ def run(settings: Settings, day: date, last: date | None = None) -> Mapping[str,
         "models": models(settings, asked),
         "left out no more": _let_in(store, left_out),
     }
-    for name in {*begun, f"{day}.json"}:
-        store.put(f"{NOTES}/{name}", json.dumps({"open": False, **told}, indent=1))
+    for name, content in begun.items():
+        if store.get(f"{NOTES}/{name}") == content:
+            store.put(f"{NOTES}/{name}", json.dumps({"open": False, **told}, indent=1))
     _warn(settings, asked[0], kept)
     return told
 

@@ -121,7 +121,10 @@ def test_without_a_figure_of_clicks_nobody_is_promoted_and_the_cause_is_said(
 
 def test_who_was_not_trained_for_clicks_is_released_by_what_it_has():
     ranks = replace(evidence(negatives=0, ctr_auc=None, ctr_ece=None), untrained=frozenset(["ctr"]))
-    assert decide(ranks, None, None, [], CONFIG).promoted
+    passed = decide(ranks, None, None, [], CONFIG)
+    assert passed.promoted
+    said = [check.sentence for check in passed.checks if check.name == "calibration"]
+    assert said == ["calibration of clicks was not judged: the report says why."]
     refused = replace(ranks, figures={"l2r_auc": 0.5})
     assert decide(refused, None, None, [], CONFIG).outcome is Outcome.REFUSE
 

@@ -77,6 +77,16 @@ def test_days_of_other_files_are_not_named_whatever_those_are_called(take_in):
     assert take_in([1], name="daily") == []
     take_in([4, 5, 6], name="week")
     assert take_in([4], name="mended") == []
+    assert take_in([5, 6, 7], name="week") == []  # a window that moves
+
+
+def test_a_day_of_several_files_that_is_mended_alone_names_no_other(take_in, tmp_path):
+    for number in (0, 1, 2):
+        take_in([number], name=f"day{number}")  # writes the files
+    files = [f"behaviors={tmp_path / f'day{number}'}.parquet" for number in (0, 1, 2)]
+    store, dataset = Store(tmp_path / "home"), load("marketplace")
+    import_files(store, dataset, files, replace=True)
+    assert "note" not in import_files(store, dataset, files[1:2], replace=True)
 
 
 def test_a_log_of_a_replaced_day_that_was_not_given_is_named(take_in):

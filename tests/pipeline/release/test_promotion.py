@@ -112,9 +112,7 @@ def test_what_the_gate_kept_is_promoted_by_its_version_once_it_has_one(
 @pytest.mark.parametrize("packed", [{}, {"weights": "a"}, {"weights": "b"}])
 def test_a_bundle_of_other_weights_than_were_judged_is_not_promoted(tmp_path, packed):
     settings = smoke(tmp_path)
-    with settings.store.partition("bundles", None, MINE.key).publish(
-        day=str(DAYS[3]), **packed
-    ) as out:
+    with settings.store.partition("bundles", None, MINE.key).publish(**packed) as out:
         out.record([out.write_bytes("recorded.json", b"[]")])
     promotion._require_judged(settings, DAYS[3], MINE, {})  # a verdict of before it said so
     promotion._require_judged(settings, DAYS[3], MINE, {"weights_digest": packed.get("weights")})

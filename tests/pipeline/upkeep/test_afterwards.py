@@ -9,6 +9,7 @@ import pytest
 
 from features import inputs
 from infra.store import Partition, Store
+from pipeline.quality import judged
 from pipeline.upkeep import afterwards, backfill
 
 DAY = date(2026, 3, 13)
@@ -82,6 +83,15 @@ def test_of_a_day_without_raw_its_stages_are_named_and_without_events_that_it_st
     (said,) = afterwards.behind(store)
     assert said.endswith("and neither are its events: without one of them nothing makes it again.")
     assert "`" not in said
+
+
+def test_who_left_a_day_out_hears_what_a_backfill_does_where_there_can_be_one(store):
+    events(store, DAY, 2)
+    judged.leave_out(store, DAY, out=True)
+    lets_in = "A person left the day out: if it passes quality then, nights learn it."
+    assert afterwards.behind(store)[0].endswith(lets_in)
+    store.partition("raw", DAY, "behaviors").remove()
+    assert "left the day out" not in afterwards.behind(store)[0]
 
 
 def test_so_is_the_day_after_one_that_was_made_again_alone(store):

@@ -1,10 +1,13 @@
 """Several past days read again at once: each stage of a day once, and nobody is left of the old."""
 
+import json
+
 import pyarrow.compute as pc
 import pytest
 
 from infra.errors import ConfigError, PartitionMissing
 from pipeline import steps
+from pipeline.quality import judged
 from pipeline.upkeep import afterwards, backfill
 from tests import nights
 from tests.nights import DAYS
@@ -81,8 +84,31 @@ def test_one_that_was_cut_off_ends_with_a_range_that_reads_its_days_again(home, 
     assert backfill.unfinished(home.store) == {LAST: LAST}
     steps.backfill(home, FIRST)  # which reads another day alone
     assert backfill.unfinished(home.store) == {LAST: LAST}
-    steps.backfill(home, FIRST, LAST)
+    judged.leave_out(home.store, LAST, out=True)
+    key = f"{backfill.NOTES}/{LAST}.json"
+    note = json.loads(home.store.get(key))
+    home.store.put(key, json.dumps({**note, "left_out": [str(LAST)]}))  # which it would have let in
+    assert steps.backfill(home, FIRST, LAST)["left out no more"] == [str(LAST)]
     assert backfill.unfinished(home.store) == {}
+
+
+def test_one_that_is_begun_while_a_range_works_stays_its_own(home, monkeypatch):
+    """The range tells of none that was begun or begun anew since it began itself."""
+    events = steps.events
+
+    def beside(settings, day):
+        if day == LAST:
+            monkeypatch.setattr(steps, "events", killed_on(LAST, events))
+            with pytest.raises(KeyboardInterrupt):
+                steps.backfill(settings, LAST)
+        return events(settings, day)
+
+    monkeypatch.setattr(steps, "events", killed_on(LAST, events))
+    with pytest.raises(KeyboardInterrupt):
+        steps.backfill(home, LAST)
+    monkeypatch.setattr(steps, "events", beside)
+    steps.backfill(home, FIRST, LAST)
+    assert backfill.unfinished(home.store) == {LAST: LAST}
 
 
 def test_a_range_is_refused_whole_where_a_day_has_no_raw_rows_or_the_days_are_turned_round(home):

@@ -169,6 +169,9 @@ class TrainConfig(Config):
     """`auto`: CUDA where there is a GPU."""
     threads: int | None = Field(None, ge=1)
     """Torch threads; as many as cores when absent."""
+    shards: int = Field(1, ge=1)
+    """Parts of a batch that a CPU learns from side by side, a thread each: as many as cores is the
+    fastest. Dropout draws otherwise with another number. A GPU learns from a batch as a whole."""
     shuffle_buffer: int = Field(65_536, ge=1)
     """Moments held for shuffling: memory grows with it, never with the day."""
     checkpoint_every_s: float = Field(60.0, ge=0)

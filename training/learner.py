@@ -1,6 +1,7 @@
 """One step of learning: losses of all tasks, one gradient, one move (Section 4.3, multi-task)."""
 
-from collections.abc import Callable, Mapping
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -16,6 +17,7 @@ from training.model import click_prices, first_sight
 from training.model.dupn import Dupn
 from training.model.network import Network, Outputs
 from training.optim import Optimizer
+from training.shards import Shard, Shards, joined
 
 
 class Step(NamedTuple):
@@ -26,6 +28,14 @@ class Step(NamedTuple):
 
     outputs: Outputs
     losses: Mapping[Task, float]
+
+
+class _Pull(NamedTuple):
+    """What a shard says, and what it adds."""
+
+    outputs: Outputs
+    losses: Mapping[Task, Tensor]
+    gradients: Sequence[Tensor | None]
 
 
 class Learner:
@@ -61,6 +71,7 @@ class Learner:
         self.model.learns(train_config.tasks)
         self.ranks_unseen = first_sight.matters(self.model, train_config)
         self.optimizer = Optimizer.of(self.model, train_config)
+        self.shards = self._shards(train_config.shards)
 
     def begin_with(
         self, weights: Mapping[str, Tensor], optimizer: Mapping[str, Any], decay: float
@@ -85,18 +96,64 @@ class Learner:
         moved = batch.to(self.device)
         with self.autocast():
             asked = self._as_learnt(moved, seen)
-            outputs = self.model(asked)
-            losses = self.model.losses(outputs, asked, self.config.tasks)
-        values = _finite(losses, f"at step {step}")
-        kept = {task: loss for task, loss in losses.items() if task not in self.left_out}
-        total = torch.stack(
-            [self.config.weights.get(task, 1.0) * loss for task, loss in kept.items()]
-        ).sum()
-        self.optimizer.zero_grad()
-        total.backward()
+        pulled = self._pulled if self.shards is None else self._pulled_apart
+        outputs, values = pulled(asked, f"at step {step}")
         self.optimizer.step()
-        self.asked |= outputs.asked & kept.keys()
+        self.asked |= outputs.asked & (values.keys() - self.left_out)
         return self._told(outputs, moved, asked, values)
+
+    def _pulled(self, batch: Batch, where: str) -> tuple[Outputs, dict[Task, float]]:
+        """Answers, losses, and a gradient at every weight."""
+        outputs, losses = self._answered(batch)
+        values = _finite(losses, where)
+        self.optimizer.zero_grad()
+        self._total(losses).backward()
+        return outputs, values
+
+    def _pulled_apart(self, batch: Batch, where: str) -> tuple[Outputs, dict[Task, float]]:
+        """The same by shards of the batch."""
+        assert self.shards is not None
+        said = self.shards.each(self._of_shard, batch)
+        found = [one for _, one in said]
+        losses = {
+            task: torch.stack([one.losses[task] for one in found]).sum() for task in found[0].losses
+        }
+        values = _finite(losses, where)
+        self.optimizer.zero_grad()
+        for weight, *parts in zip(self._weights(), *(one.gradients for one in found), strict=True):
+            given = [part for part in parts if part is not None]
+            weight.grad = functools.reduce(torch.add, given) if given else None
+        return joined([(shard, one.outputs) for shard, one in said]), values
+
+    def _of_shard(self, shard: Shard) -> "_Pull":
+        """What a shard adds to losses and gradients of its batch."""
+        outputs, means = self._answered(shard.batch)
+        losses = {task: loss * shard.shares[task] for task, loss in means.items()}
+        total, weights = self._total(losses), self._weights()
+        gradients = torch.autograd.grad(total, weights, allow_unused=True)
+        return _Pull(outputs, {task: loss.detach() for task, loss in losses.items()}, gradients)
+
+    def _answered(self, batch: Batch) -> tuple[Outputs, dict[Task, Tensor]]:
+        with self.autocast():
+            outputs = self.model(batch)
+            return outputs, self.model.losses(outputs, batch, self.config.tasks)
+
+    def _total(self, losses: Mapping[Task, Tensor]) -> Tensor:
+        """What is learnt from: the tasks' losses as the settings weigh them."""
+        kept = {task: loss for task, loss in losses.items() if task not in self.left_out}
+        weighed = [self.config.weights.get(task, 1.0) * loss for task, loss in kept.items()]
+        return torch.stack(weighed).sum()
+
+    def _weights(self) -> list[Tensor]:
+        return [weight for weight in self.model.parameters() if weight.requires_grad]
+
+    def _shards(self, count: int) -> Shards | None:
+        """None where a batch is learnt from as a whole.
+
+        A GPU is faster so, and what moves itself hears of gradients as they come, not of a sum.
+        """
+        whole = count == 1 or self.device != "cpu" or bool(self.optimizer.others)
+        return None if whole else Shards(count)
 
     @torch.inference_mode()
     def judge(self, batch: Batch, of: str = "the moments that judge") -> Step:

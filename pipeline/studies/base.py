@@ -37,6 +37,7 @@ NOT_ASKED = {("evaluate", "moments")}
 LATER = {
     ("train", "click_prices"): 0.0,
     ("train", "ranks_unseen"): False,
+    ("train", "shards"): 1,
     ("model", "price_memory"): False,
     ("model", "ranks_with_query"): False,
     ("samples", "weight_of_price"): 0.0,

@@ -84,8 +84,9 @@ def test_the_same_seed_gives_the_same_weights(own, days, tiny, quick):
     assert one.moments == 600
 
 
-@pytest.mark.parametrize("cuts", [(1,), (4, 7), (11, 1)])
-def test_a_run_that_is_cut_off_goes_on_to_the_same_weights(own, days, tiny, eager, cuts):
+@pytest.mark.parametrize(("cuts", "shards"), [((1,), 1), ((4, 7), 1), ((11, 1), 1), ((5,), 2)])
+def test_a_run_that_is_cut_off_goes_on_to_the_same_weights(own, days, tiny, eager, cuts, shards):
+    eager = eager.model_copy(update={"shards": shards})
     whole = fit(own, days, tiny, eager, seed=1, run_name="whole")
     for steps in cuts:
         with pytest.raises(Cut):

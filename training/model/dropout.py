@@ -3,8 +3,12 @@
 torch's own draws a number of the generator for every unit, which on a CPU takes longer than the
 matrix product behind it. Here a number of 64 bits decides four units, 16 bits each, so a
 probability is told to 1/65536; the generator is torch's, which `torch.manual_seed` seeds and a
-checkpoint keeps.
+checkpoint keeps, unless a thread is given one of its own (`training.shards`).
 """
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +17,17 @@ UNITS = 4
 """That one number of 64 bits decides."""
 LEVELS = 1 << 16
 """Of one unit's bits."""
+_own = threading.local()
+
+
+@contextmanager
+def drawing_from(generator: torch.Generator) -> Iterator[None]:
+    """What this thread drops meanwhile is drawn from it, not from torch's own."""
+    _own.generator = generator
+    try:
+        yield
+    finally:
+        del _own.generator
 
 
 class Dropout(nn.Dropout):
@@ -23,7 +38,9 @@ class Dropout(nn.Dropout):
         if not self.training or self.p == 0 or input.device.type != "cpu":
             return super().forward(input)
         count = -(-input.numel() // UNITS)
-        numbers = torch.empty(count, dtype=torch.int64).random_(-(1 << 63), None)
+        numbers = torch.empty(count, dtype=torch.int64).random_(
+            -(1 << 63), None, generator=getattr(_own, "generator", None)
+        )
         bits = numbers.view(torch.int16)[: input.numel()].view(input.shape)
         kept = torch.ge(bits, round(self.p * LEVELS) - LEVELS // 2, out=torch.empty_like(input))
         return input * kept.mul_(1 / (1 - self.p))

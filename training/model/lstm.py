@@ -11,6 +11,8 @@ Shape suffixes: B batch, T sequence, E item, P property, H hidden, G = 4H gates 
 """
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -91,9 +93,7 @@ def _lstm(x_BTX: Tensor, weights: list[Tensor], hidden_dim: int) -> Tensor:
     Autocast has no part in it: it would hand cuDNN fp16, whatever its own dtype is.
     """
     zero_1BH = x_BTX.new_zeros(1, len(x_BTX), hidden_dim)
-    with warnings.catch_warnings(), torch.autocast(x_BTX.device.type, enabled=False):
-        if x_BTX.is_cuda:  # cuDNN copies our freshly made weights into one chunk: it is meant so
-            warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+    with _unwarned(x_BTX), torch.autocast(x_BTX.device.type, enabled=False):
         h_BTH: Tensor = torch.lstm(
             x_BTX,
             [zero_1BH, zero_1BH],
@@ -106,3 +106,17 @@ def _lstm(x_BTX: Tensor, weights: list[Tensor], hidden_dim: int) -> Tensor:
             batch_first=True,
         )[0]
     return h_BTH
+
+
+@contextmanager
+def _unwarned(x_BTX: Tensor) -> Iterator[None]:
+    """Without cuDNN's warning that it copies our freshly made weights into one chunk, as is meant.
+
+    Filters of warnings belong to the process, not to one of its threads, hence on a GPU alone.
+    """
+    if not x_BTX.is_cuda:
+        yield
+        return
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="RNN module weights are not part of single")
+        yield

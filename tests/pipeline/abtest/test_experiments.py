@@ -198,6 +198,7 @@ def test_a_better_line_ships_through_the_ledger(better):
 
 
 def test_the_next_experiment_is_planned_with_the_log_of_this_one(better):
+    looks.readout(better, "new-for-old", FIRST)
     seen = looks.traffic(better, "new-for-old")
     table = looks.place(better.store, "new-for-old", "readout", FIRST).table()
     assert seen.traffic.users.tolist() == [table.num_rows]

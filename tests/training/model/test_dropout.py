@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.model.dropout import Dropout
+from training.model.dropout import Dropout, drawing_from
 
 
 @pytest.mark.parametrize("p", [0.1, 0.2, 0.5, 0.75])
@@ -59,3 +59,16 @@ def test_columns_of_another_order_are_dropped_from_as_well():
     given = torch.ones(300, 200).T
     assert float((Dropout(0.5)(given) == 0).float().mean()) == pytest.approx(0.5, abs=0.02)
     assert isinstance(Dropout(0.5), nn.Dropout)
+
+
+def test_what_is_drawn_from_a_generator_of_ones_own_leaves_torchs_alone():
+    torch.manual_seed(3)
+    usual = Dropout(0.5)(torch.ones(50))
+    masks = []
+    for seed in (3, 4):
+        torch.manual_seed(3)
+        with drawing_from(torch.Generator().manual_seed(seed)):
+            masks.append(Dropout(0.5)(torch.ones(50)))
+        assert torch.equal(Dropout(0.5)(torch.ones(50)), usual)
+    assert torch.equal(masks[0], usual)
+    assert not torch.equal(masks[1], usual)

@@ -106,9 +106,14 @@ def _peaks(peaks: Mapping[Precision, _Product], effort: Effort) -> Wanted:
 
 
 def _ratios(everybody: Mapping[str, Contestant]) -> Wanted:
-    """Our candidates a second over those of the loop (of the same precision) and of others."""
+    """Candidates a second: ours over the loop's and others', those of shards over ours."""
     wanted: Wanted = []
     for precision in PRECISIONS:
+        apart, whole = f"shards.{precision}", f"{precision}.c10"
+        count = everybody[whole].candidates
+        wanted.append(
+            (f"{apart}.over_whole", "x", _ratio(_rate(apart, count), _rate(whole, count)))
+        )
         for candidates in CANDIDATES:
             ours = f"{precision}.c{candidates}"
             others = {"loop": f"loop.{precision}"} if candidates == 10 else {}

@@ -1,11 +1,11 @@
 """Who takes part in `dupn bench train`, and how one training step of each is timed.
 
 All work on the same made-up moments at the paper's dimensions, full-length histories, with AdaGrad:
-the network in fp32 and bf16, the same network with its recurrence as a Python loop, and
-DeepCTR-Torch's DIN and DIEN, which take one row a candidate. The two models of others run twice:
-beside ours, with freed memory kept (`training.memory`, of which they gain more than we do), and as
-they come, in a process of their own, because what is freed under one rule cannot be had back under
-the other.
+the network in fp32 and bf16, the same by a shard a core (`training.shards`), with its recurrence as
+a Python loop, and DeepCTR-Torch's DIN and DIEN, which take one row a candidate. The two models of
+others run twice: beside ours, with freed memory kept (`training.memory`, of which they gain more
+than we do), and as they come, in a process of their own, because what is freed under one rule
+cannot be had back under the other.
 """
 
 import multiprocessing
@@ -79,12 +79,14 @@ def all_of(effort: Effort) -> Iterator[Mapping[str, Contestant]]:
     config = ModelConfig()
     batches = {candidates: _batch(effort, candidates) for candidates in CANDIDATES}
     found = {
-        f"{precision}.c{candidates}": _dupn(config, precision, batch, loop=False)
+        f"{precision}.c{candidates}": _dupn(config, precision, batch)
         for precision in PRECISIONS
         for candidates, batch in batches.items()
     }
     for precision in PRECISIONS:
         found[f"loop.{precision}"] = _dupn(config, precision, batches[10], loop=True)
+        cores = max(2, torch.get_num_threads())
+        found[f"shards.{precision}"] = _dupn(config, precision, batches[10], shards=cores)
     theirs = _theirs(effort)
     found |= {name + KEPT: one for name, one in theirs.items()}
     with _elsewhere(effort) as ask:
@@ -105,9 +107,17 @@ def _batch(effort: Effort, candidates: int) -> Batch:
     return synthetic_batch(SIZES, shape, seed=1)
 
 
-def _dupn(config: ModelConfig, precision: Precision, batch: Batch, *, loop: bool) -> Contestant:
+def _dupn(
+    config: ModelConfig,
+    precision: Precision,
+    batch: Batch,
+    *,
+    loop: bool = False,
+    shards: int = 1,
+) -> Contestant:
     """The real training step: all four tasks, clipping, L2, both optimizers."""
-    learner = Learner(config, TrainConfig(precision=precision, device="cpu"), SIZES, seed=0)
+    train = TrainConfig(precision=precision, device="cpu", shards=shards)
+    learner = Learner(config, train, SIZES, seed=0)
     if loop:
         learner.model.lstm = LoopLSTM(config.e_dim, config.p_dim, config.hidden_dim)
         learner.optimizer = Optimizer.of(learner.model, learner.config)

@@ -14,6 +14,8 @@ def test_a_quick_bench_names_every_figure_once_with_a_range_around_it():
         "train.fp32.c10.over_dien",
         "train.fp32.c1.over_dien_kept",
         "train.fp32.c1.sequences_per_s",
+        "train.shards.fp32.candidates_per_s",
+        "train.shards.bf16.over_whole",
     } <= {*names}
     for figure in figures:
         assert set(figure) == {"name", "value", "low", "high", "unit", "protocol"}

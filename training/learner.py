@@ -150,10 +150,11 @@ class Learner:
     def _shards(self, count: int) -> Shards | None:
         """None where a batch is learnt from as a whole.
 
-        A GPU is faster so, and what moves itself hears of gradients as they come, not of a sum.
+        A GPU is faster so, what moves itself hears of gradients as they come, not of a sum, and
+        what looks at all moments of a batch together would learn something else.
         """
-        whole = count == 1 or self.device != "cpu" or bool(self.optimizer.others)
-        return None if whole else Shards(count)
+        apart = self.device == "cpu" and not self.optimizer.others and self.model.by_moment
+        return Shards(count) if apart and count > 1 else None
 
     @torch.inference_mode()
     def judge(self, batch: Batch, of: str = "the moments that judge") -> Step:
@@ -174,9 +175,12 @@ class Learner:
         return Step(outputs, _finite(losses, f"on {of}"))
 
     def autocast(self) -> AbstractContextManager[None]:
-        """Matrix products in bf16 where the setting says so; losses stay in fp32."""
-        wanted = self.config.precision == "bf16"
-        return torch.autocast(self.device, torch.bfloat16, enabled=wanted)
+        """Matrix products in bf16 where the setting says so; losses stay in fp32.
+
+        What is cast is not kept where shards work: they would share it, by who comes first.
+        """
+        wanted, kept = self.config.precision == "bf16", self.shards is None
+        return torch.autocast(self.device, torch.bfloat16, enabled=wanted, cache_enabled=kept)
 
     def _as_learnt(self, batch: Batch, seen: bool) -> Batch:
         """The batch as it is learnt from: PPP may be asked more, L2R less."""

@@ -3,9 +3,10 @@
 A training step on a CPU frees and asks again for tensors of 50 MB and more. The C library hands
 such blocks back to the kernel each time, and the page faults of getting them anew cost 40 % of a
 step (1,000 against 1,750 moments a second at the paper's sizes). Resident memory then stays at its
-peak, which is where the next step takes it anyway. Only the process's first heap
-keeps them: the others, of which glibc deals one to each new thread, hold 64 MB at most, and larger
-blocks go past them to the kernel.
+peak, which is where the next step takes it anyway.
+
+Only the process's first heap keeps them: others, of which glibc deals one to each new thread while
+there are few, hold 64 MB at most, and larger blocks go past them to the kernel.
 """
 
 import ctypes
@@ -23,12 +24,7 @@ def keep_freed_memory() -> bool:
     c = _glibc()
     if c is None:
         return False
-    wanted = (
-        (_M_MMAP_MAX, 0),
-        (_M_TRIM_THRESHOLD, 2**31 - 1),
-        (_M_TOP_PAD, 2**26),
-        (_M_ARENA_MAX, 1),
-    )
+    wanted = ((_M_MMAP_MAX, 0), (_M_TRIM_THRESHOLD, 2**31 - 1), (_M_TOP_PAD, 2**26))
     return all(c.mallopt(option, value) == 1 for option, value in wanted)
 
 
@@ -37,7 +33,11 @@ def threads(count: int, name: str) -> list[ThreadPoolExecutor]:
 
     Heaps are dealt in turn and for a thread's life, so threads are begun until enough are dealt
     the right one (1.2 times the steps of `training.shards`, whose recurrences ask for 110 MB).
+    From then on no thread of this process gets a heap of its own.
     """
+    c = _glibc()
+    if c is not None:
+        c.mallopt(_M_ARENA_MAX, 1)
     found: list[ThreadPoolExecutor] = []
     passed: list[ThreadPoolExecutor] = []  # alive until then, or theirs would be dealt again
     while len(found) < count:
@@ -63,8 +63,12 @@ def _in_first_heap() -> bool:
 
 
 def _glibc() -> ctypes.CDLL | None:
-    """The C library where it is glibc."""
+    """The C library where it is glibc, and no other allocator was loaded before it."""
     if not sys.platform.startswith("linux"):
         return None
     c = ctypes.CDLL(None)
-    return c if hasattr(c, "gnu_get_libc_version") else None
+    if not hasattr(c, "gnu_get_libc_version"):
+        return None
+    own = ctypes.CDLL("libc.so.6").malloc
+    places = [ctypes.cast(one, ctypes.c_void_p).value for one in (c.malloc, own)]
+    return c if places[0] == places[1] else None

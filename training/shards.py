@@ -4,10 +4,11 @@ A step is some hundreds of operators, most of them small. Threads of OpenMP meet
 they sleep while they wait, since spinning takes cores from everybody else, and being woken costs a
 good part of what the second core saves. Shards meet once a step.
 
-What is learnt is the same. Losses are means over the questions of the whole batch, so a shard's
-count by its share of those, and gradients add up, always in the same order. But dropout draws
-otherwise (every shard from a generator of its own, which is seeded at each step from torch's) and
-sums are rounded otherwise: the number of shards is part of a recipe, the number of cores is not.
+What is learnt is the same, of a network that answers each moment by itself. Losses are means over
+the questions of the whole batch, so a shard's count by its share of those, and gradients add up,
+always in the same order. But dropout draws otherwise (every shard from a generator of its own,
+which is seeded at each step from torch's) and sums are rounded otherwise: the number of shards is
+part of a recipe, the number of cores is not.
 
 Axes are the first letters of shape suffixes, see `training.batch`.
 """
@@ -55,8 +56,10 @@ class Shards:
     def __init__(self, count: int) -> None:
         self.count = count
         self._threads = memory.threads(count, "dupn-shard")
+        usual = torch.get_num_threads()
         for thread in self._threads:  # one after the other: torch forgets caches as it is told
-            thread.submit(torch.set_num_threads, 1).result()
+            thread.submit(_work_alone).result()
+        torch.set_num_threads(usual)  # of everybody else, and of threads that begin later
 
     def each(self, work: Callable[[Shard], T], batch: Batch) -> list[tuple[Shard, T]]:
         """`work` done on every shard of a batch, in their order; an error of one is raised."""
@@ -71,6 +74,12 @@ class Shards:
         under_way = [thread.submit(seeded, shard, seed) for thread, shard, seed in told]
         wait(under_way)
         return [(shard, one.result()) for shard, one in zip(shards, under_way, strict=True)]
+
+
+def _work_alone() -> None:
+    """One thread of torch's for this one, for good: torch asks its process again but once."""
+    torch.set_num_threads(1)
+    torch.get_num_threads()
 
 
 def split(batch: Batch, count: int) -> list[Shard]:

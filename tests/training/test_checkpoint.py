@@ -86,6 +86,7 @@ OTHERWISE = {
     "precision": "bf16",
     "device": "cpu",
     "threads": 3,
+    "shards": 3,
     "shuffle_buffer": 8,
     "checkpoint_every_s": 1.0,
     "resume": False,

@@ -14,10 +14,12 @@ from training import memory
 from training.baselines.synthetic import Shape, synthetic_batch
 from training.config import ModelConfig, Task, TrainConfig
 from training.learner import Learner
+from training.model.dupn import Dupn
 from training.model.network import Outputs
 from training.peers.build import builder
 from training.peers.config import PeersConfig, WideConfig
-from training.shards import ASKED, MOMENTS, axis_of, joined, split
+from training.peers.deepctr import DeepCtr
+from training.shards import ASKED, MOMENTS, Shards, axis_of, joined, split
 
 EVERY_TASK = tuple(Task)
 
@@ -105,18 +107,19 @@ def test_a_batch_without_questions_of_a_task_teaches_the_others(batch):
     assert one.model.ctr.rest[-1].weight.grad.any()
 
 
-def weights(count, batch, seed=7):
-    one = learner(count, dropout=0.5)
+def weights(count, batch, seed=7, **settings):
+    one = learner(count, dropout=0.5, **settings)
     torch.manual_seed(seed)
     for step in range(3):
         one.learn(batch, step)
     return torch.cat([weight.flatten() for weight in one.model.state_dict().values()])
 
 
-def test_the_same_seed_and_shards_give_the_same_weights_to_the_last_bit(batch):
-    found = weights(2, batch)
-    assert torch.equal(found, weights(2, batch))
-    assert not torch.allclose(found, weights(2, batch, seed=8), atol=1e-4)
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_the_same_seed_and_shards_give_the_same_weights_to_the_last_bit(batch, precision):
+    found = weights(2, batch, precision=precision)
+    assert torch.equal(found, weights(2, batch, precision=precision))
+    assert not torch.allclose(found, weights(2, batch, seed=8, precision=precision), atol=1e-4)
 
 
 def test_shards_drop_other_units_than_each_other(batch):
@@ -158,6 +161,37 @@ def test_what_moves_itself_learns_from_whole_batches():
     config = TrainConfig(shards=2, device="cpu", tasks=(Task.CTR,))
     assert Learner(ModelConfig(), config, SIZES, seed=1, build=build).shards is None
     assert learner(1).shards is None
+
+
+def test_what_does_not_answer_each_moment_by_itself_learns_from_whole_batches():
+    def together(model, sizes):
+        made = Dupn(model, sizes)
+        made.by_moment = False
+        return made
+
+    config = TrainConfig(shards=2, device="cpu")
+    assert Learner(SMALL, config, SIZES, seed=1, build=together).shards is None
+    assert not DeepCtr.by_moment
+    assert Dupn.by_moment
+
+
+def test_shards_have_a_thread_of_torchs_each_and_nobody_else_has_fewer():
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        shards = Shards(2)
+        torch.set_num_threads(3)  # as whoever reads a setting later
+        own = [one.submit(torch.get_num_threads).result() for one in shards._threads]
+        later = []
+        thread = threading.Thread(target=lambda: later.append(torch.get_num_threads()))
+        thread.start()
+        thread.join()
+        assert (own, torch.get_num_threads(), later) == ([1, 1], 3, [3])
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_the_network_itself_learns_by_as_many_shards_as_are_set():
     assert learner(2).shards.count == 2
 
 

@@ -23,11 +23,12 @@ _own = threading.local()
 @contextmanager
 def drawing_from(generator: torch.Generator) -> Iterator[None]:
     """What this thread drops meanwhile is drawn from it, not from torch's own."""
+    former = getattr(_own, "generator", None)
     _own.generator = generator
     try:
         yield
     finally:
-        del _own.generator
+        _own.generator = former
 
 
 class Dropout(nn.Dropout):

@@ -51,6 +51,9 @@ class Network(nn.Module):
 
     ranks_with_ctr: bool = False
     """Whether L2R weighs the CTR task's own logit."""
+    by_moment: bool = True
+    """Whether it answers and learns from each moment by itself, whatever else is in the batch, and
+    drops units by `training.model.dropout`."""
 
     def __init__(self, sizes: VocabularySizes) -> None:
         super().__init__()

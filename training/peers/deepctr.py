@@ -49,6 +49,8 @@ class DeepCtr(Network):
         items_alone: without tags, and without the properties of behaviours.
     """
 
+    by_moment = False  # DIN has batch norm, both have torch's own dropout
+
     def __init__(
         self, kind: Kind, config: ModelConfig, sizes: VocabularySizes, items_alone: bool = False
     ) -> None:

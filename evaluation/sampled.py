@@ -23,7 +23,7 @@ from infra.store import FileEntry, Partition, Store
 from training import pieces
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
-from training.data import Samples
+from training.data import Samples, alike
 from training.model.dupn import Dupn
 from training.moments import IntArray, MomentInfo, Moments
 
@@ -66,8 +66,7 @@ class SampledDay:
 
     def batches(self, sizes: VocabularySizes) -> Iterator[tuple[IntArray, Batch]]:
         """Moments of like length together: their rows, and the batch of them."""
-        rows = np.argsort(self.moments.sequence.lengths, kind="stable")
-        for part in np.split(rows, range(BATCH, len(rows), BATCH)):
+        for part in alike(self.moments.sequence.lengths, BATCH):
             if len(part):
                 batch = collate(self.moments, part, self.catalogs, sizes)
                 yield part, batch

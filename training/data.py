@@ -5,6 +5,8 @@ eighth of `shuffle_buffer`), permuted, are dealt into windows of at most `shuffl
 One window is in memory at a time; its moments are permuted, grouped by history length (a batch is
 as wide as its longest history), and the batches are permuted again. So the shuffle is uniform over
 pieces and within a window, but for length; neighbours in a file (a user's moments) share a window.
+Without shuffling, windows follow the published order, and each is read from short histories to
+long ones.
 
 **Position.** Windows do not depend on each other, so a run that resumes at (epoch, step) reads the
 window of that step and nothing before it.
@@ -84,7 +86,7 @@ class Samples:
 
     Args:
         store: where they are.
-        days: in the order that unshuffled reading follows.
+        days: in the order that the windows of unshuffled reading follow.
         sizes: of the network that will read them; by default of the last day's vocabulary.
         slices: what to read of the days; by default each of them whole, all mixed.
 
@@ -206,7 +208,7 @@ class Reader:
         batch_size: moments of a batch, at most (the batches of a window are of even size).
         buffer: moments in memory, at most.
         seed: of the order.
-        shuffle: False for the published order, batches full but for a window's last.
+        shuffle: False for windows in published order, their batches full but for the last.
     """
 
     def __init__(
@@ -277,8 +279,7 @@ class Reader:
         if self.shuffle:
             rng = self._rng(epoch, window.index)
             return grouped(moments.sequence.lengths, window.steps, rng)
-        rows = np.arange(len(moments))
-        return np.split(rows, range(self.batch_size, len(rows), self.batch_size))
+        return alike(moments.sequence.lengths, self.batch_size)
 
     def _window(self, before: Sequence[Window], pieces: Sequence[Piece]) -> Window:
         rows = sum(piece.rows for piece in pieces)
@@ -300,3 +301,9 @@ def grouped(lengths: IntArray, parts: int, rng: np.random.Generator) -> list[Int
     order = order[np.argsort(lengths[order], kind="stable")]
     cut = np.array_split(order, parts)
     return [cut[index] for index in rng.permutation(parts)]
+
+
+def alike(lengths: IntArray, size: int) -> list[IntArray]:
+    """All rows from short histories to long, in batches of `size` but for the last."""
+    order = np.argsort(lengths, kind="stable")
+    return np.split(order, range(size, len(order), size))

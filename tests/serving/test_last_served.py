@@ -15,7 +15,9 @@ from serving.splitting import Splitting
 
 
 @pytest.fixture
-def setup(home, tmp_path):
+def setup(home, tmp_path, monkeypatch):
+    for name, value in running.MLFLOW.items():  # as `serve` has it: nobody waits for minutes
+        monkeypatch.setenv(name, value)
     uri = tracking_uri(home.tracking, home.store)
     work = tmp_path / "work"
     work.mkdir()

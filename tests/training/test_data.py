@@ -48,10 +48,22 @@ def test_an_epoch_shows_every_moment_once(reader, store, days):
     assert seen != published(store, days)
 
 
-def test_unshuffled_reading_keeps_the_published_order(reader, store, days):
-    batches = list(reader(shuffle=False).epoch(Position()))
-    assert [i for loaded in batches for i in ids(loaded)] == published(store, days)
-    assert batches[0].batch.size == 32
+def test_unshuffled_reading_takes_windows_in_published_order_each_from_short_histories_to_long(
+    reader, store, days
+):
+    subject, expected = reader(shuffle=False), published(store, days)
+    batches = list(subject.epoch(Position()))
+    windows = subject.windows(0)
+    assert len(windows) > 1
+    for window in windows:
+        mine, expected = expected[: window.rows], expected[window.rows :]
+        read, batches = batches[: window.steps], batches[window.steps :]
+        assert sorted(i for loaded in read for i in ids(loaded)) == sorted(mine)
+        lengths = [n for loaded in read for n in loaded.batch.length_B.tolist()]
+        assert lengths == sorted(lengths)
+        assert [loaded.batch.size for loaded in read[:-1]] == [32] * (window.steps - 1)
+    assert not batches
+    assert not expected
 
 
 def test_memory_is_bounded_by_the_buffer(reader, monkeypatch):

@@ -21,14 +21,17 @@ from evaluation.measures import Bench, Measured
 from evaluation.metrics import NAN, AnyArray
 from evaluation.names import HEADS, PROBE
 from evaluation.paired import NORMAL
-from evaluation.predict import answering
 from evaluation.predictions import Answers
 from evaluation.results import Compatibility, Drift, Estimate, Figure, HeadResult, finite
 from evaluation.sampled import SampledDay
 from evaluation.settings import CompatibilityConfig, EvaluateConfig
 from evaluation.tasks import scores_of
 from infra.errors import TrainingError
+from training import inference
+from training.batch import Batch
 from training.model.dupn import Dupn
+from training.model.network import Outputs
+from training.moments import IntArray
 
 Reps = NDArray[np.float32]
 Ints = NDArray[np.int64]
@@ -135,9 +138,12 @@ def represented(model: Dupn, sample: SampledDay) -> Reps:
     """The representation of each moment of the sample, in order."""
     out = np.empty((len(sample.moments), model.config.rep_dim), np.float32)
     device = str(next(model.parameters()).device)
-    with answering(model):
-        for rows, batch in sample.batches(model.sizes):
-            out[rows] = model.encode(batch.to(device)).float().cpu().numpy()
+
+    def ask(one: tuple[IntArray, Batch]) -> torch.Tensor:
+        return model.encode(one[1].to(device)).float().cpu()
+
+    for (rows, _), found in inference.answered(model, ask, sample.batches(model.sizes)):
+        out[rows] = found.numpy()
     return out
 
 
@@ -145,10 +151,13 @@ def answered(model: Dupn, sample: SampledDay, rep: Reps) -> Answers:
     """What the model's heads answer from a representation that may not be its own."""
     device = str(next(model.parameters()).device)
     scores = sample.scores()
-    with answering(model):
-        for rows, batch in sample.batches(model.sizes):
-            given = torch.from_numpy(rep[rows]).to(device)
-            scores.put(sample.info(rows), batch, model.answer(batch.to(device), given))
+
+    def ask(one: tuple[IntArray, Batch]) -> Outputs:
+        rows, batch = one
+        return model.answer(batch.to(device), torch.from_numpy(rep[rows]).to(device))
+
+    for (rows, batch), out in inference.answered(model, ask, sample.batches(model.sizes)):
+        scores.put(sample.info(rows), batch, out)
     return scores.answers()
 
 

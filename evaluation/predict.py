@@ -31,7 +31,8 @@ from infra.store import Store
 from training import offered
 from training.ancestry import Part
 from training.batch import PROPERTIES_BT, Batch
-from training.data import Position, Reader, Samples
+from training.data import Loaded, Position, Reader, Samples
+from training.inference import answered
 from training.model.network import Network, Outputs
 from training.moments import MomentInfo
 from training.slices import Slice
@@ -100,13 +101,17 @@ def predict_each(  # noqa: PLR0913  # a front door: who is asked what, and how o
     if samples.moments:
         reader = Reader(samples, batch_size=config.batch_size, buffer=BUFFER, shuffle=False)
         rngs = [np.random.default_rng([config.seed, list(Shuffle).index(s)]) for s in shuffles]
-        device = next(model.parameters()).device
+        device = str(next(model.parameters()).device)
         count = len(questions.moments.user)
-        with answering(model), progress("answers", total=count, unit="moments") as shown:
+
+        def dealt() -> Iterator[tuple[Loaded, list[Batch]]]:
             for loaded in reader.epoch(Position()):
-                batch = loaded.batch.to(str(device))
-                dealt = map(shuffled, repeat(batch), shuffles, rngs)
-                for score, out in zip(scores, model.each(dealt), strict=True):
+                whole = repeat(loaded.batch.to(device))
+                yield loaded, list(map(shuffled, whole, shuffles, rngs))
+
+        with progress("answers", total=count, unit="moments") as shown:
+            for (loaded, _), said in answered(model, lambda one: model.each(one[1]), dealt()):
+                for score, out in zip(scores, said, strict=True):
                     score.put(loaded.info, loaded.batch, out)
                 shown.advance(len(loaded.info.ts))
     return [

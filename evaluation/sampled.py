@@ -14,7 +14,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from evaluation.metrics import Bools
-from evaluation.predict import Scores, answering
+from evaluation.predict import Scores
 from evaluation.predictions import Predictions
 from evaluation.questions import Questions, from_samples
 from features.catalog import CatalogArrays
@@ -24,6 +24,7 @@ from training import pieces
 from training.batch import Batch, VocabularySizes
 from training.collate import collate
 from training.data import Samples, alike
+from training.inference import answered
 from training.model.dupn import Dupn
 from training.moments import IntArray, MomentInfo, Moments
 
@@ -51,9 +52,9 @@ class SampledDay:
         """The model's answers; vocabulary rows that are younger than it are unknown to it."""
         scores = self.scores()
         device = str(next(model.parameters()).device)
-        with answering(model):
-            for rows, batch in self.batches(model.sizes):
-                scores.put(self.info(rows), batch, model(batch.to(device)))
+        given = self.batches(model.sizes)
+        for (rows, batch), out in answered(model, lambda one: model(one[1].to(device)), given):
+            scores.put(self.info(rows), batch, out)
         return Predictions(self.questions, scores.answers(), {"day": self.day.isoformat()})
 
     def info(self, rows: IntArray) -> MomentInfo:
@@ -67,9 +68,7 @@ class SampledDay:
     def batches(self, sizes: VocabularySizes) -> Iterator[tuple[IntArray, Batch]]:
         """Moments of like length together: their rows, and the batch of them."""
         for part in alike(self.moments.sequence.lengths, BATCH):
-            if len(part):
-                batch = collate(self.moments, part, self.catalogs, sizes)
-                yield part, batch
+            yield part, collate(self.moments, part, self.catalogs, sizes)
 
 
 def read(store: Store, day: date, limit: int, seed: int, among: Hashes | None = None) -> SampledDay:

@@ -306,4 +306,4 @@ def grouped(lengths: IntArray, parts: int, rng: np.random.Generator) -> list[Int
 def alike(lengths: IntArray, size: int) -> list[IntArray]:
     """All rows from short histories to long, in batches of `size` but for the last."""
     order = np.argsort(lengths, kind="stable")
-    return np.split(order, range(size, len(order), size))
+    return [order[first : first + size] for first in range(0, len(order), size)]

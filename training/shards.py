@@ -21,11 +21,11 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from training import memory
 from training.batch import Batch, Items
 from training.config import Task
 from training.model.dropout import drawing_from
 from training.model.network import Outputs
+from training.threads import threads
 
 T = TypeVar("T")
 
@@ -55,11 +55,7 @@ class Shards:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._threads = memory.threads(count, "dupn-shard")
-        usual = torch.get_num_threads()
-        for thread in self._threads:  # one after the other: torch forgets caches as it is told
-            thread.submit(_work_alone).result()
-        torch.set_num_threads(usual)  # of everybody else, and of threads that begin later
+        self._threads = threads(count, "dupn-shard")
 
     def each(self, work: Callable[[Shard], T], batch: Batch) -> list[tuple[Shard, T]]:
         """`work` done on every shard of a batch, in their order; an error of one is raised."""
@@ -74,12 +70,6 @@ class Shards:
         under_way = [thread.submit(seeded, shard, seed) for thread, shard, seed in told]
         wait(under_way)
         return [(shard, one.result()) for shard, one in zip(shards, under_way, strict=True)]
-
-
-def _work_alone() -> None:
-    """One thread of torch's for this one, for good: torch asks its process again but once."""
-    torch.set_num_threads(1)
-    torch.get_num_threads()
 
 
 def split(batch: Batch, count: int) -> list[Shard]:

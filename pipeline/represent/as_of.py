@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from features import lists
 from features.catalog import CatalogArrays
@@ -18,8 +18,10 @@ from features.profiles import Profiles
 from features.property import LocalClock, told
 from features.schemas import SAMPLES, SEQUENCE_LENGTH, conform
 from training.collate import collate
+from training.data import alike
+from training.inference import answered
 from training.model.dupn import Dupn
-from training.moments import Moments
+from training.moments import IntArray, Moments
 
 HISTORY = ("user_hash", "user_id", "ts", "item_id", "type", "scenario")
 
@@ -71,11 +73,12 @@ def encode(
     """The representation of each moment, in order."""
     moments = Moments.from_arrow(table, np.zeros(table.num_rows, np.int64))
     out = np.empty((table.num_rows, model.config.rep_dim), np.float32)
-    order = np.argsort(moments.sequence.lengths, kind="stable")
     device = str(next(model.parameters()).device)
-    with torch.inference_mode():
-        for start in range(0, len(order), batch_size):
-            rows = order[start : start + batch_size]
-            batch = collate(moments, rows, [items], model.sizes).to(device)
-            out[rows] = model.encode(batch).float().cpu().numpy()
+
+    def ask(rows: IntArray) -> Tensor:
+        batch = collate(moments, rows, [items], model.sizes).to(device)
+        return model.encode(batch).float().cpu()
+
+    for rows, found in answered(model, ask, alike(moments.sequence.lengths, batch_size)):
+        out[rows] = found.numpy()
     return out

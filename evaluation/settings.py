@@ -33,7 +33,7 @@ class EvaluateConfig(Config):
     """Fewer users than this: no interval, the figure is "not enough evidence". So few are few: of
     20 users the 95 % interval of an AUC covers 90 %, of 50 it covers 93 %."""
     batch_size: int = Field(512, ge=1)
-    """Moments answered at a time."""
+    """Moments of a batch; on a CPU a batch a core is answered at a time, four at most."""
     activity_edges: tuple[Annotated[int, Field(ge=1)], ...] = (1, 10, 50, 100)
     """Behaviours in the history where a new slice of user activity begins, ascending; none:
     all users are one slice."""

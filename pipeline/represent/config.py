@@ -13,7 +13,7 @@ class RepresentConfig(Config):
     """The representation of every user, kept beside the model that made it."""
 
     batch_size: int = Field(512, ge=1)
-    """Users encoded at a time."""
+    """Users of a batch; on a CPU a batch a core is encoded at a time, four at most."""
     keep_days: int = Field(7, ge=2, le=CENTURY)
     """Tables older than so many days are removed, but for the newest one of champion and previous:
     a rollback finds its table. That of previous stays as it is until the next promotion."""

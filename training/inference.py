@@ -2,12 +2,14 @@
 
 Two threads of torch's on one batch meet at every time step of the recurrence and mostly wait to be
 woken; two batches in a thread each never meet (1.2 to 1.5 times as fast on two cores). What a batch
-frees stays with the process, where the next one takes it (`training.memory`: 1.4 to 1.6 times).
+frees stays with the process, where the next one takes it (`training.memory`: 1.4 to 1.6 times), as
+far as threads can be had that draw from there.
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future
+from itertools import chain, cycle, islice
 from typing import TypeVar
 
 import torch
@@ -26,24 +28,50 @@ AT_ONCE = 4
 def answered(model: Network, ask: Callable[[T], R], given: Iterable[T]) -> Iterator[tuple[T, R]]:
     """What is given, each with its answer, in the order in which it is given.
 
-    One more than is worked on is read ahead. An error of `given` or of an answer is raised here.
+    On a CPU one more than is worked on is read ahead. A GPU is asked one by one from the thread
+    that iterates, as is a single batch and on a single core; otherwise threads ask, which take
+    nothing over of that thread's own (autocast). An error of `given` or of an answer is raised
+    here.
 
     Args:
         model: who is asked; it does not learn meanwhile, and is left in the mode that it was in.
         ask: from any thread, and from several at a time; it may read the model and what it is
             given, and change nothing that another call sees.
-        given: batches, or whatever `ask` takes; read in the thread that iterates.
+        given: batches, or whatever `ask` takes; read in the thread that iterates. A generator is
+            closed in the end, read to its own or not.
     """
     keep_freed_memory()
-    cores, on_cpu = torch.get_num_threads(), next(model.parameters()).device.type == "cpu"
-    count = min(AT_ONCE, cores) if on_cpu else 1
-    crew = threads(count, "dupn-answers", cores // count)
-    under_way: deque[tuple[T, Future[R]]] = deque()
+    on_cpu = next(model.parameters()).device.type == "cpu"
+
+    def without_gradients(one: T) -> R:
+        with torch.inference_mode():
+            return ask(one)
+
+    left = iter(given)
     mode = model.training
     model.eval()
     try:
-        for place, one in enumerate(given):
-            under_way.append((one, crew[place % count].submit(_without_gradients, ask, one)))
+        first = list(islice(left, min(AT_ONCE, torch.get_num_threads()) if on_cpu else 1))
+        found = _side_by_side if len(first) > 1 else _one_by_one
+        yield from found(without_gradients, len(first), chain(first, left))
+    finally:
+        model.train(mode)
+        if isinstance(given, Generator):
+            given.close()
+
+
+def _one_by_one(ask: Callable[[T], R], _: int, given: Iterable[T]) -> Iterator[tuple[T, R]]:
+    for one in given:
+        yield one, ask(one)
+
+
+def _side_by_side(ask: Callable[[T], R], count: int, given: Iterable[T]) -> Iterator[tuple[T, R]]:
+    cores = torch.get_num_threads()
+    crew = threads("dupn-answers", [(cores + place) // count for place in range(count)])
+    under_way: deque[tuple[T, Future[R]]] = deque()
+    try:
+        for thread, one in zip(cycle(crew), given, strict=False):
+            under_way.append((one, thread.submit(ask, one)))
             if len(under_way) > count:
                 yield _told(under_way)
         while under_way:
@@ -51,14 +79,11 @@ def answered(model: Network, ask: Callable[[T], R], given: Iterable[T]) -> Itera
     finally:
         for thread in crew:
             thread.shutdown(cancel_futures=True)
-        model.train(mode)
 
 
-def _without_gradients(ask: Callable[[T], R], one: T) -> R:
-    with torch.inference_mode():
-        return ask(one)
-
-
-def _told(under_way: deque[tuple[T, "Future[R]"]]) -> tuple[T, R]:
+def _told(under_way: deque[tuple[T, Future[R]]]) -> tuple[T, R]:
     one, answer = under_way.popleft()
-    return one, answer.result()
+    try:
+        return one, answer.result()
+    finally:
+        del answer  # its error would hold this frame, and the frame the error: a ring of batches

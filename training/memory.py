@@ -33,7 +33,8 @@ def threads(count: int, name: str) -> list[ThreadPoolExecutor]:
 
     Heaps are dealt in turn and for a thread's life, so threads are begun until enough are dealt
     the right one (1.2 times the steps of `training.shards`, whose recurrences ask for 110 MB).
-    From then on no thread of this process gets a heap of its own.
+    From then on the process makes no further heap, unless it had more than eight (glibc has then
+    settled on a bound of its own): new threads share those that there are.
     """
     c = _glibc()
     if c is not None:

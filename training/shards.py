@@ -55,7 +55,7 @@ class Shards:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self._threads = threads(count, "dupn-shard")
+        self._threads = threads("dupn-shard", [1] * count)
 
     def each(self, work: Callable[[Shard], T], batch: Batch) -> list[tuple[Shard, T]]:
         """`work` done on every shard of a batch, in their order; an error of one is raised."""

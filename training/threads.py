@@ -1,5 +1,6 @@
 """Threads that share the cores: each has some of torch's own threads, and no more."""
 
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import torch
@@ -7,19 +8,22 @@ import torch
 from training import memory
 
 
-def threads(count: int, name: str, each: int = 1) -> list[ThreadPoolExecutor]:
-    """Single threads, as `training.memory` makes them, in which torch works with `each` threads.
+def threads(name: str, each: Sequence[int]) -> list[ThreadPoolExecutor]:
+    """Single threads, as `training.memory` makes them, in which torch works with some of its own.
+
+    Asked for from a thread that has torch's usual number of them: others have it afterwards.
 
     Args:
-        count: of them.
         name: what theirs begin with.
-        each: of torch's threads, one of which is the thread itself.
+        each: by thread: of torch's threads, one of which is the thread itself.
     """
-    found = memory.threads(count, name)
+    found = memory.threads(len(each), name)
     usual = torch.get_num_threads()
-    for thread in found:  # one after the other: torch forgets caches as it is told
-        thread.submit(_work_with, each).result()
-    torch.set_num_threads(usual)  # of everybody else, and of threads that begin later
+    try:
+        for thread, count in zip(found, each, strict=True):  # in turn: torch forgets caches
+            thread.submit(_work_with, count).result()
+    finally:
+        torch.set_num_threads(usual)  # of everybody else, and of threads that begin later
     return found
 
 

@@ -1,6 +1,9 @@
 """Batches are answered side by side and told in order, by a network that does not learn."""
 
+import gc
+import inspect
 import threading
+import weakref
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch import nn
 
 from training import inference
 from training.inference import answered
+from training.prefetch import prefetched
 
 PATIENCE = 60
 
@@ -42,6 +46,13 @@ def two_cores():
     torch.set_num_threads(before)
 
 
+@pytest.fixture
+def without_collector():
+    gc.disable()
+    yield
+    gc.enable()
+
+
 def at_work():
     return [one for one in threading.enumerate() if one.name.startswith("dupn-answers")]
 
@@ -61,15 +72,41 @@ def test_as_many_are_under_way_as_there_are_cores_up_to_a_bound(model, cores):
 def test_one_more_than_is_worked_on_is_read_ahead(model, cores):
     read = []
     given = (read.append(n) or n for n in range(50))
+    ahead = min(cores, inference.AT_ONCE) if cores > 1 else 0
     for n, _ in answered(model, str, given):
-        assert len(read) <= n + 1 + min(cores, inference.AT_ONCE)
+        assert len(read) == min(50, n + 1 + ahead)
 
 
 def test_threads_of_torch_are_shared_out_and_everybody_else_keeps_his(model, cores):
     count = min(cores, inference.AT_ONCE)
-    found = [n for _, n in answered(model, lambda _: torch.get_num_threads(), range(9))]
-    assert found == [cores // count] * 9
+    found = [n for _, n in answered(model, lambda _: torch.get_num_threads(), range(2 * count))]
+    assert found[:count] == found[count:]
+    assert sum(found[:count]) == cores, "none is idle, and none is asked for twice"
+    assert max(found) - min(found) <= 1
     assert torch.get_num_threads() == cores
+
+
+@pytest.mark.parametrize("count", [0, 1])
+def test_no_thread_is_begun_for_a_batch_that_has_none_beside_it(model, two_cores, count):
+    def ask(_):
+        return threading.current_thread(), torch.get_num_threads()
+
+    for _, found in answered(model, ask, range(count)):
+        assert found == (threading.current_thread(), 2)
+        assert not at_work()
+
+
+def test_no_more_threads_are_begun_than_there_are_batches(model, cores):
+    found = [(at_work(), torch.get_num_threads()) for _ in answered(model, str, range(2))]
+    assert all(len(crew) == (2 if cores > 1 else 0) for crew, _ in found)
+
+
+def test_a_network_that_is_not_on_a_cpu_is_asked_one_by_one_by_who_iterates(model, two_cores):
+    read = []
+    given = (read.append(n) or n for n in range(9))
+    for n, thread in answered(model.to("meta"), lambda _: threading.current_thread(), given):
+        assert thread is threading.current_thread()
+        assert read[-1] == n
 
 
 def test_a_later_answer_that_is_ready_first_waits_for_the_earlier(model, two_cores):
@@ -114,6 +151,45 @@ def test_an_error_is_raised_to_who_iterates_and_no_thread_is_left(model, two_cor
     assert not at_work()
 
 
+@pytest.mark.parametrize("broken", ["an answer", "who iterates"])
+def test_what_reads_ahead_ends_with_an_error(model, cores, broken, without_collector):
+    """Batches that hang on an error until somebody collects rings are memory, and a thread's."""
+
+    def ask(n):
+        if n == 5 and broken == "an answer":
+            raise ValueError(n)
+        return n
+
+    with pytest.raises(ValueError, match="5"):  # noqa: PT012  # what is iterated is what is asked
+        for n, _ in answered(model, ask, prefetched(iter(range(100)), 2)):
+            if n == 5:
+                raise ValueError(n)
+    assert not [one for one in threading.enumerate() if one.name == "dupn-reader"]
+
+
+@pytest.mark.parametrize("at", [1, 5])
+def test_an_error_of_an_answer_is_forgotten_with_the_batches(model, cores, at, without_collector):
+    class Given:
+        def __init__(self, place):
+            self.place = place
+
+    alive = weakref.WeakSet()
+
+    def given():
+        for place in range(20):
+            one = Given(place)
+            alive.add(one)
+            yield one
+
+    def ask(one):
+        if one.place >= at:
+            raise ValueError(one.place)
+
+    with pytest.raises(ValueError, match=str(at)):
+        list(answered(model, ask, given()))
+    assert not list(alive)
+
+
 def test_who_stops_iterating_leaves_no_thread_and_the_mode(model, two_cores):
     told = answered(model.train(), str, range(100))
     assert next(told) == (0, "0")
@@ -121,3 +197,11 @@ def test_who_stops_iterating_leaves_no_thread_and_the_mode(model, two_cores):
     told.close()
     assert not at_work()
     assert model.training
+
+
+def test_a_generator_that_its_owner_still_holds_is_closed_with_who_stops(model, cores):
+    given = (n for n in range(100))
+    told = answered(model, str, given)
+    assert next(told) == (0, "0")
+    told.close()
+    assert inspect.getgeneratorstate(given) == inspect.GEN_CLOSED

@@ -10,6 +10,8 @@ from statistics import NormalDist
 
 from pydantic import BaseModel, ConfigDict
 
+from evaluation import multiple
+
 NORMAL = NormalDist()
 
 
@@ -48,16 +50,10 @@ class Comparison(BaseModel):
 def holm(family: Sequence[Difference], tolerance: float) -> dict[str, float]:
     """By name, the p of "not worse by more than `tolerance`", corrected over the family.
 
-    The k-th smallest of m times (m - k + 1), never below the one before it. Those that could not
-    be compared are left out.
+    Those that could not be compared are left out.
     """
-    known = {one.name: p for one in family if (p := _p_worse(one, tolerance)) is not None}
-    adjusted, running = {}, 0.0
-    ordered = sorted((value, name) for name, value in known.items())
-    for place, (value, name) in enumerate(ordered):
-        running = max(running, min(1.0, value * (len(ordered) - place)))
-        adjusted[name] = running
-    return adjusted
+    adjusted = multiple.holm([_p_worse(one, tolerance) for one in family])
+    return {one.name: p for one, p in zip(family, adjusted, strict=True) if p is not None}
 
 
 def _p_worse(difference: Difference, tolerance: float) -> float | None:

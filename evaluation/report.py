@@ -1,6 +1,7 @@
 """The offline report on paper: JSON first, then pictures and one self-contained HTML page of it."""
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 from rich.table import Table
 
@@ -56,6 +57,12 @@ def add_verdict(store: Store, report: OfflineReport, verdict: Verdict) -> str:
 
 def _drawings(report: OfflineReport) -> dict[str, bytes]:
     """Every picture of a report, by name."""
+    return dict(_drawn(report.model_dump_json()))
+
+
+@lru_cache(maxsize=1)  # a second and a half; the gate follows an evaluation in the same process
+def _drawn(content: str) -> Mapping[str, bytes]:
+    report = OfflineReport.model_validate_json(content)
     return dict(plots.drawings(report)) | dict(drift_plot.drawings(report))
 
 

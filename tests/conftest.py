@@ -2,14 +2,16 @@
 
 import logging
 import os
+import shutil
 import sys
+import uuid
 from pathlib import Path
 
 import psutil
 import pytest
 from hypothesis import HealthCheck, settings
 
-from infra import cores
+from infra import cores, mlflow_file
 from infra.logs import OURS
 from tests import once
 
@@ -45,9 +47,34 @@ def _memory() -> int:
 def _process_as_before():
     """A command sets levels of our loggers, and `--json`, for its process: here tests follow it."""
     for name in OURS:
-        logging.getLogger(name).setLevel(logging.NOTSET)
+        if (logger := logging.getLogger(name)).level != logging.NOTSET:  # all loggers forget much
+            logger.setLevel(logging.NOTSET)
     if (loaded := sys.modules.get("pipeline.cli.front")) is not None:
         loaded.front.as_json = loaded.front.debug = False
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _tables_of_mlflow(tmp_path_factory):
+    """MLflow makes its tables once a session, for a second; homes begin with a copy of that file.
+
+    Programs that tests start have them made, each its own, and so has a disk that takes no copy.
+    """
+    make = mlflow_file.make
+
+    def copied(file: Path) -> None:
+        folder = once.folder(tmp_path_factory, "tables-of-mlflow", lambda it: make(it / "it.db"))
+        aside = file.with_name(f"{file.name}.{uuid.uuid4().hex[:10]}.new")
+        try:
+            shutil.copyfile(folder / "it.db", aside)
+        except OSError:
+            aside.unlink(missing_ok=True)
+            make(file)  # whose error is the one to be told
+        else:
+            aside.replace(file)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mlflow_file, "make", copied)
+        yield
 
 
 @pytest.fixture(scope="session")

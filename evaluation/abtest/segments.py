@@ -6,8 +6,6 @@ Hochberg's keeps the share of false finds among finds. Parts must be made from w
 the experiment: a part chosen by behaviour in it (buyers) is itself an outcome.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from evaluation.abtest.always_valid import Mixture
@@ -15,6 +13,7 @@ from evaluation.abtest.effect import Effect, compare
 from evaluation.abtest.ratios import Metric
 from evaluation.abtest.sufficient import Users
 from evaluation.metrics import AnyArray
+from evaluation.multiple import benjamini_hochberg, holm
 from evaluation.results import Record
 
 NEW, LIGHT, MIDDLE, HEAVY = "new", "light", "middle", "heavy"
@@ -64,19 +63,8 @@ def effects(
     parts = [str(name) for name in np.unique(names)]
     parted = [users.take(names == name) for name in parts]
     found = [compare(part, metric, mixture, adjusted=adjusted) for part in parted]
-    holm, bh = (corrected([effect.p_always for effect in found], how) for how in ("holm", "fdr_bh"))
+    p = [effect.p_always for effect in found]
     return tuple(
         Segment(name=name, effect=effect, holm=h, bh=b, found=h is not None and h < mixture.alpha)
-        for name, effect, h, b in zip(parts, found, holm, bh, strict=True)
+        for name, effect, h, b in zip(parts, found, holm(p), benjamini_hochberg(p), strict=True)
     )
-
-
-def corrected(p: Sequence[float | None], how: str) -> list[float | None]:
-    """The p's, corrected for their number by a method of statsmodels; null stays null."""
-    from statsmodels.stats.multitest import multipletests
-
-    known = [value for value in p if value is not None]
-    if not known:
-        return [None] * len(p)
-    better = iter(multipletests(known, method=how)[1].tolist())
-    return [None if value is None else float(next(better)) for value in p]

@@ -14,7 +14,7 @@ from itertools import pairwise
 import numpy as np
 from scipy import stats
 
-from evaluation.abtest.segments import corrected
+from evaluation import multiple
 from evaluation.bootstrap import Interval
 from evaluation.studies.cells import FEWEST, LEVEL, known
 from evaluation.studies.contest import ALL, TASKS, Table
@@ -106,7 +106,7 @@ def _compared(table: Table, pairs: Sequence[tuple[str, str, Task]]) -> list[Pair
     p = [p_of(gap, count) for gap, count in zip(gaps, worlds, strict=True)]
     return [
         Pair(*pair, gap, count, holm)
-        for pair, gap, count, holm in zip(pairs, gaps, worlds, corrected(p, "holm"), strict=True)
+        for pair, gap, count, holm in zip(pairs, gaps, worlds, multiple.holm(p), strict=True)
     ]
 
 

@@ -1,5 +1,4 @@
 import numpy as np
-import pytest
 
 from evaluation.abtest import segments
 from evaluation.abtest.always_valid import Mixture
@@ -10,13 +9,6 @@ from tests.evaluation.abtest.rows import ARMS, readout
 
 RULE = Mixture(0.05)
 CTR = METRICS["ctr"]
-
-
-def test_holm_and_bh_by_hand():
-    p = [0.01, None, 0.04, 0.03]
-    assert segments.corrected(p, "holm") == pytest.approx([0.03, None, 0.06, 0.06])
-    assert segments.corrected(p, "fdr_bh") == pytest.approx([0.03, None, 0.04, 0.04])
-    assert segments.corrected([None], "holm") == [None]
 
 
 def test_thirds_are_of_the_known_and_by_the_pre_period():

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.abtest.segments import corrected
 from evaluation.bootstrap import Interval
+from evaluation.multiple import holm
 from evaluation.studies.neighbours import TOO_FEW, goals, neighbours, over_all, p_of
 from tests.evaluation.studies.test_contest import GOOD, table
 from training.config import Task
@@ -26,7 +26,7 @@ def test_the_full_network_is_compared_with_every_other_row_that_answers():
         ("all", "wide", Task.CTR), ("all", "dssm", Task.CTR),
     ]  # fmt: skip
     plain = [stats.ttest_rel(GOOD["all"], GOOD[one.against]).pvalue for one in found]
-    assert [one.holm for one in found] == pytest.approx(corrected(plain, "holm"))
+    assert [one.holm for one in found] == pytest.approx(holm(plain))
 
 
 def test_its_p_is_that_of_a_paired_t_test_over_worlds():
@@ -37,7 +37,7 @@ def test_its_p_is_that_of_a_paired_t_test_over_worlds():
 
 def test_ps_are_corrected_together_for_their_number():
     three = pytest.approx(0.03), pytest.approx(0.06), pytest.approx(0.06)
-    assert corrected([0.01, None, 0.04, 0.03], "holm") == [three[0], None, *three[1:]]
+    assert holm([0.01, None, 0.04, 0.03]) == [three[0], None, *three[1:]]
     dssm = (0.66, 0.66, 0.70)
     found = [one.holm for one in neighbours(table({**GOOD, "dssm": dssm}))]
     plain = [stats.ttest_rel(*pair).pvalue for pair in ((dssm, GOOD["wide"]), (GOOD["all"], dssm))]
@@ -45,7 +45,7 @@ def test_ps_are_corrected_together_for_their_number():
 
 
 def test_what_is_clear_alone_may_not_be_clear_among_many():
-    assert [one < 0.05 for one in corrected([0.02, 0.5, 0.6], "holm")] == [False, False, False]
+    assert [one < 0.05 for one in holm([0.02, 0.5, 0.6])] == [False, False, False]
 
 
 def test_two_worlds_have_no_p():

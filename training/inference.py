@@ -52,8 +52,10 @@ def answered(model: Network, ask: Callable[[T], R], given: Iterable[T]) -> Itera
     model.eval()
     try:
         first = list(islice(left, min(AT_ONCE, torch.get_num_threads()) if on_cpu else 1))
-        found = _side_by_side if len(first) > 1 else _one_by_one
-        yield from found(without_gradients, len(first), chain(first, left))
+        count, left = len(first), chain(iter(first), left)  # a chain holds a list, read or not
+        del first  # and this frame would hold the batches until the last one is told
+        found = _side_by_side if count > 1 else _one_by_one
+        yield from found(without_gradients, count, left)
     finally:
         model.train(mode)
         if isinstance(given, Generator):

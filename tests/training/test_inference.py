@@ -86,14 +86,35 @@ def test_threads_of_torch_are_shared_out_and_everybody_else_keeps_his(model, cor
     assert torch.get_num_threads() == cores
 
 
-@pytest.mark.parametrize("count", [0, 1])
-def test_no_thread_is_begun_for_a_batch_that_has_none_beside_it(model, two_cores, count):
+def test_no_thread_is_begun_for_a_batch_that_has_none_beside_it(model, two_cores):
     def ask(_):
         return threading.current_thread(), torch.get_num_threads()
 
-    for _, found in answered(model, ask, range(count)):
+    for _, found in answered(model, ask, range(1)):
         assert found == (threading.current_thread(), 2)
         assert not at_work()
+
+
+def test_no_thread_is_begun_where_nothing_is_asked(model, two_cores, monkeypatch):
+    monkeypatch.setattr(inference, "threads", lambda *_: pytest.fail("threads for nothing"))
+    assert list(answered(model, str, [])) == []
+
+
+def test_a_batch_is_let_go_once_the_next_is_told(model, cores):
+    """The first ones too, which are read before anybody is asked."""
+    alive: weakref.WeakSet[Plain] = weakref.WeakSet()
+
+    def given():
+        for n in range(20):
+            one = Plain()
+            one.place = n
+            alive.add(one)
+            yield one
+            del one
+
+    for one, _ in answered(model, id, given()):
+        if one.place >= inference.AT_ONCE:  # all that were read before are told
+            assert min(other.place for other in alive) == one.place
 
 
 def test_no_more_threads_are_begun_than_there_are_batches(model, cores):

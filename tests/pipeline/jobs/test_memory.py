@@ -1,5 +1,6 @@
 """Memory of the data jobs: bounded by settings, whatever the day's size and their number."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -120,16 +121,24 @@ print(*peaks)
 """
 
 
+# Threads that take turns at many arenas fill each to its own peak over a dozen days: 6 to 14 MB
+# that no day holds, and other ones in each run. With one arena the peak is there by the sixth.
+ONE_ARENA = {"MALLOC_ARENA_MAX": "1", "ARROW_DEFAULT_MEMORY_POOL": "system"}
+
+
 def test_memory_is_flat_in_the_number_of_days(tmp_path):
-    store, count = Store(tmp_path), 7
+    store, count = Store(tmp_path), 14
     market = market_days.Market(users=600, items=2_000, pages=3_000, behaviors=30_000)
     for day in market_days.days(count):
         market_days.write(store, day, market.day(day), count=16)
     command = [sys.executable, "-c", DAYS, str(tmp_path), str(count)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    environment = os.environ | ONE_ARENA
+    done = subprocess.run(
+        command, capture_output=True, text=True, check=True, cwd=ROOT, env=environment
+    )
     peaks = [float(word) for word in done.stdout.split()]
     print("peak MB after each day:", *[f"{peak:.0f}" for peak in peaks])
     assert (
         store.partition("sequences", market_days.days(count)[2], "history").manifest().rows > 55_000
     )
-    assert peaks[-1] < peaks[2] + 15, peaks
+    assert peaks[13] < peaks[6] + 10, peaks  # seven days' behaviours take 13 MB

@@ -59,6 +59,20 @@ def test_the_page_with_the_verdict_has_the_pictures_of_its_report_and_no_other(t
     ]
 
 
+def test_pictures_are_drawn_once_where_the_verdict_follows_in_the_same_process(
+    two, tmp_path, monkeypatch
+):
+    store, drawings, drawn = Store(tmp_path), report.plots.drawings, []
+    monkeypatch.setattr(
+        report.plots, "drawings", lambda one: (drawn.append(one.key), drawings(one))[1]
+    )
+    report._drawn.cache_clear()
+    report.write(store, two[0])
+    page = report.add_verdict(store, report.read(store, "k"), VERDICT)
+    assert drawn == ["k"]
+    assert page.count("<img") == len(pictures(store))
+
+
 def test_who_was_taken_for_whom_is_a_table_too(two):
     one, _ = two
     rows = report.html(one, {}).partition("Who was taken for whom")[2].partition("</table>")[0]

@@ -1,11 +1,13 @@
 """A process that lives long asks the database of MLflow that is there now."""
 
+import importlib.util
 import shutil
 import sqlite3
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from mlflow.store.db import utils
 
 from infra.errors import RegistryError, RegistryUnavailable
 from infra.mlflow_client import Client, Refused, prepare
@@ -93,3 +95,30 @@ def test_a_database_that_stays_keeps_its_connections(registered, file):
     registered.aliases()
     kept = SqlAlchemyStore._engine_map[f"sqlite:///{file}"].pool
     assert kept is pool
+
+
+@pytest.fixture
+def make():
+    """As a program has it; in tests a file of the session is copied instead."""
+    spec = importlib.util.find_spec("infra.mlflow_file")
+    anew = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(anew)
+    return anew.make
+
+
+def test_a_database_has_its_name_when_it_has_all_tables_and_nothing_lies_beside(
+    make, tmp_path, monkeypatch
+):
+    file, during, tables = tmp_path / "mlflow.db", [], utils._initialize_tables
+
+    def watched(engine):
+        tables(engine)
+        during.append(file.exists())
+
+    monkeypatch.setattr(utils, "_initialize_tables", watched)
+    make(file)
+    assert during == [False]
+    assert list(tmp_path.iterdir()) == [file]
+    with closing(sqlite3.connect(file)) as opened:
+        found = {name for (name,) in opened.execute("SELECT name FROM sqlite_master")}
+    assert {"runs", "registered_models", "registered_model_aliases"} <= found

@@ -3,14 +3,11 @@
 import warnings
 from collections.abc import Iterator, Sequence
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from evaluation.history import History
 from evaluation.metrics import AnyArray, Floats
@@ -18,10 +15,13 @@ from evaluation.questions import matrix, tables
 from features.schemas import PRICE_LEVELS
 from infra.store import Store
 
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
+
 MAX_ITERATIONS = 50
 
 
-def ranking(store: Store, days: Sequence[date], moments: int) -> Pipeline | None:
+def ranking(store: Store, days: Sequence[date], moments: int) -> "Pipeline | None":
     """Logistic regression of "any action" on the ranking features, weighted as equation (9).
 
     None where the training days hold one class only, or no candidate.
@@ -43,7 +43,7 @@ def ranking(store: Store, days: Sequence[date], moments: int) -> Pipeline | None
 
 def max_entropy(
     store: Store, days: Sequence[date], moments: int, level_of: AnyArray, c: float = 1.0
-) -> Pipeline | None:
+) -> "Pipeline | None":
     """Multinomial logistic regression of the price level on the user's price history (Section 6.5).
 
     None where the training days hold fewer than two levels.
@@ -95,17 +95,22 @@ def icon_rates(store: Store, days: Sequence[date], smoothing: float) -> Floats:
     return np.append(rates, mean)
 
 
-def probability(fit: Pipeline, x: AnyArray) -> Floats:
+def probability(fit: "Pipeline", x: AnyArray) -> Floats:
     """Probability of the second of two classes."""
     return np.asarray(fit.predict_proba(np.nan_to_num(x))[:, 1]) if len(x) else np.empty(0)
 
 
-def said(fit: Pipeline, x: AnyArray) -> AnyArray:
+def said(fit: "Pipeline", x: AnyArray) -> AnyArray:
     """The likeliest class of every row."""
     return np.asarray(fit.predict(x)) if len(x) else np.empty(0, np.int64)
 
 
-def _fit(x: AnyArray, y: AnyArray, weight: AnyArray | None, c: float = 1.0) -> Pipeline | None:
+def _fit(x: AnyArray, y: AnyArray, weight: AnyArray | None, c: float = 1.0) -> "Pipeline | None":
+    from sklearn.exceptions import ConvergenceWarning  # a second; many ask for the names alone
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     if len(np.unique(y if weight is None else y[weight > 0])) < 2:
         return None
     regression = LogisticRegression(C=c, solver="newton-cholesky", max_iter=MAX_ITERATIONS)

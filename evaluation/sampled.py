@@ -11,13 +11,13 @@ from datetime import date
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
 from evaluation.metrics import Bools
 from evaluation.predict import Scores
 from evaluation.predictions import Predictions
 from evaluation.questions import Questions, from_samples
 from features.catalog import CatalogArrays
+from features.profiles import Hashes
 from features.schemas import SAMPLES, samples_now
 from infra.store import FileEntry, Partition, Store
 from training import pieces
@@ -28,7 +28,6 @@ from training.inference import answered
 from training.model.dupn import Dupn
 from training.moments import IntArray, MomentInfo, Moments
 
-Hashes = NDArray[np.uint64]
 BATCH = 512
 """Moments decoded, or answered, at a time."""
 

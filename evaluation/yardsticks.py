@@ -10,10 +10,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
-from sklearn.pipeline import Pipeline
 
 from evaluation import fitted
 from evaluation.history import History
@@ -24,6 +24,9 @@ from features import ranking
 from features.catalog import CatalogArrays
 from infra.store import Store
 from training.ancestry import Part
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 
 @dataclass(frozen=True)
@@ -75,8 +78,8 @@ READ = (*COLUMNS, "seq_type", "cand_features")
 class Learnt:
     """What was fitted on the training days."""
 
-    ranking: Pipeline | None
-    max_entropy: Pipeline | None
+    ranking: "Pipeline | None"
+    max_entropy: "Pipeline | None"
     level: int | None
     icons: Floats
 

@@ -15,6 +15,11 @@ def of(line: str, until: date) -> str:
     return f"{line}-{until.isoformat()}"
 
 
+def of_checkpoint(partition: str) -> str:
+    """Of the key of a checkpoint's partition, which run it is of: in a line's own, its run key."""
+    return partition.split("/")[1]
+
+
 def is_one(text: str) -> bool:
     """Whether it is a run key, and no name of something else that was trained."""
     return _KEY.fullmatch(text) is not None

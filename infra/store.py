@@ -21,7 +21,7 @@ Beam workers can write through them.
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import date, datetime
 from pathlib import Path
@@ -48,7 +48,16 @@ from infra.looked import Looked
 from infra.manifest import MANIFEST, FileEntry, Manifest
 from infra.partition import Lying, Partition
 
-__all__ = ["MANIFEST", "Attempt", "FileEntry", "Manifest", "Partition", "Store", "is_published"]
+__all__ = [
+    "MANIFEST",
+    "Attempt",
+    "FileEntry",
+    "Manifest",
+    "Partition",
+    "Store",
+    "is_published",
+    "stamps",
+]
 
 
 _APART = re.compile(r"[/\\\x00]")
@@ -254,6 +263,11 @@ class _Resolved(Store):
 def is_published(lying: Lying) -> bool:
     """Whether there is a manifest among what lies in a folder."""
     return any(path.rpartition("/")[2] == MANIFEST for path in lying)
+
+
+def stamps(read: Iterable[Partition]) -> dict[str, str]:
+    """By key what is published of them, so that anybody can tell later whether it is the same."""
+    return {one.key: one.stamp() for one in read if one.exists()}
 
 
 def _by_day(key: str) -> bool:

@@ -19,7 +19,7 @@ from torch import Tensor
 from infra.config import flatten
 from infra.errors import PartitionCorrupt, TrainingError
 from infra.manifest import mend
-from infra.store import Attempt, FileEntry, Manifest, Partition, Store
+from infra.store import Attempt, FileEntry, Partition, Store
 from training.batch import NOTED, VocabularySizes
 from training.config import ModelConfig, TrainConfig
 from training.data import Position, Samples
@@ -162,26 +162,16 @@ def final(store: Store, run: str) -> Partition:
     return store.partition("checkpoints", None, run, "final")
 
 
-def run_of(final: Partition) -> str:
-    """Which run such a place is of: in a line's own, its run key."""
-    return final.key.split("/")[1]
-
-
 def inputs(samples: Samples) -> dict[str, str]:
     """What identifies the data of a run: a digest of each day's files, in order."""
     pairs = zip(samples.days, samples.manifests, strict=True)
-    return {day.isoformat(): digest_of(manifest) for day, manifest in pairs}
+    return {day.isoformat(): manifest.content for day, manifest in pairs}
 
 
 def catalogs(samples: Samples) -> dict[str, str]:
     """What identifies what a run knows of items: a stamp of each day's catalog."""
     pairs = zip(samples.catalog_days, samples.catalog_stamps, strict=True)
     return {day.isoformat(): stamp for day, stamp in pairs if stamp}
-
-
-def digest_of(manifest: Manifest) -> str:
-    """Sixteen hex digits that change with any file of a partition, but not with their names."""
-    return hashlib.sha256("".join(f.sha256 for f in manifest.files).encode()).hexdigest()[:16]
 
 
 def save(partition: Partition, checkpoint: Checkpoint) -> None:
@@ -238,7 +228,7 @@ def record(partition: Partition, run_id: str) -> None:
 
 def digest(partition: Partition) -> str:
     """What identifies a published checkpoint."""
-    return digest_of(partition.manifest())
+    return partition.manifest().content
 
 
 def clear(partition: Partition) -> None:

@@ -12,9 +12,9 @@ from datetime import date
 
 import numpy as np
 
+from infra import run_key
 from infra.errors import TrainingError
 from infra.store import Partition, Store
-from training import checkpoint as checkpoints
 from training.ancestry import Ancestry, Part, Share
 from training.pieces import row_groups
 from training.slices import Draw, Slice, groups_of
@@ -42,7 +42,7 @@ class Plan:
     @property
     def parent_key(self) -> str:
         """The run key of the parent."""
-        return checkpoints.run_of(self.parent)
+        return run_key.of_checkpoint(self.parent.key)
 
     @property
     def after(self) -> Ancestry:
@@ -111,7 +111,7 @@ def require_unlearnt(parent: Partition, day: date, command: str = "dupn update")
     ancestry = Ancestry.of_lineage(parent.manifest().lineage)
     if ancestry.has(day):
         raise TrainingError(
-            f"{checkpoints.run_of(parent)} has learnt {day} already "
+            f"{run_key.of_checkpoint(parent.key)} has learnt {day} already "
             f"({', '.join(part.share for part in ancestry.of(day))}). To learn it once more, say "
             f'why: `{command} --day {day} --force --why "..."`.'
         )
@@ -123,7 +123,7 @@ def measured(store: Store, part: Part) -> Part:
     manifest = partition.manifest()
     groups = groups_of(Slice(part), partition, manifest) if part.share is not Share.ALL else []
     whole = manifest.rows if part.share is Share.ALL else sum(group.moments for group in groups)
-    return replace(part, digest=checkpoints.digest_of(manifest), moments=whole)
+    return replace(part, digest=manifest.content, moments=whole)
 
 
 def readable(store: Store, day: date) -> bool:

@@ -23,7 +23,7 @@ from features.abtest.readout import BEFORE
 from features.carry import ONE_DAY
 from features.raw.dataset import load as load_dataset
 from infra.errors import ConfigError, PartitionMissing
-from infra.store import Partition, Store
+from infra.store import Partition, Store, stamps
 from pipeline.abtest import experiments
 from pipeline.abtest.contradictions import broken
 from pipeline.jobs import before as before_job
@@ -174,7 +174,7 @@ def changed(made: Partition, rests_on: Sequence[Partition]) -> str:
     if _swept(made, rests_on):
         return ""
     then: Mapping[str, str] = made.manifest().lineage["inputs"]
-    now = {one.key: one.stamp() for one in rests_on if one.exists()}
+    now = stamps(rests_on)
     return next((key for key, stamp in now.items() if then.get(key) != stamp), "")
 
 

@@ -22,7 +22,7 @@ from features.buckets import Bucket, buckets
 from features.carry import ONE_DAY
 from features.catalog import CatalogArrays
 from features.property import LocalClock
-from infra.store import Attempt, FileEntry, Partition, Store
+from infra.store import Attempt, FileEntry, Partition, Store, stamps
 from pipeline.beam.run import BeamConfig, Publish, Spread, pipeline
 from pipeline.beam.threaded import Threaded, a_run
 from pipeline.jobs.readout import Asked, Day, inputs, place, window_of
@@ -113,9 +113,8 @@ def run(
     span = span_of(asked.first_day, days)
     target = place(store, asked.traffic.experiment, "before")
     read = rests_on(store, span)
-    stamps = {one.key: one.stamp() for one in read if one.exists()}
     with target.publish(
-        experiment=asked.digest, days=days, window_ms=window_ms, inputs=stamps
+        experiment=asked.digest, days=days, window_ms=window_ms, inputs=stamps(read)
     ) as attempt:
         if span:
             task = Task(

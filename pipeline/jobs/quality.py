@@ -12,7 +12,7 @@ from features.quality.measured import Tally
 from infra.errors import PartitionCorrupt
 from infra.manifest import mend
 from infra.record import as_object
-from infra.store import FileEntry, Partition
+from infra.store import FileEntry, Partition, stamps
 from pipeline.beam.run import BeamConfig, Spread, pipeline
 
 Element = tuple[str, Partition, FileEntry]
@@ -74,7 +74,7 @@ def run(
         if entry.name.endswith(".parquet")
     ]
     with (
-        out.publish(inputs=stamps(tables)) as attempt,
+        out.publish(inputs=stamps(tables.values())) as attempt,
         pipeline(beam_config) as p,
     ):
         _ = (
@@ -84,11 +84,6 @@ def run(
             | "Write the tally" >> beam.Map(_write, attempt, known or {})
         )
     return read(out)
-
-
-def stamps(tables: Mapping[str, Partition]) -> dict[str, str]:
-    """What is measured, so that anybody can tell later whether it is still the same."""
-    return {part.key: part.stamp() for part in tables.values() if part.exists()}
 
 
 def read(partition: Partition) -> Tally:

@@ -32,7 +32,7 @@ from features.catalog import CatalogArrays
 from features.property import LocalClock
 from features.schemas import BehaviorType, conform
 from infra.errors import PartitionMissing
-from infra.store import Attempt, FileEntry, Partition, Store
+from infra.store import Attempt, FileEntry, Partition, Store, stamps
 from pipeline.beam.run import BeamConfig, Gather, Publish, Spread, pipeline
 from pipeline.beam.threaded import Threaded, a_run
 from pipeline.jobs.slices import Slices, pick
@@ -228,7 +228,7 @@ def run(
     lineage = {
         "experiment": asked.digest,
         "window_ms": window_ms,
-        "inputs": {one.key: one.stamp() for one in [*inputs(store, day), before] if one.exists()},
+        "inputs": stamps([*inputs(store, day), before]),
         **({WITHOUT_PAGES: True} if lost else {}),
     }
     with (

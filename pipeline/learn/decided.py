@@ -27,7 +27,7 @@ def overtaken(registry: Registry, key: str, parent: Partition, day: date) -> str
     Somebody has decided while it was released. Neither is that undone by a child of whom was
     champion then, nor is a registered model trained over.
     """
-    now = checkpoints.run_of(parent)
+    now = run_key.of_checkpoint(parent.key)
     if Ancestry.of_lineage(parent.manifest().lineage).has(day):
         return ""
     for version in reversed(registry.versions()):  # one may have been trained over by force
@@ -64,7 +64,7 @@ def trained_anew(store: Store, registry: Registry, parent: Partition, key: str) 
     mine = of_run(store, key)
     same = [one.number for one in versions_of(registry, mine)]
     of_the_key = [one.number for one in registry.versions() if one.tags.get("run_key") == key]
-    if of_the_key == same or mine.parent != checkpoints.run_of(parent):
+    if of_the_key == same or mine.parent != run_key.of_checkpoint(parent.key):
         return ""
     is_now = f"is version {same[-1]}" if same else "is no version yet"
     return f"{key} was trained anew by force, and {is_now}"

@@ -174,7 +174,7 @@ def _was_learnt(store: Store, key: str, parent: Partition, day: date) -> bool:
     samples = store.partition("samples", day)
     if not samples.exists():  # swept since
         return False
-    now = checkpoints.digest_of(samples.manifest())
+    now = samples.manifest().content
     return all(part.digest == now for part in Ancestry.of_lineage(lineage).of(day))
 
 
@@ -215,8 +215,8 @@ def _require_same_network(settings: Settings, parent: Partition) -> None:
     ]
     if others:
         raise TrainingError(
-            f"{checkpoints.run_of(parent)} is another network: {'; '.join(others)}. An update "
-            "cannot change the network. "
+            f"{run_key.of_checkpoint(parent.key)} is another network: {'; '.join(others)}. "
+            "An update cannot change the network. "
             f"Restore {'these' if len(others) > 1 else 'the setting'}, or give the new one a "
             "line of its own (--set line=NAME) and `dupn train` it."
         )
@@ -299,7 +299,7 @@ def _nothing(
     logger.info("%s: nothing to do", why)
     return {
         "run": key,
-        "parent": checkpoints.run_of(parent),
+        "parent": run_key.of_checkpoint(parent.key),
         "outcome": (Learnt.FINISHED_BEFORE if key else Learnt.SKIPPED).value,
         "why": why,
         "abnormal": _sentences(findings or {}),

@@ -9,9 +9,9 @@ from typing import Any
 
 from features.quality import figures
 from features.raw.raw_table import TABLES
+from infra import store as stored
 from infra.record import as_object, reading
 from infra.store import Partition, Store
-from pipeline.jobs import quality as job
 
 LEFT_OUT = "was left out by a person (leave_out)"
 UNJUDGED = "never came before quality"
@@ -79,7 +79,7 @@ def again(day: str, of: str) -> str:
 
 def stamps(store: Store, of: str, day: date, names: Sequence[str]) -> dict[str, str]:
     """What is published of some tables of a group now."""
-    return job.stamps({name: table(store, of, day, name) for name in names})
+    return stored.stamps(table(store, of, day, name) for name in names)
 
 
 def _stamps(store: Store, of: str, day: date, told: Mapping[str, Any]) -> dict[str, str]:

@@ -13,9 +13,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from evaluation.predictions import Predictions
-from evaluation.sampled import Hashes
 from features import held
 from features.carry import ONE_DAY
+from features.profiles import Hashes
 from features.property import LocalClock
 from features.questions.moments import page_ids
 from features.schemas import MS, BehaviorType, Scenario

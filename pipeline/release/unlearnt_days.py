@@ -17,7 +17,6 @@ from pipeline.raw import rawday
 from pipeline.release import incumbent
 from pipeline.settings import Settings
 from pipeline.upkeep import again
-from training import checkpoint as checkpoints
 from training.ancestry import Ancestry
 from training.update_plan import UNPUBLISHED, readable
 
@@ -89,7 +88,7 @@ def newly_gone(store: Store, key: str, parent: Partition, left_out: Mapping[str,
 
 def _told(store: Store, key: str, parent: Partition) -> Mapping[str, str]:
     """What the last night before left out that began from the same version; else that itself."""
-    parent_key, line = checkpoints.run_of(parent), run_key.line(key)
+    parent_key, line = run_key.of_checkpoint(parent.key), run_key.line(key)
     since, until = run_key.until(parent_key), run_key.until(key)
     for name in reversed(store.names("checkpoints")):  # those of a line are by day
         if run_key.line(name) == line and since < run_key.until(name) < until:

@@ -1,6 +1,8 @@
 """What `dupn status` says of nights."""
 
 import socket
+import subprocess
+import sys
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +23,14 @@ from tests.infra.moves import by_hand, delete, promoted, versions
 @pytest.fixture
 def settings(tmp_path):
     return first_night.home(tmp_path)
+
+
+def test_status_waits_for_no_library_that_it_does_not_ask():
+    code = (
+        "import sys, pipeline.release.standing;"
+        "assert not {'torch', 'sklearn', 'apache_beam', 'matplotlib'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_status_names_what_is_open_and_what_arrived_again(settings):
